@@ -1,0 +1,1 @@
+"""Any Gymnasium space in, any Gymnasium space out."""
