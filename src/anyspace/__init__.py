@@ -1,1 +1,33 @@
 """Any Gymnasium space in, any Gymnasium space out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anyspace.algorithms import PPO, Algorithm
+    from anyspace.data.environments import register_env
+    from anyspace.policy.policy import Policy
+
+__version__ = "0.1.0"
+__all__ = ["PPO", "Algorithm", "Policy", "register_env"]
+
+_HOMES = {
+    "Algorithm": "anyspace.algorithms",
+    "PPO": "anyspace.algorithms",
+    "Policy": "anyspace.policy.policy",
+    "register_env": "anyspace.data.environments",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `import anyspace` alone stays light."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'anyspace' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

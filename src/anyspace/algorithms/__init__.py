@@ -1,0 +1,9 @@
+"""The algorithms, one file each."""
+
+from anyspace.algorithms.algorithm import Algorithm
+from anyspace.algorithms.ppo import PPO
+
+ALGORITHMS: dict[str, type[Algorithm]] = {"PPO": PPO}
+"""The shipped algorithms by class name."""
+
+__all__ = ["ALGORITHMS", "PPO", "Algorithm"]

@@ -1,0 +1,1 @@
+"""Who does what when: learner, fleet, evaluation, checkpoints, reports."""

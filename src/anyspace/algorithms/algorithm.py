@@ -1,0 +1,536 @@
+"""``Algorithm``: what a user holds."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import gymnasium as gym
+import numpy as np
+
+from anyspace import config as configs
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.presets import find_preset
+from anyspace.data.collector import Collector
+from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.rewards import RewardTransform
+from anyspace.data.trajectory import Episode, Trajectory
+from anyspace.data.vector import VectorSource, make_source
+from anyspace.errors import AnyspaceError, CheckpointError, ConfigError, NonFiniteError
+from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
+from anyspace.execution.evaluate import evaluate
+from anyspace.execution.fleet import Fleet, LocalFleet
+from anyspace.execution.learner import Batch, Learner, Result
+from anyspace.execution.run import RunFolder, run
+from anyspace.maths.xp import Array
+from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.policy.policy import Policy
+from anyspace.policy.schedules import scheduled
+from anyspace.spaces import from_json, to_json
+from anyspace.tree import Tree
+
+Updates = Generator[Batch, Result, None]
+"""Yields batches to learn from and is sent back each step's result."""
+
+C = TypeVar("C", bound=AlgorithmConfig)
+
+
+class Algorithm(ABC, Generic[C]):
+    """An environment, a policy and the rule by which it learns.
+
+    Args:
+        env: a Gymnasium id, a name passed to ``register_env``, ``package.module:EnvClass``, a class, a
+            callable or an instance. It may also stand in the config as ``env``.
+        config: keys to override, nested for ``model``: ``{"model": {"fcnet_hiddens": [64, 64]}, "lr": 3e-4}``.
+        preset: ``"auto"`` starts from the shipped settings for this environment instead of the defaults.
+        overrides: single keys, in place of ``config`` or beside it.
+
+    Raises:
+        ConfigError: a key is unknown, out of range or not built.
+        EnvironmentSetupError: the environment cannot be made.
+        UnsupportedSpaceError: a leaf of one of its spaces is not supported.
+
+    A subclass names its ``config_class`` and implements :meth:`updates` and :meth:`losses`; a user may
+    subclass an algorithm and override :meth:`losses` alone.
+    """
+
+    config_class: ClassVar[type[AlgorithmConfig]]
+    config: C
+
+    def __init__(
+        self,
+        env: EnvLike | None = None,
+        config: Mapping[str, Any] | AlgorithmConfig | None = None,
+        *,
+        preset: str | None = None,
+        **overrides: Any,
+    ):
+        given = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
+        named_env = given.pop("env", None)
+        env = named_env if env is None else env
+        if env is None:
+            raise ConfigError(f"{type(self).__name__} needs an environment: {type(self).__name__}(env='CartPole-v1').")
+        clash = given.keys() & overrides.keys()
+        if clash:
+            raise ConfigError(f"{', '.join(sorted(clash))}: given in `config` and as keyword; give each key once.")
+        base = config if isinstance(config, AlgorithmConfig) else self.config_class()
+        settings = configs.merge(base, {**given, **overrides}, renamed=RENAMED)
+        spec = EnvSpec(env, settings.env_config, tuple(settings.wrappers))
+        source: VectorSource | None = None
+        if preset is not None:
+            source = _source(spec, configs.merge(settings, {"num_envs_per_env_runner": 1}))
+            chosen = find_preset(preset, self.name(), spec.name, source.observation_space, source.action_space)
+            source.close()
+            settings = configs.merge(self.config_class(), chosen.settings, renamed=RENAMED)
+            settings = configs.merge(settings, {**given, **overrides}, renamed=RENAMED)
+        settings.validate()
+        source = _source(spec, settings)
+        try:
+            self._build(spec, settings, source.observation_space, source.action_space, source)
+        except Exception:
+            source.close()
+            raise
+
+    # ---------------------------------------------------------------------------- to be implemented
+
+    @abstractmethod
+    def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
+        """Yield the batches to learn from ``trajectory``; each step's result is sent back."""
+
+    @abstractmethod
+    def losses(self, policy: Policy, batch: Batch) -> tuple[dict[str, Array], Result]:
+        """Return the scalar loss of each parameter group, and metrics that are still tensors."""
+
+    def setup(self) -> None:
+        """Prepare what the algorithm keeps between iterations; the policy is there already."""
+
+    def coefficients(self) -> dict[str, float]:
+        """Return the coefficients that change while training, for checkpoints and results."""
+        return {}
+
+    def load_coefficients(self, values: dict[str, float]) -> None:
+        """Restore what :meth:`coefficients` returned."""
+
+    # --------------------------------------------------------------------------------------- build
+
+    @classmethod
+    def name(cls) -> str:
+        """Return the algorithm's lower-case name."""
+        return cls.__name__.lower()
+
+    def _build(
+        self,
+        spec: EnvSpec,
+        settings: AlgorithmConfig,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        source: VectorSource | None,
+    ) -> None:
+        self.env_spec = spec
+        self.seed = secrets.randbits(31) if settings.seed is None else settings.seed
+        self.config = settings  # type: ignore[assignment]
+        self.training_iteration = 0
+        self.timesteps_total = 0
+        self.episodes_total = 0
+        self.time_total_s = 0.0
+        self._evaluated_at = 0
+        self._latest: deque[Episode] = deque(maxlen=settings.return_window)
+        self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards, settings.gamma)
+        self._learning_rate = scheduled(settings.lr, settings.lr_schedule, "lr_schedule")
+        self.policy = Policy(
+            observation_space, action_space, settings, self.make_runtime(), seed=self.seed
+        )
+        self.learner = self.make_learner()
+        self._source = source
+        self._fleet: Fleet | None = None
+        self._evaluation_source: VectorSource | None = None
+        self.setup()
+
+    def make_runtime(self) -> Runtime:
+        """Return the framework's runtime."""
+        from anyspace.models.torch.runtime import TorchRuntime
+
+        return TorchRuntime(self.config.device)
+
+    def make_learner(self) -> Learner:
+        """Return the framework's learner."""
+        from anyspace.execution.torch_learner import TorchLearner
+
+        return TorchLearner(
+            self.policy,
+            self.losses,
+            learning_rate=self._learning_rate(0),
+            grad_clip=self.config.grad_clip,
+            adam_epsilon=self.config.adam_epsilon,
+        )
+
+    def require_entropy(self) -> None:
+        """Refuse an entropy bonus for a distribution without an entropy.
+
+        Raises:
+            ConfigError: the policy's distribution does not define one.
+        """
+        blank = self.policy.runtime.asarray(np.zeros((1, self.policy.num_outputs), np.float32))
+        distribution = self.policy.distribution(blank)
+        if not distribution.has_entropy:
+            raise ConfigError(
+                f"`entropy_coeff` is not 0, but {type(distribution).__name__} defines no entropy(); set it to 0 or"
+                " implement entropy()."
+            )
+
+    @property
+    def fleet(self) -> Fleet:
+        """Who collects; the environments start with the first use."""
+        if self._fleet is None:
+            source = self._source or _source(self.env_spec, self.config)
+            if self._source is None:
+                self._require_same_spaces(source)
+            seed = int(np.random.SeedSequence([self.seed, self.training_iteration]).generate_state(1)[0])
+            fragment = self.config.rollout_fragment_length
+            self._fleet = LocalFleet(
+                Collector(source, self.policy, self.rewards, seed, self.timesteps_total // source.num_envs),
+                fragment=None if fragment == "auto" else fragment,
+                whole_episodes=self.config.batch_mode == "complete_episodes",
+                explore=self.config.explore,
+            )
+        return self._fleet
+
+    def _require_same_spaces(self, source: VectorSource) -> None:
+        for kind, mine, theirs in (
+            ("observation", self.policy.observation_space, source.observation_space),
+            ("action", self.policy.action_space, source.action_space),
+        ):
+            if mine != theirs:
+                raise CheckpointError(
+                    f"the {kind} space of {self.env_spec.name} is {theirs}, but the checkpoint was trained with"
+                    f" {mine}; use the environment it was trained on, or start a new run."
+                )
+
+    # ------------------------------------------------------------------------------------ training
+
+    def train(self) -> dict[str, Any]:
+        """Collect one batch, learn from it, and return a result dict.
+
+        Raises:
+            ObservationError: an observation is outside its space; names step and environment.
+            NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
+        """
+        started = time.perf_counter()
+        trajectory = self.fleet.gather(None, self.config.train_batch_size)
+        collected = time.perf_counter()
+        self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
+        learnt = self._learn(trajectory)
+        self._push_filter(trajectory)
+
+        steps = trajectory.num_steps
+        self.training_iteration += 1
+        self.timesteps_total += steps
+        self.episodes_total += len(trajectory.episodes)
+        self._latest.extend(trajectory.episodes)
+        evaluation = self._scheduled_evaluation()
+        elapsed = time.perf_counter() - started
+        self.time_total_s += elapsed
+        return {
+            "training_iteration": self.training_iteration,
+            "timesteps_total": self.timesteps_total,
+            "timesteps_this_iter": steps,
+            "episodes_total": self.episodes_total,
+            "episodes_this_iter": len(trajectory.episodes),
+            **self._episode_statistics(),
+            "time_total_s": self.time_total_s,
+            "time_this_iter_s": elapsed,
+            "time_collect_s": collected - started,
+            "steps_per_s": steps / elapsed,
+            "learner": {**learnt, "model": dict(self.policy.model.metrics())},
+            **({"env": _means(trajectory.infos)} if trajectory.infos else {}),
+            **({"evaluation": evaluation} if evaluation else {}),
+        }
+
+    def _learn(self, trajectory: Trajectory) -> dict[str, float]:
+        results: list[Result] = []
+        updates = self.updates(self.policy, trajectory)
+        result: Result | None = None
+        while True:
+            try:
+                batch = next(updates) if result is None else updates.send(result)
+            except StopIteration:
+                break
+            result = self.learner.step(batch)
+            results.append(result)
+        return {**self._checked_means(results), **self.coefficients(), "lr": self._learning_rate(self.timesteps_total)}
+
+    def _checked_means(self, results: list[Result]) -> dict[str, float]:
+        numpy = self.policy.runtime.numpy
+        table = {name: np.array([numpy(result[name]) for result in results]) for name in results[0]}
+        for name, values in table.items():
+            if not np.isfinite(values).all():
+                first = int(np.argmin(np.isfinite(values)))
+                raise NonFiniteError(
+                    f"iteration {self.training_iteration + 1}, gradient step {first + 1} of {len(results)}:"
+                    f" {name} is {values[first]}. Lower `lr`, set `grad_clip`, or look at the scale of rewards and"
+                    " observations. Checkpoints saved so far are whole; this model is not."
+                )
+        if not self.learner.is_finite():
+            raise NonFiniteError(
+                f"iteration {self.training_iteration + 1}: a weight became NaN or infinite in the last gradient"
+                " step. Lower `lr` or set `grad_clip`. Checkpoints saved so far are whole; this model is not."
+            )
+        means = {name: float(values.mean()) for name, values in table.items()}
+        if "ratio_error" in table:
+            means["ratio_error"] = float(table["ratio_error"][0])
+        return means
+
+    def _push_filter(self, trajectory: Trajectory) -> None:
+        self.policy.push([leaf[:-1][trajectory.valid] for leaf in trajectory.obs])
+
+    def _episode_statistics(self) -> dict[str, float]:
+        if not self._latest:
+            return {}
+        returns = [episode.total_reward for episode in self._latest]
+        return {
+            "episode_return_mean": float(np.mean(returns)),
+            "episode_return_min": min(returns),
+            "episode_return_max": max(returns),
+            "episode_len_mean": float(np.mean([episode.length for episode in self._latest])),
+        }
+
+    def _scheduled_evaluation(self) -> dict[str, float] | None:
+        every = self.config.evaluate_every
+        if every is None or self.timesteps_total - self._evaluated_at < every:
+            return None
+        self._evaluated_at = self.timesteps_total
+        return self.evaluate()
+
+    def should_stop(self) -> bool:
+        """Whether the mean return over a full ``return_window`` has reached ``stop_return``."""
+        goal = self.config.stop_return
+        full = len(self._latest) == self.config.return_window
+        return goal is not None and full and self._episode_statistics()["episode_return_mean"] >= goal
+
+    def learn(
+        self, total_steps: int, *, out: str | os.PathLike[str] | None = None, progress: bool = True
+    ) -> dict[str, Any]:
+        """Train until ``total_steps`` environment steps in all, or until ``stop_return``, and return the last result.
+
+        Args:
+            total_steps: counted from the algorithm's beginning, resumed steps included.
+            out: a folder for checkpoints, metrics and the learning curve; None writes nothing.
+            progress: show steps, steps/s, return and time left.
+        """
+        folder = None
+        if out is not None:
+            title = f"{type(self).__name__} on {self.env_spec.name}"
+            folder = RunFolder(Path(out), self._description(), title)
+        return run(
+            self,
+            total_steps,
+            folder=folder,
+            checkpoint_every=self.config.checkpoint_every,
+            progress=progress,
+        )
+
+    def evaluate(
+        self, episodes: int | None = None, *, explore: bool = False, render: bool = False
+    ) -> dict[str, float]:
+        """Play whole episodes on separate environments and return their statistics.
+
+        Args:
+            episodes: how many; None takes ``evaluation_episodes``.
+            explore: sample actions instead of taking the deterministic ones.
+            render: show them in a window.
+        """
+        episodes = episodes or self.config.evaluation_episodes
+        source = self._evaluation_envs(episodes, render)
+        seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
+        return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
+
+    def _evaluation_envs(self, episodes: int, render: bool) -> VectorSource:
+        if render:
+            spec = EnvSpec(
+                self.env_spec.env, {**self.env_spec.env_config, "render_mode": "human"}, self.env_spec.wrappers
+            )
+            return make_source(spec, 1, "sync")
+        width = min(episodes, 8)
+        if self._evaluation_source is None or self._evaluation_source.num_envs != width:
+            if self._evaluation_source is not None:
+                self._evaluation_source.close()
+            self._evaluation_source = make_source(self.env_spec, width, "auto")
+            self._require_same_spaces(self._evaluation_source)
+        return self._evaluation_source
+
+    # -------------------------------------------------------------------------------------- acting
+
+    def compute_single_action(
+        self,
+        observation: Tree,
+        state: list[Array] | None = None,
+        *,
+        info: dict[str, Any] | None = None,
+        mask: NumpyArray | None = None,
+        prev_reward: float | None = None,
+        explore: bool = False,
+    ) -> Any:
+        """Return the environment action for one raw observation; see :meth:`Policy.compute_actions`."""
+        return self.policy.compute_single_action(
+            observation, state, info=info, mask=mask, prev_reward=prev_reward, explore=explore
+        )
+
+    def compute_actions(
+        self,
+        observations: Tree,
+        state: list[Array] | None = None,
+        *,
+        info: dict[str, Any] | None = None,
+        mask: NumpyArray | None = None,
+        prev_reward: NumpyArray | None = None,
+        explore: bool = False,
+    ) -> Tree:
+        """Return environment actions for stacked raw observations; see :meth:`Policy.compute_actions`."""
+        return self.policy.compute_actions(
+            observations, state, info=info, mask=mask, prev_reward=prev_reward, explore=explore
+        )
+
+    # --------------------------------------------------------------------------------- checkpoints
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a checkpoint into the folder ``path`` and return it; a kill leaves the previous one whole."""
+        state = {
+            **self._description(),
+            "observation_space": to_json(self.policy.observation_space),
+            "action_space": to_json(self.policy.action_space),
+            "counters": {
+                "training_iteration": self.training_iteration,
+                "timesteps_total": self.timesteps_total,
+                "episodes_total": self.episodes_total,
+                "time_total_s": self.time_total_s,
+                "evaluated_at": self._evaluated_at,
+            },
+            "coefficients": self.coefficients(),
+            "latest_episodes": [list(episode) for episode in self._latest],
+        }
+        tensors = {
+            **_named("policy", self.policy.state()),
+            **_named("learner", self.learner.state()),
+            **_named("rewards", self.rewards.state()),
+        }
+        write_checkpoint(Path(path), state, tensors)
+        return Path(path)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        env: EnvLike | None = None,
+        config: Mapping[str, Any] | None = None,
+        **overrides: Any,
+    ) -> Algorithm[Any]:
+        """Return the algorithm of a checkpoint or run folder, ready to act, evaluate or train on.
+
+        Acting needs no environment; it is made when training or evaluation first asks for it.
+
+        Args:
+            path: a folder that :meth:`save` wrote, or a run folder.
+            env: in place of the recorded environment; needed where that was a local object without a name.
+            config: keys to change.
+            overrides: single keys to change.
+
+        Raises:
+            CheckpointError: the checkpoint is missing, truncated, or of other spaces or another algorithm.
+        """
+        from anyspace.algorithms import ALGORITHMS
+
+        state, tensors = read_checkpoint(path)
+        kind = cls if cls is not Algorithm else ALGORITHMS.get(state["algorithm"])
+        if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in ALGORITHMS):
+            raise CheckpointError(
+                f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
+                " on the class that saved it."
+            )
+        changed = {**(config or {}), **overrides}
+        plain = {key: value for key, value in state["config"].items() if key not in changed}
+        settings = configs.merge(kind.config_class(), configs.from_plain(plain), renamed=RENAMED)
+        settings = configs.merge(settings, changed, renamed=RENAMED)
+        settings.validate()
+        spec = EnvSpec(
+            state["env"] if env is None else env, settings.env_config, tuple(settings.wrappers)
+        )
+        self: Algorithm[Any] = kind.__new__(kind)
+        self._build(spec, settings, from_json(state["observation_space"]), from_json(state["action_space"]), None)
+        self._restore(state, tensors, path)
+        return self
+
+    def _restore(self, state: dict[str, Any], tensors: dict[str, NumpyArray], path: object) -> None:
+        self.seed = state["seed"]
+        counters = dict(state["counters"])
+        self._evaluated_at = counters.pop("evaluated_at")
+        for name, value in counters.items():
+            setattr(self, name, value)
+        self._latest.extend(Episode(*episode) for episode in state["latest_episodes"])
+        self.load_coefficients(state["coefficients"])
+        try:
+            self.policy.load_state(_under("policy", tensors))
+            self.learner.load_state(_under("learner", tensors))
+            self.rewards.load_state(_under("rewards", tensors))
+        except (KeyError, ValueError) as error:
+            if isinstance(error, AnyspaceError):
+                raise
+            raise CheckpointError(f"{path} does not fit this configuration: {error}.") from error
+
+    def load_weights(self, path: str | os.PathLike[str]) -> None:
+        """Start from the weights and filter statistics of another run; counters and optimiser stay new.
+
+        Raises:
+            CheckpointError: its spaces or its model differ from this one's.
+        """
+        state, tensors = read_checkpoint(path)
+        for kind, mine in (
+            ("observation", self.policy.observation_space),
+            ("action", self.policy.action_space),
+        ):
+            theirs = from_json(state[f"{kind}_space"])
+            if mine != theirs:
+                raise CheckpointError(
+                    f"the {kind} space of {path} is {theirs}, but this environment's is {mine}; weights carry over"
+                    " between equal spaces only."
+                )
+        self.policy.load_weights(_under("policy", tensors))
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "algorithm": type(self).__name__,
+            "env": self.env_spec.describe(),
+            "seed": self.seed,
+            "config": configs.as_plain(self.config),
+        }
+
+    def close(self) -> None:
+        """Close every environment."""
+        for source in (self._source, self._evaluation_source):
+            if source is not None:
+                source.close()
+        if self._fleet is not None and self._source is None:
+            self._fleet.close()
+
+
+def _source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
+    return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+
+
+def _means(infos: dict[str, tuple[float, int]]) -> dict[str, float]:
+    return {name: total / count for name, (total, count) in infos.items()}
+
+
+def _named(prefix: str, values: dict[str, NumpyArray]) -> dict[str, NumpyArray]:
+    return {f"{prefix}/{name}": value for name, value in values.items()}
+
+
+def _under(prefix: str, values: dict[str, NumpyArray]) -> dict[str, NumpyArray]:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}

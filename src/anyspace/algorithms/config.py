@@ -1,0 +1,116 @@
+"""The configuration that every algorithm shares (spec 10.0)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from anyspace.config import require
+from anyspace.errors import ConfigError
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.schedules import scheduled
+
+RENAMED = {
+    "lambda": "lambda_",
+    "num_workers": "num_env_runners",
+    "num_envs_per_worker": "num_envs_per_env_runner",
+    "num_sgd_iter": "num_epochs",
+    "sgd_minibatch_size": "minibatch_size",
+}
+"""Names that older configurations use, accepted in place of today's."""
+
+
+@dataclass(frozen=True)
+class AlgorithmConfig(PolicyConfig):
+    """What every algorithm can be told."""
+
+    env_config: dict[str, Any] = field(default_factory=dict)
+    """Keywords for gym.make or the environment's class; a function of one argument receives it whole."""
+    wrappers: list[str | Callable[..., Any]] = field(default_factory=list)
+    """Wrappers put around each environment, innermost first; `package.module:Name` or the callables."""
+    vectorization: Literal["auto", "native", "sync", "async"] = "auto"
+    """native: the id's own vector environment; sync: a loop; async: a process each; auto: native, else sync."""
+    num_env_runners: int = 0
+    """Collecting processes. Only 0, this process, is built."""
+    num_envs_per_env_runner: int = 1
+    """Environments that step side by side, at least 1."""
+    rollout_fragment_length: int | Literal["auto"] = "auto"
+    """Steps of one environment that are collected at a time; auto divides `train_batch_size` evenly."""
+    batch_mode: Literal["truncate_episodes", "complete_episodes"] = "truncate_episodes"
+    """Cut fragments anywhere (bootstrapping), or collect whole episodes only."""
+    train_batch_size: int = 32
+    """Environment steps per training iteration, at least 1."""
+    gamma: float = 0.99
+    """Discount, in [0, 1]."""
+    lr: float = 1e-3
+    """Learning rate, at least 0."""
+    lr_schedule: list[tuple[float, float]] | None = None
+    """Learning rate over sampled steps as [step, value] pairs, linear in between; goes before `lr`."""
+    grad_clip: float | None = None
+    """Largest global norm of the gradients, above 0; None does not clip."""
+    adam_epsilon: float = 1e-8
+    """Adam's stabiliser, above 0."""
+    num_epochs: int = 1
+    """Passes over each batch, at least 1."""
+    minibatch_size: int | None = None
+    """Rows per gradient step, at least 1; None takes the whole batch."""
+    clip_rewards: bool | float | None = None
+    """Clip rewards for learning: True takes the sign, a number v clips to [-v, v], None and False do not."""
+    normalize_rewards: bool = False
+    """Divide rewards by the running deviation of the discounted return, which the checkpoint carries."""
+    seed: int | None = None
+    """Seed of weights, sampling and environments, at least 0; None draws one (the run's files name it)."""
+    return_window: int = 100
+    """Latest episodes over which the reported return and length are averaged, at least 1."""
+    stop_return: float | None = None
+    """Stop learning when the mean return over a full `return_window` reaches this."""
+    evaluate_every: int | None = None
+    """Evaluate whenever this many more steps were sampled; None does not."""
+    evaluation_episodes: int = 10
+    """Episodes of one evaluation, at least 1."""
+    checkpoint_every: int = 50_000
+    """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        for key in _AT_LEAST_ONE:
+            value = getattr(self, key)
+            require(value is None or value == "auto" or value >= 1, key, value, "it must be at least 1")
+        if self.num_env_runners != 0:
+            raise ConfigError(
+                f"config key `num_env_runners` is {self.num_env_runners}, but collecting in other processes is not"
+                " built yet in this version; raise `num_envs_per_env_runner`, or set vectorization='async'."
+            )
+        require(0 <= self.gamma <= 1, "gamma", self.gamma, "a discount lies in [0, 1]")
+        require(self.lr >= 0, "lr", self.lr, "a learning rate is not negative")
+        require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "it must be above 0")
+        require(
+            self.grad_clip is None or self.grad_clip > 0,
+            "grad_clip",
+            self.grad_clip,
+            "a largest gradient norm is above 0; None switches clipping off",
+        )
+        require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
+        minibatch = self.minibatch_size or 0
+        require(
+            minibatch <= self.train_batch_size,
+            "minibatch_size",
+            self.minibatch_size,
+            f"a minibatch cannot be larger than the batch (train_batch_size = {self.train_batch_size})",
+        )
+        scheduled(self.lr, self.lr_schedule, "lr_schedule")
+
+
+_AT_LEAST_ONE = (
+    "num_envs_per_env_runner",
+    "rollout_fragment_length",
+    "train_batch_size",
+    "num_epochs",
+    "minibatch_size",
+    "return_window",
+    "evaluate_every",
+    "evaluation_episodes",
+    "checkpoint_every",
+)

@@ -1,0 +1,198 @@
+"""Configuration as flat dataclasses: dicts merged in by key, every unknown key and wrong type refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import numbers
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+from anyspace.errors import ConfigError, nearest
+
+
+class DataclassLike(Protocol):
+    """Any dataclass instance."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+C = TypeVar("C", bound=DataclassLike)
+
+
+def merge(config: C, overrides: Mapping[str, Any], *, renamed: Mapping[str, str] | None = None) -> C:
+    """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
+
+    Args:
+        config: the dataclass instance that holds the defaults; it is not changed.
+        overrides: key to value, such as ``{"lr": 1e-3, "model": {"fcnet_hiddens": [64]}}``.
+        renamed: former names of keys, accepted in place of today's.
+
+    Raises:
+        ConfigError: for an unknown key (names the nearest known one) or a value of the wrong type.
+    """
+    return _merge(config, overrides, renamed or {}, prefix="")
+
+
+def require(condition: bool, key: str, value: object, reason: str) -> None:
+    """Raise a :class:`ConfigError` that names ``key``, ``value`` and ``reason`` unless ``condition`` holds."""
+    if not condition:
+        raise ConfigError(f"config key `{key}` is {value!r}, but {reason}.")
+
+
+def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
+    """Return the keys of ``config`` whose values differ from ``base``; nested keys are joined by a dot."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        mine, theirs = getattr(config, field.name), getattr(base, field.name)
+        if dataclasses.is_dataclass(mine) and not isinstance(mine, type):
+            found |= {f"{field.name}.{key}": value for key, value in changes(mine, theirs).items()}
+        elif mine != theirs:
+            found[field.name] = mine
+    return found
+
+
+def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> C:
+    fields = {field.name for field in dataclasses.fields(config)}
+    hints = _type_hints(type(config))
+    values: dict[str, Any] = {}
+    for given, value in overrides.items():
+        key = renamed.get(given, given)
+        if key not in fields:
+            raise ConfigError(
+                f"unknown config key `{prefix}{given}`.{nearest(given, fields)}"
+                f" Known keys here: {', '.join(sorted(fields))}."
+            )
+        if given != key and key in overrides:
+            raise ConfigError(f"config keys `{given}` and `{key}` are two names for one setting; give one.")
+        current = getattr(config, key)
+        if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
+            values[key] = _merge(current, value, {}, f"{prefix}{key}.")
+            continue
+        if not _matches(value, hints[key]):
+            raise ConfigError(
+                f"config key `{prefix}{key}` takes {_spell(hints[key])}, but {value!r}"
+                f" ({type(value).__name__}) came."
+            )
+        values[key] = float(value) if hints[key] is float else value
+    return dataclasses.replace(config, **values)
+
+
+@functools.cache
+def _type_hints(config_class: type) -> dict[str, Any]:
+    return typing.get_type_hints(config_class)
+
+
+def _matches(value: object, hint: Any) -> bool:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(_matches(value, option) for option in arguments)
+    if origin is Literal:
+        return value in arguments and type(value) in {type(argument) for argument in arguments}
+    if origin is list:
+        return isinstance(value, list | tuple) and all(_matches(item, arguments[0]) for item in value)
+    if origin is tuple:
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == len(arguments)
+            and all(_matches(item, kind) for item, kind in zip(value, arguments, strict=True))
+        )
+    if hint is float:
+        return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    kind = origin or hint
+    return value is None if kind is types.NoneType else isinstance(value, kind)
+
+
+def _spell(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_spell(option) for option in arguments)
+    if origin is Literal:
+        return " or ".join(repr(argument) for argument in arguments)
+    if hint is types.NoneType:
+        return "None"
+    if origin is not None:
+        return str(hint).replace("typing.", "")
+    return str(getattr(hint, "__name__", hint))
+
+
+def as_plain(config: DataclassLike) -> dict[str, Any]:
+    """Return the configuration as JSON-able dicts; a class or function becomes ``{"import": "module:Name"}``.
+
+    What has no importable name becomes its ``repr``, which :func:`from_plain` refuses to read back.
+    """
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def from_plain(value: Any) -> Any:
+    """Return what :func:`as_plain` was given, classes and functions imported again.
+
+    Raises:
+        ConfigError: for a value that had no importable name.
+    """
+    if isinstance(value, dict):
+        if value.keys() == {"import"}:
+            return import_name(value["import"])
+        if value.keys() == {"repr"}:
+            raise ConfigError(
+                f"the stored configuration holds {value['repr']}, which cannot be made again from a file; give it"
+                " anew (`config={...}`)."
+            )
+        return {key: from_plain(item) for key, item in value.items()}
+    return [from_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def importable_name(thing: object) -> str | None:
+    """Return ``module:Name`` of a class or function that can be imported, else None."""
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        return None
+    return f"{module}:{name}"
+
+
+def import_name(name: str) -> Any:
+    """Return what ``module:Name`` stands for; the current folder is searched as well.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    module_name, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"{name!r} cannot be imported: {error}. Write `package.module:Name`, with the package installed or in"
+            " the current folder."
+        ) from error
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return as_plain(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    name = importable_name(value)
+    return {"repr": repr(value)} if name is None else {"import": name}

@@ -1,0 +1,221 @@
+"""Policy and environments -> Trajectory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from anyspace import tree
+from anyspace.data.rewards import RewardTransform
+from anyspace.data.trajectory import Bools, Episode, FinalObs, Floats, ObsLeaves, Trajectory
+from anyspace.data.vector import Step, VectorSource
+from anyspace.errors import NonFiniteError, ObservationError
+from anyspace.maths.xp import Array
+from anyspace.policy.policy import Policy
+from anyspace.spaces import find_fault
+from anyspace.tree import Tree
+
+
+class Collector:
+    """Steps a source with a policy; episodes go on from one call to the next.
+
+    Args:
+        source: the environments.
+        policy: chooses the actions.
+        rewards: what the algorithm is to see of the rewards.
+        seed: of the environments' first reset.
+        steps_before: vector steps of this run before this collector, for messages.
+    """
+
+    def __init__(self, source: VectorSource, policy: Policy, rewards: RewardTransform, seed: int | None = None, steps_before: int = 0):
+        self.source = source
+        self.policy = policy
+        self.rewards = rewards
+        self._seed = seed
+        self._leaves: ObsLeaves | None = None
+        self._returns = np.zeros(source.num_envs)
+        self._lengths = np.zeros(source.num_envs, np.int64)
+        self._steps_before = steps_before
+
+    def gather(self, steps: int, *, explore: bool = True) -> Trajectory:
+        """Return ``steps`` steps of every environment.
+
+        Raises:
+            ObservationError: an observation is outside its space, NaN or infinite; names step and environment.
+            NonFiniteError: a reward is NaN or infinite.
+        """
+        record = _Record(self._first_leaves(), steps)
+        with self.policy.acting():
+            noise = self.policy.draw_noise(steps, self.source.num_envs) if explore else None
+            for t in range(steps):
+                record.add(*self._step(record, explore, None if noise is None else noise[t]))
+        return self._finish(record)
+
+    def gather_episodes(self, min_steps: int, *, explore: bool = True) -> Trajectory:
+        """Return whole episodes: at least ``min_steps`` steps, and on until every episode has ended.
+
+        Every environment starts a new episode first. What follows an environment's last episode is not valid.
+        """
+        self._leaves = None
+        record = _Record(self._first_leaves(), 1 + min_steps // self.source.num_envs)
+        running = np.ones(self.source.num_envs, np.bool_)
+        with self.policy.acting():
+            while running.any():
+                raw, step = self._step(record, explore, None)
+                record.add(raw, step._replace(ignored=step.ignored | ~running))
+                if record.valid_steps >= min_steps:
+                    running = running & ~(step.terminated | step.truncated | step.ignored)
+        self._leaves = None
+        return self._finish(record)
+
+    def _first_leaves(self) -> ObsLeaves:
+        if self._leaves is None:
+            self._leaves = list(self.policy.encode(self.source.reset(self._seed)))
+            self._seed = None
+            self._returns[:] = 0
+            self._lengths[:] = 0
+            self.rewards.restart()
+        return self._leaves
+
+    def _step(self, record: _Record, explore: bool, noise: Array | None) -> tuple[Tree, Step]:
+        raw = self.policy.act(record.current(), explore=explore, noise=noise)
+        try:
+            step = self.source.step(self.policy.to_env(raw))
+            record.follow(self.policy.encode(step.obs), step, self.policy)
+        except Exception as error:
+            # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
+            self._require_valid_obs(record, error)
+            if isinstance(error, ObservationError):
+                raise ObservationError(f"step {self._steps_before + record.t + 1}, {error}") from error
+            error.add_note(
+                f"(raised by one of {self.source.num_envs} environments at step"
+                f" {self._steps_before + record.t + 1} of this run)"
+            )
+            raise
+        return raw, step
+
+    def _finish(self, record: _Record) -> Trajectory:
+        self._require_valid_obs(record)
+        trajectory = record.trajectory()
+        wrong = np.argwhere(~np.isfinite(trajectory.rewards) & trajectory.valid)
+        if len(wrong):
+            t, b = wrong[0]
+            raise NonFiniteError(
+                f"step {self._steps_before + t + 1}, environment {b}: the reward is {trajectory.rewards[t, b]};"
+                " rewards must be finite. Nothing was learnt from this batch."
+            )
+        if self._leaves is not None:
+            self._leaves = record.current()
+        trajectory.episodes = self._ended_episodes(trajectory)
+        trajectory.rewards = self.rewards(trajectory.rewards, trajectory.done, trajectory.valid)
+        self._steps_before += len(trajectory.rewards)
+        return trajectory
+
+    def _require_valid_obs(self, record: _Record, cause: Exception | None = None) -> None:
+        fault = find_fault(self.policy.encode.specs, [leaf[: record.t + 1] for leaf in record.obs])
+        if fault is not None:
+            t, b = fault.index
+            raise ObservationError(f"step {self._steps_before + t}, environment {b}: {fault}") from cause
+
+    def _ended_episodes(self, trajectory: Trajectory) -> list[Episode]:
+        """Return the episodes that end in the trajectory and carry the others' sums on."""
+        done = trajectory.done & trajectory.valid
+        rewards = np.cumsum(np.where(trajectory.valid, trajectory.rewards, 0.0), axis=0, dtype=np.float64)
+        lengths = np.cumsum(trajectory.valid, axis=0)
+        episodes = []
+        for t, b in np.argwhere(done):
+            total, length = self._returns[b] + rewards[t, b], self._lengths[b] + lengths[t, b]
+            episodes.append(Episode(float(total), int(length)))
+            self._returns[b], self._lengths[b] = -rewards[t, b], -lengths[t, b]
+        self._returns += rewards[-1]
+        self._lengths += lengths[-1]
+        return episodes
+
+
+class _Record:
+    """The arrays of a trajectory being written; they grow where the number of steps is not known."""
+
+    def __init__(self, first: ObsLeaves, steps: int):
+        self.t = 0
+        self.valid_steps = 0
+        self.obs = [np.empty((steps + 1, *leaf.shape), leaf.dtype) for leaf in first]
+        for buffer, leaf in zip(self.obs, first, strict=True):
+            buffer[0] = leaf
+        self._raw_actions: list[Tree] = []
+        self._steps: list[tuple[Floats, Bools, Bools, Bools]] = []
+        self._finals: list[tuple[int, Any, Any]] = []
+        self._infos: dict[str, tuple[float, int]] = {}
+
+    def current(self) -> ObsLeaves:
+        """Return the latest observations, each [B, ...]."""
+        return [buffer[self.t] for buffer in self.obs]
+
+    def follow(self, leaves: Any, step: Step, policy: Policy) -> None:
+        """Write the observations that a step led to."""
+        if self.t + 1 == len(self.obs[0]):
+            self.obs = [np.concatenate([buffer, np.empty_like(buffer)]) for buffer in self.obs]
+        for buffer, leaf in zip(self.obs, leaves, strict=True):
+            buffer[self.t + 1] = leaf
+        if len(step.ended):
+            self._finals.append((self.t, step.ended, policy.encode(step.final_obs)))
+
+    def add(self, raw: Tree, step: Step) -> None:
+        """Write the rest of a step and move on to the next."""
+        valid = ~step.ignored
+        self._raw_actions.append(raw)
+        self._steps.append((step.rewards, step.terminated, step.truncated, valid))
+        self.valid_steps += int(np.count_nonzero(valid))
+        if step.infos:
+            self._add_infos(step.infos, valid)
+        self.t += 1
+
+    def _add_infos(self, infos: dict[str, Any], valid: Bools) -> None:
+        # Where an environment was reset within the step, its last infos are under "final_info" and the ones
+        # beside it belong to the reset.
+        final = infos.get("final_info")
+        if final is not None:
+            _add_scalars(self._infos, final, valid)
+            valid = valid & ~infos["_final_info"]
+        _add_scalars(self._infos, infos, valid)
+
+    def trajectory(self) -> Trajectory:
+        """Return what was written."""
+        rewards, terminated, truncated, valid = (
+            np.stack(column) for column in zip(*self._steps, strict=True)
+        )
+        obs = [buffer[: self.t + 1] for buffer in self.obs]
+        return Trajectory(
+            obs=obs,
+            actions=tree.map_leaves(lambda *steps: np.stack(steps), *self._raw_actions),
+            rewards=rewards,
+            terminated=terminated & valid,
+            truncated=truncated & valid,
+            valid=valid,
+            final_obs=self._final_obs(obs),
+            infos=self._infos,
+        )
+
+    def _final_obs(self, obs: ObsLeaves) -> FinalObs:
+        if not self._finals:
+            return FinalObs.none(obs, lead=2)
+        times = [np.full(len(ended), t) for t, ended, _ in self._finals]
+        leaves = zip(*(leaves for _, _, leaves in self._finals), strict=True)
+        return FinalObs(
+            np.concatenate(times),
+            np.concatenate([ended for _, ended, _ in self._finals]),
+            [np.concatenate(leaf) for leaf in leaves],
+        )
+
+
+def _add_scalars(sums: dict[str, tuple[float, int]], infos: dict[str, Any], valid: Bools) -> None:
+    """Add the scalar infos of one vector step; Gymnasium marks who gave one by a ``_name`` mask."""
+    for name, values in infos.items():
+        if name.startswith("_") or not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+            continue
+        if values.shape != valid.shape:
+            continue
+        given = values[valid & infos.get(f"_{name}", True)]
+        if len(given):
+            total, count = sums.get(name, (0.0, 0))
+            sums[name] = (total + float(given.sum()), count + len(given))

@@ -1,0 +1,62 @@
+"""What the algorithm sees of the rewards: clipped, scaled, or as they came."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anyspace.data.trajectory import Bools, Floats
+from anyspace.models.runtime import NumpyArray
+from anyspace.spaces import RunningStat
+
+
+class RewardTransform:
+    """Clips rewards, then divides them by the running deviation of the discounted return.
+
+    Args:
+        clip: None or False leaves them, True takes their sign, a number clips to plus and minus it (spec 2.8).
+        normalize: whether to scale. The deviation is of ``R_t = gamma R_{t-1} + r_t`` over all steps so far,
+            R restarting with each episode; rewards are not shifted, so no action gains by ending an episode.
+        gamma: the discount of that return.
+    """
+
+    def __init__(self, clip: bool | float | None = None, normalize: bool = False, gamma: float = 0.99):
+        self._clip = clip
+        self._normalize = normalize
+        self._gamma = gamma
+        self._returns: NumpyArray | None = None
+        self.stat = RunningStat(())
+
+    def __call__(self, rewards: Floats, done: Bools, valid: Bools) -> Floats:
+        """Return the transformed rewards [T, B] and take them into the statistics."""
+        if self._clip is True:
+            rewards = np.sign(rewards)
+        elif self._clip is not None and self._clip is not False:
+            rewards = np.clip(rewards, -abs(self._clip), abs(self._clip))
+        if not self._normalize:
+            return rewards
+        self.stat.push_batch(self._discounted(rewards, done)[valid])
+        deviation = float(self.stat.std) if self.stat.n > 1 else 1.0
+        return (rewards / (deviation + 1e-8)).astype(np.float32)
+
+    def restart(self) -> None:
+        """Forget the returns of the running episodes; the statistics stay."""
+        self._returns = None
+
+    def _discounted(self, rewards: Floats, done: Bools) -> NumpyArray:
+        running = np.zeros(rewards.shape[1]) if self._returns is None else self._returns
+        returns = np.empty(rewards.shape)
+        for t in range(len(rewards)):
+            running = self._gamma * running + rewards[t]
+            returns[t] = running
+            running = np.where(done[t], 0.0, running)
+        self._returns = running
+        return returns
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return the statistics by name."""
+        return self.stat.state()
+
+    def load_state(self, state: dict[str, NumpyArray]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.stat.load_state(state)
+        self.restart()

@@ -1,0 +1,91 @@
+"""Checkpoints: a folder with ``state.json`` and the safetensors file that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from anyspace.errors import CheckpointError
+from anyspace.models.runtime import NumpyArray
+
+FORMAT = 1
+STATE_FILE = "state.json"
+
+
+def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, NumpyArray]) -> None:
+    """Write a checkpoint into ``folder``, over the one that may be there.
+
+    The tensors go into a new file first; renaming ``state.json``, which names that file, makes the checkpoint
+    whole in one step. A kill at any moment leaves the previous one as it was.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"tensors-{uuid.uuid4().hex[:8]}.safetensors"
+    partial = folder / f"{name}.partial"
+    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, partial)
+    _to_disk(partial)
+    partial.rename(folder / name)
+    content = {"format": FORMAT, "tensors": name, "shapes": _shapes(tensors), **state}
+    draft = folder / f"{STATE_FILE}.partial"
+    draft.write_text(json.dumps(content, indent=1, allow_nan=False))
+    _to_disk(draft)
+    draft.replace(folder / STATE_FILE)
+    for stale in (*folder.glob("tensors-*.safetensors"), *folder.glob("*.partial")):
+        if stale.name != name:
+            stale.unlink()
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
+    """Return the state and the tensors of a checkpoint, or of the latest one of a run folder.
+
+    Raises:
+        CheckpointError: there is none, or it is truncated, or of another format.
+    """
+    folder = find_checkpoint(path)
+    state_file = folder / STATE_FILE
+    try:
+        state: dict[str, Any] = json.loads(state_file.read_text())
+        if state["format"] != FORMAT:
+            raise CheckpointError(
+                f"{folder} is a checkpoint of format {state['format']}, but this version reads format {FORMAT};"
+                " load it with the version that wrote it."
+            )
+        tensors = load_file(folder / state["tensors"])
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} is not whole: {error.filename} is missing.") from error
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{state_file} is truncated or no checkpoint's state: {error}.") from error
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / state['tensors']} is truncated or damaged: {error}.") from error
+    if _shapes(tensors) != state["shapes"]:
+        raise CheckpointError(f"{folder / state['tensors']} does not hold the tensors that {STATE_FILE} lists.")
+    return state, tensors
+
+
+def find_checkpoint(path: str | os.PathLike[str]) -> Path:
+    """Return the folder that holds ``state.json``: ``path`` itself or its ``checkpoint`` folder.
+
+    Raises:
+        CheckpointError: neither does.
+    """
+    given = Path(path)
+    for folder in (given, given / "checkpoint"):
+        if (folder / STATE_FILE).is_file():
+            return folder
+    there = "it does not exist" if not given.exists() else f"it has no {STATE_FILE}, nor has its `checkpoint` folder"
+    raise CheckpointError(f"no checkpoint at {given}: {there}. Give a run folder or a folder that save() wrote.")
+
+
+def _shapes(tensors: dict[str, NumpyArray]) -> dict[str, list[int]]:
+    return {name: list(value.shape) for name, value in sorted(tensors.items())}
+
+
+def _to_disk(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -1,0 +1,109 @@
+"""What a run shows a person: progress while it lasts, a learning curve at its end."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from anyspace.execution.log import read_metrics
+
+PLAIN_INTERVAL = 5.0
+"""Seconds between progress lines where there is no terminal to redraw."""
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.fields['rate']:>7,.0f} steps/s", style="cyan")
+
+
+class ProgressReport:
+    """Shows steps, steps per second, return and time left: a live bar on a terminal, else a line now and then.
+
+    Use it as a context manager.
+
+    Args:
+        total_steps: where the bar ends.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, total_steps: int, enabled: bool = True, console: Console | None = None):
+        self._console = console or Console(stderr=True)
+        self._enabled = enabled
+        self._total = total_steps
+        self._last_line = float("-inf")
+        self._bar = Progress(
+            TextColumn("[bold]{task.completed:>9,}[/] / {task.total:,} steps"),
+            BarColumn(),
+            _Rate(),
+            TextColumn("return [bold green]{task.fields[mean]}[/]"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not (enabled and self._console.is_terminal),
+        )
+        self._task = self._bar.add_task("train", total=total_steps, rate=0.0, mean="-")
+
+    def __enter__(self) -> ProgressReport:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.__exit__(kind, error, traceback)
+
+    def update(self, result: dict[str, Any]) -> None:
+        """Show a training result."""
+        if not self._enabled:
+            return
+        steps, rate = result["timesteps_total"], result["steps_per_s"]
+        mean = result.get("episode_return_mean")
+        spelt = "-" if mean is None else f"{mean:,.1f}"
+        self._bar.update(self._task, completed=min(steps, self._total), rate=rate, mean=spelt)
+        now = time.monotonic()
+        if not self._console.is_terminal and (now - self._last_line > PLAIN_INTERVAL or steps >= self._total):
+            self._last_line = now
+            left = max(0, self._total - steps) / max(rate, 1e-9)
+            self._console.print(
+                f"{steps:,} / {self._total:,} steps  {rate:,.0f} steps/s  return {spelt}  left {left:,.0f} s",
+                highlight=False,
+            )
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._enabled:
+            self._console.print(text, highlight=False)
+
+
+def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
+    """Draw the mean return over sampled steps, and evaluations where there are any, as a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = read_metrics(metrics_file)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for column, label, style in (
+        ("episode_return_mean", "training (latest episodes)", "-"),
+        ("evaluation/episode_return_mean", "evaluation", "o--"),
+    ):
+        points = [
+            (float(row["timesteps_total"]), float(row[column])) for row in rows if row.get(column)
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
+    axes.set(title=title, xlabel="environment steps", ylabel="mean return")
+    axes.grid(alpha=0.3)
+    if axes.has_data():
+        axes.legend()
+    figure.savefig(picture, dpi=120)

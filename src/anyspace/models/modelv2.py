@@ -1,0 +1,176 @@
+"""The contract of a model: what goes in, what comes out, what a custom model may override."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import gymnasium as gym
+
+from anyspace import tree
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array, xp
+from anyspace.tree import Tree
+
+State = list[Array]
+
+
+class InputDict(dict[str, Any]):
+    """The columns a model may read; some are computed only when first touched.
+
+    Args:
+        columns: values that are already there.
+        lazy: column name to a function of no arguments that computes it.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]] | None = None):
+        super().__init__(columns)
+        self._lazy = dict(lazy or {})
+
+    def __missing__(self, key: str) -> Any:
+        compute = self._lazy.get(key)
+        if compute is None:
+            raise KeyError(f"{key!r} is not among the model's inputs: {', '.join(self)}")
+        value = self[key] = compute()
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self._lazy
+
+    def __iter__(self) -> Iterator[str]:
+        yield from super().__iter__()
+        yield from (key for key in self._lazy if not super(InputDict, self).__contains__(key))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the column, computing it if need be, or ``default`` where there is none."""
+        return self[key] if key in self else default
+
+    def copy(self) -> InputDict:
+        """Return a new dict with the same columns and the same columns still to compute."""
+        return InputDict(dict(super().items()), self._lazy)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether this pass is part of a gradient step."""
+        return bool(self.get("is_training", False))
+
+
+class ModelV2:
+    """A network that maps an input dict to the parameters of an action distribution, and to a value.
+
+    Subclasses implement :meth:`forward` and, for algorithms with a critic, :meth:`value_function`.
+
+    Args:
+        obs_space: the preprocessed observation space; its ``original_space`` is the environment's.
+        action_space: the environment's action space.
+        num_outputs: width of the output, as the action distribution needs it. ``None`` asks for a feature
+            model without an output layer, which sets ``num_outputs`` to the width of its features.
+        model_config: every key of the model configuration (spec chapter 4).
+        name: the model's name.
+    """
+
+    framework: str = ""
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+    ):
+        self.obs_space = obs_space
+        self.action_space = action_space
+        self.num_outputs = num_outputs
+        self.model_config = model_config
+        self.name = name
+        self._last_output: Array | None = None
+
+    def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
+        """Return ``(output [N, num_outputs], new states)``.
+
+        ``input_dict["obs"]`` is the structured observation, ``input_dict["obs_flat"]`` the flat [N, F] one,
+        ``input_dict["is_training"]`` tells a gradient step from acting.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forward(input_dict, state, seq_lens)")
+
+    def value_function(self) -> Array:
+        """Return the value estimates [N] of the latest :meth:`forward`."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must implement value_function() to be trained with a critic"
+        )
+
+    def get_initial_state(self) -> State:
+        """Return the initial recurrent state, one array without batch dimension each; [] means no memory."""
+        return []
+
+    def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
+        """Return the losses to descend, after adding own terms to those of the algorithm.
+
+        Args:
+            policy_loss: one scalar for each of the algorithm's optimisers.
+            loss_inputs: the minibatch by the seed's column names, ``obs`` flat and preprocessed.
+
+        Returns:
+            As many losses as came.
+        """
+        return policy_loss
+
+    def metrics(self) -> dict[str, float]:
+        """Return scalars to report with every training result."""
+        return {}
+
+    def last_output(self) -> Array:
+        """Return the output of the latest call."""
+        assert self._last_output is not None, "call the model first"
+        return self._last_output
+
+    def is_time_major(self) -> bool:
+        """Whether recurrent inputs come as [T, B, ...]."""
+        return self.model_config.get("_time_major") is True
+
+    def __call__(
+        self,
+        input_dict: dict[str, Any] | list[dict[str, Any]],
+        state: State | None = None,
+        seq_lens: Array | None = None,
+    ) -> tuple[Array, State]:
+        """Run :meth:`forward` on an input dict, ``[input_dict]`` or ``{"obs": ...}``, and check what it returns.
+
+        Returns:
+            The output and the new states; where the model returned no state, the states that came in.
+
+        Raises:
+            ModelError: if ``forward`` does not return a pair of an output and a list of states.
+        """
+        columns = input_dict[0] if isinstance(input_dict, list) else input_dict
+        inputs = columns if isinstance(columns, InputDict) else self._complete(columns)
+        result = self.forward(inputs, state or [], seq_lens)
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise ModelError(
+                f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned"
+                f" {type(result).__name__}."
+            )
+        output, state_out = result
+        if not isinstance(state_out, list):
+            raise ModelError(
+                f"State output is not a list: {type(self).__name__}.forward() returned"
+                f" {type(state_out).__name__} as second element; return `state` as it came or a list."
+            )
+        self._last_output = output
+        return output, state_out or state or []
+
+    def _complete(self, columns: Mapping[str, Any]) -> InputDict:
+        obs = columns["obs"]
+        lazy: dict[str, Callable[[], Any]] = {}
+        if "obs_flat" not in columns:
+            lazy["obs_flat"] = lambda: flatten_structured(obs)
+        return InputDict({"is_training": False, **columns}, lazy)
+
+
+def flatten_structured(obs: Tree) -> Array:
+    """Join the leaves of a structured observation, each [N, ...], into one float array [N, F]."""
+    parts = tree.leaves(obs)
+    ns = xp(parts[0])
+    flat = [ns.astype(part.reshape(part.shape[0], -1), "float32") for part in parts]
+    return flat[0] if len(flat) == 1 else ns.concatenate(flat, axis=1)

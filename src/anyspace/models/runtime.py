@@ -1,0 +1,71 @@
+"""What the policy and the collector know of a framework: a handful of verbs behind one protocol."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.maths.xp import Array
+from anyspace.models.modelv2 import ModelV2
+
+NumpyArray = npt.NDArray[np.generic]
+
+
+class Runtime(Protocol):
+    """One framework on one device: conversion, randomness, gradient switches, parameters.
+
+    ``models/torch/runtime.py`` is the first; a framework joins by writing this protocol, a model base class
+    and a learner, and nothing else.
+    """
+
+    framework: str
+    device: str
+
+    def initialising(self, seed: int) -> AbstractContextManager[object]:
+        """Return a context in which models are built: initial weights depend on ``seed`` alone."""
+
+    def place(self, model: ModelV2) -> None:
+        """Settle the device for ``model`` and move it there; called once, before anything else."""
+
+    def asarray(self, array: NumpyArray) -> Array:
+        """Return ``array`` as a tensor on the device, without a copy where the framework allows."""
+
+    def numpy(self, tensor: Array) -> NumpyArray:
+        """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""
+
+    def acting(self) -> AbstractContextManager[object]:
+        """Return a context in which nothing is recorded for gradients and results never meet a gradient."""
+
+    def no_grad(self) -> AbstractContextManager[object]:
+        """Return a context in which nothing is recorded for gradients, but results may enter a loss later."""
+
+    def seed(self, seed: int) -> None:
+        """Restart the random source."""
+
+    def rng(self) -> object:
+        """Return the source for the next draw: a ``torch.Generator``, a fresh JAX key."""
+
+    def rng_state(self) -> npt.NDArray[np.uint8]:
+        """Return the random source's state as bytes."""
+
+    def set_rng_state(self, state: npt.NDArray[np.uint8]) -> None:
+        """Restore what :meth:`rng_state` returned."""
+
+    def permutation(self, n: int) -> Array:
+        """Return a random order of ``0..n-1`` on the device, int64 [n]."""
+
+    def set_training(self, model: ModelV2, training: bool) -> None:
+        """Switch layers that behave differently in training (batch normalisation, dropout)."""
+
+    def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
+        """Return copies of the model's parameters and buffers by name."""
+
+    def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
+        """Set parameters and buffers by name.
+
+        Raises:
+            CheckpointError: if names or shapes differ from the model's.
+        """

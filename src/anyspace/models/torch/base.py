@@ -1,0 +1,50 @@
+"""``TorchModelV2``: the base class of every PyTorch model, built in or custom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from anyspace.models.modelv2 import ModelV2, State
+
+
+class TorchModelV2(ModelV2, nn.Module):
+    """A :class:`ModelV2` that is an ``nn.Module``.
+
+    ``class MyModel(TorchModelV2, nn.Module)`` with both initialisers called, in either order, works as well:
+    this one registers no parameter, buffer or submodule, so a later ``nn.Module.__init__`` loses nothing.
+    """
+
+    framework = "torch"
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+    ):
+        if "_parameters" not in self.__dict__:
+            nn.Module.__init__(self)
+        ModelV2.__init__(self, obs_space, action_space, num_outputs, model_config, name)
+
+    def forward(
+        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(output [N, num_outputs], new states)``; see :meth:`ModelV2.forward`."""
+        output, state_out = ModelV2.forward(self, input_dict, state, seq_lens)
+        return output, state_out
+
+    def variables(self, as_dict: bool = False) -> list[torch.Tensor] | dict[str, torch.Tensor]:
+        """Return parameters and buffers, as a list or by name."""
+        named = self.state_dict(keep_vars=True)
+        return dict(named) if as_dict else list(named.values())
+
+    def trainable_variables(self, as_dict: bool = False) -> list[torch.Tensor] | dict[str, torch.Tensor]:
+        """Return the parameters that take gradients, as a list or by name."""
+        named = {name: value for name, value in self.named_parameters() if value.requires_grad}
+        return dict(named) if as_dict else list(named.values())

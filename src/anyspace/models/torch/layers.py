@@ -1,0 +1,62 @@
+"""Dense stacks, their initialisation and the activation names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from anyspace.errors import ConfigError, nearest
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "elu": nn.ELU,
+    "swish": nn.SiLU,
+    "silu": nn.SiLU,
+}
+
+
+def activation_class(name: str | type[nn.Module] | None) -> type[nn.Module] | None:
+    """Return the module class of an activation name; None for ``None`` and ``"linear"`` (spec 4.2).
+
+    Raises:
+        ConfigError: if neither this library nor ``torch.nn`` knows the name.
+    """
+    if name is None or name == "linear":
+        return None
+    if not isinstance(name, str):
+        return name
+    known = _ACTIVATIONS.get(name) or getattr(nn, name, None)
+    if isinstance(known, type) and issubclass(known, nn.Module):
+        return known
+    choices = [*_ACTIVATIONS, "linear", *nn.modules.activation.__all__]
+    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{nearest(name, choices)}")
+
+
+def normc_(weight: torch.Tensor, scale: float) -> None:
+    """Fill ``weight`` [out, in] with normal draws, then scale each row to L2 norm ``scale``, in place."""
+    with torch.no_grad():
+        weight.normal_()
+        weight.mul_(scale / weight.norm(dim=1, keepdim=True))
+
+
+def linear(width_in: int, width_out: int, scale: float) -> nn.Linear:
+    """Return a linear layer with normalised-column weights of norm ``scale`` and zero biases."""
+    layer = nn.Linear(width_in, width_out)
+    normc_(layer.weight, scale)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def dense_stack(width_in: int, sizes: Sequence[int], activation: str | None) -> nn.Sequential:
+    """Return dense layers of the given sizes, each followed by the activation, weights of norm 1."""
+    activation_module = activation_class(activation)
+    layers: list[nn.Module] = []
+    for width_out in sizes:
+        layers.append(linear(width_in, width_out, 1.0))
+        if activation_module is not None:
+            layers.append(activation_module())
+        width_in = width_out
+    return nn.Sequential(*layers)

@@ -1,0 +1,131 @@
+"""The PyTorch runtime: conversions, the random source, gradient switches and parameters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.runtime import NumpyArray
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+SMALL_MODEL = 1_000_000
+"""Parameters below which ``device="auto"`` stays on the CPU: launching kernels would cost more than they do."""
+
+
+class TorchRuntime:
+    """PyTorch on one device; see :class:`anyspace.models.runtime.Runtime`.
+
+    Args:
+        device: ``auto`` takes the accelerator for models of :data:`SMALL_MODEL` parameters or more.
+
+    Raises:
+        ConfigError: if the device is not there.
+    """
+
+    framework = "torch"
+
+    def __init__(self, device: Device = "auto"):
+        self.device: str = device
+        missing = (device == "cuda" and not torch.cuda.is_available()) or (
+            device == "mps" and not torch.backends.mps.is_available()
+        )
+        if missing:
+            raise ConfigError(f"config key `device` is {device!r}, but PyTorch finds no such device; use 'auto'.")
+        self._generator = torch.Generator()
+
+    @contextlib.contextmanager
+    def initialising(self, seed: int) -> Iterator[None]:
+        """Seed the global generator for the length of the context and put it back afterwards."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            yield
+
+    def place(self, model: ModelV2) -> None:
+        """Settle the device for ``model`` and move it there."""
+        module = _module(model)
+        if self.device == "auto":
+            large = sum(parameter.numel() for parameter in module.parameters()) >= SMALL_MODEL
+            accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+            self.device = next((name for name, there in accelerators.items() if there and large), "cpu")
+        module.to(self.device)
+        self._generator = torch.Generator(self.device)
+
+    def asarray(self, array: NumpyArray) -> torch.Tensor:
+        """Return ``array`` as a tensor on the device; on the CPU they share memory."""
+        tensor = torch.from_numpy(array)
+        return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
+
+    def numpy(self, tensor: torch.Tensor) -> NumpyArray:
+        """Return ``tensor`` as a NumPy array; on the CPU they share memory."""
+        array: NumpyArray = tensor.detach().cpu().numpy()
+        return array
+
+    def acting(self) -> AbstractContextManager[object]:
+        """Return ``torch.inference_mode``."""
+        return torch.inference_mode()
+
+    def no_grad(self) -> AbstractContextManager[object]:
+        """Return ``torch.no_grad``."""
+        return torch.no_grad()
+
+    def seed(self, seed: int) -> None:
+        """Restart the generator."""
+        self._generator.manual_seed(seed)
+
+    def rng(self) -> torch.Generator:
+        """Return the generator."""
+        return self._generator
+
+    def rng_state(self) -> npt.NDArray[np.uint8]:
+        """Return the generator's state as bytes."""
+        return self._generator.get_state().numpy().copy()
+
+    def set_rng_state(self, state: npt.NDArray[np.uint8]) -> None:
+        """Restore the generator."""
+        self._generator.set_state(torch.from_numpy(state.copy()))
+
+    def permutation(self, n: int) -> torch.Tensor:
+        """Return a random order of ``0..n-1``, int64 [n]."""
+        return torch.randperm(n, generator=self._generator, device=self.device)
+
+    def set_training(self, model: ModelV2, training: bool) -> None:
+        """Call ``train()`` or ``eval()`` where the mode differs."""
+        module = _module(model)
+        if module.training != training:
+            module.train(training)
+
+    def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
+        """Return copies of parameters and buffers by name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in _module(model).state_dict().items()}
+
+    def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
+        """Set parameters and buffers by name; see the protocol."""
+        module = _module(model)
+        own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        came = {name: value.shape for name, value in values.items()}
+        if own != came:
+            differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
+            detail = "; ".join(
+                f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
+                for name in differing[:4]
+            )
+            raise CheckpointError(
+                f"the weights do not fit the model ({len(differing)} of {len(own)} tensors differ): {detail}."
+                " Build the model with the configuration that the weights were trained with."
+            )
+        module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in values.items()})
+
+
+def _module(model: ModelV2) -> nn.Module:
+    assert isinstance(model, nn.Module)
+    return model

@@ -1,0 +1,62 @@
+"""The part of the configuration that a policy needs to act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from anyspace.config import require
+from anyspace.errors import ConfigError
+from anyspace.models.config import ModelConfig
+from anyspace.spaces import FILTERS
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """How observations become actions."""
+
+    framework: Literal["torch", "tf", "jax"] = "torch"
+    """The framework of the model. Only torch is built; tf and jax are refused for now."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the model lives. auto keeps networks under a million parameters on the CPU."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The model configuration (spec chapter 4)."""
+    observation_filter: str = "NoFilter"
+    """NoFilter, MeanStdFilter (running mean and deviation) or ConcurrentMeanStdFilter (clipped to 10 as well)."""
+    preprocessor_pref: Literal["deepmind", "rllib"] | None = "deepmind"
+    """Pipeline of Atari spaces; None switches preprocessing off for every space."""
+    _disable_preprocessor_api: bool = False
+    """Give the model observations as they come from the environment (indices stay indices)."""
+    normalize_actions: bool = True
+    """Let the policy work in [-1, 1] and scale to the bounds of bounded Box actions (spec 8.13)."""
+    clip_actions: bool = False
+    """Clip Box actions to their bounds."""
+    explore: bool = True
+    """Sample actions while collecting; False takes the distribution's mode or mean."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range or not built."""
+        if self.framework != "torch":
+            raise ConfigError(
+                f"config key `framework` is {self.framework!r}, but only 'torch' is built in this version;"
+                " TensorFlow and JAX come through Keras later."
+            )
+        require(
+            self.observation_filter in FILTERS,
+            "observation_filter",
+            self.observation_filter,
+            f"the filters are {', '.join(FILTERS)} (Unknown observation_filter)",
+        )
+        require(
+            self.preprocessor_pref != "rllib",
+            "preprocessor_pref",
+            self.preprocessor_pref,
+            "the Atari pipelines are not built yet in this version; leave it at 'deepmind'",
+        )
+        self.model.validate()
+
+    @property
+    def preprocesses(self) -> bool:
+        """Whether observations are one-hot encoded and flattened for the model."""
+        disabled = self._disable_preprocessor_api or self.model._disable_preprocessor_api
+        return not disabled and self.preprocessor_pref is not None

@@ -1,0 +1,312 @@
+"""``Policy``: preprocessor, filter, model, distribution and exploration in one object."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from anyspace import tree
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import ModelError, ObservationError
+from anyspace.maths.xp import Array, xp
+from anyspace.models.catalog import ModelCatalog
+from anyspace.models.modelv2 import InputDict, ModelV2, State
+from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.exploration import StochasticSampling
+from anyspace.spaces import (
+    Encoder,
+    check_action_space,
+    decode,
+    find_fault,
+    get_filter,
+    get_preprocessor,
+    restore_features,
+)
+from anyspace.tree import Tree
+
+Leaves = Sequence[Array]
+"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``)."""
+
+
+class Evaluation(NamedTuple):
+    """What one forward pass gives."""
+
+    dist_inputs: Array
+    """[N, num_outputs]."""
+    values: Array | None
+    """[N], or None where the value was not asked for."""
+
+
+class Policy:
+    """Maps observations to actions, and holds all that this takes.
+
+    Observations enter encoded (``policy.encode``); raw ones through :meth:`compute_actions`. Everything an
+    action depends on is in :meth:`state`: weights, filter statistics, the random source.
+
+    Args:
+        observation_space: the environment's (single) observation space.
+        action_space: the environment's (single) action space.
+        config: how to build it; a user's algorithm configuration is one.
+        runtime: the framework and device.
+        model: a ready model, in place of the catalogue's.
+        seed: of the initial weights and of the random source.
+
+    Raises:
+        UnsupportedSpaceError: if a leaf of either space is not supported; it names the leaf.
+        ModelError: if the model's output does not fit the action distribution.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        config: PolicyConfig,
+        runtime: Runtime,
+        model: ModelV2 | None = None,
+        seed: int = 0,
+    ):
+        config.validate()
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self.config = config
+        self.runtime = runtime
+        self.encode = Encoder(observation_space)
+        check_action_space(action_space)
+        self.preprocessor = get_preprocessor(observation_space)
+        self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
+
+        model_config = config.model
+        self.dist_factory, self.num_outputs = ModelCatalog.get_action_dist(action_space, model_config)
+        with runtime.initialising(seed):
+            self.model = model or ModelCatalog.get_model_v2(
+                self.obs_space, action_space, self.num_outputs, model_config, runtime.framework
+            )
+        runtime.place(self.model)
+        runtime.seed(seed)
+        if self.model.get_initial_state():
+            raise ModelError(
+                f"{type(self.model).__name__} has a recurrent state (get_initial_state() is not empty), and"
+                " recurrent models are not built yet in this version; return [] from it."
+            )
+        sample = getattr(self.dist_factory, "func", self.dist_factory).sample
+        self.exploration = StochasticSampling(takes_rng="rng" in inspect.signature(sample).parameters)
+
+        self._real = [i for i, leaf in enumerate(self.encode.specs) if leaf.kind == "real"]
+        self._real_sizes = [self.encode.specs[i].width for i in self._real]
+        self.filter = get_filter(config.observation_filter, (sum(self._real_sizes),))
+        self._filters = config.observation_filter != "NoFilter" and bool(self._real)
+        self._affine: list[tuple[Array, Array]] | None = None
+        self._check_model()
+
+    # ------------------------------------------------------------------------------------- forward
+
+    def evaluate(self, leaves: Leaves, *, value: bool = True, training: bool = False) -> Evaluation:
+        """Run the model on encoded observations: the only place that calls ``forward``.
+
+        Args:
+            leaves: tensors [N, ...], one for each leaf of the observation space.
+            value: whether to ask for the value as well, in the same trace.
+            training: whether this pass belongs to a gradient step.
+        """
+        self.runtime.set_training(self.model, training)
+        dist_inputs, _ = self.model(self.model_inputs(leaves, training))
+        return Evaluation(dist_inputs, self.model.value_function() if value else None)
+
+    def model_inputs(self, leaves: Leaves, training: bool = False) -> InputDict:
+        """Return the input dict of encoded observations; its columns are computed when touched."""
+        if not self.config.preprocesses:
+            obs = restore_features(self.observation_space, self._filtered(list(leaves)))
+            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training})
+        inputs = InputDict(
+            {"is_training": training},
+            {
+                "features": lambda: self._filtered(self.preprocessor.expand(leaves)),
+                "obs": lambda: restore_features(self.observation_space, inputs["features"]),
+                "obs_flat": lambda: _join(inputs["features"]),
+            },
+        )
+        return inputs
+
+    def distribution(self, dist_inputs: Array, mask: Array | None = None) -> ActionDistribution:
+        """Return the action distribution of a model output [N, num_outputs], masked where a mask is given."""
+        if mask is None:
+            return self.dist_factory(dist_inputs, self.model)
+        return self.dist_factory(dist_inputs, self.model, mask=mask)
+
+    # -------------------------------------------------------------------------------------- acting
+
+    def acting(self) -> AbstractContextManager[object]:
+        """Return the context in which :meth:`act` is called; enter it once for a whole rollout."""
+        return self.runtime.acting()
+
+    def draw_noise(self, steps: int, rows: int) -> Array | None:
+        """Draw the exploration noise of ``steps`` calls of :meth:`act` on ``rows`` rows, if that is possible."""
+        blank = self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32))
+        return self.distribution(blank).draw_noise(self.runtime.rng(), steps)
+
+    def act(
+        self,
+        leaves: Leaves,
+        *,
+        explore: bool = True,
+        noise: Array | None = None,
+        mask: NumpyArray | None = None,
+    ) -> Tree:
+        """Return raw actions (as the distribution gives them) for encoded NumPy observations [N, ...]."""
+        tensors = [self.runtime.asarray(leaf) for leaf in leaves]
+        allowed = None if mask is None else self.runtime.asarray(mask)
+        distribution = self.distribution(self.evaluate(tensors, value=False).dist_inputs, allowed)
+        rng = None if noise is not None else self.runtime.rng()
+        raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=noise)
+        return tree.map_leaves(self.runtime.numpy, raw)
+
+    def to_env(self, raw_actions: Tree) -> Tree:
+        """Return the environment's actions for raw ones [N, ...]: offset, unsquashed, clipped, cast."""
+        config = self.config
+        return decode(
+            self.action_space, raw_actions, normalize=config.normalize_actions, clip=config.clip_actions
+        )
+
+    def compute_actions(
+        self,
+        observations: Tree,
+        state: State | None = None,
+        *,
+        info: dict[str, Any] | None = None,
+        mask: NumpyArray | None = None,
+        prev_reward: NumpyArray | None = None,
+        explore: bool = False,
+    ) -> Tree:
+        """Return environment actions for stacked raw observations [N, ...], as the rollout would take them.
+
+        Args:
+            observations: stacked as a Gymnasium vector environment stacks them.
+            state: what the previous call returned; a policy without memory takes and returns none.
+            info: the environments' infos of this step; only views read it.
+            mask: bool [N, A], True where an action is allowed; for distributions that take masks.
+            prev_reward: rewards [N] of the previous step; only views read it.
+            explore: sample instead of taking the deterministic action.
+
+        Raises:
+            ObservationError: if an observation is not in the observation space.
+        """
+        if state:
+            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
+        leaves = self.encode(observations)
+        fault = find_fault(self.encode.specs, leaves)
+        if fault is not None:
+            raise ObservationError(f"observation {fault.index[0]}: {fault}")
+        with self.acting():
+            return self.to_env(self.act(leaves, explore=explore, mask=mask))
+
+    def compute_single_action(
+        self,
+        observation: Tree,
+        state: State | None = None,
+        *,
+        info: dict[str, Any] | None = None,
+        mask: Array | None = None,
+        prev_reward: float | None = None,
+        explore: bool = False,
+    ) -> Any:
+        """Return the environment action for one raw observation; see :meth:`compute_actions`."""
+        stacked = tree.map_leaves(lambda leaf: np.asarray(leaf)[None], self._as_leaves(observation))
+        masks = None if mask is None else np.asarray(mask)[None]
+        rewards = None if prev_reward is None else np.asarray([prev_reward], np.float32)
+        action = self.compute_actions(
+            stacked, state, info=info, mask=masks, prev_reward=rewards, explore=explore
+        )
+        return tree.map_leaves(lambda leaf: leaf[0], action)
+
+    def _as_leaves(self, observation: Tree) -> Tree:
+        # A list is one Box here, not a structure: only Tuple spaces hold children by position.
+        if isinstance(observation, list) and not isinstance(self.observation_space, gym.spaces.Tuple):
+            return np.asarray(observation)
+        return observation
+
+    # -------------------------------------------------------------------------------------- filter
+
+    def push(self, leaves: Sequence[NumpyArray]) -> None:
+        """Add collected observations [N, ...] to the filter's statistics."""
+        if self._filters and len(leaves[0]):
+            flat = [np.asarray(leaves[i], np.float64).reshape(len(leaves[i]), -1) for i in self._real]
+            self.filter.push(np.concatenate(flat, axis=1))
+            self._affine = None
+
+    def _filtered(self, features: list[Array]) -> list[Array]:
+        if not self._filters:
+            return features
+        if self._affine is None:
+            self._affine = self._filter_affine()
+        features = list(features)
+        clip = self.filter.clip
+        for i, (mean, deviation) in zip(self._real, self._affine, strict=True):
+            feature = (features[i] - mean) / deviation
+            features[i] = feature if clip is None else xp(feature).clip(feature, -clip, clip)
+        return features
+
+    def _filter_affine(self) -> list[tuple[Array, Array]]:
+        stops = np.cumsum(self._real_sizes)[:-1]
+        means, deviations = (np.split(part, stops) for part in self.filter.affine())
+        shapes = [self.encode.specs[i].shape for i in self._real]
+        return [
+            (
+                self.runtime.asarray(mean.reshape(shape).copy()),
+                self.runtime.asarray(deviation.reshape(shape).copy()),
+            )
+            for mean, deviation, shape in zip(means, deviations, shapes, strict=True)
+        ]
+
+    # --------------------------------------------------------------------------------------- state
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return everything an action depends on, by name: weights, filter statistics, random source."""
+        weights = {f"model/{name}": value for name, value in self.runtime.parameters(self.model).items()}
+        statistics = {f"filter/{name}": value for name, value in self.filter.state().items()}
+        return {**weights, **statistics, "rng": self.runtime.rng_state()}
+
+    def load_state(self, state: dict[str, NumpyArray]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.load_weights(state)
+        self.runtime.set_rng_state(np.asarray(state["rng"], np.uint8))
+
+    def load_weights(self, state: dict[str, NumpyArray]) -> None:
+        """Take over weights and filter statistics, not the random source.
+
+        Raises:
+            CheckpointError: if they do not fit the model.
+        """
+        self.runtime.load_parameters(self.model, _under("model/", state))
+        self.filter.load_state(_under("filter/", state))
+        self._affine = None
+
+    # --------------------------------------------------------------------------------------- build
+
+    def _check_model(self) -> None:
+        rows = 2
+        leaves = [np.zeros((rows, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
+        with self.runtime.acting():
+            output = self.evaluate([self.runtime.asarray(leaf) for leaf in leaves], value=False).dist_inputs
+        expected = (rows, self.num_outputs)
+        if tuple(output.shape) != expected:
+            name = type(self.model).__name__
+            raise ModelError(
+                f"{name}.forward() gave an output of shape {tuple(output.shape)} for {rows} observations, but the"
+                f" distribution of {self.action_space} takes {expected}. Make its last layer num_outputs ="
+                f" {self.num_outputs} wide."
+            )
+
+
+def _join(features: list[Array]) -> Array:
+    flat = [feature.reshape(feature.shape[0], -1) for feature in features]
+    return flat[0] if len(flat) == 1 else xp(flat[0]).concatenate(flat, axis=1)
+
+
+def _under(prefix: str, state: dict[str, NumpyArray]) -> dict[str, NumpyArray]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
