@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import importlib
+import inspect
+import itertools
 import numbers
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Mapping
@@ -57,6 +61,27 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     return found
 
 
+def field_docs(config_class: type) -> dict[str, str]:
+    """Return the docstring of each field of a config dataclass, inherited ones included."""
+    docs: dict[str, str] = {}
+    for parent in reversed(config_class.__mro__[:-1]):
+        if not dataclasses.is_dataclass(parent):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for item, following in itertools.pairwise(body.body):
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                match following:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        docs[item.target.id] = text
+    return docs
+
+
+def field_types(config_class: type) -> dict[str, Any]:
+    """Return the type of each field of a config dataclass."""
+    return _type_hints(config_class)
+
+
 def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
     hints = _type_hints(type(config))
@@ -76,16 +101,16 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
             continue
         if not _matches(value, hints[key]):
             raise ConfigError(
-                f"config key `{prefix}{key}` takes {_spell(hints[key])}, but {value!r}"
-                f" ({type(value).__name__}) came."
+                f"config key `{prefix}{key}` takes {_spell(hints[key])}, but {value!r} ({type(value).__name__}) came."
             )
-        values[key] = float(value) if hints[key] is float else value
+        values[key] = _settled(value, hints[key])
     return dataclasses.replace(config, **values)
 
 
 @functools.cache
 def _type_hints(config_class: type) -> dict[str, Any]:
-    return typing.get_type_hints(config_class)
+    hints = typing.get_type_hints(config_class)
+    return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 
 
 def _matches(value: object, hint: Any) -> bool:
@@ -110,6 +135,18 @@ def _matches(value: object, hint: Any) -> bool:
         return isinstance(value, numbers.Integral) and not isinstance(value, bool)
     kind = origin or hint
     return value is None if kind is types.NoneType else isinstance(value, kind)
+
+
+def _settled(value: Any, hint: Any) -> Any:
+    """Return a value that matches ``hint`` in exactly its types: tuples for tuples, floats for floats."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _settled(value, next(option for option in arguments if _matches(value, option)))
+    if origin is list:
+        return [_settled(item, arguments[0]) for item in value]
+    if origin is tuple:
+        return tuple(_settled(item, kind) for item, kind in zip(value, arguments, strict=True))
+    return hint(value) if hint in (int, float) else value
 
 
 def _spell(hint: Any) -> str:

@@ -1,9 +1,11 @@
 """The algorithms, one file each."""
 
+from typing import Any
+
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.ppo import PPO
 
-ALGORITHMS: dict[str, type[Algorithm]] = {"PPO": PPO}
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {"PPO": PPO}
 """The shipped algorithms by class name."""
 
 __all__ = ["ALGORITHMS", "PPO", "Algorithm"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
-from anyspace.algorithms.presets import find_preset
+from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import RewardTransform
@@ -27,7 +27,7 @@ from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.execution.evaluate import evaluate
 from anyspace.execution.fleet import Fleet, LocalFleet
 from anyspace.execution.learner import Batch, Learner, Result
-from anyspace.execution.run import RunFolder, run
+from anyspace.execution.run import RunFolder, Snapshot, run
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.policy import Policy
@@ -82,11 +82,8 @@ class Algorithm(ABC, Generic[C]):
         base = config if isinstance(config, AlgorithmConfig) else self.config_class()
         settings = configs.merge(base, {**given, **overrides}, renamed=RENAMED)
         spec = EnvSpec(env, settings.env_config, tuple(settings.wrappers))
-        source: VectorSource | None = None
         if preset is not None:
-            source = _source(spec, configs.merge(settings, {"num_envs_per_env_runner": 1}))
-            chosen = find_preset(preset, self.name(), spec.name, source.observation_space, source.action_space)
-            source.close()
+            chosen = self._preset(spec, preset)
             settings = configs.merge(self.config_class(), chosen.settings, renamed=RENAMED)
             settings = configs.merge(settings, {**given, **overrides}, renamed=RENAMED)
         settings.validate()
@@ -124,6 +121,21 @@ class Algorithm(ABC, Generic[C]):
         """Return the algorithm's lower-case name."""
         return cls.__name__.lower()
 
+    @classmethod
+    def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
+        """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
+        return cls._preset(EnvSpec(env), preset)
+
+    @classmethod
+    def _preset(cls, spec: EnvSpec, preset: str) -> Preset:
+        if preset != "auto" or spec.name in preset_names(cls.name()):
+            return named_preset(cls.name(), spec.name if preset == "auto" else preset)
+        source = make_source(spec, 1)
+        try:
+            return general_preset(cls.name(), source.observation_space, source.action_space)
+        finally:
+            source.close()
+
     def _build(
         self,
         spec: EnvSpec,
@@ -140,12 +152,13 @@ class Algorithm(ABC, Generic[C]):
         self.episodes_total = 0
         self.time_total_s = 0.0
         self._evaluated_at = 0
+        self._latest_evaluation: float | None = None
+        self._best_return: float | None = None
+        self._improved = False
         self._latest: deque[Episode] = deque(maxlen=settings.return_window)
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards, settings.gamma)
         self._learning_rate = scheduled(settings.lr, settings.lr_schedule, "lr_schedule")
-        self.policy = Policy(
-            observation_space, action_space, settings, self.make_runtime(), seed=self.seed
-        )
+        self.policy = Policy(observation_space, action_space, settings, self.make_runtime(), seed=self.seed)
         self.learner = self.make_learner()
         self._source = source
         self._fleet: Fleet | None = None
@@ -234,6 +247,7 @@ class Algorithm(ABC, Generic[C]):
         self.episodes_total += len(trajectory.episodes)
         self._latest.extend(trajectory.episodes)
         evaluation = self._scheduled_evaluation()
+        self._note_best(evaluation)
         elapsed = time.perf_counter() - started
         self.time_total_s += elapsed
         return {
@@ -263,7 +277,11 @@ class Algorithm(ABC, Generic[C]):
                 break
             result = self.learner.step(batch)
             results.append(result)
-        return {**self._checked_means(results), **self.coefficients(), "lr": self._learning_rate(self.timesteps_total)}
+        return {
+            **self._checked_means(results),
+            **self.coefficients(),
+            "lr": self._learning_rate(self.timesteps_total),
+        }
 
     def _checked_means(self, results: list[Result]) -> dict[str, float]:
         numpy = self.policy.runtime.numpy
@@ -305,13 +323,36 @@ class Algorithm(ABC, Generic[C]):
         if every is None or self.timesteps_total - self._evaluated_at < every:
             return None
         self._evaluated_at = self.timesteps_total
-        return self.evaluate()
+        result = self.evaluate()
+        self._latest_evaluation = result["episode_return_mean"]
+        return result
 
     def should_stop(self) -> bool:
-        """Whether the mean return over a full ``return_window`` has reached ``stop_return``."""
+        """Whether the mean return has reached ``stop_return``.
+
+        That mean is the latest evaluation's where ``evaluate_every`` is set, else the one over a full
+        ``return_window`` of training episodes.
+        """
         goal = self.config.stop_return
+        if goal is None:
+            return False
+        if self.config.evaluate_every is not None:
+            return self._latest_evaluation is not None and self._latest_evaluation >= goal
         full = len(self._latest) == self.config.return_window
-        return goal is not None and full and self._episode_statistics()["episode_return_mean"] >= goal
+        return full and self._episode_statistics()["episode_return_mean"] >= goal
+
+    def is_best(self) -> bool:
+        """Whether the latest iteration brought the highest mean return so far (see :meth:`should_stop`)."""
+        return self._improved
+
+    def _note_best(self, evaluation: dict[str, float] | None) -> None:
+        if self.config.evaluate_every is not None:
+            score = evaluation["episode_return_mean"] if evaluation else None
+        else:
+            score = self._episode_statistics().get("episode_return_mean")
+        self._improved = score is not None and (self._best_return is None or score > self._best_return)
+        if self._improved:
+            self._best_return = score
 
     def learn(
         self, total_steps: int, *, out: str | os.PathLike[str] | None = None, progress: bool = True
@@ -335,9 +376,7 @@ class Algorithm(ABC, Generic[C]):
             progress=progress,
         )
 
-    def evaluate(
-        self, episodes: int | None = None, *, explore: bool = False, render: bool = False
-    ) -> dict[str, float]:
+    def evaluate(self, episodes: int | None = None, *, explore: bool = False, render: bool = False) -> dict[str, float]:
         """Play whole episodes on separate environments and return their statistics.
 
         Args:
@@ -353,7 +392,9 @@ class Algorithm(ABC, Generic[C]):
     def _evaluation_envs(self, episodes: int, render: bool) -> VectorSource:
         if render:
             spec = EnvSpec(
-                self.env_spec.env, {**self.env_spec.env_config, "render_mode": "human"}, self.env_spec.wrappers
+                self.env_spec.env,
+                {**self.env_spec.env_config, "render_mode": "human"},
+                self.env_spec.wrappers,
             )
             return make_source(spec, 1, "sync")
         width = min(episodes, 8)
@@ -400,6 +441,11 @@ class Algorithm(ABC, Generic[C]):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a checkpoint into the folder ``path`` and return it; a kill leaves the previous one whole."""
+        write_checkpoint(Path(path), *self.snapshot())
+        return Path(path)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state and the tensors that a checkpoint holds."""
         state = {
             **self._description(),
             "observation_space": to_json(self.policy.observation_space),
@@ -409,8 +455,9 @@ class Algorithm(ABC, Generic[C]):
                 "timesteps_total": self.timesteps_total,
                 "episodes_total": self.episodes_total,
                 "time_total_s": self.time_total_s,
-                "evaluated_at": self._evaluated_at,
             },
+            "evaluated_at": self._evaluated_at,
+            "best_return": self._best_return,
             "coefficients": self.coefficients(),
             "latest_episodes": [list(episode) for episode in self._latest],
         }
@@ -419,8 +466,7 @@ class Algorithm(ABC, Generic[C]):
             **_named("learner", self.learner.state()),
             **_named("rewards", self.rewards.state()),
         }
-        write_checkpoint(Path(path), state, tensors)
-        return Path(path)
+        return state, tensors
 
     @classmethod
     def load(
@@ -458,9 +504,7 @@ class Algorithm(ABC, Generic[C]):
         settings = configs.merge(kind.config_class(), configs.from_plain(plain), renamed=RENAMED)
         settings = configs.merge(settings, changed, renamed=RENAMED)
         settings.validate()
-        spec = EnvSpec(
-            state["env"] if env is None else env, settings.env_config, tuple(settings.wrappers)
-        )
+        spec = EnvSpec(state["env"] if env is None else env, settings.env_config, tuple(settings.wrappers))
         self: Algorithm[Any] = kind.__new__(kind)
         self._build(spec, settings, from_json(state["observation_space"]), from_json(state["action_space"]), None)
         self._restore(state, tensors, path)
@@ -468,10 +512,9 @@ class Algorithm(ABC, Generic[C]):
 
     def _restore(self, state: dict[str, Any], tensors: dict[str, NumpyArray], path: object) -> None:
         self.seed = state["seed"]
-        counters = dict(state["counters"])
-        self._evaluated_at = counters.pop("evaluated_at")
-        for name, value in counters.items():
+        for name, value in state["counters"].items():
             setattr(self, name, value)
+        self._evaluated_at, self._best_return = state["evaluated_at"], state["best_return"]
         self._latest.extend(Episode(*episode) for episode in state["latest_episodes"])
         self.load_coefficients(state["coefficients"])
         try:

@@ -64,7 +64,7 @@ class AlgorithmConfig(PolicyConfig):
     return_window: int = 100
     """Latest episodes over which the reported return and length are averaged, at least 1."""
     stop_return: float | None = None
-    """Stop learning when the mean return over a full `return_window` reaches this."""
+    """Stop learning when the mean return reaches this: of the latest evaluation, else of a full window."""
     evaluate_every: int | None = None
     """Evaluate whenever this many more steps were sampled; None does not."""
     evaluation_episodes: int = 10

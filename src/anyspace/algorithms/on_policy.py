@@ -14,9 +14,7 @@ from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 
 
-def training_rows(
-    policy: Policy, trajectory: Trajectory, *, gamma: float, lambda_: float, use_critic: bool
-) -> Batch:
+def training_rows(policy: Policy, trajectory: Trajectory, *, gamma: float, lambda_: float, use_critic: bool) -> Batch:
     """Return the valid steps of a trajectory as rows [N, ...] with all that a loss needs.
 
     Values, log-probabilities and distribution inputs come from one batched pass in evaluation mode, which is

@@ -23,40 +23,35 @@ class Preset:
     name: str
     """The environment's id, or one of :data:`GENERAL`."""
     settings: dict[str, Any]
-    """Config keys and values, nested for ``model``."""
+    """Config keys and values, nested for ``model``; ``"none"`` in a file, which has no null, is None here."""
 
 
-def find_preset(
-    preset: str,
-    algorithm: str,
-    env_name: str,
-    observation_space: gym.Space[Any],
-    action_space: gym.Space[Any],
-) -> Preset:
-    """Return the preset that ``preset`` asks for.
+def named_preset(algorithm: str, name: str) -> Preset:
+    """Return a preset by name.
 
     Args:
-        preset: ``"auto"`` takes the environment's own, else the general one of its spaces; any other name is
-            looked up as it is.
         algorithm: lower-case name.
-        env_name: the environment's id.
-        observation_space: of one environment.
-        action_space: of one environment.
+        name: an environment's id, or one of :data:`GENERAL`.
 
     Raises:
         ConfigError: no preset has that name.
     """
     known = preset_names(algorithm)
-    if preset == "auto":
-        name = env_name if env_name in known else _general(observation_space, action_space)
-    else:
-        name = preset
     if name not in known:
         raise ConfigError(
             f"there is no preset {name!r} for {algorithm}.{nearest(name, known)} Known: {', '.join(known)}."
         )
     text = (_folder(algorithm) / f"{name}.toml").read_text(encoding="utf-8")
-    return Preset(name, tomllib.loads(text))
+    settings = {key: None if value == "none" else value for key, value in tomllib.loads(text).items()}
+    return Preset(name, settings)
+
+
+def general_preset(algorithm: str, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Preset:
+    """Return the general preset for a pair of spaces: for images, for float actions, or for the rest."""
+    if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in _leaves(observation_space)):
+        return named_preset(algorithm, "image")
+    floats = any(isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" for leaf in _leaves(action_space))
+    return named_preset(algorithm, "continuous" if floats else "discrete")
 
 
 def preset_names(algorithm: str) -> list[str]:
@@ -68,13 +63,6 @@ def preset_names(algorithm: str) -> list[str]:
 
 def _folder(algorithm: str) -> Any:
     return resources.files("anyspace") / "presets" / algorithm
-
-
-def _general(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> str:
-    if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in _leaves(observation_space)):
-        return "image"
-    floats = (isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" for leaf in _leaves(action_space))
-    return "continuous" if any(floats) else "discrete"
 
 
 def _leaves(space: gym.Space[Any]) -> list[gym.Space[Any]]:

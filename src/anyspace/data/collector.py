@@ -13,7 +13,7 @@ from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.maths.xp import Array
 from anyspace.policy.policy import Policy
-from anyspace.spaces import find_fault
+from anyspace.spaces import require_valid
 from anyspace.tree import Tree
 
 
@@ -28,7 +28,14 @@ class Collector:
         steps_before: vector steps of this run before this collector, for messages.
     """
 
-    def __init__(self, source: VectorSource, policy: Policy, rewards: RewardTransform, seed: int | None = None, steps_before: int = 0):
+    def __init__(
+        self,
+        source: VectorSource,
+        policy: Policy,
+        rewards: RewardTransform,
+        seed: int | None = None,
+        steps_before: int = 0,
+    ):
         self.source = source
         self.policy = policy
         self.rewards = rewards
@@ -113,10 +120,14 @@ class Collector:
         return trajectory
 
     def _require_valid_obs(self, record: _Record, cause: Exception | None = None) -> None:
-        fault = find_fault(self.policy.encode.specs, [leaf[: record.t + 1] for leaf in record.obs])
-        if fault is not None:
-            t, b = fault.index
-            raise ObservationError(f"step {self._steps_before + t}, environment {b}: {fault}") from cause
+        seen = [leaf[: record.t + 1] for leaf in record.obs]
+        try:
+            require_valid(self.policy.encode.specs, seen, self._place)
+        except ObservationError as error:
+            raise error from cause
+
+    def _place(self, row: tuple[int, ...]) -> str:
+        return f"step {self._steps_before + row[0]}, environment {row[1]}"
 
     def _ended_episodes(self, trajectory: Trajectory) -> list[Episode]:
         """Return the episodes that end in the trajectory and carry the others' sums on."""
@@ -181,9 +192,7 @@ class _Record:
 
     def trajectory(self) -> Trajectory:
         """Return what was written."""
-        rewards, terminated, truncated, valid = (
-            np.stack(column) for column in zip(*self._steps, strict=True)
-        )
+        rewards, terminated, truncated, valid = (np.stack(column) for column in zip(*self._steps, strict=True))
         obs = [buffer[: self.t + 1] for buffer in self.obs]
         return Trajectory(
             obs=obs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from anyspace.data.trajectory import Bools, Floats
 from anyspace.models.runtime import NumpyArray
@@ -23,7 +24,7 @@ class RewardTransform:
         self._clip = clip
         self._normalize = normalize
         self._gamma = gamma
-        self._returns: NumpyArray | None = None
+        self._returns: npt.NDArray[np.float64] | None = None
         self.stat = RunningStat(())
 
     def __call__(self, rewards: Floats, done: Bools, valid: Bools) -> Floats:
@@ -42,7 +43,7 @@ class RewardTransform:
         """Forget the returns of the running episodes; the statistics stay."""
         self._returns = None
 
-    def _discounted(self, rewards: Floats, done: Bools) -> NumpyArray:
+    def _discounted(self, rewards: Floats, done: Bools) -> npt.NDArray[np.float64]:
         running = np.zeros(rewards.shape[1]) if self._returns is None else self._returns
         returns = np.empty(rewards.shape)
         for t in range(len(rewards)):

@@ -120,9 +120,7 @@ class Trajectory:
                 infos[name] = (total_so_far + total, count_so_far + count)
         return cls(
             obs=[np.concatenate(leaf, axis=1) for leaf in zip(*(part.obs for part in parts), strict=True)],
-            actions=tree.map_leaves(
-                lambda *leaf: np.concatenate(leaf, axis=1), *(part.actions for part in parts)
-            ),
+            actions=tree.map_leaves(lambda *leaf: np.concatenate(leaf, axis=1), *(part.actions for part in parts)),
             rewards=np.concatenate([part.rewards for part in parts], axis=1),
             terminated=np.concatenate([part.terminated for part in parts], axis=1),
             truncated=np.concatenate([part.truncated for part in parts], axis=1),

@@ -95,16 +95,14 @@ class VectorSource:
             else:
                 final_obs = tree.map_leaves(lambda leaf: np.asarray(leaf)[ended], obs)
                 obs, _ = self.envs.reset(options={"reset_mask": done.copy()})
-        return Step(
-            obs, np.asarray(rewards, np.float32), terminated, truncated, ignored, ended, final_obs, infos
-        )
+        return Step(obs, np.asarray(rewards, np.float32), terminated, truncated, ignored, ended, final_obs, infos)
 
     def close(self) -> None:
         """Close the environments."""
         self.envs.close()
 
     def _stack(self, observations: list[Tree]) -> Tree:
-        buffer = create_empty_array(self.observation_space, n=len(observations))
+        buffer: Any = create_empty_array(self.observation_space, n=len(observations))
         return concatenate(self.observation_space, observations, buffer)
 
     def _explain(self, error: Exception) -> None:
@@ -169,11 +167,7 @@ def _has_native(spec: EnvSpec) -> bool:
     if not isinstance(spec.env, str) or spec.wrappers or "render_mode" in spec.env_config:
         return False
     registered = gym.registry.get(spec.env)
-    return (
-        registered is not None
-        and registered.vector_entry_point is not None
-        and not registered.additional_wrappers
-    )
+    return registered is not None and registered.vector_entry_point is not None and not registered.additional_wrappers
 
 
 def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:

@@ -47,10 +47,14 @@ def evaluate(
     returns, lengths = np.zeros(source.num_envs), np.zeros(source.num_envs, np.int64)
     obs = source.reset(seed)
     t = 0
+
+    def place(row: tuple[int, ...]) -> str:
+        return f"evaluation step {t}, environment {row[0]}"
+
     with policy.acting():
         while shares.any():
             leaves = policy.encode(obs)
-            require_valid(policy.encode.specs, leaves, lambda row: f"evaluation step {t}, environment {row[0]}")
+            require_valid(policy.encode.specs, leaves, place)
             step = source.step(policy.to_env(policy.act(leaves, explore=explore)))
             counted = ~step.ignored
             returns += np.where(counted, step.rewards, 0.0)

@@ -29,9 +29,7 @@ class LocalFleet:
         explore: sample actions.
     """
 
-    def __init__(
-        self, collector: Collector, *, fragment: int | None, whole_episodes: bool, explore: bool = True
-    ):
+    def __init__(self, collector: Collector, *, fragment: int | None, whole_episodes: bool, explore: bool = True):
         self.collector = collector
         self._fragment = fragment
         self._whole_episodes = whole_episodes
@@ -46,9 +44,7 @@ class LocalFleet:
         width = self.collector.source.num_envs
         fragment = self._fragment or -(-steps // width)
         count = -(-steps // (fragment * width))
-        return Trajectory.side_by_side(
-            [self.collector.gather(fragment, explore=self._explore) for _ in range(count)]
-        )
+        return Trajectory.side_by_side([self.collector.gather(fragment, explore=self._explore) for _ in range(count)])
 
     def close(self) -> None:
         """Close the environments."""

@@ -97,9 +97,7 @@ def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
         ("episode_return_mean", "training (latest episodes)", "-"),
         ("evaluation/episode_return_mean", "evaluation", "o--"),
     ):
-        points = [
-            (float(row["timesteps_total"]), float(row[column])) for row in rows if row.get(column)
-        ]
+        points = [(float(row["timesteps_total"]), float(row[column])) for row in rows if row.get(column)]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
     axes.set(title=title, xlabel="environment steps", ylabel="mean return")

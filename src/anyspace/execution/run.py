@@ -5,13 +5,21 @@ from __future__ import annotations
 import json
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.log import MetricsLog
 from anyspace.execution.report import ProgressReport, draw_learning_curve
+from anyspace.models.runtime import NumpyArray
+
+Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
+
+BEST_INTERVAL = 10.0
+"""Seconds between two writes of a best checkpoint that keeps getting better."""
 
 
 class Trainable(Protocol):
@@ -24,11 +32,14 @@ class Trainable(Protocol):
     def train(self) -> dict[str, Any]:
         """Run one iteration."""
 
-    def save(self, path: Path) -> Path:
-        """Write a checkpoint."""
+    def snapshot(self) -> Snapshot:
+        """Return the state and the tensors of a checkpoint."""
 
     def should_stop(self) -> bool:
         """Whether the return to stop at is reached."""
+
+    def is_best(self) -> bool:
+        """Whether the latest iteration brought the highest mean return so far."""
 
 
 class RunFolder:
@@ -43,22 +54,34 @@ class RunFolder:
         self.path = path
         self._title = title
         self._log = MetricsLog(path)
+        self._best: Snapshot | None = None
+        self._best_written = time.monotonic()
         (path / "config.json").write_text(json.dumps(config, indent=1))
 
     def log(self, result: dict[str, Any]) -> None:
         """Append a training result to the metrics."""
         self._log.write(result)
 
-    def checkpoint(self, algorithm: Trainable) -> Path:
-        """Save the latest checkpoint."""
-        return algorithm.save(self.path / "checkpoint")
+    def checkpoint(self, algorithm: Trainable) -> None:
+        """Save the latest checkpoint, and the best one if it is not on disk yet."""
+        write_checkpoint(self.path / "checkpoint", *algorithm.snapshot())
+        self._write_best()
 
     def keep_best(self, algorithm: Trainable) -> None:
-        """Save the checkpoint of the highest return."""
-        algorithm.save(self.path / "best")
+        """Keep the checkpoint of the highest return; while returns climb, it is written every few seconds."""
+        self._best = algorithm.snapshot()
+        if time.monotonic() - self._best_written > BEST_INTERVAL:
+            self._write_best()
+
+    def _write_best(self) -> None:
+        if self._best is not None:
+            write_checkpoint(self.path / "best", *self._best)
+            self._best = None
+            self._best_written = time.monotonic()
 
     def close(self) -> None:
-        """Finish the metrics and draw the learning curve."""
+        """Finish the files and draw the learning curve."""
+        self._write_best()
         self._log.close()
         metrics = self.path / "metrics.csv"
         if metrics.exists():
@@ -79,7 +102,7 @@ def run(
     command to resume; a second one ends it at once.
     """
     result: dict[str, Any] = {}
-    best, saved_at = float("-inf"), algorithm.timesteps_total
+    saved_at = algorithm.timesteps_total
     with ProgressReport(total_steps, progress) as report, _graceful_interrupt(report) as interrupted:
         try:
             while algorithm.timesteps_total < total_steps and not interrupted.is_set():
@@ -87,9 +110,7 @@ def run(
                 report.update(result)
                 if folder is not None:
                     folder.log(result)
-                    score = _score(result)
-                    if score is not None and score > best:
-                        best = score
+                    if algorithm.is_best():
                         folder.keep_best(algorithm)
                     if algorithm.timesteps_total - saved_at >= checkpoint_every:
                         saved_at = algorithm.timesteps_total
@@ -104,14 +125,6 @@ def run(
     if interrupted.is_set():
         raise KeyboardInterrupt(_farewell(folder))
     return result
-
-
-def _score(result: dict[str, Any]) -> float | None:
-    """Return what "best" goes by: an evaluation where there is one, else the training return."""
-    if "evaluation" in result:
-        score: float = result["evaluation"]["episode_return_mean"]
-        return score
-    return None if result.get("evaluates") else result.get("episode_return_mean")
 
 
 def _farewell(folder: RunFolder | None) -> str:

@@ -84,7 +84,7 @@ class TorchLearner:
     def state(self) -> dict[str, NumpyArray]:
         """Return Adam's moments and step counts by parameter name."""
         return {
-            f"{name}/{key}": np.asarray(value.detach().cpu())
+            f"{name}/{key}": value.detach().cpu().numpy().copy()
             for name, parameter in self._named.items()
             for key, value in self.optimizer.state.get(parameter, {}).items()
         }

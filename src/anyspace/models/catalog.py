@@ -192,9 +192,7 @@ def _custom_dist(
     return dist, math.prod(shape) if isinstance(shape, tuple | list) else int(shape)
 
 
-def _default_dist(
-    space: gym.Space[Any], config: ModelConfig, deterministic: bool
-) -> tuple[DistributionFactory, int]:
+def _default_dist(space: gym.Space[Any], config: ModelConfig, deterministic: bool) -> tuple[DistributionFactory, int]:
     if isinstance(space, spaces.Discrete):
         return Categorical, int(space.n)
     if isinstance(space, spaces.MultiDiscrete):

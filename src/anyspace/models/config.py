@@ -167,9 +167,7 @@ class ModelConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return a new dict of all keys, as models receive it."""
-        return {
-            item.name: _copy(getattr(self, item.name)) for item in dataclasses.fields(self)
-        }
+        return {item.name: _copy(getattr(self, item.name)) for item in dataclasses.fields(self)}
 
 
 def _copy(value: Any) -> Any:
@@ -182,22 +180,39 @@ MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()
 """The defaults of every model key, as a plain dict (spec chapter 4)."""
 
 _NOT_BUILT = (
-    "fcnet_weights fcnet_bias post_fcnet_weights post_fcnet_bias conv_filters conv_activation conv_kernel"
-    " conv_bias use_lstm lstm_ max_seq_len _time_major use_attention attention_ framestack dim grayscale"
-    " zero_mean always_check_shapes _disable_action_flattening"
-).split()
-_REFUSED: dict[str, str] = {
-    key: "it is not built yet in this version; leave it at its default"
-    for key in MODEL_DEFAULTS
-    if key.startswith(tuple(_NOT_BUILT))
-} | {
-    key: "no transposed convolutions are built here"
-    for key in MODEL_DEFAULTS
-    if key.startswith("conv_transpose_")
-} | {
-    "custom_preprocessor": "custom preprocessors are not supported; put a gymnasium wrapper around the"
-    " environment (`wrappers=[...]`)",
-    "encoder_latent_dim": "it belonged to another kind of model; use `fcnet_hiddens`",
-    "lstm_use_prev_action_reward": "it is deprecated; use `lstm_use_prev_action` and `lstm_use_prev_reward`",
-    "_use_default_native_models": "it is deprecated and has no effect",
-}
+    "fcnet_weights",
+    "fcnet_bias",
+    "post_fcnet_weights",
+    "post_fcnet_bias",
+    "conv_filters",
+    "conv_activation",
+    "conv_kernel",
+    "conv_bias",
+    "use_lstm",
+    "lstm_",
+    "max_seq_len",
+    "_time_major",
+    "use_attention",
+    "attention_",
+    "framestack",
+    "dim",
+    "grayscale",
+    "zero_mean",
+    "always_check_shapes",
+    "_disable_action_flattening",
+)
+_REFUSED: dict[str, str] = (
+    {
+        key: "it is not built yet in this version; leave it at its default"
+        for key in MODEL_DEFAULTS
+        if key.startswith(_NOT_BUILT)
+    }
+    | {key: "no transposed convolutions are built here" for key in MODEL_DEFAULTS if key.startswith("conv_transpose_")}
+    | {
+        "custom_preprocessor": "custom preprocessors are not supported; put a gymnasium wrapper around the"
+        " environment (`wrappers=[...]`)",
+        "encoder_latent_dim": "it belonged to another kind of model; use `fcnet_hiddens`",
+        "lstm_use_prev_action_reward": "it is deprecated; use `lstm_use_prev_action` and `lstm_use_prev_reward`",
+        "_use_default_native_models": "it is deprecated and has no effect",
+    }
+)

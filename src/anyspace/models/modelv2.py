@@ -43,7 +43,10 @@ class InputDict(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the column, computing it if need be, or ``default`` where there is none."""
-        return self[key] if key in self else default
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def copy(self) -> InputDict:
         """Return a new dict with the same columns and the same columns still to compute."""
@@ -96,9 +99,7 @@ class ModelV2:
 
     def value_function(self) -> Array:
         """Return the value estimates [N] of the latest :meth:`forward`."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must implement value_function() to be trained with a critic"
-        )
+        raise NotImplementedError(f"{type(self).__name__} must implement value_function() to be trained with a critic")
 
     def get_initial_state(self) -> State:
         """Return the initial recurrent state, one array without batch dimension each; [] means no memory."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,16 @@ from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 
 NumpyArray = npt.NDArray[np.generic]
+
+
+class Layer(NamedTuple):
+    """One layer of a model, for people to read."""
+
+    name: str
+    kind: str
+    shape: str
+    """Of its weights."""
+    parameters: int
 
 
 class Runtime(Protocol):
@@ -69,3 +79,6 @@ class Runtime(Protocol):
         Raises:
             CheckpointError: if names or shapes differ from the model's.
         """
+
+    def layers(self, model: ModelV2) -> list[Layer]:
+        """Return the layers that hold parameters, in order."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import ModelError, ObservationError
+from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.modelv2 import InputDict, ModelV2, State
@@ -20,12 +19,11 @@ from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import StochasticSampling
 from anyspace.spaces import (
-    Encoder,
-    check_action_space,
-    decode,
-    find_fault,
+    Decoder,
+    MeanStdFilter,
     get_filter,
     get_preprocessor,
+    require_valid,
     restore_features,
 )
 from anyspace.tree import Tree
@@ -48,6 +46,10 @@ class Policy:
 
     Observations enter encoded (``policy.encode``); raw ones through :meth:`compute_actions`. Everything an
     action depends on is in :meth:`state`: weights, filter statistics, the random source.
+
+    Attributes:
+        encode: raw stacked observations -> encoded leaves.
+        to_env: raw actions [N, ...] -> the environment's: offset, unsquashed, clipped, cast.
 
     Args:
         observation_space: the environment's (single) observation space.
@@ -76,9 +78,9 @@ class Policy:
         self.action_space = action_space
         self.config = config
         self.runtime = runtime
-        self.encode = Encoder(observation_space)
-        check_action_space(action_space)
+        self.to_env = Decoder(action_space, normalize=config.normalize_actions, clip=config.clip_actions)
         self.preprocessor = get_preprocessor(observation_space)
+        self.encode = self.preprocessor.encode
         self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
 
         model_config = config.model
@@ -94,13 +96,10 @@ class Policy:
                 f"{type(self.model).__name__} has a recurrent state (get_initial_state() is not empty), and"
                 " recurrent models are not built yet in this version; return [] from it."
             )
-        sample = getattr(self.dist_factory, "func", self.dist_factory).sample
-        self.exploration = StochasticSampling(takes_rng="rng" in inspect.signature(sample).parameters)
-
+        self.exploration = StochasticSampling()
         self._real = [i for i, leaf in enumerate(self.encode.specs) if leaf.kind == "real"]
         self._real_sizes = [self.encode.specs[i].width for i in self._real]
         self.filter = get_filter(config.observation_filter, (sum(self._real_sizes),))
-        self._filters = config.observation_filter != "NoFilter" and bool(self._real)
         self._affine: list[tuple[Array, Array]] | None = None
         self._check_model()
 
@@ -166,13 +165,6 @@ class Policy:
         raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=noise)
         return tree.map_leaves(self.runtime.numpy, raw)
 
-    def to_env(self, raw_actions: Tree) -> Tree:
-        """Return the environment's actions for raw ones [N, ...]: offset, unsquashed, clipped, cast."""
-        config = self.config
-        return decode(
-            self.action_space, raw_actions, normalize=config.normalize_actions, clip=config.clip_actions
-        )
-
     def compute_actions(
         self,
         observations: Tree,
@@ -199,9 +191,7 @@ class Policy:
         if state:
             raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
         leaves = self.encode(observations)
-        fault = find_fault(self.encode.specs, leaves)
-        if fault is not None:
-            raise ObservationError(f"observation {fault.index[0]}: {fault}")
+        require_valid(self.encode.specs, leaves, lambda row: f"observation {row[0]}")
         with self.acting():
             return self.to_env(self.act(leaves, explore=explore, mask=mask))
 
@@ -219,9 +209,7 @@ class Policy:
         stacked = tree.map_leaves(lambda leaf: np.asarray(leaf)[None], self._as_leaves(observation))
         masks = None if mask is None else np.asarray(mask)[None]
         rewards = None if prev_reward is None else np.asarray([prev_reward], np.float32)
-        action = self.compute_actions(
-            stacked, state, info=info, mask=masks, prev_reward=rewards, explore=explore
-        )
+        action = self.compute_actions(stacked, state, info=info, mask=masks, prev_reward=rewards, explore=explore)
         return tree.map_leaves(lambda leaf: leaf[0], action)
 
     def _as_leaves(self, observation: Tree) -> Tree:
@@ -234,13 +222,13 @@ class Policy:
 
     def push(self, leaves: Sequence[NumpyArray]) -> None:
         """Add collected observations [N, ...] to the filter's statistics."""
-        if self._filters and len(leaves[0]):
+        if isinstance(self.filter, MeanStdFilter) and self._real and len(leaves[0]):
             flat = [np.asarray(leaves[i], np.float64).reshape(len(leaves[i]), -1) for i in self._real]
             self.filter.push(np.concatenate(flat, axis=1))
             self._affine = None
 
     def _filtered(self, features: list[Array]) -> list[Array]:
-        if not self._filters:
+        if not (isinstance(self.filter, MeanStdFilter) and self._real):
             return features
         if self._affine is None:
             self._affine = self._filter_affine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ class PiecewiseSchedule:
     def __init__(self, endpoints: Sequence[tuple[float, float]], key: str):
         steps = [step for step, _ in endpoints]
         require(len(steps) > 0, key, list(endpoints), "a schedule needs at least one [step, value] pair")
-        rising = all(first < second for first, second in zip(steps, steps[1:], strict=False))
+        rising = all(first < second for first, second in itertools.pairwise(steps))
         require(rising, key, list(endpoints), "the steps of a schedule must rise from pair to pair")
         self._steps = np.array(steps, dtype=np.float64)
         self._values = np.array([value for _, value in endpoints], dtype=np.float64)

@@ -14,7 +14,7 @@ from torch import nn
 
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import NumpyArray
+from anyspace.models.runtime import Layer, NumpyArray
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -124,6 +124,19 @@ class TorchRuntime:
                 " Build the model with the configuration that the weights were trained with."
             )
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in values.items()})
+
+    def layers(self, model: ModelV2) -> list[Layer]:
+        """Return the layers that hold parameters, in order."""
+        return list(_layers(_module(model)))
+
+
+def _layers(module: nn.Module) -> Iterator[Layer]:
+    for name, child in module.named_modules():
+        own = list(child.named_parameters(recurse=False))
+        if own:
+            shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in own)
+            kind = type(child).__name__
+            yield Layer(name or "(model)", kind, shapes, sum(value.numel() for _, value in own))
 
 
 def _module(model: ModelV2) -> nn.Module:

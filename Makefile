@@ -1,0 +1,44 @@
+# Every target is a line or two over commands that work by hand as well.
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint spec learning fuzz soak peers bench clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## train PPO on CartPole-v1 until it is solved, evaluate, say where the run lies
+	$(BIN)/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
+
+lint: $(READY)  ## style, types and layers
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint  ## every check
+	$(BIN)/python -m pytest -m 'not learning and not fuzz and not soak'
+
+spec: $(READY)  ## rows of the acceptance table without a test yet
+	$(BIN)/python tests/spec_coverage.py
+
+learning fuzz soak: $(READY)  ## longer tests: minutes to hours
+	$(BIN)/python -m pytest -m $@ -v
+
+peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment
+
+.venv-peers/.ready: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	touch $@
+
+bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
+	$(BIN)/python benchmarks/ppo_cartpole.py
+	$(BIN)/python benchmarks/time_to_solve.py
+
+clean:
+	rm -rf $(VENV) .venv-peers build *.egg-info src/*.egg-info

@@ -1,0 +1,6 @@
+"""``python -m anyspace``."""
+
+from anyspace.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The contract of an action distribution (spec 8.1): what a model's output means as a random action."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from anyspace.maths.xp import Array, Rng
+from anyspace.tree import Tree
+
+
+class ActionDistribution:
+    """A batch of B distributions over actions, one per row of a model's output.
+
+    Subclass it to define your own: take ``(inputs, model)``, hand both to ``super().__init__``, and implement
+    `required_model_output_shape`, `sample`, `deterministic_sample` and `logp`; `entropy` and `kl` where the
+    algorithm asks for them. ``sample`` may take the random source ``rng`` or no argument at all. ``mask``
+    reaches only classes whose constructor names it.
+
+    To have its randomness drawn ahead for a whole rollout, a class implements `standard_noise`, `noise_width`
+    and `sample_from_noise` in place of `sample`.
+
+    Every method works on arrays of the framework of ``inputs`` and mutates none of them; results per row are
+    ``[B]``. Batches of more axes (``[T, B, ...]``) keep them.
+
+    Attributes:
+        inputs: Parameters of the distributions ``[B, required_model_output_shape]``.
+        model: The model that made them, or None.
+        mask: Which actions are allowed, in the layout that the class documents, or None for all.
+        last_sample: The latest answer of `sample` or `deterministic_sample`, for `sampled_action_logp`.
+        has_entropy: Whether `entropy` is implemented: it is where a class overrides it, unless the class
+            itself says False.
+        has_kl: Whether `kl` is implemented, found in the same way.
+        sample_takes_rng: Whether `sample` accepts the random source, read off its signature.
+    """
+
+    last_sample: Tree | None = None
+    has_entropy: bool = False
+    has_kl: bool = False
+    sample_takes_rng: bool = True
+    _noise_ahead: bool = True
+
+    def __init__(self, inputs: Array, model: Any = None, *, mask: Any = None) -> None:
+        self.inputs = inputs
+        self.model = model
+        self.mask = mask
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        cls.has_entropy = own.get("has_entropy", cls.entropy is not ActionDistribution.entropy)
+        cls.has_kl = own.get("has_kl", cls.kl is not ActionDistribution.kl)
+        cls.sample_takes_rng = len(inspect.signature(cls.sample).parameters) > 1
+        samplers = (vars(base).keys() & {"sample", "sample_from_noise"} for base in cls.__mro__)
+        cls._noise_ahead = "sample_from_noise" in next(names for names in samplers if names)
+
+    @staticmethod
+    def required_model_output_shape(action_space: Any, model_config: Any) -> int:
+        """Return how many numbers per row the model has to put out for ``action_space``."""
+        raise NotImplementedError(
+            "An action distribution must say how wide the model's output is: implement the static method "
+            "required_model_output_shape(action_space, model_config)."
+        )
+
+    def draw_noise(self, rng: Rng, steps: int) -> Array | None:
+        """Draw the randomness of ``steps`` future samples ``[steps, B, W]``, W being `noise_width`.
+
+        None means that this class has to be sampled step by step: it knows no such noise, or it replaces
+        `sample` of a class that does (turning noise into actions would pass its own sampling by).
+        """
+        return self.standard_noise(rng, steps) if self._noise_ahead else None
+
+    @property
+    def noise_width(self) -> int:
+        """Random numbers W that one sample of a row takes, where they can be drawn ahead."""
+        return 0
+
+    def standard_noise(self, rng: Rng, steps: int) -> Array | None:
+        """Draw ``[steps, B, W]`` numbers that depend on the shape and device of ``inputs`` alone, or None."""
+        return None
+
+    def sample_from_noise(self, noise: Array) -> Tree:
+        """Turn one row ``[B, W]`` of `draw_noise` into an action per distribution."""
+        raise self._missing("sample_from_noise")
+
+    def sample(self, rng: Rng = None) -> Tree:
+        """Draw an action per row; ``rng`` None is the framework's global source (JAX has none: TypeError)."""
+        noise = self.standard_noise(rng, 1)
+        if noise is None:
+            raise self._missing("sample")
+        return self.sample_from_noise(noise[0])
+
+    def deterministic_sample(self) -> Tree:
+        """Return each row's representative action: the most likely one or the mean."""
+        raise self._missing("deterministic_sample")
+
+    def logp(self, actions: Tree) -> Array:
+        """Log-probability, or log-density, of ``actions`` ``[B]``."""
+        raise self._missing("logp")
+
+    def sampled_action_logp(self) -> Array:
+        """`logp` of the latest sample ``[B]``.
+
+        Raises:
+            AssertionError: Nothing was sampled yet.
+        """
+        if self.last_sample is None:
+            raise AssertionError(
+                f"{type(self).__name__}.sampled_action_logp() needs a sample first: call sample() or "
+                "deterministic_sample() (your own version of these stores its answer in self.last_sample)."
+            )
+        return self.logp(self.last_sample)
+
+    def entropy(self) -> Array:
+        """Entropy in nats ``[B]``."""
+        raise self._missing("entropy")
+
+    def kl(self, other: Any) -> Array:
+        """Kullback-Leibler divergence KL(self || other) in nats ``[B]``; ``other`` is of the same class."""
+        raise self._missing("kl")
+
+    def multi_entropy(self) -> Array:
+        """Entropy of each component ``[B, k]``; of the whole, `entropy`, where there is but one."""
+        return self.entropy()
+
+    def multi_kl(self, other: Any) -> Array:
+        """Divergence of each component ``[B, k]``; of the whole, `kl`, where there is but one."""
+        return self.kl(other)
+
+    @property
+    def _batch_shape(self) -> tuple[int, ...]:
+        return tuple(self.inputs.shape[:-1])
+
+    def _missing(self, method: str) -> NotImplementedError:
+        name = type(self).__name__
+        return NotImplementedError(f"{name} has no {method}(). Implement it, or use what does not ask for it.")
+
+
+def split_last(x: Array, widths: Sequence[int]) -> list[Array]:
+    """Cut ``[..., sum(widths)]`` along its last axis into one array per width.
+
+    Raises:
+        ValueError: The widths do not add up to the last axis.
+    """
+    stops = list(itertools.accumulate(widths))
+    if stops[-1] != x.shape[-1]:
+        raise ValueError(f"Cannot cut {x.shape[-1]} values per row into parts of {list(widths)}.")
+    return [x[..., stop - width : stop] for width, stop in zip(widths, stops, strict=True)]

@@ -1,0 +1,152 @@
+"""Independent distributions over the leaves of a Tuple or Dict action space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+
+from anyspace.distributions.base import ActionDistribution, split_last
+from anyspace.maths.xp import Array, Rng, xp
+from anyspace.tree import Tree
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+
+class MultiActionDistribution(ActionDistribution):
+    """One independent child distribution per leaf of the action space (spec 8.12).
+
+    Leaves are taken depth-first, Dicts in the space's own key order; this is the order of everything below.
+
+    Args:
+        inputs: The children's inputs side by side ``[B, sum(input_lens)]``.
+        model: The model that made them, handed to every child.
+        mask: One mask, or None, per child. Only children that have one are built with ``mask=``.
+        child_distributions: Classes or ``functools.partial`` of classes, built as ``child(slice, model)``.
+        input_lens: Width of each child's slice of the inputs.
+        action_space: The (nested) Tuple or Dict; samples are structured like it.
+    """
+
+    def __init__(
+        self,
+        inputs: Array,
+        model: Any = None,
+        *,
+        mask: Sequence[Any] | None = None,
+        child_distributions: Sequence[Callable[..., ActionDistribution]],
+        input_lens: Sequence[int],
+        action_space: gym.Space[Any],
+    ) -> None:
+        super().__init__(inputs, model, mask=mask)
+        self.action_space = action_space
+        slices = split_last(inputs, input_lens)
+        masks = [None] * len(slices) if mask is None else mask
+        self.children = [
+            build(part, model) if part_mask is None else build(part, model, mask=part_mask)
+            for build, part, part_mask in zip(child_distributions, slices, masks, strict=True)
+        ]
+        self.has_entropy = all(child.has_entropy for child in self.children)
+        self.has_kl = all(child.has_kl for child in self.children)
+
+    @property
+    def noise_width(self) -> int:
+        """The children's widths together."""
+        return sum(child.noise_width for child in self.children)
+
+    def standard_noise(self, rng: Rng, steps: int) -> Array | None:
+        """The children's noise side by side ``[steps, B, W]``; None if one must be sampled step by step."""
+        ns = xp(self.inputs)
+        sources = ns.split(rng, len(self.children))
+        noises = [child.draw_noise(source, steps) for child, source in zip(self.children, sources, strict=True)]
+        return None if any(noise is None for noise in noises) else ns.concatenate(noises, axis=-1)
+
+    def sample_from_noise(self, noise: Array) -> Tree:
+        """Structured actions from the children's ``noise`` ``[B, W]``."""
+        noises = split_last(noise, [child.noise_width for child in self.children])
+        rows = zip(self.children, noises, strict=True)
+        return self._as_actions([child.sample_from_noise(row) for child, row in rows])
+
+    def sample(self, rng: Rng = None) -> Tree:
+        """One sample of each child, structured like the space."""
+        sources = xp(self.inputs).split(rng, len(self.children))
+        return self._as_actions(
+            [
+                child.sample(source) if child.sample_takes_rng else child.sample()
+                for child, source in zip(self.children, sources, strict=True)
+            ]
+        )
+
+    def deterministic_sample(self) -> Tree:
+        """Each child's deterministic action, structured like the space."""
+        return self._as_actions([child.deterministic_sample() for child in self.children])
+
+    def logp(self, actions: Tree) -> Array:
+        """Sum of the children's log-probabilities ``[B]``; what was sampled before stays as it is.
+
+        Args:
+            actions: Structured like the space, or one array ``[B, F]`` of the leaves' values side by side, as
+                many of each as its shape has entries.
+        """
+        structured = isinstance(actions, Mapping | tuple | list)
+        parts = list(_leaf_values(self.action_space, actions)) if structured else self._unflatten(actions)
+        return reduce(add, [child.logp(part) for child, part in zip(self.children, parts, strict=True)])
+
+    def entropy(self) -> Array:
+        """Sum of the children's entropies ``[B]``."""
+        return reduce(add, [child.entropy() for child in self.children])
+
+    def kl(self, other: MultiActionDistribution) -> Array:
+        """Sum of the children's divergences ``[B]``."""
+        pairs = zip(self.children, other.children, strict=True)
+        return reduce(add, [mine.kl(theirs) for mine, theirs in pairs])
+
+    def _as_actions(self, parts: Sequence[Tree]) -> Tree:
+        self.last_sample = _structure(self.action_space, iter(parts))
+        return self.last_sample
+
+    def _unflatten(self, actions: Array) -> list[Array]:
+        ns = xp(self.inputs)
+        leaves = list(_leaves(self.action_space))
+        shapes = [leaf.shape or () for leaf in leaves]
+        columns = split_last(ns.asarray(actions, like=self.inputs), [math.prod(shape) for shape in shapes])
+        parts = [part.reshape((*self._batch_shape, *shape)) for part, shape in zip(columns, shapes, strict=True)]
+        return [
+            ns.astype(part, "int64") if np.issubdtype(leaf.dtype, np.integer) else part
+            for part, leaf in zip(parts, leaves, strict=True)
+        ]
+
+
+def _leaves(space: gym.Space[Any]) -> Iterator[gym.Space[Any]]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        children = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
+        for child in children:
+            yield from _leaves(child)
+    else:
+        yield space
+
+
+def _leaf_values(space: gym.Space[Any], values: Tree) -> Iterator[Any]:
+    """Yield the leaves of ``values`` in the order of ``space``, whatever the order of its own keys."""
+    if isinstance(space, spaces.Dict):
+        for key, child in space.spaces.items():
+            yield from _leaf_values(child, values[key])
+    elif isinstance(space, spaces.Tuple):
+        for child, value in zip(space.spaces, values, strict=True):
+            yield from _leaf_values(child, value)
+    else:
+        yield values
+
+
+def _structure(space: gym.Space[Any], parts: Iterator[Any]) -> Tree:
+    """Build dicts and tuples like ``space`` from its leaves' values."""
+    if isinstance(space, spaces.Dict):
+        return {key: _structure(child, parts) for key, child in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_structure(child, parts) for child in space.spaces)
+    return next(parts)

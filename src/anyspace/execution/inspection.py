@@ -1,0 +1,100 @@
+"""The pipeline of a policy as a tree for people to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from rich.markup import escape
+from rich.tree import Tree
+
+from anyspace import tree
+from anyspace.distributions import MultiActionDistribution
+from anyspace.policy.policy import Policy
+from anyspace.spaces import LeafSpec, MeanStdFilter
+
+
+def pipeline_tree(policy: Policy, title: str) -> Tree:
+    """Return what becomes of each leaf of the observation, the model's layers, the distribution, the actions."""
+    root = Tree(f"[bold]{escape(title)}[/]")
+    _add_observation(root, policy)
+    _add_model(root, policy)
+    _add_distribution(root, policy)
+    _add_actions(root, policy)
+    return root
+
+
+def _add_observation(root: Tree, policy: Policy) -> None:
+    branch = root.add("[bold]observation[/] -> preprocessor -> filter")
+    for leaf in policy.encode.specs:
+        branch.add(escape(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, policy)}"))
+    if policy.config.preprocesses:
+        branch.add(f"flat: {sum(leaf.width for leaf in policy.encode.specs)} float32 values ({_kind(policy)})")
+    else:
+        branch.add("preprocessing is off: the model sees the structure as it is")
+
+
+def _kind(policy: Policy) -> str:
+    return type(policy.preprocessor).__name__
+
+
+def _fate(leaf: LeafSpec, policy: Policy) -> str:
+    if leaf.kind == "index" and policy.config.preprocesses:
+        return (
+            f"one-hot, {leaf.width} values"
+            if len(leaf.nvec) == 1
+            else f"{len(leaf.nvec)} one-hots, {leaf.width} values"
+        )
+    if leaf.kind == "real" and isinstance(policy.filter, MeanStdFilter):
+        return f"float32 {leaf.shape}, normalised by its running mean and deviation"
+    return f"{'float32' if policy.config.preprocesses else leaf.dtype} {leaf.shape}"
+
+
+def _add_model(root: Tree, policy: Policy) -> None:
+    layers = policy.runtime.layers(policy.model)
+    total = sum(layer.parameters for layer in layers)
+    branch = root.add(
+        f"[bold]model[/] {type(policy.model).__name__}, {total:,} parameters, {policy.runtime.framework} on"
+        f" {policy.runtime.device}"
+    )
+    for layer in layers:
+        branch.add(escape(f"{layer.name}  {layer.kind}  {layer.shape}  {layer.parameters:,} parameters"))
+
+
+def _add_distribution(root: Tree, policy: Policy) -> None:
+    blank = policy.runtime.asarray(np.zeros((1, policy.num_outputs), np.float32))
+    distribution = policy.distribution(blank)
+    branch = root.add(f"[bold]distribution[/] {type(distribution).__name__}, takes {policy.num_outputs} model outputs")
+    if isinstance(distribution, MultiActionDistribution):
+        for (path, _), child in zip(_leaf_spaces(policy.action_space), distribution.children, strict=True):
+            branch.add(escape(f"{tree.place('action', path)}  {type(child).__name__}"))
+
+
+def _add_actions(root: Tree, policy: Policy) -> None:
+    branch = root.add("[bold]action[/] -> environment")
+    for path, space in _leaf_spaces(policy.action_space):
+        branch.add(escape(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
+
+
+def _origin(space: gym.Space[Any], policy: Policy) -> str:
+    if not isinstance(space, spaces.Box):
+        offset = bool(np.any(space.start)) if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else False
+        return "index, start added" if offset else "index"
+    if space.dtype.kind != "f":
+        return "index, low added"
+    scaled = policy.config.normalize_actions and bool(np.any(space.bounded_below & space.bounded_above))
+    clipped = policy.config.normalize_actions or policy.config.clip_actions
+    steps = ["scaled from [-1, 1] to the bounds"] * scaled + ["clipped"] * clipped
+    return ", ".join(steps) or "as sampled"
+
+
+def _leaf_spaces(space: gym.Space[Any], path: tree.Path = ()) -> list[tuple[tree.Path, gym.Space[Any]]]:
+    if isinstance(space, spaces.Dict):
+        children: Any = space.spaces.items()
+    elif isinstance(space, spaces.Tuple):
+        children = enumerate(space.spaces)
+    else:
+        return [(path, space)]
+    return [leaf for key, child in children for leaf in _leaf_spaces(child, (*path, key))]

@@ -1,0 +1,51 @@
+"""Terms of the losses, elementwise over rows ``[N]`` (any shape will do), and the means that reduce them."""
+
+from __future__ import annotations
+
+from anyspace.maths.xp import Array, xp
+
+
+def clipped_surrogate(ratio: Array, advantages: Array, clip_param: float) -> Array:
+    """PPO's objective, to be maximised: min(A ratio, A clip(ratio, 1 - clip_param, 1 + clip_param)). ``[N]``.
+
+    Source: Schulman et al., "Proximal policy optimization algorithms", 2017, equation 7; spec 10.3.
+    """
+    ns = xp(ratio)
+    clipped = ns.clip(ratio, 1.0 - clip_param, 1.0 + clip_param)
+    return ns.minimum(advantages * ratio, advantages * clipped)
+
+
+def clipped_squared_error(values: Array, targets: Array, clip: float | None = None) -> Array:
+    """Squared error, at most ``clip`` (None: no limit). ``[N]``.
+
+    The limit is on the squared error, in squared units of return, not on how far a prediction moves; rows
+    beyond it have no gradient (spec 10.3).
+    """
+    squared = (values - targets) ** 2
+    return squared if clip is None else xp(squared).clip(squared, None, clip)
+
+
+def masked_mean(x: Array, mask: Array | None = None) -> Array:
+    """Mean of ``x`` over the rows where ``mask`` (booleans or 0/1, same shape) holds: a scalar.
+
+    It is 0 if no row holds. What ``x`` is elsewhere, NaN included, reaches neither the mean nor its
+    gradient.
+    """
+    ns = xp(x)
+    if mask is None:
+        return ns.mean(x)
+    held = ns.asarray(mask, like=x) != 0
+    # Counted in float32: an integer count would turn float32 sums of NumPy into float64.
+    return ns.sum(ns.where(held, x, 0.0)) / ns.clip(ns.sum(ns.astype(held, "float32")), 1.0, None)
+
+
+def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> Array:
+    """Shift and scale to mean 0 and standard deviation 1: (x - mean) / max(epsilon, std), shaped like ``x``.
+
+    Statistics come from the rows where ``mask`` holds (std over N, not N - 1); other rows become 0.
+    Source: spec 10.3.
+    """
+    ns = xp(x)
+    centred = x - masked_mean(x, mask)
+    scaled = centred / ns.clip(masked_mean(centred**2, mask) ** 0.5, epsilon, None)
+    return scaled if mask is None else ns.where(ns.asarray(mask, like=x) != 0, scaled, 0.0)

@@ -1,0 +1,285 @@
+"""The array namespace of an array: one spelling, NumPy's, for NumPy, PyTorch and JAX.
+
+Formulas of this library are written once over ``xp(x)``; NumPy is then the oracle of the tests and the other
+frameworks run the very same lines. A framework is imported only when an array of it turns up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of any framework. They share behaviour but no base class, so no narrower type is honest."""
+
+Rng: TypeAlias = Any
+"""A framework's own random source: ``numpy.random.Generator``, ``torch.Generator`` or a JAX key; or None."""
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+"""The axis or axes to reduce over; None reduces over all of them."""
+
+
+class Namespace:
+    """Functions over arrays of one framework.
+
+    This class holds what the frameworks spell alike; its subclasses hold the names and habits they do not
+    share. ``like`` is an existing array that lends its device, and its dtype where the result is floating: at
+    least float32, so that integers and half precision lend one that noise and discounts can be held in.
+    """
+
+    array_type: type | tuple[type, ...]
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def exp(self, x: Array) -> Array:
+        """e to the power of ``x``, elementwise."""
+        return self._module.exp(x)
+
+    def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
+        """Take ``x`` where the boolean ``condition`` holds and ``y`` elsewhere."""
+        return self._module.where(condition, x, y)
+
+    def clip(self, x: Array, low: float | None, high: float | None) -> Array:
+        """Limit ``x`` to [low, high]; None leaves that side open."""
+        return self._module.clip(x, low, high)
+
+    def minimum(self, x: Array, y: Array) -> Array:
+        """The smaller of two arrays, elementwise."""
+        return self._module.minimum(x, y)
+
+    def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """Sum over ``axis``."""
+        return self._module.sum(x, axis=axis, keepdims=keepdims)
+
+    def mean(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """Arithmetic mean over ``axis``."""
+        return self._module.mean(x, axis=axis, keepdims=keepdims)
+
+    def max(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        """Largest value along ``axis``."""
+        return self._module.amax(x, axis=axis, keepdims=keepdims)
+
+    def any(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        """Whether any value along ``axis`` is true."""
+        return self._module.any(x, axis=axis, keepdims=keepdims)
+
+    def argmax(self, x: Array, axis: int) -> Array:
+        """Index of the (first) largest value along ``axis``."""
+        return self._module.argmax(x, axis=axis)
+
+    def concatenate(self, arrays: Sequence[Array], axis: int = 0) -> Array:
+        """Join arrays along an axis they have."""
+        return self._module.concatenate(arrays, axis=axis)
+
+    def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
+        """Join arrays of one shape along a new axis."""
+        return self._module.stack(arrays, axis=axis)
+
+    def one_hot(self, indices: Array, n: int, dtype: str = "float32") -> Array:
+        """Encode integers ``[...]`` as ``[..., n]``; an index outside 0..n-1 gives a row of zeros."""
+        return self.astype(indices[..., None] == self.arange(n, like=indices), dtype)
+
+    def split(self, rng: Rng, parts: int) -> list[Rng]:
+        """Give each of ``parts`` consumers its own source; a source that carries a state serves them all."""
+        return [rng] * parts
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        """Convert an array or list to this framework, on the device of ``like``; its dtype is kept."""
+        raise NotImplementedError
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        """Cast to a dtype given by name, such as ``"float32"`` or ``"int64"``."""
+        raise NotImplementedError
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        """Return a floating array of one repeated value."""
+        raise NotImplementedError
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        """Return the integers 0..n-1."""
+        raise NotImplementedError
+
+    def stop_gradient(self, x: Array) -> Array:
+        """Return the values of ``x`` with no gradient flowing back through them."""
+        raise NotImplementedError
+
+    def log_softmax(self, x: Array) -> Array:
+        """Logarithm of the softmax over the last axis."""
+        raise NotImplementedError
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        """Pick values along ``axis`` by integer ``indices``, shaped like ``x`` on every other axis."""
+        raise NotImplementedError
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        """Draw standard normal noise."""
+        raise NotImplementedError
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        """Draw standard Gumbel noise, all finite: the argmax of logits plus it is a categorical sample."""
+        raise NotImplementedError
+
+
+class _NumPy(Namespace):
+    """NumPy. ``rng`` None draws from a fresh, unseeded generator."""
+
+    array_type = (np.ndarray, np.generic)
+
+    def __init__(self) -> None:
+        super().__init__(np)
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        return np.asarray(x)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        return x.astype(dtype)
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        return np.full(shape, value, np.result_type(like, np.float32))
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        return np.arange(n)
+
+    def stop_gradient(self, x: Array) -> Array:
+        return x
+
+    def log_softmax(self, x: Array) -> Array:
+        shifted = x - np.max(x, axis=-1, keepdims=True)
+        return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return np.take_along_axis(x, indices, axis=axis)
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        generator = np.random.default_rng() if rng is None else rng
+        return generator.standard_normal(shape).astype(np.result_type(like, np.float32))
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        generator = np.random.default_rng() if rng is None else rng
+        return generator.gumbel(size=shape).astype(np.result_type(like, np.float32))
+
+
+class _Torch(Namespace):
+    """PyTorch. ``rng`` None draws from its global generator."""
+
+    def __init__(self) -> None:
+        import torch
+
+        super().__init__(torch)
+        self.array_type = torch.Tensor
+
+    def _float_dtype(self, like: Array) -> Any:
+        return self._module.promote_types(like.dtype, self._module.float32)
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        if isinstance(x, self._module.Tensor):
+            return x.to(like.device)
+        # A copy: sharing memory with a read-only array (JAX's, for one) would draw a warning.
+        return self._module.tensor(np.asarray(x), device=like.device)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        return x.to(getattr(self._module, dtype))
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        return self._module.full(shape, value, dtype=self._float_dtype(like), device=like.device)
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        return self._module.arange(n, device=like.device)
+
+    def stop_gradient(self, x: Array) -> Array:
+        return x.detach()
+
+    def log_softmax(self, x: Array) -> Array:
+        return x.log_softmax(-1)
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return x.gather(axis, indices)
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        dtype = self._float_dtype(like)
+        return self._module.randn(shape, generator=rng, dtype=dtype, device=like.device)
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        dtype = self._float_dtype(like)
+        waits = self._module.empty(shape, dtype=dtype, device=like.device).exponential_(generator=rng)
+        # A wait that rounds to 0 would give an infinite noise, which no masked logit could lose against.
+        return waits.clamp_(min=self._module.finfo(dtype).tiny).log_().neg_()
+
+
+class _Jax(Namespace):
+    """JAX. ``rng`` is a key; there is no global source, so None is a TypeError."""
+
+    def __init__(self) -> None:
+        import jax
+
+        super().__init__(jax.numpy)
+        self._jax: Any = jax
+        self.array_type = jax.Array
+
+    def _float_dtype(self, like: Array) -> Any:
+        return self._module.promote_types(like.dtype, self._module.float32)
+
+    def _key(self, rng: Rng) -> Rng:
+        if rng is None:
+            raise TypeError("JAX has no global random source: pass a key, for example rng=jax.random.key(0).")
+        return rng
+
+    def split(self, rng: Rng, parts: int) -> list[Rng]:
+        return list(self._jax.random.split(self._key(rng), parts))
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        return self._module.asarray(x)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        # Without x64 mode JAX has no 64-bit dtypes and warns when asked for one by name.
+        return x.astype(self._jax.dtypes.canonicalize_dtype(dtype))
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        return self._module.full(shape, value, self._float_dtype(like))
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        return self._module.arange(n)
+
+    def stop_gradient(self, x: Array) -> Array:
+        return self._jax.lax.stop_gradient(x)
+
+    def log_softmax(self, x: Array) -> Array:
+        return self._jax.nn.log_softmax(x)
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return self._module.take_along_axis(x, indices, axis=axis)
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        return self._jax.random.normal(self._key(rng), shape, self._float_dtype(like))
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        return self._jax.random.gumbel(self._key(rng), shape, self._float_dtype(like))
+
+
+_FRAMEWORKS = {"numpy": _NumPy, "torch": _Torch, "jax": _Jax, "jaxlib": _Jax}
+_BY_TYPE: dict[type, Namespace] = {}
+
+
+def xp(x: Array) -> Namespace:
+    """Return the namespace of the framework that ``x`` is an array of.
+
+    Raises:
+        TypeError: ``x`` is no array of a supported framework.
+    """
+    namespace = _BY_TYPE.get(type(x))
+    return _resolve(x) if namespace is None else namespace
+
+
+def _resolve(x: Array) -> Namespace:
+    for base in type(x).__mro__:
+        framework = _FRAMEWORKS.get(base.__module__.partition(".")[0])
+        if framework is not None:
+            namespace = framework()
+            if isinstance(x, namespace.array_type):
+                _BY_TYPE[type(x)] = namespace
+                return namespace
+    kind = f"{type(x).__module__}.{type(x).__qualname__}"
+    raise TypeError(f"Expected an array of NumPy, PyTorch or JAX, got {kind}: {x!r:.80}")

@@ -1,0 +1,211 @@
+"""From samples of an action distribution to actions of the environment, and back (spec 8.13, 8.14).
+
+This is the only place that asks which kind of space an action leaf has. To support another kind, register one
+function with `_codec_tree`.
+
+Distributions work in a plain space: indices 0..n-1 for everything discrete (integer Boxes too), numbers
+centred on zero for float Boxes, where -1 and 1 stand for the bounds of a component that has both.
+
+Letters: B rows, d numbers in one leaf, N any number of leading batch dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import singledispatch
+from typing import Any, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+
+from anyspace import tree
+from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.xp import Array, xp
+
+NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+SUPPORTED = "Discrete, MultiDiscrete, float Box, integer Box with both bounds, and Dict and Tuple of these"
+
+
+class _Index:
+    """Discrete, MultiDiscrete and integer Box: an index per component, counted from its first value."""
+
+    def __init__(self, first: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.shape, self.dtype = shape, dtype
+        # int64 holds every sum; a narrow dtype such as int8 would overflow on the way.
+        self._first = np.asarray(first).astype(np.int64)
+
+    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
+        return (_rows(raw, self.shape, np.int64) + self._first).astype(self.dtype)
+
+    def invert(self, action: Any) -> NumpyArray:
+        return _rows(action, self.shape, np.int64) - self._first
+
+
+class _Real:
+    """Float Box, component by component: scaled where both bounds are finite, else taken as it is."""
+
+    def __init__(self, space: Box) -> None:
+        self.shape, self.dtype = space.shape, space.dtype
+        scaled = space.bounded_below & space.bounded_above
+        low = np.where(scaled, space.low.astype(np.float64), -1.0)
+        high = np.where(scaled, space.high.astype(np.float64), 1.0)
+        # Halved before they are added: high - low overflows for bounds near the largest float.
+        self._centre, self._half = low / 2 + high / 2, high / 2 - low / 2
+        info: Any = np.finfo(space.dtype)
+        self._low, self._high = np.maximum(space.low, info.min), np.minimum(space.high, info.max)
+
+    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
+        values = _rows(raw, self.shape, np.float64)
+        with np.errstate(over="ignore"):
+            action = (self._centre + values * self._half if normalize else values).astype(self.dtype)
+        # Clipped after the cast, which may round over a bound.
+        return np.clip(action, self._low, self._high) if normalize or clip else action
+
+    def invert(self, action: Any) -> NumpyArray:
+        distance = _rows(action, self.shape, np.float64) - self._centre
+        return (distance / np.where(self._half > 0, self._half, 1.0)).astype(np.float32)
+
+
+_Codec: TypeAlias = _Index | _Real
+
+
+def _rows(values: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> NumpyArray:
+    """Shape [B, ...] into [B, *shape]: distributions may give the components of a leaf as one axis."""
+    array = np.asarray(values)
+    return array.reshape(array.shape[:1] + shape).astype(dtype)
+
+
+@singledispatch
+def _codec_tree(space: gym.Space[Any], path: tree.Path) -> Any:
+    """Return one codec per leaf of the space, nested as its actions are (dicts and tuples)."""
+    raise _unsupported(space, path)
+
+
+def _unsupported(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceError:
+    return UnsupportedSpaceError(
+        f"{tree.place('action', path)}: no decoding for actions of {space}. Supported: {SUPPORTED}. "
+        "Wrap the environment to change this part of the action."
+    )
+
+
+@_codec_tree.register(Discrete)
+def _(space: Discrete[Any], path: tree.Path) -> _Codec:
+    return _Index(space.start, (), space.dtype)
+
+
+@_codec_tree.register(MultiDiscrete)
+def _(space: MultiDiscrete[Any], path: tree.Path) -> _Codec:
+    return _Index(space.start, space.shape, space.dtype)
+
+
+@_codec_tree.register(Box)
+def _(space: Box, path: tree.Path) -> _Codec:
+    if space.dtype.kind == "f":
+        return _Real(space)
+    if not space.is_bounded("both"):
+        raise _unsupported(space, path)
+    return _Index(space.low, space.shape, space.dtype)
+
+
+@_codec_tree.register(Dict)
+def _(space: Dict, path: tree.Path) -> dict[Any, Any]:
+    return {key: _codec_tree(child, (*path, key)) for key, child in space.spaces.items()}
+
+
+@_codec_tree.register(Tuple)
+def _(space: Tuple[Any], path: tree.Path) -> tuple[Any, ...]:
+    return tuple(_codec_tree(child, (*path, position)) for position, child in enumerate(space.spaces))
+
+
+class Decoder:
+    """Decodes samples for one action space; build it once where actions are needed often.
+
+    Args:
+        space: the action space.
+        normalize: scale float components that have both bounds from [-1, 1] to them, and clip every component
+            to its bounds.
+        clip: clip to the bounds without scaling. With both off, float components reach the environment as
+            they were drawn, inside their bounds or not: that is then the user's choice.
+
+    Raises:
+        UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
+    """
+
+    def __init__(self, space: gym.Space[Any], *, normalize: bool = True, clip: bool = False) -> None:
+        self._codecs = _codec_tree(space, ())
+        self._normalize, self._clip = normalize, clip
+
+    def __call__(self, action: tree.Tree) -> tree.Tree:
+        """Return environment actions [B, *shape] in the space's dtypes, Dict as dict and Tuple as tuple.
+
+        Args:
+            action: NumPy samples, nested like the space: indices or numbers [B, *shape] or [B, d] per leaf.
+        """
+        return tree.map_leaves(lambda codec, raw: codec.decode(raw, self._normalize, self._clip), self._codecs, action)
+
+
+def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, clip: bool = False) -> tree.Tree:
+    """Turn stacked samples into actions for a vector environment: `Decoder` for one use."""
+    return Decoder(space, normalize=normalize, clip=clip)(action)
+
+
+def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
+    """Turn stacked environment actions into what a distribution would have drawn: the inverse of `decode`.
+
+    Args:
+        space: the action space.
+        action: environment actions [B, *shape] per leaf, nested like the space.
+
+    Returns:
+        int64 indices for discrete leaves; float32 for float Boxes, in [-1, 1] where a component has both
+        bounds and untouched elsewhere. A component whose bounds are equal gives 0.
+    """
+    return tree.map_leaves(lambda codec, values: codec.invert(values), _codec_tree(space, ()), action)
+
+
+def check_action_space(space: gym.Space[Any]) -> None:
+    """Raise `UnsupportedSpaceError` for a space whose actions cannot be decoded, naming the leaf."""
+    _codec_tree(space, ())
+
+
+def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
+    """Put the samples of a Tuple or Dict space side by side (spec 8.14).
+
+    Args:
+        space: the action space.
+        actions: samples [N, *shape] per leaf, arrays of any framework, nested like the space.
+
+    Returns:
+        [N, sum of d]: leaves in the space's own key order, raveled; a Discrete leaf takes one column.
+        Integers if every leaf is discrete, else float32. Samples of any other space come back as they are.
+    """
+    if not isinstance(space, Dict | Tuple):
+        return actions
+    codecs = _codec_tree(space, ())
+    columns = tree.leaves(tree.map_leaves(_columns, codecs, actions))
+    ns = xp(columns[0])
+    if any(isinstance(codec, _Real) for codec in tree.leaves(codecs)):
+        columns = [ns.astype(column, "float32") for column in columns]
+    return ns.concatenate(columns, axis=-1)
+
+
+def unflatten_actions(space: gym.Space[Any], flat: Array) -> tree.Tree:
+    """Undo `flatten_actions`: [N, sum of d] to samples [N, *shape] per leaf, int64 where it is discrete."""
+    if not isinstance(space, Dict | Tuple):
+        return flat
+    ns, position = xp(flat), 0
+
+    def take(codec: _Codec) -> Array:
+        nonlocal position
+        first, position = position, position + math.prod(codec.shape)
+        leaf = flat[..., first:position].reshape((*flat.shape[:-1], *codec.shape))
+        return ns.astype(leaf, "int64") if isinstance(codec, _Index) else leaf
+
+    return tree.map_leaves(take, _codec_tree(space, ()))
+
+
+def _columns(codec: _Codec, values: Array) -> Array:
+    batch = values.shape[: len(values.shape) - len(codec.shape)]
+    return values.reshape((*batch, math.prod(codec.shape)))

@@ -1,0 +1,259 @@
+"""Observation filters: running normalisation (spec chapter 3).
+
+Statistics are float64 and elementwise. Letters: N observations; the shape of one observation is ``shape``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from anyspace.errors import ConfigError, nearest
+
+NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+# Keeps constant slots finite: they normalise to 0.
+STD_FLOOR = 1e-6
+
+
+class RunningStat:
+    """Count, mean and variance of a stream, by Welford's update and Chan's merge.
+
+    Attributes:
+        n: observations seen.
+        mean: their mean, of ``shape``.
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.n = 0
+        self.mean: NumpyArray = np.zeros(shape)
+        self._squares: NumpyArray = np.zeros(shape)  # sum of squared distances from the mean
+
+    @property
+    def var(self) -> NumpyArray:
+        """Sample variance; before two observations are in, the squared mean: the first one then maps to 0."""
+        return self._squares / (self.n - 1) if self.n > 1 else np.square(self.mean)
+
+    @property
+    def std(self) -> NumpyArray:
+        """Square root of ``var``."""
+        return np.sqrt(self.var)
+
+    def push(self, x: Any) -> None:
+        """Take in one observation of ``shape``; raise ValueError on any other shape."""
+        x = np.asarray(x, np.float64)
+        if x.shape != self.shape:
+            raise ValueError(f"expected an observation of shape {self.shape}, got {x.shape}.")
+        self._absorb(1, x, np.zeros(self.shape))
+
+    def push_batch(self, batch: Any) -> None:
+        """Take in observations [N, *shape]; raise ValueError on any other shape."""
+        batch = np.asarray(batch, np.float64)
+        if batch.ndim != len(self.shape) + 1 or batch.shape[1:] != self.shape:
+            raise ValueError(f"expected observations of shape [N, *{self.shape}], got {batch.shape}.")
+        if len(batch):
+            mean = batch.mean(axis=0)
+            self._absorb(len(batch), mean, np.square(batch - mean).sum(axis=0))
+
+    def merge(self, other: RunningStat) -> None:
+        """Take in everything that ``other`` has seen."""
+        if other.shape != self.shape:
+            raise ValueError(f"expected statistics of shape {self.shape}, got {other.shape}.")
+        if other.n:
+            self._absorb(other.n, other.mean, other._squares)
+
+    def copy(self) -> RunningStat:
+        """Return an independent copy."""
+        twin = RunningStat(self.shape)
+        twin.n, twin.mean, twin._squares = self.n, self.mean, self._squares
+        return twin
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return the statistics as arrays: ``n``, ``mean`` and ``squares``."""
+        return {"n": np.asarray(self.n), "mean": np.array(self.mean), "squares": np.array(self._squares)}
+
+    def load_state(self, state: Mapping[str, NumpyArray]) -> None:
+        """Take over what `state` returned; raise ValueError on statistics of another shape."""
+        if state["mean"].shape != self.shape:
+            raise ValueError(f"expected statistics of shape {self.shape}, got {state['mean'].shape}.")
+        self.n = int(state["n"])
+        self.mean, self._squares = np.array(state["mean"]), np.array(state["squares"])
+
+    def _absorb(self, n: int, mean: NumpyArray, squares: NumpyArray) -> None:
+        # New arrays, no in-place sums: copies share them, and NumPy makes scalars of results of shape ().
+        total, distance = self.n + n, mean - self.mean
+        self.mean = self.mean + distance * (n / total)
+        self._squares = self._squares + squares + np.square(distance) * (self.n * n / total)
+        self.n = total
+
+
+class NoFilter:
+    """Leaves observations alone; has the methods of `MeanStdFilter`."""
+
+    clip = None
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        self.shape = shape
+
+    def __call__(self, x: Any, update: bool = True) -> Any:
+        """Return ``x``; numbers and lists as an array."""
+        return x if isinstance(x, np.ndarray | dict | tuple) else np.asarray(x)
+
+    def push(self, batch: Any) -> None:
+        """Do nothing."""
+
+    def apply(self, x: Any) -> Any:
+        """Return ``x``."""
+        return x
+
+    def affine(self) -> tuple[NumpyArray, NumpyArray]:
+        """Return zeros and ones of ``shape``."""
+        return np.zeros(self.shape, np.float32), np.ones(self.shape, np.float32)
+
+    def copy(self) -> NoFilter:
+        """Return the filter itself: it has no state."""
+        return self
+
+    def sync(self, other: NoFilter) -> None:
+        """Do nothing."""
+
+    def apply_changes(self, other: NoFilter, with_buffer: bool = False) -> None:
+        """Do nothing."""
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return an empty dict."""
+        return {}
+
+    def load_state(self, state: Mapping[str, NumpyArray]) -> None:
+        """Do nothing."""
+
+
+class MeanStdFilter:
+    """Subtracts the running mean and divides by the running standard deviation.
+
+    Calling it updates and normalises one observation at a time, with the numbers of spec 3.3. A policy uses
+    the two halves: `push` after a batch has been learnt from, `apply` (or `affine` on a device) elsewhere.
+
+    Args:
+        shape: shape of one observation.
+        demean: subtract the mean.
+        destd: divide by the standard deviation.
+        clip: cut results to ±clip; None for no limit.
+
+    Attributes:
+        running_stats: everything seen.
+        buffer: what was seen since the last exchange with other workers.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], demean: bool = True, destd: bool = True, clip: float | None = 10.0
+    ) -> None:
+        self.shape, self.demean, self.destd, self.clip = shape, demean, destd, clip
+        self.running_stats, self.buffer = RunningStat(shape), RunningStat(shape)
+
+    def __call__(self, x: Any, update: bool = True) -> NumpyArray:
+        """Return ``x`` normalised, after taking it into the statistics.
+
+        Args:
+            x: one observation of ``shape``, or [N, *shape]: all rows are taken in before any is normalised.
+            update: False leaves the statistics as they are.
+
+        Returns:
+            Floats keep their dtype; integers give float32.
+
+        Raises:
+            ValueError: ``x`` has another shape.
+        """
+        x = np.asarray(x)
+        if update:
+            self.push(x if x.ndim == len(self.shape) + 1 else x[np.newaxis])
+        return self._normalised(x, *self._moments())
+
+    def push(self, batch: Any) -> None:
+        """Take observations [N, *shape] into ``running_stats`` and ``buffer``."""
+        self.running_stats.push_batch(batch)
+        self.buffer.push_batch(batch)
+
+    def apply(self, x: Any) -> NumpyArray:
+        """Return observations [..., *shape] normalised with frozen statistics.
+
+        Until two observations are in, mean 0 and deviation 1 stand in for statistics, so only ``clip`` acts.
+        Floats keep their dtype; integers give float32.
+        """
+        return self._normalised(np.asarray(x), *self._frozen())
+
+    def affine(self) -> tuple[NumpyArray, NumpyArray]:
+        """Return (mean, std + 1e-6) of ``shape``, float32; (0, 1) until two observations are in.
+
+        With ``clip`` this is `apply` on any device: ``(x - mean) / std``, cut to ±clip.
+        """
+        mean, scale = self._frozen()
+        return mean.astype(np.float32), scale.astype(np.float32)
+
+    def copy(self) -> MeanStdFilter:
+        """Return an independent copy."""
+        twin = MeanStdFilter(self.shape)
+        twin.sync(self)
+        return twin
+
+    def sync(self, other: MeanStdFilter) -> None:
+        """Take over the options, statistics and buffer of ``other``."""
+        self.demean, self.destd, self.clip = other.demean, other.destd, other.clip
+        self.running_stats, self.buffer = other.running_stats.copy(), other.buffer.copy()
+
+    def apply_changes(self, other: MeanStdFilter, with_buffer: bool = False) -> None:
+        """Merge the buffer of ``other`` into the statistics; ``with_buffer`` also copies that buffer here."""
+        self.running_stats.merge(other.buffer)
+        if with_buffer:
+            self.buffer = other.buffer.copy()
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return statistics and buffer as arrays, for a checkpoint."""
+        parts = {"running_stats": self.running_stats, "buffer": self.buffer}
+        return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state().items()}
+
+    def load_state(self, state: Mapping[str, NumpyArray]) -> None:
+        """Take over what `state` returned; raise ValueError on statistics of another shape."""
+        for name, part in (("running_stats", self.running_stats), ("buffer", self.buffer)):
+            part.load_state({key: state[f"{name}.{key}"] for key in ("n", "mean", "squares")})
+
+    def _moments(self) -> tuple[NumpyArray, NumpyArray]:
+        mean = self.running_stats.mean if self.demean else np.zeros(self.shape)
+        scale = self.running_stats.std + STD_FLOOR if self.destd else np.ones(self.shape)
+        return np.asarray(mean), np.asarray(scale)
+
+    def _frozen(self) -> tuple[NumpyArray, NumpyArray]:
+        if self.running_stats.n > 1:
+            return self._moments()
+        return np.zeros(self.shape), np.ones(self.shape)
+
+    def _normalised(self, x: NumpyArray, mean: NumpyArray, scale: NumpyArray) -> NumpyArray:
+        dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+        result = (x - mean) / scale
+        return np.asarray(result if self.clip is None else np.clip(result, -self.clip, self.clip), dtype)
+
+
+Filter: TypeAlias = NoFilter | MeanStdFilter
+
+FILTERS = ("NoFilter", "MeanStdFilter", "ConcurrentMeanStdFilter")
+"""The names that `get_filter` knows."""
+
+
+def get_filter(name: str, shape: tuple[int, ...]) -> Filter:
+    """Return the filter that the configuration key ``observation_filter`` names.
+
+    "MeanStdFilter" does not clip; "ConcurrentMeanStdFilter" is the same with a clip of 10 (spec 3.3, 3.4).
+
+    Raises:
+        ConfigError: the name is unknown.
+    """
+    if name not in FILTERS:
+        raise ConfigError(
+            f"Unknown observation_filter {name!r}: expected one of {', '.join(FILTERS)}.{nearest(name, FILTERS)}"
+        )
+    if name == "NoFilter":
+        return NoFilter(shape)
+    return MeanStdFilter(shape, clip=None if name == "MeanStdFilter" else 10.0)

@@ -1,0 +1,8 @@
+import pytest
+
+from maths.frameworks import FRAMEWORKS, Framework
+
+
+@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
+def framework(request: pytest.FixtureRequest) -> Framework:
+    return request.param

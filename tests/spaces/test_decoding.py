@@ -1,0 +1,200 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import (
+    Box,
+    Dict,
+    Discrete,
+    Graph,
+    MultiBinary,
+    MultiDiscrete,
+    OneOf,
+    Sequence,
+    Text,
+    Tuple,
+)
+from gymnasium.vector.utils import batch_space, iterate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anyspace import tree
+from anyspace.errors import UnsupportedSpaceError
+from anyspace.spaces import (
+    Decoder,
+    check_action_space,
+    decode,
+    flatten_actions,
+    normalize_action,
+    unflatten_actions,
+)
+from catalogue import ACTION_SPACES, action_spaces, stacked
+
+
+def raw_samples(space, rows, rng):
+    """Draw what distributions draw: any index, numbers far outside [-1, 1] too."""
+    if isinstance(space, Dict):
+        return {key: raw_samples(child, rows, rng) for key, child in space.spaces.items()}
+    if isinstance(space, Tuple):
+        return tuple(raw_samples(child, rows, rng) for child in space.spaces)
+    if isinstance(space, Discrete):
+        return rng.integers(0, space.n, rows)
+    if isinstance(space, MultiDiscrete):
+        return rng.integers(0, space.nvec, (rows, *space.shape))
+    if space.dtype.kind == "f":
+        return (3 * rng.standard_normal((rows, *space.shape))).astype(np.float32)
+    return rng.integers(0, space.high.astype(np.int64) - space.low + 1, (rows, *space.shape))
+
+
+def row_of(space, actions, index):
+    """Take one row as a member of the space: Box asks for arrays, even of rank 0."""
+    if isinstance(space, Dict):
+        return {key: row_of(child, actions[key], index) for key, child in space.spaces.items()}
+    if isinstance(space, Tuple):
+        return tuple(row_of(child, actions[position], index) for position, child in enumerate(space.spaces))
+    return actions[index] if isinstance(space, Discrete) else np.asarray(actions[index])
+
+
+def rows_of(space, actions, rows):
+    return [row_of(space, actions, index) for index in range(rows)]
+
+
+@pytest.mark.spec(143)
+@pytest.mark.parametrize("name", ACTION_SPACES)
+def test_every_decoded_row_is_in_the_space(name):
+    space = ACTION_SPACES[name]
+    actions = decode(space, raw_samples(space, 64, np.random.default_rng(0)))
+    assert all(row in space for row in rows_of(space, actions, 64))
+
+
+@pytest.mark.spec(143)
+@given(action_spaces(), st.integers(0, 1000))
+@settings(deadline=None, max_examples=80)
+def test_decoded_rows_of_random_spaces_are_in_the_space(space, seed):
+    actions = decode(space, raw_samples(space, 8, np.random.default_rng(seed)))
+    assert all(row in space for row in rows_of(space, actions, 8))
+
+
+@pytest.mark.spec(143)
+def test_starts_and_bounds_of_each_component_are_added():
+    np.testing.assert_array_equal(decode(Discrete(3, start=5), np.array([0, 1, 2])), [5, 6, 7])
+    uneven = Box(np.array([-2, 10]), np.array([3, 11]), dtype=np.int64)
+    np.testing.assert_array_equal(decode(uneven, np.array([[0, 0], [5, 1]])), [[-2, 10], [3, 11]])
+    pixels = decode(Box(0, 255, (2,), np.uint8), np.array([[0, 255]]))
+    np.testing.assert_array_equal(pixels, [[0, 255]])
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(decode(Box(-2, 3, (2,), np.int32), np.array([[0, 1]])), [[-2, -1]])
+    small = Box(np.array([-128], np.int8), np.array([127], np.int8), dtype=np.int8)
+    np.testing.assert_array_equal(decode(small, np.array([[0], [200], [255]])), [[-128], [72], [127]])
+
+
+def test_components_may_come_as_one_axis():
+    space = MultiDiscrete([[2, 3], [1, 4]], start=[[0, -1], [7, 2]])
+    expected = [[[1, 1], [7, 5]]]
+    np.testing.assert_array_equal(decode(space, np.array([[1, 2, 0, 3]])), expected)
+    np.testing.assert_array_equal(decode(space, np.array([[[1, 2], [0, 3]]])), expected)
+    assert decode(Box(-1, 1, ()), np.zeros((5, 1), np.float32)).shape == (5,)
+
+
+@pytest.mark.spec(142)
+def test_unsquash_normalise_and_clip_numbers():
+    space = Box(np.array([0, -10], np.float32), np.array([1, 10], np.float32))
+    np.testing.assert_allclose(decode(space, np.array([[0.0, 2.0]])), [[0.5, 10]])
+    np.testing.assert_allclose(normalize_action(space, np.array([[0.5, 5.0]])), [[0, 0.5]])
+    np.testing.assert_allclose(decode(space, np.array([[2.0, -3.0]]), normalize=False, clip=True), [[1, -3]])
+    np.testing.assert_allclose(decode(space, np.array([[2.0, -30.0]]), normalize=False), [[2, -30]])
+    inside = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
+    np.testing.assert_allclose(normalize_action(space, decode(space, inside)), inside, atol=1e-6)
+
+
+@pytest.mark.spec(142)
+def test_unbounded_components_are_untouched_and_half_bounded_ones_clipped():
+    space = Box(np.array([-np.inf, 1, -np.inf], np.float32), np.array([np.inf, np.inf, 2], np.float32))
+    raw = np.array([[-7.5, 0.0, 5.0], [7.5, 9.0, 1.5]], np.float32)
+    np.testing.assert_array_equal(decode(space, raw), [[-7.5, 1, 2], [7.5, 9, 1.5]])
+    np.testing.assert_array_equal(normalize_action(space, raw), raw)
+
+
+@pytest.mark.spec(142)
+@given(action_spaces(), st.integers(0, 1000))
+@settings(deadline=None, max_examples=60)
+def test_environment_actions_survive_the_round_trip(space, seed):
+    space.seed(seed)
+    actions = stacked(space, [space.sample() for _ in range(4)])
+    again = decode(space, normalize_action(space, actions))
+    pairs = zip(rows_of(space, again, 4), rows_of(space, actions, 4), strict=True)
+    for result, expected in pairs:
+        for one, other in zip(tree.leaves(result), tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-3)
+
+
+def test_one_point_and_largest_bounds_give_no_nan():
+    point = Box(np.array([0.1], np.float32), np.array([0.1], np.float32))
+    np.testing.assert_array_equal(decode(point, np.array([[0.7]])), point.low[None])
+    np.testing.assert_array_equal(normalize_action(point, point.low[None]), [[0]])
+    largest = np.finfo(np.float64).max
+    wide = Box(-largest, largest, (3,), np.float64)
+    np.testing.assert_array_equal(decode(wide, np.array([[-1.0, 0, 3]])), [[-largest, 0, largest]])
+    assert np.isfinite(decode(Box(-np.inf, np.inf, (1,), np.float16), np.array([[1e6]]))).all()
+
+
+def test_vector_environments_can_iterate_over_the_actions():
+    space = ACTION_SPACES["tuple in dict in tuple"]
+    actions = decode(space, raw_samples(space, 3, np.random.default_rng(0)))
+    assert isinstance(actions, tuple)
+    assert isinstance(actions[0], dict)
+    assert list(actions[0]) == ["z", "a"]
+    assert len(list(iterate(batch_space(space, 3), actions))) == 3
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        Text(3),
+        Sequence(Discrete(2)),
+        Graph(Discrete(2), None),
+        OneOf([Discrete(2)]),
+        MultiBinary(3),
+        Box(0, np.inf, (2,), np.int32),
+        Box(-np.inf, np.inf, (2,), np.int64),
+        gym.Space((2,), np.float32),
+    ],
+    ids=str,
+)
+def test_an_unsupported_action_leaf_is_named(leaf):
+    with pytest.raises(UnsupportedSpaceError) as caught:
+        check_action_space(Dict(arm=Tuple((Discrete(2), leaf))))
+    assert 'action["arm"][1]' in str(caught.value)
+    assert str(leaf) in str(caught.value)
+    assert "Supported: Discrete, MultiDiscrete" in str(caught.value)
+
+
+def test_a_decoder_serves_many_calls():
+    decoder = Decoder(Box(0, 10, (1,)), normalize=True)
+    assert [decoder(np.array([[value]], np.float32)).item() for value in (-1.0, 0.0, 1.0)] == [0, 5, 10]
+
+
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_actions_are_flattened_in_the_spaces_own_order(convert):
+    space = Dict([("z", MultiDiscrete([[2, 3], [4, 5]])), ("a", Tuple((Box(-1, 1, (2,)), Discrete(3))))])
+    actions = {
+        "a": (convert(np.array([[0.5, -0.5]], np.float32)), convert(np.array([2]))),
+        "z": convert(np.array([[[1, 2], [3, 4]]])),
+    }
+    flat = flatten_actions(space, actions)
+    assert flat.tolist() == [[1, 2, 3, 4, 0.5, -0.5, 2]]
+    assert str(flat.dtype).endswith("float32")
+    again = unflatten_actions(space, flat)
+    assert again["z"].tolist() == [[[1, 2], [3, 4]]]
+    assert again["a"][1].tolist() == [2]
+    assert str(again["a"][1].dtype).endswith("int64")
+
+
+def test_flat_actions_of_other_spaces():
+    both = Tuple((Discrete(3), Discrete(2)))
+    flat = flatten_actions(both, (np.array([[2, 1]]), np.array([[0, 1]])))
+    assert flat.tolist() == [[[2, 0], [1, 1]]]
+    assert flat.dtype.kind == "i"
+    bare = np.array([1, 2])
+    assert flatten_actions(Discrete(3), bare) is bare
+    assert unflatten_actions(Discrete(3), bare) is bare
