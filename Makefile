@@ -31,9 +31,9 @@ learning fuzz soak: $(READY)  ## longer tests: minutes to hours
 
 peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment
 
-.venv-peers/.ready: benchmarks/peers.txt
+.venv-peers/.ready: benchmarks/peers/requirements.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers.txt
+	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
 	touch $@
 
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import sys
 import time
@@ -19,7 +20,8 @@ from rich.table import Table
 from tyro.constructors import PrimitiveConstructorSpec
 
 from anyspace import config as configs
-from anyspace.errors import AnyspaceError, nearest
+from anyspace.algorithms.config import RENAMED
+from anyspace.errors import AnyspaceError, ConfigError, nearest
 
 if typing.TYPE_CHECKING:
     from anyspace.algorithms import Algorithm
@@ -41,7 +43,7 @@ ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or 
 class TrainArguments:
     """Train an algorithm on an environment and keep a run folder."""
 
-    env: Annotated[str | None, tyro.conf.Positional] = None
+    env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
     """A Gymnasium id or package.module:EnvClass; left out with --resume."""
     algo: str = "ppo"
     """The algorithm: see `anyspace list`."""
@@ -65,7 +67,7 @@ class TrainArguments:
 class InspectArguments:
     """Show what becomes of an environment's spaces, and run one dummy step of everything."""
 
-    env: Annotated[str, tyro.conf.Positional]
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
     """A Gymnasium id or package.module:EnvClass."""
     algo: str = "ppo"
     """The algorithm: see `anyspace list`."""
@@ -77,7 +79,7 @@ class InspectArguments:
 class EvaluateArguments:
     """Play episodes with what a run learnt, acting deterministically."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder or a checkpoint."""
     episodes: int = 10
     """How many, at least 1."""
@@ -139,7 +141,7 @@ def _print_traceback(error: Exception) -> None:
 
 
 def _train(arguments: list[str]) -> None:
-    basics, _ = _basics(TrainArguments, arguments)
+    basics = _basics(TrainArguments, arguments)
     console = Console()
     if basics.resume is not None:
         algorithm = _resumed(basics, arguments)
@@ -147,8 +149,8 @@ def _train(arguments: list[str]) -> None:
         console.print(f"Resuming {out} at {algorithm.timesteps_total:,} steps", highlight=False)
     else:
         if basics.env is None:
-            raise AnyspaceError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
-        algorithm = _built(TrainArguments, basics.env, basics.algo, basics.preset, arguments, console)
+            raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
+        algorithm = _built(TrainArguments, basics, arguments, console)
         out = basics.out or _new_folder(basics.env, basics.algo)
     if basics.weights_from is not None:
         algorithm.load_weights(basics.weights_from)
@@ -168,7 +170,7 @@ def _evaluate(arguments: list[str]) -> None:
 
     given = tyro.cli(EvaluateArguments, args=arguments, prog="anyspace evaluate")
     if given.episodes < 1:
-        raise AnyspaceError(f"--episodes is {given.episodes}, but it must be at least 1.")
+        raise ConfigError(f"--episodes is {given.episodes}, but it must be at least 1.")
     algorithm = Algorithm.load(given.run / "best" if given.best else given.run)
     try:
         _print_evaluation(Console(), algorithm.evaluate(given.episodes, render=given.render))
@@ -179,9 +181,9 @@ def _evaluate(arguments: list[str]) -> None:
 def _inspect(arguments: list[str]) -> None:
     from anyspace.execution.inspection import pipeline_tree
 
-    basics, _ = _basics(InspectArguments, arguments)
+    basics = _basics(InspectArguments, arguments)
     console = Console()
-    algorithm = _built(InspectArguments, basics.env, basics.algo, basics.preset, arguments, console, dummy=True)
+    algorithm = _built(InspectArguments, basics, arguments, console, dummy=True)
     try:
         console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {basics.env}"))
         result = algorithm.train()
@@ -221,52 +223,41 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
 # ------------------------------------------------------------------------------------ from flags to config
 
 
-def _basics(kind: type[Any], arguments: list[str]) -> tuple[Any, list[str]]:
-    """Parse a command's own flags, leaving those of the algorithm's configuration for later."""
-    wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
-    try:
-        return tyro.cli(kind, args=wanted, return_unknown_args=True, console_outputs=False)
-    except SystemExit:
-        # Asked for help, or wrong: parse again with everything, where the message can name every flag.
-        from anyspace.algorithms import PPO
+def _algorithm_class(arguments: list[str]) -> type[Algorithm[Any]]:
+    """Return the algorithm that the flags name; it decides which other flags there are."""
+    from anyspace.algorithms import ALGORITHMS
 
-        _parse(kind, PPO.config_class(), arguments)
-        raise
+    names = {algorithm.name(): algorithm for algorithm in ALGORITHMS.values()}
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    name = next((value for flag, value in itertools.pairwise(words) if flag == "--algo"), "ppo")
+    if name not in names:
+        raise ConfigError(f"there is no algorithm {name!r}.{nearest(name, names)} Known: {', '.join(names)}.")
+    return names[name]
+
+
+def _basics(kind: type[Any], arguments: list[str]) -> Any:
+    """Return a command's own flags; help is left for the parse that knows the preset's defaults."""
+    wanted = [argument for argument in arguments if argument not in ("-h", "--help")]
+    asked = len(wanted) < len(arguments) and not any(not word.startswith("-") for word in wanted)
+    return _parse(kind, _algorithm_class(arguments).config_class(), arguments if asked else wanted).basics
 
 
 def _built(
-    kind: type[Any],
-    env: str,
-    algo: str,
-    preset: str,
-    arguments: list[str],
-    console: Console,
-    *,
-    dummy: bool = False,
+    kind: type[Any], basics: Any, arguments: list[str], console: Console, *, dummy: bool = False
 ) -> Algorithm[Any]:
-    from anyspace.algorithms import ALGORITHMS
-    from anyspace.algorithms.config import RENAMED
-
-    names = {algorithm.name(): algorithm for algorithm in ALGORITHMS.values()}
-    if algo not in names:
-        raise AnyspaceError(f"there is no algorithm {algo!r}.{nearest(algo, names)} Known: {', '.join(names)}.")
-    algorithm_class = names[algo]
+    algorithm_class = _algorithm_class(arguments)
     defaults = algorithm_class.config_class()
-    if preset != "none":
-        chosen = algorithm_class.preset(env, preset)
+    if basics.preset != "none":
+        chosen = algorithm_class.preset(basics.env, basics.preset)
         defaults = configs.merge(defaults, chosen.settings, renamed=RENAMED)
         _print_preset(console, chosen, configs.changes(defaults, algorithm_class.config_class()))
-    settings = _parse(kind, defaults, arguments)
+    settings = _parse(kind, defaults, arguments).config
     if dummy:
-        width = settings.num_envs_per_env_runner
+        steps = 2 * settings.num_envs_per_env_runner
         settings = dataclasses.replace(
-            settings,
-            train_batch_size=2 * width,
-            minibatch_size=None,
-            num_epochs=1,
-            rollout_fragment_length="auto",
+            settings, train_batch_size=steps, minibatch_size=None, num_epochs=1, rollout_fragment_length="auto"
         )
-    return algorithm_class(env, settings)
+    return algorithm_class(basics.env, settings)
 
 
 def _resumed(basics: TrainArguments, arguments: list[str]) -> Algorithm[Any]:
@@ -274,14 +265,14 @@ def _resumed(basics: TrainArguments, arguments: list[str]) -> Algorithm[Any]:
 
     assert basics.resume is not None
     stored = Algorithm.load(basics.resume, env=basics.env)
-    settings = _parse(TrainArguments, stored.config, arguments)
+    settings = _parse(TrainArguments, stored.config, arguments).config
     changed = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     differing = {key: value for key, value in changed.items() if value != getattr(stored.config, key)}
     return Algorithm.load(basics.resume, env=basics.env, config=differing) if differing else stored
 
 
 def _parse(kind: type[Any], defaults: Any, arguments: list[str]) -> Any:
-    """Return the configuration that the flags make of ``defaults``."""
+    """Return the command's own flags (``basics``) and what the others make of ``defaults`` (``config``)."""
     merged = dataclasses.make_dataclass(
         kind.__name__,
         [
@@ -292,8 +283,7 @@ def _parse(kind: type[Any], defaults: Any, arguments: list[str]) -> Any:
     merged.__doc__ = kind.__doc__
     spelt = ["--lambda_" if argument == "--lambda" else argument for argument in arguments]
     prog = f"anyspace {'train' if kind is TrainArguments else 'inspect'}"
-    parsed: Any = tyro.cli(merged, args=spelt, prog=prog, registry=_REGISTRY)
-    return parsed.config
+    return tyro.cli(merged, args=spelt, prog=prog, registry=_REGISTRY)
 
 
 _REGISTRY = tyro.constructors.ConstructorRegistry()

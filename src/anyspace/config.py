@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import itertools
+import math
 import numbers
 import sys
 import textwrap
@@ -16,6 +17,8 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
+
+import numpy as np
 
 from anyspace.errors import ConfigError, nearest
 
@@ -90,7 +93,7 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         key = renamed.get(given, given)
         if key not in fields:
             raise ConfigError(
-                f"unknown config key `{prefix}{given}`.{nearest(given, fields)}"
+                f"unknown config key `{prefix}{given}`.{nearest(str(given), fields)}"
                 f" Known keys here: {', '.join(sorted(fields))}."
             )
         if given != key and key in overrides:
@@ -120,7 +123,7 @@ def _matches(value: object, hint: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_matches(value, option) for option in arguments)
     if origin is Literal:
-        return value in arguments and type(value) in {type(argument) for argument in arguments}
+        return any(type(value) is type(argument) and value == argument for argument in arguments)
     if origin is list:
         return isinstance(value, list | tuple) and all(_matches(item, arguments[0]) for item in value)
     if origin is tuple:
@@ -129,6 +132,8 @@ def _matches(value: object, hint: Any) -> bool:
             and len(value) == len(arguments)
             and all(_matches(item, kind) for item, kind in zip(value, arguments, strict=True))
         )
+    if hint is bool:
+        return isinstance(value, bool | np.bool_)
     if hint is float:
         return isinstance(value, numbers.Real) and not isinstance(value, bool)
     if hint is int:
@@ -138,7 +143,10 @@ def _matches(value: object, hint: Any) -> bool:
 
 
 def _settled(value: Any, hint: Any) -> Any:
-    """Return a value that matches ``hint`` in exactly its types: tuples for tuples, floats for floats."""
+    """Return a value that matches ``hint`` in exactly its types: tuples for tuples, floats for floats.
+
+    Containers are new ones, so that a caller who changes theirs later changes no configuration.
+    """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         return _settled(value, next(option for option in arguments if _matches(value, option)))
@@ -146,7 +154,9 @@ def _settled(value: Any, hint: Any) -> Any:
         return [_settled(item, arguments[0]) for item in value]
     if origin is tuple:
         return tuple(_settled(item, kind) for item, kind in zip(value, arguments, strict=True))
-    return hint(value) if hint in (int, float) else value
+    if origin is dict:
+        return dict(value)
+    return hint(value) if hint in (bool, int, float) else value
 
 
 def _spell(hint: Any) -> str:
@@ -163,11 +173,17 @@ def _spell(hint: Any) -> str:
 
 
 def as_plain(config: DataclassLike) -> dict[str, Any]:
-    """Return the configuration as JSON-able dicts; a class or function becomes ``{"import": "module:Name"}``.
+    """Return the configuration as JSON-able dicts, for :func:`from_plain` to read back.
 
-    What has no importable name becomes its ``repr``, which :func:`from_plain` refuses to read back.
+    A class or function becomes ``{"import": "module:Name"}``, a number that JSON lacks ``{"float": "inf"}``.
+    Anything else that JSON has no form for becomes ``{"repr": ...}``, which is refused when read back. Tuples
+    come back as lists.
     """
-    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {
+        name: as_plain(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else _plain(value)
+        for name, value in values.items()
+    }
 
 
 def from_plain(value: Any) -> Any:
@@ -179,6 +195,8 @@ def from_plain(value: Any) -> Any:
     if isinstance(value, dict):
         if value.keys() == {"import"}:
             return import_name(value["import"])
+        if value.keys() == {"float"}:
+            return float(value["float"])
         if value.keys() == {"repr"}:
             raise ConfigError(
                 f"the stored configuration holds {value['repr']}, which cannot be made again from a file; give it"
@@ -191,9 +209,14 @@ def from_plain(value: Any) -> Any:
 def importable_name(thing: object) -> str | None:
     """Return ``module:Name`` of a class or function that can be imported, else None."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    if not module or not name or module == "__main__" or "<" in name:
+    if not module or not name or module == "__main__":
         return None
-    return f"{module}:{name}"
+    try:
+        found = functools.reduce(getattr, name.split("."), sys.modules[module])
+    except (KeyError, AttributeError):
+        return None
+    # A bound method has its function's name, and a name may have been given to something else since.
+    return f"{module}:{name}" if found == thing else None
 
 
 def import_name(name: str) -> Any:
@@ -203,6 +226,8 @@ def import_name(name: str) -> Any:
         ConfigError: it cannot be imported.
     """
     module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
+        raise ConfigError(f"{name!r} cannot be imported: write it as `package.module:Name`.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -219,17 +244,23 @@ def import_name(name: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return as_plain(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Mapping) and _is_plain_mapping(value):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, str):
         return value
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
-        return float(value)
+        number = float(value)
+        return number if math.isfinite(number) else {"float": str(number)}
     name = importable_name(value)
     return {"repr": repr(value)} if name is None else {"import": name}
+
+
+def _is_plain_mapping(value: Mapping[Any, Any]) -> bool:
+    """Whether JSON keeps the keys as they are, and :func:`from_plain` cannot take them for one of its marks."""
+    return all(isinstance(key, str) for key in value) and set(value) not in ({"import"}, {"float"}, {"repr"})

@@ -41,7 +41,7 @@ class CheckpointError(AnyspaceError, ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
     candidates = list(known)
-    by_lower = {candidate.lower(): candidate for candidate in candidates}
+    by_lower = {candidate.lower(): candidate for candidate in reversed(candidates)}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
     if not matches:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -14,7 +14,7 @@ Tree: TypeAlias = Any
 
 def map_leaves(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Apply ``function`` to each leaf of ``tree`` (and the matching leaves of ``rest``); keep the structure."""
-    if isinstance(tree, Mapping):
+    if isinstance(tree, dict):
         return {key: map_leaves(function, tree[key], *(other[key] for other in rest)) for key in tree}
     if isinstance(tree, tuple | list):
         parts = [map_leaves(function, *children) for children in zip(tree, *rest, strict=True)]
@@ -24,7 +24,7 @@ def map_leaves(function: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
 
 def iter_leaves(tree: Tree, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Yield ``(path, leaf)`` depth-first, dicts in their own key order."""
-    if isinstance(tree, Mapping):
+    if isinstance(tree, dict):
         for key in tree:
             yield from iter_leaves(tree[key], (*path, key))
     elif isinstance(tree, tuple | list):
@@ -36,7 +36,20 @@ def iter_leaves(tree: Tree, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 def leaves(tree: Tree) -> list[Any]:
     """Return the leaves depth-first, dicts in their own key order."""
-    return [leaf for _, leaf in iter_leaves(tree)]
+    found: list[Any] = []
+    _collect(tree, found)
+    return found
+
+
+def _collect(tree: Tree, found: list[Any]) -> None:
+    if isinstance(tree, tuple | list):
+        for child in tree:
+            _collect(child, found)
+    elif isinstance(tree, dict):
+        for child in tree.values():
+            _collect(child, found)
+    else:
+        found.append(tree)
 
 
 def place(root: str, path: Path) -> str:

@@ -49,7 +49,7 @@ class Algorithm(ABC, Generic[C]):
             callable or an instance. It may also stand in the config as ``env``.
         config: keys to override, nested for ``model``: ``{"model": {"fcnet_hiddens": [64, 64]}, "lr": 3e-4}``.
         preset: ``"auto"`` starts from the shipped settings for this environment instead of the defaults.
-        overrides: single keys, in place of ``config`` or beside it.
+        overrides: single keys, laid over ``config``.
 
     Raises:
         ConfigError: a key is unknown, out of range or not built.
@@ -76,16 +76,12 @@ class Algorithm(ABC, Generic[C]):
         env = named_env if env is None else env
         if env is None:
             raise ConfigError(f"{type(self).__name__} needs an environment: {type(self).__name__}(env='CartPole-v1').")
-        clash = given.keys() & overrides.keys()
-        if clash:
-            raise ConfigError(f"{', '.join(sorted(clash))}: given in `config` and as keyword; give each key once.")
         base = config if isinstance(config, AlgorithmConfig) else self.config_class()
-        settings = configs.merge(base, {**given, **overrides}, renamed=RENAMED)
+        settings = self._overridden(base, given, overrides)
         spec = EnvSpec(env, settings.env_config, tuple(settings.wrappers))
         if preset is not None:
             chosen = self._preset(spec, preset)
-            settings = configs.merge(self.config_class(), chosen.settings, renamed=RENAMED)
-            settings = configs.merge(settings, {**given, **overrides}, renamed=RENAMED)
+            settings = self._overridden(self.config_class(), chosen.settings, given, overrides)
         settings.validate()
         source = _source(spec, settings)
         try:
@@ -121,6 +117,12 @@ class Algorithm(ABC, Generic[C]):
         """Return the algorithm's lower-case name."""
         return cls.__name__.lower()
 
+    @staticmethod
+    def _overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmConfig:
+        for layer in layers:
+            base = configs.merge(base, layer, renamed=RENAMED)
+        return base
+
     @classmethod
     def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
         """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
@@ -138,13 +140,13 @@ class Algorithm(ABC, Generic[C]):
 
     def _build(
         self,
-        spec: EnvSpec,
+        spec: EnvSpec | None,
         settings: AlgorithmConfig,
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
         source: VectorSource | None,
     ) -> None:
-        self.env_spec = spec
+        self._env_spec = spec
         self.seed = secrets.randbits(31) if settings.seed is None else settings.seed
         self.config = settings  # type: ignore[assignment]
         self.training_iteration = 0
@@ -198,6 +200,20 @@ class Algorithm(ABC, Generic[C]):
             )
 
     @property
+    def env_spec(self) -> EnvSpec:
+        """The environment.
+
+        Raises:
+            ConfigError: the algorithm was loaded from a checkpoint that could not name it.
+        """
+        if self._env_spec is None:
+            raise ConfigError(
+                "the checkpoint does not name its environment (it was a local object): give it, as in"
+                " Algorithm.load(path, env=...)."
+            )
+        return self._env_spec
+
+    @property
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
@@ -235,10 +251,11 @@ class Algorithm(ABC, Generic[C]):
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
         started = time.perf_counter()
-        trajectory = self.fleet.gather(None, self.config.train_batch_size)
-        collected = time.perf_counter()
-        self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
-        learnt = self._learn(trajectory)
+        with self.policy.runtime.working():
+            trajectory = self.fleet.gather(None, self.config.train_batch_size)
+            collected = time.perf_counter()
+            self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
+            learnt = self._learn(trajectory)
         self._push_filter(trajectory)
 
         steps = trajectory.num_steps
@@ -286,14 +303,15 @@ class Algorithm(ABC, Generic[C]):
     def _checked_means(self, results: list[Result]) -> dict[str, float]:
         numpy = self.policy.runtime.numpy
         table = {name: np.array([numpy(result[name]) for result in results]) for name in results[0]}
-        for name, values in table.items():
-            if not np.isfinite(values).all():
-                first = int(np.argmin(np.isfinite(values)))
-                raise NonFiniteError(
-                    f"iteration {self.training_iteration + 1}, gradient step {first + 1} of {len(results)}:"
-                    f" {name} is {values[first]}. Lower `lr`, set `grad_clip`, or look at the scale of rewards and"
-                    " observations. Checkpoints saved so far are whole; this model is not."
-                )
+        wrong = {name: int(np.argmin(np.isfinite(values))) for name, values in table.items() if not _all_finite(values)}
+        if wrong:
+            first = min(wrong.values())
+            name = "total_loss" if wrong.get("total_loss") == first else min(wrong, key=lambda key: wrong[key])
+            raise NonFiniteError(
+                f"iteration {self.training_iteration + 1}, gradient step {first + 1} of {len(results)}: {name} is"
+                f" {table[name][first]}. Lower `lr`, set `grad_clip`, or look at the scale of rewards and"
+                " observations. Checkpoints saved so far are whole; this model is not."
+            )
         if not self.learner.is_finite():
             raise NonFiniteError(
                 f"iteration {self.training_iteration + 1}: a weight became NaN or infinite in the last gradient"
@@ -387,7 +405,8 @@ class Algorithm(ABC, Generic[C]):
         episodes = episodes or self.config.evaluation_episodes
         source = self._evaluation_envs(episodes, render)
         seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
-        return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
+        with self.policy.runtime.working():
+            return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
 
     def _evaluation_envs(self, episodes: int, render: bool) -> VectorSource:
         if render:
@@ -501,10 +520,10 @@ class Algorithm(ABC, Generic[C]):
             )
         changed = {**(config or {}), **overrides}
         plain = {key: value for key, value in state["config"].items() if key not in changed}
-        settings = configs.merge(kind.config_class(), configs.from_plain(plain), renamed=RENAMED)
-        settings = configs.merge(settings, changed, renamed=RENAMED)
+        settings = cls._overridden(kind.config_class(), configs.from_plain(plain), config or {}, overrides)
         settings.validate()
-        spec = EnvSpec(state["env"] if env is None else env, settings.env_config, tuple(settings.wrappers))
+        named = state["env"] if env is None else env
+        spec = None if named is None else EnvSpec(named, settings.env_config, tuple(settings.wrappers))
         self: Algorithm[Any] = kind.__new__(kind)
         self._build(spec, settings, from_json(state["observation_space"]), from_json(state["action_space"]), None)
         self._restore(state, tensors, path)
@@ -548,7 +567,7 @@ class Algorithm(ABC, Generic[C]):
     def _description(self) -> dict[str, Any]:
         return {
             "algorithm": type(self).__name__,
-            "env": self.env_spec.describe(),
+            "env": None if self._env_spec is None else self._env_spec.describe(),
             "seed": self.seed,
             "config": configs.as_plain(self.config),
         }
@@ -564,6 +583,10 @@ class Algorithm(ABC, Generic[C]):
 
 def _source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+
+
+def _all_finite(values: NumpyArray) -> bool:
+    return bool(np.isfinite(values).all())
 
 
 def _means(infos: dict[str, tuple[float, int]]) -> dict[str, float]:

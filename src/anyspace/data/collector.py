@@ -9,7 +9,7 @@ import numpy as np
 from anyspace import tree
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Bools, Episode, FinalObs, Floats, ObsLeaves, Trajectory
-from anyspace.data.vector import Step, VectorSource
+from anyspace.data.vector import Step, VectorSource, blame
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.maths.xp import Array
 from anyspace.policy.policy import Policy
@@ -19,6 +19,11 @@ from anyspace.tree import Tree
 
 class Collector:
     """Steps a source with a policy; episodes go on from one call to the next.
+
+    Messages count vector steps from 1: step k is the k-th call of the vector environment's ``step`` in this
+    run, and names what that call returned, the observation as well as the reward. Where an episode ended in
+    it, that holds for its last observation and, unless the source spends a step on it, for the first one of
+    the next episode too. Step 0 is the first reset; later resets bear the number of the step before them.
 
     Args:
         source: the environments.
@@ -52,12 +57,16 @@ class Collector:
             ObservationError: an observation is outside its space, NaN or infinite; names step and environment.
             NonFiniteError: a reward is NaN or infinite.
         """
-        record = _Record(self._first_leaves(), steps)
+        leaves = self._start() if self._leaves is None else self._leaves
+        self._leaves = None  # if this call fails, the next one starts new episodes
+        record = _Record(leaves, steps)
         with self.policy.acting():
             noise = self.policy.draw_noise(steps, self.source.num_envs) if explore else None
             for t in range(steps):
                 record.add(*self._step(record, explore, None if noise is None else noise[t]))
-        return self._finish(record)
+        trajectory = self._finish(record)
+        self._leaves = record.current()
+        return trajectory
 
     def gather_episodes(self, min_steps: int, *, explore: bool = True) -> Trajectory:
         """Return whole episodes: at least ``min_steps`` steps, and on until every episode has ended.
@@ -65,7 +74,7 @@ class Collector:
         Every environment starts a new episode first. What follows an environment's last episode is not valid.
         """
         self._leaves = None
-        record = _Record(self._first_leaves(), 1 + min_steps // self.source.num_envs)
+        record = _Record(self._start(), 1 + min_steps // self.source.num_envs)
         running = np.ones(self.source.num_envs, np.bool_)
         with self.policy.acting():
             while running.any():
@@ -73,66 +82,77 @@ class Collector:
                 record.add(raw, step._replace(ignored=step.ignored | ~running))
                 if record.valid_steps >= min_steps:
                     running = running & ~(step.terminated | step.truncated | step.ignored)
-        self._leaves = None
         return self._finish(record)
 
-    def _first_leaves(self) -> ObsLeaves:
-        if self._leaves is None:
-            self._leaves = list(self.policy.encode(self.source.reset(self._seed)))
-            self._seed = None
-            self._returns[:] = 0
-            self._lengths[:] = 0
-            self.rewards.restart()
-        return self._leaves
+    def _start(self) -> ObsLeaves:
+        """Start new episodes everywhere and return their first observations."""
+        try:
+            leaves = list(self.policy.encode(self.source.reset(self._seed)))
+        except Exception as error:
+            blame(error, self._name(0), self.source.num_envs)
+        self._seed = None
+        self._returns[:] = 0
+        self._lengths[:] = 0
+        self.rewards.restart()
+        return leaves
 
     def _step(self, record: _Record, explore: bool, noise: Array | None) -> tuple[Tree, Step]:
-        raw = self.policy.act(record.current(), explore=explore, noise=noise)
         try:
-            step = self.source.step(self.policy.to_env(raw))
+            raw = self.policy.act(record.current(), explore=explore, noise=noise)
+            actions = self.policy.to_env(raw)
+        except Exception as error:
+            self._require_valid_obs(record, error)
+            raise
+        try:
+            step = self.source.step(actions)
             record.follow(self.policy.encode(step.obs), step, self.policy)
         except Exception as error:
             # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
             self._require_valid_obs(record, error)
-            if isinstance(error, ObservationError):
-                raise ObservationError(f"step {self._steps_before + record.t + 1}, {error}") from error
-            error.add_note(
-                f"(raised by one of {self.source.num_envs} environments at step"
-                f" {self._steps_before + record.t + 1} of this run)"
-            )
-            raise
+            blame(error, self._name(record.t + 1), self.source.num_envs)
         return raw, step
 
     def _finish(self, record: _Record) -> Trajectory:
         self._require_valid_obs(record)
         trajectory = record.trajectory()
-        wrong = np.argwhere(~np.isfinite(trajectory.rewards) & trajectory.valid)
+        wrong = np.argwhere(~np.isfinite(trajectory.rewards))
         if len(wrong):
             t, b = wrong[0]
             raise NonFiniteError(
-                f"step {self._steps_before + t + 1}, environment {b}: the reward is {trajectory.rewards[t, b]};"
+                f"{self._name(t + 1)}, environment {b}: the reward is {trajectory.rewards[t, b]};"
                 " rewards must be finite. Nothing was learnt from this batch."
             )
-        if self._leaves is not None:
-            self._leaves = record.current()
         trajectory.episodes = self._ended_episodes(trajectory)
         trajectory.rewards = self.rewards(trajectory.rewards, trajectory.done, trajectory.valid)
         self._steps_before += len(trajectory.rewards)
         return trajectory
 
     def _require_valid_obs(self, record: _Record, cause: Exception | None = None) -> None:
-        seen = [leaf[: record.t + 1] for leaf in record.obs]
+        final = record.final_obs()
         try:
-            require_valid(self.policy.encode.specs, seen, self._place)
+            require_valid(
+                self.policy.encode.specs,
+                [leaf[: record.t + 1] for leaf in record.obs],
+                lambda row: f"{self._name(row[0])}, environment {row[1]}",
+            )
+            require_valid(
+                self.policy.encode.specs,
+                final.leaves,
+                lambda row: (
+                    f"{self._name(final.t[row[0]] + 1)}, environment {final.b[row[0]]}, last observation of the episode"
+                ),
+            )
         except ObservationError as error:
             raise error from cause
 
-    def _place(self, row: tuple[int, ...]) -> str:
-        return f"step {self._steps_before + row[0]}, environment {row[1]}"
+    def _name(self, t: int) -> str:
+        """Name the step that led to ``obs[t]`` of the trajectory that is being written."""
+        return f"step {self._steps_before + t}"
 
     def _ended_episodes(self, trajectory: Trajectory) -> list[Episode]:
         """Return the episodes that end in the trajectory and carry the others' sums on."""
         done = trajectory.done & trajectory.valid
-        rewards = np.cumsum(np.where(trajectory.valid, trajectory.rewards, 0.0), axis=0, dtype=np.float64)
+        rewards = np.cumsum(trajectory.rewards, axis=0, dtype=np.float64)
         lengths = np.cumsum(trajectory.valid, axis=0)
         episodes = []
         for t, b in np.argwhere(done):
@@ -178,17 +198,19 @@ class _Record:
         self._steps.append((step.rewards, step.terminated, step.truncated, valid))
         self.valid_steps += int(np.count_nonzero(valid))
         if step.infos:
-            self._add_infos(step.infos, valid)
+            self._add_infos(step, valid)
         self.t += 1
 
-    def _add_infos(self, infos: dict[str, Any], valid: Bools) -> None:
+    def _add_infos(self, step: Step, valid: Bools) -> None:
         # Where an environment was reset within the step, its last infos are under "final_info" and the ones
         # beside it belong to the reset.
-        final = infos.get("final_info")
-        if final is not None:
-            _add_scalars(self._infos, final, valid)
-            valid = valid & ~infos["_final_info"]
-        _add_scalars(self._infos, infos, valid)
+        final = step.infos.get("final_info")
+        if isinstance(final, dict):
+            ended = np.zeros_like(valid)
+            ended[step.ended] = True
+            _add_scalars(self._infos, final, valid & ended)
+            valid = valid & ~ended
+        _add_scalars(self._infos, step.infos, valid)
 
     def trajectory(self) -> Trajectory:
         """Return what was written."""
@@ -197,17 +219,18 @@ class _Record:
         return Trajectory(
             obs=obs,
             actions=tree.map_leaves(lambda *steps: np.stack(steps), *self._raw_actions),
-            rewards=rewards,
+            rewards=np.where(valid, rewards, np.float32(0)),  # an ignored row may hold anything
             terminated=terminated & valid,
             truncated=truncated & valid,
             valid=valid,
-            final_obs=self._final_obs(obs),
+            final_obs=self.final_obs(),
             infos=self._infos,
         )
 
-    def _final_obs(self, obs: ObsLeaves) -> FinalObs:
+    def final_obs(self) -> FinalObs:
+        """Return the last observations of the episodes whose place the next ones took."""
         if not self._finals:
-            return FinalObs.none(obs, lead=2)
+            return FinalObs.none(self.obs, lead=2)
         times = [np.full(len(ended), t) for t, ended, _ in self._finals]
         leaves = zip(*(leaves for _, _, leaves in self._finals), strict=True)
         return FinalObs(
@@ -220,11 +243,11 @@ class _Record:
 def _add_scalars(sums: dict[str, tuple[float, int]], infos: dict[str, Any], valid: Bools) -> None:
     """Add the scalar infos of one vector step; Gymnasium marks who gave one by a ``_name`` mask."""
     for name, values in infos.items():
-        if name.startswith("_") or not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
-            continue
-        if values.shape != valid.shape:
+        if name.startswith("_") or not isinstance(values, np.ndarray) or values.shape != valid.shape:
             continue
         given = values[valid & infos.get(f"_{name}", True)]
-        if len(given):
+        if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in given):
+            given = given.astype(np.bool_)  # NumPy's booleans, such as an `is_success`, come as objects
+        if len(given) and given.dtype.kind in "biuf":
             total, count = sums.get(name, (0.0, 0))
             sums[name] = (total + float(given.sum()), count + len(given))

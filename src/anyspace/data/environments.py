@@ -6,7 +6,7 @@ import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
@@ -36,9 +36,10 @@ class EnvSpec:
     """An environment as the user gave it.
 
     Attributes:
-        env: a Gymnasium id, a registered name, ``package.module:Name``, a class, a callable or an instance.
-        env_config: keywords for ``gym.make`` or the class; a function of one argument, or a class whose only
-            argument is called ``config``, receives it whole.
+        env: a Gymnasium id, a registered name, ``package.module:Name``, a class, a callable or an instance,
+            of which copies are made.
+        env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
+            a class or function whose only argument is called ``config``, receives a copy of it whole.
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
     """
 
@@ -60,7 +61,7 @@ class EnvSpec:
         if isinstance(self.env, str):
             return self.env
         if isinstance(self.env, gym.Env | gym.vector.VectorEnv):
-            return self.env.spec.id if self.env.spec is not None else None
+            return _sufficient_id(self.env)
         return importable_name(self.env)
 
     def describe_wrappers(self) -> list[str] | None:
@@ -68,31 +69,32 @@ class EnvSpec:
         names = [wrapper if isinstance(wrapper, str) else importable_name(wrapper) for wrapper in self.wrappers]
         return None if None in names else [name for name in names if name is not None]
 
-    def make(self, render_mode: str | None = None) -> Env:
+    def resolved(self) -> EnvSpec:
+        """Return the same with a registered name replaced by its creator, for processes that know no such names."""
+        creator = _creators.get(self.env) if isinstance(self.env, str) else None
+        return self if creator is None else replace(self, env=creator)
+
+    def make(self) -> Env:
         """Return a new environment, wrapped.
 
         Raises:
             EnvironmentSetupError: if the id is unknown, or what was made is no Gymnasium environment.
         """
-        env = self._make_bare({} if render_mode is None else {"render_mode": render_mode})
-        if not isinstance(env, gym.Env):
-            raise EnvironmentSetupError(
-                f"{self.name} gave {type(env).__name__}, not a gymnasium.Env. Old gym environments need"
-                " gymnasium's API: reset() -> (obs, info), step() -> (obs, reward, terminated, truncated, info)."
-            )
+        env = _checked(self._make_bare(), self.name)
         for wrapper in self.wrappers:
-            env = (_imported(wrapper) if isinstance(wrapper, str) else wrapper)(env)
+            wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper
+            env = _checked(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)}")
         return env
 
-    def _make_bare(self, extra: dict[str, Any]) -> Env:
+    def _make_bare(self) -> Env:
         if isinstance(self.env, gym.Env):
-            return _fresh_copy(self.env)
-        keywords = {**self.env_config, **extra}
+            return _another(self.env, self.env_config)
         creator = self._creator()
         if creator is None:
             with quiet_passive_checks():
-                return gym.make(str(self.env), disable_env_checker=True, **keywords)
-        return creator(self.env_config) if _takes_config(creator) else creator(**keywords)
+                return gym.make(str(self.env), disable_env_checker=True, **self.env_config)
+        # A copy: environments like to pop what they read, and the next one needs it too.
+        return creator(dict(self.env_config)) if _takes_config(creator) else creator(**self.env_config)
 
     def _creator(self) -> Callable[..., Env] | None:
         """Return the class or callable behind ``env``; None for an id of Gymnasium's."""
@@ -101,12 +103,14 @@ class EnvSpec:
             return self.env
         if self.env in _creators:
             return _creators[self.env]
-        if ":" in self.env:
-            found: Callable[..., Env] | None = _imported(self.env)
-            return found
-        if self.env not in gym.registry and not _is_versionless(self.env):
+        module, colon, name = self.env.rpartition(":")
+        if colon and name.replace(".", "").isidentifier():
+            return _imported(self.env)
+        if colon:  # Gymnasium's own way to spell an id of another package: importing that one registers it.
+            _import(f"{module}:__name__")
+        if name not in gym.registry and not _is_versionless(name):
             raise EnvironmentSetupError(
-                f"no environment is known as {self.env!r}.{nearest(self.env, [*gym.registry, *_creators])}"
+                f"no environment is known as {self.env!r}.{nearest(name, [*gym.registry, *_creators])}"
                 " Give a Gymnasium id, a name passed to register_env, `package.module:EnvClass`, a class or a"
                 " callable; ids of other packages need that package imported first."
             )
@@ -128,37 +132,85 @@ def _is_versionless(name: str) -> bool:
     return any(registered.startswith(f"{name}-v") for registered in gym.registry)
 
 
-def _fresh_copy(env: Env) -> Env:
-    if env.spec is not None:
-        return gym.make(env.spec, disable_env_checker=True)
-    try:
-        return copy.deepcopy(env)
-    except Exception as error:
+def _checked(env: Any, maker: str) -> Env:
+    """Return ``env`` if it is a Gymnasium environment with both spaces."""
+    if not isinstance(env, gym.Env):
         raise EnvironmentSetupError(
-            f"the environment instance {type(env).__name__} cannot be copied ({error}), so no second one can be made"
-            " from it. Give its class or a function that returns a new one."
-        ) from error
+            f"{maker} gave {type(env).__name__}, not a gymnasium.Env. Old gym environments need"
+            " gymnasium's API: reset() -> (obs, info), step() -> (obs, reward, terminated, truncated, info)."
+        )
+    for attribute in ("observation_space", "action_space"):
+        space = getattr(env, attribute, None)
+        if not isinstance(space, gym.Space):
+            raise EnvironmentSetupError(
+                f"{maker} gave an environment whose {attribute} is {space!r}, not a gymnasium.Space; set it in"
+                " the environment's __init__."
+            )
+    return env
+
+
+def _another(env: Env, env_config: dict[str, Any]) -> Env:
+    """Return another environment like ``env``: a copy, with all that was set on it, or what its spec makes."""
+    if env_config and env.spec is None:
+        raise EnvironmentSetupError(
+            f"`env_config` says how to make environments, but an instance of {type(env).__name__} was given that"
+            " gym.make did not make. Give its class or a function."
+        )
+    if not env_config:
+        try:
+            return copy.deepcopy(env)
+        except Exception as error:
+            if env.spec is None:
+                raise EnvironmentSetupError(
+                    f"the environment instance {type(env).__name__} cannot be copied ({error}), so no second one can"
+                    " be made from it. Give its class or a function that returns a new one."
+                ) from error
+    assert env.spec is not None
+    return gym.make(env.spec, disable_env_checker=True, **env_config)
+
+
+def _sufficient_id(env: Env | gym.vector.VectorEnv[Any, Any, Any]) -> str | None:
+    """Return the id that makes ``env`` again, or None where it has more settings than its id."""
+    registered = None if env.spec is None else gym.registry.get(env.spec.id)
+    if env.spec is None or registered is None or isinstance(env, gym.vector.VectorWrapper):
+        return None
+    return env.spec.id if _settings(env.spec) == _settings(registered) else None
+
+
+def _settings(spec: gym.envs.registration.EnvSpec) -> dict[str, Any]:
+    kwargs = {key: value for key, value in spec.kwargs.items() if key not in _HOW_IT_RUNS}
+    wrappers = {"additional_wrappers": spec.additional_wrappers}
+    return {"max_episode_steps": spec.max_episode_steps, **wrappers, **kwargs}
+
+
+_HOW_IT_RUNS = ("render_mode", "num_envs", "vectorization_mode", "vector_kwargs")
 
 
 def _takes_config(creator: Callable[..., Env]) -> bool:
-    """Whether ``creator`` wants ``env_config`` whole: a function of one argument, a class of one ``config``."""
+    """Whether ``creator`` wants ``env_config`` whole; see :class:`EnvSpec`."""
     try:
         parameters = list(inspect.signature(creator).parameters.values())
     except (TypeError, ValueError):
         return False
     if len(parameters) != 1 or parameters[0].kind not in (_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
         return False
-    return not isinstance(creator, type) or parameters[0].name in ("config", "env_config", "env_context")
+    if parameters[0].name in ("config", "env_config", "env_context"):
+        return True
+    return not isinstance(creator, type) and parameters[0].default is inspect.Parameter.empty
 
 
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
-def _imported(name: str) -> Any:
-    try:
-        found = import_name(name)
-    except ConfigError as error:
-        raise EnvironmentSetupError(str(error)) from error
+def _imported(name: str) -> Callable[..., Env]:
+    found: Callable[..., Env] = _import(name)
     if not callable(found):
         raise EnvironmentSetupError(f"{name!r} is {type(found).__name__}, not a class or a function.")
     return found
+
+
+def _import(name: str) -> Any:
+    try:
+        return import_name(name)
+    except ConfigError as error:
+        raise EnvironmentSetupError(str(error)) from error

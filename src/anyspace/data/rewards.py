@@ -9,6 +9,9 @@ from anyspace.data.trajectory import Bools, Floats
 from anyspace.models.runtime import NumpyArray
 from anyspace.spaces import RunningStat
 
+ROUNDING = 1e-6
+"""A deviation below this share of the mean is rounding."""
+
 
 class RewardTransform:
     """Clips rewards, then divides them by the running deviation of the discounted return.
@@ -17,6 +20,7 @@ class RewardTransform:
         clip: None or False leaves them, True takes their sign, a number clips to plus and minus it (spec 2.8).
         normalize: whether to scale. The deviation is of ``R_t = gamma R_{t-1} + r_t`` over all steps so far,
             R restarting with each episode; rewards are not shifted, so no action gains by ending an episode.
+            As long as every R was the same there is no scale to divide by, and rewards stay as they are.
         gamma: the discount of that return.
     """
 
@@ -28,26 +32,28 @@ class RewardTransform:
         self.stat = RunningStat(())
 
     def __call__(self, rewards: Floats, done: Bools, valid: Bools) -> Floats:
-        """Return the transformed rewards [T, B] and take them into the statistics."""
+        """Return the transformed rewards [T, B] and take the valid ones into the statistics."""
         if self._clip is True:
             rewards = np.sign(rewards)
         elif self._clip is not None and self._clip is not False:
             rewards = np.clip(rewards, -abs(self._clip), abs(self._clip))
         if not self._normalize:
             return rewards
-        self.stat.push_batch(self._discounted(rewards, done)[valid])
-        deviation = float(self.stat.std) if self.stat.n > 1 else 1.0
-        return (rewards / (deviation + 1e-8)).astype(np.float32)
+        self.stat.push_batch(self._discounted(rewards, done, valid)[valid])
+        deviation = float(self.stat.std) if self.stat.n > 1 else 0.0
+        if deviation <= ROUNDING * abs(self.stat.mean):
+            return rewards
+        return (rewards / deviation).astype(np.float32)
 
     def restart(self) -> None:
         """Forget the returns of the running episodes; the statistics stay."""
         self._returns = None
 
-    def _discounted(self, rewards: Floats, done: Bools) -> npt.NDArray[np.float64]:
+    def _discounted(self, rewards: Floats, done: Bools, valid: Bools) -> npt.NDArray[np.float64]:
         running = np.zeros(rewards.shape[1]) if self._returns is None else self._returns
         returns = np.empty(rewards.shape)
         for t in range(len(rewards)):
-            running = self._gamma * running + rewards[t]
+            running = np.where(valid[t], self._gamma * running + rewards[t], running)
             returns[t] = running
             running = np.where(done[t], 0.0, running)
         self._returns = running

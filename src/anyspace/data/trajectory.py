@@ -101,7 +101,7 @@ class Trajectory:
 
     def all_obs(self) -> ObsLeaves:
         """Return every stored observation as rows: [(T+1)*B, ...] in time order, then the final ones."""
-        flat = [leaf.reshape(-1, *leaf.shape[2:]) for leaf in self.obs]
+        flat = [leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]) for leaf in self.obs]
         if not len(self.final_obs.t):
             return flat
         return [np.concatenate(pair) for pair in zip(flat, self.final_obs.leaves, strict=True)]

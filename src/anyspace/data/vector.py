@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import copy
+import functools
+import os
+import signal
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
 import numpy as np
@@ -77,48 +82,89 @@ class VectorSource:
             raise
 
     def step(self, actions: Tree) -> Step:
-        """Step every environment; see :class:`Step`."""
+        """Step every environment; see :class:`Step`.
+
+        Raises:
+            ObservationError: an observation does not fit its space; names the environment where that is known.
+            EnvironmentSetupError: a ``SAME_STEP`` source does not hand over an episode's last observation.
+        """
         try:
-            obs, rewards, terminated, truncated, infos = self.envs.step(actions)
+            return self._step(actions)
         except Exception as error:
             self._explain(error)
             raise
+
+    def _step(self, actions: Tree) -> Step:
+        obs, rewards, terminated, truncated, infos = self.envs.step(actions)
+        # Copies: a source may write its next step into the same arrays.
+        rewards = np.array(rewards, np.float32)
+        terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
         ignored = self._ignored
         ended, final_obs = self._nobody, None
-        done = np.logical_or(terminated, truncated)
+        done = terminated | truncated
         if self.mode is AutoresetMode.NEXT_STEP:
             self._ignored = done
         elif done.any():
             ended = np.flatnonzero(done)
             if self.mode is AutoresetMode.SAME_STEP:
-                final_obs = self._stack([infos["final_obs"][row] for row in ended])
+                final_obs = self._handed_over(infos, ended)
             else:
                 final_obs = tree.map_leaves(lambda leaf: np.asarray(leaf)[ended], obs)
-                obs, _ = self.envs.reset(options={"reset_mask": done.copy()})
-        return Step(obs, np.asarray(rewards, np.float32), terminated, truncated, ignored, ended, final_obs, infos)
+                obs, _ = self.envs.reset(options={"reset_mask": done})
+        return Step(obs, rewards, terminated, truncated, ignored, ended, final_obs, infos)
 
     def close(self) -> None:
         """Close the environments."""
         self.envs.close()
 
-    def _stack(self, observations: list[Tree]) -> Tree:
-        buffer: Any = create_empty_array(self.observation_space, n=len(observations))
-        return concatenate(self.observation_space, observations, buffer)
+    def _handed_over(self, infos: dict[str, Any], ended: Ints) -> Tree:
+        """Return the last observations that a ``SAME_STEP`` source left in its infos, stacked [n, ...]."""
+        last = infos.get("final_obs")
+        if last is None:
+            raise EnvironmentSetupError(
+                f"{type(self.envs).__name__} resets environments in the step that ends an episode, but its infos"
+                " hold no 'final_obs'; put the episodes' last observations there."
+            )
+        if not (isinstance(last, np.ndarray) and last.dtype == object):
+            return tree.map_leaves(lambda leaf: np.asarray(leaf)[ended], last)
+        single = [last[row] for row in ended]
+        buffer: Any = create_empty_array(self.observation_space, n=len(single))
+        try:
+            return concatenate(self.observation_space, single, buffer)
+        except Exception as error:
+            self._require_structure(zip(ended, single, strict=True), error)
+            raise
 
     def _explain(self, error: Exception) -> None:
         """Raise a clear error in place of ``error`` if an observation that does not fit its space caused it.
 
         Stacking is done by Gymnasium, whose message for such an observation names neither leaf nor space.
         """
-        if not isinstance(self.envs, SyncVectorEnv):
-            return
-        for index, obs in enumerate(self.envs._env_obs):
-            if obs is None:
+        if isinstance(self.envs, SyncVectorEnv):
+            self._require_structure(enumerate(self.envs._env_obs), error)
+
+    def _require_structure(self, observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
+        for index, obs in observations:
+            if obs is None:  # not stepped yet
                 continue
             try:
                 encode(self.observation_space, obs)
             except ObservationError as fault:
-                raise ObservationError(f"environment {index}: {fault}") from error
+                raise ObservationError(f"environment {index}: {fault}") from cause
+
+
+def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
+    """Raise ``error`` again and say at which step it came: in the message, or as a note to an environment's own.
+
+    Args:
+        error: what a source raised, or the encoding of what it returned.
+        step: such as ``"step 7"``.
+        num_envs: how many environments the source has.
+    """
+    if isinstance(error, ObservationError):
+        raise ObservationError(f"{step}, {error}") from error
+    error.add_note(f"(raised by one of {num_envs} environments at {step})")
+    raise error
 
 
 def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "auto") -> VectorSource:
@@ -151,28 +197,65 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
                     **spec.env_config,
                 )
             )
-    if isinstance(spec.env, gym.Env) and num_envs == 1:
-        return VectorSource(_same_step(SyncVectorEnv, spec, 1))
-    return VectorSource(_same_step(AsyncVectorEnv if vectorization == "async" else SyncVectorEnv, spec, num_envs))
+    makers = [functools.partial(_make_one, spec.resolved(), os.getpid())] * num_envs
+    if vectorization == "async":
+        return VectorSource(AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    return VectorSource(SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP))
 
 
-def _same_step(kind: type[SyncVectorEnv] | type[AsyncVectorEnv], spec: EnvSpec, num_envs: int) -> Envs:
-    makers = [spec.make] * num_envs
-    if kind is AsyncVectorEnv:
-        return AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP)
-    return SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
+    """Return environments apart from those that :func:`make_source` returns for the same ``spec``.
+
+    They differ where ``spec`` holds a vector environment: that one serves training, a copy of it serves here,
+    with as many environments as it has.
+
+    Raises:
+        EnvironmentSetupError: if there is no way to make them.
+    """
+    if not isinstance(spec.env, VectorEnv):
+        return make_source(spec, num_envs)
+    try:
+        return VectorSource(copy.deepcopy(spec.env))
+    except Exception as error:
+        raise EnvironmentSetupError(
+            f"evaluation needs environments apart from those that train, but {type(spec.env).__name__} cannot be"
+            f" copied ({error}). Give a Gymnasium id, a class or a function instead of a vector environment."
+        ) from error
+
+
+def _make_one(spec: EnvSpec, trainer: int) -> gym.Env[Any, Any]:
+    if os.getpid() != trainer:
+        # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return _KeepLast(spec.make())
+
+
+class _KeepLast(gym.Wrapper[Any, Any, Any, Any]):
+    """Copies an episode's last observation: the reset within the same step may write into the same array."""
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step the environment."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            obs = copy.deepcopy(obs)
+        return obs, reward, terminated, truncated, info
 
 
 def _has_native(spec: EnvSpec) -> bool:
-    if not isinstance(spec.env, str) or spec.wrappers or "render_mode" in spec.env_config:
+    env = spec.resolved().env
+    if not isinstance(env, str) or spec.wrappers or "render_mode" in spec.env_config:
         return False
-    registered = gym.registry.get(spec.env)
+    registered = gym.registry.get(env)
     return registered is not None and registered.vector_entry_point is not None and not registered.additional_wrappers
 
 
 def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
-    if spec.wrappers:
-        raise EnvironmentSetupError("`wrappers` wrap single environments, but a vector environment was given.")
+    for key in ("wrappers", "env_config"):
+        if getattr(spec, key):
+            raise EnvironmentSetupError(
+                f"`{key}` is for making single environments, but a vector environment was given; build it the way"
+                " you want it, or give what makes one of its environments."
+            )
     if envs.num_envs != num_envs:
         raise EnvironmentSetupError(
             f"the given vector environment has {envs.num_envs} environments, but num_envs_per_env_runner is"

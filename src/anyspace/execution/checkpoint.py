@@ -27,13 +27,14 @@ def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, Num
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"tensors-{uuid.uuid4().hex[:8]}.safetensors"
+    content = {"format": FORMAT, "tensors": name, "shapes": _shapes(tensors), **state}
+    text = json.dumps(content, indent=1, allow_nan=False)
     partial = folder / f"{name}.partial"
-    save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, partial)
+    save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, partial)
     _to_disk(partial)
     partial.rename(folder / name)
-    content = {"format": FORMAT, "tensors": name, "shapes": _shapes(tensors), **state}
     draft = folder / f"{STATE_FILE}.partial"
-    draft.write_text(json.dumps(content, indent=1, allow_nan=False))
+    draft.write_text(text)
     _to_disk(draft)
     draft.replace(folder / STATE_FILE)
     for stale in (*folder.glob("tensors-*.safetensors"), *folder.glob("*.partial")):
@@ -48,24 +49,34 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         CheckpointError: there is none, or it is truncated, or of another format.
     """
     folder = find_checkpoint(path)
-    state_file = folder / STATE_FILE
+    state = _read_state(folder / STATE_FILE)
+    file = folder / state["tensors"]
+    if not file.is_file():
+        raise CheckpointError(f"{folder} is not whole: {file.name}, which its {STATE_FILE} names, is missing.")
     try:
-        state: dict[str, Any] = json.loads(state_file.read_text())
-        if state["format"] != FORMAT:
-            raise CheckpointError(
-                f"{folder} is a checkpoint of format {state['format']}, but this version reads format {FORMAT};"
-                " load it with the version that wrote it."
-            )
-        tensors = load_file(folder / state["tensors"])
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is not whole: {error.filename} is missing.") from error
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{state_file} is truncated or no checkpoint's state: {error}.") from error
+        tensors = load_file(file)
     except SafetensorError as error:
-        raise CheckpointError(f"{folder / state['tensors']} is truncated or damaged: {error}.") from error
+        raise CheckpointError(f"{file} is truncated or damaged: {error}.") from error
     if _shapes(tensors) != state["shapes"]:
-        raise CheckpointError(f"{folder / state['tensors']} does not hold the tensors that {STATE_FILE} lists.")
+        raise CheckpointError(f"{file} does not hold the tensors that {STATE_FILE} lists.")
     return state, tensors
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    try:
+        state = json.loads(file.read_text())
+    except ValueError as error:  # also of text that is not UTF-8
+        raise CheckpointError(f"{file} is truncated or no checkpoint's state: {error}.") from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise CheckpointError(f"{file} is no checkpoint's state: it names no format.")
+    if state["format"] != FORMAT:
+        raise CheckpointError(
+            f"{file.parent} is a checkpoint of format {state['format']}, but this version reads format {FORMAT};"
+            " load it with the version that wrote it."
+        )
+    if not isinstance(state.get("tensors"), str) or "shapes" not in state:
+        raise CheckpointError(f"{file} is no checkpoint's state: it names no file of tensors, or not their shapes.")
+    return state
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:

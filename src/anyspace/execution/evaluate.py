@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from anyspace.data.trajectory import Episode
-from anyspace.data.vector import VectorSource
+from anyspace.data.vector import VectorSource, blame
 from anyspace.errors import NonFiniteError
 from anyspace.policy.policy import Policy
 from anyspace.spaces import require_valid
@@ -35,28 +35,39 @@ def evaluate(
     """Return the statistics of ``episodes`` episodes.
 
     Each environment plays a fixed share of them, so that short episodes are not counted more often than long
-    ones.
+    ones. Messages count the steps of this evaluation as :class:`anyspace.data.collector.Collector` does.
 
     Raises:
         ObservationError: an observation is outside its space; names step and environment.
-        NonFiniteError: a return is NaN or infinite.
+        NonFiniteError: a reward is NaN or infinite.
     """
     shares = np.full(source.num_envs, episodes // source.num_envs)
     shares[: episodes % source.num_envs] += 1
     finished: list[Episode] = []
     returns, lengths = np.zeros(source.num_envs), np.zeros(source.num_envs, np.int64)
-    obs = source.reset(seed)
     t = 0
 
     def place(row: tuple[int, ...]) -> str:
         return f"evaluation step {t}, environment {row[0]}"
 
     with policy.acting():
+        try:
+            leaves = policy.encode(source.reset(seed))
+        except Exception as error:
+            blame(error, "evaluation step 0", source.num_envs)
         while shares.any():
-            leaves = policy.encode(obs)
             require_valid(policy.encode.specs, leaves, place)
-            step = source.step(policy.to_env(policy.act(leaves, explore=explore)))
+            actions = policy.to_env(policy.act(leaves, explore=explore))
+            t += 1
+            try:
+                step = source.step(actions)
+                leaves = policy.encode(step.obs)
+            except Exception as error:
+                blame(error, f"evaluation step {t}", source.num_envs)
             counted = ~step.ignored
+            wrong = np.flatnonzero(counted & ~np.isfinite(step.rewards))
+            if len(wrong):
+                raise NonFiniteError(f"{place((wrong[0],))}: the reward is {step.rewards[wrong[0]]}.")
             returns += np.where(counted, step.rewards, 0.0)
             lengths += counted
             for b in np.flatnonzero((step.terminated | step.truncated) & counted):
@@ -64,11 +75,7 @@ def evaluate(
                     finished.append(Episode(float(returns[b]), int(lengths[b])))
                     shares[b] -= 1
                 returns[b] = lengths[b] = 0
-            obs = step.obs
-            t += 1
     totals = np.array([episode.total_reward for episode in finished])
-    if not np.isfinite(totals).all():
-        raise NonFiniteError(f"an evaluation episode has the return {totals[~np.isfinite(totals)][0]}.")
     return EvaluationResult(
         episodes=len(finished),
         episode_return_mean=float(totals.mean()),

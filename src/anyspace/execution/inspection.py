@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from rich.markup import escape
+from rich.text import Text
 from rich.tree import Tree
 
 from anyspace import tree
@@ -18,7 +18,7 @@ from anyspace.spaces import LeafSpec, MeanStdFilter
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:
     """Return what becomes of each leaf of the observation, the model's layers, the distribution, the actions."""
-    root = Tree(f"[bold]{escape(title)}[/]")
+    root = Tree(Text(title, style="bold"))
     _add_observation(root, policy)
     _add_model(root, policy)
     _add_distribution(root, policy)
@@ -29,7 +29,7 @@ def pipeline_tree(policy: Policy, title: str) -> Tree:
 def _add_observation(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]observation[/] -> preprocessor -> filter")
     for leaf in policy.encode.specs:
-        branch.add(escape(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, policy)}"))
+        branch.add(Text(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, policy)}"))
     if policy.config.preprocesses:
         branch.add(f"flat: {sum(leaf.width for leaf in policy.encode.specs)} float32 values ({_kind(policy)})")
     else:
@@ -60,7 +60,7 @@ def _add_model(root: Tree, policy: Policy) -> None:
         f" {policy.runtime.device}"
     )
     for layer in layers:
-        branch.add(escape(f"{layer.name}  {layer.kind}  {layer.shape}  {layer.parameters:,} parameters"))
+        branch.add(Text(f"{layer.name}  {layer.kind}  {layer.shape}  {layer.parameters:,} parameters"))
 
 
 def _add_distribution(root: Tree, policy: Policy) -> None:
@@ -69,13 +69,13 @@ def _add_distribution(root: Tree, policy: Policy) -> None:
     branch = root.add(f"[bold]distribution[/] {type(distribution).__name__}, takes {policy.num_outputs} model outputs")
     if isinstance(distribution, MultiActionDistribution):
         for (path, _), child in zip(_leaf_spaces(policy.action_space), distribution.children, strict=True):
-            branch.add(escape(f"{tree.place('action', path)}  {type(child).__name__}"))
+            branch.add(Text(f"{tree.place('action', path)}  {type(child).__name__}"))
 
 
 def _add_actions(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]action[/] -> environment")
     for path, space in _leaf_spaces(policy.action_space):
-        branch.add(escape(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
+        branch.add(Text(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
 
 
 def _origin(space: gym.Space[Any], policy: Policy) -> str:

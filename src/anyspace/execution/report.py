@@ -81,7 +81,7 @@ class ProgressReport:
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         if self._enabled:
-            self._console.print(text, highlight=False)
+            self._console.print(text, markup=False, emoji=False, highlight=False)
 
 
 def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
@@ -100,7 +100,8 @@ def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
         points = [(float(row["timesteps_total"]), float(row[column])) for row in rows if row.get(column)]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
-    axes.set(title=title, xlabel="environment steps", ylabel="mean return")
+    axes.set_title(title, parse_math=False)
+    axes.set(xlabel="environment steps", ylabel="mean return")
     axes.grid(alpha=0.3)
     if axes.has_data():
         axes.legend()

@@ -81,8 +81,10 @@ class RunFolder:
 
     def close(self) -> None:
         """Finish the files and draw the learning curve."""
-        self._write_best()
-        self._log.close()
+        try:
+            self._write_best()
+        finally:
+            self._log.close()
         metrics = self.path / "metrics.csv"
         if metrics.exists():
             draw_learning_curve(metrics, self.path / "learning_curve.png", self._title)
@@ -119,12 +121,23 @@ def run(
                     break
             if folder is not None:
                 folder.checkpoint(algorithm)
-        finally:
+        except BaseException as error:
             if folder is not None:
-                folder.close()
+                _close_after(error, folder)
+            raise
+        if folder is not None:
+            folder.close()
     if interrupted.is_set():
         raise KeyboardInterrupt(_farewell(folder))
     return result
+
+
+def _close_after(error: BaseException, folder: RunFolder) -> None:
+    """Close the files of a run that failed, without hiding why it did."""
+    try:
+        folder.close()
+    except Exception as another:
+        error.add_note(f"(closing {folder.path} failed as well: {another!r})")
 
 
 def _farewell(folder: RunFolder | None) -> str:

@@ -6,9 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from anyspace.errors import ModelError
-from anyspace.execution.learner import Batch, Losses, Result
-from anyspace.models.modelv2 import InputDict
+from anyspace.execution.learner import Batch, Losses, Result, with_custom_loss
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.policy.policy import Policy
@@ -16,6 +14,9 @@ from anyspace.policy.policy import Policy
 
 class TorchLearner:
     """Adam over all parameters of the policy's model; see :class:`anyspace.execution.learner.Learner`.
+
+    Parameters and gradients are laid side by side in one tensor each (per element type), so that clipping and the
+    optimiser cost a few kernels instead of a few for every parameter. The model's parameters are views of it.
 
     Args:
         policy: whose model learns.
@@ -34,43 +35,38 @@ class TorchLearner:
         grad_clip: float | None,
         adam_epsilon: float,
     ):
-        model = policy.model
-        assert isinstance(model, TorchModelV2)
+        assert isinstance(policy.model, TorchModelV2)
         self.policy = policy
-        self.model = model
         self.losses = losses
         self.grad_clip = grad_clip
-        self._named = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._parameters = list(self._named.values())
-        self.optimizer = torch.optim.Adam(self._parameters, lr=learning_rate, eps=adam_epsilon, fused=True)
+        by_type: dict[torch.dtype, dict[str, nn.Parameter]] = {}
+        for name, parameter in policy.model.named_parameters():
+            if parameter.requires_grad:
+                by_type.setdefault(parameter.dtype, {})[name] = parameter
+        self._packs = [_Pack(parameters) for parameters in by_type.values()]
+        packed = [pack.values for pack in self._packs]
+        self.optimizer = torch.optim.Adam(packed, lr=learning_rate, eps=adam_epsilon, fused=True)
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
         losses, metrics = self.losses(self.policy, batch)
-        total = self._with_custom_loss(list(losses.values()), batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        (total,) = with_custom_loss(self.policy, losses, batch)
+        for pack in self._packs:
+            pack.gradients.zero_()
+        total.backward()
         if self.grad_clip is not None:
-            metrics["grad_norm"] = nn.utils.clip_grad_norm_(self._parameters, self.grad_clip)
+            metrics["grad_norm"] = self._clip(self.grad_clip)
         self.optimizer.step()
         metrics["total_loss"] = total.detach()
         return metrics
 
-    def _with_custom_loss(self, losses: list[torch.Tensor], batch: Batch) -> torch.Tensor:
-        if type(self.model).custom_loss is TorchModelV2.custom_loss:
-            return losses[0]
-        changed = self.model.custom_loss(losses, self._loss_inputs(batch))
-        if not isinstance(changed, list) or len(changed) != len(losses):
-            raise ModelError(
-                f"{type(self.model).__name__}.custom_loss() must return a list of {len(losses)} losses, as many as"
-                f" it was given, but returned {changed!r}."
-            )
-        total: torch.Tensor = changed[0]
-        return total
-
-    def _loss_inputs(self, batch: Batch) -> InputDict:
-        columns = {name: value for name, value in batch.items() if name != "obs"}
-        return InputDict(columns, {"obs": lambda: self.policy.model_inputs(batch["obs"])["obs_flat"]})
+    def _clip(self, limit: float) -> torch.Tensor:
+        norms = [torch.linalg.vector_norm(pack.gradients) for pack in self._packs]
+        norm: torch.Tensor = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+        scale = (limit / (norm + 1e-6)).clamp(max=1.0)
+        for pack in self._packs:
+            pack.gradients.mul_(scale)
+        return norm
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use ``learning_rate`` from the next step on."""
@@ -79,24 +75,52 @@ class TorchLearner:
 
     def is_finite(self) -> bool:
         """Whether every parameter is finite."""
-        return bool(torch.stack([parameter.isfinite().all() for parameter in self._parameters]).all())
+        return all(bool(pack.values.isfinite().all()) for pack in self._packs)
 
     def state(self) -> dict[str, NumpyArray]:
         """Return Adam's moments and step counts by parameter name."""
         return {
-            f"{name}/{key}": value.detach().cpu().numpy().copy()
-            for name, parameter in self._named.items()
-            for key, value in self.optimizer.state.get(parameter, {}).items()
+            f"{name}/{key}": part.detach().cpu().numpy().copy()
+            for pack in self._packs
+            for key, value in self.optimizer.state.get(pack.values, {}).items()
+            for name, part in (pack.split(value) if value.dim() else dict.fromkeys(pack.slices, value)).items()
         }
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        for name, parameter in self._named.items():
-            mine = {
-                key.removeprefix(f"{name}/"): torch.from_numpy(np.array(value))
-                for key, value in state.items()
-                if key.rpartition("/")[0] == name
-            }
-            self.optimizer.state[parameter] = {
-                key: value if key == "step" else value.to(parameter.device) for key, value in mine.items()
-            }
+        for pack in self._packs:
+            restored = {}
+            for key in ("exp_avg", "exp_avg_sq"):
+                found = [state[f"{name}/{key}"] for name in pack.slices if f"{name}/{key}" in state]
+                if found:
+                    restored[key] = pack.join(found)
+                    first = state[f"{next(iter(pack.slices))}/step"]
+                    # Fused Adam wants everything, its step count too, on the parameters' device.
+                    restored["step"] = torch.from_numpy(np.array(first)).to(pack.values.device)
+            self.optimizer.state[pack.values] = restored
+
+
+class _Pack:
+    """Parameters of one element type as slices of one tensor, their gradients as slices of another."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter]):
+        self.values = nn.Parameter(torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()]))
+        self.gradients = torch.zeros_like(self.values)
+        self.values.grad = self.gradients
+        self.slices: dict[str, tuple[slice, torch.Size]] = {}
+        start = 0
+        for name, parameter in parameters.items():
+            stop = start + parameter.numel()
+            self.slices[name] = slice(start, stop), parameter.shape
+            parameter.data = self.values.data[start:stop].view(parameter.shape)
+            parameter.grad = self.gradients[start:stop].view(parameter.shape)
+            start = stop
+
+    def split(self, packed: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the parts of a tensor laid out like ``values``, by parameter name."""
+        return {name: packed[part].view(shape) for name, (part, shape) in self.slices.items()}
+
+    def join(self, parts: list[NumpyArray]) -> torch.Tensor:
+        """Return one tensor laid out like ``values`` from a part for every parameter."""
+        flat = np.concatenate([np.asarray(part).reshape(-1) for part in parts])
+        return torch.from_numpy(flat).to(self.values.device, self.values.dtype)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import math
+import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from anyspace import tree
 from anyspace.config import merge
 from anyspace.distributions import (
     ActionDistribution,
@@ -76,7 +77,10 @@ class ModelCatalog:
             raise ConfigError(f"dist_type is {dist_type!r}, but the only one by name is 'deterministic'.")
         if chosen is not None:
             return _custom_dist(_registered_dist(chosen), action_space, model_config)
-        return _default_dist(action_space, model_config, deterministic=dist_type == "deterministic")
+        factory, size = _default_dist(action_space, model_config, deterministic=dist_type == "deterministic")
+        if size == 0:
+            raise UnsupportedSpaceError(f"action: {action_space} holds no value to choose.")
+        return factory, size
 
     @staticmethod
     def get_model_v2(
@@ -97,25 +101,27 @@ class ModelCatalog:
             action_space: the environment's action space.
             num_outputs: width of the output; None asks for features.
             model_config: the model configuration.
-            framework: ``torch``.
+            framework: of the default models, ``torch`` only; a custom model brings its own.
             name: the model's name.
             model_interface: not built yet.
             default_model: a class that takes the place of the default selection.
             model_kwargs: keyword arguments of the custom model, under those of ``custom_model_config``.
 
         Raises:
-            ModelError: if the custom model is unknown or is not a model.
+            ModelError: if the custom model is unknown, or is not a model of the framework.
             UnsupportedSpaceError: if no default model covers the observation space.
         """
         config = _as_config(model_config)
-        if framework != "torch":
-            raise NotImplementedError(f"framework {framework!r} is not built yet; use 'torch'.")
         if model_interface is not None:
             raise NotImplementedError("model interfaces are not built yet; subclass the model instead.")
         if config.custom_model is not None:
-            model_class = _registered_model(config.custom_model)
+            model_class = _registered_model(config.custom_model, framework)
             keywords = {**model_kwargs, **config.custom_model_config}
             return _construct(model_class, (obs_space, action_space, num_outputs, config.as_dict(), name), keywords)
+        if framework != "torch":
+            raise NotImplementedError(
+                f"no default model is built for framework {framework!r} yet; give a `custom_model` or use 'torch'."
+            )
         model_class = default_model or _default_model(obs_space)
         return _construct(model_class, (obs_space, action_space, num_outputs, config.as_dict(), name), {})
 
@@ -138,7 +144,7 @@ def _default_model(obs_space: gym.Space[Any]) -> type[ModelV2]:
     return FullyConnectedNetwork
 
 
-def _registered_model(model: str | type) -> type[ModelV2]:
+def _registered_model(model: str | type, framework: str) -> type[ModelV2]:
     if isinstance(model, str):
         if model not in _custom_models:
             raise ModelError(
@@ -150,6 +156,11 @@ def _registered_model(model: str | type) -> type[ModelV2]:
         raise ModelError(
             f"`model_cls` must be a ModelV2 sub-class, but custom_model is {model!r}; derive it from TorchModelV2."
         )
+    if model.framework != framework:
+        raise ModelError(
+            f"custom_model {model.__name__} is no model of framework {framework!r} (its `framework` is"
+            f" {model.framework!r}); for PyTorch derive it from TorchModelV2, which is an nn.Module."
+        )
     return model
 
 
@@ -158,16 +169,19 @@ def _construct(
     arguments: tuple[gym.Space[Any], gym.Space[Any], int | None, dict[str, Any], str],
     keywords: dict[str, Any],
 ) -> ModelV2:
-    parameters = inspect.signature(model_class.__init__).parameters.values()
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    rejected = set() if takes_any else keywords.keys() - {parameter.name for parameter in parameters}
-    if rejected:
-        warnings.warn(
-            f"{model_class.__name__} does not take the custom_model_config keys {sorted(rejected)};"
-            " they are left to model_config['custom_model_config'].",
-            stacklevel=4,
-        )
-    return model_class(*arguments, **{key: value for key, value in keywords.items() if key not in rejected})
+    """Build a model, without those of the keywords that its constructor (or one it calls with them) rejects."""
+    try:
+        return model_class(*arguments, **keywords)
+    except TypeError as error:
+        rejected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if rejected is None or rejected[1] not in keywords:
+            raise
+    warnings.warn(
+        f"{model_class.__name__} does not take {rejected[1]!r} of the custom_model_config; it is left to"
+        " model_config['custom_model_config'].",
+        stacklevel=2,
+    )
+    return _construct(model_class, arguments, {key: keywords[key] for key in keywords.keys() - {rejected[1]}})
 
 
 def _registered_dist(dist: str | type) -> type[ActionDistribution]:
@@ -177,8 +191,8 @@ def _registered_dist(dist: str | type) -> type[ActionDistribution]:
                 f"no action distribution is registered as {dist!r}.{nearest(dist, _custom_action_dists)} Call"
                 f" ModelCatalog.register_custom_action_dist({dist!r}, YourDistribution) first."
             )
-        return _custom_action_dists[dist]
-    if not issubclass(dist, ActionDistribution):
+        dist = _custom_action_dists[dist]
+    if not (isinstance(dist, type) and issubclass(dist, ActionDistribution)):
         raise ModelError(f"custom_action_dist must be an ActionDistribution sub-class, but {dist!r} came.")
     return dist
 
@@ -189,23 +203,26 @@ def _custom_dist(
     if issubclass(dist, MultiActionDistribution):
         return _multi_dist(dist, action_space, config)
     shape = dist.required_model_output_shape(action_space, config.as_dict())
-    return dist, math.prod(shape) if isinstance(shape, tuple | list) else int(shape)
+    return dist, int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
 
 
-def _default_dist(space: gym.Space[Any], config: ModelConfig, deterministic: bool) -> tuple[DistributionFactory, int]:
+def _default_dist(
+    space: gym.Space[Any], config: ModelConfig, *, deterministic: bool = False, path: tree.Path = ()
+) -> tuple[DistributionFactory, int]:
     if isinstance(space, spaces.Discrete):
         return Categorical, int(space.n)
     if isinstance(space, spaces.MultiDiscrete):
         lens = [int(n) for n in np.ravel(space.nvec)]
         return partial(MultiCategorical, input_lens=lens, action_space=space), sum(lens)
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.integer):
+    if isinstance(space, spaces.Box) and space.dtype.kind != "f":
         # Object integers: the span of an int64 Box does not fit an int64.
         spans = np.ravel(space.high).astype(object) - np.ravel(space.low).astype(object) + 1
         lens = [int(span) for span in spans]
         if max(lens) > _MAX_CATEGORIES:
             raise UnsupportedSpaceError(
-                f"{space} has a component of {max(lens)} integer values, more than the {_MAX_CATEGORIES} that a"
-                " categorical distribution is built for; declare a float Box and round in a wrapper."
+                f"{tree.place('action', path)}: {space} has a component of {max(lens)} integer values, more than the"
+                f" {_MAX_CATEGORIES} that a categorical distribution is built for; declare a float Box and round in a"
+                " wrapper."
             )
         return partial(MultiCategorical, input_lens=lens, action_space=space), sum(lens)
     if isinstance(space, spaces.Box):
@@ -217,8 +234,8 @@ def _default_dist(space: gym.Space[Any], config: ModelConfig, deterministic: boo
     if isinstance(space, spaces.Tuple | spaces.Dict):
         return _multi_dist(MultiActionDistribution, space, config)
     raise UnsupportedSpaceError(
-        f"no action distribution covers {space}; supported are Discrete, MultiDiscrete, Box, and Tuple and Dict of"
-        " them. Give a `custom_action_dist` or another action space."
+        f"{tree.place('action', path)}: no action distribution covers {space}; supported are Discrete, MultiDiscrete,"
+        " Box, and Tuple and Dict of them. Give a `custom_action_dist` or another action space."
     )
 
 
@@ -229,16 +246,17 @@ def _multi_dist(
     dist: type[MultiActionDistribution], space: gym.Space[Any], config: ModelConfig
 ) -> tuple[DistributionFactory, int]:
     children, lens = [], []
-    for leaf in _leaf_spaces(space):
-        child, size = _default_dist(leaf, config, deterministic=False)
+    for path, leaf in _leaf_spaces(space):
+        child, size = _default_dist(leaf, config, path=path)
         children.append(child)
         lens.append(size)
     return partial(dist, child_distributions=children, input_lens=lens, action_space=space), sum(lens)
 
 
-def _leaf_spaces(space: gym.Space[Any]) -> list[gym.Space[Any]]:
-    if isinstance(space, spaces.Dict):
-        return [leaf for child in space.spaces.values() for leaf in _leaf_spaces(child)]
-    if isinstance(space, spaces.Tuple):
-        return [leaf for child in space.spaces for leaf in _leaf_spaces(child)]
-    return [space]
+def _leaf_spaces(space: gym.Space[Any], path: tree.Path = ()) -> Iterator[tuple[tree.Path, gym.Space[Any]]]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for key, child in children:
+            yield from _leaf_spaces(child, (*path, key))
+    else:
+        yield path, space

@@ -22,8 +22,8 @@ class ModelConfig:
 
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Sizes of the dense hidden layers, each at least 1."""
-    fcnet_activation: str | None = "tanh"
-    """Activation of those layers: relu, tanh, elu, swish, silu, linear, or a class name of the framework."""
+    fcnet_activation: str | type | None = "tanh"
+    """Activation of those layers: relu, tanh, elu, swish, silu, linear, or a class of the framework or its name."""
     fcnet_weights_initializer: str | None = None
     """Initialiser of their weights; None is normalised columns (spec 5.2)."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
@@ -53,8 +53,8 @@ class ModelConfig:
     conv_transpose_bias_initializer_config: dict[str, Any] | None = None
     """Not supported: no transposed convolutions are built here."""
     post_fcnet_hiddens: list[int] = field(default_factory=list)
-    """Sizes of the dense layers after the main encoder."""
-    post_fcnet_activation: str | None = "relu"
+    """Sizes of the dense layers after the main encoder, each at least 1."""
+    post_fcnet_activation: str | type | None = "relu"
     """Their activation; a dense encoder uses it only where `fcnet_hiddens` is empty (spec 5.2)."""
     post_fcnet_weights_initializer: str | None = None
     """Initialiser of their weights; None is normalised columns (spec 5.2)."""
@@ -134,23 +134,19 @@ class ModelConfig:
     """Not supported: it belonged to another kind of model."""
     always_check_shapes: bool = False
     """Check the shapes of every forward pass, not only of the first."""
-    lstm_use_prev_action_reward: int = DEPRECATED_VALUE
-    """Deprecated: use `lstm_use_prev_action` and `lstm_use_prev_reward`."""
-    _use_default_native_models: int = DEPRECATED_VALUE
-    """Deprecated: it has had no effect for years."""
+    lstm_use_prev_action_reward: bool | int = DEPRECATED_VALUE
+    """Deprecated: use `lstm_use_prev_action` and `lstm_use_prev_reward`. False is accepted."""
+    _use_default_native_models: bool | int = DEPRECATED_VALUE
+    """Deprecated: it has had no effect for years. False is accepted."""
     _disable_preprocessor_api: bool = False
-    """Give the model observations as they come from the environment (indices stay indices)."""
+    """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
     _disable_action_flattening: bool = False
     """Keep nested actions nested in views."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
-        require(
-            not (self.use_lstm and self.use_attention),
-            "model.use_lstm",
-            True,
-            "`use_attention` is set too. Only one of `use_lstm` or `use_attention` may be set to True",
-        )
+        if self.use_lstm and self.use_attention:
+            raise ConfigError("Only one of `use_lstm` or `use_attention` may be set to True!")
         for key in ("fcnet_hiddens", "post_fcnet_hiddens"):
             sizes = getattr(self, key)
             require(all(size >= 1 for size in sizes), f"model.{key}", sizes, "layer sizes are at least 1")
@@ -160,9 +156,9 @@ class ModelConfig:
             self.log_std_clip_param,
             "a clamp to plus and minus a value needs that value above 0",
         )
-        for key, default in MODEL_DEFAULTS.items():
-            value = getattr(self, key)
-            if key in _REFUSED and value != default:
+        for item in dataclasses.fields(self):
+            key, value = item.name, getattr(self, item.name)
+            if key in _REFUSED and value != item.default and not (value is False and key in _DEPRECATED):
                 raise ConfigError(f"config key `model.{key}` is {value!r}, but {_REFUSED[key]}.")
 
     def as_dict(self) -> dict[str, Any]:
@@ -201,6 +197,10 @@ _NOT_BUILT = (
     "always_check_shapes",
     "_disable_action_flattening",
 )
+_DEPRECATED = {
+    "lstm_use_prev_action_reward": "it is deprecated; use `lstm_use_prev_action` and `lstm_use_prev_reward`",
+    "_use_default_native_models": "it is deprecated and has no effect",
+}
 _REFUSED: dict[str, str] = (
     {
         key: "it is not built yet in this version; leave it at its default"
@@ -212,7 +212,6 @@ _REFUSED: dict[str, str] = (
         "custom_preprocessor": "custom preprocessors are not supported; put a gymnasium wrapper around the"
         " environment (`wrappers=[...]`)",
         "encoder_latent_dim": "it belonged to another kind of model; use `fcnet_hiddens`",
-        "lstm_use_prev_action_reward": "it is deprecated; use `lstm_use_prev_action` and `lstm_use_prev_reward`",
-        "_use_default_native_models": "it is deprecated and has no effect",
     }
+    | _DEPRECATED
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 import gymnasium as gym
@@ -18,6 +19,9 @@ State = list[Array]
 class InputDict(dict[str, Any]):
     """The columns a model may read; some are computed only when first touched.
 
+    Setting ``obs`` sets ``obs_flat`` as well, so that a model which changes the one hands both on to its
+    sub-models.
+
     Args:
         columns: values that are already there.
         lazy: column name to a function of no arguments that computes it.
@@ -31,8 +35,15 @@ class InputDict(dict[str, Any]):
         compute = self._lazy.get(key)
         if compute is None:
             raise KeyError(f"{key!r} is not among the model's inputs: {', '.join(self)}")
-        value = self[key] = compute()
+        value = compute()
+        super().__setitem__(key, value)
         return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if key == "obs":
+            super().pop("obs_flat", None)
+            self._lazy["obs_flat"] = lambda: flatten_structured(value)
 
     def __contains__(self, key: object) -> bool:
         return super().__contains__(key) or key in self._lazy
@@ -40,6 +51,21 @@ class InputDict(dict[str, Any]):
     def __iter__(self) -> Iterator[str]:
         yield from super().__iter__()
         yield from (key for key in self._lazy if not super(InputDict, self).__contains__(key))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        """Return the names of all columns, without computing any."""
+        return KeysView(self)
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        """Return all columns; going through them computes them."""
+        return ValuesView(self)
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        """Return names and columns; going through them computes them."""
+        return ItemsView(self)
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the column, computing it if need be, or ``default`` where there is none."""
@@ -50,7 +76,7 @@ class InputDict(dict[str, Any]):
 
     def copy(self) -> InputDict:
         """Return a new dict with the same columns and the same columns still to compute."""
-        return InputDict(dict(super().items()), self._lazy)
+        return InputDict({key: self[key] for key in super().__iter__()}, self._lazy)
 
     @property
     def is_training(self) -> bool:
@@ -158,7 +184,8 @@ class ModelV2:
                 f"State output is not a list: {type(self).__name__}.forward() returned"
                 f" {type(state_out).__name__} as second element; return `state` as it came or a list."
             )
-        self._last_output = output
+        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
+        self.__dict__["_last_output"] = output
         return output, state_out or state or []
 
     def _complete(self, columns: Mapping[str, Any]) -> InputDict:
@@ -166,12 +193,16 @@ class ModelV2:
         lazy: dict[str, Callable[[], Any]] = {}
         if "obs_flat" not in columns:
             lazy["obs_flat"] = lambda: flatten_structured(obs)
-        return InputDict({"is_training": False, **columns}, lazy)
+        # A sub-model is in the mode of the model that holds it, whose pass this is part of.
+        return InputDict({"is_training": getattr(self, "training", False), **columns}, lazy)
 
 
 def flatten_structured(obs: Tree) -> Array:
     """Join the leaves of a structured observation, each [N, ...], into one float array [N, F]."""
     parts = tree.leaves(obs)
     ns = xp(parts[0])
-    flat = [ns.astype(part.reshape(part.shape[0], -1), "float32") for part in parts]
+    flat = [
+        ns.astype(part if part.ndim == 2 else part.reshape(part.shape[0], math.prod(part.shape[1:])), "float32")
+        for part in parts
+    ]
     return flat[0] if len(flat) == 1 else ns.concatenate(flat, axis=1)

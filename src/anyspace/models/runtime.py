@@ -46,6 +46,9 @@ class Runtime(Protocol):
     def numpy(self, tensor: Array) -> NumpyArray:
         """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""
 
+    def working(self) -> AbstractContextManager[object]:
+        """Return the context of a training iteration or evaluation: as many threads as serve the model best."""
+
     def acting(self) -> AbstractContextManager[object]:
         """Return a context in which nothing is recorded for gradients and results never meet a gradient."""
 
@@ -65,7 +68,7 @@ class Runtime(Protocol):
         """Restore what :meth:`rng_state` returned."""
 
     def permutation(self, n: int) -> Array:
-        """Return a random order of ``0..n-1`` on the device, int64 [n]."""
+        """Return a random order of ``0..n-1`` on the device, integers [n]."""
 
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch layers that behave differently in training (batch normalisation, dropout)."""

@@ -26,7 +26,7 @@ class PolicyConfig:
     preprocessor_pref: Literal["deepmind", "rllib"] | None = "deepmind"
     """Pipeline of Atari spaces; None switches preprocessing off for every space."""
     _disable_preprocessor_api: bool = False
-    """Give the model observations as they come from the environment (indices stay indices)."""
+    """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
     normalize_actions: bool = True
     """Let the policy work in [-1, 1] and scale to the bounds of bounded Box actions (spec 8.13)."""
     clip_actions: bool = False

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from anyspace import tree
-from anyspace.distributions import ActionDistribution
-from anyspace.errors import ModelError
+from anyspace.distributions import ActionDistribution, Categorical, MultiActionDistribution, MultiCategorical
+from anyspace.errors import CheckpointError, ModelError, ObservationError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.catalog import ModelCatalog
-from anyspace.models.modelv2 import InputDict, ModelV2, State
+from anyspace.models.modelv2 import InputDict, ModelV2, State, flatten_structured
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import StochasticSampling
@@ -26,10 +29,14 @@ from anyspace.spaces import (
     require_valid,
     restore_features,
 )
+from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
 
 Leaves = Sequence[Array]
 """An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``)."""
+
+Masks = NumpyArray | list[NumpyArray | None]
+"""Allowed actions: bool [N, A]; for Tuple and Dict action spaces a list with one such mask or None per leaf."""
 
 
 class Evaluation(NamedTuple):
@@ -83,15 +90,17 @@ class Policy:
         self.encode = self.preprocessor.encode
         self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
 
-        model_config = config.model
+        model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = ModelCatalog.get_action_dist(action_space, model_config)
         with runtime.initialising(seed):
-            self.model = model or ModelCatalog.get_model_v2(
-                self.obs_space, action_space, self.num_outputs, model_config, runtime.framework
-            )
+            if model is None:
+                model = ModelCatalog.get_model_v2(
+                    self.obs_space, action_space, self.num_outputs, model_config, runtime.framework
+                )
+        self.model = model
         runtime.place(self.model)
         runtime.seed(seed)
-        if self.model.get_initial_state():
+        if len(self.model.get_initial_state()):
             raise ModelError(
                 f"{type(self.model).__name__} has a recurrent state (get_initial_state() is not empty), and"
                 " recurrent models are not built yet in this version; return [] from it."
@@ -100,7 +109,7 @@ class Policy:
         self._real = [i for i, leaf in enumerate(self.encode.specs) if leaf.kind == "real"]
         self._real_sizes = [self.encode.specs[i].width for i in self._real]
         self.filter = get_filter(config.observation_filter, (sum(self._real_sizes),))
-        self._affine: list[tuple[Array, Array]] | None = None
+        self._affine = self._filter_affine()
         self._check_model()
 
     # ------------------------------------------------------------------------------------- forward
@@ -122,20 +131,28 @@ class Policy:
         if not self.config.preprocesses:
             obs = restore_features(self.observation_space, self._filtered(list(leaves)))
             return InputDict({"obs": obs, "obs_flat": obs, "is_training": training})
-        inputs = InputDict(
+        return InputDict(
             {"is_training": training},
             {
-                "features": lambda: self._filtered(self.preprocessor.expand(leaves)),
-                "obs": lambda: restore_features(self.observation_space, inputs["features"]),
-                "obs_flat": lambda: _join(inputs["features"]),
+                "obs": lambda: restore_features(self.observation_space, self._features(leaves)),
+                "obs_flat": lambda: flatten_structured(self._features(leaves)),
             },
         )
-        return inputs
 
-    def distribution(self, dist_inputs: Array, mask: Array | None = None) -> ActionDistribution:
-        """Return the action distribution of a model output [N, num_outputs], masked where a mask is given."""
+    def _features(self, leaves: Leaves) -> list[Array]:
+        return self._filtered(self.preprocessor.expand(leaves))
+
+    def distribution(self, dist_inputs: Array, mask: Any = None) -> ActionDistribution:
+        """Return the action distribution of a model output [N, num_outputs], masked where a mask is given.
+
+        Raises:
+            ValueError: a mask is given, but the distribution takes none.
+        """
         if mask is None:
             return self.dist_factory(dist_inputs, self.model)
+        if "mask" not in inspect.signature(self.dist_factory).parameters:
+            name = type(self._new_distribution(1)).__name__
+            raise ValueError(f"a mask was given, but {name} takes none: its constructor has no `mask`.")
         return self.dist_factory(dist_inputs, self.model, mask=mask)
 
     # -------------------------------------------------------------------------------------- acting
@@ -146,8 +163,10 @@ class Policy:
 
     def draw_noise(self, steps: int, rows: int) -> Array | None:
         """Draw the exploration noise of ``steps`` calls of :meth:`act` on ``rows`` rows, if that is possible."""
-        blank = self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32))
-        return self.distribution(blank).draw_noise(self.runtime.rng(), steps)
+        return self._new_distribution(rows).draw_noise(self.runtime.rng(), steps)
+
+    def _new_distribution(self, rows: int) -> ActionDistribution:
+        return self.distribution(self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32)))
 
     def act(
         self,
@@ -155,11 +174,11 @@ class Policy:
         *,
         explore: bool = True,
         noise: Array | None = None,
-        mask: NumpyArray | None = None,
+        mask: Masks | None = None,
     ) -> Tree:
         """Return raw actions (as the distribution gives them) for encoded NumPy observations [N, ...]."""
         tensors = [self.runtime.asarray(leaf) for leaf in leaves]
-        allowed = None if mask is None else self.runtime.asarray(mask)
+        allowed = tree.map_leaves(lambda leaf: None if leaf is None else self.runtime.asarray(leaf), mask)
         distribution = self.distribution(self.evaluate(tensors, value=False).dist_inputs, allowed)
         rng = None if noise is not None else self.runtime.rng()
         raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=noise)
@@ -171,7 +190,7 @@ class Policy:
         state: State | None = None,
         *,
         info: dict[str, Any] | None = None,
-        mask: NumpyArray | None = None,
+        mask: Masks | None = None,
         prev_reward: NumpyArray | None = None,
         explore: bool = False,
     ) -> Tree:
@@ -181,19 +200,23 @@ class Policy:
             observations: stacked as a Gymnasium vector environment stacks them.
             state: what the previous call returned; a policy without memory takes and returns none.
             info: the environments' infos of this step; only views read it.
-            mask: bool [N, A], True where an action is allowed; for distributions that take masks.
+            mask: True where an action is allowed (``Masks``); for distributions that take masks.
             prev_reward: rewards [N] of the previous step; only views read it.
             explore: sample instead of taking the deterministic action.
 
         Raises:
             ObservationError: if an observation is not in the observation space.
+            ValueError: if a mask does not fit the action space, or allows no action.
         """
-        if state:
-            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
         leaves = self.encode(observations)
+        batch = batch_shape(self.encode.specs[0], leaves[0])
+        if len(batch) != 1:
+            raise ObservationError(
+                f"obs: expected stacked observations [N, ...], got batch dimensions {batch}; compute_single_action"
+                " takes one observation."
+            )
         require_valid(self.encode.specs, leaves, lambda row: f"observation {row[0]}")
-        with self.acting():
-            return self.to_env(self.act(leaves, explore=explore, mask=mask))
+        return self._chosen(leaves, state, self._as_masks(mask), explore)
 
     def compute_single_action(
         self,
@@ -206,17 +229,35 @@ class Policy:
         explore: bool = False,
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`compute_actions`."""
-        stacked = tree.map_leaves(lambda leaf: np.asarray(leaf)[None], self._as_leaves(observation))
-        masks = None if mask is None else np.asarray(mask)[None]
-        rewards = None if prev_reward is None else np.asarray([prev_reward], np.float32)
-        action = self.compute_actions(stacked, state, info=info, mask=masks, prev_reward=rewards, explore=explore)
-        return tree.map_leaves(lambda leaf: leaf[0], action)
+        leaves = self.encode(observation)
+        batch = batch_shape(self.encode.specs[0], leaves[0])
+        if batch:
+            raise ObservationError(
+                f"obs: expected a single observation, got batch dimensions {batch}; compute_actions takes many."
+            )
+        require_valid(self.encode.specs, leaves, lambda _: "the observation")
+        rows = [leaf[None] for leaf in leaves]
+        return _unstacked(self.action_space, self._chosen(rows, state, self._as_masks(mask, single=True), explore))
 
-    def _as_leaves(self, observation: Tree) -> Tree:
-        # A list is one Box here, not a structure: only Tuple spaces hold children by position.
-        if isinstance(observation, list) and not isinstance(self.observation_space, gym.spaces.Tuple):
-            return np.asarray(observation)
-        return observation
+    def _chosen(self, leaves: Sequence[NumpyArray], state: State | None, mask: Masks | None, explore: bool) -> Tree:
+        if state:
+            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
+        with self.acting():
+            return self.to_env(self.act(leaves, explore=explore, mask=mask))
+
+    def _as_masks(self, mask: Any, *, single: bool = False) -> Masks | None:
+        if mask is None:
+            return None
+        distribution = self._new_distribution(1)
+        if not isinstance(distribution, MultiActionDistribution):
+            return _rows_of_mask(mask, single, distribution)
+        children = distribution.children
+        if not isinstance(mask, list | tuple) or len(mask) != len(children):
+            raise ValueError(
+                f"mask: expected a list of {len(children)} masks for {self.action_space}, one or None for each leaf."
+            )
+        pairs = zip(mask, children, strict=True)
+        return [None if leaf is None else _rows_of_mask(leaf, single, child) for leaf, child in pairs]
 
     # -------------------------------------------------------------------------------------- filter
 
@@ -225,31 +266,30 @@ class Policy:
         if isinstance(self.filter, MeanStdFilter) and self._real and len(leaves[0]):
             flat = [np.asarray(leaves[i], np.float64).reshape(len(leaves[i]), -1) for i in self._real]
             self.filter.push(np.concatenate(flat, axis=1))
-            self._affine = None
+            self._affine = self._filter_affine()
 
     def _filtered(self, features: list[Array]) -> list[Array]:
-        if not (isinstance(self.filter, MeanStdFilter) and self._real):
-            return features
-        if self._affine is None:
-            self._affine = self._filter_affine()
         features = list(features)
         clip = self.filter.clip
-        for i, (mean, deviation) in zip(self._real, self._affine, strict=True):
+        for i, (mean, deviation) in self._affine.items():
             feature = (features[i] - mean) / deviation
             features[i] = feature if clip is None else xp(feature).clip(feature, -clip, clip)
         return features
 
-    def _filter_affine(self) -> list[tuple[Array, Array]]:
+    def _filter_affine(self) -> dict[int, tuple[Array, Array]]:
+        """Return mean and deviation of each leaf that is normalised, on the device."""
+        if not (isinstance(self.filter, MeanStdFilter) and self._real):
+            return {}
         stops = np.cumsum(self._real_sizes)[:-1]
         means, deviations = (np.split(part, stops) for part in self.filter.affine())
         shapes = [self.encode.specs[i].shape for i in self._real]
-        return [
-            (
+        return {
+            i: (
                 self.runtime.asarray(mean.reshape(shape).copy()),
                 self.runtime.asarray(deviation.reshape(shape).copy()),
             )
-            for mean, deviation, shape in zip(means, deviations, shapes, strict=True)
-        ]
+            for i, mean, deviation, shape in zip(self._real, means, deviations, shapes, strict=True)
+        }
 
     # --------------------------------------------------------------------------------------- state
 
@@ -268,32 +308,59 @@ class Policy:
         """Take over weights and filter statistics, not the random source.
 
         Raises:
-            CheckpointError: if they do not fit the model.
+            CheckpointError: if they do not fit the model, or were trained with another kind of filter.
         """
+        statistics = _under("filter/", state)
+        if statistics.keys() != self.filter.state().keys():
+            raise CheckpointError(
+                f"the weights were trained {'with' if statistics else 'without'} an observation filter, but"
+                f" `observation_filter` is {self.config.observation_filter!r}; set it as it was then."
+            )
         self.runtime.load_parameters(self.model, _under("model/", state))
-        self.filter.load_state(_under("filter/", state))
-        self._affine = None
+        self.filter.load_state(statistics)
+        self._affine = self._filter_affine()
 
     # --------------------------------------------------------------------------------------- build
 
     def _check_model(self) -> None:
         rows = 2
         leaves = [np.zeros((rows, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
+        name, has_value = type(self.model).__name__, type(self.model).value_function is not ModelV2.value_function
         with self.runtime.acting():
-            output = self.evaluate([self.runtime.asarray(leaf) for leaf in leaves], value=False).dist_inputs
+            output, values = self.evaluate([self.runtime.asarray(leaf) for leaf in leaves], value=has_value)
         expected = (rows, self.num_outputs)
         if tuple(output.shape) != expected:
-            name = type(self.model).__name__
             raise ModelError(
                 f"{name}.forward() gave an output of shape {tuple(output.shape)} for {rows} observations, but the"
                 f" distribution of {self.action_space} takes {expected}. Make its last layer num_outputs ="
                 f" {self.num_outputs} wide."
             )
+        if values is not None and tuple(values.shape) != (rows,):
+            # One column too many would make [N, N] of the loss, and nobody would see why it does not learn.
+            raise ModelError(
+                f"{name}.value_function() gave values of shape {tuple(values.shape)} for {rows} observations, but"
+                f" one each, {(rows,)}, is expected. Squeeze the last dimension."
+            )
 
 
-def _join(features: list[Array]) -> Array:
-    flat = [feature.reshape(feature.shape[0], -1) for feature in features]
-    return flat[0] if len(flat) == 1 else xp(flat[0]).concatenate(flat, axis=1)
+def _rows_of_mask(mask: Any, single: bool, distribution: ActionDistribution) -> NumpyArray:
+    """Return a user's mask for one leaf as [N, A]."""
+    rows = np.asarray(mask)[None] if single else np.asarray(mask)
+    width = distribution.inputs.shape[-1]
+    if isinstance(distribution, Categorical | MultiCategorical) and rows.shape[1:] != (width,):
+        raise ValueError(f"mask: expected {width} values for each action, got shape {np.asarray(mask).shape}.")
+    if not rows.any(axis=-1).all():
+        raise ValueError(f"mask: it allows no action at all: {np.asarray(mask).tolist()}.")
+    return rows
+
+
+def _unstacked(space: gym.Space[Any], actions: Tree) -> Any:
+    """Return the one action of stacked ones; that of a Box is an array even at rank 0, as its samples are."""
+    if isinstance(space, spaces.Dict):
+        return {key: _unstacked(child, actions[key]) for key, child in space.spaces.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_unstacked(child, part) for child, part in zip(space.spaces, actions, strict=True))
+    return actions[0, ...] if isinstance(space, spaces.Box) else actions[0]
 
 
 def _under(prefix: str, state: dict[str, NumpyArray]) -> dict[str, NumpyArray]:

@@ -17,11 +17,11 @@ class PiecewiseSchedule:
     """Linear between ``(step, value)`` endpoints, constant before the first and after the last (spec 8.16).
 
     Args:
-        endpoints: at least one pair; the steps must rise.
+        endpoints: at least one pair; the steps must rise, and no value is negative.
         key: the configuration key, for messages.
 
     Raises:
-        ConfigError: if there is no endpoint or the steps do not rise.
+        ConfigError: the endpoints are not like that.
     """
 
     def __init__(self, endpoints: Sequence[tuple[float, float]], key: str):
@@ -29,6 +29,8 @@ class PiecewiseSchedule:
         require(len(steps) > 0, key, list(endpoints), "a schedule needs at least one [step, value] pair")
         rising = all(first < second for first, second in itertools.pairwise(steps))
         require(rising, key, list(endpoints), "the steps of a schedule must rise from pair to pair")
+        positive = all(value >= 0 for _, value in endpoints)
+        require(positive, key, list(endpoints), "the values of a schedule must not be negative")
         self._steps = np.array(steps, dtype=np.float64)
         self._values = np.array([value for _, value in endpoints], dtype=np.float64)
 

@@ -9,7 +9,8 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.errors import ModelError
+from anyspace.errors import ModelError, UnsupportedSpaceError
+from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import dense_stack, linear
@@ -20,7 +21,8 @@ class FullyConnectedNetwork(TorchModelV2):
 
     The hidden sizes are ``fcnet_hiddens + post_fcnet_hiddens``. The value is computed when it is asked for,
     so acting pays for the logits alone. With ``num_outputs=None`` there are no logits: the output is the
-    last hidden layer, whose width becomes ``num_outputs``.
+    last hidden layer, whose width becomes ``num_outputs``. Keys that ``model_config`` leaves out have their
+    defaults.
     """
 
     def __init__(
@@ -31,8 +33,12 @@ class FullyConnectedNetwork(TorchModelV2):
         model_config: dict[str, Any],
         name: str = "default_model",
     ):
+        model_config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
-        assert obs_space.shape is not None
+        if obs_space.shape is None:
+            raise UnsupportedSpaceError(
+                f"{type(self).__name__} takes observations that are one array, not {obs_space}."
+            )
         width_in = math.prod(obs_space.shape)
         hiddens = [*model_config["fcnet_hiddens"], *model_config["post_fcnet_hiddens"]]
         first = "fcnet" if model_config["fcnet_hiddens"] else "post_fcnet"
@@ -72,7 +78,8 @@ class FullyConnectedNetwork(TorchModelV2):
         if flat.dim() != 2:
             flat = flat.reshape(flat.shape[0], -1)
         features = self.encoder(flat)
-        self._value_input = features if self.value_encoder is None else flat
+        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
+        self.__dict__["_value_input"] = features if self.value_encoder is None else flat
         output = features if self.logits is None else self.logits(features)
         if self.log_std is not None:
             output = torch.cat([output, self.log_std.expand(output.shape[0], -1)], dim=1)

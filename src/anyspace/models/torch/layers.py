@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -19,20 +20,29 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation_class(name: str | type[nn.Module] | None) -> type[nn.Module] | None:
-    """Return the module class of an activation name; None for ``None`` and ``"linear"`` (spec 4.2).
+    """Return the module class of an activation; None for ``None`` and ``"linear"`` (spec 4.2).
+
+    Args:
+        name: a name of this library or of ``torch.nn``, or the class itself.
 
     Raises:
-        ConfigError: if neither this library nor ``torch.nn`` knows the name.
+        ConfigError: there is no such module class, or it is not built without arguments.
     """
     if name is None or name == "linear":
         return None
-    if not isinstance(name, str):
-        return name
-    known = _ACTIVATIONS.get(name) or getattr(nn, name, None)
-    if isinstance(known, type) and issubclass(known, nn.Module):
+    known = (_ACTIVATIONS.get(name) or getattr(nn, name, None)) if isinstance(name, str) else name
+    if isinstance(known, type) and issubclass(known, nn.Module) and _takes_no_arguments(known):
         return known
     choices = [*_ACTIVATIONS, "linear", *nn.modules.activation.__all__]
-    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{nearest(name, choices)}")
+    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{nearest(str(name), choices)}")
+
+
+def _takes_no_arguments(module_class: type[nn.Module]) -> bool:
+    try:
+        inspect.signature(module_class).bind()
+    except TypeError:
+        return False
+    return module_class is not nn.Module
 
 
 def normc_(weight: torch.Tensor, scale: float) -> None:
@@ -50,7 +60,21 @@ def linear(width_in: int, width_out: int, scale: float) -> nn.Linear:
     return layer
 
 
-def dense_stack(width_in: int, sizes: Sequence[int], activation: str | None) -> nn.Sequential:
+class DenseStack(nn.Sequential):
+    """Layers in a row, without the call machinery of modules, which costs small layers more than their arithmetic.
+
+    Hooks on the stack run; hooks on a layer inside it do not.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the output of the last layer."""
+        for layer in self._modules.values():
+            assert layer is not None
+            x = layer.forward(x)
+        return x
+
+
+def dense_stack(width_in: int, sizes: Sequence[int], activation: str | type[nn.Module] | None) -> nn.Sequential:
     """Return dense layers of the given sizes, each followed by the activation, weights of norm 1."""
     activation_module = activation_class(activation)
     layers: list[nn.Module] = []
@@ -59,4 +83,4 @@ def dense_stack(width_in: int, sizes: Sequence[int], activation: str | None) -> 
         if activation_module is not None:
             layers.append(activation_module())
         width_in = width_out
-    return nn.Sequential(*layers)
+    return DenseStack(*layers)

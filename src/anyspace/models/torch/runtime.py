@@ -12,14 +12,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from anyspace.errors import CheckpointError, ConfigError
+from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Layer, NumpyArray
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SMALL_MODEL = 1_000_000
-"""Parameters below which ``device="auto"`` stays on the CPU: launching kernels would cost more than they do."""
+"""Parameters below which ``device="auto"`` stays on the CPU, where the model then runs on one thread."""
 
 
 class TorchRuntime:
@@ -42,6 +42,7 @@ class TorchRuntime:
         if missing:
             raise ConfigError(f"config key `device` is {device!r}, but PyTorch finds no such device; use 'auto'.")
         self._generator = torch.Generator()
+        self._single_threaded = False
 
     @contextlib.contextmanager
     def initialising(self, seed: int) -> Iterator[None]:
@@ -53,15 +54,21 @@ class TorchRuntime:
     def place(self, model: ModelV2) -> None:
         """Settle the device for ``model`` and move it there."""
         module = _module(model)
+        large = sum(parameter.numel() for parameter in module.parameters()) >= SMALL_MODEL
         if self.device == "auto":
-            large = sum(parameter.numel() for parameter in module.parameters()) >= SMALL_MODEL
             accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             self.device = next((name for name, there in accelerators.items() if there and large), "cpu")
+        self._single_threaded = self.device == "cpu" and not large
         module.to(self.device)
         self._generator = torch.Generator(self.device)
 
     def asarray(self, array: NumpyArray) -> torch.Tensor:
-        """Return ``array`` as a tensor on the device; on the CPU they share memory."""
+        """Return ``array`` as a tensor on the device; on the CPU they share memory.
+
+        Where PyTorch cannot share it, because it is read-only or runs backwards, it is copied.
+        """
+        if not array.flags.writeable or min(array.strides, default=0) < 0:
+            array = array.copy()
         tensor = torch.from_numpy(array)
         return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
 
@@ -69,6 +76,19 @@ class TorchRuntime:
         """Return ``tensor`` as a NumPy array; on the CPU they share memory."""
         array: NumpyArray = tensor.detach().cpu().numpy()
         return array
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Use one thread for a small model on the CPU: several wait for each other longer than they compute."""
+        if not self._single_threaded:
+            yield
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def acting(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""
@@ -140,5 +160,8 @@ def _layers(module: nn.Module) -> Iterator[Layer]:
 
 
 def _module(model: ModelV2) -> nn.Module:
-    assert isinstance(model, nn.Module)
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"{type(model).__name__} is not an nn.Module, as PyTorch models have to be; derive it from TorchModelV2."
+        )
     return model

@@ -1,0 +1,64 @@
+"""Wall-clock from command to a 20-episode mean return of 475 on CartPole-v1, imports included.
+
+Ours is ``anyspace train CartPole-v1`` with its shipped preset, run folder and checkpoints included;
+Stable-Baselines3 runs with its zoo's settings. Seeds 0 to 4 in turn; the peer gets its best thread count.
+
+    python benchmarks/time_to_solve.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
+
+SEEDS = range(5)
+
+
+def ours(seed: int) -> dict[str, Any]:
+    """Run the command line and return seconds and steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = f"train CartPole-v1 --stop-return 475 --return-window 20 --seed {seed} --evaluate 0".split()
+        started = time.perf_counter()
+        subprocess.run(
+            [str(Path(sys.executable).parent / "anyspace"), *command, "--out", folder], check=True, capture_output=True
+        )
+        seconds = time.perf_counter() - started
+        state = json.loads((Path(folder) / "checkpoint" / "state.json").read_text())
+    steps = state["counters"]["timesteps_total"]
+    return {"seconds": seconds, "steps": steps, "solved": steps < 100_000}
+
+
+def peer(seed: int, threads: int) -> dict[str, Any]:
+    """Run Stable-Baselines3 and return seconds and steps."""
+    started = time.perf_counter()
+    result = run_json([str(PEER_PYTHON), str(HERE / "peers" / "sb3_solve_cartpole.py"), str(seed), str(threads)])
+    return {**result, "seconds": time.perf_counter() - started}
+
+
+def main() -> None:
+    """Measure both in turn and print the table."""
+    require_peers()
+    threads = min((1, 2), key=lambda count: peer(0, count)["seconds"])
+    rows = [(seed, ours(seed), peer(seed, threads)) for seed in SEEDS]
+    print(f"Wall-clock to a 20-episode mean of 475 on CartPole-v1, from the command on; {describe()}\n")
+    print(f"| seed | anyspace, s | steps | Stable-Baselines3 {rows[0][2]['version']} ({threads} threads), s | steps |")
+    print("|---|---|---|---|---|")
+    for seed, mine, theirs in rows:
+        cells = [
+            f"{run['seconds']:.1f} | {run['steps']:,}{'' if run['solved'] else ' (not solved)'}"
+            for run in (mine, theirs)
+        ]
+        print(f"| {seed} | {cells[0]} | {cells[1]} |")
+    our_median, peer_median = (median([row[side]["seconds"] for row in rows]) for side in (1, 2))
+    print(f"\nmedians {our_median:.1f} s and {peer_median:.1f} s, ratio {our_median / peer_median:.2f}")
+
+
+if __name__ == "__main__":
+    main()

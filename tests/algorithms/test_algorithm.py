@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from anyspace import PPO, Algorithm, register_env
+from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError, UnsupportedSpaceError
+from tasks import Countdown, Endless, Lock
+
+FAST: dict[str, Any] = {
+    "train_batch_size": 64,
+    "minibatch_size": 32,
+    "num_epochs": 2,
+    "num_envs_per_env_runner": 4,
+    "seed": 3,
+    "model": {"fcnet_hiddens": [8]},
+}
+
+
+def weights(algorithm: Algorithm[Any]) -> dict[str, np.ndarray]:
+    return algorithm.policy.state()
+
+
+def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+class TestConstruction:
+    def test_config_and_keywords_lie_over_the_defaults(self) -> None:
+        algorithm = PPO("CartPole-v1", {"lr": 1e-3, "gamma": 0.1, "model": {"fcnet_hiddens": [4]}}, gamma=0.5)
+        assert (algorithm.config.lr, algorithm.config.gamma) == (1e-3, 0.5)
+        assert algorithm.config.model.fcnet_hiddens == [4]
+        assert algorithm.config.model.vf_share_layers is False, "keys beside the given ones keep their defaults"
+
+    def test_env_may_stand_in_the_config(self) -> None:
+        assert PPO(config={"env": Endless}).env_spec.env is Endless
+
+    @pytest.mark.parametrize(
+        ("arguments", "expected"),
+        [
+            ({}, "needs an environment"),
+            ({"env": Endless, "config": {"gama": 1}}, "Did you mean .*'gamma'"),
+            ({"env": Endless, "config": {"model": {"fcnet_hidden": [1]}}}, "model.fcnet_hidden"),
+            ({"env": Endless, "lr": "high"}, "takes float"),
+            ({"env": Endless, "minibatch_size": 5000}, "cannot be larger than the batch"),
+            ({"env": Endless, "framework": "jax"}, "only 'torch' is built"),
+            ({"env": Endless, "device": "cuda"}, "finds no such device"),
+            ({"env": Endless, "model": {"use_lstm": True, "use_attention": True}}, "Only one of"),
+            ({"env": Endless, "num_env_runners": 2}, "not\n? ?built"),
+        ],
+    )
+    def test_a_wrong_setting_is_refused_at_once(self, arguments: dict[str, Any], expected: str) -> None:
+        if "cuda" in arguments.values() and torch.cuda.is_available():
+            pytest.skip("this machine has the device")
+        with pytest.raises(ConfigError, match=expected):
+            PPO(**arguments)
+
+    def test_an_unknown_environment_names_the_nearest(self) -> None:
+        with pytest.raises(EnvironmentSetupError, match="CartPole-v1"):
+            PPO("CartPole-v7")
+
+    def test_an_unsupported_leaf_is_named(self) -> None:
+        class Texts(Endless):
+            observation_space = gym.spaces.Dict({"a": gym.spaces.Tuple([gym.spaces.Text(5)])})
+
+        with pytest.raises(UnsupportedSpaceError, match=r'obs\["a"\]\[0\].*Supported'):
+            PPO(Texts)
+
+    def test_one_instance_serves_one_environment(self) -> None:
+        env = Endless()
+        assert PPO(env, FAST, num_envs_per_env_runner=1).train()["timesteps_total"] == 64
+
+    def test_a_registered_name(self) -> None:
+        register_env("countdown", lambda config: Countdown(**config))
+        algorithm = PPO("countdown", FAST, env_config={"horizon": 2})
+        assert algorithm.evaluate(4)["episode_return_mean"] == 2
+
+
+class TestTraining:
+    def test_the_result_counts_what_happened(self) -> None:
+        algorithm = PPO(Countdown, FAST)
+        first, second = algorithm.train(), algorithm.train()
+        assert (first["training_iteration"], second["training_iteration"]) == (1, 2)
+        assert (first["timesteps_total"], second["timesteps_total"]) == (64, 128)
+        assert second["episodes_total"] == 4 * (32 // 5)
+        assert second["episode_return_mean"] == second["episode_len_mean"] == 5
+        assert {"policy_loss", "vf_loss", "entropy", "kl", "lr", "model"} <= second["learner"].keys()
+
+    def test_fragments_and_batches(self) -> None:
+        algorithm = PPO(Countdown, FAST, rollout_fragment_length=8)
+        assert algorithm.fleet.gather(None, 64).rewards.shape == (8, 8), "two fragments of four environments"
+
+    def test_equal_seeds_give_equal_runs_and_others_do_not(self) -> None:
+        runs = [PPO(Lock, FAST, seed=seed) for seed in (1, 1, 2)]
+        for algorithm in runs:
+            algorithm.train()
+            algorithm.train()
+        assert same(weights(runs[0]), weights(runs[1]))
+        assert not same(weights(runs[0]), weights(runs[2]))
+
+    def test_learning_leaves_the_global_random_state_alone(self) -> None:
+        torch.manual_seed(5)
+        np.random.seed(5)
+        before, numpy_before = torch.get_rng_state(), np.random.get_state()[1]
+        PPO(Countdown, FAST).train()
+        assert torch.equal(before, torch.get_rng_state())
+        assert np.array_equal(numpy_before, np.random.get_state()[1])
+
+    def test_stop_return(self) -> None:
+        algorithm = PPO(Countdown, FAST, stop_return=5.0, return_window=10)
+        assert not algorithm.should_stop()
+        algorithm.learn(10_000, progress=False)
+        assert algorithm.timesteps_total == 64
+
+    def test_evaluate_every_decides_what_is_best_and_when_to_stop(self) -> None:
+        algorithm = PPO(Countdown, FAST, evaluate_every=100, evaluation_episodes=3, stop_return=5.0)
+        first, second = algorithm.train(), algorithm.train()
+        assert "evaluation" not in first
+        assert not algorithm.config.evaluate_every or second["evaluation"]["episodes"] == 3
+        assert algorithm.is_best()
+        assert algorithm.should_stop()
+
+    def test_evaluation_does_not_disturb_training(self) -> None:
+        runs = [PPO(Lock, FAST), PPO(Lock, FAST)]
+        for algorithm in runs:
+            algorithm.train()
+        runs[0].evaluate(3)
+        for algorithm in runs:
+            algorithm.train()
+        assert same(weights(runs[0]), weights(runs[1]))
+
+    def test_infos_are_reported(self) -> None:
+        class Informative(Countdown):
+            def step(self, action: Any) -> Any:
+                obs, reward, terminated, truncated, _ = super().step(action)
+                return obs, reward, terminated, truncated, {"height": float(self.t)}
+
+        assert PPO(Informative, FAST, train_batch_size=100).train()["env"]["height"] == pytest.approx(3)
+
+    def test_a_loss_that_is_not_finite_names_its_place_and_keeps_the_checkpoint(self, tmp_path: Path) -> None:
+        class Failing(PPO):
+            def losses(self, policy: Any, batch: Any) -> Any:
+                losses, metrics = super().losses(policy, batch)
+                if self.training_iteration == 1:
+                    losses = {name: loss * float("nan") for name, loss in losses.items()}
+                return losses, metrics
+
+        algorithm = Failing(Countdown, FAST)
+        algorithm.train()
+        algorithm.save(tmp_path)
+        kept = weights(algorithm)
+        with pytest.raises(NonFiniteError, match=r"iteration 2, gradient step 1 of 4: total_loss is nan"):
+            algorithm.train()
+        assert same(weights(Failing.load(tmp_path)), kept)
+
+    def test_a_gradient_that_is_not_finite_is_found(self) -> None:
+        class Exploding(PPO):
+            def losses(self, policy: Any, batch: Any) -> Any:
+                losses, metrics = super().losses(policy, batch)
+                weight = policy.model.logits.weight
+                # sqrt has an infinite slope at 0 while its value is finite.
+                return {"policy": losses["policy"] + (weight - weight.detach()).sum().abs().sqrt()}, metrics
+
+        with pytest.raises(NonFiniteError, match="iteration 1"):
+            Exploding(Countdown, FAST, num_epochs=1, minibatch_size=None).train()
+
+    def test_a_subclass_may_override_losses_alone(self) -> None:
+        class Doubled(PPO):
+            def losses(self, policy: Any, batch: Any) -> Any:
+                losses, metrics = super().losses(policy, batch)
+                return {name: 2 * loss for name, loss in losses.items()}, metrics
+
+        plain, doubled = PPO(Lock, FAST), Doubled(Lock, FAST)
+        plain.train()
+        doubled.train()
+        assert not same(weights(plain), weights(doubled))
+
+
+FULL: dict[str, Any] = {
+    **FAST,
+    "observation_filter": "MeanStdFilter",
+    "normalize_rewards": True,
+    "lr_schedule": [[0, 1e-2], [1000, 1e-4]],
+    "entropy_coeff_schedule": [[0, 0.1], [1000, 0.0]],
+    "kl_coeff": 0.7,
+}
+
+
+class TestCheckpoints:
+    def test_a_loaded_algorithm_acts_and_goes_on_like_the_saved_one(self, tmp_path: Path) -> None:
+        algorithm = PPO(Lock, FULL)
+        for _ in range(3):
+            algorithm.train()
+        algorithm.save(tmp_path / "saved")
+        loaded = Algorithm.load(tmp_path / "saved")
+        assert type(loaded) is PPO
+        assert loaded.config == algorithm.config
+        assert same(weights(loaded), weights(algorithm))
+        assert loaded.coefficients() == algorithm.coefficients()
+        assert loaded.rewards.stat.n == algorithm.rewards.stat.n
+        assert (loaded.timesteps_total, loaded.training_iteration) == (192, 3)
+        observations = [Lock.observation_space.sample() for _ in range(20)]
+        for observation in observations:
+            first, second = (each.compute_single_action(observation, explore=True) for each in (algorithm, loaded))
+            assert first["turn"] == second["turn"]
+            assert first["flip"] == second["flip"]
+
+    def test_two_resumed_runs_are_equal_bit_for_bit(self, tmp_path: Path) -> None:
+        algorithm = PPO(Lock, FULL)
+        algorithm.train()
+        algorithm.save(tmp_path)
+        resumed = [Algorithm.load(tmp_path), Algorithm.load(tmp_path)]
+        results = []
+        for each in resumed:
+            each.train()
+            results.append(each.train())
+        assert same(weights(resumed[0]), weights(resumed[1]))
+        assert results[0]["learner"] == results[1]["learner"]
+        assert not same(weights(resumed[0]), weights(algorithm))
+
+    def test_acting_after_load_makes_no_environment(self, tmp_path: Path) -> None:
+        made = []
+
+        def creator() -> gym.Env[Any, Any]:
+            made.append(1)
+            return Countdown()
+
+        register_env("counted", creator)
+        PPO("counted", FAST).save(tmp_path)
+        made.clear()
+        Algorithm.load(tmp_path).compute_single_action(2)
+        assert not made
+
+    def test_other_spaces_are_refused(self, tmp_path: Path) -> None:
+        PPO(Countdown, FAST, env_config={"horizon": 5}).save(tmp_path)
+        with pytest.raises(CheckpointError, match=r"of Endless is Box.*trained with Discrete\(6\)"):
+            Algorithm.load(tmp_path, env=Endless).train()
+        with pytest.raises(CheckpointError, match="equal spaces only"):
+            PPO(Endless, FAST).load_weights(tmp_path)
+
+    def test_weights_of_another_run_carry_over(self, tmp_path: Path) -> None:
+        trained, new = PPO(Lock, FULL), PPO(Lock, FULL, seed=9)
+        trained.train()
+        trained.save(tmp_path)
+        new.load_weights(tmp_path)
+        mine, theirs = weights(new), weights(trained)
+        assert all(np.array_equal(mine[name], theirs[name]) for name in mine if name != "rng")
+        assert new.timesteps_total == 0
+
+    def test_weights_of_another_size_are_refused_with_both_shapes(self, tmp_path: Path) -> None:
+        PPO(Lock, FAST).save(tmp_path)
+        with pytest.raises(CheckpointError, match=r"the model has .*16.* the weights have .*8"):
+            Algorithm.load(tmp_path, model={"fcnet_hiddens": [16]})
+
+    def test_a_local_environment_needs_to_be_given_again(self, tmp_path: Path) -> None:
+        PPO(lambda: Countdown(), FAST).save(tmp_path)
+        loaded = Algorithm.load(tmp_path)
+        loaded.compute_single_action(1)
+        with pytest.raises(ConfigError, match="env="):
+            loaded.train()
+        assert Algorithm.load(tmp_path, env=Countdown).train()["training_iteration"] == 1
+
+    def test_the_wrong_class_is_refused(self, tmp_path: Path) -> None:
+        class Mine(PPO):
+            pass
+
+        Mine(Countdown, FAST).save(tmp_path)
+        with pytest.raises(CheckpointError, match="call load on the class that saved it"):
+            Algorithm.load(tmp_path)
+        assert Mine.load(tmp_path).training_iteration == 0
+
+    def test_no_pickle_in_the_folder(self, tmp_path: Path) -> None:
+        PPO(Countdown, FAST).save(tmp_path)
+        assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
+
+
+class TestActing:
+    @pytest.mark.spec(44)
+    def test_the_single_action_is_the_one_the_rollout_takes(self) -> None:
+        algorithm = PPO("Pendulum-v1", FAST, observation_filter="MeanStdFilter")
+        algorithm.train()
+        env = gym.make("Pendulum-v1")
+        observations = [env.reset(seed=seed)[0] for seed in range(5)]
+        with algorithm.policy.acting():
+            leaves = algorithm.policy.encode(np.stack(observations))
+            rollout = algorithm.policy.to_env(algorithm.policy.act(leaves, explore=False))
+        singles = [algorithm.compute_single_action(observation) for observation in observations]
+        np.testing.assert_allclose(rollout, singles, rtol=1e-5)
+        np.testing.assert_allclose(algorithm.compute_actions(np.stack(observations)), rollout, rtol=1e-5)
+
+    def test_actions_need_no_state_and_refuse_one(self) -> None:
+        algorithm = PPO(Countdown, FAST)
+        assert algorithm.compute_single_action(0, [], info={}, prev_reward=1.0) in algorithm.policy.action_space
+        with pytest.raises(ValueError, match="no memory"):
+            algorithm.compute_single_action(0, [np.zeros(3)])

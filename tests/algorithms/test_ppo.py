@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from anyspace import PPO
+from anyspace.distributions import Deterministic
+from anyspace.errors import ConfigError
+from anyspace.models import ModelCatalog
+from anyspace.policy.policy import Policy
+from catalogue import ACTION_SPACES, OBSERVATION_SPACES
+from tasks import Countdown, Endless
+
+FAST: dict[str, Any] = {
+    "train_batch_size": 64,
+    "minibatch_size": 32,
+    "num_epochs": 2,
+    "seed": 0,
+    "model": {"fcnet_hiddens": [8]},
+}
+
+
+class Drawn(gym.Env[Any, Any]):
+    """Draws observations from its space; checks actions; ends after five steps."""
+
+    def __init__(self, observation_space: gym.Space[Any], action_space: gym.Space[Any]):
+        self.observation_space, self.action_space = observation_space, action_space
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        if seed is not None:
+            self.observation_space.seed(seed)
+        self.t = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), (action, self.action_space)
+        self.t += 1
+        return self.observation_space.sample(), float(self.t), self.t % 10 == 5, self.t % 10 == 7, {}
+
+
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_every_observation_space_trains(name: str) -> None:
+    env = Drawn(OBSERVATION_SPACES[name], gym.spaces.Discrete(3, start=2))
+    result = PPO(lambda: env, FAST, observation_filter="MeanStdFilter").train()
+    assert np.isfinite(result["learner"]["total_loss"])
+
+
+# Gymnasium hands rank-0 actions to single environments as NumPy scalars, and then warns of them itself; it cannot
+# split actions with empty parts at all.
+@pytest.mark.filterwarnings("ignore:.*Casting input x to numpy array")
+@pytest.mark.spec(143)
+@pytest.mark.parametrize("name", [name for name in ACTION_SPACES if name != "empty parts"])
+def test_every_action_space_trains_and_actions_are_members(name: str) -> None:
+    env = Drawn(gym.spaces.Box(-1, 1, (3,)), ACTION_SPACES[name])
+    result = PPO(lambda: env, FAST).train()
+    assert np.isfinite(result["learner"]["total_loss"])
+
+
+def first_batch(algorithm: PPO) -> tuple[Policy, dict[str, Any]]:
+    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(None, algorithm.config.train_batch_size))
+    return algorithm.policy, next(updates)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_the_loss_equals_an_independent_computation(env: str) -> None:
+    algorithm = PPO(env, FAST, entropy_coeff=0.03, vf_loss_coeff=0.7, kl_coeff=0.2, vf_clip_param=0.5, clip_param=0.1)
+    policy, batch = first_batch(algorithm)
+    with torch.no_grad():
+        for parameter in policy.model.parameters():  # type: ignore[attr-defined]
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    losses, metrics = algorithm.losses(policy, batch)
+
+    evaluation = policy.evaluate(batch["obs"])
+    if env == "CartPole-v1":
+        new = torch.distributions.Categorical(logits=evaluation.dist_inputs)
+        old = torch.distributions.Categorical(logits=batch["action_dist_inputs"])
+        logp, entropy = new.log_prob(batch["actions"]), new.entropy()
+        kl = torch.distributions.kl_divergence(old, new)
+    else:
+        (mean, log_std), (old_mean, old_log_std) = (
+            x.chunk(2, 1) for x in (evaluation.dist_inputs, batch["action_dist_inputs"])
+        )
+        new_normal, old_normal = (
+            torch.distributions.Normal(mean, log_std.exp()),
+            torch.distributions.Normal(old_mean, old_log_std.exp()),
+        )
+        logp, entropy = new_normal.log_prob(batch["actions"]).sum(1), new_normal.entropy().sum(1)
+        kl = torch.distributions.kl_divergence(old_normal, new_normal).sum(1)
+    ratio = (logp - batch["action_logp"]).exp()
+    advantages = batch["advantages"]
+    surrogate = torch.minimum(ratio * advantages, ratio.clamp(0.9, 1.1) * advantages)
+    assert evaluation.values is not None
+    vf = (evaluation.values - batch["value_targets"]).square().clamp(0, 0.5)
+    expected = (-surrogate + 0.7 * vf - 0.03 * entropy + 0.2 * kl).mean()
+    torch.testing.assert_close(losses["policy"], expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(metrics["kl"], kl.mean(), rtol=1e-5, atol=1e-6)
+    assert (surrogate != ratio * advantages).any(), "nothing was clipped: the test shows nothing"
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_the_ratio_is_one_on_the_first_minibatch_of_every_update(env: str) -> None:
+    algorithm = PPO(env, FAST, observation_filter="MeanStdFilter", num_envs_per_env_runner=4, lr=1e-2)
+    for _ in range(4):
+        assert algorithm.train()["learner"]["ratio_error"] <= 1e-5
+
+
+def test_advantages_are_standardised_over_the_whole_batch() -> None:
+    algorithm = PPO("CartPole-v1", FAST, minibatch_size=None)
+    _, batch = first_batch(algorithm)
+    assert float(batch["advantages"].mean()) == pytest.approx(0, abs=1e-6)
+    assert float(batch["advantages"].std(correction=0)) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(("measured", "expected"), [(0.021, 0.3), (0.02, 0.2), (0.005, 0.2), (0.0049, 0.1)])
+def test_the_kl_weight_adapts(measured: float, expected: float) -> None:
+    algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01)
+    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(None, 64))
+    next(updates)
+    with contextlib.suppress(StopIteration):
+        while True:
+            updates.send({"kl": torch.tensor(measured, dtype=torch.float64)})
+    assert algorithm.kl_coeff == pytest.approx(expected)
+
+
+def test_use_kl_loss_false_leaves_the_penalty_out() -> None:
+    algorithm = PPO(Endless, FAST, use_kl_loss=False)
+    algorithm.train()
+    assert algorithm.kl_coeff == 0
+
+
+def value_of(algorithm: PPO, observation: Any) -> float:
+    leaves = algorithm.policy.encode(np.asarray([observation]))
+    value = algorithm.policy.evaluate([algorithm.policy.runtime.asarray(leaf) for leaf in leaves]).values
+    assert value is not None
+    return float(value[0].detach())
+
+
+EXACT: dict[str, Any] = {
+    "gamma": 0.9,
+    "lambda_": 0.95,
+    "lr": 3e-3,
+    "lr_schedule": [[0, 1e-2], [40_000, 1e-4]],
+    "train_batch_size": 512,
+    "minibatch_size": 128,
+    "num_epochs": 6,
+    "vf_clip_param": None,
+    "num_envs_per_env_runner": 4,
+    "seed": 0,
+    "model": {"fcnet_hiddens": [32]},
+}
+
+
+def test_an_endless_reward_cut_by_truncation_is_worth_ten() -> None:
+    algorithm = PPO(Endless, EXACT)
+    algorithm.learn(40_000, progress=False)
+    assert value_of(algorithm, [1.0]) == pytest.approx(1 / (1 - 0.9), rel=0.02)
+
+
+def test_a_terminated_reward_is_worth_the_finite_sum() -> None:
+    algorithm = PPO(Countdown, EXACT)
+    algorithm.learn(40_000, progress=False)
+    for taken in range(5):
+        assert value_of(algorithm, taken) == pytest.approx(sum(0.9**k for k in range(5 - taken)), rel=0.02)
+
+
+@pytest.mark.spec(57)
+def test_ppo_separates_policy_and_value_layers_by_default() -> None:
+    algorithm = PPO(Endless)
+    assert algorithm.config.model.vf_share_layers is False
+    assert algorithm.policy.model.value_encoder is not None  # type: ignore[attr-defined]
+
+
+def test_the_defaults_are_those_of_the_specification() -> None:
+    config = PPO.config_class()
+    expected = {
+        "lr": 5e-5,
+        "train_batch_size": 4000,
+        "num_epochs": 30,
+        "minibatch_size": 128,
+        "lambda_": 1.0,
+        "use_gae": True,
+        "use_critic": True,
+        "kl_coeff": 0.2,
+        "kl_target": 0.01,
+        "vf_loss_coeff": 1.0,
+        "entropy_coeff": 0.0,
+        "clip_param": 0.3,
+        "vf_clip_param": 10.0,
+        "grad_clip": None,
+        "gamma": 0.99,
+        "lr_schedule": None,
+        "entropy_coeff_schedule": None,
+    }
+    assert {key: getattr(config, key) for key in expected} == expected
+
+
+def test_schedules_move_with_the_sampled_steps() -> None:
+    algorithm = PPO(Endless, FAST, lr_schedule=[[0, 1.0e-3], [128, 0.0]], entropy_coeff_schedule=[[0, 0.2], [64, 0.1]])
+    first, second, third = algorithm.train(), algorithm.train(), algorithm.train()
+    assert [result["learner"]["lr"] for result in (first, second, third)] == pytest.approx([1e-3, 5e-4, 0])
+    assert [result["learner"]["entropy_coeff"] for result in (first, second)] == pytest.approx([0.2, 0.1])
+
+
+def test_an_entropy_bonus_wants_an_entropy() -> None:
+    class NoEntropy(Deterministic):
+        @staticmethod
+        def required_model_output_shape(action_space: Any, model_config: Any) -> int:
+            return 1
+
+    ModelCatalog.register_custom_action_dist("no_entropy", NoEntropy)
+    with pytest.raises(ConfigError, match=r"entropy_coeff.*NoEntropy defines no entropy"):
+        PPO("Pendulum-v1", FAST, entropy_coeff=0.1, model={"custom_action_dist": "no_entropy"})
+
+
+def test_without_gae_and_critic_whole_episodes_are_wanted_and_it_trains() -> None:
+    with pytest.raises(ConfigError, match="complete_episodes"):
+        PPO(Endless, use_gae=False)
+    with pytest.raises(ConfigError, match="use_critic"):
+        PPO(Endless, use_critic=False)
+    result = PPO(Countdown, FAST, use_gae=False, use_critic=False, batch_mode="complete_episodes").train()
+    assert "vf_loss" not in result["learner"]
+    assert result["timesteps_this_iter"] % 5 == 0

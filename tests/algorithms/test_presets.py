@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+from gymnasium import spaces
+
+from anyspace import PPO
+from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
+from anyspace.config import merge
+from anyspace.errors import ConfigError
+
+BOX = spaces.Box(-1, 1, (3,))
+
+
+@pytest.mark.parametrize("name", preset_names("ppo"))
+def test_every_shipped_preset_is_a_valid_configuration(name: str) -> None:
+    merge(PPO.config_class(), named_preset("ppo", name).settings).validate()
+
+
+@pytest.mark.parametrize(
+    ("observation", "action", "expected"),
+    [
+        (BOX, spaces.Discrete(2), "discrete"),
+        (spaces.Discrete(4), spaces.Box(0, 5, (2,), "int32"), "discrete"),
+        (BOX, BOX, "continuous"),
+        (spaces.Tuple([BOX, BOX]), spaces.Dict({"a": spaces.Discrete(2), "b": BOX}), "continuous"),
+        (spaces.Dict({"a": spaces.Box(0, 255, (8, 8, 3), "uint8")}), BOX, "image"),
+    ],
+)
+def test_the_general_preset_goes_by_the_spaces(observation: spaces.Space, action: spaces.Space, expected: str) -> None:
+    assert general_preset("ppo", observation, action).name == expected
+
+
+def test_names() -> None:
+    assert {"CartPole-v1", "Pendulum-v1", *GENERAL} <= set(preset_names("ppo"))
+    with pytest.raises(ConfigError, match="Did you mean 'CartPole-v1'"):
+        named_preset("ppo", "CartPole-v0")
+
+
+def test_a_preset_lies_between_defaults_and_own_settings() -> None:
+    plain, auto = PPO("CartPole-v1"), PPO("CartPole-v1", {"gamma": 0.5}, preset="auto")
+    assert plain.config == PPO.config_class()
+    assert auto.config.train_batch_size == named_preset("ppo", "CartPole-v1").settings["train_batch_size"]
+    assert auto.config.gamma == 0.5
+
+
+def test_an_environment_without_a_preset_gets_the_general_one() -> None:
+    assert PPO.preset("Acrobot-v1").name == "discrete"
+    assert PPO("MountainCarContinuous-v0", preset="auto").config.normalize_rewards is True

@@ -1,0 +1,368 @@
+"""Every way to name an environment."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from anyspace.data import environments
+from anyspace.data.environments import EnvSpec, register_env
+from anyspace.data.vector import make_source
+from anyspace.errors import EnvironmentSetupError
+from environments import Dice, Script
+
+
+def number(env: gym.Env[Any, Any]) -> int:
+    return int(env.reset()[0]["where"][0])
+
+
+@pytest.fixture(autouse=True)
+def _registered_names_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "_creators", {})
+
+
+# ------------------------------------------------------------------------------------- ids and names
+
+
+@pytest.mark.parametrize("name", ["CartPole-v1", "CartPole"])
+def test_an_id_of_gymnasiums(name: str) -> None:
+    env = EnvSpec(name, {"max_episode_steps": 7, "sutton_barto_reward": True}).make()
+    assert env.spec is not None
+    assert (env.spec.id, env.spec.max_episode_steps) == ("CartPole-v1", 7)
+    assert env.unwrapped._sutton_barto_reward is True  # type: ignore[attr-defined]
+
+
+def test_an_unknown_id_names_the_nearest() -> None:
+    register_env("my-labyrinth", Script)
+    with pytest.raises(EnvironmentSetupError, match=r"'CartPol-v1'.* Did you mean .*'CartPole-v1'"):
+        EnvSpec("CartPol-v1").make()
+    with pytest.raises(EnvironmentSetupError, match=r"'cartpole-v1'.* Did you mean .*'CartPole-v1'"):
+        EnvSpec("cartpole-v1").make()
+    with pytest.raises(EnvironmentSetupError, match=r"'my-labyrint'.* Did you mean 'my-labyrinth'"):
+        EnvSpec("my-labyrint").make()
+    with pytest.raises(EnvironmentSetupError, match=r"^no environment is known as 'Qqqqq'. Give a Gymnasium id"):
+        EnvSpec("Qqqqq").make()
+
+
+def test_a_registered_name() -> None:
+    register_env("script", lambda config: Script(**config))
+    assert number(EnvSpec("script", {"number": 6}).make()) == 6
+    register_env("script", Script)
+    assert number(EnvSpec("script", {"number": 7}).make()) == 7
+    assert EnvSpec("script").describe() == "script"
+
+
+def test_a_registered_name_goes_before_an_id() -> None:
+    register_env("CartPole-v1", Script)
+    assert number(EnvSpec("CartPole-v1", {"number": 3}).make()) == 3
+
+
+MODULE = """
+import gymnasium as gym
+import numpy as np
+
+class Mine(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, size=1):
+        self.size = size
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+class Outer:
+    class Inner(Mine):
+        pass
+
+class Doubled(gym.Wrapper):
+    pass
+
+def forgets(env):
+    pass
+
+THING = 5
+gym.register("Registered-v3", Mine, kwargs={"size": 4})
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in the current folder, which is not on the path, within a package."""
+    package = tmp_path / "own_package_of_a_test"
+    package.mkdir()
+    (package / "envs.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(tmp_path))])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", gym.envs.registration.registry)
+    return "own_package_of_a_test.envs"
+
+
+def test_a_class_by_its_dotted_name(module: str) -> None:
+    env = EnvSpec(f"{module}:Mine", {"size": 3}).make()
+    assert (type(env).__name__, env.size) == ("Mine", 3)  # type: ignore[attr-defined]
+    assert type(EnvSpec(f"{module}:Outer.Inner").make()).__name__ == "Inner"
+
+
+def test_an_id_that_a_package_registers(module: str) -> None:
+    env = EnvSpec(f"{module}:Registered-v3").make()
+    assert env.unwrapped.size == 4  # type: ignore[attr-defined]
+    with pytest.raises(EnvironmentSetupError, match=r"Registred-v3'.* Did you mean .*'Registered-v3'"):
+        EnvSpec(f"{module}:Registred-v3").make()
+
+
+def test_wrappers_by_dotted_name_and_as_callables(module: str) -> None:
+    class Outermost(gym.Wrapper[Any, Any, Any, Any]):
+        pass
+
+    def twice(env: Any) -> Any:
+        return Outermost(Outermost(env))
+
+    env = EnvSpec(Script, wrappers=[f"{module}:Doubled", twice]).make()
+    layers = []
+    while isinstance(env, gym.Wrapper):
+        layers.append(type(env).__name__)
+        env = env.env
+    assert layers == ["Outermost", "Outermost", "Doubled"]
+    assert EnvSpec(Script, wrappers=[f"{module}:Doubled"]).describe_wrappers() == [f"{module}:Doubled"]
+    assert EnvSpec(Script, wrappers=[gym.Wrapper]).describe_wrappers() == ["gymnasium.core:Wrapper"]
+    assert EnvSpec(Script, wrappers=[gym.Wrapper, twice]).describe_wrappers() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("{}:Nobody", "cannot be imported.*Nobody"),
+        ("no_such_package:Env", "cannot be imported.*no_such_package"),
+        ("no_such_package:Env-v0", "cannot be imported.*no_such_package"),
+        ("{}:THING", "is int, not a class or a function"),
+    ],
+)
+def test_names_that_cannot_be_imported(module: str, name: str, message: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=message):
+        EnvSpec(name.format(module)).make()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("{}:Nobody", "cannot be imported.*Nobody"), ("{}:THING", "is int, not")]
+)
+def test_wrappers_that_cannot_be_imported(module: str, name: str, message: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=message):
+        EnvSpec(Script, wrappers=[name.format(module)]).make()
+
+
+# --------------------------------------------------------------------------- classes, callables, instances
+
+
+class OnlyConfig(Script):
+    def __init__(self, config: dict[str, Any]):
+        super().__init__(config.pop("number"))
+
+
+class OnlySize(Script):
+    def __init__(self, size: int = 9):
+        super().__init__(size)
+
+
+class OnlyNumber(Script):
+    def __init__(self, number: int):
+        super().__init__(number)
+
+
+def no_argument() -> Script:
+    return Script(4)
+
+
+def one_argument(given: dict[str, Any]) -> Script:
+    return Script(given.get("number", -1))
+
+
+def one_optional(number: int = 2) -> Script:
+    return Script(number)
+
+
+def one_optional_config(env_config: Any = None) -> Script:
+    return Script(env_config["number"])
+
+
+def keywords(number: int, *, plus: int = 0) -> Script:
+    return Script(number + plus)
+
+
+@pytest.mark.parametrize(
+    ("env", "env_config", "expected"),
+    [
+        (Script, {}, 0),
+        (Script, {"number": 5}, 5),
+        (OnlyConfig, {"number": 6}, 6),
+        (OnlySize, {}, 9),
+        (OnlySize, {"size": 3}, 3),
+        (OnlyNumber, {"number": 8}, 8),
+        (no_argument, {}, 4),
+        (one_argument, {}, -1),
+        (one_argument, {"number": 7}, 7),
+        (one_optional, {}, 2),
+        (one_optional, {"number": 8}, 8),
+        (one_optional_config, {"number": 3}, 3),
+        (keywords, {"number": 3, "plus": 4}, 7),
+        (functools.partial(Script, 5), {}, 5),
+        (lambda: Script(6), {}, 6),
+    ],
+)
+def test_classes_and_callables(env: Any, env_config: dict[str, Any], expected: int) -> None:
+    source = make_source(EnvSpec(env, env_config), 2)
+    np.testing.assert_array_equal(source.reset()["where"][:, 0], [expected] * 2)
+
+
+def test_a_configuration_that_environments_empty_is_whole_for_the_next_one() -> None:
+    env_config = {"number": 6}
+    spec = EnvSpec(OnlyConfig, env_config)
+    assert [number(spec.make()) for _ in range(3)] == [6, 6, 6]
+    assert env_config == {"number": 6}
+
+
+def test_an_instance_is_copied_with_what_was_set_on_it() -> None:
+    env = Script(number=3)
+    env.ends = ((2, "terminated"),)
+    source = make_source(EnvSpec(env), 2)
+    source.reset()
+    for _ in range(2):
+        step = source.step(np.zeros(2, np.int64))
+    assert step.terminated.all()
+    np.testing.assert_array_equal(step.final_obs["where"], [[3, 0, 2]] * 2)
+    assert (env.episode, env.t) == (-1, 0), "the instance itself is not touched"
+
+
+def test_an_instance_that_gym_make_made_keeps_what_was_set_on_it() -> None:
+    given = gym.make("MountainCar-v0", max_episode_steps=3)
+    given.unwrapped.force = 0.5  # type: ignore[attr-defined]
+    env = EnvSpec(given).make()
+    assert env is not given
+    assert env.unwrapped.force == 0.5  # type: ignore[attr-defined]
+    env.reset()
+    assert [env.step(0)[3] for _ in range(3)] == [False, False, True]
+
+
+def test_an_instance_in_a_wrapper_that_cannot_be_made_again() -> None:
+    class Plain(gym.Wrapper[Any, Any, Any, Any]):
+        pass
+
+    env = EnvSpec(Plain(gym.make("CartPole-v1"))).make()
+    assert isinstance(env, Plain)
+
+
+class Uncopyable(Script):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise TypeError("holds a device")
+
+
+def test_an_instance_that_cannot_be_copied_is_made_again_from_its_spec() -> None:
+    given = gym.make("CartPole-v1", sutton_barto_reward=True)
+    given.unwrapped.lock = open(__file__)  # type: ignore[attr-defined] # noqa: SIM115
+    with given.unwrapped.lock:  # type: ignore[attr-defined]
+        env = EnvSpec(given).make()
+    assert env.unwrapped is not given.unwrapped
+    assert env.unwrapped._sutton_barto_reward is True  # type: ignore[attr-defined]
+
+
+def test_an_instance_that_can_neither_be_copied_nor_made_again() -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"Uncopyable cannot be copied \(holds a device\).*Give its class"):
+        EnvSpec(Uncopyable()).make()
+
+
+def test_settings_for_an_instance() -> None:
+    env = EnvSpec(gym.make("CartPole-v1"), {"sutton_barto_reward": True}).make()
+    assert env.unwrapped._sutton_barto_reward is True  # type: ignore[attr-defined]
+    with pytest.raises(EnvironmentSetupError, match=r"an instance of Script was given that gym\.make did not make"):
+        EnvSpec(Script(), {"number": 1}).make()
+
+
+# ------------------------------------------------------------------------- what is no Gymnasium environment
+
+
+class Alien:
+    """Has the looks of an environment, as those of the old gym package."""
+
+    observation_space, action_space = Dice.observation_space, Dice.action_space
+
+
+class NoSpaces(gym.Env[Any, Any]):
+    pass
+
+
+class WrongSpace(Dice):
+    action_space = 4  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Alien, r"^Alien gave Alien, not a gymnasium\.Env\. Old gym environments need"),
+        (lambda: None, r"gave NoneType, not a gymnasium\.Env"),
+        (NoSpaces, r"^NoSpaces gave an environment whose observation_space is None, not a gymnasium\.Space"),
+        (WrongSpace, r"^WrongSpace gave an environment whose action_space is 4, not a gymnasium\.Space"),
+    ],
+)
+def test_what_is_no_environment_is_refused(env: Any, message: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=message):
+        make_source(EnvSpec(env), 1)
+
+
+def test_a_wrapper_that_forgets_to_return_is_named(module: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"^the wrapper forgets gave NoneType, not a gymnasium\.Env"):
+        EnvSpec(Script, wrappers=[f"{module}:forgets"]).make()
+
+
+def test_an_environments_own_error_comes_through() -> None:
+    class Broken(Script):
+        def __init__(self) -> None:
+            raise KeyError("map.txt")
+
+    with pytest.raises(KeyError, match=r"map\.txt"):
+        make_source(EnvSpec(Broken), 2)
+
+
+# -------------------------------------------------------------------------------------- names and records
+
+
+def test_names() -> None:
+    vector = SyncVectorEnv([Script], autoreset_mode=AutoresetMode.SAME_STEP)
+    spelt = [
+        EnvSpec(env).name for env in ("CartPole-v1", Script, no_argument, Script(), gym.make("CartPole-v1"), vector)
+    ]
+    assert spelt == ["CartPole-v1", "Script", "no_argument", "Script", "CartPole-v1", "SyncVectorEnv"]
+
+
+def test_what_a_checkpoint_can_make_the_environment_from() -> None:
+    assert EnvSpec("CartPole-v1").describe() == "CartPole-v1"
+    assert EnvSpec(Script).describe() == "environments:Script"
+    assert EnvSpec(lambda: Script()).describe() is None
+    assert EnvSpec(Script()).describe() is None
+    assert EnvSpec(gym.make("CartPole-v1", render_mode="rgb_array")).describe() == "CartPole-v1"
+    assert EnvSpec(gym.make_vec("CartPole-v1", num_envs=2)).describe() == "CartPole-v1"
+    assert EnvSpec(gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")).describe() == "CartPole-v1"
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        gym.make("CartPole-v1", sutton_barto_reward=True),
+        gym.make("CartPole-v1", max_episode_steps=9),
+        gym.wrappers.TimeLimit(gym.make("CartPole-v1"), 9),
+        gym.wrappers.vector.RecordEpisodeStatistics(gym.make_vec("CartPole-v1", num_envs=2)),
+        gym.make_vec("CartPole-v1", num_envs=2, sutton_barto_reward=True),
+    ],
+    ids=["keyword", "time limit", "wrapper", "vector wrapper", "vector keyword"],
+)
+def test_an_instance_with_more_settings_than_its_id_is_not_recorded_by_it(env: Any) -> None:
+    """An id alone would make another environment, and nobody would notice."""
+    assert EnvSpec(env).describe() is None

@@ -1,0 +1,205 @@
+"""One interface over every vector environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from anyspace.data import environments
+from anyspace.data.environments import EnvSpec, register_env
+from anyspace.data.vector import VectorSource, make_separate_source, make_source
+from anyspace.errors import EnvironmentSetupError
+from data.scripted import KINDS, MODES, scripts, vector_env
+from environments import ENDS, Dice, Script
+
+every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+
+
+@every_mode
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_way_to_reset_is_told_apart(mode: AutoresetMode, kind: str) -> None:
+    """Environments 0, 1 and 2 begin with episodes of 3, 1 and 4 steps; 1 goes on with one of 4."""
+    source = VectorSource(vector_env(mode, kind))
+    assert (source.num_envs, source.mode) == (3, mode)
+    first = source.reset(seed=1)
+    np.testing.assert_array_equal(first["where"], [[0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    actions = np.ones(3, np.int64)
+    steps = [source.step(actions) for _ in range(3)]
+    np.testing.assert_array_equal([step.truncated for step in steps], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
+    np.testing.assert_array_equal([step.terminated for step in steps], [[0, 0, 0], [0, 0, 0], [1, 0, 0]])
+    assert {array.dtype for step in steps for array in (step.terminated, step.truncated)} == {np.dtype(np.bool_)}
+    assert steps[0].rewards.dtype == np.float32
+    np.testing.assert_array_equal(steps[0].rewards, [0.5, 1.5, 2.5])
+    if mode is AutoresetMode.NEXT_STEP:
+        np.testing.assert_array_equal([step.ignored for step in steps], [[0, 0, 0], [0, 1, 0], [0, 0, 0]])
+        assert all(len(step.ended) == 0 and step.final_obs is None for step in steps)
+    else:
+        assert not np.any([step.ignored for step in steps])
+        assert [step.ended.tolist() for step in steps] == [[1], [], [0]]
+        np.testing.assert_array_equal(steps[0].final_obs["where"], [[1, 0, 1]])
+        np.testing.assert_array_equal(steps[2].final_obs["where"], [[0, 0, 3]])
+        np.testing.assert_array_equal(steps[0].final_obs["last"], [1])
+        np.testing.assert_array_equal(steps[2].obs["where"], [[0, 1, 0], [1, 1, 2], [2, 0, 3]])
+
+
+@every_mode
+def test_a_reset_forgets_that_an_episode_had_ended(mode: AutoresetMode) -> None:
+    source = VectorSource(vector_env(mode))
+    source.reset()
+    source.step(np.zeros(3, np.int64))
+    source.reset()
+    assert not source.step(np.zeros(3, np.int64)).ignored.any()
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_environments_may_write_every_observation_into_one_array(vectorization: Any) -> None:
+    source = make_source(EnvSpec(Script, {"in_place": True}), 2, vectorization)
+    try:
+        source.reset()
+        for _ in range(3):
+            step = source.step(np.zeros(2, np.int64))
+        np.testing.assert_array_equal(step.ended, [0, 1])
+        np.testing.assert_array_equal(step.final_obs["where"], [[0, 0, 3]] * 2)
+        np.testing.assert_array_equal(step.obs["where"], [[0, 1, 0]] * 2)
+    finally:
+        source.close()
+
+
+def test_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same steps as in this process, registered names and wrappers too; Ctrl-C does not end them."""
+    monkeypatch.setattr(environments, "_creators", {})
+    register_env("told", lambda config: Script(**config))
+    spec = EnvSpec("told", {"number": 4}, [gym.wrappers.RecordEpisodeStatistics])
+    sources = [make_source(spec, 2, kind) for kind in ("async", "sync")]  # type: ignore[arg-type]
+    try:
+        envs: Any = sources[0].envs
+        assert len({process.pid for process in envs.processes} | {os.getpid()}) == 3
+        for source in sources:
+            source.reset(seed=0)
+        for process in envs.processes:
+            os.kill(process.pid, signal.SIGINT)
+        for action in (1, 0, 1, 1, 0):
+            one, other = (source.step(np.full(2, action)) for source in sources)
+            for name in ("where", "last"):
+                np.testing.assert_array_equal(one.obs[name], other.obs[name])
+            np.testing.assert_array_equal(one.rewards, other.rewards)
+            np.testing.assert_array_equal(one.ended, other.ended)
+            assert one.infos.keys() == other.infos.keys()
+    finally:
+        for source in sources:
+            source.close()
+
+
+def test_the_ids_own_vector_environment_is_taken_where_there_is_one() -> None:
+    kinds = {
+        kind: type(make_source(EnvSpec("CartPole-v1"), 2, kind).envs).__name__ for kind in ("auto", "native", "sync")
+    }  # type: ignore[arg-type]
+    assert kinds == {"auto": "CartPoleVectorEnv", "native": "CartPoleVectorEnv", "sync": "SyncVectorEnv"}
+    assert make_source(EnvSpec("CartPole-v1", {"sutton_barto_reward": True}), 2).reset().shape == (2, 4)
+    assert make_source(EnvSpec("CartPole-v1", {"max_episode_steps": 2}), 2).envs.max_episode_steps == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        EnvSpec("MountainCar-v0"),
+        EnvSpec(Script),
+        EnvSpec("CartPole-v1", wrappers=[gym.wrappers.RecordEpisodeStatistics]),
+    ],
+    ids=["none of its own", "class", "wrapped"],
+)
+def test_there_may_be_none(spec: EnvSpec) -> None:
+    assert isinstance(make_source(spec, 2).envs, SyncVectorEnv)
+    with pytest.raises(EnvironmentSetupError, match="has no vector environment of its own"):
+        make_source(spec, 2, "native")
+
+
+def test_a_registered_name_goes_before_an_id_with_a_vector_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "_creators", {})
+    register_env("CartPole-v1", Script)
+    assert "where" in make_source(EnvSpec("CartPole-v1"), 2).reset()
+
+
+def test_seeds_differ_between_environments_and_repeat() -> None:
+    def rolled(seed: int) -> list[list[float]]:
+        source = make_source(EnvSpec(Dice), 4)
+        source.reset(seed)
+        return [source.step(np.zeros(4, np.int64)).rewards.tolist() for _ in range(8)]
+
+    assert rolled(3) == rolled(3) != rolled(4)
+    columns = list(zip(*rolled(3), strict=True))
+    assert len(set(columns)) == 4
+
+
+# --------------------------------------------------------------------------- vector environments as given
+
+
+@every_mode
+def test_a_given_vector_environment_is_used_itself(mode: AutoresetMode) -> None:
+    envs = vector_env(mode, "own")
+    assert make_source(EnvSpec(envs), 3).envs is envs
+
+
+def test_what_does_not_go_with_a_given_vector_environment() -> None:
+    envs = vector_env(AutoresetMode.SAME_STEP)
+    with pytest.raises(EnvironmentSetupError, match="has 3 environments, but num_envs_per_env_runner is 2"):
+        make_source(EnvSpec(envs), 2)
+    with pytest.raises(EnvironmentSetupError, match="`wrappers` is for making single environments"):
+        make_source(EnvSpec(envs, wrappers=[gym.Wrapper]), 3)
+    with pytest.raises(EnvironmentSetupError, match="`env_config` is for making single environments"):
+        make_source(EnvSpec(envs, {"number": 1}), 3)
+
+
+def test_evaluation_gets_a_copy_of_a_given_vector_environment() -> None:
+    envs = vector_env(AutoresetMode.SAME_STEP)
+    training, other = make_source(EnvSpec(envs), 3), make_separate_source(EnvSpec(envs), 8)
+    training.reset()
+    training.step(np.zeros(3, np.int64))
+    assert other.num_envs == 3
+    other.reset()
+    np.testing.assert_array_equal(training.step(np.zeros(3, np.int64)).obs["where"], [[0, 0, 2], [1, 1, 1], [2, 0, 2]])
+    assert make_separate_source(EnvSpec(Script), 8).num_envs == 8
+
+
+def test_evaluation_of_a_vector_environment_that_cannot_be_copied() -> None:
+    envs = vector_env(AutoresetMode.SAME_STEP, "own")
+    envs.lock = open(__file__)  # noqa: SIM115
+    with envs.lock, pytest.raises(EnvironmentSetupError, match="ScriptVector cannot be copied"):
+        make_separate_source(EnvSpec(envs), 3)
+
+
+def test_a_source_must_say_how_it_resets() -> None:
+    envs = vector_env(AutoresetMode.SAME_STEP, "own")
+    envs.metadata = {}
+    with pytest.raises(EnvironmentSetupError, match=r"ScriptVector does not say how it resets.*autoreset_mode"):
+        VectorSource(envs)
+
+
+def test_a_same_step_source_must_hand_over_last_observations() -> None:
+    class Forgets(SyncVectorEnv):
+        def step(self, actions: Any) -> Any:
+            *rest, infos = super().step(actions)
+            infos.pop("final_obs", None)
+            return *rest, infos
+
+    makers: list[Any] = [lambda env=env: env for env in scripts()]
+    source = VectorSource(Forgets(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    source.reset()
+    with pytest.raises(EnvironmentSetupError, match=r"Forgets .*'final_obs'"):
+        source.step(np.zeros(3, np.int64))
+
+
+def test_steps_are_not_overwritten_by_later_ones() -> None:
+    """An environment may hand out the same arrays again and again."""
+    source = VectorSource(vector_env(AutoresetMode.SAME_STEP, "own"))
+    source.reset()
+    steps = [source.step(np.zeros(3, np.int64)) for _ in range(4)]
+    np.testing.assert_array_equal([step.rewards[2] for step in steps], [2, 12, 22, 32])
+    assert [bool(step.truncated[2]) for step in steps] == [False, False, False, True]
+    assert ENDS[2] == (4, "truncated")

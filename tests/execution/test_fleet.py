@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode
+
+from anyspace.data.collector import Collector
+from anyspace.data.environments import EnvSpec
+from anyspace.data.rewards import RewardTransform
+from anyspace.data.vector import make_source
+from anyspace.execution.fleet import LocalFleet
+from anyspace.models import ModelConfig
+from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.policy import Policy
+from data.scripted import collector, known_policy
+from environments import Script
+
+
+@pytest.mark.parametrize(
+    ("steps", "fragment", "shape"),
+    [(12, None, (4, 3)), (13, None, (5, 3)), (1, None, (1, 3)), (12, 4, (4, 3)), (13, 4, (4, 6)), (24, 2, (2, 12))],
+)
+def test_fragments_side_by_side(steps: int, fragment: int | None, shape: tuple[int, int]) -> None:
+    fleet = LocalFleet(collector(AutoresetMode.SAME_STEP), fragment=fragment, whole_episodes=False, explore=False)
+    trajectory = fleet.gather(None, steps)
+    assert trajectory.valid.shape == shape
+    assert trajectory.num_steps >= steps
+    # Each fragment goes on where the one beside it stopped.
+    for left in range(shape[1] - 3):
+        np.testing.assert_array_equal(trajectory.obs[0][-1, left], trajectory.obs[0][0, left + 3])
+
+
+def test_whole_episodes() -> None:
+    fleet = LocalFleet(collector(AutoresetMode.SAME_STEP), fragment=2, whole_episodes=True, explore=False)
+    trajectory = fleet.gather(None, 10)
+    assert trajectory.num_steps == sum(episode.length for episode in trajectory.episodes) >= 10
+
+
+def test_it_acts_with_the_weights_it_is_given() -> None:
+    source = make_source(EnvSpec(Script), 1)
+    settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[4]))
+    mine, theirs = (
+        Policy(source.observation_space, source.action_space, settings, TorchRuntime("cpu"), seed=seed)
+        for seed in (0, 1)
+    )
+    fleet = LocalFleet(Collector(source, mine, RewardTransform()), fragment=None, whole_episodes=False)
+    fleet.gather(theirs.state(), 4)
+    for name, value in theirs.state().items():
+        if name != "rng":
+            np.testing.assert_array_equal(mine.state()[name], value)
+
+
+def test_exploring_is_up_to_the_fleet() -> None:
+    """The known policy's choices are near even at first, so 60 samples cannot all be the deterministic ones."""
+    for explore in (False, True):
+        source = make_source(EnvSpec(Script, {"ends": ((1, "terminated"),)}), 3)
+        fleet = LocalFleet(
+            Collector(source, known_policy(), RewardTransform()), fragment=None, whole_episodes=False, explore=explore
+        )
+        assert bool(fleet.gather(None, 60).actions.all()) is not explore
+
+
+def test_closing_closes_the_environments() -> None:
+    fleet = LocalFleet(collector(AutoresetMode.SAME_STEP), fragment=None, whole_episodes=False)
+    fleet.close()
+    assert fleet.collector.source.envs.closed

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from anyspace.execution.log import MetricsLog, flat_metrics, read_metrics
+
+
+def result(steps: int, **others: Any) -> dict[str, Any]:
+    return {"timesteps_total": steps, "learner": {"loss": steps / 8}, **others}
+
+
+def written(folder: Path, *results: dict[str, Any]) -> None:
+    log = MetricsLog(folder)
+    for one in results:
+        log.write(one)
+    log.close()
+
+
+def column(folder: Path, name: str) -> list[str]:
+    return [row[name] for row in read_metrics(folder / "metrics.csv")]
+
+
+def test_nested_results_become_paths() -> None:
+    nested = {
+        "a": 1,
+        "b": {"c": 2.5, "d": {"e": np.float32(0.25), "text": "x", "none": None, "many": np.ones(3)}},
+        "tensor": torch.tensor(4.0),
+        "array": np.array(5),
+        "yes": True,
+    }
+    flat = flat_metrics(nested)
+    assert flat == {"a": 1, "b/c": 2.5, "b/d/e": 0.25, "tensor": 4.0, "array": 5.0, "yes": 1.0}
+    assert {type(value) for value in flat.values()} == {int, float}
+
+
+def test_columns_may_come_later(tmp_path: Path) -> None:
+    written(tmp_path, result(10), result(20, evaluation={"mean": 7.0}), result(30), result(40, zeta=1))
+    with (tmp_path / "metrics.csv").open(newline="") as handle:
+        table = list(csv.reader(handle))
+    assert table == [
+        ["timesteps_total", "learner/loss", "evaluation/mean", "zeta"],
+        ["10", "1.25", "", ""],
+        ["20", "2.5", "7.0", ""],
+        ["30", "3.75", "", ""],
+        ["40", "5.0", "", "1"],
+    ]
+    assert [file.name for file in tmp_path.glob("*.partial")] == []
+
+
+def test_a_resumed_run_appends(tmp_path: Path) -> None:
+    written(tmp_path, result(10), result(20, evaluation={"mean": 7.0}))
+    written(tmp_path, result(30, fresh=2), result(40))
+    assert column(tmp_path, "timesteps_total") == ["10", "20", "30", "40"]
+    assert column(tmp_path, "evaluation/mean") == ["", "7.0", "", ""]
+    assert column(tmp_path, "fresh") == ["", "", "2", ""]
+
+
+def test_steps_that_a_kill_undid_are_logged_once(tmp_path: Path) -> None:
+    """Killed at 40, resumed from the checkpoint of 20: what follows takes the place of what came to nothing."""
+    written(tmp_path, result(10), result(20), result(30, lost=1), result(40))
+    written(tmp_path, result(31))
+    assert column(tmp_path, "timesteps_total") == ["10", "20", "30", "31"]
+    written(tmp_path, result(25), result(35))
+    assert column(tmp_path, "timesteps_total") == ["10", "20", "25", "35"]
+
+
+def test_opening_a_log_changes_nothing(tmp_path: Path) -> None:
+    written(tmp_path, result(10))
+    before = (tmp_path / "metrics.csv").read_bytes()
+    MetricsLog(tmp_path).close()
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("cut", [2, 4, 8])
+def test_a_row_that_a_kill_cut_short_is_dropped(tmp_path: Path, cut: int) -> None:
+    written(tmp_path, result(1000), result(2000))
+    file = tmp_path / "metrics.csv"
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert column(tmp_path, "timesteps_total") == ["1000"]
+    written(tmp_path, result(3000))
+    assert column(tmp_path, "timesteps_total") == ["1000", "3000"]
+    assert column(tmp_path, "learner/loss") == ["125.0", "375.0"]
+
+
+def test_an_empty_file_is_no_log(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("")
+    written(tmp_path, result(10))
+    assert column(tmp_path, "learner/loss") == ["1.25"]
+
+
+def test_tensorboard_reads_the_same_numbers(tmp_path: Path) -> None:
+    written(tmp_path, result(10), result(20, evaluation={"mean": 7.5}), result(3_000_000))
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) == {"timesteps_total", "learner/loss", "evaluation/mean"}
+    assert [(event.step, event.value) for event in events.Scalars("learner/loss")] == [
+        (10, 1.25),
+        (20, 2.5),
+        (3_000_000, 375_000),
+    ]
+    assert [(event.step, event.value) for event in events.Scalars("evaluation/mean")] == [(20, 7.5)]

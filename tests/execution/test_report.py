@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import io
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+from rich.console import Console
+
+from anyspace.execution import report
+from anyspace.execution.log import MetricsLog
+from anyspace.execution.report import ProgressReport, draw_learning_curve
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.now = 100.0
+        monkeypatch.setattr(report.time, "monotonic", lambda: self.now)
+
+
+def shown(
+    *results: dict[str, Any], total: int = 4000, terminal: bool = False, enabled: bool = True, text: str = ""
+) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=120, color_system=None)
+    with ProgressReport(4000, enabled, console) as progress:
+        for result in results:
+            progress.update(result)
+        if text:
+            progress.say(text)
+    return stream.getvalue()
+
+
+def result(steps: int, rate: float = 500.0, mean: float | None = 12.34) -> dict[str, Any]:
+    found = {"timesteps_total": steps, "steps_per_s": rate}
+    return found if mean is None else found | {"episode_return_mean": mean}
+
+
+def test_a_line_without_a_terminal() -> None:
+    assert shown(result(1000)) == "1,000 / 4,000 steps  500 steps/s  return 12.3  left 6 s\n"
+    assert shown(result(4000, 1234.6, -3000.0)) == "4,000 / 4,000 steps  1,235 steps/s  return -3,000.0  left 0 s\n"
+
+
+def test_before_an_episode_ended() -> None:
+    assert shown(result(1000, mean=None)) == "1,000 / 4,000 steps  500 steps/s  return -  left 6 s\n"
+
+
+def test_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    stream = io.StringIO()
+    with ProgressReport(1000, console=Console(file=stream, width=120)) as progress:
+        for steps in range(100, 1001, 100):
+            progress.update(result(steps))
+            clock.now += report.PLAIN_INTERVAL / 3.5
+    first = [line.split(" ")[0] for line in stream.getvalue().splitlines()]
+    assert first == ["100", "500", "900", "1,000"]
+
+
+def test_a_bar_on_a_terminal() -> None:
+    last = shown(result(1000), result(3000, 900.0, 55.5), terminal=True).splitlines()[-2]
+    for part in ("3,000 / 4,000 steps", "900 steps/s", "return 55.5", "left", "━"):
+        assert part in last
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", last)
+
+
+def test_nothing_is_shown_when_switched_off() -> None:
+    assert shown(result(1000), result(4000), enabled=False, text="hello") == ""
+    assert shown(result(1000), result(4000), enabled=False, text="hello", terminal=True) == ""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_said_text_is_shown_as_it_is(terminal: bool) -> None:
+    assert "go on with [bold]runs[/a] :smile:" in shown(text="go on with [bold]runs[/a] :smile:", terminal=terminal)
+
+
+# ----------------------------------------------------------------------------------------- learning curve
+
+
+def drawn(folder: Path, *rows: dict[str, Any], title: str = "PPO on CartPole-v1") -> np.ndarray:
+    log = MetricsLog(folder)
+    for row in rows:
+        log.write(row)
+    log.close()
+    picture = folder / "curve.png"
+    draw_learning_curve(folder / "metrics.csv", picture, title)
+    head = picture.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", head[16:24]) == (840, 480)
+    image: np.ndarray = matplotlib.image.imread(picture)[..., :3]
+    return image
+
+
+def colours(image: np.ndarray, colour: tuple[int, int, int]) -> int:
+    """How many points have a colour."""
+    return int((abs(image * 255 - colour).max(axis=-1) < 8).sum())
+
+
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
+
+
+def test_a_curve_of_training_and_one_of_evaluations(tmp_path: Path) -> None:
+    rows = [{"timesteps_total": steps, "episode_return_mean": steps**0.5} for steps in range(100, 1000, 100)]
+    rows[3]["evaluation"] = {"episode_return_mean": 10.0}
+    rows[7]["evaluation"] = {"episode_return_mean": 20.0}
+    image = drawn(tmp_path, *rows)
+    assert colours(image, BLUE) > 300
+    assert colours(image, ORANGE) > 100
+
+
+def test_only_training(tmp_path: Path) -> None:
+    image = drawn(tmp_path, {"timesteps_total": 1}, *({"timesteps_total": n, "episode_return_mean": n} for n in (5, 9)))
+    assert colours(image, BLUE) > 300
+    assert colours(image, ORANGE) == 0
+
+
+def test_a_curve_without_any_episode(tmp_path: Path) -> None:
+    assert colours(drawn(tmp_path, {"timesteps_total": 10}), BLUE) == 0
+
+
+def test_a_title_is_no_formula(tmp_path: Path) -> None:
+    drawn(tmp_path, {"timesteps_total": 10, "episode_return_mean": 1.0}, title=r"PPO on my$\broken{env$_v1")

@@ -1,0 +1,262 @@
+"""Custom models and distributions in whole algorithms."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.spaces import Box, Dict, Discrete
+from torch import nn
+
+from anyspace import PPO
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import ModelError
+from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2, catalog
+from anyspace.spaces import restore_original_dimensions
+
+
+class Signpost(gym.Env[Any, Any]):
+    """The number in ``pos`` says which ``kind`` it is: the leaves check each other. An episode has 8 steps."""
+
+    observation_space = Dict([("pos", Box(-9, 9, (2,))), ("kind", Discrete(3, start=4))])
+    action_space = Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self.observe(), {}
+
+    def observe(self) -> Any:
+        kind = int(self.np_random.integers(3))
+        return {"kind": kind + 4, "pos": np.array([kind, -kind], np.float32)}
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return self.observe(), float(action), False, self.t == 8, {}
+
+
+class Spy(TorchModelV2, nn.Module):
+    """A small network that keeps what it saw."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        TorchModelV2.__init__(self, obs_space, action_space, num_outputs, model_config, name)
+        nn.Module.__init__(self)
+        self.hidden = nn.Linear(obs_space.shape[0], 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.logits = nn.Linear(8, num_outputs)
+        self.value = nn.Linear(8, 1)
+        self.flags: list[tuple[Any, ...]] = []
+        self.losses: list[Any] = []
+
+    def forward(self, input_dict, state, seq_lens):
+        self.flags.append((input_dict["is_training"], input_dict.is_training, self.training, torch.is_grad_enabled()))
+        self.features = self.norm(torch.tanh(self.hidden(input_dict["obs_flat"])))
+        return self.logits(self.features), state
+
+    def value_function(self):
+        return self.value(self.features)[:, 0]
+
+
+class Losing(Spy):
+    """Adds a term to the loss, and looks at what it is given."""
+
+    answer = staticmethod(lambda losses: losses)
+
+    def custom_loss(self, policy_loss, loss_inputs):
+        lazy = not dict.__contains__(loss_inputs, "obs")
+        self.losses.append((policy_loss, loss_inputs, lazy))
+        restored = restore_original_dimensions(loss_inputs["obs"], self.obs_space, "torch")
+        self.agreement = (restored["kind"].argmax(1) == restored["pos"][:, 0]).float().mean()
+        return self.answer(policy_loss)
+
+    def metrics(self):
+        return {"agreement": self.agreement.item(), "calls": len(self.losses)}
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """Build a PPO, train one iteration, and close it after the test."""
+    monkeypatch.setattr(catalog, "_custom_models", {})
+    monkeypatch.setattr(catalog, "_custom_action_dists", {})
+    with ExitStack() as stack:
+
+        def run(model: dict[str, Any], env: Any = Signpost, **settings: Any) -> tuple[PPO, dict[str, Any]]:
+            small = {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 2, "lr": 1e-2, "seed": 0}
+            algorithm = stack.enter_context(closing(PPO(env, config={**small, "model": model, **settings})))
+            return algorithm, algorithm.train()
+
+        yield run
+
+
+def weights(algorithm):
+    return algorithm.policy.runtime.parameters(algorithm.policy.model)
+
+
+@pytest.mark.spec(91)
+@pytest.mark.parametrize("by_name", [True, False])
+def test_a_custom_model_trains(train, by_name):
+    ModelCatalog.register_custom_model("spy", Spy)
+    algorithm, _ = train({"custom_model": "spy" if by_name else Spy})
+    assert type(algorithm.policy.model) is Spy
+    before = weights(algorithm)
+    algorithm.train()
+    after = weights(algorithm)
+    assert all((before[name] != after[name]).any() for name in ("hidden.weight", "logits.weight", "value.weight"))
+
+
+@pytest.mark.spec(114)
+def test_batch_statistics_move_while_learning_and_not_while_acting(train):
+    algorithm, _ = train({"custom_model": Spy})
+    norm = algorithm.policy.model.norm
+    assert int(norm.num_batches_tracked) == 4
+    assert norm.running_mean.any()
+    learnt = weights(algorithm)
+    obs = {"kind": 4, "pos": np.zeros(2, np.float32)}
+    for explore in (True, False):
+        algorithm.compute_single_action(obs, explore=explore)
+    algorithm.fleet.gather(None, 16)
+    algorithm.evaluate(1)
+    for name, value in weights(algorithm).items():
+        np.testing.assert_array_equal(value, learnt[name])
+    algorithm.train()
+    assert int(norm.num_batches_tracked) == 8
+    assert (weights(algorithm)["norm.running_mean"] != learnt["norm.running_mean"]).any()
+
+
+@pytest.mark.spec(115)
+def test_is_training_is_true_in_gradient_steps_alone(train):
+    algorithm, _ = train({"custom_model": Spy})
+    flags = algorithm.policy.model.flags
+    assert set(flags) == {(False, False, False, False), (True, True, True, True)}
+    assert flags.count((True, True, True, True)) == 4
+    assert [flag[0] for flag in flags[-5:]] == [False, True, True, True, True]
+    flags.clear()
+    algorithm.compute_single_action({"kind": 4, "pos": np.zeros(2, np.float32)}, explore=True)
+    assert flags == [(False, False, False, False)]
+
+
+def test_custom_loss_is_called_with_the_losses_and_lazy_flat_observations(train):
+    algorithm, _ = train({"custom_model": Losing})
+    calls = algorithm.policy.model.losses
+    assert len(calls) == 4
+    for losses, inputs, lazy in calls:
+        assert type(losses) is list
+        assert [loss.shape for loss in losses] == [()]
+        assert losses[0].requires_grad
+        assert lazy
+        assert inputs["obs"].shape == (16, 5)
+        assert {"actions", "action_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets"} <= set(
+            inputs
+        )
+        assert inputs["actions"].shape == (16,)
+
+
+@pytest.mark.spec(101)
+def test_a_models_metrics_are_reported(train):
+    _, result = train({"custom_model": Losing})
+    assert result["learner"]["model"] == {"agreement": 1.0, "calls": 4}
+    _, result = train({"custom_model": Spy})
+    assert result["learner"]["model"] == {}
+
+
+def test_a_term_of_custom_loss_is_descended(train):
+    class Pulling(Losing):
+        def custom_loss(self, policy_loss, loss_inputs):
+            super().custom_loss(policy_loss, loss_inputs)
+            return [policy_loss[0] + 100 * (self.logits.bias - 3).square().sum()]
+
+    algorithm, result = train({"custom_model": Pulling}, num_epochs=60, lr=0.05)
+    np.testing.assert_allclose(weights(algorithm)["logits.bias"], 3, atol=0.2)
+    assert result["learner"]["total_loss"] > 1
+
+
+@pytest.mark.parametrize(
+    "answer", [lambda losses: [], lambda losses: losses * 2, tuple, lambda losses: losses[0], lambda losses: None]
+)
+def test_custom_loss_returns_as_many_losses_as_it_was_given(train, answer, monkeypatch):
+    monkeypatch.setattr(Losing, "answer", staticmethod(answer))
+    with pytest.raises(ModelError, match=r"Losing.custom_loss\(\) must return a list of 1 losses, as many"):
+        train({"custom_model": Losing})
+
+
+def test_wrong_widths_are_refused_when_built(train):
+    class Wide(Spy):
+        def forward(self, input_dict, state, seq_lens):
+            out, state = super().forward(input_dict, state, seq_lens)
+            return torch.cat([out, out], dim=1), state
+
+    with pytest.raises(ModelError, match=r"Wide.forward\(\) gave an output of shape \(2, 4\) .* takes \(2, 2\)"):
+        train({"custom_model": Wide})
+
+
+def test_values_of_another_shape_are_refused_when_built(train):
+    class Column(Spy):
+        def value_function(self):
+            return self.value(self.features)
+
+    with pytest.raises(ModelError, match=r"Column.value_function\(\) gave .* \(2, 1\) .* \(2,\), is expected"):
+        train({"custom_model": Column})
+
+
+def test_a_model_without_a_value_trains_without_a_critic(train):
+    class Bare(FullyConnectedNetwork):
+        value_function = TorchModelV2.value_function
+
+    settings = {"use_critic": False, "use_gae": False, "batch_mode": "complete_episodes"}
+    _, result = train({"custom_model": Bare}, **settings)
+    assert np.isfinite(result["learner"]["policy_loss"])
+    with pytest.raises(NotImplementedError, match=r"Bare must implement value_function\(\)"):
+        train({"custom_model": Bare})
+
+
+def test_recurrent_models_are_refused_for_now(train):
+    class Remembering(Spy):
+        def get_initial_state(self):
+            return [np.zeros(4, np.float32), np.zeros(4, np.float32)]
+
+    with pytest.raises(ModelError, match=r"Remembering has a recurrent state .* not built yet in this version"):
+        train({"custom_model": Remembering})
+
+
+# --------------------------------------------------------------------------------------- distributions
+
+
+class MyActionDist(ActionDistribution):
+    """As the walkthrough writes it: seven outputs, of which two are logits."""
+
+    @staticmethod
+    def required_model_output_shape(action_space, model_config):
+        return 7  # controls model output feature vector size
+
+    def __init__(self, inputs, model):
+        super(MyActionDist, self).__init__(inputs, model)  # noqa: UP008
+        assert model.num_outputs == 7
+
+    def sample(self):
+        return torch.multinomial(self.inputs[:, :2].softmax(1), 1)[:, 0]
+
+    def logp(self, actions):
+        return self.inputs[:, :2].log_softmax(1).gather(1, actions[:, None])[:, 0]
+
+    def entropy(self):
+        log_probs = self.inputs[:, :2].log_softmax(1)
+        return -(log_probs.exp() * log_probs).sum(1)
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+@pytest.mark.parametrize("entropy_coeff", [0.0, 0.01])
+def test_the_walkthroughs_distribution_trains(train, by_name, entropy_coeff):
+    ModelCatalog.register_custom_action_dist("my_dist", MyActionDist)
+    model = {"custom_action_dist": "my_dist" if by_name else MyActionDist}
+    algorithm, result = train(model, env="CartPole-v1", entropy_coeff=entropy_coeff, lr=1e-4)
+    assert algorithm.policy.model.num_outputs == 7
+    # Its weights start small, so both actions are equally likely.
+    assert result["learner"]["entropy"] == pytest.approx(np.log(2), abs=0.02)
+    assert result["learner"]["ratio_error"] < 1e-5
+    assert algorithm.compute_single_action(np.zeros(4, np.float32), explore=True) in (0, 1)
+    with pytest.raises(NotImplementedError, match=r"MyActionDist has no deterministic_sample\(\)"):
+        algorithm.compute_single_action(np.zeros(4, np.float32))

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from anyspace.errors import ConfigError
+from anyspace.policy.schedules import PiecewiseSchedule, scheduled
+
+
+def test_a_schedule_is_linear_between_its_endpoints():
+    schedule = PiecewiseSchedule([(0, 1.0), (10_000, 0.02)], "epsilon")
+    np.testing.assert_allclose([schedule(step) for step in (0, 5000, 9999, 10_000)], [1.0, 0.51, 0.020098, 0.02])
+    assert isinstance(schedule(3), float)
+
+
+def test_a_schedule_is_constant_outside_its_endpoints():
+    schedule = PiecewiseSchedule([(100, 2.0), (200, 4.0), (300, 0.0)], "lr_schedule")
+    assert [schedule(step) for step in (-5, 0, 100, 150, 200, 250, 300, 10**9)] == [2, 2, 2, 3, 4, 2, 0, 0]
+
+
+def test_a_constant_is_a_schedule():
+    assert [scheduled(0.5, None, "lr_schedule")(step) for step in (0, 10**6)] == [0.5, 0.5]
+    assert scheduled(0.5, [(0, 1.0)], "lr_schedule")(7) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "reason"),
+    [
+        ([], "a schedule needs at least one"),
+        ([(0, 1.0), (0, 2.0)], "the steps of a schedule must rise"),
+        ([(5, 1.0), (3, 2.0)], "the steps of a schedule must rise"),
+        ([(0, 1.0), (float("nan"), 2.0)], "the steps of a schedule must rise"),
+        ([(0, 1.0), (5, -0.1)], "the values of a schedule must not be negative"),
+        ([(0, float("nan"))], "the values of a schedule must not be negative"),
+    ],
+)
+def test_other_endpoints_are_refused(endpoints, reason):
+    with pytest.raises(ConfigError, match=rf"config key `lr_schedule` is .*, but {reason}"):
+        scheduled(1.0, endpoints, "lr_schedule")

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anyspace.cli import main
+
+TINY = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--seed", "0", "--no-progress"]
+
+ENVIRONMENT = """
+import gymnasium as gym
+import numpy as np
+
+class Nested(gym.Env):
+    observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), b=gym.spaces.Box(-1, 1, (2,)))
+    action_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Box(0, 5, (1,))])
+    broken = False
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.t += 1
+        if self.broken and self.t == 3:
+            return helper_that_fails()
+        return self.observation_space.sample(), 1.0, self.t == 6, False, {}
+
+class Broken(Nested):
+    broken = True
+
+class Images(Nested):
+    observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), screen=gym.spaces.Box(0, 255, (8, 8), np.uint8))
+
+def helper_that_fails():
+    raise RuntimeError("the simulator lost its licence")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cli_envs.py").write_text(ENVIRONMENT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(list(arguments))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, out, err = run(
+        capsys, "train", "CartPole-v1", "--steps", "200", "--out", "run", *TINY, "--model.fcnet-hiddens", "8"
+    )
+    assert status == 0, err
+    assert "preset: CartPole-v1 (--preset none leaves it out)" in out
+    assert "num_envs_per_env_runner = 8" in out
+    assert "evaluation: mean return" in out
+    assert "run folder: run" in out
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"checkpoint", "best", "config.json", "metrics.csv", "learning_curve.png"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["env"] == "CartPole-v1"
+    assert config["config"]["model"]["fcnet_hiddens"] == [8]
+    assert config["config"]["train_batch_size"] == 64
+
+    status, out, _ = run(capsys, "evaluate", "run", "--episodes", "3")
+    assert status == 0
+    assert "over 3 episodes" in out
+
+    steps_before = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())["counters"][
+        "timesteps_total"
+    ]
+    status, out, err = run(
+        capsys, "train", "--resume", "run", "--steps", str(steps_before + 100), "--lr", "0.5", "--no-progress"
+    )
+    assert status == 0, err
+    assert f"Resuming run at {steps_before:,} steps" in out
+    state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())
+    assert state["counters"]["timesteps_total"] >= steps_before + 100
+    assert state["config"]["lr"] == 0.5
+    assert state["config"]["train_batch_size"] == 64, "the stored configuration is kept"
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert len(rows) - 1 == state["counters"]["training_iteration"], "metrics go on in the same file"
+
+
+def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "train", "cli_envs:Nested", "--steps", "100", *TINY, "--evaluate", "0")
+    assert status == 0, err
+    assert "preset: continuous" in out
+    assert "run folder: runs/cli_envs-Nested-ppo-" in out
+
+
+def test_warm_start(capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--model.fcnet-hiddens", "8", "--evaluate", "0"]
+    assert run(capsys, "train", "CartPole-v1", "--steps", "64", "--out", "a", *TINY, *size)[0] == 0
+    assert run(capsys, "train", "CartPole-v1", "--steps", "64", "--weights-from", "a", *TINY, *size)[0] == 0
+    status, _, err = run(capsys, "train", "Pendulum-v1", "--steps", "64", "--weights-from", "a", *TINY)
+    assert status == 2
+    assert "weights carry over between equal spaces only" in err
+
+
+def test_inspect_shows_the_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "inspect", "cli_envs:Nested", "--model.fcnet-hiddens", "8")
+    assert status == 0, err
+    for expected in (
+        'obs["a"]  Discrete(3)  ->  one-hot, 3 values',
+        'obs["b"]',
+        "normalised by its running mean and deviation",
+        "flat: 5 float32 values",
+        "FullyConnectedNetwork",
+        "weight (8, 5)",
+        "MultiActionDistribution",
+        "action[1]  Box(0.0, 5.0, (1,), float32)  <-  scaled from [-1, 1] to the bounds, clipped",
+        "one dummy step of everything",
+    ):
+        assert expected in out, out
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "list")
+    assert status == 0
+    assert "ppo" in out
+    assert "CartPole-v1" in out
+
+
+def test_overview_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "anyspace train ENV" in run(capsys)[1]
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "CartPole-v1", "--help"])
+    assert exit_.value.code == 0
+    out = capsys.readouterr().out
+    assert "--model.fcnet-hiddens" in out
+    assert "How far the probability ratio may move" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["trian", "CartPole-v1"], "Did you mean 'train'?"),
+        (["train"], "give an environment"),
+        (["train", "CartPole-v11"], "CartPole-v1"),
+        (["train", "CartPole-v1", "--algo", "pop"], "Did you mean 'ppo'?"),
+        (["train", "CartPole-v1", "--preset", "CartPole"], "Did you mean 'CartPole-v1'"),
+        (["train", "CartPole-v1", "--gamma", "1.5"], "config key `gamma` is 1.5, but a discount lies in [0, 1]"),
+        (["train", "CartPole-v1", "--model.use-lstm"], "not built yet"),
+        (["train", "CartPole-v1", "--framework", "tf"], "TensorFlow and JAX come through Keras later"),
+        (["train", "cli_envs:Images"], 'obs["screen"]'),
+        (["train", "cli_envs:Nowhere"], "cannot be imported"),
+        (["train", "--resume", "nothing"], "no checkpoint at nothing"),
+        (["evaluate", "nothing"], "no checkpoint at nothing"),
+    ],
+)
+def test_wrong_input_is_one_clear_error(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
+) -> None:
+    status, _, err = run(capsys, *arguments)
+    assert status == 2
+    assert expected in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("flag", "nearest"), [("--gama", "--gamma"), ("--model.fcnet-hidden", "--model.fcnet-hiddens")]
+)
+def test_a_wrong_flag_names_the_nearest(capsys: pytest.CaptureFixture[str], flag: str, nearest: str) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "CartPole-v1", flag, "3"])
+    assert exit_.value.code == 2
+    assert nearest in capsys.readouterr().err
+
+
+def test_an_environment_that_raises_shows_its_own_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "train", "cli_envs:Broken", "--steps", "100", *TINY)
+    assert status == 1
+    assert "RuntimeError: the simulator lost its licence" in err
+    assert "helper_that_fails" in err
+    assert "at step 3" in err
+    assert "site-packages/anyspace" not in err
+    assert "collector.py" not in err
+
+
+def test_module_entry_point() -> None:
+    done = subprocess.run([sys.executable, "-m", "anyspace", "list"], capture_output=True, text=True, check=True)
+    assert "ppo" in done.stdout

@@ -1,0 +1,409 @@
+import dataclasses
+import functools
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.ppo import PPOConfig
+from anyspace.config import (
+    as_plain,
+    changes,
+    field_docs,
+    field_types,
+    from_plain,
+    import_name,
+    importable_name,
+    merge,
+    require,
+)
+from anyspace.errors import ConfigError
+from anyspace.models.config import ModelConfig
+from anyspace.policy.config import PolicyConfig
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A nested configuration."""
+
+    size: int = 3
+    """How big."""
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Every kind of field that the real ones have."""
+
+    rate: float = 0.5
+    """How fast."""
+    count: int | None = 2
+    """How many."""
+    flag: bool = False
+    """Whether."""
+    mode: Literal["fast", "slow", 3] = "fast"
+    """Which way."""
+    sizes: list[int] = field(default_factory=lambda: [1])
+    """Several."""
+    points: list[tuple[float, float]] | None = None
+    """Pairs."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Anything."""
+    kind: str | type | None = None
+    """A name or a class."""
+    calls: list[str | Callable[..., Any]] = field(default_factory=list)
+    """Functions."""
+    inner: Inner = field(default_factory=Inner)
+    """More."""
+
+
+def a_function():
+    return 1
+
+
+class Maker:
+    @classmethod
+    def build(cls):
+        return cls()
+
+    def method(self):
+        return self
+
+
+# ----------------------------------------------------------------------------------------------- merging
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"sizs": 1}, "unknown config key `sizs`. Did you mean 'sizes'?"),
+        ({"inner": {"siz": 1}}, "unknown config key `inner.siz`. Did you mean 'size'? Known keys here: size."),
+        ({"zzz": 1}, "unknown config key `zzz`. Known keys here: calls, count, extra, flag,"),
+        ({1: 2}, "unknown config key `1`."),
+    ],
+)
+def test_unknown_keys_name_the_nearest_known_one(overrides, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        merge(Outer(), overrides)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"rate": "fast"}, "`rate` takes float, but 'fast' (str) came"),
+        ({"rate": True}, "`rate` takes float, but True (bool) came"),
+        ({"count": 2.0}, "`count` takes int or None, but 2.0 (float) came"),
+        ({"count": True}, "`count` takes int or None, but True (bool) came"),
+        ({"flag": 1}, "`flag` takes bool, but 1 (int) came"),
+        ({"mode": "medium"}, "`mode` takes 'fast' or 'slow' or 3, but 'medium' (str) came"),
+        ({"mode": 3.0}, "`mode` takes 'fast' or 'slow' or 3, but 3.0 (float) came"),
+        ({"mode": np.zeros(2)}, "`mode` takes 'fast' or 'slow' or 3, but array([0., 0.]) (ndarray) came"),
+        ({"sizes": 64}, "`sizes` takes list[int], but 64 (int) came"),
+        ({"sizes": [1, 2.5]}, "`sizes` takes list[int], but [1, 2.5] (list) came"),
+        ({"points": [[1, 2, 3]]}, "`points` takes list[tuple[float, float]] or None, but"),
+        ({"extra": [1]}, "`extra` takes dict[str, Any], but [1] (list) came"),
+        ({"kind": 4}, "`kind` takes str or type or None, but 4 (int) came"),
+        ({"calls": [4]}, "`calls` takes list[str | collections.abc.Callable[..., Any]], but [4] (list) came"),
+        ({"inner": 4}, "`inner` takes Inner, but 4 (int) came"),
+        ({"inner": {"size": "big"}}, "`inner.size` takes int, but 'big' (str) came"),
+    ],
+)
+def test_wrong_types_are_refused(overrides, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        merge(Outer(), overrides)
+
+
+def test_values_are_laid_over_the_defaults():
+    base = Outer(sizes=[7])
+    merged = merge(
+        base, {"rate": 2, "points": [[0, 1], (5, 2)], "inner": {"size": 9}, "kind": dict, "calls": [a_function]}
+    )
+    assert merged == Outer(
+        rate=2.0, points=[(0.0, 1.0), (5.0, 2.0)], inner=Inner(9), kind=dict, calls=[a_function], sizes=[7]
+    )
+    assert isinstance(merged.rate, float)
+    assert isinstance(merged.points[0], tuple)
+    assert base == Outer(sizes=[7])
+    assert merge(base, {"inner": Inner(4)}).inner == Inner(4)
+    assert merge(base, {"extra": OrderedDict(a=1)}).extra == {"a": 1}
+
+
+def test_numpy_scalars_become_python_ones():
+    merged = merge(
+        Outer(),
+        {"rate": np.float32(0.25), "count": np.int64(5), "flag": np.bool_(True), "sizes": (np.uint8(3),)},
+    )
+    assert merged == Outer(rate=0.25, count=5, flag=True, sizes=[3])
+    assert [type(value) for value in (merged.rate, merged.count, merged.flag, merged.sizes[0])] == [
+        float,
+        int,
+        bool,
+        int,
+    ]
+
+
+def test_a_configuration_shares_no_container_with_its_maker():
+    given = {"sizes": [1, 2], "extra": {"a": 1}}
+    merged = merge(Outer(), given)
+    given["sizes"].append(3)
+    given["extra"]["b"] = 2
+    assert merged == Outer(sizes=[1, 2], extra={"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("lambda", "lambda_", 0.5),
+        ("num_workers", "num_env_runners", 0),
+        ("num_envs_per_worker", "num_envs_per_env_runner", 3),
+        ("num_sgd_iter", "num_epochs", 4),
+        ("sgd_minibatch_size", "minibatch_size", 16),
+    ],
+)
+def test_former_names_are_accepted(old, new, value):
+    assert getattr(merge(PPOConfig(), {old: value}, renamed=RENAMED), new) == value
+    with pytest.raises(ConfigError, match=f"config keys `{old}` and `{new}` are two names for one setting"):
+        merge(PPOConfig(), {old: value, new: value}, renamed=RENAMED)
+    assert set(RENAMED) == {"lambda", "num_workers", "num_envs_per_worker", "num_sgd_iter", "sgd_minibatch_size"}
+
+
+def test_former_names_are_not_looked_for_in_nested_configurations():
+    with pytest.raises(ConfigError, match=re.escape("unknown config key `model.lambda`")):
+        merge(PPOConfig(), {"model": {"lambda": 1}}, renamed=RENAMED)
+
+
+def test_changes_are_the_keys_that_differ():
+    assert changes(Outer(), Outer()) == {}
+    changed = Outer(rate=1.0, inner=Inner(4), sizes=[1, 2])
+    assert changes(changed, Outer()) == {"rate": 1.0, "sizes": [1, 2], "inner.size": 4}
+
+
+# ---------------------------------------------------------------------------------------------- as files
+
+
+def test_plain_form_survives_json():
+    config = Outer(
+        rate=float("inf"),
+        points=[(0.0, 1.0)],
+        extra={
+            "numbers": [np.float32(0.5), np.int64(3), np.bool_(True), float("-inf")],
+            "nested": {"class": Maker, "import": 1},
+        },
+        kind=Maker,
+        calls=[a_function, Maker.build, "text"],
+        inner=Inner(8),
+    )
+    text = json.dumps(as_plain(config), allow_nan=False)
+    restored = merge(Outer(), from_plain(json.loads(text)))
+    assert restored == dataclasses.replace(
+        config,
+        extra={"numbers": [0.5, 3, True, float("-inf")], "nested": {"class": Maker, "import": 1}},
+    )
+    assert as_plain(config)["kind"] == {"import": f"{__name__}:Maker"}
+
+
+def test_not_a_number_survives_json():
+    value = from_plain(json.loads(json.dumps(as_plain(Outer(rate=float("nan"))), allow_nan=False)))["rate"]
+    assert np.isnan(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda: 1,
+        functools.partial(a_function),
+        Maker().method,
+        np.zeros(2),
+        Inner(4),
+        {1: "an integer key would come back as text"},
+        {"import": "os:getcwd"},
+        {"repr": "x"},
+        {"float": "1"},
+    ],
+    ids=repr,
+)
+def test_what_a_file_cannot_hold_is_refused_when_read(value):
+    plain = json.loads(json.dumps(as_plain(Outer(extra={"it": value})), allow_nan=False))
+    with pytest.raises(ConfigError, match=r"cannot be made again from a file; give it anew"):
+        from_plain(plain)
+
+
+def test_names_for_import():
+    assert importable_name(gym.Wrapper) == "gymnasium.core:Wrapper"
+    assert import_name("gymnasium.core:Wrapper") is gym.Wrapper
+    assert importable_name(Maker.build) == f"{__name__}:Maker.build"
+    assert import_name(f"{__name__}:Maker.build") == Maker.build
+
+    class Local:
+        pass
+
+    for nameless in (Local, lambda: 1, Maker().method, functools.partial(a_function), 3):
+        assert importable_name(nameless) is None
+
+
+def test_a_name_that_means_something_else_by_now_is_no_name(monkeypatch):
+    former = Maker
+    monkeypatch.setitem(globals(), "Maker", type("Maker", (), {}))
+    assert importable_name(former) is None
+
+
+@pytest.mark.parametrize("name", ["os", "os:", ":getcwd", ".os:getcwd", "os:<lambda>", "", "os path:x"])
+def test_malformed_names_are_refused(name):
+    with pytest.raises(ConfigError, match=re.escape(f"{name!r} cannot be imported: write it as `package.module:Name`")):
+        import_name(name)
+
+
+@pytest.mark.parametrize("name", ["no_such_module:x", "os:no_such_name"])
+def test_names_of_nothing_are_refused(name):
+    with pytest.raises(ConfigError, match=f"'{name}' cannot be imported: .*no_such"):
+        import_name(name)
+
+
+def test_names_are_looked_for_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "module_in_current_folder.py").write_text("thing = 42\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", ["/nowhere"])
+    assert import_name("module_in_current_folder:thing") == 42
+
+
+# ------------------------------------------------------------------------------------------------- fields
+
+
+@pytest.mark.parametrize("config_class", [ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig])
+def test_every_field_is_documented(config_class):
+    docs = field_docs(config_class)
+    assert docs.keys() == {item.name for item in dataclasses.fields(config_class)} == field_types(config_class).keys()
+    assert all(len(text) > 10 and text.endswith(".") for text in docs.values())
+
+
+def test_a_subclass_documents_its_own_version_of_a_field():
+    assert field_docs(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
+    assert field_docs(AlgorithmConfig)["gamma"] == field_docs(PPOConfig)["gamma"] == "Discount, in [0, 1]."
+    assert field_types(PPOConfig)["gamma"] is float
+
+
+# --------------------------------------------------------------------------------------------- validation
+
+NAN = float("nan")
+LEVEL = [(5.0, 1.0), (5.0, 2.0)]
+OUT_OF_RANGE = [
+    (PolicyConfig, {"framework": "tf"}, "only 'torch' is built in this version"),
+    (PolicyConfig, {"framework": "jax"}, "only 'torch' is built in this version"),
+    (PolicyConfig, {"observation_filter": "MeanStd"}, "NoFilter, MeanStdFilter, ConcurrentMeanStdFilter"),
+    (PolicyConfig, {"preprocessor_pref": "rllib"}, "not built yet in this version; leave it at 'deepmind'"),
+    (ModelConfig, {"fcnet_hiddens": [4, 0]}, "layer sizes are at least 1"),
+    (ModelConfig, {"post_fcnet_hiddens": [-1]}, "layer sizes are at least 1"),
+    (ModelConfig, {"log_std_clip_param": 0.0}, "needs that value above 0"),
+    (ModelConfig, {"log_std_clip_param": NAN}, "needs that value above 0"),
+    (AlgorithmConfig, {"num_envs_per_env_runner": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"rollout_fragment_length": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"train_batch_size": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"num_epochs": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"minibatch_size": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"minibatch_size": 33}, "cannot be larger than the batch (train_batch_size = 32)"),
+    (AlgorithmConfig, {"return_window": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"evaluate_every": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"evaluation_episodes": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"checkpoint_every": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"num_env_runners": 2}, "not built yet in this version"),
+    (AlgorithmConfig, {"gamma": -0.1}, "a discount lies in [0, 1]"),
+    (AlgorithmConfig, {"gamma": 1.1}, "a discount lies in [0, 1]"),
+    (AlgorithmConfig, {"gamma": NAN}, "a discount lies in [0, 1]"),
+    (AlgorithmConfig, {"lr": -1.0}, "a learning rate is not negative"),
+    (AlgorithmConfig, {"lr": NAN}, "a learning rate is not negative"),
+    (AlgorithmConfig, {"lr_schedule": []}, "a schedule needs at least one [step, value] pair"),
+    (AlgorithmConfig, {"lr_schedule": LEVEL}, "the steps of a schedule must rise from pair to pair"),
+    (AlgorithmConfig, {"lr_schedule": [(0.0, -1.0)]}, "the values of a schedule must not be negative"),
+    (AlgorithmConfig, {"adam_epsilon": 0.0}, "it must be above 0"),
+    (AlgorithmConfig, {"grad_clip": 0.0}, "a largest gradient norm is above 0; None switches clipping off"),
+    (AlgorithmConfig, {"seed": -1}, "a seed is not negative"),
+    (PPOConfig, {"lambda_": -0.1}, "it lies in [0, 1]"),
+    (PPOConfig, {"lambda_": 1.1}, "it lies in [0, 1]"),
+    (PPOConfig, {"clip_param": 0.0}, "it must be above 0"),
+    (PPOConfig, {"kl_target": 0.0}, "it must be above 0"),
+    (PPOConfig, {"vf_clip_param": 0.0}, "it must be above 0"),
+    (PPOConfig, {"vf_loss_coeff": -1.0}, "it must not be negative"),
+    (PPOConfig, {"entropy_coeff": -1.0}, "it must not be negative"),
+    (PPOConfig, {"kl_coeff": -1.0}, "it must not be negative"),
+    (PPOConfig, {"entropy_coeff_schedule": []}, "a schedule needs at least one [step, value] pair"),
+    (PPOConfig, {"entropy_coeff_schedule": LEVEL}, "the steps of a schedule must rise from pair to pair"),
+    (PPOConfig, {"entropy_coeff_schedule": [(0.0, -1.0)]}, "the values of a schedule must not be negative"),
+    (PPOConfig, {"minibatch_size": 4001}, "cannot be larger than the batch (train_batch_size = 4000)"),
+]
+
+
+@pytest.mark.parametrize(
+    ("config_class", "overrides", "reason"), OUT_OF_RANGE, ids=lambda part: str(part) if isinstance(part, dict) else ""
+)
+def test_out_of_range_values_are_refused_with_key_value_and_reason(config_class, overrides, reason):
+    ((key, value),) = overrides.items()
+    prefix = "model." if config_class is ModelConfig else ""
+    with pytest.raises(ConfigError) as refused:
+        merge(config_class(), overrides).validate()
+    message = str(refused.value)
+    assert message.startswith(f"config key `{prefix}{key}` is {value!r}")
+    assert reason in message
+
+
+def test_every_documented_range_is_in_that_table():
+    ranged = {
+        name
+        for config_class in (ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig)
+        for name, text in field_docs(config_class).items()
+        if re.search(r"at least|above 0|in \[0|Only ", text)
+    }
+    assert ranged <= {key for _, overrides, _ in OUT_OF_RANGE for key in overrides}
+    assert len(ranged) > 20
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"use_critic": False}, "`use_gae` needs a critic, but `use_critic` is False; switch `use_gae` off as well."),
+        ({"use_gae": False}, "set batch_mode='complete_episodes'"),
+        ({"use_gae": False, "use_critic": False}, "set batch_mode='complete_episodes'"),
+        (
+            {"model": {"use_lstm": True, "use_attention": True}},
+            "Only one of `use_lstm` or `use_attention` may be set to True!",
+        ),
+        ({"model": {"fcnet_hiddens": [0]}}, "config key `model.fcnet_hiddens` is [0]"),
+    ],
+    ids=str,
+)
+def test_contradictions_are_refused(overrides, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        merge(PPOConfig(), overrides).validate()
+
+
+@pytest.mark.parametrize("config_class", [ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig])
+def test_defaults_and_the_ends_of_ranges_are_valid(config_class):
+    config_class().validate()
+
+
+def test_the_ends_of_ranges_are_valid():
+    ends = {
+        "gamma": 1,
+        "lr": 0,
+        "lambda_": 0,
+        "minibatch_size": None,
+        "vf_clip_param": None,
+        "entropy_coeff": 0,
+        "seed": 0,
+    }
+    merge(PPOConfig(), ends).validate()
+    merge(
+        PPOConfig(), {"gamma": 0, "lambda_": 1, "train_batch_size": 1, "minibatch_size": 1, "num_epochs": 1}
+    ).validate()
+    merge(PPOConfig(), {"use_gae": False, "use_critic": False, "batch_mode": "complete_episodes"}).validate()
+
+
+def test_require_names_key_value_and_reason():
+    require(True, "lr", 1, "it must not be")
+    with pytest.raises(ConfigError, match=re.escape("config key `lr` is -1, but it must not be.")):
+        require(False, "lr", -1, "it must not be")

@@ -1,0 +1,115 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+NAMES = {
+    "anyspace": {"PPO", "Algorithm", "Policy", "register_env"},
+    "anyspace.models": {
+        "MODEL_DEFAULTS",
+        "FullyConnectedNetwork",
+        "InputDict",
+        "ModelCatalog",
+        "ModelConfig",
+        "ModelV2",
+        "TorchModelV2",
+    },
+    "anyspace.distributions": {
+        "ActionDistribution",
+        "Categorical",
+        "Deterministic",
+        "DiagGaussian",
+        "MultiActionDistribution",
+        "MultiCategorical",
+    },
+    "anyspace.spaces": {
+        "FILTERS",
+        "Decoder",
+        "DictFlatteningPreprocessor",
+        "Encoder",
+        "Fault",
+        "Filter",
+        "LeafSpec",
+        "MeanStdFilter",
+        "NoFilter",
+        "NoPreprocessor",
+        "OneHotPreprocessor",
+        "Preprocessor",
+        "RunningStat",
+        "TupleFlatteningPreprocessor",
+        "check_action_space",
+        "decode",
+        "encode",
+        "find_fault",
+        "flatten_actions",
+        "from_json",
+        "get_filter",
+        "get_preprocessor",
+        "normalize_action",
+        "require_valid",
+        "restore_features",
+        "restore_original_dimensions",
+        "spec",
+        "to_json",
+        "unflatten_actions",
+    },
+    "anyspace.maths": {
+        "Array",
+        "Namespace",
+        "Rng",
+        "clipped_squared_error",
+        "clipped_surrogate",
+        "discounted_cumsum",
+        "explained_variance",
+        "gae",
+        "lambda_returns",
+        "masked_mean",
+        "n_step",
+        "reverse_recurrence",
+        "standardise",
+        "vtrace",
+        "xp",
+    },
+}
+"""What users import. A name may be added here; none may go or move."""
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_public_names(module):
+    found = importlib.import_module(module)
+    assert set(found.__all__) == NAMES[module]
+    assert len(found.__all__) == len(set(found.__all__))
+    for name in found.__all__:
+        assert getattr(found, name) is not None
+
+
+@pytest.mark.parametrize("module", ["anyspace", "anyspace.models"])
+def test_other_names_are_attribute_errors(module):
+    with pytest.raises(AttributeError, match=f"module '{module}' has no attribute 'Nothing'"):
+        importlib.import_module(module).Nothing  # noqa: B018
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    import anyspace
+
+    assert anyspace.__version__ == version("anyspace")
+    assert {"PPO", "Algorithm", "Policy", "register_env"} <= set(dir(anyspace))
+
+
+@pytest.mark.parametrize(
+    "module", ["anyspace", "anyspace.models", "anyspace.spaces", "anyspace.distributions", "anyspace.maths"]
+)
+def test_importing_alone_brings_in_no_framework(module):
+    frameworks = ("torch", "keras", "jax", "tensorflow", "ray")
+    code = f"import sys, {module}; print([name for name in {frameworks} if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
+
+
+def test_the_bare_import_stays_light():
+    code = "import sys, anyspace; print([name for name in ('numpy', 'gymnasium', 'matplotlib') if name in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
