@@ -214,7 +214,16 @@ def scripts_of(collecting: Collector) -> list[Script]:
 def test_no_episode_begins_once_there_are_enough_steps(mode: AutoresetMode, min_steps: int, taken: list[int]) -> None:
     trajectory = collector(mode).gather_episodes(min_steps, explore=False)
     assert trajectory.valid.sum(0).tolist() == taken
-    assert not trajectory.done[~trajectory.valid].any()
+
+
+@pytest.mark.parametrize("how", ["terminated", "truncated"])
+def test_what_ends_after_the_last_episode_is_no_end(how: str) -> None:
+    envs = SyncVectorEnv(
+        [lambda: Script(0, ((1, how),)), lambda: Script(1, ((4, "truncated"),))], autoreset_mode=AutoresetMode.SAME_STEP
+    )
+    trajectory = Collector(VectorSource(envs), known_policy(), RewardTransform()).gather_episodes(1)
+    np.testing.assert_array_equal(np.argwhere(trajectory.done), [[0, 0], [3, 1]])
+    assert [episode.length for episode in trajectory.episodes] == [1, 4]
 
 
 def test_buffers_grow_with_a_long_episode() -> None:

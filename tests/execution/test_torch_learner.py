@@ -83,6 +83,37 @@ def test_steps_are_adams():
             assert not torch.equal(value, before[name])
 
 
+def test_gradients_that_a_model_drops_are_found_again():
+    learner, twin = make(), make()
+    for _ in range(2):
+        learner.step(batch())
+        twin.step(batch())
+        learner.policy.model.zero_grad(set_to_none=True)
+    for name, value in weights(learner).items():
+        assert torch.equal(value, weights(twin)[name])
+
+
+def test_parameters_of_several_types_learn_together():
+    class Mixed(FullyConnectedNetwork):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.value_head.double()
+
+        def value_function(self):
+            return self.value_head(self._value_input.double())[:, 0]
+
+    learner, plain = make(make_policy(Mixed), grad_clip=0.05), make(grad_clip=0.05)
+    for _ in range(2):
+        norms = [one.step(batch())["grad_norm"] for one in (learner, plain)]
+        torch.testing.assert_close(norms[0].float(), norms[1])
+    for name, value in weights(learner).items():
+        assert value.dtype == (torch.float64 if name.startswith("value_head") else torch.float32)
+        torch.testing.assert_close(value.float(), weights(plain)[name], rtol=1e-4, atol=1e-6)
+    twin = make(make_policy(Mixed))
+    twin.load_state(learner.state())
+    assert all((value == twin.state()[name]).all() for name, value in learner.state().items())
+
+
 def test_what_a_step_reports():
     learner = make()
     loss, _ = gradients(weights(learner))

@@ -108,6 +108,9 @@ class JaxRuntime:
         """XLA chooses its own threads."""
         return contextlib.nullcontext()
 
+    def compiled(self, model: ModelV2) -> None:
+        """The model acts through Keras."""
+
     def acting(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext()
 

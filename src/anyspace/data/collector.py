@@ -11,7 +11,7 @@ from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Bools, Episode, FinalObs, Floats, ObsLeaves, Trajectory
 from anyspace.data.vector import Step, VectorSource, blame
 from anyspace.errors import NonFiniteError, ObservationError
-from anyspace.maths.xp import Array
+from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.spaces import require_valid
 from anyspace.tree import Tree
@@ -96,7 +96,7 @@ class Collector:
         self.rewards.restart()
         return leaves
 
-    def _step(self, record: _Record, explore: bool, noise: Array | None) -> tuple[Tree, Step]:
+    def _step(self, record: _Record, explore: bool, noise: NumpyArray | None) -> tuple[Tree, Step]:
         try:
             raw = self.policy.act(record.current(), explore=explore, noise=noise)
             actions = self.policy.to_env(raw)

@@ -52,7 +52,7 @@ class TorchLearner:
         losses, metrics = self.losses(self.policy, batch)
         (total,) = with_custom_loss(self.policy, losses, batch)
         for pack in self._packs:
-            pack.gradients.zero_()
+            pack.clear_gradients()
         total.backward()
         if self.grad_clip is not None:
             metrics["grad_norm"] = self._clip(self.grad_clip)
@@ -108,13 +108,22 @@ class _Pack:
         self.gradients = torch.zeros_like(self.values)
         self.values.grad = self.gradients
         self.slices: dict[str, tuple[slice, torch.Size]] = {}
+        self._parts: list[tuple[nn.Parameter, torch.Tensor]] = []
         start = 0
         for name, parameter in parameters.items():
             stop = start + parameter.numel()
             self.slices[name] = slice(start, stop), parameter.shape
             parameter.data = self.values.data[start:stop].view(parameter.shape)
-            parameter.grad = self.gradients[start:stop].view(parameter.shape)
+            self._parts.append((parameter, self.gradients[start:stop].view(parameter.shape)))
             start = stop
+        self.clear_gradients()
+
+    def clear_gradients(self) -> None:
+        """Set the gradients to 0; parameters whose gradient a ``zero_grad()`` of the model dropped get it back."""
+        self.gradients.zero_()
+        for parameter, part in self._parts:
+            if parameter.grad is None:
+                parameter.grad = part
 
     def split(self, packed: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the parts of a tensor laid out like ``values``, by parameter name."""

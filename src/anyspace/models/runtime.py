@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -12,6 +13,10 @@ from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 
 NumpyArray = npt.NDArray[np.generic]
+
+
+CompiledForward = Callable[[NumpyArray], NumpyArray]
+"""Maps flat observations [N, F], float32, to outputs [N, num_outputs]."""
 
 
 class Layer(NamedTuple):
@@ -48,6 +53,12 @@ class Runtime(Protocol):
 
     def working(self) -> AbstractContextManager[object]:
         """Return the context of a training iteration or evaluation: as many threads as serve the model best."""
+
+    def compiled(self, model: ModelV2) -> CompiledForward | None:
+        """Return a NumPy function that equals ``model``'s forward pass, if there is one that acts quicker.
+
+        It reads the weights where they are, but must be asked for anew after the model was built, moved or loaded.
+        """
 
     def acting(self) -> AbstractContextManager[object]:
         """Return a context in which nothing is recorded for gradients and results never meet a gradient."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -18,7 +18,7 @@ from anyspace.errors import CheckpointError, ModelError, ObservationError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.modelv2 import InputDict, ModelV2, State, flatten_structured
-from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.models.runtime import CompiledForward, NumpyArray, Runtime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import StochasticSampling
 from anyspace.spaces import (
@@ -106,10 +106,11 @@ class Policy:
                 " recurrent models are not built yet in this version; return [] from it."
             )
         self.exploration = StochasticSampling()
+        self._compiled: CompiledForward | None = None
         self._real = [i for i, leaf in enumerate(self.encode.specs) if leaf.kind == "real"]
         self._real_sizes = [self.encode.specs[i].width for i in self._real]
         self.filter = get_filter(config.observation_filter, (sum(self._real_sizes),))
-        self._affine = self._filter_affine()
+        self._refresh_affine()
         self._check_model()
 
     # ------------------------------------------------------------------------------------- forward
@@ -157,13 +158,22 @@ class Policy:
 
     # -------------------------------------------------------------------------------------- acting
 
-    def acting(self) -> AbstractContextManager[object]:
-        """Return the context in which :meth:`act` is called; enter it once for a whole rollout."""
-        return self.runtime.acting()
+    @contextlib.contextmanager
+    def acting(self) -> Iterator[None]:
+        """Open the context in which :meth:`act` is called; enter it once for a whole rollout."""
+        own_distribution = self.config.model.custom_action_dist is not None
+        compiled = None if own_distribution else self.runtime.compiled(self.model)
+        with self.runtime.acting():
+            self._compiled = compiled
+            try:
+                yield
+            finally:
+                self._compiled = None
 
-    def draw_noise(self, steps: int, rows: int) -> Array | None:
-        """Draw the exploration noise of ``steps`` calls of :meth:`act` on ``rows`` rows, if that is possible."""
-        return self._new_distribution(rows).draw_noise(self.runtime.rng(), steps)
+    def draw_noise(self, steps: int, rows: int) -> NumpyArray | None:
+        """Draw the exploration noise [steps, rows, W] of calls of :meth:`act`, if that is possible."""
+        noise = self._new_distribution(rows).draw_noise(self.runtime.rng(), steps)
+        return None if noise is None else self.runtime.numpy(noise)
 
     def _new_distribution(self, rows: int) -> ActionDistribution:
         return self.distribution(self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32)))
@@ -173,15 +183,23 @@ class Policy:
         leaves: Leaves,
         *,
         explore: bool = True,
-        noise: Array | None = None,
+        noise: NumpyArray | None = None,
         mask: Masks | None = None,
     ) -> Tree:
-        """Return raw actions (as the distribution gives them) for encoded NumPy observations [N, ...]."""
+        """Return raw actions (as the distribution gives them) for encoded NumPy observations [N, ...].
+
+        Within :meth:`acting`, models with a NumPy twin act through it; samples without noise drawn ahead, whose
+        random source is the framework's, and masks go through the framework.
+        """
+        if self._compiled is not None and mask is None and (noise is not None or not explore):
+            outputs = self._compiled(flatten_structured(self._features(leaves)))
+            return self.exploration.choose(self.distribution(outputs), explore=explore, rng=None, noise=noise)
         tensors = [self.runtime.asarray(leaf) for leaf in leaves]
         allowed = tree.map_leaves(lambda leaf: None if leaf is None else self.runtime.asarray(leaf), mask)
         distribution = self.distribution(self.evaluate(tensors, value=False).dist_inputs, allowed)
         rng = None if noise is not None else self.runtime.rng()
-        raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=noise)
+        drawn = None if noise is None else self.runtime.asarray(noise)
+        raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
         return tree.map_leaves(self.runtime.numpy, raw)
 
     def compute_actions(
@@ -266,30 +284,28 @@ class Policy:
         if isinstance(self.filter, MeanStdFilter) and self._real and len(leaves[0]):
             flat = [np.asarray(leaves[i], np.float64).reshape(len(leaves[i]), -1) for i in self._real]
             self.filter.push(np.concatenate(flat, axis=1))
-            self._affine = self._filter_affine()
+            self._refresh_affine()
 
     def _filtered(self, features: list[Array]) -> list[Array]:
         features = list(features)
         clip = self.filter.clip
-        for i, (mean, deviation) in self._affine.items():
+        affine = self._numpy_affine if isinstance(features[0], np.ndarray) else self._affine
+        for i, (mean, deviation) in affine.items():
             feature = (features[i] - mean) / deviation
             features[i] = feature if clip is None else xp(feature).clip(feature, -clip, clip)
         return features
 
-    def _filter_affine(self) -> dict[int, tuple[Array, Array]]:
-        """Return mean and deviation of each leaf that is normalised, on the device."""
-        if not (isinstance(self.filter, MeanStdFilter) and self._real):
-            return {}
-        stops = np.cumsum(self._real_sizes)[:-1]
-        means, deviations = (np.split(part, stops) for part in self.filter.affine())
-        shapes = [self.encode.specs[i].shape for i in self._real]
-        return {
-            i: (
-                self.runtime.asarray(mean.reshape(shape).copy()),
-                self.runtime.asarray(deviation.reshape(shape).copy()),
-            )
-            for i, mean, deviation, shape in zip(self._real, means, deviations, shapes, strict=True)
-        }
+    def _refresh_affine(self) -> None:
+        """Lay out mean and deviation of each leaf that is normalised, as NumPy arrays and on the device."""
+        self._numpy_affine: dict[int, tuple[NumpyArray, NumpyArray]] = {}
+        if isinstance(self.filter, MeanStdFilter) and self._real:
+            stops = np.cumsum(self._real_sizes)[:-1]
+            means, deviations = (np.split(part, stops) for part in self.filter.affine())
+            for i, mean, deviation in zip(self._real, means, deviations, strict=True):
+                shape = self.encode.specs[i].shape
+                self._numpy_affine[i] = mean.reshape(shape).copy(), deviation.reshape(shape).copy()
+        asarray = self.runtime.asarray
+        self._affine = {i: (asarray(mean), asarray(deviation)) for i, (mean, deviation) in self._numpy_affine.items()}
 
     # --------------------------------------------------------------------------------------- state
 
@@ -318,7 +334,7 @@ class Policy:
             )
         self.runtime.load_parameters(self.model, _under("model/", state))
         self.filter.load_state(statistics)
-        self._affine = self._filter_affine()
+        self._refresh_affine()
 
     # --------------------------------------------------------------------------------------- build
 

@@ -16,11 +16,28 @@ OWN = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "swish": nn.SiLU, "silu"
     + [(nn.Mish, nn.Mish)],
 )
 def test_activation_names(name, expected):
-    assert activation_class(name) is expected
-    stack = dense_stack(3, [4, 2], name)
-    kinds = [nn.Linear, expected, nn.Linear, expected] if expected else [nn.Linear, nn.Linear]
-    assert [type(layer) for layer in stack] == kinds
-    assert stack(torch.zeros(5, 3)).shape == (5, 2)
+    found, stack = activation_class(name), dense_stack(3, [4, 2], name)
+    x = torch.linspace(-3, 3, 15).reshape(5, 3)
+    if expected is None:
+        assert found is None
+        assert [type(layer) for layer in stack] == [nn.Linear] * 2
+        expected = nn.Identity
+    else:
+        assert issubclass(found, expected)
+        assert [type(layer) for layer in stack] == [nn.Linear, found] * 2
+    first, second = (layer for layer in stack if isinstance(layer, nn.Linear))
+    activation = expected()
+    torch.testing.assert_close(stack(x), activation(second(activation(first(x)))), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_flow_through_every_own_activation():
+    for name, kind in OWN.items():
+        x, y = (torch.linspace(-3, 3, 7, requires_grad=True) for _ in range(2))
+        first = torch.autograd.grad(activation_class(name)()(x).sum(), x, create_graph=True)[0]
+        second = torch.autograd.grad(kind()(y).sum(), y, create_graph=True)[0]
+        torch.testing.assert_close(first, second)
+        if name != "relu":
+            torch.testing.assert_close(*(torch.autograd.grad(g.sum(), w)[0] for g, w in ((first, x), (second, y))))
 
 
 @pytest.mark.spec(51)

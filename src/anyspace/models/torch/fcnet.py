@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
 from torch import nn
 
 from anyspace.errors import ModelError, UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
+from anyspace.models.runtime import CompiledForward, NumpyArray
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import dense_stack, linear
 
@@ -74,9 +76,9 @@ class FullyConnectedNetwork(TorchModelV2):
         self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(logits [N, num_outputs], state as it came)``."""
-        flat = input_dict["obs_flat"].float()
-        if flat.dim() != 2:
-            flat = flat.reshape(flat.shape[0], -1)
+        flat = input_dict["obs_flat"]
+        if flat.dim() != 2 or flat.dtype is not torch.float32:
+            flat = flat.float().reshape(flat.shape[0], -1)
         features = self.encoder(flat)
         # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
         self.__dict__["_value_input"] = features if self.value_encoder is None else flat
@@ -85,9 +87,38 @@ class FullyConnectedNetwork(TorchModelV2):
             output = torch.cat([output, self.log_std.expand(output.shape[0], -1)], dim=1)
         return output, state
 
+    def numpy_forward(self) -> CompiledForward | None:
+        """Return :meth:`forward` as a NumPy function over the same weights; None for activations without a twin."""
+        layers: list[nn.Module] = [*self.encoder, *([] if self.logits is None else [self.logits])]
+        steps = [_numpy_twin(layer) for layer in layers]
+        known = [step for step in steps if step is not None]
+        if len(known) < len(steps):
+            return None
+        log_std = None if self.log_std is None else self.log_std.detach().numpy()
+
+        def forward(x: NumpyArray) -> NumpyArray:
+            for step in known:
+                x = step(x)
+            if log_std is None:
+                return x
+            return np.concatenate([x, np.broadcast_to(log_std, (len(x), len(log_std)))], axis=1)
+
+        return forward
+
     def value_function(self) -> torch.Tensor:
         """Return the value estimates [N] of the latest forward pass."""
         assert self._value_input is not None, "value_function() refers to the latest forward pass; there is none"
         features = self._value_input if self.value_encoder is None else self.value_encoder(self._value_input)
         value: torch.Tensor = self.value_head(features)
         return value.squeeze(1)
+
+
+def _numpy_twin(layer: nn.Module) -> CompiledForward | None:
+    if isinstance(layer, nn.Linear):
+        weight, bias = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
+        return lambda x: x @ weight + bias
+    if isinstance(layer, nn.Tanh):
+        return np.tanh
+    if isinstance(layer, nn.ReLU):
+        return lambda x: np.maximum(x, 0)
+    return None

@@ -14,7 +14,8 @@ from torch import nn
 
 from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import Layer, NumpyArray
+from anyspace.models.runtime import CompiledForward, Layer, NumpyArray
+from anyspace.models.torch.fcnet import FullyConnectedNetwork
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -89,6 +90,12 @@ class TorchRuntime:
             yield
         finally:
             torch.set_num_threads(threads)
+
+    def compiled(self, model: ModelV2) -> CompiledForward | None:
+        """Return the NumPy twin of a small dense network on the CPU: calling PyTorch costs more than its arithmetic."""
+        if not self._single_threaded or type(model) is not FullyConnectedNetwork:
+            return None
+        return model.numpy_forward()
 
     def acting(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""
