@@ -14,6 +14,7 @@ import sys
 import time
 
 import numpy as np
+
 from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
 STEPS = 50 * 1024

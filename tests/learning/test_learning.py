@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import Lock
 
 from anyspace import PPO, Algorithm
+from tasks import Lock
 
 
 def learnt(algorithm: Algorithm[Any], steps: int) -> float:

@@ -159,7 +159,7 @@ def test_vector_environments_can_iterate_over_the_actions():
         Box(-np.inf, np.inf, (2,), np.int64),
         gym.Space((2,), np.float32),
     ],
-    ids=str,
+    ids=lambda space: type(space).__name__,
 )
 def test_an_unsupported_action_leaf_is_named(leaf):
     with pytest.raises(UnsupportedSpaceError) as caught:

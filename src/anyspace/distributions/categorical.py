@@ -93,7 +93,7 @@ class Categorical(ActionDistribution):
         ns = xp(self.inputs)
         indices = ns.astype(ns.asarray(actions, like=self.inputs), "int64")
         indices = indices.reshape((*self._batch_shape, 1))
-        return ns.take_along_axis(self._log_probs, indices, axis=-1)[..., 0]
+        return ns.take_along_axis(self._log_probs, indices, axis=-1).reshape(self._batch_shape)
 
     def entropy(self) -> Array:
         """-sum p log p ``[B]``."""

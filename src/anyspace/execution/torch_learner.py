@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.adam import adam
 
 from anyspace.execution.learner import Batch, Losses, Result, with_custom_loss
 from anyspace.models.runtime import NumpyArray
@@ -44,8 +47,8 @@ class TorchLearner:
             if parameter.requires_grad:
                 by_type.setdefault(parameter.dtype, {})[name] = parameter
         self._packs = [_Pack(parameters) for parameters in by_type.values()]
-        packed = [pack.values for pack in self._packs]
-        self.optimizer = torch.optim.Adam(packed, lr=learning_rate, eps=adam_epsilon, fused=True)
+        self._learning_rate = learning_rate
+        self._adam_epsilon = adam_epsilon
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
@@ -56,7 +59,7 @@ class TorchLearner:
         total.backward()
         if self.grad_clip is not None:
             metrics["grad_norm"] = self._clip(self.grad_clip)
-        self.optimizer.step()
+        self._adam()
         metrics["total_loss"] = total.detach()
         return metrics
 
@@ -68,10 +71,30 @@ class TorchLearner:
             pack.gradients.mul_(scale)
         return norm
 
+    def _adam(self) -> None:
+        # The function behind torch.optim.Adam: for one tensor, the class around it costs several times the update.
+        packs = self._packs
+        with torch.no_grad():
+            adam(
+                [pack.values for pack in packs],
+                [pack.gradients for pack in packs],
+                [pack.exp_avg for pack in packs],
+                [pack.exp_avg_sq for pack in packs],
+                [],
+                [pack.step for pack in packs],
+                fused=True,
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self._learning_rate,
+                weight_decay=0.0,
+                eps=self._adam_epsilon,
+                maximize=False,
+            )
+
     def set_learning_rate(self, learning_rate: float) -> None:
         """Use ``learning_rate`` from the next step on."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        self._learning_rate = learning_rate
 
     def is_finite(self) -> bool:
         """Whether every parameter is finite."""
@@ -79,41 +102,32 @@ class TorchLearner:
 
     def state(self) -> dict[str, NumpyArray]:
         """Return Adam's moments and step counts by parameter name."""
-        return {
-            f"{name}/{key}": part.detach().cpu().numpy().copy()
-            for pack in self._packs
-            for key, value in self.optimizer.state.get(pack.values, {}).items()
-            for name, part in (pack.split(value) if value.dim() else dict.fromkeys(pack.slices, value)).items()
-        }
+        return {name: value.detach().cpu().numpy().copy() for pack in self._packs for name, value in pack.state()}
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         for pack in self._packs:
-            restored = {}
-            for key in ("exp_avg", "exp_avg_sq"):
-                found = [state[f"{name}/{key}"] for name in pack.slices if f"{name}/{key}" in state]
-                if found:
-                    restored[key] = pack.join(found)
-                    first = state[f"{next(iter(pack.slices))}/step"]
-                    # Fused Adam wants everything, its step count too, on the parameters' device.
-                    restored["step"] = torch.from_numpy(np.array(first)).to(pack.values.device)
-            self.optimizer.state[pack.values] = restored
+            for name, value in pack.state():
+                value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
 
 
 class _Pack:
-    """Parameters of one element type as slices of one tensor, their gradients as slices of another."""
+    """Parameters of one element type as slices of one tensor; so are their gradients and Adam's moments."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]):
-        self.values = nn.Parameter(torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()]))
+        self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
         self.gradients = torch.zeros_like(self.values)
-        self.values.grad = self.gradients
+        self.exp_avg = torch.zeros_like(self.values)
+        self.exp_avg_sq = torch.zeros_like(self.values)
+        # Fused Adam wants its step count too on the parameters' device.
+        self.step = torch.zeros((), dtype=torch.float32, device=self.values.device)
         self.slices: dict[str, tuple[slice, torch.Size]] = {}
         self._parts: list[tuple[nn.Parameter, torch.Tensor]] = []
         start = 0
         for name, parameter in parameters.items():
             stop = start + parameter.numel()
             self.slices[name] = slice(start, stop), parameter.shape
-            parameter.data = self.values.data[start:stop].view(parameter.shape)
+            parameter.data = self.values[start:stop].view(parameter.shape)
             self._parts.append((parameter, self.gradients[start:stop].view(parameter.shape)))
             start = stop
         self.clear_gradients()
@@ -125,11 +139,9 @@ class _Pack:
             if parameter.grad is None:
                 parameter.grad = part
 
-    def split(self, packed: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the parts of a tensor laid out like ``values``, by parameter name."""
-        return {name: packed[part].view(shape) for name, (part, shape) in self.slices.items()}
-
-    def join(self, parts: list[NumpyArray]) -> torch.Tensor:
-        """Return one tensor laid out like ``values`` from a part for every parameter."""
-        flat = np.concatenate([np.asarray(part).reshape(-1) for part in parts])
-        return torch.from_numpy(flat).to(self.values.device, self.values.dtype)
+    def state(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield the optimiser's state by parameter name; the tensors are views, but for the shared step count."""
+        for name, (part, shape) in self.slices.items():
+            yield f"{name}/exp_avg", self.exp_avg[part].view(shape)
+            yield f"{name}/exp_avg_sq", self.exp_avg_sq[part].view(shape)
+            yield f"{name}/step", self.step

@@ -46,10 +46,6 @@ class Namespace:
         """Limit ``x`` to [low, high]; None leaves that side open."""
         return self._module.clip(x, low, high)
 
-    def minimum(self, x: Array, y: Array) -> Array:
-        """The smaller of two arrays, elementwise."""
-        return self._module.minimum(x, y)
-
     def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
         """Sum over ``axis``."""
         return self._module.sum(x, axis=axis, keepdims=keepdims)

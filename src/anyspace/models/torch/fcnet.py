@@ -97,8 +97,10 @@ class FullyConnectedNetwork(TorchModelV2):
         log_std = None if self.log_std is None else self.log_std.detach().numpy()
 
         def forward(x: NumpyArray) -> NumpyArray:
-            for step in known:
-                x = step(x)
+            # Observations near the largest float overflow as quietly as they do in PyTorch.
+            with np.errstate(over="ignore", invalid="ignore"):
+                for step in known:
+                    x = step(x)
             if log_std is None:
                 return x
             return np.concatenate([x, np.broadcast_to(log_std, (len(x), len(log_std)))], axis=1)
