@@ -21,7 +21,7 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/lint-imports
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -m 'not learning and not fuzz and not soak'
+	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak'
 
 spec: $(READY)  ## rows of the acceptance table without a test yet
 	$(BIN)/python tests/spec_coverage.py

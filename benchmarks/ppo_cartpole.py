@@ -17,7 +17,7 @@ import numpy as np
 
 from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
-STEPS = 50 * 1024
+STEPS = 150 * 1024
 RUNS = 5
 
 SETTINGS = {
@@ -64,7 +64,7 @@ def main() -> None:
     require_peers()
     peer_script = str(HERE / "peers" / "sb3_ppo_cartpole.py")
     rates = {
-        threads: run_json([str(PEER_PYTHON), peer_script, str(STEPS // 2), str(threads)])["rate"] for threads in (1, 2)
+        threads: run_json([str(PEER_PYTHON), peer_script, str(STEPS // 3), str(threads)])["rate"] for threads in (1, 2)
     }
     threads = max(rates, key=lambda count: rates[count])
     mine, peers = [], []

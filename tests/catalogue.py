@@ -42,7 +42,7 @@ _BOTH: dict[str, gym.Space[Any]] = {
     "box float64": Box(-0.1, 0.3, (2,), np.float64),
     "box float16": Box(-0.3, 0.7, (3,), np.float16),
     "box uint8": Box(0, 255, (5,), np.uint8),
-    "box int8": Box(np.array([-128, -3], np.int8), np.array([127, 4], np.int8)),
+    "box int8": Box(np.array([-128, -3], np.int8), np.array([127, 4], np.int8), dtype=np.int8),
     "box int64": Box(-2, 3, (2,), np.int64),
     "box int rank 0": Box(5, 9, (), np.int32),
     "box bool": Box(0, 1, (3,), np.bool_),

@@ -298,3 +298,38 @@ class TestActing:
         assert algorithm.compute_single_action(0, [], info={}, prev_reward=1.0) in algorithm.policy.action_space
         with pytest.raises(ValueError, match="no memory"):
             algorithm.compute_single_action(0, [np.zeros(3)])
+
+
+class TestGivenVectorEnvironments:
+    def test_evaluation_and_presets_leave_them_to_training(self) -> None:
+        envs = gym.vector.SyncVectorEnv([Countdown] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+        twins = [PPO(envs, FAST, train_batch_size=36), PPO(Countdown, FAST, train_batch_size=36)]
+        for algorithm in twins:
+            algorithm.train()
+        assert twins[0].evaluate(3)["episode_return_mean"] == 5
+        for algorithm in twins:
+            algorithm.train()
+        assert same(weights(twins[0]), weights(twins[1]))
+        assert PPO.preset(envs).name == "discrete"
+        assert twins[0].train()["timesteps_this_iter"] == 36
+
+
+def test_evaluation_needs_an_episode() -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        PPO(Countdown, FAST).evaluate(0)
+
+
+def test_messages_count_the_steps_of_the_whole_run(tmp_path: Path) -> None:
+    class Poisoned(Countdown):
+        poison = False
+
+        def step(self, action: Any) -> Any:
+            obs, reward, *rest = super().step(action)
+            return obs, float("nan") if self.poison else reward, *rest
+
+    algorithm = PPO(Poisoned, FAST)
+    algorithm.train()
+    algorithm.save(tmp_path)
+    Poisoned.poison = True
+    with pytest.raises(NonFiniteError, match="step 17, environment 0: the reward is nan"):
+        Algorithm.load(tmp_path, env=Poisoned).train()

@@ -71,9 +71,10 @@ def first_batch(algorithm: PPO) -> tuple[Policy, dict[str, Any]]:
 def test_the_loss_equals_an_independent_computation(env: str) -> None:
     algorithm = PPO(env, FAST, entropy_coeff=0.03, vf_loss_coeff=0.7, kl_coeff=0.2, vf_clip_param=0.5, clip_param=0.1)
     policy, batch = first_batch(algorithm)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in policy.model.parameters():  # type: ignore[attr-defined]
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     losses, metrics = algorithm.losses(policy, batch)
 
     evaluation = policy.evaluate(batch["obs"])

@@ -21,7 +21,7 @@ from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Episode, Trajectory
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError, NonFiniteError
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.execution.evaluate import evaluate
@@ -35,8 +35,8 @@ from anyspace.policy.schedules import scheduled
 from anyspace.spaces import from_json, to_json
 from anyspace.tree import Tree
 
-Updates = Generator[Batch, Result, None]
-"""Yields batches to learn from and is sent back each step's result."""
+Updates = Generator[Batch, Result, Result]
+"""Yields batches to learn from, is sent back each step's result, and returns metrics of the whole iteration."""
 
 C = TypeVar("C", bound=AlgorithmConfig)
 
@@ -94,7 +94,11 @@ class Algorithm(ABC, Generic[C]):
 
     @abstractmethod
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
-        """Yield the batches to learn from ``trajectory``; each step's result is sent back."""
+        """Yield the batches to learn from ``trajectory``; each step's result is sent back.
+
+        Returns:
+            Metrics of the iteration as a whole.
+        """
 
     @abstractmethod
     def losses(self, policy: Policy, batch: Batch) -> tuple[dict[str, Array], Result]:
@@ -132,7 +136,7 @@ class Algorithm(ABC, Generic[C]):
     def _preset(cls, spec: EnvSpec, preset: str) -> Preset:
         if preset != "auto" or spec.name in preset_names(cls.name()):
             return named_preset(cls.name(), spec.name if preset == "auto" else preset)
-        source = make_source(spec, 1)
+        source = make_separate_source(spec, 1)
         try:
             return general_preset(cls.name(), source.observation_space, source.action_space)
         finally:
@@ -151,6 +155,7 @@ class Algorithm(ABC, Generic[C]):
         self.config = settings  # type: ignore[assignment]
         self.training_iteration = 0
         self.timesteps_total = 0
+        self.vector_steps = 0
         self.episodes_total = 0
         self.time_total_s = 0.0
         self._evaluated_at = 0
@@ -223,7 +228,7 @@ class Algorithm(ABC, Generic[C]):
             seed = int(np.random.SeedSequence([self.seed, self.training_iteration]).generate_state(1)[0])
             fragment = self.config.rollout_fragment_length
             self._fleet = LocalFleet(
-                Collector(source, self.policy, self.rewards, seed, self.timesteps_total // source.num_envs),
+                Collector(source, self.policy, self.rewards, seed, self.vector_steps),
                 fragment=None if fragment == "auto" else fragment,
                 whole_episodes=self.config.batch_mode == "complete_episodes",
                 explore=self.config.explore,
@@ -261,6 +266,7 @@ class Algorithm(ABC, Generic[C]):
         steps = trajectory.num_steps
         self.training_iteration += 1
         self.timesteps_total += steps
+        self.vector_steps += trajectory.valid.size // self.config.num_envs_per_env_runner
         self.episodes_total += len(trajectory.episodes)
         self._latest.extend(trajectory.episodes)
         evaluation = self._scheduled_evaluation()
@@ -290,12 +296,14 @@ class Algorithm(ABC, Generic[C]):
         while True:
             try:
                 batch = next(updates) if result is None else updates.send(result)
-            except StopIteration:
+            except StopIteration as end:
+                overall: Result = end.value
                 break
             result = self.learner.step(batch)
             results.append(result)
         return {
             **self._checked_means(results),
+            **{name: float(self.policy.runtime.numpy(value)) for name, value in overall.items()},
             **self.coefficients(),
             "lr": self._learning_rate(self.timesteps_total),
         }
@@ -402,25 +410,29 @@ class Algorithm(ABC, Generic[C]):
             explore: sample actions instead of taking the deterministic ones.
             render: show them in a window.
         """
-        episodes = episodes or self.config.evaluation_episodes
-        source = self._evaluation_envs(episodes, render)
+        episodes = self.config.evaluation_episodes if episodes is None else episodes
+        if episodes < 1:
+            raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
+        source = self._rendering_source() if render else self._evaluation_envs(min(episodes, 8))
         seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
-        with self.policy.runtime.working():
-            return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
+        try:
+            with self.policy.runtime.working():
+                return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
+        finally:
+            if render:
+                source.close()
 
-    def _evaluation_envs(self, episodes: int, render: bool) -> VectorSource:
-        if render:
-            spec = EnvSpec(
-                self.env_spec.env,
-                {**self.env_spec.env_config, "render_mode": "human"},
-                self.env_spec.wrappers,
-            )
-            return make_source(spec, 1, "sync")
-        width = min(episodes, 8)
-        if self._evaluation_source is None or self._evaluation_source.num_envs != width:
+    def _rendering_source(self) -> VectorSource:
+        spec = self.env_spec
+        shown = EnvSpec(spec.env, {**spec.env_config, "render_mode": "human"}, spec.wrappers)
+        return make_source(shown, 1, "sync")
+
+    def _evaluation_envs(self, width: int) -> VectorSource:
+        given = isinstance(self.env_spec.env, gym.vector.VectorEnv)
+        if self._evaluation_source is None or (self._evaluation_source.num_envs != width and not given):
             if self._evaluation_source is not None:
                 self._evaluation_source.close()
-            self._evaluation_source = make_source(self.env_spec, width, "auto")
+            self._evaluation_source = make_separate_source(self.env_spec, width)
             self._require_same_spaces(self._evaluation_source)
         return self._evaluation_source
 
@@ -472,6 +484,7 @@ class Algorithm(ABC, Generic[C]):
             "counters": {
                 "training_iteration": self.training_iteration,
                 "timesteps_total": self.timesteps_total,
+                "vector_steps": self.vector_steps,
                 "episodes_total": self.episodes_total,
                 "time_total_s": self.time_total_s,
             },

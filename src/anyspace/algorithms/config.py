@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,7 +27,7 @@ class AlgorithmConfig(PolicyConfig):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
-    """Keywords for gym.make or the environment's class; a function of one argument receives it whole."""
+    """Keywords for gym.make or the class; a function of one argument without a default receives it whole."""
     wrappers: list[str | Callable[..., Any]] = field(default_factory=list)
     """Wrappers put around each environment, innermost first; `package.module:Name` or the callables."""
     vectorization: Literal["auto", "native", "sync", "async"] = "auto"
@@ -36,7 +37,7 @@ class AlgorithmConfig(PolicyConfig):
     num_envs_per_env_runner: int = 1
     """Environments that step side by side, at least 1."""
     rollout_fragment_length: int | Literal["auto"] = "auto"
-    """Steps of one environment that are collected at a time; auto divides `train_batch_size` evenly."""
+    """Steps of one environment that are collected at a time, at least 1; auto divides `train_batch_size` evenly."""
     batch_mode: Literal["truncate_episodes", "complete_episodes"] = "truncate_episodes"
     """Cut fragments anywhere (bootstrapping), or collect whole episodes only."""
     train_batch_size: int = 32
@@ -66,7 +67,7 @@ class AlgorithmConfig(PolicyConfig):
     stop_return: float | None = None
     """Stop learning when the mean return reaches this: of the latest evaluation, else of a full window."""
     evaluate_every: int | None = None
-    """Evaluate whenever this many more steps were sampled; None does not."""
+    """Evaluate whenever this many more steps were sampled, at least 1; None does not."""
     evaluation_episodes: int = 10
     """Episodes of one evaluation, at least 1."""
     checkpoint_every: int = 50_000
@@ -84,8 +85,8 @@ class AlgorithmConfig(PolicyConfig):
                 " built yet in this version; raise `num_envs_per_env_runner`, or set vectorization='async'."
             )
         require(0 <= self.gamma <= 1, "gamma", self.gamma, "a discount lies in [0, 1]")
-        require(self.lr >= 0, "lr", self.lr, "a learning rate is not negative")
-        require(self.adam_epsilon > 0, "adam_epsilon", self.adam_epsilon, "it must be above 0")
+        require(0 <= self.lr < math.inf, "lr", self.lr, "a learning rate is a finite number of at least 0")
+        require(0 < self.adam_epsilon < math.inf, "adam_epsilon", self.adam_epsilon, "it must be finite and above 0")
         require(
             self.grad_clip is None or self.grad_clip > 0,
             "grad_clip",

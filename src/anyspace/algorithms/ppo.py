@@ -14,6 +14,7 @@ from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Batch, Result
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, standardise
+from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import Array, xp
 from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
@@ -94,7 +95,11 @@ class PPO(Algorithm[PPOConfig]):
             self.require_entropy()
 
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
-        """Yield shuffled minibatches for some epochs, then adapt the KL weight."""
+        """Yield shuffled minibatches for some epochs, then adapt the KL weight.
+
+        Returns:
+            The entropy of the policy that collected the batch, and how well its values explain the returns.
+        """
         config = self.config
         self.entropy_coeff = self._entropy_schedule(self.timesteps_total)
         batch = training_rows(
@@ -112,6 +117,13 @@ class PPO(Algorithm[PPOConfig]):
                 divergences.append(result["kl"])
         if self.kl_coeff > 0:
             self._adapt_kl(float(np.mean([policy.runtime.numpy(kl) for kl in divergences])))
+        overall: Result = {}
+        if config.use_critic:
+            overall["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
+        before = policy.distribution(batch["action_dist_inputs"])
+        if before.has_entropy:
+            overall["entropy"] = before.entropy().mean()
+        return overall
 
     def losses(self, policy: Policy, batch: Batch) -> tuple[dict[str, Array], Result]:
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""
@@ -128,10 +140,8 @@ class PPO(Algorithm[PPOConfig]):
             errors = clipped_squared_error(evaluation.values, batch["value_targets"], config.vf_clip_param)
             metrics["vf_loss"] = errors.mean()
             total = total + config.vf_loss_coeff * metrics["vf_loss"]
-        if distribution.has_entropy:
-            metrics["entropy"] = distribution.entropy().mean()
-            if self.entropy_coeff:
-                total = total - self.entropy_coeff * metrics["entropy"]
+        if self.entropy_coeff:
+            total = total - self.entropy_coeff * distribution.entropy().mean()
         if self.kl_coeff > 0 and distribution.has_kl:
             before = policy.distribution(batch["action_dist_inputs"])
             metrics["kl"] = before.kl(distribution).mean()
