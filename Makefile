@@ -18,7 +18,7 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
 	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak'
