@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint spec learning fuzz soak peers bench clean
+.PHONY: demo test lint spec learning peers bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,13 +21,13 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak'
+	$(BIN)/python -m pytest -n 2 -m 'not learning'
 
 spec: $(READY)  ## rows of the acceptance table without a test yet
 	$(BIN)/python tests/spec_coverage.py
 
-learning fuzz soak: $(READY)  ## longer tests: minutes to hours
-	$(BIN)/python -m pytest -m $@ -v
+learning: $(READY)  ## what has to be learnt, on every seed: minutes
+	$(BIN)/python -m pytest -m $@ -v -s
 
 peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment
 

@@ -14,6 +14,10 @@ from tasks import Lock
 def learnt(algorithm: Algorithm[Any], steps: int) -> float:
     algorithm.learn(steps, progress=False)
     mean: float = algorithm.evaluate(100)["episode_return_mean"]
+    name, seed = algorithm.env_spec.name, algorithm.seed
+    print(
+        f"\n{name}, seed {seed}: {mean:.1f} after {algorithm.timesteps_total:,} steps, {algorithm.time_total_s:.0f} s"
+    )
     return mean
 
 
@@ -44,7 +48,9 @@ def test_nested_spaces_are_learnt_and_every_leaf_counts(seed: int) -> None:
     algorithm = PPO(Lock, preset="auto", seed=seed)
     assert learnt(algorithm, 150_000) >= 0.95 * Lock.best_return()
     for leaf in range(4):
-        assert return_with_leaf_zeroed(algorithm, leaf) < 0.7 * Lock.best_return()
+        share = return_with_leaf_zeroed(algorithm, leaf) / Lock.best_return()
+        print(f"leaf {leaf} zeroed: {share:.0%} of the best return")
+        assert share < 0.7
 
 
 def return_with_leaf_zeroed(algorithm: Algorithm[Any], leaf: int, episodes: int = 50) -> float:
