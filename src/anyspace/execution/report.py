@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from anyspace.execution.log import read_metrics
@@ -18,6 +19,9 @@ PLAIN_INTERVAL = 5.0
 
 
 class _Rate(ProgressColumn):
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+
     def render(self, task: Task) -> Text:
         return Text(f"{task.fields['rate']:>7,.0f} steps/s", style="cyan")
 
@@ -38,10 +42,10 @@ class ProgressReport:
         self._total = total_steps
         self._last_line = float("-inf")
         self._bar = Progress(
-            TextColumn("[bold]{task.completed:>9,}[/] / {task.total:,} steps"),
-            BarColumn(),
+            TextColumn("[bold]{task.completed:,}[/] / {task.total:,} steps", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16),
             _Rate(),
-            TextColumn("return [bold green]{task.fields[mean]}[/]"),
+            TextColumn("return [bold green]{task.fields[mean]}[/]", table_column=Column(no_wrap=True)),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=self._console,
