@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import gymnasium as gym
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -119,22 +120,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_traceback(error: Exception) -> None:
-    """Print an environment's own traceback; frames of this library above it would only hide it."""
-    own = str(Path(__file__).parent)
-    trace = error.__traceback__
-    frames = []
-    while trace is not None:
-        frames.append(trace)
-        trace = trace.tb_next
-    outside = [
-        index
-        for index, frame in enumerate(frames)
-        if not frame.tb_frame.f_code.co_filename.startswith(own)
-        and "gymnasium/vector" not in frame.tb_frame.f_code.co_filename
-    ]
-    inside = [i for i, frame in enumerate(frames) if frame.tb_frame.f_code.co_filename.startswith(own)]
-    first = next((index for index in outside if not inside or index > inside[-1]), 0)
-    traceback.print_exception(type(error), error, frames[first] if frames else None)
+    """Print an environment's own traceback; the frames of this library that led there would only hide it."""
+    ours = (str(Path(__file__).parent), str(Path(gym.vector.__file__).parent))
+    frame = start = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename.startswith(ours):
+            start = frame.tb_next
+        frame = frame.tb_next
+    traceback.print_exception(type(error), error, start or error.__traceback__)
 
 
 # ------------------------------------------------------------------------------------------- commands
