@@ -257,6 +257,14 @@ class TestCheckpoints:
         with pytest.raises(CheckpointError, match=r"the model has .*16.* the weights have .*8"):
             Algorithm.load(tmp_path, model={"fcnet_hiddens": [16]})
 
+    def test_settings_changed_at_loading_lie_over_the_stored_ones(self, tmp_path: Path) -> None:
+        PPO(Lock, FAST, model={"fcnet_activation": "relu"}, gamma=0.7).save(tmp_path)
+        loaded = Algorithm.load(tmp_path, config={"lr": 0.5}, num_epochs=1)
+        assert (loaded.config.lr, loaded.config.num_epochs, loaded.config.gamma) == (0.5, 1, 0.7)
+        again = Algorithm.load(tmp_path, model={"log_std_clip_param": 3.0})
+        assert again.config.model.fcnet_hiddens == [8]
+        assert (again.config.model.fcnet_activation, again.config.model.log_std_clip_param) == ("relu", 3.0)
+
     def test_a_local_environment_needs_to_be_given_again(self, tmp_path: Path) -> None:
         PPO(lambda: Countdown(), FAST).save(tmp_path)
         loaded = Algorithm.load(tmp_path)

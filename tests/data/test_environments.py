@@ -133,9 +133,6 @@ def test_wrappers_by_dotted_name_and_as_callables(module: str) -> None:
         layers.append(type(env).__name__)
         env = env.env
     assert layers == ["Outermost", "Outermost", "Doubled"]
-    assert EnvSpec(Script, wrappers=[f"{module}:Doubled"]).describe_wrappers() == [f"{module}:Doubled"]
-    assert EnvSpec(Script, wrappers=[gym.Wrapper]).describe_wrappers() == ["gymnasium.core:Wrapper"]
-    assert EnvSpec(Script, wrappers=[gym.Wrapper, twice]).describe_wrappers() is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -27,6 +26,7 @@ from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.execution.evaluate import evaluate
 from anyspace.execution.fleet import Fleet, LocalFleet
 from anyspace.execution.learner import Batch, Learner, Result
+from anyspace.execution.metrics import EpisodeWindow, mean_results
 from anyspace.execution.run import RunFolder, Snapshot, run
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
@@ -162,7 +162,7 @@ class Algorithm(ABC, Generic[C]):
         self._latest_evaluation: float | None = None
         self._best_return: float | None = None
         self._improved = False
-        self._latest: deque[Episode] = deque(maxlen=settings.return_window)
+        self._latest = EpisodeWindow(settings.return_window)
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards, settings.gamma)
         self._learning_rate = scheduled(settings.lr, settings.lr_schedule, "lr_schedule")
         self.policy = Policy(observation_space, action_space, settings, self.make_runtime(), seed=self.seed)
@@ -279,7 +279,7 @@ class Algorithm(ABC, Generic[C]):
             "timesteps_this_iter": steps,
             "episodes_total": self.episodes_total,
             "episodes_this_iter": len(trajectory.episodes),
-            **self._episode_statistics(),
+            **self._latest.statistics(),
             "time_total_s": self.time_total_s,
             "time_this_iter_s": elapsed,
             "time_collect_s": collected - started,
@@ -301,48 +301,22 @@ class Algorithm(ABC, Generic[C]):
                 break
             result = self.learner.step(batch)
             results.append(result)
+        iteration = self.training_iteration + 1
+        means = mean_results(results, self.policy.runtime.numpy, iteration)
+        if not self.learner.is_finite():
+            raise NonFiniteError(
+                f"iteration {iteration}: a weight became NaN or infinite in the last gradient step. Lower `lr` or set"
+                " `grad_clip`. Checkpoints saved so far are whole; this model is not."
+            )
         return {
-            **self._checked_means(results),
+            **means,
             **{name: float(self.policy.runtime.numpy(value)) for name, value in overall.items()},
             **self.coefficients(),
             "lr": self._learning_rate(self.timesteps_total),
         }
 
-    def _checked_means(self, results: list[Result]) -> dict[str, float]:
-        numpy = self.policy.runtime.numpy
-        table = {name: np.array([numpy(result[name]) for result in results]) for name in results[0]}
-        wrong = {name: int(np.argmin(np.isfinite(values))) for name, values in table.items() if not _all_finite(values)}
-        if wrong:
-            first = min(wrong.values())
-            name = "total_loss" if wrong.get("total_loss") == first else min(wrong, key=lambda key: wrong[key])
-            raise NonFiniteError(
-                f"iteration {self.training_iteration + 1}, gradient step {first + 1} of {len(results)}: {name} is"
-                f" {table[name][first]}. Lower `lr`, set `grad_clip`, or look at the scale of rewards and"
-                " observations. Checkpoints saved so far are whole; this model is not."
-            )
-        if not self.learner.is_finite():
-            raise NonFiniteError(
-                f"iteration {self.training_iteration + 1}: a weight became NaN or infinite in the last gradient"
-                " step. Lower `lr` or set `grad_clip`. Checkpoints saved so far are whole; this model is not."
-            )
-        means = {name: float(values.mean()) for name, values in table.items()}
-        if "ratio_error" in table:
-            means["ratio_error"] = float(table["ratio_error"][0])
-        return means
-
     def _push_filter(self, trajectory: Trajectory) -> None:
         self.policy.push([leaf[:-1][trajectory.valid] for leaf in trajectory.obs])
-
-    def _episode_statistics(self) -> dict[str, float]:
-        if not self._latest:
-            return {}
-        returns = [episode.total_reward for episode in self._latest]
-        return {
-            "episode_return_mean": float(np.mean(returns)),
-            "episode_return_min": min(returns),
-            "episode_return_max": max(returns),
-            "episode_len_mean": float(np.mean([episode.length for episode in self._latest])),
-        }
 
     def _scheduled_evaluation(self) -> dict[str, float] | None:
         every = self.config.evaluate_every
@@ -364,8 +338,8 @@ class Algorithm(ABC, Generic[C]):
             return False
         if self.config.evaluate_every is not None:
             return self._latest_evaluation is not None and self._latest_evaluation >= goal
-        full = len(self._latest) == self.config.return_window
-        return full and self._episode_statistics()["episode_return_mean"] >= goal
+        mean = self._latest.mean_return
+        return self._latest.is_full and mean is not None and mean >= goal
 
     def is_best(self) -> bool:
         """Whether the latest iteration brought the highest mean return so far (see :meth:`should_stop`)."""
@@ -375,7 +349,7 @@ class Algorithm(ABC, Generic[C]):
         if self.config.evaluate_every is not None:
             score = evaluation["episode_return_mean"] if evaluation else None
         else:
-            score = self._episode_statistics().get("episode_return_mean")
+            score = self._latest.mean_return
         self._improved = score is not None and (self._best_return is None or score > self._best_return)
         if self._improved:
             self._best_return = score
@@ -491,7 +465,7 @@ class Algorithm(ABC, Generic[C]):
             "evaluated_at": self._evaluated_at,
             "best_return": self._best_return,
             "coefficients": self.coefficients(),
-            "latest_episodes": [list(episode) for episode in self._latest],
+            "latest_episodes": [list(episode) for episode in self._latest.episodes],
         }
         tensors = {
             **_named("policy", self.policy.state()),
@@ -531,9 +505,8 @@ class Algorithm(ABC, Generic[C]):
                 f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
                 " on the class that saved it."
             )
-        changed = {**(config or {}), **overrides}
-        plain = {key: value for key, value in state["config"].items() if key not in changed}
-        settings = cls._overridden(kind.config_class(), configs.from_plain(plain), config or {}, overrides)
+        stored = _without(_without(state["config"], config or {}), overrides)
+        settings = cls._overridden(kind.config_class(), configs.from_plain(stored), config or {}, overrides)
         settings.validate()
         named = state["env"] if env is None else env
         spec = None if named is None else EnvSpec(named, settings.env_config, tuple(settings.wrappers))
@@ -598,8 +571,13 @@ def _source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
 
 
-def _all_finite(values: NumpyArray) -> bool:
-    return bool(np.isfinite(values).all())
+def _without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is changed: a stored value that cannot be made again does no harm then."""
+    kept = {key: value for key, value in stored.items() if key not in changed}
+    for key in stored.keys() & changed.keys():
+        if isinstance(stored[key], Mapping) and isinstance(changed[key], Mapping):
+            kept[key] = _without(stored[key], changed[key])
+    return kept
 
 
 def _means(infos: dict[str, tuple[float, int]]) -> dict[str, float]:

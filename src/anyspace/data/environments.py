@@ -64,11 +64,6 @@ class EnvSpec:
             return _sufficient_id(self.env)
         return importable_name(self.env)
 
-    def describe_wrappers(self) -> list[str] | None:
-        """Return the wrappers as importable names, or None where one has no such name."""
-        names = [wrapper if isinstance(wrapper, str) else importable_name(wrapper) for wrapper in self.wrappers]
-        return None if None in names else [name for name in names if name is not None]
-
     def resolved(self) -> EnvSpec:
         """Return the same with a registered name replaced by its creator, for processes that know no such names."""
         creator = _creators.get(self.env) if isinstance(self.env, str) else None
