@@ -1,7 +1,11 @@
+import ast
 import dataclasses
 import functools
+import inspect
+import itertools
 import json
 import re
+import textwrap
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +20,6 @@ from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
     as_plain,
     changes,
-    field_docs,
-    field_types,
     from_plain,
     import_name,
     importable_name,
@@ -27,6 +29,22 @@ from anyspace.config import (
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.config import PolicyConfig
+
+
+def field_docs(config_class: type) -> dict[str, str]:
+    """Return the docstring of each field of a config dataclass, inherited ones included."""
+    docs: dict[str, str] = {}
+    for parent in reversed(config_class.__mro__[:-1]):
+        if not dataclasses.is_dataclass(parent):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
+        assert isinstance(body, ast.ClassDef)
+        for item, following in itertools.pairwise(body.body):
+            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+                match following:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        docs[item.target.id] = text
+    return docs
 
 
 @dataclass(frozen=True)
@@ -278,14 +296,13 @@ def test_names_are_looked_for_in_the_current_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("config_class", [ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig])
 def test_every_field_is_documented(config_class):
     docs = field_docs(config_class)
-    assert docs.keys() == {item.name for item in dataclasses.fields(config_class)} == field_types(config_class).keys()
+    assert docs.keys() == {item.name for item in dataclasses.fields(config_class)}
     assert all(len(text) > 10 and text.endswith(".") for text in docs.values())
 
 
 def test_a_subclass_documents_its_own_version_of_a_field():
     assert field_docs(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
     assert field_docs(AlgorithmConfig)["gamma"] == field_docs(PPOConfig)["gamma"] == "Discount, in [0, 1]."
-    assert field_types(PPOConfig)["gamma"] is float
 
 
 # --------------------------------------------------------------------------------------------- validation

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
 import importlib
-import inspect
-import itertools
 import math
 import numbers
 import sys
-import textwrap
 import types
 import typing
 from collections.abc import Mapping
@@ -62,27 +58,6 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
         elif mine != theirs:
             found[field.name] = mine
     return found
-
-
-def field_docs(config_class: type) -> dict[str, str]:
-    """Return the docstring of each field of a config dataclass, inherited ones included."""
-    docs: dict[str, str] = {}
-    for parent in reversed(config_class.__mro__[:-1]):
-        if not dataclasses.is_dataclass(parent):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for item, following in itertools.pairwise(body.body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                match following:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        docs[item.target.id] = text
-    return docs
-
-
-def field_types(config_class: type) -> dict[str, Any]:
-    """Return the type of each field of a config dataclass."""
-    return _type_hints(config_class)
 
 
 def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> C:
