@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 from gymnasium.vector.utils import concatenate, create_empty_array
 from hypothesis import strategies as st
+
+from anyspace.spaces import BoundedGraph, BoundedSequence, Image, Repeated, Simplex, StackedFrames
+from anyspace.spaces.leaves import iter_specs, structure
 
 INF = float("inf")
 
@@ -65,20 +69,88 @@ _BOTH: dict[str, gym.Space[Any]] = {
     "empty parts": Dict([("none", Dict([])), ("nothing", Tuple(())), ("some", Discrete(2))]),
 }
 
-OBSERVATION_SPACES: dict[str, gym.Space[Any]] = _BOTH | {
+_PART = Dict([("x", Box(-1, 1, (2,))), ("kind", Discrete(3, start=2)), ("bits", MultiBinary(2))])
+_WORD = Text(4, min_length=2, charset="zyxab")
+_FIXED: dict[str, gym.Space[Any]] = {
     "box integer unbounded": Box(-INF, INF, (2,), np.int32),
     "box empty part": Tuple((Box(0, 1, (0,)), Discrete(2))),
     "box largest floats": Box(-np.finfo(np.float32).max, np.finfo(np.float32).max, (2,)),
+    "box rank 2": Box(-1, 1, (2, 3)),
+    "box rank 4": Box(-INF, INF, (2, 1, 3, 2)),
+    "image": Box(0, 255, (12, 10, 3), np.uint8),
+    "image channels first": Box(0, 255, (3, 12, 10), np.uint8),
+    "image of one channel": Box(0, 255, (12, 10), np.uint8),
+    "image that says so": Image((4, 12, 10), channels_first=True),
+    "images": Box(0, 255, (2, 8, 9, 3), np.uint8),
+    "stacked frames": StackedFrames(0, 255, (10, 10, 8), stack=4),
     "multibinary": MultiBinary(4),
     "multibinary 2d": MultiBinary([2, 3]),
+    "simplex": Simplex((3,)),
+    "simplex 2d float64": Simplex((2, 4), dtype=np.float64),
     "dict with binary": Dict(mask=MultiBinary(3), features=Box(-INF, INF, (2,)), image=MultiBinary((2, 2))),
+    "dict of images": Dict(
+        camera=Box(0, 255, (8, 8, 3), np.uint8), map=Image((2, 8, 9), channels_first=True), speed=Box(0, 9, ())
+    ),
 }
+_VARYING: dict[str, gym.Space[Any]] = {
+    "repeated": Repeated(Box(-1, 1, (2,)), 3),
+    "repeated rank 0": Repeated(Box(1, 2, (), np.float64), 4),
+    "repeated discrete start": Repeated(Discrete(3, start=5), 4),
+    "repeated multidiscrete": Repeated(MultiDiscrete([[2, 3]], start=[[1, -1]]), 2),
+    "repeated dict": Repeated(_PART, 4),
+    "repeated twice": Repeated(Repeated(Box(1, 3, (2,)), 2), 3),
+    "repeated dict of repeated": Repeated(Dict(hp=Box(1, 9, ()), items=Repeated(_PART, 2)), 3),
+    "repeated images": Repeated(Box(0, 255, (8, 8, 3), np.uint8), 2),
+    "repeated frames": Repeated(StackedFrames(0, 255, (8, 8, 2), stack=2), 2),
+    "repeated words": Repeated(_WORD, 3),
+    "repeated shares": Repeated(Simplex((3,)), 3),
+    "sequence": BoundedSequence(Box(1, 2, (2,)), 3),
+    "sequence of tuples": BoundedSequence(Tuple((Discrete(2, start=1), Box(-1, 1, ()))), 3),
+    "sequence stacked": BoundedSequence(Box(-1, 1, (2,)), 3, stack=True),
+    "sequence of stacked dicts": BoundedSequence(_PART, 3, stack=True),
+    "sequence of stacked sequences": BoundedSequence(
+        Dict(a=BoundedSequence(Discrete(3), 2, stack=True)), 3, stack=True
+    ),
+    "sequence of stacked mixtures": BoundedSequence(Tuple((Repeated(_PART, 2), _WORD, Discrete(2))), 3, stack=True),
+    "text": _WORD,
+    "text or nothing": Text(3, min_length=0, charset="a\N{SNOWMAN}\N{GRINNING FACE}"),
+    "text of one character": Text(1),
+    "graph": BoundedGraph(Box(-1, 1, (2,)), Discrete(3, start=1), max_nodes=4, max_edges=5),
+    "graph without edges": BoundedGraph(Box(1, 2, (2,)), None, max_nodes=3),
+    "graph of discrete nodes": BoundedGraph(Discrete(3, start=1), Box(-1, 1, ()), max_nodes=3, max_edges=4),
+    "graph of parts": BoundedGraph(_PART, Dict(word=_WORD, far=Box(0, 9, ())), max_nodes=3, max_edges=4),
+    "one of": OneOf((Discrete(3, start=1), Box(1, 2, (2,)))),
+    "one of one": OneOf((Box(1, 2, (2,)),)),
+    "one of lists": OneOf((Repeated(Box(1, 2, (2,)), 3), _WORD, Tuple((_PART, Discrete(2))))),
+    "repeated one of": Repeated(OneOf((Discrete(3, start=1), _PART, Repeated(Discrete(2), 2))), 3),
+    "all mixed": Dict(
+        [
+            ("speed", Box(-INF, INF, (2,))),
+            ("items", Repeated(Dict(kind=Discrete(3, start=-1), name=_WORD, at=OneOf((Discrete(2), _PART))), 3)),
+            ("map", Tuple((BoundedGraph(_PART, Discrete(2), max_nodes=3, max_edges=3), Simplex((2,))))),
+            ("camera", Box(0, 255, (8, 8, 3), np.uint8)),
+            ("log", BoundedSequence(BoundedSequence(_WORD, 2), 2)),
+        ]
+    ),
+}
+
+OBSERVATION_SPACES: dict[str, gym.Space[Any]] = _BOTH | _FIXED | _VARYING
 """Every kind of observation that is supported, by name."""
+
+UNSTACKED = [
+    name for name, space in OBSERVATION_SPACES.items() if all(leaf.stack == 1 for leaf in iter_specs(structure(space)))
+]
+"""Observations that may be drawn at random at every step, which frame stacks may not."""
 
 ACTION_SPACES: dict[str, gym.Space[Any]] = _BOTH | {
     "box rank 2": Box(np.arange(6).reshape(2, 3).astype(np.float32), np.full((2, 3), 9, np.float32)),
     "box integer rank 2": Box(np.array([[0, -5], [250, 3]]), np.array([[2, -5], [255, 9]]), dtype=np.int64),
     "box half bounded": Box(_bounds(0, -INF), _bounds(INF, 0)),
+    "multibinary": MultiBinary(4),
+    "multibinary 2d": MultiBinary([2, 3]),
+    "simplex": Simplex((3,)),
+    "simplex 2d float16": Simplex((2, 4), dtype=np.float16),
+    "dict of bits and shares": Dict([("split", Simplex((2,))), ("bits", Tuple((MultiBinary(2), Discrete(2))))]),
 }
 """Every kind of action that is supported, by name."""
 
@@ -88,14 +160,27 @@ def stacked(space: gym.Space[Any], samples: list[Any]) -> Any:
     return concatenate(space, samples, create_empty_array(space, n=len(samples)))
 
 
+def rows_of(space: gym.Space[Any], actions: Any, rows: int) -> list[Any]:
+    """Take stacked actions [rows, ...] apart into members of the space: arrays everywhere, but for a Discrete."""
+    return [_row(space, actions, index) for index in range(rows)]
+
+
+def _row(space: gym.Space[Any], actions: Any, index: int) -> Any:
+    if isinstance(space, Dict):
+        return {key: _row(child, actions[key], index) for key, child in space.spaces.items()}
+    if isinstance(space, Tuple):
+        return tuple(_row(child, part, index) for child, part in zip(space.spaces, actions, strict=True))
+    return actions[index] if isinstance(space, Discrete) else np.asarray(actions[index])
+
+
 def _arrays(dtype: type, size: int, low: int, high: int) -> st.SearchStrategy[np.ndarray]:
     return st.lists(st.integers(low, high), min_size=size, max_size=size).map(lambda row: np.array(row, dtype))
 
 
 @st.composite
-def _float_boxes(draw: Callable[..., Any]) -> Box:
+def _float_boxes(draw: Callable[..., Any], shapes: Sequence[tuple[int, ...]] = ((), (1,), (3,))) -> Box:
     dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
-    shape = draw(st.sampled_from([(), (1,), (3,)]))
+    shape = draw(st.sampled_from(shapes))
     size = int(np.prod(shape))
     low = draw(_arrays(dtype, size, -100, 100)) / dtype(7)
     high = low + draw(_arrays(dtype, size, 0, 100)) / dtype(3)
@@ -105,9 +190,9 @@ def _float_boxes(draw: Callable[..., Any]) -> Box:
 
 
 @st.composite
-def _integer_boxes(draw: Callable[..., Any]) -> Box:
+def _integer_boxes(draw: Callable[..., Any], shapes: Sequence[tuple[int, ...]] = ((), (2,))) -> Box:
     dtype = draw(st.sampled_from([np.int8, np.uint8, np.int32, np.int64]))
-    shape = draw(st.sampled_from([(), (2,)]))
+    shape = draw(st.sampled_from(shapes))
     info, size = np.iinfo(dtype), int(np.prod(shape))
     low = draw(_arrays(dtype, size, max(info.min, -1000), min(info.max, 1000)))
     span = draw(_arrays(np.int64, size, 0, 20))
@@ -119,15 +204,56 @@ _DISCRETE = st.builds(lambda n, start: Discrete(n, start=start), st.integers(1, 
 
 
 @st.composite
-def _multi_discretes(draw: Callable[..., Any]) -> MultiDiscrete[Any]:
-    shape = draw(st.sampled_from([(1,), (3,), (2, 2)]))
+def _multi_discretes(
+    draw: Callable[..., Any], shapes: Sequence[tuple[int, ...]] = ((1,), (3,), (2, 2))
+) -> MultiDiscrete[Any]:
+    shape = draw(st.sampled_from(shapes))
     size = int(np.prod(shape))
     nvec, start = draw(_arrays(np.int64, size, 1, 5)), draw(_arrays(np.int64, size, -9, 9))
     return MultiDiscrete(nvec.reshape(shape), start=start.reshape(shape))
 
 
 _MULTI_BINARY = st.sampled_from([(1,), (3,), (2, 2)]).map(MultiBinary)
-_ACTION_LEAVES = _float_boxes() | _integer_boxes() | _DISCRETE | _multi_discretes()
+_SIMPLEX = st.builds(
+    Simplex,
+    st.sampled_from([(1,), (4,), (2, 3), (3, 1)]),
+    dtype=st.sampled_from([np.float16, np.float32, np.float64]),
+)
+_RANKS = [(), (2,), (2, 2), (2, 1, 2)]
+_ACTION_LEAVES = (
+    _float_boxes(_RANKS)
+    | _integer_boxes(_RANKS)
+    | st.integers(1, 3).map(lambda rank: Box(0, 255, (2,) * rank, np.uint8))
+    | _DISCRETE
+    | _multi_discretes([(1,), (3,), (2, 2), (2, 1, 2)])
+    | _MULTI_BINARY
+    | _SIMPLEX
+)
+_PICTURES = st.sampled_from(
+    [
+        Box(0, 255, (3, 2, 1), np.uint8),
+        Box(0, 255, (8, 8), np.uint8),
+        Box(0, 255, (2, 4, 4), np.uint8),
+        Image((2, 3, 3), channels_first=True),
+        StackedFrames(0, 255, (2, 3, 4), stack=2),
+    ]
+)
+_TEXTS = st.builds(
+    lambda least, more, charset: Text(least + more, min_length=least, charset=charset),
+    st.integers(0, 2),
+    st.integers(1, 2),
+    st.sampled_from(["ab", "z", "\N{SNOWMAN}x\N{GRINNING FACE}"]),
+)
+_OBSERVATION_LEAVES = (
+    _float_boxes(_RANKS)
+    | _integer_boxes(_RANKS)
+    | _DISCRETE
+    | _multi_discretes()
+    | _MULTI_BINARY
+    | _SIMPLEX
+    | _PICTURES
+    | _TEXTS
+)
 _KEYS = st.sampled_from(["b", "a", "10", "9", "key", "Z"])
 
 
@@ -144,6 +270,35 @@ def action_spaces(max_depth: int = 3) -> st.SearchStrategy[gym.Space[Any]]:
     return _nested(_ACTION_LEAVES, max_depth)
 
 
-def observation_spaces(max_depth: int = 3) -> st.SearchStrategy[gym.Space[Any]]:
-    """Random supported observation spaces; Dicts in any key order."""
-    return _nested(_ACTION_LEAVES | _MULTI_BINARY, max_depth)
+def observation_spaces(max_depth: int = 4) -> st.SearchStrategy[gym.Space[Any]]:
+    """Random supported observation spaces; Dicts in any key order, at most 64 leaves and 4,096 stored numbers."""
+    return _observations(max_depth).filter(_is_small)
+
+
+_KINDS = ("leaf", "leaf", "leaf", "leaf", "dict", "tuple", "one of", "repeated", "sequence", "graph")
+
+
+@st.composite
+def _observations(draw: Callable[..., Any], depth: int) -> gym.Space[Any]:
+    # Drawn step by step: strategies built out of strategies would be written out whole in hypothesis' reports.
+    child, length = _observations(depth - 1), st.integers(1, 3)
+    match draw(st.sampled_from(_KINDS if depth else ("leaf",))):
+        case "dict":
+            return Dict([(key, draw(child)) for key in draw(st.lists(_KEYS, min_size=1, max_size=3, unique=True))])
+        case "tuple":
+            return Tuple(draw(st.lists(child, min_size=1, max_size=3)))
+        case "one of":
+            return OneOf(draw(st.lists(child, min_size=1, max_size=3)))
+        case "repeated":
+            return Repeated(draw(child), draw(length))
+        case "sequence":
+            return BoundedSequence(draw(child), draw(length), stack=draw(st.booleans()))
+        case "graph":
+            edge_space = draw(st.none() | child)
+            return BoundedGraph(draw(child), edge_space, max_nodes=draw(length), max_edges=draw(length))
+    return draw(_OBSERVATION_LEAVES)
+
+
+def _is_small(space: gym.Space[Any]) -> bool:
+    leaves = list(iter_specs(structure(space)))
+    return len(leaves) <= 64 and sum(math.prod(leaf.shape) for leaf in leaves) <= 4096

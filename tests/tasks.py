@@ -1,4 +1,4 @@
-"""Environments whose values or best returns are known exactly. They import nothing from anyspace."""
+"""Environments whose values or best returns are known exactly. Of anyspace they know the Repeated space alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+
+from anyspace.spaces import Repeated
 
 
 class Endless(gym.Env[Any, Any]):
@@ -103,3 +105,92 @@ class Lock(gym.Env[Any, Any]):
             right = [(3.0 if dial == 3 else 1.0) + value[(dial + 1) % 4] for dial in range(4)]
             value = np.maximum(right, value)
         return float(value[0])
+
+
+class Raid(gym.Env[Any, Any]):
+    """A list of monsters, each with a list of things: strike the one that is weak and carries no shield.
+
+    Right is its place in the list or, where there is none such, ``MONSTERS`` (to wait). Each right action earns 1.
+    An episode has 24 steps, each with new monsters.
+    """
+
+    HORIZON, MONSTERS, SHIELD = 24, 4, 2
+
+    observation_space = spaces.Dict(
+        monsters=Repeated(
+            spaces.Dict(strength=spaces.Box(0, 1, (1,), np.float32), things=Repeated(spaces.Discrete(3), 2)), MONSTERS
+        )
+    )
+    action_space = spaces.Discrete(MONSTERS + 1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._draw(), {}
+
+    def _draw(self) -> Any:
+        count = int(self.np_random.integers(2, self.MONSTERS + 1))
+        self.right = int(self.np_random.integers(count)) if self.np_random.random() < 0.8 else self.MONSTERS
+        return {"monsters": [self._monster(place == self.right) for place in range(count)]}
+
+    def _monster(self, right: bool) -> Any:
+        weak = right or bool(self.np_random.integers(2))
+        things = self.np_random.integers(0, 2, self.np_random.integers(3)).tolist()
+        if weak and not right:  # a weak one that is not to be struck has a shield
+            things = things[:1]
+            things.insert(int(self.np_random.integers(len(things) + 1)), self.SHIELD)
+        strength = self.np_random.uniform(0, 0.4) if weak else self.np_random.uniform(0.6, 1)
+        return {"strength": np.array([strength], np.float32), "things": things}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        reward = float(action == self.right)
+        self.t += 1
+        return self._draw(), reward, False, self.t >= self.HORIZON, {}
+
+    @classmethod
+    def best_return(cls) -> float:
+        """Return the optimum: nothing carries over from step to step, and one action of each is right."""
+        return float(cls.HORIZON)
+
+
+class Harvest(gym.Env[Any, Any]):
+    """Six fields, three of them open: reap an open one whose crop is in season; a closed one is an error.
+
+    The observation is spec 9.1's: a mask and the rest. Each right action earns 1. An episode has 24 steps, each
+    with new fields.
+    """
+
+    HORIZON, FIELDS = 24, 6
+
+    observation_space = spaces.Dict(
+        action_mask=spaces.Box(0, 1, (FIELDS,), np.int8),
+        observations=spaces.Dict(crops=spaces.MultiBinary(FIELDS), season=spaces.Discrete(2)),
+    )
+    action_space = spaces.Discrete(FIELDS)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._draw(), {}
+
+    def _draw(self) -> Any:
+        self.season = int(self.np_random.integers(2))
+        self.crops = self.np_random.integers(0, 2, self.FIELDS).astype(np.int8)
+        opened = self.np_random.permutation(self.FIELDS)[:3]
+        self.crops[opened[0]] = self.season
+        self.crops[opened[1]] = 1 - self.season
+        self.mask = np.isin(np.arange(self.FIELDS), opened).astype(np.int8)
+        return {"action_mask": self.mask, "observations": {"crops": self.crops, "season": self.season}}
+
+    def step(self, action: Any) -> Any:
+        if not self.mask[action]:
+            raise ValueError(f"field {action} is closed")
+        reward = float(self.crops[action] == self.season)
+        self.t += 1
+        return self._draw(), reward, False, self.t >= self.HORIZON, {}
+
+    @classmethod
+    def best_return(cls) -> float:
+        """Return the optimum: nothing carries over from step to step, and each has a right action."""
+        return float(cls.HORIZON)

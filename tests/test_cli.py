@@ -35,8 +35,8 @@ class Nested(gym.Env):
 class Broken(Nested):
     broken = True
 
-class Images(Nested):
-    observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), screen=gym.spaces.Box(0, 255, (8, 8), np.uint8))
+class Lists(Nested):
+    observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), items=gym.spaces.Sequence(gym.spaces.Discrete(2)))
 
 def helper_that_fails():
     raise RuntimeError("the simulator lost its licence")
@@ -154,7 +154,7 @@ def test_overview_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "CartPole-v1", "--gamma", "1.5"], "config key `gamma` is 1.5, but a discount lies in [0, 1]"),
         (["train", "CartPole-v1", "--model.use-lstm"], "not built yet"),
         (["train", "CartPole-v1", "--framework", "tf"], "TensorFlow and JAX come through Keras later"),
-        (["train", "cli_envs:Images"], 'obs["screen"]'),
+        (["train", "cli_envs:Lists"], "max_len"),
         (["train", "cli_envs:Nowhere"], "cannot be imported"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),

@@ -2,7 +2,7 @@ import collections
 
 import pytest
 
-from anyspace.tree import iter_leaves, leaves, map_leaves, place
+from anyspace.tree import Part, iter_leaves, leaves, map_leaves, place
 
 NESTED = {"z": (1, [2, 3]), "a": {"k": 4}, "empty": {}}
 
@@ -46,3 +46,14 @@ def test_leaves_come_depth_first_in_key_order():
 def test_places_are_spelt_as_users_index():
     assert place("obs", ("cart", 0, "x")) == 'obs["cart"][0]["x"]'
     assert place("action", ()) == "action"
+
+
+def test_elements_are_spelt_by_their_numbers():
+    path = ("team", ..., "items", ..., Part("length"))
+    assert place("obs", path) == 'obs["team"][...]["items"][...].length'
+    assert place("obs", path, [2]) == 'obs["team"][2]["items"][...].length'
+    assert place("obs", path, (2, 0)) == 'obs["team"][2]["items"][0].length'
+
+
+def test_parts_are_told_from_keys():
+    assert place("obs", ("g", Part("nodes"), ..., "nodes")) == 'obs["g"].nodes[...]["nodes"]'

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from types import EllipsisType
 from typing import Any, TypeAlias
 
-Path: TypeAlias = tuple[str | int, ...]
-"""The way from the root of a structure to one leaf: dict keys and tuple positions."""
+
+class Part(str):
+    """A part that is not indexed but named, as an attribute is: the ``nodes`` of a graph."""
+
+    __slots__ = ()
+
+
+Path: TypeAlias = tuple[str | int | EllipsisType, ...]
+"""The way from the root of a structure to one leaf: dict keys, tuple positions, `Part`s; Ellipsis: any element."""
 
 Tree: TypeAlias = Any
 """A leaf (an array of any framework), or a dict, tuple or list of trees."""
@@ -52,6 +60,22 @@ def _collect(tree: Tree, found: list[Any]) -> None:
         found.append(tree)
 
 
-def place(root: str, path: Path) -> str:
-    """Spell a path as users would index it: ``place("obs", ("cart", 0))`` is ``obs["cart"][0]``."""
-    return root + "".join(f"[{part}]" if isinstance(part, int) else f'["{part}"]' for part in path)
+def place(root: str, path: Path, numbers: Iterable[int] = ()) -> str:
+    """Spell a path as users would index it: ``place("obs", ("cart", 0))`` is ``obs["cart"][0]``.
+
+    Args:
+        root: what the structure is called.
+        path: the way to the leaf.
+        numbers: of the elements that the Ellipses of the path stand for, outermost first; further ones are
+            spelt ``[...]``.
+    """
+    elements = iter(numbers)
+    return root + "".join(_spelled(next(elements, ...) if part is ... else part) for part in path)
+
+
+def _spelled(part: str | int | EllipsisType) -> str:
+    if isinstance(part, Part):
+        return f".{part}"
+    if isinstance(part, str):
+        return f'["{part}"]'
+    return "[...]" if part is ... else f"[{part}]"

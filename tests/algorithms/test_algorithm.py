@@ -65,11 +65,12 @@ class TestConstruction:
             PPO("CartPole-v7")
 
     def test_an_unsupported_leaf_is_named(self) -> None:
-        class Texts(Endless):
-            observation_space = gym.spaces.Dict({"a": gym.spaces.Tuple([gym.spaces.Text(5)])})
+        class Lists(Endless):
+            observation_space = gym.spaces.Dict({"a": gym.spaces.Tuple([gym.spaces.Sequence(gym.spaces.Discrete(2))])})
 
-        with pytest.raises(UnsupportedSpaceError, match=r'obs\["a"\]\[0\].*Supported'):
-            PPO(Texts)
+        with pytest.raises(UnsupportedSpaceError, match=r'obs\["a"\]\[0\].*max_len'):
+            PPO(Lists)
+        assert PPO(Lists, max_len=3).policy.preprocessor.size == 1 + 3 * 2
 
     def test_one_instance_serves_one_environment(self) -> None:
         env = Endless()

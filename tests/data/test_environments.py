@@ -217,7 +217,7 @@ def keywords(number: int, *, plus: int = 0) -> Script:
 )
 def test_classes_and_callables(env: Any, env_config: dict[str, Any], expected: int) -> None:
     source = make_source(EnvSpec(env, env_config), 2)
-    np.testing.assert_array_equal(source.reset()["where"][:, 0], [expected] * 2)
+    np.testing.assert_array_equal(source.reset()[0]["where"][:, 0], [expected] * 2)
 
 
 def test_a_configuration_that_environments_empty_is_whole_for_the_next_one() -> None:

@@ -31,6 +31,35 @@ def test_clipping(clip: Any, expected: Any) -> None:
     np.testing.assert_array_equal(came, REWARDS)
 
 
+@pytest.mark.spec(47)
+@pytest.mark.parametrize(
+    ("clip", "expected"),
+    [
+        (None, [[-1, 1], [0, -1], [1, 1]]),
+        (True, [[-1, 1], [0, -1], [1, 1]]),
+        (2.5, [[-2.5, 0.5], [0, -0.25], [2, 2.5]]),
+        (False, REWARDS),
+    ],
+)
+def test_clipping_for_atari(clip: Any, expected: Any) -> None:
+    transform = RewardTransform(clip)
+    transform.is_atari = True
+    np.testing.assert_array_equal(transform(REWARDS, NEVER, ~NEVER), np.array(expected, np.float32))
+
+
+@pytest.mark.spec(47)
+@pytest.mark.parametrize(("clip", "lowest", "highest"), [(None, 1, 1), (3.0, 3, 3), (False, 5, 30)])
+def test_an_algorithm_clips_the_rewards_of_atari_games(clip: Any, lowest: float, highest: float) -> None:
+    """Hits in Space Invaders earn 5 to 30 points; reports tell points."""
+    settings: dict[str, Any] = {"train_batch_size": 600, "minibatch_size": 600, "num_epochs": 1, "seed": 0}
+    env_config = {"obs_type": "ram", "frameskip": 16, "repeat_action_probability": 0.0}
+    algorithm = PPO("ALE/SpaceInvaders-v5", settings, env_config=env_config, clip_rewards=clip)
+    trajectory = algorithm.fleet.gather(None, 600)
+    assert trajectory.rewards.min() == 0
+    assert lowest <= trajectory.rewards.max() <= highest
+    assert trajectory.episodes[0].total_reward >= 35
+
+
 def batches(rng: np.random.Generator, count: int = 4) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rewards, ends and valid rows [T, 3]; a row after an end is sometimes not valid, and then holds nonsense."""
     found = []

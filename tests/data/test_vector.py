@@ -27,7 +27,7 @@ def test_every_way_to_reset_is_told_apart(mode: AutoresetMode, kind: str) -> Non
     """Environments 0, 1 and 2 begin with episodes of 3, 1 and 4 steps; 1 goes on with one of 4."""
     source = VectorSource(vector_env(mode, kind))
     assert (source.num_envs, source.mode) == (3, mode)
-    first = source.reset(seed=1)
+    first, _ = source.reset(seed=1)
     np.testing.assert_array_equal(first["where"], [[0, 0, 0], [1, 0, 0], [2, 0, 0]])
     actions = np.ones(3, np.int64)
     steps = [source.step(actions) for _ in range(3)]
@@ -101,7 +101,7 @@ def test_the_ids_own_vector_environment_is_taken_where_there_is_one() -> None:
         kind: type(make_source(EnvSpec("CartPole-v1"), 2, kind).envs).__name__ for kind in ("auto", "native", "sync")
     }  # type: ignore[arg-type]
     assert kinds == {"auto": "CartPoleVectorEnv", "native": "CartPoleVectorEnv", "sync": "SyncVectorEnv"}
-    assert make_source(EnvSpec("CartPole-v1", {"sutton_barto_reward": True}), 2).reset().shape == (2, 4)
+    assert make_source(EnvSpec("CartPole-v1", {"sutton_barto_reward": True}), 2).reset()[0].shape == (2, 4)
     assert make_source(EnvSpec("CartPole-v1", {"max_episode_steps": 2}), 2).envs.max_episode_steps == 2  # type: ignore[attr-defined]
 
 
@@ -123,7 +123,7 @@ def test_there_may_be_none(spec: EnvSpec) -> None:
 def test_a_registered_name_goes_before_an_id_with_a_vector_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "_creators", {})
     register_env("CartPole-v1", Script)
-    assert "where" in make_source(EnvSpec("CartPole-v1"), 2).reset()
+    assert "where" in make_source(EnvSpec("CartPole-v1"), 2).reset()[0]
 
 
 def test_seeds_differ_between_environments_and_repeat() -> None:

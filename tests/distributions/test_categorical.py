@@ -385,6 +385,24 @@ def test_replacing_sample_turns_noise_ahead_off() -> None:
     assert Scaled(np.zeros((2, 3))).draw_noise(None, 4).shape == (4, 2, 3)
 
 
+def test_a_draw_comes_with_its_likelihood(framework: Framework) -> None:
+    dist = Categorical(framework.array([[1.0, 2.0, 3.0]] * 4))
+    actions, logp = dist.sample_logp(framework.rng(0))
+    assert np.array_equal(actions, dist.sample(framework.rng(0)))
+    close(logp, dist.logp(actions))
+    coin = Coin(np.zeros((2, 7)), None)
+    actions, logp = coin.sample_logp()
+    assert (actions.tolist(), logp.tolist()) == ([1, 1], [np.log(0.5)] * 2)
+
+
+def test_probabilities_are_there_to_be_read(framework: Framework) -> None:
+    dist = Categorical(framework.array([[1.0, 2.0, 3.0]]), mask=framework.array([[1, 0, 1]]), temperature=2.0)
+    expected = softmax(np.array([0.5, -np.inf, 1.5]))
+    close(dist.probs, [expected])
+    with np.errstate(divide="ignore"):
+        close(dist.log_probs, [np.log(expected)])
+
+
 def test_a_class_may_declare_that_it_has_no_entropy() -> None:
     class Refusing(Categorical):
         has_entropy = False

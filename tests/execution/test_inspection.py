@@ -17,6 +17,7 @@ from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
+from anyspace.spaces import spec
 from catalogue import ACTION_SPACES, OBSERVATION_SPACES
 
 OBSERVATION = Dict(
@@ -130,7 +131,9 @@ def test_any_action_space(name: str) -> None:
 @pytest.mark.parametrize("name", OBSERVATION_SPACES)
 def test_any_observation_space(name: str) -> None:
     lines = shown(OBSERVATION_SPACES[name], Discrete(2))
-    assert sum("  ->  " in line for line in lines) == len(leaves(OBSERVATION_SPACES[name]))
+    text = "\n".join(lines)
+    assert text.count("  ->  ") == len(spec(OBSERVATION_SPACES[name]))
+    assert all(f"\n{leaf.place()}  " in text for leaf in spec(OBSERVATION_SPACES[name]))
 
 
 def leaves(space: gym.Space[Any]) -> list[gym.Space[Any]]:

@@ -41,9 +41,14 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
     x, ns = framework.array(data), xp(framework.array(data))
     expected = {
         "exp": (ns.exp(x), np.exp(data)),
+        "log": (ns.log(x**2), np.log(data**2)),
+        "log1p": (ns.log1p(x**2), np.log1p(data**2)),
+        "tanh": (ns.tanh(x), np.tanh(data)),
+        "arctanh": (ns.arctanh(ns.tanh(x)), data),
         "where": (ns.where(x > 0, x, 0.0), np.maximum(data, 0.0)),
         "clip": (ns.clip(x, -0.5, 0.5), np.clip(data, -0.5, 0.5)),
         "clip above": (ns.clip(x, None, 0.5), np.minimum(data, 0.5)),
+        "clip by arrays": (ns.clip(x, x[0] - 1.0, x[0]), np.clip(data, data[0] - 1.0, data[0])),
         "sum": (ns.sum(x), data.sum()),
         "sum axis": (ns.sum(x, axis=-1, keepdims=True), data.sum(-1, keepdims=True)),
         "mean": (ns.mean(x, axis=0), data.mean(0)),
@@ -92,6 +97,49 @@ def test_casts_and_conversions(framework: Framework) -> None:
         assert np.asarray(ours).tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_cast_takes_the_very_dtype(framework: Framework, dtype: str) -> None:
+    like = framework.array([0.0], dtype)
+    for given in (2, 2.5, [1, 2], np.array([1.5, 2.5]), framework.array([1, 2], np.int64)):
+        ours = xp(like).cast(given, like=like)
+        assert isinstance(ours, framework.kind)
+        assert np.asarray(ours).dtype == dtype
+        assert np.array_equal(np.asarray(ours), np.asarray(given))
+
+
+def test_special_functions(framework: Framework) -> None:
+    points = np.array([1e-3, 0.3, 1.0, 1.5, 2.0, 7.9, 8.1, 100.0, 1e4])
+    x = framework.array(points)
+    ns = xp(x)
+    reference = torch.tensor(points, dtype=torch.float64)
+    for ours, expected in ((ns.lgamma(x), reference.lgamma()), (ns.digamma(x), reference.digamma())):
+        assert isinstance(ours, framework.kind)
+        assert np.asarray(ours).dtype == np.float32
+        np.testing.assert_allclose(np.asarray(ours), expected, rtol=2e-6, atol=1e-6)
+
+
+def test_digamma_of_numpy_is_exact() -> None:
+    points = np.concatenate([np.geomspace(1e-7, 1e7, 200), np.linspace(1, 12, 200)]).reshape(20, 20)
+    expected = torch.tensor(points).digamma().numpy()
+    np.testing.assert_allclose(xp(points).digamma(points), expected, rtol=1e-11, atol=1e-13)
+    lgamma = torch.tensor(points).lgamma().numpy()
+    np.testing.assert_allclose(xp(points).lgamma(points), lgamma, rtol=1e-11, atol=1e-13)
+
+
+def test_softplus_is_exact_far_out(framework: Framework) -> None:
+    x = framework.array([-1000.0, -80.0, -30.0, -1.0, 0.0, 1.0, 30.0, 1000.0])
+    expected = [0.0, np.exp(-80.0), np.exp(-30.0), 0.31326169, np.log(2.0), 1.31326169, 30.0, 1000.0]
+    ours = xp(x).softplus(x)
+    assert np.asarray(ours).dtype == np.float32
+    np.testing.assert_allclose(np.asarray(ours), expected, rtol=2e-6)
+
+
+def test_softplus_has_the_gradient_of_its_tail() -> None:
+    x = torch.tensor([-50.0, 0.0, 50.0], dtype=torch.float64, requires_grad=True)
+    xp(x).softplus(x).sum().backward()
+    torch.testing.assert_close(x.grad, torch.sigmoid(x.detach()), rtol=1e-12, atol=0.0)
+
+
 def test_stop_gradient() -> None:
     x = torch.ones(2, requires_grad=True)
     assert not xp(x).stop_gradient(x).requires_grad
@@ -115,6 +163,28 @@ def test_noise_is_seeded_standard_and_finite(framework: Framework, draw: str, me
     assert not np.array_equal(first, np.asarray(function(framework.rng(1), (200, 100), like=like)))
 
 
+def test_gamma_draws_are_seeded_and_have_their_moments(framework: Framework) -> None:
+    concentration = framework.array(np.tile([1.0, 2.5, 40.0], (20_000, 1)))
+    draw = xp(concentration).gamma
+    first = np.asarray(draw(framework.rng(0), concentration))
+    assert first.dtype == np.float32
+    assert (first > 0).all()
+    scale = np.sqrt([1.0, 2.5, 40.0])
+    assert (np.abs(first.mean(0) - scale**2) < 4 * scale / 20_000**0.5).all()
+    assert (np.abs(first.std(0) / scale - 1) < 0.04).all()
+    assert np.array_equal(first, np.asarray(draw(framework.rng(0), concentration)))
+    assert not np.array_equal(first, np.asarray(draw(framework.rng(1), concentration)))
+
+
+def test_gamma_draws_carry_the_gradient_of_their_concentration() -> None:
+    """The mean of a draw is its concentration, so that the mean of its derivative is 1."""
+    concentration = torch.full((20_000,), 2.5, requires_grad=True)
+    xp(concentration).gamma(torch.Generator().manual_seed(0), concentration).mean().backward()
+    assert abs(float(concentration.grad.sum()) - 1.0) < 0.03
+    gradients = jax.grad(lambda x: xp(x).gamma(jax.random.key(0), x).mean())(jax.numpy.full(20_000, 2.5))
+    assert abs(float(gradients.sum()) - 1.0) < 0.03
+
+
 @pytest.mark.parametrize("draw", ["normal", "gumbel"])
 def test_noise_without_a_source(framework: Framework, draw: str) -> None:
     like = framework.array([0.0])
@@ -124,6 +194,16 @@ def test_noise_without_a_source(framework: Framework, draw: str) -> None:
             function(None, (2,), like=like)
     else:
         assert not np.array_equal(function(None, (2,), like=like), function(None, (2,), like=like))
+
+
+def test_gamma_draws_without_a_source(framework: Framework) -> None:
+    concentration = framework.array([1.0, 2.0])
+    draw = xp(concentration).gamma
+    if framework.name == "jax":
+        with pytest.raises(TypeError, match="key"):
+            draw(None, concentration)
+    else:
+        assert not np.array_equal(draw(None, concentration), draw(None, concentration))
 
 
 def test_split_sources_are_independent(framework: Framework) -> None:

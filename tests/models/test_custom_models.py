@@ -15,7 +15,7 @@ from torch import nn
 from anyspace import PPO
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
-from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2, catalog
+from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2, action_dists, catalog
 from anyspace.spaces import restore_original_dimensions
 
 
@@ -81,7 +81,7 @@ class Losing(Spy):
 def train(monkeypatch):
     """Build a PPO, train one iteration, and close it after the test."""
     monkeypatch.setattr(catalog, "_custom_models", {})
-    monkeypatch.setattr(catalog, "_custom_action_dists", {})
+    monkeypatch.setattr(action_dists, "_registered", {})
     with ExitStack() as stack:
 
         def run(model: dict[str, Any], env: Any = Signpost, **settings: Any) -> tuple[PPO, dict[str, Any]]:

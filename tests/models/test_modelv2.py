@@ -4,12 +4,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, Text
 from torch import nn
 
 from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, InputDict, ModelV2, TorchModelV2
 from anyspace.models.modelv2 import flatten_structured
+from anyspace.spaces import Repeated, RepeatedValues, get_preprocessor
+from catalogue import stacked
 
 ARGUMENTS = (Box(-1, 1, (2,)), Discrete(3), 3, MODEL_DEFAULTS, "mine")
 
@@ -107,6 +109,25 @@ def test_flattening_structured_observations():
     assert flat.tolist() == [[0, 1, 1, 7, 7], [2, 3, 1, 7, 7]]
     assert flatten_structured({"a": torch.zeros(0, 3), "b": torch.zeros(0)}).shape == (0, 4)
     assert flatten_structured(np.ones((3, 2, 2), np.uint8)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("array", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
+def test_lists_are_flattened_as_preprocessors_do(array):
+    space = Dict(z=Repeated(Dict(x=Box(-9, 9, (2,)), deep=Repeated(Discrete(3), 2)), 3), a=Text(4), k=Discrete(2))
+    space.seed(0)
+    preprocessor = get_preprocessor(space)
+    features = preprocessor.expand(preprocessor.encode(stacked(space, [space.sample() for _ in range(5)])))
+    obs = preprocessor.restore([array(feature) for feature in features])
+    np.testing.assert_array_equal(flatten_structured(obs), preprocessor.flatten_features(features))
+
+
+def test_whole_numbers_in_lists_are_flattened_as_floats():
+    listed = RepeatedValues([torch.ones(2, 3, 1, dtype=torch.uint16)], torch.tensor([1, 3]), 3)
+    flat = flatten_structured({"items": listed, "x": torch.zeros(2, 1)})
+    assert flat.dtype == torch.float32
+    assert flat.tolist() == [[1, 1, 1, 1, 0], [3, 1, 1, 1, 0]]
+    nothing_in_them = RepeatedValues([], torch.tensor([1, 3]), 3)
+    assert flatten_structured(nothing_in_them).tolist() == [[1], [3]]
 
 
 # ------------------------------------------------------------------------------------------------- calling

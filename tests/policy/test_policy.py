@@ -5,7 +5,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
 
 from anyspace import PPO
 from anyspace.config import merge
@@ -124,7 +124,7 @@ def test_one_observation_is_treated_as_one_of_many(name):
 
 def test_unsupported_leaves_are_named():
     with pytest.raises(UnsupportedSpaceError, match=re.escape('obs["a"][0]: ')):
-        make(Dict(a=Tuple((Text(3),))))
+        make(Dict(a=Tuple((Sequence(Discrete(2)),))))
     with pytest.raises(UnsupportedSpaceError, match=re.escape('action["b"]: ')):
         make(VECTOR, Dict(b=Text(3)))
     with pytest.raises(UnsupportedSpaceError, match=re.escape('action["b"]: Box(0, 1073741824, (2,), int64)')):
@@ -322,7 +322,7 @@ def test_the_same_noise_gives_the_same_actions():
         ({"kind": 5}, "obs: expected a dict with keys ['z', 'kind', 'part']"),
         (
             samples(MIXED, 2),
-            "obs: expected a single observation, got batch dimensions (2,); compute_actions takes",
+            "obs: expected a single observation, got a batch of shape (2,)",
         ),
     ],
     ids=range(7),
@@ -402,7 +402,7 @@ def test_each_leaf_of_a_nested_action_has_its_mask():
     rows = policy.compute_actions(observation[None], mask=[None, np.array([[False, True, True, False]]), None])
     assert (rows[0].tolist(), rows[1].tolist()) == ([0], [[1, 0]])
     for wrong in ([True] * 8, [[True, True]], np.ones((1, 8), bool)):
-        with pytest.raises(ValueError, match="mask: expected a list of 3 masks for Tuple"):
+        with pytest.raises(ValueError, match=re.escape("mask: expected a mask of Tuple(")):
             policy.compute_single_action(observation, mask=wrong if len(wrong) != 8 else np.array(wrong))
 
 
@@ -413,12 +413,17 @@ def test_each_leaf_of_a_nested_action_has_its_mask():
             Discrete(3),
             {"custom_action_dist": Maskless},
             [1, 1, 1],
-            "Maskless takes none: its constructor",
+            "Maskless takes no `mask`",
         ),
-        (Box(-1, 1, (2,)), {}, [1, 1], "DiagGaussian is continuous: it has no separate actions to mask"),
-        (Discrete(3), {}, [0, 0, 0], "mask: it allows no action at all: [0, 0, 0]"),
-        (Discrete(3), {}, [1, 0], "mask: expected 3 values for each action, got shape (2,)"),
-        (Discrete(3), {}, [1], "mask: expected 3 values for each action, got shape (1,)"),
+        (
+            Box(-1, 1, (2,)),
+            {},
+            [1, 1],
+            "as [0], got shape [2]. It has no options to mask",
+        ),
+        (Discrete(3), {}, [0, 0, 0], "the mask allows no action at all for some part of it: [0, 0, 0]"),
+        (Discrete(3), {}, [1, 0], "mask: expected a mask of Discrete(3) as [3], got shape [2]"),
+        (Discrete(3), {}, [1], "mask: expected a mask of Discrete(3) as [3], got shape [1]"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(action_space, model, mask, message):
@@ -438,6 +443,11 @@ def test_distributions_of_a_policy():
 # ------------------------------------------------------------------------------------------------ filter
 
 
+def counted(policy):
+    (count,) = {int(value) for name, value in policy.filter.state().items() if name.endswith("running_stats.n")}
+    return count
+
+
 def flat_of(policy, observations):
     return policy.model_inputs(tensors(policy, observations))["obs_flat"].numpy()
 
@@ -446,16 +456,16 @@ def flat_of(policy, observations):
 def test_only_real_slots_are_normalised(name):
     policy, bare = make(MIXED, observation_filter=name), make(MIXED)
     seen, new = samples(MIXED, 50, 1), samples(MIXED, 20, 2)
+    seen["z"] //= 50  # a narrow range, that 100 and -100 are far out of
     new["z"][0] = [100, -100]
     policy.push(policy.encode(seen))
     real = np.concatenate([seen["z"].astype(np.float32), seen["part"][2][:, None]], axis=1).astype(np.float64)
     slots = [0, 1, 12]
     expected = flat_of(bare, new)
     expected[:, slots] = (expected[:, slots] - real.mean(0)) / (real.std(0, ddof=1) + 1e-6)
+    assert abs(expected[:, slots]).max() > 10
     if name == "ConcurrentMeanStdFilter":
-        policy.filter.clip = 0.5
-        expected[:, slots] = expected[:, slots].clip(-0.5, 0.5)
-        assert (abs(expected[:, slots]) == 0.5).any()
+        expected[:, slots] = expected[:, slots].clip(-10, 10)
     np.testing.assert_allclose(flat_of(policy, new), expected, rtol=1e-4, atol=1e-5)
     assert set(np.unique(flat_of(policy, new)[:, 2:12])) == {0, 1}
 
@@ -475,17 +485,17 @@ def test_statistics_are_frozen_between_pushes():
     rows = samples(VECTOR, 10)
     np.testing.assert_array_equal(flat_of(policy, rows), rows)
     policy.push(policy.encode(rows))
-    before, count = flat_of(policy, rows), policy.filter.running_stats.n
+    before, count = flat_of(policy, rows), counted(policy)
     for explore in (True, False):
         policy.compute_actions(rows * 0.5, explore=explore)
     policy.evaluate(tensors(policy, rows * 0.5), training=True)
     np.testing.assert_array_equal(flat_of(policy, rows), before)
-    assert policy.filter.running_stats.n == count == 10
+    assert counted(policy) == count == 10
     policy.push(policy.encode(rows * 0.5))
     assert not np.allclose(flat_of(policy, rows), before)
-    assert policy.filter.running_stats.n == 20
+    assert counted(policy) == 20
     policy.push([rows[:0]])
-    assert policy.filter.running_stats.n == 20
+    assert counted(policy) == 20
 
 
 def test_statistics_first_used_while_acting_serve_gradients():
@@ -541,7 +551,7 @@ def test_a_single_action_is_the_one_that_the_rollout_takes():
     with closing(PPO(Logging, config={**settings, "explore": False, "model": {"fcnet_hiddens": [8]}})) as algorithm:
         algorithm.train()
         policy = algorithm.policy
-        assert policy.filter.running_stats.n == 64
+        assert counted(policy) == 64
         Logging.log.clear()
         algorithm.fleet.gather(None, 20)
         observations, taken = zip(*Logging.log, strict=True)

@@ -22,13 +22,15 @@ from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import (
     Decoder,
+    Simplex,
     check_action_space,
     decode,
     flatten_actions,
     normalize_action,
     unflatten_actions,
 )
-from catalogue import ACTION_SPACES, action_spaces, stacked
+from anyspace.spaces.decoding import options
+from catalogue import ACTION_SPACES, action_spaces, rows_of, stacked
 
 
 def raw_samples(space, rows, rng):
@@ -41,22 +43,13 @@ def raw_samples(space, rows, rng):
         return rng.integers(0, space.n, rows)
     if isinstance(space, MultiDiscrete):
         return rng.integers(0, space.nvec, (rows, *space.shape))
+    if isinstance(space, MultiBinary):
+        return rng.integers(0, 2, (rows, *space.shape))
+    if isinstance(space, Simplex):
+        return rng.dirichlet(np.full(space.shape[-1], 0.5), (rows, *space.shape[:-1])).astype(np.float32)
     if space.dtype.kind == "f":
         return (3 * rng.standard_normal((rows, *space.shape))).astype(np.float32)
     return rng.integers(0, space.high.astype(np.int64) - space.low + 1, (rows, *space.shape))
-
-
-def row_of(space, actions, index):
-    """Take one row as a member of the space: Box asks for arrays, even of rank 0."""
-    if isinstance(space, Dict):
-        return {key: row_of(child, actions[key], index) for key, child in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return tuple(row_of(child, actions[position], index) for position, child in enumerate(space.spaces))
-    return actions[index] if isinstance(space, Discrete) else np.asarray(actions[index])
-
-
-def rows_of(space, actions, rows):
-    return [row_of(space, actions, index) for index in range(rows)]
 
 
 @pytest.mark.spec(143)
@@ -86,6 +79,82 @@ def test_starts_and_bounds_of_each_component_are_added():
     np.testing.assert_array_equal(decode(Box(-2, 3, (2,), np.int32), np.array([[0, 1]])), [[-2, -1]])
     small = Box(np.array([-128], np.int8), np.array([127], np.int8), dtype=np.int8)
     np.testing.assert_array_equal(decode(small, np.array([[0], [200], [255]])), [[-128], [72], [127]])
+
+
+@pytest.mark.spec(143)
+def test_bits_of_any_rank():
+    bits = decode(MultiBinary([2, 2]), np.array([[0, 1, 1, 0], [1, 1, 1, 1]]))
+    assert bits.tolist() == [[[0, 1], [1, 0]], [[1, 1], [1, 1]]]
+    assert bits.dtype == np.int8
+    again = normalize_action(MultiBinary([2, 2]), bits)
+    assert (again.tolist(), again.dtype) == (bits.tolist(), np.int64)
+    switches = decode(Box(0, 1, (2,), np.bool_), np.array([[0, 1]]))
+    assert (switches.tolist(), switches.dtype) == ([[False, True]], np.bool_)
+
+
+def test_a_relaxed_choice_is_its_largest_share():
+    shares = np.array([[0.1, 0.2, 0.7], [0.4, 0.3, 0.3]], np.float32)
+    assert decode(Discrete(3, start=5), shares).tolist() == [7, 5]
+    both = decode(Tuple((Discrete(3), Discrete(2, start=-1))), (shares, np.array([1, 0])))
+    assert [part.tolist() for part in both] == [[2, 0], [0, -1]]
+    assert decode(Discrete(3, start=5), np.array([[2], [0]])).tolist() == [7, 5]
+    assert decode(Discrete(1, start=5), np.array([[1.0], [1.0]])).tolist() == [5, 5]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3,), (2, 50)], ids=str)
+def test_shares_are_put_back_on_the_simplex(dtype, shape):
+    space, rng = Simplex(shape, dtype=dtype), np.random.default_rng(0)
+    shares = rng.dirichlet(np.full(shape[-1], 0.3), (500, *shape[:-1]))
+    decoded = decode(space, shares.astype(np.float32))
+    assert decoded.dtype == dtype
+    np.testing.assert_allclose(decoded, shares, atol=1e-3 if dtype is np.float16 else 1e-6)
+    np.testing.assert_allclose(normalize_action(space, decoded), decoded)
+    noisy = shares + rng.normal(0, 0.2, shares.shape)
+    for raw in (shares.reshape(500, -1), noisy, -np.ones_like(shares), np.zeros_like(shares), 1e30 * shares):
+        for flags in ({}, {"normalize": False}, {"normalize": False, "clip": True}):
+            assert all(row in space for row in rows_of(space, decode(space, raw, **flags), 500))
+    np.testing.assert_allclose(decode(space, np.zeros_like(shares[:1])), np.full((1, *shape), 1 / shape[-1]), rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2), (2, 1, 2)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_boxes_of_any_rank_and_the_widest_bounds(shape, dtype):
+    largest = np.finfo(dtype).max
+    raw = np.linspace(-3, 3, 20 * int(np.prod(shape)), dtype=np.float32).reshape((20, *shape))
+    for low, high in ((-largest, largest), (0, largest), (largest, largest), (-1e-4, 1e-4), (0.1, 0.1)):
+        space = Box(np.full(shape, low, dtype), np.full(shape, high, dtype), dtype=dtype)
+        actions = decode(space, raw)
+        assert (actions.shape, actions.dtype) == (raw.shape, dtype)
+        assert all(row in space for row in rows_of(space, actions, 20))
+
+
+def test_the_widest_integer_bounds():
+    info = np.iinfo(np.int64)
+    high = Box(info.max - 2, info.max, (2,), np.int64)
+    assert decode(high, np.array([[0, 2]])).tolist() == [[info.max - 2, info.max]]
+    assert normalize_action(high, np.array([[info.max - 2, info.max]])).tolist() == [[0, 2]]
+    wide = np.iinfo(np.uint64).max
+    high = Box(np.array([wide - 2], np.uint64), np.array([wide], np.uint64), dtype=np.uint64)
+    assert decode(high, np.array([[0], [2]])).tolist() == [[wide - 2], [wide]]
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (Discrete(3, start=5), (3,)),
+        (MultiDiscrete([[2, 3], [1, 4]]), (2, 3, 1, 4)),
+        (MultiBinary([2, 1]), (2, 2)),
+        (Box(np.array([0, -3]), np.array([1, 3]), dtype=np.int8), (2, 7)),
+        (Box(0, 1, (2,), np.bool_), (2, 2)),
+        (Box(-(2**62), 2**62, (), np.int64), (2**63 + 1,)),
+        (Box(-1, 1, (2,)), ()),
+        (Simplex((3,)), ()),
+    ],
+    ids=["discrete", "multidiscrete", "bits", "int8", "bool", "int64", "real", "shares"],
+)
+def test_options_of_each_component(space, expected):
+    assert options(space) == expected
 
 
 def test_components_may_come_as_one_axis():
@@ -154,7 +223,6 @@ def test_vector_environments_can_iterate_over_the_actions():
         Sequence(Discrete(2)),
         Graph(Discrete(2), None),
         OneOf([Discrete(2)]),
-        MultiBinary(3),
         Box(0, np.inf, (2,), np.int32),
         Box(-np.inf, np.inf, (2,), np.int64),
         gym.Space((2,), np.float32),
@@ -166,7 +234,7 @@ def test_an_unsupported_action_leaf_is_named(leaf):
         check_action_space(Dict(arm=Tuple((Discrete(2), leaf))))
     assert 'action["arm"][1]' in str(caught.value)
     assert str(leaf) in str(caught.value)
-    assert "Supported: Discrete, MultiDiscrete" in str(caught.value)
+    assert "Supported: Discrete, MultiDiscrete, MultiBinary" in str(caught.value)
 
 
 def test_a_decoder_serves_many_calls():
@@ -188,6 +256,20 @@ def test_actions_are_flattened_in_the_spaces_own_order(convert):
     assert again["z"].tolist() == [[[1, 2], [3, 4]]]
     assert again["a"][1].tolist() == [2]
     assert str(again["a"][1].dtype).endswith("int64")
+
+
+def test_flat_bits_and_shares():
+    space = Dict([("bits", MultiBinary([1, 2])), ("split", Simplex((2, 2)))])
+    actions = {"split": np.full((3, 2, 2), 0.5, np.float32), "bits": np.array([[[0, 1]]] * 3)}
+    flat = flatten_actions(space, actions)
+    assert flat.tolist() == [[0, 1, 0.5, 0.5, 0.5, 0.5]] * 3
+    assert flat.dtype == np.float32
+    again = unflatten_actions(space, flat)
+    assert again["bits"].tolist() == [[[0, 1]]] * 3
+    assert again["bits"].dtype == np.int64
+    np.testing.assert_array_equal(again["split"], actions["split"])
+    only_bits = flatten_actions(Tuple((MultiBinary(2), Discrete(2))), (np.array([[0, 1]]), np.array([1])))
+    assert (only_bits.tolist(), only_bits.dtype.kind) == ([[0, 1, 1]], "i")
 
 
 def test_flat_actions_of_other_spaces():

@@ -84,6 +84,25 @@ def test_only_the_buffer_is_exchanged():
     assert (a.running_stats.n, a.running_stats.mean, a.buffer.n) == (1, 30, 0)
 
 
+@pytest.mark.spec(42, 43)
+def test_workers_share_what_each_has_seen():
+    rows = np.random.default_rng(0).normal(3, 2, (12, 2))
+    central, workers = MeanStdFilter((2,)), [MeanStdFilter((2,)), MeanStdFilter((2,))]
+    for seen_before, (first, second) in ((0, (rows[:1], rows[1:6])), (6, (rows[6:10], rows[10:]))):
+        for worker, batch in zip(workers, (first, second), strict=True):
+            worker.push(batch)
+            pulled = worker.copy()
+            worker.buffer = RunningStat((2,))
+            central.apply_changes(pulled)
+        for worker in workers:
+            worker.sync(central)
+        everything = rows[: seen_before + len(first) + len(second)]
+        for one in (central, *workers):
+            assert (one.running_stats.n, one.buffer.n) == (len(everything), 0)
+            np.testing.assert_allclose(one.running_stats.mean, everything.mean(0))
+            np.testing.assert_allclose(one.running_stats.var, everything.var(0, ddof=1))
+
+
 def test_before_two_observations_the_squared_mean_is_the_variance():
     assert (seen(3).var, seen(3).std, seen().var) == (9, 3, 0)
     assert MeanStdFilter((), demean=False)(4.0) == pytest.approx(1, abs=1e-6)

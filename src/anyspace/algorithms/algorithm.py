@@ -7,6 +7,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,6 +17,7 @@ import numpy as np
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
+from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import RewardTransform
@@ -32,7 +34,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
-from anyspace.spaces import from_json, to_json
+from anyspace.spaces import bounded, from_json, to_json
 from anyspace.tree import Tree
 
 Updates = Generator[Batch, Result, Result]
@@ -78,11 +80,11 @@ class Algorithm(ABC, Generic[C]):
             raise ConfigError(f"{type(self).__name__} needs an environment: {type(self).__name__}(env='CartPole-v1').")
         base = config if isinstance(config, AlgorithmConfig) else self.config_class()
         settings = self._overridden(base, given, overrides)
-        spec = EnvSpec(env, settings.env_config, tuple(settings.wrappers))
         if preset is not None:
-            chosen = self._preset(spec, preset)
+            chosen = self._preset(_spec(env, settings), preset)
             settings = self._overridden(self.config_class(), chosen.settings, given, overrides)
         settings.validate()
+        spec = _spec(env, settings)
         source = _source(spec, settings)
         try:
             self._build(spec, settings, source.observation_space, source.action_space, source)
@@ -225,6 +227,7 @@ class Algorithm(ABC, Generic[C]):
             source = self._source or _source(self.env_spec, self.config)
             if self._source is None:
                 self._require_same_spaces(source)
+            self.rewards.is_atari = source.is_atari
             seed = int(np.random.SeedSequence([self.seed, self.training_iteration]).generate_state(1)[0])
             fragment = self.config.rollout_fragment_length
             self._fleet = LocalFleet(
@@ -237,7 +240,7 @@ class Algorithm(ABC, Generic[C]):
 
     def _require_same_spaces(self, source: VectorSource) -> None:
         for kind, mine, theirs in (
-            ("observation", self.policy.observation_space, source.observation_space),
+            ("observation", self.policy.observation_space, bounded(source.observation_space, self.config.max_len)),
             ("action", self.policy.action_space, source.action_space),
         ):
             if mine != theirs:
@@ -316,7 +319,8 @@ class Algorithm(ABC, Generic[C]):
         }
 
     def _push_filter(self, trajectory: Trajectory) -> None:
-        self.policy.push([leaf[:-1][trajectory.valid] for leaf in trajectory.obs])
+        rows = np.flatnonzero(trajectory.valid)
+        self.policy.push([leaf[rows] for leaf in trajectory.all_obs()])
 
     def _scheduled_evaluation(self) -> dict[str, float] | None:
         every = self.config.evaluate_every
@@ -397,8 +401,7 @@ class Algorithm(ABC, Generic[C]):
                 source.close()
 
     def _rendering_source(self) -> VectorSource:
-        spec = self.env_spec
-        shown = EnvSpec(spec.env, {**spec.env_config, "render_mode": "human"}, spec.wrappers)
+        shown = replace(self.env_spec, env_config={**self.env_spec.env_config, "render_mode": "human"})
         return make_source(shown, 1, "sync")
 
     def _evaluation_envs(self, width: int) -> VectorSource:
@@ -509,7 +512,7 @@ class Algorithm(ABC, Generic[C]):
         settings = cls._overridden(kind.config_class(), configs.from_plain(stored), config or {}, overrides)
         settings.validate()
         named = state["env"] if env is None else env
-        spec = None if named is None else EnvSpec(named, settings.env_config, tuple(settings.wrappers))
+        spec = None if named is None else _spec(named, settings)
         self: Algorithm[Any] = kind.__new__(kind)
         self._build(spec, settings, from_json(state["observation_space"]), from_json(state["action_space"]), None)
         self._restore(state, tensors, path)
@@ -565,6 +568,17 @@ class Algorithm(ABC, Generic[C]):
                 source.close()
         if self._fleet is not None and self._source is None:
             self._fleet.close()
+
+
+def _spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
+    model = settings.model
+    return EnvSpec(
+        env,
+        settings.env_config,
+        tuple(settings.wrappers),
+        AtariOptions(settings.preprocessor_pref, model.framestack, model.dim, model.grayscale, model.zero_mean),
+        settings.action_mask_key,
+    )
 
 
 def _source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:

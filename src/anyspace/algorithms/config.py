@@ -57,7 +57,7 @@ class AlgorithmConfig(PolicyConfig):
     minibatch_size: int | None = None
     """Rows per gradient step, at least 1; None takes the whole batch."""
     clip_rewards: bool | float | None = None
-    """Clip rewards for learning: True takes the sign, a number v clips to [-v, v], None and False do not."""
+    """Clip rewards for learning: True takes the sign, v clips to [-v, v], False does not; None: sign for Atari only."""
     normalize_rewards: bool = False
     """Divide rewards by the running deviation of the discounted return, which the checkpoint carries."""
     seed: int | None = None

@@ -9,9 +9,11 @@ import numpy as np
 from anyspace import tree
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Batch
+from anyspace.maths.gather import Gathered
 from anyspace.maths.returns import gae
+from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
-from anyspace.policy.policy import Policy
+from anyspace.policy.policy import Evaluation, Policy
 
 
 def training_rows(policy: Policy, trajectory: Trajectory, *, gamma: float, lambda_: float, use_critic: bool) -> Batch:
@@ -27,14 +29,15 @@ def training_rows(policy: Policy, trajectory: Trajectory, *, gamma: float, lambd
     """
     runtime = policy.runtime
     steps, width = trajectory.valid.shape
-    obs = [runtime.asarray(leaf) for leaf in trajectory.all_obs()]
+    obs = [_on_device(policy, leaf) for leaf in trajectory.all_obs()]
     actions = tree.map_leaves(
         lambda leaf: runtime.asarray(leaf.reshape(steps * width, *leaf.shape[2:])), trajectory.actions
     )
     with runtime.no_grad():
-        evaluation = policy.evaluate(obs, value=use_critic)
+        evaluation = _evaluate(policy, obs, value=use_critic)
         dist_inputs = evaluation.dist_inputs[: steps * width]
-        logp = policy.distribution(dist_inputs).logp(actions)
+        own = [leaf[: steps * width] for leaf in obs]
+        logp = policy.distribution(dist_inputs, policy.mask(own)).logp(actions)
     values = (
         np.zeros(len(evaluation.dist_inputs), np.float32)
         if evaluation.values is None
@@ -51,7 +54,7 @@ def training_rows(policy: Policy, trajectory: Trajectory, *, gamma: float, lambd
         lambda_=lambda_,
     )
     batch: Batch = {
-        "obs": [leaf[: steps * width] for leaf in obs],
+        "obs": own,
         "actions": actions,
         "action_logp": logp,
         "action_dist_inputs": dist_inputs,
@@ -62,6 +65,29 @@ def training_rows(policy: Policy, trajectory: Trajectory, *, gamma: float, lambd
     if trajectory.valid.all():
         return batch
     return take(batch, runtime.asarray(np.flatnonzero(trajectory.valid)))
+
+
+def _on_device(policy: Policy, leaf: NumpyArray | Gathered) -> Array | Gathered:
+    if isinstance(leaf, Gathered):
+        return Gathered(policy.runtime.asarray(leaf.stored), policy.runtime.asarray(leaf.index))
+    return policy.runtime.asarray(leaf)
+
+
+def _evaluate(policy: Policy, obs: list[Array | Gathered], *, value: bool) -> Evaluation:
+    """Evaluate all rows, as many at a time as fit a reasonable share of memory."""
+    rows, size = len(obs[0]), max(1, FEATURES_AT_A_TIME // policy.preprocessor.size)
+    if rows <= size:
+        return policy.evaluate(obs, value=value)
+    parts = [
+        policy.evaluate([leaf[first : first + size] for leaf in obs], value=value) for first in range(0, rows, size)
+    ]
+    ns = xp(parts[0].dist_inputs)
+    values = [part.values for part in parts if part.values is not None]
+    return Evaluation(ns.concatenate([part.dist_inputs for part in parts]), ns.concatenate(values) if values else None)
+
+
+FEATURES_AT_A_TIME = 2**23
+"""Features of all rows together in one pass that records no gradients: 32 MiB of float32."""
 
 
 def _values(trajectory: Trajectory, values: NumpyArray) -> tuple[NumpyArray, NumpyArray]:

@@ -120,7 +120,7 @@ class PPO(Algorithm[PPOConfig]):
         overall: Result = {}
         if config.use_critic:
             overall["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
-        before = policy.distribution(batch["action_dist_inputs"])
+        before = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"]))
         if before.has_entropy:
             overall["entropy"] = before.entropy().mean()
         return overall
@@ -129,7 +129,8 @@ class PPO(Algorithm[PPOConfig]):
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""
         config = self.config
         evaluation = policy.evaluate(batch["obs"], value=config.use_critic, training=True)
-        distribution = policy.distribution(evaluation.dist_inputs)
+        mask = policy.mask(batch["obs"])
+        distribution = policy.distribution(evaluation.dist_inputs, mask)
         log_ratio = distribution.logp(batch["actions"]) - batch["action_logp"]
         ns = xp(log_ratio)
         ratio = ns.exp(log_ratio)
@@ -143,7 +144,7 @@ class PPO(Algorithm[PPOConfig]):
         if self.entropy_coeff:
             total = total - self.entropy_coeff * distribution.entropy().mean()
         if self.kl_coeff > 0 and distribution.has_kl:
-            before = policy.distribution(batch["action_dist_inputs"])
+            before = policy.distribution(batch["action_dist_inputs"], mask)
             metrics["kl"] = before.kl(distribution).mean()
         else:
             metrics["kl"] = (ratio - 1 - log_ratio).mean()

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from anyspace import tree
+from anyspace.data.frames import FrameStack
+from anyspace.data.masks import InfoMasks
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.trajectory import Bools, Episode, FinalObs, Floats, ObsLeaves, Trajectory
+from anyspace.data.trajectory import Bools, Episode, FinalObs, Floats, Ints, ObsLeaves, Trajectory
 from anyspace.data.vector import Step, VectorSource, blame
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
-from anyspace.spaces import require_valid
 from anyspace.tree import Tree
 
 
@@ -45,6 +46,7 @@ class Collector:
         self.policy = policy
         self.rewards = rewards
         self._seed = seed
+        self._masks = InfoMasks(policy.masking, source.num_envs)
         self._leaves: ObsLeaves | None = None
         self._returns = np.zeros(source.num_envs)
         self._lengths = np.zeros(source.num_envs, np.int64)
@@ -59,13 +61,13 @@ class Collector:
         """
         leaves = self._start() if self._leaves is None else self._leaves
         self._leaves = None  # if this call fails, the next one starts new episodes
-        record = _Record(leaves, steps)
+        record = _Record(leaves, steps, self.policy.stacks)
         with self.policy.acting():
             noise = self.policy.draw_noise(steps, self.source.num_envs) if explore else None
             for t in range(steps):
                 record.add(*self._step(record, explore, None if noise is None else noise[t]))
         trajectory = self._finish(record)
-        self._leaves = record.current()
+        self._leaves = record.current
         return trajectory
 
     def gather_episodes(self, min_steps: int, *, explore: bool = True) -> Trajectory:
@@ -74,20 +76,21 @@ class Collector:
         Every environment starts a new episode first. What follows an environment's last episode is not valid.
         """
         self._leaves = None
-        record = _Record(self._start(), 1 + min_steps // self.source.num_envs)
+        record = _Record(self._start(), 1 + min_steps // self.source.num_envs, self.policy.stacks)
         running = np.ones(self.source.num_envs, np.bool_)
         with self.policy.acting():
             while running.any():
                 raw, step = self._step(record, explore, None)
                 record.add(raw, step._replace(ignored=step.ignored | ~running))
                 if record.valid_steps >= min_steps:
-                    running = running & ~(step.terminated | step.truncated | step.ignored)
+                    running = running & ~(step.game_over | step.ignored)
         return self._finish(record)
 
     def _start(self) -> ObsLeaves:
         """Start new episodes everywhere and return their first observations."""
         try:
-            leaves = list(self.policy.encode(self.source.reset(self._seed)))
+            obs, infos = self.source.reset(self._seed)
+            leaves = [*self.policy.encode(obs), *self._masks.first(infos)]
         except Exception as error:
             blame(error, self._name(0), self.source.num_envs)
         self._seed = None
@@ -98,14 +101,16 @@ class Collector:
 
     def _step(self, record: _Record, explore: bool, noise: NumpyArray | None) -> tuple[Tree, Step]:
         try:
-            raw = self.policy.act(record.current(), explore=explore, noise=noise)
+            raw = self.policy.act(record.current, explore=explore, noise=noise)
             actions = self.policy.to_env(raw)
         except Exception as error:
             self._require_valid_obs(record, error)
             raise
         try:
             step = self.source.step(actions)
-            record.follow(self.policy.encode(step.obs), step, self.policy)
+            if len(step.ended):
+                record.end(step.ended, [*self.policy.encode(step.final_obs), *self._masks.final(step)])
+            record.follow([*self.policy.encode(step.obs), *self._masks.later(step)], step.begun)
         except Exception as error:
             # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
             self._require_valid_obs(record, error)
@@ -122,25 +127,26 @@ class Collector:
                 f"{self._name(t + 1)}, environment {b}: the reward is {trajectory.rewards[t, b]};"
                 " rewards must be finite. Nothing was learnt from this batch."
             )
-        trajectory.episodes = self._ended_episodes(trajectory)
+        trajectory.episodes = self._ended_episodes(trajectory, record.life_lost())
         trajectory.rewards = self.rewards(trajectory.rewards, trajectory.done, trajectory.valid)
         self._steps_before += len(trajectory.rewards)
         return trajectory
 
     def _require_valid_obs(self, record: _Record, cause: Exception | None = None) -> None:
-        final = record.final_obs()
+        final, obs = record.final_obs(), [leaf[: record.t + 1] for leaf in record.obs]
         try:
-            require_valid(
-                self.policy.encode.specs,
-                [leaf[: record.t + 1] for leaf in record.obs],
-                lambda row: f"{self._name(row[0])}, environment {row[1]}",
-            )
-            require_valid(
-                self.policy.encode.specs,
+            self.policy.require_valid(obs, lambda row: f"{self._name(row[0])}, environment {row[1]}")
+            self.policy.require_valid(
                 final.leaves,
                 lambda row: (
                     f"{self._name(final.t[row[0]] + 1)}, environment {final.b[row[0]]}, last observation of the episode"
                 ),
+            )
+            used = record.used(now=cause is not None)
+            self.policy.require_choice(
+                [leaf[: len(used)] for leaf in obs],
+                used,
+                lambda row: f"{self._name(row[0])}, environment {row[1]}",
             )
         except ObservationError as error:
             raise error from cause
@@ -149,9 +155,9 @@ class Collector:
         """Name the step that led to ``obs[t]`` of the trajectory that is being written."""
         return f"step {self._steps_before + t}"
 
-    def _ended_episodes(self, trajectory: Trajectory) -> list[Episode]:
-        """Return the episodes that end in the trajectory and carry the others' sums on."""
-        done = trajectory.done & trajectory.valid
+    def _ended_episodes(self, trajectory: Trajectory, life_lost: Bools) -> list[Episode]:
+        """Return the episodes that end in the trajectory and carry the others' sums on, over lost lives too."""
+        done = trajectory.done & trajectory.valid & ~life_lost
         rewards = np.cumsum(trajectory.rewards, axis=0, dtype=np.float64)
         lengths = np.cumsum(trajectory.valid, axis=0)
         episodes = []
@@ -165,37 +171,52 @@ class Collector:
 
 
 class _Record:
-    """The arrays of a trajectory being written; they grow where the number of steps is not known."""
+    """The arrays of a trajectory being written; they grow where the number of steps is not known.
 
-    def __init__(self, first: ObsLeaves, steps: int):
+    Args:
+        first: the observations to act on first.
+        steps: how many steps there is room for.
+        stacks: for each leaf that is a stack of frames, by its position, their number k: only the newest is stored.
+    """
+
+    def __init__(self, first: ObsLeaves, steps: int, stacks: dict[int, int]):
         self.t = 0
         self.valid_steps = 0
-        self.obs = [np.empty((steps + 1, *leaf.shape), leaf.dtype) for leaf in first]
-        for buffer, leaf in zip(self.obs, first, strict=True):
+        self.current = first
+        """The latest observations, each [B, ...]."""
+        self._stacks = {position: FrameStack(first[position], k) for position, k in stacks.items()}
+        newest = [self._stacks[i].newest if i in stacks else leaf for i, leaf in enumerate(first)]
+        self.obs = [np.empty((steps + 1, *leaf.shape), leaf.dtype) for leaf in newest]
+        for buffer, leaf in zip(self.obs, newest, strict=True):
             buffer[0] = leaf
         self._raw_actions: list[Tree] = []
         self._steps: list[tuple[Floats, Bools, Bools, Bools]] = []
-        self._finals: list[tuple[int, Any, Any]] = []
+        self._lives: list[Bools] = []
+        self._finals: list[tuple[int, Ints, ObsLeaves]] = []
         self._infos: dict[str, tuple[float, int]] = {}
+        self._acting: Bools = np.ones(len(first[0]), np.bool_)
 
-    def current(self) -> ObsLeaves:
-        """Return the latest observations, each [B, ...]."""
-        return [buffer[self.t] for buffer in self.obs]
+    def end(self, ended: Ints, leaves: ObsLeaves) -> None:
+        """Write the last observations [n, ...] of the episodes that a step ended in ``ended``; before `follow`."""
+        stored = [self._stacks[i].last(leaf, ended) if i in self._stacks else leaf for i, leaf in enumerate(leaves)]
+        self._finals.append((self.t, ended, [np.array(leaf) for leaf in stored]))
 
-    def follow(self, leaves: Any, step: Step, policy: Policy) -> None:
-        """Write the observations that a step led to."""
+    def follow(self, leaves: ObsLeaves, begun: Bools) -> None:
+        """Write the observations [B, ...] that a step led to; where ``begun``, they are the first of an episode."""
         if self.t + 1 == len(self.obs[0]):
             self.obs = [np.concatenate([buffer, np.empty_like(buffer)]) for buffer in self.obs]
-        for buffer, leaf in zip(self.obs, leaves, strict=True):
-            buffer[self.t + 1] = leaf
-        if len(step.ended):
-            self._finals.append((self.t, step.ended, policy.encode(step.final_obs)))
+        for i, leaf in enumerate(leaves):
+            self.obs[i][self.t + 1] = self._stacks[i].follow(leaf, begun) if i in self._stacks else leaf
+        # What was not cut is read from the record: a source may write its next step into the same arrays.
+        self.current = [leaf if i in self._stacks else self.obs[i][self.t + 1] for i, leaf in enumerate(leaves)]
 
     def add(self, raw: Tree, step: Step) -> None:
         """Write the rest of a step and move on to the next."""
         valid = ~step.ignored
         self._raw_actions.append(raw)
         self._steps.append((step.rewards, step.terminated, step.truncated, valid))
+        self._lives.append(step.life_lost)
+        self._acting = step.acting
         self.valid_steps += int(np.count_nonzero(valid))
         if step.infos:
             self._add_infos(step, valid)
@@ -212,6 +233,15 @@ class _Record:
             valid = valid & ~ended
         _add_scalars(self._infos, step.infos, valid)
 
+    def used(self, *, now: bool) -> Bools:
+        """Return on which observations an action was taken that counted, [t, B]; ``now``: on the latest as well."""
+        valid = [step[3] for step in self._steps]
+        return np.array([*valid, self._acting] if now else valid, np.bool_).reshape(-1, len(self._acting))
+
+    def life_lost(self) -> Bools:
+        """Return which steps ended an episode with a life, but not the game, [t, B]."""
+        return np.stack(self._lives)
+
     def trajectory(self) -> Trajectory:
         """Return what was written."""
         rewards, terminated, truncated, valid = (np.stack(column) for column in zip(*self._steps, strict=True))
@@ -225,6 +255,7 @@ class _Record:
             valid=valid,
             final_obs=self.final_obs(),
             infos=self._infos,
+            earlier={position: stack.earlier for position, stack in self._stacks.items()},
         )
 
     def final_obs(self) -> FinalObs:

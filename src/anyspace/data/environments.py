@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import Any
 import gymnasium as gym
 
 from anyspace.config import import_name, importable_name
+from anyspace.data.atari import AtariOptions, prepare
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
 
 Env = gym.Env[Any, Any]
@@ -41,11 +43,15 @@ class EnvSpec:
         env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
             a class or function whose only argument is called ``config``, receives a copy of it whole.
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
+        atari: what is put around Atari environments whose observations the wrappers have left as they are.
+        action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
     """
 
     env: EnvLike
     env_config: dict[str, Any] = field(default_factory=dict)
     wrappers: Sequence[Wrapper | str] = ()
+    atari: AtariOptions = field(default_factory=AtariOptions)
+    action_mask_key: str | None = "action_mask"
 
     @property
     def name(self) -> str:
@@ -79,7 +85,18 @@ class EnvSpec:
         for wrapper in self.wrappers:
             wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper
             env = _checked(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)}")
-        return env
+        return prepare(env, self.atari)
+
+    def registered(self) -> gym.envs.registration.EnvSpec | None:
+        """Return Gymnasium's record of the environment, where that is an id spelt out in full.
+
+        Raises:
+            EnvironmentSetupError: it is one of Atari's, and ale_py is not installed.
+        """
+        if not isinstance(self.env, str) or self.env in _creators:
+            return None
+        _register_atari(self.env)
+        return gym.registry.get(self.env)
 
     def _make_bare(self) -> Env:
         if isinstance(self.env, gym.Env):
@@ -103,6 +120,7 @@ class EnvSpec:
             return _imported(self.env)
         if colon:  # Gymnasium's own way to spell an id of another package: importing that one registers it.
             _import(f"{module}:__name__")
+        _register_atari(name)
         if name not in gym.registry and not _is_versionless(name):
             raise EnvironmentSetupError(
                 f"no environment is known as {self.env!r}.{nearest(name, [*gym.registry, *_creators])}"
@@ -110,6 +128,18 @@ class EnvSpec:
                 " callable; ids of other packages need that package imported first."
             )
         return None
+
+
+def _register_atari(name: str) -> None:
+    """Let ale_py register its ids if ``name`` is to be one of them."""
+    if not name.startswith("ALE/") or name in gym.registry:
+        return
+    try:
+        importlib.import_module("ale_py")
+    except ImportError as error:
+        raise EnvironmentSetupError(
+            f"{name!r} is an Atari environment, but ale_py cannot be imported ({error}): pip install 'anyspace[atari]'."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -17,26 +17,32 @@ class RewardTransform:
     """Clips rewards, then divides them by the running deviation of the discounted return.
 
     Args:
-        clip: None or False leaves them, True takes their sign, a number clips to plus and minus it (spec 2.8).
+        clip: True takes their sign, a number clips to plus and minus it, False leaves them; None takes the sign of
+            Atari's and leaves all others (spec 2.8).
         normalize: whether to scale. The deviation is of ``R_t = gamma R_{t-1} + r_t`` over all steps so far,
             R restarting with each episode; rewards are not shifted, so no action gains by ending an episode.
             As long as every R was the same there is no scale to divide by, and rewards stay as they are.
         gamma: the discount of that return.
+
+    Attributes:
+        is_atari: whether an Atari environment pays them.
     """
 
     def __init__(self, clip: bool | float | None = None, normalize: bool = False, gamma: float = 0.99):
         self._clip = clip
         self._normalize = normalize
         self._gamma = gamma
+        self.is_atari = False
         self._returns: npt.NDArray[np.float64] | None = None
         self.stat = RunningStat(())
 
     def __call__(self, rewards: Floats, done: Bools, valid: Bools) -> Floats:
         """Return the transformed rewards [T, B] and take the valid ones into the statistics."""
-        if self._clip is True:
+        clip = self.is_atari if self._clip is None else self._clip
+        if clip is True:
             rewards = np.sign(rewards)
-        elif self._clip is not None and self._clip is not False:
-            rewards = np.clip(rewards, -abs(self._clip), abs(self._clip))
+        elif clip is not False:
+            rewards = np.clip(rewards, -abs(clip), abs(clip))
         if not self._normalize:
             return rewards
         self.stat.push_batch(self._discounted(rewards, done, valid)[valid])

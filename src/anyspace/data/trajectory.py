@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace import tree
+from anyspace.maths.gather import Gathered
 from anyspace.tree import Tree
 
 Floats = npt.NDArray[np.float32]
@@ -55,7 +56,8 @@ class Trajectory:
     """
 
     obs: ObsLeaves
-    """One array [T+1, B, ...] for each leaf of the observation space."""
+    """One array [T+1, B, ...] for each leaf of the observation space; of frame stacks the newest frame alone. Masks
+    that are no part of the observation come last, as bool [T+1, B, A]."""
     actions: Tree
     """Raw samples of the action distribution, each leaf [T, B, ...]."""
     rewards: Floats
@@ -72,6 +74,9 @@ class Trajectory:
     """Episodes that ended, in order."""
     infos: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Scalar infos of the environments by name: sum and count."""
+    earlier: dict[int, npt.NDArray[np.generic]] = field(default_factory=dict)
+    """Of each leaf that is a stack of k frames, by its position: the k - 1 frames before ``obs[0]``, oldest first,
+    [k - 1, B, ...]. The first frame of an episode stands in for those before it."""
 
     @property
     def done(self) -> Bools:
@@ -89,22 +94,43 @@ class Trajectory:
         At an episode's end this is its last observation, never the first of the next one.
         """
         steps, environments = np.atleast_1d(np.asarray(t), np.asarray(b))
-        found = [leaf[steps + 1, environments] for leaf in self.obs]
-        width = self.valid.shape[1]
-        sparse = {int(key): row for row, key in enumerate(self.final_obs.t * width + self.final_obs.b)}
-        for row, key in enumerate(steps * width + environments):
-            final_row = sparse.get(int(key))
-            if final_row is not None:
-                for leaf, final_leaf in zip(found, self.final_obs.leaves, strict=True):
-                    leaf[row] = final_leaf[final_row]
-        return found
+        count, width = self.valid.shape
+        rows = (steps + 1) * width + environments
+        finals = {int(key): row for row, key in enumerate(self.final_obs.t * width + self.final_obs.b)}
+        for position, key in enumerate(steps * width + environments):
+            if int(key) in finals:
+                rows[position] = (count + 1) * width + finals[int(key)]
+        found = [leaf[rows] for leaf in self.all_obs()]
+        return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in found]
 
-    def all_obs(self) -> ObsLeaves:
+    def all_obs(self) -> list[npt.NDArray[np.generic] | Gathered]:
         """Return every stored observation as rows: [(T+1)*B, ...] in time order, then the final ones."""
-        flat = [leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]) for leaf in self.obs]
-        if not len(self.final_obs.t):
-            return flat
-        return [np.concatenate(pair) for pair in zip(flat, self.final_obs.leaves, strict=True)]
+        return [self._rows(position) for position in range(len(self.obs))]
+
+    def _rows(self, position: int) -> npt.NDArray[np.generic] | Gathered:
+        leaf, earlier = self.obs[position], self.earlier.get(position)
+        parts = [_flat(leaf)] if earlier is None else [_flat(earlier), _flat(leaf)]
+        if len(self.final_obs.t):
+            parts.append(self.final_obs.leaves[position])
+        stored = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return stored if earlier is None else Gathered(stored, self._stacks(len(earlier)))
+
+    def _stacks(self, before: int) -> Ints:
+        """Return where the frames of each row of `all_obs` lie among those stored, [rows, before + 1]."""
+        count, width = self.valid.shape
+        final = self.final_obs
+        begins = ~self.valid  # an ignored action leads to a new episode's first observation
+        begins[final.t, final.b] = True
+        first = np.zeros((count + 1, width), np.int64)  # when the frames of an observation's episode begin
+        first[1:] = np.where(begins, before + 1 + np.arange(count)[:, None], 0)
+        first = np.maximum.accumulate(first)
+        back = np.arange(-before, 1)
+        times = np.maximum((before + np.arange(count + 1))[:, None, None] + back, first[..., None])
+        rows = (times * width + np.arange(width)[:, None]).reshape(-1, before + 1)
+        last = np.maximum((before + 1 + final.t)[:, None] + back, first[final.t, final.b][:, None])
+        last = last * width + final.b[:, None]
+        last[:, -1] = (before + count + 1) * width + np.arange(len(final.t))
+        return np.concatenate([rows, last])
 
     @classmethod
     def side_by_side(cls, parts: Sequence[Trajectory]) -> Trajectory:
@@ -132,4 +158,10 @@ class Trajectory:
             ),
             episodes=[episode for part in parts for episode in part.episodes],
             infos=infos,
+            earlier={key: np.concatenate([part.earlier[key] for part in parts], axis=1) for key in parts[0].earlier},
         )
+
+
+def _flat(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Join the axes of time and environment."""
+    return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])

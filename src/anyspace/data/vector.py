@@ -6,7 +6,7 @@ import copy
 import functools
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
@@ -14,7 +14,10 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
-from anyspace import tree
+from anyspace.data.atari import LIFE_LOST, is_atari
+from anyspace.data.atari_native import is_console, native_envs, native_settings
+from anyspace.data.batching import Infos as Infos
+from anyspace.data.batching import InVector, StackedActions, has_fixed_shape, take_rows, with_reset
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.trajectory import Bools, Floats, Ints
 from anyspace.errors import EnvironmentSetupError, ObservationError
@@ -42,8 +45,29 @@ class Step(NamedTuple):
     """[n] environments whose last observation is in ``final_obs`` because ``obs`` holds a new episode's."""
     final_obs: Tree
     """Stacked observations [n, ...], or None where n is 0."""
-    infos: dict[str, Any]
-    """As the vector environment gave them."""
+    infos: Infos
+    """As ``SAME_STEP`` environments of Gymnasium give them: of rows ``ended`` the reset's, the step's in final_info."""
+    life_lost: Bools
+    """[B] True where an episode ended with a life, but the game goes on: reports count games."""
+
+    @property
+    def begun(self) -> Bools:
+        """[B] True where ``obs`` is the first of an episode."""
+        begun = self.ignored.copy()
+        begun[self.ended] = True
+        return begun
+
+    @property
+    def game_over(self) -> Bools:
+        """[B] True where an episode ended as reports count them."""
+        return (self.terminated | self.truncated) & ~self.life_lost
+
+    @property
+    def acting(self) -> Bools:
+        """[B] False where the source will ignore the next action, because an episode is over."""
+        acting = ~(self.terminated | self.truncated)
+        acting[self.ended] = True
+        return acting
 
 
 class VectorSource:
@@ -69,14 +93,15 @@ class VectorSource:
                 " gymnasium.vector.AutoresetMode (Gymnasium 1.1 or later)."
             )
         self.mode = AutoresetMode(mode)
+        self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
         self._ignored: Bools = np.zeros(self.num_envs, np.bool_)
         self._nobody = np.zeros(0, np.int64)
 
-    def reset(self, seed: int | None = None) -> Tree:
-        """Start new episodes everywhere and return their first observations, stacked."""
+    def reset(self, seed: int | None = None) -> tuple[Tree, Infos]:
+        """Start new episodes everywhere; return their first observations, stacked, and their infos."""
         self._ignored = np.zeros(self.num_envs, np.bool_)
         try:
-            return self.envs.reset(seed=seed)[0]
+            return self.envs.reset(seed=seed)
         except Exception as error:
             self._explain(error)
             raise
@@ -102,6 +127,7 @@ class VectorSource:
         ignored = self._ignored
         ended, final_obs = self._nobody, None
         done = terminated | truncated
+        life_lost = _lives_lost(infos, done)
         if self.mode is AutoresetMode.NEXT_STEP:
             self._ignored = done
         elif done.any():
@@ -109,15 +135,16 @@ class VectorSource:
             if self.mode is AutoresetMode.SAME_STEP:
                 final_obs = self._handed_over(infos, ended)
             else:
-                final_obs = tree.map_leaves(lambda leaf: np.asarray(leaf)[ended], obs)
-                obs, _ = self.envs.reset(options={"reset_mask": done})
-        return Step(obs, rewards, terminated, truncated, ignored, ended, final_obs, infos)
+                final_obs = take_rows(self.observation_space, obs, ended)
+                obs, reset_infos = self.envs.reset(options={"reset_mask": done})
+                infos = with_reset(infos, reset_infos, ended)
+        return Step(obs, rewards, terminated, truncated, ignored, ended, final_obs, infos, life_lost)
 
     def close(self) -> None:
         """Close the environments."""
         self.envs.close()
 
-    def _handed_over(self, infos: dict[str, Any], ended: Ints) -> Tree:
+    def _handed_over(self, infos: Infos, ended: Ints) -> Tree:
         """Return the last observations that a ``SAME_STEP`` source left in its infos, stacked [n, ...]."""
         last = infos.get("final_obs")
         if last is None:
@@ -126,7 +153,7 @@ class VectorSource:
                 " hold no 'final_obs'; put the episodes' last observations there."
             )
         if not (isinstance(last, np.ndarray) and last.dtype == object):
-            return tree.map_leaves(lambda leaf: np.asarray(leaf)[ended], last)
+            return take_rows(self.observation_space, last, ended)
         single = [last[row] for row in ended]
         buffer: Any = create_empty_array(self.observation_space, n=len(single))
         try:
@@ -181,26 +208,22 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
     """
     if isinstance(spec.env, VectorEnv):
         return _given_source(spec, spec.env, num_envs)
-    native = _has_native(spec)
-    if vectorization == "native" and not native:
-        raise EnvironmentSetupError(
-            f"{spec.name} has no vector environment of its own that works without wrappers; use vectorization="
-            "'sync' or 'async'."
-        )
-    if native and vectorization in ("auto", "native"):
-        with quiet_passive_checks():
-            return VectorSource(
-                gym.make_vec(
-                    str(spec.env),
-                    num_envs=num_envs,
-                    vectorization_mode="vector_entry_point",
-                    **spec.env_config,
-                )
+    if vectorization in ("auto", "native"):
+        envs = _native_envs(spec, num_envs)
+        if envs is not None:
+            return VectorSource(envs)
+        if vectorization == "native":
+            raise EnvironmentSetupError(
+                f"{spec.name} has no vector environment of its own that works with these settings and wrappers; use"
+                " vectorization='sync' or 'async'."
             )
     makers = [functools.partial(_make_one, spec.resolved(), os.getpid())] * num_envs
     if vectorization == "async":
-        return VectorSource(AsyncVectorEnv(makers, autoreset_mode=AutoresetMode.SAME_STEP))
-    return VectorSource(SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP))
+        envs = _async_envs(makers)
+    else:
+        envs = SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs.action_space = StackedActions(envs.single_action_space, num_envs)
+    return VectorSource(envs)
 
 
 def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
@@ -227,26 +250,29 @@ def _make_one(spec: EnvSpec, trainer: int) -> gym.Env[Any, Any]:
     if os.getpid() != trainer:
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return _KeepLast(spec.make())
+    return InVector(spec.make(), spec.action_mask_key)
 
 
-class _KeepLast(gym.Wrapper[Any, Any, Any, Any]):
-    """Copies an episode's last observation: the reset within the same step may write into the same array."""
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step the environment."""
-        obs, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            obs = copy.deepcopy(obs)
-        return obs, reward, terminated, truncated, info
+def _async_envs(makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> Envs:
+    probe = makers[0]()
+    shared_memory = has_fixed_shape(probe.observation_space)
+    probe.close()
+    return AsyncVectorEnv(makers, shared_memory=shared_memory, autoreset_mode=AutoresetMode.SAME_STEP)
 
 
-def _has_native(spec: EnvSpec) -> bool:
-    env = spec.resolved().env
-    if not isinstance(env, str) or spec.wrappers or "render_mode" in spec.env_config:
-        return False
-    registered = gym.registry.get(env)
-    return registered is not None and registered.vector_entry_point is not None and not registered.additional_wrappers
+def _native_envs(spec: EnvSpec, num_envs: int) -> Envs | None:
+    registered = spec.registered()
+    if registered is None or spec.wrappers or "render_mode" in spec.env_config:
+        return None
+    if is_console(registered):
+        settings = native_settings(registered, spec.env_config) if spec.atari.pref == "deepmind" else None
+        return None if settings is None else native_envs(settings, spec.atari, num_envs)
+    if registered.vector_entry_point is None or registered.additional_wrappers:
+        return None
+    with quiet_passive_checks():
+        return gym.make_vec(
+            registered.id, num_envs=num_envs, vectorization_mode="vector_entry_point", **spec.env_config
+        )
 
 
 def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
@@ -262,3 +288,12 @@ def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
             f" {num_envs}; make them equal."
         )
     return VectorSource(envs)
+
+
+def _lives_lost(infos: Infos, done: Bools) -> Bools:
+    """Return where ``done`` is but a lost life."""
+    if not done.any():
+        return np.zeros_like(done)
+    final = infos.get("final_info")
+    lost = (final if isinstance(final, dict) else infos).get(LIFE_LOST)
+    return np.zeros_like(done) if lost is None else done & np.asarray(lost, np.bool_)

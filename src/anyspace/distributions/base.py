@@ -113,6 +113,11 @@ class ActionDistribution:
             )
         return self.logp(self.last_sample)
 
+    def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
+        """Draw an action per row and return it with its `logp` ``[B]``."""
+        actions = self.sample(rng) if self.sample_takes_rng else self.sample()
+        return actions, self.logp(actions)
+
     def entropy(self) -> Array:
         """Entropy in nats ``[B]``."""
         raise self._missing("entropy")

@@ -47,8 +47,8 @@ class Categorical(ActionDistribution):
         return int(action_space.n)
 
     @cached_property
-    def _logits(self) -> Array:
-        """Logits ``[B, A]`` at temperature 1, masked ones -inf; not normalised, for acting needs no more."""
+    def logits(self) -> Array:
+        """Logits ``[B, A]`` brought to temperature 1, masked ones -inf; not normalised, for acting needs no more."""
         ns = xp(self.inputs)
         logits = self.inputs
         if self.mask is not None:
@@ -62,12 +62,14 @@ class Categorical(ActionDistribution):
         return logits
 
     @cached_property
-    def _log_probs(self) -> Array:
-        return xp(self.inputs).log_softmax(self._logits)
+    def log_probs(self) -> Array:
+        """Log-probabilities ``[B, A]``, masked ones -inf."""
+        return xp(self.inputs).log_softmax(self.logits)
 
     @cached_property
-    def _probs(self) -> Array:
-        return xp(self.inputs).exp(self._log_probs)
+    def probs(self) -> Array:
+        """Probabilities ``[B, A]``, masked ones 0."""
+        return xp(self.inputs).exp(self.log_probs)
 
     @property
     def noise_width(self) -> int:
@@ -80,12 +82,12 @@ class Categorical(ActionDistribution):
 
     def sample_from_noise(self, noise: Array) -> Array:
         """Actions ``[B]``: the argmax of logits and Gumbel ``noise`` ``[B, A]`` (Gumbel, 1954)."""
-        self.last_sample = xp(self.inputs).argmax(self._logits + noise, axis=-1)
+        self.last_sample = xp(self.inputs).argmax(self.logits + noise, axis=-1)
         return self.last_sample
 
     def deterministic_sample(self) -> Array:
         """The likeliest action ``[B]``, the first one of equals."""
-        self.last_sample = xp(self.inputs).argmax(self._logits, axis=-1)
+        self.last_sample = xp(self.inputs).argmax(self.logits, axis=-1)
         return self.last_sample
 
     def logp(self, actions: Array) -> Array:
@@ -93,22 +95,22 @@ class Categorical(ActionDistribution):
         ns = xp(self.inputs)
         indices = ns.astype(ns.asarray(actions, like=self.inputs), "int64")
         indices = indices.reshape((*self._batch_shape, 1))
-        return ns.take_along_axis(self._log_probs, indices, axis=-1).reshape(self._batch_shape)
+        return ns.take_along_axis(self.log_probs, indices, axis=-1).reshape(self._batch_shape)
 
     def entropy(self) -> Array:
         """-sum p log p ``[B]``."""
         ns = xp(self.inputs)
         # The inner choice keeps 0 * -inf, in the sum and in its gradient, from becoming NaN.
-        return -ns.sum(self._probs * ns.where(self._probs > 0.0, self._log_probs, 0.0), axis=-1)
+        return -ns.sum(self.probs * ns.where(self.probs > 0.0, self.log_probs, 0.0), axis=-1)
 
     def kl(self, other: Categorical) -> Array:
         """Sum p (log p - log q) ``[B]``; inf where ``other`` masks an action that has a probability here."""
         ns = xp(self.inputs)
-        others = ns.where(other._log_probs < _IMPOSSIBLE, -float("inf"), other._log_probs)
+        others = ns.where(other.log_probs < _IMPOSSIBLE, -float("inf"), other.log_probs)
         # Selected before the subtraction, for the difference of two -inf has a NaN gradient.
-        possible = self._probs > 0.0
-        differences = ns.where(possible, self._log_probs, 0.0) - ns.where(possible, others, 0.0)
-        return ns.sum(self._probs * differences, axis=-1)
+        possible = self.probs > 0.0
+        differences = ns.where(possible, self.log_probs, 0.0) - ns.where(possible, others, 0.0)
+        return ns.sum(self.probs * differences, axis=-1)
 
 
 class MultiCategorical(ActionDistribution):

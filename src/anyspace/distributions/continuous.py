@@ -1,4 +1,4 @@
-"""Distributions over real vectors of d values."""
+"""Distributions over real vectors of d values, without bounds."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def _size(space: gym.Space[Any]) -> int:
+def size_of(space: gym.Space[Any]) -> int:
+    """How many numbers d one action of a leaf space holds."""
     return math.prod(space.shape or ())
 
 
-class _Vector(ActionDistribution):
+class VectorDistribution(ActionDistribution):
     """What distributions over real vectors share: samples shaped like the space, and nothing to mask."""
 
     def __init__(
@@ -43,7 +44,7 @@ class _Vector(ActionDistribution):
         return self.last_sample
 
 
-class DiagGaussian(_Vector):
+class DiagGaussian(VectorDistribution):
     """Independent normal distributions (spec 8.7).
 
     Args:
@@ -74,7 +75,7 @@ class DiagGaussian(_Vector):
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
         """A mean and a log standard deviation per value of the action."""
-        return 2 * _size(action_space)
+        return 2 * size_of(action_space)
 
     @cached_property
     def mean(self) -> Array:
@@ -126,7 +127,7 @@ class DiagGaussian(_Vector):
         return ns.sum(0.5 * (ns.exp(2.0 * log_ratio) + shift**2 - 1.0) - log_ratio, axis=-1)
 
 
-class Deterministic(_Vector):
+class Deterministic(VectorDistribution):
     """No randomness: the inputs are the action (spec 8.10). It has neither entropy nor divergence.
 
     Args:
@@ -142,7 +143,7 @@ class Deterministic(_Vector):
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
         """One number per value of the action."""
-        return _size(action_space)
+        return size_of(action_space)
 
     def standard_noise(self, rng: Rng, steps: int) -> Array:
         """No noise at all ``[steps, B, 0]``."""

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from anyspace.data.masks import InfoMasks
 from anyspace.data.trajectory import Episode
 from anyspace.data.vector import VectorSource, blame
 from anyspace.errors import NonFiniteError
 from anyspace.policy.policy import Policy
-from anyspace.spaces import require_valid
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def evaluate(
     shares[: episodes % source.num_envs] += 1
     finished: list[Episode] = []
     returns, lengths = np.zeros(source.num_envs), np.zeros(source.num_envs, np.int64)
+    masks = InfoMasks(policy.masking, source.num_envs)
     t = 0
 
     def place(row: tuple[int, ...]) -> str:
@@ -52,25 +53,28 @@ def evaluate(
 
     with policy.acting():
         try:
-            leaves = policy.encode(source.reset(seed))
+            obs, infos = source.reset(seed)
+            leaves = [*policy.encode(obs), *masks.first(infos)]
         except Exception as error:
             blame(error, "evaluation step 0", source.num_envs)
+        acting = np.ones(source.num_envs, np.bool_)
         while shares.any():
-            require_valid(policy.encode.specs, leaves, place)
+            policy.require_valid(leaves, place)
+            policy.require_choice(leaves, acting, place)
             actions = policy.to_env(policy.act(leaves, explore=explore))
             t += 1
             try:
                 step = source.step(actions)
-                leaves = policy.encode(step.obs)
+                leaves = [*policy.encode(step.obs), *masks.later(step)]
             except Exception as error:
                 blame(error, f"evaluation step {t}", source.num_envs)
-            counted = ~step.ignored
+            acting, counted = step.acting, ~step.ignored
             wrong = np.flatnonzero(counted & ~np.isfinite(step.rewards))
             if len(wrong):
                 raise NonFiniteError(f"{place((wrong[0],))}: the reward is {step.rewards[wrong[0]]}.")
             returns += np.where(counted, step.rewards, 0.0)
             lengths += counted
-            for b in np.flatnonzero((step.terminated | step.truncated) & counted):
+            for b in np.flatnonzero(step.game_over & counted):
                 if shares[b]:
                     finished.append(Episode(float(returns[b]), int(lengths[b])))
                     shares[b] -= 1

@@ -13,7 +13,8 @@ from rich.tree import Tree
 from anyspace import tree
 from anyspace.distributions import MultiActionDistribution
 from anyspace.policy.policy import Policy
-from anyspace.spaces import LeafSpec, MeanStdFilter
+from anyspace.spaces import LeafSpec, Simplex
+from anyspace.spaces.images import describe_images
 
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:
@@ -28,8 +29,10 @@ def pipeline_tree(policy: Policy, title: str) -> Tree:
 
 def _add_observation(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]observation[/] -> preprocessor -> filter")
-    for leaf in policy.encode.specs:
-        branch.add(Text(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, policy)}"))
+    for position, leaf in enumerate(policy.preprocessor.specs):
+        branch.add(Text(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, position, policy)}"))
+    for sentence in describe_images(policy.encode.specs):
+        branch.add(Text(sentence))
     if policy.config.preprocesses:
         branch.add(f"flat: {sum(leaf.width for leaf in policy.encode.specs)} float32 values ({_kind(policy)})")
     else:
@@ -40,16 +43,25 @@ def _kind(policy: Policy) -> str:
     return type(policy.preprocessor).__name__
 
 
-def _fate(leaf: LeafSpec, policy: Policy) -> str:
+def _fate(leaf: LeafSpec, position: int, policy: Policy) -> str:
+    if position in policy.masking.positions:
+        return f"mask of the action, {leaf.dtype} {leaf.shape}"
+    steps = []
     if leaf.kind == "index" and policy.config.preprocesses:
-        return (
-            f"one-hot, {leaf.width} values"
-            if len(leaf.nvec) == 1
-            else f"{len(leaf.nvec)} one-hots, {leaf.width} values"
-        )
-    if leaf.kind == "real" and isinstance(policy.filter, MeanStdFilter):
-        return f"float32 {leaf.shape}, normalised by its running mean and deviation"
-    return f"{'float32' if policy.config.preprocesses else leaf.dtype} {leaf.shape}"
+        hots = f"{len(leaf.nvec)} one-hots" if len(leaf.nvec) > 1 else "one-hot"
+        each = " for each of at most " + " x ".join(map(str, leaf.repeats)) if leaf.repeats else ""
+        return f"{hots}{each}, {leaf.width} values"
+    if position in policy.stacks:
+        steps.append(f"{leaf.stack} frames, of which the newest is stored")
+    if leaf.image is not None:
+        layout = leaf.image
+        order = "first" if layout.channels_first else "last"
+        steps.append(f"picture of {layout.height} x {layout.width} pixels, channels ({layout.channels}) {order}")
+    if policy.config.preprocesses and (leaf.shift, leaf.scale) != (0.0, 1.0):
+        steps.append(f"{'' if leaf.shift == 0 else f'less {leaf.shift:g}, '}divided by {1 / leaf.scale:g}")
+    if position in policy.filter.affine():
+        steps.append("normalised by its running mean and deviation")
+    return ", ".join([f"{'float32' if policy.config.preprocesses else leaf.dtype} {leaf.shape}", *steps])
 
 
 def _add_model(root: Tree, policy: Policy) -> None:
@@ -79,6 +91,10 @@ def _add_actions(root: Tree, policy: Policy) -> None:
 
 
 def _origin(space: gym.Space[Any], policy: Policy) -> str:
+    if isinstance(space, spaces.MultiBinary):
+        return "bits"
+    if isinstance(space, Simplex):
+        return "shares that sum to 1"
     if not isinstance(space, spaces.Box):
         offset = bool(np.any(space.start)) if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else False
         return "index, start added" if offset else "index"

@@ -6,6 +6,7 @@ frameworks run the very same lines. A framework is imported only when an array o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -38,12 +39,28 @@ class Namespace:
         """e to the power of ``x``, elementwise."""
         return self._module.exp(x)
 
+    def log(self, x: Array) -> Array:
+        """Natural logarithm, elementwise."""
+        return self._module.log(x)
+
+    def log1p(self, x: Array) -> Array:
+        """log(1 + ``x``), exact for small ``x``."""
+        return self._module.log1p(x)
+
+    def tanh(self, x: Array) -> Array:
+        """Hyperbolic tangent, elementwise."""
+        return self._module.tanh(x)
+
+    def arctanh(self, x: Array) -> Array:
+        """Inverse of `tanh`, for ``x`` between -1 and 1."""
+        return self._module.arctanh(x)
+
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
         """Take ``x`` where the boolean ``condition`` holds and ``y`` elsewhere."""
         return self._module.where(condition, x, y)
 
-    def clip(self, x: Array, low: float | None, high: float | None) -> Array:
-        """Limit ``x`` to [low, high]; None leaves that side open."""
+    def clip(self, x: Array, low: Array | float | None, high: Array | float | None) -> Array:
+        """Limit ``x`` to [low, high], two numbers or two arrays; None leaves that side open."""
         return self._module.clip(x, low, high)
 
     def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -74,6 +91,10 @@ class Namespace:
         """Join arrays of one shape along a new axis."""
         return self._module.stack(arrays, axis=axis)
 
+    def moveaxis(self, x: Array, source: int, destination: int) -> Array:
+        """Move an axis to another place; the others keep their order."""
+        return self._module.moveaxis(x, source, destination)
+
     def one_hot(self, indices: Array, n: int, dtype: str = "float32") -> Array:
         """Encode integers ``[...]`` as ``[..., n]``; an index outside 0..n-1 gives a row of zeros."""
         return self.astype(indices[..., None] == self.arange(n, like=indices), dtype)
@@ -90,6 +111,10 @@ class Namespace:
         """Cast to a dtype given by name, such as ``"float32"`` or ``"int64"``."""
         raise NotImplementedError
 
+    def cast(self, x: Any, *, like: Array) -> Array:
+        """Convert an array, list or number to this framework, on the device of ``like`` and in its very dtype."""
+        raise NotImplementedError
+
     def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
         """Return a floating array of one repeated value."""
         raise NotImplementedError
@@ -100,6 +125,18 @@ class Namespace:
 
     def stop_gradient(self, x: Array) -> Array:
         """Return the values of ``x`` with no gradient flowing back through them."""
+        raise NotImplementedError
+
+    def softplus(self, x: Array) -> Array:
+        """log(1 + exp(``x``)), exact for large and for very negative ``x``."""
+        raise NotImplementedError
+
+    def lgamma(self, x: Array) -> Array:
+        """Logarithm of the gamma function, for ``x`` above 0."""
+        raise NotImplementedError
+
+    def digamma(self, x: Array) -> Array:
+        """Derivative of `lgamma`, for ``x`` above 0."""
         raise NotImplementedError
 
     def log_softmax(self, x: Array) -> Array:
@@ -118,6 +155,13 @@ class Namespace:
         """Draw standard Gumbel noise, all finite: the argmax of logits plus it is a categorical sample."""
         raise NotImplementedError
 
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        """Draw one number of scale 1 per entry of ``concentration``, which is at least 1.
+
+        Draws carry the gradient of the concentration (Figurnov et al., 2018), where the framework has gradients.
+        """
+        raise NotImplementedError
+
 
 class _NumPy(Namespace):
     """NumPy. ``rng`` None draws from a fresh, unseeded generator."""
@@ -131,7 +175,10 @@ class _NumPy(Namespace):
         return np.asarray(x)
 
     def astype(self, x: Array, dtype: str) -> Array:
-        return x.astype(dtype)
+        return x.astype(dtype, copy=False)
+
+    def cast(self, x: Any, *, like: Array) -> Array:
+        return np.asarray(x, like.dtype)
 
     def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
         return np.full(shape, value, np.result_type(like, np.float32))
@@ -141,6 +188,22 @@ class _NumPy(Namespace):
 
     def stop_gradient(self, x: Array) -> Array:
         return x
+
+    def softplus(self, x: Array) -> Array:
+        return np.logaddexp(x, x.dtype.type(0))
+
+    def lgamma(self, x: Array) -> Array:
+        return np.vectorize(math.lgamma, otypes=[np.float64])(x).astype(x.dtype)
+
+    def digamma(self, x: Array) -> Array:
+        # Raised by psi(x) = psi(x + 1) - 1 / x to where the asymptotic series is exact to 1e-13.
+        raised: Array = x.astype(np.float64)
+        below = np.zeros_like(raised)
+        for _ in range(8):
+            below, raised = below + 1.0 / raised, raised + 1.0
+        inverse: Array = raised**-2.0
+        series = inverse * (1 / 12 - inverse * (1 / 120 - inverse * (1 / 252 - inverse * (1 / 240 - inverse / 132))))
+        return np.asarray(np.log(raised) - 0.5 / raised - series - below, x.dtype)
 
     def log_softmax(self, x: Array) -> Array:
         shifted = x - np.max(x, axis=-1, keepdims=True)
@@ -156,6 +219,10 @@ class _NumPy(Namespace):
     def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
         generator = np.random.default_rng() if rng is None else rng
         return generator.gumbel(size=shape).astype(np.result_type(like, np.float32))
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        generator = np.random.default_rng() if rng is None else rng
+        return np.asarray(generator.standard_gamma(concentration), concentration.dtype)
 
 
 class _Torch(Namespace):
@@ -179,6 +246,9 @@ class _Torch(Namespace):
     def astype(self, x: Array, dtype: str) -> Array:
         return x.to(getattr(self._module, dtype))
 
+    def cast(self, x: Any, *, like: Array) -> Array:
+        return self.asarray(x, like=like).to(like.dtype)
+
     def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
         return self._module.full(shape, value, dtype=self._float_dtype(like), device=like.device)
 
@@ -187,6 +257,16 @@ class _Torch(Namespace):
 
     def stop_gradient(self, x: Array) -> Array:
         return x.detach()
+
+    def softplus(self, x: Array) -> Array:
+        # Not torch's own: it cuts the tail off, and with it the gradient.
+        return self._module.logaddexp(x, self._module.zeros_like(x))
+
+    def lgamma(self, x: Array) -> Array:
+        return x.lgamma()
+
+    def digamma(self, x: Array) -> Array:
+        return x.digamma()
 
     def log_softmax(self, x: Array) -> Array:
         return x.log_softmax(-1)
@@ -203,6 +283,10 @@ class _Torch(Namespace):
         waits = self._module.empty(shape, dtype=dtype, device=like.device).exponential_(generator=rng)
         # A wait that rounds to 0 would give an infinite noise, which no masked logit could lose against.
         return waits.clamp_(min=self._module.finfo(dtype).tiny).log_().neg_()
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        # What torch.distributions.Gamma calls, which takes no generator.
+        return self._module._standard_gamma(concentration, generator=rng)
 
 
 class _Jax(Namespace):
@@ -233,6 +317,9 @@ class _Jax(Namespace):
         # Without x64 mode JAX has no 64-bit dtypes and warns when asked for one by name.
         return x.astype(self._jax.dtypes.canonicalize_dtype(dtype))
 
+    def cast(self, x: Any, *, like: Array) -> Array:
+        return self._module.asarray(x, like.dtype)
+
     def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
         return self._module.full(shape, value, self._float_dtype(like))
 
@@ -241,6 +328,15 @@ class _Jax(Namespace):
 
     def stop_gradient(self, x: Array) -> Array:
         return self._jax.lax.stop_gradient(x)
+
+    def softplus(self, x: Array) -> Array:
+        return self._jax.nn.softplus(x)
+
+    def lgamma(self, x: Array) -> Array:
+        return self._jax.lax.lgamma(x)
+
+    def digamma(self, x: Array) -> Array:
+        return self._jax.lax.digamma(x)
 
     def log_softmax(self, x: Array) -> Array:
         return self._jax.nn.log_softmax(x)
@@ -253,6 +349,9 @@ class _Jax(Namespace):
 
     def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
         return self._jax.random.gumbel(self._key(rng), shape, self._float_dtype(like))
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        return self._jax.random.gamma(self._key(rng), concentration, dtype=concentration.dtype)
 
 
 _FRAMEWORKS = {"numpy": _NumPy, "torch": _Torch, "jax": _Jax, "jaxlib": _Jax}

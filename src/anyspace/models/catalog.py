@@ -1,38 +1,24 @@
-"""Which model and which action distribution serve a pair of spaces; the two registries of custom ones."""
+"""Which model serves a pair of spaces; the door to preprocessors and action distributions as well."""
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 
-from anyspace import tree
 from anyspace.config import merge
-from anyspace.distributions import (
-    ActionDistribution,
-    Categorical,
-    Deterministic,
-    DiagGaussian,
-    MultiActionDistribution,
-    MultiCategorical,
-)
-from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import ModelError, UnsupportedSpaceError, nearest
+from anyspace.models import action_dists
+from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
-from anyspace.spaces import Preprocessor, get_preprocessor
-
-DistributionFactory = Callable[..., ActionDistribution]
-"""A distribution class, or a partial of one: called as ``factory(inputs, model)``."""
+from anyspace.spaces import Preprocessor, Simplex, get_preprocessor
 
 _custom_models: dict[str, type] = {}
-_custom_action_dists: dict[str, type[ActionDistribution]] = {}
 
 
 class ModelCatalog:
@@ -46,7 +32,7 @@ class ModelCatalog:
     @staticmethod
     def register_custom_action_dist(name: str, dist_class: type[ActionDistribution]) -> None:
         """Make ``dist_class`` available as ``config={"model": {"custom_action_dist": name}}``."""
-        _custom_action_dists[name] = dist_class
+        action_dists.register(name, dist_class)
 
     @staticmethod
     def get_preprocessor_for_space(observation_space: gym.Space[Any]) -> Preprocessor:
@@ -65,22 +51,14 @@ class ModelCatalog:
         Args:
             action_space: the environment's action space.
             config: the model configuration; its ``custom_action_dist`` goes before every other rule.
-            dist_type: a distribution class to use, or ``"deterministic"`` for float Boxes.
+            dist_type: a distribution class, which means what it means as ``custom_action_dist``, or
+                ``"deterministic"`` for float Boxes.
             framework: accepted for old call sites; the distributions serve every framework.
 
         Raises:
             UnsupportedSpaceError: if no distribution covers the space.
         """
-        model_config = _as_config(config)
-        chosen = model_config.custom_action_dist or (dist_type if isinstance(dist_type, type) else None)
-        if isinstance(dist_type, str) and dist_type != "deterministic":
-            raise ConfigError(f"dist_type is {dist_type!r}, but the only one by name is 'deterministic'.")
-        if chosen is not None:
-            return _custom_dist(_registered_dist(chosen), action_space, model_config)
-        factory, size = _default_dist(action_space, model_config, deterministic=dist_type == "deterministic")
-        if size == 0:
-            raise UnsupportedSpaceError(f"action: {action_space} holds no value to choose.")
-        return factory, size
+        return action_dists.choose(action_space, _as_config(config), dist_type)
 
     @staticmethod
     def get_model_v2(
@@ -136,7 +114,7 @@ def _as_config(config: ModelConfig | dict[str, Any] | None) -> ModelConfig:
 def _default_model(obs_space: gym.Space[Any]) -> type[ModelV2]:
     from anyspace.models.torch.fcnet import FullyConnectedNetwork
 
-    if obs_space.shape is None or not isinstance(obs_space, spaces.Box | spaces.MultiBinary):
+    if obs_space.shape is None or not isinstance(obs_space, spaces.Box | spaces.MultiBinary | Simplex):
         raise UnsupportedSpaceError(
             f"no default model takes {obs_space} unprocessed yet; leave `_disable_preprocessor_api` off or give"
             " a `custom_model`."
@@ -182,81 +160,3 @@ def _construct(
         stacklevel=2,
     )
     return _construct(model_class, arguments, {key: keywords[key] for key in keywords.keys() - {rejected[1]}})
-
-
-def _registered_dist(dist: str | type) -> type[ActionDistribution]:
-    if isinstance(dist, str):
-        if dist not in _custom_action_dists:
-            raise ModelError(
-                f"no action distribution is registered as {dist!r}.{nearest(dist, _custom_action_dists)} Call"
-                f" ModelCatalog.register_custom_action_dist({dist!r}, YourDistribution) first."
-            )
-        dist = _custom_action_dists[dist]
-    if not (isinstance(dist, type) and issubclass(dist, ActionDistribution)):
-        raise ModelError(f"custom_action_dist must be an ActionDistribution sub-class, but {dist!r} came.")
-    return dist
-
-
-def _custom_dist(
-    dist: type[ActionDistribution], action_space: gym.Space[Any], config: ModelConfig
-) -> tuple[DistributionFactory, int]:
-    if issubclass(dist, MultiActionDistribution):
-        return _multi_dist(dist, action_space, config)
-    shape = dist.required_model_output_shape(action_space, config.as_dict())
-    return dist, int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
-
-
-def _default_dist(
-    space: gym.Space[Any], config: ModelConfig, *, deterministic: bool = False, path: tree.Path = ()
-) -> tuple[DistributionFactory, int]:
-    if isinstance(space, spaces.Discrete):
-        return Categorical, int(space.n)
-    if isinstance(space, spaces.MultiDiscrete):
-        lens = [int(n) for n in np.ravel(space.nvec)]
-        return partial(MultiCategorical, input_lens=lens, action_space=space), sum(lens)
-    if isinstance(space, spaces.Box) and space.dtype.kind != "f":
-        # Object integers: the span of an int64 Box does not fit an int64.
-        spans = np.ravel(space.high).astype(object) - np.ravel(space.low).astype(object) + 1
-        lens = [int(span) for span in spans]
-        if max(lens) > _MAX_CATEGORIES:
-            raise UnsupportedSpaceError(
-                f"{tree.place('action', path)}: {space} has a component of {max(lens)} integer values, more than the"
-                f" {_MAX_CATEGORIES} that a categorical distribution is built for; declare a float Box and round in a"
-                " wrapper."
-            )
-        return partial(MultiCategorical, input_lens=lens, action_space=space), sum(lens)
-    if isinstance(space, spaces.Box):
-        size = math.prod(space.shape)
-        if deterministic:
-            return partial(Deterministic, action_space=space), size
-        clip = config.log_std_clip_param
-        return partial(DiagGaussian, action_space=space, log_std_clip=clip), 2 * size
-    if isinstance(space, spaces.Tuple | spaces.Dict):
-        return _multi_dist(MultiActionDistribution, space, config)
-    raise UnsupportedSpaceError(
-        f"{tree.place('action', path)}: no action distribution covers {space}; supported are Discrete, MultiDiscrete,"
-        " Box, and Tuple and Dict of them. Give a `custom_action_dist` or another action space."
-    )
-
-
-_MAX_CATEGORIES = 100_000
-
-
-def _multi_dist(
-    dist: type[MultiActionDistribution], space: gym.Space[Any], config: ModelConfig
-) -> tuple[DistributionFactory, int]:
-    children, lens = [], []
-    for path, leaf in _leaf_spaces(space):
-        child, size = _default_dist(leaf, config, path=path)
-        children.append(child)
-        lens.append(size)
-    return partial(dist, child_distributions=children, input_lens=lens, action_space=space), sum(lens)
-
-
-def _leaf_spaces(space: gym.Space[Any], path: tree.Path = ()) -> Iterator[tuple[tree.Path, gym.Space[Any]]]:
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        for key, child in children:
-            yield from _leaf_spaces(child, (*path, key))
-    else:
-        yield path, space

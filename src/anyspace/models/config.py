@@ -115,19 +115,19 @@ class ModelConfig:
     attention_use_n_prev_rewards: int = 0
     """How many previous rewards are fed to the attention network."""
     framestack: bool = True
-    """Stack four frames in the Atari wrappers."""
+    """Atari, preprocessor_pref deepmind: observe the last four frames; False observes one."""
     dim: int = 84
-    """Side of the Atari images, in pixels."""
+    """Atari: side of the pictures in pixels, at least 1."""
     grayscale: bool = False
-    """Reduce Atari images to one channel."""
+    """Atari, preprocessor_pref rllib: pictures of one channel, the mean of the three."""
     zero_mean: bool = True
-    """Scale Atari images to [-1, 1] instead of [0, 1]."""
+    """Atari, preprocessor_pref rllib: features in [-1, 0.992] instead of [0, 1]."""
     custom_model: str | type | None = None
     """A registered name or a class that takes the place of the default models."""
     custom_model_config: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the custom model's constructor."""
     custom_action_dist: str | type | None = None
-    """A registered name or a class that takes the place of the default action distribution."""
+    """A registered name or a class in place of the default distribution; Beta or SquashedGaussian for bounded Boxes."""
     custom_preprocessor: str | None = None
     """Not supported: wrap the environment instead."""
     encoder_latent_dim: int | None = None
@@ -156,6 +156,7 @@ class ModelConfig:
             self.log_std_clip_param,
             "a clamp to plus and minus a value needs that value above 0",
         )
+        require(self.dim >= 1, "model.dim", self.dim, "the side of a picture is at least 1")
         for item in dataclasses.fields(self):
             key, value = item.name, getattr(self, item.name)
             if key in _REFUSED and value != item.default and not (value is False and key in _DEPRECATED):
@@ -190,10 +191,6 @@ _NOT_BUILT = (
     "_time_major",
     "use_attention",
     "attention_",
-    "framestack",
-    "dim",
-    "grayscale",
-    "zero_mean",
     "always_check_shapes",
     "_disable_action_flattening",
 )

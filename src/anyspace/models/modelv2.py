@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
@@ -11,6 +10,8 @@ import gymnasium as gym
 from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, xp
+from anyspace.spaces.repeated_values import RepeatedValues
+from anyspace.spaces.restore import join
 from anyspace.tree import Tree
 
 State = list[Array]
@@ -198,11 +199,12 @@ class ModelV2:
 
 
 def flatten_structured(obs: Tree) -> Array:
-    """Join the leaves of a structured observation, each [N, ...], into one float array [N, F]."""
-    parts = tree.leaves(obs)
-    ns = xp(parts[0])
-    flat = [
-        ns.astype(part if part.ndim == 2 else part.reshape(part.shape[0], math.prod(part.shape[1:])), "float32")
-        for part in parts
-    ]
-    return flat[0] if len(flat) == 1 else ns.concatenate(flat, axis=1)
+    """Join the leaves of a structured observation, each [N, ...], into one float array [N, F].
+
+    Lists (`RepeatedValues`) are laid out as in flat observations: the length, then the elements.
+    """
+
+    def as_float(leaf: Array | RepeatedValues) -> Array | RepeatedValues:
+        return leaf.map(as_float) if isinstance(leaf, RepeatedValues) else xp(leaf).astype(leaf, "float32")
+
+    return join(tree.map_leaves(as_float, obs), batch_dims=1)

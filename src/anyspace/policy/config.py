@@ -24,9 +24,15 @@ class PolicyConfig:
     observation_filter: str = "NoFilter"
     """NoFilter, MeanStdFilter (running mean and deviation) or ConcurrentMeanStdFilter (clipped to 10 as well)."""
     preprocessor_pref: Literal["deepmind", "rllib"] | None = "deepmind"
-    """Pipeline of Atari spaces; None switches preprocessing off for every space."""
+    """Atari: deepmind puts wrappers around pixels, rllib preprocesses them; None: no preprocessing of any space."""
     _disable_preprocessor_api: bool = False
     """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
+    scale_images: bool = True
+    """Divide pictures (uint8 Boxes of 0..255 with two axes or more) by 255; False leaves them at 0..255."""
+    max_len: int | dict[str, int] | None = None
+    """Longest length of Sequences and Graphs: for all, or by place as in `{'obs["items"]': 20}`."""
+    action_mask_key: str | None = "action_mask"
+    """Name of the mask in Dict observations and infos; None looks for no masks."""
     normalize_actions: bool = True
     """Let the policy work in [-1, 1] and scale to the bounds of bounded Box actions (spec 8.13)."""
     clip_actions: bool = False
@@ -47,12 +53,8 @@ class PolicyConfig:
             self.observation_filter,
             f"the filters are {', '.join(FILTERS)} (Unknown observation_filter)",
         )
-        require(
-            self.preprocessor_pref != "rllib",
-            "preprocessor_pref",
-            self.preprocessor_pref,
-            "the Atari pipelines are not built yet in this version; leave it at 'deepmind'",
-        )
+        for length in self.max_len.values() if isinstance(self.max_len, dict) else [self.max_len]:
+            require(length is None or length >= 1, "max_len", self.max_len, "a longest length is at least 1")
         self.model.validate()
 
     @property

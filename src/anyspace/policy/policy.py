@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
+import numpy.typing as npt
 
 from anyspace import tree
-from anyspace.distributions import ActionDistribution, Categorical, MultiActionDistribution, MultiCategorical
-from anyspace.errors import CheckpointError, ModelError, ObservationError
-from anyspace.maths.xp import Array, xp
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import CheckpointError, ConfigError, ModelError, ObservationError
+from anyspace.maths.gather import Gathered
+from anyspace.maths.xp import Array
+from anyspace.models.action_dists import is_bounded
 from anyspace.models.catalog import ModelCatalog
-from anyspace.models.modelv2 import InputDict, ModelV2, State, flatten_structured
+from anyspace.models.modelv2 import InputDict, ModelV2, State
 from anyspace.models.runtime import CompiledForward, NumpyArray, Runtime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import StochasticSampling
-from anyspace.spaces import (
-    Decoder,
-    MeanStdFilter,
-    get_filter,
-    get_preprocessor,
-    require_valid,
-    restore_features,
-)
+from anyspace.policy.masking import Masking
+from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, get_preprocessor, require_valid
+from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding import batch_shape
+from anyspace.spaces.images import describe_images
 from anyspace.tree import Tree
 
-Leaves = Sequence[Array]
-"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``)."""
-
-Masks = NumpyArray | list[NumpyArray | None]
-"""Allowed actions: bool [N, A]; for Tuple and Dict action spaces a list with one such mask or None per leaf."""
+Leaves = Sequence[Array | Gathered]
+"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``), and the mask [N, A] where
+the environment gives one beside the observation."""
 
 
 class Evaluation(NamedTuple):
@@ -56,6 +52,8 @@ class Policy:
 
     Attributes:
         encode: raw stacked observations -> encoded leaves.
+        masking: finds the mask that comes with an observation.
+        stacks: for each leaf that is a stack of frames, by its position, their number.
         to_env: raw actions [N, ...] -> the environment's: offset, unsquashed, clipped, cast.
 
     Args:
@@ -81,17 +79,33 @@ class Policy:
         seed: int = 0,
     ):
         config.validate()
-        self.observation_space = observation_space
+        self.observation_space = observation_space = bounded(observation_space, config.max_len)
         self.action_space = action_space
         self.config = config
         self.runtime = runtime
         self.to_env = Decoder(action_space, normalize=config.normalize_actions, clip=config.clip_actions)
-        self.preprocessor = get_preprocessor(observation_space)
+        self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
         self.encode = self.preprocessor.encode
+        for sentence in describe_images(self.encode.specs):
+            logging.getLogger("anyspace").warning(sentence)
+        self.stacks = {i: leaf.stack for i, leaf in enumerate(self.encode.specs) if leaf.stack > 1}
         self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
 
+        if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
+            raise ConfigError(
+                f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
+                " `normalize_actions` scales to the bounds; switch that on."
+            )
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = ModelCatalog.get_action_dist(action_space, model_config)
+        self.masking = Masking(
+            observation_space,
+            action_space,
+            self.encode,
+            key=config.action_mask_key,
+            distribution=self.dist_factory,
+            custom_model=model is not None or model_config.custom_model is not None,
+        )
         with runtime.initialising(seed):
             if model is None:
                 model = ModelCatalog.get_model_v2(
@@ -107,10 +121,12 @@ class Policy:
             )
         self.exploration = StochasticSampling()
         self._compiled: CompiledForward | None = None
-        self._real = [i for i, leaf in enumerate(self.encode.specs) if leaf.kind == "real"]
-        self._real_sizes = [self.encode.specs[i].width for i in self._real]
-        self.filter = get_filter(config.observation_filter, (sum(self._real_sizes),))
-        self._refresh_affine()
+        self.filter = ObservationFilter(
+            config.observation_filter,
+            self.preprocessor.specs if config.preprocesses else _unscaled(self.preprocessor.specs),
+            exclude=frozenset(self.masking.positions),
+            to_device=runtime.asarray,
+        )
         self._check_model()
 
     # ------------------------------------------------------------------------------------- forward
@@ -128,41 +144,55 @@ class Policy:
         return Evaluation(dist_inputs, self.model.value_function() if value else None)
 
     def model_inputs(self, leaves: Leaves, training: bool = False) -> InputDict:
-        """Return the input dict of encoded observations; its columns are computed when touched."""
+        """Return the input dict of encoded observations; its columns are computed when touched.
+
+        ``action_mask`` [N, A], ones and zeros, is among them where a mask comes with the observation.
+        """
+        arrays = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
+        own, mask = self.masking.observation(arrays), self.masking.find(arrays)
+        masks = {} if mask is None else {"action_mask": mask}
         if not self.config.preprocesses:
-            obs = restore_features(self.observation_space, self._filtered(list(leaves)))
-            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training})
+            obs = self.preprocessor.restore(self._filtered(own, own))
+            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks})
         return InputDict(
-            {"is_training": training},
+            {"is_training": training, **masks},
             {
-                "obs": lambda: restore_features(self.observation_space, self._features(leaves)),
-                "obs_flat": lambda: flatten_structured(self._features(leaves)),
+                "obs": lambda: self.preprocessor.restore(self._features(own)),
+                "obs_flat": lambda: self.preprocessor.flatten_features(self._features(own)),
             },
         )
 
-    def _features(self, leaves: Leaves) -> list[Array]:
-        return self._filtered(self.preprocessor.expand(leaves))
+    def _features(self, leaves: Sequence[Array]) -> Sequence[Array]:
+        return self._filtered(self.preprocessor.expand(leaves), leaves)
 
-    def distribution(self, dist_inputs: Array, mask: Any = None) -> ActionDistribution:
-        """Return the action distribution of a model output [N, num_outputs], masked where a mask is given.
+    def _filtered(self, features: Sequence[Array], leaves: Sequence[Array]) -> Sequence[Array]:
+        return self.filter.apply(features, self.encode.presence(leaves)) if self.filter.active else features
 
-        Raises:
-            ValueError: a mask is given, but the distribution takes none.
+    def mask(self, leaves: Leaves) -> Array | None:
+        """Return the mask [N, A] that comes with encoded observations: True where a choice is allowed, or None."""
+        return self.masking.find(leaves)
+
+    def distribution(self, dist_inputs: Array, mask: Array | None = None) -> ActionDistribution:
+        """Return the action distribution of a model output [N, num_outputs].
+
+        Args:
+            dist_inputs: of any framework.
+            mask: [N, A] as :meth:`mask` returns it. A distribution that takes no mask gets none: a custom model heeds
+                it then.
         """
-        if mask is None:
+        if mask is None or not self.masking.takes_mask:
             return self.dist_factory(dist_inputs, self.model)
-        if "mask" not in inspect.signature(self.dist_factory).parameters:
-            name = type(self._new_distribution(1)).__name__
-            raise ValueError(f"a mask was given, but {name} takes none: its constructor has no `mask`.")
-        return self.dist_factory(dist_inputs, self.model, mask=mask)
+        return self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
 
     # -------------------------------------------------------------------------------------- acting
 
     @contextlib.contextmanager
     def acting(self) -> Iterator[None]:
         """Open the context in which :meth:`act` is called; enter it once for a whole rollout."""
-        own_distribution = self.config.model.custom_action_dist is not None
-        compiled = None if own_distribution else self.runtime.compiled(self.model)
+        custom = self.config.model.custom_action_dist
+        # The twin takes features; without preprocessing the model sees what is stored.
+        has_twin = self.config.preprocesses and (custom is None or is_bounded(custom))
+        compiled = self.runtime.compiled(self.model) if has_twin else None
         with self.runtime.acting():
             self._compiled = compiled
             try:
@@ -178,25 +208,20 @@ class Policy:
     def _new_distribution(self, rows: int) -> ActionDistribution:
         return self.distribution(self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32)))
 
-    def act(
-        self,
-        leaves: Leaves,
-        *,
-        explore: bool = True,
-        noise: NumpyArray | None = None,
-        mask: Masks | None = None,
-    ) -> Tree:
+    def act(self, leaves: Sequence[NumpyArray], *, explore: bool = True, noise: NumpyArray | None = None) -> Tree:
         """Return raw actions (as the distribution gives them) for encoded NumPy observations [N, ...].
 
         Within :meth:`acting`, models with a NumPy twin act through it; samples without noise drawn ahead, whose
-        random source is the framework's, and masks go through the framework.
+        random source is the framework's, go through the framework.
         """
-        if self._compiled is not None and mask is None and (noise is not None or not explore):
-            outputs = self._compiled(flatten_structured(self._features(leaves)))
-            return self.exploration.choose(self.distribution(outputs), explore=explore, rng=None, noise=noise)
+        if self._compiled is not None and (noise is not None or not explore):
+            outputs = self._compiled(
+                self.preprocessor.flatten_features(self._features(self.masking.observation(leaves)))
+            )
+            distribution = self.distribution(outputs, self.mask(leaves))
+            return self.exploration.choose(distribution, explore=explore, rng=None, noise=noise)
         tensors = [self.runtime.asarray(leaf) for leaf in leaves]
-        allowed = tree.map_leaves(lambda leaf: None if leaf is None else self.runtime.asarray(leaf), mask)
-        distribution = self.distribution(self.evaluate(tensors, value=False).dist_inputs, allowed)
+        distribution = self.distribution(self.evaluate(tensors, value=False).dist_inputs, self.mask(tensors))
         rng = None if noise is not None else self.runtime.rng()
         drawn = None if noise is None else self.runtime.asarray(noise)
         raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
@@ -208,7 +233,7 @@ class Policy:
         state: State | None = None,
         *,
         info: dict[str, Any] | None = None,
-        mask: Masks | None = None,
+        mask: Any = None,
         prev_reward: NumpyArray | None = None,
         explore: bool = False,
     ) -> Tree:
@@ -217,8 +242,9 @@ class Policy:
         Args:
             observations: stacked as a Gymnasium vector environment stacks them.
             state: what the previous call returned; a policy without memory takes and returns none.
-            info: the environments' infos of this step; only views read it.
-            mask: True where an action is allowed (``Masks``); for distributions that take masks.
+            info: the environments' infos of this step, as a vector environment gives them; masks are read from it.
+            mask: nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; goes before the mask
+                of the observation or of ``info``.
             prev_reward: rewards [N] of the previous step; only views read it.
             explore: sample instead of taking the deterministic action.
 
@@ -233,8 +259,8 @@ class Policy:
                 f"obs: expected stacked observations [N, ...], got batch dimensions {batch}; compute_single_action"
                 " takes one observation."
             )
-        require_valid(self.encode.specs, leaves, lambda row: f"observation {row[0]}")
-        return self._chosen(leaves, state, self._as_masks(mask), explore)
+        self.require_valid(leaves, lambda row: f"observation {row[0]}")
+        return self._chosen([*leaves], state, self._given_mask(mask, info), explore)
 
     def compute_single_action(
         self,
@@ -242,70 +268,75 @@ class Policy:
         state: State | None = None,
         *,
         info: dict[str, Any] | None = None,
-        mask: Array | None = None,
+        mask: Any = None,
         prev_reward: float | None = None,
         explore: bool = False,
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`compute_actions`."""
-        leaves = self.encode(observation)
-        batch = batch_shape(self.encode.specs[0], leaves[0])
-        if batch:
-            raise ObservationError(
-                f"obs: expected a single observation, got batch dimensions {batch}; compute_actions takes many."
-            )
-        require_valid(self.encode.specs, leaves, lambda _: "the observation")
+        leaves = self.encode.single(observation)
+        self.require_valid(leaves, lambda _: "the observation")
         rows = [leaf[None] for leaf in leaves]
-        return _unstacked(self.action_space, self._chosen(rows, state, self._as_masks(mask, single=True), explore))
+        given = self._given_mask(mask, info, single=True)
+        return one_action(self.action_space, self._chosen(rows, state, given, explore), 0)
 
-    def _chosen(self, leaves: Sequence[NumpyArray], state: State | None, mask: Masks | None, explore: bool) -> Tree:
-        if state:
-            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
-        with self.acting():
-            return self.to_env(self.act(leaves, explore=explore, mask=mask))
+    def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
+        """Raise :class:`ObservationError` on the first value of encoded observations that is outside its space.
 
-    def _as_masks(self, mask: Any, *, single: bool = False) -> Masks | None:
+        Args:
+            leaves: one array [N, ...] each, NumPy.
+            where: spells a row's position in N.
+        """
+        require_valid(self.encode, self.masking.observation(leaves), where)
+
+    def require_choice(
+        self, leaves: Sequence[NumpyArray], used: npt.NDArray[np.bool_], where: Callable[[tuple[int, ...]], str]
+    ) -> None:
+        """Raise :class:`ObservationError` if a mask allows nothing in a row whose action is used.
+
+        Args:
+            leaves: encoded observations [N, ...].
+            used: bool [N], False for rows on which no action is taken.
+            where: spells a row's position in N.
+        """
+        mask = self.mask(leaves)
+        if mask is None:
+            return
+        stuck = np.argwhere(self.masking.unusable(mask) & used)
+        if len(stuck):
+            row = tuple(map(int, stuck[0]))
+            raise ObservationError(
+                f"{where(row)}: the mask allows no action at all for some part of it: {mask[row].astype(int).tolist()}."
+                " Allow at least one, or end the episode."
+            )
+
+    def _given_mask(self, mask: Any, info: dict[str, Any] | None, *, single: bool = False) -> NumpyArray | None:
+        """Return the mask [N, A] that a caller gave, by itself or in ``info``."""
+        place = "mask"
+        if mask is None and info is not None and self.masking.reads_infos:
+            mask, place = info.get(self.masking.key), f"info[{self.masking.key!r}]"
         if mask is None:
             return None
-        distribution = self._new_distribution(1)
-        if not isinstance(distribution, MultiActionDistribution):
-            return _rows_of_mask(mask, single, distribution)
-        children = distribution.children
-        if not isinstance(mask, list | tuple) or len(mask) != len(children):
-            raise ValueError(
-                f"mask: expected a list of {len(children)} masks for {self.action_space}, one or None for each leaf."
-            )
-        pairs = zip(mask, children, strict=True)
-        return [None if leaf is None else _rows_of_mask(leaf, single, child) for leaf, child in pairs]
+        rows = self.masking.layout.flatten(mask, single=single, place=place)
+        self.masking.require_consumer()
+        return rows
+
+    def _chosen(self, leaves: list[NumpyArray], state: State | None, given: NumpyArray | None, explore: bool) -> Tree:
+        if state:
+            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
+        if given is not None:
+            leaves = [*self.masking.observation(leaves), given]
+        self.require_choice(leaves, np.ones(len(leaves[0]), np.bool_), lambda row: f"observation {row[0]}")
+        with self.acting():
+            return self.to_env(self.act(leaves, explore=explore))
 
     # -------------------------------------------------------------------------------------- filter
 
-    def push(self, leaves: Sequence[NumpyArray]) -> None:
+    def push(self, leaves: Leaves) -> None:
         """Add collected observations [N, ...] to the filter's statistics."""
-        if isinstance(self.filter, MeanStdFilter) and self._real and len(leaves[0]):
-            flat = [np.asarray(leaves[i], np.float64).reshape(len(leaves[i]), -1) for i in self._real]
-            self.filter.push(np.concatenate(flat, axis=1))
-            self._refresh_affine()
-
-    def _filtered(self, features: list[Array]) -> list[Array]:
-        features = list(features)
-        clip = self.filter.clip
-        affine = self._numpy_affine if isinstance(features[0], np.ndarray) else self._affine
-        for i, (mean, deviation) in affine.items():
-            feature = (features[i] - mean) / deviation
-            features[i] = feature if clip is None else xp(feature).clip(feature, -clip, clip)
-        return features
-
-    def _refresh_affine(self) -> None:
-        """Lay out mean and deviation of each leaf that is normalised, as NumPy arrays and on the device."""
-        self._numpy_affine: dict[int, tuple[NumpyArray, NumpyArray]] = {}
-        if isinstance(self.filter, MeanStdFilter) and self._real:
-            stops = np.cumsum(self._real_sizes)[:-1]
-            means, deviations = (np.split(part, stops) for part in self.filter.affine())
-            for i, mean, deviation in zip(self._real, means, deviations, strict=True):
-                shape = self.encode.specs[i].shape
-                self._numpy_affine[i] = mean.reshape(shape).copy(), deviation.reshape(shape).copy()
-        asarray = self.runtime.asarray
-        self._affine = {i: (asarray(mean), asarray(deviation)) for i, (mean, deviation) in self._numpy_affine.items()}
+        if self.filter.active and len(leaves[0]):
+            arrays = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
+            own = self.masking.observation(arrays)
+            self.filter.push(own, self.encode.presence(own))
 
     # --------------------------------------------------------------------------------------- state
 
@@ -334,7 +365,6 @@ class Policy:
             )
         self.runtime.load_parameters(self.model, _under("model/", state))
         self.filter.load_state(statistics)
-        self._refresh_affine()
 
     # --------------------------------------------------------------------------------------- build
 
@@ -359,24 +389,9 @@ class Policy:
             )
 
 
-def _rows_of_mask(mask: Any, single: bool, distribution: ActionDistribution) -> NumpyArray:
-    """Return a user's mask for one leaf as [N, A]."""
-    rows = np.asarray(mask)[None] if single else np.asarray(mask)
-    width = distribution.inputs.shape[-1]
-    if isinstance(distribution, Categorical | MultiCategorical) and rows.shape[1:] != (width,):
-        raise ValueError(f"mask: expected {width} values for each action, got shape {np.asarray(mask).shape}.")
-    if not rows.any(axis=-1).all():
-        raise ValueError(f"mask: it allows no action at all: {np.asarray(mask).tolist()}.")
-    return rows
-
-
-def _unstacked(space: gym.Space[Any], actions: Tree) -> Any:
-    """Return the one action of stacked ones; that of a Box is an array even at rank 0, as its samples are."""
-    if isinstance(space, spaces.Dict):
-        return {key: _unstacked(child, actions[key]) for key, child in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(_unstacked(child, part) for child, part in zip(space.spaces, actions, strict=True))
-    return actions[0, ...] if isinstance(space, spaces.Box) else actions[0]
+def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:
+    """Return the leaves as a model sees them that takes them as they are stored."""
+    return [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs]
 
 
 def _under(prefix: str, state: dict[str, NumpyArray]) -> dict[str, NumpyArray]:

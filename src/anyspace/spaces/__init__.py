@@ -1,5 +1,7 @@
 """Gymnasium spaces: encoding observations, decoding actions, preprocessing, filtering, restoring."""
 
+from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.bounded import BoundedGraph, BoundedSequence, bounded
 from anyspace.spaces.decoding import (
     Decoder,
     check_action_space,
@@ -8,37 +10,73 @@ from anyspace.spaces.decoding import (
     normalize_action,
     unflatten_actions,
 )
-from anyspace.spaces.encoding import Encoder, LeafSpec, encode, spec
+from anyspace.spaces.encoding import Encoder, encode, spec
 from anyspace.spaces.faults import Fault, find_fault, require_valid
-from anyspace.spaces.filters import FILTERS, Filter, MeanStdFilter, NoFilter, RunningStat, get_filter
+from anyspace.spaces.filters import (
+    FILTERS,
+    Filter,
+    MeanStdFilter,
+    NoFilter,
+    RunningStat,
+    get_filter,
+)
+from anyspace.spaces.frames import Image, StackedFrames
+from anyspace.spaces.images import describe_images
+from anyspace.spaces.leaves import LeafSpec
+from anyspace.spaces.masks import ActionMasks
+from anyspace.spaces.observation_filter import ObservationFilter
 from anyspace.spaces.preprocessors import (
+    AtariRamPreprocessor,
     DictFlatteningPreprocessor,
+    GenericPixelPreprocessor,
     NoPreprocessor,
     OneHotPreprocessor,
+    PaddingPreprocessor,
     Preprocessor,
+    RepeatedValuesPreprocessor,
     TupleFlatteningPreprocessor,
     get_preprocessor,
 )
-from anyspace.spaces.restore import restore_features, restore_original_dimensions
+from anyspace.spaces.repeated import Repeated
+from anyspace.spaces.repeated_values import RepeatedValues
+from anyspace.spaces.restore import restore_original_dimensions
 from anyspace.spaces.serialize import from_json, to_json
+from anyspace.spaces.simplex import Simplex
 
 __all__ = [
     "FILTERS",
+    "ActionMasks",
+    "AtariPixels",
+    "AtariRam",
+    "AtariRamPreprocessor",
+    "BoundedGraph",
+    "BoundedSequence",
     "Decoder",
     "DictFlatteningPreprocessor",
     "Encoder",
     "Fault",
     "Filter",
+    "GenericPixelPreprocessor",
+    "Image",
     "LeafSpec",
     "MeanStdFilter",
     "NoFilter",
     "NoPreprocessor",
+    "ObservationFilter",
     "OneHotPreprocessor",
+    "PaddingPreprocessor",
     "Preprocessor",
+    "Repeated",
+    "RepeatedValues",
+    "RepeatedValuesPreprocessor",
     "RunningStat",
+    "Simplex",
+    "StackedFrames",
     "TupleFlatteningPreprocessor",
+    "bounded",
     "check_action_space",
     "decode",
+    "describe_images",
     "encode",
     "find_fault",
     "flatten_actions",
@@ -47,7 +85,6 @@ __all__ = [
     "get_preprocessor",
     "normalize_action",
     "require_valid",
-    "restore_features",
     "restore_original_dimensions",
     "spec",
     "to_json",

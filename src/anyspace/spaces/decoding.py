@@ -3,8 +3,9 @@
 This is the only place that asks which kind of space an action leaf has. To support another kind, register one
 function with `_codec_tree`.
 
-Distributions work in a plain space: indices 0..n-1 for everything discrete (integer Boxes too), numbers
-centred on zero for float Boxes, where -1 and 1 stand for the bounds of a component that has both.
+Distributions work in a plain space: indices 0..n-1 for everything discrete (integer Boxes and bits too), numbers
+centred on zero for float Boxes, where -1 and 1 stand for the bounds of a component that has both, and shares for
+a Simplex.
 
 Letters: B rows, d numbers in one leaf, N any number of leading batch dimensions.
 """
@@ -17,22 +18,26 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
+from anyspace.spaces.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-SUPPORTED = "Discrete, MultiDiscrete, float Box, integer Box with both bounds, and Dict and Tuple of these"
+SUPPORTED = (
+    "Discrete, MultiDiscrete, MultiBinary, float Box, integer Box with both bounds, Simplex, and Dict and Tuple of them"
+)
 
 
 class _Index:
-    """Discrete, MultiDiscrete and integer Box: an index per component, counted from its first value."""
+    """MultiDiscrete, MultiBinary and integer Box: an index per component, counted from its first value."""
 
-    def __init__(self, first: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(self, first: Any, options: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
+        self.options = tuple(int(count) for count in np.ravel(options))
         # int64 holds every sum; a narrow dtype such as int8 would overflow on the way.
         self._first = np.asarray(first).astype(np.int64)
 
@@ -43,8 +48,19 @@ class _Index:
         return _rows(action, self.shape, np.int64) - self._first
 
 
+class _Choice(_Index):
+    """Discrete: one index; of a relaxed one-hot vector [B, n], that of the largest entry."""
+
+    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
+        values = np.asarray(raw)
+        index = values.argmax(axis=-1) if values.ndim == 2 and values.shape[1:] == self.options else values
+        return super().decode(index, normalize, clip)
+
+
 class _Real:
     """Float Box, component by component: scaled where both bounds are finite, else taken as it is."""
+
+    options = ()
 
     def __init__(self, space: Box) -> None:
         self.shape, self.dtype = space.shape, space.dtype
@@ -68,7 +84,25 @@ class _Real:
         return (distance / np.where(self._half > 0, self._half, 1.0)).astype(np.float32)
 
 
-_Codec: TypeAlias = _Index | _Real
+class _Shares:
+    """Simplex: shares as they are. What rounding or exploration noise took off the simplex is put back on it."""
+
+    options = ()
+
+    def __init__(self, space: Simplex) -> None:
+        self.shape, self.dtype = space.shape, space.dtype
+
+    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
+        # Not quite 0, so that a row without a positive number becomes even shares.
+        values: NumpyArray = np.maximum(_rows(raw, self.shape, np.float64), np.finfo(np.float64).tiny)
+        shares: NumpyArray = values / values.sum(axis=-1, keepdims=True)
+        return shares.astype(self.dtype)
+
+    def invert(self, action: Any) -> NumpyArray:
+        return _rows(action, self.shape, np.float32)
+
+
+_Codec: TypeAlias = _Index | _Real | _Shares
 
 
 def _rows(values: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> NumpyArray:
@@ -92,12 +126,22 @@ def _unsupported(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceErro
 
 @_codec_tree.register(Discrete)
 def _(space: Discrete[Any], path: tree.Path) -> _Codec:
-    return _Index(space.start, (), space.dtype)
+    return _Choice(space.start, space.n, (), space.dtype)
 
 
 @_codec_tree.register(MultiDiscrete)
 def _(space: MultiDiscrete[Any], path: tree.Path) -> _Codec:
-    return _Index(space.start, space.shape, space.dtype)
+    return _Index(space.start, space.nvec, space.shape, space.dtype)
+
+
+@_codec_tree.register(MultiBinary)
+def _(space: MultiBinary, path: tree.Path) -> _Codec:
+    return _Index(0, np.full(space.shape, 2), space.shape, space.dtype)
+
+
+@_codec_tree.register(Simplex)
+def _(space: Simplex, path: tree.Path) -> _Codec:
+    return _Shares(space)
 
 
 @_codec_tree.register(Box)
@@ -106,7 +150,9 @@ def _(space: Box, path: tree.Path) -> _Codec:
         return _Real(space)
     if not space.is_bounded("both"):
         raise _unsupported(space, path)
-    return _Index(space.low, space.shape, space.dtype)
+    # Python's integers: the span of an int64 Box does not fit an int64.
+    spans = space.high.astype(object) - space.low.astype(object) + 1
+    return _Index(space.low, spans, space.shape, space.dtype)
 
 
 @_codec_tree.register(Dict)
@@ -127,7 +173,8 @@ class Decoder:
         normalize: scale float components that have both bounds from [-1, 1] to them, and clip every component
             to its bounds.
         clip: clip to the bounds without scaling. With both off, float components reach the environment as
-            they were drawn, inside their bounds or not: that is then the user's choice.
+            they were drawn, inside their bounds or not: that is then the user's choice. Shares of a Simplex sum
+            to one in any case.
 
     Raises:
         UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
@@ -141,7 +188,8 @@ class Decoder:
         """Return environment actions [B, *shape] in the space's dtypes, Dict as dict and Tuple as tuple.
 
         Args:
-            action: NumPy samples, nested like the space: indices or numbers [B, *shape] or [B, d] per leaf.
+            action: NumPy samples, nested like the space: indices or numbers [B, *shape] or [B, d] per leaf, for a
+                Discrete also relaxed one-hot vectors [B, n].
         """
         return tree.map_leaves(lambda codec, raw: codec.decode(raw, self._normalize, self._clip), self._codecs, action)
 
@@ -149,6 +197,18 @@ class Decoder:
 def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, clip: bool = False) -> tree.Tree:
     """Turn stacked samples into actions for a vector environment: `Decoder` for one use."""
     return Decoder(space, normalize=normalize, clip=clip)(action)
+
+
+def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree:
+    """Return one of several stacked environment actions.
+
+    Members of a Box are arrays, those of rank 0 too; of a Discrete they are numbers.
+    """
+    if isinstance(space, Dict):
+        return {key: one_action(child, actions[key], row) for key, child in space.spaces.items()}
+    if isinstance(space, Tuple):
+        return tuple(one_action(child, part, row) for child, part in zip(space.spaces, actions, strict=True))
+    return actions[row] if isinstance(space, Discrete) else actions[row, ...]
 
 
 def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
@@ -160,9 +220,23 @@ def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
 
     Returns:
         int64 indices for discrete leaves; float32 for float Boxes, in [-1, 1] where a component has both
-        bounds and untouched elsewhere. A component whose bounds are equal gives 0.
+        bounds and untouched elsewhere, and for the shares of a Simplex. A component whose bounds are equal gives 0.
     """
     return tree.map_leaves(lambda codec, values: codec.invert(values), _codec_tree(space, ()), action)
+
+
+def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:
+    """Return how many options each component of a leaf space has, in C order; none where it is continuous.
+
+    Args:
+        space: a space that is no Dict or Tuple.
+        path: where it sits in the action space.
+
+    Raises:
+        UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
+    """
+    codec: _Codec = _codec_tree(space, path)
+    return codec.options
 
 
 def check_action_space(space: gym.Space[Any]) -> None:
@@ -186,7 +260,7 @@ def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
     codecs = _codec_tree(space, ())
     columns = tree.leaves(tree.map_leaves(_columns, codecs, actions))
     ns = xp(columns[0])
-    if any(isinstance(codec, _Real) for codec in tree.leaves(codecs)):
+    if not all(isinstance(codec, _Index) for codec in tree.leaves(codecs)):
         columns = [ns.astype(column, "float32") for column in columns]
     return ns.concatenate(columns, axis=-1)
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 
 from anyspace.errors import ObservationError
-from anyspace.spaces.encoding import LeafSpec, NumpyArray
+from anyspace.spaces.encoding import Encoder
+from anyspace.spaces.leaves import LeafSpec, NumpyArray
+from anyspace.spaces.simplex import Simplex
 
 
 @dataclass(frozen=True)
@@ -21,45 +24,55 @@ class Fault:
     """Which row: its position in the batch dimensions N."""
     leaf: LeafSpec
     """Which leaf."""
+    element: tuple[int, ...]
+    """Which element, one number for each list that the leaf is in."""
     what: str
     """What was expected and what came, in the environment's own values."""
 
     def __str__(self) -> str:
-        return f"{self.leaf.place()}: {self.what}"
+        return f"{self.leaf.place(numbers=self.element)}: {self.what}"
 
 
-def find_fault(specs: Sequence[LeafSpec], leaves: Sequence[NumpyArray]) -> Fault | None:
+def find_fault(encoder: Encoder, leaves: Sequence[NumpyArray]) -> Fault | None:
     """Return the first fault of stacked encoded leaves in row order, or None.
 
-    A fault is NaN or an infinity, an index outside 0..n-1, a binary value other than 0 and 1, or a Box value
-    outside its bounds (floats may exceed a bound by 1e-4 * max(1, |bound|)).
+    A fault is NaN or an infinity, an index outside 0..n-1, a binary value other than 0 and 1, a Box value outside
+    its bounds (floats may exceed a bound by 1e-4 * max(1, |bound|)), shares of a Simplex that are negative or do not
+    sum to 1, or a length beyond its limits. Elements of lists and alternatives that are not there are not looked at.
 
     Args:
-        specs: the leaves of the space.
-        leaves: one array [N, *shape] per leaf, as `Encoder` returns them, all of the same N.
+        encoder: that of the space.
+        leaves: one array [N, *shape] per leaf, as the encoder returns them, all of the same N.
     """
-    faults = []
-    for spec, leaf in zip(specs, leaves, strict=True):
+    suspects = []
+    for position, (spec, leaf) in enumerate(zip(encoder.specs, leaves, strict=True)):
         fine = _fine(spec, leaf)
         if fine is not None and not fine.all():
-            faults.append(_locate(spec, leaf, ~fine))
-    return min(faults, key=lambda fault: fault.index) if faults else None
+            suspects.append((position, ~fine))
+    if not suspects:
+        return None
+    presence, faults = encoder.presence(leaves), []
+    for position, wrong in suspects:
+        spec, there = encoder.specs[position], presence[position]
+        if there is not None:
+            wrong &= there.reshape(there.shape + (1,) * len(spec.element_shape))
+        if wrong.any():
+            faults.append(_locate(spec, leaves[position], wrong))
+    return min(faults, key=lambda fault: fault.index, default=None)
 
 
-def require_valid(
-    specs: Sequence[LeafSpec], leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]
-) -> None:
+def require_valid(encoder: Encoder, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
     """Raise on the first fault of stacked encoded leaves.
 
     Args:
-        specs: the leaves of the space.
+        encoder: that of the space.
         leaves: one array [N, *shape] per leaf.
         where: spells a row's position, such as ``lambda index: f"step {index[0]}, environment {index[1]}"``.
 
     Raises:
         ObservationError: naming the leaf, the row, what was expected and what came.
     """
-    fault = find_fault(specs, leaves)
+    fault = find_fault(encoder, leaves)
     if fault is not None:
         raise ObservationError(
             f"{where(fault.index)}: {fault}. Make the environment stay inside its observation space, or "
@@ -71,26 +84,46 @@ def _fine(spec: LeafSpec, leaf: NumpyArray) -> NumpyArray | None:
     """Return which values are allowed, or None where the dtype allows nothing else."""
     if spec.limits is None:
         return np.isfinite(leaf) if spec.dtype.kind == "f" else None
-    low, high = spec.limits
+    # Of stacked frames, whose bounds are all the same, the newest one alone may be there.
+    low, high = (bound[..., : leaf.shape[-1]] for bound in spec.limits) if spec.stack > 1 else spec.limits
     # NaN compares False with everything, and limits are finite: one rule finds every kind of fault.
-    return (low <= leaf) & (leaf <= high)
+    fine = (low <= leaf) & (leaf <= high)
+    if isinstance(spec.space, Simplex):
+        fine &= _sums_to_one(spec.space, leaf)
+    return fine
+
+
+def _sums_to_one(space: Simplex, leaf: NumpyArray) -> NumpyArray:
+    """Return whether shares [..., k] make a whole: [..., 1]."""
+    with np.errstate(invalid="ignore"):
+        totals = leaf.sum(axis=-1, dtype=np.float64, keepdims=True)
+    fine: NumpyArray = np.abs(totals - 1.0) <= space.tolerance
+    return fine
 
 
 def _locate(spec: LeafSpec, leaf: NumpyArray, wrong: NumpyArray) -> Fault:
-    position = np.unravel_index(int(wrong.argmax()), wrong.shape)
-    rank = leaf.ndim - len(spec.shape)
-    index, component = tuple(map(int, position[:rank])), tuple(map(int, position[rank:]))
-    value = leaf[position].item()
-    if spec.kind == "index":
-        number = int(np.ravel_multi_index(component, spec.shape)) if component else 0
-        first = spec.start[number]
-        value, expected = value + first, f"a value in {first}..{first + spec.nvec[number] - 1}"
-    elif spec.kind == "binary":
-        expected = "0 or 1"
-    elif math.isfinite(value):
-        box: Any = spec.space
-        expected = f"a value in [{box.low[component]}, {box.high[component]}]"
-    else:
-        expected = "a finite number"
+    position = tuple(map(int, np.unravel_index(int(wrong.argmax()), wrong.shape)))
+    if isinstance(spec.space, Simplex):
+        position = position[:-1]  # shares are right or wrong together
+    rank, depth = leaf.ndim - len(spec.shape), leaf.ndim - len(spec.element_shape)
+    index, element, component = position[:rank], position[rank:depth], position[depth:]
+    expected, came = _described(spec, leaf[position].tolist(), component)
     suffix = f" at component {component}" if component else ""
-    return Fault(index, spec, f"expected {expected}, got {value}{suffix}")
+    return Fault(index, spec, element, f"expected {expected}, got {came!r:.80}{suffix}")
+
+
+def _described(spec: LeafSpec, value: Any, component: tuple[int, ...]) -> tuple[str, Any]:
+    """Return what was expected of one component of an element, and what came, in the environment's own values."""
+    if spec.kind == "index":
+        number = int(np.ravel_multi_index(component, spec.element_shape)) if component else 0
+        first = spec.start[number]
+        return f"a value in {first}..{first + spec.nvec[number] - 1}", value + first
+    if spec.kind == "binary":
+        return "0 or 1", value
+    if isinstance(spec.space, Simplex):
+        return "shares that are not negative and sum to 1", value
+    if not math.isfinite(value):
+        return "a finite number", value
+    assert isinstance(spec.space, Box)
+    what = "length" if spec.kind == "count" else "value"
+    return f"a {what} in [{spec.space.low[component]}, {spec.space.high[component]}]", value

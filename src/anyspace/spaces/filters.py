@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from anyspace.errors import ConfigError, nearest
-
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from anyspace.spaces.leaves import NumpyArray
 
 # Keeps constant slots finite: they normalise to 0.
 STD_FLOOR = 1e-6
@@ -174,8 +173,10 @@ class MeanStdFilter:
 
     def push(self, batch: Any) -> None:
         """Take observations [N, *shape] into ``running_stats`` and ``buffer``."""
-        self.running_stats.push_batch(batch)
-        self.buffer.push_batch(batch)
+        seen = RunningStat(self.shape)
+        seen.push_batch(batch)
+        self.running_stats.merge(seen)
+        self.buffer.merge(seen)
 
     def apply(self, x: Any) -> NumpyArray:
         """Return observations [..., *shape] normalised with frozen statistics.

@@ -1,7 +1,8 @@
-"""Preprocessors: from an observation to the flat vector that a model sees (spec 2.2 to 2.4).
+"""Preprocessors: from an observation to the features and the flat vector that a model sees (spec 2.2 to 2.6).
 
-Preprocessing is two steps that all spaces share: `encoding.Encoder` picks the leaves out of an observation,
-`Preprocessor.expand` turns each into numbers. The classes differ in name, and in what passes untouched.
+Preprocessing is steps that all spaces share: `encoding.Encoder` picks the leaves out of an observation,
+`Preprocessor.expand` turns each into numbers, and `restore` nests or flattens them. The classes differ in name, and
+in what they return.
 
 Letters: N any number of leading batch dimensions, F slots of the flat vector.
 """
@@ -9,29 +10,21 @@ Letters: N any number of leading batch dimensions, F slots of the flat vector.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.spaces import Box
 
 from anyspace import tree
 from anyspace.errors import ObservationError
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.encoding import Encoder, LeafSpec, batch_shape
+from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.faults import find_fault
-
-
-class FlatBox(Box):
-    """The space of flattened observations: every float32 vector of F slots.
-
-    Attributes:
-        original_space: the space that the observations were flattened from.
-    """
-
-    def __init__(self, original_space: gym.Space[Any], size: int) -> None:
-        super().__init__(-np.inf, np.inf, (size,), np.float32)
-        self.original_space = original_space
+from anyspace.spaces.leaves import LeafSpec, Node, NumpyArray, Repeat, structure
+from anyspace.spaces.repeated import Repeated
+from anyspace.spaces.restore import PreprocessedBox, join, nest
 
 
 class Preprocessor:
@@ -39,68 +32,86 @@ class Preprocessor:
 
     Args:
         space: the environment's observation space.
+        scale_images: divide pictures by 255. The spaces of `spaces.atari` keep their own scale.
 
     Attributes:
         observation_space: the space of the results; ``observation_space.original_space`` is ``space``.
         shape: shape of one result.
         size: F, the slots of the flat vector.
         encode: observations to a tuple of encoded leaves (`Encoder`).
+        specs: the leaves of ``encode``, with the shift and scale of `expand`.
 
     Raises:
         UnsupportedSpaceError: naming the leaf that has no encoding.
     """
 
-    def __init__(self, space: gym.Space[Any]) -> None:
+    def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
         self._space = space
         self.encode = Encoder(space)
-        self.size = sum(leaf.width for leaf in self.encode.specs)
+        self.specs = tuple(spec if scale_images else _unscaled(spec) for spec in self.encode.specs)
+        self.size = sum(spec.width for spec in self.specs)
         self.shape: tuple[int, ...] = (self.size,)
-        self.observation_space: gym.Space[Any] = FlatBox(space, self.size)
+        self.observation_space: gym.Space[Any] = PreprocessedBox(space, self.encode.structure, self.shape)
 
     def transform(self, obs: tree.Tree) -> Any:
-        """Return one observation as a float32 vector [F]; every call is checked.
+        """Return one observation as float32 [*shape]; every call is checked.
 
         Raises:
             ObservationError: the observation is not in the space; the text holds the observation, its dtype
                 where the space is a Box, and the space.
         """
+        return self._result(obs, self._checked(obs))
+
+    def transform_batch(self, stacked: tree.Tree) -> Any:
+        """Return stacked observations, as the `Encoder` takes them, as float32 [N, *shape].
+
+        Structure, shapes and dtypes are checked; values are not (`faults.find_fault` does that).
+        """
+        return self._result(stacked, self.encode(stacked))
+
+    def expand(self, leaves: Sequence[Array]) -> list[Array]:
+        """Return the features [N, *feature shape] of encoded leaves [N, *shape], float32.
+
+        Indices become one-hot, counts are taken as they are, real leaves shifted and scaled; what belongs to an
+        element of a list or an alternative that is not there is zero. The leaves are arrays of any framework; the
+        features are of the same.
+        """
+        presence = self.encode.presence(leaves)
+        return [_feature(spec, leaf, there) for spec, leaf, there in zip(self.specs, leaves, presence, strict=True)]
+
+    def restore(self, features: Sequence[Array]) -> tree.Tree:
+        """Nest features, filtered or not, as the space is nested.
+
+        A dict for a Dict, a list for a Tuple, the feature itself for a single leaf; the head of `spaces.restore`
+        describes lists, graphs and alternatives.
+        """
+        return nest(self.encode.structure, iter(features))
+
+    def flatten_features(self, features: Sequence[Array]) -> Array:
+        """Return features [N, *feature shape], filtered or not, as one array [N, F]."""
+        batch_dims = len(features[0].shape) - len(self.specs[0].feature_shape)
+        return join(self.restore(features) if self.encode.ragged else features, batch_dims)
+
+    def flatten(self, leaves: Sequence[Array]) -> Array:
+        """Return encoded leaves [N, *shape] as one float32 array [N, F]."""
+        return self.flatten_features(self.expand(leaves))
+
+    def _result(self, obs: tree.Tree, leaves: Sequence[NumpyArray]) -> Any:
+        """Return what becomes of raw observations, of which ``leaves`` are the encoded leaves."""
+        return self.flatten(leaves)
+
+    def _checked(self, obs: tree.Tree) -> tuple[NumpyArray, ...]:
+        """Return the encoded leaves [*shape] of one observation."""
         try:
-            self._require_single(obs)
+            leaves = self.encode.single(obs)
+            if fault := find_fault(self.encode, leaves):
+                raise ObservationError(f"{fault}.")
         except ObservationError as error:
             dtype = getattr(obs, "dtype", None) if isinstance(self._space, Box) else None
             raise ObservationError(
                 f"{error} The whole observation was {obs} (dtype {dtype}), its space is {self._space}."
             ) from error
-        return self.transform_batch(obs)
-
-    def transform_batch(self, stacked: tree.Tree) -> Any:
-        """Return stacked observations, nested as the space is with leaves [N, ...], as float32 [N, F].
-
-        Structure, shapes and dtypes are checked; values are not (`faults.find_fault` does that).
-        """
-        return self.flatten(self.encode(stacked))
-
-    def expand(self, leaves: Sequence[Array]) -> list[Array]:
-        """Return the features [N, *feature shape] of encoded leaves [N, *shape], float32, indices one-hot.
-
-        The leaves are arrays of any framework; the features are of the same.
-        """
-        return [_feature(spec, leaf) for spec, leaf in zip(self.encode.specs, leaves, strict=True)]
-
-    def flatten(self, leaves: Sequence[Array]) -> Array:
-        """Return encoded leaves [N, *shape] as one float32 array [N, F]."""
-        columns = [
-            feature.reshape((*batch_shape(spec, leaf), spec.width))
-            for spec, leaf, feature in zip(self.encode.specs, leaves, self.expand(leaves), strict=True)
-        ]
-        return columns[0] if len(columns) == 1 else xp(columns[0]).concatenate(columns, axis=-1)
-
-    def _require_single(self, obs: tree.Tree) -> None:
-        specs, leaves = self.encode.specs, self.encode(obs)
-        if batch := batch_shape(specs[0], leaves[0]):
-            raise ObservationError(f"obs: expected a single observation, got a batch of shape {batch}.")
-        if fault := find_fault(specs, leaves):
-            raise ObservationError(f"{fault}.")
+        return leaves
 
 
 class OneHotPreprocessor(Preprocessor):
@@ -115,46 +126,105 @@ class DictFlatteningPreprocessor(Preprocessor):
     """Dict: the parts side by side, in the space's own key order; values are looked up by key."""
 
 
-class NoPreprocessor(Preprocessor):
-    """Box and MultiBinary: observations pass as the very objects they are."""
+class RepeatedValuesPreprocessor(Preprocessor):
+    """Repeated: the length, then the elements, padded with zeros to the longest length."""
 
-    def __init__(self, space: gym.Space[Any]) -> None:
-        super().__init__(space)
-        self.shape = self.encode.specs[0].shape
+
+class PaddingPreprocessor(Preprocessor):
+    """Text, Sequence, Graph and OneOf: what varies in size, padded with zeros to one size."""
+
+
+class AtariRamPreprocessor(Preprocessor):
+    """Atari's memory: ``(byte - 128) / 128``, in [-1, 0.9921875]."""
+
+
+class GenericPixelPreprocessor(Preprocessor):
+    """Atari's screen: cropped, shrunk and scaled as its space says, [dim, dim, 1 or 3] (spec 2.6)."""
+
+    def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
+        super().__init__(space, scale_images=scale_images)
+        self.shape = self.specs[0].shape
+        self.observation_space = PreprocessedBox(space, self.encode.structure, self.shape)
+
+    def _result(self, obs: tree.Tree, leaves: Sequence[NumpyArray]) -> Any:
+        return self.expand(leaves)[0]
+
+
+class NoPreprocessor(Preprocessor):
+    """Box, MultiBinary and Simplex: observations pass as the very objects they are, pictures with their bytes.
+
+    `expand` alone turns them into features, and scales pictures.
+    """
+
+    def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
+        super().__init__(space, scale_images=scale_images)
+        self.shape = self.specs[0].shape
         self.observation_space = space
 
-    def transform_batch(self, stacked: tree.Tree) -> Any:
-        """Return ``stacked`` itself."""
-        return stacked
+    def _result(self, obs: tree.Tree, leaves: Sequence[NumpyArray]) -> Any:
+        return obs
 
 
-_PREPROCESSORS: tuple[tuple[Any, type[Preprocessor]], ...] = (
-    (Discrete | MultiDiscrete, OneHotPreprocessor),
-    (Tuple, TupleFlatteningPreprocessor),
-    (Dict, DictFlatteningPreprocessor),
-)
-
-
-def get_preprocessor(space: gym.Space[Any]) -> Preprocessor:
+def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Preprocessor:
     """Return the preprocessor for an observation space (spec 2.2; a shape alone never means Atari).
 
     Raises:
         UnsupportedSpaceError: naming the leaf that has no encoding.
     """
-    for kind, preprocessor in _PREPROCESSORS:
-        if isinstance(space, kind):
-            return preprocessor(space)
-    return NoPreprocessor(space)
+    return _class(structure(space))(space, scale_images=scale_images)
 
 
-def _feature(spec: LeafSpec, leaf: Array) -> Array:
-    ns = xp(leaf)
-    if spec.kind != "index":
-        return ns.astype(leaf, "float32")
-    batch, largest = batch_shape(spec, leaf), max(spec.nvec, default=0)
+def zero_absent(feature: Array, there: Array) -> Array:
+    """Return features [N, *repeats, ...] with zeros where ``there`` [N, *repeats] is False."""
+    mask = there.reshape((*there.shape, *(1,) * (len(feature.shape) - len(there.shape))))
+    return xp(feature).where(mask, feature, 0.0)
+
+
+def _class(node: Node) -> type[Preprocessor]:
+    match node:
+        case LeafSpec(space=AtariRam()):
+            return AtariRamPreprocessor
+        case LeafSpec(space=AtariPixels()):
+            return GenericPixelPreprocessor
+        case LeafSpec(kind="index"):
+            return OneHotPreprocessor
+        case LeafSpec():
+            return NoPreprocessor
+        case dict():
+            return DictFlatteningPreprocessor
+        case tuple():
+            return TupleFlatteningPreprocessor
+        case Repeat(space=Repeated()):
+            return RepeatedValuesPreprocessor
+        case _:
+            return PaddingPreprocessor
+
+
+def _unscaled(spec: LeafSpec) -> LeafSpec:
+    return spec if spec.image is None or isinstance(spec.space, AtariPixels) else replace(spec, scale=1.0)
+
+
+def _feature(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:
+    """Return the features [N, *feature shape] of one encoded leaf; ``there`` [N, *repeats]: None means everywhere."""
+    if spec.kind == "index":
+        return _one_hot(spec, leaf, there)
+    feature = xp(leaf).astype(leaf, "float32")
+    if spec.shift:
+        feature = feature - spec.shift
+    if spec.scale != 1:
+        feature = feature * spec.scale
+    # What is not there is stored as zero, and only a shift moves that.
+    return feature if there is None or not spec.shift else zero_absent(feature, there)
+
+
+def _one_hot(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:
+    ns, largest = xp(leaf), max(spec.nvec, default=0)
+    lead = tuple(leaf.shape[: len(leaf.shape) - len(spec.element_shape)])
     # PyTorch compares no wide unsigned integers, and spaces may well use them.
-    components = ns.astype(leaf, "int64").reshape((*batch, len(spec.nvec)))
+    components = ns.astype(leaf, "int64").reshape((*lead, len(spec.nvec)))
+    if there is not None:
+        components = ns.where(there[..., None], components, -1)
     if all(n == largest for n in spec.nvec):
-        return ns.one_hot(components, largest).reshape((*batch, spec.width))
+        return ns.one_hot(components, largest).reshape((*lead, sum(spec.nvec)))
     columns = [ns.one_hot(components[..., position], n) for position, n in enumerate(spec.nvec)]
     return ns.concatenate(columns, axis=-1)

@@ -1,32 +1,59 @@
-"""Giving flat observations their structure back (spec 2.9)."""
+"""Between per-leaf features, the structure that models see and flat vectors (spec 2.5, 2.9).
+
+A list is `RepeatedValues`, a Text one of one-hot characters. A Graph is a dict: its "nodes" are a list, and so are
+its "edges" where the space has them, of dicts: the "features" of an edge and its "links", one-hot node positions of
+its two ends side by side [2 * max_nodes]. A OneOf is a list: the one-hot choice, then every alternative, zero where
+it is not chosen.
+
+The flat vector holds the leaves in that order; of a list it holds the length and then one block for each of the
+``max_len`` elements, zero beyond the length.
+
+Letters: N any number of leading batch dimensions, F slots of the flat vector.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.spaces import Dict, Tuple
+import numpy as np
+from gymnasium.spaces import Box
 
 from anyspace import tree
-from anyspace.maths.xp import Array
-from anyspace.spaces.encoding import spec
+from anyspace.maths.xp import Array, xp
+from anyspace.spaces.leaves import LeafSpec, Network, Node, Repeat, children, iter_specs, structure
+from anyspace.spaces.repeated_values import RepeatedValues
+from anyspace.tree import Tree
 
 _TENSORLIBS = ("numpy", "torch", "tf", "tf2", None)
 
 
-def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: str | None = None) -> tree.Tree:
+class PreprocessedBox(Box):
+    """The space of preprocessed observations: every float32 array of a shape, (F,) where they are flat.
+
+    Attributes:
+        original_space: the space of the observations before.
+        structure: its leaves, nested as it is.
+    """
+
+    def __init__(self, original_space: gym.Space[Any], structure: Node, shape: tuple[int, ...]) -> None:
+        super().__init__(-np.inf, np.inf, shape, np.float32)
+        self.original_space, self.structure = original_space, structure
+
+
+def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: str | None = None) -> Tree:
     """Cut flat observations into the structure of the space that they were flattened from.
 
     Args:
-        obs: [N, F] of any framework, N any leading batch dimensions. Structured input comes back as it is.
-        obs_space: the preprocessed space; its ``original_space`` gives the structure. Without a Dict or Tuple
-            there, ``obs`` comes back as it is.
+        obs: [N, F] of any framework. Structured input comes back as it is.
+        obs_space: the preprocessed space; its ``original_space`` gives the structure. Where that is a single leaf,
+            or missing, ``obs`` comes back as it is.
         tensorlib: "numpy", "torch", "tf" or "tf2", as old code passes it; the array itself decides.
 
     Returns:
-        A dict for a Dict and a list for a Tuple, in the space's own order, of leaves [N, *feature shape].
-        Discrete and MultiDiscrete leaves stay one-hot.
+        What `Preprocessor.restore` gives for the same observations.
 
     Raises:
         ValueError: the last dimension is not F, or ``tensorlib`` is unknown.
@@ -34,33 +61,97 @@ def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: 
     if tensorlib not in _TENSORLIBS:
         raise ValueError(f"tensorlib: expected one of {', '.join(map(repr, _TENSORLIBS))}, got {tensorlib!r}.")
     original = getattr(obs_space, "original_space", None)
-    if not isinstance(original, Dict | Tuple) or isinstance(obs, dict | list | tuple):
+    if original is None or isinstance(obs, dict | list | tuple | RepeatedValues):
         return obs
-    specs = spec(original)
-    size = sum(leaf.width for leaf in specs)
+    node = obs_space.structure if isinstance(obs_space, PreprocessedBox) else structure(original)
+    if isinstance(node, LeafSpec):
+        return obs
+    size = _width(node, 0)
     if not obs.shape or obs.shape[-1] != size:
         raise ValueError(f"obs: expected flattened observations of shape [..., {size}], got {tuple(obs.shape)}.")
-    features, position = [], 0
-    for leaf in specs:
-        column = obs[..., position : position + leaf.width]
-        features.append(column.reshape((*obs.shape[:-1], *leaf.feature_shape)))
-        position += leaf.width
-    return restore_features(original, features)
+    return nest(node, _cut(node, obs, 0))
 
 
-def restore_features(space: gym.Space[Any], features: Iterable[Array]) -> tree.Tree:
-    """Nest per-leaf features, given in the order of `encoding.spec`, as ``space`` is nested.
+def nest(node: Node, features: Iterator[Array]) -> Tree:
+    """Take as many per-leaf features as ``node`` has leaves, and nest them as it is.
 
     Returns:
-        A dict for a Dict, a list for a Tuple (as the documented restore function gives it), the feature
-        itself for any other space.
+        A dict for a Dict, a list for a Tuple (as the documented restore function gives it), the feature itself for
+        a leaf, and what the head of this file says for anything else.
     """
-    return _nest(space, iter(features))
+    match node:
+        case LeafSpec():
+            return next(features)
+        case dict():
+            return {key: nest(child, features) for key, child in node.items()}
+        case Repeat():
+            lengths = next(features)
+            return RepeatedValues(nest(node.element, features), lengths, node.max_len)
+        case Network():
+            return _graph(node, features)
+        case _:
+            return [nest(child, features) for child in children(node)]
 
 
-def _nest(space: gym.Space[Any], features: Iterator[Array]) -> tree.Tree:
-    if isinstance(space, Dict):
-        return {key: _nest(child, features) for key, child in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return [_nest(child, features) for child in space.spaces]
-    return next(features)
+def join(structured: Tree, batch_dims: int) -> Array:
+    """Flatten structured arrays [N, ...] into one array [N, F].
+
+    Args:
+        structured: nested dicts, tuples and lists of arrays of one framework and dtype, and of RepeatedValues.
+        batch_dims: how many dimensions N stands for.
+    """
+    columns: list[Array] = []
+    for leaf in tree.leaves(structured):
+        if isinstance(leaf, RepeatedValues):
+            columns.append(leaf.lengths[..., None])
+            if tree.leaves(leaf.values):
+                columns.append(_rows(join(leaf.values, batch_dims + 1), batch_dims))
+        else:
+            columns.append(_rows(leaf, batch_dims))
+    return columns[0] if len(columns) == 1 else xp(columns[0]).concatenate(columns, axis=-1)
+
+
+def _rows(array: Array, batch_dims: int) -> Array:
+    """Return an array [N, ...] as [N, width]."""
+    shape = array.shape
+    if len(shape) == batch_dims + 1:
+        return array
+    return array.reshape((*shape[:batch_dims], math.prod(shape[batch_dims:])))
+
+
+def _graph(node: Network, features: Iterator[Array]) -> dict[str, RepeatedValues]:
+    graph = {"nodes": nest(node.nodes, features)}
+    if node.edges is not None:
+        edges = nest(node.edges, features)
+        parts = dict(zip(("features", "links"), edges.values, strict=True))
+        graph["edges"] = RepeatedValues(parts, edges.lengths, edges.max_len)
+    return graph
+
+
+def _cut(node: Node, flat: Array, depth: int) -> Iterator[Array]:
+    """Yield the features [N, *feature shape] of a node's flat vectors, in the order of its leaves.
+
+    Args:
+        node: the node.
+        flat: its slots, [N, *longest lengths of the lists around it, width].
+        depth: how many lists are around it.
+    """
+    shape = tuple(flat.shape[:-1])
+    match node:
+        case LeafSpec():
+            yield flat.reshape((*shape, *node.feature_shape[depth:]))
+        case Repeat():
+            yield flat[..., 0]
+            block = (flat.shape[-1] - 1) // node.max_len
+            yield from _cut(node.element, flat[..., 1:].reshape((*shape, node.max_len, block)), depth + 1)
+        case _:
+            position = 0
+            for child in children(node):
+                width = _width(child, depth)
+                yield from _cut(child, flat[..., position : position + width], depth)
+                position += width
+
+
+def _width(node: Node, depth: int) -> int:
+    """Return how many slots one node takes in the flat vector, inside ``depth`` lists."""
+    return sum(math.prod(leaf.feature_shape[depth:]) for leaf in iter_specs(node))

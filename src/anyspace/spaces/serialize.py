@@ -8,9 +8,25 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import (
+    Box,
+    Dict,
+    Discrete,
+    Graph,
+    MultiBinary,
+    MultiDiscrete,
+    OneOf,
+    Sequence,
+    Text,
+    Tuple,
+)
 
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.frames import Image, StackedFrames
+from anyspace.spaces.repeated import Repeated
+from anyspace.spaces.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Json: TypeAlias = dict[str, Any]
@@ -40,6 +56,33 @@ def _(space: Box) -> Json:
     }
 
 
+@to_json.register(StackedFrames)
+def _(space: StackedFrames) -> Json:
+    box: Json = to_json.dispatch(Box)(space)
+    return {**box, "type": "StackedFrames", "stack": space.stack}
+
+
+@to_json.register(Image)
+def _(space: Image) -> Json:
+    return {"type": "Image", "shape": list(space.shape), "channels_first": space.channels_first}
+
+
+@to_json.register(AtariRam)
+def _(space: AtariRam) -> Json:
+    return {"type": "AtariRam"}
+
+
+@to_json.register(AtariPixels)
+def _(space: AtariPixels) -> Json:
+    return {
+        "type": "AtariPixels",
+        "shape": list(space.shape),
+        "dim": space.dim,
+        "grayscale": space.grayscale,
+        "zero_mean": space.zero_mean,
+    }
+
+
 @to_json.register(Discrete)
 def _(space: Discrete[Any]) -> Json:
     return {"type": "Discrete", "n": int(space.n), "start": int(space.start), "dtype": space.dtype.name}
@@ -60,6 +103,16 @@ def _(space: MultiBinary) -> Json:
     return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.n)}
 
 
+@to_json.register(Simplex)
+def _(space: Simplex) -> Json:
+    return {
+        "type": "Simplex",
+        "shape": list(space.shape),
+        "concentration": space.concentration.tolist(),
+        "dtype": space.dtype.name,
+    }
+
+
 @to_json.register(Dict)
 def _(space: Dict) -> Json:
     return {"type": "Dict", "spaces": [[key, to_json(child)] for key, child in space.spaces.items()]}
@@ -68,6 +121,46 @@ def _(space: Dict) -> Json:
 @to_json.register(Tuple)
 def _(space: Tuple[Any]) -> Json:
     return {"type": "Tuple", "spaces": [to_json(child) for child in space.spaces]}
+
+
+@to_json.register(OneOf)
+def _(space: OneOf[Any]) -> Json:
+    return {"type": "OneOf", "spaces": [to_json(child) for child in space.spaces]}
+
+
+@to_json.register(Repeated)
+def _(space: Repeated) -> Json:
+    return {"type": "Repeated", "child_space": to_json(space.child_space), "max_len": space.max_len}
+
+
+@to_json.register(Sequence)
+def _(space: Sequence) -> Json:
+    return {"type": "Sequence", "feature_space": to_json(space.feature_space), "stack": space.stack}
+
+
+@to_json.register(BoundedSequence)
+def _(space: BoundedSequence) -> Json:
+    sequence: Json = to_json.dispatch(Sequence)(space)
+    return {**sequence, "type": "BoundedSequence", "max_len": space.max_len}
+
+
+@to_json.register(Graph)
+def _(space: Graph) -> Json:
+    edge_space = None if space.edge_space is None else to_json(space.edge_space)
+    return {"type": "Graph", "node_space": to_json(space.node_space), "edge_space": edge_space}
+
+
+@to_json.register(BoundedGraph)
+def _(space: BoundedGraph) -> Json:
+    graph: Json = to_json.dispatch(Graph)(space)
+    return {**graph, "type": "BoundedGraph", "max_nodes": space.max_nodes, "max_edges": space.max_edges}
+
+
+@to_json.register(Text)
+def _(space: Text) -> Json:
+    # A list, so that the order of the characters, which their positions follow, is the same wherever it is read.
+    lengths = {"min_length": space.min_length, "max_length": space.max_length}
+    return {"type": "Text", **lengths, "characters": list(space.character_list)}
 
 
 def from_json(data: Json) -> gym.Space[Any]:
@@ -86,21 +179,46 @@ def _read_box(data: Json) -> Box:
     shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
     low, bounded_below = _unpack(data["low"], shape, dtype)
     high, bounded_above = _unpack(data["high"], shape, dtype)
-    box = Box(low, high, shape, dtype.type)
+    if data["type"] == "StackedFrames":
+        box: Box = StackedFrames(low, high, shape, dtype.type, stack=data["stack"])
+    else:
+        box = Box(low, high, shape, dtype.type)
     # An integer Box stores an infinite bound as the dtype's extreme; only these flags tell the two apart.
     box.bounded_below, box.bounded_above = bounded_below, bounded_above
     return box
 
 
+def _read_graph(data: Json) -> Graph:
+    node_space = from_json(data["node_space"])
+    edge_space = None if data["edge_space"] is None else from_json(data["edge_space"])
+    if data["type"] == "Graph":
+        return Graph(node_space, edge_space)
+    return BoundedGraph(node_space, edge_space, max_nodes=data["max_nodes"], max_edges=data["max_edges"])
+
+
 _READERS: dict[str, Callable[[Json], gym.Space[Any]]] = {
     "Box": _read_box,
+    "StackedFrames": _read_box,
+    "Image": lambda data: Image(tuple(data["shape"]), channels_first=data["channels_first"]),
+    "AtariRam": lambda data: AtariRam(),
+    "AtariPixels": lambda data: AtariPixels(
+        tuple(data["shape"]), dim=data["dim"], grayscale=data["grayscale"], zero_mean=data["zero_mean"]
+    ),
     "Discrete": lambda data: Discrete(data["n"], start=data["start"], dtype=np.dtype(data["dtype"]).type),
     "MultiDiscrete": lambda data: MultiDiscrete(
         np.array(data["nvec"]), dtype=np.dtype(data["dtype"]).type, start=np.array(data["start"])
     ),
     "MultiBinary": lambda data: MultiBinary(data["n"]),
+    "Simplex": lambda data: Simplex(data["shape"], data["concentration"], np.dtype(data["dtype"])),
     "Dict": lambda data: Dict([(key, from_json(child)) for key, child in data["spaces"]]),
     "Tuple": lambda data: Tuple([from_json(child) for child in data["spaces"]]),
+    "OneOf": lambda data: OneOf([from_json(child) for child in data["spaces"]]),
+    "Repeated": lambda data: Repeated(from_json(data["child_space"]), data["max_len"]),
+    "Sequence": lambda data: Sequence(from_json(data["feature_space"]), stack=data["stack"]),
+    "BoundedSequence": lambda data: BoundedSequence(from_json(data["feature_space"]), data["max_len"], data["stack"]),
+    "Graph": _read_graph,
+    "BoundedGraph": _read_graph,
+    "Text": lambda data: Text(data["max_length"], min_length=data["min_length"], charset="".join(data["characters"])),
 }
 
 

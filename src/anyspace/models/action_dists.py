@@ -1,0 +1,204 @@
+"""Which action distribution serves an action space; the registry of custom ones.
+
+| leaf | distribution |
+|---|---|
+| Discrete | Categorical |
+| MultiDiscrete, integer Box | MultiCategorical, one choice per component |
+| MultiBinary | Bernoulli |
+| float Box | DiagGaussian |
+| Simplex | Dirichlet |
+
+A Tuple or Dict has one of these per leaf (`MultiActionDistribution`). The configuration key ``custom_action_dist``
+changes that:
+
+* ``"Beta"`` or ``"SquashedGaussian"`` (or the class of that name) is about the float Boxes alone: those whose
+  components all have both bounds are drawn from it, between their bounds; everything else stays as above;
+* any other distribution class, or the name it was registered under, serves the whole space, a Tuple or Dict too;
+  a sub-class of `MultiActionDistribution` gets the children of the table.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+
+from anyspace import tree
+from anyspace.distributions import (
+    ActionDistribution,
+    Bernoulli,
+    Beta,
+    Categorical,
+    Deterministic,
+    DiagGaussian,
+    Dirichlet,
+    MultiActionDistribution,
+    MultiCategorical,
+    SquashedGaussian,
+)
+from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
+from anyspace.models.config import ModelConfig
+from anyspace.spaces import Simplex
+from anyspace.spaces.decoding import options
+
+DistributionFactory = Callable[..., ActionDistribution]
+"""A distribution class, or a partial of one: called as ``factory(inputs, model)``."""
+
+_registered: dict[str, type[ActionDistribution]] = {}
+
+_BOUNDED: dict[str, type[ActionDistribution]] = {"Beta": Beta, "SquashedGaussian": SquashedGaussian}
+
+_MAX_CATEGORIES = 100_000
+
+
+def register(name: str, dist_class: type[ActionDistribution]) -> None:
+    """Make ``dist_class`` available by name; a name of a built-in one then means this class."""
+    _registered[name] = dist_class
+
+
+def choose(
+    action_space: gym.Space[Any], config: ModelConfig, dist_type: type[ActionDistribution] | str | None = None
+) -> tuple[DistributionFactory, int]:
+    """Return the distribution of an action space and the width of the model output it needs (spec 8.2).
+
+    Args:
+        action_space: the environment's action space.
+        config: the model configuration; its ``custom_action_dist`` goes before every other rule.
+        dist_type: a distribution class, which means what it means as ``custom_action_dist``, or
+            ``"deterministic"`` for float Boxes.
+
+    Raises:
+        ConfigError: ``dist_type`` is another string.
+        ModelError: ``custom_action_dist`` is unknown, or is no distribution.
+        UnsupportedSpaceError: no distribution covers the space, or it has no leaf that the bounded one is for.
+    """
+    if isinstance(dist_type, str) and dist_type != "deterministic":
+        raise ConfigError(f"dist_type is {dist_type!r}, but the only one by name is 'deterministic'.")
+    given = config.custom_action_dist or (dist_type if isinstance(dist_type, type) else None)
+    custom = None if given is None else _resolved(given)
+    if custom is not None and custom not in _BOUNDED.values():
+        return _custom(custom, action_space, config)
+    if custom is not None and not any(map(_has_bounds, (leaf for _, leaf in _leaves(action_space)))):
+        raise UnsupportedSpaceError(
+            f"action: {custom.__name__} is for float Boxes whose components all have both bounds, and {action_space}"
+            " has none. Leave `custom_action_dist` out, or bound the space by a wrapper."
+        )
+    of_boxes = custom or (Deterministic if dist_type == "deterministic" else DiagGaussian)
+    factory, size = _default(action_space, config, of_boxes)
+    if size == 0:
+        raise UnsupportedSpaceError(f"action: {action_space} holds no value to choose.")
+    return factory, size
+
+
+def is_bounded(custom_action_dist: str | type | None) -> bool:
+    """Whether the configuration key asks for one of the distributions that end at the bounds of an action."""
+    return custom_action_dist is not None and _resolved(custom_action_dist) in _BOUNDED.values()
+
+
+def _resolved(dist: str | type) -> type[ActionDistribution]:
+    if isinstance(dist, str):
+        known = _BOUNDED | _registered
+        if dist not in known:
+            raise ModelError(
+                f"no action distribution is registered as {dist!r}.{nearest(dist, known)} Call"
+                f" ModelCatalog.register_custom_action_dist({dist!r}, YourDistribution) first."
+            )
+        dist = known[dist]
+    if not (isinstance(dist, type) and issubclass(dist, ActionDistribution)):
+        raise ModelError(f"custom_action_dist must be an ActionDistribution sub-class, but {dist!r} came.")
+    return dist
+
+
+def _custom(
+    dist: type[ActionDistribution], space: gym.Space[Any], config: ModelConfig
+) -> tuple[DistributionFactory, int]:
+    if issubclass(dist, MultiActionDistribution):
+        return _multi(dist, space, config, DiagGaussian)
+    shape = dist.required_model_output_shape(space, config.as_dict())
+    size = int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
+    takes_space = "action_space" in inspect.signature(dist).parameters
+    factory: DistributionFactory = dist
+    return (partial(factory, action_space=space) if takes_space else factory), size
+
+
+def _default(
+    space: gym.Space[Any], config: ModelConfig, of_boxes: type[ActionDistribution], path: tree.Path = ()
+) -> tuple[DistributionFactory, int]:
+    """Return the distribution of a space or leaf; ``of_boxes`` is the one of its float Boxes."""
+    match space:
+        case spaces.Tuple() | spaces.Dict():
+            return _multi(MultiActionDistribution, space, config, of_boxes)
+        case spaces.Discrete():
+            return Categorical, int(space.n)
+        case spaces.MultiBinary():
+            return partial(Bernoulli, action_space=space), Bernoulli.required_model_output_shape(space, None)
+        case Simplex():
+            return partial(Dirichlet, action_space=space), Dirichlet.required_model_output_shape(space, None)
+        case spaces.Box() if space.dtype.kind == "f":
+            return _of_box(space, config, of_boxes)
+        case spaces.MultiDiscrete() | spaces.Box():
+            return _of_components(space, path)
+    raise UnsupportedSpaceError(
+        f"{tree.place('action', path)}: no action distribution covers {space}; supported are Discrete, MultiDiscrete,"
+        " MultiBinary, Box, Simplex, and Tuple and Dict of them. Give a `custom_action_dist` or another action space."
+    )
+
+
+def _of_box(
+    space: spaces.Box, config: ModelConfig, of_boxes: type[ActionDistribution]
+) -> tuple[DistributionFactory, int]:
+    if of_boxes in _BOUNDED.values() and not _has_bounds(space):
+        of_boxes = DiagGaussian
+    extras: dict[str, Any] = {}
+    if of_boxes is DiagGaussian:
+        extras = {"log_std_clip": config.log_std_clip_param}
+    elif of_boxes is not Deterministic:
+        # Decoding takes -1 and 1 to the bounds of the space.
+        extras = {"low": -1.0, "high": 1.0}
+    build: DistributionFactory = of_boxes
+    return partial(build, action_space=space, **extras), of_boxes.required_model_output_shape(space, None)
+
+
+def _of_components(space: gym.Space[Any], path: tree.Path) -> tuple[DistributionFactory, int]:
+    lens = options(space, path)
+    if not lens:
+        raise UnsupportedSpaceError(f"{tree.place('action', path)}: {space} holds no value to choose.")
+    if max(lens) > _MAX_CATEGORIES:
+        raise UnsupportedSpaceError(
+            f"{tree.place('action', path)}: {space} has a component of {max(lens)} integer values, more than the"
+            f" {_MAX_CATEGORIES} that a categorical distribution is built for; declare a float Box and round in a"
+            " wrapper."
+        )
+    return partial(MultiCategorical, input_lens=lens, action_space=space), sum(lens)
+
+
+def _multi(
+    dist: type[MultiActionDistribution],
+    space: gym.Space[Any],
+    config: ModelConfig,
+    of_boxes: type[ActionDistribution],
+) -> tuple[DistributionFactory, int]:
+    children, lens = [], []
+    for path, leaf in _leaves(space):
+        child, size = _default(leaf, config, of_boxes, path)
+        children.append(child)
+        lens.append(size)
+    return partial(dist, child_distributions=children, input_lens=lens, action_space=space), sum(lens)
+
+
+def _has_bounds(space: gym.Space[Any]) -> bool:
+    return isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.is_bounded("both")
+
+
+def _leaves(space: gym.Space[Any], path: tree.Path = ()) -> Iterator[tuple[tree.Path, gym.Space[Any]]]:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for key, child in children:
+            yield from _leaves(child, (*path, key))
+    else:
+        yield path, space

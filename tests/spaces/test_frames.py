@@ -1,0 +1,55 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+
+from anyspace.spaces.frames import Image, StackedFrames
+
+
+@pytest.mark.parametrize(
+    ("space", "shown"),
+    [
+        (Image((4, 5, 3)), "Image((4, 5, 3), channels_first=False)"),
+        (Image((2, 3, 4, 5), channels_first=True), "Image((2, 3, 4, 5), channels_first=True)"),
+        (StackedFrames(0, 255, (4, 5, 6), stack=3), "StackedFrames(0, 255, (4, 5, 6), uint8, stack=3)"),
+    ],
+    ids=["image", "images", "frames"],
+)
+def test_they_are_boxes_that_survive_copies(space, shown):
+    assert space.sample() in space
+    assert space.dtype == np.uint8
+    assert repr(space) == shown
+    for twin in (copy.deepcopy(space), pickle.loads(pickle.dumps(space))):
+        assert twin == space
+        assert repr(twin) == shown
+    plain = Box(0, 255, space.shape, np.uint8)
+    assert space != plain
+    assert plain != space
+
+
+def test_what_is_declared_makes_a_difference():
+    assert Image((4, 5, 3)) != Image((4, 5, 3), channels_first=True)
+    assert Image((4, 5, 3)) != Image((4, 5, 4))
+    assert StackedFrames(0, 255, (4, 5, 6), stack=3) != StackedFrames(0, 255, (4, 5, 6), stack=2)
+    assert StackedFrames(0, 1, (6,), np.float32, stack=3) != StackedFrames(0, 2, (6,), np.float32, stack=3)
+
+
+def test_an_image_holds_every_byte():
+    assert np.full((2, 2, 1), 255, np.uint8) in Image((2, 2, 1))
+    assert np.zeros((2, 2, 1), np.uint8) in Image((2, 2, 1))
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 5), (1, 2, 3, 4, 5)], ids=str)
+def test_an_image_has_channels(shape):
+    with pytest.raises(ValueError, match=r"rank 3\) or several \(rank 4\), got \("):
+        Image(shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stack"), [((4, 4, 6), 4), ((4, 4, 6), 0), ((), 1)], ids=["uneven", "none", "rank 0"]
+)
+def test_the_frames_of_a_stack_are_whole(shape, stack):
+    with pytest.raises(ValueError, match=r"at least 1 and divide the last axis of the shape \("):
+        StackedFrames(0, 255, shape, stack=stack)
