@@ -2,7 +2,7 @@ import collections
 
 import pytest
 
-from anyspace.tree import Part, iter_leaves, leaves, map_leaves, place
+from anyspace.tree import Part, iter_leaves, leaves, map_leaves, place, prefixed, under
 
 NESTED = {"z": (1, [2, 3]), "a": {"k": 4}, "empty": {}}
 
@@ -57,3 +57,9 @@ def test_elements_are_spelt_by_their_numbers():
 
 def test_parts_are_told_from_keys():
     assert place("obs", ("g", Part("nodes"), ..., "nodes")) == 'obs["g"].nodes[...]["nodes"]'
+
+
+def test_names_under_a_prefix():
+    state = {**prefixed("model", {"a/b": 1, "c": 2}), **prefixed("models", {"c": 3})}
+    assert state == {"model/a/b": 1, "model/c": 2, "models/c": 3}
+    assert under("model", state) == {"a/b": 1, "c": 2}

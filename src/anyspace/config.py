@@ -239,3 +239,12 @@ def _plain(value: Any) -> Any:
 def _is_plain_mapping(value: Mapping[Any, Any]) -> bool:
     """Whether JSON keeps the keys as they are, and :func:`from_plain` cannot take them for one of its marks."""
     return all(isinstance(key, str) for key in value) and set(value) not in ({"import"}, {"float"}, {"repr"})
+
+
+def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored settings less those that are changed: one that cannot be made again does no harm then."""
+    kept = {key: value for key, value in stored.items() if key not in changed}
+    for key in stored.keys() & changed.keys():
+        if isinstance(stored[key], Mapping) and isinstance(changed[key], Mapping):
+            kept[key] = without(stored[key], changed[key])
+    return kept

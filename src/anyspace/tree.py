@@ -79,3 +79,14 @@ def _spelled(part: str | int | EllipsisType) -> str:
     if isinstance(part, str):
         return f'["{part}"]'
     return "[...]" if part is ... else f"[{part}]"
+
+
+def prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Put values by name under ``prefix/name``."""
+    return {f"{prefix}/{name}": value for name, value in values.items()}
+
+
+def under(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Undo `prefixed`: return what is named ``prefix/...``, without that; leave out the rest."""
+    start = f"{prefix}/"
+    return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}

@@ -9,14 +9,16 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete, Sequence, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import EnvironmentSetupError
+from anyspace.spaces import Repeated
 from data.scripted import KINDS, MODES, scripts, vector_env
-from environments import ENDS, Dice, Script
+from environments import ENDS, Dice, Samples, Script
 
 every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 
@@ -203,3 +205,19 @@ def test_steps_are_not_overwritten_by_later_ones() -> None:
     np.testing.assert_array_equal([step.rewards[2] for step in steps], [2, 12, 22, 32])
     assert [bool(step.truncated[2]) for step in steps] == [False, False, False, True]
     assert ENDS[2] == (4, "truncated")
+
+
+@pytest.mark.parametrize(
+    "space",
+    [Tuple((Repeated(Box(0, 1, (2,)), 3), Discrete(2))), Sequence(Discrete(2))],
+    ids=["lists", "lists without a longest length"],
+)
+def test_an_environments_own_error_is_not_taken_for_a_bad_observation(space: gym.Space[Any]) -> None:
+    class Stuck(Samples):
+        def step(self, action: Any) -> Any:
+            raise RuntimeError("stuck")
+
+    source = make_source(EnvSpec(lambda: Stuck(space, Discrete(2))), 2, "sync")
+    source.reset(seed=0)
+    with pytest.raises(RuntimeError, match=r"^stuck$"):
+        source.step(np.zeros(2, np.int64))

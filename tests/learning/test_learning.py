@@ -15,9 +15,9 @@ from tasks import Harvest, Lock, Raid
 def learnt(algorithm: Algorithm[Any], steps: int) -> float:
     algorithm.learn(steps, progress=False)
     mean: float = algorithm.evaluate(100)["episode_return_mean"]
-    name, seed = algorithm.env_spec.name, algorithm.seed
+    name, done = algorithm.env_spec.name, algorithm.progress
     print(
-        f"\n{name}, seed {seed}: {mean:.1f} after {algorithm.timesteps_total:,} steps, {algorithm.time_total_s:.0f} s"
+        f"\n{name}, seed {algorithm.seed}: {mean:.1f} after {done.timesteps_total:,} steps, {done.time_total_s:.0f} s"
     )
     return mean
 

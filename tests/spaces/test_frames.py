@@ -3,8 +3,9 @@ import pickle
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Dict, OneOf, Tuple
 
+from anyspace.spaces import Repeated, spec
 from anyspace.spaces.frames import Image, StackedFrames
 
 
@@ -53,3 +54,17 @@ def test_an_image_has_channels(shape):
 def test_the_frames_of_a_stack_are_whole(shape, stack):
     with pytest.raises(ValueError, match=r"at least 1 and divide the last axis of the shape \("):
         StackedFrames(0, 255, shape, stack=stack)
+
+
+def test_every_frame_of_a_stack_has_the_same_bounds():
+    low = np.tile(np.array([0, 5], np.float32), (3, 2))
+    assert StackedFrames(low, low + 1, dtype=np.float32, stack=2).stack == 2
+    for bounds in ((low, low + np.arange(4)), (low - np.arange(4), low)):
+        with pytest.raises(ValueError, match=r"`(low|high)` differs from frame to frame .* all 2 places"):
+            StackedFrames(*bounds, dtype=np.float32, stack=2)
+
+
+def test_frames_are_followed_from_step_to_step_where_there_is_a_step_before():
+    frames = StackedFrames(0, 255, (4, 5, 6), stack=3)
+    space = Dict(always=Tuple((frames,)), listed=Repeated(frames, 2), chosen=OneOf([Dict(a=Tuple((frames,))), frames]))
+    assert [leaf.stack for leaf in spec(space)] == [3, 1, 1, 1, 1, 1]

@@ -7,7 +7,6 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -15,20 +14,22 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import config as configs
+from anyspace import tree
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.trajectory import Episode, Trajectory
+from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError, NonFiniteError
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
-from anyspace.execution.evaluate import evaluate
+from anyspace.execution.evaluate import EvaluationEnvs, evaluate, rendering_source
 from anyspace.execution.fleet import Fleet, LocalFleet
 from anyspace.execution.learner import Batch, Learner, Result
-from anyspace.execution.metrics import EpisodeWindow, mean_results
+from anyspace.execution.metrics import mean_results
+from anyspace.execution.progress import Progress
 from anyspace.execution.run import RunFolder, Snapshot, run
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
@@ -155,23 +156,14 @@ class Algorithm(ABC, Generic[C]):
         self._env_spec = spec
         self.seed = secrets.randbits(31) if settings.seed is None else settings.seed
         self.config = settings  # type: ignore[assignment]
-        self.training_iteration = 0
-        self.timesteps_total = 0
-        self.vector_steps = 0
-        self.episodes_total = 0
-        self.time_total_s = 0.0
-        self._evaluated_at = 0
-        self._latest_evaluation: float | None = None
-        self._best_return: float | None = None
-        self._improved = False
-        self._latest = EpisodeWindow(settings.return_window)
+        self.progress = Progress(settings.return_window, settings.evaluate_every)
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards, settings.gamma)
         self._learning_rate = scheduled(settings.lr, settings.lr_schedule, "lr_schedule")
         self.policy = Policy(observation_space, action_space, settings, self.make_runtime(), seed=self.seed)
         self.learner = self.make_learner()
         self._source = source
         self._fleet: Fleet | None = None
-        self._evaluation_source: VectorSource | None = None
+        self._evaluation_envs = EvaluationEnvs()
         self.setup()
 
     def make_runtime(self) -> Runtime:
@@ -231,7 +223,7 @@ class Algorithm(ABC, Generic[C]):
             seed = int(np.random.SeedSequence([self.seed, self.training_iteration]).generate_state(1)[0])
             fragment = self.config.rollout_fragment_length
             self._fleet = LocalFleet(
-                Collector(source, self.policy, self.rewards, seed, self.vector_steps),
+                Collector(source, self.policy, self.rewards, seed, self.progress.vector_steps),
                 fragment=None if fragment == "auto" else fragment,
                 whole_episodes=self.config.batch_mode == "complete_episodes",
                 explore=self.config.explore,
@@ -266,27 +258,23 @@ class Algorithm(ABC, Generic[C]):
             learnt = self._learn(trajectory)
         self._push_filter(trajectory)
 
-        steps = trajectory.num_steps
-        self.training_iteration += 1
-        self.timesteps_total += steps
-        self.vector_steps += trajectory.valid.size // self.config.num_envs_per_env_runner
-        self.episodes_total += len(trajectory.episodes)
-        self._latest.extend(trajectory.episodes)
-        evaluation = self._scheduled_evaluation()
-        self._note_best(evaluation)
+        progress = self.progress
+        progress.count(trajectory, self.config.num_envs_per_env_runner)
+        evaluation = self.evaluate() if progress.evaluation_due else None
+        progress.judge(evaluation)
         elapsed = time.perf_counter() - started
-        self.time_total_s += elapsed
+        progress.time_total_s += elapsed
         return {
-            "training_iteration": self.training_iteration,
-            "timesteps_total": self.timesteps_total,
-            "timesteps_this_iter": steps,
-            "episodes_total": self.episodes_total,
+            "training_iteration": progress.training_iteration,
+            "timesteps_total": progress.timesteps_total,
+            "timesteps_this_iter": trajectory.num_steps,
+            "episodes_total": progress.episodes_total,
             "episodes_this_iter": len(trajectory.episodes),
-            **self._latest.statistics(),
-            "time_total_s": self.time_total_s,
+            **progress.latest.statistics(),
+            "time_total_s": progress.time_total_s,
             "time_this_iter_s": elapsed,
             "time_collect_s": collected - started,
-            "steps_per_s": steps / elapsed,
+            "steps_per_s": trajectory.num_steps / elapsed,
             "learner": {**learnt, "model": dict(self.policy.model.metrics())},
             **({"env": _means(trajectory.infos)} if trajectory.infos else {}),
             **({"evaluation": evaluation} if evaluation else {}),
@@ -304,7 +292,7 @@ class Algorithm(ABC, Generic[C]):
                 break
             result = self.learner.step(batch)
             results.append(result)
-        iteration = self.training_iteration + 1
+        iteration = self.progress.training_iteration + 1
         means = mean_results(results, self.policy.runtime.numpy, iteration)
         if not self.learner.is_finite():
             raise NonFiniteError(
@@ -322,41 +310,24 @@ class Algorithm(ABC, Generic[C]):
         rows = np.flatnonzero(trajectory.valid)
         self.policy.push([leaf[rows] for leaf in trajectory.all_obs()])
 
-    def _scheduled_evaluation(self) -> dict[str, float] | None:
-        every = self.config.evaluate_every
-        if every is None or self.timesteps_total - self._evaluated_at < every:
-            return None
-        self._evaluated_at = self.timesteps_total
-        result = self.evaluate()
-        self._latest_evaluation = result["episode_return_mean"]
-        return result
+    @property
+    def timesteps_total(self) -> int:
+        """Environment steps so far."""
+        return self.progress.timesteps_total
+
+    @property
+    def training_iteration(self) -> int:
+        """Iterations so far."""
+        return self.progress.training_iteration
 
     def should_stop(self) -> bool:
-        """Whether the mean return has reached ``stop_return``.
-
-        That mean is the latest evaluation's where ``evaluate_every`` is set, else the one over a full
-        ``return_window`` of training episodes.
-        """
+        """Whether the mean return has reached ``stop_return`` (see :class:`Progress`)."""
         goal = self.config.stop_return
-        if goal is None:
-            return False
-        if self.config.evaluate_every is not None:
-            return self._latest_evaluation is not None and self._latest_evaluation >= goal
-        mean = self._latest.mean_return
-        return self._latest.is_full and mean is not None and mean >= goal
+        return goal is not None and self.progress.reached(goal)
 
     def is_best(self) -> bool:
-        """Whether the latest iteration brought the highest mean return so far (see :meth:`should_stop`)."""
-        return self._improved
-
-    def _note_best(self, evaluation: dict[str, float] | None) -> None:
-        if self.config.evaluate_every is not None:
-            score = evaluation["episode_return_mean"] if evaluation else None
-        else:
-            score = self._latest.mean_return
-        self._improved = score is not None and (self._best_return is None or score > self._best_return)
-        if self._improved:
-            self._best_return = score
+        """Whether the latest iteration brought the highest mean return so far (see :class:`Progress`)."""
+        return self.progress.is_best
 
     def learn(
         self, total_steps: int, *, out: str | os.PathLike[str] | None = None, progress: bool = True
@@ -391,27 +362,17 @@ class Algorithm(ABC, Generic[C]):
         episodes = self.config.evaluation_episodes if episodes is None else episodes
         if episodes < 1:
             raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
-        source = self._rendering_source() if render else self._evaluation_envs(min(episodes, 8))
+        source = (
+            rendering_source(self.env_spec) if render else self._evaluation_envs.take(self.env_spec, min(episodes, 8))
+        )
         seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
         try:
+            self._require_same_spaces(source)
             with self.policy.runtime.working():
                 return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
         finally:
             if render:
                 source.close()
-
-    def _rendering_source(self) -> VectorSource:
-        shown = replace(self.env_spec, env_config={**self.env_spec.env_config, "render_mode": "human"})
-        return make_source(shown, 1, "sync")
-
-    def _evaluation_envs(self, width: int) -> VectorSource:
-        given = isinstance(self.env_spec.env, gym.vector.VectorEnv)
-        if self._evaluation_source is None or (self._evaluation_source.num_envs != width and not given):
-            if self._evaluation_source is not None:
-                self._evaluation_source.close()
-            self._evaluation_source = make_separate_source(self.env_spec, width)
-            self._require_same_spaces(self._evaluation_source)
-        return self._evaluation_source
 
     # -------------------------------------------------------------------------------------- acting
 
@@ -458,22 +419,13 @@ class Algorithm(ABC, Generic[C]):
             **self._description(),
             "observation_space": to_json(self.policy.observation_space),
             "action_space": to_json(self.policy.action_space),
-            "counters": {
-                "training_iteration": self.training_iteration,
-                "timesteps_total": self.timesteps_total,
-                "vector_steps": self.vector_steps,
-                "episodes_total": self.episodes_total,
-                "time_total_s": self.time_total_s,
-            },
-            "evaluated_at": self._evaluated_at,
-            "best_return": self._best_return,
+            **self.progress.state(),
             "coefficients": self.coefficients(),
-            "latest_episodes": [list(episode) for episode in self._latest.episodes],
         }
         tensors = {
-            **_named("policy", self.policy.state()),
-            **_named("learner", self.learner.state()),
-            **_named("rewards", self.rewards.state()),
+            **tree.prefixed("policy", self.policy.state()),
+            **tree.prefixed("learner", self.learner.state()),
+            **tree.prefixed("rewards", self.rewards.state()),
         }
         return state, tensors
 
@@ -508,7 +460,7 @@ class Algorithm(ABC, Generic[C]):
                 f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
                 " on the class that saved it."
             )
-        stored = _without(_without(state["config"], config or {}), overrides)
+        stored = configs.without(configs.without(state["config"], config or {}), overrides)
         settings = cls._overridden(kind.config_class(), configs.from_plain(stored), config or {}, overrides)
         settings.validate()
         named = state["env"] if env is None else env
@@ -520,15 +472,12 @@ class Algorithm(ABC, Generic[C]):
 
     def _restore(self, state: dict[str, Any], tensors: dict[str, NumpyArray], path: object) -> None:
         self.seed = state["seed"]
-        for name, value in state["counters"].items():
-            setattr(self, name, value)
-        self._evaluated_at, self._best_return = state["evaluated_at"], state["best_return"]
-        self._latest.extend(Episode(*episode) for episode in state["latest_episodes"])
+        self.progress.load_state(state)
         self.load_coefficients(state["coefficients"])
         try:
-            self.policy.load_state(_under("policy", tensors))
-            self.learner.load_state(_under("learner", tensors))
-            self.rewards.load_state(_under("rewards", tensors))
+            self.policy.load_state(tree.under("policy", tensors))
+            self.learner.load_state(tree.under("learner", tensors))
+            self.rewards.load_state(tree.under("rewards", tensors))
         except (KeyError, ValueError) as error:
             if isinstance(error, AnyspaceError):
                 raise
@@ -551,7 +500,7 @@ class Algorithm(ABC, Generic[C]):
                     f"the {kind} space of {path} is {theirs}, but this environment's is {mine}; weights carry over"
                     " between equal spaces only."
                 )
-        self.policy.load_weights(_under("policy", tensors))
+        self.policy.load_weights(tree.under("policy", tensors))
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -563,9 +512,9 @@ class Algorithm(ABC, Generic[C]):
 
     def close(self) -> None:
         """Close every environment."""
-        for source in (self._source, self._evaluation_source):
-            if source is not None:
-                source.close()
+        self._evaluation_envs.close()
+        if self._source is not None:
+            self._source.close()
         if self._fleet is not None and self._source is None:
             self._fleet.close()
 
@@ -585,23 +534,5 @@ def _source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
 
 
-def _without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is changed: a stored value that cannot be made again does no harm then."""
-    kept = {key: value for key, value in stored.items() if key not in changed}
-    for key in stored.keys() & changed.keys():
-        if isinstance(stored[key], Mapping) and isinstance(changed[key], Mapping):
-            kept[key] = _without(stored[key], changed[key])
-    return kept
-
-
 def _means(infos: dict[str, tuple[float, int]]) -> dict[str, float]:
     return {name: total / count for name, (total, count) in infos.items()}
-
-
-def _named(prefix: str, values: dict[str, NumpyArray]) -> dict[str, NumpyArray]:
-    return {f"{prefix}/{name}": value for name, value in values.items()}
-
-
-def _under(prefix: str, values: dict[str, NumpyArray]) -> dict[str, NumpyArray]:
-    start = f"{prefix}/"
-    return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}

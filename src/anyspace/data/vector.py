@@ -20,8 +20,8 @@ from anyspace.data.batching import Infos as Infos
 from anyspace.data.batching import InVector, StackedActions, has_fixed_shape, take_rows, with_reset
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.trajectory import Bools, Floats, Ints
-from anyspace.errors import EnvironmentSetupError, ObservationError
-from anyspace.spaces import encode
+from anyspace.errors import EnvironmentSetupError, ObservationError, UnsupportedSpaceError
+from anyspace.spaces import Encoder
 from anyspace.tree import Tree
 
 Vectorization = Literal["auto", "native", "sync", "async"]
@@ -171,11 +171,15 @@ class VectorSource:
             self._require_structure(enumerate(self.envs._env_obs), error)
 
     def _require_structure(self, observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
+        try:
+            encoder = Encoder(self.observation_space)
+        except UnsupportedSpaceError:  # such as a Sequence, whose longest length is a setting of the policy
+            return
         for index, obs in observations:
             if obs is None:  # not stepped yet
                 continue
             try:
-                encode(self.observation_space, obs)
+                encoder.single(obs)
             except ObservationError as fault:
                 raise ObservationError(f"environment {index}: {fault}") from cause
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+import gymnasium as gym
 import numpy as np
 
+from anyspace.data.environments import EnvSpec
 from anyspace.data.masks import InfoMasks
 from anyspace.data.trajectory import Episode
-from anyspace.data.vector import VectorSource, blame
+from anyspace.data.vector import VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import NonFiniteError
 from anyspace.policy.policy import Policy
 
@@ -27,6 +29,32 @@ class EvaluationResult:
     def as_dict(self) -> dict[str, float]:
         """Return the statistics by name."""
         return asdict(self)
+
+
+class EvaluationEnvs:
+    """Environments apart from those that train, kept from one evaluation to the next."""
+
+    def __init__(self) -> None:
+        self._source: VectorSource | None = None
+
+    def take(self, spec: EnvSpec, width: int) -> VectorSource:
+        """Return ``width`` environments; of a vector environment that a user gave, a copy of its own width."""
+        given = isinstance(spec.env, gym.vector.VectorEnv)
+        if self._source is None or (self._source.num_envs != width and not given):
+            self.close()
+            self._source = make_separate_source(spec, width)
+        return self._source
+
+    def close(self) -> None:
+        """Close them."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+
+
+def rendering_source(spec: EnvSpec) -> VectorSource:
+    """Return one environment that shows itself in a window."""
+    return make_source(replace(spec, env_config={**spec.env_config, "render_mode": "human"}), 1, "sync")
 
 
 def evaluate(

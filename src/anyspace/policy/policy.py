@@ -342,8 +342,8 @@ class Policy:
 
     def state(self) -> dict[str, NumpyArray]:
         """Return everything an action depends on, by name: weights, filter statistics, random source."""
-        weights = {f"model/{name}": value for name, value in self.runtime.parameters(self.model).items()}
-        statistics = {f"filter/{name}": value for name, value in self.filter.state().items()}
+        weights = tree.prefixed("model", self.runtime.parameters(self.model))
+        statistics = tree.prefixed("filter", self.filter.state())
         return {**weights, **statistics, "rng": self.runtime.rng_state()}
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
@@ -357,13 +357,13 @@ class Policy:
         Raises:
             CheckpointError: if they do not fit the model, or were trained with another kind of filter.
         """
-        statistics = _under("filter/", state)
+        statistics = tree.under("filter", state)
         if statistics.keys() != self.filter.state().keys():
             raise CheckpointError(
                 f"the weights were trained {'with' if statistics else 'without'} an observation filter, but"
                 f" `observation_filter` is {self.config.observation_filter!r}; set it as it was then."
             )
-        self.runtime.load_parameters(self.model, _under("model/", state))
+        self.runtime.load_parameters(self.model, tree.under("model", state))
         self.filter.load_state(statistics)
 
     # --------------------------------------------------------------------------------------- build
@@ -392,7 +392,3 @@ class Policy:
 def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:
     """Return the leaves as a model sees them that takes them as they are stored."""
     return [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs]
-
-
-def _under(prefix: str, state: dict[str, NumpyArray]) -> dict[str, NumpyArray]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

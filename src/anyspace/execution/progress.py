@@ -1,0 +1,90 @@
+"""How far training has come, and how well it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyspace.data.trajectory import Episode, Trajectory
+from anyspace.execution.metrics import EpisodeWindow
+
+COUNTERS = ("training_iteration", "timesteps_total", "vector_steps", "episodes_total", "time_total_s")
+
+
+class Progress:
+    """Counts steps and episodes, keeps the latest returns and knows the best one.
+
+    The return that counts is the latest evaluation's where there are evaluations, else the mean of the latest
+    training episodes.
+
+    Attributes:
+        training_iteration: iterations so far.
+        timesteps_total: environment steps so far.
+        vector_steps: steps of the vector environment so far.
+        episodes_total: episodes that have ended.
+        time_total_s: seconds spent in training.
+        latest: the latest training episodes.
+        is_best: whether the latest iteration brought the highest return so far.
+
+    Args:
+        window: how many of the latest training episodes count.
+        evaluate_every: steps between evaluations; None: there are none.
+    """
+
+    def __init__(self, window: int, evaluate_every: int | None):
+        self.training_iteration = self.timesteps_total = self.vector_steps = self.episodes_total = 0
+        self.time_total_s = 0.0
+        self.latest = EpisodeWindow(window)
+        self.is_best = False
+        self._every = evaluate_every
+        self._evaluated_at = 0
+        self._latest_evaluation: float | None = None
+        self._best_return: float | None = None
+
+    def count(self, trajectory: Trajectory, num_envs: int) -> None:
+        """Add a trajectory that was learnt from, collected in ``num_envs`` environments."""
+        self.training_iteration += 1
+        self.timesteps_total += trajectory.num_steps
+        self.vector_steps += trajectory.valid.size // num_envs
+        self.episodes_total += len(trajectory.episodes)
+        self.latest.extend(trajectory.episodes)
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether enough steps have passed since the latest evaluation."""
+        return self._every is not None and self.timesteps_total - self._evaluated_at >= self._every
+
+    def judge(self, evaluation: dict[str, float] | None) -> None:
+        """Take in the evaluation of this iteration, if there was one, and settle whether it is the best so far."""
+        if evaluation is not None:
+            self._evaluated_at = self.timesteps_total
+            self._latest_evaluation = evaluation["episode_return_mean"]
+        if self._every is None:
+            score = self.latest.mean_return
+        else:
+            score = None if evaluation is None else self._latest_evaluation
+        self.is_best = score is not None and (self._best_return is None or score > self._best_return)
+        if self.is_best:
+            self._best_return = score
+
+    def reached(self, goal: float) -> bool:
+        """Whether the return has reached ``goal``; that of training episodes counts once the window is full."""
+        if self._every is not None:
+            return self._latest_evaluation is not None and self._latest_evaluation >= goal
+        mean = self.latest.mean_return
+        return self.latest.is_full and mean is not None and mean >= goal
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {
+            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "evaluated_at": self._evaluated_at,
+            "best_return": self._best_return,
+            "latest_episodes": [list(episode) for episode in self.latest.episodes],
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        for name in COUNTERS:
+            setattr(self, name, state["counters"][name])
+        self._evaluated_at, self._best_return = state["evaluated_at"], state["best_return"]
+        self.latest.extend(Episode(*episode) for episode in state["latest_episodes"])
