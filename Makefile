@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint spec learning peers bench clean
+.PHONY: demo test lint spec learning fuzz peers bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,12 +21,15 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -n 2 -m 'not learning'
+	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz'
 
 spec: $(READY)  ## rows of the acceptance table without a test yet
 	$(BIN)/python tests/spec_coverage.py
 
 learning: $(READY)  ## what has to be learnt, on every seed: minutes
+	$(BIN)/python -m pytest -m $@ -v -s
+
+fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for those of a run before: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
 
 peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment
@@ -39,6 +42,8 @@ peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in the
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/ppo_cartpole.py
 	$(BIN)/python benchmarks/time_to_solve.py
+	$(BIN)/python benchmarks/preprocess.py
+	$(BIN)/python benchmarks/atari.py
 
 clean:
 	rm -rf $(VENV) .venv-peers build *.egg-info src/*.egg-info

@@ -1,16 +1,13 @@
-"""Hard cases of spaces, shared by the tests of every room: named ones, and random ones for hypothesis."""
+"""Hard cases of spaces, shared by the tests of every room; `fuzz.generator` draws random ones."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 from gymnasium.vector.utils import concatenate, create_empty_array
-from hypothesis import strategies as st
 
 from anyspace.spaces import BoundedGraph, BoundedSequence, Image, Repeated, Simplex, StackedFrames
 from anyspace.spaces.leaves import iter_specs, structure
@@ -171,134 +168,3 @@ def _row(space: gym.Space[Any], actions: Any, index: int) -> Any:
     if isinstance(space, Tuple):
         return tuple(_row(child, part, index) for child, part in zip(space.spaces, actions, strict=True))
     return actions[index] if isinstance(space, Discrete) else np.asarray(actions[index])
-
-
-def _arrays(dtype: type, size: int, low: int, high: int) -> st.SearchStrategy[np.ndarray]:
-    return st.lists(st.integers(low, high), min_size=size, max_size=size).map(lambda row: np.array(row, dtype))
-
-
-@st.composite
-def _float_boxes(draw: Callable[..., Any], shapes: Sequence[tuple[int, ...]] = ((), (1,), (3,))) -> Box:
-    dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
-    shape = draw(st.sampled_from(shapes))
-    size = int(np.prod(shape))
-    low = draw(_arrays(dtype, size, -100, 100)) / dtype(7)
-    high = low + draw(_arrays(dtype, size, 0, 100)) / dtype(3)
-    low = np.where(draw(_arrays(bool, size, 0, 3)), low, -INF).astype(dtype)
-    high = np.where(draw(_arrays(bool, size, 0, 3)), high, INF).astype(dtype)
-    return Box(low.reshape(shape), high.reshape(shape), dtype=dtype)
-
-
-@st.composite
-def _integer_boxes(draw: Callable[..., Any], shapes: Sequence[tuple[int, ...]] = ((), (2,))) -> Box:
-    dtype = draw(st.sampled_from([np.int8, np.uint8, np.int32, np.int64]))
-    shape = draw(st.sampled_from(shapes))
-    info, size = np.iinfo(dtype), int(np.prod(shape))
-    low = draw(_arrays(dtype, size, max(info.min, -1000), min(info.max, 1000)))
-    span = draw(_arrays(np.int64, size, 0, 20))
-    high = np.minimum(low.astype(np.int64) + span, info.max).astype(dtype)
-    return Box(low.reshape(shape), high.reshape(shape), dtype=dtype)
-
-
-_DISCRETE = st.builds(lambda n, start: Discrete(n, start=start), st.integers(1, 6), st.integers(-9, 9))
-
-
-@st.composite
-def _multi_discretes(
-    draw: Callable[..., Any], shapes: Sequence[tuple[int, ...]] = ((1,), (3,), (2, 2))
-) -> MultiDiscrete[Any]:
-    shape = draw(st.sampled_from(shapes))
-    size = int(np.prod(shape))
-    nvec, start = draw(_arrays(np.int64, size, 1, 5)), draw(_arrays(np.int64, size, -9, 9))
-    return MultiDiscrete(nvec.reshape(shape), start=start.reshape(shape))
-
-
-_MULTI_BINARY = st.sampled_from([(1,), (3,), (2, 2)]).map(MultiBinary)
-_SIMPLEX = st.builds(
-    Simplex,
-    st.sampled_from([(1,), (4,), (2, 3), (3, 1)]),
-    dtype=st.sampled_from([np.float16, np.float32, np.float64]),
-)
-_RANKS = [(), (2,), (2, 2), (2, 1, 2)]
-_ACTION_LEAVES = (
-    _float_boxes(_RANKS)
-    | _integer_boxes(_RANKS)
-    | st.integers(1, 3).map(lambda rank: Box(0, 255, (2,) * rank, np.uint8))
-    | _DISCRETE
-    | _multi_discretes([(1,), (3,), (2, 2), (2, 1, 2)])
-    | _MULTI_BINARY
-    | _SIMPLEX
-)
-_PICTURES = st.sampled_from(
-    [
-        Box(0, 255, (3, 2, 1), np.uint8),
-        Box(0, 255, (8, 8), np.uint8),
-        Box(0, 255, (2, 4, 4), np.uint8),
-        Image((2, 3, 3), channels_first=True),
-        StackedFrames(0, 255, (2, 3, 4), stack=2),
-    ]
-)
-_TEXTS = st.builds(
-    lambda least, more, charset: Text(least + more, min_length=least, charset=charset),
-    st.integers(0, 2),
-    st.integers(1, 2),
-    st.sampled_from(["ab", "z", "\N{SNOWMAN}x\N{GRINNING FACE}"]),
-)
-_OBSERVATION_LEAVES = (
-    _float_boxes(_RANKS)
-    | _integer_boxes(_RANKS)
-    | _DISCRETE
-    | _multi_discretes()
-    | _MULTI_BINARY
-    | _SIMPLEX
-    | _PICTURES
-    | _TEXTS
-)
-_KEYS = st.sampled_from(["b", "a", "10", "9", "key", "Z"])
-
-
-def _nested(leaves: st.SearchStrategy[Any], depth: int) -> st.SearchStrategy[gym.Space[Any]]:
-    if depth == 0:
-        return leaves
-    child = _nested(leaves, depth - 1)
-    pairs = st.lists(st.tuples(_KEYS, child), min_size=1, max_size=3, unique_by=lambda pair: pair[0])
-    return leaves | pairs.map(Dict) | st.lists(child, min_size=1, max_size=3).map(Tuple)
-
-
-def action_spaces(max_depth: int = 3) -> st.SearchStrategy[gym.Space[Any]]:
-    """Random supported action spaces; Dicts in any key order."""
-    return _nested(_ACTION_LEAVES, max_depth)
-
-
-def observation_spaces(max_depth: int = 4) -> st.SearchStrategy[gym.Space[Any]]:
-    """Random supported observation spaces; Dicts in any key order, at most 64 leaves and 4,096 stored numbers."""
-    return _observations(max_depth).filter(_is_small)
-
-
-_KINDS = ("leaf", "leaf", "leaf", "leaf", "dict", "tuple", "one of", "repeated", "sequence", "graph")
-
-
-@st.composite
-def _observations(draw: Callable[..., Any], depth: int) -> gym.Space[Any]:
-    # Drawn step by step: strategies built out of strategies would be written out whole in hypothesis' reports.
-    child, length = _observations(depth - 1), st.integers(1, 3)
-    match draw(st.sampled_from(_KINDS if depth else ("leaf",))):
-        case "dict":
-            return Dict([(key, draw(child)) for key in draw(st.lists(_KEYS, min_size=1, max_size=3, unique=True))])
-        case "tuple":
-            return Tuple(draw(st.lists(child, min_size=1, max_size=3)))
-        case "one of":
-            return OneOf(draw(st.lists(child, min_size=1, max_size=3)))
-        case "repeated":
-            return Repeated(draw(child), draw(length))
-        case "sequence":
-            return BoundedSequence(draw(child), draw(length), stack=draw(st.booleans()))
-        case "graph":
-            edge_space = draw(st.none() | child)
-            return BoundedGraph(draw(child), edge_space, max_nodes=draw(length), max_edges=draw(length))
-    return draw(_OBSERVATION_LEAVES)
-
-
-def _is_small(space: gym.Space[Any]) -> bool:
-    leaves = list(iter_specs(structure(space)))
-    return len(leaves) <= 64 and sum(math.prod(leaf.shape) for leaf in leaves) <= 4096

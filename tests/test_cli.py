@@ -96,8 +96,29 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "train", "cli_envs:Nested", "--steps", "100", *TINY, "--evaluate", "0")
     assert status == 0, err
-    assert "preset: continuous" in out
+    assert "preset: discrete" in out
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
+
+
+@pytest.mark.parametrize("max_len", ["60", '{"obs[\\"items\\"]": 60}'], ids=["for all", "by place"])
+def test_a_longest_length_goes_into_the_checkpoint(capsys: pytest.CaptureFixture[str], max_len: str) -> None:
+    flags = [*TINY, "--model.fcnet-hiddens", "8", "--evaluate", "1", "--out", "lists", "--max-len", max_len]
+    assert run(capsys, "train", "cli_envs:Lists", "--steps", "64", *flags)[0] == 0
+    for command in (["evaluate", "lists", "--episodes", "1"], ["train", "--resume", "lists", "--steps", "128", *TINY]):
+        status, _, err = run(capsys, *command)
+        assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("Beta", "Beta"), ("anyspace.distributions:SquashedGaussian", "SquashedGaussian"), ("None", "DiagGaussian")],
+)
+def test_a_class_is_given_by_name(capsys: pytest.CaptureFixture[str], name: str, shown: str) -> None:
+    flags = ["--model.custom-action-dist", name, "--model.fcnet-activation", "None", "--entropy-coeff", "0"]
+    status, out, err = run(capsys, "inspect", "cli_envs:Nested", *flags)
+    assert status == 0, err
+    assert f"action[1]  {shown}" in out
+    assert "Tanh" not in out
 
 
 def test_warm_start(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +198,14 @@ def test_a_wrong_flag_names_the_nearest(capsys: pytest.CaptureFixture[str], flag
         main(["train", "CartPole-v1", flag, "3"])
     assert exit_.value.code == 2
     assert nearest in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ['"x"', "2.5", "[1]", '{"obs": "a"}'])
+def test_json_of_another_type_is_refused(capsys: pytest.CaptureFixture[str], value: str) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["inspect", "cli_envs:Lists", "--max-len", value])
+    assert exit_.value.code == 2
+    assert "is not what the key takes: int or dict[str, int] or None" in capsys.readouterr().err
 
 
 def test_an_environment_that_raises_shows_its_own_traceback(capsys: pytest.CaptureFixture[str]) -> None:

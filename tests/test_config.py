@@ -72,6 +72,7 @@ class Outer:
     points: list[tuple[float, float]] | None = None
     """Pairs."""
     extra: dict[str, Any] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
     """Anything."""
     kind: str | type | None = None
     """A name or a class."""
@@ -126,6 +127,8 @@ def test_unknown_keys_name_the_nearest_known_one(overrides, message):
         ({"sizes": [1, 2.5]}, "`sizes` takes list[int], but [1, 2.5] (list) came"),
         ({"points": [[1, 2, 3]]}, "`points` takes list[tuple[float, float]] or None, but"),
         ({"extra": [1]}, "`extra` takes dict[str, Any], but [1] (list) came"),
+        ({"lengths": {"a": 1.5}}, "`lengths` takes dict[str, int], but {'a': 1.5} (dict) came"),
+        ({"lengths": {1: 2}}, "`lengths` takes dict[str, int]"),
         ({"kind": 4}, "`kind` takes str or type or None, but 4 (int) came"),
         ({"calls": [4]}, "`calls` takes list[str | collections.abc.Callable[..., Any]], but [4] (list) came"),
         ({"inner": 4}, "`inner` takes Inner, but 4 (int) came"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -22,6 +23,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED
+from anyspace.config import import_name, importable_name
 from anyspace.errors import AnyspaceError, ConfigError, nearest
 
 if typing.TYPE_CHECKING:
@@ -291,10 +293,30 @@ def _json_flag(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructo
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="JSON",
-        instance_from_str=_from_json_flag,
+        instance_from_str=functools.partial(_from_json_flag, info.type),
         is_instance=lambda value: True,
         str_from_instance=lambda value: [json.dumps(value, default=repr)],
     )
+
+
+@_REGISTRY.primitive_rule
+def _class_flag(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take classes by the names that the library knows, or as package.module:Name."""
+    if type not in typing.get_args(info.type):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME",
+        instance_from_str=_from_class_flag,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [importable_name(value) or str(value)],
+    )
+
+
+def _from_class_flag(words: list[str]) -> Any:
+    if words[0] == "None":
+        return None
+    return import_name(words[0]) if ":" in words[0] else words[0]
 
 
 def _origins(hint: Any) -> set[Any]:
@@ -303,11 +325,14 @@ def _origins(hint: Any) -> set[Any]:
     }
 
 
-def _from_json_flag(words: list[str]) -> Any:
+def _from_json_flag(hint: Any, words: list[str]) -> Any:
     try:
-        return json.loads(words[0])
+        value = json.loads(words[0])
     except json.JSONDecodeError as error:
         raise ValueError(f"{words[0]!r} is not JSON ({error}); write it like '{{\"key\": 1}}'.") from error
+    if not configs.matches(value, hint):
+        raise ValueError(f"{words[0]} is not what the key takes: {configs.spell(hint)}.")
+    return value
 
 
 # ------------------------------------------------------------------------------------------------ output

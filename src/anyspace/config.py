@@ -77,9 +77,9 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
             values[key] = _merge(current, value, {}, f"{prefix}{key}.")
             continue
-        if not _matches(value, hints[key]):
+        if not matches(value, hints[key]):
             raise ConfigError(
-                f"config key `{prefix}{key}` takes {_spell(hints[key])}, but {value!r} ({type(value).__name__}) came."
+                f"config key `{prefix}{key}` takes {spell(hints[key])}, but {value!r} ({type(value).__name__}) came."
             )
         values[key] = _settled(value, hints[key])
     return dataclasses.replace(config, **values)
@@ -91,21 +91,26 @@ def _type_hints(config_class: type) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 
 
-def _matches(value: object, hint: Any) -> bool:
+def matches(value: object, hint: Any) -> bool:
+    """Whether a value has the type that a field is annotated with."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_matches(value, option) for option in arguments)
+        return any(matches(value, option) for option in arguments)
     if origin is Literal:
         return any(type(value) is type(argument) and value == argument for argument in arguments)
     if origin is list:
-        return isinstance(value, list | tuple) and all(_matches(item, arguments[0]) for item in value)
+        return isinstance(value, list | tuple) and all(matches(item, arguments[0]) for item in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            matches(item, kind) for pair in value.items() for item, kind in zip(pair, arguments, strict=True)
+        )
     if origin is tuple:
         return (
             isinstance(value, list | tuple)
             and len(value) == len(arguments)
-            and all(_matches(item, kind) for item, kind in zip(value, arguments, strict=True))
+            and all(matches(item, kind) for item, kind in zip(value, arguments, strict=True))
         )
     if hint is bool:
         return isinstance(value, bool | np.bool_)
@@ -124,7 +129,7 @@ def _settled(value: Any, hint: Any) -> Any:
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _settled(value, next(option for option in arguments if _matches(value, option)))
+        return _settled(value, next(option for option in arguments if matches(value, option)))
     if origin is list:
         return [_settled(item, arguments[0]) for item in value]
     if origin is tuple:
@@ -134,10 +139,11 @@ def _settled(value: Any, hint: Any) -> Any:
     return hint(value) if hint in (bool, int, float) else value
 
 
-def _spell(hint: Any) -> str:
+def spell(hint: Any) -> str:
+    """Spell the type that a field is annotated with, for messages."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_spell(option) for option in arguments)
+        return " or ".join(spell(option) for option in arguments)
     if origin is Literal:
         return " or ".join(repr(argument) for argument in arguments)
     if hint is types.NoneType:

@@ -7,6 +7,8 @@ from anyspace import PPO
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
 from anyspace.config import merge
 from anyspace.errors import ConfigError
+from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.policy import Policy
 
 BOX = spaces.Box(-1, 1, (3,))
 
@@ -22,12 +24,22 @@ def test_every_shipped_preset_is_a_valid_configuration(name: str) -> None:
         (BOX, spaces.Discrete(2), "discrete"),
         (spaces.Discrete(4), spaces.Box(0, 5, (2,), "int32"), "discrete"),
         (BOX, BOX, "continuous"),
-        (spaces.Tuple([BOX, BOX]), spaces.Dict({"a": spaces.Discrete(2), "b": BOX}), "continuous"),
+        (spaces.Tuple([BOX, BOX]), spaces.Dict({"a": spaces.Discrete(2), "b": BOX}), "discrete"),
         (spaces.Dict({"a": spaces.Box(0, 255, (8, 8, 3), "uint8")}), BOX, "image"),
     ],
 )
 def test_the_general_preset_goes_by_the_spaces(observation: spaces.Space, action: spaces.Space, expected: str) -> None:
     assert general_preset("ppo", observation, action).name == expected
+
+
+@pytest.mark.parametrize(
+    "action",
+    [BOX, spaces.MultiBinary(3), spaces.Dict(a=spaces.Discrete(3), b=BOX), spaces.Tuple([BOX, BOX])],
+    ids=["box", "bits", "mixed", "boxes"],
+)
+def test_the_general_preset_builds_a_policy(action: spaces.Space) -> None:
+    config = merge(PPO.config_class(), general_preset("ppo", BOX, action).settings)
+    assert Policy(BOX, action, config, TorchRuntime("cpu")).num_outputs > 0
 
 
 def test_names() -> None:

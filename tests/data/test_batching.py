@@ -16,7 +16,8 @@ from gymnasium.vector.utils import batch_space, iterate
 from anyspace.data.batching import InVector, StackedActions, has_fixed_shape, take_rows, with_reset
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import VectorSource, make_source
-from anyspace.spaces import Repeated, Simplex
+from anyspace.errors import ObservationError
+from anyspace.spaces import Repeated, Simplex, bounded
 from catalogue import ACTION_SPACES, OBSERVATION_SPACES, rows_of, stacked
 from environments import Remembers, Samples, Script
 
@@ -157,23 +158,34 @@ def test_environments_get_their_own_actions(name: str, vectorization: Any) -> No
 # --------------------------------------------------------------------------------------------- masks
 
 
-class Masks(Script):
+def allowed(episode: int, t: int) -> list[bool]:
+    """The mask of eight actions in one step of one episode: two are allowed, which tell the two numbers."""
+    return [number in (episode, 4 + t) for number in range(8)]
+
+
+class Eight(Script):
+    """Has eight actions."""
+
+    action_space = spaces.Discrete(8)
+
+
+class Masks(Eight):
     """Says which actions it allows, and in which step of which episode."""
 
     def action_masks(self) -> Any:
-        return np.array([self.episode, self.t])
+        return np.array(allowed(self.episode, self.t), np.int8)
 
 
-class Tells(Script):
+class Tells(Eight):
     """Tells it in its infos instead."""
 
     def reset(self, **arguments: Any) -> Any:
         obs, info = super().reset(**arguments)
-        return obs, {**info, "action_mask": np.array([self.episode, self.t])}
+        return obs, {**info, "action_mask": allowed(self.episode, self.t)}
 
     def step(self, action: Any) -> Any:
         *rest, info = super().step(action)
-        return *rest, {**info, "action_mask": np.array([self.episode, self.t])}
+        return *rest, {**info, "action_mask": np.array(allowed(self.episode, self.t), float)}
 
 
 class Both(Tells):
@@ -188,21 +200,21 @@ class Outer(gym.Wrapper[Any, Any, Any, Any]):
 
     def action_masks(self) -> Any:
         env: Any = self.unwrapped
-        return np.array([env.episode, env.t])
+        return tuple(allowed(env.episode, env.t))
 
 
 class Indifferent(gym.Wrapper[Any, Any, Any, Any]):
     """A wrapper around the others."""
 
 
-@pytest.mark.parametrize("env", [Masks, Tells, Both, lambda: Outer(Script()), lambda: Indifferent(Masks())])
+@pytest.mark.parametrize("env", [Masks, Tells, Both, lambda: Outer(Eight()), lambda: Indifferent(Masks())])
 @pytest.mark.parametrize("mode", [*AutoresetMode, "async"], ids=lambda mode: getattr(mode, "name", mode))
 def test_masks_are_among_the_infos(env: Any, mode: Any) -> None:
     """Episodes have 3 steps, then 1; the mask belongs to the observation, the last one's is in final_info."""
     if mode == "async":
         source = make_source(EnvSpec(env), 2, "async")
     else:
-        makers = [lambda: InVector(env(), "action_mask")] * 2
+        makers = [lambda: InVector(env(), 0, "action_mask")] * 2
         source = VectorSource(SyncVectorEnv(makers, autoreset_mode=mode))
     try:
         infos = [source.reset()[1], *(source.step(np.zeros(2, np.int64)).infos for _ in range(4))]
@@ -210,11 +222,12 @@ def test_masks_are_among_the_infos(env: Any, mode: Any) -> None:
         source.close()
     later = [[0, 3], [1, 0]] if source.mode is AutoresetMode.NEXT_STEP else [[1, 0], [2, 0]]
     for info, mask in zip(infos, [[0, 0], [0, 1], [0, 2], *later], strict=True):
-        np.testing.assert_array_equal(info["action_mask"], [mask] * 2)
+        assert info["action_mask"].dtype == np.bool_
+        np.testing.assert_array_equal(info["action_mask"], [allowed(*mask)] * 2)
         assert info["_action_mask"].all()
     if source.mode is not AutoresetMode.NEXT_STEP:
-        np.testing.assert_array_equal(infos[3]["final_info"]["action_mask"], [[0, 3]] * 2)
-        np.testing.assert_array_equal(infos[4]["final_info"]["action_mask"], [[1, 1]] * 2)
+        np.testing.assert_array_equal(infos[3]["final_info"]["action_mask"], [allowed(0, 3)] * 2)
+        np.testing.assert_array_equal(infos[4]["final_info"]["action_mask"], [allowed(1, 1)] * 2)
 
 
 def test_the_name_of_the_mask() -> None:
@@ -227,22 +240,91 @@ def test_the_name_of_the_mask() -> None:
 
 
 class Nested(Script):
-    """Allows by parts; the environments differ."""
+    """Allows by parts; all of one part is allowed in its first step."""
+
+    action_space = spaces.Dict([("turn", spaces.Discrete(2)), ("push", spaces.Tuple([spaces.MultiDiscrete([3])]))])
+
+    def step(self, action: Any) -> Any:
+        return super().step(0)
 
     def action_masks(self) -> Any:
-        return {"turn": np.array([1, self.t]), "push": (np.array([self.number, 1, 0]),)}
+        push = (np.array([self.number, 1, 0]),)
+        return {"turn": [1, 0], "push": push} if self.t else {"push": push}
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 def test_nested_masks_survive(vectorization: Any) -> None:
-    source = make_source(EnvSpec(Nested, {"number": 7}), 2, vectorization)
+    source = make_source(EnvSpec(Nested, {"number": 1}), 2, vectorization)
     try:
-        mask = source.reset()[1]["action_mask"]
-        np.testing.assert_array_equal(mask["turn"], [[1, 0]] * 2)
-        assert [part[0].tolist() for part in mask["push"]] == [[7, 1, 0]] * 2
-        np.testing.assert_array_equal(source.step(np.zeros(2, np.int64)).infos["action_mask"]["turn"], [[1, 1]] * 2)
+        np.testing.assert_array_equal(source.reset()[1]["action_mask"], [[1, 1, 1, 1, 0]] * 2)
+        actions = {"turn": np.zeros(2, np.int64), "push": (np.zeros((2, 1), np.int64),)}
+        np.testing.assert_array_equal(source.step(actions).infos["action_mask"], [[1, 0, 1, 1, 0]] * 2)
     finally:
         source.close()
+
+
+class Wrong(Eight):
+    """Gives ``mask`` from step 2 on."""
+
+    def __init__(self, mask: Any):
+        super().__init__()
+        self.mask = mask
+
+    def step(self, action: Any) -> Any:
+        *rest, info = super().step(action)
+        return *rest, {**info, "action_mask": self.mask if self.t > 1 else [True] * 8}
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones(9, bool), r"expected a mask of Discrete\(8\) as \[8\], got shape \[9\]"),
+        (1, r"got shape \[\]"),
+        (["True"] * 8, "a mask holds only 0 .* got 'True'"),
+        (np.array(["False"] * 8), "a mask holds only 0 .* got 'False'"),
+        ([2] * 8, "got 2"),
+        ([np.nan] * 8, "got nan"),
+        ([None] * 8, "got None"),
+        ({"left": [1]}, "the mask has a part 'left', but Discrete"),
+    ],
+    ids=["wide", "number", "words", "array of words", "two", "nan", "nothing", "parts"],
+)
+def test_what_is_no_mask_is_refused_where_it_comes_from(mask: Any, message: str) -> None:
+    """Gymnasium would turn some of these into the type of the other environment's mask, and words into True."""
+    makers = [lambda: InVector(Wrong(True), 0, None), lambda: InVector(Wrong(mask), 1, "action_mask")]
+    source = VectorSource(SyncVectorEnv(makers))
+    source.reset()
+    source.step(np.zeros(2, np.int64))
+    with pytest.raises(ObservationError, match=rf"^environment 1: info\['action_mask'\]: .*{message}"):
+        source.step(np.zeros(2, np.int64))
+
+
+def test_a_mask_in_the_observation_goes_before_those_of_infos() -> None:
+    class Seen(Wrong):
+        observation_space = spaces.Dict(action_mask=spaces.MultiBinary(8))
+
+        def _seen(self, last: Any) -> dict[str, Any]:
+            return {"action_mask": np.ones(8, np.int8)}
+
+    env = InVector(Seen("ours"), 0, "action_mask")
+    env.reset()
+    env.step(0)
+    assert env.step(0)[-1]["action_mask"] == "ours"
+
+
+def test_no_observation_is_named() -> None:
+    class Forgets(Script):
+        def _seen(self, last: Any) -> Any:
+            return None
+
+    with pytest.raises(ObservationError, match=r"^environment 2: obs: expected a member of Dict\(.*got None"):
+        InVector(Forgets(), 2).reset()
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_spaces_get_their_longest_length(name: str) -> None:
+    source = make_source(EnvSpec(lambda: Samples(UNBOUNDED[name], spaces.Discrete(2)), max_len=5), 1)
+    assert source.observation_space == bounded(UNBOUNDED[name], 5)
 
 
 # ------------------------------------------------------------------------------------ infos of resets

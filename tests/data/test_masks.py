@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
@@ -152,6 +153,27 @@ def policy_for(env: Masked, **config: Any) -> Policy:
     return Policy(env.observation_space, env.action_space, PolicyConfig(**config), TorchRuntime("cpu"))
 
 
+@pytest.mark.spec(164)
+@pytest.mark.parametrize("space", ACTIONS)
+def test_divergence_entropy_and_gradients_are_finite_where_masks_are_equal(space: str) -> None:
+    env = masked(space, "info")
+    acting = policy_for(env)
+    masks = torch.as_tensor(np.stack([env.reset(seed=seed)[1]["action_mask"] for seed in range(64)]) != 0)
+    generator = torch.Generator().manual_seed(0)
+    old_inputs = 3 * torch.randn(64, acting.num_outputs, generator=generator)
+    inputs = (old_inputs + 0.1 * torch.randn(64, acting.num_outputs, generator=generator)).requires_grad_()
+    old, new = acting.distribution(old_inputs, masks), acting.distribution(inputs, masks)
+    actions = old.sample(generator)
+    for name, values in {"logp": new.logp(actions), "entropy": new.entropy(), "kl": old.kl(new)}.items():
+        (gradient,) = torch.autograd.grad(values.sum(), inputs, retain_graph=True)
+        assert torch.isfinite(values).all(), name
+        assert torch.isfinite(gradient).all(), name
+        assert gradient.any(), name
+        if acting.num_outputs == acting.masking.width:
+            assert not gradient[~masks].any(), name
+    assert (old.kl(new) > -1e-6).all()
+
+
 @pytest.mark.parametrize("source", ["observation", "info"])
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.name)
 def test_masks_are_kept_with_their_observations(mode: AutoresetMode, source: str) -> None:
@@ -219,7 +241,7 @@ class Forgetful(Masked):
 @pytest.mark.parametrize(
     ("first", "message"),
     [
-        (True, "step 1, environment 0: its info holds no 'action_mask', but it did before"),
+        (True, "step 1, environment 0: its info holds no 'action_mask', but masks come with every"),
         (False, r"step 1, infos\['action_mask'\] holds a mask, but the infos of reset\(\) held none"),
     ],
 )
@@ -235,7 +257,9 @@ def test_a_mask_of_the_wrong_width_in_an_info() -> None:
             return super().reset(**arguments)[0], {"action_mask": np.ones(6)}
 
     algorithm = PPO(lambda: Wide(ACTIONS["discrete"], "info"), train_batch_size=8, minibatch_size=8, seed=0)
-    with pytest.raises(ObservationError, match=r"step 0, infos\['action_mask'\].*Discrete\(5, start=-2\)"):
+    with pytest.raises(
+        ObservationError, match=r"step 0, environment 0: info\['action_mask'\].*Discrete\(5, start=-2\)"
+    ):
         algorithm.train()
 
 

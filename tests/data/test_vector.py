@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Discrete, Sequence, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, Sequence, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
-from anyspace.errors import EnvironmentSetupError
+from anyspace.errors import EnvironmentSetupError, ObservationError
 from anyspace.spaces import Repeated
 from data.scripted import KINDS, MODES, scripts, vector_env
 from environments import ENDS, Dice, Samples, Script
@@ -221,3 +222,55 @@ def test_an_environments_own_error_is_not_taken_for_a_bad_observation(space: gym
     source.reset(seed=0)
     with pytest.raises(RuntimeError, match=r"^stuck$"):
         source.step(np.zeros(2, np.int64))
+
+
+class Slips(Samples):
+    """Returns something else instead of its second observation."""
+
+    def __init__(self, space: gym.Space[Any], instead: Any):
+        super().__init__(space, Discrete(2))
+        self.instead = instead
+
+    def step(self, action: Any) -> Any:
+        return self.instead, *super().step(action)[1:]
+
+
+PICTURE = Dict(cam=Box(0, 255, (5, 6, 3), np.uint8), kind=Discrete(3))
+
+
+@pytest.mark.parametrize(
+    ("instead", "message"),
+    [
+        ({"cam": np.zeros((5, 6, 3)), "kind": 1}, r'obs\["cam"\]: expected uint8 for Box\(.*got float64'),
+        ({"cam": np.full((5, 6, 3), 0.5), "kind": 1}, r'obs\["cam"\]: expected values that uint8 can hold exactly'),
+        ({"cam": np.zeros((3, 5, 6), np.uint8), "kind": 1}, r'obs\["cam"\]: expected shape \[..., 5, 6, 3\]'),
+        (
+            {"cam": np.zeros((5, 6, 3), np.uint8)},
+            r"obs: expected a dict with keys \['cam', 'kind'\], got keys \['cam'\]",
+        ),
+        ({"cam": None, "kind": 1}, r'obs\["cam"\]: expected numbers for Box\(.*got None'),
+        (None, r"obs: expected a member of Dict\(.*got None"),
+    ],
+    ids=["floats", "fractions", "channels first", "missing key", "nothing in it", "nothing"],
+)
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")
+def test_what_does_not_fit_its_space_is_named(vectorization: Any, instead: Any, message: str) -> None:
+    """Shared memory would take floats, and another shape of the same size, without a word."""
+    source = make_source(EnvSpec(lambda: Slips(PICTURE, instead)), 1, vectorization)
+    source.reset(seed=0)
+    with closing(source), pytest.raises(ObservationError, match=rf"^environment 0: {message}"):
+        source.step(np.zeros(1, np.int64))
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.filterwarnings("ignore:.*ERROR:UserWarning")
+def test_a_key_too_many_is_refused_at_the_first_observation(vectorization: Any) -> None:
+    class More(Samples):
+        def reset(self, **arguments: Any) -> Any:
+            obs, info = super().reset(**arguments)
+            return {**obs, "debug": 1}, info
+
+    source = make_source(EnvSpec(lambda: More(PICTURE, Discrete(2))), 1, vectorization)
+    with closing(source), pytest.raises(ObservationError, match=r"got keys \['cam', 'kind', 'debug'\]"):
+        source.reset(seed=0)

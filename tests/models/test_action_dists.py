@@ -27,7 +27,8 @@ from anyspace.distributions import (
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import ModelCatalog, ModelConfig, action_dists
 from anyspace.spaces import ActionMasks, Simplex, decode, normalize_action
-from catalogue import ACTION_SPACES, action_spaces, rows_of
+from catalogue import ACTION_SPACES, rows_of
+from fuzz.generator import action_spaces
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
 
@@ -259,6 +260,28 @@ def test_other_leaves_keep_their_distribution():
 def test_a_bounded_distribution_without_a_bounded_box_is_refused(space):
     with pytest.raises(UnsupportedSpaceError, match="Beta is for float Boxes whose components all have both bounds"):
         ModelCatalog.get_action_dist(space, {"custom_action_dist": "Beta"})
+
+
+@pytest.mark.parametrize(
+    ("space", "dist"),
+    [
+        (Discrete(4), None),
+        (Dict(a=Box(-1, 1, (2,)), b=Discrete(4)), None),
+        (Tuple([Box(-1, 1, (2,)), Box(-1, 1, (1,))]), None),
+        (Simplex((4,)), None),
+        (Box(-1, 1, (2,)), "Beta"),
+    ],
+    ids=["index", "mixed", "boxes", "shares", "beta"],
+)
+def test_free_deviations_are_refused_where_there_are_none(space, dist):
+    config = ModelConfig(free_log_std=True, custom_action_dist=dist)
+    with pytest.raises(ConfigError, match=r"`free_log_std` makes the second half .* Switch it off"):
+        action_dists.choose(space, config)
+
+
+@pytest.mark.parametrize("dist", [None, "SquashedGaussian"])
+def test_free_deviations_of_a_gaussian(dist):
+    assert action_dists.choose(Box(-1, 1, (2, 2)), ModelConfig(free_log_std=True, custom_action_dist=dist))[1] == 8
 
 
 def test_a_registered_name_goes_before_a_built_in_one():

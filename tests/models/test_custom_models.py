@@ -17,6 +17,7 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2, action_dists, catalog
 from anyspace.spaces import restore_original_dimensions
+from tasks import Raid
 
 
 class Signpost(gym.Env[Any, Any]):
@@ -220,6 +221,41 @@ def test_recurrent_models_are_refused_for_now(train):
 
     with pytest.raises(ModelError, match=r"Remembering has a recurrent state .* not built yet in this version"):
         train({"custom_model": Remembering})
+
+
+class Rows(Spy):
+    """Looks at a list of monsters, each with a list of things, monster by monster and thing by thing."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.hidden = nn.Linear(4, 8)
+
+    def forward(self, input_dict, state, seq_lens):
+        monsters = input_dict["obs"]["monsters"]
+        numbers = monsters.unbatch_all()
+        assert [len(row) for row in numbers] == monsters.lengths.tolist()
+        rows = [
+            sum((torch.cat([one["strength"], sum(one["things"], torch.zeros(3))]) for one in row), torch.zeros(4))
+            for row in numbers
+        ]
+        flat = restore_original_dimensions(input_dict["obs_flat"], self.obs_space)["monsters"]
+        torch.testing.assert_close(flat.values["things"].values, monsters.values["things"].values)
+        torch.testing.assert_close(flat.values["strength"], monsters.values["strength"])
+        self.features = self.norm(torch.tanh(self.hidden(torch.stack(rows))))
+        return self.logits(self.features), state
+
+
+@pytest.mark.spec(158)
+@pytest.mark.parametrize("model", [{"fcnet_hiddens": [8]}, {"custom_model": Rows}], ids=["flat", "structured"])
+def test_lists_of_structs_reach_a_model_flat_and_structured(train, model):
+    algorithm, first = train(model, env=Raid)
+    before = weights(algorithm)
+    second = algorithm.train()
+    assert all(np.isfinite(result["learner"]["total_loss"]) for result in (first, second))
+    assert all((before[name] != after).any() for name, after in weights(algorithm).items() if name.endswith("weight"))
+    if "fcnet_hiddens" in model:
+        width = 1 + Raid.MONSTERS * (1 + (1 + 2 * 3))
+        assert algorithm.policy.model.encoder[0].weight.shape == (8, width)
 
 
 # --------------------------------------------------------------------------------------- distributions

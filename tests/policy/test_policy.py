@@ -421,7 +421,7 @@ def test_each_leaf_of_a_nested_action_has_its_mask():
             [1, 1],
             "as [0], got shape [2]. It has no options to mask",
         ),
-        (Discrete(3), {}, [0, 0, 0], "the mask allows no action at all for some part of it: [0, 0, 0]"),
+        (Discrete(3), {}, [0, 0, 0], "the mask allows no action at all: action has [0, 0, 0]"),
         (Discrete(3), {}, [1, 0], "mask: expected a mask of Discrete(3) as [3], got shape [2]"),
         (Discrete(3), {}, [1], "mask: expected a mask of Discrete(3) as [3], got shape [1]"),
     ],
@@ -429,6 +429,16 @@ def test_each_leaf_of_a_nested_action_has_its_mask():
 def test_masks_that_do_not_fit_are_refused(action_space, model, mask, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         make(VECTOR, action_space, model=model).compute_single_action(np.zeros(4, np.float32), mask=mask)
+
+
+def test_masks_come_one_for_each_observation_or_one_for_all():
+    policy, observations = make(VECTOR, Dict(a=Discrete(3), b=Discrete(2))), np.zeros((3, 4), np.float32)
+    for rows in (1, 3):
+        assert policy.compute_actions(observations, mask={"a": [[False, True, False]] * rows})["a"].tolist() == [1] * 3
+    with pytest.raises(ValueError, match=r"mask: expected 3 rows, one for each observation, or one for all, got 2\."):
+        policy.compute_actions(observations, mask={"a": [[True] * 3] * 2})
+    with pytest.raises(ValueError, match=r"info\['action_mask'\]: expected 3 rows"):
+        policy.compute_actions(observations, info={"action_mask": np.ones((2, 5), bool)})
 
 
 def test_distributions_of_a_policy():

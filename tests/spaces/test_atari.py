@@ -87,7 +87,8 @@ def test_any_batch_and_any_height() -> None:
     ids=["pixels", "pixels not centred", "memory"],
 )
 def test_how_bytes_become_features(space: Any, features: list[float]) -> None:
-    stored = space.warp(np.stack([np.full(space.shape, byte, np.uint8) for byte in (0, 128, 255)]))
+    raw = np.stack([np.full(space.shape, byte, np.uint8) for byte in (0, 128, 255)])
+    stored = space.warp(raw) if isinstance(space, AtariPixels) else raw
     assert stored.shape[1:] == space.stored_shape
     for rows, feature in zip(stored, features, strict=True):
         np.testing.assert_allclose((rows - space.shift) * space.scale, feature, rtol=1e-6)

@@ -215,6 +215,19 @@ def test_what_needs_no_length_is_the_very_same_space():
         assert bounded(Repeated(known, 2), {}).child_space is known
 
 
+@pytest.mark.parametrize("max_len", [3, PLACES], ids=["for all", "for each place"])
+def test_what_was_bounded_stays_the_same(max_len):
+    result = bounded(SPACE, max_len)
+    assert bounded(result, max_len) is result
+
+
+def test_a_length_that_is_known_cannot_be_changed():
+    with pytest.raises(ConfigError, match=r"'obs' is no place of a Sequence or Graph without a longest length"):
+        bounded(BoundedSequence(BOX, 5), {"obs": 4})
+    with pytest.raises(ConfigError, match=r"'obs.edges' is no place of a Sequence or Graph"):
+        bounded(BoundedGraph(BOX, BOX, max_nodes=2, max_edges=1), {"obs.nodes": 2, "obs.edges": 2})
+
+
 def test_places_that_are_left_out_stay_without_a_length():
     result = bounded(Dict(a=Sequence(BOX), b=Sequence(BOX), g=Graph(BOX, BOX)), {'obs["a"]': 2})
     assert result == Dict(a=BoundedSequence(BOX, 2), b=Sequence(BOX), g=Graph(BOX, BOX))

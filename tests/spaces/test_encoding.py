@@ -19,18 +19,15 @@ from hypothesis import strategies as st
 
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import Encoder, Repeated, encode, find_fault, spec
-from catalogue import OBSERVATION_SPACES, observation_spaces, stacked
+from catalogue import OBSERVATION_SPACES, stacked
+from fuzz.generator import observation_spaces
+from fuzz.sampling import samples
 from maths.frameworks import FRAMEWORKS, Framework
 from spaces.reading import Reader, assert_same, plain
 
 NESTED = Dict(z=Tuple((Discrete(3, start=5), Box(-1, 1, (2,)))), a=MultiBinary(2))
 PART = Dict([("x", Box(-1, 1, (2,))), ("kind", Discrete(3, start=2))])
 WORD = Text(4, min_length=2, charset="zyxab")
-
-
-def sampled(space, rows, seed=0):
-    space.seed(seed)
-    return [space.sample() for _ in range(rows)]
 
 
 def read_back(encoder, space, leaves):
@@ -59,13 +56,13 @@ def assert_encodes(space, samples):
 
 @pytest.mark.parametrize("name", OBSERVATION_SPACES)
 def test_what_is_encoded_can_be_read_back(name):
-    assert_encodes(OBSERVATION_SPACES[name], sampled(OBSERVATION_SPACES[name], 7))
+    assert_encodes(OBSERVATION_SPACES[name], samples(OBSERVATION_SPACES[name], 7, 0))
 
 
 @given(observation_spaces(), st.integers(0, 1000))
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 def test_random_spaces_encode_their_own_samples(space, seed):
-    assert_encodes(space, sampled(space, 3, seed))
+    assert_encodes(space, samples(space, 3, seed))
 
 
 def test_spec_describes_leaves_in_the_spaces_own_order():
@@ -113,7 +110,7 @@ def test_lists_pass_for_tuples_and_arrays():
 @pytest.mark.parametrize("name", ["repeated dict of repeated", "repeated one of", "all mixed", "dict"])
 def test_presence_in_every_framework(framework: Framework, name):
     encoder = Encoder(OBSERVATION_SPACES[name])
-    leaves = encoder(stacked(OBSERVATION_SPACES[name], sampled(OBSERVATION_SPACES[name], 4)))
+    leaves = encoder(stacked(OBSERVATION_SPACES[name], samples(OBSERVATION_SPACES[name], 4, 0)))
     found = encoder.presence([framework.array(leaf, leaf.dtype) for leaf in leaves])
     for present, expected in zip(found, encoder.presence(leaves), strict=True):
         if expected is None:

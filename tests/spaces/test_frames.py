@@ -60,7 +60,7 @@ def test_every_frame_of_a_stack_has_the_same_bounds():
     low = np.tile(np.array([0, 5], np.float32), (3, 2))
     assert StackedFrames(low, low + 1, dtype=np.float32, stack=2).stack == 2
     for bounds in ((low, low + np.arange(4, dtype=np.float32)), (low - np.arange(4, dtype=np.float32), low)):
-        with pytest.raises(ValueError, match=r"`(low|high)` differs from frame to frame .* all 2 places"):
+        with pytest.raises(ValueError, match=r"`(low|high)` differs from frame to frame, .* takes all 2 places"):
             StackedFrames(*bounds, dtype=np.float32, stack=2)
 
 

@@ -231,6 +231,21 @@ def test_empty_rows_have_a_component_without_an_option(position, empty):
     assert ActionMasks(SPACE).empty_rows(flat).tolist() == [False, empty, False]
 
 
+@pytest.mark.parametrize(
+    ("space", "row", "place"),
+    [
+        (Discrete(3), [0, 0, 0], "action has [0, 0, 0]"),
+        (MultiDiscrete([2, 3]), [0, 1, 0, 0, 0], "action, component 1 has [0, 0, 0]"),
+        (Tuple((Discrete(2), Dict(x=Box(-1, 1, (2,)), y=MultiBinary(2)))), [1, 1, 1, 0, 0, 0],
+         'action[1]["y"], component 1 has [0, 0]'),
+        (Dict([("b", Discrete(2)), ("a", Discrete(3))]), [0, 0, 0, 0, 0], 'action["b"] has [0, 0]'),
+    ],
+    ids=["leaf", "component", "nested", "first of two"],
+)  # fmt: skip
+def test_what_is_empty_is_named(space, row, place):
+    assert ActionMasks(space).describe_empty(np.array(row, bool)) == place
+
+
 def test_nothing_is_empty_where_nothing_can_be_masked():
     assert ActionMasks(Box(-1, 1, (2,))).empty_rows(np.ones((2, 0), bool)).tolist() == [False, False]
 

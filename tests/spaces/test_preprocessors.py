@@ -36,8 +36,10 @@ from anyspace.spaces.preprocessors import (
 )
 from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.simplex import Simplex
-from catalogue import OBSERVATION_SPACES, observation_spaces, stacked
+from catalogue import OBSERVATION_SPACES, stacked
 from flat_reference import flattened
+from fuzz.generator import observation_spaces
+from fuzz.sampling import samples
 
 
 def test_the_class_of_each_space():
@@ -70,11 +72,9 @@ def test_the_class_of_each_space():
 @given(observation_spaces(), st.integers(0, 1000))
 @settings(deadline=None, max_examples=60)
 def test_flat_vectors_of_random_spaces(space, seed):
-    preprocessor = get_preprocessor(space)
-    space.seed(seed)
-    samples = [space.sample() for _ in range(3)]
-    expected = np.array([flattened(space, sample) for sample in samples])
-    leaves = preprocessor.encode(stacked(space, samples))
+    preprocessor, observations = get_preprocessor(space), samples(space, 3, seed)
+    expected = np.array([flattened(space, obs) for obs in observations])
+    leaves = preprocessor.encode(stacked(space, observations))
     flat = preprocessor.flatten(leaves)
     assert flat.shape == (3, preprocessor.size)
     assert flat.dtype == np.float32

@@ -25,8 +25,10 @@ from anyspace.spaces.preprocessors import get_preprocessor
 from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import nest, restore_original_dimensions
-from catalogue import OBSERVATION_SPACES, observation_spaces, stacked
+from catalogue import OBSERVATION_SPACES, stacked
 from flat_reference import elements, flattened, one_hot, unstacked, width
+from fuzz.generator import observation_spaces
+from fuzz.sampling import samples
 
 NESTED = Dict(z=Tuple((Discrete(3), Box(-1, 1, (2,)))), a=MultiBinary((2, 2)))
 
@@ -100,12 +102,11 @@ def assert_same(result, expected):
 
 
 def assert_comes_back(space, seed):
-    space.seed(seed)
-    samples, preprocessor = [space.sample() for _ in range(3)], get_preprocessor(space)
-    leaves = preprocessor.encode(stacked(space, samples))
+    observations, preprocessor = samples(space, 3, seed), get_preprocessor(space)
+    leaves = preprocessor.encode(stacked(space, observations))
     features = preprocessor.expand(leaves)
     restored = preprocessor.restore(features)
-    for index, sample in enumerate(samples):
+    for index, sample in enumerate(observations):
         assert_same(row(restored, index), structured(space, sample))
     flat = preprocessor.flatten_features(features)
     again = restore_original_dimensions(flat, preprocessor.observation_space)

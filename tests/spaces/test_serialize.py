@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import Encoder, Image, Repeated, StackedFrames, from_json, to_json
 from anyspace.spaces.atari import AtariPixels, AtariRam
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES, action_spaces, observation_spaces
+from catalogue import ACTION_SPACES, OBSERVATION_SPACES
+from fuzz.generator import action_spaces, observation_spaces
 
 ALL = {f"obs {name}": space for name, space in OBSERVATION_SPACES.items()} | {
     f"action {name}": space for name, space in ACTION_SPACES.items()

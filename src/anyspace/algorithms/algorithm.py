@@ -382,7 +382,7 @@ class Algorithm(ABC, Generic[C]):
         state: list[Array] | None = None,
         *,
         info: dict[str, Any] | None = None,
-        mask: NumpyArray | None = None,
+        mask: Any = None,
         prev_reward: float | None = None,
         explore: bool = False,
     ) -> Any:
@@ -397,7 +397,7 @@ class Algorithm(ABC, Generic[C]):
         state: list[Array] | None = None,
         *,
         info: dict[str, Any] | None = None,
-        mask: NumpyArray | None = None,
+        mask: Any = None,
         prev_reward: NumpyArray | None = None,
         explore: bool = False,
     ) -> Tree:
@@ -527,6 +527,7 @@ def _spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
         tuple(settings.wrappers),
         AtariOptions(settings.preprocessor_pref, model.framestack, model.dim, model.grayscale, model.zero_mean),
         settings.action_mask_key,
+        settings.max_len,
     )
 
 

@@ -47,11 +47,11 @@ def named_preset(algorithm: str, name: str) -> Preset:
 
 
 def general_preset(algorithm: str, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Preset:
-    """Return the general preset for a pair of spaces: for images, for float actions, or for the rest."""
+    """Return the general preset for a pair of spaces: for images, for actions that are a float Box, or for the rest."""
     if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in _leaves(observation_space)):
         return named_preset(algorithm, "image")
-    floats = any(isinstance(leaf, spaces.Box) and leaf.dtype.kind == "f" for leaf in _leaves(action_space))
-    return named_preset(algorithm, "continuous" if floats else "discrete")
+    is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"
+    return named_preset(algorithm, "continuous" if is_continuous else "discrete")
 
 
 def preset_names(algorithm: str) -> list[str]:

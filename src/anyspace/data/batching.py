@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property, reduce
+from operator import getitem
 from typing import Any
 
 import gymnasium as gym
@@ -11,12 +14,21 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from gymnasium.vector.utils import iterate
 
+from anyspace import tree
 from anyspace.data.atari import is_atari
-from anyspace.data.trajectory import Ints
+from anyspace.data.trajectory import Bools, Ints
+from anyspace.errors import ObservationError, UnsupportedSpaceError
+from anyspace.spaces import ActionMasks, Encoder, bounded
+from anyspace.spaces.columns import ADVICE
 from anyspace.spaces.decoding import one_action
 from anyspace.tree import Tree
 
 Infos = dict[str, Any]
+
+
+def environment(row: int) -> str:
+    """Name an environment in messages."""
+    return f"environment {row}"
 
 
 def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
@@ -49,6 +61,43 @@ def has_fixed_shape(space: gym.Space[Any]) -> bool:
     return isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary)
 
 
+class Fit:
+    """Requires observations to have the structure, the shapes and the types of their space.
+
+    Gymnasium stacks them or writes them into shared memory, whose errors name neither leaf nor space, and which takes
+    another shape of the same size and other types in silence. A space with Sequences or Graphs that say no longest
+    length is not checked.
+
+    Args:
+        space: of a single observation.
+    """
+
+    def __init__(self, space: gym.Space[Any]):
+        self._encoder: Encoder | None = None
+        with suppress(UnsupportedSpaceError):
+            self._encoder = Encoder(space)
+
+    def __call__(self, obs: Tree, number: int) -> None:
+        """Raise :class:`ObservationError` if an observation of environment ``number`` does not fit."""
+        if self._encoder is None:
+            return
+        try:
+            self._encoder.single(obs)
+            _require_types(self._encoder, obs)
+        except ObservationError as error:
+            raise ObservationError(f"{environment(number)}: {error}") from error
+
+
+def _require_types(encoder: Encoder, obs: Tree) -> None:
+    """Require of each leaf that is stacked a dtype of the space's kind, the only ones that NumPy stacks."""
+    for leaf in encoder.specs:
+        if any(part is ... or isinstance(part, tree.Part) for part in leaf.path):
+            continue
+        came = np.asarray(reduce(getitem, leaf.path, obs)).dtype
+        if not np.can_cast(came, leaf.dtype, "same_kind"):
+            raise ObservationError(f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {ADVICE}")
+
+
 class StackedActions(gym.Space[Any]):
     """Actions for B environments: arrays [B, ...], nested as an action of one.
 
@@ -75,36 +124,85 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
     """What one environment needs to stand in a vector environment of Gymnasium's.
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
-    says in ``metadata["atari"]`` whether it is an Atari environment; and it puts what a method ``action_masks()``
-    of the environment or of a wrapper returns into infos that have no mask of their own.
+    says in ``metadata["atari"]`` whether it is an Atari environment; and it brings masks into one form, booleans [A]
+    in the infos: Gymnasium would make the type and shape of the first environment's mask those of all. They are the
+    infos' own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation
+    holds the mask, none is looked for.
 
     Args:
         env: the environment.
+        number: of the environment in the vector, for messages.
         action_mask_key: name of the mask among the infos; None asks for no masks.
+        max_len: longest length of the observation's Sequences and Graphs without one.
+        checks: require every observation to fit its space (`Fit`), not only the first of each episode: nobody can do
+            that in another process, to which they go through shared memory.
+
+    Raises:
+        ObservationError: by ``reset`` and ``step``: there is no observation, it does not fit its space, or a mask
+            does not fit the action space.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], action_mask_key: str | None):
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        number: int,
+        action_mask_key: str | None = None,
+        max_len: int | dict[str, int] | None = None,
+        *,
+        checks: bool = False,
+    ):
         super().__init__(env)
         self.metadata = {**env.metadata, "atari": is_atari(env)}
-        self._key = action_mask_key
+        self.observation_space = bounded(env.observation_space, max_len)
+        self._number = number
+        self._fit, self._checks = Fit(self.observation_space), checks
+        observed = isinstance(env.observation_space, Dict) and action_mask_key in env.observation_space.spaces
+        self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
 
     def reset(self, *, seed: int | None = None, options: Infos | None = None) -> tuple[Any, Infos]:
         """Start a new episode."""
         obs, info = self.env.reset(seed=seed, options=options)
-        return obs, self._with_mask(info)
+        return self._fitting(obs, check=True), self._with_mask(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, Infos]:
         """Step the environment."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             obs = copy.deepcopy(obs)
-        return obs, reward, terminated, truncated, self._with_mask(info)
+        return self._fitting(obs, self._checks), reward, terminated, truncated, self._with_mask(info)
+
+    def _fitting(self, obs: Tree, check: bool) -> Tree:
+        if obs is None:
+            space = self.observation_space
+            raise ObservationError(
+                f"{environment(self._number)}: obs: expected a member of {space}, got None. {ADVICE}"
+            )
+        if check:
+            self._fit(obs, self._number)
+        return obs
 
     def _with_mask(self, info: Infos) -> Infos:
-        if self._action_masks is None or self._key is None or self._key in info:
+        key = self._key
+        if key is None:
             return info
-        return {**info, self._key: self._action_masks()}
+        if key in info:
+            return {**info, key: self._row(info[key], f"info[{key!r}]")}
+        if self._action_masks is not None:
+            return {**info, key: self._row(self._action_masks(), "action_masks()")}
+        return info
+
+    def _row(self, mask: Any, place: str) -> Bools:
+        layout = self._mask_layout
+        try:
+            rows = layout.flatten(mask, single=True, place=f"{environment(self._number)}: {place}")
+        except ValueError as error:
+            raise ObservationError(str(error)) from error
+        return rows.reshape(-1)
+
+    @cached_property
+    def _mask_layout(self) -> ActionMasks:
+        return ActionMasks(self.action_space)
 
 
 def with_reset(infos: Infos, reset_infos: Infos, ended: Ints) -> Infos:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from anyspace import tree
+from anyspace.data.batching import environment
 from anyspace.data.frames import FrameStack
 from anyspace.data.masks import InfoMasks
 from anyspace.data.rewards import RewardTransform
@@ -16,6 +17,8 @@ from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.tree import Tree
+
+LAST = "last observation of the episode"
 
 
 class Collector:
@@ -90,7 +93,7 @@ class Collector:
         """Start new episodes everywhere and return their first observations."""
         try:
             obs, infos = self.source.reset(self._seed)
-            leaves = [*self.policy.encode(obs), *self._masks.first(infos)]
+            leaves = [*self.policy.encode(obs, environment), *self._masks.first(infos)]
         except Exception as error:
             blame(error, self._name(0), self.source.num_envs)
         self._seed = None
@@ -109,8 +112,9 @@ class Collector:
         try:
             step = self.source.step(actions)
             if len(step.ended):
-                record.end(step.ended, [*self.policy.encode(step.final_obs), *self._masks.final(step)])
-            record.follow([*self.policy.encode(step.obs), *self._masks.later(step)], step.begun)
+                final = self.policy.encode(step.final_obs, lambda row: f"{environment(step.ended[row])}, {LAST}")
+                record.end(step.ended, [*final, *self._masks.final(step)])
+            record.follow([*self.policy.encode(step.obs, environment), *self._masks.later(step)], step.begun)
         except Exception as error:
             # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
             self._require_valid_obs(record, error)
@@ -135,18 +139,16 @@ class Collector:
     def _require_valid_obs(self, record: _Record, cause: Exception | None = None) -> None:
         final, obs = record.final_obs(), [leaf[: record.t + 1] for leaf in record.obs]
         try:
-            self.policy.require_valid(obs, lambda row: f"{self._name(row[0])}, environment {row[1]}")
+            self.policy.require_valid(obs, lambda row: f"{self._name(row[0])}, {environment(row[1])}")
             self.policy.require_valid(
                 final.leaves,
-                lambda row: (
-                    f"{self._name(final.t[row[0]] + 1)}, environment {final.b[row[0]]}, last observation of the episode"
-                ),
+                lambda row: f"{self._name(final.t[row[0]] + 1)}, {environment(final.b[row[0]])}, {LAST}",
             )
             used = record.used(now=cause is not None)
             self.policy.require_choice(
                 [leaf[: len(used)] for leaf in obs],
                 used,
-                lambda row: f"{self._name(row[0])}, environment {row[1]}",
+                lambda row: f"{self._name(row[0])}, {environment(row[1])}",
             )
         except ObservationError as error:
             raise error from cause

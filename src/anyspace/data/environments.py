@@ -45,6 +45,7 @@ class EnvSpec:
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
+        max_len: longest length of Sequences and Graphs without one (`spaces.bounded`).
     """
 
     env: EnvLike
@@ -52,6 +53,7 @@ class EnvSpec:
     wrappers: Sequence[Wrapper | str] = ()
     atari: AtariOptions = field(default_factory=AtariOptions)
     action_mask_key: str | None = "action_mask"
+    max_len: int | dict[str, int] | None = None
 
     @property
     def name(self) -> str:

@@ -59,8 +59,8 @@ class InfoMasks:
         missing = np.flatnonzero(wanted & ~there)
         if len(missing):
             raise ObservationError(
-                f"environment {missing[0]}: its info holds no {key!r}, but it did before; give a mask with every"
-                " observation, all ones where everything is allowed."
+                f"environment {missing[0]}: its info holds no {key!r}, but masks come with every observation or with"
+                " none; give all ones where everything is allowed."
             )
         if not there.any():
             return [np.ones((self._num_envs, self._masking.width), np.bool_)]

@@ -16,12 +16,11 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
+from anyspace.data.batching import Fit, InVector, StackedActions, has_fixed_shape, take_rows, with_reset
 from anyspace.data.batching import Infos as Infos
-from anyspace.data.batching import InVector, StackedActions, has_fixed_shape, take_rows, with_reset
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.trajectory import Bools, Floats, Ints
-from anyspace.errors import EnvironmentSetupError, ObservationError, UnsupportedSpaceError
-from anyspace.spaces import Encoder
+from anyspace.errors import EnvironmentSetupError, ObservationError
 from anyspace.tree import Tree
 
 Vectorization = Literal["auto", "native", "sync", "async"]
@@ -171,17 +170,14 @@ class VectorSource:
             self._require_structure(enumerate(self.envs._env_obs), error)
 
     def _require_structure(self, observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
-        try:
-            encoder = Encoder(self.observation_space)
-        except UnsupportedSpaceError:  # such as a Sequence, whose longest length is a setting of the policy
-            return
-        for index, obs in observations:
+        fit = Fit(self.observation_space)
+        for number, obs in observations:
             if obs is None:  # not stepped yet
                 continue
             try:
-                encoder.single(obs)
+                fit(obs, number)
             except ObservationError as fault:
-                raise ObservationError(f"environment {index}: {fault}") from cause
+                raise fault from cause
 
 
 def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
@@ -221,7 +217,7 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
                 f"{spec.name} has no vector environment of its own that works with these settings and wrappers; use"
                 " vectorization='sync' or 'async'."
             )
-    makers = [functools.partial(_make_one, spec.resolved(), os.getpid())] * num_envs
+    makers = [functools.partial(_make_one, spec.resolved(), number, os.getpid()) for number in range(num_envs)]
     if vectorization == "async":
         envs = _async_envs(makers)
     else:
@@ -250,11 +246,12 @@ def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
         ) from error
 
 
-def _make_one(spec: EnvSpec, trainer: int) -> gym.Env[Any, Any]:
-    if os.getpid() != trainer:
+def _make_one(spec: EnvSpec, number: int, trainer: int) -> gym.Env[Any, Any]:
+    in_worker = os.getpid() != trainer
+    if in_worker:
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return InVector(spec.make(), spec.action_mask_key)
+    return InVector(spec.make(), number, spec.action_mask_key, spec.max_len, checks=in_worker)
 
 
 def _async_envs(makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> Envs:

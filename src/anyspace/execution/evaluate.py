@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 import gymnasium as gym
 import numpy as np
 
+from anyspace.data.batching import environment
 from anyspace.data.environments import EnvSpec
 from anyspace.data.masks import InfoMasks
 from anyspace.data.trajectory import Episode
@@ -77,12 +78,12 @@ def evaluate(
     t = 0
 
     def place(row: tuple[int, ...]) -> str:
-        return f"evaluation step {t}, environment {row[0]}"
+        return f"evaluation step {t}, {environment(row[0])}"
 
     with policy.acting():
         try:
             obs, infos = source.reset(seed)
-            leaves = [*policy.encode(obs), *masks.first(infos)]
+            leaves = [*policy.encode(obs, environment), *masks.first(infos)]
         except Exception as error:
             blame(error, "evaluation step 0", source.num_envs)
         acting = np.ones(source.num_envs, np.bool_)
@@ -93,7 +94,7 @@ def evaluate(
             t += 1
             try:
                 step = source.step(actions)
-                leaves = [*policy.encode(step.obs), *masks.later(step)]
+                leaves = [*policy.encode(step.obs, environment), *masks.later(step)]
             except Exception as error:
                 blame(error, f"evaluation step {t}", source.num_envs)
             acting, counted = step.acting, ~step.ignored

@@ -73,7 +73,7 @@ def choose(
             ``"deterministic"`` for float Boxes.
 
     Raises:
-        ConfigError: ``dist_type`` is another string.
+        ConfigError: ``dist_type`` is another string, or ``free_log_std`` is on for what has no deviations.
         ModelError: ``custom_action_dist`` is unknown, or is no distribution.
         UnsupportedSpaceError: no distribution covers the space, or it has no leaf that the bounded one is for.
     """
@@ -92,6 +92,11 @@ def choose(
     factory, size = _default(action_space, config, of_boxes)
     if size == 0:
         raise UnsupportedSpaceError(f"action: {action_space} holds no value to choose.")
+    if config.free_log_std and getattr(factory, "func", factory) not in (DiagGaussian, SquashedGaussian):
+        raise ConfigError(
+            "`free_log_std` makes the second half of the model's outputs a learnt vector, which fits the deviations of"
+            f" a single float Box drawn from a Gaussian, but these actions are {action_space}. Switch it off."
+        )
     return factory, size
 
 

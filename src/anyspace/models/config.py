@@ -65,7 +65,7 @@ class ModelConfig:
     post_fcnet_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     free_log_std: bool = False
-    """Make the log standard deviation a learnt vector that does not depend on the observation."""
+    """Make the log deviation of a float Box's Gaussian a learnt vector that does not depend on the observation."""
     log_std_clip_param: float = 20.0
     """Clamp Gaussian log standard deviations to plus and minus this value, above 0."""
     no_final_linear: bool = False

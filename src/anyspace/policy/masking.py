@@ -111,6 +111,32 @@ class Masking:
         mask = parts[0] if len(parts) == 1 else xp(parts[0]).concatenate(parts, axis=-1)
         return mask != 0
 
+    def given(self, mask: Any, info: dict[str, Any] | None, count: int, *, single: bool = False) -> Bools | None:
+        """Return the mask [``count``, A] that a caller gave, by itself or in ``info``, or None.
+
+        Args:
+            mask: in any form that `ActionMasks.flatten` takes.
+            info: read where ``mask`` is None and the observation holds none.
+            count: of observations.
+            single: there is one observation, and the mask has no axis of rows.
+
+        Raises:
+            ValueError: it does not fit the action space, or the number of observations.
+            ModelError: nobody heeds it.
+        """
+        place = "mask"
+        if mask is None and info is not None and self.reads_infos:
+            mask, place = info.get(self.key), f"info[{self.key!r}]"
+        if mask is None:
+            return None
+        rows = self.layout.flatten(mask, single=single, place=place)
+        if len(rows) not in (1, count):
+            raise ValueError(
+                f"{place}: expected {count} rows, one for each observation, or one for all, got {len(rows)}."
+            )
+        self.require_consumer()
+        return np.broadcast_to(rows, (count, self.width))
+
     def split(self, mask: Array) -> Any:
         """Return a mask [N, A] as the action distribution takes it."""
         return self.layout.split(mask)

@@ -146,7 +146,7 @@ class Policy:
     def model_inputs(self, leaves: Leaves, training: bool = False) -> InputDict:
         """Return the input dict of encoded observations; its columns are computed when touched.
 
-        ``action_mask`` [N, A], ones and zeros, is among them where a mask comes with the observation.
+        ``action_mask`` [N, A], booleans, is among them where a mask comes with the observation.
         """
         arrays = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
         own, mask = self.masking.observation(arrays), self.masking.find(arrays)
@@ -252,7 +252,7 @@ class Policy:
             ObservationError: if an observation is not in the observation space.
             ValueError: if a mask does not fit the action space, or allows no action.
         """
-        leaves = self.encode(observations)
+        leaves = self.encode(observations, "observation {}".format)
         batch = batch_shape(self.encode.specs[0], leaves[0])
         if len(batch) != 1:
             raise ObservationError(
@@ -260,7 +260,7 @@ class Policy:
                 " takes one observation."
             )
         self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        return self._chosen([*leaves], state, self._given_mask(mask, info), explore)
+        return self._chosen([*leaves], state, self.masking.given(mask, info, batch[0]), explore)
 
     def compute_single_action(
         self,
@@ -276,7 +276,7 @@ class Policy:
         leaves = self.encode.single(observation)
         self.require_valid(leaves, lambda _: "the observation")
         rows = [leaf[None] for leaf in leaves]
-        given = self._given_mask(mask, info, single=True)
+        given = self.masking.given(mask, info, 1, single=True)
         return one_action(self.action_space, self._chosen(rows, state, given, explore), 0)
 
     def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
@@ -305,20 +305,9 @@ class Policy:
         if len(stuck):
             row = tuple(map(int, stuck[0]))
             raise ObservationError(
-                f"{where(row)}: the mask allows no action at all for some part of it: {mask[row].astype(int).tolist()}."
+                f"{where(row)}: the mask allows no action at all: {self.masking.layout.describe_empty(mask[row])}."
                 " Allow at least one, or end the episode."
             )
-
-    def _given_mask(self, mask: Any, info: dict[str, Any] | None, *, single: bool = False) -> NumpyArray | None:
-        """Return the mask [N, A] that a caller gave, by itself or in ``info``."""
-        place = "mask"
-        if mask is None and info is not None and self.masking.reads_infos:
-            mask, place = info.get(self.masking.key), f"info[{self.masking.key!r}]"
-        if mask is None:
-            return None
-        rows = self.masking.layout.flatten(mask, single=single, place=place)
-        self.masking.require_consumer()
-        return rows
 
     def _chosen(self, leaves: list[NumpyArray], state: State | None, given: NumpyArray | None, explore: bool) -> Tree:
         if state:

@@ -44,10 +44,6 @@ class AtariRam(Box):
     def __repr__(self) -> str:
         return "AtariRam()"
 
-    def warp(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return the memory [N, 128] as it came."""
-        return array
-
 
 class AtariPixels(Box):
     """The console's screen, rows x columns x RGB, that is stored and learnt from as a smaller square picture.

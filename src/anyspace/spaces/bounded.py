@@ -147,7 +147,8 @@ def bounded(space: gym.Space[Any], max_len: int | Mapping[str, int] | None) -> g
         max_len: the longest length of every Sequence and Graph that has none yet, or one for each place, such as
             ``{'obs["items"]': 20, 'obs["map"].nodes': 9, 'obs["map"].edges': 30}``; what is inside the elements of
             a list is at ``obs["players"][...]["items"]``. Places that are left out stay as they are, and so does
-            everything where it is None.
+            everything where it is None. A place that has this very length already may be named: what this
+            function returned comes back as it is.
 
     Raises:
         ConfigError: a place is not that of a Sequence or Graph without a longest length, or of a Graph's nodes and
@@ -158,7 +159,7 @@ def bounded(space: gym.Space[Any], max_len: int | Mapping[str, int] | None) -> g
         return space
     lengths = _Lengths(max_len)
     result = _bounded(space, lengths, ())
-    if unknown := [place for place in lengths.named if place not in lengths.places]:
+    if unknown := [place for place in lengths.named if place not in lengths.places and place not in lengths.kept]:
         known = ", ".join(lengths.places) or "none"
         raise ConfigError(
             f"max_len: {unknown[0]!r} is no place of a Sequence or Graph without a longest length."
@@ -168,12 +169,18 @@ def bounded(space: gym.Space[Any], max_len: int | Mapping[str, int] | None) -> g
 
 
 class _Lengths:
-    """The lengths that were asked for, and the places that were looked up."""
+    """The lengths that were asked for, the places that were looked up, and those that had what was asked for."""
 
     def __init__(self, max_len: int | Mapping[str, int]) -> None:
         self.everywhere = max_len if isinstance(max_len, int) else None
         self.named: Mapping[str, int] = {} if isinstance(max_len, int) else max_len
         self.places: list[str] = []
+        self.kept: set[str] = set()
+
+    def keep(self, path: tree.Path, max_len: int) -> None:
+        place = tree.place("obs", path)
+        if self.named.get(place) == max_len:
+            self.kept.add(place)
 
     def at(self, path: tree.Path) -> int | None:
         place = tree.place("obs", path)
@@ -212,6 +219,7 @@ def _same(spaces: Iterable[gym.Space[Any]], others: Iterable[gym.Space[Any]]) ->
 def _bounded_sequence(space: Sequence, lengths: _Lengths, path: tree.Path) -> gym.Space[Any]:
     element = _bounded(space.feature_space, lengths, (*path, ...))
     if isinstance(space, BoundedSequence):
+        lengths.keep(path, space.max_len)
         return space if element is space.feature_space else BoundedSequence(element, space.max_len, space.stack)
     max_len = lengths.at(path)
     return space if max_len is None else BoundedSequence(element, max_len, space.stack)
@@ -222,6 +230,8 @@ def _bounded_graph(space: Graph, lengths: _Lengths, path: tree.Path) -> gym.Spac
     node = _bounded(space.node_space, lengths, (*nodes, ...))
     edge = None if space.edge_space is None else _bounded(space.edge_space, lengths, (*edges, ...))
     if isinstance(space, BoundedGraph):
+        lengths.keep(nodes, space.max_nodes)
+        lengths.keep(edges, space.max_edges)
         if _same((node,), (space.node_space,)) and edge is space.edge_space:
             return space
         return BoundedGraph(node, edge, max_nodes=space.max_nodes, max_edges=space.max_edges)

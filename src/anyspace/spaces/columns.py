@@ -20,13 +20,15 @@ from anyspace.errors import ObservationError
 from anyspace.spaces.atari import AtariPixels
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
 
+ADVICE = "Make the environment return what its observation space says, or change the space."
+
 
 class Misfit(Exception):
     """A raw value does not fit its space. On its way up it learns which element and which row it is in.
 
     Attributes:
         path: where in the space.
-        what: what was expected, what came and what to do.
+        what: what was expected and what came.
         index: which of the M values that the raising encoder was given; None: all of them together.
         numbers: of the elements that the Ellipses of ``path`` stand for, outermost first, as far as known.
     """
@@ -48,10 +50,10 @@ class Misfit(Exception):
         self.numbers.insert(0, self.index - (int(ends[row - 1]) if row else 0))
         self.index = row
 
-    def error(self, *, single: bool = False) -> ObservationError:
-        """Return the error for users; ``single``: there was but one observation, so that no row need be named."""
-        row = "" if single or self.index is None else f", row {self.index} of the batch"
-        return ObservationError(f"{tree.place('obs', self.path, self.numbers)}{row}: {self.what}.")
+    def error(self, where: Callable[[int], str] | None = None) -> ObservationError:
+        """Return the error for users; ``where`` spells a row, None leaves it out: there was but one observation."""
+        row = "" if where is None or self.index is None else f"{where(self.index)}: "
+        return ObservationError(f"{row}{tree.place('obs', self.path, self.numbers)}: {self.what}. {ADVICE}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +175,11 @@ class LeafEncoder:
             array = np.asarray(values)
         except ValueError as error:
             raise Misfit(self.spec.path, f"expected an array for {self.spec.space}: {error}") from error
+        if array.dtype.kind not in "biuf":
+            raise Misfit(self.spec.path, f"expected numbers for {self.spec.space}, got {values!r:.80}")
         if array.shape[array.ndim - len(self._raw_shape) :] != self._raw_shape:
             expected = ", ".join(("...", *map(str, self._raw_shape)))
             raise Misfit(self.spec.path, f"expected shape [{expected}] for {self.spec.space}, got {array.shape}")
-        if array.dtype.kind not in "biuf":
-            raise Misfit(self.spec.path, f"expected numbers for {self.spec.space}, got dtype {array.dtype}")
         return array
 
     def _each(self, values: Sequence[Any] | NumpyArray) -> NumpyArray:

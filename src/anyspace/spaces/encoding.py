@@ -8,7 +8,7 @@ Letters: N stands for any number of leading batch dimensions, such as [T, B].
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -54,7 +54,7 @@ class Encoder:
             raise UnsupportedSpaceError(f"obs: {space} holds no value to observe. Supported: {SUPPORTED}.")
         self._encode = node_encoder(self.structure)
 
-    def __call__(self, stacked: tree.Tree) -> tuple[NumpyArray, ...]:
+    def __call__(self, stacked: tree.Tree, where: Callable[[int], str] = "row {}".format) -> tuple[NumpyArray, ...]:
         """Return one array [N, *shape] per leaf, in the space's own key order.
 
         An array that needs no conversion is returned itself, not copied.
@@ -64,6 +64,7 @@ class Encoder:
                 array, and a tuple or list of N raw values wherever something varies in length; N is then one
                 dimension, otherwise any number, none of them included. Dicts are read by key; lists pass for tuples
                 and arrays.
+            where: spells the position of the row that an error is about, where that is known.
 
         Raises:
             ObservationError: the structure, a shape or an element type does not fit the space. Values are not
@@ -73,7 +74,7 @@ class Encoder:
         try:
             self._encode(stacked, True, None, encoded)
         except Misfit as misfit:
-            raise misfit.error() from misfit.__cause__
+            raise misfit.error(where) from misfit.__cause__
         if len(encoded) > 1:
             self._require_one_batch_shape(encoded)
         return tuple(encoded)
@@ -93,7 +94,7 @@ class Encoder:
         try:
             self._encode([obs], False, Slots.whole(1), encoded)
         except Misfit as misfit:
-            raise misfit.error(single=True) from misfit.__cause__
+            raise misfit.error() from misfit.__cause__
         return tuple(leaf[0] for leaf in encoded)
 
     def presence(self, leaves: Sequence[Array]) -> list[Array | None]:

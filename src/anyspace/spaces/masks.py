@@ -40,6 +40,8 @@ class _Node:
     space: gym.Space[Any]
     options: tuple[int, ...]
     """How many options each component within has."""
+    path: tree.Path
+    """Where it sits in the whole space."""
     children: dict[Any, _Node] | None = None
     """Parts of a Dict or Tuple by key or position; a leaf has none."""
 
@@ -127,13 +129,21 @@ class ActionMasks:
         empty: Bools = ~np.logical_or.reduceat(flat, self._firsts, axis=1)
         return np.asarray(empty.any(axis=1))
 
+    def describe_empty(self, row: Bools) -> str:
+        """Return place and entries of the first component that a row ``[A]`` leaves without an option, for messages."""
+        component = int(np.logical_not(np.logical_or.reduceat(row, self._firsts)).argmax())
+        leaf, number = [(leaf, i) for leaf in self._root.leaves for i in range(len(leaf.options))][component]
+        which = f", component {number}" if len(leaf.options) > 1 else ""
+        entries = row[self._firsts[component] :][: leaf.options[number]]
+        return f"{tree.place('action', leaf.path)}{which} has {entries.astype(int).tolist()}"
+
 
 def _node(space: gym.Space[Any], path: tree.Path) -> _Node:
     if not isinstance(space, spaces.Dict | spaces.Tuple):
-        return _Node(space, options(space, path))
+        return _Node(space, options(space, path), path)
     parts = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
     children = {key: _node(child, (*path, key)) for key, child in parts}
-    return _Node(space, tuple(count for child in children.values() for count in child.options), children)
+    return _Node(space, tuple(count for child in children.values() for count in child.options), path, children)
 
 
 def _read(node: _Node, mask: Any, single: bool, place: str) -> Bools | None:
@@ -160,7 +170,7 @@ def _parts(node: _Node, mask: Sequence[Any], single: bool) -> list[tuple[_Node, 
         axes = 1 if single else 2
         if len(mask) != len(node.options) or any(entry is not None and _axes(entry) != axes for entry in mask):
             return None
-        components = [_Node(spaces.Discrete(count), (count,)) for count in node.options]
+        components = [_Node(spaces.Discrete(count), (count,), node.path) for count in node.options]
         return list(zip(components, range(len(mask)), mask, strict=True))
     if isinstance(node.space, spaces.Tuple) and len(mask) == len(node.children):
         return list(zip(node.children.values(), node.children, mask, strict=True))
@@ -219,7 +229,7 @@ def _of_array(node: _Node, mask: Any, single: bool, place: str) -> Bools:
     if array.dtype != np.bool_:
         wrong = array[(array != 0) & (array != 1)]
         if wrong.size:
-            raise ValueError(f"{place}: a mask holds only 0 (forbidden) and 1 (allowed), got {wrong.flat[0]}.")
+            raise ValueError(f"{place}: a mask holds only 0 (forbidden) and 1 (allowed), got {wrong.tolist()[0]!r}.")
     return array.reshape(1 if single else len(array), node.width).astype(np.bool_, copy=False)
 
 

@@ -92,7 +92,7 @@ class _Elements:
 
     def _wrong_length(self, lengths: NumpyArray, index: int) -> Misfit:
         least = f"{self._least} to " if self._least else "at most "
-        what = f"expected {least}{self._most} {self._noun}, got {lengths[index]}. Return as many, or widen the space"
+        what = f"expected {least}{self._most} {self._noun}, got {lengths[index]}"
         return Misfit(self._path, what, index)
 
 
