@@ -114,7 +114,7 @@ class Collector:
             if len(step.ended):
                 final = self.policy.encode(step.final_obs, lambda row: f"{environment(step.ended[row])}, {LAST}")
                 record.end(step.ended, [*final, *self._masks.final(step)])
-            record.follow([*self.policy.encode(step.obs, environment), *self._masks.later(step)], step.begun)
+            record.follow([*self.policy.encode(step.obs, environment), *self._masks.later(step)], step)
         except Exception as error:
             # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
             self._require_valid_obs(record, error)
@@ -196,19 +196,19 @@ class _Record:
         self._lives: list[Bools] = []
         self._finals: list[tuple[int, Ints, ObsLeaves]] = []
         self._infos: dict[str, tuple[float, int]] = {}
-        self._acting: Bools = np.ones(len(first[0]), np.bool_)
+        self._latest: Step | None = None
 
     def end(self, ended: Ints, leaves: ObsLeaves) -> None:
         """Write the last observations [n, ...] of the episodes that a step ended in ``ended``; before `follow`."""
         stored = [self._stacks[i].last(leaf, ended) if i in self._stacks else leaf for i, leaf in enumerate(leaves)]
         self._finals.append((self.t, ended, [np.array(leaf) for leaf in stored]))
 
-    def follow(self, leaves: ObsLeaves, begun: Bools) -> None:
-        """Write the observations [B, ...] that a step led to; where ``begun``, they are the first of an episode."""
+    def follow(self, leaves: ObsLeaves, step: Step) -> None:
+        """Write the observations [B, ...] that a step led to."""
         if self.t + 1 == len(self.obs[0]):
             self.obs = [np.concatenate([buffer, np.empty_like(buffer)]) for buffer in self.obs]
         for i, leaf in enumerate(leaves):
-            self.obs[i][self.t + 1] = self._stacks[i].follow(leaf, begun) if i in self._stacks else leaf
+            self.obs[i][self.t + 1] = self._stacks[i].follow(leaf, step.begun) if i in self._stacks else leaf
         # What was not cut is read from the record: a source may write its next step into the same arrays.
         self.current = [leaf if i in self._stacks else self.obs[i][self.t + 1] for i, leaf in enumerate(leaves)]
 
@@ -218,7 +218,7 @@ class _Record:
         self._raw_actions.append(raw)
         self._steps.append((step.rewards, step.terminated, step.truncated, valid))
         self._lives.append(step.life_lost)
-        self._acting = step.acting
+        self._latest = step
         self.valid_steps += int(np.count_nonzero(valid))
         if step.infos:
             self._add_infos(step, valid)
@@ -237,8 +237,11 @@ class _Record:
 
     def used(self, *, now: bool) -> Bools:
         """Return on which observations an action was taken that counted, [t, B]; ``now``: on the latest as well."""
-        valid = [step[3] for step in self._steps]
-        return np.array([*valid, self._acting] if now else valid, np.bool_).reshape(-1, len(self._acting))
+        used = [step[3] for step in self._steps]
+        width = self.obs[0].shape[1]
+        if now:
+            used.append(np.ones(width, np.bool_) if self._latest is None else self._latest.acting)
+        return np.array(used, np.bool_).reshape(-1, width)
 
     def life_lost(self) -> Bools:
         """Return which steps ended an episode with a life, but not the game, [t, B]."""

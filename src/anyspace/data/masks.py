@@ -40,7 +40,7 @@ class InfoMasks:
                 f"infos[{self._masking.key!r}] holds a mask, but the infos of reset() held none: give it there too, for"
                 " the first action of an episode is chosen by it."
             )
-        return self._read(step.infos, step.acting)
+        return self._read(step.infos, step.acting) if self._given else []
 
     def final(self, step: Step) -> list[Bools]:
         """Return the masks [n, A] of ``step.final_obs``; all ones where the source kept none."""
