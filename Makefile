@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint spec learning fuzz peers bench clean
+.PHONY: demo test lint spec learning fuzz peers peers-rllib bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -39,11 +39,19 @@ peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in the
 	.venv-peers/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt
 	touch $@
 
+peers-rllib: .venv-rllib/.ready  ## RLlib 2.40, whose pins fit no other environment
+
+.venv-rllib/.ready: benchmarks/peers/requirements-rllib.txt
+	$(PYTHON) -m venv .venv-rllib
+	.venv-rllib/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-rllib.txt
+	touch $@
+
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/ppo_cartpole.py
 	$(BIN)/python benchmarks/time_to_solve.py
 	$(BIN)/python benchmarks/preprocess.py
 	$(BIN)/python benchmarks/atari.py
+	$(BIN)/python benchmarks/memory_cartpole.py
 
 clean:
-	rm -rf $(VENV) .venv-peers build *.egg-info src/*.egg-info
+	rm -rf $(VENV) .venv-peers .venv-rllib build *.egg-info src/*.egg-info

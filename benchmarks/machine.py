@@ -14,6 +14,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PEER_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
+RLLIB_PYTHON = HERE.parent / ".venv-rllib" / "bin" / "python"
 
 
 def describe() -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.classic_control import CartPoleEnv
 
 from anyspace.spaces import Repeated
 
@@ -194,3 +195,228 @@ class Harvest(gym.Env[Any, Any]):
     def best_return(cls) -> float:
         """Return the optimum: nothing carries over from step to step, and each has a right action."""
         return float(cls.HORIZON)
+
+
+class GridWorld(gym.Env[Any, Any]):
+    """A picture of an agent and a goal, which wanders: step nearer to it.
+
+    There are ``SIDE`` x ``SIDE`` cells within a frame. A step earns by how much it brings the agent nearer to where the
+    goal was: 1, 0 at the frame, or -1. Afterwards a goal that was reached is somewhere else, and another one moves by a
+    cell at random in half of the steps, though never onto the agent. An episode has 24 steps.
+    """
+
+    HORIZON, SIDE, PIXELS = 24, 5, 8
+    MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
+
+    observation_space = spaces.Box(0, 255, (SIDE * PIXELS + 2, SIDE * PIXELS + 2, 3), np.uint8)
+    action_space = spaces.Discrete(len(MOVES))
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        self.agent, self.goal = (int(cell) for cell in self.np_random.permutation(self.SIDE**2)[:2])
+        return self._picture(), {}
+
+    def _picture(self) -> Any:
+        cells = np.zeros((self.SIDE**2, 3), np.uint8)
+        cells[self.goal] = 0, 255, 0
+        cells[self.agent] = 255, 0, 0
+        picture = cells.reshape(self.SIDE, self.SIDE, 3).repeat(self.PIXELS, 0).repeat(self.PIXELS, 1)
+        return np.pad(picture, ((1, 1), (1, 1), (0, 0)), constant_values=128)
+
+    def step(self, action: Any) -> Any:
+        before = self.distance(self.agent, self.goal)
+        self.agent = self.moved(self.agent, int(action))
+        reward = float(before - self.distance(self.agent, self.goal))
+        chances = self.wandering(self.agent, self.goal)
+        self.goal = int(self.np_random.choice(len(chances), p=chances))
+        self.t += 1
+        return self._picture(), reward, False, self.t >= self.HORIZON, {}
+
+    @classmethod
+    def distance(cls, cell: int, other: int) -> int:
+        """Return how many steps there are between two cells."""
+        return sum(abs(x - y) for x, y in zip(divmod(cell, cls.SIDE), divmod(other, cls.SIDE), strict=True))
+
+    @classmethod
+    def moved(cls, cell: int, action: int) -> int:
+        """Return the cell after a move; the frame stops it."""
+        row, column = (
+            min(max(place + by, 0), cls.SIDE - 1)
+            for place, by in zip(divmod(cell, cls.SIDE), cls.MOVES[action], strict=True)
+        )
+        return row * cls.SIDE + column
+
+    @classmethod
+    def wandering(cls, agent: int, goal: int) -> Any:
+        """Return how likely the goal is in each cell next, once the agent has moved."""
+        chances = np.zeros(cls.SIDE**2)
+        if agent == goal:
+            chances[np.arange(len(chances)) != agent] = 1 / (len(chances) - 1)
+            return chances
+        chances[goal] = 0.5
+        for action in range(len(cls.MOVES)):
+            to = cls.moved(goal, action)
+            chances[goal if to == agent else to] += 0.5 / len(cls.MOVES)
+        return chances
+
+    @classmethod
+    def best_return(cls) -> float:
+        """Return the mean optimum over first pictures, by dynamic programming over (steps left, agent, goal)."""
+        cells = range(cls.SIDE**2)
+        chances = np.array([[cls.wandering(agent, goal) for goal in cells] for agent in cells])
+        distance = np.array([[cls.distance(agent, goal) for goal in cells] for agent in cells])
+        to = np.array([[cls.moved(agent, action) for agent in cells] for action in range(len(cls.MOVES))])
+        value = np.zeros((len(cells), len(cells)))
+        for _ in range(cls.HORIZON):
+            after = (chances * value[:, None]).sum(axis=2)
+            value = (distance - distance[to] + after[to]).max(axis=0)
+        return float(value[~np.eye(len(cells), dtype=bool)].mean())
+
+
+class ParametricCartPole(gym.Env[Any, Any]):
+    """CartPole of spec 9.1: of ten slots two are open, one pushes left and one right; a closed one is an error.
+
+    With ``embedded`` the slots are drawn anew for each observation, which tells their pushes by embeddings, zero in
+    closed slots. Without, they stay what they are, and only the mask tells that they are open. An episode has at most
+    200 steps, and each earns 1.
+    """
+
+    HORIZON, SLOTS = 200, 10
+    EMBEDDINGS = np.random.default_rng(7).normal(size=(2, 2)).astype(np.float32)  # of a push to the left, to the right
+
+    action_space = spaces.Discrete(SLOTS)
+
+    def __init__(self, embedded: bool = True):
+        self.embedded, self.cartpole = embedded, CartPoleEnv()
+        parts = {"action_mask": spaces.Box(0, 1, (self.SLOTS,), np.int8), "cart": self.cartpole.observation_space}
+        if embedded:
+            parts["avail_actions"] = spaces.Box(-10, 10, (self.SLOTS, 2), np.float32)
+        self.observation_space = spaces.Dict(parts)
+        self.slots = np.array([7, 2])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        cart, _ = self.cartpole.reset(seed=int(self.np_random.integers(2**31)))
+        return self._observed(cart), {}
+
+    def _observed(self, cart: Any) -> Any:
+        if self.embedded:
+            self.slots = self.np_random.permutation(self.SLOTS)[:2]
+        mask = np.zeros(self.SLOTS, np.int8)
+        mask[self.slots] = 1
+        if not self.embedded:
+            return {"action_mask": mask, "cart": cart}
+        embeddings = np.zeros((self.SLOTS, 2), np.float32)
+        embeddings[self.slots] = self.EMBEDDINGS
+        return {"action_mask": mask, "cart": cart, "avail_actions": embeddings}
+
+    def step(self, action: Any) -> Any:
+        pushes = np.flatnonzero(self.slots == action)
+        if not len(pushes):
+            raise ValueError(f"slot {action} is closed; open are {self.slots}")
+        cart, reward, fallen, _, _ = self.cartpole.step(int(pushes[0]))
+        self.t += 1
+        return self._observed(cart), reward, fallen, self.t >= self.HORIZON, {}
+
+
+class TMaze(gym.Env[Any, Any]):
+    """A cue, a corridor, and a junction eight steps after the cue, at which to turn as it said.
+
+    There are three in an episode. A right turn earns 1; elsewhere nothing matters. Without memory every junction looks
+    alike: half of the turns are right.
+    """
+
+    DELAY, TRIALS = 8, 3
+    HORIZON = TRIALS * (DELAY + 1)
+    CORRIDOR, JUNCTION, CUE = 0, 1, 2
+
+    observation_space = spaces.Discrete(4)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._observed(), {}
+
+    def _observed(self) -> int:
+        place = self.t % (self.DELAY + 1)
+        if place == 0:
+            self.cue = int(self.np_random.integers(2))
+            return self.CUE + self.cue
+        return self.JUNCTION if place == self.DELAY else self.CORRIDOR
+
+    def step(self, action: Any) -> Any:
+        reward = float(self.t % (self.DELAY + 1) == self.DELAY and action == self.cue)
+        self.t += 1
+        return self._observed(), reward, False, self.t >= self.HORIZON, {}
+
+    @classmethod
+    def best_return(cls) -> float:
+        """Return the optimum: every turn can be right."""
+        return float(cls.TRIALS)
+
+
+class MaskedCartPole(gym.Env[Any, Any]):
+    """CartPole without its velocities: they must be told from the positions of earlier steps."""
+
+    observation_space = spaces.Box(np.float32([-4.8, -0.42]), np.float32([4.8, 0.42]))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self) -> None:
+        self.cartpole = gym.make("CartPole-v1")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        obs, info = self.cartpole.reset(seed=seed)
+        return obs[[0, 2]], info
+
+    def step(self, action: Any) -> Any:
+        obs, *rest = self.cartpole.step(action)
+        return (obs[[0, 2]], *rest)
+
+
+class Duet(gym.Env[Any, Any]):
+    """Two voices sing a note each: 1 is earned if it is the same one, and not the pair of the step before.
+
+    Nothing is observed that the voices could keep time by, so a policy is one distribution m over pairs, and a pair
+    that is likely has likely just been sung: it has to be random, and the voices have to agree all the same. An episode
+    has 24 steps.
+    """
+
+    HORIZON, NOTES = 24, 4
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Tuple([spaces.Discrete(NOTES), spaces.Discrete(NOTES, start=1)])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t, self.before = 0, None
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        pair = int(action[0]), int(action[1]) - 1
+        reward = float(pair[0] == pair[1] and pair != self.before)
+        self.before = pair
+        self.t += 1
+        return np.ones(1, np.float32), reward, False, self.t >= self.HORIZON, {}
+
+    @classmethod
+    def best_return(cls) -> float:
+        """Return the optimum of such policies.
+
+        The first step earns the sum of m(v, v) at most, each other one the sum of m(v, v) (1 - m(v, v)): both are
+        largest where the notes share everything evenly.
+        """
+        return 1 + (cls.HORIZON - 1) * (1 - 1 / cls.NOTES)
+
+    @classmethod
+    def best_independent_return(cls) -> float:
+        """Return a bound for voices that draw their notes independently, by probabilities p and q.
+
+        With s = sqrt(p q) of each note, the sum of s is 1 at most (Cauchy, Schwarz), and a step earns the sum of
+        s^2 (1 - s^2) = s (s - s^3). In brackets is 2 / sqrt(27) at most, at s = 1 / sqrt(3); so that is the bound of
+        the step.
+        """
+        return 1 + (cls.HORIZON - 1) * 2 / 27**0.5

@@ -11,15 +11,18 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def blocks(language: str, document: Path = ROOT / "README.md") -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", document.read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_readme_python_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PYTHON = [(document, number) for document in DOCUMENTS for number in range(len(blocks("python", document)))]
+
+
+@pytest.mark.parametrize(("document", "number"), PYTHON, ids=[f"{path.name} {number}" for path, number in PYTHON])
+def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code = blocks("python")[number].replace("20_000", "1_000")
-    exec(compile(code, f"README block {number}", "exec"), {"__name__": "readme"})
+    code = blocks("python", document)[number].replace("20_000", "1_000")
+    exec(compile(code, f"{document.name} block {number}", "exec"), {"__name__": "document"})
 
 
 def test_readme_commands_parse() -> None:

@@ -297,7 +297,7 @@ class TestActing:
         observations = [env.reset(seed=seed)[0] for seed in range(5)]
         with algorithm.policy.acting():
             leaves = algorithm.policy.encode(np.stack(observations))
-            rollout = algorithm.policy.to_env(algorithm.policy.act(leaves, explore=False))
+            rollout = algorithm.policy.to_env(algorithm.policy.act(leaves, explore=False).raw)
         singles = [algorithm.compute_single_action(observation) for observation in observations]
         np.testing.assert_allclose(rollout, singles, rtol=1e-5)
         np.testing.assert_allclose(algorithm.compute_actions(np.stack(observations)), rollout, rtol=1e-5)

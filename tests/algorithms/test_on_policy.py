@@ -33,7 +33,9 @@ def test_columns_agree_with_a_loop_over_single_steps() -> None:
 
     def evaluated(leaves: list[np.ndarray]) -> tuple[np.ndarray, float]:
         with policy.runtime.no_grad():
-            evaluation = policy.evaluate([policy.runtime.asarray(np.ascontiguousarray(leaf)) for leaf in leaves])
+            evaluation = policy.evaluate(
+                {"obs": [policy.runtime.asarray(np.ascontiguousarray(leaf)) for leaf in leaves]}
+            )
         assert evaluation.values is not None
         return evaluation.dist_inputs[0].numpy(), float(evaluation.values[0])
 

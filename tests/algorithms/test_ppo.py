@@ -74,7 +74,7 @@ def test_the_loss_equals_an_independent_computation(env: str) -> None:
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
     losses, metrics = algorithm.losses(policy, batch)
 
-    evaluation = policy.evaluate(batch["obs"])
+    evaluation = policy.evaluate(batch)
     if env == "CartPole-v1":
         new = torch.distributions.Categorical(logits=evaluation.dist_inputs)
         old = torch.distributions.Categorical(logits=batch["action_dist_inputs"])
@@ -134,7 +134,7 @@ def test_use_kl_loss_false_leaves_the_penalty_out() -> None:
 
 def value_of(algorithm: PPO, observation: Any) -> float:
     leaves = algorithm.policy.encode(np.asarray([observation]))
-    value = algorithm.policy.evaluate([algorithm.policy.runtime.asarray(leaf) for leaf in leaves]).values
+    value = algorithm.policy.evaluate({"obs": [algorithm.policy.runtime.asarray(leaf) for leaf in leaves]}).values
     assert value is not None
     return float(value[0].detach())
 

@@ -120,9 +120,9 @@ def test_training_sees_what_acting_saw() -> None:
     seen: list[np.ndarray] = []
     act = acting.act
 
-    def spy(leaves: Any, **arguments: Any) -> Any:
+    def spy(leaves: Any, history: Any, **arguments: Any) -> Any:
         seen.append(np.array(leaves[0]))
-        return act(leaves, **arguments)
+        return act(leaves, history, **arguments)
 
     acting.act = spy  # type: ignore[method-assign]
     trajectory = Collector(VectorSource(vector), acting, RewardTransform()).gather(12)

@@ -7,6 +7,7 @@ from gymnasium.spaces import Box, Discrete
 
 from anyspace.config import merge
 from anyspace.errors import ModelError
+from anyspace.execution.learner import with_custom_loss
 from anyspace.execution.torch_learner import TorchLearner
 from anyspace.models import FullyConnectedNetwork
 from anyspace.models.torch.runtime import TorchRuntime
@@ -25,7 +26,7 @@ def make_policy(model=FullyConnectedNetwork, seed=0):
 
 
 def squared_error(policy, batch):
-    evaluation = policy.evaluate(batch["obs"], training=True)
+    evaluation = policy.evaluate(batch, training=True)
     loss = ((evaluation.dist_inputs - batch["targets"]) ** 2).mean() + 0.1 * (evaluation.values - 1).square().mean()
     return {"policy": loss}, {"rows": torch.tensor(float(len(batch["targets"])))}
 
@@ -271,3 +272,49 @@ def test_batch_statistics_move_with_every_step():
     norm = learner.policy.model.norm
     assert int(norm.num_batches_tracked) == 2
     np.testing.assert_allclose(norm.running_mean, ROWS.mean(0) * (1 - 0.9**2), atol=1e-6)
+
+
+class Averaging(FullyConnectedNetwork):
+    """Keeps a moving average of its logits' weights, and counts the updates."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.register_buffer("average", self.logits.weight.detach().clone())
+        self.calls = []
+
+    def update_ops(self):
+        return [self.follow, lambda: self.calls.append(torch.is_grad_enabled())]
+
+    def follow(self):
+        self.average.lerp_(self.logits.weight, 0.5)
+
+
+@pytest.mark.spec(116)
+def test_updates_of_the_models_own_follow_every_step():
+    learner = make(make_policy(Averaging))
+    model = learner.policy.model
+    expected = model.average.clone()
+    for step in range(3):
+        learner.step(batch())
+        expected = 0.5 * (expected + model.logits.weight.detach())
+        torch.testing.assert_close(model.average, expected)
+        assert len(model.calls) == step + 1
+    assert not any(model.calls)
+
+
+class Adding(FullyConnectedNetwork):
+    returned = 2
+
+    def custom_loss(self, policy_loss, loss_inputs):
+        self.given = policy_loss
+        return [loss + 1 for loss in policy_loss][: self.returned]
+
+
+def test_every_loss_of_the_algorithm_passes_through_the_model():
+    policy = make_policy(Adding)
+    losses = {"actor": torch.tensor(1.0), "critic": torch.tensor(2.0)}
+    assert [float(loss) for loss in with_custom_loss(policy, losses, batch())] == [2, 3]
+    assert [float(loss) for loss in policy.model.given] == [1, 2]
+    policy.model.returned = 1
+    with pytest.raises(ModelError, match=r"Adding.custom_loss\(\) must return a list of 2 losses"):
+        with_custom_loss(policy, losses, batch())

@@ -9,12 +9,12 @@ import pytest
 from gymnasium.vector.utils import batch_space, iterate
 
 from anyspace import PPO, Algorithm
-from tasks import Harvest, Lock, Raid
+from tasks import Duet, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
 
 
-def learnt(algorithm: Algorithm[Any], steps: int) -> float:
+def learnt(algorithm: Algorithm[Any], steps: int, explore: bool = False) -> float:
     algorithm.learn(steps, progress=False)
-    mean: float = algorithm.evaluate(100)["episode_return_mean"]
+    mean: float = algorithm.evaluate(100, explore=explore)["episode_return_mean"]
     name, done = algorithm.env_spec.name, algorithm.progress
     print(
         f"\n{name}, seed {algorithm.seed}: {mean:.1f} after {done.timesteps_total:,} steps, {done.time_total_s:.0f} s"
@@ -45,7 +45,7 @@ def test_pendulum(seed: int) -> None:
 
 @pytest.mark.learning
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("task", "steps"), [(Lock, 150_000), (Raid, 200_000), (Harvest, 300_000)])
+@pytest.mark.parametrize(("task", "steps"), [(Lock, 150_000), (Raid, 200_000), (Harvest, 300_000), (GridWorld, 30_000)])
 def test_tasks_are_learnt_and_every_leaf_counts(task: Any, steps: int, seed: int) -> None:
     algorithm = PPO(task, preset="auto", seed=seed)
     assert learnt(algorithm, steps) >= 0.95 * task.best_return()
@@ -65,10 +65,85 @@ def return_with_leaf_zeroed(algorithm: Algorithm[Any], env: Any, position: int, 
             leaves = [np.array(leaf)[None] for leaf in policy.encode.single(obs)]
             leaves[position][...] = 0
             with policy.acting():
-                actions = policy.to_env(policy.act(leaves, explore=False))
+                actions = policy.to_env(policy.act(leaves, explore=False).raw)
             try:
-                obs, reward, _, done, _ = env.step(next(iter(iterate(batch_space(env.action_space, 1), actions))))
+                action = next(iter(iterate(batch_space(env.action_space, 1), actions)))
+                obs, reward, terminated, truncated, _ = env.step(action)
             except ValueError:
                 break
-            total += reward
+            total, done = total + reward, terminated or truncated
     return total / episodes
+
+
+MEMORIES = {
+    "LSTM": {"use_lstm": True, "lstm_cell_size": 64},
+    "GRU": {"use_gru": True, "lstm_cell_size": 64},
+    "GTrXL": {"use_attention": True},
+}
+
+
+@pytest.mark.learning
+@pytest.mark.spec(112)
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_memories_remember(memory: str) -> None:
+    settings = {"model": {**MEMORIES[memory], "max_seq_len": TMaze.HORIZON}}
+    returns = [learnt(PPO(TMaze, settings, preset="auto", seed=seed), 120_000) for seed in range(3)]
+    assert np.median(returns) >= 0.95 * TMaze.best_return()
+
+
+@pytest.mark.learning
+def test_without_memory_the_maze_stays_at_chance() -> None:
+    returns = [learnt(PPO(TMaze, preset="auto", seed=seed), 60_000) for seed in range(3)]
+    assert max(returns) <= 0.6 * TMaze.best_return()
+
+
+@pytest.mark.learning
+def test_velocities_are_told_from_positions() -> None:
+    settings = {"model": {**MEMORIES["LSTM"], "max_seq_len": 32}}
+    returns = [learnt(PPO(MaskedCartPole, settings, preset="auto", seed=seed), 150_000) for seed in range(3)]
+    assert np.median(returns) >= 400
+
+
+def duet(autoregressive: bool, seed: int, steps: int) -> float:
+    """Train and return the mean return of sampled actions: what is best here is random."""
+    settings = {"model": {"autoregressive_actions": autoregressive}}
+    return learnt(PPO(Duet, settings, preset="auto", seed=seed), steps, explore=True)
+
+
+@pytest.mark.spec(169)
+def test_correlated_actions_on_one_seed() -> None:
+    assert duet(True, 0, 40_000) >= 0.95 * Duet.best_return()
+    assert duet(False, 0, 40_000) <= Duet.best_independent_return() < 0.6 * Duet.best_return()
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_correlated_actions(seed: int) -> None:
+    assert duet(True, seed, 60_000) >= 0.95 * Duet.best_return()
+    assert duet(False, seed, 60_000) <= Duet.best_independent_return()
+
+
+def parametric_cartpole(embeddings: str, seed: int, steps: int) -> Algorithm[Any]:
+    """Train until the pole stands to the end of the episode; random pushes let it fall after some twenty steps."""
+    settings = {"model": {"parametric_actions": embeddings}}
+    env_config = {"embedded": embeddings == "given"}
+    algorithm = PPO(ParametricCartPole, settings, preset="auto", seed=seed, env_config=env_config)
+    assert learnt(algorithm, steps) >= 0.95 * ParametricCartPole.HORIZON
+    return algorithm
+
+
+@pytest.mark.spec(160, 161)
+@pytest.mark.parametrize("embeddings", ["given", "learned"])
+def test_parametric_actions_on_one_seed(embeddings: str) -> None:
+    algorithm = parametric_cartpole(embeddings, 0, 20_000)
+    if embeddings == "given":
+        places = [leaf.place() for leaf in algorithm.policy.encode.specs]
+        blind = return_with_leaf_zeroed(algorithm, ParametricCartPole(), places.index('obs["avail_actions"]'))
+        assert blind < 0.2 * ParametricCartPole.HORIZON, "embeddings alone tell which slot pushes where"
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("embeddings", ["given", "learned"])
+def test_parametric_actions(embeddings: str, seed: int) -> None:
+    parametric_cartpole(embeddings, seed, 40_000)

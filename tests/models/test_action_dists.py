@@ -201,6 +201,43 @@ def test_a_custom_multi_action_distribution_gets_its_children(by_name):
     assert [type(part) for part in distribution.children] == [Categorical, DiagGaussian]
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_custom_distribution_of_a_tuple_scores_flat_actions(nested):
+    class Mine(ActionDistribution):
+        """Says what it was given."""
+
+        has_entropy, has_kl, depends_on_model = True, False, False
+
+        def __init__(self, inputs, model):
+            super().__init__(inputs, model)
+
+        @staticmethod
+        def required_model_output_shape(action_space, model_config):
+            return 2
+
+        def sample(self):
+            return torch.tensor([1, 2]), torch.tensor([[0.5, 1.5], [2.5, 3.5]])
+
+        def logp(self, actions):
+            self.given = actions
+            return self.inputs[:, 0]
+
+        def kl(self, other):
+            return self.inputs[:, 0]
+
+    config = {"custom_action_dist": Mine, "_disable_action_flattening": nested}
+    factory, _ = ModelCatalog.get_action_dist(Tuple((Discrete(3), Box(-1, 1, (2,)))), config)
+    distribution = factory(torch.zeros(2, 2), None)
+    assert isinstance(distribution, Mine)
+    kept = ("has_entropy", "has_kl", "depends_on_model", "sample_takes_rng", "__name__", "__module__", "__doc__")
+    assert [getattr(type(distribution), name) for name in kept] == [getattr(Mine, name) for name in kept]
+    actions, flat = distribution.sample(), torch.tensor([[1, 0.5, 1.5], [2, 2.5, 3.5]])
+    distribution.logp(actions)
+    assert distribution.given is actions if nested else torch.equal(distribution.given, flat)
+    distribution.logp(flat)
+    assert distribution.given is flat
+
+
 def test_unusable_custom_distributions_are_refused():
     ModelCatalog.register_custom_action_dist("my_dist", Seven)
     ModelCatalog.register_custom_action_dist("no_dist", dict)

@@ -1,12 +1,20 @@
 import re
 
+import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 
-from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
-from anyspace.models import FullyConnectedNetwork, ModelCatalog, ModelConfig, TorchModelV2, catalog
-from anyspace.spaces import DictFlatteningPreprocessor
+from anyspace.config import merge
+from anyspace.errors import ConfigError, ModelError
+from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, ModelCatalog, ModelConfig, TorchModelV2, catalog
+from anyspace.models.torch import ComplexInputNetwork, VisionNetwork
+from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.policy import Policy
+from anyspace.spaces import BoundedGraph, BoundedSequence, DictFlatteningPreprocessor, Repeated, Simplex
+from anyspace.spaces.atari import AtariPixels, AtariRam
+from torch_nets import Dotted
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
 
@@ -45,7 +53,26 @@ def test_a_custom_model_gets_the_contracts_arguments(by_name):
     assert type(model) is Mine
     assert (model.obs_space, model.action_space, model.num_outputs, model.name) == (OBS, ACTIONS, 3, "special")
     assert model.model_config["fcnet_hiddens"] == [9]
-    assert len(model.model_config) == 61
+    assert model.model_config.keys() == MODEL_DEFAULTS.keys()
+
+
+@pytest.mark.spec(102)
+@pytest.mark.parametrize("path", ["torch_nets.Dotted", "torch_nets:Dotted"])
+def test_a_dotted_path_is_the_class_and_gets_the_real_configuration(path):
+    models = [
+        ModelCatalog.get_model_v2(
+            OBS, ACTIONS, 3, {"custom_model": model, "custom_model_config": {"width": 9}, "fcnet_hiddens": [7]}
+        )
+        for model in (path, Dotted)
+    ]
+    for model in models:
+        assert model.width == 9
+        assert model.model_config["fcnet_hiddens"] == [7]
+        assert len(model.model_config) == len(MODEL_DEFAULTS)
+    assert type(models[0]).__name__ == type(models[1]).__name__ == "Dotted"
+    for wrong in ("torch_nets.Dottet", "no_such_module.Model"):
+        with pytest.raises(ConfigError, match="cannot be imported"):
+            build(wrong)
 
 
 @pytest.mark.spec(92)
@@ -97,28 +124,71 @@ def test_what_is_no_model_is_refused(by_name):
 def test_what_is_not_built_says_so():
     with pytest.raises(NotImplementedError, match="no default model is built for framework 'tf' yet"):
         ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {}, framework="tf")
-    with pytest.raises(NotImplementedError, match="model interfaces are not built yet"):
-        ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {}, model_interface=Mine)
+    with pytest.raises(NotImplementedError, match="no default model is built for framework 'jax' yet"):
+        ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {"use_lstm": True}, framework="jax")
 
 
-@pytest.mark.parametrize("space", [Discrete(3), MultiDiscrete([2, 3]), Dict(a=OBS), Tuple((OBS,))], ids=str)
-def test_no_default_model_takes_unprocessed_structures(space):
-    with pytest.raises(UnsupportedSpaceError, match=r"no default model takes .* unprocessed yet; .* `custom_model`"):
-        ModelCatalog.get_model_v2(space, ACTIONS, 3, {})
+VECTOR, MATRIX = Box(-1, 1, (4,)), Box(-1, 1, (2, 3))
+FC, VISION, COMPLEX = FullyConnectedNetwork, VisionNetwork, ComplexInputNetwork
 
 
-@pytest.mark.parametrize("space", [OBS, Box(0, 9, ()), MultiBinary(4), MultiBinary([2, 3])], ids=str)
-def test_the_default_model_of_arrays(space):
-    assert type(ModelCatalog.get_model_v2(space, ACTIONS, 3, {})) is FullyConnectedNetwork
-    assert type(ModelCatalog.get_model_v2(space, ACTIONS, 3, {}, default_model=Mine)) is Mine
-    assert type(ModelCatalog.get_model_v2(space, ACTIONS, 3, {"custom_model": Mine}, default_model=PassingOn)) is Mine
+@pytest.mark.spec(59)
+@pytest.mark.parametrize(
+    ("space", "preprocessed", "raw"),
+    [
+        (VECTOR, FC, FC),
+        (Box(0, 9, (4,), np.int64), FC, FC),
+        (Box(0, 9, ()), COMPLEX, COMPLEX),
+        (MATRIX, COMPLEX, COMPLEX),
+        (Box(-1, 1, (2, 1, 3, 2)), COMPLEX, COMPLEX),
+        (Box(0, 255, (12, 10), np.uint8), COMPLEX, COMPLEX),
+        (Box(0, 255, (2, 12, 10, 3), np.uint8), COMPLEX, COMPLEX),
+        (Box(-1, 1, (5, 4, 3)), VISION, VISION),
+        (Box(0, 255, (12, 10, 3), np.uint8), VISION, VISION),
+        (Box(0, 255, (3, 12, 10), np.uint8), VISION, VISION),
+        (Discrete(3, start=1), FC, COMPLEX),
+        (MultiDiscrete([2, 3]), FC, COMPLEX),
+        (MultiBinary(4), COMPLEX, COMPLEX),
+        (MultiBinary([2, 3]), COMPLEX, COMPLEX),
+        (Dict(a=VECTOR, b=Discrete(3)), FC, COMPLEX),
+        (Tuple((VECTOR, Dict(a=MultiBinary([2, 3])), MultiDiscrete([2, 3]), Box(0, 9, ()))), FC, COMPLEX),
+        (Tuple((Simplex((3,)), VECTOR)), FC, COMPLEX),
+        (Dict(a=VECTOR, b=Tuple((MATRIX,))), COMPLEX, COMPLEX),
+        (Tuple((Box(0, 255, (12, 10, 3), np.uint8), Discrete(2))), COMPLEX, COMPLEX),
+        # What RLlib did not know.
+        (Simplex((3,)), COMPLEX, COMPLEX),
+        (Repeated(Discrete(3), 4), COMPLEX, COMPLEX),
+        (Dict(a=VECTOR, b=Repeated(Discrete(3), 4)), COMPLEX, COMPLEX),
+        (Text(4), COMPLEX, COMPLEX),
+        (BoundedSequence(VECTOR, 3), COMPLEX, COMPLEX),
+        (BoundedGraph(VECTOR, None, max_nodes=3), COMPLEX, COMPLEX),
+        (Tuple((OneOf((VECTOR, Discrete(2))), Discrete(2))), COMPLEX, COMPLEX),
+        (AtariPixels((210, 160, 3), dim=42), VISION, VISION),
+        (AtariRam(), FC, FC),
+    ],
+    ids=str,
+)
+def test_the_default_model_of_a_space(space, preprocessed, raw):
+    policies = [
+        Policy(space, ACTIONS, merge(PolicyConfig(), {"_disable_preprocessor_api": off}), TorchRuntime("cpu"), seed=0)
+        for off in (False, True)
+    ]
+    assert [type(policy.model) for policy in policies] == [preprocessed, raw]
+
+
+@pytest.mark.spec(59)
+def test_what_goes_before_the_default_model():
+    for space in (OBS, MATRIX):
+        assert type(ModelCatalog.get_model_v2(space, ACTIONS, 3, {}, default_model=Mine)) is Mine
+        model = ModelCatalog.get_model_v2(space, ACTIONS, 3, {"custom_model": Mine}, default_model=PassingOn)
+        assert type(model) is Mine
 
 
 def test_the_model_configuration_is_validated():
-    with pytest.raises(ConfigError, match="use_lstm"):
-        build(Mine, use_lstm=True)
-    with pytest.raises(ConfigError, match="use_lstm"):
-        ModelCatalog.get_action_dist(ACTIONS, {"use_lstm": True})
+    with pytest.raises(ConfigError, match="lstm_cell_size"):
+        build(Mine, lstm_cell_size=0)
+    with pytest.raises(ConfigError, match="lstm_cell_size"):
+        ModelCatalog.get_action_dist(ACTIONS, {"lstm_cell_size": 0})
 
 
 def test_the_preprocessor_of_a_space():

@@ -214,15 +214,6 @@ def test_a_model_without_a_value_trains_without_a_critic(train):
         train({"custom_model": Bare})
 
 
-def test_recurrent_models_are_refused_for_now(train):
-    class Remembering(Spy):
-        def get_initial_state(self):
-            return [np.zeros(4, np.float32), np.zeros(4, np.float32)]
-
-    with pytest.raises(ModelError, match=r"Remembering has a recurrent state .* not built yet in this version"):
-        train({"custom_model": Remembering})
-
-
 class Rows(Spy):
     """Looks at a list of monsters, each with a list of things, monster by monster and thing by thing."""
 
@@ -246,7 +237,11 @@ class Rows(Spy):
 
 
 @pytest.mark.spec(158)
-@pytest.mark.parametrize("model", [{"fcnet_hiddens": [8]}, {"custom_model": Rows}], ids=["flat", "structured"])
+@pytest.mark.parametrize(
+    "model",
+    [{"custom_model": FullyConnectedNetwork, "fcnet_hiddens": [8]}, {"custom_model": Rows}],
+    ids=["flat", "structured"],
+)
 def test_lists_of_structs_reach_a_model_flat_and_structured(train, model):
     algorithm, first = train(model, env=Raid)
     before = weights(algorithm)

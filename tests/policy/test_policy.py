@@ -138,7 +138,7 @@ def test_unsupported_leaves_are_named():
 def test_a_model_sees_structure_and_flat_vector_at_once():
     policy = make(MIXED, model={"custom_model": Seeing})
     observations = samples(MIXED, 6)
-    policy.evaluate(tensors(policy, observations))
+    policy.evaluate({"obs": tensors(policy, observations)})
     seen = policy.model.seen
     assert list(seen) == ["is_training", "obs", "obs_flat"]
     flat = seen["obs_flat"]
@@ -187,7 +187,7 @@ def test_without_preprocessing_a_model_sees_nested_tensors(switch):
     model = {"custom_model": Seeing, **switch.get("model", {})}
     policy = make(MIXED, **{**switch, "model": model})
     observations = samples(MIXED, 6)
-    policy.evaluate(tensors(policy, observations))
+    policy.evaluate({"obs": tensors(policy, observations)})
     obs = policy.model.seen["obs"]
     assert policy.model.obs_space is MIXED
     assert policy.model.model_config["_disable_preprocessor_api"] is True
@@ -218,16 +218,16 @@ def test_acting_never_computes_the_value():
         policy.act(leaves, explore=False)
     policy.compute_single_action(np.zeros(4, np.float32))
     assert calls == []
-    assert policy.evaluate(tensors(policy, samples(VECTOR, 3)), value=False).values is None
+    assert policy.evaluate({"obs": tensors(policy, samples(VECTOR, 3))}, value=False).values is None
     assert calls == []
-    assert policy.evaluate(tensors(policy, samples(VECTOR, 3))).values.shape == (3,)
+    assert policy.evaluate({"obs": tensors(policy, samples(VECTOR, 3))}).values.shape == (3,)
     assert calls == [1, 1]
 
 
 def test_training_is_asked_for():
     policy = make(MIXED, model={"custom_model": Seeing})
     for training in (True, False):
-        policy.evaluate(tensors(policy, samples(MIXED, 2)), training=training)
+        policy.evaluate({"obs": tensors(policy, samples(MIXED, 2))}, training=training)
         assert (policy.model.training, policy.model.seen.is_training) == (training, training)
 
 
@@ -276,8 +276,8 @@ def test_noise_drawn_ahead_samples_as_step_by_step(action_space):
     leaves = policy.encode(np.zeros((rows, 4), np.float32))
     with policy.acting():
         noise = policy.draw_noise(steps, rows)
-        ahead = [policy.act(leaves, noise=row) for row in noise]
-        stepwise = [policy.act(leaves) for _ in range(steps)]
+        ahead = [policy.act(leaves, noise=row).raw for row in noise]
+        stepwise = [policy.act(leaves).raw for _ in range(steps)]
     for first, second in zip(columns(ahead), columns(stepwise), strict=True):
         assert not np.array_equal(first, second)
         deviation = max(first.std(), second.std())
@@ -304,8 +304,8 @@ def test_the_same_noise_gives_the_same_actions():
     leaves = policy.encode(samples(VECTOR, 3))
     with policy.acting():
         noise = policy.draw_noise(1, 3)[0]
-        np.testing.assert_array_equal(policy.act(leaves, noise=noise), policy.act(leaves, noise=noise))
-        assert policy.act(leaves, noise=noise).shape == (3, 2)
+        np.testing.assert_array_equal(policy.act(leaves, noise=noise).raw, policy.act(leaves, noise=noise).raw)
+        assert policy.act(leaves, noise=noise).raw.shape == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_statistics_are_frozen_between_pushes():
     before, count = flat_of(policy, rows), counted(policy)
     for explore in (True, False):
         policy.compute_actions(rows * 0.5, explore=explore)
-    policy.evaluate(tensors(policy, rows * 0.5), training=True)
+    policy.evaluate({"obs": tensors(policy, rows * 0.5)}, training=True)
     np.testing.assert_array_equal(flat_of(policy, rows), before)
     assert counted(policy) == count == 10
     policy.push(policy.encode(rows * 0.5))
@@ -512,9 +512,9 @@ def test_statistics_first_used_while_acting_serve_gradients():
     policy = make(observation_filter="MeanStdFilter")
     policy.push([samples(VECTOR, 10)])
     with policy.acting():
-        policy.evaluate(tensors(policy, samples(VECTOR, 2)))
+        policy.evaluate({"obs": tensors(policy, samples(VECTOR, 2))})
     leaf = torch.zeros(2, 4, requires_grad=True)
-    policy.evaluate([leaf], training=True).values.sum().backward()
+    policy.evaluate({"obs": [leaf]}, training=True).values.sum().backward()
     assert leaf.grad.any()
 
 
@@ -639,3 +639,34 @@ def test_encoding_is_that_of_the_space():
     rows = samples(MIXED, 3)
     for mine, theirs in zip(make(MIXED).encode(rows), encode(MIXED, rows), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+class Global(ActionDistribution):
+    """Draws from the framework's global source, as distributions of old files do."""
+
+    @staticmethod
+    def required_model_output_shape(action_space, model_config):
+        return 2
+
+    def sample(self):
+        return torch.rand(len(self.inputs), 4) * 2 - 1
+
+    def deterministic_sample(self):
+        return torch.zeros(len(self.inputs), 4)
+
+    def logp(self, actions):
+        return torch.zeros(len(self.inputs))
+
+
+def test_draws_from_the_global_source_depend_on_the_policys_own():
+    drawn = []
+    for _ in range(2):
+        policy = make(VECTOR, VECTOR, model={"custom_action_dist": Global, "fcnet_hiddens": [4]})
+        before = torch.random.get_rng_state()
+        leaves = policy.encode(samples(VECTOR, 3))
+        with policy.acting():
+            drawn.append([policy.act(leaves).raw for _ in range(2)])
+        assert torch.equal(torch.random.get_rng_state(), before)
+        torch.rand(7)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0][0] != drawn[0][1]).all()

@@ -33,6 +33,7 @@ from anyspace.execution.progress import Progress
 from anyspace.execution.run import RunFolder, Snapshot, run
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
 from anyspace.spaces import bounded, from_json, to_json
@@ -379,7 +380,7 @@ class Algorithm(ABC, Generic[C]):
     def compute_single_action(
         self,
         observation: Tree,
-        state: list[Array] | None = None,
+        state: PolicyState | None = None,
         *,
         info: dict[str, Any] | None = None,
         mask: Any = None,
@@ -394,13 +395,13 @@ class Algorithm(ABC, Generic[C]):
     def compute_actions(
         self,
         observations: Tree,
-        state: list[Array] | None = None,
+        state: PolicyState | None = None,
         *,
         info: dict[str, Any] | None = None,
         mask: Any = None,
         prev_reward: NumpyArray | None = None,
         explore: bool = False,
-    ) -> Tree:
+    ) -> Any:
         """Return environment actions for stacked raw observations; see :meth:`Policy.compute_actions`."""
         return self.policy.compute_actions(
             observations, state, info=info, mask=mask, prev_reward=prev_reward, explore=explore

@@ -52,7 +52,7 @@ class PPOConfig(AlgorithmConfig):
     entropy_coeff_schedule: list[tuple[float, float]] | None = None
     """That weight over sampled steps as [step, value] pairs; goes before `entropy_coeff`."""
     use_kl_loss: bool = True
-    """Penalise KL(old || new), estimated from the ratios where the distribution has no kl(), by `kl_coeff`."""
+    """Penalise KL(old || new) by `kl_coeff`; an estimate where the distribution has no kl() of its inputs alone."""
     kl_coeff: float = 0.2
     """First weight of that penalty, at least 0; 0 switches it off."""
     kl_target: float = 0.01
@@ -110,6 +110,12 @@ class PPO(Algorithm[PPOConfig]):
             use_critic=config.use_critic,
         )
         batch["advantages"] = standardise(batch["advantages"])
+        overall: Result = {}
+        # Before the first update: a distribution that calls the model cannot be rebuilt after it.
+        with policy.runtime.no_grad():
+            before = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"]))
+            if before.has_entropy:
+                overall["entropy"] = before.entropy_from(policy.runtime.rng).mean()
         divergences = []
         for _ in range(config.num_epochs):
             for minibatch in minibatches(policy, batch, config.minibatch_size):
@@ -117,18 +123,14 @@ class PPO(Algorithm[PPOConfig]):
                 divergences.append(result["kl"])
         if self.kl_coeff > 0:
             self._adapt_kl(float(np.mean([policy.runtime.numpy(kl) for kl in divergences])))
-        overall: Result = {}
         if config.use_critic:
             overall["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
-        before = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"]))
-        if before.has_entropy:
-            overall["entropy"] = before.entropy().mean()
         return overall
 
     def losses(self, policy: Policy, batch: Batch) -> tuple[dict[str, Array], Result]:
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""
         config = self.config
-        evaluation = policy.evaluate(batch["obs"], value=config.use_critic, training=True)
+        evaluation = policy.evaluate(batch, value=config.use_critic, training=True)
         mask = policy.mask(batch["obs"])
         distribution = policy.distribution(evaluation.dist_inputs, mask)
         log_ratio = distribution.logp(batch["actions"]) - batch["action_logp"]
@@ -142,8 +144,8 @@ class PPO(Algorithm[PPOConfig]):
             metrics["vf_loss"] = errors.mean()
             total = total + config.vf_loss_coeff * metrics["vf_loss"]
         if self.entropy_coeff:
-            total = total - self.entropy_coeff * distribution.entropy().mean()
-        if self.kl_coeff > 0 and distribution.has_kl:
+            total = total - self.entropy_coeff * distribution.entropy_from(policy.runtime.rng).mean()
+        if self.kl_coeff > 0 and distribution.has_kl and not distribution.depends_on_model:
             before = policy.distribution(batch["action_dist_inputs"], mask)
             metrics["kl"] = before.kl(distribution).mean()
         else:

@@ -15,6 +15,7 @@ from anyspace.data.trajectory import Bools, Episode, FinalObs, Floats, Ints, Obs
 from anyspace.data.vector import Step, VectorSource, blame
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.history import Columns, History
 from anyspace.policy.policy import Policy
 from anyspace.tree import Tree
 
@@ -51,6 +52,7 @@ class Collector:
         self._seed = seed
         self._masks = InfoMasks(policy.masking, source.num_envs)
         self._leaves: ObsLeaves | None = None
+        self._history = History(policy.views, {})
         self._returns = np.zeros(source.num_envs)
         self._lengths = np.zeros(source.num_envs, np.int64)
         self._steps_before = steps_before
@@ -64,13 +66,13 @@ class Collector:
         """
         leaves = self._start() if self._leaves is None else self._leaves
         self._leaves = None  # if this call fails, the next one starts new episodes
-        record = _Record(leaves, steps, self.policy.stacks)
+        record = _Record(leaves, self._history, steps, self.policy.stacks)
         with self.policy.acting():
             noise = self.policy.draw_noise(steps, self.source.num_envs) if explore else None
             for t in range(steps):
                 record.add(*self._step(record, explore, None if noise is None else noise[t]))
         trajectory = self._finish(record)
-        self._leaves = record.current
+        self._leaves, self._history = record.current, record.history
         return trajectory
 
     def gather_episodes(self, min_steps: int, *, explore: bool = True) -> Trajectory:
@@ -79,7 +81,8 @@ class Collector:
         Every environment starts a new episode first. What follows an environment's last episode is not valid.
         """
         self._leaves = None
-        record = _Record(self._start(), 1 + min_steps // self.source.num_envs, self.policy.stacks)
+        first = self._start()
+        record = _Record(first, self._history, 1 + min_steps // self.source.num_envs, self.policy.stacks)
         running = np.ones(self.source.num_envs, np.bool_)
         with self.policy.acting():
             while running.any():
@@ -97,15 +100,17 @@ class Collector:
         except Exception as error:
             blame(error, self._name(0), self.source.num_envs)
         self._seed = None
+        self._history = self.policy.begin(leaves)
         self._returns[:] = 0
         self._lengths[:] = 0
         self.rewards.restart()
         return leaves
 
     def _step(self, record: _Record, explore: bool, noise: NumpyArray | None) -> tuple[Tree, Step]:
+        seen = record.current
         try:
-            raw = self.policy.act(record.current, explore=explore, noise=noise)
-            actions = self.policy.to_env(raw)
+            acted = self.policy.act(seen, record.history, explore=explore, noise=noise)
+            actions = self.policy.to_env(acted.raw)
         except Exception as error:
             self._require_valid_obs(record, error)
             raise
@@ -119,7 +124,10 @@ class Collector:
             # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
             self._require_valid_obs(record, error)
             blame(error, self._name(record.t + 1), self.source.num_envs)
-        return raw, step
+        if self.policy.views.depth:
+            columns = self.policy.columns(seen, acted, step.rewards)
+            record.remember(columns, self.policy.follow(record.history, columns, step.begun, record.current))
+        return acted.raw, step
 
     def _finish(self, record: _Record) -> Trajectory:
         self._require_valid_obs(record)
@@ -177,20 +185,25 @@ class _Record:
 
     Args:
         first: the observations to act on first.
+        history: the steps before them.
         steps: how many steps there is room for.
         stacks: for each leaf that is a stack of frames, by its position, their number k: only the newest is stored.
     """
 
-    def __init__(self, first: ObsLeaves, steps: int, stacks: dict[int, int]):
+    def __init__(self, first: ObsLeaves, history: History, steps: int, stacks: dict[int, int]):
         self.t = 0
         self.valid_steps = 0
-        self.current = first
-        """The latest observations, each [B, ...]."""
+        self.history = history
+        """The steps before the latest observations."""
+        self._before = history.windows
+        self._columns: list[Columns] = []
         self._stacks = {position: FrameStack(first[position], k) for position, k in stacks.items()}
         newest = [self._stacks[i].newest if i in stacks else leaf for i, leaf in enumerate(first)]
         self.obs = [np.empty((steps + 1, *leaf.shape), leaf.dtype) for leaf in newest]
         for buffer, leaf in zip(self.obs, newest, strict=True):
             buffer[0] = leaf
+        self.current = self._latest_obs(first)
+        """The latest observations, each [B, ...]."""
         self._raw_actions: list[Tree] = []
         self._steps: list[tuple[Floats, Bools, Bools, Bools]] = []
         self._lives: list[Bools] = []
@@ -209,8 +222,16 @@ class _Record:
             self.obs = [np.concatenate([buffer, np.empty_like(buffer)]) for buffer in self.obs]
         for i, leaf in enumerate(leaves):
             self.obs[i][self.t + 1] = self._stacks[i].follow(leaf, step.begun) if i in self._stacks else leaf
+        self.current = self._latest_obs(leaves, self.t + 1)
+
+    def _latest_obs(self, leaves: ObsLeaves, t: int = 0) -> ObsLeaves:
         # What was not cut is read from the record: a source may write its next step into the same arrays.
-        self.current = [leaf if i in self._stacks else self.obs[i][self.t + 1] for i, leaf in enumerate(leaves)]
+        return [leaf if i in self._stacks else self.obs[i][t] for i, leaf in enumerate(leaves)]
+
+    def remember(self, columns: Columns, history: History) -> None:
+        """Write what views look at of a step, [B, ...], and take the history after it."""
+        self._columns.append(columns)
+        self.history = history
 
     def add(self, raw: Tree, step: Step) -> None:
         """Write the rest of a step and move on to the next."""
@@ -261,7 +282,20 @@ class _Record:
             final_obs=self.final_obs(),
             infos=self._infos,
             earlier={position: stack.earlier for position, stack in self._stacks.items()},
+            earlier_obs=self._before.get("obs", []),
+            columns=self._viewed(terminated & valid, truncated & valid),
         )
+
+    def _viewed(self, terminated: Bools, truncated: Bools) -> Columns:
+        """Return the columns of all steps and of those before, [L + T, B, ...], but for observations."""
+        flags = {"terminateds": terminated, "truncateds": truncated}
+        found: Columns = {}
+        for source, before in self._before.items():
+            if source != "obs":
+                steps = zip(*(columns[source] for columns in self._columns), strict=True)
+                stacked = [flags[source]] if source in flags else [np.stack(leaf) for leaf in steps]
+                found[source] = [np.concatenate([old, new]) for old, new in zip(before, stacked, strict=True)]
+        return found
 
     def final_obs(self) -> FinalObs:
         """Return the last observations of the episodes whose place the next ones took."""

@@ -77,6 +77,12 @@ class Trajectory:
     earlier: dict[int, npt.NDArray[np.generic]] = field(default_factory=dict)
     """Of each leaf that is a stack of k frames, by its position: the k - 1 frames before ``obs[0]``, oldest first,
     [k - 1, B, ...]. The first frame of an episode stands in for those before it."""
+    earlier_obs: ObsLeaves = field(default_factory=list)
+    """Where views look back at observations: those before ``obs[0]``, oldest first, each leaf [L, B, ...]. The first
+    one of an episode stands in for those before it."""
+    columns: dict[str, ObsLeaves] = field(default_factory=dict)
+    """What views and states take from steps, by name: leaves [L + T, B, ...], those of L steps before the first one at
+    the head. What was before an episode is filled in there."""
 
     @property
     def done(self) -> Bools:
@@ -94,18 +100,39 @@ class Trajectory:
         At an episode's end this is its last observation, never the first of the next one.
         """
         steps, environments = np.atleast_1d(np.asarray(t), np.asarray(b))
-        count, width = self.valid.shape
-        rows = (steps + 1) * width + environments
-        finals = {int(key): row for row, key in enumerate(self.final_obs.t * width + self.final_obs.b)}
-        for position, key in enumerate(steps * width + environments):
-            if int(key) in finals:
-                rows[position] = (count + 1) * width + finals[int(key)]
-        found = [leaf[rows] for leaf in self.all_obs()]
+        found = [leaf[self.next_rows()[steps, environments]] for leaf in self.all_obs()]
         return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in found]
 
     def all_obs(self) -> list[npt.NDArray[np.generic] | Gathered]:
         """Return every stored observation as rows: [(T+1)*B, ...] in time order, then the final ones."""
         return [self._rows(position) for position in range(len(self.obs))]
+
+    def next_rows(self) -> Ints:
+        """Return which of `all_obs` each step led to, [T, B]."""
+        count, width = self.valid.shape
+        rows = np.arange(width, (count + 1) * width).reshape(count, width)
+        rows[self.final_obs.t, self.final_obs.b] = (count + 1) * width + np.arange(len(self.final_obs.t))
+        return rows
+
+    def begins(self) -> Bools:
+        """Return which steps lead to the first observation of an episode in ``obs[t + 1]``, [T, B]."""
+        begins = ~self.valid  # an ignored action leads to a new episode's first observation
+        begins[self.final_obs.t, self.final_obs.b] = True
+        return begins
+
+    def firsts(self) -> Ints:
+        """Return when the episode of each of `all_obs` began, [rows]; -1: before the trajectory."""
+        count, width = self.valid.shape
+        first = np.full((count + 1, width), -1)
+        first[1:] = np.where(self.begins(), 1 + np.arange(count)[:, None], -1)
+        first = np.maximum.accumulate(first)
+        return np.concatenate([first.reshape(-1), first[self.final_obs.t, self.final_obs.b]])
+
+    def times(self) -> tuple[Ints, Ints]:
+        """Return time and environment of each of `all_obs`, [rows] each."""
+        count, width = self.valid.shape
+        t = np.concatenate([np.repeat(np.arange(count + 1), width), self.final_obs.t + 1])
+        return t, np.concatenate([np.tile(np.arange(width), count + 1), self.final_obs.b])
 
     def _rows(self, position: int) -> npt.NDArray[np.generic] | Gathered:
         leaf, earlier = self.obs[position], self.earlier.get(position)
@@ -117,20 +144,14 @@ class Trajectory:
 
     def _stacks(self, before: int) -> Ints:
         """Return where the frames of each row of `all_obs` lie among those stored, [rows, before + 1]."""
-        count, width = self.valid.shape
-        final = self.final_obs
-        begins = ~self.valid  # an ignored action leads to a new episode's first observation
-        begins[final.t, final.b] = True
-        first = np.zeros((count + 1, width), np.int64)  # when the frames of an observation's episode begin
-        first[1:] = np.where(begins, before + 1 + np.arange(count)[:, None], 0)
-        first = np.maximum.accumulate(first)
-        back = np.arange(-before, 1)
-        times = np.maximum((before + np.arange(count + 1))[:, None, None] + back, first[..., None])
-        rows = (times * width + np.arange(width)[:, None]).reshape(-1, before + 1)
-        last = np.maximum((before + 1 + final.t)[:, None] + back, first[final.t, final.b][:, None])
-        last = last * width + final.b[:, None]
-        last[:, -1] = (before + count + 1) * width + np.arange(len(final.t))
-        return np.concatenate([rows, last])
+        width = self.valid.shape[1]
+        t, b = self.times()
+        first = self.firsts()
+        earliest = np.where(first < 0, -before, first)
+        rows: Ints = (before + np.maximum(t[:, None] + np.arange(-before, 1), earliest[:, None])) * width + b[:, None]
+        # The newest frame of a last observation lies among the last observations.
+        rows[:, -1] = before * width + np.arange(len(t))
+        return rows
 
     @classmethod
     def side_by_side(cls, parts: Sequence[Trajectory]) -> Trajectory:
@@ -159,6 +180,11 @@ class Trajectory:
             episodes=[episode for part in parts for episode in part.episodes],
             infos=infos,
             earlier={key: np.concatenate([part.earlier[key] for part in parts], axis=1) for key in parts[0].earlier},
+            earlier_obs=[np.concatenate(leaf, axis=1) for leaf in zip(*(p.earlier_obs for p in parts), strict=True)],
+            columns={
+                name: [np.concatenate(leaf, axis=1) for leaf in zip(*(p.columns[name] for p in parts), strict=True)]
+                for name in parts[0].columns
+            },
         )
 
 

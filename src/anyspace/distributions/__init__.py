@@ -1,5 +1,6 @@
 """Action distributions, written once for NumPy, PyTorch and JAX."""
 
+from anyspace.distributions.autoregressive import AutoregressiveActions
 from anyspace.distributions.base import ActionDistribution
 from anyspace.distributions.bounded import Beta, SquashedGaussian
 from anyspace.distributions.categorical import Categorical, MultiCategorical
@@ -10,6 +11,7 @@ from anyspace.distributions.multi import MultiActionDistribution
 
 __all__ = [
     "ActionDistribution",
+    "AutoregressiveActions",
     "Bernoulli",
     "Beta",
     "Categorical",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from anyspace.maths.xp import Array, Rng
@@ -33,13 +33,21 @@ class ActionDistribution:
         has_entropy: Whether `entropy` is implemented: it is where a class overrides it, unless the class
             itself says False.
         has_kl: Whether `kl` is implemented, found in the same way.
+        depends_on_model: Whether anything but ``inputs`` and ``mask`` makes the distribution what it is, such as a part
+            of the model. One that is built anew from stored inputs, after the model has learnt, is then not the one
+            that was stored, and nobody may ask for its `kl` or `entropy`. Nobody can tell what a class of yours does
+            with ``self.model``: it counts as depending on it if it, or a class of yours that it derives from, defines
+            any method but the constructor, unless the class itself says False.
         sample_takes_rng: Whether `sample` accepts the random source, read off its signature.
+        entropy_takes_rng: Whether `entropy` is an estimate from a sample: it has a parameter ``rng`` then.
     """
 
     last_sample: Tree | None = None
     has_entropy: bool = False
     has_kl: bool = False
+    depends_on_model: bool = True
     sample_takes_rng: bool = True
+    entropy_takes_rng: bool = False
     _noise_ahead: bool = True
 
     def __init__(self, inputs: Array, model: Any = None, *, mask: Any = None) -> None:
@@ -52,7 +60,10 @@ class ActionDistribution:
         own = vars(cls)
         cls.has_entropy = own.get("has_entropy", cls.entropy is not ActionDistribution.entropy)
         cls.has_kl = own.get("has_kl", cls.kl is not ActionDistribution.kl)
+        defines = any(hasattr(value, "__get__") and not name.startswith("__") for name, value in own.items())
+        cls.depends_on_model = own.get("depends_on_model", defines or cls.depends_on_model)
         cls.sample_takes_rng = len(inspect.signature(cls.sample).parameters) > 1
+        cls.entropy_takes_rng = "rng" in inspect.signature(cls.entropy).parameters
         samplers = (vars(base).keys() & {"sample", "sample_from_noise"} for base in cls.__mro__)
         cls._noise_ahead = "sample_from_noise" in next(names for names in samplers if names)
 
@@ -121,6 +132,10 @@ class ActionDistribution:
     def entropy(self) -> Array:
         """Entropy in nats ``[B]``."""
         raise self._missing("entropy")
+
+    def entropy_from(self, source: Callable[[], Rng]) -> Array:
+        """`entropy` ``[B]``; one that is an estimate asks ``source`` for the random source to draw its sample from."""
+        return self.entropy(source()) if self.entropy_takes_rng else self.entropy()  # type: ignore[call-arg]
 
     def kl(self, other: Any) -> Array:
         """Kullback-Leibler divergence KL(self || other) in nats ``[B]``; ``other`` is of the same class."""

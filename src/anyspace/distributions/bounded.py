@@ -30,6 +30,8 @@ _INPUT_LIMIT = -math.log(1e-6)
 class _Interval(VectorDistribution):
     """What distributions on intervals share: they are computed on (0, 1) and stretched to (low, high)."""
 
+    depends_on_model = False
+
     def __init__(
         self,
         inputs: Array,
@@ -103,6 +105,8 @@ class SquashedGaussian(_Interval):
         AssertionError: A lower bound is not below its upper bound.
     """
 
+    depends_on_model = False
+
     @cached_property
     def _gaussian(self) -> DiagGaussian:
         ns, half = xp(self.inputs), self.inputs.shape[-1] // 2
@@ -172,6 +176,8 @@ class Beta(_Interval):
         ValueError: A mask is given, or the inputs are not two equal halves.
         AssertionError: A lower bound is not below its upper bound.
     """
+
+    depends_on_model = False
 
     def __init__(
         self,

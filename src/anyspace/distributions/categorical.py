@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gymnasium import spaces
 
 from anyspace.distributions.base import ActionDistribution, split_last
+from anyspace.maths.masks import allowed_by
 from anyspace.maths.xp import Array, Rng, xp
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Categorical(ActionDistribution):
         AssertionError: ``temperature`` is not positive.
     """
 
+    depends_on_model = False
+
     def __init__(
         self, inputs: Array, model: Any = None, *, mask: Array | None = None, temperature: float = 1.0
     ) -> None:
@@ -52,9 +55,7 @@ class Categorical(ActionDistribution):
         ns = xp(self.inputs)
         logits = self.inputs
         if self.mask is not None:
-            allowed = ns.asarray(self.mask, like=logits) != 0
-            allowed = allowed | ~ns.any(allowed, axis=-1, keepdims=True)
-            logits = ns.where(allowed, logits, -float("inf"))
+            logits = ns.where(allowed_by(self.mask, like=logits), logits, -float("inf"))
         if self.temperature != 1.0:
             # Shifted first: divided as they are, logits of -3.4e38 would overflow, in a row of them to NaN.
             largest = ns.max(ns.stop_gradient(logits), axis=-1, keepdims=True)
@@ -124,6 +125,8 @@ class MultiCategorical(ActionDistribution):
         action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, k]``. Options count
             from 0: adding ``start`` or ``low`` is left to decoding.
     """
+
+    depends_on_model = False
 
     def __init__(
         self,

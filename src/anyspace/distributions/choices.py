@@ -30,6 +30,8 @@ class Bernoulli(ActionDistribution):
         action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, n]``.
     """
 
+    depends_on_model = False
+
     def __init__(
         self,
         inputs: Array,
@@ -118,6 +120,8 @@ class SlateMultiCategorical(Categorical):
         ValueError: There are not as many slates as inputs.
     """
 
+    depends_on_model = False
+
     def __init__(
         self,
         inputs: Array,
@@ -203,6 +207,8 @@ class GumbelSoftmax(ActionDistribution):
     Raises:
         AssertionError: ``temperature`` is not positive.
     """
+
+    depends_on_model = False
 
     def __init__(
         self, inputs: Array, model: Any = None, *, mask: Array | None = None, temperature: float = 1.0

@@ -23,6 +23,8 @@ def size_of(space: gym.Space[Any]) -> int:
 class VectorDistribution(ActionDistribution):
     """What distributions over real vectors share: samples shaped like the space, and nothing to mask."""
 
+    depends_on_model = False
+
     def __init__(
         self,
         inputs: Array,
@@ -57,6 +59,8 @@ class DiagGaussian(VectorDistribution):
     Raises:
         ValueError: A mask is given, or the inputs are not two equal halves.
     """
+
+    depends_on_model = False
 
     def __init__(
         self,
@@ -139,6 +143,8 @@ class Deterministic(VectorDistribution):
     Raises:
         ValueError: A mask is given.
     """
+
+    depends_on_model = False
 
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:

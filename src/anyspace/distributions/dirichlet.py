@@ -38,6 +38,8 @@ class Dirichlet(VectorDistribution):
         ValueError: A mask is given.
     """
 
+    depends_on_model = False
+
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
         """One number per share."""

@@ -33,6 +33,8 @@ class MultiActionDistribution(ActionDistribution):
         action_space: The (nested) Tuple or Dict; samples are structured like it.
     """
 
+    depends_on_model = False
+
     def __init__(
         self,
         inputs: Array,
@@ -53,6 +55,7 @@ class MultiActionDistribution(ActionDistribution):
         ]
         self.has_entropy = all(child.has_entropy for child in self.children)
         self.has_kl = all(child.has_kl for child in self.children)
+        self.depends_on_model = type(self).depends_on_model or any(child.depends_on_model for child in self.children)
 
     @property
     def noise_width(self) -> int:
@@ -93,8 +96,8 @@ class MultiActionDistribution(ActionDistribution):
             actions: Structured like the space, or one array ``[B, F]`` of the leaves' values side by side, as
                 many of each as its shape has entries.
         """
-        structured = isinstance(actions, Mapping | tuple | list)
-        parts = list(_leaf_values(self.action_space, actions)) if structured else self._unflatten(actions)
+        nested = isinstance(actions, Mapping | tuple | list)
+        parts = list(leaf_values(self.action_space, actions)) if nested else self._unflatten(actions)
         return reduce(add, [child.logp(part) for child, part in zip(self.children, parts, strict=True)])
 
     def entropy(self) -> Array:
@@ -107,12 +110,12 @@ class MultiActionDistribution(ActionDistribution):
         return reduce(add, [mine.kl(theirs) for mine, theirs in pairs])
 
     def _as_actions(self, parts: Sequence[Tree]) -> Tree:
-        self.last_sample = _structure(self.action_space, iter(parts))
+        self.last_sample = structured(self.action_space, iter(parts))
         return self.last_sample
 
     def _unflatten(self, actions: Array) -> list[Array]:
         ns = xp(self.inputs)
-        leaves = list(_leaves(self.action_space))
+        leaves = list(leaves_of(self.action_space))
         shapes = [leaf.shape or () for leaf in leaves]
         columns = split_last(ns.asarray(actions, like=self.inputs), [math.prod(shape) for shape in shapes])
         parts = [part.reshape((*self._batch_shape, *shape)) for part, shape in zip(columns, shapes, strict=True)]
@@ -122,31 +125,32 @@ class MultiActionDistribution(ActionDistribution):
         ]
 
 
-def _leaves(space: gym.Space[Any]) -> Iterator[gym.Space[Any]]:
+def leaves_of(space: gym.Space[Any]) -> Iterator[gym.Space[Any]]:
+    """Yield the leaves of a space depth-first, Dicts in the space's own key order."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         children = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
         for child in children:
-            yield from _leaves(child)
+            yield from leaves_of(child)
     else:
         yield space
 
 
-def _leaf_values(space: gym.Space[Any], values: Tree) -> Iterator[Any]:
+def leaf_values(space: gym.Space[Any], values: Tree) -> Iterator[Any]:
     """Yield the leaves of ``values`` in the order of ``space``, whatever the order of its own keys."""
     if isinstance(space, spaces.Dict):
         for key, child in space.spaces.items():
-            yield from _leaf_values(child, values[key])
+            yield from leaf_values(child, values[key])
     elif isinstance(space, spaces.Tuple):
         for child, value in zip(space.spaces, values, strict=True):
-            yield from _leaf_values(child, value)
+            yield from leaf_values(child, value)
     else:
         yield values
 
 
-def _structure(space: gym.Space[Any], parts: Iterator[Any]) -> Tree:
+def structured(space: gym.Space[Any], parts: Iterator[Any]) -> Tree:
     """Build dicts and tuples like ``space`` from its leaves' values."""
     if isinstance(space, spaces.Dict):
-        return {key: _structure(child, parts) for key, child in space.spaces.items()}
+        return {key: structured(child, parts) for key, child in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
-        return tuple(_structure(child, parts) for child in space.spaces)
+        return tuple(structured(child, parts) for child in space.spaces)
     return next(parts)

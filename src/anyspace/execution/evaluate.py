@@ -86,17 +86,22 @@ def evaluate(
             leaves = [*policy.encode(obs, environment), *masks.first(infos)]
         except Exception as error:
             blame(error, "evaluation step 0", source.num_envs)
-        acting = np.ones(source.num_envs, np.bool_)
+        acting, history = np.ones(source.num_envs, np.bool_), policy.begin(leaves)
         while shares.any():
             policy.require_valid(leaves, place)
             policy.require_choice(leaves, acting, place)
-            actions = policy.to_env(policy.act(leaves, explore=explore))
+            acted = policy.act(leaves, history, explore=explore)
+            actions = policy.to_env(acted.raw)
+            # A source may write its next step into the same arrays.
+            seen = [leaf.copy() for leaf in leaves] if policy.views.depth else leaves
             t += 1
             try:
                 step = source.step(actions)
                 leaves = [*policy.encode(step.obs, environment), *masks.later(step)]
             except Exception as error:
                 blame(error, f"evaluation step {t}", source.num_envs)
+            if policy.views.depth:
+                history = policy.follow(history, policy.columns(seen, acted, step.rewards), step.begun, leaves)
             acting, counted = step.acting, ~step.ignored
             wrong = np.flatnonzero(counted & ~np.isfinite(step.rewards))
             if len(wrong):

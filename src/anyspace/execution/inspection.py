@@ -12,6 +12,7 @@ from rich.tree import Tree
 
 from anyspace import tree
 from anyspace.distributions import MultiActionDistribution
+from anyspace.models.views import ViewRequirement
 from anyspace.policy.policy import Policy
 from anyspace.spaces import LeafSpec, Simplex
 from anyspace.spaces.images import describe_images
@@ -73,6 +74,32 @@ def _add_model(root: Tree, policy: Policy) -> None:
     )
     for layer in layers:
         branch.add(Text(f"{layer.name}  {layer.kind}  {layer.shape}  {layer.parameters:,} parameters"))
+    _add_views(root, policy)
+
+
+def _add_views(root: Tree, policy: Policy) -> None:
+    views = policy.views
+    if not (views.rows or views.states):
+        return
+    branch = root.add("[bold]memory and views[/] of other steps")
+    for initial, view in zip(views.initial, views.states, strict=True):
+        branch.add(Text(f"{view.data_col}  {initial.dtype} {initial.shape}  of steps {_steps(view)}"))
+    for name, view in views.rows.items():
+        when = "" if view.used_for_compute_actions else ", in training alone"
+        branch.add(Text(f"{name}  <-  {view.data_col} of steps {_steps(view)}{when}"))
+    if views.recurrent:
+        branch.add(f"learns from sequences of at most {policy.max_seq_len} steps")
+
+
+def _steps(view: ViewRequirement) -> str:
+    first, last = view.offsets[0], view.offsets[-1]
+    if len(view.offsets) > 2 and view.offsets == tuple(range(first, last + 1)):
+        return f"{_step(first)} to {_step(last)}"
+    return ", ".join(map(_step, view.offsets))
+
+
+def _step(offset: int) -> str:
+    return f"t {'-' if offset < 0 else '+'} {abs(offset)}" if offset else "t"
 
 
 def _add_distribution(root: Tree, policy: Policy) -> None:

@@ -10,6 +10,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import InputDict, ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
+from anyspace.policy.sequences import Padding, Sequences
 
 Batch = dict[str, Any]
 """Training rows by the seed's column names; each a tree of tensors [N, ...], ``obs`` encoded."""
@@ -52,12 +53,26 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
     given = list(losses.values())
     if type(policy.model).custom_loss is ModelV2.custom_loss:
         return given
-    columns = {name: value for name, value in batch.items() if name != "obs"}
-    inputs = InputDict(columns, {"obs": lambda: policy.model_inputs(batch["obs"])["obs_flat"]})
-    changed = policy.model.custom_loss(given, inputs)
+    changed = policy.model.custom_loss(given, _loss_inputs(policy, batch))
     if not isinstance(changed, list) or len(changed) != len(given):
         raise ModelError(
             f"{type(policy.model).__name__}.custom_loss() must return a list of {len(given)} losses, as many as it"
             f" was given, but returned {changed!r}."
         )
     return changed
+
+
+def _loss_inputs(policy: Policy, batch: Batch) -> InputDict:
+    """Return a minibatch as models get to see it: observations flat, sequences padded."""
+    columns = {name: column for name, column in batch.items() if name not in ("obs", "views", "sequences")}
+    seen = policy.model_inputs(batch["obs"], batch.get("views", {}))
+    views = {name: lambda name=name: seen[name] for name in batch.get("views", {})}
+    inputs = InputDict(columns, {"obs": lambda: seen["obs_flat"], **views})
+    sequences: Sequences | None = batch.get("sequences")
+    if sequences is None:
+        return inputs
+    padding = Padding(sequences.lens, policy.runtime, time_major=policy.model.is_time_major())
+    padded = padding.of_inputs(inputs)
+    padded["seq_lens"] = padding.seq_lens
+    padded.update({f"state_in_{i}": state for i, state in enumerate(sequences.state)})
+    return padded

@@ -60,6 +60,9 @@ class TorchLearner:
         if self.grad_clip is not None:
             metrics["grad_norm"] = self._clip(self.grad_clip)
         self._adam()
+        with torch.no_grad():
+            for update in self.policy.model.update_ops():
+                update()
         metrics["total_loss"] = total.detach()
         return metrics
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,3 +38,39 @@ class Gathered:
         """Return the rows as one array of ``shape``."""
         parts = self.stored[self.index]
         return xp(parts).moveaxis(parts, 1, -2).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Window:
+    """N rows that look at others: at k of the M stored ones each, along an axis of their own.
+
+    Views over time are kept like this: nothing is copied, however many rows look at a step.
+    """
+
+    stored: Sequence[Array | Gathered]
+    """Leaves [M, ...] of one framework."""
+    index: Array
+    """[N, k] integers in 0..M-1."""
+    missing: Array | None = None
+    """[N, k] booleans: where there is nothing to look at; None: nowhere."""
+
+    def __getitem__(self, rows: Any) -> Window:
+        """Return some of the rows; nothing is copied but their index."""
+        return Window(self.stored, self.index[rows], None if self.missing is None else self.missing[rows])
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def leaves(self) -> list[Array]:
+        """Return what is looked at, [N * k, ...] each; any row where it is missing."""
+        found = [leaf[self.index.reshape(-1)] for leaf in self.stored]
+        return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in found]
+
+    def spread(self, array: Array, fill: Array | float = 0) -> Array:
+        """Return [N * k, ...] as [N, k, ...], with ``fill`` where it is missing; [N, ...] where k is 1."""
+        count, k = self.index.shape
+        spread = array.reshape((count, k, *array.shape[1:]))
+        if self.missing is not None:
+            missing = self.missing.reshape((count, k) + (1,) * (len(array.shape) - 1))
+            spread = xp(array).where(missing, fill, spread)
+        return spread[:, 0] if k == 1 else spread

@@ -123,6 +123,10 @@ class Namespace:
         """Return the integers 0..n-1."""
         raise NotImplementedError
 
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        """Return zeros ``[n, ...]`` in which the entries of ``x`` ``[N, ...]`` lie at ``rows`` ``[N]``, distinct."""
+        raise NotImplementedError
+
     def stop_gradient(self, x: Array) -> Array:
         """Return the values of ``x`` with no gradient flowing back through them."""
         raise NotImplementedError
@@ -185,6 +189,11 @@ class _NumPy(Namespace):
 
     def arange(self, n: int, *, like: Array) -> Array:
         return np.arange(n)
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        scattered: Array = np.zeros((n, *x.shape[1:]), x.dtype)
+        scattered[rows] = x
+        return scattered
 
     def stop_gradient(self, x: Array) -> Array:
         return x
@@ -254,6 +263,9 @@ class _Torch(Namespace):
 
     def arange(self, n: int, *, like: Array) -> Array:
         return self._module.arange(n, device=like.device)
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        return x.new_zeros((n, *x.shape[1:])).index_copy(0, rows, x)
 
     def stop_gradient(self, x: Array) -> Array:
         return x.detach()
@@ -325,6 +337,9 @@ class _Jax(Namespace):
 
     def arange(self, n: int, *, like: Array) -> Array:
         return self._module.arange(n)
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        return self._module.zeros((n, *x.shape[1:]), x.dtype).at[rows].set(x)
 
     def stop_gradient(self, x: Array) -> Array:
         return self._jax.lax.stop_gradient(x)

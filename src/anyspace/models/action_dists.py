@@ -15,6 +15,8 @@ changes that:
   components all have both bounds are drawn from it, between their bounds; everything else stays as above;
 * any other distribution class, or the name it was registered under, serves the whole space, a Tuple or Dict too;
   a sub-class of `MultiActionDistribution` gets the children of the table.
+
+The key ``autoregressive_actions`` lets every part of an action depend on the parts before it (`AutoregressiveActions`).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from gymnasium import spaces
 from anyspace import tree
 from anyspace.distributions import (
     ActionDistribution,
+    AutoregressiveActions,
     Bernoulli,
     Beta,
     Categorical,
@@ -41,10 +44,13 @@ from anyspace.distributions import (
     MultiCategorical,
     SquashedGaussian,
 )
+from anyspace.distributions.continuous import size_of
+from anyspace.distributions.parts import ActionParts, Part
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
 from anyspace.models.config import ModelConfig
 from anyspace.spaces import Simplex
-from anyspace.spaces.decoding import options
+from anyspace.spaces.decoding import flatten_actions, options
+from anyspace.tree import Tree
 
 DistributionFactory = Callable[..., ActionDistribution]
 """A distribution class, or a partial of one: called as ``factory(inputs, model)``."""
@@ -73,7 +79,8 @@ def choose(
             ``"deterministic"`` for float Boxes.
 
     Raises:
-        ConfigError: ``dist_type`` is another string, or ``free_log_std`` is on for what has no deviations.
+        ConfigError: ``dist_type`` is another string, ``free_log_std`` is on for what has no deviations, or
+            ``autoregressive_actions`` for what has one part, or together with another distribution of the whole.
         ModelError: ``custom_action_dist`` is unknown, or is no distribution.
         UnsupportedSpaceError: no distribution covers the space, or it has no leaf that the bounded one is for.
     """
@@ -81,13 +88,12 @@ def choose(
         raise ConfigError(f"dist_type is {dist_type!r}, but the only one by name is 'deterministic'.")
     given = config.custom_action_dist or (dist_type if isinstance(dist_type, type) else None)
     custom = None if given is None else _resolved(given)
+    if config.autoregressive_actions:
+        return _autoregressive(action_space, config, dist_type)
     if custom is not None and custom not in _BOUNDED.values():
         return _custom(custom, action_space, config)
-    if custom is not None and not any(map(_has_bounds, (leaf for _, leaf in _leaves(action_space)))):
-        raise UnsupportedSpaceError(
-            f"action: {custom.__name__} is for float Boxes whose components all have both bounds, and {action_space}"
-            " has none. Leave `custom_action_dist` out, or bound the space by a wrapper."
-        )
+    if custom is not None:
+        _require_bounds(custom, action_space)
     of_boxes = custom or (Deterministic if dist_type == "deterministic" else DiagGaussian)
     factory, size = _default(action_space, config, of_boxes)
     if size == 0:
@@ -98,6 +104,32 @@ def choose(
             f" a single float Box drawn from a Gaussian, but these actions are {action_space}. Switch it off."
         )
     return factory, size
+
+
+def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionParts:
+    """Return the parts of an action as `AutoregressiveActions` takes them: leaves drawn from what they are by default.
+
+    Args:
+        action_space: of two parts or more.
+        config: the model configuration; of its ``custom_action_dist``, those for bounded Boxes are heeded.
+
+    Raises:
+        ConfigError: there are fewer parts.
+        UnsupportedSpaceError: no distribution covers the space.
+    """
+    of_boxes = DiagGaussian if config.custom_action_dist is None else _resolved(config.custom_action_dist)
+    leaves = []
+    for path, leaf in _leaves(action_space):
+        factory, size = _default(leaf, config, of_boxes, path)
+        choices = options(leaf, path)
+        whole = [Part(factory, size, size_of(leaf))] if size else []
+        leaves.append([Part.choice(count) for count in choices] if choices else whole)
+    if sum(map(len, leaves)) < 2:
+        raise ConfigError(
+            "`autoregressive_actions` lets each part of an action depend on the parts before it, but"
+            f" {action_space} has one part alone. Switch it off for this action space."
+        )
+    return ActionParts(action_space, leaves)
 
 
 def is_bounded(custom_action_dist: str | type | None) -> bool:
@@ -119,6 +151,36 @@ def _resolved(dist: str | type) -> type[ActionDistribution]:
     return dist
 
 
+def _autoregressive(
+    space: gym.Space[Any], config: ModelConfig, dist_type: type[ActionDistribution] | str | None
+) -> tuple[DistributionFactory, int]:
+    given = config.custom_action_dist
+    if dist_type is not None or (given is not None and not is_bounded(given)):
+        key, value = ("dist_type", dist_type) if given is None else ("custom_action_dist", given)
+        raise ConfigError(
+            f"`autoregressive_actions` is a distribution of the whole action, and {key}={value!r} is another one. Leave"
+            " one of them out."
+        )
+    if config.free_log_std:
+        raise ConfigError(
+            "`free_log_std` is for the outputs of a model that are deviations, but with `autoregressive_actions` they"
+            " are a context. Switch one of them off."
+        )
+    if given is not None:
+        _require_bounds(_resolved(given), space)
+    parts = action_parts(space, config)
+    size = AutoregressiveActions.required_model_output_shape(space, config.as_dict())
+    return partial(AutoregressiveActions, parts=parts), size
+
+
+def _require_bounds(custom: type[ActionDistribution], space: gym.Space[Any]) -> None:
+    if not any(map(_has_bounds, (leaf for _, leaf in _leaves(space)))):
+        raise UnsupportedSpaceError(
+            f"action: {custom.__name__} is for float Boxes whose components all have both bounds, and {space}"
+            " has none. Leave `custom_action_dist` out, or bound the space by a wrapper."
+        )
+
+
 def _custom(
     dist: type[ActionDistribution], space: gym.Space[Any], config: ModelConfig
 ) -> tuple[DistributionFactory, int]:
@@ -127,8 +189,21 @@ def _custom(
     shape = dist.required_model_output_shape(space, config.as_dict())
     size = int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
     takes_space = "action_space" in inspect.signature(dist).parameters
-    factory: DistributionFactory = dist
+    flat = isinstance(space, spaces.Tuple | spaces.Dict) and not config._disable_action_flattening
+    factory: DistributionFactory = _scoring_flat_actions(dist, space) if flat else dist
     return (partial(factory, action_space=space) if takes_space else factory), size
+
+
+def _scoring_flat_actions(dist: type[ActionDistribution], space: gym.Space[Any]) -> type[ActionDistribution]:
+    """Return the class with a `logp` that is handed one array ``[B, F]``, as users write it (spec 8.14)."""
+
+    def logp(self: ActionDistribution, actions: Tree) -> Any:
+        nested = isinstance(actions, dict | tuple)
+        return dist.logp(self, flatten_actions(space, actions) if nested else actions)
+
+    kept = ("has_entropy", "has_kl", "depends_on_model", "__doc__", "__module__")
+    declared = {name: getattr(dist, name) for name in kept}
+    return type(dist.__name__, (dist,), {**declared, "logp": logp})
 
 
 def _default(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from anyspace.config import require
 from anyspace.errors import ConfigError
@@ -15,6 +17,9 @@ DEPRECATED_VALUE = -1
 FilterSpec = tuple[int, int | tuple[int, int], int]
 """One convolution: output channels, kernel (side, or height and width), stride."""
 
+InitializerSpec = str | Callable[..., Any]
+"""A function of the framework by name (`torch.nn.init`), "normc", or a function that fills the tensor it is given."""
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -24,24 +29,24 @@ class ModelConfig:
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: str | type | None = "tanh"
     """Activation of those layers: relu, tanh, elu, swish, silu, linear, or a class of the framework or its name."""
-    fcnet_weights_initializer: str | None = None
-    """Initialiser of their weights; None is normalised columns (spec 5.2)."""
+    fcnet_weights_initializer: InitializerSpec | None = None
+    """Initialiser of their weights: one of torch.nn.init, normc, or a function; None: normc of norm 1 (spec 5.2)."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
-    fcnet_bias_initializer: str | None = None
-    """Initialiser of their biases; None is zeros."""
+    fcnet_bias_initializer: InitializerSpec | None = None
+    """Initialiser of their biases, such as constant with {"val": 0.1}; None: zeros."""
     fcnet_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     conv_filters: list[FilterSpec] | None = None
-    """Convolutions as [channels, kernel, stride]; None picks them by image size."""
-    conv_activation: str | None = "relu"
-    """Activation of the convolutions."""
-    conv_kernel_initializer: str | None = None
-    """Initialiser of their kernels."""
+    """Convolutions as [channels, kernel or [height, width], stride], each at least 1; None picks them by image size."""
+    conv_activation: str | type | None = "relu"
+    """Activation of the convolutions, as `fcnet_activation` takes it."""
+    conv_kernel_initializer: InitializerSpec | None = None
+    """Initialiser of their kernels: one of torch.nn.init, normc, or a function; None: xavier_uniform."""
     conv_kernel_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
-    conv_bias_initializer: str | None = None
-    """Initialiser of their biases."""
+    conv_bias_initializer: InitializerSpec | None = None
+    """Initialiser of their biases; None: zeros."""
     conv_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     conv_transpose_kernel_initializer: str | None = None
@@ -53,15 +58,15 @@ class ModelConfig:
     conv_transpose_bias_initializer_config: dict[str, Any] | None = None
     """Not supported: no transposed convolutions are built here."""
     post_fcnet_hiddens: list[int] = field(default_factory=list)
-    """Sizes of the dense layers after the main encoder, each at least 1."""
+    """Sizes of the dense layers after the main encoder (dense, convolutions, all components), each at least 1."""
     post_fcnet_activation: str | type | None = "relu"
     """Their activation; a dense encoder uses it only where `fcnet_hiddens` is empty (spec 5.2)."""
-    post_fcnet_weights_initializer: str | None = None
-    """Initialiser of their weights; None is normalised columns (spec 5.2)."""
+    post_fcnet_weights_initializer: InitializerSpec | None = None
+    """Initialiser of their weights: one of torch.nn.init, normc, or a function; None: normc of norm 1 (spec 5.2)."""
     post_fcnet_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
-    post_fcnet_bias_initializer: str | None = None
-    """Initialiser of their biases; None is zeros."""
+    post_fcnet_bias_initializer: InitializerSpec | None = None
+    """Initialiser of their biases, such as constant with {"val": 0.1}; None: zeros."""
     post_fcnet_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     free_log_std: bool = False
@@ -73,47 +78,47 @@ class ModelConfig:
     vf_share_layers: bool = True
     """Share the encoder between policy and value; False builds a second stack for the value."""
     use_lstm: bool = False
-    """Put an LSTM on top of the model."""
+    """Put an LSTM on top of the model (spec 5.5)."""
     max_seq_len: int = 20
-    """Longest chunk, in steps, that a trajectory is cut into for recurrent training."""
+    """Longest chunk, in steps, that a trajectory is cut into for models with memory, at least 1."""
     lstm_cell_size: int = 256
-    """Width of the LSTM's state."""
+    """Width of the LSTM's or GRU's state, at least 1."""
     lstm_use_prev_action: bool = False
-    """Feed the previous action to the LSTM."""
+    """Feed the previous action to the LSTM or GRU."""
     lstm_use_prev_reward: bool = False
-    """Feed the previous reward to the LSTM."""
-    lstm_weights_initializer: str | None = None
-    """Initialiser of the LSTM's weights."""
+    """Feed the previous reward, as the environment gave it, to the LSTM or GRU."""
+    lstm_weights_initializer: InitializerSpec | None = None
+    """Initialiser of its weights; None: that of the framework."""
     lstm_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
-    lstm_bias_initializer: str | None = None
-    """Initialiser of the LSTM's biases."""
+    lstm_bias_initializer: InitializerSpec | None = None
+    """Initialiser of its biases; None: that of the framework."""
     lstm_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     _time_major: bool = False
-    """Give recurrent models [T, B, ...] instead of [B, T, ...]."""
+    """Give recurrent models their sequences as [T, S, ...] instead of [S, T, ...]."""
     use_attention: bool = False
-    """Put a GTrXL on top of the model."""
+    """Put a GTrXL on top of the model (spec 5.6)."""
     attention_num_transformer_units: int = 1
-    """Number of transformer blocks."""
+    """Number of transformer blocks, at least 1."""
     attention_dim: int = 64
-    """Width of each block's input and output."""
+    """Width of each block's input and output, at least 1."""
     attention_num_heads: int = 1
-    """Number of attention heads."""
+    """Number of attention heads, at least 1."""
     attention_head_dim: int = 32
-    """Width of each head."""
+    """Width of each head, at least 1."""
     attention_memory_inference: int = 50
-    """Past block inputs kept as memory when acting, in steps."""
+    """How many steps back acting attends to, at least 0."""
     attention_memory_training: int = 50
-    """Past block inputs kept as memory when training, in steps."""
+    """How many steps back training attends to, at least 0."""
     attention_position_wise_mlp_dim: int = 32
-    """Hidden width of the position-wise network."""
+    """Hidden width of the position-wise network, at least 1."""
     attention_init_gru_gate_bias: float = 2.0
     """Initial bias of the gates; larger is nearer to passing the input through."""
     attention_use_n_prev_actions: int = 0
-    """How many previous actions are fed to the attention network."""
+    """How many previous actions are fed to the attention network, at least 0."""
     attention_use_n_prev_rewards: int = 0
-    """How many previous rewards are fed to the attention network."""
+    """How many previous rewards, as the environment gave them, are fed to the attention network, at least 0."""
     framestack: bool = True
     """Atari, preprocessor_pref deepmind: observe the last four frames; False observes one."""
     dim: int = 84
@@ -123,7 +128,7 @@ class ModelConfig:
     zero_mean: bool = True
     """Atari, preprocessor_pref rllib: features in [-1, 0.992] instead of [0, 1]."""
     custom_model: str | type | None = None
-    """A registered name or a class that takes the place of the default models."""
+    """A registered name, a class, or `package.module.Class` that takes the place of the default models."""
     custom_model_config: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the custom model's constructor."""
     custom_action_dist: str | type | None = None
@@ -133,7 +138,7 @@ class ModelConfig:
     encoder_latent_dim: int | None = None
     """Not supported: it belonged to another kind of model."""
     always_check_shapes: bool = False
-    """Check the shapes of every forward pass, not only of the first."""
+    """Check the output's shape in every forward pass, not only in the dummy passes before training."""
     lstm_use_prev_action_reward: bool | int = DEPRECATED_VALUE
     """Deprecated: use `lstm_use_prev_action` and `lstm_use_prev_reward`. False is accepted."""
     _use_default_native_models: bool | int = DEPRECATED_VALUE
@@ -141,12 +146,31 @@ class ModelConfig:
     _disable_preprocessor_api: bool = False
     """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
     _disable_action_flattening: bool = False
-    """Keep nested actions nested in views."""
+    """Show nested actions nested in views and custom distributions, instead of as one flat array."""
+    autoregressive_actions: bool = False
+    """Let each part of an action depend on those before it, by a masked network (spec 8.17; MADE, Germain 2015)."""
+    use_gru: bool = False
+    """Put a GRU on top of the model, with the `lstm_` keys; a key of this library's own."""
+    parametric_actions: Literal["given", "learned"] | None = None
+    """Tell Discrete actions by embeddings: given in the observation, or learned; None: one output each (spec 9)."""
+    action_embedding_key: str = "avail_actions"
+    """Name of given embeddings, a Box (actions, width), in Dict observations."""
+    action_embedding_dim: int = 16
+    """Width of learned embeddings, at least 1."""
 
     def validate(self) -> None:
-        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not supported."""
         if self.use_lstm and self.use_attention:
             raise ConfigError("Only one of `use_lstm` or `use_attention` may be set to True!")
+        if self.use_gru and (self.use_lstm or self.use_attention):
+            raise ConfigError("`use_gru` takes the place of `use_lstm` and `use_attention`; set one of the three.")
+        kind, name = self.parametric_actions, self.action_embedding_key
+        known = kind in (None, "given", "learned")
+        require(known, "model.parametric_actions", kind, "it is 'given', 'learned' or None")
+        require(name != "", "model.action_embedding_key", name, "it names a part of the observation")
+        for key, least in _LEAST.items():
+            value = getattr(self, key)
+            require(value >= least, f"model.{key}", value, f"it must be at least {least}")
         for key in ("fcnet_hiddens", "post_fcnet_hiddens"):
             sizes = getattr(self, key)
             require(all(size >= 1 for size in sizes), f"model.{key}", sizes, "layer sizes are at least 1")
@@ -156,15 +180,37 @@ class ModelConfig:
             self.log_std_clip_param,
             "a clamp to plus and minus a value needs that value above 0",
         )
-        require(self.dim >= 1, "model.dim", self.dim, "the side of a picture is at least 1")
+        if self.conv_filters is not None:
+            check_filters(self.conv_filters)
         for item in dataclasses.fields(self):
             key, value = item.name, getattr(self, item.name)
             if key in _REFUSED and value != item.default and not (value is False and key in _DEPRECATED):
                 raise ConfigError(f"config key `model.{key}` is {value!r}, but {_REFUSED[key]}.")
+            if key.endswith("_initializer_config") and value:
+                initializer = key.removesuffix("_config")
+                reason = f"`model.{initializer}` is None, whose default takes no arguments; name the initialiser"
+                require(getattr(self, initializer) is not None, f"model.{key}", value, reason)
 
     def as_dict(self) -> dict[str, Any]:
         """Return a new dict of all keys, as models receive it."""
         return {item.name: _copy(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+
+def check_filters(filters: Sequence[Any]) -> None:
+    """Raise a :class:`ConfigError` unless there are filters, each [channels, kernel or [height, width], stride]."""
+    reason = (
+        "it takes a list of one convolution or more, each [channels, kernel or [height, width], stride] of whole"
+        " numbers of at least 1, such as [[16, [8, 8], 4], [32, 4, 2]]; None picks them by image size"
+    )
+    require(len(filters) > 0 and all(map(_is_filter, filters)), "model.conv_filters", filters, reason)
+
+
+def _is_filter(layer: Any) -> bool:
+    if not isinstance(layer, list | tuple) or len(layer) != 3:
+        return False
+    channels, kernel, stride = layer
+    sides = kernel if isinstance(kernel, list | tuple) and len(kernel) == 2 else [kernel]
+    return all(isinstance(number, numbers.Integral) and int(number) >= 1 for number in (channels, *sides, stride))
 
 
 def _copy(value: Any) -> Any:
@@ -176,35 +222,27 @@ def _copy(value: Any) -> Any:
 MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()
 """The defaults of every model key, as a plain dict (spec chapter 4)."""
 
-_NOT_BUILT = (
-    "fcnet_weights",
-    "fcnet_bias",
-    "post_fcnet_weights",
-    "post_fcnet_bias",
-    "conv_filters",
-    "conv_activation",
-    "conv_kernel",
-    "conv_bias",
-    "use_lstm",
-    "lstm_",
-    "max_seq_len",
-    "_time_major",
-    "use_attention",
-    "attention_",
-    "always_check_shapes",
-    "_disable_action_flattening",
-)
+_LEAST = {
+    "max_seq_len": 1,
+    "lstm_cell_size": 1,
+    "attention_num_transformer_units": 1,
+    "attention_dim": 1,
+    "attention_num_heads": 1,
+    "attention_head_dim": 1,
+    "attention_memory_inference": 0,
+    "attention_memory_training": 0,
+    "attention_position_wise_mlp_dim": 1,
+    "attention_use_n_prev_actions": 0,
+    "attention_use_n_prev_rewards": 0,
+    "dim": 1,
+    "action_embedding_dim": 1,
+}
 _DEPRECATED = {
     "lstm_use_prev_action_reward": "it is deprecated; use `lstm_use_prev_action` and `lstm_use_prev_reward`",
     "_use_default_native_models": "it is deprecated and has no effect",
 }
 _REFUSED: dict[str, str] = (
-    {
-        key: "it is not built yet in this version; leave it at its default"
-        for key in MODEL_DEFAULTS
-        if key.startswith(_NOT_BUILT)
-    }
-    | {key: "no transposed convolutions are built here" for key in MODEL_DEFAULTS if key.startswith("conv_transpose_")}
+    {key: "no transposed convolutions are built here" for key in MODEL_DEFAULTS if key.startswith("conv_transpose_")}
     | {
         "custom_preprocessor": "custom preprocessors are not supported; put a gymnasium wrapper around the"
         " environment (`wrappers=[...]`)",

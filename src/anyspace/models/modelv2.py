@@ -10,6 +10,7 @@ import gymnasium as gym
 from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, xp
+from anyspace.models.views import ViewRequirement
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import join
 from anyspace.tree import Tree
@@ -97,6 +98,10 @@ class ModelV2:
             model without an output layer, which sets ``num_outputs`` to the width of its features.
         model_config: every key of the model configuration (spec chapter 4).
         name: the model's name.
+
+    Attributes:
+        time_major: whether recurrent inputs come as [T, B, ...].
+        view_requirements: what the model sees beside the present observation, by the name of the input column.
     """
 
     framework: str = ""
@@ -114,6 +119,8 @@ class ModelV2:
         self.num_outputs = num_outputs
         self.model_config = model_config
         self.name = name
+        self.time_major = model_config.get("_time_major") is True
+        self.view_requirements: dict[str, ViewRequirement] = {"obs": ViewRequirement(space=obs_space)}
         self._last_output: Array | None = None
 
     def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
@@ -148,6 +155,10 @@ class ModelV2:
         """Return scalars to report with every training result."""
         return {}
 
+    def update_ops(self) -> list[Callable[[], None]]:
+        """Return what to call after every gradient step, without gradients: moving averages, say."""
+        return []
+
     def last_output(self) -> Array:
         """Return the output of the latest call."""
         assert self._last_output is not None, "call the model first"
@@ -166,14 +177,19 @@ class ModelV2:
         """Run :meth:`forward` on an input dict, ``[input_dict]`` or ``{"obs": ...}``, and check what it returns.
 
         Returns:
-            The output and the new states; where the model returned no state, the states that came in.
+            The output and the new states; where the model returned no state, the states that came in. States and
+            lengths that are not given are looked for in the input dict (``state_in_i``, ``seq_lens``).
 
         Raises:
             ModelError: if ``forward`` does not return a pair of an output and a list of states.
         """
         columns = input_dict[0] if isinstance(input_dict, list) else input_dict
         inputs = columns if isinstance(columns, InputDict) else self._complete(columns)
-        result = self.forward(inputs, state or [], seq_lens)
+        if not state:
+            state = _states_among(inputs)
+        if seq_lens is None:
+            seq_lens = inputs.get("seq_lens")
+        result = self.forward(inputs, state, seq_lens)
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise ModelError(
                 f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned"
@@ -185,9 +201,19 @@ class ModelV2:
                 f"State output is not a list: {type(self).__name__}.forward() returned"
                 f" {type(state_out).__name__} as second element; return `state` as it came or a list."
             )
+        if self.model_config.get("always_check_shapes"):
+            self._check_shape(output)
         # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
         self.__dict__["_last_output"] = output
-        return output, state_out or state or []
+        return output, state_out or state
+
+    def _check_shape(self, output: Array) -> None:
+        shape = tuple(output.shape)
+        if len(shape) != 2 or shape[1] != self.num_outputs:
+            raise ModelError(
+                f"{type(self).__name__}.forward() gave an output of shape {shape}, but [N, {self.num_outputs}] is"
+                f" expected: num_outputs = {self.num_outputs} numbers in each row."
+            )
 
     def _complete(self, columns: Mapping[str, Any]) -> InputDict:
         obs = columns["obs"]
@@ -196,6 +222,13 @@ class ModelV2:
             lazy["obs_flat"] = lambda: flatten_structured(obs)
         # A sub-model is in the mode of the model that holds it, whose pass this is part of.
         return InputDict({"is_training": getattr(self, "training", False), **columns}, lazy)
+
+
+def _states_among(inputs: InputDict) -> State:
+    found: State = []
+    while f"state_in_{len(found)}" in inputs:
+        found.append(inputs[f"state_in_{len(found)}"])
+    return found
 
 
 def flatten_structured(obs: Tree) -> Array:

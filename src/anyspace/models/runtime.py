@@ -72,6 +72,12 @@ class Runtime(Protocol):
     def rng(self) -> object:
         """Return the source for the next draw: a ``torch.Generator``, a fresh JAX key."""
 
+    def lending(self) -> AbstractContextManager[object]:
+        """Return a context in which draws from the framework's global source depend on this one.
+
+        Distributions of a user's own, and those of the framework, draw from it.
+        """
+
     def rng_state(self) -> npt.NDArray[np.uint8]:
         """Return the random source's state as bytes."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -14,20 +15,24 @@ import numpy.typing as npt
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ConfigError, ModelError, ObservationError
-from anyspace.maths.gather import Gathered
+from anyspace.errors import CheckpointError, ConfigError, ObservationError
+from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_bounded
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.modelv2 import InputDict, ModelV2, State
 from anyspace.models.runtime import CompiledForward, NumpyArray, Runtime
+from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import StochasticSampling
+from anyspace.policy.history import Acted, Columns, History, PolicyState, Views
 from anyspace.policy.masking import Masking
+from anyspace.policy.sequences import Padding, Sequences
 from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, get_preprocessor, require_valid
 from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding import batch_shape
 from anyspace.spaces.images import describe_images
+from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
 Leaves = Sequence[Array | Gathered]
@@ -53,6 +58,8 @@ class Policy:
     Attributes:
         encode: raw stacked observations -> encoded leaves.
         masking: finds the mask that comes with an observation.
+        views: what the model sees beside the present observation, its states among it.
+        max_seq_len: longest sequence, in steps, that models with states learn from.
         stacks: for each leaf that is a stack of frames, by its position, their number.
         to_env: raw actions [N, ...] -> the environment's: offset, unsquashed, clipped, cast.
 
@@ -114,53 +121,99 @@ class Policy:
         self.model = model
         runtime.place(self.model)
         runtime.seed(seed)
-        if len(self.model.get_initial_state()):
-            raise ModelError(
-                f"{type(self.model).__name__} has a recurrent state (get_initial_state() is not empty), and"
-                " recurrent models are not built yet in this version; return [] from it."
-            )
+        self.views = Views(self.model, runtime, action_space, self._any_action)
+        if self.views.depth.get("obs"):
+            # Views look at whole observations, of which those before a trajectory are kept as they were.
+            self.stacks = {}
+        self.max_seq_len = config.model.max_seq_len
         self.exploration = StochasticSampling()
         self._compiled: CompiledForward | None = None
         self.filter = ObservationFilter(
             config.observation_filter,
             self.preprocessor.specs if config.preprocesses else _unscaled(self.preprocessor.specs),
-            exclude=frozenset(self.masking.positions),
+            exclude=frozenset([*self.masking.positions, *self._given_embeddings()]),
             to_device=runtime.asarray,
         )
-        self._check_model()
+        check_model(self)
+
+    def _given_embeddings(self) -> list[int]:
+        """Return which leaf of the observation holds embeddings of actions: their slots have to stay comparable."""
+        model = self.config.model
+        name = model.action_embedding_key if model.parametric_actions == "given" else None
+        return [i for i, leaf in enumerate(self.encode.specs) if leaf.path == (name,)]
 
     # ------------------------------------------------------------------------------------- forward
 
-    def evaluate(self, leaves: Leaves, *, value: bool = True, training: bool = False) -> Evaluation:
-        """Run the model on encoded observations: the only place that calls ``forward``.
+    def evaluate(self, batch: Mapping[str, Any], *, value: bool = True, training: bool = False) -> Evaluation:
+        """Run the model on N rows: with `act`, the only place that calls ``forward``.
 
         Args:
-            leaves: tensors [N, ...], one for each leaf of the observation space.
+            batch: ``obs``, encoded leaves [N, ...]; ``views``, a `Window` for each view of the model; ``sequences``,
+                how the rows are the steps of sequences, where the model has states.
             value: whether to ask for the value as well, in the same trace.
             training: whether this pass belongs to a gradient step.
         """
-        self.runtime.set_training(self.model, training)
-        dist_inputs, _ = self.model(self.model_inputs(leaves, training))
-        return Evaluation(dist_inputs, self.model.value_function() if value else None)
+        inputs = self.model_inputs(batch["obs"], batch.get("views", {}), training)
+        sequences: Sequences | None = batch.get("sequences")
+        if sequences is None:
+            dist_inputs, _, values = self._forward(inputs, [], None, value=value)
+            return Evaluation(dist_inputs, values)
+        padding = Padding(sequences.lens, self.runtime, time_major=self.model.is_time_major())
+        dist_inputs, _, values = self._forward(
+            padding.of_inputs(inputs), sequences.state, padding.seq_lens, value=value
+        )
+        return Evaluation(padding.take_out(dist_inputs), None if values is None else padding.take_out(values))
 
-    def model_inputs(self, leaves: Leaves, training: bool = False) -> InputDict:
-        """Return the input dict of encoded observations; its columns are computed when touched.
+    def _forward(
+        self, inputs: InputDict, state: State, seq_lens: Array | None, *, value: bool
+    ) -> tuple[Array, State, Array | None]:
+        """Return the model's outputs, its new states and, if asked for, its values."""
+        self.runtime.set_training(self.model, inputs.is_training)
+        dist_inputs, state_out = self.model(inputs, state, seq_lens)
+        return dist_inputs, state_out, self.model.value_function() if value else None
+
+    def model_inputs(
+        self, leaves: Leaves, views: Mapping[str, Window] | None = None, training: bool = False
+    ) -> InputDict:
+        """Return the input dict of encoded observations [N, ...]; its columns are computed when touched.
 
         ``action_mask`` [N, A], booleans, is among them where a mask comes with the observation.
+
+        Args:
+            leaves: the observations, and the mask beside them if there is one.
+            views: what the model's views look at.
+            training: whether the pass belongs to a gradient step.
         """
         arrays = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
         own, mask = self.masking.observation(arrays), self.masking.find(arrays)
         masks = {} if mask is None else {"action_mask": mask}
+        lazy: dict[str, Callable[[], Tree]] = {
+            name: partial(self._seen, name, window) for name, window in (views or {}).items()
+        }
         if not self.config.preprocesses:
             obs = self.preprocessor.restore(self._filtered(own, own))
-            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks})
+            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
         return InputDict(
             {"is_training": training, **masks},
             {
                 "obs": lambda: self.preprocessor.restore(self._features(own)),
                 "obs_flat": lambda: self.preprocessor.flatten_features(self._features(own)),
+                **lazy,
             },
         )
+
+    def _seen(self, name: str, window: Window) -> Tree:
+        """Return what a view shows, [N, ...], or [N, k, ...] where it looks at k steps."""
+        source = str(self.views.rows[name].data_col)
+        if source != "obs":
+            fill = self.views.fill(source)
+            value = fill if isinstance(fill, int) else self.runtime.asarray(fill)
+            return self.views.nested(source, [window.spread(leaf, value) for leaf in window.leaves()])
+        leaves = self.masking.observation(window.leaves())
+        if not self.config.preprocesses:
+            return map_arrays(window.spread, self.preprocessor.restore(self._filtered(leaves, leaves)))
+        flat = self.preprocessor.flatten_features(self._features(leaves))
+        return window.spread(flat.reshape((len(flat), *(self.obs_space.shape or ()))))
 
     def _features(self, leaves: Sequence[Array]) -> Sequence[Array]:
         return self._filtered(self.preprocessor.expand(leaves), leaves)
@@ -205,47 +258,123 @@ class Policy:
         noise = self._new_distribution(rows).draw_noise(self.runtime.rng(), steps)
         return None if noise is None else self.runtime.numpy(noise)
 
+    def _any_action(self) -> Tree:
+        """Return a sample [1, ...] of the action distribution."""
+        with self.runtime.acting():
+            return tree.map_leaves(self.runtime.numpy, self._new_distribution(1).deterministic_sample())
+
     def _new_distribution(self, rows: int) -> ActionDistribution:
         return self.distribution(self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32)))
 
-    def act(self, leaves: Sequence[NumpyArray], *, explore: bool = True, noise: NumpyArray | None = None) -> Tree:
+    def to_device(self, rows: Any) -> Any:
+        """Return rows of NumPy arrays, plain, `Gathered` or in a `Window`, as those of tensors on the device."""
+        if isinstance(rows, Window):
+            missing = None if rows.missing is None else self.runtime.asarray(rows.missing)
+            return Window([self.to_device(leaf) for leaf in rows.stored], self.runtime.asarray(rows.index), missing)
+        if isinstance(rows, Gathered):
+            return Gathered(self.runtime.asarray(rows.stored), self.runtime.asarray(rows.index))
+        return self.runtime.asarray(rows)
+
+    def begin(self, leaves: Sequence[NumpyArray]) -> History:
+        """Return the history of episodes that begin with encoded NumPy observations [B, ...]."""
+        return History.before(self.views, self.masking.observation(leaves))
+
+    def columns(self, leaves: Sequence[NumpyArray], acted: Acted, rewards: NumpyArray) -> Columns:
+        """Return what views look at of one step, leaves [B, ...].
+
+        Args:
+            leaves: the encoded observations that were acted on.
+            acted: what `act` returned.
+            rewards: [B] as the environments gave them.
+        """
+        return self.views.columns(self.masking.observation(leaves), acted.raw, rewards, acted.state_out)
+
+    def follow(
+        self, history: History, step: Columns, begun: npt.NDArray[np.bool_], leaves: Sequence[NumpyArray]
+    ) -> History:
+        """Return the history one step later.
+
+        Args:
+            history: the steps before.
+            step: what `columns` returned of this one.
+            begun: bool [B], where an episode begins after it.
+            leaves: the encoded observations that it led to.
+        """
+        return history.after(step, begun, self.masking.observation(leaves))
+
+    def act(
+        self,
+        leaves: Sequence[NumpyArray],
+        history: History | None = None,
+        *,
+        explore: bool = True,
+        noise: NumpyArray | None = None,
+    ) -> Acted:
         """Return raw actions (as the distribution gives them) for encoded NumPy observations [N, ...].
 
         Within :meth:`acting`, models with a NumPy twin act through it; samples without noise drawn ahead, whose
         random source is the framework's, go through the framework.
+
+        Args:
+            leaves: the observations, and the mask beside them if there is one.
+            history: the steps before; None: these are first observations.
+            explore: sample instead of taking the deterministic action.
+            noise: what to sample from, if it was drawn ahead (`draw_noise`).
         """
         if self._compiled is not None and (noise is not None or not explore):
             outputs = self._compiled(
                 self.preprocessor.flatten_features(self._features(self.masking.observation(leaves)))
             )
             distribution = self.distribution(outputs, self.mask(leaves))
-            return self.exploration.choose(distribution, explore=explore, rng=None, noise=noise)
+            return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), [])
         tensors = [self.runtime.asarray(leaf) for leaf in leaves]
-        distribution = self.distribution(self.evaluate(tensors, value=False).dist_inputs, self.mask(tensors))
+        dist_inputs, state_out = self._act_inputs(leaves, tensors, history)
+        distribution = self.distribution(dist_inputs, self.mask(tensors))
         rng = None if noise is not None else self.runtime.rng()
         drawn = None if noise is None else self.runtime.asarray(noise)
-        raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
-        return tree.map_leaves(self.runtime.numpy, raw)
+        with self.runtime.lending() if explore and noise is None else contextlib.nullcontext():
+            raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
+        return Acted(tree.map_leaves(self.runtime.numpy, raw), [self.runtime.numpy(state) for state in state_out])
+
+    def _act_inputs(
+        self, leaves: Sequence[NumpyArray], tensors: list[Array], history: History | None
+    ) -> tuple[Array, State]:
+        """Return the model's outputs and states for one step."""
+        if not self.views.depth:
+            return self._forward(self.model_inputs(tensors), [], None, value=False)[:2]
+        history = self.begin(leaves) if history is None else history
+        views = {
+            name: self.to_device(window) for name, window in history.seen(self.masking.observation(leaves)).items()
+        }
+        inputs = self.model_inputs(tensors, views)
+        if not self.views.recurrent:
+            return self._forward(inputs, [], None, value=False)[:2]
+        seq_lens = self.runtime.asarray(np.ones(len(leaves[0]), np.int32))
+        states = [self.runtime.asarray(state) for state in history.states()]
+        return self._forward(inputs, states, seq_lens, value=False)[:2]
 
     def compute_actions(
         self,
         observations: Tree,
-        state: State | None = None,
+        state: PolicyState | None = None,
         *,
         info: dict[str, Any] | None = None,
         mask: Any = None,
         prev_reward: NumpyArray | None = None,
         explore: bool = False,
-    ) -> Tree:
+    ) -> Any:
         """Return environment actions for stacked raw observations [N, ...], as the rollout would take them.
+
+        A policy whose model has memory, or looks at earlier steps, returns ``(actions, state)``.
 
         Args:
             observations: stacked as a Gymnasium vector environment stacks them.
-            state: what the previous call returned; a policy without memory takes and returns none.
+            state: what the previous call returned, None for first observations. Where some episodes begin anew, give
+                ``state.restarted(rows)``. A policy without memory takes and returns none.
             info: the environments' infos of this step, as a vector environment gives them; masks are read from it.
             mask: nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; goes before the mask
                 of the observation or of ``info``.
-            prev_reward: rewards [N] of the previous step; only views read it.
+            prev_reward: rewards [N] of the previous step; needed where the model looks at them.
             explore: sample instead of taking the deterministic action.
 
         Raises:
@@ -260,12 +389,14 @@ class Policy:
                 " takes one observation."
             )
         self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        return self._chosen([*leaves], state, self.masking.given(mask, info, batch[0]), explore)
+        given = self.masking.given(mask, info, batch[0])
+        actions, new_state = self._chosen([*leaves], state, given, prev_reward, explore)
+        return (actions, new_state) if self.views.remembers else actions
 
     def compute_single_action(
         self,
         observation: Tree,
-        state: State | None = None,
+        state: PolicyState | None = None,
         *,
         info: dict[str, Any] | None = None,
         mask: Any = None,
@@ -277,7 +408,9 @@ class Policy:
         self.require_valid(leaves, lambda _: "the observation")
         rows = [leaf[None] for leaf in leaves]
         given = self.masking.given(mask, info, 1, single=True)
-        return one_action(self.action_space, self._chosen(rows, state, given, explore), 0)
+        actions, new_state = self._chosen(rows, state, given, prev_reward, explore)
+        action = one_action(self.action_space, actions, 0)
+        return (action, new_state) if self.views.remembers else action
 
     def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
         """Raise :class:`ObservationError` on the first value of encoded observations that is outside its space.
@@ -309,14 +442,35 @@ class Policy:
                 " Allow at least one, or end the episode."
             )
 
-    def _chosen(self, leaves: list[NumpyArray], state: State | None, given: NumpyArray | None, explore: bool) -> Tree:
-        if state:
-            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
+    def _chosen(
+        self, leaves: list[NumpyArray], state: PolicyState | None, given: NumpyArray | None, rewards: Any, explore: bool
+    ) -> tuple[Tree, PolicyState]:
+        """Return the environment actions for encoded observations, and the state for the next call."""
         if given is not None:
             leaves = [*self.masking.observation(leaves), given]
-        self.require_choice(leaves, np.ones(len(leaves[0]), np.bool_), lambda row: f"observation {row[0]}")
+        everybody = np.ones(len(leaves[0]), np.bool_)
+        self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
+        # Old callers hand an empty list to a policy without memory.
+        history = self._continued(state, leaves, rewards) if state else self.begin(leaves)
         with self.acting():
-            return self.to_env(self.act(leaves, explore=explore))
+            acted = self.act(leaves, history, explore=explore)
+            return self.to_env(acted.raw), PolicyState(history, leaves, acted, ~everybody)
+
+    def _continued(self, state: PolicyState, leaves: list[NumpyArray], rewards: Any) -> History:
+        """Return the history that leads to ``leaves``."""
+        if not self.views.remembers:
+            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
+        if not isinstance(state, PolicyState) or len(state.begun) != len(leaves[0]):
+            raise ValueError(
+                f"state: expected what the previous call for {len(leaves[0])} observations returned, got {state!r:.80}."
+            )
+        if rewards is None and self.views.depth.get("rewards"):
+            raise ValueError(
+                "this policy's model looks at rewards: give the one that the previous step earned as `prev_reward`."
+            )
+        earned = np.zeros(len(leaves[0])) if rewards is None else np.broadcast_to(rewards, (len(leaves[0]),))
+        step = self.columns(state.leaves, state.acted, earned.astype(np.float32))
+        return self.follow(state.history, step, state.begun, leaves)
 
     # -------------------------------------------------------------------------------------- filter
 
@@ -354,28 +508,6 @@ class Policy:
             )
         self.runtime.load_parameters(self.model, tree.under("model", state))
         self.filter.load_state(statistics)
-
-    # --------------------------------------------------------------------------------------- build
-
-    def _check_model(self) -> None:
-        rows = 2
-        leaves = [np.zeros((rows, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
-        name, has_value = type(self.model).__name__, type(self.model).value_function is not ModelV2.value_function
-        with self.runtime.acting():
-            output, values = self.evaluate([self.runtime.asarray(leaf) for leaf in leaves], value=has_value)
-        expected = (rows, self.num_outputs)
-        if tuple(output.shape) != expected:
-            raise ModelError(
-                f"{name}.forward() gave an output of shape {tuple(output.shape)} for {rows} observations, but the"
-                f" distribution of {self.action_space} takes {expected}. Make its last layer num_outputs ="
-                f" {self.num_outputs} wide."
-            )
-        if values is not None and tuple(values.shape) != (rows,):
-            # One column too many would make [N, N] of the loss, and nobody would see why it does not learn.
-            raise ModelError(
-                f"{name}.value_function() gave values of shape {tuple(values.shape)} for {rows} observations, but"
-                f" one each, {(rows,)}, is expected. Squeeze the last dimension."
-            )
 
 
 def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:

@@ -180,6 +180,20 @@ def zero_absent(feature: Array, there: Array) -> Array:
     return xp(feature).where(mask, feature, 0.0)
 
 
+def one_hot(spec: LeafSpec, leaf: Array, there: Array | None = None) -> Array:
+    """Return the one-hot vectors [N, sum(nvec)] of an index leaf [N, *element shape]; zeros where it is not there."""
+    ns, largest = xp(leaf), max(spec.nvec, default=0)
+    lead = tuple(leaf.shape[: len(leaf.shape) - len(spec.element_shape)])
+    # PyTorch compares no wide unsigned integers, and spaces may well use them.
+    components = ns.astype(leaf, "int64").reshape((*lead, len(spec.nvec)))
+    if there is not None:
+        components = ns.where(there[..., None], components, -1)
+    if all(n == largest for n in spec.nvec):
+        return ns.one_hot(components, largest).reshape((*lead, sum(spec.nvec)))
+    columns = [ns.one_hot(components[..., position], n) for position, n in enumerate(spec.nvec)]
+    return ns.concatenate(columns, axis=-1)
+
+
 def _class(node: Node) -> type[Preprocessor]:
     match node:
         case LeafSpec(space=AtariRam()):
@@ -207,7 +221,7 @@ def _unscaled(spec: LeafSpec) -> LeafSpec:
 def _feature(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:
     """Return the features [N, *feature shape] of one encoded leaf; ``there`` [N, *repeats]: None means everywhere."""
     if spec.kind == "index":
-        return _one_hot(spec, leaf, there)
+        return one_hot(spec, leaf, there)
     feature = xp(leaf).astype(leaf, "float32")
     if spec.shift:
         feature = feature - spec.shift
@@ -215,16 +229,3 @@ def _feature(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:
         feature = feature * spec.scale
     # What is not there is stored as zero, and only a shift moves that.
     return feature if there is None or not spec.shift else zero_absent(feature, there)
-
-
-def _one_hot(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:
-    ns, largest = xp(leaf), max(spec.nvec, default=0)
-    lead = tuple(leaf.shape[: len(leaf.shape) - len(spec.element_shape)])
-    # PyTorch compares no wide unsigned integers, and spaces may well use them.
-    components = ns.astype(leaf, "int64").reshape((*lead, len(spec.nvec)))
-    if there is not None:
-        components = ns.where(there[..., None], components, -1)
-    if all(n == largest for n in spec.nvec):
-        return ns.one_hot(components, largest).reshape((*lead, sum(spec.nvec)))
-    columns = [ns.one_hot(components[..., position], n) for position, n in enumerate(spec.nvec)]
-    return ns.concatenate(columns, axis=-1)

@@ -33,9 +33,7 @@ class RepeatedValues:
 
     def map(self, function: Callable[[Array], Array]) -> RepeatedValues:
         """Return RepeatedValues with ``function`` applied to every array: lengths and values, however deep."""
-        return RepeatedValues(
-            tree.map_leaves(partial(_map, function), self.values), function(self.lengths), self.max_len
-        )
+        return RepeatedValues(map_arrays(function, self.values), function(self.lengths), self.max_len)
 
     def unbatch_repeat_dim(self) -> Tree:
         """Split the axis of elements: nested as ``values``, with lists of ``max_len`` parts [B, ...] as leaves.
@@ -62,6 +60,11 @@ class RepeatedValues:
 
     def __repr__(self) -> str:
         return f"RepeatedValues(values={self.values}, lengths={self.lengths}, max_len={self.max_len})"
+
+
+def map_arrays(function: Callable[[Array], Array], structured: Tree) -> Tree:
+    """Apply ``function`` to every array of a structured observation, those within RepeatedValues too."""
+    return tree.map_leaves(partial(_map, function), structured)
 
 
 def _map(function: Callable[[Array], Array], leaf: Array | RepeatedValues) -> Array | RepeatedValues:

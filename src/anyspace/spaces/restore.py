@@ -63,13 +63,24 @@ def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: 
     original = getattr(obs_space, "original_space", None)
     if original is None or isinstance(obs, dict | list | tuple | RepeatedValues):
         return obs
-    node = obs_space.structure if isinstance(obs_space, PreprocessedBox) else structure(original)
+    node = structure_of(obs_space)
     if isinstance(node, LeafSpec):
         return obs
     size = _width(node, 0)
     if not obs.shape or obs.shape[-1] != size:
         raise ValueError(f"obs: expected flattened observations of shape [..., {size}], got {tuple(obs.shape)}.")
     return nest(node, _cut(node, obs, 0))
+
+
+def structure_of(obs_space: gym.Space[Any]) -> Node:
+    """Return the leaves of the observations that a model of ``obs_space`` sees, nested as they are.
+
+    Args:
+        obs_space: a preprocessed space, or without preprocessing the environment's.
+    """
+    if isinstance(obs_space, PreprocessedBox):
+        return obs_space.structure
+    return structure(getattr(obs_space, "original_space", obs_space))
 
 
 def nest(node: Node, features: Iterator[Array]) -> Tree:

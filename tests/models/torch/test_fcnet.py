@@ -135,20 +135,39 @@ def test_free_log_std(no_final_linear):
     assert model.value_function().shape == (5,)
 
 
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("free_log_std", [True, False])
+def test_every_parameter_learns(share, free_log_std):
+    config = {"no_final_linear": True, "post_fcnet_hiddens": [5], "vf_share_layers": share}
+    model = network(4, fcnet_hiddens=[8], free_log_std=free_log_std, **config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+    out, _ = model({"obs": OBS})
+    (out.square().sum() + model.value_function().square().sum()).backward()
+    assert [name for name, parameter in model.named_parameters() if not parameter.grad.any()] == []
+
+
 def test_an_odd_number_of_outputs_has_no_log_std():
     with pytest.raises(ModelError, match=r"`free_log_std` needs an even number of outputs .* takes 5"):
         network(5, free_log_std=True)
 
 
+@pytest.mark.spec(70)
+@pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("num_outputs", [None, 0])
 @pytest.mark.parametrize(("hiddens", "width"), [([8, 6], 6), ([], 4)])
-def test_without_outputs_the_features_come_out(num_outputs, hiddens, width):
-    model = network(num_outputs, fcnet_hiddens=hiddens, free_log_std=True, no_final_linear=True)
+def test_without_outputs_the_features_come_out(num_outputs, hiddens, width, share):
+    config = {"free_log_std": True, "no_final_linear": True, "vf_share_layers": share}
+    model = network(num_outputs, fcnet_hiddens=hiddens, **config)
     out, _ = model({"obs": OBS})
     assert (model.num_outputs, model.logits, model.log_std, out.shape) == (width, None, None, (5, width))
     torch.testing.assert_close(out, model.encoder(OBS))
-    assert model.value_function().shape == (5,)
     assert network(None).num_outputs == 256
+    # Nothing is built that nobody would train.
+    assert {name.split(".")[0] for name, _ in model.named_parameters()} <= {"encoder"}
+    with pytest.raises(AssertionError, match=r"FullyConnectedNetwork was built for features .* and has no value"):
+        model.value_function()
 
 
 @pytest.mark.spec(61)

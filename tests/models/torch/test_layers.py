@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from anyspace.errors import ConfigError
-from anyspace.models.torch.layers import activation_class, dense_stack, linear, normc_
+from anyspace.models import MODEL_DEFAULTS
+from anyspace.models.torch.layers import DenseStack, activation_class, configured_stack, dense_stack, linear
 
 OWN = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "swish": nn.SiLU, "silu": nn.SiLU}
 
@@ -67,16 +68,29 @@ def test_rows_have_the_norm_asked_for(scale):
     assert layer.weight.requires_grad
 
 
-def test_normc_draws_normal_directions():
-    weight = torch.empty(4000, 2)
-    torch.manual_seed(0)
-    normc_(weight, 2.0)
-    angles = torch.atan2(weight[:, 1], weight[:, 0])
-    quarters = torch.histc(angles, bins=4, min=-torch.pi, max=torch.pi)
-    assert quarters.min() > 900
-    assert quarters.max() < 1100
-
-
 def test_an_empty_stack_passes_its_input():
     x = torch.ones(2, 3)
     assert dense_stack(3, [], "tanh")(x) is x
+
+
+@pytest.mark.parametrize("prefix", ["fcnet", "post_fcnet"])
+def test_a_stack_heeds_the_keys_of_its_prefix(prefix):
+    config = dict(MODEL_DEFAULTS)
+    for other, (activation, val) in {"fcnet": ("elu", 1.0), "post_fcnet": ("tanh", 2.0)}.items():
+        config |= {f"{other}_activation": activation, f"{other}_hiddens": [9]}
+        for part in ("weights", "bias"):
+            config |= {f"{other}_{part}_initializer": "constant", f"{other}_{part}_initializer_config": {"val": val}}
+    stack = configured_stack(3, [4, 2], config, prefix)
+    val, activation = (1, nn.ELU) if prefix == "fcnet" else (2, nn.Tanh)
+    assert [layer.out_features for layer in stack[::2]] == [4, 2]
+    assert all(isinstance(layer, activation) for layer in stack[1::2])
+    assert all((parameter == val).all() for parameter in stack.parameters())
+    assert len(configured_stack(3, [], config, prefix)) == 0
+
+
+def test_hooks_on_a_stack_run():
+    stack, calls = DenseStack(nn.Linear(2, 2), nn.ReLU()), []
+    stack.register_forward_hook(lambda *_: calls.append(1))
+    x = torch.ones(1, 2)
+    torch.testing.assert_close(stack(x), torch.relu(stack[0](x)))
+    assert calls == [1]

@@ -48,9 +48,9 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(name):
     tensors = [made.runtime.asarray(leaf) for leaf in leaves]
     for chosen in (noise, None):
         with made.acting():
-            acted = made.act(leaves, explore=chosen is not None, noise=chosen)
+            acted = made.act(leaves, explore=chosen is not None, noise=chosen).raw
         with made.runtime.no_grad():
-            distribution = made.distribution(made.evaluate(tensors, value=False).dist_inputs)
+            distribution = made.distribution(made.evaluate({"obs": tensors}, value=False).dist_inputs)
             expected = made.exploration.choose(
                 distribution,
                 explore=chosen is not None,

@@ -1,6 +1,25 @@
 """The PyTorch side of the models."""
 
+from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.complex_input import ComplexInputNetwork
+from anyspace.models.torch.dqn_model import DQNTorchModel
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
+from anyspace.models.torch.parametric import ParametricActionsModel
+from anyspace.models.torch.recurrent import RecurrentNetwork, RecurrentWrapper
+from anyspace.models.torch.sac_model import SACTorchModel
+from anyspace.models.torch.visionnet import VisionNetwork
 
-__all__ = ["FullyConnectedNetwork", "TorchModelV2"]
+__all__ = [
+    "AttentionWrapper",
+    "ComplexInputNetwork",
+    "DQNTorchModel",
+    "FullyConnectedNetwork",
+    "GTrXLNet",
+    "ParametricActionsModel",
+    "RecurrentNetwork",
+    "RecurrentWrapper",
+    "SACTorchModel",
+    "TorchModelV2",
+    "VisionNetwork",
+]

@@ -1,9 +1,9 @@
-"""Dense stacks, their initialisation and the activation names."""
+"""Dense stacks and the activation names."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from anyspace.errors import ConfigError, nearest
+from anyspace.models.torch.initializers import Initializer, initializer_of, normc_
 
 
 class _NumpyTanh(torch.autograd.Function):
@@ -75,18 +76,20 @@ def _takes_no_arguments(module_class: type[nn.Module]) -> bool:
     return module_class is not nn.Module
 
 
-def normc_(weight: torch.Tensor, scale: float) -> None:
-    """Fill ``weight`` [out, in] with normal draws, then scale each row to L2 norm ``scale``, in place."""
-    with torch.no_grad():
-        weight.normal_()
-        weight.mul_(scale / weight.norm(dim=1, keepdim=True))
-
-
-def linear(width_in: int, width_out: int, scale: float) -> nn.Linear:
-    """Return a linear layer with normalised-column weights of norm ``scale`` and zero biases."""
+def linear(
+    width_in: int,
+    width_out: int,
+    scale: float,
+    weights: Initializer | None = None,
+    biases: Initializer | None = None,
+) -> nn.Linear:
+    """Return a linear layer: weights of norm ``scale`` to each output, zero biases, unless initialisers are given."""
     layer = nn.Linear(width_in, width_out)
-    normc_(layer.weight, scale)
-    nn.init.zeros_(layer.bias)
+    if weights is None:
+        normc_(layer.weight, scale)
+    else:
+        weights(layer.weight)
+    (biases or nn.init.zeros_)(layer.bias)
     return layer
 
 
@@ -104,13 +107,40 @@ class DenseStack(nn.Sequential):
         return x
 
 
-def dense_stack(width_in: int, sizes: Sequence[int], activation: str | type[nn.Module] | None) -> nn.Sequential:
-    """Return dense layers of the given sizes, each followed by the activation, weights of norm 1."""
+def dense_stack(
+    width_in: int,
+    sizes: Sequence[int],
+    activation: str | type[nn.Module] | None,
+    weights: Initializer | None = None,
+    biases: Initializer | None = None,
+) -> DenseStack:
+    """Return dense layers of the given sizes, each followed by the activation.
+
+    Args:
+        width_in: width of the input.
+        sizes: of the layers; none passes the input.
+        activation: as `activation_class` takes it.
+        weights: fills their weights; None: rows of norm 1.
+        biases: fills their biases; None: zeros.
+    """
     activation_module = activation_class(activation)
     layers: list[nn.Module] = []
     for width_out in sizes:
-        layers.append(linear(width_in, width_out, 1.0))
+        layers.append(linear(width_in, width_out, 1.0, weights, biases))
         if activation_module is not None:
             layers.append(activation_module())
         width_in = width_out
     return DenseStack(*layers)
+
+
+def configured_stack(width_in: int, sizes: Sequence[int], model_config: Mapping[str, Any], prefix: str) -> DenseStack:
+    """Return dense layers with the activation and the initialisers of the configuration.
+
+    Args:
+        width_in: width of the input.
+        sizes: of the layers.
+        model_config: every key of the model configuration.
+        prefix: of the keys: "fcnet" or "post_fcnet".
+    """
+    weights, biases = (initializer_of(model_config, f"{prefix}_{part}_initializer") for part in ("weights", "bias"))
+    return dense_stack(width_in, sizes, model_config[f"{prefix}_activation"], weights, biases)

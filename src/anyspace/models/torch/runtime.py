@@ -113,6 +113,14 @@ class TorchRuntime:
         """Return the generator."""
         return self._generator
 
+    @contextlib.contextmanager
+    def lending(self) -> Iterator[None]:
+        """Seed PyTorch's global generators from this one for the length of the context and put them back afterwards."""
+        seed = int(torch.randint(2**62, (), generator=self._generator, device=self.device))
+        with torch.random.fork_rng(devices=[self.device] if self.device == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
+
     def rng_state(self) -> npt.NDArray[np.uint8]:
         """Return the generator's state as bytes."""
         return self._generator.get_state().numpy().copy()

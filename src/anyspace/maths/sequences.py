@@ -1,0 +1,54 @@
+"""Index arithmetic of sequences: where steps are cut into chunks, and where their rows lie when padded (spec 5.7).
+
+Letters: T steps of B environments; S sequences; N rows, all sequences' steps one after the other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+def chop(valid: Bools, begins: Bools, max_len: int) -> tuple[Ints, Ints, Ints]:
+    """Cut steps into sequences that cross no episode, no gap and no border of the arrays.
+
+    Args:
+        valid: [T, B] which steps there are.
+        begins: [T, B] which of them are the first of an episode.
+        max_len: longest sequence, at least 1.
+
+    Returns:
+        Time of the first step, environment, and length of each sequence, [S] each; environment by environment, in
+        the order of time.
+    """
+    there = valid.T
+    first = there & (begins.T | np.pad(~there, ((0, 0), (1, 0)), constant_values=True)[:, :-1])
+    times = np.arange(there.shape[1])
+    since = times - np.maximum.accumulate(np.where(first, times, 0), axis=1)
+    starts = first | (there & (since % max_len == 0))
+    among = np.flatnonzero(starts[there])  # environment by environment, valid steps of a sequence are neighbours
+    b, t = np.nonzero(starts)
+    return t, b, np.diff(among, append=np.count_nonzero(there))
+
+
+def ranges(starts: Ints, lens: Ints, step: int = 1) -> Ints:
+    """Return ``start, start + step, ...`` of each length, one after the other, [sum of lens]."""
+    before = np.cumsum(lens) - lens
+    found: Ints = np.repeat(starts - before * step, lens) + np.arange(lens.sum()) * step
+    return found
+
+
+def slots(lens: Ints, *, time_major: bool = False) -> Ints:
+    """Return where the rows of sequences lie once all are padded to the longest, [N] in 0..S*T-1.
+
+    Args:
+        lens: length of each sequence, [S], at least 1.
+        time_major: the padded rows are [T, S] instead of [S, T].
+    """
+    count, longest = len(lens), int(lens.max())
+    if time_major:
+        return ranges(np.arange(count), lens, count)
+    return ranges(np.arange(count) * longest, lens)

@@ -1,0 +1,45 @@
+"""Stand-ins for TensorFlow's base classes of the old stack.
+
+A file that defines TensorFlow models beside PyTorch ones can be imported without TensorFlow. Only whoever builds one of
+them is told that there is none.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import ModelError
+from anyspace.models.modelv2 import ModelV2
+
+
+class TFModelV2(ModelV2):
+    """Base of TensorFlow models, in name only.
+
+    Raises:
+        ModelError: when a subclass is constructed, before its own ``__init__`` runs.
+    """
+
+    framework = "tf"
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        """Refuse to be constructed."""
+        raise ModelError(
+            f"{cls.__name__} is a TensorFlow model, of which none can be built: anyspace runs PyTorch. Derive it from"
+            " TorchModelV2 (anyspace.models) and make its layers with torch.nn."
+        )
+
+
+class TFActionDistribution(ActionDistribution):
+    """Base of TensorFlow distributions, in name only.
+
+    Raises:
+        ModelError: when it or a subclass is constructed.
+    """
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        """Refuse to be constructed."""
+        raise ModelError(
+            f"{cls.__name__} is a TensorFlow distribution, of which none can be built: anyspace runs PyTorch. Derive it"
+            " from ActionDistribution or from a distribution of anyspace.distributions."
+        )

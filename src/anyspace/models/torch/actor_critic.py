@@ -1,0 +1,112 @@
+"""What the default models share: an encoder, linear logits and a linear value."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from anyspace.errors import ModelError
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.modelv2 import State
+from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.layers import linear
+
+
+class ActorCritic(TorchModelV2):
+    """Logits from the features of an encoder; the value from the same features, or from an encoder of its own.
+
+    Of the configuration, `vf_share_layers`, `no_final_linear` and `free_log_std` are read here. The value is
+    computed when it is asked for, so acting pays for the logits alone. With ``num_outputs=None`` there are neither
+    logits nor a value: the output is the features, whose width becomes ``num_outputs``. Keys that ``model_config``
+    leaves out have their defaults.
+
+    A subclass says what its encoders are; its constructor ends with :meth:`_build`.
+
+    Attributes:
+        encoder: what the policy sees -> features [N, F].
+        logits: features -> logits; None where the features are the output.
+        value_encoder: the value's own encoder; None where it reads the policy's features.
+        value_head: features -> [N, 1]; None where the features are the output.
+        log_std: the second half of the outputs where `free_log_std` is on, else None.
+    """
+
+    encoder: nn.Module
+    logits: nn.Linear | None
+    value_encoder: nn.Module | None
+    value_head: nn.Linear | None
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+    ):
+        super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
+        self.log_std: nn.Parameter | None = None
+        self._value_input: Any = None
+
+    @abstractmethod
+    def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
+        """Return the policy's encoder and F; ``resized``: its last layer is the output, of that width."""
+
+    @abstractmethod
+    def _value_encoder(self) -> tuple[nn.Module, int]:
+        """Return the value's own encoder and F."""
+
+    @abstractmethod
+    def _observed(self, input_dict: dict[str, Any]) -> Any:
+        """Return what the encoders take."""
+
+    def _build(self) -> None:
+        config, outputs = self.model_config, self.num_outputs
+        if config["free_log_std"] and outputs:
+            outputs = self._means_of(outputs)
+            self.log_std = nn.Parameter(torch.zeros(outputs))
+        resized = outputs if config["no_final_linear"] and outputs else None
+        self.encoder, width = self._policy_encoder(resized)
+        self.logits = linear(width, outputs, 0.01) if outputs and not resized else None
+        self.value_encoder = self.value_head = None
+        if not outputs:
+            self.num_outputs = width
+            return
+        if not config["vf_share_layers"]:
+            self.value_encoder, width = self._value_encoder()
+        self.value_head = linear(width, 1, 0.01)
+
+    def _means_of(self, outputs: int) -> int:
+        if outputs % 2:
+            raise ModelError(
+                f"`free_log_std` needs an even number of outputs (means and log deviations), but the action"
+                f" distribution takes {outputs}. Leave it off for this action space."
+            )
+        return outputs // 2
+
+    def forward(
+        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(logits [N, num_outputs], state as it came)``."""
+        observed = self._observed(input_dict)
+        features = self.encoder(observed)
+        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
+        self.__dict__["_value_input"] = features if self.value_encoder is None else observed
+        output = features if self.logits is None else self.logits(features)
+        if self.log_std is not None:
+            output = torch.cat([output, self.log_std.expand(output.shape[0], -1)], dim=1)
+        return output, state
+
+    def value_function(self) -> torch.Tensor:
+        """Return the value estimates [N] of the latest forward pass."""
+        assert self.value_head is not None, (
+            f"{type(self).__name__} was built for features (num_outputs=None) and has no value; what lies on top of the"
+            " features is to estimate it"
+        )
+        assert self._value_input is not None, "value_function() refers to the latest forward pass; there is none"
+        features = self._value_input if self.value_encoder is None else self.value_encoder(self._value_input)
+        value: torch.Tensor = self.value_head(features)
+        return value.squeeze(1)

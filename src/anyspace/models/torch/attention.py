@@ -1,0 +1,151 @@
+"""Models that remember by attention: GTrXL by itself, and on top of any model without memory (spec 5.6).
+
+Letters: N rows, D width of the GTrXL.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+import torch
+
+from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.modelv2 import State
+from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
+from anyspace.models.torch.gtrxl_layers import xavier
+from anyspace.models.torch.memory import MemoryWrapper
+
+
+class GTrXLNet(TorchModelV2):
+    """GTrXL on flat observations, as a ``custom_model`` (its keyword arguments go into ``custom_model_config``).
+
+    With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide. The keyword
+    arguments are those of :class:`GTrXLSizes`.
+
+    Raises:
+        ConfigError: a size is out of range.
+        UnsupportedSpaceError: observations are not one array (leave preprocessing on).
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+        *,
+        num_transformer_units: int = 1,
+        attention_dim: int = 64,
+        num_heads: int = 2,
+        memory_inference: int = 50,
+        memory_training: int = 50,
+        head_dim: int = 32,
+        position_wise_mlp_dim: int = 32,
+        init_gru_gate_bias: float = 2.0,
+    ):
+        super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
+        if obs_space.shape is None:
+            raise UnsupportedSpaceError(
+                f"{type(self).__name__} takes observations that are one array, not {obs_space}; leave"
+                " `_disable_preprocessor_api` off."
+            )
+        sizes = GTrXLSizes(
+            num_transformer_units=num_transformer_units,
+            attention_dim=attention_dim,
+            num_heads=num_heads,
+            memory_inference=memory_inference,
+            memory_training=memory_training,
+            head_dim=head_dim,
+            position_wise_mlp_dim=position_wise_mlp_dim,
+            init_gru_gate_bias=init_gru_gate_bias,
+        )
+        self.gtrxl = GTrXL(math.prod(obs_space.shape), sizes)
+        self.logits = xavier(attention_dim, num_outputs, bias=True) if num_outputs else None
+        self.num_outputs = num_outputs or attention_dim
+        self.value_head = xavier(attention_dim, 1, bias=True)
+        self.view_requirements |= self.gtrxl.view_requirements(self.model_config["max_seq_len"])
+        self._features: torch.Tensor | None = None
+
+    def get_initial_state(self) -> State:
+        """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
+        return self.gtrxl.initial_state()
+
+    def forward(
+        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(logits [N, num_outputs], states of every row)``; see :meth:`GTrXL.forward`."""
+        flat: torch.Tensor = input_dict["obs_flat"]
+        features, state_out = self.gtrxl(
+            flat.float().reshape(len(flat), -1),
+            state,
+            training=bool(input_dict.get("is_training", False)),
+            time_major=self.is_time_major(),
+        )
+        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
+        self.__dict__["_features"] = features
+        return (features if self.logits is None else self.logits(features)), state_out
+
+    def value_function(self) -> torch.Tensor:
+        """Return the value estimates [N] of the latest forward pass."""
+        assert self._features is not None, "value_function() refers to the latest forward pass; there is none"
+        value: torch.Tensor = self.value_head(self._features)
+        return value.squeeze(1)
+
+
+class AttentionWrapper(MemoryWrapper):
+    """GTrXL on the features of another model and, if asked for, on the last actions and rewards (`use_attention`).
+
+    Raises:
+        ConfigError: a size is out of range.
+        ModelError: the model beneath has a state of its own, or does not say how wide its features are.
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+    ):
+        config = {**MODEL_DEFAULTS, **model_config}
+        super().__init__(
+            obs_space,
+            action_space,
+            num_outputs,
+            config,
+            name,
+            switch="use_attention",
+            prev_actions=config["attention_use_n_prev_actions"],
+            prev_rewards=config["attention_use_n_prev_rewards"],
+        )
+        sizes = GTrXLSizes(
+            num_transformer_units=config["attention_num_transformer_units"],
+            attention_dim=config["attention_dim"],
+            num_heads=config["attention_num_heads"],
+            memory_inference=config["attention_memory_inference"],
+            memory_training=config["attention_memory_training"],
+            head_dim=config["attention_head_dim"],
+            position_wise_mlp_dim=config["attention_position_wise_mlp_dim"],
+            init_gru_gate_bias=config["attention_init_gru_gate_bias"],
+        )
+        self.gtrxl = GTrXL(self.width_in, sizes)
+        self.add_heads(sizes.attention_dim)
+        self.view_requirements |= self.gtrxl.view_requirements(config["max_seq_len"])
+
+    def get_initial_state(self) -> State:
+        """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
+        return self.gtrxl.initial_state()
+
+    def remember(
+        self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(features [N, D], states of every row)``; see :meth:`GTrXL.forward`."""
+        training = bool(input_dict.get("is_training", False))
+        remembered, state_out = self.gtrxl(features, state, training=training, time_major=self.is_time_major())
+        return remembered, state_out

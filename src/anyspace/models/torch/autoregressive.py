@@ -1,0 +1,110 @@
+"""The masked network by which the parts of an action depend on those before them (spec 8.17)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import linear as affine
+
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.action_dists import action_parts
+from anyspace.models.config import ModelConfig
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.torch.initializers import normc_
+from anyspace.models.torch.layers import Tanh, linear
+
+LEAST_PER_PART = 8
+"""Hidden units that each part has at least, however narrow the context is."""
+
+
+class MaskedActionNetwork(nn.Module):
+    """Parameters of all parts of an action, each made from the context and the encodings of the parts before it.
+
+    One hidden layer of tanh units, as many as the context is wide or `LEAST_PER_PART` for each of D parts. Every unit
+    sees the context and the parts before some part m, m = 0 .. D-1 in turn; the parameters of part d are made from the
+    units with m <= d (Germain et al., MADE: masked autoencoder for distribution estimation, 2015). The last layer
+    starts small, so that the first policy is nearly uniform.
+
+    Tensors give a tensor. NumPy arrays give an array, computed from the same weights, which have to be on the CPU then.
+
+    Args:
+        context: Width C of the context.
+        encodings: How many numbers encode each part, E together.
+        parameters: How many numbers the distribution of each part takes, P together.
+    """
+
+    def __init__(self, context: int, encodings: Sequence[int], parameters: Sequence[int]):
+        super().__init__()
+        parts = torch.arange(len(encodings))
+        hidden = max(context, LEAST_PER_PART * len(encodings))
+        seen = torch.arange(hidden) % len(encodings)
+        encoded, wanted = (parts.repeat_interleave(torch.tensor(widths)) for widths in (encodings, parameters))
+        self.context = linear(context, hidden, 1.0)
+        self.actions = _MaskedWeight(encoded < seen[:, None], 1.0)
+        self.activation = Tanh()
+        self.output = _MaskedWeight(seen <= wanted[:, None], 0.01)
+        self.bias = nn.Parameter(torch.zeros(len(wanted)))
+
+    def forward(self, context: Array, encoded: Array) -> Array:
+        """Return the parameters ``[..., B, P]`` for contexts ``[B, C]`` and encoded actions ``[..., B, E]``."""
+        if isinstance(context, np.ndarray):
+            return self._in_numpy(context, encoded)
+        hidden = self.activation(self.context(context) + affine(encoded, self.actions()))
+        return affine(hidden, self.output(), self.bias)
+
+    def _in_numpy(self, context: Array, encoded: Array) -> Array:
+        weights = (self.context.weight, self.context.bias, self.actions(), self.output(), self.bias)
+        first, shift, actions, last, bias = (weight.detach().numpy() for weight in weights)
+        return np.tanh(context @ first.T + shift + encoded @ actions.T) @ last.T + bias
+
+
+class _MaskedWeight(nn.Module):
+    """A weight ``[out, in]`` that is 0 wherever ``mask`` is False; what each output sees starts at norm ``scale``."""
+
+    mask: torch.Tensor
+
+    def __init__(self, mask: torch.Tensor, scale: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(mask.shape))
+        normc_(self.weight, 1.0)
+        # Not among what is saved: it follows from the sizes.
+        self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
+        with torch.no_grad():
+            norms = (self.weight * self.mask).norm(dim=1, keepdim=True)
+            self.weight.mul_(scale / norms.clamp(min=torch.finfo(norms.dtype).tiny))
+
+    def forward(self) -> torch.Tensor:
+        return self.weight * self.mask
+
+
+def attach_action_network(model: ModelV2, action_space: gym.Space[Any], config: ModelConfig) -> None:
+    """Give a model the `MaskedActionNetwork` of an action space as ``action_network``, if it brings none of its own.
+
+    Args:
+        model: a PyTorch model that is built already; its ``num_outputs`` is the width of the context.
+        action_space: the environment's, of two parts or more.
+        config: the model configuration.
+
+    Raises:
+        ModelError: the model does not say how wide its output is.
+        ConfigError: the actions have one part alone.
+    """
+    # What is no module is refused where it is placed on a device.
+    if not isinstance(model, nn.Module) or getattr(model, "action_network", None) is not None:
+        return
+    if not model.num_outputs:
+        raise ModelError(
+            f"{type(model).__name__}.num_outputs is {model.num_outputs!r} after it was built, but"
+            " `autoregressive_actions` needs the width of its output. Set `self.num_outputs` to it."
+        )
+    parts = action_parts(action_space, config).parts
+    network = MaskedActionNetwork(
+        model.num_outputs, [part.encoding for part in parts], [part.parameters for part in parts]
+    )
+    model.add_module("action_network", network)

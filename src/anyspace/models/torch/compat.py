@@ -1,0 +1,274 @@
+"""Layers and helpers that model files of RLlib's old stack import beside its base classes, with their old signatures.
+
+`anyspace.rllib` offers them under their old paths; nothing else in anyspace needs them.
+
+Letters: N rows; S sequences, T the length of the longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import nn
+from torch.nn import functional
+
+from anyspace.errors import ConfigError, UnsupportedSpaceError
+from anyspace.models.torch import recurrent
+from anyspace.models.torch.convolution import same_padding as one_side
+from anyspace.models.torch.initializers import Initializer, normc_
+from anyspace.models.torch.layers import activation_class
+from anyspace.spaces.repeated_values import map_arrays
+from anyspace.tree import Tree
+
+FLOAT_MIN = -3.4e38
+"""Lower end of float32, nearly: added to a logit, it leaves the choice no probability."""
+FLOAT_MAX = 3.4e38
+"""Upper end of float32, nearly."""
+
+Activation = str | type[nn.Module] | None
+"""As `layers.activation_class` takes it."""
+Sides = int | Sequence[int]
+"""One number for height and width, or both."""
+
+
+def try_import_torch(error: bool = False) -> tuple[ModuleType, ModuleType]:
+    """Return ``(torch, torch.nn)``; ``error`` is accepted for old call sites."""
+    return torch, nn
+
+
+# ----------------------------------------------------------------------------------------------- layers
+
+
+def normc_initializer(std: float = 1.0) -> Initializer:
+    """Return a function that fills weights [out, ...] with normal draws, those of each output of L2 norm ``std``."""
+    return partial(normc_, scale=std)
+
+
+def get_activation_fn(name: Activation = None, framework: str = "torch") -> type[nn.Module] | None:
+    """Return the module class of an activation; None for ``None`` and ``"linear"``.
+
+    Raises:
+        ConfigError: there is none of that name, or ``framework`` is another one.
+    """
+    if framework != "torch":
+        raise ConfigError(
+            f"get_activation_fn: framework is {framework!r}, but activations are modules of torch.nn; ask for 'torch'."
+        )
+    return activation_class(name)
+
+
+class SlimFC(nn.Module):
+    """A dense layer and its activation: [..., in_size] -> [..., out_size].
+
+    Args:
+        in_size: width of the input.
+        out_size: width of the output.
+        initializer: fills the weights; None: Xavier uniform.
+        activation_fn: a name or module class; None: none.
+        use_bias: whether there are biases.
+        bias_init: what they start at.
+    """
+
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        initializer: Callable[..., Any] | None = None,
+        activation_fn: Activation = None,
+        use_bias: bool = True,
+        bias_init: float = 0.0,
+    ):
+        super().__init__()
+        linear = nn.Linear(in_size, out_size, bias=use_bias)
+        (initializer or nn.init.xavier_uniform_)(linear.weight)
+        if use_bias:
+            nn.init.constant_(linear.bias, bias_init)
+        self._model = _stack([linear], activation_fn)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output."""
+        y: torch.Tensor = self._model(x)
+        return y
+
+
+class SlimConv2d(nn.Module):
+    """A padded convolution and its activation: [N, in_channels, H, W] -> [N, out_channels, H', W'].
+
+    Args:
+        in_channels: channels of the input, which come first.
+        out_channels: channels of the output.
+        kernel: of the convolution.
+        stride: of the convolution.
+        padding: how many zeros at (left, right, top, bottom), as `same_padding` counts them, or at each of them; None:
+            none.
+        initializer: fills the kernels; "default": Xavier uniform.
+        activation_fn: a name or module class; "default": ReLU; None: none.
+        bias_init: what the biases start at.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: Sides,
+        stride: Sides,
+        padding: int | tuple[int, int, int, int] | None,
+        initializer: str | Callable[..., Any] = "default",
+        activation_fn: Activation = "default",
+        bias_init: float = 0.0,
+    ):
+        super().__init__()
+        convolution = nn.Conv2d(in_channels, out_channels, _both(kernel), _both(stride))
+        (initializer if callable(initializer) else nn.init.xavier_uniform_)(convolution.weight)
+        assert convolution.bias is not None
+        nn.init.constant_(convolution.bias, bias_init)
+        padded: list[nn.Module] = [nn.ZeroPad2d(padding)] if padding else []
+        self._model = _stack([*padded, convolution], "relu" if activation_fn == "default" else activation_fn)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output."""
+        y: torch.Tensor = self._model(x)
+        return y
+
+
+class AppendBiasLayer(nn.Module):
+    """Appends learnt numbers to each row: [N, F] -> [N, F + num_bias_vars]; they start at zero.
+
+    Args:
+        num_bias_vars: how many.
+    """
+
+    def __init__(self, num_bias_vars: int):
+        super().__init__()
+        self.log_std = nn.Parameter(torch.zeros(num_bias_vars))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``x`` with the numbers on its right."""
+        return torch.cat([x, self.log_std.expand(len(x), -1)], dim=1)
+
+
+class Reshape(nn.Module):
+    """Gives tensors a shape, in which one -1 stands for what is left.
+
+    Args:
+        shape: that shape, batch dimensions included.
+    """
+
+    def __init__(self, shape: Sequence[int]):
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``x`` in that shape."""
+        return x.reshape(self.shape)
+
+
+def same_padding(
+    in_size: Sides, filter_size: Sides, stride_size: Sides
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """Return the zeros at (left, right, top, bottom) that make sides come out ceil(side / stride) long, and these.
+
+    Args:
+        in_size: of the picture.
+        filter_size: of the kernel.
+        stride_size: of the convolution.
+    """
+    sides = tuple(zip(_both(in_size), _both(filter_size), _both(stride_size), strict=True))
+    (top, bottom), (left, right) = (one_side(*side) for side in sides)
+    height, width = (-(-size // stride) for size, _, stride in sides)
+    return (left, right, top, bottom), (height, width)
+
+
+def _both(sides: Sides) -> tuple[int, int]:
+    if isinstance(sides, int):
+        return sides, sides
+    height, width = sides
+    return height, width
+
+
+def _stack(layers: list[nn.Module], activation: Activation) -> nn.Sequential:
+    module_class = activation_class(activation)
+    return nn.Sequential(*layers, *([] if module_class is None else [module_class()]))
+
+
+# ---------------------------------------------------------------------------------------------- tensors
+
+
+def one_hot(x: torch.Tensor, space: gym.Space[Any]) -> torch.Tensor:
+    """Return actions [...] of a Discrete as one-hot float32 [..., n], or [..., k] of a MultiDiscrete as [..., sum(n)].
+
+    Args:
+        x: indices counted from 0, as models and losses see actions.
+        space: the action space.
+
+    Raises:
+        UnsupportedSpaceError: the space is neither.
+    """
+    if isinstance(space, spaces.Discrete):
+        return functional.one_hot(x.long(), int(space.n)).float()
+    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
+        components = zip(x.long().unbind(-1), space.nvec, strict=True)
+        return torch.cat([functional.one_hot(component, int(n)) for component, n in components], dim=-1).float()
+    raise UnsupportedSpaceError(f"one_hot: expected Discrete or MultiDiscrete with one axis, got {space}.")
+
+
+def sequence_mask(
+    lengths: torch.Tensor, maxlen: int | None = None, dtype: torch.dtype | None = None, time_major: bool = False
+) -> torch.Tensor:
+    """Return which steps of padded sequences are real: [S, T], or [T, S] if ``time_major``.
+
+    Args:
+        lengths: [S].
+        maxlen: T; None: the longest of them.
+        dtype: of the result; None: bool.
+        time_major: the order of axes.
+    """
+    steps = torch.arange(int(lengths.max()) if maxlen is None else maxlen, device=lengths.device)
+    mask = steps < lengths[:, None]
+    return (mask.T if time_major else mask).to(dtype or torch.bool)
+
+
+def add_time_dimension(
+    padded_inputs: torch.Tensor,
+    *,
+    seq_lens: torch.Tensor | None,
+    framework: str = "torch",
+    time_major: bool = False,
+) -> torch.Tensor:
+    """Return padded rows [S * T, ...] as [S, T, ...], or [T, S, ...] if ``time_major``.
+
+    Args:
+        padded_inputs: sequence after sequence, or step after step if ``time_major``.
+        seq_lens: [S] lengths; None: every row is a sequence.
+        framework: accepted for old call sites.
+        time_major: the order of rows.
+    """
+    return recurrent.add_time_dimension(padded_inputs, seq_lens, time_major=time_major)
+
+
+def convert_to_torch_tensor(x: Tree, device: str | torch.device | None = None) -> Tree:
+    """Return nested arrays and numbers as tensors on the device, float64 as float32."""
+
+    def convert(leaf: Any) -> torch.Tensor:
+        tensor = torch.as_tensor(leaf, device=device)
+        return tensor.float() if tensor.dtype is torch.float64 else tensor
+
+    return map_arrays(convert, x)
+
+
+def convert_to_numpy(x: Tree, reduce_type: bool = True) -> Tree:
+    """Return nested tensors and numbers as NumPy arrays, by default floats as float32 and integers as int32."""
+
+    def convert(leaf: Any) -> np.ndarray[Any, Any]:
+        array = leaf.detach().cpu().numpy() if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
+        reduced = {"f": np.float32, "i": np.int32}.get(array.dtype.kind) if reduce_type else None
+        return array if reduced is None else array.astype(reduced)
+
+    return map_arrays(convert, x)

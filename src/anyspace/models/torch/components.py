@@ -1,0 +1,126 @@
+"""Encoders of single leaves and of what holds several things, for observations that are no flat vector (spec 5.4).
+
+Letters: N rows, F features.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from anyspace.errors import ModelError
+from anyspace.models.torch.convolution import ConvolutionStack, filters_of
+from anyspace.models.torch.layers import configured_stack
+from anyspace.spaces.images import ImageLayout
+from anyspace.spaces.leaves import LeafSpec
+from anyspace.spaces.preprocessors import one_hot
+from anyspace.tree import Tree
+
+
+class FeatureEncoder(nn.Module):
+    """Maps part of an observation, restored to its structure, to features [N, F]; ``width`` is F."""
+
+    width: int
+
+
+class LeafEncoder(FeatureEncoder):
+    """An array as it is, flat; indices that no preprocessor has touched become one-hot."""
+
+    def __init__(self, leaf: LeafSpec):
+        super().__init__()
+        self._leaf = leaf
+        self.width = math.prod(leaf.feature_shape[len(leaf.repeats) :])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features of an array [N, ...] of any dtype."""
+        if self._leaf.kind == "index" and not x.is_floating_point():
+            x = one_hot(self._leaf, x)
+        return x.float().reshape(len(x), self.width)
+
+
+class PictureEncoder(FeatureEncoder):
+    """A picture through convolutions of its own."""
+
+    def __init__(self, leaf: LeafSpec, layout: ImageLayout, model_config: Mapping[str, Any]):
+        super().__init__()
+        try:
+            self.convolutions = ConvolutionStack(layout, filters_of(model_config, layout), model_config)
+        except ModelError as error:
+            raise ModelError(f"{leaf.place()}: {error}") from error
+        self.width = self.convolutions.width
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features of pictures, in their own order of axes."""
+        features: torch.Tensor = self.convolutions(x)
+        return features
+
+
+class DenseEncoder(FeatureEncoder):
+    """Another encoder and dense layers (`fcnet_hiddens`) on its features."""
+
+    def __init__(self, encoder: FeatureEncoder, model_config: Mapping[str, Any]):
+        super().__init__()
+        sizes = model_config["fcnet_hiddens"]
+        self.encoder = encoder
+        self.dense = configured_stack(encoder.width, sizes, model_config, "fcnet")
+        self.width = [encoder.width, *sizes][-1]
+
+    def forward(self, x: Tree) -> torch.Tensor:
+        """Return the features of what the encoder takes."""
+        features: torch.Tensor = self.dense(self.encoder(x))
+        return features
+
+
+class PartsEncoder(FeatureEncoder):
+    """The parts of a Dict or Tuple side by side, in the space's own order; those without features are left out."""
+
+    def __init__(self, parts: Mapping[Any, FeatureEncoder]):
+        super().__init__()
+        self._keys = [key for key, part in parts.items() if part.width]
+        self.parts = nn.ModuleList(parts[key] for key in self._keys)
+        self.width = sum(part.width for part in parts.values())
+
+    def forward(self, x: Tree) -> torch.Tensor:
+        """Return the features of a dict, or of a list or tuple."""
+        features = [part(x[key]) for key, part in zip(self._keys, self.parts, strict=True)]
+        return features[0] if len(features) == 1 else torch.cat(features, dim=1)
+
+
+class AlternativesEncoder(FeatureEncoder):
+    """One of several alternatives: which one, one-hot, and its features, through a dense layer of its own.
+
+    What is not chosen changes nothing.
+    """
+
+    def __init__(self, which: LeafSpec, options: Sequence[FeatureEncoder], model_config: Mapping[str, Any]):
+        super().__init__()
+        self.which = LeafEncoder(which)
+        size = element_width(model_config)
+        self._positions = [position for position, option in enumerate(options) if option.width]
+        self.options = nn.ModuleList(options[position] for position in self._positions)
+        self.dense = nn.ModuleList(
+            configured_stack(options[position].width, [size], model_config, "fcnet") for position in self._positions
+        )
+        self.width = self.which.width + (size if self._positions else 0)
+
+    def forward(self, x: Sequence[Tree]) -> torch.Tensor:
+        """Return the features of a list: the choice, one-hot [N, A] or indices [N], then every alternative."""
+        which: torch.Tensor = self.which(x[0])
+        chosen: list[torch.Tensor] = []
+        for position, option, dense in zip(self._positions, self.options, self.dense, strict=True):
+            features = dense(option(x[1 + position]))
+            chosen.append(torch.where(which[:, position : position + 1] > 0, features, 0.0))
+        return torch.cat([which, sum(chosen[1:], start=chosen[0])], dim=1) if chosen else which
+
+
+def element_width(model_config: Mapping[str, Any]) -> int:
+    """Return the width of the dense layer that an element of a list or an alternative goes through.
+
+    It is the first of `fcnet_hiddens`, or 64 where there is none.
+    """
+    hiddens = model_config["fcnet_hiddens"]
+    return int(hiddens[0]) if hiddens else 64

@@ -1,0 +1,156 @@
+"""GTrXL over features: its blocks, its memory and what of it a step attends to (spec 5.6).
+
+Parisotto et al. 2019, "Stabilizing transformers for reinforcement learning".
+
+Letters: N rows, S sequences of T steps each (N = S T), D width, L blocks, M steps of memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+from gymnasium.spaces import Box
+from torch import nn
+
+from anyspace.config import require
+from anyspace.errors import ModelError
+from anyspace.models.modelv2 import State
+from anyspace.models.torch.gtrxl_layers import GTrXLBlock, position_encoding, xavier
+from anyspace.models.views import ViewRequirement
+
+
+@dataclass(frozen=True)
+class GTrXLSizes:
+    """How large a GTrXL is (spec 5.6)."""
+
+    num_transformer_units: int = 1
+    """L, the number of blocks, at least 1."""
+    attention_dim: int = 64
+    """D, the width of each block's input and output, at least 1."""
+    num_heads: int = 2
+    """Attention heads of each block, at least 1."""
+    memory_inference: int = 50
+    """How many steps back acting attends to, at least 0."""
+    memory_training: int = 50
+    """How many steps back training attends to, at least 0."""
+    head_dim: int = 32
+    """Width of each head, at least 1."""
+    position_wise_mlp_dim: int = 32
+    """Hidden width of each block's position-wise network, at least 1."""
+    init_gru_gate_bias: float = 2.0
+    """Initial bias of the gates; larger is nearer to passing the input through."""
+
+    def __post_init__(self) -> None:
+        memories = ("memory_inference", "memory_training")
+        for item in dataclasses.fields(self):
+            least = 0 if item.name in memories else 1
+            value = getattr(self, item.name)
+            if item.name != "init_gru_gate_bias":
+                require(value >= least, item.name, value, f"a GTrXL needs at least {least}")
+        require(
+            self.memory > 0,
+            "memory_inference",
+            0,
+            "memory_training is 0 as well: attention would see the present step alone. Give one of them, or a model"
+            " without memory",
+        )
+
+    @property
+    def memory(self) -> int:
+        """M, the steps that are kept: the more of what acting and training attend to."""
+        return max(self.memory_inference, self.memory_training)
+
+
+class GTrXL(nn.Module):
+    """Gated Transformer-XL over features: what each step's features mean, given those of the steps before.
+
+    A step attends to itself and to ``memory_inference`` steps before it (in gradient steps, ``memory_training``),
+    wherever the sequences are cut and whichever of them are memory, but never to what was before the episode.
+    Hence acting step by step gives what one pass over the sequence gives.
+
+    Its state holds each block's inputs of the last M steps and, last, the number of steps that the episode had.
+
+    Args:
+        width_in: width of the features.
+        sizes: of the network.
+    """
+
+    positions: torch.Tensor
+
+    def __init__(self, width_in: int, sizes: GTrXLSizes):
+        super().__init__()
+        self.sizes = sizes
+        dim = sizes.attention_dim
+        self.embedding = xavier(width_in, dim, bias=True)
+        self.blocks = nn.ModuleList(
+            GTrXLBlock(dim, sizes.num_heads, sizes.head_dim, sizes.position_wise_mlp_dim, sizes.init_gru_gate_bias)
+            for _ in range(sizes.num_transformer_units)
+        )
+        self.register_buffer("positions", position_encoding(sizes.memory + 1, dim), persistent=False)
+
+    def initial_state(self) -> State:
+        """Return zeros: [D] for each block and [1] for the number of steps."""
+        device = self.positions.device
+        return [
+            *(torch.zeros(self.sizes.attention_dim, device=device) for _ in self.blocks),
+            torch.zeros(1, device=device),
+        ]
+
+    def view_requirements(self, max_seq_len: int) -> dict[str, ViewRequirement]:
+        """Return the views of its own state: of each block's inputs the last M steps, of the counter the last."""
+        memory = self.sizes.memory
+        shifts = [-1 if memory == 1 else f"-{memory}:-1"] * len(self.blocks) + [-1]
+        widths = [self.sizes.attention_dim] * len(self.blocks) + [1]
+        return {
+            f"state_in_{i}": ViewRequirement(
+                f"state_out_{i}",
+                space=Box(-math.inf, math.inf, (width,)),
+                shift=shift,
+                batch_repeat_value=max_seq_len,
+            )
+            for i, (shift, width) in enumerate(zip(shifts, widths, strict=True))
+        }
+
+    def forward(
+        self, features: torch.Tensor, state: State, *, training: bool = False, time_major: bool = False
+    ) -> tuple[torch.Tensor, State]:
+        """Return features [N, D] and, of every row, the inputs of each block [N, D] and the counter [N, 1].
+
+        Args:
+            features: [N, width_in], sequence after sequence, or step after step if ``time_major``. Sequences that are
+                shorter are padded on the right; what the padding holds matters to no other row.
+            state: for each block its inputs of the M steps before the sequence, [S, M, D], oldest first (where M is 1,
+                also [S, D]); last, [S, 1], how many of these steps belong to the episode, which may be more than M.
+            training: whether this is a gradient step.
+            time_major: the order of rows.
+
+        Raises:
+            ModelError: the state is not one of its own.
+        """
+        if len(state) != len(self.blocks) + 1:
+            raise ModelError(
+                f"GTrXL: a state of {len(self.blocks) + 1} arrays (each block's memory, and the number of steps) is"
+                f" needed, but {len(state)} came. Begin with get_initial_state()."
+            )
+        *memories, counter = state
+        sequences = len(counter)
+        x: torch.Tensor = self.embedding(features)
+        x = x.view(-1, sequences, x.shape[1]).transpose(0, 1) if time_major else x.view(sequences, -1, x.shape[1])
+        steps = x.shape[1]
+        reach = self.sizes.memory_training if training else self.sizes.memory_inference
+        positions = self.positions[self.sizes.memory - reach :]
+        keys = torch.arange(-reach, steps, device=x.device)
+        mask = (keys >= -counter)[:, None] if reach else None  # [S, 1, K]
+
+        def rows(x: torch.Tensor) -> torch.Tensor:
+            return (x.transpose(0, 1) if time_major else x).reshape(sequences * steps, -1)
+
+        state_out = []
+        for block, memory in zip(self.blocks, memories, strict=True):
+            state_out.append(rows(x))
+            memory = memory.reshape(sequences, self.sizes.memory, -1)
+            x = block(x, memory[:, self.sizes.memory - reach :], positions, mask)
+        return rows(x), [*state_out, rows(counter[:, None] + (keys[reach:, None] + 1))]

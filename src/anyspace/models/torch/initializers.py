@@ -1,0 +1,96 @@
+"""How weights and biases start: the initialiser keys of the model configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from anyspace.errors import ConfigError, nearest
+
+Initializer = Callable[[torch.Tensor], None]
+"""Fills a tensor in place."""
+
+
+def normc_(tensor: torch.Tensor, scale: float = 1.0) -> None:
+    """Fill weights [out, ...] with normal draws, then scale those of each output to L2 norm ``scale``, in place.
+
+    Raises:
+        ValueError: the tensor has fewer than two dimensions.
+    """
+    if tensor.dim() < 2:
+        raise ValueError("only tensors with 2 or more dimensions have weights to an output")
+    with torch.no_grad():
+        tensor.normal_()
+        norms = tensor.flatten(1).norm(dim=1)
+        tensor.mul_((scale / norms).reshape(-1, *(1,) * (tensor.dim() - 1)))
+
+
+_KNOWN: dict[str, Callable[..., Any]] = {
+    name: getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")
+} | {"normc": normc_}
+
+
+def initialise(
+    tensor: torch.Tensor,
+    initializer: str | Callable[..., Any],
+    config: Mapping[str, Any] | None = None,
+    *,
+    key: str = "initializer",
+) -> None:
+    """Fill a tensor in place.
+
+    Args:
+        tensor: weights [out, in], kernels [out, in, height, width] or biases [out].
+        initializer: a function of `torch.nn.init`, with or without its last underscore; "normc" (rows of one norm,
+            `normc_`); or a function that is called with the tensor and fills it.
+        config: keyword arguments for it.
+        key: the configuration key that asked for it, for messages.
+
+    Raises:
+        ConfigError: there is no such function, or it takes neither these keyword arguments nor such a tensor.
+    """
+    fill = _resolved(initializer, key)
+    try:
+        with torch.no_grad():
+            fill(tensor, **(config or {}))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"config key `model.{key}` is {initializer!r} with the arguments {dict(config or {})}, which cannot fill a"
+            f" tensor of shape {tuple(tensor.shape)}: {error}. Correct `model.{key}_config`, or take another"
+            " initialiser."
+        ) from error
+
+
+def initializer_of(model_config: Mapping[str, Any], key: str) -> Initializer | None:
+    """Return the function that fills tensors as ``key`` and ``key + "_config"`` say; None: the default of the layer.
+
+    Args:
+        model_config: every key of the model configuration.
+        key: such as "fcnet_weights_initializer".
+
+    Raises:
+        ConfigError: there is no such initialiser.
+    """
+    initializer = model_config[key]
+    if initializer is None:
+        return None
+    _resolved(initializer, key)
+    return partial(initialise, initializer=initializer, config=model_config[f"{key}_config"], key=key)
+
+
+def _resolved(initializer: str | Callable[..., Any], key: str) -> Callable[..., Any]:
+    if callable(initializer):
+        return initializer
+    bare = initializer.rstrip("_")
+    known = _KNOWN.get(bare) or _KNOWN.get(f"{bare}_")
+    if known is None:
+        names = [name.rstrip("_") for name in _KNOWN]
+        raise ConfigError(
+            f"config key `model.{key}` is {initializer!r}, but there is no such initialiser.{nearest(bare, names)}"
+            f" Known: {', '.join(names)}; or a function that fills the tensor it is given."
+        )
+    return known

@@ -1,0 +1,120 @@
+"""What memories on top of other models share: the model beneath, the heads, and previous actions and rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from anyspace.models.modelv2 import State
+from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.previous import PreviousInputs
+from anyspace.models.torch.wrapping import feature_model, features_of, joined_views
+
+
+class MemoryWrapper(TorchModelV2):
+    """A memory on the features of a model without one, with linear logits and a linear value on what it remembers.
+
+    Subclasses set the memory up, call :meth:`add_heads` and implement :meth:`remember`. With ``num_outputs=None`` there
+    are no logits: the output is what is remembered.
+
+    Attributes:
+        base: the model that the configuration describes beneath its memory, built for features.
+        previous: encodes the last actions and rewards.
+        width_in: how many features the memory is given in each step.
+
+    Args:
+        obs_space: as for every model.
+        action_space: as for every model.
+        num_outputs: as for every model.
+        model_config: every key of the model configuration.
+        name: as for every model.
+        switch: the key that asked for the memory.
+        prev_actions: how many of the last actions are fed to it.
+        prev_rewards: how many of the last rewards are fed to it.
+
+    Raises:
+        ModelError: the base has a state of its own, or does not say how wide its features are.
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str,
+        *,
+        switch: str,
+        prev_actions: int,
+        prev_rewards: int,
+    ):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.base, width = feature_model(obs_space, action_space, model_config, name, wrapper=switch)
+        nested = model_config["_disable_action_flattening"]
+        self.previous = PreviousInputs(action_space, actions=prev_actions, rewards=prev_rewards, nested=nested)
+        self.width_in = width + self.previous.width
+        self.view_requirements = joined_views(self.base, self.previous.view_requirements())
+        self.logits: nn.Linear | None = None
+        self._remembered: torch.Tensor | None = None
+
+    def add_heads(self, width: int) -> None:
+        """Put logits and a value on ``width`` features, weights Xavier uniform, biases zero."""
+        if self.num_outputs:
+            self.logits = _head(width, self.num_outputs)
+        else:
+            self.num_outputs = width
+        self.value_head = _head(width, 1)
+
+    def remember(
+        self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return what is remembered in each row [N, width of the heads], and the new states.
+
+        Args:
+            features: [N, width_in].
+            input_dict: as for ``forward``.
+            state: as for ``forward``.
+            seq_lens: as for ``forward``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement remember()")
+
+    def forward(
+        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(logits [N, num_outputs], new states)``."""
+        features = features_of(self.base, input_dict, seq_lens)
+        if self.previous.width:
+            features = torch.cat([features, self.previous(input_dict)], dim=1)
+        remembered, state_out = self.remember(features, input_dict, state, seq_lens)
+        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
+        self.__dict__["_remembered"] = remembered
+        return (remembered if self.logits is None else self.logits(remembered)), state_out
+
+    def value_function(self) -> torch.Tensor:
+        """Return the value estimates [N] of the latest forward pass."""
+        assert self._remembered is not None, "value_function() refers to the latest forward pass; there is none"
+        value: torch.Tensor = self.value_head(self._remembered)
+        return value.squeeze(1)
+
+    def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
+        """Return the losses after the base has added its own."""
+        return self.base.custom_loss(policy_loss, loss_inputs)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the base's metrics."""
+        return self.base.metrics()
+
+    def update_ops(self) -> list[Callable[[], None]]:
+        """Return what the base wants to be called after every gradient step."""
+        return self.base.update_ops()
+
+
+def _head(width_in: int, width_out: int) -> nn.Linear:
+    layer = nn.Linear(width_in, width_out)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,113 @@
+"""What a memory is told about the steps before: actions, encoded as features, and rewards (spec 5.5, 5.6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import gymnasium as gym
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from anyspace import tree
+from anyspace.models.views import ViewRequirement
+from anyspace.spaces.decoding import options
+
+
+class PreviousInputs(nn.Module):
+    """Encodes the last actions and rewards: what is discrete one-hot, component by component, the rest as it is.
+
+    It has no weights. Letters: N rows, d numbers in one action (leaves in the space's own order, raveled), n actions,
+    m rewards.
+
+    Attributes:
+        width: how many features come out; 0 means that there is nothing to feed, and :meth:`forward` is not called.
+
+    Args:
+        action_space: the environment's action space.
+        actions: n, how many actions are fed, at least 0.
+        rewards: m, how many rewards are fed, at least 0.
+        nested: actions come nested like the space (`_disable_action_flattening`), not as one array.
+
+    Raises:
+        UnsupportedSpaceError: naming the leaf of the action space that has no decoding.
+    """
+
+    column: torch.Tensor
+    option: torch.Tensor
+    is_choice: torch.Tensor
+
+    def __init__(self, action_space: gym.Space[Any], *, actions: int, rewards: int, nested: bool):
+        super().__init__()
+        self._space, self._actions, self._rewards, self._nested = action_space, actions, rewards, nested
+        self._leaves = _leaves(action_space)
+        # Feature j of an action tells whether its number column[j] is option[j], or is that number.
+        features = list(_features(self._leaves)) if actions else []
+        choice = [option is not None for _, option in features]
+        self.register_buffer("column", torch.tensor([column for column, _ in features], dtype=torch.long), False)
+        self.register_buffer("option", torch.tensor([float(option or 0) for _, option in features]), False)
+        self.register_buffer("is_choice", torch.tensor(choice, dtype=torch.bool), False)
+        self.width: int = actions * len(features) + rewards
+
+    def view_requirements(self) -> dict[str, ViewRequirement]:
+        """Return the views to declare: ``prev_actions`` and ``prev_rewards``, those of them that are fed."""
+        views = {}
+        if self._actions:
+            views["prev_actions"] = ViewRequirement("actions", self._space, _last(self._actions))
+        if self._rewards:
+            views["prev_rewards"] = ViewRequirement("rewards", shift=_last(self._rewards))
+        return views
+
+    def forward(self, input_dict: dict[str, Any]) -> torch.Tensor:
+        """Return features [N, width], float32: actions, oldest first, then rewards, oldest first.
+
+        Args:
+            input_dict: ``prev_actions`` as raw samples, [N, ...] where n is 1, else [N, n, ...], of a composite space
+                [.., d] or nested; ``prev_rewards`` [N] or [N, m]. An option is an index counted from 0.
+        """
+        parts = []
+        if self._actions:
+            numbers = self._numbers(input_dict["prev_actions"])[..., self.column]
+            encoded = torch.where(self.is_choice, (numbers == self.option).float(), numbers)  # [N, n, one's features]
+            parts.append(encoded.flatten(1))
+        if self._rewards:
+            rewards: torch.Tensor = input_dict["prev_rewards"]
+            parts.append(rewards.float().reshape(-1, self._rewards))
+        return torch.cat(parts, dim=1)
+
+    def _numbers(self, actions: tree.Tree) -> torch.Tensor:
+        """Return actions as float32 [N, n, d], which holds the indices of every distribution that can be built."""
+
+        def numbers(leaf: gym.Space[Any], values: torch.Tensor) -> torch.Tensor:
+            return values.float().reshape(len(values), self._actions, _size(leaf))
+
+        if not self._nested:
+            flat: torch.Tensor = actions.float()
+            return flat.reshape(len(flat), self._actions, sum(map(_size, tree.leaves(self._leaves))))
+        return torch.cat(tree.leaves(tree.map_leaves(numbers, self._leaves, actions)), dim=2)
+
+
+def _last(n: int) -> int | str:
+    return -1 if n == 1 else f"-{n}:-1"
+
+
+def _leaves(space: gym.Space[Any]) -> tree.Tree:
+    """Return the leaves of a space, nested like its actions."""
+    if isinstance(space, spaces.Dict):
+        return {key: _leaves(child) for key, child in space.spaces.items()}
+    return tuple(map(_leaves, space.spaces)) if isinstance(space, spaces.Tuple) else space
+
+
+def _size(leaf: gym.Space[Any]) -> int:
+    return math.prod(leaf.shape or ())
+
+
+def _features(leaves: tree.Tree) -> Iterator[tuple[int, int | None]]:
+    """Yield, for each feature of an action, the number that it is read from and the option that it stands for."""
+    column = 0
+    for path, leaf in tree.iter_leaves(leaves):
+        for count in options(leaf, path) or (None,) * _size(leaf):
+            yield from ((column, option) for option in ((None,) if count is None else range(count)))
+            column += 1

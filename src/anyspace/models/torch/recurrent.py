@@ -1,0 +1,155 @@
+"""Recurrent models: the base class of custom ones, and LSTM or GRU on top of any model without memory (spec 5.5, 6.4).
+
+Letters: N rows, S sequences of T steps each (N = S T), F features, H width of the memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import torch
+from torch import nn
+
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.modelv2 import State
+from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.initializers import initializer_of
+from anyspace.models.torch.memory import MemoryWrapper
+
+_CLOSED = 1e4
+"""What shuts a gate, or opens it, exactly: in float32 its sigmoid is 0 or 1."""
+
+
+class RecurrentNetwork(TorchModelV2):
+    """Base of custom models with memory: implement :meth:`forward_rnn` and ``get_initial_state`` (spec 6.4)."""
+
+    def forward_rnn(
+        self, inputs: torch.Tensor, state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(output [S, T, num_outputs], the states after the last step)``.
+
+        Args:
+            inputs: flat observations [S, T, F], zero beyond a sequence's length; [T, S, F] if `_time_major` is on, and
+                so the output.
+            state: the states before each sequence, [S, ...] each.
+            seq_lens: [S] lengths; T is 1 and they are 1 when acting.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forward_rnn(inputs, state, seq_lens)")
+
+    def forward(
+        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Give ``obs_flat`` [N, F] an axis of time, call :meth:`forward_rnn`, return ``(output [N, ...], states)``."""
+        flat: torch.Tensor = input_dict["obs_flat"]
+        inputs = add_time_dimension(flat.float().flatten(1), seq_lens, time_major=self.is_time_major())
+        output, state_out = self.forward_rnn(inputs, state, seq_lens)
+        return output.reshape(len(flat), -1), state_out
+
+
+def add_time_dimension(rows: torch.Tensor, seq_lens: torch.Tensor | None, *, time_major: bool = False) -> torch.Tensor:
+    """Return padded rows [N, ...] as [S, T, ...], or [T, S, ...] if ``time_major`` (spec 5.7).
+
+    Args:
+        rows: sequence after sequence, or step after step if ``time_major``.
+        seq_lens: [S] lengths; None: every row is a sequence.
+        time_major: the order of rows.
+    """
+    sequences = len(rows) if seq_lens is None else len(seq_lens)
+    shape = (-1, sequences) if time_major else (sequences, -1)
+    return rows.reshape(*shape, *rows.shape[1:])
+
+
+class RecurrentWrapper(MemoryWrapper):
+    """LSTM (`use_lstm`) or GRU (`use_gru`) on another model's features and, if asked for, the last action and reward.
+
+    Its states are zeros [H] before an episode: two for an LSTM (output, cell), one for a GRU. Steps of padding leave
+    them as they are.
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+    ):
+        config = {**MODEL_DEFAULTS, **model_config}
+        super().__init__(
+            obs_space,
+            action_space,
+            num_outputs,
+            config,
+            name,
+            switch="use_gru" if config["use_gru"] else "use_lstm",
+            prev_actions=int(config["lstm_use_prev_action"]),
+            prev_rewards=int(config["lstm_use_prev_reward"]),
+        )
+        build = nn.GRU if config["use_gru"] else nn.LSTM
+        self.rnn: nn.RNNBase = build(self.width_in, config["lstm_cell_size"])
+        for key, parameters in (
+            ("lstm_weights_initializer", self._weights()[:2]),
+            ("lstm_bias_initializer", self._weights()[2:]),
+        ):
+            if (initializer := initializer_of(config, key)) is not None:
+                for parameter in parameters:
+                    initializer(parameter)
+        self.add_heads(config["lstm_cell_size"])
+
+    def _weights(self) -> list[torch.Tensor]:
+        """Return the weights of inputs and states, and the biases of both."""
+        return list(self.rnn.parameters())
+
+    def get_initial_state(self) -> State:
+        """Return zeros [H], two for an LSTM and one for a GRU."""
+        zeros = self._weights()[0].new_zeros(self.rnn.hidden_size)
+        return [zeros] if isinstance(self.rnn, nn.GRU) else [zeros, zeros.clone()]
+
+    def remember(
+        self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(output [N, H], the states after each sequence's last step)``."""
+        assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
+        if len(features) == len(seq_lens):
+            return self._step(features, state)
+        time_major = self.is_time_major()
+        inputs = add_time_dimension(features, seq_lens, time_major=time_major)
+        inputs = inputs if time_major else inputs.transpose(0, 1)  # [T, S, F]
+        output, new = self._unroll(inputs, state, seq_lens)
+        return (output if time_major else output.transpose(0, 1)).reshape(len(features), -1), new
+
+    def _step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        # One step of nn.LSTM costs several times as much.
+        weights = self._weights()
+        if isinstance(self.rnn, nn.GRU):
+            hidden = torch.gru_cell(x, state[0], *weights)
+            return hidden, [hidden]
+        hidden, cell = torch.lstm_cell(x, (state[0], state[1]), *weights)
+        return hidden, [hidden, cell]
+
+    def _unroll(self, x: torch.Tensor, state: State, seq_lens: torch.Tensor) -> tuple[torch.Tensor, State]:
+        """Run over [T, S, F] at once, and keep the states of sequences that ended."""
+        before = [part[None].contiguous() for part in state]
+        padding = torch.arange(len(x), device=x.device)[:, None] >= seq_lens  # [T, S]
+        weights = self._weights()
+        if padded := bool(padding.any()):
+            # One more input tells padding, and shuts the gates there; packing would cost several times as much.
+            x = torch.cat([x, padding[..., None].to(x.dtype)], dim=2)
+            weights[0] = torch.cat([weights[0], self._shutters()[:, None]], dim=1)
+        modes = (True, 1, 0.0, self.training, False, False)
+        if isinstance(self.rnn, nn.GRU):
+            output, hidden = torch.gru(x, before[0], weights, *modes)
+            return output, [hidden[0]]
+        output, hidden, cell = torch.lstm(x, before, weights, *modes)
+        if padded:
+            last = (seq_lens.long() - 1).expand(1, -1)[..., None].expand(-1, -1, output.shape[2])
+            hidden = output.gather(0, last)
+        return output, [hidden[0], cell[0]]
+
+    def _shutters(self) -> torch.Tensor:
+        """Return the weights [gates * H] by which padding leaves the state as it is."""
+        off = self._weights()[0].new_zeros(self.rnn.hidden_size)
+        if isinstance(self.rnn, nn.GRU):  # reset, update, new
+            return torch.cat([off, off + _CLOSED, off])
+        return torch.cat([off - _CLOSED, off + _CLOSED, off, off])  # input, forget, cell, output

@@ -1,0 +1,90 @@
+"""What a model asks to see beside the present observation (spec chapter 7).
+
+One rule says what a look back or ahead finds outside the episode, in acting, training and bootstrapping alike: before
+the episode the first observation stands in for observations, the model's initial state for states, and zeros for
+everything else; after it there are zeros.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, SupportsInt
+
+import gymnasium as gym
+
+from anyspace.errors import ModelError
+
+SOURCES = ("obs", "new_obs", "actions", "rewards", "terminateds", "truncateds")
+"""Columns that views may read, beside the states ``state_out_i``."""
+
+_RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(\d+))?")
+
+
+@dataclass(frozen=True)
+class ViewRequirement:
+    """Declares that a column of the model's inputs at time t is another column at times t + shift.
+
+    A model puts it into its ``view_requirements`` under the name of the column that it wants to see. One offset
+    gives [N, ...]; several give [N, k, ...], in the order they were named.
+
+    Raises:
+        ModelError: the shift cannot be read.
+    """
+
+    data_col: str | None = None
+    """The column that is read: ``obs`` (preprocessed and filtered), ``new_obs`` (what the step led to), ``actions``
+    (raw samples; nested ones flat, unless `_disable_action_flattening`), ``rewards`` (as the environment gave them),
+    ``terminateds``, ``truncateds`` or ``state_out_i``. None: the view's own name."""
+    space: gym.Space[Any] | None = None
+    """What the column holds, for readers of the model; the data speak for themselves."""
+    shift: int | str | Sequence[int] = 0
+    """An offset in steps, several, or a range ``"from:to"`` or ``"from:to:step"`` that includes its ends."""
+    index: None = None
+    """Accepted for old call sites."""
+    batch_repeat_value: int = 1
+    """Accepted for old call sites: views of states as ``state_in_i`` are taken once for every sequence."""
+    used_for_compute_actions: bool = True
+    """Whether it is there when acting. Views of what is yet to come must say False."""
+    used_for_training: bool = True
+    """Whether it is there in training."""
+
+    def __post_init__(self) -> None:
+        if not self.offsets:
+            raise ModelError(f"ViewRequirement: the shift {self.shift!r} names no step; give at least one offset.")
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        """The offsets in steps, in the order of their axis."""
+        if isinstance(self.shift, str):
+            found = _RANGE.fullmatch(self.shift.strip())
+            if found is None or int(found[3] or 1) == 0:
+                raise ModelError(
+                    f"ViewRequirement: cannot read the shift {self.shift!r}; expected a number, a list of numbers,"
+                    ' "from:to" as in "-3:-1", or "from:to:step".'
+                )
+            return tuple(range(int(found[1]), int(found[2]) + 1, int(found[3] or 1)))
+        shift = (self.shift,) if isinstance(self.shift, SupportsInt) else self.shift
+        return tuple(int(offset) for offset in shift)
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one offset, and so no axis of them."""
+        return len(self.offsets) == 1
+
+    @property
+    def shift_arr(self) -> list[int]:
+        """The offsets, by their old name."""
+        return list(self.offsets)
+
+    @property
+    def lookback(self) -> int:
+        """How many steps it looks back, at least 0."""
+        return max(0, -min(self.offsets))
+
+    @property
+    def lookahead(self) -> int:
+        """How many steps it looks ahead, at least 0."""
+        return max(0, *self.offsets)

@@ -1,0 +1,99 @@
+"""Dummy passes through a new policy's model, so that what does not fit is found before training starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anyspace.errors import AnyspaceError, ModelError
+from anyspace.maths.gather import Window
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.sequences import Sequences
+
+if TYPE_CHECKING:
+    from anyspace.policy.policy import Policy
+
+
+def check_model(policy: Policy) -> None:
+    """Run the model on zeros as it will be run when acting, and on sequences and views as in training.
+
+    Raises:
+        ModelError: an output, a value or a state has another shape than it must have, or the model itself failed.
+    """
+    leaves = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in policy.encode.specs]
+    with policy.runtime.acting():
+        _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
+        if policy.views.recurrent:
+            _check_evaluation(policy, leaves, np.array([3, 1]), "on sequences of 3 steps and 1 step")
+            _check_states(policy, leaves)
+
+
+def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when: str) -> None:
+    """Evaluate rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
+    views, count = policy.views, int(lens.sum())
+    rows = [policy.runtime.asarray(np.repeat(leaf[:1], count, axis=0)) for leaf in leaves]
+    history = policy.begin(leaves)
+    batch: dict[str, Any] = {"obs": rows, "views": {}}
+    for name, window in history.seen(policy.masking.observation(leaves)).items():
+        batch["views"][name] = policy.to_device(Window(window.stored, window.index[:1].repeat(count, axis=0)))
+    if views.recurrent:
+        batch["sequences"] = Sequences(lens, [policy.runtime.asarray(state) for state in history.states()])
+    model = policy.model
+    name, has_value = type(model).__name__, type(model).value_function is not ModelV2.value_function
+    with _explained(policy, when):
+        output, values = policy.evaluate(batch, value=has_value)
+    wanted = (count, policy.num_outputs)
+    if tuple(output.shape) != wanted:
+        raise ModelError(
+            f"{name}.forward() gave an output of shape {tuple(output.shape)} for {count} observations {when}, but the"
+            f" distribution of {policy.action_space} takes {wanted}. Make its last layer num_outputs ="
+            f" {policy.num_outputs} wide."
+        )
+    if values is not None and tuple(values.shape) != (count,):
+        # One column too many would make [N, N] of the loss, and nobody would see why it does not learn.
+        raise ModelError(
+            f"{name}.value_function() gave values of shape {tuple(values.shape)} for {count} observations {when}, but"
+            f" one each, {(count,)}, is expected. Squeeze the last dimension."
+        )
+
+
+def _check_states(policy: Policy, leaves: list[NumpyArray]) -> None:
+    name, initial = type(policy.model).__name__, policy.views.initial
+    with _explained(policy, "when acting"):
+        states = policy.act(leaves, explore=False).state_out
+    came, wanted = [state.shape for state in states], [(2, *state.shape) for state in initial]
+    if came != wanted:
+        raise ModelError(
+            f"{name}.forward() returned states of shapes {came} for 2 rows of 1 step, but get_initial_state() gives"
+            f" {len(initial)} of shapes {[state.shape for state in initial]}, so {wanted} are expected. Return the"
+            " states after the last step in the order of get_initial_state(), with the batch dimension first."
+        )
+
+
+@contextmanager
+def _explained(policy: Policy, when: str) -> Iterator[None]:
+    """Say of an error within the model what it was given."""
+    try:
+        yield
+    except AnyspaceError:
+        raise
+    except Exception as error:
+        states = [state.shape for state in policy.views.initial]
+        raise ModelError(
+            f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}: {error}"
+            f" It was given obs of {policy.obs_space}"
+            + (f", states of shapes {states}" if states else "")
+            + f" and has to put out num_outputs = {policy.num_outputs}. {_likely_cause(error)}"
+        ) from error
+
+
+def _likely_cause(error: Exception) -> str:
+    if isinstance(error, AttributeError | AssertionError) and "value" in str(error).lower():
+        return "value_function() is called after forward(): let forward() keep the features that it needs."
+    if isinstance(error, KeyError):
+        return "A column must be declared in view_requirements before forward() can read it."
+    return "The traceback above names the layer; compare its width with these shapes."

@@ -1,0 +1,79 @@
+"""Rows that are the steps of sequences: how recurrent models get to see them (spec 5.7, design section 3).
+
+Algorithms, losses and statistics know rows alone, N real steps of sequences that follow each other. Only here they are
+padded, and what the model makes of the padding is dropped.
+
+Letters: N rows; S sequences, T the length of the longest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anyspace.maths.sequences import Ints, ranges, slots
+from anyspace.maths.xp import Array, xp
+from anyspace.models.modelv2 import InputDict, State
+from anyspace.models.runtime import Runtime
+from anyspace.spaces.repeated_values import map_arrays
+from anyspace.tree import Tree
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """How rows are steps of sequences."""
+
+    lens: Ints
+    """[S] length of each, at least 1; their sum is N."""
+    state: State
+    """The model's states before each, [S, ...]."""
+
+    def pick(self, order: Ints, runtime: Runtime) -> tuple[Sequences, Ints]:
+        """Return some of the sequences, [n] positions in 0..S-1, and which rows are theirs."""
+        starts, lens = np.cumsum(self.lens) - self.lens, self.lens[order]
+        on_device = runtime.asarray(order)
+        return Sequences(lens, [state[on_device] for state in self.state]), ranges(starts[order], lens)
+
+
+class Padding:
+    """Puts rows [N, ...] into padded sequences [S * T, ...] and takes results out of them again.
+
+    Attributes:
+        seq_lens: [S] the lengths, int32 on the device.
+
+    Args:
+        lens: length of each sequence, [S].
+        runtime: of the model's framework.
+        time_major: the padded rows are those of [T, S], not of [S, T].
+    """
+
+    def __init__(self, lens: Ints, runtime: Runtime, *, time_major: bool) -> None:
+        self.seq_lens = runtime.asarray(lens.astype(np.int32))
+        self._rows = len(lens) * int(lens.max())
+        full = self._rows == int(lens.sum())
+        self._slots = None if full and not time_major else runtime.asarray(slots(lens, time_major=time_major))
+
+    def put_in(self, array: Array) -> Array:
+        """Return an array [N, ...] as [S * T, ...], zero in the padding."""
+        if self._slots is None:
+            return array
+        return xp(array).scatter_rows(array, self._slots, self._rows)
+
+    def take_out(self, array: Array) -> Array:
+        """Return the rows [N, ...] of [S * T, ...]."""
+        return array if self._slots is None else array[self._slots]
+
+    def of_inputs(self, inputs: InputDict) -> InputDict:
+        """Return a model's inputs with every column padded, still computed when touched."""
+        if self._slots is None:
+            return inputs
+        names = [name for name in inputs if name != "is_training"]
+        return InputDict(
+            {"is_training": inputs.is_training},
+            {name: lambda name=name: self.of_tree(inputs[name]) for name in names},  # type: ignore[misc]
+        )
+
+    def of_tree(self, column: Tree) -> Tree:
+        """Return a nested column with every array padded."""
+        return map_arrays(self.put_in, column)

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+from gymnasium.spaces import Box
+
+from anyspace.errors import ModelError
+from anyspace.models import ViewRequirement
+
+
+@pytest.mark.spec(126)
+@pytest.mark.parametrize(
+    ("shift", "offsets"),
+    [
+        (-1, [-1]),
+        (0, [0]),
+        (2, [2]),
+        (np.int64(-4), [-4]),
+        ("-3:0", [-3, -2, -1, 0]),
+        ("-4:0:2", [-4, -2, 0]),
+        ("-50:-1", list(range(-50, 0))),
+        ("0:2", [0, 1, 2]),
+        (" -2:-1 ", [-2, -1]),
+        ([0, -3, -1], [0, -3, -1]),
+        ((-2, 0), [-2, 0]),
+        ([-1], [-1]),
+    ],
+)
+def test_shifts_are_read(shift, offsets):
+    view = ViewRequirement("obs", shift=shift)
+    assert view.shift_arr == list(view.offsets) == offsets
+    assert view.single == (len(offsets) == 1)
+    assert view.lookback == max(0, -min(offsets))
+
+
+@pytest.mark.spec(126)
+@pytest.mark.parametrize("shift", ["-3", "a:b", "1:2:3:4", "-3:0:0", "-1:-3", [], ""])
+def test_shifts_that_name_no_step_are_refused(shift):
+    with pytest.raises(ModelError, match="shift"):
+        ViewRequirement("obs", shift=shift)
+
+
+def test_old_call_sites_give_their_arguments_by_position():
+    space = Box(-1, 1, (2,))
+    view = ViewRequirement("state_out_0", space, "-2:-1", None, 20, True, False)
+    assert (view.data_col, view.space, view.batch_repeat_value) == ("state_out_0", space, 20)
+    assert view.used_for_compute_actions
+    assert not view.used_for_training

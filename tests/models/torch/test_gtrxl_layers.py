@@ -1,0 +1,185 @@
+"""The mathematics of GTrXL against the golden numbers of the specification and a NumPy reference."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import gtrxl_reference as reference
+from anyspace.models.torch.gtrxl_layers import (
+    GRUGate,
+    GTrXLBlock,
+    RelativeMultiHeadAttention,
+    position_encoding,
+    relative_shift,
+    xavier,
+)
+from torch_nets import draw, shuffled
+
+
+def numbers(module):
+    return {name: value.detach().double().numpy() for name, value in module.named_parameters()}
+
+
+# -------------------------------------------------------------------------------------------- distances
+
+
+@pytest.mark.spec(109)
+def test_golden_position_encoding():
+    golden = [[0.9093, 0.0200, -0.4161, 0.9998], [0.8415, 0.0100, 0.5403, 0.9999], [0, 0, 1, 1]]
+    torch.testing.assert_close(position_encoding(3, 4), torch.tensor(golden), atol=1e-4, rtol=0)
+
+
+@pytest.mark.spec(109)
+@pytest.mark.parametrize("dim", [1, 2, 5, 64])
+def test_position_encodings_of_any_width_and_distance(dim):
+    expected = np.stack([reference.encoding(distance, dim) for distance in range(2000, -1, -1)])
+    np.testing.assert_allclose(position_encoding(2001, dim), expected, atol=1e-6)
+
+
+def test_golden_shift():
+    shifted = relative_shift(torch.tensor([[0.0, 1, 2], [3, 4, 5]]), 3)
+    assert shifted.tolist() == [[1, 2, pytest.approx(-1e30)], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(("steps", "distances", "keys"), [(1, 1, 1), (1, 4, 4), (1, 4, 2), (3, 2, 4), (3, 6, 4)])
+def test_scores_move_to_the_keys_at_their_distance(steps, distances, keys):
+    scores = draw(2, 3, steps, distances)
+    shifted = relative_shift(scores, keys)
+    assert shifted.shape == (2, 3, steps, keys)
+    for i in range(steps):
+        for j in range(keys):
+            distance = keys - steps + i - j
+            there = 0 <= distance < distances
+            expected = scores[..., i, distances - 1 - distance] if there else torch.full((2, 3), -1e30)
+            torch.testing.assert_close(shifted[..., i, j], expected)
+
+
+# -------------------------------------------------------------------------------------------- attention
+
+
+@pytest.mark.spec(108)
+def test_golden_attention():
+    attention = RelativeMultiHeadAttention(2, 2, 1, 2, layernorm=False)
+    for parameter in attention.parameters():
+        nn.init.constant_(parameter, 0.1)
+    x, memory = torch.tensor([[[1.0, 2], [3, 4]]]), torch.tensor([[[0, 0], [0.5, 0.5]]])
+    golden = torch.tensor([[[0.0286, 0.0286], [0.0755, 0.0755]]])
+    torch.testing.assert_close(attention(x, memory, position_encoding(4, 2)), golden, atol=5e-5, rtol=0)
+
+
+@pytest.mark.spec(108)
+@pytest.mark.parametrize("layernorm", [True, False])
+@pytest.mark.parametrize("activation", [nn.ReLU(), None])
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize(("steps", "tau", "distances"), [(4, 3, 7), (4, 3, 4), (1, 3, 4), (4, 0, 1), (2, 5, 9)])
+def test_attention_is_that_of_the_formulas(layernorm, activation, heads, steps, tau, distances):
+    attention = shuffled(RelativeMultiHeadAttention(6, 5, heads, 4, layernorm=layernorm, activation=activation))
+    x, memory = draw(2, steps, 6), draw(2, tau, 6)
+    out = attention(x, memory, position_encoding(distances, 6))
+    assert out.shape == (2, steps, 5)
+    for s in range(2):
+        expected, _ = reference.attention(
+            numbers(attention),
+            x[s].double().numpy(),
+            memory[s].double().numpy(),
+            heads,
+            reach=distances - 1,
+            activation=activation is not None,
+        )
+        np.testing.assert_allclose(out[s].detach(), expected, atol=1e-5)
+
+
+def test_what_the_mask_forbids_has_no_weight():
+    attention = shuffled(RelativeMultiHeadAttention(6, 6, 2, 4))
+    x, memory, positions = draw(3, 4, 6), draw(3, 2, 6), position_encoding(6, 6)
+    mask = draw(3, 4, 6) > 0
+    mask[:, range(4), range(2, 6)] = True
+    query, _, _ = attention.query_key_value(attention.norm(x)).chunk(3, dim=-1)
+    _, key, _ = attention.query_key_value(attention.norm(torch.cat([memory, x], dim=1))).chunk(3, dim=-1)
+    key = key.view(3, 6, 2, 4).permute(2, 0, 1, 3)
+    weights = attention.weights(query, key, attention.position(positions), mask)
+    assert weights.shape == (2, 3, 4, 6)
+    for s in range(3):
+        expected, expected_weights = reference.attention(
+            numbers(attention),
+            x[s].double().numpy(),
+            memory[s].double().numpy(),
+            2,
+            allowed=mask[s].numpy(),
+            activation=False,
+        )
+        np.testing.assert_allclose(weights[:, s].detach(), expected_weights, atol=1e-5)
+        assert not weights[:, s][expected_weights == 0].any()
+        np.testing.assert_allclose(attention(x, memory, positions, mask)[s].detach(), expected, atol=1e-5)
+
+
+@pytest.mark.spec(109)
+def test_memory_gets_no_gradient_and_the_future_is_not_seen():
+    module = shuffled(GTrXLBlock(6, 2, 4, 5, 2.0))
+    x, memory = draw(2, 4, 6).requires_grad_(), draw(2, 3, 6).requires_grad_()
+    out = module(x, memory, position_encoding(7, 6))
+    for i in range(4):
+        x.grad = None
+        out[:, i].sum().backward(retain_graph=True)
+        seen = x.grad.abs().sum(dim=(0, 2)) > 0
+        assert seen.tolist() == [j <= i for j in range(4)]
+    assert memory.grad is None
+    changed = memory.detach().flip(2)
+    assert (module(x, changed, position_encoding(7, 6)) != out).any(dim=2).all()
+    assert all(parameter.grad.any() for parameter in module.parameters())
+
+
+# ------------------------------------------------------------------------------------ gates and blocks
+
+
+@pytest.mark.spec(108)
+@pytest.mark.parametrize(("bias", "golden"), [(2.0, [0.8910, -0.8694]), (0.0, [0.5299, -0.4520])])
+def test_golden_gate(bias, golden):
+    gate = GRUGate(2, bias)
+    row_times = torch.tensor([[0.1, 0.2], [0.3, 0.4]]).T
+    with torch.no_grad():
+        for layer in (gate.of_input, gate.of_skip, gate.of_reset):
+            layer.weight.copy_(row_times.repeat(len(layer.weight) // 2, 1))
+    out = gate(torch.tensor([1.0, -1]), torch.tensor([0.5, 0.25]))
+    torch.testing.assert_close(out, torch.tensor(golden), atol=5e-5, rtol=0)
+
+
+@pytest.mark.spec(108)
+def test_gates_are_those_of_the_formulas():
+    gate = shuffled(GRUGate(5, 2.0))
+    h, x = draw(3, 4, 5), draw(3, 4, 5, seed=1)
+    expected = reference.gate(numbers(gate), h.double().numpy(), x.double().numpy())
+    np.testing.assert_allclose(gate(h, x).detach(), expected, atol=1e-6)
+
+
+def test_a_large_bias_passes_the_input_through():
+    h, x = draw(8, 5), draw(8, 5, seed=1)
+    distances = [(GRUGate(5, bias)(h, x) - h).abs().mean() for bias in (-2.0, 0.0, 2.0, 20.0)]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 1e-6
+
+
+@pytest.mark.spec(108)
+@pytest.mark.parametrize("dim", [6, 7])
+@pytest.mark.parametrize("tau", [0, 5])
+def test_blocks_are_those_of_the_formulas(dim, tau):
+    module = shuffled(GTrXLBlock(dim, 2, 4, 5, 2.0))
+    x, memory = draw(2, 4, dim), draw(2, tau, dim)
+    out = module(x, memory, position_encoding(tau + 4, dim))
+    for s in range(2):
+        expected = reference.block(numbers(module), x[s].double().numpy(), memory[s].double().numpy(), 2)
+        np.testing.assert_allclose(out[s].detach(), expected, atol=1e-5)
+
+
+def test_initial_weights_are_xavier_matrix_by_matrix():
+    layer = xavier(30, 20, 90, bias=True)
+    assert layer.weight.shape == (110, 30)
+    assert not layer.bias.any()
+    for part, bound in ((layer.weight[:20], (6 / 50) ** 0.5), (layer.weight[20:], (6 / 120) ** 0.5)):
+        assert 0.95 * bound < part.abs().max() <= bound
+    assert xavier(3, 4).bias is None
+    gate = GRUGate(40, 1.5)
+    for matrix in (*gate.of_input.weight.split(40), *gate.of_skip.weight.split(40), gate.of_reset.weight):
+        assert 0.95 * (6 / 80) ** 0.5 < matrix.abs().max() <= (6 / 80) ** 0.5
+    assert gate.bias.tolist() == [1.5] * 40
