@@ -121,6 +121,27 @@ def test_a_class_is_given_by_name(capsys: pytest.CaptureFixture[str], name: str,
     assert "Tanh" not in out
 
 
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("orthogonal", "orthogonal"),
+        ("torch.nn.init:ones_", {"import": "torch.nn.init:ones_"}),
+        ("None", None),
+    ],
+)
+def test_initialisers_by_name_filters_as_json(capsys: pytest.CaptureFixture[str], name: str, stored: object) -> None:
+    filters = ["--model.conv-filters", "[[16, [4, 4], 2], [32, 4, 2]]"]
+    flags = ["--model.fcnet-weights-initializer", name, *filters, "--model.fcnet-hiddens", "8", "--evaluate", "0"]
+    status, _, err = run(capsys, "train", "CartPole-v1", "--steps", "64", "--out", "run", *TINY, *flags)
+    assert status == 0, err
+    model = json.loads(Path("run/config.json").read_text())["config"]["model"]
+    assert model["fcnet_weights_initializer"] == stored
+    assert model["conv_filters"] == [[16, [4, 4], 2], [32, 4, 2]]
+    status, _, err = run(capsys, "inspect", "CartPole-v1", "--model.fcnet-weights-initializer", "orthogonl")
+    assert status == 2
+    assert "Did you mean 'orthogonal'?" in err
+
+
 def test_warm_start(capsys: pytest.CaptureFixture[str]) -> None:
     size = ["--model.fcnet-hiddens", "8", "--evaluate", "0"]
     assert run(capsys, "train", "CartPole-v1", "--steps", "64", "--out", "a", *TINY, *size)[0] == 0

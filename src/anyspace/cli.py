@@ -25,6 +25,7 @@ from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED
 from anyspace.config import import_name, importable_name
 from anyspace.errors import AnyspaceError, ConfigError, nearest
+from anyspace.models.config import FilterSpec
 
 if typing.TYPE_CHECKING:
     from anyspace.algorithms import Algorithm
@@ -286,9 +287,10 @@ _REGISTRY = tyro.constructors.ConstructorRegistry()
 
 @_REGISTRY.primitive_rule
 def _json_flag(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Take dicts, and lists of things with importable names, as JSON: no other spelling fits one flag."""
+    """Take dicts, filters, and lists of things with importable names, as JSON: no other spelling fits one flag."""
     parts = (info.type, *typing.get_args(info.type))
-    if not any(typing.get_origin(part) is dict for part in parts) and Callable not in _origins(info.type):
+    is_nested = any(typing.get_origin(part) is dict or part == list[FilterSpec] for part in parts)
+    if not is_nested and (Callable not in _origins(info.type) or _is_named(info.type)):
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
@@ -300,20 +302,25 @@ def _json_flag(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructo
 
 
 @_REGISTRY.primitive_rule
-def _class_flag(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Take classes by the names that the library knows, or as package.module:Name."""
-    if type not in typing.get_args(info.type):
+def _name_flag(info: tyro.constructors.PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take classes and functions by the names that the library knows, or as package.module:Name."""
+    if not _is_named(info.type):
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
         metavar="NAME",
-        instance_from_str=_from_class_flag,
+        instance_from_str=_from_name_flag,
         is_instance=lambda value: True,
         str_from_instance=lambda value: [importable_name(value) or str(value)],
     )
 
 
-def _from_class_flag(words: list[str]) -> Any:
+def _is_named(hint: Any) -> bool:
+    options = typing.get_args(hint)
+    return str in options and any(option is type or typing.get_origin(option) is Callable for option in options)
+
+
+def _from_name_flag(words: list[str]) -> Any:
     if words[0] == "None":
         return None
     return import_name(words[0]) if ":" in words[0] else words[0]
