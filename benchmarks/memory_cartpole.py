@@ -3,7 +3,7 @@
 8 environments x 128 steps, 4 epochs, minibatches of 256, policy and value share everything but linear heads.
 
 * LSTM of 256 on the raw observation, beside sb3-contrib's RecurrentPPO. The peer learns from whole stretches of
-  episodes, ours from chunks of at most 32 steps, each with the state that it was acted on.
+  episodes, ours from chunks of at most 20 steps, each with the state that it was acted on.
 * GTrXL with default sizes (one block of width 64, memory of 50) on a dense layer of 64, chunks of 20 steps, beside
   RLlib 2.40 (old stack, PyTorch).
 
@@ -40,7 +40,7 @@ class Contest(NamedTuple):
 CONTESTS = {
     "lstm": Contest(
         "LSTM-PPO",
-        {"fcnet_hiddens": [], "vf_share_layers": True, "use_lstm": True, "lstm_cell_size": 256, "max_seq_len": 32},
+        {"fcnet_hiddens": [], "vf_share_layers": True, "use_lstm": True, "lstm_cell_size": 256, "max_seq_len": 20},
         "sb3-contrib",
         [str(PEER_PYTHON), str(HERE / "peers" / "sb3_recurrent_cartpole.py")],
     ),

@@ -104,7 +104,7 @@ class JaxRuntime:
     def numpy(self, tensor: jax.Array) -> NumpyArray:
         return np.asarray(tensor)
 
-    def working(self) -> AbstractContextManager[object]:
+    def working(self, rows: int) -> AbstractContextManager[object]:
         """XLA chooses its own threads."""
         return contextlib.nullcontext()
 

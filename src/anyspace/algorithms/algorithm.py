@@ -252,10 +252,12 @@ class Algorithm(ABC, Generic[C]):
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
         started = time.perf_counter()
-        with self.policy.runtime.working():
-            trajectory = self.fleet.gather(None, self.config.train_batch_size)
-            collected = time.perf_counter()
-            self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
+        config, runtime = self.config, self.policy.runtime
+        with runtime.working(config.num_envs_per_env_runner):
+            trajectory = self.fleet.gather(None, config.train_batch_size)
+        collected = time.perf_counter()
+        self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
+        with runtime.working(config.minibatch_size or config.train_batch_size):
             learnt = self._learn(trajectory)
         self._push_filter(trajectory)
 
@@ -369,7 +371,7 @@ class Algorithm(ABC, Generic[C]):
         seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
         try:
             self._require_same_spaces(source)
-            with self.policy.runtime.working():
+            with self.policy.runtime.working(source.num_envs):
                 return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
         finally:
             if render:

@@ -51,8 +51,8 @@ class Runtime(Protocol):
     def numpy(self, tensor: Array) -> NumpyArray:
         """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""
 
-    def working(self) -> AbstractContextManager[object]:
-        """Return the context of a training iteration or evaluation: as many threads as serve the model best."""
+    def working(self, rows: int) -> AbstractContextManager[object]:
+        """Return the context of work on ``rows`` rows at a time: as many threads as serve the model best."""
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return a NumPy function that equals ``model``'s forward pass, if there is one that acts quicker.

@@ -452,7 +452,7 @@ class Policy:
         self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
         # Old callers hand an empty list to a policy without memory.
         history = self._continued(state, leaves, rewards) if state else self.begin(leaves)
-        with self.acting():
+        with self.runtime.working(len(leaves[0])), self.acting():
             acted = self.act(leaves, history, explore=explore)
             return self.to_env(acted.raw), PolicyState(history, leaves, acted, ~everybody)
 

@@ -193,3 +193,21 @@ def test_small_models_stay_on_the_cpu(monkeypatch):
     runtime = TorchRuntime()
     runtime.place(network())
     assert (runtime.device, moved, runtime.rng()) == ("cuda", ["cuda"], "cuda")
+
+
+def test_little_work_keeps_to_one_thread():
+    runtime = TorchRuntime("cpu")
+    model = FullyConnectedNetwork(Box(-1, 1, (64,)), Discrete(64), 64, {"fcnet_hiddens": [512, 512]})
+    runtime.place(model)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with runtime.working(8):
+            assert torch.get_num_threads() == 1
+            with runtime.working(4096):
+                assert torch.get_num_threads() == 1  # never more than what is around it allows
+        assert torch.get_num_threads() == 2
+        with runtime.working(4096):
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -20,7 +20,10 @@ from anyspace.models.torch.fcnet import FullyConnectedNetwork
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SMALL_MODEL = 1_000_000
-"""Parameters below which ``device="auto"`` stays on the CPU, where the model then runs on one thread."""
+"""Parameters below which ``device="auto"`` stays on the CPU."""
+
+SEVERAL_THREADS = 40_000_000
+"""Rows times parameters from which several threads of a CPU compute longer than they wait for each other."""
 
 
 class TorchRuntime:
@@ -43,7 +46,7 @@ class TorchRuntime:
         if missing:
             raise ConfigError(f"config key `device` is {device!r}, but PyTorch finds no such device; use 'auto'.")
         self._generator = torch.Generator()
-        self._single_threaded = False
+        self._parameters = 0
 
     @contextlib.contextmanager
     def initialising(self, seed: int) -> Iterator[None]:
@@ -55,11 +58,11 @@ class TorchRuntime:
     def place(self, model: ModelV2) -> None:
         """Settle the device for ``model`` and move it there."""
         module = _module(model)
-        large = sum(parameter.numel() for parameter in module.parameters()) >= SMALL_MODEL
+        self._parameters = sum(parameter.numel() for parameter in module.parameters())
+        large = self._parameters >= SMALL_MODEL
         if self.device == "auto":
             accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             self.device = next((name for name, there in accelerators.items() if there and large), "cpu")
-        self._single_threaded = self.device == "cpu" and not large
         module.to(self.device)
         self._generator = torch.Generator(self.device)
 
@@ -79,9 +82,9 @@ class TorchRuntime:
         return array
 
     @contextlib.contextmanager
-    def working(self) -> Iterator[None]:
-        """Use one thread for a small model on the CPU: several wait for each other longer than they compute."""
-        if not self._single_threaded:
+    def working(self, rows: int) -> Iterator[None]:
+        """Use one thread for little work on the CPU: several wait for each other longer than they compute."""
+        if self.device != "cpu" or rows * self._parameters >= SEVERAL_THREADS:
             yield
             return
         threads = torch.get_num_threads()
@@ -93,7 +96,8 @@ class TorchRuntime:
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the NumPy twin of a small dense network on the CPU: calling PyTorch costs more than its arithmetic."""
-        if not self._single_threaded or type(model) is not FullyConnectedNetwork:
+        small = self.device == "cpu" and self._parameters < SMALL_MODEL
+        if not small or type(model) is not FullyConnectedNetwork:
             return None
         return model.numpy_forward()
 
