@@ -61,8 +61,12 @@ def ours(model: dict[str, Any]) -> None:
     algorithm.learn(2 * 1024, progress=False)
     before = algorithm.timesteps_total
     started = time.perf_counter()
-    algorithm.learn(before + ITERATIONS * 1024, progress=False)
-    print(json.dumps({"rate": (algorithm.timesteps_total - before) / (time.perf_counter() - started)}))
+    spent = 0.0
+    for _ in range(ITERATIONS):
+        result = algorithm.train()
+        spent += result["time_this_iter_s"] - result["time_collect_s"]
+    steps = algorithm.timesteps_total - before
+    print(json.dumps({"rate": steps / (time.perf_counter() - started), "learning": steps / spent}))
 
 
 def compare(name: str) -> None:
@@ -82,6 +86,9 @@ def compare(name: str) -> None:
     print(f"| anyspace | {our_rate:,.0f} |")
     print(f"| {contest.peer} {peers[0]['version']} ({threads} threads, its best) | {peer_rate:,.0f} |")
     print(f"\nratio of the medians {our_rate / peer_rate:.2f}; run by run {ratios[0]:.2f} to {ratios[-1]:.2f}\n")
+    if "learning" in peers[0]:
+        our_rate, peer_rate = (median([run["learning"] for run in runs]) for runs in (mine, peers))
+        print(f"learning alone: {our_rate:,.0f} and {peer_rate:,.0f} steps/s, ratio {our_rate / peer_rate:.2f}\n")
 
 
 def main(names: list[str]) -> None:

@@ -44,8 +44,11 @@ def main(iterations: int, threads: int) -> None:
     algorithm.train()
     started, steps = time.perf_counter(), 0
     for _ in range(iterations):
-        steps += algorithm.train()["num_env_steps_sampled_this_iter"]
-    print(json.dumps({"rate": steps / (time.perf_counter() - started), "version": ray.__version__}), flush=True)
+        result = algorithm.train()
+        steps += result["num_env_steps_sampled_this_iter"]
+    rate = steps / (time.perf_counter() - started)
+    learning = 1024 / (result["timers"]["learn_time_ms"] / 1000)
+    print(json.dumps({"rate": rate, "learning": learning, "version": ray.__version__}), flush=True)
 
 
 if __name__ == "__main__":
