@@ -1,4 +1,5 @@
 import importlib
+import os
 import subprocess
 import sys
 
@@ -142,3 +143,12 @@ def test_the_bare_import_stays_light():
     code = "import sys, anyspace; print([name for name in ('numpy', 'gymnasium', 'matplotlib') if name in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.strip() == "[]"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "100000"), ("7", "7")])
+def test_threads_wait_asleep_unless_told_otherwise(given, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment |= {} if given is None else {"GOMP_SPINCOUNT": given}
+    code = "import os, anyspace; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == expected
