@@ -260,7 +260,7 @@ def test_what_is_not_built_explains_itself():
     from anyspace.rllib.offline.json_reader import JsonReader
 
     with pytest.raises(NotImplementedError, match=r"JsonReader: .*not built yet.* arrays"):
-        JsonReader("/tmp/cartpole", None)
+        JsonReader("recorded/cartpole", None)
     with pytest.raises(ConfigError, match=r"PPOConfig: .*PPO\(env="):
         PPOConfig()
 

@@ -113,6 +113,10 @@ def evaluate(
                     finished.append(Episode(float(returns[b]), int(lengths[b])))
                     shares[b] -= 1
                 returns[b] = lengths[b] = 0
+    return _summary(finished)
+
+
+def _summary(finished: list[Episode]) -> EvaluationResult:
     totals = np.array([episode.total_reward for episode in finished])
     return EvaluationResult(
         episodes=len(finished),

@@ -84,7 +84,7 @@ def _explained(policy: Policy, when: str) -> Iterator[None]:
     except Exception as error:
         states = [state.shape for state in policy.views.initial]
         raise ModelError(
-            f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}: {error}"
+            f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}: {error}."
             f" It was given obs of {policy.obs_space}"
             + (f", states of shapes {states}" if states else "")
             + f" and has to put out num_outputs = {policy.num_outputs}. {_likely_cause(error)}"
