@@ -90,10 +90,32 @@ def source(mode: AutoresetMode, changed: Any = None) -> VectorSource:
 
 
 class Acting:
-    """Keeps the distribution inputs that a policy acted on."""
+    """Keeps the distribution inputs that a policy acted on, through its network or through the network's twin."""
 
-    def __init__(self, acting: Policy):
+    def __init__(self, acting: Policy, through: str = "network"):
         self.outputs: list[np.ndarray] = []
+        if through == "twin":
+            self._keep_twins(acting)
+        else:
+            self._keep_networks(acting)
+
+    def _keep_twins(self, acting: Policy) -> None:
+        compiled = acting.runtime.compiled
+
+        def kept(model: Any) -> Any:
+            twin = compiled(model)
+            assert twin is not None
+
+            def forward(inputs: Any, state: Any) -> Any:
+                output, new = twin(inputs, state)
+                self.outputs.append(np.array(output))
+                return output, new
+
+            return forward
+
+        acting.runtime.compiled = kept  # type: ignore[method-assign]
+
+    def _keep_networks(self, acting: Policy) -> None:
         forward = acting.model.forward
 
         def kept(input_dict: Any, state: Any, seq_lens: Any) -> Any:
@@ -109,9 +131,10 @@ class Acting:
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("max_seq_len", [1, 2, 5, 50])
 @pytest.mark.parametrize("memory", MEMORIES)
-def test_stepping_equals_the_unrolled_pass(memory: str, max_seq_len: int, mode: AutoresetMode) -> None:
+@pytest.mark.parametrize("through", ["network", "twin"])
+def test_stepping_equals_the_unrolled_pass(through: str, memory: str, max_seq_len: int, mode: AutoresetMode) -> None:
     made = policy(memory, max_seq_len)
-    kept = Acting(made)
+    kept = Acting(made, through)
     collector = Collector(source(mode), made, RewardTransform())
     for steps in (5, 1, 4, 13):  # borders of trajectories anywhere
         kept.outputs.clear()
@@ -130,14 +153,15 @@ def test_stepping_equals_the_unrolled_pass(memory: str, max_seq_len: int, mode: 
 @pytest.mark.spec(113)
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
 @pytest.mark.parametrize("memory", MEMORIES)
-def test_nothing_leaks_across_a_reset(memory: str, mode: AutoresetMode) -> None:
+@pytest.mark.parametrize("through", ["network", "twin"])
+def test_nothing_leaks_across_a_reset(through: str, memory: str, mode: AutoresetMode) -> None:
     # In the second run the last steps of the first environment's first episode are others; so are all those of
     # the second environment's. No episode after them may notice, and neither may the third environment.
     runs = []
     changed = {(0, t): 1.0 for t in range(5)}
     for what in (None, changed):
         made = policy(memory, 5)
-        kept = Acting(made)
+        kept = Acting(made, through)
         collector = Collector(source(mode, what), made, RewardTransform())
         trajectory = collector.gather(14, explore=False)
         batch = training_rows(made, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import ModelV2
+from anyspace.models.modelv2 import InputDict, ModelV2
 
 NumpyArray = npt.NDArray[np.generic]
+Floats = npt.NDArray[np.float32]
 
-
-CompiledForward = Callable[[NumpyArray], NumpyArray]
-"""Maps flat observations [N, F], float32, to outputs [N, num_outputs]."""
+CompiledForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
+"""A model's ``forward`` for one step, in NumPy: inputs and states [N, ...] -> outputs [N, num_outputs], new states."""
 
 
 class Layer(NamedTuple):
@@ -57,7 +57,7 @@ class Runtime(Protocol):
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return a NumPy function that equals ``model``'s forward pass, if there is one that acts quicker.
 
-        It reads the weights where they are, but must be asked for anew after the model was built, moved or loaded.
+        It must be asked for anew whenever weights may have changed.
         """
 
     def acting(self) -> AbstractContextManager[object]:

@@ -32,7 +32,7 @@ class Acted(NamedTuple):
 
     raw: Tree
     """Samples of the action distribution, each leaf [B, ...]."""
-    state_out: list[NumpyArray]
+    state_out: Sequence[NumpyArray]
     """The model's new states, [B, ...] each; none without memory."""
 
 
@@ -212,23 +212,30 @@ class History:
             begun: bool [B], where an episode begins after it.
             obs: what the step led to, encoded leaves [B, ...].
         """
-        fresh = self.views.fresh(obs) if begun.any() else step
-        windows: Columns = {}
-        for source, leaves in self.windows.items():
-            windows[source] = []
-            for leaf, new, first in zip(leaves, step[source], fresh[source], strict=True):
-                window = np.concatenate([leaf[1:], new[None]]) if len(leaf) else leaf
-                window[:, begun] = first[begun]
-                windows[source].append(window)
-        return replace(self, windows=windows)
+        windows = {
+            source: [
+                np.concatenate([leaf[1:], new[None]]) if len(leaf) else leaf
+                for leaf, new in zip(leaves, step[source], strict=True)
+            ]
+            for source, leaves in self.windows.items()
+        }
+        if begun.any():
+            fresh = self.views.fresh(obs)
+            for source, leaves in windows.items():
+                for window, first in zip(leaves, fresh[source], strict=True):
+                    window[:, begun] = first[begun]
+        return History(self.views, windows)
 
     def states(self) -> list[NumpyArray]:
-        """Return the model's states: [B, ...] each, [B, k, ...] where it looks at several steps."""
+        """Return the model's states: [B, ...] each, [B, k, ...] where it looks at several steps; they may be views."""
         found = []
         for view in self.views.states:
             (window,) = self.windows[str(view.data_col)]
-            picked = window[[len(window) + offset for offset in view.offsets]]
-            found.append(picked[0] if view.single else np.ascontiguousarray(np.moveaxis(picked, 0, 1)))
+            if view.single:
+                found.append(window[view.offsets[0]])
+                continue
+            everything = view.offsets == tuple(range(-len(window), 0))
+            found.append((window if everything else window[[*view.offsets]]).swapaxes(0, 1))
         return found
 
     def seen(self, obs: Sequence[NumpyArray]) -> dict[str, Window]:

@@ -321,37 +321,32 @@ class Policy:
             explore: sample instead of taking the deterministic action.
             noise: what to sample from, if it was drawn ahead (`draw_noise`).
         """
-        if self._compiled is not None and (noise is not None or not explore):
-            outputs = self._compiled(
-                self.preprocessor.flatten_features(self._features(self.masking.observation(leaves)))
-            )
-            distribution = self.distribution(outputs, self.mask(leaves))
-            return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), [])
-        tensors = [self.runtime.asarray(leaf) for leaf in leaves]
-        dist_inputs, state_out = self._act_inputs(leaves, tensors, history)
-        distribution = self.distribution(dist_inputs, self.mask(tensors))
+        compiled = self._compiled if noise is not None or not explore else None
+        inputs, states = self._act_inputs(leaves, history, self.to_device if compiled is None else _as_they_are)
+        mask = inputs.get("action_mask")
+        if compiled is not None:
+            outputs, state_out = compiled(inputs, states)
+            distribution = self.distribution(outputs, mask)
+            return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
+        seq_lens = self.runtime.asarray(np.ones(len(leaves[0]), np.int32)) if self.views.recurrent else None
+        dist_inputs, new, _ = self._forward(inputs, states, seq_lens, value=False)
+        distribution = self.distribution(dist_inputs, mask)
         rng = None if noise is not None else self.runtime.rng()
         drawn = None if noise is None else self.runtime.asarray(noise)
         with self.runtime.lending() if explore and noise is None else contextlib.nullcontext():
             raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
-        return Acted(tree.map_leaves(self.runtime.numpy, raw), [self.runtime.numpy(state) for state in state_out])
+        return Acted(tree.map_leaves(self.runtime.numpy, raw), [self.runtime.numpy(state) for state in new])
 
     def _act_inputs(
-        self, leaves: Sequence[NumpyArray], tensors: list[Array], history: History | None
-    ) -> tuple[Array, State]:
-        """Return the model's outputs and states for one step."""
+        self, leaves: Sequence[NumpyArray], history: History | None, place: Callable[[Any], Any]
+    ) -> tuple[InputDict, State]:
+        """Return the model's inputs and states for one step, after ``place`` took each array to where it computes."""
+        rows = [place(leaf) for leaf in leaves]
         if not self.views.depth:
-            return self._forward(self.model_inputs(tensors), [], None, value=False)[:2]
+            return self.model_inputs(rows), []
         history = self.begin(leaves) if history is None else history
-        views = {
-            name: self.to_device(window) for name, window in history.seen(self.masking.observation(leaves)).items()
-        }
-        inputs = self.model_inputs(tensors, views)
-        if not self.views.recurrent:
-            return self._forward(inputs, [], None, value=False)[:2]
-        seq_lens = self.runtime.asarray(np.ones(len(leaves[0]), np.int32))
-        states = [self.runtime.asarray(state) for state in history.states()]
-        return self._forward(inputs, states, seq_lens, value=False)[:2]
+        views = {name: place(window) for name, window in history.seen(self.masking.observation(leaves)).items()}
+        return self.model_inputs(rows, views), [place(state) for state in history.states()]
 
     def compute_actions(
         self,
@@ -513,3 +508,7 @@ class Policy:
 def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:
     """Return the leaves as a model sees them that takes them as they are stored."""
     return [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs]
+
+
+def _as_they_are(rows: Any) -> Any:
+    return rows

@@ -6,12 +6,9 @@ import math
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 import torch
-from torch import nn
 
 from anyspace.errors import UnsupportedSpaceError
-from anyspace.models.runtime import CompiledForward, NumpyArray
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.layers import DenseStack, configured_stack
 
@@ -62,34 +59,3 @@ class FullyConnectedNetwork(ActorCritic):
         if flat.dim() != 2 or flat.dtype is not torch.float32:
             flat = flat.float().reshape(flat.shape[0], -1)
         return flat
-
-    def numpy_forward(self) -> CompiledForward | None:
-        """Return :meth:`forward` as a NumPy function over the same weights; None for activations without a twin."""
-        layers: list[nn.Module] = [*self.encoder, *([] if self.logits is None else [self.logits])]
-        steps = [_numpy_twin(layer) for layer in layers]
-        known = [step for step in steps if step is not None]
-        if len(known) < len(steps):
-            return None
-        log_std = None if self.log_std is None else self.log_std.detach().numpy()
-
-        def forward(x: NumpyArray) -> NumpyArray:
-            # Observations near the largest float overflow as quietly as they do in PyTorch.
-            with np.errstate(over="ignore", invalid="ignore"):
-                for step in known:
-                    x = step(x)
-            if log_std is None:
-                return x
-            return np.concatenate([x, np.broadcast_to(log_std, (len(x), len(log_std)))], axis=1)
-
-        return forward
-
-
-def _numpy_twin(layer: nn.Module) -> CompiledForward | None:
-    if isinstance(layer, nn.Linear):
-        weight, bias = layer.weight.detach().numpy().T, layer.bias.detach().numpy()
-        return lambda x: x @ weight + bias
-    if isinstance(layer, nn.Tanh):
-        return np.tanh
-    if isinstance(layer, nn.ReLU):
-        return lambda x: np.maximum(x, 0)
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -12,6 +12,8 @@ from gymnasium import spaces
 from torch import nn
 
 from anyspace import tree
+from anyspace.maths.xp import Array, xp
+from anyspace.models.runtime import NumpyArray
 from anyspace.models.views import ViewRequirement
 from anyspace.spaces.decoding import options
 
@@ -67,26 +69,38 @@ class PreviousInputs(nn.Module):
             input_dict: ``prev_actions`` as raw samples, [N, ...] where n is 1, else [N, n, ...], of a composite space
                 [.., d] or nested; ``prev_rewards`` [N] or [N, m]. An option is an index counted from 0.
         """
-        parts = []
-        if self._actions:
-            numbers = self._numbers(input_dict["prev_actions"])[..., self.column]
-            encoded = torch.where(self.is_choice, (numbers == self.option).float(), numbers)  # [N, n, one's features]
-            parts.append(encoded.flatten(1))
-        if self._rewards:
-            rewards: torch.Tensor = input_dict["prev_rewards"]
-            parts.append(rewards.float().reshape(-1, self._rewards))
-        return torch.cat(parts, dim=1)
+        features: torch.Tensor = self._encoded(input_dict, self.column, self.option, self.is_choice)
+        return features
 
-    def _numbers(self, actions: tree.Tree) -> torch.Tensor:
+    def numpy_forward(self) -> Callable[[dict[str, Any]], NumpyArray] | None:
+        """Return :meth:`forward` for NumPy arrays on the CPU, or None if there is nothing to feed."""
+        if not self.width:
+            return None
+        tables = [buffer.numpy() for buffer in (self.column, self.option, self.is_choice)]
+        return lambda input_dict: self._encoded(input_dict, *tables)
+
+    def _encoded(self, input_dict: dict[str, Any], column: Array, option: Array, is_choice: Array) -> Array:
+        parts = []
+        ns = xp(column)
+        if self._actions:
+            numbers = self._numbers(input_dict["prev_actions"])[..., column]
+            encoded = ns.where(is_choice, ns.astype(numbers == option, "float32"), numbers)
+            parts.append(encoded.reshape(len(encoded), -1))  # [N, n * one's features]
+        if self._rewards:
+            parts.append(ns.astype(input_dict["prev_rewards"], "float32").reshape(-1, self._rewards))
+        return ns.concatenate(parts, axis=1)
+
+    def _numbers(self, actions: tree.Tree) -> Array:
         """Return actions as float32 [N, n, d], which holds the indices of every distribution that can be built."""
 
-        def numbers(leaf: gym.Space[Any], values: torch.Tensor) -> torch.Tensor:
-            return values.float().reshape(len(values), self._actions, _size(leaf))
+        def numbers(leaf: gym.Space[Any], values: Array) -> Array:
+            return xp(values).astype(values, "float32").reshape(len(values), self._actions, _size(leaf))
 
         if not self._nested:
-            flat: torch.Tensor = actions.float()
+            flat = xp(actions).astype(actions, "float32")
             return flat.reshape(len(flat), self._actions, sum(map(_size, tree.leaves(self._leaves))))
-        return torch.cat(tree.leaves(tree.map_leaves(numbers, self._leaves, actions)), dim=2)
+        parts = tree.leaves(tree.map_leaves(numbers, self._leaves, actions))
+        return xp(parts[0]).concatenate(parts, axis=2)
 
 
 def _last(n: int) -> int | str:

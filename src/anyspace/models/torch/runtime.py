@@ -15,7 +15,7 @@ from torch import nn
 from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray
-from anyspace.models.torch.fcnet import FullyConnectedNetwork
+from anyspace.models.torch.numpy_twins import numpy_twin
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -95,11 +95,9 @@ class TorchRuntime:
             torch.set_num_threads(threads)
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
-        """Return the NumPy twin of a small dense network on the CPU: calling PyTorch costs more than its arithmetic."""
+        """Return the NumPy twin of a small model on the CPU, where it has one."""
         small = self.device == "cpu" and self._parameters < SMALL_MODEL
-        if not small or type(model) is not FullyConnectedNetwork:
-            return None
-        return model.numpy_forward()
+        return numpy_twin(model) if small else None
 
     def acting(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""

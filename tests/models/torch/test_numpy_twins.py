@@ -1,0 +1,192 @@
+"""The NumPy twins of small models: what acts is what trains."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from anyspace import tree
+from anyspace.config import merge
+from anyspace.models import FullyConnectedNetwork, ModelCatalog
+from anyspace.models.modelv2 import InputDict
+from anyspace.models.torch.numpy_twins import numpy_twin
+from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.policy import Policy
+from catalogue import ACTION_SPACES, OBSERVATION_SPACES
+
+
+def policy(observation_space, action_space, observation_filter="MeanStdFilter", **model):
+    config = merge(PolicyConfig(), {"model": {"fcnet_hiddens": [8, 8], **model}})
+    config = merge(config, {"observation_filter": observation_filter})
+    made = Policy(observation_space, action_space, config, TorchRuntime("cpu"), seed=1)
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    return made
+
+
+def twin_outputs(made, x):
+    twin = made.runtime.compiled(made.model)
+    assert twin is not None
+    return twin(InputDict({"obs_flat": x}), [])[0]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+@pytest.mark.parametrize(
+    "model", [{}, {"free_log_std": True}, {"no_final_linear": True}, {"fcnet_hiddens": []}], ids=str
+)
+def test_outputs_equal_the_networks(model, activation):
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Box(-1, 1, (3,)), fcnet_activation=activation, **model)
+    x = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    outputs = made.model({"obs": torch.from_numpy(x)})[0].detach().numpy()
+    acted = twin_outputs(made, x)
+    np.testing.assert_allclose(acted, outputs, rtol=1e-5, atol=1e-6)
+    assert acted.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_a_rollout_takes_the_actions_that_the_network_gives(name):
+    space = OBSERVATION_SPACES[name]
+    space.seed(3)
+    made = policy(space, gym.spaces.Tuple([gym.spaces.Discrete(5), gym.spaces.Box(-1, 1, (2,))]))
+    leaves = [np.stack(leaf) for leaf in zip(*(made.encode.single(space.sample()) for _ in range(6)), strict=True)]
+    made.push(leaves)
+    noise = made.draw_noise(1, 6)[0]
+    tensors = [made.runtime.asarray(leaf) for leaf in leaves]
+    for chosen in (noise, None):
+        with made.acting():
+            acted = made.act(leaves, explore=chosen is not None, noise=chosen).raw
+        with made.runtime.no_grad():
+            distribution = made.distribution(made.evaluate({"obs": tensors}, value=False).dist_inputs)
+            expected = made.exploration.choose(
+                distribution,
+                explore=chosen is not None,
+                rng=None,
+                noise=None if chosen is None else torch.from_numpy(chosen),
+            )
+        np.testing.assert_array_equal(acted[0], expected[0])
+        np.testing.assert_allclose(acted[1], expected[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ACTION_SPACES)
+def test_every_distribution_acts_in_numpy(name):
+    made = policy(gym.spaces.Box(-3, 3, (4,)), ACTION_SPACES[name])
+    leaves = [np.zeros((3, 4), np.float32)]
+    with made.acting():
+        assert made._compiled is not None
+        noise = made.draw_noise(1, 3)
+        made.act(leaves, explore=noise is not None, noise=None if noise is None else noise[0])
+
+
+MEMORIES = {
+    "lstm": {"use_lstm": True, "lstm_cell_size": 6},
+    "lstm, told": {
+        "use_lstm": True,
+        "lstm_cell_size": 5,
+        "lstm_use_prev_action": True,
+        "lstm_use_prev_reward": True,
+    },
+    "gru": {"use_gru": True, "lstm_cell_size": 7},
+    "gtrxl": {"use_attention": True},
+    "gtrxl, told": {
+        "use_attention": True,
+        "attention_dim": 6,
+        "attention_head_dim": 4,
+        "attention_num_heads": 3,
+        "attention_num_transformer_units": 2,
+        "attention_memory_inference": 4,
+        "attention_memory_training": 7,
+        "attention_use_n_prev_actions": 2,
+        "attention_use_n_prev_rewards": 3,
+    },
+    "gtrxl of one step": {"use_attention": True, "attention_memory_inference": 1, "attention_memory_training": 0},
+    "gtrxl that acts on the present": {"use_attention": True, "attention_memory_inference": 0},
+}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("num_outputs", [7, None])
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_memories_step_as_their_networks_do(memory, num_outputs, nested):
+    rows, rng = 9, np.random.default_rng(1)
+    space = gym.spaces.Tuple([gym.spaces.Discrete(3), gym.spaces.Box(-1, 1, (2,))])
+    keys = {"fcnet_hiddens": [7], "_disable_action_flattening": nested, **MEMORIES[memory]}
+    model = ModelCatalog.get_model_v2(gym.spaces.Box(-3, 3, (5,)), space, num_outputs, keys)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+
+    def numbers(*shape):
+        return rng.normal(size=(rows, *shape)).astype(np.float32)
+
+    views = model.view_requirements
+    state = []
+    for i, initial in enumerate(model.get_initial_state()):
+        view = views.get(f"state_in_{i}")
+        state.append(numbers(*([] if view is None or view.single else [len(view.offsets)]), *initial.shape))
+    if "gtrxl" in memory:
+        state[-1] = np.arange(rows, dtype=np.float32)[:, None]
+    inputs = {"obs_flat": numbers(5), "is_training": False}
+    for name in ("prev_actions", "prev_rewards") if "told" in memory else ():
+        lead = [] if views[name].single else [len(views[name].offsets)]
+        if name == "prev_rewards":
+            inputs[name] = numbers(*lead)
+            continue
+        choice = rng.integers(3, size=(rows, *lead))
+        move = numbers(*lead, 2)
+        inputs[name] = (choice, move) if nested else np.concatenate([choice[..., None], move], -1).astype(np.float32)
+    tensors = {name: tree.map_leaves(as_tensor, value) for name, value in inputs.items()}
+    with torch.no_grad():
+        outputs, new = model(
+            InputDict(tensors), [torch.from_numpy(part) for part in state], torch.ones(rows, dtype=torch.int32)
+        )
+    twin = numpy_twin(model)
+    assert twin is not None
+    acted, acted_new = twin(InputDict(inputs), state)
+    np.testing.assert_allclose(acted, outputs, rtol=1e-5, atol=1e-5)
+    assert acted.dtype == np.float32
+    assert len(acted_new) == len(new) == len(state)
+    for own, wanted in zip(acted_new, new, strict=True):
+        np.testing.assert_allclose(own, wanted, rtol=1e-5, atol=1e-5)
+        assert own.dtype == np.float32
+
+
+def as_tensor(leaf):
+    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) else leaf
+
+
+def test_a_new_twin_has_the_new_weights():
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2))
+    x = np.ones((1, 4), np.float32)
+    before = twin_outputs(made, x)
+    with torch.no_grad():
+        made.model.logits.bias.add_(1)
+    np.testing.assert_allclose(twin_outputs(made, x), before + 1, rtol=1e-5)
+
+
+def test_whoever_looks_into_the_network_sees_it_act():
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), use_lstm=True)
+    seen = []
+    hook = made.model.base.encoder.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    obs = np.zeros((3, 4), np.float32)
+    made.compute_actions(obs)
+    assert seen == [(3, 8)]
+    hook.remove()
+    made.compute_actions(obs)
+    assert len(seen) == 1
+    forward, calls = made.model.forward, []
+    made.model.forward = lambda *args: (calls.append(1), forward(*args))[1]
+    made.compute_actions(obs)
+    assert calls
+
+
+def test_whoever_overrides_the_network_acts_through_pytorch():
+    class Own(FullyConnectedNetwork):
+        pass
+
+    box, two = gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2)
+    for made in (policy(box, two, custom_model=Own), policy(box, two, fcnet_activation="elu")):
+        assert made.runtime.compiled(made.model) is None
+        with made.acting():
+            made.act([np.zeros((3, 4), np.float32)])
