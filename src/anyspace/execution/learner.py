@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, Protocol
+
+import numpy as np
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
@@ -11,6 +14,7 @@ from anyspace.models.modelv2 import InputDict, ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import Padding, Sequences
+from anyspace.tree import Tree
 
 Batch = dict[str, Any]
 """Training rows by the seed's column names; each a tree of tensors [N, ...], ``obs`` encoded."""
@@ -63,16 +67,28 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
 
 
 def _loss_inputs(policy: Policy, batch: Batch) -> InputDict:
-    """Return a minibatch as models get to see it: observations flat, sequences padded."""
-    columns = {name: column for name, column in batch.items() if name not in ("obs", "views", "sequences")}
-    seen = policy.model_inputs(batch["obs"], batch.get("views", {}))
-    views = {name: lambda name=name: seen[name] for name in batch.get("views", {})}
-    inputs = InputDict(columns, {"obs": lambda: seen["obs_flat"], **views})
+    """Return a minibatch as models get to see it, computed when touched: observations flat, sequences padded."""
     sequences: Sequences | None = batch.get("sequences")
-    if sequences is None:
-        return inputs
-    padding = Padding(sequences.lens, policy.runtime, time_major=policy.model.is_time_major())
-    padded = padding.of_inputs(inputs)
-    padded["seq_lens"] = padding.seq_lens
-    padded.update({f"state_in_{i}": state for i, state in enumerate(sequences.state)})
-    return padded
+    views = batch.get("views", {})
+
+    @cache
+    def seen() -> InputDict:
+        return policy.model_inputs(batch["obs"], views)
+
+    @cache
+    def padding() -> Padding | None:
+        if sequences is None:
+            return None
+        return Padding(sequences.lens, policy.runtime, time_major=policy.model.is_time_major())
+
+    def column(name: str) -> Tree:
+        value = seen()["obs_flat"] if name == "obs" else seen()[name] if name in views else batch[name]
+        pad = padding()
+        return value if pad is None else pad.of_tree(value)
+
+    names = [*(name for name in batch if name not in ("views", "sequences")), *views]
+    lazy: dict[str, Callable[[], Any]] = {name: partial(column, name) for name in names}
+    if sequences is not None:
+        lazy["seq_lens"] = lambda: policy.runtime.asarray(sequences.lens.astype(np.int32))
+        lazy |= {f"state_in_{i}": partial(sequences.state.__getitem__, i) for i in range(len(sequences.state))}
+    return InputDict({}, lazy)

@@ -71,10 +71,9 @@ class InputDict(dict[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the column, computing it if need be, or ``default`` where there is none."""
-        try:
-            return self[key]
-        except KeyError:
+        if key not in self:
             return default
+        return self[key]
 
     def copy(self) -> InputDict:
         """Return a new dict with the same columns and the same columns still to compute."""

@@ -162,7 +162,7 @@ def test_the_wrapper_is_base_memory_and_heads_in_a_row(time_major):
         ],
         dim=1,
     )
-    expected, expected_state = model.gtrxl(features, state, time_major=time_major)
+    expected, expected_state = model.gtrxl(features, state, torch.tensor([3, 2]), time_major=time_major)
     torch.testing.assert_close(out, model.logits(expected))
     torch.testing.assert_close(model.value_function(), model.value_head(expected)[:, 0])
     torch.testing.assert_close(state_out, expected_state)

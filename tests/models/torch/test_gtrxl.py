@@ -1,6 +1,7 @@
 """GTrXL: what it makes of an episode, however it is cut, against the formulas written out in NumPy."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -48,8 +49,11 @@ def step_by_step(network, features):
     return torch.cat(out), recorder
 
 
-def in_chunks(network, features, recorder, borders, *, training, time_major=False):
-    """Return what one pass over padded chunks of an episode gives, the padding filled with noise."""
+def in_chunks(network, features, recorder, borders, *, training, time_major=False, told=True):
+    """Return what one pass over padded chunks of an episode gives, the padding filled with noise.
+
+    ``told``: the network is told where the padding is.
+    """
     chunks = [features[a:b] for a, b in zip([0, *borders], [*borders, len(features)], strict=True)]
     lens = [len(chunk) for chunk in chunks]
     padded = 9 * draw(len(chunks), max(lens), features.shape[1], seed=3)
@@ -58,7 +62,8 @@ def in_chunks(network, features, recorder, borders, *, training, time_major=Fals
     states = [recorder.state(start) for start in (0, *borders)]
     state = [torch.cat(parts) for parts in zip(*states, strict=True)]
     flat = (padded.transpose(0, 1) if time_major else padded).reshape(-1, features.shape[1])
-    out, state_out = network(flat, state, training=training, time_major=time_major)
+    seq_lens = torch.tensor(lens, dtype=torch.int32) if told else None
+    out, state_out = network(flat, state, seq_lens, training=training, time_major=time_major)
 
     def take_out(rows):
         shape = (max(lens), len(chunks), -1) if time_major else (len(chunks), max(lens), -1)
@@ -99,8 +104,10 @@ def test_steps_equal_one_pass_wherever_it_is_cut(blocks, memory, borders, time_m
     sizes = dataclasses.replace(SIZES, num_transformer_units=blocks, memory_inference=memory, memory_training=memory)
     network, features = shuffled(GTrXL(5, sizes)), draw(11, 5)
     stepped, recorder = step_by_step(network, features)
-    for training in (False, True):
-        out, states = in_chunks(network, features, recorder, borders, training=training, time_major=time_major)
+    for training, told in itertools.product((False, True), repeat=2):
+        out, states = in_chunks(
+            network, features, recorder, borders, training=training, time_major=time_major, told=told
+        )
         torch.testing.assert_close(out, stepped, atol=1e-5, rtol=0)
         for i, column in enumerate(states):
             recorded = torch.stack([step[i] for step in recorder.steps])
@@ -134,7 +141,7 @@ def test_memory_from_before_the_episode_has_no_weight(steps, monkeypatch):
     out, _ = network(features, [*memory, counter])
     assert len(seen) == 2
     for weights in seen:
-        there = (weights[..., :3] > 0).any(dim=0).any(dim=1)
+        there = (weights[..., :3] > 0).any(dim=2).any(dim=1)
         assert there.tolist() == [[False, False, False], [False, True, True], [True, True, True]]
     for block in memory:
         block[0], block[1, 0] = 5, -7
@@ -144,11 +151,12 @@ def test_memory_from_before_the_episode_has_no_weight(steps, monkeypatch):
 
 
 @pytest.mark.spec(109)
-def test_memory_gets_no_gradient_and_padding_none_either():
+@pytest.mark.parametrize("seq_lens", [None, torch.tensor([2, 4])])
+def test_memory_gets_no_gradient_and_padding_none_either(seq_lens):
     network = shuffled(GTrXL(5, SIZES))
     memory = [draw(2, 3, 6).requires_grad_() for _ in range(2)]
     features = draw(8, 5).requires_grad_()
-    out, _ = network(features, [*memory, torch.full((2, 1), 3.0)], training=True)
+    out, _ = network(features, [*memory, torch.full((2, 1), 3.0)], seq_lens, training=True)
     out.view(2, 4, 6)[[0, 1], [1, 3]].sum().backward()
     assert all(block.grad is None for block in memory)
     assert (features.grad.abs().sum(dim=1) > 0).tolist() == [True, True, False, False, True, True, True, True]

@@ -83,6 +83,7 @@ class GTrXLNet(TorchModelV2):
         features, state_out = self.gtrxl(
             flat.float().reshape(len(flat), -1),
             state,
+            seq_lens,
             training=bool(input_dict.get("is_training", False)),
             time_major=self.is_time_major(),
         )
@@ -147,5 +148,7 @@ class AttentionWrapper(MemoryWrapper):
     ) -> tuple[torch.Tensor, State]:
         """Return ``(features [N, D], states of every row)``; see :meth:`GTrXL.forward`."""
         training = bool(input_dict.get("is_training", False))
-        remembered, state_out = self.gtrxl(features, state, training=training, time_major=self.is_time_major())
+        remembered, state_out = self.gtrxl(
+            features, state, seq_lens, training=training, time_major=self.is_time_major()
+        )
         return remembered, state_out

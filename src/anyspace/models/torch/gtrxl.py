@@ -115,7 +115,13 @@ class GTrXL(nn.Module):
         }
 
     def forward(
-        self, features: torch.Tensor, state: State, *, training: bool = False, time_major: bool = False
+        self,
+        features: torch.Tensor,
+        state: State,
+        seq_lens: torch.Tensor | None = None,
+        *,
+        training: bool = False,
+        time_major: bool = False,
     ) -> tuple[torch.Tensor, State]:
         """Return features [N, D] and, of every row, the inputs of each block [N, D] and the counter [N, 1].
 
@@ -124,6 +130,8 @@ class GTrXL(nn.Module):
                 shorter are padded on the right; what the padding holds matters to no other row.
             state: for each block its inputs of the M steps before the sequence, [S, M, D], oldest first (where M is 1,
                 also [S, D]); last, [S, 1], how many of these steps belong to the episode, which may be more than M.
+            seq_lens: [S] lengths of the sequences, so that no work is done for the padding; None: all as long as they
+                come.
             training: whether this is a gradient step.
             time_major: the order of rows.
 
@@ -144,6 +152,10 @@ class GTrXL(nn.Module):
         positions = self.positions[self.sizes.memory - reach :]
         keys = torch.arange(-reach, steps, device=x.device)
         mask = (keys >= -counter)[:, None] if reach else None  # [S, 1, K]
+        real = None
+        if seq_lens is not None and steps > 1:
+            real = (keys[reach:] < seq_lens[:, None]).flatten().nonzero().squeeze(1)
+            real = None if len(real) == sequences * steps else real
 
         def rows(x: torch.Tensor) -> torch.Tensor:
             return (x.transpose(0, 1) if time_major else x).reshape(sequences * steps, -1)
@@ -152,5 +164,5 @@ class GTrXL(nn.Module):
         for block, memory in zip(self.blocks, memories, strict=True):
             state_out.append(rows(x))
             memory = memory.reshape(sequences, self.sizes.memory, -1)
-            x = block(x, memory[:, self.sizes.memory - reach :], positions, mask)
+            x = block(x, memory[:, self.sizes.memory - reach :], positions, mask, real)
         return rows(x), [*state_out, rows(counter[:, None] + (keys[reach:, None] + 1))]

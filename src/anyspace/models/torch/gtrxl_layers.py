@@ -8,11 +8,15 @@ Letters: S sequences, T steps, D width, H heads, d width of a head, τ steps of 
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from anyspace.models.torch.layers import Tanh
+from anyspace.models.torch.layers import tanh_
 
 _MASKED = -1e30
 """The score of what is not attended to: its weight is exactly 0, and no gradient is NaN."""
@@ -94,45 +98,63 @@ class RelativeMultiHeadAttention(nn.Module):
             positions: encodings [P, dim_in] of the distances P - 1 to 0, P > τ: nothing further back is attended to.
             mask: booleans that broadcast to [S, T, K]: False where a query may not attend to a key.
         """
-        sequences, steps, _ = x.shape
+        sequences, steps, dim = x.shape
+        weight = self.query_key_value.weight
+        query_bias = value_bias = None
         memory = memory.detach()
         if self.norm is not None:
-            x, memory = self.norm(x), self.norm(memory)
-        width = self.heads * self.head_dim
-        of_query, of_key_value = self.query_key_value.weight.tensor_split([width])
-        query = functional.linear(x, of_query)
-        key, value = self._split(functional.linear(torch.cat([memory, x], dim=1), of_key_value)).chunk(2)
-        weights = self.weights(query, key, self.position(positions), mask)
-        mixed = torch.matmul(weights, value)  # [H, S, T, d]
-        result: torch.Tensor = self.output(mixed.permute(1, 2, 0, 3).reshape(sequences, steps, width))
+            # Gain and shift go to the weights behind them, so that nothing of the memory has a gradient. The shift of
+            # keys adds the same to all scores of a query, which the softmax does not notice.
+            memory, x = (functional.layer_norm(part, (dim,), eps=self.norm.eps) for part in (memory, x))
+            query_bias, _, value_bias = functional.linear(weight, self.norm.bias).chunk(3)
+            weight = weight * self.norm.weight
+        of_query, of_key, of_value = weight.chunk(3)
+        query = functional.linear(x, of_query, query_bias)
+        # What makes keys and values of steps is applied to the queries, and to sums of steps: of these there are fewer.
+        scoring = torch.bmm(self._split(query + self.content_bias.flatten()), self._heads(of_key) * self._scale)
+        scoring = self._by_sequence(scoring, sequences)
+        scores = torch.cat([torch.bmm(scoring, part.mT) for part in (memory, x)], dim=2)  # [S, H T, K]
+        weights = self._weights(scores.view(sequences, self.heads, steps, -1), query, positions, mask)
+        to_memory, to_x = weights.flatten(1, 2).tensor_split([memory.shape[1]], dim=2)
+        mixed = torch.baddbmm(torch.bmm(to_memory, memory), to_x, x)  # [S, H T, D]
+        mixed = mixed.view(sequences, self.heads, steps, dim).transpose(0, 1).flatten(1, 2)
+        values = torch.bmm(mixed, self._heads(of_value).mT)  # [H, S T, d]
+        values = values.transpose(0, 1).flatten(1)
+        if value_bias is not None:
+            values = values + value_bias
+        result: torch.Tensor = self.output(values).view(sequences, steps, -1)
         return result if self.activation is None else self.activation(result)
 
-    def weights(
-        self, query: torch.Tensor, key: torch.Tensor, position: torch.Tensor, mask: torch.Tensor | None
+    def _weights(
+        self, scores: torch.Tensor, query: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        """Return the attention weights [H, S, T, K], each row with sum 1.
-
-        Args:
-            query: [S, T, H d].
-            key: [H, S, K, d].
-            position: [P, H d].
-            mask: as :meth:`forward` takes it.
-        """
-        scale = self.head_dim**-0.5
-        by_content = self._split(query + self.content_bias.flatten())
-        by_position = self._split(query + self.position_bias.flatten())
-        distances = by_position.flatten(1, 2) @ self._split(position[None])[:, 0].mT  # [H, S T, P]
-        shifted = relative_shift(distances.view(self.heads, *query.shape[:2], -1), key.shape[2])
-        scores = torch.baddbmm(
-            shifted.flatten(0, 1), by_content.flatten(0, 1), key.flatten(0, 1).mT, beta=scale, alpha=scale
-        ).view(shifted.shape)
+        """Return the weights [S, H, T, K], each row with sum 1, of keys with such scores by content."""
+        distances = self.position(positions * self._scale)
+        by_distance = torch.bmm(
+            self._split(query + self.position_bias.flatten()),
+            distances.view(-1, self.heads, self.head_dim).permute(1, 2, 0),
+        )
+        sequences, heads, steps, keys = scores.shape
+        shifted = relative_shift(by_distance.view(heads, sequences, steps, -1), keys).transpose(0, 1)
         if mask is not None:
-            scores = scores.masked_fill(~mask, _MASKED)
-        return scores.softmax(dim=-1)
+            shifted = shifted + torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, _MASKED)[:, None]
+        return (scores + shifted).softmax(dim=-1)
+
+    @property
+    def _scale(self) -> float:
+        return 1 / math.sqrt(self.head_dim)
+
+    def _heads(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return weights [H d, D] as [H, d, D]."""
+        return weight.view(self.heads, self.head_dim, -1)
 
     def _split(self, x: torch.Tensor) -> torch.Tensor:
-        """Return [S, T, c H d] as [c H, S, T, d]."""
-        return x.reshape(*x.shape[:2], -1, self.head_dim).permute(2, 0, 1, 3)
+        """Return [S, T, H d] as [H, S T, d]."""
+        return x.view(-1, self.heads, self.head_dim).transpose(0, 1)
+
+    def _by_sequence(self, x: torch.Tensor, sequences: int) -> torch.Tensor:
+        """Return [H, S T, D] as [S, H T, D]."""
+        return x.view(self.heads, sequences, -1, x.shape[2]).transpose(0, 1).flatten(1, 2)
 
 
 class GRUGate(nn.Module):
@@ -151,16 +173,65 @@ class GRUGate(nn.Module):
         self.of_skip = xavier(dim, dim, dim)
         self.of_reset = xavier(dim, dim)
         self.bias = nn.Parameter(torch.full((dim,), float(bias)))
-        self.tanh = Tanh()
 
     def forward(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return [..., D] from the skipped input h and the sub-layer's output x, both [..., D]."""
-        dim = h.shape[-1]
-        to_gates, to_candidate = self.of_input(x).split([2 * dim, dim], dim=-1)
-        without_r = functional.pad(-self.bias, (dim, 0))
-        r, z = (to_gates + functional.linear(h, self.of_skip.weight, without_r)).sigmoid().chunk(2, dim=-1)
-        candidate = self.tanh(to_candidate + self.of_reset(r * h))
-        return torch.lerp(h, candidate, z)
+        weights = (self.of_input.weight, self.of_skip.weight, self.of_reset.weight, self.bias)
+        result: torch.Tensor = _Gate.apply(h.reshape(-1, h.shape[-1]), x.reshape(-1, h.shape[-1]), *weights)  # type: ignore[no-untyped-call]
+        return result.view(h.shape)
+
+
+class _Gate(torch.autograd.Function):
+    """The gate's formula with its gradient written out: half as many passes over memory as one operation after another.
+
+    ``of_input`` [3D, D], ``of_skip`` [2D, D] and ``of_reset`` [D, D] are the matrices of :class:`GRUGate`.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        h: torch.Tensor,
+        x: torch.Tensor,
+        of_input: torch.Tensor,
+        of_skip: torch.Tensor,
+        of_reset: torch.Tensor,
+        bias: torch.Tensor,
+    ) -> torch.Tensor:
+        dim = h.shape[1]
+        gates = functional.linear(x, of_input)  # [N, 3D]: r, z, candidate
+        opened, candidate = gates[:, : 2 * dim], gates[:, 2 * dim :]
+        opened.addmm_(h, of_skip.t())
+        opened[:, dim:].sub_(bias)
+        opened.sigmoid_()
+        reset = opened[:, :dim] * h
+        candidate.addmm_(reset, of_reset.t())
+        tanh_(candidate)
+        ctx.save_for_backward(h, x, of_input, of_skip, of_reset, gates, reset)
+        return torch.lerp(h, candidate, opened[:, dim:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        h, x, of_input, of_skip, of_reset, gates, reset = ctx.saved_tensors
+        r, z, candidate = gates.chunk(3, dim=1)
+        before = torch.empty_like(gates)  # the gradients of what goes into the sigmoids and the tanh
+        before_r, before_z, before_candidate = before.chunk(3, dim=1)
+        torch.mul(gradient, z, out=before_candidate)
+        of_h = gradient - before_candidate
+        torch.ops.aten.tanh_backward.grad_input(before_candidate, candidate, grad_input=before_candidate)
+        of_reset_h = before_candidate @ of_reset
+        torch.ops.aten.sigmoid_backward.grad_input(of_reset_h * h, r, grad_input=before_r)
+        torch.ops.aten.sigmoid_backward.grad_input(gradient * (candidate - h), z, grad_input=before_z)
+        opened = before[:, : 2 * r.shape[1]]
+        of_h.addcmul_(of_reset_h, r).addmm_(opened, of_skip)
+        return (
+            of_h,
+            before @ of_input,
+            before.t() @ x,
+            opened.t() @ h,
+            before_candidate.t() @ reset,
+            -before_z.sum(dim=0),
+        )
 
 
 class GTrXLBlock(nn.Module):
@@ -182,12 +253,31 @@ class GTrXLBlock(nn.Module):
         self.mlp_gate = GRUGate(dim, gate_bias)
 
     def forward(
-        self, x: torch.Tensor, memory: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        memory: torch.Tensor,
+        positions: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        real: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return [S, T, D]; the arguments are those of :class:`RelativeMultiHeadAttention`."""
-        attended: torch.Tensor = self.attention_gate(x, self.attention(x, memory, positions, mask))
+        """Return [S, T, D]; further arguments are those of :class:`RelativeMultiHeadAttention`.
+
+        Args:
+            x: the present steps [S, T, D].
+            memory: as for attention.
+            positions: as for attention.
+            mask: as for attention.
+            real: which of 0..S*T-1 are steps; the others are padding and give 0. None: all are.
+        """
+        attention: torch.Tensor = self.attention(x, memory, positions, mask).flatten(0, 1)
+        rows = x.flatten(0, 1)
+        if real is not None:
+            rows, attention = rows.index_select(0, real), attention.index_select(0, real)
+        attended = self.attention_gate(rows, attention)
         result: torch.Tensor = self.mlp_gate(attended, self.mlp(attended))
-        return result
+        if real is not None:
+            result = result.new_zeros(x.flatten(0, 1).shape).index_copy(0, real, result)
+        return result.view(x.shape)
 
 
 def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:

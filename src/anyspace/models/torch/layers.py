@@ -28,6 +28,15 @@ class _NumpyTanh(torch.autograd.Function):
         return result
 
 
+def tanh_(x: torch.Tensor) -> torch.Tensor:
+    """Put tanh of ``x`` in its place, without a gradient; see :class:`Tanh`."""
+    if not (x.is_cpu and x.dtype is torch.float32) or torch.compiler.is_compiling():
+        return x.tanh_()
+    array = x.detach().numpy()
+    np.tanh(array, out=array)
+    return x
+
+
 class Tanh(nn.Tanh):
     """``nn.Tanh``; float32 tensors on the CPU go through NumPy, whose kernel takes a fraction of the time there."""
 
