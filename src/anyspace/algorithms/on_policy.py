@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -186,11 +187,12 @@ def _of_sequences(policy: Policy, batch: Batch, size: int | None) -> Iterator[Ba
     columns = {name: column for name, column in batch.items() if name != "sequences"}
     sequences: Sequences = batch["sequences"]
     order = policy.runtime.numpy(policy.runtime.permutation(len(sequences.lens))).astype(np.int64)
-    stops = np.cumsum(sequences.lens[order])
-    count = int(stops[-1])
+    sequences, rows = sequences.pick(order, policy.runtime)
+    shuffled = take(columns, policy.runtime.asarray(rows))
+    stops = np.cumsum(sequences.lens)
     # As many slices as rows would make, of whole sequences.
-    borders = [stop for _, stop in _slices(count, size or count)]
-    cuts = np.unique(np.searchsorted(stops, borders) + 1)
-    for some in np.split(order, cuts[:-1]):
-        picked, rows = sequences.pick(some, policy.runtime)
-        yield {**take(columns, policy.runtime.asarray(rows)), "sequences": picked}
+    borders = [stop for _, stop in _slices(len(rows), size or len(rows))]
+    cuts = [0, *np.unique(np.searchsorted(stops, borders) + 1)]
+    for start, stop in itertools.pairwise(cuts):
+        first = int(stops[start] - sequences.lens[start])
+        yield {**take(shuffled, slice(first, int(stops[stop - 1]))), "sequences": sequences[start:stop]}

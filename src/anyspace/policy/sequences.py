@@ -29,6 +29,10 @@ class Sequences:
     state: State
     """The model's states before each, [S, ...]."""
 
+    def __getitem__(self, some: slice) -> Sequences:
+        """Return neighbouring sequences."""
+        return Sequences(self.lens[some], [state[some] for state in self.state])
+
     def pick(self, order: Ints, runtime: Runtime) -> tuple[Sequences, Ints]:
         """Return some of the sequences, [n] positions in 0..S-1, and which rows are theirs."""
         starts, lens = np.cumsum(self.lens) - self.lens, self.lens[order]

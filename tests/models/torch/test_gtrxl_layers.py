@@ -90,13 +90,13 @@ def test_attention_is_that_of_the_formulas(layernorm, activation, heads, steps, 
         np.testing.assert_allclose(out[s].detach(), expected, atol=1e-5)
 
 
-def test_what_the_mask_forbids_has_no_weight():
+def test_what_the_mask_forbids_has_no_weight(monkeypatch):
     attention = shuffled(RelativeMultiHeadAttention(6, 6, 2, 4))
     x, memory, positions = draw(3, 4, 6), draw(3, 2, 6), position_encoding(6, 6)
     mask = draw(3, 4, 6) > 0
     mask[:, range(4), range(2, 6)] = True
-    weighing, seen = attention._weights, []
-    attention._weights = lambda *args: seen.append(weighing(*args)) or seen[-1]
+    softmax, seen = torch.Tensor.softmax, []
+    monkeypatch.setattr(torch.Tensor, "softmax", lambda x, dim: seen.append(softmax(x, dim)) or seen[-1])
     for s in range(3):
         expected, expected_weights = reference.attention(
             numbers(attention),
@@ -109,8 +109,24 @@ def test_what_the_mask_forbids_has_no_weight():
         np.testing.assert_allclose(attention(x, memory, positions, mask)[s].detach(), expected, atol=1e-5)
         (weights,) = seen[s:]
         assert weights.shape == (3, 2, 4, 6)
-        np.testing.assert_allclose(weights[s].detach(), expected_weights, atol=1e-5)
+        np.testing.assert_allclose(weights[s], expected_weights, atol=1e-5)
         assert not weights[s][expected_weights == 0].any()
+
+
+@pytest.mark.parametrize("layernorm", [True, False])
+@pytest.mark.parametrize("distances", [3, 4, 6, 8])
+def test_gradients_of_attention_are_right(layernorm, distances):
+    attention = shuffled(RelativeMultiHeadAttention(3, 3, 2, 2, layernorm=layernorm)).double()
+    x, memory = draw(2, 3, 3).double().requires_grad_(), draw(2, 2, 3, seed=1).double()
+    mask = torch.tensor([[False, True, True, True, True], [True] * 5])[:, None]
+    names, parameters = zip(*attention.named_parameters(), strict=True)
+    positions = position_encoding(distances, 3).double()
+
+    def attended(x, *values):
+        given = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(attention, given, (x, memory, positions, mask))
+
+    assert torch.autograd.gradcheck(attended, (x, *parameters))
 
 
 @pytest.mark.spec(109)

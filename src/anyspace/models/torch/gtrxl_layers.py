@@ -111,34 +111,22 @@ class RelativeMultiHeadAttention(nn.Module):
         of_query, of_key, of_value = weight.chunk(3)
         query = functional.linear(x, of_query, query_bias)
         # What makes keys and values of steps is applied to the queries, and to sums of steps: of these there are fewer.
-        scoring = torch.bmm(self._split(query + self.content_bias.flatten()), self._heads(of_key) * self._scale)
-        scoring = self._by_sequence(scoring, sequences)
-        scores = torch.cat([torch.bmm(scoring, part.mT) for part in (memory, x)], dim=2)  # [S, H T, K]
-        weights = self._weights(scores.view(sequences, self.heads, steps, -1), query, positions, mask)
-        to_memory, to_x = weights.flatten(1, 2).tensor_split([memory.shape[1]], dim=2)
-        mixed = torch.baddbmm(torch.bmm(to_memory, memory), to_x, x)  # [S, H T, D]
-        mixed = mixed.view(sequences, self.heads, steps, dim).transpose(0, 1).flatten(1, 2)
-        values = torch.bmm(mixed, self._heads(of_value).mT)  # [H, S T, d]
+        by_content = torch.bmm(self._split(query + self.content_bias.flatten()), self._heads(of_key) * self._scale)
+        distances = self.position(positions * self._scale).view(-1, self.heads, self.head_dim).permute(1, 2, 0)
+        by_distance = torch.bmm(self._split(query + self.position_bias.flatten()), distances)
+        mixed = _Mixing.apply(  # type: ignore[no-untyped-call]
+            by_content.view(self.heads, sequences, steps, dim).transpose(0, 1),
+            by_distance.view(self.heads, sequences, steps, -1).transpose(0, 1),
+            memory,
+            x,
+            mask,
+        )
+        values = torch.bmm(mixed.transpose(0, 1).flatten(1, 2), self._heads(of_value).mT)  # [H, S T, d]
         values = values.transpose(0, 1).flatten(1)
         if value_bias is not None:
             values = values + value_bias
         result: torch.Tensor = self.output(values).view(sequences, steps, -1)
         return result if self.activation is None else self.activation(result)
-
-    def _weights(
-        self, scores: torch.Tensor, query: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Return the weights [S, H, T, K], each row with sum 1, of keys with such scores by content."""
-        distances = self.position(positions * self._scale)
-        by_distance = torch.bmm(
-            self._split(query + self.position_bias.flatten()),
-            distances.view(-1, self.heads, self.head_dim).permute(1, 2, 0),
-        )
-        sequences, heads, steps, keys = scores.shape
-        shifted = relative_shift(by_distance.view(heads, sequences, steps, -1), keys).transpose(0, 1)
-        if mask is not None:
-            shifted = shifted + torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, _MASKED)[:, None]
-        return (scores + shifted).softmax(dim=-1)
 
     @property
     def _scale(self) -> float:
@@ -152,9 +140,52 @@ class RelativeMultiHeadAttention(nn.Module):
         """Return [S, T, H d] as [H, S T, d]."""
         return x.view(-1, self.heads, self.head_dim).transpose(0, 1)
 
-    def _by_sequence(self, x: torch.Tensor, sequences: int) -> torch.Tensor:
-        """Return [H, S T, D] as [S, H T, D]."""
-        return x.view(self.heads, sequences, -1, x.shape[2]).transpose(0, 1).flatten(1, 2)
+
+class _Mixing(torch.autograd.Function):
+    """The sum of steps, each with its weight, for every query [S, H, T, D]; its gradient is written out, as `_Gate`'s.
+
+    ``by_content`` [S, H, T, D] scores steps by their product with it, ``by_distance`` [S, H, T, P] by how far back they
+    are. ``memory`` [S, τ, D] is taken to have no gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        by_content: torch.Tensor,
+        by_distance: torch.Tensor,
+        memory: torch.Tensor,
+        x: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        steps = torch.cat([memory, x], dim=1)
+        queries = by_content.flatten(1, 2)
+        scores = torch.bmm(queries, steps.mT).view(*by_content.shape[:3], -1)
+        scores += relative_shift(by_distance, steps.shape[1])
+        if mask is not None:
+            scores += torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, _MASKED)[:, None]
+        weights = scores.softmax(dim=-1).flatten(1, 2)
+        ctx.save_for_backward(queries, steps, weights)
+        ctx.distances = by_distance.shape[3]
+        return torch.bmm(weights, steps).view(by_content.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        queries, steps, weights = ctx.saved_tensors
+        shape, of_sum = gradient.shape, gradient.flatten(1, 2)
+        of_weights = torch.bmm(of_sum, steps.mT)
+        of_scores = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
+        own = slice(steps.shape[1] - shape[2], None)
+        of_x = torch.bmm(weights[..., own].mT, of_sum).baddbmm_(of_scores[..., own].mT, queries)
+        of_distances = _shifted_back(of_scores.view(*shape[:3], -1), ctx.distances)
+        return torch.bmm(of_scores, steps).view(shape), of_distances, None, of_x, None
+
+
+def _shifted_back(gradient: torch.Tensor, distances: int) -> torch.Tensor:
+    """Return the gradient [..., T, P] of what `relative_shift` was given from that [..., T, K] of what it gave."""
+    steps, keys = gradient.shape[-2:]
+    whole = functional.pad(gradient, (distances + steps - 1 - keys, 0)).flatten(-2)
+    return functional.pad(whole, (0, steps)).view(*gradient.shape[:-1], -1)[..., :distances]
 
 
 class GRUGate(nn.Module):
