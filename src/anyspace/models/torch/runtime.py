@@ -22,7 +22,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 SMALL_MODEL = 1_000_000
 """Parameters below which ``device="auto"`` stays on the CPU."""
 
-SEVERAL_THREADS = 40_000_000
+SEVERAL_THREADS = 100_000_000
 """Rows times parameters from which several threads of a CPU compute longer than they wait for each other."""
 
 
