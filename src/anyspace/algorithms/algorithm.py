@@ -14,16 +14,16 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import config as configs
-from anyspace import tree
-from anyspace.algorithms.config import RENAMED, AlgorithmConfig
-from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
-from anyspace.data.atari import AtariOptions
+from anyspace.algorithms import checkpoints
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.settings import environment_spec, overridden, preset_for, training_source
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Trajectory
-from anyspace.data.vector import VectorSource, make_separate_source, make_source
-from anyspace.errors import AnyspaceError, CheckpointError, ConfigError, NonFiniteError
+from anyspace.data.vector import VectorSource
+from anyspace.errors import CheckpointError, ConfigError, NonFiniteError
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.execution.evaluate import EvaluationEnvs, evaluate, rendering_source
 from anyspace.execution.fleet import Fleet, LocalFleet
@@ -36,7 +36,7 @@ from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
-from anyspace.spaces import bounded, from_json, to_json
+from anyspace.spaces import bounded
 from anyspace.tree import Tree
 
 Updates = Generator[Batch, Result, Result]
@@ -81,13 +81,13 @@ class Algorithm(ABC, Generic[C]):
         if env is None:
             raise ConfigError(f"{type(self).__name__} needs an environment: {type(self).__name__}(env='CartPole-v1').")
         base = config if isinstance(config, AlgorithmConfig) else self.config_class()
-        settings = self._overridden(base, given, overrides)
+        settings = overridden(base, given, overrides)
         if preset is not None:
-            chosen = self._preset(_spec(env, settings), preset)
-            settings = self._overridden(self.config_class(), chosen.settings, given, overrides)
+            chosen = preset_for(self.name(), environment_spec(env, settings), preset)
+            settings = overridden(self.config_class(), chosen.settings, given, overrides)
         settings.validate()
-        spec = _spec(env, settings)
-        source = _source(spec, settings)
+        spec = environment_spec(env, settings)
+        source = training_source(spec, settings)
         try:
             self._build(spec, settings, source.observation_space, source.action_space, source)
         except Exception:
@@ -125,26 +125,10 @@ class Algorithm(ABC, Generic[C]):
         """Return the algorithm's lower-case name."""
         return cls.__name__.lower()
 
-    @staticmethod
-    def _overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmConfig:
-        for layer in layers:
-            base = configs.merge(base, layer, renamed=RENAMED)
-        return base
-
     @classmethod
     def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
         """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
-        return cls._preset(EnvSpec(env), preset)
-
-    @classmethod
-    def _preset(cls, spec: EnvSpec, preset: str) -> Preset:
-        if preset != "auto" or spec.name in preset_names(cls.name()):
-            return named_preset(cls.name(), spec.name if preset == "auto" else preset)
-        source = make_separate_source(spec, 1)
-        try:
-            return general_preset(cls.name(), source.observation_space, source.action_space)
-        finally:
-            source.close()
+        return preset_for(cls.name(), EnvSpec(env), preset)
 
     def _build(
         self,
@@ -217,7 +201,7 @@ class Algorithm(ABC, Generic[C]):
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
-            source = self._source or _source(self.env_spec, self.config)
+            source = self._source or training_source(self.env_spec, self.config)
             if self._source is None:
                 self._require_same_spaces(source)
             self.rewards.is_atari = source.is_atari
@@ -345,7 +329,7 @@ class Algorithm(ABC, Generic[C]):
         folder = None
         if out is not None:
             title = f"{type(self).__name__} on {self.env_spec.name}"
-            folder = RunFolder(Path(out), self._description(), title)
+            folder = RunFolder(Path(out), self.description(), title)
         return run(
             self,
             total_steps,
@@ -418,19 +402,7 @@ class Algorithm(ABC, Generic[C]):
 
     def snapshot(self) -> Snapshot:
         """Return the state and the tensors that a checkpoint holds."""
-        state = {
-            **self._description(),
-            "observation_space": to_json(self.policy.observation_space),
-            "action_space": to_json(self.policy.action_space),
-            **self.progress.state(),
-            "coefficients": self.coefficients(),
-        }
-        tensors = {
-            **tree.prefixed("policy", self.policy.state()),
-            **tree.prefixed("learner", self.learner.state()),
-            **tree.prefixed("rewards", self.rewards.state()),
-        }
-        return state, tensors
+        return checkpoints.snapshot(self)
 
     @classmethod
     def load(
@@ -454,37 +426,16 @@ class Algorithm(ABC, Generic[C]):
         Raises:
             CheckpointError: the checkpoint is missing, truncated, or of other spaces or another algorithm.
         """
-        from anyspace.algorithms import ALGORITHMS
-
         state, tensors = read_checkpoint(path)
-        kind = cls if cls is not Algorithm else ALGORITHMS.get(state["algorithm"])
-        if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in ALGORITHMS):
-            raise CheckpointError(
-                f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
-                " on the class that saved it."
-            )
-        stored = configs.without(configs.without(state["config"], config or {}), overrides)
-        settings = cls._overridden(kind.config_class(), configs.from_plain(stored), config or {}, overrides)
+        kind = checkpoints.kind_of(state, cls, path)
+        settings = checkpoints.stored_settings(state, kind.config_class, config or {}, overrides)
         settings.validate()
         named = state["env"] if env is None else env
-        spec = None if named is None else _spec(named, settings)
+        spec = None if named is None else environment_spec(named, settings)
         self: Algorithm[Any] = kind.__new__(kind)
-        self._build(spec, settings, from_json(state["observation_space"]), from_json(state["action_space"]), None)
-        self._restore(state, tensors, path)
+        self._build(spec, settings, *checkpoints.spaces_of(state), None)
+        checkpoints.restore(self, state, tensors, path)
         return self
-
-    def _restore(self, state: dict[str, Any], tensors: dict[str, NumpyArray], path: object) -> None:
-        self.seed = state["seed"]
-        self.progress.load_state(state)
-        self.load_coefficients(state["coefficients"])
-        try:
-            self.policy.load_state(tree.under("policy", tensors))
-            self.learner.load_state(tree.under("learner", tensors))
-            self.rewards.load_state(tree.under("rewards", tensors))
-        except (KeyError, ValueError) as error:
-            if isinstance(error, AnyspaceError):
-                raise
-            raise CheckpointError(f"{path} does not fit this configuration: {error}.") from error
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Start from the weights and filter statistics of another run; counters and optimiser stay new.
@@ -492,20 +443,10 @@ class Algorithm(ABC, Generic[C]):
         Raises:
             CheckpointError: its spaces or its model differ from this one's.
         """
-        state, tensors = read_checkpoint(path)
-        for kind, mine in (
-            ("observation", self.policy.observation_space),
-            ("action", self.policy.action_space),
-        ):
-            theirs = from_json(state[f"{kind}_space"])
-            if mine != theirs:
-                raise CheckpointError(
-                    f"the {kind} space of {path} is {theirs}, but this environment's is {mine}; weights carry over"
-                    " between equal spaces only."
-                )
-        self.policy.load_weights(tree.under("policy", tensors))
+        checkpoints.load_weights(self, path)
 
-    def _description(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
+        """Return algorithm, environment, seed and configuration as plain values."""
         return {
             "algorithm": type(self).__name__,
             "env": None if self._env_spec is None else self._env_spec.describe(),
@@ -520,22 +461,6 @@ class Algorithm(ABC, Generic[C]):
             self._source.close()
         if self._fleet is not None and self._source is None:
             self._fleet.close()
-
-
-def _spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
-    model = settings.model
-    return EnvSpec(
-        env,
-        settings.env_config,
-        tuple(settings.wrappers),
-        AtariOptions(settings.preprocessor_pref, model.framestack, model.dim, model.grayscale, model.zero_mean),
-        settings.action_mask_key,
-        settings.max_len,
-    )
-
-
-def _source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
-    return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
 
 
 def _means(infos: dict[str, tuple[float, int]]) -> dict[str, float]:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -22,22 +21,17 @@ from anyspace.models.action_dists import is_bounded
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.modelv2 import InputDict, ModelV2, State
 from anyspace.models.runtime import CompiledForward, NumpyArray, Runtime
+from anyspace.policy import outside
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import StochasticSampling
 from anyspace.policy.history import Acted, Columns, History, PolicyState, Views
+from anyspace.policy.inputs import Inputs, Leaves, together
 from anyspace.policy.masking import Masking
 from anyspace.policy.sequences import Padding, Sequences
 from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, get_preprocessor, require_valid
-from anyspace.spaces.decoding import one_action
-from anyspace.spaces.encoding import batch_shape
 from anyspace.spaces.images import describe_images
-from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
-
-Leaves = Sequence[Array | Gathered]
-"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``), and the mask [N, A] where
-the environment gives one beside the observation."""
 
 
 class Evaluation(NamedTuple):
@@ -134,6 +128,9 @@ class Policy:
             exclude=frozenset([*self.masking.positions, *self._given_embeddings()]),
             to_device=runtime.asarray,
         )
+        self._inputs = Inputs(
+            self.preprocessor, self.filter, self.masking, self.views, runtime, self.obs_space, config.preprocesses
+        )
         check_model(self)
 
     def _given_embeddings(self) -> list[int]:
@@ -184,42 +181,7 @@ class Policy:
             views: what the model's views look at.
             training: whether the pass belongs to a gradient step.
         """
-        arrays = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
-        own, mask = self.masking.observation(arrays), self.masking.find(arrays)
-        masks = {} if mask is None else {"action_mask": mask}
-        lazy: dict[str, Callable[[], Tree]] = {
-            name: partial(self._seen, name, window) for name, window in (views or {}).items()
-        }
-        if not self.config.preprocesses:
-            obs = self.preprocessor.restore(self._filtered(own, own))
-            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
-        return InputDict(
-            {"is_training": training, **masks},
-            {
-                "obs": lambda: self.preprocessor.restore(self._features(own)),
-                "obs_flat": lambda: self.preprocessor.flatten_features(self._features(own)),
-                **lazy,
-            },
-        )
-
-    def _seen(self, name: str, window: Window) -> Tree:
-        """Return what a view shows, [N, ...], or [N, k, ...] where it looks at k steps."""
-        source = str(self.views.rows[name].data_col)
-        if source != "obs":
-            fill = self.views.fill(source)
-            value = fill if isinstance(fill, int) else self.runtime.asarray(fill)
-            return self.views.nested(source, [window.spread(leaf, value) for leaf in window.leaves()])
-        leaves = self.masking.observation(window.leaves())
-        if not self.config.preprocesses:
-            return map_arrays(window.spread, self.preprocessor.restore(self._filtered(leaves, leaves)))
-        flat = self.preprocessor.flatten_features(self._features(leaves))
-        return window.spread(flat.reshape((len(flat), *(self.obs_space.shape or ()))))
-
-    def _features(self, leaves: Sequence[Array]) -> Sequence[Array]:
-        return self._filtered(self.preprocessor.expand(leaves), leaves)
-
-    def _filtered(self, features: Sequence[Array], leaves: Sequence[Array]) -> Sequence[Array]:
-        return self.filter.apply(features, self.encode.presence(leaves)) if self.filter.active else features
+        return self._inputs.of(leaves, views or {}, training)
 
     def mask(self, leaves: Leaves) -> Array | None:
         """Return the mask [N, A] that comes with encoded observations: True where a choice is allowed, or None."""
@@ -376,17 +338,7 @@ class Policy:
             ObservationError: if an observation is not in the observation space.
             ValueError: if a mask does not fit the action space, or allows no action.
         """
-        leaves = self.encode(observations, "observation {}".format)
-        batch = batch_shape(self.encode.specs[0], leaves[0])
-        if len(batch) != 1:
-            raise ObservationError(
-                f"obs: expected stacked observations [N, ...], got batch dimensions {batch}; compute_single_action"
-                " takes one observation."
-            )
-        self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        given = self.masking.given(mask, info, batch[0])
-        actions, new_state = self._chosen([*leaves], state, given, prev_reward, explore)
-        return (actions, new_state) if self.views.remembers else actions
+        return outside.compute_actions(self, observations, state, info, mask, prev_reward, explore)
 
     def compute_single_action(
         self,
@@ -399,13 +351,7 @@ class Policy:
         explore: bool = False,
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`compute_actions`."""
-        leaves = self.encode.single(observation)
-        self.require_valid(leaves, lambda _: "the observation")
-        rows = [leaf[None] for leaf in leaves]
-        given = self.masking.given(mask, info, 1, single=True)
-        actions, new_state = self._chosen(rows, state, given, prev_reward, explore)
-        action = one_action(self.action_space, actions, 0)
-        return (action, new_state) if self.views.remembers else action
+        return outside.compute_single_action(self, observation, state, info, mask, prev_reward, explore)
 
     def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
         """Raise :class:`ObservationError` on the first value of encoded observations that is outside its space.
@@ -437,43 +383,12 @@ class Policy:
                 " Allow at least one, or end the episode."
             )
 
-    def _chosen(
-        self, leaves: list[NumpyArray], state: PolicyState | None, given: NumpyArray | None, rewards: Any, explore: bool
-    ) -> tuple[Tree, PolicyState]:
-        """Return the environment actions for encoded observations, and the state for the next call."""
-        if given is not None:
-            leaves = [*self.masking.observation(leaves), given]
-        everybody = np.ones(len(leaves[0]), np.bool_)
-        self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
-        # Old callers hand an empty list to a policy without memory.
-        history = self._continued(state, leaves, rewards) if state else self.begin(leaves)
-        with self.runtime.working(len(leaves[0])), self.acting():
-            acted = self.act(leaves, history, explore=explore)
-            return self.to_env(acted.raw), PolicyState(history, leaves, acted, ~everybody)
-
-    def _continued(self, state: PolicyState, leaves: list[NumpyArray], rewards: Any) -> History:
-        """Return the history that leads to ``leaves``."""
-        if not self.views.remembers:
-            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
-        if not isinstance(state, PolicyState) or len(state.begun) != len(leaves[0]):
-            raise ValueError(
-                f"state: expected what the previous call for {len(leaves[0])} observations returned, got {state!r:.80}."
-            )
-        if rewards is None and self.views.depth.get("rewards"):
-            raise ValueError(
-                "this policy's model looks at rewards: give the one that the previous step earned as `prev_reward`."
-            )
-        earned = np.zeros(len(leaves[0])) if rewards is None else np.broadcast_to(rewards, (len(leaves[0]),))
-        step = self.columns(state.leaves, state.acted, earned.astype(np.float32))
-        return self.follow(state.history, step, state.begun, leaves)
-
     # -------------------------------------------------------------------------------------- filter
 
     def push(self, leaves: Leaves) -> None:
         """Add collected observations [N, ...] to the filter's statistics."""
         if self.filter.active and len(leaves[0]):
-            arrays = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
-            own = self.masking.observation(arrays)
+            own = self.masking.observation(together(leaves))
             self.filter.push(own, self.encode.presence(own))
 
     # --------------------------------------------------------------------------------------- state

@@ -1,0 +1,85 @@
+"""Encoded observations and views become the columns that a model may read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import gymnasium as gym
+
+from anyspace.maths.gather import Gathered, Window
+from anyspace.maths.xp import Array
+from anyspace.models.modelv2 import InputDict
+from anyspace.models.runtime import Runtime
+from anyspace.policy.history import Views
+from anyspace.policy.masking import Masking
+from anyspace.spaces import ObservationFilter
+from anyspace.spaces.preprocessors import Preprocessor
+from anyspace.spaces.repeated_values import map_arrays
+from anyspace.tree import Tree
+
+Leaves = Sequence[Array | Gathered]
+"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``), and the mask [N, A] where
+the environment gives one beside the observation."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Makes a model's input dict; its columns are computed when touched."""
+
+    preprocessor: Preprocessor
+    filter: ObservationFilter
+    masking: Masking
+    views: Views
+    runtime: Runtime
+    obs_space: gym.Space[Tree]
+    """Of what the model sees."""
+    preprocesses: bool
+    """Whether it sees features; otherwise observations as they are stored."""
+
+    def of(self, leaves: Leaves, views: Mapping[str, Window], training: bool) -> InputDict:
+        """Return the input dict of encoded observations [N, ...]; see `Policy.model_inputs`."""
+        arrays = together(leaves)
+        own, mask = self.masking.observation(arrays), self.masking.find(arrays)
+        masks = {} if mask is None else {"action_mask": mask}
+        lazy: dict[str, Callable[[], Tree]] = {
+            name: partial(self._seen, name, window) for name, window in views.items()
+        }
+        if not self.preprocesses:
+            obs = self.preprocessor.restore(self._filtered(own, own))
+            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
+        return InputDict(
+            {"is_training": training, **masks},
+            {
+                "obs": lambda: self.preprocessor.restore(self._features(own)),
+                "obs_flat": lambda: self.preprocessor.flatten_features(self._features(own)),
+                **lazy,
+            },
+        )
+
+    def _seen(self, name: str, window: Window) -> Tree:
+        """Return what a view shows, [N, ...], or [N, k, ...] where it looks at k steps."""
+        source = str(self.views.rows[name].data_col)
+        if source != "obs":
+            fill = self.views.fill(source)
+            value = fill if isinstance(fill, int) else self.runtime.asarray(fill)
+            return self.views.nested(source, [window.spread(leaf, value) for leaf in window.leaves()])
+        leaves = self.masking.observation(window.leaves())
+        if not self.preprocesses:
+            return map_arrays(window.spread, self.preprocessor.restore(self._filtered(leaves, leaves)))
+        flat = self.preprocessor.flatten_features(self._features(leaves))
+        return window.spread(flat.reshape((len(flat), *(self.obs_space.shape or ()))))
+
+    def _features(self, leaves: Sequence[Array]) -> Sequence[Array]:
+        return self._filtered(self.preprocessor.expand(leaves), leaves)
+
+    def _filtered(self, features: Sequence[Array], leaves: Sequence[Array]) -> Sequence[Array]:
+        if not self.filter.active:
+            return features
+        return self.filter.apply(features, self.preprocessor.encode.presence(leaves))
+
+
+def together(leaves: Leaves) -> list[Array]:
+    """Return leaves as arrays; rows that are put together from others are."""
+    return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
