@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from anyspace import PPO
@@ -9,6 +11,7 @@ from anyspace.config import merge
 from anyspace.errors import ConfigError
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.policy import Policy
+from anyspace.spaces import Repeated
 
 BOX = spaces.Box(-1, 1, (3,))
 
@@ -40,6 +43,27 @@ def test_the_general_preset_goes_by_the_spaces(observation: spaces.Space, action
 def test_the_general_preset_builds_a_policy(action: spaces.Space) -> None:
     config = merge(PPO.config_class(), general_preset("ppo", BOX, action).settings)
     assert Policy(BOX, action, config, TorchRuntime("cpu")).num_outputs > 0
+
+
+@pytest.mark.parametrize("action", [spaces.Discrete(2), BOX])
+def test_networks_of_parts_get_a_layer_on_top(action: spaces.Space) -> None:
+    flat = spaces.Dict(a=BOX, b=spaces.MultiDiscrete([2, 3]), c=spaces.Tuple([spaces.Discrete(2)]))
+    assert "post_fcnet_hiddens" not in general_preset("ppo", flat, action).settings["model"]
+    for part in (Repeated(BOX, 3), spaces.Sequence(BOX), spaces.OneOf([BOX, BOX]), spaces.Box(0, 1, (2, 2))):
+        preset = general_preset("ppo", spaces.Dict(a=BOX, b=part), action)
+        assert preset.settings["model"]["post_fcnet_hiddens"] == [64]
+
+
+def test_what_parts_mean_together_can_be_learnt() -> None:
+    space = spaces.Dict(a=BOX, b=Repeated(BOX, 2))
+    config = merge(PPO.config_class(), general_preset("ppo", space, spaces.Discrete(2)).settings)
+    policy = Policy(space, spaces.Discrete(2), merge(config, {"observation_filter": "NoFilter"}), TorchRuntime("cpu"))
+    low, high = np.full(3, -0.9, np.float32), np.full(3, 0.9, np.float32)
+    obs = [policy.encode.single({"a": a, "b": [b]}) for a in (low, high) for b in (low, high)]
+    leaves = [torch.from_numpy(np.stack(leaf)) for leaf in zip(*obs, strict=True)]
+    logits = policy.evaluate({"obs": leaves}, value=False).dist_inputs.detach()
+    # Of a sum of what each part says alone, this difference of differences is 0.
+    assert (logits[0] - logits[1] - logits[2] + logits[3]).abs().max() > 1e-4
 
 
 def test_names() -> None:

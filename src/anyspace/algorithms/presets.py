@@ -47,11 +47,22 @@ def named_preset(algorithm: str, name: str) -> Preset:
 
 
 def general_preset(algorithm: str, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Preset:
-    """Return the general preset for a pair of spaces: for images, for actions that are a float Box, or for the rest."""
-    if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in _leaves(observation_space)):
+    """Return the general preset for a pair of spaces: for images, for actions that are a float Box, or for the rest.
+
+    Where a network encodes the parts of an observation one by one (lists, texts, graphs, alternatives), it gets a layer
+    on top of all of them, without which it could not learn what they mean together.
+    """
+    leaves = _leaves(observation_space)
+    if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in leaves):
         return named_preset(algorithm, "image")
     is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"
-    return named_preset(algorithm, "continuous" if is_continuous else "discrete")
+    preset = named_preset(algorithm, "continuous" if is_continuous else "discrete")
+    if all(map(_is_flat, leaves)):
+        return preset
+    model = preset.settings["model"]
+    return Preset(
+        preset.name, {**preset.settings, "model": {**model, "post_fcnet_hiddens": model["fcnet_hiddens"][-1:]}}
+    )
 
 
 def preset_names(algorithm: str) -> list[str]:
@@ -71,3 +82,8 @@ def _leaves(space: gym.Space[Any]) -> list[gym.Space[Any]]:
     if isinstance(space, spaces.Tuple):
         return [leaf for child in space.spaces for leaf in _leaves(child)]
     return [space]
+
+
+def _is_flat(leaf: gym.Space[Any]) -> bool:
+    numbers = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+    return isinstance(leaf, numbers) or (isinstance(leaf, spaces.Box) and len(leaf.shape) < 2)

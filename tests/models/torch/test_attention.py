@@ -61,8 +61,8 @@ def test_gtrxl_stands_alone_as_a_custom_model():
     out, state_out = model({"obs": 9 * draw(8, 4)}, state, torch.tensor([4, 3]))
     assert out.shape == (8, 4)
     assert (out < 0).any()
-    torch.testing.assert_close(out, model.logits(model._features))
-    torch.testing.assert_close(model.value_function(), model.value_head(model._features)[:, 0])
+    torch.testing.assert_close(out, model.logits(model._remembered))
+    torch.testing.assert_close(model.value_function(), model.value_head(model._remembered)[:, 0])
     assert [tuple(column.shape) for column in state_out] == [(8, 6), (8, 1)]
     assert state_out[1][:, 0].tolist() == [2, 3, 4, 5, 2, 3, 4, 5]
 

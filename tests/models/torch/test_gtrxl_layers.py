@@ -12,8 +12,8 @@ from anyspace.models.torch.gtrxl_layers import (
     RelativeMultiHeadAttention,
     position_encoding,
     relative_shift,
-    xavier,
 )
+from anyspace.models.torch.layers import xavier
 from torch_nets import draw, shuffled
 
 

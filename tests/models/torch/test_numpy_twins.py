@@ -9,6 +9,7 @@ from anyspace import tree
 from anyspace.config import merge
 from anyspace.models import FullyConnectedNetwork, ModelCatalog
 from anyspace.models.modelv2 import InputDict
+from anyspace.models.torch.attention import GTrXLNet
 from anyspace.models.torch.numpy_twins import numpy_twin
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
@@ -150,6 +151,19 @@ def test_memories_step_as_their_networks_do(memory, num_outputs, nested):
     for own, wanted in zip(acted_new, new, strict=True):
         np.testing.assert_allclose(own, wanted, rtol=1e-5, atol=1e-5)
         assert own.dtype == np.float32
+
+
+@pytest.mark.parametrize("num_outputs", [7, None])
+def test_gtrxl_by_itself_steps_as_its_network_does(num_outputs):
+    config = {"custom_model": GTrXLNet, "custom_model_config": {"memory_inference": 4, "attention_dim": 6}}
+    box, seven = gym.spaces.Box(-3, 3, (5,)), gym.spaces.Discrete(7)
+    model = ModelCatalog.get_model_v2(box, seven, num_outputs, config)
+    x, state = torch.randn(9, 5), [torch.randn(9, 50, 6), torch.arange(9.0)[:, None]]
+    with torch.no_grad():
+        outputs, new = model(InputDict({"obs_flat": x, "is_training": False}), state, torch.ones(9, dtype=torch.int32))
+    acted, acted_new = numpy_twin(model)(InputDict({"obs_flat": x.numpy()}), [part.numpy() for part in state])
+    np.testing.assert_allclose(acted, outputs, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(acted_new[0], new[0], rtol=1e-5, atol=1e-5)
 
 
 def as_tensor(leaf):

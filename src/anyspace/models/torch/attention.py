@@ -14,13 +14,11 @@ import torch
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
-from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
-from anyspace.models.torch.gtrxl_layers import xavier
-from anyspace.models.torch.memory import MemoryWrapper
+from anyspace.models.torch.memory import MemoryWrapper, Remembering
 
 
-class GTrXLNet(TorchModelV2):
+class GTrXLNet(Remembering):
     """GTrXL on flat observations, as a ``custom_model`` (its keyword arguments go into ``custom_model_config``).
 
     With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide. The keyword
@@ -65,11 +63,8 @@ class GTrXLNet(TorchModelV2):
             init_gru_gate_bias=init_gru_gate_bias,
         )
         self.gtrxl = GTrXL(math.prod(obs_space.shape), sizes)
-        self.logits = xavier(attention_dim, num_outputs, bias=True) if num_outputs else None
-        self.num_outputs = num_outputs or attention_dim
-        self.value_head = xavier(attention_dim, 1, bias=True)
+        self.add_heads(attention_dim)
         self.view_requirements |= self.gtrxl.view_requirements(self.model_config["max_seq_len"])
-        self._features: torch.Tensor | None = None
 
     def get_initial_state(self) -> State:
         """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
@@ -87,15 +82,7 @@ class GTrXLNet(TorchModelV2):
             training=bool(input_dict.get("is_training", False)),
             time_major=self.is_time_major(),
         )
-        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
-        self.__dict__["_features"] = features
-        return (features if self.logits is None else self.logits(features)), state_out
-
-    def value_function(self) -> torch.Tensor:
-        """Return the value estimates [N] of the latest forward pass."""
-        assert self._features is not None, "value_function() refers to the latest forward pass; there is none"
-        value: torch.Tensor = self.value_head(self._features)
-        return value.squeeze(1)
+        return self.heads(features), state_out
 
 
 class AttentionWrapper(MemoryWrapper):

@@ -20,8 +20,7 @@ from anyspace.maths.masks import allowed_by
 from anyspace.maths.q_values import dueling as combined
 from anyspace.maths.q_values import expected_values
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.models.torch.gtrxl_layers import xavier
-from anyspace.models.torch.layers import activation_class
+from anyspace.models.torch.layers import activation_class, xavier
 from anyspace.models.torch.noisy import Noise, NoisyLinear
 
 

@@ -18,7 +18,8 @@ from torch import nn
 from anyspace.config import require
 from anyspace.errors import ModelError
 from anyspace.models.modelv2 import State
-from anyspace.models.torch.gtrxl_layers import GTrXLBlock, position_encoding, xavier
+from anyspace.models.torch.gtrxl_layers import GTrXLBlock, position_encoding
+from anyspace.models.torch.layers import xavier
 from anyspace.models.views import ViewRequirement
 
 

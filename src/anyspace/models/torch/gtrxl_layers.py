@@ -16,7 +16,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from anyspace.models.torch.layers import tanh_
+from anyspace.models.torch.layers import tanh_, xavier
 
 _MASKED = -1e30
 """The score of what is not attended to: its weight is exactly 0, and no gradient is NaN."""
@@ -100,20 +100,22 @@ class RelativeMultiHeadAttention(nn.Module):
         """
         sequences, steps, dim = x.shape
         weight = self.query_key_value.weight
-        query_bias = value_bias = None
+        query_bias, value_bias = self.content_bias.flatten(), None
         memory = memory.detach()
         if self.norm is not None:
             # Gain and shift go to the weights behind them, so that nothing of the memory has a gradient. The shift of
             # keys adds the same to all scores of a query, which the softmax does not notice.
             memory, x = (functional.layer_norm(part, (dim,), eps=self.norm.eps) for part in (memory, x))
-            query_bias, _, value_bias = functional.linear(weight, self.norm.bias).chunk(3)
+            shift, _, value_bias = functional.linear(weight, self.norm.bias).chunk(3)
+            query_bias = query_bias + shift
             weight = weight * self.norm.weight
         of_query, of_key, of_value = weight.chunk(3)
-        query = functional.linear(x, of_query, query_bias)
         # What makes keys and values of steps is applied to the queries, and to sums of steps: of these there are fewer.
-        by_content = torch.bmm(self._split(query + self.content_bias.flatten()), self._heads(of_key) * self._scale)
+        query = functional.linear(x, of_query, query_bias)
+        by_content = torch.bmm(self._split(query), self._heads(of_key) * self._scale)
+        query = query + (self.position_bias - self.content_bias).flatten()
         distances = self.position(positions * self._scale).view(-1, self.heads, self.head_dim).permute(1, 2, 0)
-        by_distance = torch.bmm(self._split(query + self.position_bias.flatten()), distances)
+        by_distance = torch.bmm(self._split(query), distances)
         mixed = _Mixing.apply(  # type: ignore[no-untyped-call]
             by_content.view(self.heads, sequences, steps, dim).transpose(0, 1),
             by_distance.view(self.heads, sequences, steps, -1).transpose(0, 1),
@@ -229,11 +231,9 @@ class _Gate(torch.autograd.Function):
         bias: torch.Tensor,
     ) -> torch.Tensor:
         dim = h.shape[1]
-        gates = functional.linear(x, of_input)  # [N, 3D]: r, z, candidate
+        gates = torch.addmm(functional.pad(-bias, (dim, dim)), x, of_input.t())  # [N, 3D]: r, z, candidate
         opened, candidate = gates[:, : 2 * dim], gates[:, 2 * dim :]
-        opened.addmm_(h, of_skip.t())
-        opened[:, dim:].sub_(bias)
-        opened.sigmoid_()
+        opened.addmm_(h, of_skip.t()).sigmoid_()
         reset = opened[:, :dim] * h
         candidate.addmm_(reset, of_reset.t())
         tanh_(candidate)
@@ -309,13 +309,3 @@ class GTrXLBlock(nn.Module):
         if real is not None:
             result = result.new_zeros(x.flatten(0, 1).shape).index_copy(0, real, result)
         return result.view(x.shape)
-
-
-def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:
-    """Return a linear layer that computes several side by side, each with xavier uniform weights; biases are zero."""
-    layer = nn.Linear(width_in, sum(widths_out), bias=bias)
-    for part in torch.split(layer.weight.detach(), [*widths_out]):
-        nn.init.xavier_uniform_(part)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer

@@ -102,6 +102,16 @@ def linear(
     return layer
 
 
+def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:
+    """Return a linear layer that computes several side by side, each with xavier uniform weights; biases are zero."""
+    layer = nn.Linear(width_in, sum(widths_out), bias=bias)
+    for part in torch.split(layer.weight.detach(), [*widths_out]):
+        nn.init.xavier_uniform_(part)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class DenseStack(nn.Sequential):
     """Layers in a row, without the call machinery of modules, which costs small layers more than their arithmetic.
 

@@ -11,15 +11,44 @@ from torch import nn
 
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.layers import xavier
 from anyspace.models.torch.previous import PreviousInputs
 from anyspace.models.torch.wrapping import feature_model, features_of, joined_views
 
 
-class MemoryWrapper(TorchModelV2):
+class Remembering(TorchModelV2):
+    """Linear logits and a linear value on what is remembered.
+
+    Subclasses call :meth:`add_heads` when they are built and :meth:`heads` when they are run. With
+    ``num_outputs=None`` there are no logits: the output is what is remembered.
+    """
+
+    logits: nn.Linear | None
+
+    def add_heads(self, width: int) -> None:
+        """Put logits and a value on ``width`` features, weights Xavier uniform, biases zero."""
+        self.logits = xavier(width, self.num_outputs, bias=True) if self.num_outputs else None
+        self.num_outputs = self.num_outputs or width
+        self.value_head = xavier(width, 1, bias=True)
+        self._remembered: torch.Tensor | None = None
+
+    def heads(self, remembered: torch.Tensor) -> torch.Tensor:
+        """Return the output [N, num_outputs] for what is remembered in each row, and keep that for the value."""
+        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
+        self.__dict__["_remembered"] = remembered
+        return remembered if self.logits is None else self.logits(remembered)
+
+    def value_function(self) -> torch.Tensor:
+        """Return the value estimates [N] of the latest forward pass."""
+        assert self._remembered is not None, "value_function() refers to the latest forward pass; there is none"
+        value: torch.Tensor = self.value_head(self._remembered)
+        return value.squeeze(1)
+
+
+class MemoryWrapper(Remembering):
     """A memory on the features of a model without one, with linear logits and a linear value on what it remembers.
 
-    Subclasses set the memory up, call :meth:`add_heads` and implement :meth:`remember`. With ``num_outputs=None`` there
-    are no logits: the output is what is remembered.
+    Subclasses set the memory up, call :meth:`add_heads` and implement :meth:`remember`.
 
     Attributes:
         base: the model that the configuration describes beneath its memory, built for features.
@@ -58,16 +87,6 @@ class MemoryWrapper(TorchModelV2):
         self.previous = PreviousInputs(action_space, actions=prev_actions, rewards=prev_rewards, nested=nested)
         self.width_in = width + self.previous.width
         self.view_requirements = joined_views(self.base, self.previous.view_requirements())
-        self.logits: nn.Linear | None = None
-        self._remembered: torch.Tensor | None = None
-
-    def add_heads(self, width: int) -> None:
-        """Put logits and a value on ``width`` features, weights Xavier uniform, biases zero."""
-        if self.num_outputs:
-            self.logits = _head(width, self.num_outputs)
-        else:
-            self.num_outputs = width
-        self.value_head = _head(width, 1)
 
     def remember(
         self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
@@ -90,15 +109,7 @@ class MemoryWrapper(TorchModelV2):
         if self.previous.width:
             features = torch.cat([features, self.previous(input_dict)], dim=1)
         remembered, state_out = self.remember(features, input_dict, state, seq_lens)
-        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
-        self.__dict__["_remembered"] = remembered
-        return (remembered if self.logits is None else self.logits(remembered)), state_out
-
-    def value_function(self) -> torch.Tensor:
-        """Return the value estimates [N] of the latest forward pass."""
-        assert self._remembered is not None, "value_function() refers to the latest forward pass; there is none"
-        value: torch.Tensor = self.value_head(self._remembered)
-        return value.squeeze(1)
+        return self.heads(remembered), state_out
 
     def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
         """Return the losses after the base has added its own."""
@@ -111,10 +122,3 @@ class MemoryWrapper(TorchModelV2):
     def update_ops(self) -> list[Callable[[], None]]:
         """Return what the base wants to be called after every gradient step."""
         return self.base.update_ops()
-
-
-def _head(width_in: int, width_out: int) -> nn.Linear:
-    layer = nn.Linear(width_in, width_out)
-    nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

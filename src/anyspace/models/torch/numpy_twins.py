@@ -17,11 +17,11 @@ from torch import nn
 
 from anyspace.models.modelv2 import InputDict, ModelV2
 from anyspace.models.runtime import CompiledForward, Floats
-from anyspace.models.torch.attention import AttentionWrapper
+from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
-from anyspace.models.torch.memory import MemoryWrapper
+from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper
 
 Function = Callable[[Floats], Floats]
@@ -46,6 +46,10 @@ def numpy_twin(model: ModelV2) -> CompiledForward | None:
         return _of_memory(model, _lstm(model) if isinstance(model.rnn, nn.LSTM) else _gru(model))
     if type(model) is AttentionWrapper:
         return _of_memory(model, _gtrxl(model.gtrxl))
+    if type(model) is GTrXLNet:
+        return _with_heads(
+            model, lambda inputs: inputs["obs_flat"].reshape(len(inputs["obs_flat"]), -1), _gtrxl(model.gtrxl)
+        )
     return None
 
 
@@ -80,15 +84,22 @@ def _of_memory(model: MemoryWrapper, remember: Step) -> CompiledForward | None:
     base = numpy_twin(model.base)
     if base is None:
         return None
-    logits = None if model.logits is None else _linear(model.logits)
     previous = model.previous.numpy_forward()
 
+    def features(inputs: InputDict) -> Floats:
+        below = base(inputs, [])[0]
+        return below if previous is None else np.concatenate([below, previous(inputs)], axis=1)
+
+    return _with_heads(model, features, remember)
+
+
+def _with_heads(model: Remembering, features: Callable[[InputDict], Floats], remember: Step) -> CompiledForward:
+    logits = None if model.logits is None else _linear(model.logits)
+
     def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
-        features = base(inputs, [])[0]
-        if previous is not None:
-            features = np.concatenate([features, previous(inputs)], axis=1)
+        seen = features(inputs)
         with np.errstate(over="ignore", invalid="ignore"):
-            remembered, state_out = remember(features, state)
+            remembered, state_out = remember(seen, state)
             return (remembered if logits is None else logits(remembered)), state_out
 
     return forward
