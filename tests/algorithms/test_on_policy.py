@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches, training_rows
+from anyspace.policy.sequences import Sequences
 from tasks import Countdown, Endless
 
 SMALL = {"train_batch_size": 64, "minibatch_size": 16, "num_epochs": 1, "seed": 0, "model": {"fcnet_hiddens": [8]}}
@@ -67,6 +70,24 @@ def test_without_a_critic_advantages_are_discounted_returns() -> None:
     batch = training_rows(algorithm.policy, trajectory, gamma=0.5, lambda_=1.0, use_critic=False)
     np.testing.assert_allclose(batch["advantages"], [1.875, 1.75, 1.5, 1.0] * 2, rtol=1e-6)
     np.testing.assert_array_equal(batch["vf_preds"], np.zeros(8))
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(("lens", "size"), [((5, 8, 1, 3, 8), 11), ((15, 22, 1), 14), ((1, 1, 1, 1), 2), ((3,), None)])
+def test_minibatches_of_sequences_drop_nothing_and_have_two_rows(lens: Any, size: int | None, seed: int) -> None:
+    policy = PPO(Endless, {**SMALL, "seed": seed}).policy
+    rows, starts = np.arange(sum(lens)), np.cumsum(lens) - lens
+    batch = {
+        "action_logp": policy.runtime.asarray(rows),
+        "sequences": Sequences(np.array(lens), [policy.runtime.asarray(starts)]),
+    }
+    seen: list[int] = []
+    for part in minibatches(policy, batch, size):
+        assert len(part["action_logp"]) == part["sequences"].lens.sum() >= 2
+        firsts = np.cumsum(part["sequences"].lens) - part["sequences"].lens
+        np.testing.assert_array_equal(part["action_logp"][firsts], part["sequences"].state[0])
+        seen += part["action_logp"].tolist()
+    assert sorted(seen) == list(rows)
 
 
 @pytest.mark.parametrize(

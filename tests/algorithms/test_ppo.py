@@ -126,6 +126,17 @@ def test_the_kl_weight_adapts(measured: float, expected: float) -> None:
     assert algorithm.kl_coeff == pytest.approx(expected)
 
 
+def test_losses_without_a_kl_are_named() -> None:
+    class Silent(PPO):
+        def losses(self, policy: Any, batch: Any) -> Any:
+            return super().losses(policy, batch)[0], {}
+
+    small = {"train_batch_size": 16, "minibatch_size": None, "num_epochs": 1}
+    with pytest.raises(ConfigError, match=r"Silent.losses\(\) reports no 'kl'"):
+        Silent("CartPole-v1", small).train()
+    assert "total_loss" in Silent("CartPole-v1", small, kl_coeff=0.0).train()["learner"]
+
+
 def test_use_kl_loss_false_leaves_the_penalty_out() -> None:
     algorithm = PPO(Endless, FAST, use_kl_loss=False)
     algorithm.train()

@@ -66,6 +66,19 @@ def test_what_parts_mean_together_can_be_learnt() -> None:
     assert (logits[0] - logits[1] - logits[2] + logits[3]).abs().max() > 1e-4
 
 
+def test_a_subclass_has_the_presets_of_the_algorithm_that_it_changes() -> None:
+    class Mine(PPO):
+        pass
+
+    assert Mine("CartPole-v1", preset="auto").config == PPO("CartPole-v1", preset="auto").config
+    assert Mine.preset("CartPole-v1").name == "CartPole-v1"
+
+
+def test_a_preset_and_a_whole_configuration_are_not_mixed() -> None:
+    with pytest.raises(ConfigError, match="`config` is a whole configuration"):
+        PPO("CartPole-v1", PPO.config_class(lr=0.1), preset="auto")
+
+
 def test_names() -> None:
     assert {"CartPole-v1", "Pendulum-v1", *GENERAL} <= set(preset_names("ppo"))
     with pytest.raises(ConfigError, match="Did you mean 'CartPole-v1'"):

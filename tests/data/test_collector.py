@@ -479,7 +479,7 @@ def test_the_stages_of_a_step_come_in_order(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(owner, name, heard)
 
     listen(policy.preprocessor, "expand", "preprocessor")
-    listen(policy, "_filtered", "filter")
+    listen(policy.filter, "apply", "filter")
     listen(policy.model, "forward", "model")
     listen(policy, "dist_factory", "distribution")
     listen(policy.exploration, "choose", "exploration")

@@ -6,7 +6,7 @@ import torch
 from gymnasium.spaces import Box, Discrete
 
 from anyspace.config import merge
-from anyspace.errors import ModelError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.execution.learner import with_custom_loss
 from anyspace.execution.torch_learner import TorchLearner
 from anyspace.models import FullyConnectedNetwork
@@ -255,6 +255,26 @@ def test_another_number_of_losses_is_refused(answer):
 
     with pytest.raises(ModelError, match=r"Wrong.custom_loss\(\) must return a list of 1 losses, as many"):
         make(make_policy(Wrong)).step(batch())
+
+
+def test_a_loss_is_one_number():
+    class Wrong(FullyConnectedNetwork):
+        def custom_loss(self, policy_loss, loss_inputs):
+            return [policy_loss[0] + self.logits.weight[0]]
+
+    with pytest.raises(
+        ModelError, match=r"Wrong.custom_loss\(\) returned a loss of shape .* take the mean over the rows"
+    ):
+        make(make_policy(Wrong)).step(batch())
+
+
+def test_several_groups_of_losses_are_refused():
+    def losses(policy, batch):
+        loss, metrics = squared_error(policy, batch)
+        return {**loss, "auxiliary": loss["policy"]}, metrics
+
+    with pytest.raises(ConfigError, match=r"the groups policy, auxiliary, but there is one optimiser"):
+        make(losses=losses).step(batch())
 
 
 def test_batch_statistics_move_with_every_step():

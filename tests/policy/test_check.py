@@ -5,6 +5,8 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete
 
+from anyspace.config import merge
+from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.models import RecurrentNetwork, TorchModelV2, ViewRequirement
 from anyspace.models.torch.runtime import TorchRuntime
@@ -96,6 +98,59 @@ class Views(EarlyValue):
         return self.layer(input_dict["before"].reshape(len(input_dict["obs_flat"]), -1)), state
 
 
+class NoStates(Right):
+    def forward_rnn(self, inputs, state, seq_lens):
+        return super().forward_rnn(inputs, state, seq_lens)[0], []
+
+
+class OneState(Right):
+    def get_initial_state(self):
+        return torch.zeros(4)
+
+
+class NoValue(Right):
+    def value_function(self):
+        self.sums.sum(-1)
+
+
+class Numpy(Right):
+    def value_function(self):
+        return super().value_function().numpy()
+
+
+class NamedView(Right):
+    def __init__(self):
+        super().__init__()
+        self.view_requirements["before"] = "obs"
+
+
+class OldColumn(Right):
+    def __init__(self):
+        super().__init__()
+        self.view_requirements["dones"] = ViewRequirement(shift=-1)
+
+
+class Declared(Right):
+    """Declares its state as an output, as old models did."""
+
+    def __init__(self):
+        super().__init__()
+        self.view_requirements["state_out_0"] = ViewRequirement(space=OBS, used_for_training=False)
+
+
+class Times(Right):
+    """Sets its attribute for the order of axes."""
+
+    def __init__(self):
+        super().__init__()
+        self.time_major = True
+
+    def forward_rnn(self, inputs, state, seq_lens):
+        assert inputs.shape[1] == len(seq_lens)
+        self.sums = inputs.cumsum(0) + state[0]
+        return self.out(self.sums), [self.sums[-1]]
+
+
 def make(model):
     return Policy(OBS, ACTIONS, PolicyConfig(), TorchRuntime("cpu"), model)
 
@@ -115,6 +170,12 @@ def make(model):
         (Undeclared, r"'prev_actions' is not among the model's inputs.* declared in view_requirements"),
         (WrongWidth, r"WrongWidth failed .*mat1 and mat2 .* given obs of Box\(.*\(4,\).* num_outputs = 3"),
         (Views, r"Views failed in a dummy pass when acting"),
+        (NoStates, r"NoStates.forward\(\) returned no states, but get_initial_state\(\) gives some"),
+        (OneState, r"OneState.get_initial_state\(\) must return a list of states, .* returned Tensor"),
+        (NoValue, r"NoValue.value_function\(\) returned None when acting"),
+        (Numpy, r"Numpy.value_function\(\) gave a NumPy array .* return a tensor"),
+        (NamedView, r"NamedView.view_requirements\['before'\] is 'obs'; expected a ViewRequirement"),
+        (OldColumn, r"there is no column 'dones' to look at. It is called 'terminateds'"),
     ],
 )
 def test_what_does_not_fit_is_named(model, message):
@@ -123,8 +184,46 @@ def test_what_does_not_fit_is_named(model, message):
     assert "\n" not in str(refused.value)
 
 
-def test_what_fits_passes():
-    assert make(Right()).views.recurrent
+@pytest.mark.parametrize("model", [Right, Declared, Times])
+def test_what_fits_passes(model):
+    assert make(model()).views.recurrent
+
+
+class Scores(ActionDistribution):
+    """A categorical distribution of one's own; sub-classes give one number too many."""
+
+    def sample(self):
+        return self.inputs.argmax(-1)
+
+    def logp(self, actions):
+        return torch.log_softmax(self.inputs, -1).gather(-1, actions[:, None]).squeeze(-1)
+
+    def entropy(self):
+        return self.inputs.logsumexp(-1)
+
+    def kl(self, other):
+        return (self.inputs - other.inputs).sum(-1)
+
+    @staticmethod
+    def required_model_output_shape(action_space, model_config):
+        return action_space.n
+
+
+@pytest.mark.parametrize("method", [None, "logp", "entropy", "kl"])
+def test_distributions_give_one_number_a_row(method):
+    wide = {} if method is None else {method: lambda self, *given: getattr(Scores, method)(self, *given)[:, None]}
+    kind = type("Wide", (Scores,), wide)
+    config = merge(PolicyConfig(), {"model": {"custom_action_dist": kind}})
+
+    def build():
+        return Policy(OBS, ACTIONS, config, TorchRuntime("cpu"), seed=1)
+
+    if method is None:
+        with_check, without = build(), Policy(OBS, ACTIONS, PolicyConfig(), TorchRuntime("cpu"), seed=1)
+        np.testing.assert_array_equal(with_check.runtime.rng_state(), without.runtime.rng_state())
+        return
+    with pytest.raises(ModelError, match=rf"Wide.{method}\(\) gave shape \(2, 1\) for 2 rows, but one number each"):
+        build()
 
 
 def test_shapes_may_be_checked_in_every_pass():

@@ -16,7 +16,7 @@ import numpy as np
 from anyspace import config as configs
 from anyspace.algorithms import checkpoints
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.presets import Preset, preset_names
 from anyspace.algorithms.settings import environment_spec, overridden, preset_for, training_source
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
@@ -83,7 +83,12 @@ class Algorithm(ABC, Generic[C]):
         base = config if isinstance(config, AlgorithmConfig) else self.config_class()
         settings = overridden(base, given, overrides)
         if preset is not None:
-            chosen = preset_for(self.name(), environment_spec(env, settings), preset)
+            if isinstance(config, AlgorithmConfig):
+                raise ConfigError(
+                    f"preset={preset!r} takes the place of the defaults, but `config` is a whole configuration; leave"
+                    " one of them out, or give `config` as a dict of the keys to override."
+                )
+            chosen = preset_for(self._preset_name(), environment_spec(env, settings), preset)
             settings = overridden(self.config_class(), chosen.settings, given, overrides)
         settings.validate()
         spec = environment_spec(env, settings)
@@ -128,7 +133,13 @@ class Algorithm(ABC, Generic[C]):
     @classmethod
     def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
         """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
-        return preset_for(cls.name(), EnvSpec(env), preset)
+        return preset_for(cls._preset_name(), EnvSpec(env), preset)
+
+    @classmethod
+    def _preset_name(cls) -> str:
+        """Return the name under which presets are shipped: a subclass has those of the algorithm that it changes."""
+        names = [base.name() for base in cls.__mro__ if issubclass(base, Algorithm)]
+        return next((name for name in names if preset_names(name)), cls.name())
 
     def _build(
         self,

@@ -192,7 +192,19 @@ def _of_sequences(policy: Policy, batch: Batch, size: int | None) -> Iterator[Ba
     stops = np.cumsum(sequences.lens)
     # As many slices as rows would make, of whole sequences.
     borders = [stop for _, stop in _slices(len(rows), size or len(rows))]
-    cuts = [0, *np.unique(np.searchsorted(stops, borders) + 1)]
+    cuts = _of_two_rows(np.unique(np.searchsorted(stops, borders) + 1), stops)
     for start, stop in itertools.pairwise(cuts):
         first = int(stops[start] - sequences.lens[start])
         yield {**take(shuffled, slice(first, int(stops[stop - 1]))), "sequences": sequences[start:stop]}
+
+
+def _of_two_rows(cuts: Ints, stops: Ints) -> list[int]:
+    """Return where slices of sequences begin and end, without the cuts that would leave one of them a single row."""
+    kept, rows = [0], 0
+    for cut in map(int, cuts):
+        if stops[cut - 1] - rows > 1:
+            kept.append(cut)
+            rows = stops[cut - 1]
+    if kept[-1] != len(stops):
+        kept[-1 if len(kept) > 1 else 1 :] = [len(stops)]
+    return kept

@@ -120,7 +120,8 @@ class PPO(Algorithm[PPOConfig]):
         for _ in range(config.num_epochs):
             for minibatch in minibatches(policy, batch, config.minibatch_size):
                 result = yield minibatch
-                divergences.append(result["kl"])
+                if self.kl_coeff > 0:
+                    divergences.append(self._kl_of(result))
         if self.kl_coeff > 0:
             self._adapt_kl(float(np.mean([policy.runtime.numpy(kl) for kl in divergences])))
         if config.use_critic:
@@ -154,6 +155,14 @@ class PPO(Algorithm[PPOConfig]):
             total = total + self.kl_coeff * metrics["kl"]
         metrics["ratio_error"] = abs(ratio - 1).max()
         return {"policy": total}, {name: ns.stop_gradient(value) for name, value in metrics.items()}
+
+    def _kl_of(self, result: Result) -> Array:
+        if "kl" not in result:
+            raise ConfigError(
+                f"{type(self).__name__}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the"
+                " metrics, or set kl_coeff=0."
+            )
+        return result["kl"]
 
     def _adapt_kl(self, kl: float) -> None:
         if kl > 2 * self.config.kl_target:

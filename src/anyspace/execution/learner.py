@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import InputDict, ModelV2
+from anyspace.models.modelv2 import InputDict
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import Padding, Sequences
-from anyspace.tree import Tree
 
 Batch = dict[str, Any]
 """Training rows by the seed's column names; each a tree of tensors [N, ...], ``obs`` encoded."""
@@ -55,7 +53,7 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
         ModelError: ``custom_loss`` does not return as many losses as it was given.
     """
     given = list(losses.values())
-    if type(policy.model).custom_loss is ModelV2.custom_loss:
+    if not policy.model.has_custom_loss():
         return given
     changed = policy.model.custom_loss(given, _loss_inputs(policy, batch))
     if not isinstance(changed, list) or len(changed) != len(given):
@@ -63,32 +61,26 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
             f"{type(policy.model).__name__}.custom_loss() must return a list of {len(given)} losses, as many as it"
             f" was given, but returned {changed!r}."
         )
+    for loss in changed:
+        if np.shape(loss) != ():
+            raise ModelError(
+                f"{type(policy.model).__name__}.custom_loss() returned a loss of shape {np.shape(loss)}; a loss is"
+                " one number: take the mean over the rows."
+            )
     return changed
 
 
 def _loss_inputs(policy: Policy, batch: Batch) -> InputDict:
-    """Return a minibatch as models get to see it, computed when touched: observations flat, sequences padded."""
+    """Return a minibatch as models get to see it: observations flat, sequences padded."""
+    columns = {name: column for name, column in batch.items() if name not in ("obs", "views", "sequences")}
+    seen = policy.model_inputs(batch["obs"], batch.get("views", {}))
+    views = {name: lambda name=name: seen[name] for name in batch.get("views", {})}
+    inputs = InputDict(columns, {"obs": lambda: seen["obs_flat"], **views})
     sequences: Sequences | None = batch.get("sequences")
-    views = batch.get("views", {})
-
-    @cache
-    def seen() -> InputDict:
-        return policy.model_inputs(batch["obs"], views)
-
-    @cache
-    def padding() -> Padding | None:
-        if sequences is None:
-            return None
-        return Padding(sequences.lens, policy.runtime, time_major=policy.model.is_time_major())
-
-    def column(name: str) -> Tree:
-        value = seen()["obs_flat"] if name == "obs" else seen()[name] if name in views else batch[name]
-        pad = padding()
-        return value if pad is None else pad.of_tree(value)
-
-    names = [*(name for name in batch if name not in ("views", "sequences")), *views]
-    lazy: dict[str, Callable[[], Any]] = {name: partial(column, name) for name in names}
-    if sequences is not None:
-        lazy["seq_lens"] = lambda: policy.runtime.asarray(sequences.lens.astype(np.int32))
-        lazy |= {f"state_in_{i}": partial(sequences.state.__getitem__, i) for i in range(len(sequences.state))}
-    return InputDict({}, lazy)
+    if sequences is None:
+        return inputs
+    padding = Padding(sequences.lens, policy.runtime, time_major=policy.model.is_time_major())
+    padded = padding.of_inputs(inputs)
+    padded["seq_lens"] = padding.seq_lens
+    padded.update({f"state_in_{i}": state for i, state in enumerate(sequences.state)})
+    return padded

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.adam import adam
 
+from anyspace.errors import ConfigError
 from anyspace.execution.learner import Batch, Losses, Result, with_custom_loss
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
@@ -53,6 +54,11 @@ class TorchLearner:
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
         losses, metrics = self.losses(self.policy, batch)
+        if len(losses) != 1:
+            raise ConfigError(
+                f"losses() returned the groups {', '.join(losses)}, but there is one optimiser, for one loss: add"
+                " them up."
+            )
         (total,) = with_custom_loss(self.policy, losses, batch)
         for pack in self._packs:
             pack.clear_gradients()

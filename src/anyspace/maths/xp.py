@@ -127,6 +127,10 @@ class Namespace:
         """Return zeros ``[n, ...]`` in which the entries of ``x`` ``[N, ...]`` lie at ``rows`` ``[N]``, distinct."""
         raise NotImplementedError
 
+    def copy(self, x: Array) -> Array:
+        """Return an array that shares no memory with ``x`` that could be written to."""
+        raise NotImplementedError
+
     def stop_gradient(self, x: Array) -> Array:
         """Return the values of ``x`` with no gradient flowing back through them."""
         raise NotImplementedError
@@ -194,6 +198,9 @@ class _NumPy(Namespace):
         scattered: Array = np.zeros((n, *x.shape[1:]), x.dtype)
         scattered[rows] = x
         return scattered
+
+    def copy(self, x: Array) -> Array:
+        return x.copy()
 
     def stop_gradient(self, x: Array) -> Array:
         return x
@@ -266,6 +273,9 @@ class _Torch(Namespace):
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return x.new_zeros((n, *x.shape[1:])).index_copy(0, rows, x)
+
+    def copy(self, x: Array) -> Array:
+        return x.clone()
 
     def stop_gradient(self, x: Array) -> Array:
         return x.detach()
@@ -340,6 +350,9 @@ class _Jax(Namespace):
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return self._module.zeros((n, *x.shape[1:]), x.dtype).at[rows].set(x)
+
+    def copy(self, x: Array) -> Array:
+        return x
 
     def stop_gradient(self, x: Array) -> Array:
         return self._jax.lax.stop_gradient(x)

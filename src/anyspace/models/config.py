@@ -191,6 +191,23 @@ class ModelConfig:
                 reason = f"`model.{initializer}` is None, whose default takes no arguments; name the initialiser"
                 require(getattr(self, initializer) is not None, f"model.{key}", value, reason)
 
+    def require_effect(self) -> None:
+        """Raise :class:`ConfigError` for what a memory is to be told, or not, where there is none, or there is one."""
+        recurrent = self.use_lstm or self.use_gru
+        for key, there, wanted in (
+            ("lstm_use_prev_action", recurrent, "`use_lstm` or `use_gru`"),
+            ("lstm_use_prev_reward", recurrent, "`use_lstm` or `use_gru`"),
+            ("attention_use_n_prev_actions", self.use_attention, "`use_attention`"),
+            ("attention_use_n_prev_rewards", self.use_attention, "`use_attention`"),
+        ):
+            if getattr(self, key) and not there:
+                raise ConfigError(f"config key `model.{key}` is for a memory, but there is none; set {wanted} as well.")
+        if self.no_final_linear and (recurrent or self.use_attention):
+            raise ConfigError(
+                "config key `model.no_final_linear` makes the last hidden layer the output, but a memory has linear"
+                " outputs; leave it off."
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """Return a new dict of all keys, as models receive it."""
         return {item.name: _copy(getattr(self, item.name)) for item in dataclasses.fields(self)}

@@ -150,6 +150,10 @@ class ModelV2:
         """
         return policy_loss
 
+    def has_custom_loss(self) -> bool:
+        """Return whether :meth:`custom_loss` changes anything, so that it has to be called."""
+        return type(self).custom_loss is not ModelV2.custom_loss
+
     def metrics(self) -> dict[str, float]:
         """Return scalars to report with every training result."""
         return {}
@@ -165,7 +169,7 @@ class ModelV2:
 
     def is_time_major(self) -> bool:
         """Whether recurrent inputs come as [T, B, ...]."""
-        return self.model_config.get("_time_major") is True
+        return self.time_major is True or self.model_config.get("_time_major") is True
 
     def __call__(
         self,
@@ -199,6 +203,11 @@ class ModelV2:
             raise ModelError(
                 f"State output is not a list: {type(self).__name__}.forward() returned"
                 f" {type(state_out).__name__} as second element; return `state` as it came or a list."
+            )
+        if state and not state_out and self.get_initial_state():
+            raise ModelError(
+                f"{type(self).__name__}.forward() returned no states, but get_initial_state() gives some: nothing would"
+                " be remembered. Return the states after the last step as the second element."
             )
         if self.model_config.get("always_check_shapes"):
             self._check_shape(output)

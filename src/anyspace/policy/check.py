@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from anyspace.distributions import ActionDistribution
 from anyspace.errors import AnyspaceError, ModelError
 from anyspace.maths.gather import Window
+from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.sequences import Sequences
@@ -26,13 +28,15 @@ def check_model(policy: Policy) -> None:
     """
     leaves = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in policy.encode.specs]
     with policy.runtime.acting():
-        _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
+        output = _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
+        if policy.config.model.custom_action_dist is not None:
+            _check_distribution(policy, policy.distribution(output))
         if policy.views.recurrent:
             _check_evaluation(policy, leaves, np.array([3, 1]), "on sequences of 3 steps and 1 step")
             _check_states(policy, leaves)
 
 
-def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when: str) -> None:
+def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when: str) -> Array:
     """Evaluate rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
     views, count = policy.views, int(lens.sum())
     rows = [policy.runtime.asarray(np.repeat(leaf[:1], count, axis=0)) for leaf in leaves]
@@ -46,6 +50,11 @@ def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when:
     name, has_value = type(model).__name__, type(model).value_function is not ModelV2.value_function
     with _explained(policy, when):
         output, values = policy.evaluate(batch, value=has_value)
+    for method, result in (("forward", output), ("value_function", values)):
+        if isinstance(result, np.ndarray):
+            raise ModelError(
+                f"{name}.{method}() gave a NumPy array {when}; return a tensor, so that it can be trained."
+            )
     wanted = (count, policy.num_outputs)
     if tuple(output.shape) != wanted:
         raise ModelError(
@@ -53,12 +62,37 @@ def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when:
             f" distribution of {policy.action_space} takes {wanted}. Make its last layer num_outputs ="
             f" {policy.num_outputs} wide."
         )
+    if has_value and values is None:
+        raise ModelError(
+            f"{name}.value_function() returned None {when}. Let it return the values [N] of the latest pass."
+        )
     if values is not None and tuple(values.shape) != (count,):
         # One column too many would make [N, N] of the loss, and nobody would see why it does not learn.
         raise ModelError(
             f"{name}.value_function() gave values of shape {tuple(values.shape)} for {count} observations {when}, but"
             f" one each, {(count,)}, is expected. Squeeze the last dimension."
         )
+    return output
+
+
+def _check_distribution(policy: Policy, distribution: ActionDistribution) -> None:
+    """Sample from a distribution of the user's once, and score the sample."""
+    runtime, name, count = policy.runtime, type(distribution).__name__, 2
+    before = runtime.rng_state()
+    with runtime.lending():
+        sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng(), noise=None)
+        results = {"logp": distribution.logp(sample)}
+        if distribution.has_entropy:
+            results["entropy"] = distribution.entropy_from(runtime.rng)
+        if distribution.has_kl:
+            results["kl"] = distribution.kl(distribution)
+    runtime.set_rng_state(before)
+    for method, result in results.items():
+        if tuple(result.shape) != (count,):
+            raise ModelError(
+                f"{name}.{method}() gave shape {tuple(result.shape)} for {count} rows, but one number each, {(count,)},"
+                " is expected. Sum over the dimensions of the action."
+            )
 
 
 def _check_states(policy: Policy, leaves: list[NumpyArray]) -> None:

@@ -56,6 +56,7 @@ class PolicyConfig:
         for length in self.max_len.values() if isinstance(self.max_len, dict) else [self.max_len]:
             require(length is None or length >= 1, "max_len", self.max_len, "a longest length is at least 1")
         self.model.validate()
+        self.model.require_effect()
 
     @property
     def preprocesses(self) -> bool:

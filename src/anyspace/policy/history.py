@@ -23,6 +23,9 @@ from anyspace.models.views import SOURCES, ViewRequirement
 from anyspace.spaces.decoding import flatten_actions
 from anyspace.tree import Tree
 
+_RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
+"""Columns that had another name once."""
+
 Columns = dict[str, list[NumpyArray]]
 """The leaves of recorded columns, by name; one leaf but for observations and nested actions."""
 
@@ -61,8 +64,23 @@ class Views:
         self._owner = type(model).__name__
         self._action_space = action_space
         self._nested = bool(model.model_config.get("_disable_action_flattening", False))
-        self.initial = [_as_numpy(state, runtime) for state in model.get_initial_state()]
-        views = {name: _resolved(name, view) for name, view in model.view_requirements.items()}
+        initial = model.get_initial_state()
+        if not isinstance(initial, list | tuple):
+            raise ModelError(
+                f"{self._owner}.get_initial_state() must return a list of states, [] for none, but returned"
+                f" {type(initial).__name__}. Put a single state into a list."
+            )
+        self.initial = [_as_numpy(state, runtime) for state in initial]
+        views = {}
+        for name, view in model.view_requirements.items():
+            if not isinstance(view, ViewRequirement):
+                raise ModelError(
+                    f"{self._owner}.view_requirements[{name!r}] is {view!r}; expected a ViewRequirement, as in"
+                    " ViewRequirement('obs', shift=-1)."
+                )
+            # Old models declare their states as outputs, which says nothing that get_initial_state() does not.
+            if not (name.startswith("state_out_") and view.data_col in (None, name) and view.offsets == (0,)):
+                views[name] = _resolved(name, view)
         self.states = [
             views.pop(f"state_in_{i}", ViewRequirement(f"state_out_{i}", shift=-1)) for i in range(len(self.initial))
         ]
@@ -78,10 +96,8 @@ class Views:
         place, source, latest = f"{self._owner}.view_requirements[{name!r}]", view.data_col or name, max(view.offsets)
         known = [*SOURCES, *(f"state_out_{i}" for i in range(len(self.initial)))]
         if source not in known:
-            raise ModelError(
-                f"{place}: there is no column {source!r} to look at.{nearest(source, known)} Views read"
-                f" {', '.join(known)}."
-            )
+            hint = f" It is called {_RENAMED[source]!r}." if source in _RENAMED else nearest(source, known)
+            raise ModelError(f"{place}: there is no column {source!r} to look at.{hint} Views read {', '.join(known)}.")
         if view.used_for_compute_actions and latest > (0 if source == "obs" else -1):
             raise ModelError(
                 f"{place}: it looks at {source!r} of step t + {latest}, which is not there yet when the action of step"
@@ -165,7 +181,7 @@ def _as_numpy(state: Any, runtime: Runtime) -> NumpyArray:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PolicyState:
     """What a caller hands from one call of ``compute_actions`` to the next, when the policy has memory or views."""
 
@@ -177,6 +193,9 @@ class PolicyState:
     """What was done on them."""
     begun: npt.NDArray[np.bool_]
     """[B], in which environments an episode begins with the next call."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self.begun)} episodes>"
 
     def restarted(self, rows: npt.NDArray[np.bool_]) -> PolicyState:
         """Return the state for a next call in which an episode begins where ``rows``, bool [B], holds."""
@@ -227,15 +246,18 @@ class History:
         return History(self.views, windows)
 
     def states(self) -> list[NumpyArray]:
-        """Return the model's states: [B, ...] each, [B, k, ...] where it looks at several steps; they may be views."""
+        """Return the model's states: [B, ...] each, [B, k, ...] where it looks at several steps.
+
+        They are copies: a model may change its states in place.
+        """
         found = []
         for view in self.views.states:
             (window,) = self.windows[str(view.data_col)]
             if view.single:
-                found.append(window[view.offsets[0]])
+                found.append(window[view.offsets[0]].copy())
                 continue
             everything = view.offsets == tuple(range(-len(window), 0))
-            found.append((window if everything else window[[*view.offsets]]).swapaxes(0, 1))
+            found.append((window if everything else window[[*view.offsets]]).swapaxes(0, 1).copy())
         return found
 
     def seen(self, obs: Sequence[NumpyArray]) -> dict[str, Window]:

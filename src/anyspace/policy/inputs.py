@@ -9,7 +9,7 @@ from functools import partial
 import gymnasium as gym
 
 from anyspace.maths.gather import Gathered, Window
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import InputDict
 from anyspace.models.runtime import Runtime
 from anyspace.policy.history import Views
@@ -37,10 +37,14 @@ class Inputs:
     """Of what the model sees."""
     preprocesses: bool
     """Whether it sees features; otherwise observations as they are stored."""
+    copies: bool
+    """Whether it gets observations of its own, which it may change in place: for models of users."""
 
     def of(self, leaves: Leaves, views: Mapping[str, Window], training: bool) -> InputDict:
         """Return the input dict of encoded observations [N, ...]; see `Policy.model_inputs`."""
         arrays = together(leaves)
+        if self.copies:
+            arrays = [xp(array).copy(array) for array in arrays]
         own, mask = self.masking.observation(arrays), self.masking.find(arrays)
         masks = {} if mask is None else {"action_mask": mask}
         lazy: dict[str, Callable[[], Tree]] = {

@@ -76,7 +76,9 @@ def _chosen(
     history = _continued(policy, state, leaves, rewards) if state else policy.begin(leaves)
     with policy.runtime.working(len(leaves[0])), policy.acting():
         acted = policy.act(leaves, history, explore=explore)
-        return policy.to_env(acted.raw), PolicyState(history, leaves, acted, ~everybody)
+        # An environment may write its next observation into the same arrays.
+        kept = [np.array(leaf) for leaf in leaves] if policy.views.remembers else leaves
+        return policy.to_env(acted.raw), PolicyState(history, kept, acted, ~everybody)
 
 
 def _continued(policy: Policy, state: PolicyState, leaves: list[NumpyArray], rewards: Any) -> History:

@@ -99,13 +99,14 @@ class Policy:
             )
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = ModelCatalog.get_action_dist(action_space, model_config)
+        custom = model is not None or model_config.custom_model is not None
         self.masking = Masking(
             observation_space,
             action_space,
             self.encode,
             key=config.action_mask_key,
             distribution=self.dist_factory,
-            custom_model=model is not None or model_config.custom_model is not None,
+            custom_model=custom,
         )
         with runtime.initialising(seed):
             if model is None:
@@ -129,7 +130,14 @@ class Policy:
             to_device=runtime.asarray,
         )
         self._inputs = Inputs(
-            self.preprocessor, self.filter, self.masking, self.views, runtime, self.obs_space, config.preprocesses
+            self.preprocessor,
+            self.filter,
+            self.masking,
+            self.views,
+            runtime,
+            self.obs_space,
+            config.preprocesses,
+            copies=custom,
         )
         check_model(self)
 

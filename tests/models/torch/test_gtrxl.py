@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import gtrxl_reference as reference
+from anyspace.errors import ModelError
 from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
 from torch_nets import draw, shuffled
 
@@ -160,6 +161,12 @@ def test_memory_gets_no_gradient_and_padding_none_either(seq_lens):
     out.view(2, 4, 6)[[0, 1], [1, 3]].sum().backward()
     assert all(block.grad is None for block in memory)
     assert (features.grad.abs().sum(dim=1) > 0).tolist() == [True, True, False, False, True, True, True, True]
+
+
+def test_a_memory_of_another_shape_is_named():
+    network = shuffled(GTrXL(5, SIZES))
+    with pytest.raises(ModelError, match=r"the memory of a block is \[S, 3, 6\].* shapes \[\(2, 6\), \(2, 6\)\] came"):
+        network(draw(2, 5), [draw(2, 6), draw(2, 6), torch.zeros(2, 1)])
 
 
 @pytest.mark.spec(79)

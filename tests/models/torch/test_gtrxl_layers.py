@@ -113,6 +113,18 @@ def test_what_the_mask_forbids_has_no_weight(monkeypatch):
         assert not weights[s][expected_weights == 0].any()
 
 
+@pytest.mark.parametrize("shape", [(7,), (4, 7), (1, 7), (1, 1, 7), (2, 1, 7), (2, 4, 7)], ids=str)
+def test_masks_of_every_shape_that_broadcasts(shape):
+    # As many heads as steps: a mask that were taken for another axis would fit it.
+    attention = shuffled(RelativeMultiHeadAttention(6, 6, 4, 3))
+    x, memory, positions = draw(2, 4, 6), draw(2, 3, 6), position_encoding(8, 6)
+    mask = draw(*shape, seed=5) > 0
+    mask[..., 3:] |= torch.eye(4, dtype=torch.bool) if len(shape) > 1 and shape[-2] == 4 else True
+    whole = attention(x, memory, positions, mask.expand(2, 4, 7).contiguous())
+    torch.testing.assert_close(attention(x, memory, positions, mask), whole)
+    assert not torch.allclose(whole, attention(x, memory, positions))
+
+
 @pytest.mark.parametrize("layernorm", [True, False])
 @pytest.mark.parametrize("distances", [3, 4, 6, 8])
 def test_gradients_of_attention_are_right(layernorm, distances):

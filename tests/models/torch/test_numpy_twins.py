@@ -4,12 +4,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import torch.nn.utils.parametrize
+from torch import nn
 
 from anyspace import tree
 from anyspace.config import merge
 from anyspace.models import FullyConnectedNetwork, ModelCatalog
 from anyspace.models.modelv2 import InputDict
 from anyspace.models.torch.attention import GTrXLNet
+from anyspace.models.torch.gtrxl_layers import GRUGate
 from anyspace.models.torch.numpy_twins import numpy_twin
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
@@ -82,6 +85,8 @@ def test_every_distribution_acts_in_numpy(name):
 
 MEMORIES = {
     "lstm": {"use_lstm": True, "lstm_cell_size": 6},
+    "lstm, own deviations": {"use_lstm": True, "lstm_cell_size": 6, "free_log_std": True},
+    "gtrxl, own deviations": {"use_attention": True, "free_log_std": True},
     "lstm, told": {
         "use_lstm": True,
         "lstm_cell_size": 5,
@@ -107,7 +112,7 @@ MEMORIES = {
 
 
 @pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("num_outputs", [7, None])
+@pytest.mark.parametrize("num_outputs", [8, None])
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_memories_step_as_their_networks_do(memory, num_outputs, nested):
     rows, rng = 9, np.random.default_rng(1)
@@ -193,6 +198,63 @@ def test_whoever_looks_into_the_network_sees_it_act():
     made.model.forward = lambda *args: (calls.append(1), forward(*args))[1]
     made.compute_actions(obs)
     assert calls
+
+
+class Louder(nn.Tanh):
+    def forward(self, x):
+        return 2 * torch.tanh(x)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Dropped(nn.Module):
+    def forward(self, weight):
+        return nn.functional.dropout(weight, 0.5, self.training)
+
+
+def replace(model, path, layer):
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, layer)
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True}, {"use_attention": True}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model, base: replace(base, "encoder.0", Doubled(4, 8)),
+        lambda model, base: replace(base, "encoder.1", Louder()),
+        lambda model, base: replace(base, "encoder.1", nn.LayerNorm(8, elementwise_affine=False)),
+        lambda model, base: replace(base, "encoder", nn.Sequential(*base.encoder)),
+        lambda model, base: replace(model, "logits", nn.Sequential(model.logits)),
+        lambda model, base: nn.utils.parametrize.register_parametrization(base.encoder[0], "weight", Dropped()),
+    ],
+    ids=["linear", "activation", "norm", "stack", "head", "weights"],
+)
+def test_modules_of_other_types_act_through_pytorch(change, memory):
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), **memory)
+    assert made.runtime.compiled(made.model) is not None
+    change(made.model, getattr(made.model, "base", made.model))
+    assert made.runtime.compiled(made.model) is None
+    if type(made.model.logits) is nn.Linear:
+        made.compute_actions(np.zeros((3, 4), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("path", "layer"),
+    [
+        ("gtrxl.blocks.0.attention.activation", nn.GELU()),
+        ("gtrxl.blocks.0.mlp.2", nn.GELU()),
+        ("gtrxl.blocks.0.mlp_gate", type("Other", (GRUGate,), {})(64, 2.0)),
+    ],
+)
+def test_another_gtrxl_acts_through_pytorch(path, layer):
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), use_attention=True)
+    replace(made.model, path, layer)
+    assert made.runtime.compiled(made.model) is None
+    made.compute_actions(np.zeros((3, 4), np.float32))
 
 
 def test_whoever_overrides_the_network_acts_through_pytorch():

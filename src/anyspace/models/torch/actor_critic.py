@@ -9,11 +9,10 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.errors import ModelError
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.models.torch.layers import linear
+from anyspace.models.torch.layers import free_log_std, linear, with_log_std
 
 
 class ActorCritic(TorchModelV2):
@@ -64,10 +63,8 @@ class ActorCritic(TorchModelV2):
         """Return what the encoders take."""
 
     def _build(self) -> None:
-        config, outputs = self.model_config, self.num_outputs
-        if config["free_log_std"] and outputs:
-            outputs = self._means_of(outputs)
-            self.log_std = nn.Parameter(torch.zeros(outputs))
+        config = self.model_config
+        outputs, self.log_std = free_log_std(self.num_outputs, config)
         resized = outputs if config["no_final_linear"] and outputs else None
         self.encoder, width = self._policy_encoder(resized)
         self.logits = linear(width, outputs, 0.01) if outputs and not resized else None
@@ -79,14 +76,6 @@ class ActorCritic(TorchModelV2):
             self.value_encoder, width = self._value_encoder()
         self.value_head = linear(width, 1, 0.01)
 
-    def _means_of(self, outputs: int) -> int:
-        if outputs % 2:
-            raise ModelError(
-                f"`free_log_std` needs an even number of outputs (means and log deviations), but the action"
-                f" distribution takes {outputs}. Leave it off for this action space."
-            )
-        return outputs // 2
-
     def forward(
         self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
@@ -95,10 +84,7 @@ class ActorCritic(TorchModelV2):
         features = self.encoder(observed)
         # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
         self.__dict__["_value_input"] = features if self.value_encoder is None else observed
-        output = features if self.logits is None else self.logits(features)
-        if self.log_std is not None:
-            output = torch.cat([output, self.log_std.expand(output.shape[0], -1)], dim=1)
-        return output, state
+        return with_log_std(features if self.logits is None else self.logits(features), self.log_std), state
 
     def value_function(self) -> torch.Tensor:
         """Return the value estimates [N] of the latest forward pass."""

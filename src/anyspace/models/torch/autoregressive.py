@@ -61,7 +61,8 @@ class MaskedActionNetwork(nn.Module):
     def _in_numpy(self, context: Array, encoded: Array) -> Array:
         weights = (self.context.weight, self.context.bias, self.actions(), self.output(), self.bias)
         first, shift, actions, last, bias = (weight.detach().numpy() for weight in weights)
-        return np.tanh(context @ first.T + shift + encoded @ actions.T) @ last.T + bias
+        hidden = self.activation(torch.from_numpy(context @ first.T + shift + encoded @ actions.T))
+        return hidden.detach().numpy() @ last.T + bias
 
 
 class _MaskedWeight(nn.Module):

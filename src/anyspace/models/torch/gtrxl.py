@@ -137,7 +137,7 @@ class GTrXL(nn.Module):
             time_major: the order of rows.
 
         Raises:
-            ModelError: the state is not one of its own.
+            ModelError: the state is not one of its own, or has another shape.
         """
         if len(state) != len(self.blocks) + 1:
             raise ModelError(
@@ -146,6 +146,14 @@ class GTrXL(nn.Module):
             )
         *memories, counter = state
         sequences = len(counter)
+        wanted = sequences * self.sizes.memory * self.sizes.attention_dim
+        if any(memory.numel() != wanted for memory in memories):
+            shapes = [tuple(memory.shape) for memory in memories]
+            raise ModelError(
+                f"GTrXL: the memory of a block is [S, {self.sizes.memory}, {self.sizes.attention_dim}], the steps"
+                f" before each of S = {sequences} sequences, but shapes {shapes} came. get_initial_state() gives one"
+                " step, to be repeated."
+            )
         x: torch.Tensor = self.embedding(features)
         x = x.view(-1, sequences, x.shape[1]).transpose(0, 1) if time_major else x.view(sequences, -1, x.shape[1])
         steps = x.shape[1]

@@ -57,6 +57,8 @@ class RelativeMultiHeadAttention(nn.Module):
 
     A query attends to its own step and to as many before it as positions are given.
 
+    Its gradient can be taken once, not differentiated again.
+
     Args:
         dim_in: width of steps and memory.
         dim_out: width of the output.
@@ -164,7 +166,8 @@ class _Mixing(torch.autograd.Function):
         scores = torch.bmm(queries, steps.mT).view(*by_content.shape[:3], -1)
         scores += relative_shift(by_distance, steps.shape[1])
         if mask is not None:
-            scores += torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, _MASKED)[:, None]
+            lowered = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, _MASKED)
+            scores += lowered.expand(*(1,) * (3 - mask.dim()), *mask.shape)[:, None]
         weights = scores.softmax(dim=-1).flatten(1, 2)
         ctx.save_for_backward(queries, steps, weights)
         ctx.distances = by_distance.shape[3]

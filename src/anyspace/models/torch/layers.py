@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from anyspace.errors import ConfigError, nearest
+from anyspace.errors import ConfigError, ModelError, nearest
 from anyspace.models.torch.initializers import Initializer, initializer_of, normc_
 
 
@@ -100,6 +100,31 @@ def linear(
         weights(layer.weight)
     (biases or nn.init.zeros_)(layer.bias)
     return layer
+
+
+def free_log_std(num_outputs: int | None, model_config: Mapping[str, Any]) -> tuple[int | None, nn.Parameter | None]:
+    """Return how many outputs a network is to compute, and the log deviations that are parameters of their own, if any.
+
+    Args:
+        num_outputs: what the action distribution takes; None for a network of features.
+        model_config: every key of the model configuration.
+
+    Raises:
+        ModelError: `free_log_std` is on, but the outputs are not means and deviations.
+    """
+    if not model_config["free_log_std"] or not num_outputs:
+        return num_outputs, None
+    if num_outputs % 2:
+        raise ModelError(
+            f"`free_log_std` needs an even number of outputs (means and log deviations), but the action"
+            f" distribution takes {num_outputs}. Leave it off for this action space."
+        )
+    return num_outputs // 2, nn.Parameter(torch.zeros(num_outputs // 2))
+
+
+def with_log_std(output: torch.Tensor, log_std: nn.Parameter | None) -> torch.Tensor:
+    """Return an output [N, F] with the log deviations [F] beside it, if there are any."""
+    return output if log_std is None else torch.cat([output, log_std.expand(len(output), -1)], dim=1)
 
 
 def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:

@@ -11,7 +11,7 @@ from torch import nn
 
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.models.torch.layers import xavier
+from anyspace.models.torch.layers import free_log_std, with_log_std, xavier
 from anyspace.models.torch.previous import PreviousInputs
 from anyspace.models.torch.wrapping import feature_model, features_of, joined_views
 
@@ -24,10 +24,13 @@ class Remembering(TorchModelV2):
     """
 
     logits: nn.Linear | None
+    log_std: nn.Parameter | None
+    """The second half of the outputs where `free_log_std` is on, else None."""
 
     def add_heads(self, width: int) -> None:
         """Put logits and a value on ``width`` features, weights Xavier uniform, biases zero."""
-        self.logits = xavier(width, self.num_outputs, bias=True) if self.num_outputs else None
+        outputs, self.log_std = free_log_std(self.num_outputs, self.model_config)
+        self.logits = xavier(width, outputs, bias=True) if outputs else None
         self.num_outputs = self.num_outputs or width
         self.value_head = xavier(width, 1, bias=True)
         self._remembered: torch.Tensor | None = None
@@ -36,7 +39,7 @@ class Remembering(TorchModelV2):
         """Return the output [N, num_outputs] for what is remembered in each row, and keep that for the value."""
         # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
         self.__dict__["_remembered"] = remembered
-        return remembered if self.logits is None else self.logits(remembered)
+        return with_log_std(remembered if self.logits is None else self.logits(remembered), self.log_std)
 
     def value_function(self) -> torch.Tensor:
         """Return the value estimates [N] of the latest forward pass."""
@@ -114,6 +117,10 @@ class MemoryWrapper(Remembering):
     def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
         """Return the losses after the base has added its own."""
         return self.base.custom_loss(policy_loss, loss_inputs)
+
+    def has_custom_loss(self) -> bool:
+        """Return whether the model beneath adds losses, or a subclass does."""
+        return type(self).custom_loss is not MemoryWrapper.custom_loss or self.base.has_custom_loss()
 
     def metrics(self) -> dict[str, float]:
         """Return the base's metrics."""

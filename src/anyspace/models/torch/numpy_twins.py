@@ -9,6 +9,7 @@ Letters: N rows, F features, D width of a GTrXL, H heads, M steps of memory, K =
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,11 @@ from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
+from anyspace.models.torch.layers import DenseStack, Tanh
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper
+
+M = TypeVar("M", bound=nn.Module)
 
 Function = Callable[[Floats], Floats]
 Gate = Callable[[Floats, Floats], Floats]
@@ -32,25 +36,29 @@ Step = Callable[[Floats, list[Floats]], tuple[Floats, list[Floats]]]
 """Features [N, F] and states -> what is remembered and the new states."""
 
 
+_ACTIVATIONS: dict[type[nn.Module], Function] = {
+    nn.Tanh: np.tanh,
+    Tanh: np.tanh,
+    nn.ReLU: lambda x: np.maximum(x, 0),
+}
+
+
+class _NoTwin(Exception):
+    """A module is not one that is known here."""
+
+
 def numpy_twin(model: ModelV2) -> CompiledForward | None:
     """Return one step of ``model`` as a NumPy function, or None where it has no twin.
 
-    Most weights are read where they are; those of attention are folded into each other once, here. A model whose
-    modules have hooks, or a ``forward`` that was put in place of their own, acts as it is.
+    Most weights are read where they are; those of attention are folded into each other once, here. There is none for a
+    model with modules of other types than the library builds, with hooks, or with a ``forward`` that replaced theirs.
     """
-    if isinstance(model, nn.Module) and any(_is_changed(name, module) for name, module in model.named_modules()):
+    if not isinstance(model, nn.Module) or any(_is_changed(name, module) for name, module in model.named_modules()):
         return None
-    if type(model) is FullyConnectedNetwork:
-        return _of_dense_network(model)
-    if type(model) is RecurrentWrapper:
-        return _of_memory(model, _lstm(model) if isinstance(model.rnn, nn.LSTM) else _gru(model))
-    if type(model) is AttentionWrapper:
-        return _of_memory(model, _gtrxl(model.gtrxl))
-    if type(model) is GTrXLNet:
-        return _with_heads(
-            model, lambda inputs: inputs["obs_flat"].reshape(len(inputs["obs_flat"]), -1), _gtrxl(model.gtrxl)
-        )
-    return None
+    try:
+        return _of_model(model)
+    except _NoTwin:
+        return None
 
 
 def _is_changed(name: str, module: nn.Module) -> bool:
@@ -59,32 +67,41 @@ def _is_changed(name: str, module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
-def _of_dense_network(model: FullyConnectedNetwork) -> CompiledForward | None:
-    layers: list[nn.Module] = [*model.encoder, *([] if model.logits is None else [model.logits])]
-    steps = [_layer(layer) for layer in layers]
-    known = [step for step in steps if step is not None]
-    if len(known) < len(steps):
-        return None
+def _exactly(module: object, kind: type[M]) -> M:
+    """Return a module whose type is known; what derives from that type may compute something else."""
+    if type(module) is not kind:
+        raise _NoTwin
+    return module
+
+
+def _of_model(model: nn.Module) -> CompiledForward:
+    if type(model) is FullyConnectedNetwork:
+        return _of_dense_network(model)
+    if type(model) is RecurrentWrapper:
+        return _of_memory(model, _lstm(model) if type(model.rnn) is nn.LSTM else _gru(model))
+    if type(model) is AttentionWrapper:
+        return _of_memory(model, _gtrxl(model.gtrxl))
+    net = _exactly(model, GTrXLNet)
+    return _with_heads(net, lambda inputs: inputs["obs_flat"].reshape(len(inputs["obs_flat"]), -1), _gtrxl(net.gtrxl))
+
+
+def _of_dense_network(model: FullyConnectedNetwork) -> CompiledForward:
+    steps = [*map(_layer, _exactly(model.encoder, DenseStack)), *_output(model.logits)]
     log_std = None if model.log_std is None else _array(model.log_std)
 
     def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
         x: Floats = inputs["obs_flat"]
         # Observations near the largest float overflow as quietly as they do in PyTorch.
         with np.errstate(over="ignore", invalid="ignore"):
-            for step in known:
+            for step in steps:
                 x = step(x)
-        if log_std is not None:
-            x = np.concatenate([x, np.broadcast_to(log_std, (len(x), len(log_std)))], axis=1)
-        return x, state
+        return _with_log_std(x, log_std), state
 
     return forward
 
 
-def _of_memory(model: MemoryWrapper, remember: Step) -> CompiledForward | None:
-    base = numpy_twin(model.base)
-    if base is None:
-        return None
-    previous = model.previous.numpy_forward()
+def _of_memory(model: MemoryWrapper, remember: Step) -> CompiledForward:
+    base, previous = _of_model(model.base), model.previous.numpy_forward()
 
     def features(inputs: InputDict) -> Floats:
         below = base(inputs, [])[0]
@@ -94,15 +111,26 @@ def _of_memory(model: MemoryWrapper, remember: Step) -> CompiledForward | None:
 
 
 def _with_heads(model: Remembering, features: Callable[[InputDict], Floats], remember: Step) -> CompiledForward:
-    logits = None if model.logits is None else _linear(model.logits)
+    heads = _output(model.logits)
+    log_std = None if model.log_std is None else _array(model.log_std)
 
     def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
         seen = features(inputs)
         with np.errstate(over="ignore", invalid="ignore"):
-            remembered, state_out = remember(seen, state)
-            return (remembered if logits is None else logits(remembered)), state_out
+            x, state_out = remember(seen, state)
+            for head in heads:
+                x = head(x)
+        return _with_log_std(x, log_std), state_out
 
     return forward
+
+
+def _output(logits: nn.Linear | None) -> list[Function]:
+    return [] if logits is None else [_linear(logits)]
+
+
+def _with_log_std(x: Floats, log_std: Floats | None) -> Floats:
+    return x if log_std is None else np.concatenate([x, np.broadcast_to(log_std, (len(x), len(log_std)))], axis=1)
 
 
 def _lstm(model: RecurrentWrapper) -> Step:
@@ -123,6 +151,7 @@ def _lstm(model: RecurrentWrapper) -> Step:
 
 
 def _gru(model: RecurrentWrapper) -> Step:
+    _exactly(model.rnn, nn.GRU)
     of_input, of_hidden, _ = _recurrent_weights(model)
     *_, input_bias, hidden_bias = map(_array, model.rnn.parameters())
     width = len(of_hidden)
@@ -145,8 +174,9 @@ def _recurrent_weights(model: RecurrentWrapper) -> tuple[Floats, Floats, Floats]
 
 
 def _gtrxl(model: GTrXL) -> Step:
-    embedding, reach = _linear(model.embedding), model.sizes.memory_inference
-    positions = _array(model.positions)[model.sizes.memory - reach :]
+    sizes = _exactly(model, GTrXL).sizes
+    embedding, memory_size, reach = _linear(model.embedding), sizes.memory, sizes.memory_inference
+    positions = _array(model.positions)[memory_size - reach :]
     blocks = [_block(block, positions) for block in model.blocks]
     ages = np.arange(-reach, 1, dtype=np.float32)
 
@@ -156,22 +186,21 @@ def _gtrxl(model: GTrXL) -> Step:
         before_episode = (ages < -counter)[:, None]  # [N, 1, K]
         for block, memory in zip(blocks, memories, strict=True):
             new.append(x)
-            steps = memory.reshape(len(x), -1, x.shape[1])
-            x = block(x, steps[:, steps.shape[1] - reach :], before_episode)
+            steps = memory.reshape(len(x), memory_size, x.shape[1])
+            x = block(x, steps[:, memory_size - reach :], before_episode)
         return x, [*new, counter + 1]
 
     return step
 
 
 def _block(block: nn.Module, positions: Floats) -> Attention:
-    assert isinstance(block, GTrXLBlock)
-    attention, mlp = _attention(block.attention, positions), [_layer(layer) for layer in block.mlp]
+    block = _exactly(block, GTrXLBlock)
+    attention, mlp = _attention(block.attention, positions), [*map(_layer, _exactly(block.mlp, nn.Sequential))]
     attention_gate, mlp_gate = _gate(block.attention_gate), _gate(block.mlp_gate)
 
     def forward(x: Floats, memory: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
         attended = x = attention_gate(x, attention(x, memory, missing))
         for layer in mlp:
-            assert layer is not None
             x = layer(x)
         return mlp_gate(attended, x)
 
@@ -184,11 +213,11 @@ def _attention(module: RelativeMultiHeadAttention, positions: Floats) -> Attenti
     With one query a step, keys and values need not be computed. What scores a key can be applied to the query instead,
     and what makes values of steps to their weighted sum. Terms that all keys of a query share fall out of the softmax.
     """
-    assert module.norm is not None
-    assert isinstance(module.activation, nn.ReLU)
+    norm = _affine(_exactly(_exactly(module, RelativeMultiHeadAttention).norm, nn.LayerNorm))
+    _exactly(module.activation, nn.ReLU)
     heads, width = module.heads, module.head_dim
     keys, dim = positions.shape
-    gain, shift = _array(module.norm.weight), _array(module.norm.bias)
+    gain, shift = _array(norm.weight), _array(norm.bias)
     query, key, value = _array(module.query_key_value.weight).reshape(3, heads, width, dim)
     by_distance = (positions @ _array(module.position.weight).T).reshape(keys, heads, width).transpose(1, 2, 0)
     score = np.concatenate([key * gain, by_distance], axis=2) * np.float32(width**-0.5)  # [H, width, D + K]
@@ -205,7 +234,7 @@ def _attention(module: RelativeMultiHeadAttention, positions: Floats) -> Attenti
     output = _array(module.output.weight).reshape(-1, heads, width).transpose(1, 2, 0)  # [H, width, D out]
     to_output = ((value * gain).transpose(0, 2, 1) @ output).reshape(heads * dim, -1)
     output_bias = ((value @ shift)[:, None] @ output).sum(axis=(0, 1))
-    epsilon = module.norm.eps
+    epsilon = norm.eps
 
     def forward(x: Floats, memory: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
         centred, scale = _centred(np.concatenate([memory, x[:, None]], axis=1), epsilon)
@@ -229,6 +258,7 @@ def _centred(x: Floats, epsilon: float) -> tuple[Floats, Floats]:
 
 
 def _gate(gate: GRUGate) -> Gate:
+    _exactly(gate, GRUGate)
     of_input, of_skip, of_reset = (_array(layer.weight).T for layer in (gate.of_input, gate.of_skip, gate.of_reset))
     bias, dim = _array(gate.bias), len(of_skip)
 
@@ -247,24 +277,28 @@ def _sigmoid(x: Floats) -> Floats:
     return twice_less_one * np.float32(0.5) + np.float32(0.5)
 
 
-def _layer(layer: nn.Module) -> Function | None:
-    if isinstance(layer, nn.Linear):
+def _layer(layer: nn.Module) -> Function:
+    if type(layer) is nn.Linear:
         return _linear(layer)
-    if isinstance(layer, nn.LayerNorm):
-        return _layer_norm(layer)
-    if isinstance(layer, nn.Tanh):
-        return np.tanh
-    if isinstance(layer, nn.ReLU):
-        return lambda x: np.maximum(x, 0)
-    return None
+    if type(layer) is nn.LayerNorm:
+        return _layer_norm(_affine(layer))
+    if type(layer) in _ACTIVATIONS:
+        return _ACTIVATIONS[type(layer)]
+    raise _NoTwin
 
 
 def _linear(layer: nn.Linear) -> Function:
-    weight = _array(layer.weight).T
+    weight = _array(_exactly(layer, nn.Linear).weight).T
     if layer.bias is None:
         return lambda x: x @ weight
     bias = _array(layer.bias)
     return lambda x: x @ weight + bias
+
+
+def _affine(layer: nn.LayerNorm) -> nn.LayerNorm:
+    if layer.weight is None or layer.bias is None:
+        raise _NoTwin
+    return layer
 
 
 def _layer_norm(layer: nn.LayerNorm) -> Function:

@@ -122,6 +122,10 @@ class ParametricActionsModel(TorchModelV2):
         """Return the losses after the model beneath has added its own."""
         return self.base.custom_loss(policy_loss, self._beneath(loss_inputs))
 
+    def has_custom_loss(self) -> bool:
+        """Return whether the model beneath adds losses, or a subclass does."""
+        return type(self).custom_loss is not ParametricActionsModel.custom_loss or self.base.has_custom_loss()
+
     def metrics(self) -> dict[str, float]:
         """Return the metrics of the model beneath."""
         return self.base.metrics()
