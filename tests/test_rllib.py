@@ -25,10 +25,12 @@ from anyspace.models.torch import compat
 TABLE = {
     "": "SampleBatch",
     "algorithms": "Algorithm PPOConfig",
+    "algorithms.algorithm": "Algorithm",
     "algorithms.dqn": "",
     "algorithms.dqn.distributional_q_tf_model": "DistributionalQTFModel",
     "algorithms.dqn.dqn_torch_model": "DQNTorchModel",
     "algorithms.ppo": "PPO PPOConfig",
+    "algorithms.ppo.ppo": "PPO PPOConfig",
     "algorithms.sac": "",
     "algorithms.sac.sac_tf_model": "SACTFModel",
     "algorithms.sac.sac_torch_model": "SACTorchModel",
@@ -81,7 +83,8 @@ TABLE = {
     "utils.spaces": "",
     "utils.spaces.repeated": "Repeated",
     "utils.spaces.simplex": "Simplex",
-    "utils.torch_utils": "FLOAT_MAX FLOAT_MIN convert_to_torch_tensor explained_variance one_hot sequence_mask",
+    "utils.torch_utils": "FLOAT_MAX FLOAT_MIN convert_to_torch_tensor explained_variance huber_loss l2_loss one_hot"
+    " reduce_mean_ignore_inf sequence_mask softmax_cross_entropy_with_logits",
     "utils.typing": "AgentID AlgorithmConfigDict Any Dict EnvConfigDict List ModelConfigDict ModelWeights Optional"
     " PolicyID SpaceStruct TensorShape TensorStructType TensorType Tuple Union",
 }

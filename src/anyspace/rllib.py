@@ -28,10 +28,12 @@ _PREPROCESSORS = (
 PATHS: dict[str, dict[str, str]] = {
     "": {_OWN: "SampleBatch"},
     "algorithms": {"anyspace.algorithms": "Algorithm", _OWN: "PPOConfig"},
+    "algorithms.algorithm": {"anyspace.algorithms": "Algorithm"},
     "algorithms.dqn": {},
     "algorithms.dqn.distributional_q_tf_model": {_PLACEHOLDERS: "DistributionalQTFModel=TFModelV2"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
     "algorithms.ppo": {"anyspace.algorithms": "PPO", _OWN: "PPOConfig"},
+    "algorithms.ppo.ppo": {"anyspace.algorithms": "PPO", _OWN: "PPOConfig"},
     "algorithms.sac": {},
     "algorithms.sac.sac_tf_model": {_PLACEHOLDERS: "SACTFModel=TFModelV2"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
@@ -119,7 +121,10 @@ PATHS: dict[str, dict[str, str]] = {
     "utils.spaces.repeated": {"anyspace.spaces": "Repeated"},
     "utils.spaces.simplex": {"anyspace.spaces": "Simplex"},
     "utils.torch_utils": {
-        _LAYERS: "FLOAT_MAX FLOAT_MIN convert_to_torch_tensor one_hot sequence_mask",
+        _LAYERS: (
+            "FLOAT_MAX FLOAT_MIN convert_to_torch_tensor huber_loss l2_loss one_hot reduce_mean_ignore_inf"
+            " sequence_mask softmax_cross_entropy_with_logits"
+        ),
         "anyspace.maths": "explained_variance",
     },
     "utils.typing": {

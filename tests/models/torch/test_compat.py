@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from anyspace.distributions import Beta, Categorical, MultiCategorical, SquashedGaussian
 from anyspace.errors import ConfigError, UnsupportedSpaceError
+from anyspace.models.torch import compat
 from anyspace.models.torch.compat import (
     FLOAT_MAX,
     FLOAT_MIN,
@@ -236,3 +237,16 @@ def test_distributions_take_by_position_what_they_took():
             old(inputs, None, 2.0, 5.0).deterministic_sample(), new(inputs, low=2.0, high=5.0).deterministic_sample()
         )
         assert old(inputs, None, -1, 1, action_space=Box(-1, 1, (2, 1))).deterministic_sample().shape == (3, 2, 1)
+
+
+def test_losses_of_old_files():
+    x = torch.tensor([[-3.0, 0.5], [0.0, 2.0]])
+    assert compat.huber_loss(x).tolist() == [[2.5, 0.125], [0, 1.5]]
+    assert compat.huber_loss(x, 2.0)[0, 0] == 4
+    assert compat.l2_loss(x) == pytest.approx((9 + 0.25 + 4) / 2)
+    masked = torch.tensor([[1.0, compat.FLOAT_MIN], [3.0, 5.0]])
+    assert compat.reduce_mean_ignore_inf(masked, 1).tolist() == [1, 4]
+    assert compat.reduce_mean_ignore_inf(masked) == 3
+    labels = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
+    expected = [-torch.log_softmax(x[0], 0)[0], -(labels[1] * torch.log_softmax(x[1], 0)).sum()]
+    torch.testing.assert_close(compat.softmax_cross_entropy_with_logits(x, labels), torch.stack(expected))

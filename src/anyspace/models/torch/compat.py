@@ -201,6 +201,29 @@ def _stack(layers: list[nn.Module], activation: Activation) -> nn.Sequential:
 # ---------------------------------------------------------------------------------------------- tensors
 
 
+def huber_loss(x: torch.Tensor, delta: float = 1.0) -> torch.Tensor:
+    """Return x² / 2 where |x| is below ``delta``, and delta (|x| - delta / 2) elsewhere, of the shape of ``x``."""
+    return functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=delta)
+
+
+def l2_loss(x: torch.Tensor) -> torch.Tensor:
+    """Return half the sum of squares, a scalar."""
+    return 0.5 * x.square().sum()
+
+
+def reduce_mean_ignore_inf(x: torch.Tensor, axis: int | None = None) -> torch.Tensor:
+    """Return the mean over ``axis``, or over everything, of all but the values of masked actions (`FLOAT_MIN`)."""
+    there = x != FLOAT_MIN
+    if axis is None:
+        return torch.where(there, x, 0.0).sum() / there.sum()
+    return torch.where(there, x, 0.0).sum(axis) / there.sum(axis)
+
+
+def softmax_cross_entropy_with_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the cross entropies [N] of probabilities ``labels`` and of the softmax of ``logits``, both [N, n]."""
+    return -(labels * functional.log_softmax(logits, dim=-1)).sum(dim=-1)
+
+
 def one_hot(x: torch.Tensor, space: gym.Space[Any]) -> torch.Tensor:
     """Return actions [...] of a Discrete as one-hot float32 [..., n], or [..., k] of a MultiDiscrete as [..., sum(n)].
 
