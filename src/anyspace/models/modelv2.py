@@ -192,7 +192,7 @@ class ModelV2:
             state = _states_among(inputs)
         if seq_lens is None:
             seq_lens = inputs.get("seq_lens")
-        result = self.forward(inputs, state, seq_lens)
+        result = self._run(inputs, state, seq_lens)
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise ModelError(
                 f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned"
@@ -214,6 +214,9 @@ class ModelV2:
         # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
         self.__dict__["_last_output"] = output
         return output, state_out or state
+
+    def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
+        return self.forward(inputs, state, seq_lens)
 
     def _check_shape(self, output: Array) -> None:
         shape = tuple(output.shape)

@@ -86,8 +86,10 @@ def _continued(policy: Policy, state: PolicyState, leaves: list[NumpyArray], rew
     if not policy.views.remembers:
         raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
     if not isinstance(state, PolicyState) or len(state.begun) != len(leaves[0]):
+        came = repr(state) if isinstance(state, PolicyState) else f"a {type(state).__name__}"
         raise ValueError(
-            f"state: expected what the previous call for {len(leaves[0])} observations returned, got {state!r:.80}."
+            f"state: expected what the previous call for {len(leaves[0])} observations returned, got {came}. Begin with"
+            " None, and hand back the second thing that each call returns."
         )
     if rewards is None and policy.views.depth.get("rewards"):
         raise ValueError(

@@ -186,14 +186,22 @@ def test_a_new_twin_has_the_new_weights():
 
 def test_whoever_looks_into_the_network_sees_it_act():
     made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), use_lstm=True)
-    seen = []
-    hook = made.model.base.encoder.register_forward_hook(lambda module, args, output: seen.append(output.shape))
     obs = np.zeros((3, 4), np.float32)
-    made.compute_actions(obs)
-    assert seen == [(3, 8)]
-    hook.remove()
-    made.compute_actions(obs)
-    assert len(seen) == 1
+    for module, shape in (
+        (made.model, (3, 2)),
+        (made.model.base, (3, 8)),
+        (made.model.base.encoder, (3, 8)),
+        (made.model.base.encoder[1], (3, 8)),
+        (made.model.logits, (3, 2)),
+    ):
+        seen = []
+        hook = module.register_forward_hook(lambda module, args, output, seen=seen: seen.append(output))
+        made.compute_actions(obs)
+        (output,) = seen
+        assert (output[0] if isinstance(output, tuple) else output).shape == shape
+        hook.remove()
+        made.compute_actions(obs)
+        assert len(seen) == 1
     forward, calls = made.model.forward, []
     made.model.forward = lambda *args: (calls.append(1), forward(*args))[1]
     made.compute_actions(obs)

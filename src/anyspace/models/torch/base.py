@@ -8,7 +8,8 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.modelv2 import InputDict, ModelV2, State
+from anyspace.models.torch.layers import has_hooks
 
 
 class TorchModelV2(ModelV2, nn.Module):
@@ -38,6 +39,13 @@ class TorchModelV2(ModelV2, nn.Module):
         """Return ``(output [N, num_outputs], new states)``; see :meth:`ModelV2.forward`."""
         output, state_out = ModelV2.forward(self, input_dict, state, seq_lens)
         return output, state_out
+
+    def _run(self, inputs: InputDict, state: State, seq_lens: torch.Tensor | None) -> tuple[torch.Tensor, State]:
+        # The call machinery of modules costs small models as much as their arithmetic; it is for their hooks.
+        if not has_hooks(self):
+            return self.forward(inputs, state, seq_lens)
+        result: tuple[torch.Tensor, State] = nn.Module.__call__(self, inputs, state, seq_lens)
+        return result
 
     def variables(self, as_dict: bool = False) -> list[torch.Tensor] | dict[str, torch.Tensor]:
         """Return parameters and buffers, as a list or by name."""

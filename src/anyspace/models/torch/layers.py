@@ -137,17 +137,24 @@ def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:
     return layer
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether somebody wants to be told when ``module`` is run, or its gradient is."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
 class DenseStack(nn.Sequential):
     """Layers in a row, without the call machinery of modules, which costs small layers more than their arithmetic.
 
-    Hooks on the stack run; hooks on a layer inside it do not.
+    Layers with hooks are called with it.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output of the last layer."""
         for layer in self._modules.values():
             assert layer is not None
-            x = layer.forward(x)
+            x = layer(x) if has_hooks(layer) else layer.forward(x)
         return x
 
 

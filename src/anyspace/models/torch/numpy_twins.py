@@ -22,7 +22,7 @@ from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
-from anyspace.models.torch.layers import DenseStack, Tanh
+from anyspace.models.torch.layers import DenseStack, Tanh, has_hooks
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper
 
@@ -64,7 +64,7 @@ def numpy_twin(model: ModelV2) -> CompiledForward | None:
 def _is_changed(name: str, module: nn.Module) -> bool:
     if name.startswith("action_network"):  # the distribution calls it, with NumPy arrays too
         return False
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in module.__dict__)
+    return has_hooks(module) or "forward" in module.__dict__
 
 
 def _exactly(module: object, kind: type[M]) -> M:
