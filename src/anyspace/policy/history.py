@@ -245,20 +245,21 @@ class History:
                     window[:, begun] = first[begun]
         return History(self.views, windows)
 
-    def states(self) -> list[NumpyArray]:
+    def states(self, *, own: bool = True) -> list[NumpyArray]:
         """Return the model's states: [B, ...] each, [B, k, ...] where it looks at several steps.
 
-        They are copies: a model may change its states in place.
+        Args:
+            own: as contiguous copies, which a model may change in place; otherwise as views of the history.
         """
         found = []
         for view in self.views.states:
             (window,) = self.windows[str(view.data_col)]
             if view.single:
-                found.append(window[view.offsets[0]].copy())
+                found.append(window[view.offsets[0]])
                 continue
             everything = view.offsets == tuple(range(-len(window), 0))
-            found.append((window if everything else window[[*view.offsets]]).swapaxes(0, 1).copy())
-        return found
+            found.append((window if everything else window[[*view.offsets]]).swapaxes(0, 1))
+        return [state.copy() for state in found] if own else found
 
     def seen(self, obs: Sequence[NumpyArray]) -> dict[str, Window]:
         """Return the views that are there when acting on ``obs``, encoded leaves [B, ...]; windows of NumPy arrays."""

@@ -292,7 +292,7 @@ class Policy:
             noise: what to sample from, if it was drawn ahead (`draw_noise`).
         """
         compiled = self._compiled if noise is not None or not explore else None
-        inputs, states = self._act_inputs(leaves, history, self.to_device if compiled is None else _as_they_are)
+        inputs, states = self._act_inputs(leaves, history, in_numpy=compiled is not None)
         mask = inputs.get("action_mask")
         if compiled is not None:
             outputs, state_out = compiled(inputs, states)
@@ -308,15 +308,16 @@ class Policy:
         return Acted(tree.map_leaves(self.runtime.numpy, raw), [self.runtime.numpy(state) for state in new])
 
     def _act_inputs(
-        self, leaves: Sequence[NumpyArray], history: History | None, place: Callable[[Any], Any]
+        self, leaves: Sequence[NumpyArray], history: History | None, *, in_numpy: bool
     ) -> tuple[InputDict, State]:
-        """Return the model's inputs and states for one step, after ``place`` took each array to where it computes."""
+        """Return the model's inputs and states for one step, as NumPy arrays or on the device."""
+        place = _as_they_are if in_numpy else self.to_device
         rows = [place(leaf) for leaf in leaves]
         if not self.views.depth:
             return self.model_inputs(rows), []
         history = self.begin(leaves) if history is None else history
         views = {name: place(window) for name, window in history.seen(self.masking.observation(leaves)).items()}
-        return self.model_inputs(rows, views), [place(state) for state in history.states()]
+        return self.model_inputs(rows, views), [place(state) for state in history.states(own=not in_numpy)]
 
     def compute_actions(
         self,
