@@ -102,7 +102,7 @@ class Maker:
     ("overrides", "message"),
     [
         ({"sizs": 1}, "unknown config key `sizs`. Did you mean 'sizes'?"),
-        ({"inner": {"siz": 1}}, "unknown config key `inner.siz`. Did you mean 'size'? Known keys here: size."),
+        ({"inner": {"siz": 1}}, "unknown config key `inner.siz`. Did you mean 'size'?"),
         ({"zzz": 1}, "unknown config key `zzz`. Known keys here: calls, count, extra, flag,"),
         ({1: 2}, "unknown config key `1`."),
     ],

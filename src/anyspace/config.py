@@ -28,18 +28,25 @@ class DataclassLike(Protocol):
 C = TypeVar("C", bound=DataclassLike)
 
 
-def merge(config: C, overrides: Mapping[str, Any], *, renamed: Mapping[str, str] | None = None) -> C:
+def merge(
+    config: C,
+    overrides: Mapping[str, Any],
+    *,
+    renamed: Mapping[str, str] | None = None,
+    elsewhere: Mapping[str, str] | None = None,
+) -> C:
     """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
 
     Args:
         config: the dataclass instance that holds the defaults; it is not changed.
         overrides: key to value, such as ``{"lr": 1e-3, "model": {"fcnet_hiddens": [64]}}``.
         renamed: former names of keys, accepted in place of today's.
+        elsewhere: what to say of keys that other libraries have.
 
     Raises:
         ConfigError: for an unknown key (names the nearest known one) or a value of the wrong type.
     """
-    return _merge(config, overrides, renamed or {}, prefix="")
+    return _merge(config, overrides, renamed or {}, elsewhere or {}, prefix="")
 
 
 def require(condition: bool, key: str, value: object, reason: str) -> None:
@@ -60,22 +67,23 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     return found
 
 
-def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> C:
+def _merge(
+    config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], elsewhere: Mapping[str, str], prefix: str
+) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
     hints = _type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
         if key not in fields:
-            raise ConfigError(
-                f"unknown config key `{prefix}{given}`.{nearest(str(given), fields)}"
-                f" Known keys here: {', '.join(sorted(fields))}."
-            )
+            hint = f" {elsewhere[given]}" if given in elsewhere else nearest(str(given), fields)
+            known = f" Known keys here: {', '.join(sorted(fields))}."
+            raise ConfigError(f"unknown config key `{prefix}{given}`.{hint or known}")
         if given != key and key in overrides:
             raise ConfigError(f"config keys `{given}` and `{key}` are two names for one setting; give one.")
         current = getattr(config, key)
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
-            values[key] = _merge(current, value, {}, f"{prefix}{key}.")
+            values[key] = _merge(current, value, {}, {}, f"{prefix}{key}.")
             continue
         if not matches(value, hints[key]):
             raise ConfigError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyspace import config as configs
-from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.config import ELSEWHERE, RENAMED, AlgorithmConfig
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.data.atari import AtariOptions
 from anyspace.data.environments import EnvLike, EnvSpec
@@ -20,7 +20,7 @@ def overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmCo
         ConfigError: there is no such key, or a value is of the wrong type.
     """
     for layer in layers:
-        base = configs.merge(base, layer, renamed=RENAMED)
+        base = configs.merge(base, layer, renamed=RENAMED, elsewhere=ELSEWHERE)
     return base
 
 

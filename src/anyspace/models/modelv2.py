@@ -36,7 +36,10 @@ class InputDict(dict[str, Any]):
     def __missing__(self, key: str) -> Any:
         compute = self._lazy.get(key)
         if compute is None:
-            raise KeyError(f"{key!r} is not among the model's inputs: {', '.join(self)}")
+            raise KeyError(
+                f"{key!r} is not among the model's inputs: {', '.join(self)}. Other columns have to be declared in"
+                " view_requirements."
+            )
         value = compute()
         super().__setitem__(key, value)
         return value

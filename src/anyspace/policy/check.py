@@ -129,5 +129,5 @@ def _likely_cause(error: Exception) -> str:
     if isinstance(error, AttributeError | AssertionError) and "value" in str(error).lower():
         return "value_function() is called after forward(): let forward() keep the features that it needs."
     if isinstance(error, KeyError):
-        return "A column must be declared in view_requirements before forward() can read it."
+        return "The traceback above names the line."
     return "The traceback above names the layer; compare its width with these shapes."
