@@ -17,7 +17,7 @@ from anyspace.data.collector import Collector
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ModelError
-from anyspace.models import ModelConfig, RecurrentNetwork
+from anyspace.models import FullyConnectedNetwork, ModelConfig, RecurrentNetwork
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
@@ -356,3 +356,21 @@ def test_a_model_may_add_the_time_axis_itself() -> None:
         results.append(algorithm.train()["learner"]["total_loss"])
         algorithm.close()
     assert results[0] == results[1]
+
+
+class Penalised(FullyConnectedNetwork):
+    """Adds 100 to the loss."""
+
+    def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
+        assert {"obs", "actions", "seq_lens", "state_in_0"} <= set(loss_inputs)
+        return [loss + 100 for loss in policy_loss]
+
+
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru", "use_attention"])
+def test_the_loss_of_a_model_under_a_memory_counts(memory: str) -> None:
+    small = {"train_batch_size": 64, "minibatch_size": 32, "num_epochs": 1, "vf_loss_coeff": 0.0, "seed": 0}
+    found = [
+        PPO("CartPole-v1", small, model={memory: True, "custom_model": base}).train()["learner"]["total_loss"]
+        for base in (FullyConnectedNetwork, Penalised)
+    ]
+    assert found[1] - found[0] == pytest.approx(100, abs=0.1)

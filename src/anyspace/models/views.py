@@ -83,8 +83,3 @@ class ViewRequirement:
     def lookback(self) -> int:
         """How many steps it looks back, at least 0."""
         return max(0, -min(self.offsets))
-
-    @property
-    def lookahead(self) -> int:
-        """How many steps it looks ahead, at least 0."""
-        return max(0, *self.offsets)

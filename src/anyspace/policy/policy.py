@@ -19,6 +19,7 @@ from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_bounded
 from anyspace.models.catalog import ModelCatalog
+from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import InputDict, ModelV2, State
 from anyspace.models.runtime import CompiledForward, NumpyArray, Runtime
 from anyspace.policy import outside
@@ -80,6 +81,7 @@ class Policy:
         seed: int = 0,
     ):
         config.validate()
+        _require_scaling(config)
         self.observation_space = observation_space = bounded(observation_space, config.max_len)
         self.action_space = action_space
         self.config = config
@@ -92,11 +94,6 @@ class Policy:
         self.stacks = {i: leaf.stack for i, leaf in enumerate(self.encode.specs) if leaf.stack > 1}
         self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
 
-        if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
-            raise ConfigError(
-                f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
-                " `normalize_actions` scales to the bounds; switch that on."
-            )
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = ModelCatalog.get_action_dist(action_space, model_config)
         custom = model is not None or model_config.custom_model is not None
@@ -108,14 +105,7 @@ class Policy:
             distribution=self.dist_factory,
             custom_model=custom,
         )
-        with runtime.initialising(seed):
-            if model is None:
-                model = ModelCatalog.get_model_v2(
-                    self.obs_space, action_space, self.num_outputs, model_config, runtime.framework
-                )
-        self.model = model
-        runtime.place(self.model)
-        runtime.seed(seed)
+        self.model = self._placed(model, model_config, seed)
         self.views = Views(self.model, runtime, action_space, self._any_action)
         if self.views.depth.get("obs"):
             # Views look at whole observations, of which those before a trajectory are kept as they were.
@@ -123,12 +113,7 @@ class Policy:
         self.max_seq_len = config.model.max_seq_len
         self.exploration = StochasticSampling()
         self._compiled: CompiledForward | None = None
-        self.filter = ObservationFilter(
-            config.observation_filter,
-            self.preprocessor.specs if config.preprocesses else _unscaled(self.preprocessor.specs),
-            exclude=frozenset([*self.masking.positions, *self._given_embeddings()]),
-            to_device=runtime.asarray,
-        )
+        self.filter = self._new_filter()
         self._inputs = Inputs(
             self.preprocessor,
             self.filter,
@@ -140,6 +125,27 @@ class Policy:
             copies=custom,
         )
         check_model(self)
+
+    def _placed(self, model: ModelV2 | None, model_config: ModelConfig, seed: int) -> ModelV2:
+        """Return the given model, or the catalogue's, on its device, with the random source restarted."""
+        runtime = self.runtime
+        with runtime.initialising(seed):
+            if model is None:
+                model = ModelCatalog.get_model_v2(
+                    self.obs_space, self.action_space, self.num_outputs, model_config, runtime.framework
+                )
+        runtime.place(model)
+        runtime.seed(seed)
+        return model
+
+    def _new_filter(self) -> ObservationFilter:
+        specs = self.preprocessor.specs
+        return ObservationFilter(
+            self.config.observation_filter,
+            specs if self.config.preprocesses else _unscaled(specs),
+            exclude=frozenset([*self.masking.positions, *self._given_embeddings()]),
+            to_device=self.runtime.asarray,
+        )
 
     def _given_embeddings(self) -> list[int]:
         """Return which leaf of the observation holds embeddings of actions: their slots have to stay comparable."""
@@ -427,6 +433,14 @@ class Policy:
             )
         self.runtime.load_parameters(self.model, tree.under("model", state))
         self.filter.load_state(statistics)
+
+
+def _require_scaling(config: PolicyConfig) -> None:
+    if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
+        raise ConfigError(
+            f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
+            " `normalize_actions` scales to the bounds; switch that on."
+        )
 
 
 def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:

@@ -312,6 +312,12 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(explore: bool, monke
     with policy.acting():
         whole = tree.leaves(policy.act(leaves, explore=explore, noise=noise))
     assert kinds == [np.ndarray] * 2 + [torch.Tensor] * 2
+    policy.model.action_network.activation = torch.nn.ReLU()
+    inputs = np.random.default_rng(0).normal(size=(5, policy.num_outputs)).astype(np.float32)
+    encoded = np.ones((5, policy.model.action_network.actions.mask.shape[1]), np.float32)
+    in_numpy = policy.model.action_network(inputs, encoded)
+    in_torch = policy.model.action_network(torch.from_numpy(inputs), torch.from_numpy(encoded))
+    np.testing.assert_allclose(in_numpy, in_torch.detach(), atol=1e-5)
     assert all(map(np.array_equal, quick, whole))
     assert len(np.unique(quick[0])) > 1
 

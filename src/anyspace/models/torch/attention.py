@@ -112,16 +112,7 @@ class AttentionWrapper(MemoryWrapper):
             prev_actions=config["attention_use_n_prev_actions"],
             prev_rewards=config["attention_use_n_prev_rewards"],
         )
-        sizes = GTrXLSizes(
-            num_transformer_units=config["attention_num_transformer_units"],
-            attention_dim=config["attention_dim"],
-            num_heads=config["attention_num_heads"],
-            memory_inference=config["attention_memory_inference"],
-            memory_training=config["attention_memory_training"],
-            head_dim=config["attention_head_dim"],
-            position_wise_mlp_dim=config["attention_position_wise_mlp_dim"],
-            init_gru_gate_bias=config["attention_init_gru_gate_bias"],
-        )
+        sizes = GTrXLSizes.of(config)
         self.gtrxl = GTrXL(self.width_in, sizes)
         self.add_heads(sizes.attention_dim)
         self.view_requirements |= self.gtrxl.view_requirements(config["max_seq_len"])

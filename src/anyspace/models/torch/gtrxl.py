@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from gymnasium.spaces import Box
@@ -58,6 +60,12 @@ class GTrXLSizes:
             "memory_training is 0 as well: attention would see the present step alone. Give one of them, or a model"
             " without memory",
         )
+
+    @classmethod
+    def of(cls, model_config: Mapping[str, Any]) -> GTrXLSizes:
+        """Return what the `attention_` keys of a model configuration say."""
+        names = [item.name for item in dataclasses.fields(cls)]
+        return cls(**{name: model_config[f"attention_{name.removeprefix('attention_')}"] for name in names})
 
     @property
     def memory(self) -> int:
