@@ -53,7 +53,7 @@ def check(pair: Pair) -> None:
     envs: list[RandomEnv] = []
     algorithm = Watched(as_env(pair, envs), SMALL, **pair.config, seed=pair.seed)
     try:
-        with algorithm.policy.runtime.working(NUM_ENVS):
+        with algorithm.policy.runtime.threads_for(NUM_ENVS):
             check_training(algorithm, pair, envs)
             seen = [one for env in envs for one in env.seen][-6:]
             check_encoding(algorithm.policy, pair, [one.obs for one in seen])

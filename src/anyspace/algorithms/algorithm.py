@@ -248,11 +248,12 @@ class Algorithm(ABC, Generic[C]):
         """
         started = time.perf_counter()
         config, runtime = self.config, self.policy.runtime
-        with runtime.working(config.num_envs_per_env_runner):
+        with runtime.threads_for(config.num_envs_per_env_runner):
             trajectory = self.fleet.gather(None, config.train_batch_size)
         collected = time.perf_counter()
         self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
-        with runtime.working(config.minibatch_size or config.train_batch_size):
+        rows = config.minibatch_size or config.train_batch_size
+        with runtime.threads_for(rows), runtime.own_randomness("learning"):
             learnt = self._learn(trajectory)
         self._push_filter(trajectory)
 
@@ -366,7 +367,7 @@ class Algorithm(ABC, Generic[C]):
         seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
         try:
             self._require_same_spaces(source)
-            with self.policy.runtime.working(source.num_envs):
+            with self.policy.runtime.threads_for(source.num_envs):
                 return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
         finally:
             if render:

@@ -67,7 +67,7 @@ class Collector:
         leaves = self._start() if self._leaves is None else self._leaves
         self._leaves = None  # if this call fails, the next one starts new episodes
         record = _Record(leaves, self._history, steps, self.policy.stacks)
-        with self.policy.acting():
+        with self.policy.acting("acting"):
             noise = self.policy.draw_noise(steps, self.source.num_envs) if explore else None
             for t in range(steps):
                 record.add(*self._step(record, explore, None if noise is None else noise[t]))
@@ -84,7 +84,7 @@ class Collector:
         first = self._start()
         record = _Record(first, self._history, 1 + min_steps // self.source.num_envs, self.policy.stacks)
         running = np.ones(self.source.num_envs, np.bool_)
-        with self.policy.acting():
+        with self.policy.acting("acting"):
             while running.any():
                 raw, step = self._step(record, explore, None)
                 record.add(raw, step._replace(ignored=step.ignored | ~running))

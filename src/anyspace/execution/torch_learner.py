@@ -53,6 +53,10 @@ class TorchLearner:
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
+        with self.policy.runtime.own_randomness("learning"):
+            return self._step(batch)
+
+    def _step(self, batch: Batch) -> Result:
         losses, metrics = self.losses(self.policy, batch)
         if len(losses) != 1:
             raise ConfigError(

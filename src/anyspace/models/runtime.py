@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,10 @@ from anyspace.models.modelv2 import InputDict, ModelV2
 
 NumpyArray = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
+
+RandomSource = Literal["acting", "learning", "evaluation"]
+"""Who draws: collecting; gradient steps (shuffling, dropout, noisy layers, sampled entropies); all other acting. Each
+has a stream of random numbers of its own, so that one of them drawing more changes nothing for the others."""
 
 CompiledForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
 """A model's ``forward`` for one step, in NumPy: inputs and states [N, ...] -> outputs [N, num_outputs], new states."""
@@ -51,7 +55,7 @@ class Runtime(Protocol):
     def numpy(self, tensor: Array) -> NumpyArray:
         """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""
 
-    def working(self, rows: int) -> AbstractContextManager[object]:
+    def threads_for(self, rows: int) -> AbstractContextManager[object]:
         """Return the context of work on ``rows`` rows at a time: as many threads as serve the model best."""
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
@@ -67,25 +71,26 @@ class Runtime(Protocol):
         """Return a context in which nothing is recorded for gradients, but results may enter a loss later."""
 
     def seed(self, seed: int) -> None:
-        """Restart the random source."""
+        """Restart every random source; their streams depend on ``seed`` and the source's name alone."""
 
-    def rng(self) -> object:
-        """Return the source for the next draw: a ``torch.Generator``, a fresh JAX key."""
+    def rng(self, source: RandomSource) -> object:
+        """Return a source for the next draw: a ``torch.Generator``, a fresh JAX key."""
 
-    def lending(self) -> AbstractContextManager[object]:
-        """Return a context in which draws from the framework's global source depend on this one.
+    def own_randomness(self, source: RandomSource) -> AbstractContextManager[object]:
+        """Return a context in which draws from the framework's global source depend on ``source``.
 
-        Distributions of a user's own, and those of the framework, draw from it.
+        Layers such as dropout, distributions of users and those of the framework draw from the global source. Within
+        such a context, another one of the same source does nothing.
         """
 
-    def rng_state(self) -> npt.NDArray[np.uint8]:
-        """Return the random source's state as bytes."""
+    def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
+        """Return the state of each random source as bytes, by its name."""
 
-    def set_rng_state(self, state: npt.NDArray[np.uint8]) -> None:
-        """Restore what :meth:`rng_state` returned."""
+    def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+        """Restore what :meth:`rng_state` returned; sources that ``state`` does not name stay as they are."""
 
     def permutation(self, n: int) -> Array:
-        """Return a random order of ``0..n-1`` on the device, integers [n]."""
+        """Return a random order of ``0..n-1`` on the device, integers [n], drawn for learning."""
 
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch layers that behave differently in training (batch normalisation, dropout)."""

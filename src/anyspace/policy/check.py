@@ -79,11 +79,11 @@ def _check_distribution(policy: Policy, distribution: ActionDistribution) -> Non
     """Sample from a distribution of the user's once, and score the sample."""
     runtime, name, count = policy.runtime, type(distribution).__name__, 2
     before = runtime.rng_state()
-    with runtime.lending():
-        sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng(), noise=None)
+    with runtime.own_randomness("evaluation"):
+        sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng("evaluation"), noise=None)
         results = {"logp": distribution.logp(sample)}
         if distribution.has_entropy:
-            results["entropy"] = distribution.entropy_from(runtime.rng)
+            results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
         if distribution.has_kl:
             results["kl"] = distribution.kl(distribution)
     runtime.set_rng_state(before)

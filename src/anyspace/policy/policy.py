@@ -21,7 +21,7 @@ from anyspace.models.action_dists import is_bounded
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import InputDict, ModelV2, State
-from anyspace.models.runtime import CompiledForward, NumpyArray, Runtime
+from anyspace.models.runtime import CompiledForward, NumpyArray, RandomSource, Runtime
 from anyspace.policy import outside
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
@@ -113,6 +113,7 @@ class Policy:
         self.max_seq_len = config.model.max_seq_len
         self.exploration = StochasticSampling()
         self._compiled: CompiledForward | None = None
+        self._source: RandomSource = "acting"
         self.filter = self._new_filter()
         self._inputs = Inputs(
             self.preprocessor,
@@ -216,14 +217,14 @@ class Policy:
     # -------------------------------------------------------------------------------------- acting
 
     @contextlib.contextmanager
-    def acting(self) -> Iterator[None]:
-        """Open the context in which :meth:`act` is called; enter it once for a whole rollout."""
+    def acting(self, source: RandomSource) -> Iterator[None]:
+        """Open the context in which :meth:`act` is called, drawing from ``source``; enter it once for a rollout."""
         custom = self.config.model.custom_action_dist
         # The twin takes features; without preprocessing the model sees what is stored.
         has_twin = self.config.preprocesses and (custom is None or is_bounded(custom))
         compiled = self.runtime.compiled(self.model) if has_twin else None
         with self.runtime.acting():
-            self._compiled = compiled
+            self._compiled, self._source = compiled, source
             try:
                 yield
             finally:
@@ -231,7 +232,7 @@ class Policy:
 
     def draw_noise(self, steps: int, rows: int) -> NumpyArray | None:
         """Draw the exploration noise [steps, rows, W] of calls of :meth:`act`, if that is possible."""
-        noise = self._new_distribution(rows).draw_noise(self.runtime.rng(), steps)
+        noise = self._new_distribution(rows).draw_noise(self.runtime.rng(self._source), steps)
         return None if noise is None else self.runtime.numpy(noise)
 
     def _any_action(self) -> Tree:
@@ -307,9 +308,9 @@ class Policy:
         seq_lens = self.runtime.asarray(np.ones(len(leaves[0]), np.int32)) if self.views.recurrent else None
         dist_inputs, new, _ = self._forward(inputs, states, seq_lens, value=False)
         distribution = self.distribution(dist_inputs, mask)
-        rng = None if noise is not None else self.runtime.rng()
+        rng = None if noise is not None else self.runtime.rng(self._source)
         drawn = None if noise is None else self.runtime.asarray(noise)
-        with self.runtime.lending() if explore and noise is None else contextlib.nullcontext():
+        with self.runtime.own_randomness(self._source) if explore and noise is None else contextlib.nullcontext():
             raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
         return Acted(tree.map_leaves(self.runtime.numpy, raw), [self.runtime.numpy(state) for state in new])
 
@@ -412,12 +413,12 @@ class Policy:
         """Return everything an action depends on, by name: weights, filter statistics, random source."""
         weights = tree.prefixed("model", self.runtime.parameters(self.model))
         statistics = tree.prefixed("filter", self.filter.state())
-        return {**weights, **statistics, "rng": self.runtime.rng_state()}
+        return {**weights, **statistics, **tree.prefixed("rng", self.runtime.rng_state())}
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self.load_weights(state)
-        self.runtime.set_rng_state(np.asarray(state["rng"], np.uint8))
+        self.runtime.set_rng_state(tree.under("rng", state))
 
     def load_weights(self, state: dict[str, NumpyArray]) -> None:
         """Take over weights and filter statistics, not the random source.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import nn
 
 from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Layer, NumpyArray
+from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.numpy_twins import numpy_twin
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -45,7 +45,8 @@ class TorchRuntime:
         )
         if missing:
             raise ConfigError(f"config key `device` is {device!r}, but PyTorch finds no such device; use 'auto'.")
-        self._generator = torch.Generator()
+        self._generators = _generators("cpu")
+        self._borrowed: RandomSource | None = None
         self._parameters = 0
 
     @contextlib.contextmanager
@@ -64,7 +65,7 @@ class TorchRuntime:
             accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             self.device = next((name for name, there in accelerators.items() if there and large), "cpu")
         module.to(self.device)
-        self._generator = torch.Generator(self.device)
+        self._generators = _generators(self.device)
 
     def asarray(self, array: NumpyArray) -> torch.Tensor:
         """Return ``array`` as a tensor on the device; on the CPU they share memory.
@@ -82,7 +83,7 @@ class TorchRuntime:
         return array
 
     @contextlib.contextmanager
-    def working(self, rows: int) -> Iterator[None]:
+    def threads_for(self, rows: int) -> Iterator[None]:
         """Use one thread for little work on the CPU: several wait for each other longer than they compute."""
         if self.device != "cpu" or rows * self._parameters >= SEVERAL_THREADS:
             yield
@@ -108,32 +109,43 @@ class TorchRuntime:
         return torch.no_grad()
 
     def seed(self, seed: int) -> None:
-        """Restart the generator."""
-        self._generator.manual_seed(seed)
+        """Restart the generator of every source."""
+        streams = np.random.SeedSequence(seed).spawn(len(self._generators))
+        for generator, stream in zip(self._generators.values(), streams, strict=True):
+            generator.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
 
-    def rng(self) -> torch.Generator:
-        """Return the generator."""
-        return self._generator
+    def rng(self, source: RandomSource) -> torch.Generator:
+        """Return the generator of a source."""
+        return self._generators[source]
 
     @contextlib.contextmanager
-    def lending(self) -> Iterator[None]:
-        """Seed PyTorch's global generators from this one for the length of the context and put them back afterwards."""
-        seed = int(torch.randint(2**62, (), generator=self._generator, device=self.device))
-        with torch.random.fork_rng(devices=[self.device] if self.device == "cuda" else []):
-            torch.manual_seed(seed)
+    def own_randomness(self, source: RandomSource) -> Iterator[None]:
+        """Seed PyTorch's global generators from a source's for the length of the context and put them back afterwards."""
+        if self._borrowed == source:
             yield
+            return
+        before, self._borrowed = self._borrowed, source
+        seed = int(torch.randint(2**62, (), generator=self._generators[source], device=self.device))
+        try:
+            with torch.random.fork_rng(devices=[self.device] if self.device == "cuda" else []):
+                torch.manual_seed(seed)
+                yield
+        finally:
+            self._borrowed = before
 
-    def rng_state(self) -> npt.NDArray[np.uint8]:
-        """Return the generator's state as bytes."""
-        return self._generator.get_state().numpy().copy()
+    def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
+        """Return the state of each generator as bytes."""
+        return {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
 
-    def set_rng_state(self, state: npt.NDArray[np.uint8]) -> None:
-        """Restore the generator."""
-        self._generator.set_state(torch.from_numpy(state.copy()))
+    def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+        """Restore generators."""
+        for name, generator in self._generators.items():
+            if name in state:
+                generator.set_state(torch.from_numpy(np.array(state[name], np.uint8)))
 
     def permutation(self, n: int) -> torch.Tensor:
         """Return a random order of ``0..n-1``, int64 [n]."""
-        return torch.randperm(n, generator=self._generator, device=self.device)
+        return torch.randperm(n, generator=self._generators["learning"], device=self.device)
 
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Call ``train()`` or ``eval()`` where the mode differs."""
@@ -165,6 +177,10 @@ class TorchRuntime:
     def layers(self, model: ModelV2) -> list[Layer]:
         """Return the layers that hold parameters, in order."""
         return list(_layers(_module(model)))
+
+
+def _generators(device: str) -> dict[RandomSource, torch.Generator]:
+    return {name: torch.Generator(device) for name in get_args(RandomSource)}
 
 
 def _layers(module: nn.Module) -> Iterator[Layer]:
