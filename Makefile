@@ -24,7 +24,7 @@ test: lint  ## every check
 	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz'
 
 spec: $(READY)  ## rows of the acceptance table without a test yet
-	$(BIN)/python tests/spec_coverage.py
+	$(BIN)/python -m tests.spec_coverage
 
 learning: $(READY)  ## what has to be learnt, on every seed: minutes
 	$(BIN)/python -m pytest -m $@ -v -s

@@ -17,21 +17,25 @@ from anyspace import PPO, Algorithm
 from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, ModelCatalog, action_dists, catalog
 from anyspace.rllib.policy.sample_batch import SampleBatch
-from rllib_files.action_dist import TorchSharpCategorical
-from rllib_files.batch_norm import TorchBatchNormModel
-from rllib_files.custom_losses import TorchImitatingModel, TorchReconstructingModel
-from rllib_files.frame_stacking import TorchFrameStackingModel
-from rllib_files.fully_connected import KerasDenseModel, KerasWrapper, TorchDenseModel
-from rllib_files.model_apis import (
+from tests.rllib_files.action_dist import TorchSharpCategorical
+from tests.rllib_files.batch_norm import TorchBatchNormModel
+from tests.rllib_files.custom_losses import TorchImitatingModel, TorchReconstructingModel
+from tests.rllib_files.frame_stacking import TorchFrameStackingModel
+from tests.rllib_files.fully_connected import KerasDenseModel, KerasWrapper, TorchDenseModel
+from tests.rllib_files.model_apis import (
     DuelingQModel,
     TorchContActionQModel,
     TorchDuelingQModel,
     TorchWideModel,
 )
-from rllib_files.parametric_actions import ParametricActionsModel, TorchActionMaskModel, TorchParametricActionsModel
-from rllib_files.recurrent import TorchGRUModel, TorchLSTMModel
+from tests.rllib_files.parametric_actions import (
+    ParametricActionsModel,
+    TorchActionMaskModel,
+    TorchParametricActionsModel,
+)
+from tests.rllib_files.recurrent import TorchGRUModel, TorchLSTMModel
 
-FILES = sorted((Path(__file__).parent / "rllib_files").glob("*.py"))
+FILES = sorted((Path(__file__).parent / "rllib_files").glob("[a-z]*.py"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 
 from anyspace import PPO, Algorithm, register_env
 from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError, UnsupportedSpaceError
-from tasks import Countdown, Endless, Lock
+from tests.support.tasks import Countdown, Endless, Lock
 
 FAST: dict[str, Any] = {
     "train_batch_size": 64,

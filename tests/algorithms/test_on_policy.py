@@ -8,7 +8,7 @@ import pytest
 from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches, training_rows
 from anyspace.policy.sequences import Sequences
-from tasks import Countdown, Endless
+from tests.support.tasks import Countdown, Endless
 
 SMALL = {"train_batch_size": 64, "minibatch_size": 16, "num_epochs": 1, "seed": 0, "model": {"fcnet_hiddens": [8]}}
 

@@ -13,8 +13,8 @@ from anyspace.distributions import Deterministic
 from anyspace.errors import ConfigError
 from anyspace.models import ModelCatalog
 from anyspace.policy.policy import Policy
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED
-from tasks import Countdown, Endless
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED
+from tests.support.tasks import Countdown, Endless
 
 FAST: dict[str, Any] = {
     "train_batch_size": 64,

@@ -13,7 +13,7 @@ from torch import nn
 from anyspace import PPO
 from anyspace.distributions import Categorical
 from anyspace.models import TorchModelV2
-from tasks import Countdown
+from tests.support.tasks import Countdown
 
 FAST: dict[str, Any] = {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1, "seed": 0}
 

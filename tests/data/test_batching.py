@@ -18,8 +18,8 @@ from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ObservationError
 from anyspace.spaces import Repeated, Simplex, bounded
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES, rows_of, stacked
-from environments import Remembers, Samples, Script
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, rows_of, stacked
+from tests.support.environments import Remembers, Samples, Script
 
 UNBOUNDED: dict[str, gym.Space[Any]] = {
     "sequence without a longest length": spaces.Sequence(spaces.Discrete(3)),

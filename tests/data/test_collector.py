@@ -23,8 +23,9 @@ from anyspace.models import ModelConfig, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED, stacked
-from data.scripted import (
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED, stacked
+from tests.support.environments import FINE, Dice, Faulty, Remembers, Samples, Script
+from tests.support.scripted import (
     KINDS,
     MODES,
     advantages_of,
@@ -36,7 +37,6 @@ from data.scripted import (
     vector_env,
     where,
 )
-from environments import FINE, Dice, Faulty, Remembers, Samples, Script
 
 every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,7 @@ from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
 from anyspace.data.vector import make_source
 from anyspace.errors import EnvironmentSetupError
-from environments import Dice, Script
+from tests.support.environments import Dice, Script
 
 
 def number(env: gym.Env[Any, Any]) -> int:
@@ -341,7 +341,7 @@ def test_names() -> None:
 
 def test_what_a_checkpoint_can_make_the_environment_from() -> None:
     assert EnvSpec("CartPole-v1").describe() == "CartPole-v1"
-    assert EnvSpec(Script).describe() == "environments:Script"
+    assert EnvSpec(Script).describe() == "tests.support.environments:Script"
     assert EnvSpec(lambda: Script()).describe() is None
     assert EnvSpec(Script()).describe() is None
     assert EnvSpec(gym.make("CartPole-v1", render_mode="rgb_array")).describe() == "CartPole-v1"

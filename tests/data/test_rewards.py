@@ -7,7 +7,7 @@ import pytest
 
 from anyspace import PPO
 from anyspace.data.rewards import RewardTransform
-from environments import Script
+from tests.support.environments import Script
 
 REWARDS = np.array([[-3.0, 0.5], [0.0, -0.25], [2.0, 7.0]], np.float32)
 NEVER = np.zeros((3, 2), np.bool_)

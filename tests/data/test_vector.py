@@ -18,8 +18,8 @@ from anyspace.data.environments import EnvSpec, register_env
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import EnvironmentSetupError, ObservationError
 from anyspace.spaces import Repeated
-from data.scripted import KINDS, MODES, scripts, vector_env
-from environments import ENDS, Dice, Samples, Script
+from tests.support.environments import ENDS, Dice, Samples, Script
+from tests.support.scripted import KINDS, MODES, scripts, vector_env
 
 every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 

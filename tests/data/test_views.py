@@ -21,8 +21,8 @@ from anyspace.models import ViewRequirement
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from data.scripted import KINDS, MODES, Known, lived, vector_env
-from environments import Script
+from tests.support.environments import Script
+from tests.support.scripted import KINDS, MODES, Known, lived, vector_env
 
 GAMMA, LAMBDA = 0.9, 0.8
 PAST: dict[str, tuple[str, list[int]]] = {

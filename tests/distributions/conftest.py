@@ -1,6 +1,6 @@
 import pytest
 
-from maths.frameworks import FRAMEWORKS, Framework
+from tests.support.frameworks import FRAMEWORKS, Framework
 
 
 @pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)

@@ -19,8 +19,8 @@ from anyspace.errors import ModelError
 from anyspace.maths.xp import xp
 from anyspace.models import ModelCatalog
 from anyspace.spaces import ActionMasks, Simplex, decode, flatten_actions
-from catalogue import ACTION_SPACES, rows_of
-from maths.frameworks import Framework
+from tests.support.catalogue import ACTION_SPACES, rows_of
+from tests.support.frameworks import Framework
 
 C = 3
 DISCRETE: dict[str, gym.Space[Any]] = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anyspace.distributions import Beta, DiagGaussian, SquashedGaussian
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 BOTH = pytest.mark.parametrize("build", [SquashedGaussian, Beta])
 BOUNDS = pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 1.0), (-2.0, 2.0), (3.0, 3.5), (-40.0, 5.0)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anyspace.distributions import ActionDistribution, Categorical, MultiCategorical
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 MASKED = -3.4e38
 """The logit by which models mask themselves."""

@@ -7,7 +7,7 @@ import torch
 from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete
 
 from anyspace.distributions import Bernoulli, Categorical, GumbelSoftmax, MultiCategorical, SlateMultiCategorical
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 
 def close(ours: Any, expected: Any, tolerance: float = 1e-5) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anyspace.distributions import Deterministic, DiagGaussian
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 
 def close(ours: Any, expected: Any, tolerance: float = 1e-5) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from anyspace.distributions import Beta, Dirichlet
 from anyspace.spaces import Simplex
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 ROW = [0.0, 1.0, -1.0]
 

@@ -14,7 +14,7 @@ from anyspace.distributions import (
     MultiActionDistribution,
     MultiCategorical,
 )
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 # Keys out of alphabetical order on purpose: the space's own order counts.
 SPACE = Dict(

@@ -17,8 +17,8 @@ from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from data.scripted import KINDS, MODES, episodes_of, known_policy, lived, vector_env
-from environments import FINE, Dice, Faulty, Remembers, Script
+from tests.support.environments import FINE, Dice, Faulty, Remembers, Script
+from tests.support.scripted import KINDS, MODES, episodes_of, known_policy, lived, vector_env
 
 every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 

@@ -13,8 +13,8 @@ from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from data.scripted import collector, known_policy
-from environments import Script
+from tests.support.environments import Script
+from tests.support.scripted import collector, known_policy
 
 
 @pytest.mark.parametrize(

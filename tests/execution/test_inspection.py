@@ -18,7 +18,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import spec
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
 
 OBSERVATION = Dict(
     [

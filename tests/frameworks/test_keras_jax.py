@@ -17,7 +17,7 @@ from anyspace.algorithms.ppo import PPO
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import CheckpointError
 from anyspace.execution.learner import Batch
-from frameworks.keras_jax import JaxPPO, KerasModel
+from tests.frameworks.keras_jax import JaxPPO, KerasModel
 
 Build = Callable[..., Any]
 

@@ -18,11 +18,11 @@ from anyspace.errors import NonFiniteError
 from anyspace.maths.gather import Gathered
 from anyspace.policy.policy import Policy
 from anyspace.spaces import RepeatedValues, get_preprocessor, restore_original_dimensions
-from catalogue import rows_of, stacked
-from flat_reference import flattened
-from fuzz.environment import NUM_ENVS, Pair, RandomEnv, Seen, as_env, is_member, require_allowed
-from fuzz.sampling import Sampler, leaf_spaces, leaf_values, option_counts
-from spaces.reading import Reader, assert_same, plain
+from tests.fuzz.environment import NUM_ENVS, Pair, RandomEnv, Seen, as_env, is_member, require_allowed
+from tests.fuzz.sampling import Sampler, leaf_spaces, leaf_values, option_counts
+from tests.support.catalogue import rows_of, stacked
+from tests.support.flat_reference import flattened
+from tests.support.reading import Reader, assert_same, plain
 
 SMALL = {
     "num_envs_per_env_runner": NUM_ENVS,

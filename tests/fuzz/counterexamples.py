@@ -5,7 +5,7 @@ from __future__ import annotations
 from gymnasium.spaces import Box, Discrete, OneOf
 
 from anyspace.spaces import StackedFrames
-from fuzz.environment import Pair
+from tests.fuzz.environment import Pair
 
 _RAW = {"_disable_preprocessor_api": True}
 

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from fuzz.sampling import Sampler, draw_mask, leaf_spaces, leaf_values, nested_mask, option_counts, taken
+from tests.fuzz.sampling import Sampler, draw_mask, leaf_spaces, leaf_values, nested_mask, option_counts, taken
 
 NUM_ENVS = 2
 MASK_KEY = "action_mask"

@@ -16,9 +16,9 @@ from gymnasium.spaces import Box, Dict, Graph, MultiBinary, OneOf, Sequence, Tex
 from hypothesis import strategies as st
 
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, bounded
-from fuzz.environment import MASK_KEY, Masks, Pair
-from fuzz.leaf_spaces import ACTION_LEAVES, OBSERVATION_LEAVES, Draw, LeafTable, discrete
-from fuzz.sampling import leaf_spaces, mask_space, option_counts
+from tests.fuzz.environment import MASK_KEY, Masks, Pair
+from tests.fuzz.leaf_spaces import ACTION_LEAVES, OBSERVATION_LEAVES, Draw, LeafTable, discrete
+from tests.fuzz.sampling import leaf_spaces, mask_space, option_counts
 
 MAX_DEPTH, MAX_LEAVES, MAX_ELEMENTS = 4, 64, 4096
 

@@ -13,7 +13,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Text
 from hypothesis import strategies as st
 
 from anyspace.spaces import Image, Simplex, StackedFrames
-from fuzz.sampling import option_counts
+from tests.fuzz.sampling import option_counts
 
 INF = float("inf")
 Draw = Callable[[st.SearchStrategy[Any]], Any]

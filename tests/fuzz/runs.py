@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture.providers import AVAILABLE_PROVIDERS
 
 from anyspace.spaces import to_json
-from fuzz.checks import check
-from fuzz.generator import pairs
-from fuzz.tally import Tally
+from tests.fuzz.checks import check
+from tests.fuzz.generator import pairs
+from tests.fuzz.tally import Tally
 
 # Under the name "hypothesis", the same source of choices goes on from the choices of earlier pairs. That finds little
 # here, draws some kinds ten times as often as others, and runs into nothing every sixth time.

@@ -23,7 +23,7 @@ from gymnasium.spaces import (
 from gymnasium.vector.utils import create_empty_array
 
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, StackedFrames
-from catalogue import stacked
+from tests.support.catalogue import stacked
 
 LARGEST = 2.0**63
 """The largest float that environments observe: weighted sums of larger ones overflow in every network."""

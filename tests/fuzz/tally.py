@@ -13,9 +13,9 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiDiscrete, OneOf, S
 
 from anyspace.spaces import BoundedGraph, Image, Repeated, StackedFrames, bounded, spec
 from anyspace.spaces.images import image_layout
-from fuzz.environment import Masks, Pair, Source
-from fuzz.generator import MAX_DEPTH, MAX_ELEMENTS, MAX_LEAVES
-from fuzz.sampling import leaf_spaces
+from tests.fuzz.environment import Masks, Pair, Source
+from tests.fuzz.generator import MAX_DEPTH, MAX_ELEMENTS, MAX_LEAVES
+from tests.fuzz.sampling import leaf_spaces
 
 
 def parts(space: gym.Space[Any]) -> list[gym.Space[Any]]:

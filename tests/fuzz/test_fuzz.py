@@ -19,11 +19,11 @@ from anyspace.errors import AnyspaceError
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Decoder, Encoder, ObservationFilter, Preprocessor
-from fuzz.checks import check
-from fuzz.counterexamples import COUNTEREXAMPLES
-from fuzz.environment import Pair
-from fuzz.runs import run
-from fuzz.tally import Tally
+from tests.fuzz.checks import check
+from tests.fuzz.counterexamples import COUNTEREXAMPLES
+from tests.fuzz.environment import Pair
+from tests.fuzz.runs import run
+from tests.fuzz.tally import Tally
 
 
 @pytest.mark.parametrize("first", range(6))

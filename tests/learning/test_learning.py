@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector.utils import batch_space, iterate
 
 from anyspace import PPO, Algorithm
-from tasks import Duet, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
+from tests.support.tasks import Duet, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
 
 
 def learnt(algorithm: Algorithm[Any], steps: int, explore: bool = False) -> float:

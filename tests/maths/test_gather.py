@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from anyspace.maths.gather import Gathered
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 STORED = np.arange(5 * 2 * 3 * 2, dtype=np.float32).reshape(5, 2, 3, 2)
 INDEX = np.array([[0, 0, 1], [2, 4, 3]])

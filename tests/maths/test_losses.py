@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from anyspace.maths import clipped_squared_error, clipped_surrogate, masked_mean, standardise
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 
 def test_clipped_surrogate_takes_the_smaller_of_both(framework: Framework) -> None:

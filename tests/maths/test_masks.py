@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from anyspace.maths.masks import allowed_by
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.float32])

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from anyspace.maths.q_values import dueling, expected_values
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=(3, 4)).astype(np.float32)

@@ -16,7 +16,7 @@ from anyspace.maths import (
     reverse_recurrence,
     vtrace,
 )
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 Data = dict[str, np.ndarray]
 

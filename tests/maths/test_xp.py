@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anyspace.maths import xp
-from maths.frameworks import Framework
+from tests.support.frameworks import Framework
 
 
 def test_importing_the_rooms_imports_no_framework() -> None:

@@ -27,8 +27,8 @@ from anyspace.distributions import (
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import ModelCatalog, ModelConfig, action_dists
 from anyspace.spaces import ActionMasks, Simplex, decode, normalize_action
-from catalogue import ACTION_SPACES, rows_of
-from fuzz.generator import action_spaces
+from tests.fuzz.generator import action_spaces
+from tests.support.catalogue import ACTION_SPACES, rows_of
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
 

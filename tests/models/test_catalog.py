@@ -14,7 +14,7 @@ from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import BoundedGraph, BoundedSequence, DictFlatteningPreprocessor, Repeated, Simplex
 from anyspace.spaces.atari import AtariPixels, AtariRam
-from torch_nets import Dotted
+from tests.support.torch_nets import Dotted
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
 
@@ -57,7 +57,7 @@ def test_a_custom_model_gets_the_contracts_arguments(by_name):
 
 
 @pytest.mark.spec(102)
-@pytest.mark.parametrize("path", ["torch_nets.Dotted", "torch_nets:Dotted"])
+@pytest.mark.parametrize("path", ["tests.support.torch_nets.Dotted", "tests.support.torch_nets:Dotted"])
 def test_a_dotted_path_is_the_class_and_gets_the_real_configuration(path):
     models = [
         ModelCatalog.get_model_v2(
@@ -70,7 +70,7 @@ def test_a_dotted_path_is_the_class_and_gets_the_real_configuration(path):
         assert model.model_config["fcnet_hiddens"] == [7]
         assert len(model.model_config) == len(MODEL_DEFAULTS)
     assert type(models[0]).__name__ == type(models[1]).__name__ == "Dotted"
-    for wrong in ("torch_nets.Dottet", "no_such_module.Model"):
+    for wrong in ("tests.support.torch_nets.Dottet", "no_such_module.Model"):
         with pytest.raises(ConfigError, match="cannot be imported"):
             build(wrong)
 

@@ -17,7 +17,7 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2, action_dists, catalog
 from anyspace.spaces import restore_original_dimensions
-from tasks import Raid
+from tests.support.tasks import Raid
 
 
 class Signpost(gym.Env[Any, Any]):

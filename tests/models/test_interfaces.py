@@ -7,7 +7,7 @@ from torch import nn
 
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2
-from torch_nets import draw
+from tests.support.torch_nets import draw
 
 OBS, ACTIONS, PUSH = Box(-1, 1, (4,)), Discrete(3), Box(-1, 1, (2,))
 

@@ -11,7 +11,7 @@ from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, InputDict, ModelV2, TorchModelV2
 from anyspace.models.modelv2 import flatten_structured
 from anyspace.spaces import Repeated, RepeatedValues, get_preprocessor
-from catalogue import stacked
+from tests.support.catalogue import stacked
 
 ARGUMENTS = (Box(-1, 1, (2,)), Discrete(3), 3, MODEL_DEFAULTS, "mine")
 

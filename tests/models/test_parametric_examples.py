@@ -17,7 +17,7 @@ from torch import nn
 
 from anyspace import PPO
 from anyspace.models import FullyConnectedNetwork, TorchModelV2
-from tasks import ParametricCartPole
+from tests.support.tasks import ParametricCartPole
 
 FLOAT_MIN = -3.4e38
 

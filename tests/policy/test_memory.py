@@ -21,7 +21,7 @@ from anyspace.models import FullyConnectedNetwork, ModelConfig, RecurrentNetwork
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from torch_nets import shuffled
+from tests.support.torch_nets import shuffled
 
 MEMORIES: dict[str, dict[str, Any]] = {
     "lstm": {"use_lstm": True, "lstm_cell_size": 6, "lstm_use_prev_action": True, "lstm_use_prev_reward": True},

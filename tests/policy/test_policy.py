@@ -16,7 +16,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import encode, restore_original_dimensions
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES, stacked
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, stacked
 
 VECTOR, THREE = Box(-1, 1, (4,)), Discrete(3)
 MIXED = Dict(

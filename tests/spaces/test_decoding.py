@@ -30,9 +30,9 @@ from anyspace.spaces import (
     unflatten_actions,
 )
 from anyspace.spaces.decoding import options
-from catalogue import ACTION_SPACES, rows_of, stacked
-from fuzz.generator import action_spaces
-from fuzz.sampling import samples
+from tests.fuzz.generator import action_spaces
+from tests.fuzz.sampling import samples
+from tests.support.catalogue import ACTION_SPACES, rows_of, stacked
 
 
 def raw_samples(space, rows, rng):

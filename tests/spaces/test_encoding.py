@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import Encoder, Repeated, encode, find_fault, spec
-from catalogue import OBSERVATION_SPACES, stacked
-from fuzz.generator import observation_spaces
-from fuzz.sampling import samples
-from maths.frameworks import FRAMEWORKS, Framework
-from spaces.reading import Reader, assert_same, plain
+from tests.fuzz.generator import observation_spaces
+from tests.fuzz.sampling import samples
+from tests.support.catalogue import OBSERVATION_SPACES, stacked
+from tests.support.frameworks import FRAMEWORKS, Framework
+from tests.support.reading import Reader, assert_same, plain
 
 NESTED = Dict(z=Tuple((Discrete(3, start=5), Box(-1, 1, (2,)))), a=MultiBinary(2))
 PART = Dict([("x", Box(-1, 1, (2,))), ("kind", Discrete(3, start=2))])

@@ -6,8 +6,8 @@ from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, StackedFrames, bounded
 from anyspace.spaces.atari import AtariPixels, AtariRam
 from anyspace.spaces.leaves import Choice, Network, Repeat, children, iter_specs, structure
-from catalogue import OBSERVATION_SPACES
-from spaces.reading import leaf_count
+from tests.support.catalogue import OBSERVATION_SPACES
+from tests.support.reading import leaf_count
 
 PART = Dict([("x", Box(-1, 1, (2,))), ("kind", Discrete(300, start=2))])
 

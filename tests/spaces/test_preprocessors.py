@@ -36,10 +36,10 @@ from anyspace.spaces.preprocessors import (
 )
 from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.simplex import Simplex
-from catalogue import OBSERVATION_SPACES, stacked
-from flat_reference import flattened
-from fuzz.generator import observation_spaces
-from fuzz.sampling import samples
+from tests.fuzz.generator import observation_spaces
+from tests.fuzz.sampling import samples
+from tests.support.catalogue import OBSERVATION_SPACES, stacked
+from tests.support.flat_reference import flattened
 
 
 def test_the_class_of_each_space():

@@ -7,7 +7,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
 from anyspace.spaces import Repeated
-from catalogue import OBSERVATION_SPACES
+from tests.support.catalogue import OBSERVATION_SPACES
 
 NUMBERS = Repeated(Discrete(3, start=2), 3)
 

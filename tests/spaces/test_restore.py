@@ -25,10 +25,10 @@ from anyspace.spaces.preprocessors import get_preprocessor
 from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import nest, restore_original_dimensions
-from catalogue import OBSERVATION_SPACES, stacked
-from flat_reference import elements, flattened, one_hot, unstacked, width
-from fuzz.generator import observation_spaces
-from fuzz.sampling import samples
+from tests.fuzz.generator import observation_spaces
+from tests.fuzz.sampling import samples
+from tests.support.catalogue import OBSERVATION_SPACES, stacked
+from tests.support.flat_reference import elements, flattened, one_hot, unstacked, width
 
 NESTED = Dict(z=Tuple((Discrete(3), Box(-1, 1, (2,)))), a=MultiBinary((2, 2)))
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import Encoder, Image, Repeated, StackedFrames, from_json, to_json
 from anyspace.spaces.atari import AtariPixels, AtariRam
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES
-from fuzz.generator import action_spaces, observation_spaces
+from tests.fuzz.generator import action_spaces, observation_spaces
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
 
 ALL = {f"obs {name}": space for name, space in OBSERVATION_SPACES.items()} | {
     f"action {name}": space for name, space in ACTION_SPACES.items()

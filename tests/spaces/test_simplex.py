@@ -9,7 +9,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
 from anyspace.spaces import Simplex
-from catalogue import stacked
+from tests.support.catalogue import stacked
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

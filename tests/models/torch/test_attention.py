@@ -14,7 +14,7 @@ from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.gtrxl import GTrXLSizes
 from anyspace.models.views import ViewRequirement
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 BOX, FOUR = Box(-1, 1, (4,)), Discrete(4)
 SMALL = {

@@ -17,7 +17,7 @@ from anyspace.errors import ConfigError, ModelError
 from anyspace.models import ModelCatalog, ModelConfig, TorchModelV2
 from anyspace.models.torch.autoregressive import MaskedActionNetwork, attach_action_network
 from anyspace.spaces import Simplex
-from catalogue import ACTION_SPACES
+from tests.support.catalogue import ACTION_SPACES
 
 OBS = Box(-1, 1, (4,))
 PAIR = Tuple((Discrete(3), Discrete(2)))

@@ -36,7 +36,7 @@ from anyspace.models.torch.compat_dists import (
     TorchSquashedGaussian,
 )
 from anyspace.spaces import RepeatedValues
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 # ----------------------------------------------------------------------------------------------- layers
 

@@ -16,8 +16,8 @@ from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Image, Repeated, get_preprocessor
 from anyspace.spaces.repeated_values import RepeatedValues
-from catalogue import OBSERVATION_SPACES
-from torch_nets import shuffled
+from tests.support.catalogue import OBSERVATION_SPACES
+from tests.support.torch_nets import shuffled
 
 FOUR = Discrete(4)
 FOUR_PARTS = Dict(

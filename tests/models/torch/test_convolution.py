@@ -22,7 +22,7 @@ from anyspace.models.torch.convolution import (
 )
 from anyspace.spaces import Image
 from anyspace.spaces.images import ImageLayout, image_layout
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 SQUARE = {
     96: [(16, 8, 4), (32, 4, 2), (256, 11, 2)],

@@ -11,7 +11,7 @@ from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2
 from anyspace.models.torch import DQNTorchModel
 from anyspace.models.torch.noisy import NoisyLinear
 from anyspace.spaces import get_preprocessor
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 OBS, FOUR, FLOAT_MIN = Box(-1, 1, (3,)), Discrete(4), -3.4e38
 MASK = torch.tensor([[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0], [1, 0, 1, 1], [0, 0, 0, 0]], dtype=torch.bool)

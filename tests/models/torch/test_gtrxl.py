@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-import gtrxl_reference as reference
+import tests.support.gtrxl_reference as reference
 from anyspace.errors import ModelError
 from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 SIZES = GTrXLSizes(
     num_transformer_units=2, attention_dim=6, num_heads=2, memory_inference=3, memory_training=3, head_dim=3

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-import gtrxl_reference as reference
+import tests.support.gtrxl_reference as reference
 from anyspace.models.torch.gtrxl_layers import (
     GRUGate,
     GTrXLBlock,
@@ -14,7 +14,7 @@ from anyspace.models.torch.gtrxl_layers import (
     relative_shift,
 )
 from anyspace.models.torch.layers import xavier
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 
 def numbers(module):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anyspace.models.torch.noisy import NoisyLinear
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 
 def source(seed=3):

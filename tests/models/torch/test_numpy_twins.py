@@ -17,7 +17,7 @@ from anyspace.models.torch.numpy_twins import numpy_twin
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from catalogue import ACTION_SPACES, OBSERVATION_SPACES
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
 
 
 def policy(observation_space, action_space, observation_filter="MeanStdFilter", **model):

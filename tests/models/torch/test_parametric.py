@@ -15,7 +15,7 @@ from anyspace.models import FullyConnectedNetwork, InputDict, ModelCatalog, Mode
 from anyspace.models.torch import ParametricActionsModel, RecurrentWrapper
 from anyspace.models.torch.dqn_model import DQNTorchModel
 from anyspace.spaces import get_preprocessor, restore_original_dimensions
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 SHOP = Dict(
     [

@@ -20,7 +20,7 @@ from anyspace.models.torch import (
     RecurrentWrapper,
 )
 from anyspace.spaces import Repeated, restore_original_dimensions
-from tasks import ParametricCartPole
+from tests.support.tasks import ParametricCartPole
 
 FLAT = Dict(x=Box(-9, 9, (3,)), kind=Discrete(3, start=4))
 NESTED = Dict(

@@ -8,7 +8,7 @@ from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.torch.previous import PreviousInputs
 from anyspace.models.views import ViewRequirement
 from anyspace.spaces import Simplex, flatten_actions, normalize_action
-from catalogue import ACTION_SPACES
+from tests.support.catalogue import ACTION_SPACES
 
 NESTED = Dict([("z", Tuple((Discrete(3, start=4), Box(-1, 1, (2, 2))))), ("a", MultiDiscrete([2, 3]))])
 

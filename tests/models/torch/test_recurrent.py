@@ -6,7 +6,7 @@ from torch import nn
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, ModelCatalog, RecurrentNetwork, TorchModelV2
 from anyspace.models.torch.recurrent import RecurrentWrapper, add_time_dimension
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
 KINDS = ["use_lstm", "use_gru"]

@@ -19,8 +19,8 @@ from anyspace.models import (
 )
 from anyspace.models.torch import SACTorchModel
 from anyspace.spaces import Image, Simplex, get_preprocessor
-from catalogue import OBSERVATION_SPACES, UNSTACKED, stacked
-from torch_nets import draw, shuffled
+from tests.support.catalogue import OBSERVATION_SPACES, UNSTACKED, stacked
+from tests.support.torch_nets import draw, shuffled
 
 OBS, PUSH, THREE, SHARES = Box(-1, 1, (3,)), Box(-2, 2, (2,)), Discrete(3), Simplex((4,))
 WIDTHS = [(PUSH, 4), (THREE, 3), (SHARES, 4)]

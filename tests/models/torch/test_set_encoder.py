@@ -13,8 +13,8 @@ from anyspace.models.torch.set_encoder import GraphEncoder, SetEncoder, pooled
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, get_preprocessor
 from anyspace.spaces.leaves import iter_specs, structure
 from anyspace.spaces.repeated_values import RepeatedValues
-from catalogue import OBSERVATION_SPACES
-from torch_nets import draw, shuffled
+from tests.support.catalogue import OBSERVATION_SPACES
+from tests.support.torch_nets import draw, shuffled
 
 VECTORS = Repeated(Box(-1, 1, (3,)), 4)
 GRAPH = BoundedGraph(Box(-1, 1, (2,)), Box(-1, 1, (3,)), max_nodes=4, max_edges=5)

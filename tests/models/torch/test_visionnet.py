@@ -14,7 +14,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Image, get_preprocessor
-from torch_nets import draw, shuffled
+from tests.support.torch_nets import draw, shuffled
 
 FOUR = Discrete(4)
 # 14 x 12 pixels: convolutions of 7 x 6 and 1 x 1.

@@ -1,4 +1,4 @@
-"""Hard cases of spaces, shared by the tests of every room; `fuzz.generator` draws random ones."""
+"""Hard cases of spaces, shared by the tests of every room; `tests.fuzz.generator` draws random ones."""
 
 from __future__ import annotations
 

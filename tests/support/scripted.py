@@ -16,7 +16,7 @@ from anyspace.models import TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from environments import ENDS, Script, ScriptVector
+from tests.support.environments import ENDS, Script, ScriptVector
 
 MODES = list(AutoresetMode)
 KINDS = ("sync", "own")
