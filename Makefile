@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint spec learning fuzz peers peers-rllib bench clean
+.PHONY: demo test lint spec hashes learning fuzz peers peers-rllib bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ test: lint  ## every check
 
 spec: $(READY)  ## rows of the acceptance table without a test yet
 	$(BIN)/python -m tests.spec_coverage
+
+hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
+	$(BIN)/python -m tests.support.hashes
 
 learning: $(READY)  ## what has to be learnt, on every seed: minutes
 	$(BIN)/python -m pytest -m $@ -v -s

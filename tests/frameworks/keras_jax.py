@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import gymnasium as gym
 import jax
@@ -23,7 +23,7 @@ from anyspace.algorithms.ppo import PPO
 from anyspace.errors import CheckpointError
 from anyspace.execution.learner import Batch, Losses, Result
 from anyspace.models.modelv2 import ModelV2, State
-from anyspace.models.runtime import Layer, NumpyArray
+from anyspace.models.runtime import Layer, NumpyArray, RandomSource
 from anyspace.policy.policy import Policy
 
 Weights: TypeAlias = list[jax.Array]
@@ -104,7 +104,7 @@ class JaxRuntime:
     def numpy(self, tensor: jax.Array) -> NumpyArray:
         return np.asarray(tensor)
 
-    def working(self, rows: int) -> AbstractContextManager[object]:
+    def threads_for(self, rows: int) -> AbstractContextManager[object]:
         """XLA chooses its own threads."""
         return contextlib.nullcontext()
 
@@ -118,21 +118,27 @@ class JaxRuntime:
         return contextlib.nullcontext()
 
     def seed(self, seed: int) -> None:
-        self._key = jax.random.key(seed)
+        names = get_args(RandomSource)
+        self._keys = dict(zip(names, jax.random.split(jax.random.key(seed), len(names)), strict=True))
 
-    def rng(self) -> jax.Array:
+    def rng(self, source: RandomSource) -> jax.Array:
         """Return a key that was not used before."""
-        self._key, key = jax.random.split(self._key)
+        self._keys[source], key = jax.random.split(self._keys[source])
         return key
 
-    def rng_state(self) -> npt.NDArray[np.uint8]:
-        return np.array(jax.random.key_data(self._key)).view(np.uint8)
+    def own_randomness(self, source: RandomSource) -> AbstractContextManager[object]:
+        """JAX has no global source."""
+        return contextlib.nullcontext()
 
-    def set_rng_state(self, state: npt.NDArray[np.uint8]) -> None:
-        self._key = jax.random.wrap_key_data(jnp.asarray(state.copy().view(np.uint32)))
+    def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
+        return {name: np.array(jax.random.key_data(key)).view(np.uint8) for name, key in self._keys.items()}
+
+    def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+        for name, data in state.items():
+            self._keys[name] = jax.random.wrap_key_data(jnp.asarray(np.array(data).view(np.uint32)))
 
     def permutation(self, n: int) -> jax.Array:
-        return jax.random.permutation(self.rng(), n)
+        return jax.random.permutation(self.rng("learning"), n)
 
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Do nothing: dense layers behave alike."""

@@ -145,7 +145,9 @@ class PPO(Algorithm[PPOConfig]):
             metrics["vf_loss"] = errors.mean()
             total = total + config.vf_loss_coeff * metrics["vf_loss"]
         if self.entropy_coeff:
-            total = total - self.entropy_coeff * distribution.entropy_from(lambda: policy.runtime.rng("learning")).mean()
+            total = (
+                total - self.entropy_coeff * distribution.entropy_from(lambda: policy.runtime.rng("learning")).mean()
+            )
         if self.kl_coeff > 0 and distribution.has_kl and not distribution.depends_on_model:
             before = policy.distribution(batch["action_dist_inputs"], mask)
             metrics["kl"] = before.kl(distribution).mean()

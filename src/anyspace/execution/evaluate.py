@@ -80,7 +80,7 @@ def evaluate(
     def place(row: tuple[int, ...]) -> str:
         return f"evaluation step {t}, {environment(row[0])}"
 
-    with policy.acting("evaluation"):
+    with policy.acting():
         try:
             obs, infos = source.reset(seed)
             leaves = [*policy.encode(obs, environment), *masks.first(infos)]

@@ -74,7 +74,7 @@ def _chosen(
     policy.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
     # Old callers hand an empty list to a policy without memory.
     history = _continued(policy, state, leaves, rewards) if state else policy.begin(leaves)
-    with policy.runtime.threads_for(len(leaves[0])), policy.acting("evaluation"):
+    with policy.runtime.threads_for(len(leaves[0])), policy.acting():
         acted = policy.act(leaves, history, explore=explore)
         # An environment may write its next observation into the same arrays.
         kept = [np.array(leaf) for leaf in leaves] if policy.views.remembers else leaves

@@ -217,7 +217,7 @@ class Policy:
     # -------------------------------------------------------------------------------------- acting
 
     @contextlib.contextmanager
-    def acting(self, source: RandomSource) -> Iterator[None]:
+    def acting(self, source: RandomSource = "evaluation") -> Iterator[None]:
         """Open the context in which :meth:`act` is called, drawing from ``source``; enter it once for a rollout."""
         custom = self.config.model.custom_action_dist
         # The twin takes features; without preprocessing the model sees what is stored.

@@ -97,18 +97,47 @@ def test_initial_weights_depend_on_the_seed_alone(runtime):
     assert not torch.equal(built(6), first)
 
 
-def test_the_random_source_restarts_and_is_restored(runtime):
+@pytest.mark.parametrize("source", ["acting", "learning", "evaluation"])
+def test_random_sources_restart_and_are_restored(runtime, source):
     runtime.place(network())
     runtime.seed(3)
-    first = torch.rand(4, generator=runtime.rng())
+    first = torch.rand(4, generator=runtime.rng(source))
     state = runtime.rng_state()
-    second = torch.rand(4, generator=runtime.rng())
-    assert state.dtype == np.uint8
+    second = torch.rand(4, generator=runtime.rng(source))
+    assert state[source].dtype == np.uint8
     runtime.set_rng_state(state)
-    assert torch.equal(torch.rand(4, generator=runtime.rng()), second)
+    assert torch.equal(torch.rand(4, generator=runtime.rng(source)), second)
     runtime.seed(3)
-    assert torch.equal(torch.rand(4, generator=runtime.rng()), first)
+    assert torch.equal(torch.rand(4, generator=runtime.rng(source)), first)
     assert not torch.equal(first, second)
+
+
+def test_random_sources_are_independent(runtime):
+    runtime.place(network())
+    runtime.seed(3)
+    first = {source: torch.rand(4, generator=runtime.rng(source)) for source in ("acting", "learning", "evaluation")}
+    assert len({tuple(drawn.tolist()) for drawn in first.values()}) == 3
+    runtime.seed(3)
+    torch.rand(100, generator=runtime.rng("acting"))
+    runtime.permutation(10)
+    assert torch.equal(torch.rand(4, generator=runtime.rng("evaluation")), first["evaluation"])
+
+
+def test_the_global_source_is_borrowed_once(runtime):
+    runtime.place(network())
+    runtime.seed(0)
+    before = torch.get_rng_state()
+    with runtime.own_randomness("learning"):
+        first = torch.rand(3)
+        with runtime.own_randomness("learning"):
+            second = torch.rand(3)
+        with runtime.own_randomness("evaluation"):
+            torch.rand(3)
+        third = torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    runtime.seed(0)
+    with runtime.own_randomness("learning"):
+        assert torch.equal(torch.rand(9), torch.cat([first, second, third]))
 
 
 def test_permutations_come_from_the_random_source(runtime):
@@ -192,7 +221,7 @@ def test_small_models_stay_on_the_cpu(monkeypatch):
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": device)
     runtime = TorchRuntime()
     runtime.place(network())
-    assert (runtime.device, moved, runtime.rng()) == ("cuda", ["cuda"], "cuda")
+    assert (runtime.device, moved, runtime.rng("acting")) == ("cuda", ["cuda"], "cuda")
 
 
 def test_little_work_keeps_to_one_thread():
@@ -202,12 +231,12 @@ def test_little_work_keeps_to_one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with runtime.working(8):
+        with runtime.threads_for(8):
             assert torch.get_num_threads() == 1
-            with runtime.working(4096):
+            with runtime.threads_for(4096):
                 assert torch.get_num_threads() == 1  # never more than what is around it allows
         assert torch.get_num_threads() == 2
-        with runtime.working(4096):
+        with runtime.threads_for(4096):
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

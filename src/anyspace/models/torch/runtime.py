@@ -120,7 +120,7 @@ class TorchRuntime:
 
     @contextlib.contextmanager
     def own_randomness(self, source: RandomSource) -> Iterator[None]:
-        """Seed PyTorch's global generators from a source's for the length of the context and put them back afterwards."""
+        """Seed PyTorch's global generators from a source's for the length of the context, then put them back."""
         if self._borrowed == source:
             yield
             return

@@ -1,0 +1,53 @@
+"""A seed decides every parameter after some training, for each kind of model: twice in a process and in a new one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from anyspace import PPO
+from tests.support.hashes import CASES, SETTINGS, digest, digest_of
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> dict[str, str]:
+    """What another process prints."""
+    command = [sys.executable, "-m", "tests.support.hashes"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {case: found for found, case in (line.split("  ") for line in printed.splitlines())}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_seed_decides_every_parameter(case: str, elsewhere: dict[str, str]) -> None:
+    assert digest(case) == digest(case) == elsewhere[case]
+
+
+def test_another_seed_gives_another_dropout() -> None:
+    env, settings = CASES["dropout"]
+    weights = []
+    for seed in (1, 2):
+        with closing(PPO(env, {**SETTINGS, **settings, "seed": 0})) as algorithm:
+            trajectory = algorithm.fleet.gather(None, 64)
+            algorithm.policy.runtime.seed(seed)
+            algorithm.config = type(algorithm.config)(num_epochs=1, minibatch_size=None)
+            updates = algorithm.updates(algorithm.policy, trajectory)
+            algorithm.learner.step(next(updates))
+            weights.append(digest_of(algorithm.policy.state()))
+    assert weights[0] != weights[1]
+
+
+def test_exploring_outside_of_training_changes_nothing_in_it() -> None:
+    def trained(*, interrupted: bool) -> str:
+        with closing(PPO("CartPole-v1", {**SETTINGS, "model": {"fcnet_hiddens": [8]}})) as algorithm:
+            for _ in range(2):
+                algorithm.train()
+                if interrupted:
+                    algorithm.evaluate(2, explore=True)
+                    algorithm.compute_single_action(np.zeros(4, np.float32), explore=True)
+            return digest_of(algorithm.policy.state())
+
+    assert trained(interrupted=True) == trained(interrupted=False)
