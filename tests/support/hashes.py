@@ -1,7 +1,7 @@
 """Hashes of all parameters after three iterations of PPO: what a change of structure must leave as it is.
 
-``make hashes`` prints them. They differ between machines and versions of PyTorch, so they are compared with the hashes of
-the tree before, never committed.
+``make hashes`` prints them. They differ between machines and versions of PyTorch, so they are compared with the hashes
+of the tree before, never committed.
 """
 
 from __future__ import annotations
