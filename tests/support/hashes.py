@@ -167,7 +167,7 @@ def digest_of(state: dict[str, Any]) -> str:
     """Return the hash of named arrays, those of random sources left out."""
     found = hashlib.sha256()
     for name in sorted(state):
-        if not name.startswith("rng"):
+        if name.startswith(("model/", "filter/")):
             found.update(name.encode())
             found.update(np.ascontiguousarray(state[name]).tobytes())
     return found.hexdigest()[:16]

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -14,33 +14,35 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import config as configs
+from anyspace import tree
 from anyspace.algorithms import checkpoints
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset, preset_names
 from anyspace.algorithms.settings import environment_spec, overridden, preset_for, training_source
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
-from anyspace.data.rewards import RewardTransform
+from anyspace.data.rewards import ReturnMoments, RewardTransform
+from anyspace.data.stepping import require_same_spaces
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
-from anyspace.errors import CheckpointError, ConfigError, NonFiniteError
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.execution.backends import backend_of
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
-from anyspace.execution.evaluate import EvaluationEnvs, evaluate, rendering_source
+from anyspace.execution.counters import Counters
+from anyspace.execution.evaluate import Evaluator, LocalEvaluator, show, summary
 from anyspace.execution.fleet import Fleet, LocalFleet
-from anyspace.execution.learner import Batch, Learner, Result
-from anyspace.execution.metrics import mean_results
-from anyspace.execution.progress import Progress
+from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.run import RunFolder, Snapshot, run
-from anyspace.maths.xp import Array
+from anyspace.execution.training import Training
+from anyspace.execution.training import Updates as Updates
 from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.policy.batch import Batch
 from anyspace.policy.history import PolicyState
+from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
-from anyspace.spaces import bounded
+from anyspace.spaces import to_json
 from anyspace.tree import Tree
-
-Updates = Generator[Batch, Result, Result]
-"""Yields batches to learn from, is sent back each step's result, and returns metrics of the whole iteration."""
 
 C = TypeVar("C", bound=AlgorithmConfig)
 
@@ -101,27 +103,42 @@ class Algorithm(ABC, Generic[C]):
 
     # ---------------------------------------------------------------------------- to be implemented
 
+    @classmethod
+    def plan(cls, config: C) -> Plan:
+        """Return which model, distribution and exploration the policy is built from."""
+        return Plan()
+
     @abstractmethod
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
-        """Yield the batches to learn from ``trajectory``; each step's result is sent back.
+        """Yield what to learn from ``trajectory``: batches, or several gradient steps; their results are sent back.
 
         Returns:
-            Metrics of the iteration as a whole.
+            Metrics of the round as a whole.
         """
 
     @abstractmethod
-    def losses(self, policy: Policy, batch: Batch) -> tuple[dict[str, Array], Result]:
-        """Return the scalar loss of each parameter group, and metrics that are still tensors."""
+    def losses(self, policy: Policy, batch: Batch) -> Losses:
+        """Return the scalar loss of each parameter group, and metrics that are still tensors.
+
+        A pair of both will do.
+        """
+
+    def groups(self) -> dict[str, Group]:
+        """Return how the parameters of each loss are moved, by the names that :meth:`losses` uses."""
+        config = self.config
+        lr = scheduled(config.lr, config.lr_schedule, "lr_schedule")
+        return {"policy": Group(lr, grad_clip=config.grad_clip, epsilon=config.adam_epsilon)}
 
     def setup(self) -> None:
         """Prepare what the algorithm keeps between iterations; the policy is there already."""
 
-    def coefficients(self) -> dict[str, float]:
-        """Return the coefficients that change while training, for checkpoints and results."""
-        return {}
+    def parts(self) -> dict[str, Any]:
+        """Return everything that a further iteration depends on, by name: what a checkpoint holds.
 
-    def load_coefficients(self, values: dict[str, float]) -> None:
-        """Restore what :meth:`coefficients` returned."""
+        A part has ``state()`` and ``load_state()``, or is a module or an optimiser of the framework, an array, or a
+        number; a number is an attribute of the same name.
+        """
+        return {"policy": self.policy, "learner": self.learner, "rewards": self.rewards, "counters": self.counters}
 
     # --------------------------------------------------------------------------------------- build
 
@@ -148,37 +165,43 @@ class Algorithm(ABC, Generic[C]):
         observation_space: gym.Space[Any],
         action_space: gym.Space[Any],
         source: VectorSource | None,
+        seed: int | None = None,
     ) -> None:
         self._env_spec = spec
-        self.seed = secrets.randbits(31) if settings.seed is None else settings.seed
+        seed = settings.seed if seed is None else seed
+        self.seed = secrets.randbits(31) if seed is None else seed
         self.config = settings  # type: ignore[assignment]
-        self.progress = Progress(settings.return_window, settings.evaluate_every)
-        self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards, settings.gamma)
-        self._learning_rate = scheduled(settings.lr, settings.lr_schedule, "lr_schedule")
-        self.policy = Policy(observation_space, action_space, settings, self.make_runtime(), seed=self.seed)
+        self.counters = Counters(settings.return_window, settings.evaluate_every)
+        self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards)
+        plan = self.plan(self.config)
+        self.policy = Policy(observation_space, action_space, settings, self.make_runtime(), plan, self.seed)
         self.learner = self.make_learner()
+        self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
         self._fleet: Fleet | None = None
-        self._evaluation_envs = EvaluationEnvs()
+        self._evaluator: Evaluator | None = None
+        before = set(vars(self))
         self.setup()
+        self._require_named(vars(self).keys() - before)
+
+    def _require_named(self, names: set[str]) -> None:
+        """Refuse what :meth:`setup` left without naming it among the parts: a checkpoint would not hold it."""
+        named = self.parts()
+        for name in sorted(names):
+            value = getattr(self, name)
+            if checkpoints.is_part(value) and name not in named and all(value is not part for part in named.values()):
+                raise ConfigError(
+                    f"{type(self).__name__}.setup() sets self.{name}, which a checkpoint would not hold. Name it in"
+                    f" parts(): return {{**super().parts(), {name!r}: self.{name}}}."
+                )
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""
-        from anyspace.models.torch.runtime import TorchRuntime
-
-        return TorchRuntime(self.config.device)
+        return backend_of(self.config.framework).runtime(self.config)
 
     def make_learner(self) -> Learner:
         """Return the framework's learner."""
-        from anyspace.execution.torch_learner import TorchLearner
-
-        return TorchLearner(
-            self.policy,
-            self.losses,
-            learning_rate=self._learning_rate(0),
-            grad_clip=self.config.grad_clip,
-            adam_epsilon=self.config.adam_epsilon,
-        )
+        return backend_of(self.config.framework).learner(self.policy, self.losses, self.groups())
 
     def require_entropy(self) -> None:
         """Refuse an entropy bonus for a distribution without an entropy.
@@ -186,8 +209,7 @@ class Algorithm(ABC, Generic[C]):
         Raises:
             ConfigError: the policy's distribution does not define one.
         """
-        blank = self.policy.runtime.asarray(np.zeros((1, self.policy.num_outputs), np.float32))
-        distribution = self.policy.distribution(blank)
+        distribution = self.policy.new_distribution(1)
         if not distribution.has_entropy:
             raise ConfigError(
                 f"`entropy_coeff` is not 0, but {type(distribution).__name__} defines no entropy(); set it to 0 or"
@@ -212,121 +234,93 @@ class Algorithm(ABC, Generic[C]):
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
-            source = self._source or training_source(self.env_spec, self.config)
+            config = self.config
+            source = self._source or training_source(self.env_spec, config)
             if self._source is None:
-                self._require_same_spaces(source)
+                require_same_spaces(self.policy, source, self.env_spec.name)
             self.rewards.is_atari = source.is_atari
-            seed = int(np.random.SeedSequence([self.seed, self.training_iteration]).generate_state(1)[0])
-            fragment = self.config.rollout_fragment_length
+            returns = (
+                ReturnMoments(source.num_envs, self.rewards.clip, config.gamma) if self.rewards.normalize else None
+            )
+            seed = self._seed_of(self.training_iteration)
+            fragment = config.rollout_fragment_length
             self._fleet = LocalFleet(
-                Collector(source, self.policy, self.rewards, seed, self.progress.vector_steps),
+                Collector(source, self.policy, returns, seed, self.counters.vector_steps),
                 fragment=None if fragment == "auto" else fragment,
-                whole_episodes=self.config.batch_mode == "complete_episodes",
-                explore=self.config.explore,
+                whole_episodes=config.collects_whole_episodes,
+                explore=config.explore,
             )
         return self._fleet
 
-    def _require_same_spaces(self, source: VectorSource) -> None:
-        for kind, mine, theirs in (
-            ("observation", self.policy.observation_space, bounded(source.observation_space, self.config.max_len)),
-            ("action", self.policy.action_space, source.action_space),
-        ):
-            if mine != theirs:
-                raise CheckpointError(
-                    f"the {kind} space of {self.env_spec.name} is {theirs}, but the checkpoint was trained with"
-                    f" {mine}; use the environment it was trained on, or start a new run."
-                )
+    @property
+    def evaluator(self) -> Evaluator:
+        """Who evaluates; the environments start with the first use."""
+        if self._evaluator is None:
+            self._evaluator = LocalEvaluator(self.policy, self.env_spec)
+        return self._evaluator
+
+    def _seed_of(self, *numbers: int) -> int:
+        """Return a seed for environments that depends on the algorithm's and on the numbers."""
+        return int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1)[0])
 
     # ------------------------------------------------------------------------------------ training
 
     def train(self) -> dict[str, Any]:
-        """Collect one batch, learn from it, and return a result dict.
+        """Run one iteration: collect, learn from it, evaluate where that is due; return a result dict.
 
         Raises:
             ObservationError: an observation is outside its space; names step and environment.
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
-        started = time.perf_counter()
-        config, runtime = self.config, self.policy.runtime
-        with runtime.threads_for(config.num_envs_per_env_runner):
-            trajectory = self.fleet.gather(None, config.train_batch_size)
-        collected = time.perf_counter()
-        self.learner.set_learning_rate(self._learning_rate(self.timesteps_total))
-        rows = config.minibatch_size or config.train_batch_size
-        with runtime.threads_for(rows), runtime.own_randomness("learning"):
-            learnt = self._learn(trajectory)
-        self._push_filter(trajectory)
-
-        progress = self.progress
-        progress.count(trajectory, self.config.num_envs_per_env_runner)
-        evaluation = self.evaluate() if progress.evaluation_due else None
-        progress.judge(evaluation)
+        started, config, counters = time.perf_counter(), self.config, self.counters
+        done = self._training.iteration(
+            self.fleet,
+            steps=config.steps_per_round,
+            at_least=config.steps_per_iteration,
+            width=config.num_envs_per_env_runner,
+            rows=config.rows_per_step,
+        )
+        learnt = self._training.metrics(done)
+        evaluation = self.evaluate() if counters.evaluation_due else None
+        counters.judge(evaluation)
         elapsed = time.perf_counter() - started
-        progress.time_total_s += elapsed
+        counters.time_total_s += elapsed
+        infos = done.infos()
         return {
-            "training_iteration": progress.training_iteration,
-            "timesteps_total": progress.timesteps_total,
-            "timesteps_this_iter": trajectory.num_steps,
-            "episodes_total": progress.episodes_total,
-            "episodes_this_iter": len(trajectory.episodes),
-            **progress.latest.statistics(),
-            "time_total_s": progress.time_total_s,
+            "training_iteration": counters.training_iteration,
+            "timesteps_total": counters.timesteps_total,
+            "timesteps_this_iter": done.num_steps,
+            "episodes_total": counters.episodes_total,
+            "episodes_this_iter": sum(len(trajectory.episodes) for trajectory in done.trajectories),
+            **counters.latest.statistics(),
+            "time_total_s": counters.time_total_s,
             "time_this_iter_s": elapsed,
-            "time_collect_s": collected - started,
-            "steps_per_s": trajectory.num_steps / elapsed,
+            "time_collect_s": done.seconds_collecting,
+            "steps_per_s": done.num_steps / elapsed,
             "learner": {**learnt, "model": dict(self.policy.model.metrics())},
-            **({"env": _means(trajectory.infos)} if trajectory.infos else {}),
+            **({"fleet": found} if (found := self.fleet.metrics()) else {}),
+            **({"env": infos} if infos else {}),
             **({"evaluation": evaluation} if evaluation else {}),
         }
-
-    def _learn(self, trajectory: Trajectory) -> dict[str, float]:
-        results: list[Result] = []
-        updates = self.updates(self.policy, trajectory)
-        result: Result | None = None
-        while True:
-            try:
-                batch = next(updates) if result is None else updates.send(result)
-            except StopIteration as end:
-                overall: Result = end.value
-                break
-            result = self.learner.step(batch)
-            results.append(result)
-        iteration = self.progress.training_iteration + 1
-        means = mean_results(results, self.policy.runtime.numpy, iteration)
-        if not self.learner.is_finite():
-            raise NonFiniteError(
-                f"iteration {iteration}: a weight became NaN or infinite in the last gradient step. Lower `lr` or set"
-                " `grad_clip`. Checkpoints saved so far are whole; this model is not."
-            )
-        return {
-            **means,
-            **{name: float(self.policy.runtime.numpy(value)) for name, value in overall.items()},
-            **self.coefficients(),
-            "lr": self._learning_rate(self.timesteps_total),
-        }
-
-    def _push_filter(self, trajectory: Trajectory) -> None:
-        rows = np.flatnonzero(trajectory.valid)
-        self.policy.push([leaf[rows] for leaf in trajectory.all_obs()])
 
     @property
     def timesteps_total(self) -> int:
         """Environment steps so far."""
-        return self.progress.timesteps_total
+        return self.counters.timesteps_total
 
     @property
     def training_iteration(self) -> int:
         """Iterations so far."""
-        return self.progress.training_iteration
+        return self.counters.training_iteration
 
     def should_stop(self) -> bool:
-        """Whether the mean return has reached ``stop_return`` (see :class:`Progress`)."""
+        """Whether the mean return has reached ``stop_return`` (see :class:`Counters`)."""
         goal = self.config.stop_return
-        return goal is not None and self.progress.reached(goal)
+        return goal is not None and self.counters.reached(goal)
 
     def is_best(self) -> bool:
-        """Whether the latest iteration brought the highest mean return so far (see :class:`Progress`)."""
-        return self.progress.is_best
+        """Whether the latest iteration brought the highest mean return so far (see :class:`Counters`)."""
+        return self.counters.is_best
 
     def learn(
         self, total_steps: int, *, out: str | os.PathLike[str] | None = None, progress: bool = True
@@ -361,17 +355,12 @@ class Algorithm(ABC, Generic[C]):
         episodes = self.config.evaluation_episodes if episodes is None else episodes
         if episodes < 1:
             raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
-        source = (
-            rendering_source(self.env_spec) if render else self._evaluation_envs.take(self.env_spec, min(episodes, 8))
-        )
-        seed = int(np.random.SeedSequence([self.seed, self.timesteps_total, 1]).generate_state(1)[0])
-        try:
-            self._require_same_spaces(source)
-            with self.policy.runtime.threads_for(source.num_envs):
-                return evaluate(self.policy, source, episodes, seed=seed, explore=explore).as_dict()
-        finally:
-            if render:
-                source.close()
+        seed = self._seed_of(self.timesteps_total, 1)
+        if render:
+            finished = show(self.policy, self.env_spec, episodes, seed, explore=explore)
+        else:
+            finished = self.evaluator.evaluate(episodes, seed, explore=explore)
+        return summary(finished).as_dict()
 
     # -------------------------------------------------------------------------------------- acting
 
@@ -414,7 +403,14 @@ class Algorithm(ABC, Generic[C]):
 
     def snapshot(self) -> Snapshot:
         """Return the state and the tensors that a checkpoint holds."""
-        return checkpoints.snapshot(self)
+        plain, tensors = checkpoints.captured(self.parts(), self.policy.runtime)
+        state = {
+            **self.description(),
+            "observation_space": to_json(self.policy.observation_space),
+            "action_space": to_json(self.policy.action_space),
+            "parts": plain,
+        }
+        return state, tensors
 
     @classmethod
     def load(
@@ -438,16 +434,31 @@ class Algorithm(ABC, Generic[C]):
         Raises:
             CheckpointError: the checkpoint is missing, truncated, or of other spaces or another algorithm.
         """
-        state, tensors = read_checkpoint(path)
-        kind = checkpoints.kind_of(state, cls, path)
+        state, tensors = checkpoints.upgraded(*read_checkpoint(path))
+        kind = cls._kind_of(state, path)
         settings = checkpoints.stored_settings(state, kind.config_class, config or {}, overrides)
         settings.validate()
         named = state["env"] if env is None else env
         spec = None if named is None else environment_spec(named, settings)
         self: Algorithm[Any] = kind.__new__(kind)
-        self._build(spec, settings, *checkpoints.spaces_of(state), None)
-        checkpoints.restore(self, state, tensors, path)
+        self._build(spec, settings, *checkpoints.spaces_of(state), None, state["seed"])
+        numbers = checkpoints.restored(self.parts(), state["parts"], tensors, self.policy.runtime, path)
+        for name, value in numbers.items():
+            setattr(self, name, value)
         return self
+
+    @classmethod
+    def _kind_of(cls, state: Mapping[str, Any], path: object) -> type[Algorithm[Any]]:
+        """Return the class that a checkpoint's algorithm is to be an instance of."""
+        from anyspace.algorithms import ALGORITHMS
+
+        kind: type[Algorithm[Any]] | None = cls if cls is not Algorithm else ALGORITHMS.get(state["algorithm"])
+        if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in ALGORITHMS):
+            raise CheckpointError(
+                f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
+                " on the class that saved it."
+            )
+        return kind
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Start from the weights and filter statistics of another run; counters and optimiser stay new.
@@ -455,7 +466,11 @@ class Algorithm(ABC, Generic[C]):
         Raises:
             CheckpointError: its spaces or its model differ from this one's.
         """
-        checkpoints.load_weights(self, path)
+        state, tensors = read_checkpoint(path)
+        mine = (self.policy.observation_space, self.policy.action_space)
+        checkpoints.require_equal_spaces(mine, checkpoints.spaces_of(state), path)
+        weights = tree.under("policy", tensors)
+        self.policy.load_weights({name: value for name, value in weights.items() if name != "timestep"})
 
     def description(self) -> dict[str, Any]:
         """Return algorithm, environment, seed and configuration as plain values."""
@@ -468,12 +483,9 @@ class Algorithm(ABC, Generic[C]):
 
     def close(self) -> None:
         """Close every environment."""
-        self._evaluation_envs.close()
+        if self._evaluator is not None:
+            self._evaluator.close()
         if self._source is not None:
             self._source.close()
-        if self._fleet is not None and self._source is None:
+        elif self._fleet is not None:
             self._fleet.close()
-
-
-def _means(infos: dict[str, tuple[float, int]]) -> dict[str, float]:
-    return {name: total / count for name, (total, count) in infos.items()}

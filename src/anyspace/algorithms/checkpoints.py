@@ -1,65 +1,188 @@
-"""What a checkpoint holds of an algorithm, and how an algorithm comes out of one."""
+"""What a checkpoint holds: the parts of an algorithm by name, and what they are for."""
 
 from __future__ import annotations
 
-import os
+import json
+import numbers
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
+import numpy as np
 
 from anyspace import config as configs
-from anyspace import tree
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.settings import overridden
-from anyspace.errors import AnyspaceError, CheckpointError
-from anyspace.execution.checkpoint import read_checkpoint
-from anyspace.execution.run import Snapshot
-from anyspace.models.runtime import NumpyArray
-from anyspace.spaces import from_json, to_json
+from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
+from anyspace.execution.checkpoint import FORMAT
+from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.spaces import from_json
 
-if TYPE_CHECKING:
-    from anyspace.algorithms.algorithm import Algorithm
-
-
-def snapshot(algorithm: Algorithm[Any]) -> Snapshot:
-    """Return the state and the tensors that a checkpoint holds."""
-    policy = algorithm.policy
-    state = {
-        **algorithm.description(),
-        "observation_space": to_json(policy.observation_space),
-        "action_space": to_json(policy.action_space),
-        **algorithm.progress.state(),
-        "coefficients": algorithm.coefficients(),
-    }
-    tensors = {
-        **tree.prefixed("policy", policy.state()),
-        **tree.prefixed("learner", algorithm.learner.state()),
-        **tree.prefixed("rewards", algorithm.rewards.state()),
-    }
-    return state, tensors
+Content = tuple[Any, dict[str, NumpyArray]]
+"""What JSON holds of a part, and its arrays by name."""
 
 
-def kind_of(state: Mapping[str, Any], asked: type[Algorithm[Any]], path: object) -> type[Algorithm[Any]]:
-    """Return the class that a checkpoint's algorithm is to be an instance of.
+@runtime_checkable
+class Stateful(Protocol):
+    """A part that says itself what is to be saved."""
 
-    Args:
-        state: the checkpoint's.
-        asked: the class whose ``load`` was called.
-        path: the checkpoint's, for the message.
+    def state(self) -> dict[str, Any]:
+        """Return arrays, and values that JSON has, by name."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+
+
+@runtime_checkable
+class Module(Protocol):
+    """A module or an optimiser of a framework."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and plain values, nested."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> object:
+        """Restore what :meth:`state_dict` returned."""
+
+
+def is_part(value: object) -> bool:
+    """Return whether a value is something that a checkpoint has to hold, if training goes on from it."""
+    plain = isinstance(value, numbers.Real | np.ndarray) and not isinstance(value, bool)
+    return plain or isinstance(value, Stateful | Module)
+
+
+def captured(parts: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
+    """Return the state of all parts: what JSON holds of each, by name, and all arrays, named ``part/name``.
 
     Raises:
-        CheckpointError: the class that was asked is another algorithm.
+        ConfigError: a part is nothing that can be saved, or its state holds something that can not.
     """
-    from anyspace.algorithms import ALGORITHMS, Algorithm
+    plain: dict[str, Any] = {}
+    tensors: dict[str, NumpyArray] = {}
+    for name, part in parts.items():
+        found = _state_of(name, part)
+        arrays = {key: value for key, value in found.items() if _is_array(value)}
+        rest = {key: value for key, value in found.items() if key not in arrays}
+        try:
+            tensors |= {f"{name}/{key}": _as_numpy(value, runtime) for key, value in arrays.items()}
+            plain[name] = _packed(rest, name, tensors, runtime)
+            json.dumps(plain[name], allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"parts()[{name!r}]: its state cannot be saved: {error}. Let it hold arrays, numbers, texts, None, and"
+                " lists and dicts of those."
+            ) from error
+    return plain, tensors
 
-    kind = asked if asked is not Algorithm else ALGORITHMS.get(state["algorithm"])
-    if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in ALGORITHMS):
+
+def _state_of(name: str, part: Any) -> dict[str, Any]:
+    if isinstance(part, Stateful):
+        return part.state()
+    if isinstance(part, Module):
+        return dict(part.state_dict())
+    if is_part(part):
+        return {"value": part if isinstance(part, np.ndarray) else np.asarray(part)}
+    raise ConfigError(
+        f"parts()[{name!r}] is a {type(part).__name__}, which has neither state() and load_state() nor state_dict() and"
+        " load_state_dict(), and is no array or number; give it the first two."
+    )
+
+
+def restored(
+    parts: Mapping[str, Any],
+    plain: Mapping[str, Any],
+    tensors: Mapping[str, NumpyArray],
+    runtime: Runtime,
+    path: object,
+) -> dict[str, int | float]:
+    """Put parts into the state that a checkpoint holds; return the numbers among them, which cannot be changed in place.
+
+    Raises:
+        CheckpointError: the checkpoint holds other parts, or they do not fit.
+    """
+    if plain.keys() != parts.keys():
         raise CheckpointError(
-            f"{path} is a checkpoint of {state['algorithm']}, which {asked.__name__}.load cannot read; call load"
-            " on the class that saved it."
+            f"{path} holds the parts {', '.join(sorted(plain))}, but the algorithm has {', '.join(sorted(parts))}; load"
+            " it with the class and the configuration that saved it."
         )
-    return kind
+    changed: dict[str, int | float] = {}
+    for name, part in parts.items():
+        own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+        try:
+            if isinstance(part, Stateful):
+                part.load_state({**own, **_unpacked(plain[name], tensors)})
+            elif isinstance(part, Module):
+                state = {**own, **_unpacked(plain[name], tensors)}
+                part.load_state_dict(_on_device(state, runtime))
+            elif isinstance(part, np.ndarray):
+                part[...] = own["value"]
+            else:
+                changed[name] = own["value"].item()
+        except (KeyError, ValueError) as error:
+            if isinstance(error, AnyspaceError):
+                raise
+            raise CheckpointError(f"{path} does not fit this configuration: {name}: {error}.") from error
+    return changed
+
+
+def _is_array(value: object) -> bool:
+    """Return whether a value is an array of NumPy or of the framework: whatever JSON knows nothing of."""
+    return value is not None and not isinstance(value, str | bool | np.bool_ | numbers.Real | Mapping | list | tuple)
+
+
+def _as_numpy(value: Any, runtime: Runtime) -> NumpyArray:
+    try:
+        return value if isinstance(value, np.ndarray) else np.array(runtime.numpy(value))
+    except Exception as error:
+        raise TypeError(f"a {type(value).__name__} is no array") from error
+
+
+def _packed(value: Any, name: str, tensors: dict[str, NumpyArray], runtime: Runtime) -> Any:
+    """Return a nested value as JSON has it; arrays in it go to ``tensors``, dicts keep keys that are no texts."""
+    if _is_array(value):
+        tensors[name] = _as_numpy(value, runtime)
+        return {"tensor": name}
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) for key in value) and value.keys() not in ({"tensor"}, {"pairs"}):
+            return {key: _packed(item, f"{name}/{key}", tensors, runtime) for key, item in value.items()}
+        return {"pairs": [[key, _packed(item, f"{name}/{key}", tensors, runtime)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_packed(item, f"{name}/{i}", tensors, runtime) for i, item in enumerate(value)]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unpacked(value: Any, tensors: Mapping[str, NumpyArray]) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"tensor"}:
+            return tensors[value["tensor"]]
+        if value.keys() == {"pairs"}:
+            return {key: _unpacked(item, tensors) for key, item in value["pairs"]}
+        return {key: _unpacked(item, tensors) for key, item in value.items()}
+    return [_unpacked(item, tensors) for item in value] if isinstance(value, list) else value
+
+
+def _on_device(value: Any, runtime: Runtime) -> Any:
+    if isinstance(value, np.ndarray):
+        return runtime.asarray(value.copy())
+    if isinstance(value, dict):
+        return {key: _on_device(item, runtime) for key, item in value.items()}
+    return [_on_device(item, runtime) for item in value] if isinstance(value, list) else value
+
+
+def upgraded(state: dict[str, Any], tensors: dict[str, NumpyArray]) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
+    """Return a checkpoint of an earlier format as one of today's.
+
+    Format 1 had counters and coefficients beside each other in the state, and one random source; the sources start anew
+    from its seed.
+    """
+    if state["format"] == FORMAT:
+        return state, tensors
+    names = ("counters", "evaluated_at", "best_return", "latest_episodes")
+    coefficients = state["coefficients"]
+    plain = {"policy": {}, "learner": {}, "rewards": {}, "counters": {name: state[name] for name in names}}
+    arrays = {name: value for name, value in tensors.items() if name != "policy/rng"}
+    arrays |= {f"{name}/value": np.asarray(value) for name, value in coefficients.items()}
+    rest = {name: value for name, value in state.items() if name not in (*names, "coefficients")}
+    return {**rest, "format": FORMAT, "parts": {**plain, **{name: {} for name in coefficients}}}, arrays
 
 
 def stored_settings(
@@ -77,33 +200,13 @@ def spaces_of(state: Mapping[str, Any]) -> tuple[gym.Space[Any], gym.Space[Any]]
     return from_json(state["observation_space"]), from_json(state["action_space"])
 
 
-def restore(algorithm: Algorithm[Any], state: dict[str, Any], tensors: dict[str, NumpyArray], path: object) -> None:
-    """Put a new algorithm into the state of a checkpoint.
-
-    Raises:
-        CheckpointError: the checkpoint does not fit the algorithm's configuration.
-    """
-    algorithm.seed = state["seed"]
-    algorithm.progress.load_state(state)
-    algorithm.load_coefficients(state["coefficients"])
-    try:
-        algorithm.policy.load_state(tree.under("policy", tensors))
-        algorithm.learner.load_state(tree.under("learner", tensors))
-        algorithm.rewards.load_state(tree.under("rewards", tensors))
-    except (KeyError, ValueError) as error:
-        if isinstance(error, AnyspaceError):
-            raise
-        raise CheckpointError(f"{path} does not fit this configuration: {error}.") from error
-
-
-def load_weights(algorithm: Algorithm[Any], path: str | os.PathLike[str]) -> None:
-    """Start from the weights and filter statistics of another run; see `Algorithm.load_weights`."""
-    state, tensors = read_checkpoint(path)
-    mine = (algorithm.policy.observation_space, algorithm.policy.action_space)
-    for kind, own, theirs in zip(("observation", "action"), mine, spaces_of(state), strict=True):
-        if own != theirs:
+def require_equal_spaces(
+    mine: tuple[gym.Space[Any], gym.Space[Any]], theirs: tuple[gym.Space[Any], gym.Space[Any]], path: object
+) -> None:
+    """Raise :class:`CheckpointError` unless weights of a checkpoint are for these spaces."""
+    for kind, own, other in zip(("observation", "action"), mine, theirs, strict=True):
+        if own != other:
             raise CheckpointError(
-                f"the {kind} space of {path} is {theirs}, but this environment's is {own}; weights carry over"
+                f"the {kind} space of {path} is {other}, but this environment's is {own}; weights carry over"
                 " between equal spaces only."
             )
-    algorithm.policy.load_weights(tree.under("policy", tensors))

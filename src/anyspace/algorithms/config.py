@@ -58,11 +58,7 @@ class AlgorithmConfig(PolicyConfig):
     num_envs_per_env_runner: int = 1
     """Environments that step side by side, at least 1."""
     rollout_fragment_length: int | Literal["auto"] = "auto"
-    """Steps of one environment that are collected at a time, at least 1; auto divides `train_batch_size` evenly."""
-    batch_mode: Literal["truncate_episodes", "complete_episodes"] = "truncate_episodes"
-    """Cut fragments anywhere (bootstrapping), or collect whole episodes only."""
-    train_batch_size: int = 32
-    """Environment steps per training iteration, at least 1."""
+    """Steps of one environment that are collected at a time, at least 1; auto collects what is learnt from at once."""
     gamma: float = 0.99
     """Discount, in [0, 1]."""
     lr: float = 1e-3
@@ -73,10 +69,6 @@ class AlgorithmConfig(PolicyConfig):
     """Largest global norm of the gradients, above 0; None does not clip."""
     adam_epsilon: float = 1e-8
     """Adam's stabiliser, above 0."""
-    num_epochs: int = 1
-    """Passes over each batch, at least 1."""
-    minibatch_size: int | None = None
-    """Rows per gradient step, at least 1; None takes the whole batch."""
     clip_rewards: bool | float | None = None
     """Clip rewards for learning: True takes the sign, v clips to [-v, v], False does not; None: sign for Atari only."""
     normalize_rewards: bool = False
@@ -93,6 +85,26 @@ class AlgorithmConfig(PolicyConfig):
     """Episodes of one evaluation, at least 1."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+
+    @property
+    def steps_per_round(self) -> int:
+        """Environment steps that are collected before learning."""
+        raise NotImplementedError(f"{type(self).__name__} must say how many steps are collected before learning")
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps that one iteration collects at least, in as many rounds as that takes; 0: in one round."""
+        return 0
+
+    @property
+    def rows_per_step(self) -> int:
+        """How many rows a gradient step takes at most; more than one thread pays from some size on."""
+        return self.steps_per_round
+
+    @property
+    def collects_whole_episodes(self) -> bool:
+        """Whether trajectories end with the episodes that are in them."""
+        return False
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -115,22 +127,12 @@ class AlgorithmConfig(PolicyConfig):
             "a largest gradient norm is above 0; None switches clipping off",
         )
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
-        minibatch = self.minibatch_size or 0
-        require(
-            minibatch <= self.train_batch_size,
-            "minibatch_size",
-            self.minibatch_size,
-            f"a minibatch cannot be larger than the batch (train_batch_size = {self.train_batch_size})",
-        )
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
 
 
 _AT_LEAST_ONE = (
     "num_envs_per_env_runner",
     "rollout_fragment_length",
-    "train_batch_size",
-    "num_epochs",
-    "minibatch_size",
     "return_window",
     "evaluate_every",
     "evaluation_episodes",

@@ -1,32 +1,40 @@
-"""Proximal policy optimisation (Schulman et al., 2017; spec 10.3)."""
+"""Proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from anyspace.algorithms.algorithm import Algorithm, Updates
-from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.on_policy import minibatches, training_rows
+from anyspace.algorithms.on_policy import (
+    OnPolicyConfig,
+    gae,
+    minibatches,
+    require_own_samples,
+    training_rows,
+)
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Batch, Result
+from anyspace.execution.learner import Losses, Result
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, standardise
 from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import Array, xp
 from anyspace.models.config import ModelConfig
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
-from anyspace.policy.schedules import scheduled
+from anyspace.policy.schedules import Scheduled, scheduled
 
 
 @dataclass(frozen=True)
-class PPOConfig(AlgorithmConfig):
-    """PPO's keys, with the defaults of spec 10.3 (made for large clusters; see the presets)."""
+class PPOConfig(OnPolicyConfig):
+    """PPO's keys, with the defaults of RLlib, which were made for large clusters; the presets are made for one machine."""
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(vf_share_layers=False))
-    """The model configuration (spec chapter 4); PPO separates policy and value layers by default."""
+    """The model configuration; PPO separates policy and value layers by default."""
     lr: float = 5e-5
     """Learning rate, at least 0."""
     train_batch_size: int = 4000
@@ -50,7 +58,7 @@ class PPOConfig(AlgorithmConfig):
     entropy_coeff: float = 0.0
     """Weight of the entropy bonus, at least 0."""
     entropy_coeff_schedule: list[tuple[float, float]] | None = None
-    """That weight over sampled steps as [step, value] pairs; goes before `entropy_coeff`."""
+    """That weight over sampled steps as [step, value] pairs; takes precedence over `entropy_coeff`."""
     use_kl_loss: bool = True
     """Penalise KL(old || new) by `kl_coeff`; an estimate where the distribution has no kl() of its inputs alone."""
     kl_coeff: float = 0.2
@@ -61,6 +69,13 @@ class PPOConfig(AlgorithmConfig):
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
+        require(self.num_epochs >= 1, "num_epochs", self.num_epochs, "it must be at least 1")
+        require(
+            self.minibatch_size is None or 1 <= self.minibatch_size <= self.train_batch_size,
+            "minibatch_size",
+            self.minibatch_size,
+            f"a minibatch has at least 1 row and at most the batch's (train_batch_size = {self.train_batch_size})",
+        )
         require(0 <= self.lambda_ <= 1, "lambda_", self.lambda_, "it lies in [0, 1]")
         for key in ("clip_param", "kl_target", "vf_clip_param"):
             value = getattr(self, key)
@@ -76,6 +91,21 @@ class PPOConfig(AlgorithmConfig):
             )
         scheduled(self.entropy_coeff, self.entropy_coeff_schedule, "entropy_coeff_schedule")
 
+    @property
+    def rows_per_step(self) -> int:
+        """How many rows a gradient step takes."""
+        return self.minibatch_size or self.train_batch_size
+
+    @property
+    def adapts_kl(self) -> bool:
+        """Whether there is a KL penalty, whose weight is adapted."""
+        return self.use_kl_loss and self.kl_coeff > 0
+
+    @property
+    def rewards_entropy(self) -> bool:
+        """Whether there is an entropy bonus, if only at times."""
+        return bool(self.entropy_coeff or self.entropy_coeff_schedule)
+
 
 class PPO(Algorithm[PPOConfig]):
     """Clipped policy-gradient steps over several epochs of each batch, with an adaptive KL penalty."""
@@ -83,99 +113,81 @@ class PPO(Algorithm[PPOConfig]):
     config_class = PPOConfig
 
     def setup(self) -> None:
-        """Start the coefficients that change while training."""
-        config = self.config
-        self.kl_coeff = config.kl_coeff if config.use_kl_loss else 0.0
-        self._entropy_schedule = scheduled(
-            config.entropy_coeff, config.entropy_coeff_schedule, "entropy_coeff_schedule"
-        )
-        self.entropy_coeff = self._entropy_schedule(0)
-        wants_entropy = bool(config.entropy_coeff or config.entropy_coeff_schedule)
-        if wants_entropy:
+        """Start the weights that change while training."""
+        config, runtime = self.config, self.policy.runtime
+        require_own_samples(self.policy, type(self).__name__)
+        self.kl_coeff = runtime.cell(config.kl_coeff if config.use_kl_loss else 0.0)
+        schedule = scheduled(config.entropy_coeff, config.entropy_coeff_schedule, "entropy_coeff_schedule")
+        self.entropy_coeff = Scheduled(schedule, runtime.cell(0.0))
+        if config.rewards_entropy:
             self.require_entropy()
 
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint holds: the weights of the KL penalty and of the entropy bonus as well."""
+        return {**super().parts(), "kl_coeff": self.kl_coeff, "entropy_coeff": self.entropy_coeff}
+
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
-        """Yield shuffled minibatches for some epochs, then adapt the KL weight.
+        """Yield shuffled minibatches of some epochs, then adapt the KL weight.
 
         Returns:
-            The entropy of the policy that collected the batch, and how well its values explain the returns.
+            The entropy of the policy that collected the batch, how well its values explain the returns, and how far the
+            first ratio was from 1.
         """
         config = self.config
-        self.entropy_coeff = self._entropy_schedule(self.timesteps_total)
-        batch = training_rows(
-            policy,
-            trajectory,
-            gamma=config.gamma,
-            lambda_=config.lambda_ if config.use_gae else 1.0,
-            use_critic=config.use_critic,
-        )
+        self.entropy_coeff.at(self.timesteps_total)
+        estimate = gae(gamma=config.gamma, lambda_=config.lambda_ if config.use_gae else 1.0)
+        batch = training_rows(policy, trajectory, estimate, value=config.use_critic)
         batch["advantages"] = standardise(batch["advantages"])
-        overall: Result = {}
+        overall: dict[str, Any] = {}
         # Before the first update: a distribution that calls the model cannot be rebuilt after it.
         with policy.runtime.no_grad():
-            before = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"]))
+            before = policy.distribution(batch["action_dist_inputs"], batch.mask)
             if before.has_entropy:
-                overall["entropy"] = before.entropy_from(lambda: policy.runtime.rng("learning")).mean()
-        divergences = []
-        for _ in range(config.num_epochs):
-            for minibatch in minibatches(policy, batch, config.minibatch_size):
-                result = yield minibatch
-                if self.kl_coeff > 0:
-                    divergences.append(self._kl_of(result))
-        if self.kl_coeff > 0:
-            self._adapt_kl(float(np.mean([policy.runtime.numpy(kl) for kl in divergences])))
+                overall["entropy"] = batch.mean(policy.entropy(before))
+        result = yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
+        metrics = {name: policy.runtime.numpy(value) for name, value in result.metrics.items()}
+        overall["ratio_error"] = metrics.get("ratio_error", np.zeros(1))[0]
+        if config.adapts_kl:
+            self._adapt_kl(metrics)
+        overall |= {"kl_coeff": float(self.kl_coeff), "entropy_coeff": float(self.entropy_coeff)}
         if config.use_critic:
             overall["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
         return overall
 
-    def losses(self, policy: Policy, batch: Batch) -> tuple[dict[str, Array], Result]:
+    def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""
         config = self.config
-        evaluation = policy.evaluate(batch, value=config.use_critic, training=True)
-        mask = policy.mask(batch["obs"])
-        distribution = policy.distribution(evaluation.dist_inputs, mask)
-        log_ratio = distribution.logp(batch["actions"]) - batch["action_logp"]
+        now = policy.evaluate(batch, value=config.use_critic, training=True)
+        log_ratio = now.distribution.logp(batch["actions"]) - batch["action_logp"]
         ns = xp(log_ratio)
         ratio = ns.exp(log_ratio)
-        policy_loss = -clipped_surrogate(ratio, batch["advantages"], config.clip_param).mean()
+        policy_loss = -batch.mean(clipped_surrogate(ratio, batch["advantages"], config.clip_param))
         total, metrics = policy_loss, {"policy_loss": policy_loss}
 
-        if evaluation.values is not None:
-            errors = clipped_squared_error(evaluation.values, batch["value_targets"], config.vf_clip_param)
-            metrics["vf_loss"] = errors.mean()
+        if now.values is not None:
+            errors = clipped_squared_error(now.values, batch["value_targets"], config.vf_clip_param)
+            metrics["vf_loss"] = batch.mean(errors)
             total = total + config.vf_loss_coeff * metrics["vf_loss"]
-        if self.entropy_coeff:
-            total = (
-                total - self.entropy_coeff * distribution.entropy_from(lambda: policy.runtime.rng("learning")).mean()
-            )
-        if self.kl_coeff > 0 and distribution.has_kl and not distribution.depends_on_model:
-            before = policy.distribution(batch["action_dist_inputs"], mask)
-            metrics["kl"] = before.kl(distribution).mean()
+        if config.rewards_entropy:
+            total = total - self.entropy_coeff.value * batch.mean(policy.entropy(now.distribution))
+        if config.adapts_kl and now.distribution.has_kl and not now.distribution.depends_on_model:
+            before = policy.distribution(batch["action_dist_inputs"], batch.mask)
+            metrics["kl"] = batch.mean(before.kl(now.distribution))
         else:
-            metrics["kl"] = (ratio - 1 - log_ratio).mean()
-        if self.kl_coeff > 0:
-            total = total + self.kl_coeff * metrics["kl"]
+            metrics["kl"] = batch.mean(ratio - 1 - log_ratio)
+        if config.adapts_kl:
+            total = total + self.kl_coeff.value * metrics["kl"]
         metrics["ratio_error"] = abs(ratio - 1).max()
-        return {"policy": total}, {name: ns.stop_gradient(value) for name, value in metrics.items()}
+        return Losses({"policy": total}, {name: ns.stop_gradient(value) for name, value in metrics.items()})
 
-    def _kl_of(self, result: Result) -> Array:
-        if "kl" not in result:
+    def _adapt_kl(self, metrics: dict[str, NumpyArray]) -> None:
+        if "kl" not in metrics:
             raise ConfigError(
                 f"{type(self).__name__}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the"
                 " metrics, or set kl_coeff=0."
             )
-        return result["kl"]
-
-    def _adapt_kl(self, kl: float) -> None:
+        kl, weight = metrics["kl"].mean().item(), float(self.kl_coeff)
         if kl > 2 * self.config.kl_target:
-            self.kl_coeff *= 1.5
+            self.kl_coeff.assign(weight * 1.5)
         elif kl < 0.5 * self.config.kl_target:
-            self.kl_coeff *= 0.5
-
-    def coefficients(self) -> dict[str, float]:
-        """Return the coefficients that change while training."""
-        return {"kl_coeff": self.kl_coeff, "entropy_coeff": self.entropy_coeff}
-
-    def load_coefficients(self, values: dict[str, float]) -> None:
-        """Restore what :meth:`coefficients` returned."""
-        self.kl_coeff, self.entropy_coeff = values["kl_coeff"], values["entropy_coeff"]
+            self.kl_coeff.assign(weight * 0.5)

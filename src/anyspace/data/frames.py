@@ -10,7 +10,7 @@ from anyspace.models.runtime import NumpyArray
 
 
 class FrameStack:
-    """Follows the stacks of B environments and keeps nothing but what is new.
+    """Goes along with the stacks of B environments and keeps nothing but what is new.
 
     Args:
         first: the stacks to act on first, [B, ..., k * C], of any time of an episode.
@@ -27,7 +27,7 @@ class FrameStack:
         self.newest, self.earlier = frames[-1].copy(), frames[:-1].copy()
         self._latest: NumpyArray = frames[1:].copy()
 
-    def follow(self, stacks: NumpyArray, begun: Bools) -> NumpyArray:
+    def push(self, stacks: NumpyArray, begun: Bools) -> NumpyArray:
         """Return the newest frames [B, ..., C] of the stacks after a step.
 
         Args:

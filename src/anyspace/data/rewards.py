@@ -1,69 +1,102 @@
-"""What the algorithm sees of the rewards: clipped, scaled, or as they came."""
+"""Rewards as an algorithm sees them: clipped, scaled, or as they came.
+
+Clipping and scaling happen where learning does, so that a trajectory holds the environment's own rewards. What scaling
+goes by, the spread of discounted returns, is taken beside the environments, where episodes go on from one trajectory to
+the next, and travels with the trajectory as moments that can be merged.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.data.trajectory import Bools, Floats
+from anyspace.data.trajectory import Floats, Trajectory
 from anyspace.models.runtime import NumpyArray
 from anyspace.spaces import RunningStat
+
+Moments = npt.NDArray[np.float64]
 
 ROUNDING = 1e-6
 """A deviation below this share of the mean is rounding."""
 
 
+def clipped(rewards: Floats, clip: bool | float) -> Floats:
+    """Return the sign of rewards where ``clip`` is True, else rewards between plus and minus ``clip``; False: as is."""
+    if clip is True:
+        return np.sign(rewards)
+    return rewards if clip is False else np.clip(rewards, -abs(clip), abs(clip))
+
+
+class ReturnMoments:
+    """Moments of the discounted return ``R_t = gamma R_{t-1} + r_t`` of clipped rewards, R restarting with each episode.
+
+    Args:
+        num_envs: B.
+        clip: see :func:`clipped`.
+        gamma: the discount.
+    """
+
+    def __init__(self, num_envs: int, clip: bool | float, gamma: float):
+        self._clip, self._gamma = clip, gamma
+        self._running: Moments = np.zeros(num_envs)
+
+    def restart(self) -> None:
+        """Forget the returns of the running episodes."""
+        self._running = np.zeros(len(self._running))
+
+    def __call__(self, trajectory: Trajectory) -> Moments:
+        """Return count, mean and sum of squared deviations [B, 3] of the returns at the trajectory's valid steps."""
+        rewards, valid = clipped(trajectory.rewards, self._clip), trajectory.valid
+        running, returns = self._running, np.empty(rewards.shape)
+        for t in range(len(rewards)):
+            running = np.where(valid[t], self._gamma * running + rewards[t], running)
+            returns[t] = running
+            running = np.where(trajectory.done[t], 0.0, running)
+        self._running = running
+        count = valid.sum(axis=0)
+        mean = np.where(valid, returns, 0.0).sum(axis=0) / np.maximum(count, 1)
+        squares = np.where(valid, (returns - mean) ** 2, 0.0).sum(axis=0)
+        return np.stack([count, mean, squares], axis=1)
+
+
 class RewardTransform:
     """Clips rewards, then divides them by the running deviation of the discounted return.
 
+    Rewards are not shifted, so no action gains by ending an episode. As long as every return was the same there is no
+    scale to divide by, and rewards stay as they are.
+
     Args:
-        clip: True takes their sign, a number clips to plus and minus it, False leaves them; None takes the sign of
-            Atari's and leaves all others (spec 2.8).
-        normalize: whether to scale. The deviation is of ``R_t = gamma R_{t-1} + r_t`` over all steps so far,
-            R restarting with each episode; rewards are not shifted, so no action gains by ending an episode.
-            As long as every R was the same there is no scale to divide by, and rewards stay as they are.
-        gamma: the discount of that return.
+        clip: True takes the sign of rewards, a number clips to plus and minus it, False leaves them; None takes the sign
+            of Atari's and leaves all others.
+        normalize: whether to scale.
 
     Attributes:
         is_atari: whether an Atari environment pays them.
     """
 
-    def __init__(self, clip: bool | float | None = None, normalize: bool = False, gamma: float = 0.99):
-        self._clip = clip
-        self._normalize = normalize
-        self._gamma = gamma
+    def __init__(self, clip: bool | float | None = None, normalize: bool = False):
+        self._given = clip
+        self.normalize = normalize
         self.is_atari = False
-        self._returns: npt.NDArray[np.float64] | None = None
         self.stat = RunningStat(())
 
-    def __call__(self, rewards: Floats, done: Bools, valid: Bools) -> Floats:
-        """Return the transformed rewards [T, B] and take the valid ones into the statistics."""
-        clip = self.is_atari if self._clip is None else self._clip
-        if clip is True:
-            rewards = np.sign(rewards)
-        elif clip is not False:
-            rewards = np.clip(rewards, -abs(clip), abs(clip))
-        if not self._normalize:
-            return rewards
-        self.stat.push_batch(self._discounted(rewards, done, valid)[valid])
-        deviation = float(self.stat.std) if self.stat.n > 1 else 0.0
-        if deviation <= ROUNDING * abs(self.stat.mean):
-            return rewards
-        return (rewards / deviation).astype(np.float32)
+    @property
+    def clip(self) -> bool | float:
+        """How rewards are clipped; see :func:`clipped`."""
+        return self.is_atari if self._given is None else self._given
 
-    def restart(self) -> None:
-        """Forget the returns of the running episodes; the statistics stay."""
-        self._returns = None
-
-    def _discounted(self, rewards: Floats, done: Bools, valid: Bools) -> npt.NDArray[np.float64]:
-        running = np.zeros(rewards.shape[1]) if self._returns is None else self._returns
-        returns = np.empty(rewards.shape)
-        for t in range(len(rewards)):
-            running = np.where(valid[t], self._gamma * running + rewards[t], running)
-            returns[t] = running
-            running = np.where(done[t], 0.0, running)
-        self._returns = running
-        return returns
+    def __call__(self, trajectory: Trajectory) -> Trajectory:
+        """Take a trajectory's moments into the statistics, and return it with transformed rewards."""
+        rewards = clipped(trajectory.rewards, self.clip)
+        if self.normalize and trajectory.reward_moments is not None:
+            for count, mean, squares in trajectory.reward_moments:
+                self.stat.push_moments(int(count), mean, squares)
+            deviation = float(self.stat.std) if self.stat.n > 1 else 0.0
+            if deviation > ROUNDING * abs(self.stat.mean):
+                rewards = (rewards / deviation).astype(np.float32)
+        return trajectory if rewards is trajectory.rewards else replace(trajectory, rewards=rewards)
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the statistics by name."""
@@ -72,4 +105,3 @@ class RewardTransform:
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self.stat.load_state(state)
-        self.restart()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,7 @@ class Trajectory:
     actions: Tree
     """Raw samples of the action distribution, each leaf [T, B, ...]."""
     rewards: Floats
-    """[T, B], as the algorithm is to see them."""
+    """[T, B], as the environment gave them; an algorithm is handed a trajectory with clipped and scaled ones."""
     terminated: Bools
     """[T, B] the episode ended for good: no bootstrap."""
     truncated: Bools
@@ -70,6 +70,19 @@ class Trajectory:
     """[T, B] False where the action was ignored; such a row enters no loss, statistic or step count."""
     final_obs: FinalObs
     """The observations that ``next_obs`` takes in place of ``obs[t + 1]``."""
+    begins: Bools
+    """[B] an episode begins with ``obs[0]``."""
+    lanes: Ints
+    """[B, 3] which environment a column is: worker, the worker's incarnation, number among its environments. A column
+    goes on where a former one of the same lane ended, unless an episode begins with it."""
+    versions: Ints
+    """[B] version of the weights that acted."""
+    action_logp: Floats | None = None
+    """[T, B] log-probability that the weights that acted gave to the action. None: the learner's own weights acted and
+    sampled their distribution, so that the learner can compute it."""
+    reward_moments: npt.NDArray[np.float64] | None = None
+    """[B, 3] count, mean and sum of squared deviations of the discounted returns of clipped rewards, where rewards are
+    scaled."""
     episodes: list[Episode] = field(default_factory=list)
     """Episodes that ended, in order."""
     infos: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -114,17 +127,22 @@ class Trajectory:
         rows[self.final_obs.t, self.final_obs.b] = (count + 1) * width + np.arange(len(self.final_obs.t))
         return rows
 
-    def begins(self) -> Bools:
+    def restarts(self) -> Bools:
         """Return which steps lead to the first observation of an episode in ``obs[t + 1]``, [T, B]."""
-        begins = ~self.valid  # an ignored action leads to a new episode's first observation
-        begins[self.final_obs.t, self.final_obs.b] = True
-        return begins
+        restarts = ~self.valid  # an ignored action leads to a new episode's first observation
+        restarts[self.final_obs.t, self.final_obs.b] = True
+        return restarts
 
     def firsts(self) -> Ints:
-        """Return when the episode of each of `all_obs` began, [rows]; -1: before the trajectory."""
+        """Return when the episode of each of `all_obs` began, [rows]; -1: before the trajectory.
+
+        Three steps of one environment, whose second step ended an episode and led to the next one's first observation
+        within the same step: [-1, -1, 2, 2], and -1 for the last observation of the episode that ended.
+        """
         count, width = self.valid.shape
         first = np.full((count + 1, width), -1)
-        first[1:] = np.where(self.begins(), 1 + np.arange(count)[:, None], -1)
+        first[0, self.begins] = 0
+        first[1:] = np.where(self.restarts(), 1 + np.arange(count)[:, None], -1)
         first = np.maximum.accumulate(first)
         return np.concatenate([first.reshape(-1), first[self.final_obs.t, self.final_obs.b]])
 
@@ -155,18 +173,17 @@ class Trajectory:
 
     @classmethod
     def side_by_side(cls, parts: Sequence[Trajectory]) -> Trajectory:
-        """Join trajectories of equal length along the environment axis."""
+        """Join trajectories along the environment axis; shorter ones are filled up with rows that are not valid."""
         if len(parts) == 1:
             return parts[0]
+        steps = max(len(part.valid) for part in parts)
+        parts = [part._filled(steps) for part in parts]
         offsets = np.cumsum([0, *(part.valid.shape[1] for part in parts[:-1])])
         finals = [part.final_obs for part in parts]
-        infos: dict[str, tuple[float, int]] = {}
-        for part in parts:
-            for name, (total, count) in part.infos.items():
-                total_so_far, count_so_far = infos.get(name, (0.0, 0))
-                infos[name] = (total_so_far + total, count_so_far + count)
+        logps = [part.action_logp for part in parts if part.action_logp is not None]
+        moments = [part.reward_moments for part in parts if part.reward_moments is not None]
         return cls(
-            obs=[np.concatenate(leaf, axis=1) for leaf in zip(*(part.obs for part in parts), strict=True)],
+            obs=_joined([part.obs for part in parts]),
             actions=tree.map_leaves(lambda *leaf: np.concatenate(leaf, axis=1), *(part.actions for part in parts)),
             rewards=np.concatenate([part.rewards for part in parts], axis=1),
             terminated=np.concatenate([part.terminated for part in parts], axis=1),
@@ -177,15 +194,54 @@ class Trajectory:
                 np.concatenate([final.b + offset for final, offset in zip(finals, offsets, strict=True)]),
                 [np.concatenate(leaf) for leaf in zip(*(final.leaves for final in finals), strict=True)],
             ),
+            begins=np.concatenate([part.begins for part in parts]),
+            lanes=np.concatenate([part.lanes for part in parts]),
+            versions=np.concatenate([part.versions for part in parts]),
+            action_logp=np.concatenate(logps, axis=1) if len(logps) == len(parts) else None,
+            reward_moments=np.concatenate(moments) if len(moments) == len(parts) else None,
             episodes=[episode for part in parts for episode in part.episodes],
-            infos=infos,
+            infos=_summed([part.infos for part in parts]),
             earlier={key: np.concatenate([part.earlier[key] for part in parts], axis=1) for key in parts[0].earlier},
-            earlier_obs=[np.concatenate(leaf, axis=1) for leaf in zip(*(p.earlier_obs for p in parts), strict=True)],
-            columns={
-                name: [np.concatenate(leaf, axis=1) for leaf in zip(*(p.columns[name] for p in parts), strict=True)]
-                for name in parts[0].columns
-            },
+            earlier_obs=_joined([part.earlier_obs for part in parts]),
+            columns={name: _joined([part.columns[name] for part in parts]) for name in parts[0].columns},
         )
+
+    def _filled(self, steps: int) -> Trajectory:
+        """Return a trajectory of ``steps`` steps, whose new ones are not valid."""
+        missing = steps - len(self.valid)
+        if missing == 0:
+            return self
+
+        def longer(leaf: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.concatenate([leaf, np.repeat(leaf[-1:], missing, axis=0)])
+
+        nobody = np.zeros((missing, self.valid.shape[1]), np.bool_)
+        return replace(
+            self,
+            obs=[longer(leaf) for leaf in self.obs],
+            actions=tree.map_leaves(longer, self.actions),
+            rewards=np.concatenate([self.rewards, np.zeros(nobody.shape, np.float32)]),
+            terminated=np.concatenate([self.terminated, nobody]),
+            truncated=np.concatenate([self.truncated, nobody]),
+            valid=np.concatenate([self.valid, nobody]),
+            action_logp=None if self.action_logp is None else longer(self.action_logp),
+            columns={name: [longer(leaf) for leaf in leaves] for name, leaves in self.columns.items()},
+        )
+
+
+def _joined(parts: Sequence[ObsLeaves]) -> ObsLeaves:
+    """Join leaves [T, B, ...] along the environment axis."""
+    return [np.concatenate(leaf, axis=1) for leaf in zip(*parts, strict=True)]
+
+
+def _summed(parts: Sequence[dict[str, tuple[float, int]]]) -> dict[str, tuple[float, int]]:
+    """Add sums and counts by name."""
+    infos: dict[str, tuple[float, int]] = {}
+    for part in parts:
+        for name, (total, count) in part.items():
+            total_so_far, count_so_far = infos.get(name, (0.0, 0))
+            infos[name] = (total_so_far + total, count_so_far + count)
+    return infos
 
 
 def _flat(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

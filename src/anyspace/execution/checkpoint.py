@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from safetensors.numpy import load_file, save_file
 from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
 
-FORMAT = 1
+FORMAT = 2
+"""Of the checkpoints that are written."""
+READABLE = (1, 2)
+"""Formats that can be read."""
 STATE_FILE = "state.json"
 
 
@@ -27,7 +31,13 @@ def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, Num
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"tensors-{uuid.uuid4().hex[:8]}.safetensors"
-    content = {"format": FORMAT, "tensors": name, "shapes": _shapes(tensors), **state}
+    content = {
+        "format": FORMAT,
+        "version": version("anyspace"),
+        "tensors": name,
+        "shapes": _shapes(tensors),
+        **state,
+    }
     text = json.dumps(content, indent=1, allow_nan=False)
     partial = folder / f"{name}.partial"
     save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, partial)
@@ -69,10 +79,11 @@ def _read_state(file: Path) -> dict[str, Any]:
         raise CheckpointError(f"{file} is truncated or no checkpoint's state: {error}.") from error
     if not isinstance(state, dict) or "format" not in state:
         raise CheckpointError(f"{file} is no checkpoint's state: it names no format.")
-    if state["format"] != FORMAT:
+    if state["format"] not in READABLE:
         raise CheckpointError(
-            f"{file.parent} is a checkpoint of format {state['format']}, but this version reads format {FORMAT};"
-            " load it with the version that wrote it."
+            f"{file.parent} is a checkpoint of format {state['format']!r}, written by anyspace"
+            f" {state.get('version', 'of an unknown version')}. This is anyspace {version('anyspace')}, which reads the formats"
+            f" {', '.join(map(str, READABLE))}: load it with the version that wrote it, or a later one."
         )
     if not isinstance(state.get("tensors"), str) or "shapes" not in state:
         raise CheckpointError(f"{file} is no checkpoint's state: it names no file of tensors, or not their shapes.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -14,27 +15,40 @@ from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 
 
-def mean_results(results: list[Result], numpy: Callable[[Array], NumpyArray], iteration: int) -> dict[str, float]:
-    """Return the means of what an iteration's gradient steps reported; of ``ratio_error`` the first step's value.
+def mean_results(results: Sequence[Result], numpy: Callable[[Array], NumpyArray], iteration: int) -> dict[str, float]:
+    """Return the means of what an iteration's gradient steps reported, by name; nothing if there was no step.
+
+    A number that only some steps report is averaged over those.
 
     Raises:
         NonFiniteError: a value is NaN or infinite; names the iteration, the step and the value.
     """
-    table = {name: np.array([numpy(result[name]) for result in results]) for name in results[0]}
-    finite = {name: np.isfinite(values) for name, values in table.items()}
-    wrong = {name: int(np.argmin(fine)) for name, fine in finite.items() if not fine.all()}
+    table: dict[str, list[tuple[int, float]]] = {}
+    step = 0
+    for result in results:
+        columns = {name: np.atleast_1d(_number(value, numpy)) for name, value in result.metrics.items()}
+        for name, values in columns.items():
+            table.setdefault(name, []).extend((step + i, float(value)) for i, value in enumerate(values))
+        step += max(map(len, columns.values()), default=1)
+    wrong = {
+        name: next(at for at, value in values if not math.isfinite(value))
+        for name, values in table.items()
+        if not all(math.isfinite(value) for _, value in values)
+    }
     if wrong:
         first = min(wrong.values())
         name = "total_loss" if wrong.get("total_loss") == first else min(wrong, key=lambda key: wrong[key])
         raise NonFiniteError(
-            f"iteration {iteration}, gradient step {first + 1} of {len(results)}: {name} is {table[name][first]}."
+            f"iteration {iteration}, gradient step {first + 1} of {step}: {name} is {dict(table[name])[first]}."
             " Lower `lr`, set `grad_clip`, or look at the scale of rewards and observations. Checkpoints saved so far"
             " are whole; this model is not."
         )
-    means = {name: float(values.mean()) for name, values in table.items()}
-    if "ratio_error" in table:
-        means["ratio_error"] = float(table["ratio_error"][0])
-    return means
+    return {name: float(np.mean([value for _, value in values])) for name, values in table.items()}
+
+
+def _number(value: Array | float, numpy: Callable[[Array], NumpyArray]) -> NumpyArray:
+    """Return a metric as NumPy has it; an algorithm may report tensors and plain numbers."""
+    return np.asarray(value) if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value)
 
 
 class EpisodeWindow:

@@ -2,54 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.optim.adam import adam
+from torch.optim.rmsprop import rmsprop
+from torch.optim.sgd import sgd
 
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Batch, Losses, Result, with_custom_loss
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, with_custom_loss
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
+from anyspace.policy.batch import Batch
+from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
+from anyspace.policy.sequences import take_sequences
 
 
 class TorchLearner:
-    """Adam over all parameters of the policy's model; see :class:`anyspace.execution.learner.Learner`.
+    """Optimises the parameters of the policy's model; see :class:`anyspace.execution.learner.Learner`.
 
-    Parameters and gradients are laid side by side in one tensor each (per element type), so that clipping and the
-    optimiser cost a few kernels instead of a few for every parameter. The model's parameters are views of it.
+    Parameters and gradients of a group are laid side by side in one tensor each (per element type), so that clipping and
+    the optimiser cost a few kernels instead of a few for every parameter. The model's parameters are views of it.
 
     Args:
         policy: whose model learns.
         losses: the algorithm's.
-        learning_rate: the first one.
-        grad_clip: the largest global norm of the gradients, or None.
-        adam_epsilon: Adam's stabiliser.
+        groups: how the parameters of each loss are moved.
+
+    Raises:
+        ConfigError: the model puts a parameter into a group that the algorithm does not have.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        losses: Losses,
-        *,
-        learning_rate: float,
-        grad_clip: float | None,
-        adam_epsilon: float,
-    ):
+    def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         assert isinstance(policy.model, TorchModelV2)
         self.policy = policy
         self.losses = losses
-        self.grad_clip = grad_clip
-        by_type: dict[torch.dtype, dict[str, nn.Parameter]] = {}
+        self.groups = dict(groups)
+        parameters: dict[str, dict[torch.dtype, dict[str, nn.Parameter]]] = {name: {} for name in groups}
         for name, parameter in policy.model.named_parameters():
             if parameter.requires_grad:
-                by_type.setdefault(parameter.dtype, {})[name] = parameter
-        self._packs = [_Pack(parameters) for parameters in by_type.values()]
-        self._learning_rate = learning_rate
-        self._adam_epsilon = adam_epsilon
+                group = self._group_of(name)
+                parameters[group].setdefault(parameter.dtype, {})[name] = parameter
+        self._packs = {group: [_Pack(one) for one in by_type.values()] for group, by_type in parameters.items()}
+        self.at(0)
+
+    def _group_of(self, parameter: str) -> str:
+        group = self.policy.model.group_of(parameter) or next(iter(self.groups))
+        if group not in self.groups:
+            raise ConfigError(
+                f"{type(self.policy.model).__name__}.group_of({parameter!r}) is {group!r}, but the algorithm trains the"
+                f" groups {', '.join(self.groups)}."
+            )
+        return group
+
+    def at(self, timestep: int) -> None:
+        """Take in how many environment steps were sampled so far."""
+        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the present learning rate of each group."""
+        return dict(self._rates)
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
@@ -57,89 +73,180 @@ class TorchLearner:
             return self._step(batch)
 
     def _step(self, batch: Batch) -> Result:
-        losses, metrics = self.losses(self.policy, batch)
-        if len(losses) != 1:
-            raise ConfigError(
-                f"losses() returned the groups {', '.join(losses)}, but there is one optimiser, for one loss: add"
-                " them up."
-            )
-        (total,) = with_custom_loss(self.policy, losses, batch)
-        for pack in self._packs:
-            pack.clear_gradients()
-        total.backward()
-        if self.grad_clip is not None:
-            metrics["grad_norm"] = self._clip(self.grad_clip)
-        self._adam()
+        found = as_losses(self.losses(self.policy, batch), self.groups)
+        losses = with_custom_loss(self.policy, found.by_group, batch)
+        metrics = dict(found.metrics)
+        self._backward(losses)
+        for name, group in self.groups.items():
+            packs = self._packs[name]
+            if group.grad_clip is not None and packs:
+                metrics["grad_norm" if len(losses) == 1 else f"grad_norm_{name}"] = _clip(packs, group.grad_clip)
+            _move(packs, group, self._rates[name])
         with torch.no_grad():
             for update in self.policy.model.update_ops():
                 update()
-        metrics["total_loss"] = total.detach()
-        return metrics
+        metrics["total_loss"] = sum(loss.detach() for loss in losses.values())
+        return Result(metrics, {name: value.detach() for name, value in found.rows.items()})
 
-    def _clip(self, limit: float) -> torch.Tensor:
-        norms = [torch.linalg.vector_norm(pack.gradients) for pack in self._packs]
-        norm: torch.Tensor = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-        scale = (limit / (norm + 1e-6)).clamp(max=1.0)
-        for pack in self._packs:
-            pack.gradients.mul_(scale)
-        return norm
+    def _backward(self, losses: dict[str, torch.Tensor]) -> None:
+        """Let the gradient of each loss reach the parameters of its own group, and no others."""
+        for packs in self._packs.values():
+            for pack in packs:
+                pack.clear_gradients()
+        if len(losses) == 1:
+            (loss,) = losses.values()
+            torch.autograd.backward(loss)
+            return
+        remaining = len(losses)
+        for name, loss in losses.items():
+            remaining -= 1
+            own = [parameter for pack in self._packs[name] for parameter in pack.parameters]
+            if own:
+                torch.autograd.backward(loss, inputs=own, retain_graph=remaining > 0)
 
-    def _adam(self) -> None:
-        # The function behind torch.optim.Adam: for one tensor, the class around it costs several times the update.
-        packs = self._packs
+    def steps(self, steps: Steps) -> Result:
+        """Take several gradient steps, one after the other; the rows of an epoch are gathered at once."""
+        results: list[Result] = []
+        for number, batch in enumerate(self._batches(steps)):
+            results.append(self.step(batch))
+            if steps.tau is not None:
+                for sibling in self.policy.siblings:
+                    self.follow(sibling, float(steps.tau[number]))
+        metrics = {
+            name: torch.stack([torch.as_tensor(one.metrics[name]) for one in results]) for name in results[0].metrics
+        }
+        rows = {
+            name: nn.utils.rnn.pad_sequence([one.rows[name] for one in results], True, torch.nan)
+            for name in results[0].rows
+        }
+        return Result(metrics, rows)
+
+    def _batches(self, steps: Steps) -> Iterator[Batch]:
+        runtime, lens = self.policy.runtime, steps.counted.sum(axis=1)
+        sequences = steps.rows.get("sequences")
+        at_once = int(lens.max()) if sequences is None else len(sequences.lens)
+        if sequences is None:
+            at_once = max(at_once, len(steps.rows["obs"][0]))
+        first = 0
+        while first < len(lens):
+            stop = first + max(1, int(np.searchsorted(np.cumsum(lens[first:]), at_once, side="right")))
+            order = steps.order[first:stop][steps.counted[first:stop]]
+            if sequences is None:
+                gathered = steps.rows.take(runtime.asarray(order))
+            else:
+                gathered = take_sequences(steps.rows, order, runtime)
+            start = 0
+            for length in map(int, lens[first:stop]):
+                yield gathered.slice(start, start + length)
+                start += length
+            first = stop
+
+    def follow(self, target: Pipeline, tau: float) -> None:
+        """Move a sibling's weights towards the policy's; buffers, such as batch statistics, are copied."""
+        ours, theirs = _state_of(self.policy), _state_of(target)
         with torch.no_grad():
-            adam(
-                [pack.values for pack in packs],
-                [pack.gradients for pack in packs],
-                [pack.exp_avg for pack in packs],
-                [pack.exp_avg_sq for pack in packs],
-                [],
-                [pack.step for pack in packs],
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self._learning_rate,
-                weight_decay=0.0,
-                eps=self._adam_epsilon,
-                maximize=False,
-            )
-
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Use ``learning_rate`` from the next step on."""
-        self._learning_rate = learning_rate
+            for name, value in theirs.items():
+                if value.is_floating_point() and tau < 1:
+                    value.lerp_(ours[name], tau)
+                else:
+                    value.copy_(ours[name])
 
     def is_finite(self) -> bool:
         """Whether every parameter is finite."""
-        return all(bool(pack.values.isfinite().all()) for pack in self._packs)
+        return all(bool(pack.values.isfinite().all()) for packs in self._packs.values() for pack in packs)
 
     def state(self) -> dict[str, NumpyArray]:
-        """Return Adam's moments and step counts by parameter name."""
-        return {name: value.detach().cpu().numpy().copy() for pack in self._packs for name, value in pack.state()}
+        """Return the optimisers' moments and step counts by parameter name."""
+        return {name: value.detach().cpu().numpy().copy() for name, value in self._slots()}
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        for pack in self._packs:
-            for name, value in pack.state():
-                value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
+        for name, value in self._slots():
+            value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
+
+    def _slots(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, packs in self._packs.items():
+            for pack in packs:
+                yield from pack.slots(self.groups[name])
+
+
+def _state_of(pipeline: Pipeline) -> dict[str, torch.Tensor]:
+    assert isinstance(pipeline.model, nn.Module)
+    state: dict[str, torch.Tensor] = pipeline.model.state_dict(keep_vars=True)
+    return state
+
+
+def _clip(packs: list[_Pack], limit: float) -> torch.Tensor:
+    """Scale gradients down to a global norm of at most ``limit``, and return the norm before."""
+    norms = [torch.linalg.vector_norm(pack.gradients) for pack in packs]
+    norm: torch.Tensor = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+    scale = (limit / (norm + 1e-6)).clamp(max=1.0)
+    for pack in packs:
+        pack.gradients.mul_(scale)
+    return norm
+
+
+@torch.no_grad()
+def _move(packs: list[_Pack], group: Group, lr: float) -> None:
+    """Take the optimiser's step.
+
+    These are the functions behind PyTorch's optimisers: for one tensor, the class around one costs several times the step.
+    """
+    values, gradients = [pack.values for pack in packs], [pack.gradients for pack in packs]
+    first, second = [pack.first for pack in packs], [pack.second for pack in packs]
+    counts = [pack.step for pack in packs]
+    shared: dict[str, Any] = {"lr": lr, "weight_decay": 0.0, "maximize": False}
+    if group.optimiser == "adam":
+        adam(
+            values,
+            gradients,
+            first,
+            second,
+            [],
+            counts,
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            eps=group.epsilon,
+            **shared,
+        )
+    elif group.optimiser == "rmsprop":
+        rmsprop(
+            values,
+            gradients,
+            second,
+            [],
+            first if group.momentum else [],
+            counts,
+            alpha=group.decay,
+            eps=group.epsilon,
+            momentum=group.momentum,
+            centered=False,
+            **shared,
+        )
+    else:
+        buffers: list[torch.Tensor | None] = [*first] if group.momentum else [None for _ in packs]
+        sgd(values, gradients, buffers, momentum=group.momentum, dampening=0.0, nesterov=False, **shared)
 
 
 class _Pack:
-    """Parameters of one element type as slices of one tensor; so are their gradients and Adam's moments."""
+    """Parameters of one element type as slices of one tensor; so are their gradients and the optimiser's moments."""
 
     def __init__(self, parameters: dict[str, nn.Parameter]):
         self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
         self.gradients = torch.zeros_like(self.values)
-        self.exp_avg = torch.zeros_like(self.values)
-        self.exp_avg_sq = torch.zeros_like(self.values)
+        self.first = torch.zeros_like(self.values)
+        self.second = torch.zeros_like(self.values)
         # Fused Adam wants its step count too on the parameters' device.
         self.step = torch.zeros((), dtype=torch.float32, device=self.values.device)
-        self.slices: dict[str, tuple[slice, torch.Size]] = {}
+        self.parameters = list(parameters.values())
+        self._slices: dict[str, tuple[slice, torch.Size]] = {}
         self._parts: list[tuple[nn.Parameter, torch.Tensor]] = []
         start = 0
         for name, parameter in parameters.items():
             stop = start + parameter.numel()
-            self.slices[name] = slice(start, stop), parameter.shape
+            self._slices[name] = slice(start, stop), parameter.shape
             parameter.data = self.values[start:stop].view(parameter.shape)
             self._parts.append((parameter, self.gradients[start:stop].view(parameter.shape)))
             start = stop
@@ -152,9 +259,15 @@ class _Pack:
             if parameter.grad is None:
                 parameter.grad = part
 
-    def state(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield the optimiser's state by parameter name; the tensors are views, but for the shared step count."""
-        for name, (part, shape) in self.slices.items():
-            yield f"{name}/exp_avg", self.exp_avg[part].view(shape)
-            yield f"{name}/exp_avg_sq", self.exp_avg_sq[part].view(shape)
+    def slots(self, group: Group) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield what the optimiser keeps by parameter name; the tensors are views, but for the shared step count."""
+        for name, (part, shape) in self._slices.items():
+            if group.optimiser == "adam":
+                yield f"{name}/exp_avg", self.first[part].view(shape)
+                yield f"{name}/exp_avg_sq", self.second[part].view(shape)
+            else:
+                if group.momentum:
+                    yield f"{name}/momentum", self.first[part].view(shape)
+                if group.optimiser == "rmsprop":
+                    yield f"{name}/square_avg", self.second[part].view(shape)
             yield f"{name}/step", self.step

@@ -137,6 +137,25 @@ class ModelV2:
         """Return the value estimates [N] of the latest :meth:`forward`."""
         raise NotImplementedError(f"{type(self).__name__} must implement value_function() to be trained with a critic")
 
+    def action_inputs(self, output: Tree, mask: Array | None) -> Array:
+        """Return what the action distribution takes [N, P], made of an output of :meth:`forward`.
+
+        By default that is the output itself. A model whose output means something else says so here: a network of
+        values, for one, gives the values of the actions.
+
+        Args:
+            output: of the latest :meth:`forward`, [N, num_outputs] or a tree of such arrays.
+            mask: [N, A], True where a choice is allowed, or None.
+        """
+        return output
+
+    def group_of(self, name: str) -> str | None:
+        """Return whose loss trains the parameter ``name``: the name of one of the algorithm's groups.
+
+        By default that is None, which stands for the algorithm's first group.
+        """
+        return None
+
     def get_initial_state(self) -> State:
         """Return the initial recurrent state, one array without batch dimension each; [] means no memory."""
         return []

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import InputDict, ModelV2
 
@@ -46,8 +47,11 @@ class Runtime(Protocol):
     def initialising(self, seed: int) -> AbstractContextManager[object]:
         """Return a context in which models are built: initial weights depend on ``seed`` alone."""
 
+    def cell(self, value: float | NumpyArray) -> Cell:
+        """Return a new cell: a number, or an array, that losses read and that changes between gradient steps."""
+
     def place(self, model: ModelV2) -> None:
-        """Settle the device for ``model`` and move it there; called once, before anything else."""
+        """Settle the device by the first model that is placed, and move ``model`` there."""
 
     def asarray(self, array: NumpyArray) -> Array:
         """Return ``array`` as a tensor on the device, without a copy where the framework allows."""
@@ -94,6 +98,9 @@ class Runtime(Protocol):
 
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch layers that behave differently in training (batch normalisation, dropout)."""
+
+    def has_batch_statistics(self, model: ModelV2) -> bool:
+        """Return whether the model takes statistics of a batch in training, so that repeated rows would change them."""
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of the model's parameters and buffers by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +14,14 @@ from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.acting import on_device
+from anyspace.policy.batch import Batch
+from anyspace.policy.history import History
+from anyspace.policy.pipeline import Evaluation, Pipeline
 from anyspace.policy.sequences import Sequences
 
-if TYPE_CHECKING:
-    from anyspace.policy.policy import Policy
 
-
-def check_model(policy: Policy) -> None:
+def check_model(policy: Pipeline) -> None:
     """Run the model on zeros as it will be run when acting, and on sequences and views as in training.
 
     Raises:
@@ -28,40 +29,28 @@ def check_model(policy: Policy) -> None:
     """
     leaves = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in policy.encode.specs]
     with policy.runtime.acting():
-        output = _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
+        evaluation = _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
         if policy.config.model.custom_action_dist is not None:
-            _check_distribution(policy, policy.distribution(output))
+            _check_distribution(policy, evaluation.distribution)
         if policy.views.recurrent:
             _check_evaluation(policy, leaves, np.array([3, 1]), "on sequences of 3 steps and 1 step")
             _check_states(policy, leaves)
 
 
-def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when: str) -> Array:
+def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, when: str) -> Evaluation:
     """Evaluate rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
-    views, count = policy.views, int(lens.sum())
-    rows = [policy.runtime.asarray(np.repeat(leaf[:1], count, axis=0)) for leaf in leaves]
-    history = policy.begin(leaves)
-    batch: dict[str, Any] = {"obs": rows, "views": {}}
-    for name, window in history.seen(policy.masking.observation(leaves)).items():
-        batch["views"][name] = policy.to_device(Window(window.stored, window.index[:1].repeat(count, axis=0)))
-    if views.recurrent:
-        batch["sequences"] = Sequences(lens, [policy.runtime.asarray(state) for state in history.states()])
-    model = policy.model
+    count, model = int(lens.sum()), policy.model
+    batch = _blank_batch(policy, leaves, lens)
     name, has_value = type(model).__name__, type(model).value_function is not ModelV2.value_function
     with _explained(policy, when):
-        output, values = policy.evaluate(batch, value=has_value)
-    for method, result in (("forward", output), ("value_function", values)):
+        output, values = policy.forward(batch, value=has_value)
+        inputs = model.action_inputs(output, None)
+    for method, result in (("forward", inputs), ("value_function", values)):
         if isinstance(result, np.ndarray):
             raise ModelError(
                 f"{name}.{method}() gave a NumPy array {when}; return a tensor, so that it can be trained."
             )
-    wanted = (count, policy.num_outputs)
-    if tuple(output.shape) != wanted:
-        raise ModelError(
-            f"{name}.forward() gave an output of shape {tuple(output.shape)} for {count} observations {when}, but the"
-            f" distribution of {policy.action_space} takes {wanted}. Make its last layer num_outputs ="
-            f" {policy.num_outputs} wide."
-        )
+    _check_width(policy, inputs, count, when)
     if has_value and values is None:
         raise ModelError(
             f"{name}.value_function() returned None {when}. Let it return the values [N] of the latest pass."
@@ -72,10 +61,43 @@ def _check_evaluation(policy: Policy, leaves: list[NumpyArray], lens: Any, when:
             f"{name}.value_function() gave values of shape {tuple(values.shape)} for {count} observations {when}, but"
             f" one each, {(count,)}, is expected. Squeeze the last dimension."
         )
-    return output
+    return Evaluation(output, policy.distribution(inputs), values)
 
 
-def _check_distribution(policy: Policy, distribution: ActionDistribution) -> None:
+def _blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
+    count, history = int(lens.sum()), History.before(policy.views, leaves)
+    batch = Batch(obs=[policy.runtime.asarray(np.repeat(leaf[:1], count, axis=0)) for leaf in leaves])
+    mask = policy.masking.find(leaves)
+    if mask is not None:
+        batch["action_mask"] = policy.runtime.asarray(np.repeat(mask[:1], count, axis=0))
+    batch["views"] = {
+        name: on_device(policy.runtime, Window(window.stored, window.index[:1].repeat(count, axis=0)))
+        for name, window in history.seen(leaves).items()
+    }
+    if policy.views.recurrent:
+        batch["sequences"] = Sequences(lens, [policy.runtime.asarray(state) for state in history.states()])
+    return batch
+
+
+def _check_width(policy: Pipeline, inputs: Array, count: int, when: str) -> None:
+    """Require as many numbers as the action distribution takes."""
+    model, wanted = type(policy.model), (count, policy.num_outputs)
+    came = tuple(inputs.shape)
+    if came == wanted:
+        return
+    if model.action_inputs is ModelV2.action_inputs:
+        raise ModelError(
+            f"{model.__name__}.forward() gave an output of shape {came} for {count} observations {when}, but the"
+            f" distribution of {policy.action_space} takes {wanted}. Make its last layer num_outputs ="
+            f" {policy.num_outputs} wide."
+        )
+    raise ModelError(
+        f"{model.__name__}.action_inputs() gave shape {came} for {count} observations {when}, but the distribution of"
+        f" {policy.action_space} takes {wanted}."
+    )
+
+
+def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> None:
     """Sample from a distribution of the user's once, and score the sample."""
     runtime, name, count = policy.runtime, type(distribution).__name__, 2
     before = runtime.rng_state()
@@ -95,10 +117,10 @@ def _check_distribution(policy: Policy, distribution: ActionDistribution) -> Non
             )
 
 
-def _check_states(policy: Policy, leaves: list[NumpyArray]) -> None:
+def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
     name, initial = type(policy.model).__name__, policy.views.initial
-    with _explained(policy, "when acting"):
-        states = policy.act(leaves, explore=False).state_out
+    with _explained(policy, "when acting"), policy.acting() as act:
+        states = act(leaves, explore=False).state_out
     came, wanted = [state.shape for state in states], [(2, *state.shape) for state in initial]
     if came != wanted:
         raise ModelError(
@@ -109,7 +131,7 @@ def _check_states(policy: Policy, leaves: list[NumpyArray]) -> None:
 
 
 @contextmanager
-def _explained(policy: Policy, when: str) -> Iterator[None]:
+def _explained(policy: Pipeline, when: str) -> Iterator[None]:
     """Say of an error within the model what it was given."""
     try:
         yield

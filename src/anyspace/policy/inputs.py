@@ -20,8 +20,7 @@ from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
 Leaves = Sequence[Array | Gathered]
-"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``), and the mask [N, A] where
-the environment gives one beside the observation."""
+"""An encoded observation: one array [N, ...] for each leaf of the space (``spaces.encode``)."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ class Inputs:
     copies: bool
     """Whether it gets observations of its own, which it may change in place: for models of users."""
 
-    def of(self, leaves: Leaves, views: Mapping[str, Window], training: bool) -> InputDict:
-        """Return the input dict of encoded observations [N, ...]; see `Policy.model_inputs`."""
-        arrays = together(leaves)
+    def of(self, leaves: Leaves, mask: Array | None, views: Mapping[str, Window], training: bool) -> InputDict:
+        """Return the input dict of encoded observations [N, ...] and their mask; see `Pipeline.model_inputs`."""
+        own = stacked(leaves)
         if self.copies:
-            arrays = [xp(array).copy(array) for array in arrays]
-        own, mask = self.masking.observation(arrays), self.masking.find(arrays)
+            own = [xp(array).copy(array) for array in own]
+            mask = mask if mask is None else xp(mask).copy(mask)
         masks = {} if mask is None else {"action_mask": mask}
         lazy: dict[str, Callable[[], Tree]] = {
             name: partial(self._seen, name, window) for name, window in views.items()
@@ -84,6 +83,6 @@ class Inputs:
         return self.filter.apply(features, self.preprocessor.encode.presence(leaves))
 
 
-def together(leaves: Leaves) -> list[Array]:
-    """Return leaves as arrays; rows that are put together from others are."""
+def stacked(leaves: Leaves) -> list[Array]:
+    """Return leaves as arrays; frames that are stored once become stacks."""
     return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]

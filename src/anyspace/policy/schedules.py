@@ -8,13 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from anyspace.config import require
+from anyspace.maths.cell import Cell
+from anyspace.maths.xp import Array
+from anyspace.models.runtime import NumpyArray
 
 Endpoints = list[tuple[float, float]]
 """``(step, value)`` pairs with rising steps."""
 
 
 class PiecewiseSchedule:
-    """Linear between ``(step, value)`` endpoints, constant before the first and after the last (spec 8.16).
+    """Linear between ``(step, value)`` endpoints, constant before the first and after the last.
 
     Args:
         endpoints: at least one pair; the steps must rise, and no value is negative.
@@ -42,3 +45,36 @@ class PiecewiseSchedule:
 def scheduled(constant: float, endpoints: Endpoints | None, key: str) -> PiecewiseSchedule:
     """Return the schedule of ``key``: its endpoints where given, else the constant."""
     return PiecewiseSchedule(endpoints if endpoints is not None else [(0, constant)], key)
+
+
+class Scheduled:
+    """A number that losses read and that goes by a schedule.
+
+    Args:
+        schedule: its value by the number of sampled environment steps.
+        cell: holds the present value.
+    """
+
+    def __init__(self, schedule: PiecewiseSchedule, cell: Cell):
+        self._schedule, self._cell = schedule, cell
+        self.at(0)
+
+    @property
+    def value(self) -> Array:
+        """The present value, as a loss computes with it; see :class:`Cell`."""
+        return self._cell.value
+
+    def at(self, timestep: int) -> None:
+        """Take the value at ``timestep`` sampled environment steps."""
+        self._cell.assign(self._schedule(timestep))
+
+    def __float__(self) -> float:
+        return float(self._cell)
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return the value by name, for a checkpoint."""
+        return self._cell.state()
+
+    def load_state(self, state: dict[str, NumpyArray]) -> None:
+        """Restore what :meth:`state` returned."""
+        self._cell.load_state(state)

@@ -16,6 +16,7 @@ from anyspace.maths.sequences import Ints, ranges, slots
 from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import InputDict, State
 from anyspace.models.runtime import Runtime
+from anyspace.policy.batch import Batch
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
@@ -33,11 +34,29 @@ class Sequences:
         """Return neighbouring sequences."""
         return Sequences(self.lens[some], [state[some] for state in self.state])
 
+    def padding(self, runtime: Runtime, *, time_major: bool) -> Padding:
+        """Return what pads the rows for the model."""
+        return Padding(self.lens, runtime, time_major=time_major)
+
     def pick(self, order: Ints, runtime: Runtime) -> tuple[Sequences, Ints]:
         """Return some of the sequences, [n] positions in 0..S-1, and which rows are theirs."""
         starts, lens = np.cumsum(self.lens) - self.lens, self.lens[order]
         on_device = runtime.asarray(order)
         return Sequences(lens, [state[on_device] for state in self.state]), ranges(starts[order], lens)
+
+
+def take_sequences(batch: Batch, order: Ints, runtime: Runtime) -> Batch:
+    """Return some sequences of a batch, in another order, with their rows.
+
+    Args:
+        batch: rows that are steps of sequences.
+        order: [n] positions among its sequences.
+        runtime: of its framework.
+    """
+    sequences, rows = batch["sequences"].pick(order, runtime)
+    picked = batch.take(runtime.asarray(rows))
+    picked["sequences"] = sequences
+    return picked
 
 
 class Padding:

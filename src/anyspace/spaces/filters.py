@@ -57,12 +57,16 @@ class RunningStat:
             mean = batch.mean(axis=0)
             self._absorb(len(batch), mean, np.square(batch - mean).sum(axis=0))
 
+    def push_moments(self, n: int, mean: Any, squares: Any) -> None:
+        """Take in ``n`` observations by their mean and their sum of squared distances from it, of ``shape`` each."""
+        if n:
+            self._absorb(n, mean, squares)
+
     def merge(self, other: RunningStat) -> None:
         """Take in everything that ``other`` has seen."""
         if other.shape != self.shape:
             raise ValueError(f"expected statistics of shape {self.shape}, got {other.shape}.")
-        if other.n:
-            self._absorb(other.n, other.mean, other._squares)
+        self.push_moments(other.n, other.mean, other._squares)
 
     def copy(self) -> RunningStat:
         """Return an independent copy."""

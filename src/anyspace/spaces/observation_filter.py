@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.filters import MeanStdFilter, get_filter
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
@@ -30,7 +31,7 @@ class ObservationFilter:
         name: as in `get_filter`.
         specs: the leaves, as `Preprocessor.specs` has them: statistics are of features, scaled as it scales them.
         exclude: positions of leaves that are left alone as well, such as masks.
-        to_device: returns a NumPy array as one of the framework, on the device, of the features to be normalised.
+        cell: makes what holds the statistics for the framework of the features that are to be normalised.
 
     Raises:
         ConfigError: the name is unknown.
@@ -42,16 +43,17 @@ class ObservationFilter:
         specs: Sequence[LeafSpec],
         *,
         exclude: AbstractSet[int] = frozenset(),
-        to_device: Callable[[NumpyArray], Array] = np.asarray,
+        cell: Callable[[NumpyArray], Cell] = Cell,
     ) -> None:
-        self._specs, self._to_device = specs, to_device
+        self._specs = specs
         self._clip = get_filter(name, ()).clip
         self._filters: dict[int, MeanStdFilter] = {}
         for i, spec in enumerate(specs):
             one = get_filter(name, spec.element_shape)
             if spec.kind == "real" and i not in exclude and isinstance(one, MeanStdFilter):
                 self._filters[i] = one
-        self._refresh()
+        self._cells = {i: (cell(mean), cell(std)) for i, (mean, std) in self._statistics()}
+        self._affine = dict(self._statistics())
 
     @property
     def active(self) -> bool:
@@ -77,13 +79,14 @@ class ObservationFilter:
         """Return features normalised with frozen statistics; elements that are not there stay zero.
 
         Args:
-            features: one array [N, *feature shape] for each leaf, NumPy's or of the framework of ``to_device``; of
-                any dtype.
+            features: one array [N, *feature shape] for each leaf, NumPy's or of the framework of the cells; of any
+                dtype.
             presence: which of their elements are there.
         """
         result = list(features)
-        affine = self._affine if isinstance(result[0], np.ndarray) else self._on_device
-        for i, (mean, deviation) in affine.items():
+        in_numpy = isinstance(result[0], np.ndarray)
+        for i, cells in self._cells.items():
+            mean, deviation = self._affine[i] if in_numpy else [cell.value for cell in cells]
             numbers, there = xp(result[i]).astype(result[i], "float32"), presence[i]
             feature = (numbers - mean) / deviation
             if self._clip is not None:
@@ -110,8 +113,13 @@ class ObservationFilter:
         self._refresh()
 
     def _refresh(self) -> None:
-        self._affine = {i: one.affine() for i, one in self._filters.items()}
-        self._on_device = {i: (self._to_device(mean), self._to_device(std)) for i, (mean, std) in self._affine.items()}
+        self._affine = dict(self._statistics())
+        for i, numbers in self._affine.items():
+            for cell, number in zip(self._cells[i], numbers, strict=True):
+                cell.assign(number)
+
+    def _statistics(self) -> Iterator[tuple[int, tuple[NumpyArray, NumpyArray]]]:
+        yield from ((i, one.affine()) for i, one in self._filters.items())
 
 
 def _chunks(elements: NumpyArray) -> Iterator[NumpyArray]:

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.maths.cell import Cell
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.numpy_twins import numpy_twin
@@ -45,7 +47,8 @@ class TorchRuntime:
         )
         if missing:
             raise ConfigError(f"config key `device` is {device!r}, but PyTorch finds no such device; use 'auto'.")
-        self._generators = _generators("cpu")
+        self._generators: dict[RandomSource, torch.Generator] = {}
+        self.seed(0)
         self._borrowed: RandomSource | None = None
         self._parameters = 0
 
@@ -56,8 +59,12 @@ class TorchRuntime:
             torch.default_generator.manual_seed(seed)
             yield
 
+    def cell(self, value: float | NumpyArray) -> Cell:
+        """Return a cell whose value is a plain number, or a tensor on the device."""
+        return Cell(value, lambda host: self.asarray(host) if host.ndim else float(host))
+
     def place(self, model: ModelV2) -> None:
-        """Settle the device for ``model`` and move it there."""
+        """Settle the device by the first model that is placed, and move ``model`` there."""
         module = _module(model)
         self._parameters = sum(parameter.numel() for parameter in module.parameters())
         large = self._parameters >= SMALL_MODEL
@@ -65,7 +72,6 @@ class TorchRuntime:
             accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
             self.device = next((name for name, there in accelerators.items() if there and large), "cpu")
         module.to(self.device)
-        self._generators = _generators(self.device)
 
     def asarray(self, array: NumpyArray) -> torch.Tensor:
         """Return ``array`` as a tensor on the device; on the CPU they share memory.
@@ -109,10 +115,11 @@ class TorchRuntime:
         return torch.no_grad()
 
     def seed(self, seed: int) -> None:
-        """Restart the generator of every source."""
-        streams = np.random.SeedSequence(seed).spawn(len(self._generators))
-        for generator, stream in zip(self._generators.values(), streams, strict=True):
-            generator.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
+        """Start a generator for every source, on the device."""
+        names = get_args(RandomSource)
+        for name, stream in zip(names, np.random.SeedSequence(seed).spawn(len(names)), strict=True):
+            self._generators[name] = torch.Generator("cpu" if self.device == "auto" else self.device)
+            self._generators[name].manual_seed(int(stream.generate_state(1, np.uint64)[0]))
 
     def rng(self, source: RandomSource) -> torch.Generator:
         """Return the generator of a source."""
@@ -153,6 +160,10 @@ class TorchRuntime:
         if module.training != training:
             module.train(training)
 
+    def has_batch_statistics(self, model: ModelV2) -> bool:
+        """Return whether there is a batch normalisation of any kind among the layers."""
+        return any(isinstance(layer, _BatchNorm) for layer in _module(model).modules())
+
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of parameters and buffers by name."""
         return {name: value.detach().cpu().numpy().copy() for name, value in _module(model).state_dict().items()}
@@ -177,10 +188,6 @@ class TorchRuntime:
     def layers(self, model: ModelV2) -> list[Layer]:
         """Return the layers that hold parameters, in order."""
         return list(_layers(_module(model)))
-
-
-def _generators(device: str) -> dict[RandomSource, torch.Generator]:
-    return {name: torch.Generator(device) for name in get_args(RandomSource)}
 
 
 def _layers(module: nn.Module) -> Iterator[Layer]:

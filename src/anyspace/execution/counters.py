@@ -7,10 +7,10 @@ from typing import Any
 from anyspace.data.trajectory import Episode, Trajectory
 from anyspace.execution.metrics import EpisodeWindow
 
-COUNTERS = ("training_iteration", "timesteps_total", "vector_steps", "episodes_total", "time_total_s")
+NAMES = ("training_iteration", "timesteps_total", "vector_steps", "episodes_total", "time_total_s")
 
 
-class Progress:
+class Counters:
     """Counts steps and episodes, keeps the latest returns and knows the best one.
 
     The return that counts is the latest evaluation's where there are evaluations, else the mean of the latest
@@ -42,7 +42,6 @@ class Progress:
 
     def count(self, trajectory: Trajectory, num_envs: int) -> None:
         """Add a trajectory that was learnt from, collected in ``num_envs`` environments."""
-        self.training_iteration += 1
         self.timesteps_total += trajectory.num_steps
         self.vector_steps += trajectory.valid.size // num_envs
         self.episodes_total += len(trajectory.episodes)
@@ -76,7 +75,7 @@ class Progress:
     def state(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
         return {
-            "counters": {name: getattr(self, name) for name in COUNTERS},
+            "counters": {name: getattr(self, name) for name in NAMES},
             "evaluated_at": self._evaluated_at,
             "best_return": self._best_return,
             "latest_episodes": [list(episode) for episode in self.latest.episodes],
@@ -84,7 +83,7 @@ class Progress:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        for name in COUNTERS:
+        for name in NAMES:
             setattr(self, name, state["counters"][name])
         self._evaluated_at, self._best_return = state["evaluated_at"], state["best_return"]
         self.latest.extend(Episode(*episode) for episode in state["latest_episodes"])

@@ -59,6 +59,7 @@ def _ahead(trajectory: Trajectory, offsets: Ints) -> tuple[Ints, Bools]:
     steps, width = trajectory.valid.shape
     over = trajectory.done.copy()
     over[-1] = True
+    over[:-1] |= ~trajectory.valid[1:]
     last = np.where(over, np.arange(steps)[:, None], steps)
     last = np.minimum.accumulate(last[::-1])[::-1]  # when the episode of each step ends
     last[~trajectory.valid] = -1

@@ -1,0 +1,197 @@
+"""``Rows``: the steps of a trajectory as rows that a model evaluates and learns from.
+
+Letters: T steps of B environments; M rows that are evaluated; N steps that are learnt from; S sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anyspace import tree
+from anyspace.data.trajectory import Ints, Trajectory
+from anyspace.data.view_windows import states, windows
+from anyspace.distributions import ActionDistribution
+from anyspace.maths.sequences import chop, ranges
+from anyspace.maths.xp import Array, xp
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.acting import on_device
+from anyspace.policy.batch import Batch
+from anyspace.policy.pipeline import Pipeline
+from anyspace.policy.sequences import Sequences
+from anyspace.tree import Tree
+
+FEATURES_AT_A_TIME = 2**23
+"""Features of all rows together in one pass that records no gradients: 32 MiB of float32."""
+
+
+class Layout(NamedTuple):
+    """Which observations of a trajectory are evaluated, and which of them the steps are.
+
+    Two steps of one environment, both learnt from, by a model without states: the observations are rows 0, 1 and 2 (the
+    last one is what the second step led to), so ``rows`` is [0, 1, 2], ``own`` is [0, 1] and ``following`` [1, 2].
+    """
+
+    rows: Ints
+    """[M] rows of `Trajectory.all_obs`: the observations of the steps, and those that the steps led to."""
+    own: Ints
+    """[N] position in ``rows`` of the observation before each step."""
+    following: Ints
+    """[N] position in ``rows`` of the observation after each step."""
+    steps: Ints
+    """[N] number of each step, ``t * B + b``."""
+    lens: Ints | None = None
+    """[S] lengths of the sequences that the M rows are, for models with states."""
+    learnt_lens: Ints | None = None
+    """[S] lengths of the sequences that the N steps are: one less, for the last row of each is what it led to."""
+    state: list[NumpyArray] | None = None
+    """The states before each sequence, [S, ...]."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one pass in evaluation mode, without gradients, says of the steps."""
+
+    output: Tree
+    """The model's output for each step's observation [N, ...]."""
+    dist_inputs: Array
+    """[N, num_outputs]."""
+    distribution: ActionDistribution
+    """Of N rows."""
+    values: NumpyArray
+    """[N] of each step's observation; 0 where no value was asked for."""
+    next_values: NumpyArray
+    """[N] of the observation after each step; 0 where no value was asked for."""
+
+
+class Rows:
+    """The valid steps of a trajectory as N rows, evaluated in one batched pass.
+
+    Models with states see the sequences that they are to learn from, each with the state that it was acted on. One more
+    step of each sequence is what it led to.
+
+    Args:
+        pipeline: whose model evaluates them.
+        trajectory: the steps.
+    """
+
+    def __init__(self, pipeline: Pipeline, trajectory: Trajectory):
+        self.pipeline, self.trajectory = pipeline, trajectory
+        self.layout = _layout(pipeline, trajectory)
+        runtime, masking = pipeline.runtime, pipeline.masking
+        leaves = [on_device(runtime, leaf) for leaf in trajectory.all_obs()]
+        self._stored = Batch(obs=masking.observation(leaves))
+        mask = masking.find(leaves)
+        if mask is not None:
+            self._stored["action_mask"] = mask
+        found = windows(trajectory, pipeline.views)
+        self._stored["views"] = {name: on_device(runtime, window) for name, window in found.items()}
+        self._learnt = self.layout.rows[self.layout.own]
+
+    def batch(self) -> Batch:
+        """Return the columns that the model sees, and ``actions``, of the N steps."""
+        picked = Batch({name: self._picked(column, self._learnt) for name, column in self._stored.items()})
+        shown = self.pipeline.views.shown(training=True)
+        picked["views"] = {name: picked["views"][name] for name in shown}
+        if not shown:
+            del picked["views"]
+        picked["actions"] = self.actions()
+        layout, runtime = self.layout, self.pipeline.runtime
+        if layout.learnt_lens is not None and layout.state is not None:
+            picked["sequences"] = Sequences(layout.learnt_lens, [runtime.asarray(state) for state in layout.state])
+        return picked
+
+    def actions(self) -> Tree:
+        """Return the raw actions of the N steps on the device."""
+        return tree.map_leaves(
+            lambda leaf: self.pipeline.runtime.asarray(self.from_time(leaf)), self.trajectory.actions
+        )
+
+    def evaluate(self, *, value: bool = True, under: Pipeline | None = None) -> Evaluated:
+        """Evaluate all rows at once, without gradients and in evaluation mode.
+
+        Args:
+            value: whether to ask for values.
+            under: a sibling of the pipeline, whose weights are taken instead.
+        """
+        pipeline, layout = under or self.pipeline, self.layout
+        runtime = pipeline.runtime
+        with runtime.no_grad():
+            output, values = self._forward(pipeline, value=value)
+            own = self._picked(output, layout.own)
+            mask = self._stored.mask
+            mask = None if mask is None else self._picked(mask, self._learnt)
+            dist_inputs = pipeline.model.action_inputs(own, mask)
+            distribution = pipeline.distribution(dist_inputs, mask)
+        found = np.zeros(len(layout.rows), np.float32) if values is None else runtime.numpy(values)
+        return Evaluated(own, dist_inputs, distribution, found[layout.own], found[layout.following])
+
+    def to_time(self, values: NumpyArray) -> NumpyArray:
+        """Return numbers of the N steps [N] as [T, B], 0 where no step is learnt from."""
+        by_time = np.zeros(self.trajectory.valid.size, np.float32)
+        by_time[self.layout.steps] = values
+        return by_time.reshape(self.trajectory.valid.shape)
+
+    def from_time(self, array: NumpyArray) -> NumpyArray:
+        """Return an array of all steps [T, B, ...] as the N steps that are learnt from, [N, ...]."""
+        flat: NumpyArray = array.reshape(-1, *array.shape[2:])[self.layout.steps]
+        return flat
+
+    def _forward(self, pipeline: Pipeline, *, value: bool) -> tuple[Tree, Array | None]:
+        """Evaluate the M rows, as many at a time as fit a reasonable share of memory."""
+        size = max(1, FEATURES_AT_A_TIME // pipeline.preprocessor.size)
+        outputs, values = [], []
+        for part, sequences in self._parts(size):
+            if sequences is None:
+                batch = self._stored.take(part)
+            else:
+                batch = self._stored.take(pipeline.runtime.asarray(self.layout.rows[part]))
+                batch["sequences"] = sequences
+            output, value_of_part = pipeline.forward(batch, value=value)
+            outputs.append(output)
+            values.append(value_of_part)
+        if len(outputs) == 1:
+            return outputs[0], values[0]
+        joined = tree.map_leaves(lambda *parts: xp(parts[0]).concatenate(list(parts)), *outputs)
+        return joined, xp(values[0]).concatenate(values) if value else None
+
+    def _parts(self, size: int) -> Iterator[tuple[slice, Sequences | None]]:
+        """Yield the M rows in slices of about ``size``, whole sequences of them."""
+        layout, runtime = self.layout, self.pipeline.runtime
+        if layout.lens is None or layout.state is None:
+            for first in range(0, len(layout.rows), size):
+                yield slice(first, min(first + size, len(layout.rows))), None
+            return
+        stops = np.cumsum(layout.lens)
+        # Padded to the longest, sequences take more room than their rows.
+        for some in np.array_split(np.arange(len(stops)), -(-len(stops) * int(layout.lens.max()) // size)):
+            if len(some):
+                part = slice(int(stops[some[0]] - layout.lens[some[0]]), int(stops[some[-1]]))
+                yield part, Sequences(layout.lens[some], [runtime.asarray(state[some]) for state in layout.state])
+
+    def _picked(self, column: Tree, rows: Ints) -> Any:
+        """Return some rows of a column on the device; a whole prefix of it is not copied."""
+        if len(rows) and rows[-1] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            return tree.map_leaves(lambda leaf: leaf[: len(rows)], column)
+        index = self.pipeline.runtime.asarray(rows)
+        return tree.map_leaves(lambda leaf: leaf[index], column)
+
+
+def _layout(pipeline: Pipeline, trajectory: Trajectory) -> Layout:
+    steps, width = trajectory.valid.shape
+    following = trajectory.next_rows()
+    if not pipeline.views.recurrent:
+        learnt = np.flatnonzero(trajectory.valid)
+        rows = np.arange((steps + 1) * width + len(trajectory.final_obs.t))
+        return Layout(rows, learnt, following.reshape(-1)[learnt], learnt)
+    begins = np.concatenate([np.ones((1, width), np.bool_), trajectory.restarts()[:-1]])
+    t, b, lens = chop(trajectory.valid, begins, pipeline.max_seq_len)
+    learnt = ranges(t * width + b, lens, width)
+    places = ranges(np.cumsum(lens + 1) - (lens + 1), lens)
+    rows = np.empty(lens.sum() + len(lens), np.int64)
+    rows[places] = learnt
+    rows[np.cumsum(lens + 1) - 1] = following[t + lens - 1, b]
+    return Layout(rows, places, places + 1, learnt, lens + 1, lens, states(trajectory, pipeline.views, t, b))

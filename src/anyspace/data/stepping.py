@@ -1,0 +1,95 @@
+"""``Stepping``: what acts and what answers, one step of B environments at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from anyspace.data.batching import environment
+from anyspace.data.masks import InfoMasks
+from anyspace.data.trajectory import ObsLeaves
+from anyspace.data.vector import Step, VectorSource
+from anyspace.errors import CheckpointError
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.acting import Actor
+from anyspace.policy.history import Acted, Columns, History
+from anyspace.policy.policy import Policy
+from anyspace.spaces import bounded
+
+LAST_OBSERVATION = "last observation of the episode"
+
+
+class Stepped(NamedTuple):
+    """What one step brought."""
+
+    step: Step
+    leaves: ObsLeaves
+    """The observations to act on next, encoded, [B, ...] each, and their mask if the infos give one. The source may
+    write its next step into the same arrays."""
+    final: ObsLeaves
+    """The last observations [n, ...] of ``step.ended``, encoded; no leaves where n is 0."""
+    columns: Columns
+    """What views look at of the step, [B, ...]; nothing where they look at no step."""
+
+
+class Stepping:
+    """The loop body of collecting, evaluating and recording: observe, act, decode, step, encode, remember.
+
+    Nothing is checked here: collecting checks a whole rollout at once, evaluating every step.
+
+    Args:
+        source: the environments.
+        policy: whose spaces, masks and memory they are.
+
+    Attributes:
+        leaves: the observations to act on next, and their mask if the infos give one.
+        history: the steps before them.
+    """
+
+    def __init__(self, source: VectorSource, policy: Policy):
+        self.source, self.policy = source, policy
+        self._masks = InfoMasks(policy.masking, source.num_envs)
+        self.leaves: ObsLeaves = []
+        self.history = History(policy.views, {})
+
+    def reset(self, seed: int | None) -> None:
+        """Start new episodes everywhere."""
+        obs, infos = self.source.reset(seed)
+        self._take([*self.policy.encode(obs, environment), *self._masks.first(infos)])
+        self.history = History.before(self.policy.views, self.policy.masking.observation(self.leaves))
+
+    def act(self, act: Actor, *, explore: bool, noise: NumpyArray | None = None) -> Acted:
+        """Return the actions for the present observations; see :class:`Actor`."""
+        return act(self.leaves, self.history, explore=explore, noise=noise)
+
+    def step(self, acted: Acted) -> Stepped:
+        """Step every environment with what was acted, and move on to what that leads to."""
+        policy, seen = self.policy, self.leaves
+        step = self.source.step(policy.to_env(acted.raw))
+        final: ObsLeaves = []
+        if len(step.ended):
+            leaves = policy.encode(step.final_obs, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
+            final = [*leaves, *self._masks.final(step)]
+        self._take([*policy.encode(step.obs, environment), *self._masks.later(step)])
+        if not policy.views.depth:
+            return Stepped(step, self.leaves, final, {})
+        before, after = policy.masking.observation(seen), policy.masking.observation(self.leaves)
+        columns = policy.views.columns(before, acted.raw, step.rewards, acted.state_out)
+        self.history = self.history.after(columns, step.begun, after)
+        return Stepped(step, self.leaves, final, columns)
+
+    def _take(self, leaves: ObsLeaves) -> None:
+        # A model that looks back sees them once more after the next step, which may be written into the same arrays.
+        self.leaves = [leaf.copy() for leaf in leaves] if self.policy.views.depth else leaves
+
+
+def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None:
+    """Raise :class:`CheckpointError` unless a policy that was loaded acts in these environments, called ``name``."""
+    for kind, mine, theirs in (
+        ("observation", policy.observation_space, bounded(source.observation_space, policy.config.max_len)),
+        ("action", policy.action_space, source.action_space),
+    ):
+        if mine != theirs:
+            raise CheckpointError(
+                f"the {kind} space of {name} is {theirs}, but the checkpoint was trained with {mine}; use the"
+                " environment it was trained on, or start a new run."
+            )

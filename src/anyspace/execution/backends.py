@@ -1,0 +1,55 @@
+"""Which runtime and which learner a framework has: the only such table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from anyspace.errors import ConfigError
+from anyspace.execution.learner import Group, Learner, LossFunction
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from anyspace.models.runtime import Runtime
+
+
+class Backend(Protocol):
+    """What a framework brings for training; each is imported when it is asked for."""
+
+    def runtime(self, config: PolicyConfig) -> Runtime:
+        """Return a runtime on the configured device."""
+
+    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
+        """Return a learner for a policy."""
+
+
+class TorchBackend:
+    """PyTorch."""
+
+    def runtime(self, config: PolicyConfig) -> Runtime:
+        """Return a runtime on the configured device."""
+        from anyspace.models.torch.runtime import TorchRuntime
+
+        return TorchRuntime(config.device)
+
+    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
+        """Return a learner for a policy."""
+        from anyspace.execution.torch_learner import TorchLearner
+
+        return TorchLearner(policy, losses, groups)
+
+
+BACKENDS: dict[str, Backend] = {"torch": TorchBackend()}
+"""By the name of the framework."""
+
+
+def backend_of(framework: str) -> Backend:
+    """Return what a framework brings.
+
+    Raises:
+        ConfigError: it is not built.
+    """
+    if framework not in BACKENDS:
+        raise ConfigError(f"config key `framework` is {framework!r}, but built are {', '.join(BACKENDS)}.")
+    return BACKENDS[framework]

@@ -1,0 +1,134 @@
+"""Rounds of training: gather, learn, push the filter, count."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from anyspace.data.rewards import RewardTransform
+from anyspace.data.trajectory import Trajectory
+from anyspace.errors import NonFiniteError
+from anyspace.execution.counters import Counters
+from anyspace.execution.fleet import Fleet
+from anyspace.execution.learner import Learner, Result, Steps
+from anyspace.execution.metrics import mean_results
+from anyspace.policy.batch import Batch
+from anyspace.policy.policy import Policy
+
+Updates = Generator[Batch | Steps, Result, dict[str, Any]]
+"""Yields what to learn from, is sent back what the gradient steps report, and returns metrics of the whole round."""
+
+
+@dataclass
+class Iteration:
+    """What the rounds of one iteration brought."""
+
+    trajectories: list[Trajectory] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
+    """Of each learner call."""
+    overall: dict[str, float] = field(default_factory=dict)
+    """What `updates` returned in the latest round that returned it."""
+    seconds_collecting: float = 0.0
+
+    @property
+    def num_steps(self) -> int:
+        """Environment steps."""
+        return sum(trajectory.num_steps for trajectory in self.trajectories)
+
+    def infos(self) -> dict[str, float]:
+        """Return the means of the environments' scalar infos."""
+        sums: dict[str, tuple[float, int]] = {}
+        for trajectory in self.trajectories:
+            for name, (total, count) in trajectory.infos.items():
+                so_far = sums.get(name, (0.0, 0))
+                sums[name] = (so_far[0] + total, so_far[1] + count)
+        return {name: total / count for name, (total, count) in sums.items()}
+
+
+@dataclass
+class Training:
+    """Runs rounds.
+
+    A round gathers a trajectory, hands it to ``updates`` with the rewards that the algorithm is to see, takes the gradient
+    steps that it asks for, pushes the observations into the filter's statistics, and counts. The statistics are pushed
+    last, so that the algorithm sees observations as they were acted on.
+    """
+
+    policy: Policy
+    learner: Learner
+    rewards: RewardTransform
+    counters: Counters
+    updates: Callable[[Policy, Trajectory], Updates]
+    """The algorithm's."""
+
+    def iteration(self, fleet: Fleet, *, steps: int, at_least: int, width: int, rows: int) -> Iteration:
+        """Run rounds until enough steps are gathered.
+
+        Args:
+            fleet: who collects.
+            steps: environment steps that a round gathers.
+            at_least: environment steps that the iteration gathers.
+            width: environments that step side by side.
+            rows: rows that a gradient step takes.
+
+        Raises:
+            NonFiniteError: a loss or a weight became NaN or infinite.
+        """
+        done, counters, runtime = Iteration(), self.counters, self.policy.runtime
+        while not done.trajectories or done.num_steps < at_least:
+            self.policy.at(counters.timesteps_total)
+            started = time.perf_counter()
+            with runtime.threads_for(width):
+                trajectory = fleet.gather(steps)
+            done.seconds_collecting += time.perf_counter() - started
+            self.learner.at(counters.timesteps_total)
+            with runtime.threads_for(rows), runtime.own_randomness("learning"):
+                self._learn(self.rewards(trajectory), done)
+            valid = np.flatnonzero(trajectory.valid)
+            self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
+            counters.count(trajectory, width)
+            done.trajectories.append(trajectory)
+        counters.training_iteration += 1
+        return done
+
+    def _learn(self, trajectory: Trajectory, done: Iteration) -> None:
+        """Take the gradient steps that the algorithm asks for."""
+        updates = self.updates(self.policy, trajectory)
+        result: Result | None = None
+        while True:
+            try:
+                asked = next(updates) if result is None else updates.send(result)
+            except StopIteration as end:
+                done.overall |= self._numbers(end.value)
+                return
+            result = self.learner.steps(asked) if isinstance(asked, Steps) else self.learner.step(asked)
+            done.results.append(result)
+
+    def metrics(self, done: Iteration) -> dict[str, float]:
+        """Return what learning reports of an iteration.
+
+        Raises:
+            NonFiniteError: a number or a weight is NaN or infinite.
+        """
+        iteration = self.counters.training_iteration
+        means = mean_results(done.results, self.policy.runtime.numpy, iteration)
+        if not self.learner.is_finite():
+            raise NonFiniteError(
+                f"iteration {iteration}: a weight became NaN or infinite in the last gradient step. Lower `lr` or set"
+                " `grad_clip`. Checkpoints saved so far are whole; this model is not."
+            )
+        rates = self.learner.learning_rates()
+        named = {"lr": rate for rate in rates.values()} if len(rates) == 1 else {f"lr_{k}": v for k, v in rates.items()}
+        return {**means, **done.overall, **named}
+
+    def _numbers(self, metrics: dict[str, Any] | None) -> dict[str, float]:
+        numpy = self.policy.runtime.numpy
+        plain = (int, float, np.generic, np.ndarray)
+        return {
+            name: float(value) if isinstance(value, plain) else float(numpy(value))
+            for name, value in (metrics or {}).items()
+        }

@@ -1,0 +1,61 @@
+"""``Batch``: rows to learn from, by column, that know how to average themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyspace import tree
+from anyspace.maths.xp import Array, xp
+
+OF_ALL_ROWS = ("sequences",)
+"""Columns that are no rows: they say how the rows belong together."""
+
+
+class Batch(dict[str, Any]):
+    """N rows by the name of the column, each a tree of tensors [N, ...] on the device.
+
+    Every batch has ``obs``, the encoded observation's leaves. It has ``action_mask`` [N, A] where a mask comes with
+    observations, ``views`` where the model looks at other steps, and ``sequences`` where the rows are steps of sequences.
+
+    A compiled framework wants few shapes: its learner repeats rows up to the next of a few sizes and adds ``counted`` [N],
+    ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean` and :meth:`sum`.
+    """
+
+    @property
+    def mask(self) -> Array | None:
+        """Which choices are allowed [N, A], booleans; None where everything is."""
+        return self.get("action_mask")
+
+    @property
+    def counted(self) -> Array | None:
+        """Which rows count [N], ones and zeros; None where all do."""
+        return self.get("counted")
+
+    def mean(self, x: Array) -> Array:
+        """Return the mean of ``x`` [N] over the rows that count, a scalar."""
+        ns, counted = xp(x), self.counted
+        if counted is None:
+            return ns.mean(x)
+        # A row that does not count is a copy of one that does, so its value is finite.
+        return ns.sum(x * counted) / ns.sum(counted)
+
+    def sum(self, x: Array) -> Array:
+        """Return the sum of ``x`` [N] over the rows that count, a scalar."""
+        counted = self.counted
+        return xp(x).sum(x if counted is None else x * counted)
+
+    def slice(self, start: int, stop: int) -> Batch:
+        """Return neighbouring rows, copying nothing; neighbouring sequences, where rows are steps of sequences."""
+        sequences = self.get("sequences")
+        if sequences is None:
+            return self.take(slice(start, stop))
+        stops = sequences.lens.cumsum()
+        part = self.take(slice(int(stops[start] - sequences.lens[start]), int(stops[stop - 1])))
+        part["sequences"] = sequences[start:stop]
+        return part
+
+    def take(self, rows: object) -> Batch:
+        """Return the given rows of every column; ``rows`` is a slice, or an index of the framework."""
+        return Batch(
+            {name: tree.map_leaves(lambda leaf: leaf[rows], self[name]) for name in self if name not in OF_ALL_ROWS}
+        )

@@ -1,0 +1,315 @@
+"""``Pipeline``: preprocessor, filter, model, distribution and exploration, over encoded observations."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from anyspace import tree
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.maths.gather import Window
+from anyspace.maths.xp import Array
+from anyspace.models.action_dists import is_bounded
+from anyspace.models.config import ModelConfig
+from anyspace.models.modelv2 import InputDict, ModelV2
+from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
+from anyspace.policy.acting import Actor
+from anyspace.policy.batch import Batch
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.exploration import ALONE, Place
+from anyspace.policy.history import Views
+from anyspace.policy.inputs import Inputs, Leaves, stacked
+from anyspace.policy.masking import Masking
+from anyspace.policy.plan import CATALOGUE, Plan
+from anyspace.policy.sequences import Sequences
+from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, get_preprocessor
+from anyspace.spaces.images import describe_images
+from anyspace.tree import Tree
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What one pass through the model gives for N rows."""
+
+    output: Tree
+    """[N, num_outputs], or what else the model's ``forward`` returns."""
+    distribution: ActionDistribution
+    """Of N rows."""
+    values: Array | None
+    """[N], or None where the value was not asked for."""
+
+
+class Pipeline:
+    """What turns encoded observations into action distributions and values, and all that this takes.
+
+    Attributes:
+        encode: raw stacked observations -> encoded leaves.
+        masking: finds the mask that comes with an observation.
+        views: what the model sees beside the present observation, its states among it.
+        max_seq_len: longest sequence, in steps, that models with states learn from.
+        stacks: for each leaf that is a stack of frames, by its position, their number.
+        to_env: raw actions [N, ...] -> the environment's: offset, unsquashed, clipped, cast.
+        num_outputs: how many numbers of the model an action distribution takes.
+        siblings: the pipelines that :meth:`sibling` returned, in order.
+
+    Args:
+        observation_space: the environment's (single) observation space.
+        action_space: the environment's (single) action space.
+        config: how to build it; a user's algorithm configuration is one.
+        runtime: the framework and device.
+        plan: what the algorithm asks for.
+        seed: of the initial weights and of the random sources.
+        place: which of several collecting processes it is for.
+
+    Raises:
+        UnsupportedSpaceError: if a leaf of either space is not supported; it names the leaf.
+        ModelError: if the model's output does not fit the action distribution.
+    """
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        config: PolicyConfig,
+        runtime: Runtime,
+        plan: Plan = CATALOGUE,
+        seed: int = 0,
+        place: Place = ALONE,
+    ):
+        config.validate()
+        _require_scaling(config)
+        self.observation_space = observation_space = bounded(observation_space, config.max_len)
+        self.action_space = action_space
+        self.config, self.runtime, self.plan = config, runtime, plan
+        self.to_env = Decoder(action_space, normalize=config.normalize_actions, clip=config.clip_actions)
+        self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
+        self.encode = self.preprocessor.encode
+        for sentence in describe_images(self.encode.specs):
+            logging.getLogger("anyspace").warning(sentence)
+        self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
+
+        model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
+        self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
+        custom = plan.custom or model_config.custom_model is not None
+        self.masking = Masking(
+            observation_space,
+            action_space,
+            self.encode,
+            key=config.action_mask_key,
+            distribution=self.dist_factory,
+            custom_model=custom,
+        )
+        self.exploration = plan.exploration(action_space, place)
+        self.timestep = 0
+        self.siblings: list[Pipeline] = []
+        with runtime.initialising(seed):
+            self.model = self._new_model(model_config)
+        runtime.place(self.model)
+        runtime.seed(seed)
+        self.views = Views(self.model, runtime, action_space, self._any_action)
+        self.max_seq_len = config.model.max_seq_len
+        # Views look at whole observations, and the ones before a trajectory are kept whole as well.
+        looks_back = bool(self.views.depth.get("obs"))
+        self.stacks = {i: leaf.stack for i, leaf in enumerate(self.encode.specs) if leaf.stack > 1 and not looks_back}
+        self.filter = self._new_filter()
+        self._inputs = Inputs(
+            self.preprocessor,
+            self.filter,
+            self.masking,
+            self.views,
+            runtime,
+            self.obs_space,
+            config.preprocesses,
+            copies=custom,
+        )
+
+    def _new_model(self, model_config: ModelConfig) -> ModelV2:
+        framework = self.runtime.framework
+        return self.plan.build(self.obs_space, self.action_space, self.num_outputs, model_config, framework)
+
+    def _new_filter(self) -> ObservationFilter:
+        specs = self.preprocessor.specs
+        return ObservationFilter(
+            self.config.observation_filter,
+            specs if self.config.preprocesses else _unscaled(specs),
+            exclude=frozenset([*self.masking.positions, *self._given_embeddings()]),
+            cell=self.runtime.cell,
+        )
+
+    def _given_embeddings(self) -> list[int]:
+        """Return which leaf of the observation holds embeddings of actions: their slots have to stay comparable."""
+        model = self.config.model
+        name = model.action_embedding_key if model.parametric_actions == "given" else None
+        return [i for i, leaf in enumerate(self.encode.specs) if leaf.path == (name,)]
+
+    def sibling(self) -> Pipeline:
+        """Return a pipeline like this one, with a model whose weights start equal and are its own: a target network.
+
+        Filter, random sources and everything else are shared with this one.
+        """
+        other = copy.copy(self)
+        with self.runtime.initialising(0):
+            other.model = self._new_model(
+                dataclasses.replace(self.config.model, _disable_preprocessor_api=not self.config.preprocesses)
+            )
+        self.runtime.place(other.model)
+        self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
+        other.siblings = []
+        self.siblings.append(other)
+        return other
+
+    # ------------------------------------------------------------------------------------- forward
+
+    def evaluate(self, batch: Batch, *, value: bool = True, training: bool = False) -> Evaluation:
+        """Run the model on N rows.
+
+        Args:
+            batch: ``obs``, and ``action_mask``, ``views`` and ``sequences`` where there are any.
+            value: whether to ask for the value as well, in the same trace.
+            training: whether this pass belongs to a gradient step.
+        """
+        output, values = self.forward(batch, value=value, training=training)
+        return Evaluation(output, self.distribution_of(output, batch.mask), values)
+
+    def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
+        """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
+        inputs = self.model_inputs(batch["obs"], batch.mask, batch.get("views", {}), training)
+        self.runtime.set_training(self.model, training)
+        sequences: Sequences | None = batch.get("sequences")
+        if sequences is None:
+            output, _ = self.model(inputs, [], None)
+            return output, self.model.value_function() if value else None
+        padding = sequences.padding(self.runtime, time_major=self.model.is_time_major())
+        output, _ = self.model(padding.of_inputs(inputs), sequences.state, padding.seq_lens)
+        values = padding.take_out(self.model.value_function()) if value else None
+        return tree.map_leaves(padding.take_out, output), values
+
+    def model_inputs(
+        self,
+        leaves: Leaves,
+        mask: Array | None = None,
+        views: Mapping[str, Window] | None = None,
+        training: bool = False,
+    ) -> InputDict:
+        """Return the input dict of encoded observations [N, ...]; its columns are computed when touched.
+
+        Args:
+            leaves: the observations.
+            mask: which choices are allowed [N, A]; it becomes ``action_mask``.
+            views: what the model's views look at.
+            training: whether the pass belongs to a gradient step.
+        """
+        return self._inputs.of(leaves, mask, views or {}, training)
+
+    def distribution_of(self, output: Tree, mask: Array | None) -> ActionDistribution:
+        """Return the action distribution that a model's output stands for."""
+        return self.distribution(self.model.action_inputs(output, mask), mask)
+
+    def distribution(self, dist_inputs: Array, mask: Array | None = None) -> ActionDistribution:
+        """Return the action distribution of its inputs [N, num_outputs].
+
+        Args:
+            dist_inputs: of any framework.
+            mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
+                respects it then.
+        """
+        if mask is None or not self.masking.takes_mask:
+            return self.dist_factory(dist_inputs, self.model)
+        return self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
+
+    def new_distribution(self, rows: int) -> ActionDistribution:
+        """Return a distribution of ``rows`` rows whose inputs are zero."""
+        return self.distribution(self.runtime.asarray(np.zeros((rows, self.num_outputs), np.float32)))
+
+    def entropy(self, distribution: ActionDistribution) -> Array:
+        """Return the entropy of a distribution [N], nats; one that is an estimate draws its sample for learning."""
+        return distribution.entropy_from(lambda: self.runtime.rng("learning"))
+
+    # -------------------------------------------------------------------------------------- acting
+
+    @contextlib.contextmanager
+    def acting(self, source: RandomSource = "evaluation") -> Iterator[Actor]:
+        """Open a context that gives what acts: the model's NumPy twin where there is one, else the model.
+
+        Enter it once for a whole rollout. Weights must not change within it.
+
+        Args:
+            source: where samples draw from.
+        """
+        custom = self.config.model.custom_action_dist
+        # The twin takes features; without preprocessing the model sees what is stored.
+        has_twin = self.config.preprocesses and (custom is None or is_bounded(custom))
+        twin = self.runtime.compiled(self.model) if has_twin else None
+        with self.runtime.acting():
+            yield Actor(self.model, self.runtime, self._inputs, self.distribution_of, self.exploration, twin, source)
+
+    def _any_action(self) -> Tree:
+        """Return a sample [1, ...] of the action distribution."""
+        with self.runtime.acting():
+            return tree.map_leaves(self.runtime.numpy, self.new_distribution(1).deterministic_sample())
+
+    # ------------------------------------------------------------------------------- what it learns
+
+    def push(self, leaves: Leaves) -> None:
+        """Add collected observations [N, ...] to the filter's statistics."""
+        if self.filter.active and len(leaves[0]):
+            own = self.masking.observation(stacked(leaves))
+            self.filter.push(own, self.encode.presence(own))
+
+    def at(self, timestep: int) -> None:
+        """Take in how many environment steps were sampled so far: exploration goes by it."""
+        self.timestep = timestep
+        self.exploration.at(timestep)
+
+    def weights(self) -> dict[str, NumpyArray]:
+        """Return what another process needs to act alike, by name: weights, filter statistics, sampled steps."""
+        weights = tree.prefixed("model", self.runtime.parameters(self.model))
+        statistics = tree.prefixed("filter", self.filter.state())
+        return {**weights, **statistics, "timestep": np.asarray(self.timestep)}
+
+    def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
+        """Take over what :meth:`weights` returned; the random sources stay as they are.
+
+        Raises:
+            CheckpointError: if the weights do not fit the model, or were trained with another kind of filter.
+        """
+        given = dict(weights)
+        statistics = tree.under("filter", given)
+        if statistics.keys() != self.filter.state().keys():
+            raise CheckpointError(
+                f"the weights were trained {'with' if statistics else 'without'} an observation filter, but"
+                f" `observation_filter` is {self.config.observation_filter!r}; set it as it was then."
+            )
+        self.runtime.load_parameters(self.model, tree.under("model", given))
+        self.filter.load_state(statistics)
+        self.at(int(given.get("timestep", np.asarray(self.timestep))))
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return everything an action depends on, by name: :meth:`weights` and the random sources."""
+        return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state())}
+
+    def load_state(self, state: Mapping[str, NumpyArray]) -> None:
+        """Restore what :meth:`state` returned."""
+        self.load_weights(state)
+        self.runtime.set_rng_state(tree.under("rng", dict(state)))
+
+
+def _require_scaling(config: PolicyConfig) -> None:
+    if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
+        raise ConfigError(
+            f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
+            " `normalize_actions` scales to the bounds; switch that on."
+        )
+
+
+def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:
+    """Return the leaves as a model sees them that takes them as they are stored."""
+    return [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs]
