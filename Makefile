@@ -23,8 +23,8 @@ lint: $(READY)  ## style, types and layers
 test: lint  ## every check
 	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz'
 
-spec: $(READY)  ## rows of the acceptance table without a test yet
-	$(BIN)/python -m tests.spec_coverage
+spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
+	$(BIN)/python -m tests.acceptance
 
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
