@@ -32,7 +32,7 @@ hashes: $(READY)  ## parameters after three iterations, for each kind of model: 
 learning: $(READY)  ## what has to be learnt, on every seed: minutes
 	$(BIN)/python -m pytest -m $@ -v -s
 
-fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for those of a run before: many minutes
+fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
 
 peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment

@@ -1,4 +1,4 @@
-"""Methods put on top of default and custom models by ``model_interface`` (spec 6.6; the seed's examples)."""
+"""Methods put on top of default and custom models by ``model_interface``."""
 
 import pytest
 import torch
