@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
+from pathlib import Path
 
 import grimp
+
+ROOT = Path(__file__).parent.parent
 
 CIRCLES_LEFT = {
     *("algorithms", "algorithms.algorithm", "algorithms.checkpoints", "algorithms.ppo"),
@@ -14,6 +18,9 @@ CIRCLES_LEFT = {
     *("spaces.images", "spaces.leaves"),
 }
 """Modules that may still lie on a circle of imports."""
+
+CLOSED_DOCUMENTS = re.compile(r"\bspec \d|\bspec chapter|\bdesign section|\bthe seed's\b", re.IGNORECASE)
+"""Citations of documents that readers of this project cannot open."""
 
 
 @functools.cache
@@ -45,3 +52,17 @@ def test_a_circle_is_found() -> None:
         graph.add_import(importer=importer, imported=imported)
     assert circle_through(graph, "a") is None
     assert circle_through(graph, "b") == ["b", "c", "b"]
+
+
+def test_nothing_cites_a_document_that_readers_cannot_open() -> None:
+    files = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "pyproject.toml"]
+    for folder, kinds in (("src", "py toml"), ("docs", "md"), ("tests", "py"), ("benchmarks", "py")):
+        files += [file for kind in kinds.split() for file in (ROOT / folder).rglob(f"*.{kind}")]
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in files
+        if file != Path(__file__)
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if CLOSED_DOCUMENTS.search(line)
+    ]
+    assert not found, "\n".join(found)
