@@ -23,8 +23,8 @@ lint: $(READY)  ## style, types and layers
 test: lint  ## every check
 	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz'
 
-spec: $(READY)  ## rows of the acceptance table without a test yet
-	$(BIN)/python -m tests.spec_coverage
+spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
+	$(BIN)/python -m tests.acceptance
 
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
@@ -32,7 +32,7 @@ hashes: $(READY)  ## parameters after three iterations, for each kind of model: 
 learning: $(READY)  ## what has to be learnt, on every seed: minutes
 	$(BIN)/python -m pytest -m $@ -v -s
 
-fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for those of a run before: many minutes
+fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
 
 peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment

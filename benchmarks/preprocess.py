@@ -58,7 +58,7 @@ def full_list(space: gym.Space[Any]) -> Any:
 
 
 def elements(space: gym.Space[Any]) -> int:
-    """Return how many elements, those of inner lists alone, a list of the longest length has."""
+    """Return how many elements a list of the longest length has; of lists in lists, the inner elements alone."""
     return space.max_len * elements(space.child_space) if isinstance(space, Repeated) else 1
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from anyspace.algorithms import Algorithm
 from anyspace.cli import main
 
 TINY = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--seed", "0", "--no-progress"]
@@ -186,6 +187,48 @@ def test_overview_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "--help"],
+        ["train", "--steps", "5", "--help"],
+        ["inspect", "--algo", "ppo", "-h"],
+        ["inspect", "--gama", "1", "--help"],
+    ],
+)
+def test_help_needs_no_environment(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 0
+    out, err = capsys.readouterr()
+    assert "--gamma" in out
+    assert err == ""
+
+
+def test_help_shows_the_defaults_of_the_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--lr", "0.5", "CartPole-v1", "--help"])
+    out = capsys.readouterr().out
+    assert out.startswith("preset: CartPole-v1")
+    assert "(default: 8)" in out.split("--num-envs-per-env-runner INT")[1][:400]
+
+
+def test_resuming_builds_the_algorithm_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = ["--model.fcnet-hiddens", "8", "--evaluate", "0"]
+    assert run(capsys, "train", "CartPole-v1", "--steps", "64", "--out", "run", *TINY, *size)[0] == 0
+    loaded = []
+    load = Algorithm.load
+    monkeypatch.setattr(
+        Algorithm, "load", lambda *given, **settings: loaded.append(settings) or load(*given, **settings)
+    )
+    flags = ["--resume", "run", "--steps", "128", "--lr", "0.5", "--no-progress", "--evaluate", "0"]
+    status, _, err = run(capsys, "train", *flags)
+    assert status == 0, err
+    assert loaded == [{"env": None, "config": {"lr": 0.5}}]
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["trian", "CartPole-v1"], "Did you mean 'train'?"),
@@ -243,3 +286,19 @@ def test_an_environment_that_raises_shows_its_own_traceback(capsys: pytest.Captu
 def test_module_entry_point() -> None:
     done = subprocess.run([sys.executable, "-m", "anyspace", "list"], capture_output=True, text=True, check=True)
     assert "ppo" in done.stdout
+    assert subprocess.run([sys.executable, "-m", "anyspace", "nothing"], capture_output=True).returncode == 2
+
+
+def test_the_overview_imports_nothing_heavy() -> None:
+    heavy = "{'torch', 'tyro', 'gymnasium'} & {*sys.modules}"
+    code = f"import sys; from anyspace.cli import main; main(['--help']); print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_modules_of_the_current_folder_are_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", str(Path.cwd()))])
+    assert run(capsys, "inspect", "cli_envs:Nested", "--model.fcnet-hiddens", "8")[0] == 0
+    assert sys.path.count(str(Path.cwd())) == 1

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import json
 import re
+import sys
 import textwrap
 from collections import OrderedDict
 from collections.abc import Callable
@@ -286,11 +287,13 @@ def test_names_of_nothing_are_refused(name):
         import_name(name)
 
 
-def test_names_are_looked_for_in_the_current_folder(tmp_path, monkeypatch):
+def test_python_s_path_is_left_as_it_is(tmp_path, monkeypatch):
     (tmp_path / "module_in_current_folder.py").write_text("thing = 42\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", ["/nowhere"])
-    assert import_name("module_in_current_folder:thing") == 42
+    with pytest.raises(ConfigError, match=r"a folder on Python's path \(`sys.path`\)"):
+        import_name("module_in_current_folder:thing")
+    assert sys.path == ["/nowhere"]
 
 
 # ------------------------------------------------------------------------------------------------- fields

@@ -26,11 +26,11 @@ def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: p
 
 
 def test_readme_commands_parse() -> None:
-    from anyspace.cli import _COMMANDS
+    from anyspace.cli import _commands
 
     commands = [line for block in blocks("console") for line in block.splitlines() if line.startswith("anyspace ")]
     assert len(commands) >= 6
-    assert {line.split()[1] for line in commands} == set(_COMMANDS)
+    assert {line.split()[1] for line in commands} == set(_commands())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""The old module paths, and model files as users of the old stack wrote them (design section 8)."""
+"""The old module paths, and model files as users of the old stack wrote them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Name = str
 
 
 class SampleBatch(dict[str, Any]):
-    """Columns by name, with the names as attributes. Models are given others of the same names (`InputDict`)."""
+    """Columns by name, with the names as attributes. Models get an `InputDict`, which has the same names."""
 
     OBS = CUR_OBS = "obs"
     NEXT_OBS = "new_obs"
@@ -73,7 +73,7 @@ class Postprocessing:
 class EnvContext(dict[str, Any]):
     """An environment's configuration, and which of the collecting processes and environments it is for.
 
-    Environments are given a plain dict (``env_config``), for there is one process here. This class is for annotations,
+    Environments get a plain dict (``env_config``), because there is one process here. This class is for annotations,
     and for code that builds its own environments.
 
     Args:
@@ -101,12 +101,12 @@ class EnvContext(dict[str, Any]):
 
 
 def override(parent: type) -> Callable[[T], T]:
-    """Return a decorator that leaves a method as it is; it tells readers which class has the one it replaces."""
+    """Return a decorator that leaves a method as it is; readers see whose method it replaces."""
     return lambda method: method
 
 
 def api(marked: Any = None, *, stability: str = "stable") -> Any:
-    """Return what is marked as it is; also called without it, as in ``@PublicAPI(stability="beta")``."""
+    """Return the marked class or function unchanged. It may have arguments, as in ``@PublicAPI(stability="beta")``."""
     return api if marked is None else marked
 
 
@@ -154,7 +154,7 @@ MIN_LOG_NN_OUTPUT, MAX_LOG_NN_OUTPUT = -5, 2
 
 
 def one_hot(x: Any, depth: int = 0, on_value: float = 1.0, off_value: float = 0.0) -> Floats:
-    """Return numbers [...] as one-hot float32 [..., depth], what comes after the decimal point left out.
+    """Return numbers [...] as one-hot float32 [..., depth], without what comes after the decimal point.
 
     Args:
         x: numbers, 0 to below ``depth``.
@@ -233,7 +233,7 @@ class JsonReader:
         """Refuse to be constructed."""
         raise NotImplementedError(
             "JsonReader: reading recorded experiences is not built yet in this version. Load them with json or NumPy"
-            " and hand the model arrays, as through `custom_model_config`."
+            " and give the model arrays, for example by `custom_model_config`."
         )
 
 

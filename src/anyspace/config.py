@@ -11,7 +11,6 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -209,7 +208,7 @@ def importable_name(thing: object) -> str | None:
 
 
 def import_name(name: str) -> Any:
-    """Return what ``module:Name`` stands for; the current folder is searched as well.
+    """Return what ``module:Name`` stands for.
 
     Raises:
         ConfigError: it cannot be imported.
@@ -217,9 +216,6 @@ def import_name(name: str) -> Any:
     module_name, _, attribute = name.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
         raise ConfigError(f"{name!r} cannot be imported: write it as `package.module:Name`.")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
@@ -227,7 +223,7 @@ def import_name(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"{name!r} cannot be imported: {error}. Write `package.module:Name`, with the package installed or in"
-            " the current folder."
+            " a folder on Python's path (`sys.path`)."
         ) from error
     return found
 

@@ -1,7 +1,7 @@
-"""The module paths of RLlib's old stack: in a model file, ``ray.rllib`` becomes ``anyspace.rllib``; that is the port.
+"""The module paths of RLlib's old stack: to port a model file, write ``anyspace.rllib`` for ``ray.rllib``.
 
-Nothing is defined here. `PATHS` says which names a path had and where they live in anyspace. Its module is made when it
-is first imported, a name looked up when it is used. `docs/porting.md` says what to expect.
+Nothing is defined here. `PATHS` says which names a path had and where they live in anyspace. The module of a path is
+made when it is first imported, and a name is looked up when it is used. `docs/porting.md` says what to expect.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 __path__: list[str] = []
 
-_OWN = "anyspace._rllib"
+_RLLIB = "anyspace._rllib"
 _DISTRIBUTIONS = "anyspace.distributions"
 _LAYERS = "anyspace.models.torch.compat"
 _PLACEHOLDERS = "anyspace.models.placeholders"
@@ -26,30 +26,30 @@ _PREPROCESSORS = (
 )
 
 PATHS: dict[str, dict[str, str]] = {
-    "": {_OWN: "SampleBatch"},
-    "algorithms": {"anyspace.algorithms": "Algorithm", _OWN: "PPOConfig"},
+    "": {_RLLIB: "SampleBatch"},
+    "algorithms": {"anyspace.algorithms": "Algorithm", _RLLIB: "PPOConfig"},
     "algorithms.algorithm": {"anyspace.algorithms": "Algorithm"},
     "algorithms.dqn": {},
     "algorithms.dqn.distributional_q_tf_model": {_PLACEHOLDERS: "DistributionalQTFModel=TFModelV2"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
-    "algorithms.ppo": {"anyspace.algorithms": "PPO", _OWN: "PPOConfig"},
-    "algorithms.ppo.ppo": {"anyspace.algorithms": "PPO", _OWN: "PPOConfig"},
+    "algorithms.ppo": {"anyspace.algorithms": "PPO", _RLLIB: "PPOConfig"},
+    "algorithms.ppo.ppo": {"anyspace.algorithms": "PPO", _RLLIB: "PPOConfig"},
     "algorithms.sac": {},
     "algorithms.sac.sac_tf_model": {_PLACEHOLDERS: "SACTFModel=TFModelV2"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
-    "env": {_OWN: "EnvContext"},
-    "env.env_context": {_OWN: "EnvContext"},
+    "env": {_RLLIB: "EnvContext"},
+    "env.env_context": {_RLLIB: "EnvContext"},
     "env.wrappers": {},
     "env.wrappers.atari_wrappers": {
         "anyspace.data.atari": (
             "is_atari ClipRewardEnv=ClipReward EpisodicLifeEnv=EpisodicLife FireResetEnv=FireReset FrameStack"
             " MaxAndSkipEnv=MaxAndSkip NoopResetEnv=NoopReset NormalizedImageEnv=NormalizedImage WarpFrame"
         ),
-        _OWN: "wrap_deepmind",
+        _RLLIB: "wrap_deepmind",
     },
     "evaluation": {},
     "evaluation.postprocessing": {
-        _OWN: "Postprocessing",
+        _RLLIB: "Postprocessing",
         "anyspace.maths": "discount_cumsum=discounted_cumsum",
     },
     "models": {
@@ -60,7 +60,7 @@ PATHS: dict[str, dict[str, str]] = {
     "models.action_dist": {_DISTRIBUTIONS: "ActionDistribution"},
     "models.catalog": {"anyspace.models": "MODEL_DEFAULTS ModelCatalog"},
     "models.modelv2": {"anyspace.models": "ModelV2", "anyspace.spaces": "restore_original_dimensions"},
-    "models.preprocessors": {_OWN: "get_preprocessor", "anyspace.spaces": _PREPROCESSORS},
+    "models.preprocessors": {_RLLIB: "get_preprocessor", "anyspace.spaces": _PREPROCESSORS},
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
     "models.tf": {_PLACEHOLDERS: "TFModelV2"},
     "models.tf.attention_net": {_PLACEHOLDERS: "AttentionWrapper=TFModelV2 GTrXLNet=TFModelV2"},
@@ -98,23 +98,23 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},
     "models.utils": {_LAYERS: "get_activation_fn"},
-    "offline": {_OWN: "JsonReader"},
-    "offline.json_reader": {_OWN: "JsonReader"},
+    "offline": {_RLLIB: "JsonReader"},
+    "offline.json_reader": {_RLLIB: "JsonReader"},
     "policy": {},
     "policy.rnn_sequencing": {_LAYERS: "add_time_dimension"},
-    "policy.sample_batch": {_OWN: "DEFAULT_POLICY_ID SampleBatch"},
+    "policy.sample_batch": {_RLLIB: "DEFAULT_POLICY_ID SampleBatch"},
     "policy.view_requirement": {"anyspace.models": "ViewRequirement"},
     "utils": {
-        _OWN: "DeveloperAPI=api PublicAPI=api override try_import_tf try_import_tfp",
+        _RLLIB: "DeveloperAPI=api PublicAPI=api override try_import_tf try_import_tfp",
         _LAYERS: "try_import_torch",
     },
-    "utils.annotations": {_OWN: "DeveloperAPI=api ExperimentalAPI=api OldAPIStack=api PublicAPI=api override"},
+    "utils.annotations": {_RLLIB: "DeveloperAPI=api ExperimentalAPI=api OldAPIStack=api PublicAPI=api override"},
     "utils.framework": {
-        _OWN: "TensorType try_import_jax try_import_tf try_import_tfp",
+        _RLLIB: "TensorType try_import_jax try_import_tf try_import_tfp",
         _LAYERS: "get_activation_fn try_import_torch",
     },
     "utils.numpy": {
-        _OWN: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER one_hot relu sigmoid softmax",
+        _RLLIB: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER one_hot relu sigmoid softmax",
         _LAYERS: "convert_to_numpy",
     },
     "utils.spaces": {},
@@ -128,7 +128,7 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace.maths": "explained_variance",
     },
     "utils.typing": {
-        _OWN: (
+        _RLLIB: (
             "AgentID=Name AlgorithmConfigDict=DictType EnvConfigDict=DictType ModelConfigDict=DictType"
             " ModelWeights=DictType PolicyID=Name SpaceStruct=TensorType TensorShape=TensorType"
             " TensorStructType=TensorType TensorType"
@@ -136,7 +136,7 @@ PATHS: dict[str, dict[str, str]] = {
         "typing": "Any Dict List Optional Tuple Union",
     },
 }
-"""Old path below ``ray.rllib`` -> module of anyspace -> names in it; ``old=new`` where it has another one there."""
+"""Old path below ``ray.rllib`` -> module of anyspace -> names in it; ``old=new`` where the name has changed."""
 
 
 def names(path: str) -> dict[str, tuple[str, str]]:
@@ -168,7 +168,7 @@ class _Finder:
     @staticmethod
     def exec_module(module: ModuleType) -> None:
         path = module.__name__.removeprefix(f"{__name__}.")
-        module.__doc__ = f"What ``ray.rllib.{path}`` had, of anyspace's."
+        module.__doc__ = f"The names of ``ray.rllib.{path}`` that anyspace has."
         vars(module).update(__all__=[*names(path)], __getattr__=partial(_resolved, path))
 
 

@@ -185,7 +185,7 @@ def test_ppo_separates_policy_and_value_layers_by_default() -> None:
     assert algorithm.policy.model.value_encoder is not None  # type: ignore[attr-defined]
 
 
-def test_the_defaults_are_those_of_the_specification() -> None:
+def test_the_defaults_are_those_of_rllib() -> None:
     config = PPO.config_class()
     expected = {
         "lr": 5e-5,

@@ -1,4 +1,4 @@
-"""What a user may replace: wrappers, model, action distribution (spec 1.3)."""
+"""What a user may replace: wrappers, model, action distribution."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Floats(gym.Env[Any, Any]):
 
 
 class OneHotEnv(gym.ObservationWrapper[Any, Any, Any]):
-    """One-hot encodes a float observation, as the seed's example does."""
+    """One-hot encodes a float observation, as a custom preprocessor would have done."""
 
     def __init__(self, env: gym.Env[Any, Any]):
         super().__init__(env)

@@ -1,4 +1,4 @@
-"""The DeepMind wrappers one by one, and what is put around Atari environments (spec 2.6, 2.7)."""
+"""The DeepMind wrappers one by one, and what is put around Atari environments."""
 
 from __future__ import annotations
 

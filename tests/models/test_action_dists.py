@@ -61,7 +61,7 @@ def class_of(factory):
 
 
 class Seven(ActionDistribution):
-    """As in the walkthrough, with bodies."""
+    """As on RLlib's page on models, with bodies."""
 
     @staticmethod
     def required_model_output_shape(action_space, model_config):

@@ -1,4 +1,4 @@
-"""The walkthrough's pair of an autoregressive distribution and a model for it, ported to PyTorch (spec 8.17)."""
+"""An autoregressive distribution and a model for it, as a user would write the pair in PyTorch."""
 
 from __future__ import annotations
 

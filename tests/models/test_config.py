@@ -74,7 +74,7 @@ TABLE = {
     "_disable_preprocessor_api": False,
     "_disable_action_flattening": False,
 }
-"""Chapter 4 of the specification, written out."""
+"""The defaults of RLlib 2.40, written out."""
 
 FURTHER = {
     "autoregressive_actions": False,

@@ -257,7 +257,7 @@ def test_lists_of_structs_reach_a_model_flat_and_structured(train, model):
 
 
 class MyActionDist(ActionDistribution):
-    """As the walkthrough writes it: seven outputs, of which two are logits."""
+    """As on RLlib's page on models: seven outputs, of which two are logits."""
 
     @staticmethod
     def required_model_output_shape(action_space, model_config):
@@ -280,7 +280,7 @@ class MyActionDist(ActionDistribution):
 
 @pytest.mark.parametrize("by_name", [True, False])
 @pytest.mark.parametrize("entropy_coeff", [0.0, 0.01])
-def test_the_walkthroughs_distribution_trains(train, by_name, entropy_coeff):
+def test_a_distribution_written_for_rllib_trains(train, by_name, entropy_coeff):
     ModelCatalog.register_custom_action_dist("my_dist", MyActionDist)
     model = {"custom_action_dist": "my_dist" if by_name else MyActionDist}
     algorithm, result = train(model, env="CartPole-v1", entropy_coeff=entropy_coeff, lr=1e-4)

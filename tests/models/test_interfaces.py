@@ -1,4 +1,4 @@
-"""Methods put on top of default and custom models by ``model_interface`` (spec 6.6; the seed's examples)."""
+"""Methods put on top of default and custom models by ``model_interface``."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ OBS, ACTIONS, PUSH = Box(-1, 1, (4,)), Discrete(3), Box(-1, 1, (2,))
 
 
 class Dueling(TorchModelV2):
-    """The seed's first example."""
+    """A dueling head, as on RLlib's page on models."""
 
     def __init__(self, obs_space, action_space, num_outputs, model_config, name):
         super().__init__(obs_space, action_space, None, model_config, name)
@@ -26,7 +26,7 @@ class Dueling(TorchModelV2):
 
 
 class SingleQ(TorchModelV2):
-    """The seed's second example."""
+    """The Q value of one continuous action, as on RLlib's page on models."""
 
     def __init__(self, obs_space, action_space, num_outputs, model_config, name):
         super().__init__(obs_space, action_space, None, model_config, name)

@@ -1,4 +1,4 @@
-"""The three ways to write parametric actions as custom models (spec 9.2), for users to copy.
+"""The three ways to write parametric actions as custom models, for users to copy.
 
 All of them mask themselves: they add a term to their logits that is 0 for an open action and -3.4e38 for a closed
 one. The policy masks as well, without being asked, so that only models which run elsewhere too need that term.
@@ -48,7 +48,7 @@ class ActionMaskModel(TorchModelV2, nn.Module):
 
 
 class ParametricActionsModel(TorchModelV2, nn.Module):
-    """Given embeddings and masks: what the walkthrough shows, for PyTorch."""
+    """Given embeddings and masks, as on RLlib's page on models, for PyTorch."""
 
     def __init__(
         self,

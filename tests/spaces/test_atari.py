@@ -1,4 +1,4 @@
-"""The console's memory and screen as spaces (spec 2.3, 2.6)."""
+"""The console's memory and screen as spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GTrXL in plain NumPy, number by number, from the formulas of the specification (5.6): the oracle of its tests."""
+"""GTrXL in plain NumPy, number by number, as Parisotto et al. (arXiv:1910.06764) write it: the oracle of its tests."""
 
 from __future__ import annotations
 

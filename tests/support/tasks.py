@@ -158,7 +158,7 @@ class Raid(gym.Env[Any, Any]):
 class Harvest(gym.Env[Any, Any]):
     """Six fields, three of them open: reap an open one whose crop is in season; a closed one is an error.
 
-    The observation is spec 9.1's: a mask and the rest. Each right action earns 1. An episode has 24 steps, each
+    The observation is a Dict of a mask and the rest. Each right action earns 1. An episode has 24 steps, each
     with new fields.
     """
 
@@ -275,7 +275,7 @@ class GridWorld(gym.Env[Any, Any]):
 
 
 class ParametricCartPole(gym.Env[Any, Any]):
-    """CartPole of spec 9.1: of ten slots two are open, one pushes left and one right; a closed one is an error.
+    """CartPole with parametric actions. Of ten slots two are open, one for each push; a closed one is an error.
 
     With ``embedded`` the slots are drawn anew for each observation, which tells their pushes by embeddings, zero in
     closed slots. Without, they stay what they are, and only the mask tells that they are open. An episode has at most

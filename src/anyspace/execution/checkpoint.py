@@ -59,7 +59,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         CheckpointError: there is none, or it is truncated, or of another format.
     """
     folder = find_checkpoint(path)
-    state = _read_state(folder / STATE_FILE)
+    state = read_state(folder)
     file = folder / state["tensors"]
     if not file.is_file():
         raise CheckpointError(f"{folder} is not whole: {file.name}, which its {STATE_FILE} names, is missing.")
@@ -72,7 +72,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     return state, tensors
 
 
-def _read_state(file: Path) -> dict[str, Any]:
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the state of a checkpoint, or of the latest one of a run folder, without reading its tensors.
+
+    Raises:
+        CheckpointError: there is none, or it is truncated, or of another format.
+    """
+    file = find_checkpoint(path) / STATE_FILE
     try:
         state = json.loads(file.read_text())
     except ValueError as error:  # also of text that is not UTF-8

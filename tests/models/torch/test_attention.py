@@ -81,7 +81,7 @@ def test_gtrxl_trains_as_a_custom_model():
 
 
 @pytest.mark.spec(111)
-def test_its_defaults_are_those_of_the_specification():
+def test_its_defaults_are_those_of_rllib():
     model = GTrXLNet(BOX, FOUR, 4, {})
     assert model.gtrxl.sizes == GTrXLSizes(1, 64, 2, 50, 50, 32, 32, 2.0)
     assert model.view_requirements["state_in_0"].shift == "-50:-1"

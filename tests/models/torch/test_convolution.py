@@ -122,7 +122,7 @@ def test_a_stack_is_its_layers_with_activations_between():
 
 @pytest.mark.spec(63)
 @pytest.mark.parametrize("side", SQUARE)
-def test_the_default_stacks_of_the_specification(side):
+def test_the_default_stacks_of_five_sizes(side):
     assert default_filters(side, side) == [Filter(out, (kernel, kernel), step) for out, kernel, step in SQUARE[side]]
     assert stack(ImageLayout(side, side, 3)).shape == (1, 1, SQUARE[side][-1][0])
 

@@ -1,4 +1,4 @@
-"""The heads of Q-learning on default, custom and remembering models (spec 10.6)."""
+"""The heads of Q-learning on default, custom and remembering models."""
 
 import numpy as np
 import pytest
@@ -48,7 +48,7 @@ def softmax(x):
 
 @pytest.mark.spec(122)
 @pytest.mark.parametrize("atoms", [1, 51])
-def test_the_factory_builds_the_model_of_the_specification(atoms):
+def test_the_factory_builds_a_model_of_the_known_sizes(atoms):
     model = ModelCatalog.get_model_v2(
         OBS, FOUR, 4, {}, model_interface=DQNTorchModel, dueling=True, num_atoms=atoms, q_hiddens=[256, 128]
     )
@@ -224,7 +224,7 @@ def test_a_mask_that_allows_everything_is_no_mask():
 
 
 class MasksItself(TorchModelV2):
-    """As the seed's parametric models: logits with log(mask), at least -3.4e38, added."""
+    """As parametric models of RLlib's examples do: logits with log(mask), at least -3.4e38, added."""
 
     def __init__(self, obs_space, action_space, num_outputs, model_config, name):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)

@@ -1,4 +1,4 @@
-"""The mathematics of GTrXL against the golden numbers of the specification and a NumPy reference."""
+"""The mathematics of GTrXL against known numbers and a NumPy reference."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The networks of soft actor-critic, for every observation (spec 10.7)."""
+"""The networks of soft actor-critic, for every observation."""
 
 import math
 
@@ -61,7 +61,7 @@ def observed(space, rows, *, preprocess=True):
 @pytest.mark.spec(122)
 @pytest.mark.parametrize(("action_space", "outputs"), WIDTHS)
 @pytest.mark.parametrize("twin_q", [True, False])
-def test_the_factory_builds_the_networks_of_the_specification(action_space, outputs, twin_q):
+def test_the_factory_builds_networks_of_the_known_sizes(action_space, outputs, twin_q):
     sub = {"fcnet_hiddens": [256, 256], "fcnet_activation": "relu"}
     model = build(
         action_space,

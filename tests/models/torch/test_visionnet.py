@@ -114,7 +114,7 @@ def test_dense_layers_after_convolutions(share):
         assert model.value_encoder is None
         expected = model.value_head(hidden)
     else:
-        # The value's own convolutions have no dense layers after them (spec 5.3).
+        # The value's own convolutions have no dense layers after them.
         assert model.value_head.in_features == 5
         expected = model.value_head(model.value_encoder(x))
         assert not torch.allclose(model.value_encoder(x), convolutions(x))

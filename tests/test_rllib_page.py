@@ -1,4 +1,4 @@
-"""The Python blocks of the walkthrough, as they stand there but for what a port changes.
+"""The Python blocks of RLlib's page on models, preprocessors and distributions, with only the changes of a port.
 
 ``import ray`` and ``ray.init()`` are left out, ``ray.rllib`` is ``anyspace.rllib``, ``...`` is filled in with the least
 that runs, and what a block does not import is imported here.

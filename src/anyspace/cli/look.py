@@ -1,0 +1,93 @@
+"""The commands that change nothing: ``anyspace evaluate``, ``anyspace inspect`` and ``anyspace list``."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from anyspace.algorithms import ALGORITHMS, Algorithm
+from anyspace.algorithms.presets import preset_names
+from anyspace.cli import output
+from anyspace.cli.flags import parse, starting_point
+from anyspace.errors import ConfigError
+from anyspace.execution.inspection import pipeline_tree
+
+
+@dataclass(frozen=True)
+class EvaluateFlags:
+    """Play episodes with what a run learnt, acting deterministically."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A run folder or a checkpoint."""
+    episodes: int = 10
+    """How many, at least 1."""
+    render: bool = False
+    """Show them in a window."""
+    best: bool = False
+    """Take the run's best checkpoint instead of the latest."""
+
+
+@dataclass(frozen=True)
+class InspectFlags:
+    """Show what becomes of an environment's spaces, and run one dummy step of everything."""
+
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
+    """A Gymnasium id or package.module:EnvClass."""
+    algo: str = "ppo"
+    """The algorithm: see `anyspace list`."""
+    preset: str = "auto"
+    """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
+
+
+def evaluate(words: list[str]) -> None:
+    """Play episodes with what a run learnt."""
+    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate")
+    if flags.episodes < 1:
+        raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
+    algorithm = Algorithm.load(flags.run / "best" if flags.best else flags.run)
+    try:
+        output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render))
+    finally:
+        algorithm.close()
+
+
+def inspect(words: list[str]) -> None:
+    """Show what becomes of an environment's spaces, and train on two steps of each copy of it."""
+    console = Console()
+    start = starting_point(InspectFlags, "inspect", words, console)
+    flags = parse(InspectFlags, "inspect", words, start.defaults)
+    steps = 2 * flags.config.num_envs_per_env_runner
+    short = dataclasses.replace(
+        flags.config, train_batch_size=steps, minibatch_size=None, num_epochs=1, rollout_fragment_length="auto"
+    )
+    algorithm = start.algorithm(flags.own.env, short)
+    try:
+        console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
+        result = algorithm.train()
+        console.print(
+            f"one dummy step of everything: collected {result['timesteps_this_iter']} steps, took a gradient step"
+            f" (loss {result['learner']['total_loss']:.4g})",
+            highlight=False,
+        )
+    finally:
+        algorithm.close()
+
+
+def list_algorithms(words: list[str]) -> None:
+    """List the algorithms and their presets."""
+    tyro.cli(_no_flags, args=words, prog="anyspace list")
+    table = Table("algorithm", "what it does", "presets")
+    for algorithm in ALGORITHMS.values():
+        summary = (algorithm.__doc__ or "").splitlines()[0]
+        table.add_row(algorithm.name(), summary, ", ".join(preset_names(algorithm.name())))
+    Console().print(table)
+
+
+def _no_flags() -> None:
+    """List the algorithms and their presets."""

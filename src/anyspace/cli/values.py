@@ -1,0 +1,76 @@
+"""How values that are no plain words or numbers are spelt on the command line: as JSON, or by name."""
+
+from __future__ import annotations
+
+import functools
+import json
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+from anyspace import config as configs
+from anyspace.config import import_name, importable_name
+from anyspace.models.config import FilterSpec
+
+REGISTRY = tyro.constructors.ConstructorRegistry()
+"""The rules below, for ``tyro.cli``."""
+
+
+@REGISTRY.primitive_rule
+def _json_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take dicts, filters, and lists of things with importable names, as JSON: no other spelling fits one flag."""
+    parts = (info.type, *typing.get_args(info.type))
+    is_nested = any(typing.get_origin(part) is dict or part == list[FilterSpec] for part in parts)
+    if not is_nested and (Callable not in _origins(info.type) or _is_named(info.type)):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=functools.partial(_from_json, info.type),
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [json.dumps(value, default=repr)],
+    )
+
+
+@REGISTRY.primitive_rule
+def _name_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take classes and functions by the names that the library knows, or as package.module:Name."""
+    if not _is_named(info.type):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME",
+        instance_from_str=_from_name,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [importable_name(value) or str(value)],
+    )
+
+
+def _is_named(hint: Any) -> bool:
+    options = typing.get_args(hint)
+    return str in options and any(option is type or typing.get_origin(option) is Callable for option in options)
+
+
+def _origins(hint: Any) -> set[Any]:
+    return {
+        typing.get_origin(part) for argument in typing.get_args(hint) for part in (argument, *typing.get_args(argument))
+    }
+
+
+def _from_name(words: list[str]) -> Any:
+    if words[0] == "None":
+        return None
+    return import_name(words[0]) if ":" in words[0] else words[0]
+
+
+def _from_json(hint: Any, words: list[str]) -> Any:
+    try:
+        value = json.loads(words[0])
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{words[0]!r} is not JSON ({error}); write it like '{{\"key\": 1}}'.") from error
+    if not configs.matches(value, hint):
+        raise ValueError(f"{words[0]} is not what the key takes: {configs.spell(hint)}.")
+    return value
