@@ -435,7 +435,7 @@ class Algorithm(ABC, Generic[C]):
             CheckpointError: the checkpoint is missing, truncated, or of other spaces or another algorithm.
         """
         state, tensors = checkpoints.upgraded(*read_checkpoint(path))
-        kind = cls._kind_of(state, path)
+        kind = cls.kind_of(state, path)
         settings = checkpoints.stored_settings(state, kind.config_class, config or {}, overrides)
         settings.validate()
         named = state["env"] if env is None else env
@@ -448,12 +448,19 @@ class Algorithm(ABC, Generic[C]):
         return self
 
     @classmethod
-    def _kind_of(cls, state: Mapping[str, Any], path: object) -> type[Algorithm[Any]]:
-        """Return the class that a checkpoint's algorithm is to be an instance of."""
-        from anyspace.algorithms import ALGORITHMS
+    def kind_of(cls, state: Mapping[str, Any], path: object) -> type[Algorithm[Any]]:
+        """Return the class that a checkpoint's algorithm is to be an instance of, where this class is asked for it.
 
-        kind: type[Algorithm[Any]] | None = cls if cls is not Algorithm else ALGORITHMS.get(state["algorithm"])
-        if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in ALGORITHMS):
+        Args:
+            state: the checkpoint's.
+            path: the checkpoint's, for the message.
+
+        Raises:
+            CheckpointError: this class is another algorithm.
+        """
+        shipped = {kind.__name__: kind for kind in _subclasses(Algorithm) if kind.__module__.startswith("anyspace.")}
+        kind = cls if cls is not Algorithm else shipped.get(state["algorithm"])
+        if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in shipped):
             raise CheckpointError(
                 f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
                 " on the class that saved it."
@@ -489,3 +496,8 @@ class Algorithm(ABC, Generic[C]):
             self._source.close()
         elif self._fleet is not None:
             self._fleet.close()
+
+
+def _subclasses(kind: type[Any]) -> list[type[Any]]:
+    """Return the sub-classes of a class, and theirs."""
+    return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]

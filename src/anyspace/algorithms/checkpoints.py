@@ -94,7 +94,7 @@ def restored(
     runtime: Runtime,
     path: object,
 ) -> dict[str, int | float]:
-    """Put parts into the state that a checkpoint holds; return the numbers among them, which cannot be changed in place.
+    """Put parts into the state that a checkpoint holds; return the numbers among them, which cannot change in place.
 
     Raises:
         CheckpointError: the checkpoint holds other parts, or they do not fit.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from anyspace.config import require
 from anyspace.errors import ConfigError
@@ -85,6 +85,10 @@ class AlgorithmConfig(PolicyConfig):
     """Episodes of one evaluation, at least 1."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+
+    def short(self) -> Self:
+        """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""
+        raise NotImplementedError(f"{type(self).__name__} must say how an iteration is made short")
 
     @property
     def steps_per_round(self) -> int:

@@ -1,11 +1,12 @@
-"""What algorithms share that learn from what the present policy has just done: their keys, their rows, their minibatches."""
+"""What algorithms share that learn from what the present policy has just done: keys, rows, minibatches."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -36,6 +37,11 @@ class OnPolicyConfig(AlgorithmConfig):
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
         require(self.train_batch_size >= 1, "train_batch_size", self.train_batch_size, "it must be at least 1")
+
+    def short(self) -> Self:
+        """Return these settings for one short iteration: two steps of each environment."""
+        steps = 2 * self.num_envs_per_env_runner
+        return dataclasses.replace(self, train_batch_size=steps, rollout_fragment_length="auto")
 
     @property
     def steps_per_round(self) -> int:
@@ -141,9 +147,9 @@ def training_rows(
 def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1) -> Steps:
     """Return gradient steps on slices of ``size`` rows, shuffled anew in each epoch; no row is dropped.
 
-    A remainder of fewer than two rows joins the last slice, so that no gradient rests on a single row; with a model that
-    takes statistics of a batch every remainder does. Rows that are steps of sequences stay together: whole sequences are
-    shuffled, and cut where a slice has at least ``size`` rows.
+    A remainder of fewer than two rows joins the last slice, so that no gradient rests on a single row; with a model
+    that takes statistics of a batch every remainder does. Rows that are steps of sequences stay together: whole
+    sequences are shuffled, and cut where a slice has at least ``size`` rows.
 
     Args:
         policy: that learns.

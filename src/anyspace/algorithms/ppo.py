@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,10 +19,10 @@ from anyspace.algorithms.on_policy import (
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Losses, Result
+from anyspace.execution.learner import Losses
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, standardise
 from anyspace.maths.returns import explained_variance
-from anyspace.maths.xp import Array, xp
+from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -31,7 +32,7 @@ from anyspace.policy.schedules import Scheduled, scheduled
 
 @dataclass(frozen=True)
 class PPOConfig(OnPolicyConfig):
-    """PPO's keys, with the defaults of RLlib, which were made for large clusters; the presets are made for one machine."""
+    """PPO's keys, with RLlib's defaults, which were made for large clusters; the presets are made for one machine."""
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(vf_share_layers=False))
     """The model configuration; PPO separates policy and value layers by default."""
@@ -90,6 +91,10 @@ class PPOConfig(OnPolicyConfig):
                 " 'truncate_episodes'; set batch_mode='complete_episodes'."
             )
         scheduled(self.entropy_coeff, self.entropy_coeff_schedule, "entropy_coeff_schedule")
+
+    def short(self) -> Self:
+        """Return these settings for one short iteration: a single gradient step."""
+        return dataclasses.replace(super().short(), minibatch_size=None, num_epochs=1)
 
     @property
     def rows_per_step(self) -> int:

@@ -128,7 +128,7 @@ def _algorithm(name: str) -> type[Algorithm[Any]]:
 def _stored(path: Path) -> StartingPoint:
     """Return the algorithm and the settings of a checkpoint, without its weights."""
     state = read_state(path)
-    algorithm = checkpoints.kind_of(state, Algorithm, path)  # type: ignore[type-abstract]
+    algorithm = Algorithm.kind_of(state, path)
     return StartingPoint(algorithm, checkpoints.stored_settings(state, algorithm.config_class))
 
 

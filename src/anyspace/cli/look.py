@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -62,11 +61,7 @@ def inspect(words: list[str]) -> None:
     console = Console()
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start.defaults)
-    steps = 2 * flags.config.num_envs_per_env_runner
-    short = dataclasses.replace(
-        flags.config, train_batch_size=steps, minibatch_size=None, num_epochs=1, rollout_fragment_length="auto"
-    )
-    algorithm = start.algorithm(flags.own.env, short)
+    algorithm = start.algorithm(flags.own.env, flags.config.short())
     try:
         console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
         result = algorithm.train()

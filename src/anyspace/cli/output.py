@@ -44,7 +44,7 @@ def print_result(console: Console, algorithm: Algorithm[Any], result: Mapping[st
     spelt = "no episode ended" if mean is None else f"mean return {mean:.1f}"
     console.print(
         f"trained {algorithm.timesteps_total:,} steps in {seconds:.1f} s: {spelt} over the latest"
-        f" {min(algorithm.progress.episodes_total, algorithm.config.return_window)} episodes",
+        f" {min(algorithm.counters.episodes_total, algorithm.config.return_window)} episodes",
         highlight=False,
     )
 

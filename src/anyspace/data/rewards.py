@@ -30,7 +30,7 @@ def clipped(rewards: Floats, clip: bool | float) -> Floats:
 
 
 class ReturnMoments:
-    """Moments of the discounted return ``R_t = gamma R_{t-1} + r_t`` of clipped rewards, R restarting with each episode.
+    """Moments of the discounted return ``R_t = gamma R_{t-1} + r_t`` of clipped rewards; R restarts with an episode.
 
     Args:
         num_envs: B.
@@ -68,8 +68,8 @@ class RewardTransform:
     scale to divide by, and rewards stay as they are.
 
     Args:
-        clip: True takes the sign of rewards, a number clips to plus and minus it, False leaves them; None takes the sign
-            of Atari's and leaves all others.
+        clip: True takes the sign of rewards, a number clips to plus and minus it, False leaves them; None takes the
+            sign of Atari's and leaves all others.
         normalize: whether to scale.
 
     Attributes:

@@ -88,8 +88,8 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     if state["format"] not in READABLE:
         raise CheckpointError(
             f"{file.parent} is a checkpoint of format {state['format']!r}, written by anyspace"
-            f" {state.get('version', 'of an unknown version')}. This is anyspace {version('anyspace')}, which reads the formats"
-            f" {', '.join(map(str, READABLE))}: load it with the version that wrote it, or a later one."
+            f" {state.get('version', 'of an unknown version')}. This is anyspace {version('anyspace')}, which reads the"
+            f" formats {', '.join(map(str, READABLE))}: load it with the version that wrote it, or a later one."
         )
     if not isinstance(state.get("tensors"), str) or "shapes" not in state:
         raise CheckpointError(f"{file} is no checkpoint's state: it names no file of tensors, or not their shapes.")

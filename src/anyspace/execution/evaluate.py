@@ -17,7 +17,6 @@ from anyspace.data.vector import Step, VectorSource, blame, make_separate_source
 from anyspace.errors import NonFiniteError
 from anyspace.policy.policy import Policy
 
-
 WIDTH = 8
 """How many evaluation episodes are played side by side."""
 

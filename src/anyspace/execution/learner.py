@@ -95,8 +95,8 @@ class Learner(Protocol):
     def step(self, batch: Batch) -> Result:
         """Take one gradient step on ``batch``.
 
-        ``total_loss``, the sum of the groups' losses, is added to the metrics, and ``grad_norm``, before clipping, where
-        gradients are clipped. Of several groups each has its own, as in ``grad_norm_critic``.
+        ``total_loss``, the sum of the groups' losses, is added to the metrics, and ``grad_norm``, before clipping,
+        where gradients are clipped. Of several groups each has its own, as in ``grad_norm_critic``.
         """
 
     def steps(self, steps: Steps) -> Result:

@@ -25,8 +25,8 @@ from anyspace.policy.sequences import take_sequences
 class TorchLearner:
     """Optimises the parameters of the policy's model; see :class:`anyspace.execution.learner.Learner`.
 
-    Parameters and gradients of a group are laid side by side in one tensor each (per element type), so that clipping and
-    the optimiser cost a few kernels instead of a few for every parameter. The model's parameters are views of it.
+    Parameters and gradients of a group are laid side by side in one tensor each (per element type), so that clipping
+    and the optimiser cost a few kernels instead of a few for every parameter. The model's parameters are views of it.
 
     Args:
         policy: whose model learns.
@@ -190,7 +190,8 @@ def _clip(packs: list[_Pack], limit: float) -> torch.Tensor:
 def _move(packs: list[_Pack], group: Group, lr: float) -> None:
     """Take the optimiser's step.
 
-    These are the functions behind PyTorch's optimisers: for one tensor, the class around one costs several times the step.
+    These are the functions behind PyTorch's optimisers: for one tensor, the class around one costs several times the
+    step.
     """
     values, gradients = [pack.values for pack in packs], [pack.gradients for pack in packs]
     first, second = [pack.first for pack in packs], [pack.second for pack in packs]

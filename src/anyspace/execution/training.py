@@ -53,9 +53,9 @@ class Iteration:
 class Training:
     """Runs rounds.
 
-    A round gathers a trajectory, hands it to ``updates`` with the rewards that the algorithm is to see, takes the gradient
-    steps that it asks for, pushes the observations into the filter's statistics, and counts. The statistics are pushed
-    last, so that the algorithm sees observations as they were acted on.
+    A round gathers a trajectory, hands it to ``updates`` with the rewards that the algorithm is to see, takes the
+    gradient steps that it asks for, pushes the observations into the filter's statistics, and counts. The statistics
+    are pushed last, so that the algorithm sees observations as they were acted on.
     """
 
     policy: Policy
@@ -122,8 +122,8 @@ class Training:
                 " `grad_clip`. Checkpoints saved so far are whole; this model is not."
             )
         rates = self.learner.learning_rates()
-        named = {"lr": rate for rate in rates.values()} if len(rates) == 1 else {f"lr_{k}": v for k, v in rates.items()}
-        return {**means, **done.overall, **named}
+        alone = len(rates) == 1
+        return {**means, **done.overall, **{"lr" if alone else f"lr_{name}": rate for name, rate in rates.items()}}
 
     def _numbers(self, metrics: dict[str, Any] | None) -> dict[str, float]:
         numpy = self.policy.runtime.numpy

@@ -17,8 +17,8 @@ class Cell:
     """A number or an array that a loss reads and that changes between gradient steps: a KL weight, filter statistics.
 
     A compiled step must not take such a number for a constant: it would be compiled anew with every new one. The loss
-    reads ``value``, which the learner binds to an argument of the compiled step. Losses do not branch on the value; they
-    branch on the configuration.
+    reads ``value``, which the learner binds to an argument of the compiled step. Losses do not branch on the value;
+    they branch on the configuration.
 
     Args:
         value: the first value. A number is kept as float64, an array as it is.

@@ -25,8 +25,8 @@ from anyspace.tree import Tree
 class Actor:
     """Chooses actions with weights that do not change: a pipeline's NumPy twin, or its network.
 
-    The twin acts where there is one, unless a sample is wanted whose noise was not drawn ahead: the random sources are the
-    framework's, and so is that sample.
+    The twin acts where there is one, unless a sample is wanted whose noise was not drawn ahead: the random sources are
+    the framework's, and so is that sample.
     """
 
     model: ModelV2

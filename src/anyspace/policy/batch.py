@@ -15,10 +15,11 @@ class Batch(dict[str, Any]):
     """N rows by the name of the column, each a tree of tensors [N, ...] on the device.
 
     Every batch has ``obs``, the encoded observation's leaves. It has ``action_mask`` [N, A] where a mask comes with
-    observations, ``views`` where the model looks at other steps, and ``sequences`` where the rows are steps of sequences.
+    observations, ``views`` where the model looks at other steps, and ``sequences`` where the rows are steps of
+    sequences.
 
-    A compiled framework wants few shapes: its learner repeats rows up to the next of a few sizes and adds ``counted`` [N],
-    ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean` and :meth:`sum`.
+    A compiled framework wants few shapes: its learner repeats rows up to the next of a few sizes and adds ``counted``
+    [N], ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean` and :meth:`sum`.
     """
 
     @property

@@ -26,8 +26,8 @@ from anyspace.tree import Tree
 class Policy(Pipeline):
     """Maps observations to actions, and holds all that this takes.
 
-    Everything an action depends on is in :meth:`state`: weights, filter statistics, the random sources. The model is run
-    on zeros when the policy is built, so that one that does not fit is found then.
+    Everything an action depends on is in :meth:`state`: weights, filter statistics, the random sources. The model is
+    run on zeros when the policy is built, so that one that does not fit is found then.
 
     See :class:`Pipeline` for arguments and errors.
     """
