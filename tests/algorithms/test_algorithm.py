@@ -94,7 +94,7 @@ class TestTraining:
 
     def test_fragments_and_batches(self) -> None:
         algorithm = PPO(Countdown, FAST, rollout_fragment_length=8)
-        assert algorithm.fleet.gather(None, 64).rewards.shape == (8, 8), "two fragments of four environments"
+        assert algorithm.fleet.gather(64).rewards.shape == (8, 8), "two fragments of four environments"
 
     def test_equal_seeds_give_equal_runs_and_others_do_not(self) -> None:
         runs = [PPO(Lock, FAST, seed=seed) for seed in (1, 1, 2)]

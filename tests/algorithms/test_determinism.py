@@ -31,7 +31,7 @@ def test_another_seed_gives_another_dropout() -> None:
     weights = []
     for seed in (1, 2):
         with closing(PPO(env, {**SETTINGS, **settings, "seed": 0})) as algorithm:
-            trajectory = algorithm.fleet.gather(None, 64)
+            trajectory = algorithm.fleet.gather(64)
             algorithm.policy.runtime.seed(seed)
             algorithm.config = type(algorithm.config)(num_epochs=1, minibatch_size=None)
             updates = algorithm.updates(algorithm.policy, trajectory)

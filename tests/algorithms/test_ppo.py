@@ -60,7 +60,7 @@ def test_every_action_space_trains_and_actions_are_members(name: str) -> None:
 
 
 def first_batch(algorithm: PPO) -> tuple[Policy, dict[str, Any]]:
-    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(None, algorithm.config.train_batch_size))
+    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(algorithm.config.train_batch_size))
     return algorithm.policy, next(updates)
 
 
@@ -118,7 +118,7 @@ def test_advantages_are_standardised_over_the_whole_batch() -> None:
 @pytest.mark.parametrize(("measured", "expected"), [(0.021, 0.3), (0.02, 0.2), (0.005, 0.2), (0.0049, 0.1)])
 def test_the_kl_weight_adapts(measured: float, expected: float) -> None:
     algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01)
-    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(None, 64))
+    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(64))
     next(updates)
     with contextlib.suppress(StopIteration):
         while True:

@@ -80,7 +80,7 @@ class Greedier(Categorical):
 @pytest.mark.spec(36)
 def test_an_observation_wrapper_replaces_a_custom_preprocessor() -> None:
     algorithm = PPO(Floats, FAST, wrappers=[OneHotEnv])
-    obs = algorithm.fleet.gather(None, 32).obs[0]
+    obs = algorithm.fleet.gather(32).obs[0]
     assert obs.shape == (33, 1, 5)
     np.testing.assert_array_equal(obs[:7, 0].argmax(1), [0, 1, 2, 3, 4, 0, 1])
     algorithm.train()
@@ -90,8 +90,8 @@ def test_an_observation_wrapper_replaces_a_custom_preprocessor() -> None:
 @pytest.mark.spec(37)
 def test_a_reward_wrapper_changes_the_recorded_rewards() -> None:
     plain, clipped = (PPO(Floats, FAST, wrappers=wrappers) for wrappers in ([], [ClipRewardEnv]))
-    np.testing.assert_array_equal(plain.fleet.gather(None, 4).rewards[:, 0], [10, 20, 30, 40])
-    np.testing.assert_array_equal(clipped.fleet.gather(None, 4).rewards[:, 0], [10, 15, 15, 15])
+    np.testing.assert_array_equal(plain.fleet.gather(4).rewards[:, 0], [10, 20, 30, 40])
+    np.testing.assert_array_equal(clipped.fleet.gather(4).rewards[:, 0], [10, 15, 15, 15])
 
 
 @pytest.mark.spec(2)
@@ -115,7 +115,7 @@ def test_every_replaceable_part_trains(changed: dict[str, Any]) -> None:
 @pytest.mark.spec(5)
 def test_float64_observations_are_float32_in_the_model_and_actions_stay_indices() -> None:
     algorithm = PPO(Floats, FAST, model={"custom_model": Linear})
-    trajectory = algorithm.fleet.gather(None, 8)
+    trajectory = algorithm.fleet.gather(8)
     assert {tensor.dtype for tensor in algorithm.policy.model.seen} == {torch.float32}  # type: ignore[attr-defined]
     assert trajectory.obs[0].dtype == np.float32
     assert trajectory.actions.dtype == np.int64, "superseded: see docs/deviations.md, row 5"
@@ -126,9 +126,9 @@ def test_float64_observations_are_float32_in_the_model_and_actions_stay_indices(
 )
 def test_reward_clipping_options(clip: Any, expected: list[float]) -> None:
     algorithm = PPO(Countdown, FAST, clip_rewards=clip)
-    trajectory = algorithm.fleet.gather(None, 32)
+    trajectory = algorithm.fleet.gather(32)
     np.testing.assert_array_equal(trajectory.rewards[:2, 0], expected)
     assert trajectory.episodes[0].total_reward == 5, "reported returns are the environment's own"
-    scaled = PPO(Floats, FAST, clip_rewards=clip).fleet.gather(None, 2).rewards[:, 0]
+    scaled = PPO(Floats, FAST, clip_rewards=clip).fleet.gather(2).rewards[:, 0]
     by_hand = {True: [1, 1], 0.25: [0.25, 0.25], 7.0: [7, 7]}.get(clip, [10, 20])
     np.testing.assert_array_equal(scaled, by_hand)

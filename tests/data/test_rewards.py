@@ -54,7 +54,7 @@ def test_an_algorithm_clips_the_rewards_of_atari_games(clip: Any, lowest: float,
     settings: dict[str, Any] = {"train_batch_size": 600, "minibatch_size": 600, "num_epochs": 1, "seed": 0}
     env_config = {"obs_type": "ram", "frameskip": 16, "repeat_action_probability": 0.0}
     algorithm = PPO("ALE/SpaceInvaders-v5", settings, env_config=env_config, clip_rewards=clip)
-    trajectory = algorithm.fleet.gather(None, 600)
+    trajectory = algorithm.fleet.gather(600)
     assert trajectory.rewards.min() == 0
     assert lowest <= trajectory.rewards.max() <= highest
     assert trajectory.episodes[0].total_reward >= 35
@@ -155,7 +155,7 @@ def test_reported_returns_are_the_environments_own() -> None:
     """Learning sees signs or scaled rewards, people see what the environment pays."""
     settings: dict[str, Any] = {"train_batch_size": 12, "minibatch_size": 12, "num_epochs": 1, "seed": 0}
     algorithm = PPO(Script, {**settings, "env_config": {"number": 5}, "clip_rewards": True, "normalize_rewards": True})
-    trajectory = algorithm.fleet.gather(None, 3)
+    trajectory = algorithm.fleet.gather(3)
     assert trajectory.episodes[0].total_reward >= 5 + 15 + 25
     assert len(np.unique(trajectory.rewards)) == 1, "every sign is the same, and so is its scaled form"
     assert trajectory.rewards[0, 0] < 10

@@ -23,7 +23,7 @@ from tests.support.scripted import collector, known_policy
 )
 def test_fragments_side_by_side(steps: int, fragment: int | None, shape: tuple[int, int]) -> None:
     fleet = LocalFleet(collector(AutoresetMode.SAME_STEP), fragment=fragment, whole_episodes=False, explore=False)
-    trajectory = fleet.gather(None, steps)
+    trajectory = fleet.gather(steps)
     assert trajectory.valid.shape == shape
     assert trajectory.num_steps >= steps
     # Each fragment goes on where the one beside it stopped.
@@ -33,7 +33,7 @@ def test_fragments_side_by_side(steps: int, fragment: int | None, shape: tuple[i
 
 def test_whole_episodes() -> None:
     fleet = LocalFleet(collector(AutoresetMode.SAME_STEP), fragment=2, whole_episodes=True, explore=False)
-    trajectory = fleet.gather(None, 10)
+    trajectory = fleet.gather(10)
     assert trajectory.num_steps == sum(episode.length for episode in trajectory.episodes) >= 10
 
 
@@ -58,7 +58,7 @@ def test_exploring_is_up_to_the_fleet() -> None:
         fleet = LocalFleet(
             Collector(source, known_policy(), RewardTransform()), fragment=None, whole_episodes=False, explore=explore
         )
-        assert bool(fleet.gather(None, 60).actions.all()) is not explore
+        assert bool(fleet.gather(60).actions.all()) is not explore
 
 
 def test_closing_closes_the_environments() -> None:

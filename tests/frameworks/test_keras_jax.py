@@ -47,7 +47,7 @@ def build() -> Iterator[Build]:
 
 def rows(algorithm: PPO, trajectory: Trajectory | None = None) -> Batch:
     """Return training rows of ``trajectory``, or of a new one."""
-    trajectory = trajectory or algorithm.fleet.gather(None, 64)
+    trajectory = trajectory or algorithm.fleet.gather(64)
     return training_rows(algorithm.policy, trajectory, gamma=0.99, lambda_=0.95, use_critic=True)
 
 
@@ -82,7 +82,7 @@ def test_learns_cartpole(build: Build) -> None:
 
 def test_ratio_is_one_on_the_first_minibatch(build: Build) -> None:
     algorithm = build(JaxPPO, lr=1e-2)
-    trajectory = algorithm.fleet.gather(None, 64)
+    trajectory = algorithm.fleet.gather(64)
     updates = algorithm.updates(algorithm.policy, trajectory)
     first = algorithm.learner.step(next(updates))
     later = algorithm.learner.step(updates.send(first))
@@ -111,7 +111,7 @@ class Pair(NamedTuple):
 @pytest.fixture(params=["CartPole-v1", "Pendulum-v1"])
 def pair(request: pytest.FixtureRequest, build: Build) -> Pair:
     torch_ppo, jax_ppo = (build(kind, request.param, observation_filter="MeanStdFilter") for kind in (PPO, JaxPPO))
-    trajectory = torch_ppo.fleet.gather(None, 64)
+    trajectory = torch_ppo.fleet.gather(64)
     for algorithm in (torch_ppo, jax_ppo):
         algorithm.policy.push(trajectory.all_obs())
     set_weights(jax_ppo, weights(torch_ppo))

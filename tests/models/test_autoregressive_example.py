@@ -187,7 +187,7 @@ def test_the_divergence_comes_from_stored_log_probabilities() -> None:
     """The old distribution, rebuilt with the present model, would tell nothing of how its second half has moved."""
     algorithm = PPO(Correlated, SMALL)
     assert algorithm.policy.distribution(torch.zeros(1, 16)).depends_on_model
-    batch = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(None, 256)))
+    batch = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(256)))
     _, before = algorithm.losses(algorithm.policy, batch)
     assert abs(before["kl"]) < 1e-6
     with torch.no_grad():

@@ -119,7 +119,7 @@ def test_batch_statistics_move_while_learning_and_not_while_acting(train):
     obs = {"kind": 4, "pos": np.zeros(2, np.float32)}
     for explore in (True, False):
         algorithm.compute_single_action(obs, explore=explore)
-    algorithm.fleet.gather(None, 16)
+    algorithm.fleet.gather(16)
     algorithm.evaluate(1)
     for name, value in weights(algorithm).items():
         np.testing.assert_array_equal(value, learnt[name])

@@ -563,7 +563,7 @@ def test_a_single_action_is_the_one_that_the_rollout_takes():
         policy = algorithm.policy
         assert counted(policy) == 64
         Logging.log.clear()
-        algorithm.fleet.gather(None, 20)
+        algorithm.fleet.gather(20)
         observations, taken = zip(*Logging.log, strict=True)
         single = np.stack([algorithm.compute_single_action(observation) for observation in observations])
         np.testing.assert_allclose(single, np.stack(taken), rtol=1e-4)

@@ -353,7 +353,7 @@ def test_one_seed_gives_one_run() -> None:
 def test_ppo_rebuilds_no_distribution_that_the_model_has_left_behind() -> None:
     algorithm = PPO(Alike, FAST, kl_coeff=0.5)
     policy = algorithm.policy
-    batch = next(algorithm.updates(policy, algorithm.fleet.gather(None, 64)))
+    batch = next(algorithm.updates(policy, algorithm.fleet.gather(64)))
     shaken(policy.model.action_network)
     with torch.no_grad():
         now = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"]))
@@ -370,7 +370,7 @@ def test_the_reported_entropy_is_that_of_the_policy_that_collected() -> None:
     algorithm = PPO(Alike, FAST, minibatch_size=None)
     policy = algorithm.policy
     shaken(policy.model)
-    updates = algorithm.updates(policy, algorithm.fleet.gather(None, 64))
+    updates = algorithm.updates(policy, algorithm.fleet.gather(64))
     batch = next(updates)
     with torch.no_grad():
         expected = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"])).entropy().mean()

@@ -118,7 +118,7 @@ def stepping_equals_the_unrolled_pass(algorithm):
         return output, new
 
     policy.model.forward = kept
-    trajectory = algorithm.fleet.gather(None, 30)
+    trajectory = algorithm.fleet.gather(30)
     acted = np.concatenate(outputs[: len(trajectory.valid)])
     batch = training_rows(policy, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
     np.testing.assert_allclose(batch["action_dist_inputs"], acted[trajectory.valid[:, 0]], atol=1e-5)
@@ -199,7 +199,7 @@ def test_the_number_of_actions_may_vary_up_to_the_largest(trained):
     makers = iter(envs)
     algorithm = trained(lambda: next(makers), settings={"num_envs_per_env_runner": 2})
     assert [env.counts for env in envs] == [{1, 2, 3, 4, 5}] * 2
-    trajectory = algorithm.fleet.gather(None, 96)
+    trajectory = algorithm.fleet.gather(96)
     policy, rows = algorithm.policy, trajectory.all_obs()
     tensors = [policy.to_device(leaf) for leaf in rows]
     outputs, mask = policy.evaluate({"obs": tensors}, value=False).dist_inputs, policy.mask(tensors)
