@@ -88,13 +88,15 @@ class Collector:
         """
         self._running = False
         record = self._begin(1 + min_steps // self.source.num_envs)
-        running = np.ones(self.source.num_envs, np.bool_)
+        running, valid_steps = np.ones(self.source.num_envs, np.bool_), 0
         with self.policy.acting("acting") as actor:
             while running.any():
                 acted, stepped = self._step(actor, record, explore, None)
                 step = stepped.step
-                record.add(acted.raw, stepped, step.ignored | ~running)
-                if record.valid_steps >= min_steps:
+                ignored = step.ignored | ~running
+                record.add(acted.raw, stepped, ignored)
+                valid_steps += int(np.count_nonzero(~ignored))
+                if valid_steps >= min_steps:
                     running = running & ~(step.game_over | step.ignored)
         return self._finish(record)
 

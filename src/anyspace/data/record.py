@@ -29,11 +29,10 @@ class Record:
     Attributes:
         t: how many steps were written.
         obs: the observations, [steps + 1, B, ...] each, of which t + 1 are there.
-        valid_steps: how many steps of environments were valid.
     """
 
     def __init__(self, first: ObsLeaves, before: Columns, steps: int, stacks: dict[int, int]):
-        self.t = self.valid_steps = 0
+        self.t = 0
         self._stacks = {position: FrameStack(first[position], k) for position, k in stacks.items()}
         newest = [self._stacks[i].newest if i in stacks else leaf for i, leaf in enumerate(first)]
         self._width, self._room = len(first[0]), steps
@@ -66,18 +65,19 @@ class Record:
             self._allocate(raw, stepped.columns)
         if stepped.final:
             self._end(step.ended, stepped.final)
-        for i, (buffer, leaf) in enumerate(zip(self.obs, stepped.leaves, strict=True)):
-            buffer[t + 1] = self._stacks[i].push(leaf, step.begun) if i in self._stacks else leaf
-        for buffer, leaf in zip(self._actions, tree.leaves(raw), strict=True):
-            buffer[t] = leaf
+        for i, leaf in enumerate(stepped.leaves):
+            self.obs[i][t + 1] = self._stacks[i].push(leaf, step.begun) if i in self._stacks else leaf
+        if isinstance(raw, np.ndarray):
+            self._actions[0][t] = raw
+        else:
+            for buffer, leaf in zip(self._actions, tree.leaves(raw), strict=True):
+                buffer[t] = leaf
         for name, buffers in self._columns.items():
             for buffer, leaf in zip(buffers, stepped.columns[name], strict=True):
                 buffer[len(self._before[name][0]) + t] = leaf
         self._rewards[t] = step.rewards
-        flags = self._flags[:, t]
-        flags[0], flags[1], flags[2], flags[3] = step.terminated, step.truncated, ignored, step.life_lost
+        self._flags[:, t] = step.terminated, step.truncated, ignored, step.life_lost
         self._latest = step
-        self.valid_steps += self._width - int(np.count_nonzero(ignored))
         if step.infos:
             self._add_infos(step, ~ignored)
         self.t += 1

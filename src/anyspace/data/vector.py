@@ -28,7 +28,7 @@ Envs = VectorEnv[Any, Any, Any]
 
 
 class Step(NamedTuple):
-    """One step of B environments."""
+    """One step of B environments. The source may write its next step into the same arrays."""
 
     obs: Tree
     """Stacked observations to act on next, [B, ...]."""
@@ -93,12 +93,14 @@ class VectorSource:
             )
         self.mode = AutoresetMode(mode)
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
-        self._ignored: Bools = np.zeros(self.num_envs, np.bool_)
-        self._nobody = np.zeros(0, np.int64)
+        # Of a step in which nothing ends; shared by all of them, and never written to.
+        self._none: Bools = np.zeros(self.num_envs, np.bool_)
+        self._nobody: Ints = np.zeros(0, np.int64)
+        self._ignored = self._none
 
     def reset(self, seed: int | None = None) -> tuple[Tree, Infos]:
         """Start new episodes everywhere; return their first observations, stacked, and their infos."""
-        self._ignored = np.zeros(self.num_envs, np.bool_)
+        self._ignored = self._none
         try:
             return self.envs.reset(seed=seed)
         except Exception as error:
@@ -120,16 +122,18 @@ class VectorSource:
 
     def _step(self, actions: Tree) -> Step:
         obs, rewards, terminated, truncated, infos = self.envs.step(actions)
-        # Copies: a source may write its next step into the same arrays.
-        rewards = np.array(rewards, np.float32)
-        terminated, truncated = np.array(terminated, np.bool_), np.array(truncated, np.bool_)
-        ignored = self._ignored
-        ended, final_obs = self._nobody, None
+        rewards = np.asarray(rewards, np.float32)
+        terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
+        ignored, self._ignored = self._ignored, self._none
         done = terminated | truncated
-        life_lost = _lives_lost(infos, done)
+        if not done.any():
+            nobody, none = self._nobody, self._none
+            return Step(obs, rewards, terminated, truncated, ignored, nobody, None, infos, none)
+        ended, final_obs = self._nobody, None
+        life_lost = self._lives_lost(infos, done)
         if self.mode is AutoresetMode.NEXT_STEP:
             self._ignored = done
-        elif done.any():
+        else:
             ended = np.flatnonzero(done)
             if self.mode is AutoresetMode.SAME_STEP:
                 final_obs = self._handed_over(infos, ended)
@@ -142,6 +146,12 @@ class VectorSource:
     def close(self) -> None:
         """Close the environments."""
         self.envs.close()
+
+    def _lives_lost(self, infos: Infos, done: Bools) -> Bools:
+        """Return where ``done`` is but a lost life."""
+        final = infos.get("final_info")
+        lost = (final if isinstance(final, dict) else infos).get(LIFE_LOST)
+        return self._none if lost is None else done & np.asarray(lost, np.bool_)
 
     def _handed_over(self, infos: Infos, ended: Ints) -> Tree:
         """Return the last observations that a ``SAME_STEP`` source left in its infos, stacked [n, ...]."""
@@ -289,12 +299,3 @@ def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
             f" {num_envs}; make them equal."
         )
     return VectorSource(envs)
-
-
-def _lives_lost(infos: Infos, done: Bools) -> Bools:
-    """Return where ``done`` is but a lost life."""
-    if not done.any():
-        return np.zeros_like(done)
-    final = infos.get("final_info")
-    lost = (final if isinstance(final, dict) else infos).get(LIFE_LOST)
-    return np.zeros_like(done) if lost is None else done & np.asarray(lost, np.bool_)

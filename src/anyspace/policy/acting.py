@@ -68,7 +68,9 @@ class Actor:
         """
         masking = self.inputs.masking
         obs, mask = masking.observation(leaves), masking.find(leaves)
-        if self.inputs.views.depth and history is None:
+        if not self.inputs.views.depth:
+            history = None
+        elif history is None:
             history = History.before(self.inputs.views, obs)
         if self.twin is not None and (noise is not None or not explore):
             return self._by_twin(self.twin, obs, mask, history, explore, noise)
