@@ -11,10 +11,10 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import iterate
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.data.atari import is_atari
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
@@ -40,13 +40,11 @@ def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
             Sequence, Text, Graph, OneOf and Repeated), nested as the space is.
         rows: [n] indices below B.
     """
-    if isinstance(space, Dict):
-        return {key: take_rows(child, batched[key], rows) for key, child in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return tuple(take_rows(child, part, rows) for child, part in zip(space.spaces, batched, strict=True))
-    if isinstance(batched, tuple | list):
-        return tuple(batched[row] for row in rows)
-    return np.asarray(batched)[rows]
+
+    def taken(_: gym.Space[Any], values: Any) -> Any:
+        return tuple(values[row] for row in rows) if isinstance(values, tuple | list) else np.asarray(values)[rows]
+
+    return nesting.map_leaves(taken, space, batched)
 
 
 def has_fixed_shape(space: gym.Space[Any]) -> bool:
@@ -54,11 +52,7 @@ def has_fixed_shape(space: gym.Space[Any]) -> bool:
 
     Gymnasium would share memory for Text and OneOf too, but reads it once only.
     """
-    if isinstance(space, Dict):
-        return all(map(has_fixed_shape, space.spaces.values()))
-    if isinstance(space, Tuple):
-        return all(map(has_fixed_shape, space.spaces))
-    return isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary)
+    return all(isinstance(leaf, Box | Discrete | MultiDiscrete | MultiBinary) for leaf in nesting.leaves(space))
 
 
 class Fit:
@@ -156,7 +150,7 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
         self.observation_space = bounded(env.observation_space, max_len)
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
-        observed = isinstance(env.observation_space, Dict) and action_mask_key in env.observation_space.spaces
+        observed = nesting.has_part(env.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
 

@@ -9,10 +9,11 @@ from functools import cached_property, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from anyspace.distributions.base import ActionDistribution, split_last
-from anyspace.distributions.multi import leaf_values, structured
+from anyspace import nesting
+from anyspace.distributions.base import ActionDistribution
 from anyspace.distributions.parts import ActionParts
 from anyspace.errors import ModelError
+from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 
@@ -175,13 +176,8 @@ class AutoregressiveActions(ActionDistribution):
         return ns.concatenate(columns, axis=-1)
 
     def _as_actions(self, flat: Array) -> Tree:
-        ns = xp(self.inputs)
-        leaves = []
-        columns = split_last(flat, [math.prod(shape) for shape in self.parts.shapes])
-        for values, shape, options in zip(columns, self.parts.shapes, self.parts.options, strict=True):
-            leaf = values.reshape((*self._batch_shape, *shape))
-            leaves.append(ns.astype(leaf, "int64") if options else leaf)
-        self.last_sample = structured(self.parts.action_space, iter(leaves))
+        space = self.parts.action_space
+        self.last_sample = nesting.built(space, split_leaves(space, flat))
         return self.last_sample
 
     def _as_flat(self, actions: Tree) -> Array:
@@ -191,7 +187,7 @@ class AutoregressiveActions(ActionDistribution):
             width = sum(map(math.prod, self.parts.shapes))
             return ns.cast(actions, like=self.inputs).reshape((*batch, width))
         columns = []
-        for values, shape in zip(leaf_values(self.parts.action_space, actions), self.parts.shapes, strict=True):
+        for values, shape in zip(nesting.values(self.parts.action_space, actions), self.parts.shapes, strict=True):
             if isinstance(values, tuple | list):
                 values = ns.stack([ns.asarray(value, like=self.inputs) for value in values], axis=-1)
             columns.append(ns.cast(values, like=self.inputs).reshape((*batch, math.prod(shape))))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from anyspace.maths.xp import Array, Rng
@@ -156,15 +155,3 @@ class ActionDistribution:
     def _missing(self, method: str) -> NotImplementedError:
         name = type(self).__name__
         return NotImplementedError(f"{name} has no {method}(). Implement it, or use what does not ask for it.")
-
-
-def split_last(x: Array, widths: Sequence[int]) -> list[Array]:
-    """Cut ``[..., sum(widths)]`` along its last axis into one array per width.
-
-    Raises:
-        ValueError: The widths do not add up to the last axis.
-    """
-    stops = list(itertools.accumulate(widths))
-    if stops[-1] != x.shape[-1]:
-        raise ValueError(f"Cannot cut {x.shape[-1]} values per row into parts of {list(widths)}.")
-    return [x[..., stop - width : stop] for width, stop in zip(widths, stops, strict=True)]

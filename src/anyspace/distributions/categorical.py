@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
-from anyspace.distributions.base import ActionDistribution, split_last
+from anyspace.distributions.base import ActionDistribution
 from anyspace.maths.masks import allowed_by
+from anyspace.maths.splitting import split_last
 from anyspace.maths.xp import Array, Rng, xp
 
 if TYPE_CHECKING:

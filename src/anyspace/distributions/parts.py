@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from anyspace import nesting
 from anyspace.distributions.base import ActionDistribution
 from anyspace.distributions.categorical import Categorical, MultiCategorical
-from anyspace.distributions.multi import leaves_of
 from anyspace.maths.xp import Array
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ActionParts:
 
     def __init__(self, action_space: gym.Space[Any], leaves: Sequence[Sequence[Part]]) -> None:
         self.action_space = action_space
-        self.shapes = [tuple(leaf.shape or ()) for leaf in leaves_of(action_space)]
+        self.shapes = [tuple(leaf.shape or ()) for leaf in nesting.leaves(action_space)]
         self.options = [tuple(part.options for part in leaf if part.options) for leaf in leaves]
         self.parts = parts = [part for leaf in leaves for part in leaf]
         if len(parts) < 2:

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from rich.text import Text
 from rich.tree import Tree
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.distributions import MultiActionDistribution
 from anyspace.models.views import ViewRequirement
 from anyspace.policy.policy import Policy
@@ -107,13 +107,13 @@ def _add_distribution(root: Tree, policy: Policy) -> None:
     distribution = policy.distribution(blank)
     branch = root.add(f"[bold]distribution[/] {type(distribution).__name__}, takes {policy.num_outputs} model outputs")
     if isinstance(distribution, MultiActionDistribution):
-        for (path, _), child in zip(_leaf_spaces(policy.action_space), distribution.children, strict=True):
+        for (path, _), child in zip(nesting.iter_leaves(policy.action_space), distribution.children, strict=True):
             branch.add(Text(f"{tree.place('action', path)}  {type(child).__name__}"))
 
 
 def _add_actions(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]action[/] -> environment")
-    for path, space in _leaf_spaces(policy.action_space):
+    for path, space in nesting.iter_leaves(policy.action_space):
         branch.add(Text(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
 
 
@@ -131,13 +131,3 @@ def _origin(space: gym.Space[Any], policy: Policy) -> str:
     clipped = policy.config.normalize_actions or policy.config.clip_actions
     steps = ["scaled from [-1, 1] to the bounds"] * scaled + ["clipped"] * clipped
     return ", ".join(steps) or "as sampled"
-
-
-def _leaf_spaces(space: gym.Space[Any], path: tree.Path = ()) -> list[tuple[tree.Path, gym.Space[Any]]]:
-    if isinstance(space, spaces.Dict):
-        children: Any = space.spaces.items()
-    elif isinstance(space, spaces.Tuple):
-        children = enumerate(space.spaces)
-    else:
-        return [(path, space)]
-    return [leaf for key, child in children for leaf in _leaf_spaces(child, (*path, key))]

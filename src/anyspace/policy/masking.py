@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 
-from anyspace import tree
+from anyspace import nesting
 from anyspace.errors import ModelError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces import ActionMasks, Encoder, LeafSpec
@@ -65,7 +64,7 @@ class Masking:
         self._distribution, self._custom_model = distribution, custom_model
         self._specs = encoder.specs
         self.positions: list[int] = []
-        if key is not None and isinstance(observation_space, spaces.Dict) and key in observation_space.spaces:
+        if key is not None and nesting.has_part(observation_space, key):
             self.positions = self._in_observation(key, action_space)
             self.require_consumer()
         self.reads_infos = key is not None and self.width > 0 and not self.positions
@@ -75,9 +74,11 @@ class Masking:
         found = [i for i, leaf in enumerate(self._specs) if leaf.path[0] == key]
         widths = {i: math.prod(self._specs[i].shape) for i in found}
         if len(found) > 1:
+            widths_of = [(path, ActionMasks(leaf).width) for path, leaf in nesting.iter_leaves(action_space)]
             parts = [
                 ([i for i in found if self._specs[i].path[1 : 1 + len(path)] == path], width)
-                for path, width in _leaves(action_space)
+                for path, width in widths_of
+                if width
             ]
             fit = all(sum(widths[i] for i in part) == width for part, width in parts)
             found = [i for part, _ in parts for i in part]
@@ -148,15 +149,6 @@ class Masking:
     def unusable(self, mask: Bools) -> Bools:
         """Return which of the masks [N, A] leave some part of the action without any choice, bool [N]."""
         return self.layout.empty_rows(mask.reshape(-1, self.width)).reshape(mask.shape[:-1])
-
-
-def _leaves(space: gym.Space[Any], path: tree.Path = ()) -> Iterator[tuple[tree.Path, int]]:
-    """Yield the path of each leaf of an action space that can be masked, and the entries of its mask."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        for key, child in space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces):
-            yield from _leaves(child, (*path, key))
-    elif width := ActionMasks(space).width:
-        yield path, width
 
 
 def _flat(spec: LeafSpec, leaf: Array) -> Array:

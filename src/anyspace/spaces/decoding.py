@@ -1,7 +1,7 @@
 """From samples of an action distribution to actions of the environment, and back (spec 8.13, 8.14).
 
 This is the only place that asks which kind of space an action leaf has. To support another kind, register one
-function with `_codec_tree`.
+function with `_codec`.
 
 Distributions work in a plain space: indices 0..n-1 for everything discrete (integer Boxes and bits too), numbers
 centred on zero for float Boxes, where -1 and 1 stand for the bounds of a component that has both, and shares for
@@ -18,10 +18,11 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.simplex import Simplex
 
@@ -111,9 +112,14 @@ def _rows(values: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> Numpy
     return array.reshape(array.shape[:1] + shape).astype(dtype)
 
 
-@singledispatch
-def _codec_tree(space: gym.Space[Any], path: tree.Path) -> Any:
+def _codecs(space: gym.Space[Any]) -> tree.Tree:
     """Return one codec per leaf of the space, nested as its actions are (dicts and tuples)."""
+    return nesting.built(space, [_codec(leaf, path) for path, leaf in nesting.iter_leaves(space)])
+
+
+@singledispatch
+def _codec(space: gym.Space[Any], path: tree.Path) -> _Codec:
+    """Return the codec of a leaf that sits at ``path`` in the action space."""
     raise _unsupported(space, path)
 
 
@@ -124,27 +130,27 @@ def _unsupported(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceErro
     )
 
 
-@_codec_tree.register(Discrete)
+@_codec.register(Discrete)
 def _(space: Discrete[Any], path: tree.Path) -> _Codec:
     return _Choice(space.start, space.n, (), space.dtype)
 
 
-@_codec_tree.register(MultiDiscrete)
+@_codec.register(MultiDiscrete)
 def _(space: MultiDiscrete[Any], path: tree.Path) -> _Codec:
     return _Index(space.start, space.nvec, space.shape, space.dtype)
 
 
-@_codec_tree.register(MultiBinary)
+@_codec.register(MultiBinary)
 def _(space: MultiBinary, path: tree.Path) -> _Codec:
     return _Index(0, np.full(space.shape, 2), space.shape, space.dtype)
 
 
-@_codec_tree.register(Simplex)
+@_codec.register(Simplex)
 def _(space: Simplex, path: tree.Path) -> _Codec:
     return _Shares(space)
 
 
-@_codec_tree.register(Box)
+@_codec.register(Box)
 def _(space: Box, path: tree.Path) -> _Codec:
     if space.dtype.kind == "f":
         return _Real(space)
@@ -153,16 +159,6 @@ def _(space: Box, path: tree.Path) -> _Codec:
     # Python's integers: the span of an int64 Box does not fit an int64.
     spans = space.high.astype(object) - space.low.astype(object) + 1
     return _Index(space.low, spans, space.shape, space.dtype)
-
-
-@_codec_tree.register(Dict)
-def _(space: Dict, path: tree.Path) -> dict[Any, Any]:
-    return {key: _codec_tree(child, (*path, key)) for key, child in space.spaces.items()}
-
-
-@_codec_tree.register(Tuple)
-def _(space: Tuple[Any], path: tree.Path) -> tuple[Any, ...]:
-    return tuple(_codec_tree(child, (*path, position)) for position, child in enumerate(space.spaces))
 
 
 class Decoder:
@@ -181,7 +177,7 @@ class Decoder:
     """
 
     def __init__(self, space: gym.Space[Any], *, normalize: bool = True, clip: bool = False) -> None:
-        self._codecs = _codec_tree(space, ())
+        self._codecs = _codecs(space)
         self._normalize, self._clip = normalize, clip
 
     def __call__(self, action: tree.Tree) -> tree.Tree:
@@ -204,11 +200,9 @@ def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree
 
     Members of a Box are arrays, those of rank 0 too; of a Discrete they are numbers.
     """
-    if isinstance(space, Dict):
-        return {key: one_action(child, actions[key], row) for key, child in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return tuple(one_action(child, part, row) for child, part in zip(space.spaces, actions, strict=True))
-    return actions[row] if isinstance(space, Discrete) else actions[row, ...]
+    return nesting.map_leaves(
+        lambda leaf, values: values[row] if isinstance(leaf, Discrete) else values[row, ...], space, actions
+    )
 
 
 def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
@@ -222,7 +216,7 @@ def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
         int64 indices for discrete leaves; float32 for float Boxes, in [-1, 1] where a component has both
         bounds and untouched elsewhere, and for the shares of a Simplex. A component whose bounds are equal gives 0.
     """
-    return tree.map_leaves(lambda codec, values: codec.invert(values), _codec_tree(space, ()), action)
+    return tree.map_leaves(lambda codec, values: codec.invert(values), _codecs(space), action)
 
 
 def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:
@@ -235,13 +229,12 @@ def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:
     Raises:
         UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
     """
-    codec: _Codec = _codec_tree(space, path)
-    return codec.options
+    return _codec(space, path).options
 
 
 def check_action_space(space: gym.Space[Any]) -> None:
     """Raise `UnsupportedSpaceError` for a space whose actions cannot be decoded, naming the leaf."""
-    _codec_tree(space, ())
+    _codecs(space)
 
 
 def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
@@ -255,9 +248,9 @@ def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
         [N, sum of d]: leaves in the space's own key order, raveled; a Discrete leaf takes one column.
         Integers if every leaf is discrete, else float32. Samples of any other space come back as they are.
     """
-    if not isinstance(space, Dict | Tuple):
+    if nesting.is_leaf(space):
         return actions
-    codecs = _codec_tree(space, ())
+    codecs = _codecs(space)
     columns = tree.leaves(tree.map_leaves(_columns, codecs, actions))
     ns = xp(columns[0])
     if not all(isinstance(codec, _Index) for codec in tree.leaves(codecs)):
@@ -267,17 +260,7 @@ def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
 
 def unflatten_actions(space: gym.Space[Any], flat: Array) -> tree.Tree:
     """Undo `flatten_actions`: [N, sum of d] to samples [N, *shape] per leaf, int64 where it is discrete."""
-    if not isinstance(space, Dict | Tuple):
-        return flat
-    ns, position = xp(flat), 0
-
-    def take(codec: _Codec) -> Array:
-        nonlocal position
-        first, position = position, position + math.prod(codec.shape)
-        leaf = flat[..., first:position].reshape((*flat.shape[:-1], *codec.shape))
-        return ns.astype(leaf, "int64") if isinstance(codec, _Index) else leaf
-
-    return tree.map_leaves(take, _codec_tree(space, ()))
+    return flat if nesting.is_leaf(space) else nesting.built(space, split_leaves(space, flat))
 
 
 def _columns(codec: _Codec, values: Array) -> Array:
