@@ -99,7 +99,7 @@ class AutoregressiveActions(ActionDistribution):
             )
         ns = xp(self.inputs)
         column, option, is_option = self._encoding
-        values = flat[..., column]
+        values = ns.take_columns(flat, column)
         parameters = network(self.inputs, ns.where(is_option, ns.cast(values == option, like=flat), values))
         if parameters.shape[-1] != self.parts.parameters:
             raise ModelError(
@@ -172,7 +172,7 @@ class AutoregressiveActions(ActionDistribution):
         for i, (part, factor) in enumerate(zip(self.parts.parts, self.parts.each, strict=True)):
             parameters = self._parameters(ns.concatenate(columns, axis=-1))
             value = draw(factor.distribution(parameters, self.model, self._mask))
-            columns[i] = ns.cast(value, like=self.inputs).reshape((*batch, part.size))
+            columns[i] = ns.reshape(ns.cast(value, like=self.inputs), (*batch, part.size))
         return ns.concatenate(columns, axis=-1)
 
     def _as_actions(self, flat: Array) -> Tree:
@@ -185,12 +185,12 @@ class AutoregressiveActions(ActionDistribution):
         ns, batch = xp(self.inputs), self._batch_shape
         if not isinstance(actions, Mapping | tuple | list):
             width = sum(map(math.prod, self.parts.shapes))
-            return ns.cast(actions, like=self.inputs).reshape((*batch, width))
+            return ns.reshape(ns.cast(actions, like=self.inputs), (*batch, width))
         columns = []
         for values, shape in zip(nesting.values(self.parts.action_space, actions), self.parts.shapes, strict=True):
             if isinstance(values, tuple | list):
                 values = ns.stack([ns.asarray(value, like=self.inputs) for value in values], axis=-1)
-            columns.append(ns.cast(values, like=self.inputs).reshape((*batch, math.prod(shape))))
+            columns.append(ns.reshape(ns.cast(values, like=self.inputs), (*batch, math.prod(shape))))
         return ns.concatenate(columns, axis=-1)
 
     # ----------------------------------------------------------------------------------------- scoring
@@ -254,7 +254,7 @@ class AutoregressiveActions(ActionDistribution):
         per_pass = max(1, ROWS_PER_PASS // max(1, math.prod(batch)))
         for first in range(0, len(prefixes), per_pass):
             some = prefixes[first : first + per_pass]
-            yield ns.cast(some, like=self.inputs).reshape((len(some), *(1 for _ in batch), some.shape[1]))
+            yield ns.reshape(ns.cast(some, like=self.inputs), (len(some), *(1 for _ in batch), some.shape[1]))
 
 
 def _total(values: Iterable[Array]) -> Array:

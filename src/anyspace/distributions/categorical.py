@@ -96,8 +96,8 @@ class Categorical(ActionDistribution):
         """Log-probability of ``actions`` ``[B]`` (or ``[B, 1]``); -inf for a masked one."""
         ns = xp(self.inputs)
         indices = ns.astype(ns.asarray(actions, like=self.inputs), "int64")
-        indices = indices.reshape((*self._batch_shape, 1))
-        return ns.take_along_axis(self.log_probs, indices, axis=-1).reshape(self._batch_shape)
+        indices = ns.reshape(indices, (*self._batch_shape, 1))
+        return ns.take_along_axis(self.log_probs, indices, axis=-1)[..., 0]
 
     def entropy(self) -> Array:
         """-sum p log p ``[B]``."""
@@ -159,7 +159,7 @@ class MultiCategorical(ActionDistribution):
         parts = split_last(x, self.input_lens)
         if not self._uniform:
             return parts
-        return [x.reshape((*x.shape[:-1], len(self.input_lens), self.input_lens[0]))]
+        return [xp(x).reshape(x, (*x.shape[:-1], len(self.input_lens), self.input_lens[0]))]
 
     def _join(self, results: list[Array]) -> Array:
         """Undo `_split` for results with one value per choice ``[B, k]``."""
@@ -167,7 +167,7 @@ class MultiCategorical(ActionDistribution):
 
     def _as_actions(self, choices: Array) -> Array:
         shape = (len(self.input_lens),) if self.action_space is None else self.action_space.shape
-        self.last_sample = choices.reshape((*self._batch_shape, *(shape or ())))
+        self.last_sample = xp(choices).reshape(choices, (*self._batch_shape, *(shape or ())))
         return self.last_sample
 
     @property
@@ -197,7 +197,7 @@ class MultiCategorical(ActionDistribution):
         ns = xp(self.inputs)
         if isinstance(actions, list | tuple):
             actions = ns.stack([ns.asarray(choice, like=self.inputs) for choice in actions], axis=-1)
-        choices = ns.asarray(actions, like=self.inputs).reshape((*self._batch_shape, len(self.input_lens)))
+        choices = ns.reshape(ns.asarray(actions, like=self.inputs), (*self._batch_shape, len(self.input_lens)))
         columns = [choices] if self._uniform else [choices[..., i] for i in range(len(self.input_lens))]
         logps = [part.logp(column) for part, column in zip(self._parts, columns, strict=True)]
         return ns.sum(self._join(logps), axis=-1)

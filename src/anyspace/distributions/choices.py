@@ -52,12 +52,12 @@ class Bernoulli(ActionDistribution):
     def _bits(self) -> Categorical:
         """Each bit as a choice of two ``[B, n, 2]``."""
         ns, half = xp(self.inputs), 0.5 * self.inputs
-        mask = None if self.mask is None else ns.asarray(self.mask, like=half).reshape((*half.shape, 2))
+        mask = None if self.mask is None else ns.reshape(ns.asarray(self.mask, like=half), (*half.shape, 2))
         return Categorical(ns.stack([-half, half], axis=-1), mask=mask)
 
     def _as_actions(self, bits: Array) -> Array:
         shape = bits.shape if self.action_space is None else (*self._batch_shape, *(self.action_space.shape or ()))
-        self.last_sample = bits.reshape(shape)
+        self.last_sample = xp(bits).reshape(bits, shape)
         return self.last_sample
 
     @property
@@ -71,7 +71,7 @@ class Bernoulli(ActionDistribution):
 
     def sample_from_noise(self, noise: Array) -> Array:
         """Bits ``[B, *shape]`` from Gumbel ``noise`` ``[B, 2n]``."""
-        return self._as_actions(self._bits.sample_from_noise(noise.reshape((*self.inputs.shape, 2))))
+        return self._as_actions(self._bits.sample_from_noise(xp(noise).reshape(noise, (*self.inputs.shape, 2))))
 
     def deterministic_sample(self) -> Array:
         """Each bit's likelier value ``[B, *shape]``, 0 where both are."""
@@ -80,7 +80,7 @@ class Bernoulli(ActionDistribution):
     def logp(self, actions: Array) -> Array:
         """Sum of the bits' log-probabilities ``[B]``; ``actions`` are ``[B, *shape]`` or ``[B, n]``."""
         ns = xp(self.inputs)
-        bits = ns.asarray(actions, like=self.inputs).reshape(self.inputs.shape)
+        bits = ns.reshape(ns.asarray(actions, like=self.inputs), self.inputs.shape)
         return ns.sum(self._bits.logp(bits), axis=-1)
 
     def multi_entropy(self) -> Array:
@@ -154,7 +154,7 @@ class SlateMultiCategorical(Categorical):
             return None
         ns = xp(inputs)
         offsets = ns.asarray(np.arange(self.all_slates.shape[1]) * candidates, like=inputs)
-        entries = (ns.asarray(mask, like=inputs) != 0)[..., self.all_slates + offsets]
+        entries = ns.take_columns(ns.asarray(mask, like=inputs) != 0, self.all_slates + offsets)
         return ~ns.any(~entries, axis=-1)
 
     def sample_from_noise(self, noise: Array) -> Array:
@@ -166,7 +166,7 @@ class SlateMultiCategorical(Categorical):
         return self._as_slates(super().deterministic_sample())
 
     def _as_slates(self, indices: Array) -> Array:
-        self.last_sample = self.all_slates[indices]
+        self.last_sample = xp(self.all_slates).take_rows(self.all_slates, indices)
         return self.last_sample
 
     def logp(self, actions: Array) -> Array:

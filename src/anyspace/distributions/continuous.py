@@ -42,7 +42,7 @@ class VectorDistribution(ActionDistribution):
         """Shape ``[B, d]`` as ``[B, *shape]`` of the space, and keep it as the latest sample."""
         space = self.action_space
         shape = values.shape if space is None else (*self._batch_shape, *(space.shape or ()))
-        self.last_sample = values.reshape(shape)
+        self.last_sample = xp(values).reshape(values, shape)
         return self.last_sample
 
 
@@ -115,7 +115,7 @@ class DiagGaussian(VectorDistribution):
         """Log-density ``[B]`` of ``actions``, ``[B, *shape]`` or ``[B, d]``."""
         ns = xp(self.inputs)
         # Shaped like the means first: [B] actions minus [B, 1] means would broadcast to [B, B].
-        values = ns.asarray(actions, like=self.inputs).reshape(self.mean.shape)
+        values = ns.reshape(ns.asarray(actions, like=self.inputs), self.mean.shape)
         scaled = (values - self.mean) * ns.exp(-self.log_std)
         return -ns.sum(0.5 * scaled**2 + self.log_std + _HALF_LOG_2PI, axis=-1)
 

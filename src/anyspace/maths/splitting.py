@@ -42,7 +42,7 @@ def split_leaves(space: nesting.Space, flat: Array) -> list[Array]:
     batch = tuple(flat.shape[:-1])
     found = []
     for leaf, shape, part in zip(leaves, shapes, parts, strict=True):
-        values = part.reshape((*batch, *shape))
+        values = ns.reshape(part, (*batch, *shape))
         discrete = leaf.dtype is not None and leaf.dtype.kind != "f"
         found.append(ns.astype(values, "int64") if discrete else values)
     return found

@@ -152,4 +152,4 @@ class Masking:
 
 
 def _flat(spec: LeafSpec, leaf: Array) -> Array:
-    return leaf.reshape((*batch_shape(spec, leaf), math.prod(spec.shape)))
+    return xp(leaf).reshape(leaf, (*batch_shape(spec, leaf), math.prod(spec.shape)))

@@ -23,7 +23,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from anyspace import nesting, tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.splitting import split_leaves
-from anyspace.maths.xp import Array, xp
+from anyspace.maths.xp import Array, Namespace, xp
 from anyspace.spaces.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -37,25 +37,28 @@ class _Index:
     """MultiDiscrete, MultiBinary and integer Box: an index per component, counted from its first value."""
 
     def __init__(self, first: Any, options: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.shape, self.dtype = shape, dtype
+        self.shape, self.dtype = shape, dtype.name
         self.options = tuple(int(count) for count in np.ravel(options))
         # int64 holds every sum; a narrow dtype such as int8 would overflow on the way.
         self._first = np.asarray(first).astype(np.int64)
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        return (_rows(raw, self.shape, np.int64) + self._first).astype(self.dtype)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        ns = xp(raw)
+        rows = _rows(ns, raw, self.shape)
+        return ns.astype(ns.astype(rows, "int64") + ns.asarray(self._first, like=rows), self.dtype)
 
-    def invert(self, action: Any) -> NumpyArray:
-        return _rows(action, self.shape, np.int64) - self._first
+    def invert(self, action: Array) -> Array:
+        ns = xp(action)
+        rows = _rows(ns, action, self.shape)
+        return ns.astype(rows, "int64") - ns.asarray(self._first, like=rows)
 
 
 class _Choice(_Index):
     """Discrete: one index; of a relaxed one-hot vector [B, n], that of the largest entry."""
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        values = np.asarray(raw)
-        index = values.argmax(axis=-1) if values.ndim == 2 and values.shape[1:] == self.options else values
-        return super().decode(index, normalize, clip)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        relaxed = len(raw.shape) == 2 and tuple(raw.shape[1:]) == self.options
+        return super().decode(xp(raw).argmax(raw, axis=-1) if relaxed else raw, normalize, clip)
 
 
 class _Real:
@@ -64,7 +67,7 @@ class _Real:
     options = ()
 
     def __init__(self, space: Box) -> None:
-        self.shape, self.dtype = space.shape, space.dtype
+        self.shape, self.dtype = space.shape, space.dtype.name
         scaled = space.bounded_below & space.bounded_above
         low = np.where(scaled, space.low.astype(np.float64), -1.0)
         high = np.where(scaled, space.high.astype(np.float64), 1.0)
@@ -72,17 +75,45 @@ class _Real:
         self._centre, self._half = low / 2 + high / 2, high / 2 - low / 2
         info: Any = np.finfo(space.dtype)
         self._low, self._high = np.maximum(space.low, info.min), np.minimum(space.high, info.max)
+        self._scaled = scaled
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        values = _rows(raw, self.shape, np.float64)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        ns = xp(raw)
+        values = _rows(ns, raw, self.shape)
         with np.errstate(over="ignore"):
-            action = (self._centre + values * self._half if normalize else values).astype(self.dtype)
+            action = ns.astype(self._onto_bounds(values) if normalize else values, self.dtype)
+        if not (normalize or clip):
+            return ns.copy(action)  # an environment may change its action, the sample stays as it was drawn
         # Clipped after the cast, which may round over a bound.
-        return np.clip(action, self._low, self._high) if normalize or clip else action
+        low, high = self._limits(ns.widest_float)
+        return ns.clip(action, ns.asarray(low, like=action), ns.asarray(high, like=action))
 
-    def invert(self, action: Any) -> NumpyArray:
-        distance = _rows(action, self.shape, np.float64) - self._centre
-        return (distance / np.where(self._half > 0, self._half, 1.0)).astype(np.float32)
+    def _onto_bounds(self, values: Array) -> Array:
+        """Return ``values`` with -1 and 1 taken to the bounds of the components that have both."""
+        ns = xp(values)
+        if ns.widest_float == "float64":
+            return ns.affine(values, self._half, self._centre)
+        # Beyond the bounds sums could overflow; what is not scaled keeps every number, infinite ones too.
+        scaled = ns.affine(ns.clip(values, -1.0, 1.0), self._half, self._centre)
+        return ns.where(ns.asarray(self._scaled, like=values), scaled, values)
+
+    def _limits(self, widest_float: str) -> tuple[NumpyArray, NumpyArray]:
+        """Return the bounds; of float64 in a framework without it, the nearest that it has inside of them."""
+        if widest_float == "float64" or self._low.itemsize <= 4:
+            return self._low, self._high
+        info = np.finfo(widest_float)
+        low, high = (np.clip(bound, info.min, info.max).astype(widest_float) for bound in (self._low, self._high))
+        inner_low = np.where(low < self._low, np.nextafter(low, info.max), low)
+        inner_high = np.where(high > self._high, np.nextafter(high, info.min), high)
+        # Between bounds that lie closer together than two numbers there is none.
+        none = inner_low > inner_high
+        return np.where(none, low, inner_low), np.where(none, high, inner_high)
+
+    def invert(self, action: Array) -> Array:
+        ns = xp(action)
+        rows = _rows(ns, action, self.shape)
+        distance = ns.astype(rows, "float64") - ns.asarray(self._centre, like=rows)
+        return ns.astype(distance / ns.asarray(np.where(self._half > 0, self._half, 1.0), like=rows), "float32")
 
 
 class _Shares:
@@ -91,25 +122,30 @@ class _Shares:
     options = ()
 
     def __init__(self, space: Simplex) -> None:
-        self.shape, self.dtype = space.shape, space.dtype
+        self.shape, self.dtype = space.shape, space.dtype.name
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        # Not quite 0, so that a row without a positive number becomes even shares.
-        values: NumpyArray = np.maximum(_rows(raw, self.shape, np.float64), np.finfo(np.float64).tiny)
-        shares: NumpyArray = values / values.sum(axis=-1, keepdims=True)
-        return shares.astype(self.dtype)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        ns = xp(raw)
+        return ns.astype(ns.shares(_rows(ns, raw, self.shape)), self.dtype)
 
-    def invert(self, action: Any) -> NumpyArray:
-        return _rows(action, self.shape, np.float32)
+    def invert(self, action: Array) -> Array:
+        ns = xp(action)
+        return ns.astype(_rows(ns, action, self.shape), "float32")
 
 
 _Codec: TypeAlias = _Index | _Real | _Shares
 
+_PLAIN = (list, tuple, int, float)
 
-def _rows(values: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> NumpyArray:
+
+def _rows(ns: Namespace, values: Array, shape: tuple[int, ...]) -> Array:
     """Shape [B, ...] into [B, *shape]: distributions may give the components of a leaf as one axis."""
-    array = np.asarray(values)
-    return array.reshape(array.shape[:1] + shape).astype(dtype)
+    return ns.reshape(values, (*values.shape[:1], *shape))
+
+
+def _as_array(values: Any) -> Array:
+    """Return lists and numbers as an array of NumPy; arrays are of any framework."""
+    return np.asarray(values) if isinstance(values, _PLAIN) else values
 
 
 def _codecs(space: gym.Space[Any]) -> tree.Tree:
@@ -183,11 +219,18 @@ class Decoder:
     def __call__(self, action: tree.Tree) -> tree.Tree:
         """Return environment actions [B, *shape] in the space's dtypes, Dict as dict and Tuple as tuple.
 
+        Actions are computed in float64. A framework without it (JAX outside of its x64 mode) gives float32 and int32
+        in place of 64 bits; its numbers are within one step of their dtype of NumPy's, and inside the bounds too.
+
         Args:
-            action: NumPy samples, nested like the space: indices or numbers [B, *shape] or [B, d] per leaf, for a
-                Discrete also relaxed one-hot vectors [B, n].
+            action: samples of any framework, nested like the space: indices or numbers [B, *shape] or [B, d] per
+                leaf, for a Discrete also relaxed one-hot vectors [B, n].
         """
-        return tree.map_leaves(lambda codec, raw: codec.decode(raw, self._normalize, self._clip), self._codecs, action)
+
+        def decoded(codec: _Codec, raw: Any) -> Array:
+            return codec.decode(_as_array(raw), self._normalize, self._clip)
+
+        return tree.map_leaves(decoded, self._codecs, action)
 
 
 def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, clip: bool = False) -> tree.Tree:
@@ -216,7 +259,7 @@ def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
         int64 indices for discrete leaves; float32 for float Boxes, in [-1, 1] where a component has both
         bounds and untouched elsewhere, and for the shares of a Simplex. A component whose bounds are equal gives 0.
     """
-    return tree.map_leaves(lambda codec, values: codec.invert(values), _codecs(space), action)
+    return tree.map_leaves(lambda codec, values: codec.invert(_as_array(values)), _codecs(space), action)
 
 
 def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:
@@ -265,4 +308,4 @@ def unflatten_actions(space: gym.Space[Any], flat: Array) -> tree.Tree:
 
 def _columns(codec: _Codec, values: Array) -> Array:
     batch = values.shape[: len(values.shape) - len(codec.shape)]
-    return values.reshape((*batch, math.prod(codec.shape)))
+    return xp(values).reshape(values, (*batch, math.prod(codec.shape)))

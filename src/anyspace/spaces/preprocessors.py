@@ -176,8 +176,9 @@ def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Prepro
 
 def zero_absent(feature: Array, there: Array) -> Array:
     """Return features [N, *repeats, ...] with zeros where ``there`` [N, *repeats] is False."""
-    mask = there.reshape((*there.shape, *(1,) * (len(feature.shape) - len(there.shape))))
-    return xp(feature).where(mask, feature, 0.0)
+    ns = xp(feature)
+    mask = ns.reshape(there, (*there.shape, *(1,) * (len(feature.shape) - len(there.shape))))
+    return ns.where(mask, feature, 0.0)
 
 
 def one_hot(spec: LeafSpec, leaf: Array, there: Array | None = None) -> Array:
@@ -185,11 +186,11 @@ def one_hot(spec: LeafSpec, leaf: Array, there: Array | None = None) -> Array:
     ns, largest = xp(leaf), max(spec.nvec, default=0)
     lead = tuple(leaf.shape[: len(leaf.shape) - len(spec.element_shape)])
     # PyTorch compares no wide unsigned integers, and spaces may well use them.
-    components = ns.astype(leaf, "int64").reshape((*lead, len(spec.nvec)))
+    components = ns.reshape(ns.astype(leaf, "int64"), (*lead, len(spec.nvec)))
     if there is not None:
         components = ns.where(there[..., None], components, -1)
     if all(n == largest for n in spec.nvec):
-        return ns.one_hot(components, largest).reshape((*lead, sum(spec.nvec)))
+        return ns.reshape(ns.one_hot(components, largest), (*lead, sum(spec.nvec)))
     columns = [ns.one_hot(components[..., position], n) for position, n in enumerate(spec.nvec)]
     return ns.concatenate(columns, axis=-1)
 

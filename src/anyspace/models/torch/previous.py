@@ -81,7 +81,7 @@ class PreviousInputs(nn.Module):
         parts = []
         ns = xp(column)
         if self._actions:
-            numbers = self._numbers(input_dict["prev_actions"])[..., column]
+            numbers = ns.take_columns(self._numbers(input_dict["prev_actions"]), column)
             encoded = ns.where(is_choice, ns.astype(numbers == option, "float32"), numbers)
             parts.append(encoded.reshape(len(encoded), -1))  # [N, n * one's features]
         if self._rewards:
