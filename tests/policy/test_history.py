@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from anyspace import tree
 from anyspace.models import ViewRequirement
 from anyspace.policy.history import History, ModelViews
-from maths.frameworks import FRAMEWORKS, Framework
+from tests.support.frameworks import FRAMEWORKS, Framework
 
 WIDTH = 3
 ACTIONS = Dict(push=Box(-1, 1, (2,)), move=Discrete(3))

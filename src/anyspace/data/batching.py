@@ -19,8 +19,8 @@ from anyspace.data.atari import is_atari
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder, bounded
-from anyspace.spaces.columns import ADVICE
 from anyspace.spaces.decoding import one_action
+from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
 from anyspace.tree import Tree
 
 Infos = dict[str, Any]
@@ -89,7 +89,9 @@ def _require_types(encoder: Encoder, obs: Tree) -> None:
             continue
         came = np.asarray(reduce(getitem, leaf.path, obs)).dtype
         if not np.can_cast(came, leaf.dtype, "same_kind"):
-            raise ObservationError(f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {ADVICE}")
+            raise ObservationError(
+                f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {FIX_THE_SPACE}"
+            )
 
 
 class StackedActions(gym.Space[Any]):
@@ -170,7 +172,7 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
         if obs is None:
             space = self.observation_space
             raise ObservationError(
-                f"{environment(self._number)}: obs: expected a member of {space}, got None. {ADVICE}"
+                f"{environment(self._number)}: obs: expected a member of {space}, got None. {FIX_THE_SPACE}"
             )
         if check:
             self._fit(obs, self._number)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
+from anyspace.distributions.allowed import allowed_by
 from anyspace.distributions.base import ActionDistribution
-from anyspace.maths.masks import allowed_by
 from anyspace.maths.splitting import split_last
 from anyspace.maths.xp import Array, Rng, xp
 

@@ -14,8 +14,7 @@ from anyspace import nesting, tree
 from anyspace.distributions import MultiActionDistribution
 from anyspace.models.views import ViewRequirement
 from anyspace.policy.policy import Policy
-from anyspace.spaces import LeafSpec, Simplex
-from anyspace.spaces.images import describe_images
+from anyspace.spaces import LeafSpec, Simplex, describe_images
 
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:
@@ -118,15 +117,21 @@ def _add_actions(root: Tree, policy: Policy) -> None:
 
 
 def _origin(space: gym.Space[Any], policy: Policy) -> str:
-    if isinstance(space, spaces.MultiBinary):
-        return "bits"
-    if isinstance(space, Simplex):
-        return "shares that sum to 1"
-    if not isinstance(space, spaces.Box):
-        offset = bool(np.any(space.start)) if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else False
-        return "index, start added" if offset else "index"
-    if space.dtype.kind != "f":
-        return "index, low added"
+    match space:
+        case spaces.MultiBinary():
+            return "bits"
+        case Simplex():
+            return "shares that sum to 1"
+        case spaces.Discrete() | spaces.MultiDiscrete():
+            return "index, start added" if np.any(space.start) else "index"
+        case spaces.Box() if space.dtype.kind == "f":
+            return _origin_of_numbers(space, policy)
+        case spaces.Box():
+            return "index, low added"
+    return "index"
+
+
+def _origin_of_numbers(space: spaces.Box, policy: Policy) -> str:
     scaled = policy.config.normalize_actions and bool(np.any(space.bounded_below & space.bounded_above))
     clipped = policy.config.normalize_actions or policy.config.clip_actions
     steps = ["scaled from [-1, 1] to the bounds"] * scaled + ["clipped"] * clipped

@@ -30,8 +30,7 @@ from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, get_preprocessor
-from anyspace.spaces.images import describe_images
+from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
 from anyspace.tree import Tree
 
 

@@ -24,7 +24,7 @@ from anyspace import nesting, tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, Namespace, xp
-from anyspace.spaces.simplex import Simplex
+from anyspace.spaces.kinds.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 

@@ -19,11 +19,11 @@ from gymnasium.spaces import Box
 from anyspace import tree
 from anyspace.errors import ObservationError
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.atari import AtariPixels, AtariRam
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.faults import find_fault
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.leaves import LeafSpec, Node, NumpyArray, Repeat, structure
-from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.restore import PreprocessedBox, join, nest
 
 
@@ -216,7 +216,7 @@ def _class(node: Node) -> type[Preprocessor]:
 
 
 def _unscaled(spec: LeafSpec) -> LeafSpec:
-    return spec if spec.image is None or isinstance(spec.space, AtariPixels) else replace(spec, scale=1.0)
+    return spec if spec.image is None or spec.warp is not None else replace(spec, scale=1.0)
 
 
 def _feature(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:

@@ -1,7 +1,7 @@
-"""Observations as flat tuples of arrays, one per leaf of the space (design section 3, spec chapter 2).
+"""Observations as flat tuples of arrays, one per leaf of the space.
 
 What varies in length is padded with zeros to its longest length, beside a count; `spaces.leaves` says how spaces
-become leaves, `spaces.encoders` how values are brought there.
+become leaves, the files of this folder how values are brought there.
 
 Letters: N stands for any number of leading batch dimensions, such as [T, B].
 """
@@ -16,8 +16,9 @@ import gymnasium as gym
 from anyspace import tree
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.columns import Misfit, Slots
-from anyspace.spaces.encoders import node_encoder
+from anyspace.spaces.encoding.leaf import Slots
+from anyspace.spaces.encoding.misfit import Misfit
+from anyspace.spaces.encoding.nested import node_encoder
 from anyspace.spaces.leaves import (
     SUPPORTED,
     Choice,
