@@ -21,7 +21,7 @@ _IMPOSSIBLE = -1e30
 
 
 class Categorical(ActionDistribution):
-    """One of A actions, with probabilities softmax(inputs / temperature); spec 8.3.
+    """One of A actions, with probabilities softmax(inputs / temperature).
 
     Args:
         inputs: Logits ``[B, A]``.
@@ -52,7 +52,7 @@ class Categorical(ActionDistribution):
 
     @cached_property
     def logits(self) -> Array:
-        """Logits ``[B, A]`` brought to temperature 1, masked ones -inf; not normalised, for acting needs no more."""
+        """Logits ``[B, A]`` brought to temperature 1, masked ones -inf; not normalised, since acting needs no more."""
         ns = xp(self.inputs)
         logits = self.inputs
         if self.mask is not None:
@@ -116,14 +116,14 @@ class Categorical(ActionDistribution):
 
 
 class MultiCategorical(ActionDistribution):
-    """k independent categorical choices, each with its own number of options (spec 8.4).
+    """k independent categorical choices, each with its own number of options.
 
     Args:
         inputs: The choices' logits side by side ``[B, sum(input_lens)]``.
         model: The model that made them.
         mask: Allowed options in the same layout, see `Categorical`.
         input_lens: Number of options of each choice.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, k]``. Options count
+        action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, k]``. Options count
             from 0: adding ``start`` or ``low`` is left to decoding.
     """
 
@@ -148,7 +148,7 @@ class MultiCategorical(ActionDistribution):
 
     @staticmethod
     def required_model_output_shape(action_space: spaces.MultiDiscrete | spaces.Box, model_config: Any) -> int:
-        """One logit per option of each component; those of an integer Box are its values, bounds included."""
+        """One logit per option of each component; the options of an integer Box are its values, bounds included."""
         if isinstance(action_space, spaces.MultiDiscrete):
             return int(action_space.nvec.sum())
         bounds = zip(action_space.low.flat, action_space.high.flat, strict=True)

@@ -27,7 +27,7 @@ class Bernoulli(ActionDistribution):
         model: The model that made them.
         mask: For each bit whether it may be 0 and whether it may be 1 ``[B, 2n]``, booleans or 0/1. A bit that
             may be neither counts as one that may be both.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, n]``.
+        action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, n]``.
     """
 
     depends_on_model = False
@@ -101,7 +101,7 @@ class Bernoulli(ActionDistribution):
 
 
 class SlateMultiCategorical(Categorical):
-    """One choice among S slates: k items each, picked from n candidates (spec 8.5).
+    """One choice among S slates: k items each, picked from n candidates.
 
     Unlike `MultiCategorical`, which picks every item on its own, it can keep an item from being picked twice.
 
@@ -196,7 +196,10 @@ def _every_slate(candidates: int, size: int) -> npt.NDArray[np.int64]:
 
 
 class GumbelSoftmax(ActionDistribution):
-    """One of A actions, relaxed to a vector of shares that carries gradients (spec 8.6; Jang et al., 2017).
+    """One of A actions, relaxed to a vector of shares that carries gradients.
+
+    Source: Jang, Gu & Poole, "Categorical reparameterization with Gumbel-softmax", 2017,
+    https://arxiv.org/abs/1611.01144.
 
     Args:
         inputs: Logits ``[B, A]``.

@@ -21,7 +21,17 @@ def size_of(space: gym.Space[Any]) -> int:
 
 
 class VectorDistribution(ActionDistribution):
-    """What distributions over real vectors share: samples shaped like the space, and nothing to mask."""
+    """What distributions over real vectors share: samples shaped like the space, and nothing to mask.
+
+    Args:
+        inputs: As the class documents them.
+        model: The model that made them.
+        mask: None. The argument is there so that all distributions are built alike.
+        action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, d]``.
+
+    Raises:
+        ValueError: A mask is given: real numbers are no separate options.
+    """
 
     depends_on_model = False
 
@@ -47,17 +57,14 @@ class VectorDistribution(ActionDistribution):
 
 
 class DiagGaussian(VectorDistribution):
-    """Independent normal distributions (spec 8.7).
+    """Independent normal distributions. `VectorDistribution` documents the other arguments.
 
     Args:
         inputs: d means, then d logarithms of standard deviations ``[B, 2d]``.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, d]``.
         log_std_clip: Limits log standard deviations to [-log_std_clip, log_std_clip]; None leaves them free.
 
     Raises:
-        ValueError: A mask is given, or the inputs are not two equal halves.
+        ValueError: The inputs are not two equal halves.
     """
 
     depends_on_model = False
@@ -132,16 +139,10 @@ class DiagGaussian(VectorDistribution):
 
 
 class Deterministic(VectorDistribution):
-    """No randomness: the inputs are the action (spec 8.10). It has neither entropy nor divergence.
+    """No randomness: the inputs are the action. It has neither entropy nor divergence.
 
     Args:
-        inputs: Actions ``[B, d]``.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, d]``.
-
-    Raises:
-        ValueError: A mask is given.
+        inputs: Actions ``[B, d]``. `VectorDistribution` documents the other arguments.
     """
 
     depends_on_model = False
@@ -164,5 +165,5 @@ class Deterministic(VectorDistribution):
         return self._as_actions(self.inputs)
 
     def logp(self, actions: Array) -> Array:
-        """Zeros ``[B]``: of an action that could not have been another one."""
+        """Zeros ``[B]``: the action could not have been another one."""
         return xp(self.inputs).full(self._batch_shape, 0.0, like=self.inputs)

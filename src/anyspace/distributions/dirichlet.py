@@ -16,13 +16,13 @@ _INPUT_LIMIT = -math.log(1e-6)
 """Inputs are limited to plus and minus this, concentrations thus to a million."""
 
 _LEAST_SHARE = 1e-7
-"""The smallest share that is drawn, or told from 0; also the least concentration (spec 8.11)."""
+"""The smallest share that is drawn; smaller ones count as this. It is also the least concentration."""
 
 
 class Dirichlet(VectorDistribution):
-    """Shares of a whole: d numbers above 0 that sum to 1 (spec 8.11).
+    """Shares of a whole: d numbers above 0 that sum to 1.
 
-    For a space ``[..., k]`` with further axes, each row of k numbers is a whole of its own.
+    For a space ``[..., k]`` with further axes, each row of k numbers is a separate whole.
 
     It is computed in float64 where the framework has it: log-densities are small differences of large numbers.
     Samples carry the gradient of the inputs. The deterministic action is the mean; the mode does not exist for
@@ -30,12 +30,8 @@ class Dirichlet(VectorDistribution):
 
     Args:
         inputs: d logarithms of the concentrations ``[B, d]``, limited to plus and minus 13.8155.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
+            `VectorDistribution` documents ``model`` and ``mask``.
         action_space: Its shape ``[..., k]`` says what sums to 1; without it, all d numbers of an action do.
-
-    Raises:
-        ValueError: A mask is given.
     """
 
     depends_on_model = False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MultiActionDistribution(ActionDistribution):
-    """One independent child distribution per leaf of the action space (spec 8.12).
+    """One independent child distribution per leaf of the action space.
 
     Leaves are taken depth-first, Dicts in the space's own key order; this is the order of everything below.
 

@@ -18,7 +18,7 @@ from anyspace.spaces import LeafSpec, Simplex, describe_images
 
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:
-    """Return what becomes of each leaf of the observation, the model's layers, the distribution, the actions."""
+    """Return what each leaf of the observation turns into, the model's layers, the distribution, the actions."""
     root = Tree(Text(title, style="bold"))
     _add_observation(root, policy)
     _add_model(root, policy)

@@ -11,9 +11,12 @@ from anyspace.maths.xp import Array, xp
 
 @dataclass(frozen=True)
 class Gathered:
-    """N rows, each made of k of the M stored ones, side by side along the last axis.
+    """N rows, each made of k of the M stored rows, side by side along the last axis.
 
     Frame stacks are kept like this: a picture is stored once, however many stacks it is in.
+
+    An example: of the frames ``stored = [[a], [b], [c]]``, ``index = [[0, 1], [1, 2]]`` makes the rows
+    ``[[a, b], [b, c]]``.
     """
 
     stored: Array
@@ -43,9 +46,13 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Window:
-    """N rows that look at others: at k of the M stored ones each, along an axis of their own.
+    """Row i shows ``stored[index[i]]``: k of the M stored rows, on a new axis 1.
 
     Views over time are kept like this: nothing is copied, however many rows look at a step.
+
+    An example: of the steps ``stored = [[a, b, c]]``, one leaf, ``index = [[0, 1], [1, 2]]`` shows the first row the
+    steps ``[a, b]`` and the second one ``[b, c]``. `leaves` returns ``[a, b, b, c]``, and `spread` makes of it
+    ``[[a, b], [b, c]]``, with zeros where ``missing`` holds.
     """
 
     stored: Sequence[Array | Gathered]
@@ -53,7 +60,7 @@ class Window:
     index: Array
     """[N, k] integers in 0..M-1."""
     missing: Array | None = None
-    """[N, k] booleans: where there is nothing to look at; None: nowhere."""
+    """[N, k] booleans: where a row has nothing to look at, such as a step before its episode; None: nowhere."""
 
     def __getitem__(self, rows: Any) -> Window:
         """Return some of the rows; nothing is copied but their index."""
@@ -64,13 +71,13 @@ class Window:
         return len(self.index)
 
     def leaves(self) -> list[Array]:
-        """Return what is looked at, [N * k, ...] each; any row where it is missing."""
+        """Return the rows that are shown, [N * k, ...] for each leaf; any row where they are missing."""
         rows = xp(self.index).reshape(self.index, (-1,))
         found = [rows_of(leaf, rows) for leaf in self.stored]
         return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in found]
 
     def spread(self, array: Array, fill: Array | float = 0) -> Array:
-        """Return [N * k, ...] as [N, k, ...], with ``fill`` where it is missing; [N, ...] where k is 1."""
+        """Return [N * k, ...] as [N, k, ...], with ``fill`` where rows are missing; [N, ...] where k is 1."""
         ns, (count, k) = xp(array), self.index.shape
         spread = ns.reshape(array, (count, k, *array.shape[1:]))
         if self.missing is not None:

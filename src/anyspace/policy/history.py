@@ -1,4 +1,4 @@
-"""What a policy remembers of running episodes: recurrent states, and the steps that its model's views look back to.
+"""What a policy remembers of running episodes: recurrent states, and the earlier steps that its model's views show.
 
 Letters: B environments, L steps back.
 """
@@ -44,7 +44,7 @@ class ModelViews:
 
     Attributes:
         rows: the views among the columns of the model's inputs, by name.
-        states: the views that bring the model its states, in order.
+        states: the views that give the model its states, in order.
         initial: the states before an episode, without batch dimension.
         depth: how many steps back the views look at each column; 0 where they look at no earlier step.
 
@@ -126,7 +126,7 @@ class ModelViews:
         return bool(self.initial)
 
     def fill(self, source: str) -> NumpyArray | int:
-        """Return what stands in for a column outside the episode, of its type (see `models.views`)."""
+        """Return the value that a view shows of a column outside the episode, of its type (see `models.views`)."""
         number = source.removeprefix("state_out_")
         if number != source:
             return self.initial[int(number)]
@@ -218,10 +218,10 @@ class PolicyState:
 
 @dataclass(frozen=True)
 class History:
-    """The steps before the present one of B running episodes, as far as they are looked back at.
+    """The steps before the present one of B running episodes, as many as the views show.
 
-    What was before an episode is filled in when it begins, so that nothing of the episode before is seen. A history
-    is not changed: `after` returns a new one. Its arrays are NumPy's, or those of any other framework.
+    The steps before an episode are filled in when it begins, so that nothing of the episode before is shown. A history
+    is not changed: `after` returns a new one. Its arrays are NumPy's or another framework's.
 
     An example: a view looks at the rewards of steps t-2 and t-1, in two environments whose last rewards were 1, 2, 3
     and 7, 8, 9. Then ``windows["rewards"]`` is ``[[[2, 8], [3, 9]]]``, one leaf [L=2, B=2]. The next step earns 4 in

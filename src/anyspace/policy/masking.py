@@ -1,4 +1,4 @@
-"""Where the masks of a policy's actions come from, and who heeds them (spec chapter 9, design section 3)."""
+"""Where the masks of a policy's actions come from, and who respects them."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ Bools = npt.NDArray[np.bool_]
 class Masking:
     """Finds the mask that comes with an observation.
 
-    A mask is a part of the observation, under ``key``, or comes with it in the environment's infos, and then is
-    one more leaf [N, A] after those of the observation. In this form it goes through trajectories and losses.
+    A mask is a part of the observation, under ``key``, or comes with it in the environment's infos. Then it is one more
+    leaf [N, A] after the leaves of the observation. In this form it goes through trajectories and losses.
 
     Attributes:
         layout: how a mask of the action space is laid out.
         width: A, the entries of one mask.
         key: the name of the mask in observations and infos.
-        positions: which leaves of the observation are the mask's; empty where it is no part of it.
-        reads_infos: whether a mask in the infos is heeded.
+        positions: which leaves of the observation make up the mask; empty where no mask is part of it.
+        reads_infos: whether a mask in the infos is used.
         takes_mask: whether the action distribution can be given masks.
 
     Args:
-        observation_space: the environment's.
-        action_space: the environment's.
-        encoder: of the observations.
+        observation_space: the environment's observation space.
+        action_space: the environment's action space.
+        encoder: the encoder of the observations.
         key: the name of the mask; None looks for none.
         distribution: builds the action distribution.
-        custom_model: whether the model is the user's own, who may heed masks within it.
+        custom_model: whether the model is the user's own, which may respect masks by itself.
 
     Raises:
         UnsupportedSpaceError: there is a mask, but it does not fit the action space.
-        ModelError: there is a mask, but neither model nor distribution heeds it.
+        ModelError: there is a mask, but neither model nor distribution respects it.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Masking:
         self.reads_infos = key is not None and self.width > 0 and not self.positions
 
     def _in_observation(self, key: str, action_space: gym.Space[Any]) -> list[int]:
-        """Return which leaves of the observation make up the mask, in the order of the action's."""
+        """Return which leaves of the observation make up the mask, in the order of the leaves of the action."""
         found = [i for i, leaf in enumerate(self._specs) if leaf.path[0] == key]
         widths = {i: math.prod(self._specs[i].shape) for i in found}
         if len(found) > 1:
@@ -93,12 +93,12 @@ class Masking:
         return found
 
     def require_consumer(self) -> None:
-        """Raise :class:`ModelError` if nobody heeds masks: neither the distribution nor a model of the user's."""
+        """Raise :class:`ModelError` if neither the distribution nor a model of the user respects masks."""
         if not self.takes_mask and not self._custom_model:
             name = getattr(self._distribution, "func", self._distribution)
             raise ModelError(
-                f"a mask came, but {name.__name__} takes no `mask` and the default model does not heed one. Give the"
-                " distribution's constructor a `mask` parameter, use a custom model that heeds it, or set config key"
+                f"a mask came, but {name.__name__} takes no `mask` and the default model does not respect one. Give the"
+                " distribution's constructor a `mask` parameter, use a custom model that respects it, or set config key"
                 " `action_mask_key` to None to go without."
             )
 
@@ -123,7 +123,7 @@ class Masking:
 
         Raises:
             ValueError: it does not fit the action space, or the number of observations.
-            ModelError: nobody heeds it.
+            ModelError: neither model nor distribution respects it.
         """
         place = "mask"
         if mask is None and info is not None and self.reads_infos:

@@ -1,4 +1,4 @@
-"""From samples of an action distribution to actions of the environment, and back (spec 8.13, 8.14).
+"""From samples of an action distribution to actions of the environment, and back.
 
 This is the only place that asks which kind of space an action leaf has. To support another kind, register one
 function with `_codec`.
@@ -239,9 +239,9 @@ def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, 
 
 
 def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree:
-    """Return one of several stacked environment actions.
+    """Return one of several stacked environment actions: a number for a Discrete, an array for every other leaf.
 
-    Members of a Box are arrays, those of rank 0 too; of a Discrete they are numbers.
+    A Box of rank 0 also gives an array, as its members are.
     """
     return nesting.map_leaves(
         lambda leaf, values: values[row] if isinstance(leaf, Discrete) else values[row, ...], space, actions
@@ -281,7 +281,10 @@ def check_action_space(space: gym.Space[Any]) -> None:
 
 
 def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
-    """Put the samples of a Tuple or Dict space side by side (spec 8.14).
+    """Put the samples of a Tuple or Dict space side by side.
+
+    An example: of ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` the samples ``([2], [[0.5, -0.5]])`` of one row become
+    ``[[2.0, 0.5, -0.5]]``.
 
     Args:
         space: the action space.

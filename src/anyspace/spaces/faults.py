@@ -1,4 +1,4 @@
-"""Values that an observation space does not allow: found in whole batches, described for users (spec 2.4)."""
+"""Values that an observation space does not allow: found in whole batches, described for users."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find_fault(encoder: Encoder, leaves: Sequence[NumpyArray]) -> Fault | None:
     sum to 1, or a length beyond its limits. Elements of lists and alternatives that are not there are not looked at.
 
     Args:
-        encoder: that of the space.
+        encoder: the encoder of the space.
         leaves: one array [N, *shape] per leaf, as the encoder returns them, all of the same N.
     """
     suspects = []
@@ -64,7 +64,7 @@ def require_valid(encoder: Encoder, leaves: Sequence[NumpyArray], where: Callabl
     """Raise on the first fault of stacked encoded leaves.
 
     Args:
-        encoder: that of the space.
+        encoder: the encoder of the space.
         leaves: one array [N, *shape] per leaf.
         where: spells a row's position, such as ``lambda index: f"step {index[0]}, environment {index[1]}"``.
 

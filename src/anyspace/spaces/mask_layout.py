@@ -95,7 +95,7 @@ class ActionMasks:
           ``[N, *shape, 2]`` of a MultiBinary;
         * of a leaf: a list of one ``[N, n]`` per component;
         * of a Tuple: a list of one mask per part; of a Dict: a mapping, in which keys may be missing; of both: a
-          list of one mask per leaf, those of continuous leaves left out or not;
+          list of one mask per leaf, with or without the continuous leaves;
         * an object array ``[N]`` of one mask each, or a mapping with the boolean ``[N]`` of which rows hold
           ``key`` under ``_key``: what Gymnasium's vector environments make of the masks in infos.
 

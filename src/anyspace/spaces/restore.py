@@ -1,4 +1,4 @@
-"""Between per-leaf features, the structure that models see and flat vectors (spec 2.5, 2.9).
+"""Between per-leaf features, the structure that models see and flat vectors.
 
 A list is `RepeatedValues`, a Text one of one-hot characters. A Graph is a dict: its "nodes" are a list, and so are
 its "edges" where the space has them, of dicts: the "features" of an edge and its "links", one-hot node positions of

@@ -103,7 +103,7 @@ class Namespace:
         return self._module.reshape(x, shape)
 
     def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
-        """Repeat ``x`` along axes that it has not, or of which it has one entry; nothing is copied."""
+        """Repeat ``x`` along leading axes that it does not have and along axes of length 1; nothing is copied."""
         return self._module.broadcast_to(x, shape)
 
     def take_rows(self, x: Array, rows: Array) -> Array:

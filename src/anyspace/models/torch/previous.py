@@ -1,4 +1,4 @@
-"""What a memory is told about the steps before: actions, encoded as features, and rewards (spec 5.5, 5.6)."""
+"""What a memory sees of the steps before: actions, encoded as features, and rewards."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PreviousInputs(nn.Module):
         self.width: int = actions * len(features) + rewards
 
     def view_requirements(self) -> dict[str, ViewRequirement]:
-        """Return the views to declare: ``prev_actions`` and ``prev_rewards``, those of them that are fed."""
+        """Return the views to declare: ``prev_actions`` and ``prev_rewards``, where they are fed."""
         views = {}
         if self._actions:
             views["prev_actions"] = ViewRequirement("actions", self._space, _last(self._actions))
@@ -83,9 +83,9 @@ class PreviousInputs(nn.Module):
         if self._actions:
             numbers = ns.take_columns(self._numbers(input_dict["prev_actions"]), column)
             encoded = ns.where(is_choice, ns.astype(numbers == option, "float32"), numbers)
-            parts.append(encoded.reshape(len(encoded), -1))  # [N, n * one's features]
+            parts.append(ns.reshape(encoded, (encoded.shape[0], -1)))  # [N, n * one's features]
         if self._rewards:
-            parts.append(ns.astype(input_dict["prev_rewards"], "float32").reshape(-1, self._rewards))
+            parts.append(ns.reshape(ns.astype(input_dict["prev_rewards"], "float32"), (-1, self._rewards)))
         return ns.concatenate(parts, axis=1)
 
     def _numbers(self, actions: tree.Tree) -> Array:

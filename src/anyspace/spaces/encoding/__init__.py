@@ -142,7 +142,7 @@ def _ragged(node: Node) -> bool:
 
 
 def _presence(node: Node, leaves: Iterator[Array], around: Array | None) -> Iterator[Array | None]:
-    """Yield the presence of each leaf of ``node``; ``around`` is that of what it is in."""
+    """Yield the presence of each leaf of ``node``; ``around`` is the presence of the list or alternative around it."""
     match node:
         case LeafSpec():
             next(leaves)
@@ -150,7 +150,7 @@ def _presence(node: Node, leaves: Iterator[Array], around: Array | None) -> Iter
         case Repeat():
             yield around
             count = next(leaves)[..., None]
-            # A list that is not there is of length 0: what it is in need not be asked.
+            # A list that is not there has length 0, so the presence of what is around it need not be asked.
             yield from _presence(node.element, leaves, xp(count).arange(node.max_len, like=count) < count)
         case Choice():
             yield around

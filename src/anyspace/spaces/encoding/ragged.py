@@ -72,7 +72,7 @@ class _Elements:
         """Append the lengths and the encoded elements to ``out``.
 
         Args:
-            elements: those of all M lists, one list after the other: stacked or raw values.
+            elements: the elements of all M lists, one list after the other: stacked or raw values.
             stacked: which of the two.
             counts: how many elements each of the M lists has.
             at: where the M lists belong.

@@ -22,7 +22,7 @@ class BoundedSequence(Sequence):
         space: the space of an element.
         max_len: longest length, at least 1.
         stack: whether observations come stacked (see `gymnasium.spaces.Sequence`).
-        seed: of `sample`.
+        seed: the seed of `sample`.
 
     Raises:
         ValueError: ``max_len`` is below 1.
@@ -81,7 +81,7 @@ class BoundedGraph(Graph):
         edge_space: the space of an edge's features, or None for a graph without edges.
         max_nodes: most nodes, at least 1.
         max_edges: most edges, at least 1; 0, and left out, where there is no ``edge_space``.
-        seed: of `sample`.
+        seed: the seed of `sample`.
 
     Raises:
         ValueError: ``max_nodes`` or ``max_edges`` is below 1.

@@ -23,7 +23,7 @@ class ImageLayout:
     height: int
     width: int
     channels: int
-    """Numbers to a pixel, those of all K pictures together; 1 where there is no axis of channels."""
+    """Numbers to a pixel, of all K pictures together; 1 where there is no axis of channels."""
     channels_first: bool = False
     """Whether an axis of channels comes before rows and columns."""
     declared: bool = field(default=False, compare=False)
