@@ -121,7 +121,7 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
     says in ``metadata["atari"]`` whether it is an Atari environment; and it brings masks into one form, booleans [A]
-    in the infos: Gymnasium would make the type and shape of the first environment's mask those of all. They are the
+    in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the
     infos' own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation
     holds the mask, none is looked for.
 
