@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
+import gymnasium as gym
+
+import anyspace
+from anyspace import spaces
 
 ROOT = Path(__file__).parent.parent
+
+SOURCE = Path(anyspace.__file__).parent
+FILES = sorted(SOURCE.rglob("*.py"))
+
+SPACE_CLASSES = {
+    name
+    for room in (gym.spaces, spaces)
+    for name, member in vars(room).items()
+    if inspect.isclass(member) and issubclass(member, gym.Space)
+}
+MOST_QUESTIONS = 45
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
+TWO_ROOMS = {"algorithms/algorithm.py", "policy/policy.py"}
+"""Files that are being divided."""
 
 CIRCLES_LEFT = {
     *("algorithms", "algorithms.algorithm", "algorithms.checkpoints", "algorithms.ppo"),
     *("models.catalog", "models.torch", "models.torch.attention", "models.torch.memory", "models.torch.parametric"),
     *("models.torch.recurrent", "models.torch.sac_model", "models.torch.wrapping"),
     *("policy.check", "policy.outside", "policy.policy"),
-    *("spaces.images", "spaces.leaves"),
 }
 """Modules that may still lie on a circle of imports."""
 
@@ -66,3 +87,45 @@ def test_nothing_cites_a_document_that_readers_cannot_open() -> None:
         if CLOSED_DOCUMENTS.search(line)
     ]
     assert not found, "\n".join(found)
+
+
+def space_questions(file: Path) -> Iterator[int]:
+    """Yield the lines on which a file asks by ``isinstance`` for a space class: Gymnasium's, or one of ours."""
+    module = ast.parse(file.read_text(encoding="utf-8"))
+    imported = {
+        alias.asname or alias.name
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("gymnasium", "anyspace.spaces"))
+        for alias in node.names
+    }
+    own = {node.name for node in ast.walk(module) if isinstance(node, ast.ClassDef)} & SPACE_CLASSES
+    for call in ast.walk(module):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "isinstance"):
+            continue
+        for part in ast.walk(call.args[1]):
+            name = part.attr if isinstance(part, ast.Attribute) else part.id if isinstance(part, ast.Name) else ""
+            known = isinstance(part, ast.Attribute) or name in imported | own
+            if known and name in SPACE_CLASSES:
+                yield call.lineno
+                break
+
+
+def test_few_lines_ask_which_kind_of_space_they_have() -> None:
+    found = {str(file.relative_to(SOURCE)): len({*space_questions(file)}) for file in FILES}
+    assert sum(found.values()) <= MOST_QUESTIONS, {name: count for name, count in found.items() if count}
+
+
+def test_files_are_short() -> None:
+    lengths = {str(file.relative_to(SOURCE)): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert not {name: lines for name, lines in lengths.items() if lines > MOST_LINES and name not in TWO_ROOMS}
+
+
+def test_functions_are_short() -> None:
+    too_long = {
+        f"{file.relative_to(SOURCE)}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None
+        if node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION
+    }
+    assert not too_long

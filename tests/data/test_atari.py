@@ -31,8 +31,8 @@ from anyspace.data.atari import (
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import EnvironmentSetupError
-from anyspace.spaces.atari import AtariPixels, AtariRam
-from anyspace.spaces.frames import StackedFrames
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.frames import StackedFrames
 
 MEANINGS = ("NOOP", "FIRE", "UP", "DOWN")
 

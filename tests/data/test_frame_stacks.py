@@ -21,7 +21,7 @@ from anyspace.maths.gather import Gathered
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from anyspace.spaces.frames import StackedFrames
+from anyspace.spaces.kinds.frames import StackedFrames
 
 STACK, LONGEST = 4, 8
 

@@ -12,7 +12,7 @@ import gymnasium as gym
 from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiDiscrete, OneOf, Sequence, Tuple
 
 from anyspace.spaces import BoundedGraph, Image, Repeated, StackedFrames, bounded, spec
-from anyspace.spaces.images import image_layout
+from anyspace.spaces.kinds.images import image_layout
 from tests.fuzz.environment import Masks, Pair, Source
 from tests.fuzz.generator import MAX_DEPTH, MAX_ELEMENTS, MAX_LEAVES
 from tests.fuzz.sampling import leaf_spaces

@@ -53,6 +53,13 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
         "sum axis": (ns.sum(x, axis=-1, keepdims=True), data.sum(-1, keepdims=True)),
         "mean": (ns.mean(x, axis=0), data.mean(0)),
         "max": (ns.max(x, axis=-1), data.max(-1)),
+        "min": (ns.min(x, axis=0, keepdims=True), data.min(0, keepdims=True)),
+        "abs": (ns.abs(x), np.abs(data)),
+        "reshape": (ns.reshape(x, (2, -1)), data.reshape(2, 6)),
+        "broadcast_to": (ns.broadcast_to(x[:1], (3, 4)), np.repeat(data[:1], 3, 0)),
+        "swapaxes": (ns.swapaxes(x, 0, 1), data.T),
+        "take_rows": (ns.take_rows(x, framework.array([[2, 0]], np.int64)), data[[[2, 0]]]),
+        "take_columns": (ns.take_columns(x, framework.array([[2], [0]], np.int64)), data[:, [[2], [0]]]),
         "any": (ns.any(x > 1.0, axis=-1, keepdims=True), (data > 1.0).any(-1, keepdims=True)),
         "argmax": (ns.argmax(x, axis=-1), data.argmax(-1)),
         "concatenate": (ns.concatenate([x, x], axis=-1), np.hstack([data, data])),
@@ -211,3 +218,24 @@ def test_split_sources_are_independent(framework: Framework) -> None:
     first, second = xp(like).split(framework.rng(0), 2)
     draws = [np.asarray(xp(like).normal(rng, (4,), like=like)) for rng in (first, second)]
     assert not np.array_equal(*draws)
+
+
+def test_columns_are_put_where_they_belong(framework: Framework) -> None:
+    x, values = framework.array(np.zeros((2, 3, 2))), framework.array([[1, 2], [3, 4], [5, 6]])
+    put = xp(x).put_columns(x, framework.array([True, False, True], np.bool_), values)
+    np.testing.assert_array_equal(np.asarray(put), [[[1, 2], [0, 0], [5, 6]]] * 2)
+
+
+def test_sums_that_cancel_and_shares_are_exact_to_a_step_of_float32(framework: Framework) -> None:
+    rng = np.random.default_rng(0)
+    scale, offset = rng.uniform(0.5, 2, 64), rng.uniform(-1, 1, 64)
+    data = (-offset / scale).astype(np.float32)[None]
+    affine, expected = xp(framework.array(data)).affine(framework.array(data), scale, offset), offset + data * scale
+    assert (np.abs(np.asarray(affine) - expected) <= np.spacing(np.abs(expected).astype(np.float32))).all()
+    parts = np.float32([[3e38, 3e38, 1e30], [1, 2, 4], [0, -1, -2], [1e-30, 2e-30, 1e-37]])
+    shares, positive = (
+        np.asarray(xp(framework.array(parts)).shares(framework.array(parts))),
+        np.maximum(parts.astype(np.float64), 1e-300),
+    )
+    expected = positive / positive.sum(-1, keepdims=True)
+    assert (np.abs(shares - expected) <= np.maximum(np.spacing(np.float32(expected)), 1e-37)).all()

@@ -13,7 +13,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import BoundedGraph, BoundedSequence, DictFlatteningPreprocessor, Repeated, Simplex
-from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from tests.support.torch_nets import Dotted
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)

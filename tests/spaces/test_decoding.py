@@ -1,4 +1,5 @@
 import gymnasium as gym
+import jax
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import (
     Decoder,
@@ -281,3 +282,85 @@ def test_flat_actions_of_other_spaces():
     bare = np.array([1, 2])
     assert flatten_actions(Discrete(3), bare) is bare
     assert unflatten_actions(Discrete(3), bare) is bare
+
+
+# ------------------------------------------------------------------------------------- other frameworks
+
+LARGEST = np.finfo(np.float32).max
+HARD_SPACES = {
+    "widest float bounds": Box(-LARGEST, LARGEST, (3,)),
+    "far from 0, next to 0, equal": Box(np.array([999, -1e-6, 0.1], np.float32), np.array([1001, 1, 0.1], np.float32)),
+    "bounds that cancel": Box(np.array([-1, -5, -0.3], np.float32), np.array([3, 2, 0.7], np.float32)),
+    "float64 bounds": Box(np.array([0.1, -0.1, 1e9]), np.array([0.3, 0.1, 1e9 + 1]), dtype=np.float64),
+    "float16": Box(-1, 3, (4,), np.float16),
+    "partly bounded": Box(np.array([-np.inf, 0, -1], np.float32), np.array([1, np.inf, 1], np.float32)),
+    "many shares": Simplex((3, 50)),
+    "starts": MultiDiscrete([3, 4], start=[2, -5]),
+    "integers": Box(np.array([-3, 250]), np.array([4, 255]), dtype=np.int32),
+}
+FLAGS = [{}, {"normalize": False, "clip": True}, {"normalize": False}]
+
+
+def both_decoded(name, flags, convert):
+    """Yield each leaf with its actions as NumPy and as another framework decodes them, twice from the same samples."""
+    space = {**ACTION_SPACES, **HARD_SPACES}[name]
+    decoder, raw = Decoder(space, **flags), raw_samples(space, 256, np.random.default_rng(0))
+    ours = decoder(tree.map_leaves(convert, raw))
+    assert all(isinstance(leaf, type(convert(np.zeros(1)))) for leaf in tree.leaves(ours))
+    values = nesting.values(space, decoder(raw)), map(np.asarray, nesting.values(space, ours))
+    yield from zip(nesting.leaves(space), *values, strict=True)
+
+
+def require_within_one_step(ours, numpys):
+    finite = np.isfinite(numpys.astype(ours.dtype))
+    numpys, ours = numpys[finite], ours[finite]
+    size = np.abs(numpys.astype(ours.dtype))
+    step = np.maximum(size - np.nextafter(size, ours.dtype.type(0)), np.finfo(ours.dtype).tiny)
+    assert (np.abs(numpys.astype(np.float64) - ours) <= step.astype(np.float64)).all()
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=str)
+@pytest.mark.parametrize("name", [*ACTION_SPACES, *HARD_SPACES])
+def test_pytorch_decodes_as_numpy_does(name, flags):
+    for leaf, numpys, ours in both_decoded(name, flags, torch.as_tensor):
+        assert ours.dtype == numpys.dtype == leaf.dtype
+        if leaf.dtype == np.float16:
+            require_within_one_step(ours, numpys)  # PyTorch rounds twice on the way from float64
+        else:
+            np.testing.assert_array_equal(ours, numpys)
+
+
+@pytest.mark.parametrize("flags", FLAGS, ids=str)
+@pytest.mark.parametrize("name", [*ACTION_SPACES, *HARD_SPACES])
+def test_jax_without_float64_decodes_within_a_step_and_inside_the_bounds(name, flags):
+    for leaf, numpys, ours in both_decoded(name, flags, jax.numpy.asarray):
+        if leaf.dtype.kind != "f":
+            np.testing.assert_array_equal(ours, numpys)
+            continue
+        require_within_one_step(ours, numpys)
+        if isinstance(leaf, Simplex):
+            assert all(row.astype(leaf.dtype) in leaf for row in ours)
+        elif flags != FLAGS[2]:
+            assert ((ours >= leaf.low) & (ours <= leaf.high)).all()
+
+
+def test_a_compiled_decoder_decodes_as_one_called_step_by_step():
+    space = Dict({"move": HARD_SPACES["bounds that cancel"], "share": Simplex((3,)), "press": Discrete(3, start=1)})
+    raw = tree.map_leaves(jax.numpy.asarray, raw_samples(space, 64, np.random.default_rng(0)))
+    decoder = Decoder(space)
+    for numpys, ours in zip(*(nesting.values(space, f(raw)) for f in (decoder, jax.jit(decoder))), strict=True):
+        if numpys.dtype.kind == "f":
+            require_within_one_step(np.asarray(ours), np.asarray(numpys))
+        else:
+            np.testing.assert_array_equal(ours, numpys)
+
+
+def test_bounds_that_float32_cannot_hold_are_its_nearest_number():
+    space = Box(np.array([0.1]), np.array([0.1]), dtype=np.float64)
+    assert Decoder(space)(jax.numpy.zeros((1, 1))).item() == np.float32(0.1)
+
+
+def test_an_action_as_it_was_drawn_is_a_copy_of_the_sample():
+    raw = np.zeros((2, 3), np.float32)
+    decode(Box(-1, 1, (3,)), raw, normalize=False)[:] = 1
+    assert not raw.any()

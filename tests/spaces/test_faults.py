@@ -4,7 +4,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 
 from anyspace.errors import ObservationError
 from anyspace.spaces import Encoder, Image, Repeated, Simplex, StackedFrames, encode, find_fault, require_valid
-from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from tests.support.catalogue import OBSERVATION_SPACES, stacked
 
 NESTED = Dict(z=Tuple((Discrete(3, start=5), Box(-1, 1, (2,)))), a=MultiBinary(2))

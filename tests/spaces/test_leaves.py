@@ -4,7 +4,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiDiscrete, OneOf, S
 
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, StackedFrames, bounded
-from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.leaves import Choice, Network, Repeat, children, iter_specs, structure
 from tests.support.catalogue import OBSERVATION_SPACES
 from tests.support.reading import leaf_count

@@ -5,11 +5,11 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 
 from anyspace.errors import ConfigError
 from anyspace.spaces import observation_filter
-from anyspace.spaces.atari import AtariRam
 from anyspace.spaces.filters import MeanStdFilter
+from anyspace.spaces.kinds.atari import AtariRam
+from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.observation_filter import ObservationFilter
 from anyspace.spaces.preprocessors import get_preprocessor
-from anyspace.spaces.repeated import Repeated
 
 MIXED = Dict(
     [

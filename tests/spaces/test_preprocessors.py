@@ -20,9 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyspace.errors import ObservationError, UnsupportedSpaceError
-from anyspace.spaces.atari import AtariPixels, AtariRam
-from anyspace.spaces.bounded import BoundedGraph, BoundedSequence
-from anyspace.spaces.frames import Image, StackedFrames
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.kinds.frames import Image, StackedFrames
+from anyspace.spaces.kinds.repeated import Repeated
+from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.preprocessors import (
     AtariRamPreprocessor,
     DictFlatteningPreprocessor,
@@ -34,8 +36,6 @@ from anyspace.spaces.preprocessors import (
     TupleFlatteningPreprocessor,
     get_preprocessor,
 )
-from anyspace.spaces.repeated import Repeated
-from anyspace.spaces.simplex import Simplex
 from tests.fuzz.generator import observation_spaces
 from tests.fuzz.sampling import samples
 from tests.support.catalogue import OBSERVATION_SPACES, stacked

@@ -19,10 +19,10 @@ from gymnasium.spaces import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anyspace.spaces.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.leaves import structure
 from anyspace.spaces.preprocessors import get_preprocessor
-from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import nest, restore_original_dimensions
 from tests.fuzz.generator import observation_spaces

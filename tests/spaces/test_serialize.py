@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import Encoder, Image, Repeated, StackedFrames, from_json, to_json
-from anyspace.spaces.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from tests.fuzz.generator import action_spaces, observation_spaces
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
 

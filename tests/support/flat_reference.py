@@ -6,9 +6,9 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, OneOf, Text, Tuple
 from gymnasium.vector.utils import batch_space, iterate
 
-from anyspace.spaces.atari import AtariPixels, AtariRam
-from anyspace.spaces.bounded import BoundedGraph, BoundedSequence
-from anyspace.spaces.repeated import Repeated
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.kinds.repeated import Repeated
 
 
 def flattened(space, obs):

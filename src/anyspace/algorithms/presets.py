@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 
+from anyspace import nesting
 from anyspace.errors import ConfigError, nearest
 
 GENERAL = ("discrete", "continuous", "image")
@@ -52,7 +53,7 @@ def general_preset(algorithm: str, observation_space: gym.Space[Any], action_spa
     Where a network encodes the parts of an observation one by one (lists, texts, graphs, alternatives), it gets a layer
     on top of all of them, without which it could not learn what they mean together.
     """
-    leaves = _leaves(observation_space)
+    leaves = nesting.leaves(observation_space)
     if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in leaves):
         return named_preset(algorithm, "image")
     is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"
@@ -74,14 +75,6 @@ def preset_names(algorithm: str) -> list[str]:
 
 def _folder(algorithm: str) -> Any:
     return resources.files("anyspace") / "presets" / algorithm
-
-
-def _leaves(space: gym.Space[Any]) -> list[gym.Space[Any]]:
-    if isinstance(space, spaces.Dict):
-        return [leaf for child in space.spaces.values() for leaf in _leaves(child)]
-    if isinstance(space, spaces.Tuple):
-        return [leaf for child in space.spaces for leaf in _leaves(child)]
-    return [space]
 
 
 def _is_flat(leaf: gym.Space[Any]) -> bool:

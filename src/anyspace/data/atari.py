@@ -12,8 +12,8 @@ import numpy.typing as npt
 from gymnasium.spaces import Box
 
 from anyspace.errors import EnvironmentSetupError
-from anyspace.spaces.atari import AtariPixels, AtariRam, opencv, shrink
-from anyspace.spaces.frames import StackedFrames
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam, opencv, shrink
+from anyspace.spaces.kinds.frames import StackedFrames
 
 Env = gym.Env[Any, Any]
 Info = dict[str, Any]
@@ -55,8 +55,8 @@ def prepare(env: Env, options: AtariOptions) -> Env:
     """Return an Atari environment with what its observations need around it; any other one as it is.
 
     ``deepmind`` puts :func:`wrap_deepmind` around an RGB screen. ``rllib`` only declares it as
-    :class:`~anyspace.spaces.atari.AtariPixels`, so that acting takes the raw screen, and both declare the console's
-    memory as :class:`~anyspace.spaces.atari.AtariRam`. Observations that wrappers have changed are left alone.
+    :class:`~anyspace.spaces.AtariPixels`, so that acting takes the raw screen, and both declare the console's
+    memory as :class:`~anyspace.spaces.AtariRam`. Observations that wrappers have changed are left alone.
     """
     space = env.observation_space
     if options.pref is None or not is_atari(env) or space != env.unwrapped.observation_space:

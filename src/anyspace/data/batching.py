@@ -11,16 +11,16 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import iterate
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.data.atari import is_atari
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder, bounded
-from anyspace.spaces.columns import ADVICE
 from anyspace.spaces.decoding import one_action
+from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
 from anyspace.tree import Tree
 
 Infos = dict[str, Any]
@@ -40,13 +40,11 @@ def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
             Sequence, Text, Graph, OneOf and Repeated), nested as the space is.
         rows: [n] indices below B.
     """
-    if isinstance(space, Dict):
-        return {key: take_rows(child, batched[key], rows) for key, child in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return tuple(take_rows(child, part, rows) for child, part in zip(space.spaces, batched, strict=True))
-    if isinstance(batched, tuple | list):
-        return tuple(batched[row] for row in rows)
-    return np.asarray(batched)[rows]
+
+    def taken(_: gym.Space[Any], values: Any) -> Any:
+        return tuple(values[row] for row in rows) if isinstance(values, tuple | list) else np.asarray(values)[rows]
+
+    return nesting.map_leaves(taken, space, batched)
 
 
 def has_fixed_shape(space: gym.Space[Any]) -> bool:
@@ -54,11 +52,7 @@ def has_fixed_shape(space: gym.Space[Any]) -> bool:
 
     Gymnasium would share memory for Text and OneOf too, but reads it once only.
     """
-    if isinstance(space, Dict):
-        return all(map(has_fixed_shape, space.spaces.values()))
-    if isinstance(space, Tuple):
-        return all(map(has_fixed_shape, space.spaces))
-    return isinstance(space, Box | Discrete | MultiDiscrete | MultiBinary)
+    return all(isinstance(leaf, Box | Discrete | MultiDiscrete | MultiBinary) for leaf in nesting.leaves(space))
 
 
 class Fit:
@@ -95,7 +89,9 @@ def _require_types(encoder: Encoder, obs: Tree) -> None:
             continue
         came = np.asarray(reduce(getitem, leaf.path, obs)).dtype
         if not np.can_cast(came, leaf.dtype, "same_kind"):
-            raise ObservationError(f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {ADVICE}")
+            raise ObservationError(
+                f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {FIX_THE_SPACE}"
+            )
 
 
 class StackedActions(gym.Space[Any]):
@@ -125,7 +121,7 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
     says in ``metadata["atari"]`` whether it is an Atari environment; and it brings masks into one form, booleans [A]
-    in the infos: Gymnasium would make the type and shape of the first environment's mask those of all. They are the
+    in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the
     infos' own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation
     holds the mask, none is looked for.
 
@@ -156,7 +152,7 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
         self.observation_space = bounded(env.observation_space, max_len)
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
-        observed = isinstance(env.observation_space, Dict) and action_mask_key in env.observation_space.spaces
+        observed = nesting.has_part(env.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
 
@@ -176,7 +172,7 @@ class InVector(gym.Wrapper[Any, Any, Any, Any]):
         if obs is None:
             space = self.observation_space
             raise ObservationError(
-                f"{environment(self._number)}: obs: expected a member of {space}, got None. {ADVICE}"
+                f"{environment(self._number)}: obs: expected a member of {space}, got None. {FIX_THE_SPACE}"
             )
         if check:
             self._fit(obs, self._number)

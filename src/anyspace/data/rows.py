@@ -94,7 +94,7 @@ class Rows:
     def batch(self) -> Batch:
         """Return the columns that the model sees, and ``actions``, of the N steps."""
         picked = Batch({name: self._picked(column, self._learnt) for name, column in self._stored.items()})
-        shown = self.pipeline.views.shown(training=True)
+        shown = self.pipeline.views.training_views()
         picked["views"] = {name: picked["views"][name] for name in shown}
         if not shown:
             del picked["views"]

@@ -11,10 +11,10 @@ from anyspace.data.trajectory import Bools, Ints, ObsLeaves, Trajectory
 from anyspace.maths.gather import Gathered, Window
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.views import ViewRequirement
-from anyspace.policy.history import Views
+from anyspace.policy.history import ModelViews
 
 
-def windows(trajectory: Trajectory, views: Views) -> dict[str, Window]:
+def windows(trajectory: Trajectory, views: ModelViews) -> dict[str, Window]:
     """Return what each view shows to each row of ``trajectory.all_obs()``, as windows of R rows."""
     return {
         name: _of_obs(trajectory, view) if view.data_col == "obs" else _of_steps(trajectory, view)
@@ -70,7 +70,7 @@ def _ahead(trajectory: Trajectory, offsets: Ints) -> tuple[Ints, Bools]:
     return np.clip(time, 0, steps - 1), time <= limit
 
 
-def states(trajectory: Trajectory, views: Views, t: Ints, b: Ints) -> ObsLeaves:
+def states(trajectory: Trajectory, views: ModelViews, t: Ints, b: Ints) -> ObsLeaves:
     """Return the model's states before the steps ``(t, b)`` [S]: [S, ...] each, [S, k, ...] for several steps."""
     first = trajectory.firsts()[t * trajectory.valid.shape[1] + b]
     found = []

@@ -1,4 +1,4 @@
-"""The joint distribution of all parts of an action, each of which depends on those before it (spec 8.17)."""
+"""The joint distribution of all parts of an action, each of which depends on the parts before it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from functools import cached_property, reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from anyspace.distributions.base import ActionDistribution, split_last
-from anyspace.distributions.multi import leaf_values, structured
+from anyspace import nesting
+from anyspace.distributions.base import ActionDistribution
 from anyspace.distributions.parts import ActionParts
 from anyspace.errors import ModelError
+from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 
@@ -24,15 +25,15 @@ ROWS_PER_PASS = 2**15
 
 
 class AutoregressiveActions(ActionDistribution):
-    """p(a) = product over parts d of p(a_d | a_1 .. a_d-1, context), for any space of two parts or more (spec 8.17).
+    """p(a) = product over parts d of p(a_d | a_1 .. a_d-1, context), for any space of two parts or more.
 
-    A part is a Discrete, each component of a MultiDiscrete, MultiBinary or integer Box (drawn from `Categorical`; a
-    bit has two logits), or a float Box or Simplex as a whole (drawn from what it is drawn from by default). Their
-    parameters, side by side, are what ``model.action_network(context, encoded)`` makes ``[..., B, P]`` of contexts
-    ``[B, C]`` and actions ``[..., B, E]``: those of a part depend on the context and the encodings of the parts before
-    it, and on nothing else. It is a masked network (Germain et al., MADE, 2015). Where many actions are asked about
-    for each row, they have another axis in front, and an axis B of 1 where they are the same for all rows. Choices are
-    encoded one-hot, continuous values as they are.
+    A part is a Discrete, each component of a MultiDiscrete, MultiBinary or integer Box, or a float Box or Simplex as a
+    whole. Choices are drawn from `Categorical`, a bit has two logits, and other parts have their default distribution.
+    ``model.action_network(context, encoded)`` takes contexts ``[B, C]`` and encoded actions ``[..., B, E]`` and returns
+    the parameters of all parts, side by side ``[..., B, P]``. The parameters of a part depend on the context and on the
+    encodings of the parts before it, and on nothing else: the network is masked (Germain et al., "MADE", 2015,
+    https://arxiv.org/abs/1502.03509). Several actions for each row have one more axis in front; B is 1 there where
+    they are the same for all rows. Choices are encoded one-hot, continuous values as they are.
 
     Scoring an action is one pass through that network, sampling takes one per part. Actions are structured as the
     space's default distribution structures them. The deterministic action takes each part's likeliest value (or mean)
@@ -46,9 +47,9 @@ class AutoregressiveActions(ActionDistribution):
         inputs: Context ``[B, C]``.
         model: Holds ``action_network``.
         mask: Allowed options, laid out as for the default distribution: ``[B, A]``, or one such array (or None) for
-            each leaf of a Tuple or Dict. Forbidden ones have probability 0 whatever the parts before are. A choice
-            that is left no option counts as free.
-        parts: Of the action space.
+            each leaf of a Tuple or Dict. Forbidden options have probability 0 whatever the parts before are. A choice
+            without any allowed option counts as free.
+        parts: The parts of the action space.
     """
 
     depends_on_model = True
@@ -69,7 +70,7 @@ class AutoregressiveActions(ActionDistribution):
 
     @cached_property
     def _mask(self) -> Array | None:
-        """``[B, A]``, those of all leaves side by side."""
+        """The masks of all leaves side by side ``[B, A]``."""
         if self.mask is None:
             return None
         ns = xp(self.inputs)
@@ -98,7 +99,7 @@ class AutoregressiveActions(ActionDistribution):
             )
         ns = xp(self.inputs)
         column, option, is_option = self._encoding
-        values = flat[..., column]
+        values = ns.take_columns(flat, column)
         parameters = network(self.inputs, ns.where(is_option, ns.cast(values == option, like=flat), values))
         if parameters.shape[-1] != self.parts.parameters:
             raise ModelError(
@@ -108,13 +109,13 @@ class AutoregressiveActions(ActionDistribution):
         return parameters
 
     def _given(self, flat: Array) -> list[ActionDistribution]:
-        """The distributions of the parts, those of `ActionParts.together`, each given the parts before it."""
+        """The distributions of the factors `ActionParts.scored`, each given the parts before it."""
         parameters = self._parameters(flat)
-        return [factor.distribution(parameters, self.model, self._mask) for factor in self.parts.together]
+        return [factor.distribution(parameters, self.model, self._mask) for factor in self.parts.scored]
 
     def _scores(self, given: list[ActionDistribution], flat: Array) -> Iterator[Array]:
         """Yield the log-probabilities ``[...]`` of the parts of ``flat``, factor by factor."""
-        for conditional, factor in zip(given, self.parts.together, strict=True):
+        for conditional, factor in zip(given, self.parts.scored, strict=True):
             yield conditional.logp(flat[..., factor.columns])
 
     def _prefix_logp(self, given: list[ActionDistribution], flat: Array) -> Array:
@@ -127,7 +128,7 @@ class AutoregressiveActions(ActionDistribution):
     def _blank(self) -> list[ActionDistribution]:
         """Distributions like the parts', for parameters of 0."""
         zeros = xp(self.inputs).full((*self._batch_shape, self.parts.parameters), 0.0, like=self.inputs)
-        return [factor.distribution(zeros, self.model, None) for factor in self.parts.each]
+        return [factor.distribution(zeros, self.model, None) for factor in self.parts.drawn]
 
     @property
     def noise_width(self) -> int:
@@ -157,31 +158,26 @@ class AutoregressiveActions(ActionDistribution):
         return self._as_actions(self._drawn(rng))
 
     def deterministic_sample(self) -> Tree:
-        """Each part's deterministic value given those of the parts before, structured like the space."""
+        """Each part's deterministic value given the values of the parts before, structured like the space."""
         return self._as_actions(self._in_turn(lambda conditional: conditional.deterministic_sample()))
 
     def _drawn(self, rng: Rng) -> Array:
-        sources = iter(xp(self.inputs).split(rng, len(self.parts.each)))
+        sources = iter(xp(self.inputs).split(rng, len(self.parts.drawn)))
         return self._in_turn(lambda conditional: conditional.sample(next(sources)))
 
     def _in_turn(self, draw: Callable[[ActionDistribution], Array]) -> Array:
         """Choose one part after the other; return the actions ``[B, F]``."""
         ns, batch = xp(self.inputs), self._batch_shape
         columns = [ns.full((*batch, part.size), 0.0, like=self.inputs) for part in self.parts.parts]
-        for i, (part, factor) in enumerate(zip(self.parts.parts, self.parts.each, strict=True)):
+        for i, (part, factor) in enumerate(zip(self.parts.parts, self.parts.drawn, strict=True)):
             parameters = self._parameters(ns.concatenate(columns, axis=-1))
             value = draw(factor.distribution(parameters, self.model, self._mask))
-            columns[i] = ns.cast(value, like=self.inputs).reshape((*batch, part.size))
+            columns[i] = ns.reshape(ns.cast(value, like=self.inputs), (*batch, part.size))
         return ns.concatenate(columns, axis=-1)
 
     def _as_actions(self, flat: Array) -> Tree:
-        ns = xp(self.inputs)
-        leaves = []
-        columns = split_last(flat, [math.prod(shape) for shape in self.parts.shapes])
-        for values, shape, options in zip(columns, self.parts.shapes, self.parts.options, strict=True):
-            leaf = values.reshape((*self._batch_shape, *shape))
-            leaves.append(ns.astype(leaf, "int64") if options else leaf)
-        self.last_sample = structured(self.parts.action_space, iter(leaves))
+        space = self.parts.action_space
+        self.last_sample = nesting.built(space, split_leaves(space, flat))
         return self.last_sample
 
     def _as_flat(self, actions: Tree) -> Array:
@@ -189,12 +185,12 @@ class AutoregressiveActions(ActionDistribution):
         ns, batch = xp(self.inputs), self._batch_shape
         if not isinstance(actions, Mapping | tuple | list):
             width = sum(map(math.prod, self.parts.shapes))
-            return ns.cast(actions, like=self.inputs).reshape((*batch, width))
+            return ns.reshape(ns.cast(actions, like=self.inputs), (*batch, width))
         columns = []
-        for values, shape in zip(leaf_values(self.parts.action_space, actions), self.parts.shapes, strict=True):
+        for values, shape in zip(nesting.values(self.parts.action_space, actions), self.parts.shapes, strict=True):
             if isinstance(values, tuple | list):
                 values = ns.stack([ns.asarray(value, like=self.inputs) for value in values], axis=-1)
-            columns.append(ns.cast(values, like=self.inputs).reshape((*batch, math.prod(shape))))
+            columns.append(ns.reshape(ns.cast(values, like=self.inputs), (*batch, math.prod(shape))))
         return ns.concatenate(columns, axis=-1)
 
     # ----------------------------------------------------------------------------------------- scoring
@@ -217,8 +213,8 @@ class AutoregressiveActions(ActionDistribution):
         flat = ns.stop_gradient(self._drawn(rng))
         given = self._given(flat)
         logp = self._prefix_logp(given, flat)
-        # It is 1, with the gradient of the probability that this sample is what the entropies are given
-        # (Foerster et al., DiCE, 2018): how often a prefix comes counts, not only how uncertain what follows is.
+        # Value 1, gradient of log p(prefix): the score-function term (Foerster et al., "DiCE", 2018). Without it the
+        # gradient ignores that the policy changes how often each prefix is reached.
         weight = ns.exp(logp - ns.stop_gradient(logp))
         return weight * _total(conditional.entropy() for conditional in given)
 
@@ -247,7 +243,7 @@ class AutoregressiveActions(ActionDistribution):
         for prefixes in self._prefixes():
             given = self._given(prefixes)
             weight = ns.exp(self._prefix_logp(given, prefixes + blank))
-            # What can never come may have an infinite divergence.
+            # A prefix of probability 0 may have an infinite divergence.
             total = total + ns.sum(weight * ns.where(weight > 0.0, value(given, prefixes), 0.0), axis=0)
         return total
 
@@ -258,7 +254,7 @@ class AutoregressiveActions(ActionDistribution):
         per_pass = max(1, ROWS_PER_PASS // max(1, math.prod(batch)))
         for first in range(0, len(prefixes), per_pass):
             some = prefixes[first : first + per_pass]
-            yield ns.cast(some, like=self.inputs).reshape((len(some), *(1 for _ in batch), some.shape[1]))
+            yield ns.reshape(ns.cast(some, like=self.inputs), (len(some), *(1 for _ in batch), some.shape[1]))
 
 
 def _total(values: Iterable[Array]) -> Array:

@@ -1,10 +1,9 @@
-"""The contract of an action distribution (spec 8.1): what a model's output means as a random action."""
+"""The contract of an action distribution: what a model's output means as a random action."""
 
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from anyspace.maths.xp import Array, Rng
@@ -33,11 +32,10 @@ class ActionDistribution:
         has_entropy: Whether `entropy` is implemented: it is where a class overrides it, unless the class
             itself says False.
         has_kl: Whether `kl` is implemented, found in the same way.
-        depends_on_model: Whether anything but ``inputs`` and ``mask`` makes the distribution what it is, such as a part
-            of the model. One that is built anew from stored inputs, after the model has learnt, is then not the one
-            that was stored, and nobody may ask for its `kl` or `entropy`. Nobody can tell what a class of yours does
-            with ``self.model``: it counts as depending on it if it, or a class of yours that it derives from, defines
-            any method but the constructor, unless the class itself says False.
+        depends_on_model: Whether the distribution depends on anything but ``inputs`` and ``mask``, such as a part of
+            the model. Once the model has learnt, such a distribution cannot be built again from stored inputs, so no
+            algorithm asks for its `kl` or `entropy`. User classes are assumed to depend on the model as soon as they
+            define a method. Set ``depends_on_model = False`` if yours does not.
         sample_takes_rng: Whether `sample` accepts the random source, read off its signature.
         entropy_takes_rng: Whether `entropy` is an estimate from a sample: it has a parameter ``rng`` then.
     """
@@ -78,8 +76,8 @@ class ActionDistribution:
     def draw_noise(self, rng: Rng, steps: int) -> Array | None:
         """Draw the randomness of ``steps`` future samples ``[steps, B, W]``, W being `noise_width`.
 
-        None means that this class has to be sampled step by step: it knows no such noise, or it replaces
-        `sample` of a class that does (turning noise into actions would pass its own sampling by).
+        None means that this class has to be sampled step by step: it knows no such noise, or it replaces the
+        `sample` of a class that does, and turning noise into actions would skip its own sampling.
         """
         return self.standard_noise(rng, steps) if self._noise_ahead else None
 
@@ -156,15 +154,3 @@ class ActionDistribution:
     def _missing(self, method: str) -> NotImplementedError:
         name = type(self).__name__
         return NotImplementedError(f"{name} has no {method}(). Implement it, or use what does not ask for it.")
-
-
-def split_last(x: Array, widths: Sequence[int]) -> list[Array]:
-    """Cut ``[..., sum(widths)]`` along its last axis into one array per width.
-
-    Raises:
-        ValueError: The widths do not add up to the last axis.
-    """
-    stops = list(itertools.accumulate(widths))
-    if stops[-1] != x.shape[-1]:
-        raise ValueError(f"Cannot cut {x.shape[-1]} values per row into parts of {list(widths)}.")
-    return [x[..., stop - width : stop] for width, stop in zip(widths, stops, strict=True)]

@@ -24,11 +24,22 @@ _MARGIN = 1e-6
 """Samples keep this share of half the interval away from its bounds, where densities are 0 or infinite."""
 
 _INPUT_LIMIT = -math.log(1e-6)
-"""Inputs of a Beta distribution are limited to plus and minus this (spec 8.9)."""
+"""Inputs of a Beta distribution are limited to plus and minus this."""
 
 
 class _Interval(VectorDistribution):
-    """What distributions on intervals share: they are computed on (0, 1) and stretched to (low, high)."""
+    """What distributions on intervals share: they are computed on (0, 1) and stretched to (low, high).
+
+    `VectorDistribution` documents the other arguments.
+
+    Args:
+        low: Lower bound, one number or one per value.
+        high: Upper bound, likewise.
+
+    Raises:
+        ValueError: The inputs are not two equal halves.
+        AssertionError: A lower bound is not below its upper bound.
+    """
 
     depends_on_model = False
 
@@ -82,27 +93,23 @@ class _Interval(VectorDistribution):
         """Undo `_stretched` for ``[B, *shape]`` or ``[B, d]``; on a bound or beyond it counts as just inside."""
         ns = xp(self.inputs)
         low, high = self._limits
-        values = ns.asarray(actions, like=self.inputs).reshape((*self._batch_shape, -1))
+        values = ns.reshape(ns.asarray(actions, like=self.inputs), (*self._batch_shape, -1))
         return ns.clip((values - low) / (high - low), 0.5 * _MARGIN, 1.0 - 0.5 * _MARGIN)
 
 
 class SquashedGaussian(_Interval):
-    """Independent normal distributions, squashed into (low, high) by tanh (spec 8.8; Haarnoja et al., 2018).
+    """Independent normal distributions, squashed into (low, high) by tanh.
 
-    It has no entropy in closed form, hence none at all; its divergence is that of the normal distributions, for
-    squashing is one-to-one. Samples carry the gradient of the inputs.
+    Source: Haarnoja et al., "Soft actor-critic", 2018, appendix C, https://arxiv.org/abs/1801.01290.
+
+    It has no entropy in closed form, hence none at all. Its divergence is the divergence of the normal distributions,
+    because squashing is one-to-one. Samples carry the gradient of the inputs.
 
     Args:
-        inputs: d means, then d logarithms of standard deviations, of which [-5, 2] is used ``[B, 2d]``.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, d]``.
-        low: Lower bound, one number or one per value.
-        high: Upper bound, likewise.
-
-    Raises:
-        ValueError: A mask is given, or the inputs are not two equal halves.
-        AssertionError: A lower bound is not below its upper bound.
+        inputs: d means, then d logarithms of standard deviations, which are limited to [-5, 2] ``[B, 2d]``.
+            `VectorDistribution` documents ``model``, ``mask`` and ``action_space``.
+        low: Lower bound, one number or one per value; -1 by default.
+        high: Upper bound, likewise; 1 by default.
     """
 
     depends_on_model = False
@@ -158,23 +165,19 @@ class SquashedGaussian(_Interval):
 
 
 class Beta(_Interval):
-    """Independent Beta distributions, stretched to (low, high) (spec 8.9; Chou et al., 2017).
+    """Independent Beta distributions, stretched to (low, high).
+
+    Source: Chou, Maturana & Scherer, "Improving stochastic policy gradients in continuous control with deep
+    reinforcement learning using the Beta distribution", 2017.
 
     Both parameters are above 1, so that the density has one peak and is 0 at the bounds. Samples carry the
     gradient of the inputs.
 
     Args:
         inputs: d numbers for alpha, then d for beta, each 1 + softplus(input) ``[B, 2d]``; inputs are limited to
-            plus and minus 13.8155.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, d]``.
-        low: Lower bound, one number or one per value.
-        high: Upper bound, likewise.
-
-    Raises:
-        ValueError: A mask is given, or the inputs are not two equal halves.
-        AssertionError: A lower bound is not below its upper bound.
+            plus and minus 13.8155. `VectorDistribution` documents ``model``, ``mask`` and ``action_space``.
+        low: Lower bound, one number or one per value; 0 by default.
+        high: Upper bound, likewise; 1 by default.
     """
 
     depends_on_model = False
@@ -220,7 +223,7 @@ class Beta(_Interval):
         return ns.sum(logs - _log_beta(ns, alpha, beta), axis=-1) - self._log_width
 
     def entropy(self) -> Array:
-        """Differential entropy ``[B]``, that of the stretched distribution: it includes the sum of log(high - low)."""
+        """Differential entropy ``[B]`` of the stretched distribution: it includes the sum of log(high - low)."""
         ns = xp(self.inputs)
         alpha, beta = self._parameters
         total = alpha + beta

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
-from anyspace.distributions.base import ActionDistribution, split_last
-from anyspace.maths.masks import allowed_by
+from anyspace.distributions.allowed import allowed_by
+from anyspace.distributions.base import ActionDistribution
+from anyspace.maths.splitting import split_last
 from anyspace.maths.xp import Array, Rng, xp
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _IMPOSSIBLE = -1e30
 
 
 class Categorical(ActionDistribution):
-    """One of A actions, with probabilities softmax(inputs / temperature); spec 8.3.
+    """One of A actions, with probabilities softmax(inputs / temperature).
 
     Args:
         inputs: Logits ``[B, A]``.
@@ -51,7 +52,7 @@ class Categorical(ActionDistribution):
 
     @cached_property
     def logits(self) -> Array:
-        """Logits ``[B, A]`` brought to temperature 1, masked ones -inf; not normalised, for acting needs no more."""
+        """Logits ``[B, A]`` brought to temperature 1, masked ones -inf; not normalised, since acting needs no more."""
         ns = xp(self.inputs)
         logits = self.inputs
         if self.mask is not None:
@@ -95,8 +96,8 @@ class Categorical(ActionDistribution):
         """Log-probability of ``actions`` ``[B]`` (or ``[B, 1]``); -inf for a masked one."""
         ns = xp(self.inputs)
         indices = ns.astype(ns.asarray(actions, like=self.inputs), "int64")
-        indices = indices.reshape((*self._batch_shape, 1))
-        return ns.take_along_axis(self.log_probs, indices, axis=-1).reshape(self._batch_shape)
+        indices = ns.reshape(indices, (*self._batch_shape, 1))
+        return ns.take_along_axis(self.log_probs, indices, axis=-1)[..., 0]
 
     def entropy(self) -> Array:
         """-sum p log p ``[B]``."""
@@ -115,14 +116,14 @@ class Categorical(ActionDistribution):
 
 
 class MultiCategorical(ActionDistribution):
-    """k independent categorical choices, each with its own number of options (spec 8.4).
+    """k independent categorical choices, each with its own number of options.
 
     Args:
         inputs: The choices' logits side by side ``[B, sum(input_lens)]``.
         model: The model that made them.
         mask: Allowed options in the same layout, see `Categorical`.
         input_lens: Number of options of each choice.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, k]``. Options count
+        action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, k]``. Options count
             from 0: adding ``start`` or ``low`` is left to decoding.
     """
 
@@ -147,7 +148,7 @@ class MultiCategorical(ActionDistribution):
 
     @staticmethod
     def required_model_output_shape(action_space: spaces.MultiDiscrete | spaces.Box, model_config: Any) -> int:
-        """One logit per option of each component; those of an integer Box are its values, bounds included."""
+        """One logit per option of each component; the options of an integer Box are its values, bounds included."""
         if isinstance(action_space, spaces.MultiDiscrete):
             return int(action_space.nvec.sum())
         bounds = zip(action_space.low.flat, action_space.high.flat, strict=True)
@@ -158,7 +159,7 @@ class MultiCategorical(ActionDistribution):
         parts = split_last(x, self.input_lens)
         if not self._uniform:
             return parts
-        return [x.reshape((*x.shape[:-1], len(self.input_lens), self.input_lens[0]))]
+        return [xp(x).reshape(x, (*x.shape[:-1], len(self.input_lens), self.input_lens[0]))]
 
     def _join(self, results: list[Array]) -> Array:
         """Undo `_split` for results with one value per choice ``[B, k]``."""
@@ -166,7 +167,7 @@ class MultiCategorical(ActionDistribution):
 
     def _as_actions(self, choices: Array) -> Array:
         shape = (len(self.input_lens),) if self.action_space is None else self.action_space.shape
-        self.last_sample = choices.reshape((*self._batch_shape, *(shape or ())))
+        self.last_sample = xp(choices).reshape(choices, (*self._batch_shape, *(shape or ())))
         return self.last_sample
 
     @property
@@ -196,7 +197,7 @@ class MultiCategorical(ActionDistribution):
         ns = xp(self.inputs)
         if isinstance(actions, list | tuple):
             actions = ns.stack([ns.asarray(choice, like=self.inputs) for choice in actions], axis=-1)
-        choices = ns.asarray(actions, like=self.inputs).reshape((*self._batch_shape, len(self.input_lens)))
+        choices = ns.reshape(ns.asarray(actions, like=self.inputs), (*self._batch_shape, len(self.input_lens)))
         columns = [choices] if self._uniform else [choices[..., i] for i in range(len(self.input_lens))]
         logps = [part.logp(column) for part, column in zip(self._parts, columns, strict=True)]
         return ns.sum(self._join(logps), axis=-1)

@@ -27,7 +27,7 @@ class Bernoulli(ActionDistribution):
         model: The model that made them.
         mask: For each bit whether it may be 0 and whether it may be 1 ``[B, 2n]``, booleans or 0/1. A bit that
             may be neither counts as one that may be both.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, n]``.
+        action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, n]``.
     """
 
     depends_on_model = False
@@ -52,12 +52,12 @@ class Bernoulli(ActionDistribution):
     def _bits(self) -> Categorical:
         """Each bit as a choice of two ``[B, n, 2]``."""
         ns, half = xp(self.inputs), 0.5 * self.inputs
-        mask = None if self.mask is None else ns.asarray(self.mask, like=half).reshape((*half.shape, 2))
+        mask = None if self.mask is None else ns.reshape(ns.asarray(self.mask, like=half), (*half.shape, 2))
         return Categorical(ns.stack([-half, half], axis=-1), mask=mask)
 
     def _as_actions(self, bits: Array) -> Array:
         shape = bits.shape if self.action_space is None else (*self._batch_shape, *(self.action_space.shape or ()))
-        self.last_sample = bits.reshape(shape)
+        self.last_sample = xp(bits).reshape(bits, shape)
         return self.last_sample
 
     @property
@@ -71,7 +71,7 @@ class Bernoulli(ActionDistribution):
 
     def sample_from_noise(self, noise: Array) -> Array:
         """Bits ``[B, *shape]`` from Gumbel ``noise`` ``[B, 2n]``."""
-        return self._as_actions(self._bits.sample_from_noise(noise.reshape((*self.inputs.shape, 2))))
+        return self._as_actions(self._bits.sample_from_noise(xp(noise).reshape(noise, (*self.inputs.shape, 2))))
 
     def deterministic_sample(self) -> Array:
         """Each bit's likelier value ``[B, *shape]``, 0 where both are."""
@@ -80,7 +80,7 @@ class Bernoulli(ActionDistribution):
     def logp(self, actions: Array) -> Array:
         """Sum of the bits' log-probabilities ``[B]``; ``actions`` are ``[B, *shape]`` or ``[B, n]``."""
         ns = xp(self.inputs)
-        bits = ns.asarray(actions, like=self.inputs).reshape(self.inputs.shape)
+        bits = ns.reshape(ns.asarray(actions, like=self.inputs), self.inputs.shape)
         return ns.sum(self._bits.logp(bits), axis=-1)
 
     def multi_entropy(self) -> Array:
@@ -101,7 +101,7 @@ class Bernoulli(ActionDistribution):
 
 
 class SlateMultiCategorical(Categorical):
-    """One choice among S slates: k items each, picked from n candidates (spec 8.5).
+    """One choice among S slates: k items each, picked from n candidates.
 
     Unlike `MultiCategorical`, which picks every item on its own, it can keep an item from being picked twice.
 
@@ -154,7 +154,7 @@ class SlateMultiCategorical(Categorical):
             return None
         ns = xp(inputs)
         offsets = ns.asarray(np.arange(self.all_slates.shape[1]) * candidates, like=inputs)
-        entries = (ns.asarray(mask, like=inputs) != 0)[..., self.all_slates + offsets]
+        entries = ns.take_columns(ns.asarray(mask, like=inputs) != 0, self.all_slates + offsets)
         return ~ns.any(~entries, axis=-1)
 
     def sample_from_noise(self, noise: Array) -> Array:
@@ -166,7 +166,7 @@ class SlateMultiCategorical(Categorical):
         return self._as_slates(super().deterministic_sample())
 
     def _as_slates(self, indices: Array) -> Array:
-        self.last_sample = self.all_slates[indices]
+        self.last_sample = xp(self.all_slates).take_rows(self.all_slates, indices)
         return self.last_sample
 
     def logp(self, actions: Array) -> Array:
@@ -196,7 +196,10 @@ def _every_slate(candidates: int, size: int) -> npt.NDArray[np.int64]:
 
 
 class GumbelSoftmax(ActionDistribution):
-    """One of A actions, relaxed to a vector of shares that carries gradients (spec 8.6; Jang et al., 2017).
+    """One of A actions, relaxed to a vector of shares that carries gradients.
+
+    Source: Jang, Gu & Poole, "Categorical reparameterization with Gumbel-softmax", 2017,
+    https://arxiv.org/abs/1611.01144.
 
     Args:
         inputs: Logits ``[B, A]``.

@@ -21,7 +21,17 @@ def size_of(space: gym.Space[Any]) -> int:
 
 
 class VectorDistribution(ActionDistribution):
-    """What distributions over real vectors share: samples shaped like the space, and nothing to mask."""
+    """What distributions over real vectors share: samples shaped like the space, and nothing to mask.
+
+    Args:
+        inputs: As the class documents them.
+        model: The model that made them.
+        mask: None. The argument is there so that all distributions are built alike.
+        action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, d]``.
+
+    Raises:
+        ValueError: A mask is given: real numbers are no separate options.
+    """
 
     depends_on_model = False
 
@@ -42,22 +52,19 @@ class VectorDistribution(ActionDistribution):
         """Shape ``[B, d]`` as ``[B, *shape]`` of the space, and keep it as the latest sample."""
         space = self.action_space
         shape = values.shape if space is None else (*self._batch_shape, *(space.shape or ()))
-        self.last_sample = values.reshape(shape)
+        self.last_sample = xp(values).reshape(values, shape)
         return self.last_sample
 
 
 class DiagGaussian(VectorDistribution):
-    """Independent normal distributions (spec 8.7).
+    """Independent normal distributions. `VectorDistribution` documents the other arguments.
 
     Args:
         inputs: d means, then d logarithms of standard deviations ``[B, 2d]``.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, d]``.
         log_std_clip: Limits log standard deviations to [-log_std_clip, log_std_clip]; None leaves them free.
 
     Raises:
-        ValueError: A mask is given, or the inputs are not two equal halves.
+        ValueError: The inputs are not two equal halves.
     """
 
     depends_on_model = False
@@ -115,7 +122,7 @@ class DiagGaussian(VectorDistribution):
         """Log-density ``[B]`` of ``actions``, ``[B, *shape]`` or ``[B, d]``."""
         ns = xp(self.inputs)
         # Shaped like the means first: [B] actions minus [B, 1] means would broadcast to [B, B].
-        values = ns.asarray(actions, like=self.inputs).reshape(self.mean.shape)
+        values = ns.reshape(ns.asarray(actions, like=self.inputs), self.mean.shape)
         scaled = (values - self.mean) * ns.exp(-self.log_std)
         return -ns.sum(0.5 * scaled**2 + self.log_std + _HALF_LOG_2PI, axis=-1)
 
@@ -132,16 +139,10 @@ class DiagGaussian(VectorDistribution):
 
 
 class Deterministic(VectorDistribution):
-    """No randomness: the inputs are the action (spec 8.10). It has neither entropy nor divergence.
+    """No randomness: the inputs are the action. It has neither entropy nor divergence.
 
     Args:
-        inputs: Actions ``[B, d]``.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
-        action_space: Lends samples its shape ``[B, *shape]``; without it they are ``[B, d]``.
-
-    Raises:
-        ValueError: A mask is given.
+        inputs: Actions ``[B, d]``. `VectorDistribution` documents the other arguments.
     """
 
     depends_on_model = False
@@ -164,5 +165,5 @@ class Deterministic(VectorDistribution):
         return self._as_actions(self.inputs)
 
     def logp(self, actions: Array) -> Array:
-        """Zeros ``[B]``: of an action that could not have been another one."""
+        """Zeros ``[B]``: the action could not have been another one."""
         return xp(self.inputs).full(self._batch_shape, 0.0, like=self.inputs)

@@ -16,13 +16,13 @@ _INPUT_LIMIT = -math.log(1e-6)
 """Inputs are limited to plus and minus this, concentrations thus to a million."""
 
 _LEAST_SHARE = 1e-7
-"""The smallest share that is drawn, or told from 0; also the least concentration (spec 8.11)."""
+"""The smallest share that is drawn; smaller ones count as this. It is also the least concentration."""
 
 
 class Dirichlet(VectorDistribution):
-    """Shares of a whole: d numbers above 0 that sum to 1 (spec 8.11).
+    """Shares of a whole: d numbers above 0 that sum to 1.
 
-    For a space ``[..., k]`` with further axes, each row of k numbers is a whole of its own.
+    For a space ``[..., k]`` with further axes, each row of k numbers is a separate whole.
 
     It is computed in float64 where the framework has it: log-densities are small differences of large numbers.
     Samples carry the gradient of the inputs. The deterministic action is the mean; the mode does not exist for
@@ -30,12 +30,8 @@ class Dirichlet(VectorDistribution):
 
     Args:
         inputs: d logarithms of the concentrations ``[B, d]``, limited to plus and minus 13.8155.
-        model: The model that made them.
-        mask: Accepted as None only, so that all distributions are built alike.
+            `VectorDistribution` documents ``model`` and ``mask``.
         action_space: Its shape ``[..., k]`` says what sums to 1; without it, all d numbers of an action do.
-
-    Raises:
-        ValueError: A mask is given.
     """
 
     depends_on_model = False
@@ -51,7 +47,7 @@ class Dirichlet(VectorDistribution):
         ns, shape = xp(self.inputs), None if self.action_space is None else self.action_space.shape
         share_count = shape[-1] if shape else self.inputs.shape[-1]
         inputs = ns.clip(ns.astype(self.inputs, "float64"), -_INPUT_LIMIT, _INPUT_LIMIT)
-        return (ns.exp(inputs) + _LEAST_SHARE).reshape((*self._batch_shape, -1, share_count))
+        return ns.reshape(ns.exp(inputs) + _LEAST_SHARE, (*self._batch_shape, -1, share_count))
 
     def _result(self, rows: Array) -> Array:
         """Sum ``[B, rows]`` to ``[B]`` in the dtype of the inputs."""
@@ -59,7 +55,8 @@ class Dirichlet(VectorDistribution):
         return ns.cast(ns.sum(rows, axis=-1), like=self.inputs)
 
     def _shared_out(self, shares: Array) -> Array:
-        return self._as_actions(xp(self.inputs).cast(shares, like=self.inputs).reshape(self.inputs.shape))
+        ns = xp(self.inputs)
+        return self._as_actions(ns.reshape(ns.cast(shares, like=self.inputs), self.inputs.shape))
 
     def sample(self, rng: Rng = None) -> Array:
         """Actions ``[B, *shape]``, no share below 1e-7."""
@@ -82,7 +79,7 @@ class Dirichlet(VectorDistribution):
         Shares below 1e-7 count as 1e-7, and each row is scaled to sum to 1.
         """
         ns, concentration = xp(self.inputs), self._concentration
-        values = ns.astype(ns.asarray(actions, like=self.inputs), "float64").reshape(concentration.shape)
+        values = ns.reshape(ns.astype(ns.asarray(actions, like=self.inputs), "float64"), concentration.shape)
         logs = ns.log(_off_the_edge(ns, values))
         return self._result(ns.sum((concentration - 1.0) * logs, axis=-1) - _log_multi_beta(ns, concentration))
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from gymnasium import spaces
-
-from anyspace.distributions.base import ActionDistribution, split_last
+from anyspace import nesting
+from anyspace.distributions.base import ActionDistribution
+from anyspace.maths.splitting import split_last, split_leaves
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MultiActionDistribution(ActionDistribution):
-    """One independent child distribution per leaf of the action space (spec 8.12).
+    """One independent child distribution per leaf of the action space.
 
     Leaves are taken depth-first, Dicts in the space's own key order; this is the order of everything below.
 
@@ -96,8 +94,10 @@ class MultiActionDistribution(ActionDistribution):
             actions: Structured like the space, or one array ``[B, F]`` of the leaves' values side by side, as
                 many of each as its shape has entries.
         """
-        nested = isinstance(actions, Mapping | tuple | list)
-        parts = list(leaf_values(self.action_space, actions)) if nested else self._unflatten(actions)
+        if isinstance(actions, Mapping | tuple | list):
+            parts = nesting.values(self.action_space, actions)
+        else:
+            parts = split_leaves(self.action_space, xp(self.inputs).asarray(actions, like=self.inputs))
         return reduce(add, [child.logp(part) for child, part in zip(self.children, parts, strict=True)])
 
     def entropy(self) -> Array:
@@ -110,47 +110,5 @@ class MultiActionDistribution(ActionDistribution):
         return reduce(add, [mine.kl(theirs) for mine, theirs in pairs])
 
     def _as_actions(self, parts: Sequence[Tree]) -> Tree:
-        self.last_sample = structured(self.action_space, iter(parts))
+        self.last_sample = nesting.built(self.action_space, parts)
         return self.last_sample
-
-    def _unflatten(self, actions: Array) -> list[Array]:
-        ns = xp(self.inputs)
-        leaves = list(leaves_of(self.action_space))
-        shapes = [leaf.shape or () for leaf in leaves]
-        columns = split_last(ns.asarray(actions, like=self.inputs), [math.prod(shape) for shape in shapes])
-        parts = [part.reshape((*self._batch_shape, *shape)) for part, shape in zip(columns, shapes, strict=True)]
-        return [
-            ns.astype(part, "int64") if np.issubdtype(leaf.dtype, np.integer) else part
-            for part, leaf in zip(parts, leaves, strict=True)
-        ]
-
-
-def leaves_of(space: gym.Space[Any]) -> Iterator[gym.Space[Any]]:
-    """Yield the leaves of a space depth-first, Dicts in the space's own key order."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        children = space.spaces.values() if isinstance(space, spaces.Dict) else space.spaces
-        for child in children:
-            yield from leaves_of(child)
-    else:
-        yield space
-
-
-def leaf_values(space: gym.Space[Any], values: Tree) -> Iterator[Any]:
-    """Yield the leaves of ``values`` in the order of ``space``, whatever the order of its own keys."""
-    if isinstance(space, spaces.Dict):
-        for key, child in space.spaces.items():
-            yield from leaf_values(child, values[key])
-    elif isinstance(space, spaces.Tuple):
-        for child, value in zip(space.spaces, values, strict=True):
-            yield from leaf_values(child, value)
-    else:
-        yield values
-
-
-def structured(space: gym.Space[Any], parts: Iterator[Any]) -> Tree:
-    """Build dicts and tuples like ``space`` from its leaves' values."""
-    if isinstance(space, spaces.Dict):
-        return {key: structured(child, parts) for key, child in space.spaces.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(structured(child, parts) for child in space.spaces)
-    return next(parts)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from anyspace import nesting
 from anyspace.distributions.base import ActionDistribution
 from anyspace.distributions.categorical import Categorical, MultiCategorical
-from anyspace.distributions.multi import leaves_of
 from anyspace.maths.xp import Array
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class Part:
     parameters: int
     """How many numbers per row that distribution takes."""
     size: int = 1
-    """How many numbers of an action it is."""
+    """How many numbers of an action the part is."""
     options: int = 0
-    """What there is to choose from; 0: it is continuous."""
+    """How many options the choice has; 0: the part is continuous."""
 
     @classmethod
     def choice(cls, options: int) -> Part:
@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Factor:
-    """Parts side by side that are drawn, or scored, by one distribution; the slices are of those of all parts."""
+    """Parts side by side that one distribution draws or scores; the slices are of the arrays of all parts."""
 
     build: Callable[..., ActionDistribution]
     parameters: slice
@@ -72,24 +72,24 @@ class ActionParts:
     """The parts of an action space, in the order in which they are chosen: leaves depth-first, components in C order.
 
     Attributes:
-        action_space: Whose they are.
-        shapes: Of the leaves.
+        action_space: The space whose parts they are.
+        shapes: The shapes of its leaves.
         options: For each leaf, the options of its components; none where it is continuous.
         parts: All of them.
         parameters: How many numbers per row their distributions take together.
-        each: One factor per part.
-        together: The factors by which an action is scored: neighbouring choices are one, but the last part is always
-            one of its own.
-        column: For each number of an encoding, the number of the action that it tells about ``[E]``.
-        option: The option that it stands for, in a one-hot vector ``[E]``.
-        is_option: Whether it belongs to one ``[E]``.
+        drawn: The factors by which an action is drawn: one per part.
+        scored: The factors by which an action is scored: neighbouring choices are one factor, but the last part is
+            always a factor by itself.
+        column: For each number of an encoding, the position of the number of the action that it encodes ``[E]``.
+        option: For each number of an encoding, the option that it stands for in a one-hot vector ``[E]``.
+        is_option: For each number of an encoding, whether it belongs to a one-hot vector ``[E]``.
         have_entropy: Whether the distribution of every part has an entropy.
         have_kl: Whether every one has a divergence, and all prefixes are known.
         prefixes: All ways to choose the parts but the last, which is 0 in them ``[K, F]``; None where they are more
             than `MAX_PREFIXES`, or one of those parts is continuous.
 
     Args:
-        action_space: Any; a leaf that holds no value has no part.
+        action_space: Any space; a leaf that holds no value has no part.
         leaves: The parts of each leaf.
 
     Raises:
@@ -98,14 +98,14 @@ class ActionParts:
 
     def __init__(self, action_space: gym.Space[Any], leaves: Sequence[Sequence[Part]]) -> None:
         self.action_space = action_space
-        self.shapes = [tuple(leaf.shape or ()) for leaf in leaves_of(action_space)]
+        self.shapes = [tuple(leaf.shape or ()) for leaf in nesting.leaves(action_space)]
         self.options = [tuple(part.options for part in leaf if part.options) for leaf in leaves]
         self.parts = parts = [part for leaf in leaves for part in leaf]
         if len(parts) < 2:
             raise ValueError(f"{action_space} has {len(parts)} part to choose; parts that depend on others take two.")
         self.parameters = sum(part.parameters for part in parts)
-        self.each = list(_factors([[part] for part in parts]))
-        self.together = list(_factors([*_neighbours(parts[:-1]), parts[-1:]]))
+        self.drawn = list(_factors([[part] for part in parts]))
+        self.scored = list(_factors([*_neighbours(parts[:-1]), parts[-1:]]))
 
         firsts = np.cumsum([0, *(part.size for part in parts)])[:-1]
         columns = [first + np.arange(part.size) for first, part in zip(firsts, parts, strict=True)]

@@ -10,16 +10,15 @@ from gymnasium import spaces
 from rich.text import Text
 from rich.tree import Tree
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.distributions import MultiActionDistribution
 from anyspace.models.views import ViewRequirement
 from anyspace.policy.policy import Policy
-from anyspace.spaces import LeafSpec, Simplex
-from anyspace.spaces.images import describe_images
+from anyspace.spaces import LeafSpec, Simplex, describe_images
 
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:
-    """Return what becomes of each leaf of the observation, the model's layers, the distribution, the actions."""
+    """Return what each leaf of the observation turns into, the model's layers, the distribution, the actions."""
     root = Tree(Text(title, style="bold"))
     _add_observation(root, policy)
     _add_model(root, policy)
@@ -107,37 +106,33 @@ def _add_distribution(root: Tree, policy: Policy) -> None:
     distribution = policy.distribution(blank)
     branch = root.add(f"[bold]distribution[/] {type(distribution).__name__}, takes {policy.num_outputs} model outputs")
     if isinstance(distribution, MultiActionDistribution):
-        for (path, _), child in zip(_leaf_spaces(policy.action_space), distribution.children, strict=True):
+        for (path, _), child in zip(nesting.iter_leaves(policy.action_space), distribution.children, strict=True):
             branch.add(Text(f"{tree.place('action', path)}  {type(child).__name__}"))
 
 
 def _add_actions(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]action[/] -> environment")
-    for path, space in _leaf_spaces(policy.action_space):
+    for path, space in nesting.iter_leaves(policy.action_space):
         branch.add(Text(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
 
 
 def _origin(space: gym.Space[Any], policy: Policy) -> str:
-    if isinstance(space, spaces.MultiBinary):
-        return "bits"
-    if isinstance(space, Simplex):
-        return "shares that sum to 1"
-    if not isinstance(space, spaces.Box):
-        offset = bool(np.any(space.start)) if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else False
-        return "index, start added" if offset else "index"
-    if space.dtype.kind != "f":
-        return "index, low added"
+    match space:
+        case spaces.MultiBinary():
+            return "bits"
+        case Simplex():
+            return "shares that sum to 1"
+        case spaces.Discrete() | spaces.MultiDiscrete():
+            return "index, start added" if np.any(space.start) else "index"
+        case spaces.Box() if space.dtype.kind == "f":
+            return _origin_of_numbers(space, policy)
+        case spaces.Box():
+            return "index, low added"
+    return "index"
+
+
+def _origin_of_numbers(space: spaces.Box, policy: Policy) -> str:
     scaled = policy.config.normalize_actions and bool(np.any(space.bounded_below & space.bounded_above))
     clipped = policy.config.normalize_actions or policy.config.clip_actions
     steps = ["scaled from [-1, 1] to the bounds"] * scaled + ["clipped"] * clipped
     return ", ".join(steps) or "as sampled"
-
-
-def _leaf_spaces(space: gym.Space[Any], path: tree.Path = ()) -> list[tuple[tree.Path, gym.Space[Any]]]:
-    if isinstance(space, spaces.Dict):
-        children: Any = space.spaces.items()
-    elif isinstance(space, spaces.Tuple):
-        children = enumerate(space.spaces)
-    else:
-        return [(path, space)]
-    return [leaf for key, child in children for leaf in _leaf_spaces(child, (*path, key))]

@@ -8,7 +8,8 @@ from anyspace.maths.xp import Array, xp
 def clipped_surrogate(ratio: Array, advantages: Array, clip_param: float) -> Array:
     """PPO's objective, to be maximised: min(A ratio, A clip(ratio, 1 - clip_param, 1 + clip_param)). ``[N]``.
 
-    Source: Schulman et al., "Proximal policy optimization algorithms", 2017, equation 7; spec 10.3.
+    Source: Schulman et al., "Proximal policy optimization algorithms", 2017, equation 7,
+    https://arxiv.org/abs/1707.06347.
     """
     ns = xp(ratio)
     fixed = ns.stop_gradient(ratio)
@@ -22,7 +23,7 @@ def clipped_squared_error(values: Array, targets: Array, clip: float | None = No
     """Squared error, at most ``clip`` (None: no limit). ``[N]``.
 
     The limit is on the squared error, in squared units of return, not on how far a prediction moves; rows
-    beyond it have no gradient (spec 10.3).
+    beyond it have no gradient.
     """
     squared = (values - targets) ** 2
     return squared if clip is None else xp(squared).clip(squared, None, clip)
@@ -46,7 +47,6 @@ def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> A
     """Shift and scale to mean 0 and standard deviation 1: (x - mean) / max(epsilon, std), shaped like ``x``.
 
     Statistics come from the rows where ``mask`` holds (std over N, not N - 1); other rows become 0.
-    Source: spec 10.3.
     """
     ns = xp(x)
     centred = x - masked_mean(x, mask)

@@ -1,4 +1,4 @@
-"""From what a Q network puts out to the values of actions.
+"""From the outputs of a Q network to the values of actions.
 
 Letters: N rows (any leading dimensions will do), A actions, Z atoms of a return's distribution; Z is 1 where a network
 puts out values themselves.
@@ -12,14 +12,14 @@ from anyspace.maths.xp import Array, xp
 def dueling(values: Array, advantages: Array, allowed: Array | None = None) -> Array:
     """V + A - the mean of A over the actions. ``[N, A, Z]``.
 
-    Source: Wang et al., "Dueling network architectures for deep reinforcement learning", 2016, equation 9; atom by
-    atom for distributions (spec 10.6).
+    Source: Wang et al., "Dueling network architectures for deep reinforcement learning", 2016, equation 9,
+    https://arxiv.org/abs/1511.06581; atom by atom for distributions.
 
     Args:
         values: V ``[N, Z]``.
         advantages: A ``[N, A, Z]``.
-        allowed: Booleans ``[N, A]``, at least one to a row; None allows all. A forbidden action is out of the mean, and
-            its own advantage counts as 0: what it is, NaN included, reaches neither result nor gradient.
+        allowed: Booleans ``[N, A]``, at least one to a row; None allows all. The mean leaves forbidden actions out,
+            and their own advantages count as 0: whatever they are, NaN included, reaches neither result nor gradient.
     """
     ns = xp(advantages)
     if allowed is None:

@@ -50,7 +50,7 @@ def reverse_recurrence(b: Array, a: Array, last: Array) -> Array:
 
 
 def discounted_cumsum(x: Array, gamma: float, last: Array | None = None) -> Array:
-    """Sum what is to come: y_t = x_t + gamma y_{t+1}, from y_T = ``last`` (0 when None). ``[T, ...]``."""
+    """Discounted sums of later rewards: y_t = x_t + gamma y_{t+1}, from y_T = ``last`` (0 when None). ``[T, ...]``."""
     ns = xp(x)
     factors = ns.full(tuple(x.shape), gamma, like=x)
     return reverse_recurrence(x, factors, factors[-1] * 0.0 if last is None else last)
@@ -74,7 +74,7 @@ def gae(
         Advantages, and value targets A + V.
 
     Source: Schulman et al., "High-dimensional continuous control using generalized advantage estimation",
-    2015; spec 10.0.
+    2015, https://arxiv.org/abs/1506.02438.
     """
     ns = xp(rewards)
     deltas = rewards + gamma * ns.where(terminated != 0, 0.0, next_values) - values
@@ -110,7 +110,7 @@ def n_step(rewards: Array, terminated: Array, done: Array, *, n: int, gamma: flo
     Raises:
         ValueError: ``n`` is less than 1.
 
-    Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 7; spec 10.0.
+    Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 7.
     """
     if n < 1:
         raise ValueError(f"n_step needs n of at least 1, got n={n}.")
@@ -162,7 +162,7 @@ def vtrace(
     Returns:
         Value targets v and advantages; no gradient flows through either.
 
-    Source: Espeholt et al., "IMPALA", 2018, equation 1 and section 4.2; spec 10.4.
+    Source: Espeholt et al., "IMPALA", 2018, equation 1 and section 4.2, https://arxiv.org/abs/1802.01561.
     """
     ns = xp(rewards)
     ratios = ns.exp(log_ratios)

@@ -1,4 +1,4 @@
-"""Index arithmetic of sequences: where steps are cut into chunks, and where their rows lie when padded (spec 5.7).
+"""Index arithmetic of sequences: where steps are cut into chunks, and where their rows lie when padded.
 
 Letters: T steps of B environments; S sequences; N rows, all sequences' steps one after the other.
 """
@@ -15,8 +15,12 @@ Ints = npt.NDArray[np.int64]
 def chop(valid: Bools, begins: Bools, max_len: int) -> tuple[Ints, Ints, Ints]:
     """Cut steps into sequences that cross no episode, no gap and no border of the arrays.
 
+    An example: one environment, five steps, an episode begins at step 3 and sequences have at most two steps.
+    ``chop([[1], [1], [1], [1], [1]], [[1], [0], [0], [1], [0]], 2)`` returns the times ``[0, 2, 3]``, the environments
+    ``[0, 0, 0]`` and the lengths ``[2, 1, 2]``.
+
     Args:
-        valid: [T, B] which steps there are.
+        valid: [T, B] which steps exist.
         begins: [T, B] which of them are the first of an episode.
         max_len: longest sequence, at least 1.
 
@@ -35,7 +39,10 @@ def chop(valid: Bools, begins: Bools, max_len: int) -> tuple[Ints, Ints, Ints]:
 
 
 def ranges(starts: Ints, lens: Ints, step: int = 1) -> Ints:
-    """Return ``start, start + step, ...`` of each length, one after the other, [sum of lens]."""
+    """Return ``start, start + step, ...`` of each length, one after the other, [sum of lens].
+
+    An example: ``ranges([0, 10], [3, 2])`` is ``[0, 1, 2, 10, 11]``.
+    """
     before = np.cumsum(lens) - lens
     found: Ints = np.repeat(starts - before * step, lens) + np.arange(lens.sum()) * step
     return found
@@ -43,6 +50,9 @@ def ranges(starts: Ints, lens: Ints, step: int = 1) -> Ints:
 
 def slots(lens: Ints, *, time_major: bool = False) -> Ints:
     """Return where the rows of sequences lie once all are padded to the longest, [N] in 0..S*T-1.
+
+    An example: sequences of 2 and 1 steps are padded to [2, 2]. ``slots([2, 1])`` is ``[0, 1, 2]``. Time-major, where
+    the padded rows are step 0 of both and then step 1 of both, it is ``[0, 2, 1]``.
 
     Args:
         lens: length of each sequence, [S], at least 1.

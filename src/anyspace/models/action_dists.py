@@ -23,14 +23,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
 from gymnasium import spaces
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.distributions import (
     ActionDistribution,
     AutoregressiveActions,
@@ -70,12 +70,12 @@ def register(name: str, dist_class: type[ActionDistribution]) -> None:
 def choose(
     action_space: gym.Space[Any], config: ModelConfig, dist_type: type[ActionDistribution] | str | None = None
 ) -> tuple[DistributionFactory, int]:
-    """Return the distribution of an action space and the width of the model output it needs (spec 8.2).
+    """Return the distribution of an action space and the width of the model output that it takes.
 
     Args:
         action_space: the environment's action space.
-        config: the model configuration; its ``custom_action_dist`` goes before every other rule.
-        dist_type: a distribution class, which means what it means as ``custom_action_dist``, or
+        config: the model configuration; its ``custom_action_dist`` takes precedence over every other rule.
+        dist_type: a distribution class, with the same meaning as for ``custom_action_dist``, or
             ``"deterministic"`` for float Boxes.
 
     Raises:
@@ -107,11 +107,11 @@ def choose(
 
 
 def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionParts:
-    """Return the parts of an action as `AutoregressiveActions` takes them: leaves drawn from what they are by default.
+    """Return the parts of an action as `AutoregressiveActions` takes them, with their default distributions.
 
     Args:
         action_space: of two parts or more.
-        config: the model configuration; of its ``custom_action_dist``, those for bounded Boxes are heeded.
+        config: the model configuration; a ``custom_action_dist`` for bounded Boxes is used.
 
     Raises:
         ConfigError: there are fewer parts.
@@ -119,7 +119,7 @@ def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionPar
     """
     of_boxes = DiagGaussian if config.custom_action_dist is None else _resolved(config.custom_action_dist)
     leaves = []
-    for path, leaf in _leaves(action_space):
+    for path, leaf in nesting.iter_leaves(action_space):
         factory, size = _default(leaf, config, of_boxes, path)
         choices = options(leaf, path)
         whole = [Part(factory, size, size_of(leaf))] if size else []
@@ -174,7 +174,7 @@ def _autoregressive(
 
 
 def _require_bounds(custom: type[ActionDistribution], space: gym.Space[Any]) -> None:
-    if not any(map(_has_bounds, (leaf for _, leaf in _leaves(space)))):
+    if not any(map(_has_bounds, nesting.leaves(space))):
         raise UnsupportedSpaceError(
             f"action: {custom.__name__} is for float Boxes whose components all have both bounds, and {space}"
             " has none. Leave `custom_action_dist` out, or bound the space by a wrapper."
@@ -189,13 +189,13 @@ def _custom(
     shape = dist.required_model_output_shape(space, config.as_dict())
     size = int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
     takes_space = "action_space" in inspect.signature(dist).parameters
-    flat = isinstance(space, spaces.Tuple | spaces.Dict) and not config._disable_action_flattening
+    flat = not nesting.is_leaf(space) and not config._disable_action_flattening
     factory: DistributionFactory = _scoring_flat_actions(dist, space) if flat else dist
     return (partial(factory, action_space=space) if takes_space else factory), size
 
 
 def _scoring_flat_actions(dist: type[ActionDistribution], space: gym.Space[Any]) -> type[ActionDistribution]:
-    """Return the class with a `logp` that is handed one array ``[B, F]``, as users write it (spec 8.14)."""
+    """Return the class with a `logp` that is handed one array ``[B, F]``, as users write it."""
 
     def logp(self: ActionDistribution, actions: Tree) -> Any:
         nested = isinstance(actions, dict | tuple)
@@ -264,7 +264,7 @@ def _multi(
     of_boxes: type[ActionDistribution],
 ) -> tuple[DistributionFactory, int]:
     children, lens = [], []
-    for path, leaf in _leaves(space):
+    for path, leaf in nesting.iter_leaves(space):
         child, size = _default(leaf, config, of_boxes, path)
         children.append(child)
         lens.append(size)
@@ -273,12 +273,3 @@ def _multi(
 
 def _has_bounds(space: gym.Space[Any]) -> bool:
     return isinstance(space, spaces.Box) and space.dtype.kind == "f" and space.is_bounded("both")
-
-
-def _leaves(space: gym.Space[Any], path: tree.Path = ()) -> Iterator[tuple[tree.Path, gym.Space[Any]]]:
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        children = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        for key, child in children:
-            yield from _leaves(child, (*path, key))
-    else:
-        yield path, space

@@ -85,7 +85,7 @@ class Actor:
         explore: bool,
         noise: NumpyArray | None,
     ) -> Acted:
-        views: dict[str, Window] = {} if history is None else history.seen(obs)
+        views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
         states: State = [] if history is None else history.states(own=False)
         output, state_out = twin(self.inputs.of(obs, mask, views, False), states)
         distribution = self.distribution(output, mask)
@@ -103,7 +103,7 @@ class Actor:
         views: dict[str, Window] = {}
         states: State = []
         if history is not None:
-            views = {name: on_device(runtime, window) for name, window in history.seen(obs).items()}
+            views = {name: on_device(runtime, window) for name, window in history.acting_windows(obs).items()}
             states = [runtime.asarray(state) for state in history.states()]
         placed = None if mask is None else runtime.asarray(mask)
         inputs = self.inputs.of([runtime.asarray(leaf) for leaf in obs], placed, views, False)

@@ -72,7 +72,7 @@ def _blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch
         batch["action_mask"] = policy.runtime.asarray(np.repeat(mask[:1], count, axis=0))
     batch["views"] = {
         name: on_device(policy.runtime, Window(window.stored, window.index[:1].repeat(count, axis=0)))
-        for name, window in history.seen(leaves).items()
+        for name, window in history.acting_windows(leaves).items()
     }
     if policy.views.recurrent:
         batch["sequences"] = Sequences(lens, [policy.runtime.asarray(state) for state in history.states()])

@@ -1,4 +1,4 @@
-"""What a policy remembers of running episodes: recurrent states, and the steps that its model's views look back to.
+"""What a policy remembers of running episodes: recurrent states, and the earlier steps that its model's views show.
 
 Letters: B environments, L steps back.
 """
@@ -26,8 +26,8 @@ from anyspace.tree import Tree
 _RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
 """Columns that had another name once."""
 
-Columns = dict[str, list[NumpyArray]]
-"""The leaves of recorded columns, by name; one leaf but for observations and nested actions."""
+Columns = dict[str, list[Array]]
+"""The leaves of recorded columns, by name: one leaf, several for observations and nested actions."""
 
 
 class Acted(NamedTuple):
@@ -39,23 +39,23 @@ class Acted(NamedTuple):
     """The model's new states, [B, ...] each; none without memory."""
 
 
-class Views:
+class ModelViews:
     """What a model sees beside the present observation, read from its ``view_requirements`` once.
 
     Attributes:
         rows: the views among the columns of the model's inputs, by name.
-        states: the views that bring the model its states, in order.
+        states: the views that give the model its states, in order.
         initial: the states before an episode, without batch dimension.
-        depth: how many steps back each column is looked at, 0 for those that are looked at in no earlier step.
+        depth: how many steps back the views look at each column; 0 where they look at no earlier step.
 
     Args:
-        model: whose views they are.
-        runtime: of its framework.
+        model: the model whose views they are.
+        runtime: the runtime of its framework.
         action_space: the environment's.
         any_action: gives a sample [1, ...] of the action distribution.
 
     Raises:
-        ModelError: a view reads a column that there is not, or looks ahead when acting.
+        ModelError: a view reads an unknown column, or a later step while acting.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class Views:
             raise ModelError(f"{place}: states come from the steps before; let the shift end at -1 or earlier.")
         return source
 
-    def shown(self, *, training: bool) -> dict[str, ViewRequirement]:
-        """Return the views that are there in training, or when acting."""
-        return {
-            name: view
-            for name, view in self.rows.items()
-            if (view.used_for_training if training else view.used_for_compute_actions)
-        }
+    def training_views(self) -> dict[str, ViewRequirement]:
+        """Return the views that a model has in training."""
+        return {name: view for name, view in self.rows.items() if view.used_for_training}
+
+    def acting_views(self) -> dict[str, ViewRequirement]:
+        """Return the views that a model has when acting."""
+        return {name: view for name, view in self.rows.items() if view.used_for_compute_actions}
 
     @property
     def remembers(self) -> bool:
@@ -126,15 +126,20 @@ class Views:
         return bool(self.initial)
 
     def fill(self, source: str) -> NumpyArray | int:
-        """Return what stands in for a column outside the episode, of its type (see `models.views`)."""
+        """Return the value that a view shows of a column outside the episode, of its type (see `models.views`)."""
         number = source.removeprefix("state_out_")
         if number != source:
             return self.initial[int(number)]
         return False if source in ("terminateds", "truncateds") else 0
 
-    def actions(self, raw: Tree) -> list[NumpyArray]:
+    def actions(self, raw: Tree) -> list[Array]:
         """Return samples as views see them: one array, or the leaves of nested ones."""
-        return tree.leaves(raw) if self._nested else [flatten_actions(self._action_space, raw)]
+        if not self._nested:
+            return [flatten_actions(self._action_space, raw)]
+        # In the order of the distribution's own samples, which a compiled step may hand back sorted by key.
+        found: list[Array] = []
+        tree.map_leaves(lambda _, leaf: found.append(leaf), self._like, raw)
+        return found
 
     def nested(self, source: str, leaves: list[Array]) -> Tree:
         """Return the leaves of a column other than observations as a model sees them, of any framework."""
@@ -143,27 +148,36 @@ class Views:
         remaining = iter(leaves)
         return tree.map_leaves(lambda _: next(remaining), self._like)
 
-    def fresh(self, obs: Sequence[NumpyArray]) -> Columns:
-        """Return what is seen of steps before episodes that begin with ``obs``, encoded leaves [B, ...]."""
-        width = len(obs[0])
-        states = [np.broadcast_to(state, (width, *state.shape)) for state in self.initial]
+    def before_episodes(self, obs: Sequence[Array]) -> Columns:
+        """Return what views show of steps before episodes that begin with ``obs``: leaves [B, ...], encoded ones too.
+
+        Args:
+            obs: the first observations, encoded leaves [B, ...] of any framework, which the results are of.
+        """
+        ns, width = xp(obs[0]), obs[0].shape[0]
+
+        def repeated(array: NumpyArray) -> Array:
+            return ns.broadcast_to(ns.asarray(array, like=obs[0]), (width, *array.shape))
+
+        states = [repeated(state) for state in self.initial]
         raw = None
         if self._like is not None:
-            raw = tree.map_leaves(lambda leaf: np.zeros((width, *leaf.shape[1:]), leaf.dtype), self._like)
-        return self.columns(obs, raw, np.zeros(width, np.float32), states)
+            raw = tree.map_leaves(lambda leaf: repeated(np.zeros(leaf.shape[1:], leaf.dtype)), self._like)
+        return self.columns(obs, raw, repeated(np.zeros((), np.float32)), states)
 
-    def columns(
-        self, obs: Sequence[NumpyArray], raw: Tree, rewards: NumpyArray, state_out: Sequence[NumpyArray]
-    ) -> Columns:
-        """Return the columns of one step that are looked at, leaves [B, ...]."""
-        # That an episode ended is not seen by a later step of it.
-        over = np.zeros(len(rewards), np.bool_)
-        sources: dict[str, Callable[[], list[NumpyArray]]] = {
+    def columns(self, obs: Sequence[Array], raw: Tree, rewards: Array, state_out: Sequence[Array]) -> Columns:
+        """Return the columns of one step that any view reads, leaves [B, ...] of any framework."""
+
+        def never() -> list[Array]:
+            # That an episode ended is not seen by a later step of it.
+            return [xp(rewards).asarray(np.zeros(rewards.shape, np.bool_), like=rewards)]
+
+        sources: dict[str, Callable[[], list[Array]]] = {
             "obs": lambda: [*obs],
             "actions": lambda: self.actions(raw),
             "rewards": lambda: [rewards],
-            "terminateds": lambda: [over],
-            "truncateds": lambda: [over],
+            "terminateds": never,
+            "truncateds": never,
         }
         states = {f"state_out_{i}": state for i, state in enumerate(state_out)}
         return {source: [states[source]] if source in states else sources[source]() for source in self.depth}
@@ -204,26 +218,35 @@ class PolicyState:
 
 @dataclass(frozen=True)
 class History:
-    """The steps before the present one of B running episodes, as far as they are looked back at.
+    """The steps before the present one of B running episodes, as many as the views show.
 
-    What was before an episode is filled in when it begins, so that nothing of the episode before is seen. A history
-    is not changed: `after` returns a new one.
+    The steps before an episode are filled in when it begins, so that nothing of the episode before is shown. A history
+    is not changed: `after` returns a new one. Its arrays are NumPy's or another framework's.
+
+    An example: a view looks at the rewards of steps t-2 and t-1, in two environments whose last rewards were 1, 2, 3
+    and 7, 8, 9. Then ``windows["rewards"]`` is ``[[[2, 8], [3, 9]]]``, one leaf [L=2, B=2]. The next step earns 4 in
+    both, and in the second an episode ends with it: ``after`` makes it ``[[[3, 0], [4, 0]]]``.
     """
 
-    views: Views
+    views: ModelViews
     windows: Columns
     """The latest steps of each column, leaves [L, B, ...], oldest first."""
 
     @classmethod
-    def before(cls, views: Views, obs: Sequence[NumpyArray]) -> History:
-        """Return that of episodes that begin with ``obs``, encoded leaves [B, ...]."""
+    def before(cls, views: ModelViews, obs: Sequence[Array]) -> History:
+        """Return the history of episodes that begin with ``obs``, encoded leaves [B, ...]."""
+
+        def repeated(leaf: Array, depth: int) -> Array:
+            ns = xp(leaf)
+            return ns.copy(ns.broadcast_to(leaf[None], (depth, *leaf.shape)))
+
         windows = {
-            source: [np.repeat(np.asarray(leaf)[None], views.depth[source], axis=0) for leaf in leaves]
-            for source, leaves in views.fresh(obs).items()
+            source: [repeated(leaf, views.depth[source]) for leaf in leaves]
+            for source, leaves in views.before_episodes(obs).items()
         }
         return cls(views, windows)
 
-    def after(self, step: Columns, begun: npt.NDArray[np.bool_], obs: Sequence[NumpyArray]) -> History:
+    def after(self, step: Columns, begun: Array, obs: Sequence[Array]) -> History:
         """Return the history one step later.
 
         Args:
@@ -233,19 +256,25 @@ class History:
         """
         windows = {
             source: [
-                np.concatenate([leaf[1:], new[None]]) if len(leaf) else leaf
+                xp(new).concatenate([leaf[1:], new[None]]) if leaf.shape[0] else leaf
                 for leaf, new in zip(leaves, step[source], strict=True)
             ]
             for source, leaves in self.windows.items()
         }
-        if begun.any():
-            fresh = self.views.fresh(obs)
-            for source, leaves in windows.items():
-                for window, first in zip(leaves, fresh[source], strict=True):
-                    window[:, begun] = first[begun]
+        # Whether any episode begins is asked of NumPy alone: a compiled step cannot branch on it.
+        if isinstance(begun, np.ndarray) and not begun.any():
+            return History(self.views, windows)
+        fresh = self.views.before_episodes(obs)
+        windows = {
+            source: [
+                xp(window).put_columns(window, begun, first) if window.shape[0] else window
+                for window, first in zip(leaves, fresh[source], strict=True)
+            ]
+            for source, leaves in windows.items()
+        }
         return History(self.views, windows)
 
-    def states(self, *, own: bool = True) -> list[NumpyArray]:
+    def states(self, *, own: bool = True) -> list[Array]:
         """Return the model's states: [B, ...] each, [B, k, ...] where it looks at several steps.
 
         Args:
@@ -254,21 +283,34 @@ class History:
         found = []
         for view in self.views.states:
             (window,) = self.windows[str(view.data_col)]
+            ns, length = xp(window), window.shape[0]
             if view.single:
-                found.append(window[view.offsets[0]])
+                found.append(window[length + view.offsets[0]])
                 continue
-            everything = view.offsets == tuple(range(-len(window), 0))
-            found.append((window if everything else window[[*view.offsets]]).swapaxes(0, 1))
-        return [state.copy() for state in found] if own else found
+            if view.offsets != tuple(range(-length, 0)):
+                window = ns.take_rows(window, ns.asarray(length + np.array(view.offsets), like=window))
+            found.append(ns.swapaxes(window, 0, 1))
+        return [xp(state).copy(state) for state in found] if own else found
 
-    def seen(self, obs: Sequence[NumpyArray]) -> dict[str, Window]:
-        """Return the views that are there when acting on ``obs``, encoded leaves [B, ...]; windows of NumPy arrays."""
-        found = {}
-        for name, view in self.views.shown(training=False).items():
-            source, width = str(view.data_col), len(obs[0])
-            stored: list[Array] = [leaf.reshape(-1, *leaf.shape[2:]) for leaf in self.windows[source]]
+    def acting_windows(self, obs: Sequence[Array]) -> dict[str, Window]:
+        """Return what the views show when acting on ``obs``, encoded leaves [B, ...], by the views' names.
+
+        An example: a view of the observations of steps t-1 and t, in two environments. The window stores the
+        observations of t-1 and then the present ones, four rows, and its index is ``[[0, 2], [1, 3]]``.
+        """
+        found, width = {}, obs[0].shape[0]
+        for name, view in self.views.acting_views().items():
+            source = str(view.data_col)
+            stored = [_steps_as_rows(leaf) for leaf in self.windows[source]]
             if source == "obs":
                 stored = [xp(new).concatenate([old, new]) for old, new in zip(stored, obs, strict=True)]
             steps = self.views.depth[source] + np.array(view.offsets)
-            found[name] = Window(stored, steps * width + np.arange(width)[:, None])
+            index = steps * width + np.arange(width)[:, None]
+            found[name] = Window(stored, xp(obs[0]).asarray(index, like=obs[0]))
         return found
+
+
+def _steps_as_rows(window: Array) -> Array:
+    """Return [L, B, ...] as [L * B, ...]."""
+    length, width, *shape = window.shape
+    return xp(window).reshape(window, (length * width, *shape))

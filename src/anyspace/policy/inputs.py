@@ -12,7 +12,7 @@ from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import InputDict
 from anyspace.models.runtime import Runtime
-from anyspace.policy.history import Views
+from anyspace.policy.history import ModelViews
 from anyspace.policy.masking import Masking
 from anyspace.spaces import ObservationFilter
 from anyspace.spaces.preprocessors import Preprocessor
@@ -30,7 +30,7 @@ class Inputs:
     preprocessor: Preprocessor
     filter: ObservationFilter
     masking: Masking
-    views: Views
+    views: ModelViews
     runtime: Runtime
     obs_space: gym.Space[Tree]
     """Of what the model sees."""
@@ -72,7 +72,7 @@ class Inputs:
         if not self.preprocesses:
             return map_arrays(window.spread, self.preprocessor.restore(self._filtered(leaves, leaves)))
         flat = self.preprocessor.flatten_features(self._features(leaves))
-        return window.spread(flat.reshape((len(flat), *(self.obs_space.shape or ()))))
+        return window.spread(xp(flat).reshape(flat, (flat.shape[0], *(self.obs_space.shape or ()))))
 
     def _features(self, leaves: Sequence[Array]) -> Sequence[Array]:
         return self._filtered(self.preprocessor.expand(leaves), leaves)

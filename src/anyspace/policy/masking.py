@@ -1,18 +1,17 @@
-"""Where the masks of a policy's actions come from, and who heeds them (spec chapter 9, design section 3)."""
+"""Where the masks of a policy's actions come from, and who respects them."""
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 
-from anyspace import tree
+from anyspace import nesting
 from anyspace.errors import ModelError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces import ActionMasks, Encoder, LeafSpec
@@ -24,28 +23,28 @@ Bools = npt.NDArray[np.bool_]
 class Masking:
     """Finds the mask that comes with an observation.
 
-    A mask is a part of the observation, under ``key``, or comes with it in the environment's infos, and then is
-    one more leaf [N, A] after those of the observation. In this form it goes through trajectories and losses.
+    A mask is a part of the observation, under ``key``, or comes with it in the environment's infos. Then it is one more
+    leaf [N, A] after the leaves of the observation. In this form it goes through trajectories and losses.
 
     Attributes:
         layout: how a mask of the action space is laid out.
         width: A, the entries of one mask.
         key: the name of the mask in observations and infos.
-        positions: which leaves of the observation are the mask's; empty where it is no part of it.
-        reads_infos: whether a mask in the infos is heeded.
+        positions: which leaves of the observation make up the mask; empty where no mask is part of it.
+        reads_infos: whether a mask in the infos is used.
         takes_mask: whether the action distribution can be given masks.
 
     Args:
-        observation_space: the environment's.
-        action_space: the environment's.
-        encoder: of the observations.
+        observation_space: the environment's observation space.
+        action_space: the environment's action space.
+        encoder: the encoder of the observations.
         key: the name of the mask; None looks for none.
         distribution: builds the action distribution.
-        custom_model: whether the model is the user's own, who may heed masks within it.
+        custom_model: whether the model is the user's own, which may respect masks by itself.
 
     Raises:
         UnsupportedSpaceError: there is a mask, but it does not fit the action space.
-        ModelError: there is a mask, but neither model nor distribution heeds it.
+        ModelError: there is a mask, but neither model nor distribution respects it.
     """
 
     def __init__(
@@ -65,19 +64,21 @@ class Masking:
         self._distribution, self._custom_model = distribution, custom_model
         self._specs = encoder.specs
         self.positions: list[int] = []
-        if key is not None and isinstance(observation_space, spaces.Dict) and key in observation_space.spaces:
+        if key is not None and nesting.has_part(observation_space, key):
             self.positions = self._in_observation(key, action_space)
             self.require_consumer()
         self.reads_infos = key is not None and self.width > 0 and not self.positions
 
     def _in_observation(self, key: str, action_space: gym.Space[Any]) -> list[int]:
-        """Return which leaves of the observation make up the mask, in the order of the action's."""
+        """Return which leaves of the observation make up the mask, in the order of the leaves of the action."""
         found = [i for i, leaf in enumerate(self._specs) if leaf.path[0] == key]
         widths = {i: math.prod(self._specs[i].shape) for i in found}
         if len(found) > 1:
+            widths_of = [(path, ActionMasks(leaf).width) for path, leaf in nesting.iter_leaves(action_space)]
             parts = [
                 ([i for i in found if self._specs[i].path[1 : 1 + len(path)] == path], width)
-                for path, width in _leaves(action_space)
+                for path, width in widths_of
+                if width
             ]
             fit = all(sum(widths[i] for i in part) == width for part, width in parts)
             found = [i for part, _ in parts for i in part]
@@ -92,12 +93,12 @@ class Masking:
         return found
 
     def require_consumer(self) -> None:
-        """Raise :class:`ModelError` if nobody heeds masks: neither the distribution nor a model of the user's."""
+        """Raise :class:`ModelError` if neither the distribution nor a model of the user respects masks."""
         if not self.takes_mask and not self._custom_model:
             name = getattr(self._distribution, "func", self._distribution)
             raise ModelError(
-                f"a mask came, but {name.__name__} takes no `mask` and the default model does not heed one. Give the"
-                " distribution's constructor a `mask` parameter, use a custom model that heeds it, or set config key"
+                f"a mask came, but {name.__name__} takes no `mask` and the default model does not respect one. Give the"
+                " distribution's constructor a `mask` parameter, use a custom model that respects it, or set config key"
                 " `action_mask_key` to None to go without."
             )
 
@@ -122,7 +123,7 @@ class Masking:
 
         Raises:
             ValueError: it does not fit the action space, or the number of observations.
-            ModelError: nobody heeds it.
+            ModelError: neither model nor distribution respects it.
         """
         place = "mask"
         if mask is None and info is not None and self.reads_infos:
@@ -150,14 +151,5 @@ class Masking:
         return self.layout.empty_rows(mask.reshape(-1, self.width)).reshape(mask.shape[:-1])
 
 
-def _leaves(space: gym.Space[Any], path: tree.Path = ()) -> Iterator[tuple[tree.Path, int]]:
-    """Yield the path of each leaf of an action space that can be masked, and the entries of its mask."""
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        for key, child in space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces):
-            yield from _leaves(child, (*path, key))
-    elif width := ActionMasks(space).width:
-        yield path, width
-
-
 def _flat(spec: LeafSpec, leaf: Array) -> Array:
-    return leaf.reshape((*batch_shape(spec, leaf), math.prod(spec.shape)))
+    return xp(leaf).reshape(leaf, (*batch_shape(spec, leaf), math.prod(spec.shape)))

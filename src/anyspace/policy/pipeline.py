@@ -25,13 +25,12 @@ from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, Place
-from anyspace.policy.history import Views
+from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, get_preprocessor
-from anyspace.spaces.images import describe_images
+from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
 from anyspace.tree import Tree
 
 
@@ -114,7 +113,7 @@ class Pipeline:
             self.model = self._new_model(model_config)
         runtime.place(self.model)
         runtime.seed(seed)
-        self.views = Views(self.model, runtime, action_space, self._any_action)
+        self.views = ModelViews(self.model, runtime, action_space, self._any_action)
         self.max_seq_len = config.model.max_seq_len
         # Views look at whole observations, and the ones before a trajectory are kept whole as well.
         looks_back = bool(self.views.depth.get("obs"))

@@ -1,7 +1,5 @@
 """Gymnasium spaces: encoding observations, decoding actions, preprocessing, filtering, restoring."""
 
-from anyspace.spaces.atari import AtariPixels, AtariRam
-from anyspace.spaces.bounded import BoundedGraph, BoundedSequence, bounded
 from anyspace.spaces.decoding import (
     Decoder,
     check_action_space,
@@ -20,10 +18,13 @@ from anyspace.spaces.filters import (
     RunningStat,
     get_filter,
 )
-from anyspace.spaces.frames import Image, StackedFrames
-from anyspace.spaces.images import describe_images
-from anyspace.spaces.leaves import LeafSpec
-from anyspace.spaces.masks import ActionMasks
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence, bounded
+from anyspace.spaces.kinds.frames import Image, StackedFrames
+from anyspace.spaces.kinds.repeated import Repeated
+from anyspace.spaces.kinds.simplex import Simplex
+from anyspace.spaces.leaves import LeafSpec, describe_images
+from anyspace.spaces.mask_layout import ActionMasks
 from anyspace.spaces.observation_filter import ObservationFilter
 from anyspace.spaces.preprocessors import (
     AtariRamPreprocessor,
@@ -37,11 +38,9 @@ from anyspace.spaces.preprocessors import (
     TupleFlatteningPreprocessor,
     get_preprocessor,
 )
-from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import restore_original_dimensions
 from anyspace.spaces.serialize import from_json, to_json
-from anyspace.spaces.simplex import Simplex
 
 __all__ = [
     "FILTERS",

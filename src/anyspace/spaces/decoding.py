@@ -1,7 +1,7 @@
-"""From samples of an action distribution to actions of the environment, and back (spec 8.13, 8.14).
+"""From samples of an action distribution to actions of the environment, and back.
 
 This is the only place that asks which kind of space an action leaf has. To support another kind, register one
-function with `_codec_tree`.
+function with `_codec`.
 
 Distributions work in a plain space: indices 0..n-1 for everything discrete (integer Boxes and bits too), numbers
 centred on zero for float Boxes, where -1 and 1 stand for the bounds of a component that has both, and shares for
@@ -18,12 +18,13 @@ from typing import Any, TypeAlias
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.errors import UnsupportedSpaceError
-from anyspace.maths.xp import Array, xp
-from anyspace.spaces.simplex import Simplex
+from anyspace.maths.splitting import split_leaves
+from anyspace.maths.xp import Array, Namespace, xp
+from anyspace.spaces.kinds.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,25 +37,28 @@ class _Index:
     """MultiDiscrete, MultiBinary and integer Box: an index per component, counted from its first value."""
 
     def __init__(self, first: Any, options: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.shape, self.dtype = shape, dtype
+        self.shape, self.dtype = shape, dtype.name
         self.options = tuple(int(count) for count in np.ravel(options))
         # int64 holds every sum; a narrow dtype such as int8 would overflow on the way.
         self._first = np.asarray(first).astype(np.int64)
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        return (_rows(raw, self.shape, np.int64) + self._first).astype(self.dtype)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        ns = xp(raw)
+        rows = _rows(ns, raw, self.shape)
+        return ns.astype(ns.astype(rows, "int64") + ns.asarray(self._first, like=rows), self.dtype)
 
-    def invert(self, action: Any) -> NumpyArray:
-        return _rows(action, self.shape, np.int64) - self._first
+    def invert(self, action: Array) -> Array:
+        ns = xp(action)
+        rows = _rows(ns, action, self.shape)
+        return ns.astype(rows, "int64") - ns.asarray(self._first, like=rows)
 
 
 class _Choice(_Index):
     """Discrete: one index; of a relaxed one-hot vector [B, n], that of the largest entry."""
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        values = np.asarray(raw)
-        index = values.argmax(axis=-1) if values.ndim == 2 and values.shape[1:] == self.options else values
-        return super().decode(index, normalize, clip)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        relaxed = len(raw.shape) == 2 and tuple(raw.shape[1:]) == self.options
+        return super().decode(xp(raw).argmax(raw, axis=-1) if relaxed else raw, normalize, clip)
 
 
 class _Real:
@@ -63,7 +67,7 @@ class _Real:
     options = ()
 
     def __init__(self, space: Box) -> None:
-        self.shape, self.dtype = space.shape, space.dtype
+        self.shape, self.dtype = space.shape, space.dtype.name
         scaled = space.bounded_below & space.bounded_above
         low = np.where(scaled, space.low.astype(np.float64), -1.0)
         high = np.where(scaled, space.high.astype(np.float64), 1.0)
@@ -71,17 +75,45 @@ class _Real:
         self._centre, self._half = low / 2 + high / 2, high / 2 - low / 2
         info: Any = np.finfo(space.dtype)
         self._low, self._high = np.maximum(space.low, info.min), np.minimum(space.high, info.max)
+        self._scaled = scaled
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        values = _rows(raw, self.shape, np.float64)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        ns = xp(raw)
+        values = _rows(ns, raw, self.shape)
         with np.errstate(over="ignore"):
-            action = (self._centre + values * self._half if normalize else values).astype(self.dtype)
+            action = ns.astype(self._onto_bounds(values) if normalize else values, self.dtype)
+        if not (normalize or clip):
+            return ns.copy(action)  # an environment may change its action, the sample stays as it was drawn
         # Clipped after the cast, which may round over a bound.
-        return np.clip(action, self._low, self._high) if normalize or clip else action
+        low, high = self._limits(ns.widest_float)
+        return ns.clip(action, ns.asarray(low, like=action), ns.asarray(high, like=action))
 
-    def invert(self, action: Any) -> NumpyArray:
-        distance = _rows(action, self.shape, np.float64) - self._centre
-        return (distance / np.where(self._half > 0, self._half, 1.0)).astype(np.float32)
+    def _onto_bounds(self, values: Array) -> Array:
+        """Return ``values`` with -1 and 1 taken to the bounds of the components that have both."""
+        ns = xp(values)
+        if ns.widest_float == "float64":
+            return ns.affine(values, self._half, self._centre)
+        # Beyond the bounds sums could overflow; what is not scaled keeps every number, infinite ones too.
+        scaled = ns.affine(ns.clip(values, -1.0, 1.0), self._half, self._centre)
+        return ns.where(ns.asarray(self._scaled, like=values), scaled, values)
+
+    def _limits(self, widest_float: str) -> tuple[NumpyArray, NumpyArray]:
+        """Return the bounds; of float64 in a framework without it, the nearest that it has inside of them."""
+        if widest_float == "float64" or self._low.itemsize <= 4:
+            return self._low, self._high
+        info = np.finfo(widest_float)
+        low, high = (np.clip(bound, info.min, info.max).astype(widest_float) for bound in (self._low, self._high))
+        inner_low = np.where(low < self._low, np.nextafter(low, info.max), low)
+        inner_high = np.where(high > self._high, np.nextafter(high, info.min), high)
+        # Between bounds that lie closer together than two numbers there is none.
+        none = inner_low > inner_high
+        return np.where(none, low, inner_low), np.where(none, high, inner_high)
+
+    def invert(self, action: Array) -> Array:
+        ns = xp(action)
+        rows = _rows(ns, action, self.shape)
+        distance = ns.astype(rows, "float64") - ns.asarray(self._centre, like=rows)
+        return ns.astype(distance / ns.asarray(np.where(self._half > 0, self._half, 1.0), like=rows), "float32")
 
 
 class _Shares:
@@ -90,30 +122,40 @@ class _Shares:
     options = ()
 
     def __init__(self, space: Simplex) -> None:
-        self.shape, self.dtype = space.shape, space.dtype
+        self.shape, self.dtype = space.shape, space.dtype.name
 
-    def decode(self, raw: Any, normalize: bool, clip: bool) -> NumpyArray:
-        # Not quite 0, so that a row without a positive number becomes even shares.
-        values: NumpyArray = np.maximum(_rows(raw, self.shape, np.float64), np.finfo(np.float64).tiny)
-        shares: NumpyArray = values / values.sum(axis=-1, keepdims=True)
-        return shares.astype(self.dtype)
+    def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        ns = xp(raw)
+        return ns.astype(ns.shares(_rows(ns, raw, self.shape)), self.dtype)
 
-    def invert(self, action: Any) -> NumpyArray:
-        return _rows(action, self.shape, np.float32)
+    def invert(self, action: Array) -> Array:
+        ns = xp(action)
+        return ns.astype(_rows(ns, action, self.shape), "float32")
 
 
 _Codec: TypeAlias = _Index | _Real | _Shares
 
+_PLAIN = (list, tuple, int, float)
 
-def _rows(values: Any, shape: tuple[int, ...], dtype: type[np.generic]) -> NumpyArray:
+
+def _rows(ns: Namespace, values: Array, shape: tuple[int, ...]) -> Array:
     """Shape [B, ...] into [B, *shape]: distributions may give the components of a leaf as one axis."""
-    array = np.asarray(values)
-    return array.reshape(array.shape[:1] + shape).astype(dtype)
+    return ns.reshape(values, (*values.shape[:1], *shape))
+
+
+def _as_array(values: Any) -> Array:
+    """Return lists and numbers as an array of NumPy; arrays are of any framework."""
+    return np.asarray(values) if isinstance(values, _PLAIN) else values
+
+
+def _codecs(space: gym.Space[Any]) -> tree.Tree:
+    """Return one codec per leaf of the space, nested as its actions are (dicts and tuples)."""
+    return nesting.built(space, [_codec(leaf, path) for path, leaf in nesting.iter_leaves(space)])
 
 
 @singledispatch
-def _codec_tree(space: gym.Space[Any], path: tree.Path) -> Any:
-    """Return one codec per leaf of the space, nested as its actions are (dicts and tuples)."""
+def _codec(space: gym.Space[Any], path: tree.Path) -> _Codec:
+    """Return the codec of a leaf that sits at ``path`` in the action space."""
     raise _unsupported(space, path)
 
 
@@ -124,27 +166,27 @@ def _unsupported(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceErro
     )
 
 
-@_codec_tree.register(Discrete)
+@_codec.register(Discrete)
 def _(space: Discrete[Any], path: tree.Path) -> _Codec:
     return _Choice(space.start, space.n, (), space.dtype)
 
 
-@_codec_tree.register(MultiDiscrete)
+@_codec.register(MultiDiscrete)
 def _(space: MultiDiscrete[Any], path: tree.Path) -> _Codec:
     return _Index(space.start, space.nvec, space.shape, space.dtype)
 
 
-@_codec_tree.register(MultiBinary)
+@_codec.register(MultiBinary)
 def _(space: MultiBinary, path: tree.Path) -> _Codec:
     return _Index(0, np.full(space.shape, 2), space.shape, space.dtype)
 
 
-@_codec_tree.register(Simplex)
+@_codec.register(Simplex)
 def _(space: Simplex, path: tree.Path) -> _Codec:
     return _Shares(space)
 
 
-@_codec_tree.register(Box)
+@_codec.register(Box)
 def _(space: Box, path: tree.Path) -> _Codec:
     if space.dtype.kind == "f":
         return _Real(space)
@@ -153,16 +195,6 @@ def _(space: Box, path: tree.Path) -> _Codec:
     # Python's integers: the span of an int64 Box does not fit an int64.
     spans = space.high.astype(object) - space.low.astype(object) + 1
     return _Index(space.low, spans, space.shape, space.dtype)
-
-
-@_codec_tree.register(Dict)
-def _(space: Dict, path: tree.Path) -> dict[Any, Any]:
-    return {key: _codec_tree(child, (*path, key)) for key, child in space.spaces.items()}
-
-
-@_codec_tree.register(Tuple)
-def _(space: Tuple[Any], path: tree.Path) -> tuple[Any, ...]:
-    return tuple(_codec_tree(child, (*path, position)) for position, child in enumerate(space.spaces))
 
 
 class Decoder:
@@ -181,17 +213,24 @@ class Decoder:
     """
 
     def __init__(self, space: gym.Space[Any], *, normalize: bool = True, clip: bool = False) -> None:
-        self._codecs = _codec_tree(space, ())
+        self._codecs = _codecs(space)
         self._normalize, self._clip = normalize, clip
 
     def __call__(self, action: tree.Tree) -> tree.Tree:
         """Return environment actions [B, *shape] in the space's dtypes, Dict as dict and Tuple as tuple.
 
+        Actions are computed in float64. A framework without it (JAX outside of its x64 mode) gives float32 and int32
+        in place of 64 bits; its numbers are within one step of their dtype of NumPy's, and inside the bounds too.
+
         Args:
-            action: NumPy samples, nested like the space: indices or numbers [B, *shape] or [B, d] per leaf, for a
-                Discrete also relaxed one-hot vectors [B, n].
+            action: samples of any framework, nested like the space: indices or numbers [B, *shape] or [B, d] per
+                leaf, for a Discrete also relaxed one-hot vectors [B, n].
         """
-        return tree.map_leaves(lambda codec, raw: codec.decode(raw, self._normalize, self._clip), self._codecs, action)
+
+        def decoded(codec: _Codec, raw: Any) -> Array:
+            return codec.decode(_as_array(raw), self._normalize, self._clip)
+
+        return tree.map_leaves(decoded, self._codecs, action)
 
 
 def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, clip: bool = False) -> tree.Tree:
@@ -200,15 +239,13 @@ def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, 
 
 
 def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree:
-    """Return one of several stacked environment actions.
+    """Return one of several stacked environment actions: a number for a Discrete, an array for every other leaf.
 
-    Members of a Box are arrays, those of rank 0 too; of a Discrete they are numbers.
+    A Box of rank 0 also gives an array, as its members are.
     """
-    if isinstance(space, Dict):
-        return {key: one_action(child, actions[key], row) for key, child in space.spaces.items()}
-    if isinstance(space, Tuple):
-        return tuple(one_action(child, part, row) for child, part in zip(space.spaces, actions, strict=True))
-    return actions[row] if isinstance(space, Discrete) else actions[row, ...]
+    return nesting.map_leaves(
+        lambda leaf, values: values[row] if isinstance(leaf, Discrete) else values[row, ...], space, actions
+    )
 
 
 def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
@@ -222,7 +259,7 @@ def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
         int64 indices for discrete leaves; float32 for float Boxes, in [-1, 1] where a component has both
         bounds and untouched elsewhere, and for the shares of a Simplex. A component whose bounds are equal gives 0.
     """
-    return tree.map_leaves(lambda codec, values: codec.invert(values), _codec_tree(space, ()), action)
+    return tree.map_leaves(lambda codec, values: codec.invert(_as_array(values)), _codecs(space), action)
 
 
 def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:
@@ -235,17 +272,19 @@ def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:
     Raises:
         UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
     """
-    codec: _Codec = _codec_tree(space, path)
-    return codec.options
+    return _codec(space, path).options
 
 
 def check_action_space(space: gym.Space[Any]) -> None:
     """Raise `UnsupportedSpaceError` for a space whose actions cannot be decoded, naming the leaf."""
-    _codec_tree(space, ())
+    _codecs(space)
 
 
 def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
-    """Put the samples of a Tuple or Dict space side by side (spec 8.14).
+    """Put the samples of a Tuple or Dict space side by side.
+
+    An example: of ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` the samples ``([2], [[0.5, -0.5]])`` of one row become
+    ``[[2.0, 0.5, -0.5]]``.
 
     Args:
         space: the action space.
@@ -255,9 +294,9 @@ def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
         [N, sum of d]: leaves in the space's own key order, raveled; a Discrete leaf takes one column.
         Integers if every leaf is discrete, else float32. Samples of any other space come back as they are.
     """
-    if not isinstance(space, Dict | Tuple):
+    if nesting.is_leaf(space):
         return actions
-    codecs = _codec_tree(space, ())
+    codecs = _codecs(space)
     columns = tree.leaves(tree.map_leaves(_columns, codecs, actions))
     ns = xp(columns[0])
     if not all(isinstance(codec, _Index) for codec in tree.leaves(codecs)):
@@ -267,19 +306,9 @@ def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
 
 def unflatten_actions(space: gym.Space[Any], flat: Array) -> tree.Tree:
     """Undo `flatten_actions`: [N, sum of d] to samples [N, *shape] per leaf, int64 where it is discrete."""
-    if not isinstance(space, Dict | Tuple):
-        return flat
-    ns, position = xp(flat), 0
-
-    def take(codec: _Codec) -> Array:
-        nonlocal position
-        first, position = position, position + math.prod(codec.shape)
-        leaf = flat[..., first:position].reshape((*flat.shape[:-1], *codec.shape))
-        return ns.astype(leaf, "int64") if isinstance(codec, _Index) else leaf
-
-    return tree.map_leaves(take, _codec_tree(space, ()))
+    return flat if nesting.is_leaf(space) else nesting.built(space, split_leaves(space, flat))
 
 
 def _columns(codec: _Codec, values: Array) -> Array:
     batch = values.shape[: len(values.shape) - len(codec.shape)]
-    return values.reshape((*batch, math.prod(codec.shape)))
+    return xp(values).reshape(values, (*batch, math.prod(codec.shape)))

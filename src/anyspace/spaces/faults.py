@@ -1,4 +1,4 @@
-"""Values that an observation space does not allow: found in whole batches, described for users (spec 2.4)."""
+"""Values that an observation space does not allow: found in whole batches, described for users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from gymnasium.spaces import Box
 from anyspace.errors import ObservationError
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
-from anyspace.spaces.simplex import Simplex
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def find_fault(encoder: Encoder, leaves: Sequence[NumpyArray]) -> Fault | None:
     sum to 1, or a length beyond its limits. Elements of lists and alternatives that are not there are not looked at.
 
     Args:
-        encoder: that of the space.
+        encoder: the encoder of the space.
         leaves: one array [N, *shape] per leaf, as the encoder returns them, all of the same N.
     """
     suspects = []
@@ -65,7 +64,7 @@ def require_valid(encoder: Encoder, leaves: Sequence[NumpyArray], where: Callabl
     """Raise on the first fault of stacked encoded leaves.
 
     Args:
-        encoder: that of the space.
+        encoder: the encoder of the space.
         leaves: one array [N, *shape] per leaf.
         where: spells a row's position, such as ``lambda index: f"step {index[0]}, environment {index[1]}"``.
 
@@ -88,22 +87,22 @@ def _fine(spec: LeafSpec, leaf: NumpyArray) -> NumpyArray | None:
     low, high = (bound[..., : leaf.shape[-1]] for bound in spec.limits) if spec.stack > 1 else spec.limits
     # NaN compares False with everything, and limits are finite: one rule finds every kind of fault.
     fine = (low <= leaf) & (leaf <= high)
-    if isinstance(spec.space, Simplex):
-        fine &= _sums_to_one(spec.space, leaf)
+    if spec.tolerance is not None:
+        fine &= _sums_to_one(leaf, spec.tolerance)
     return fine
 
 
-def _sums_to_one(space: Simplex, leaf: NumpyArray) -> NumpyArray:
+def _sums_to_one(leaf: NumpyArray, tolerance: float) -> NumpyArray:
     """Return whether shares [..., k] make a whole: [..., 1]."""
     with np.errstate(invalid="ignore"):
         totals = leaf.sum(axis=-1, dtype=np.float64, keepdims=True)
-    fine: NumpyArray = np.abs(totals - 1.0) <= space.tolerance
+    fine: NumpyArray = np.abs(totals - 1.0) <= tolerance
     return fine
 
 
 def _locate(spec: LeafSpec, leaf: NumpyArray, wrong: NumpyArray) -> Fault:
     position = tuple(map(int, np.unravel_index(int(wrong.argmax()), wrong.shape)))
-    if isinstance(spec.space, Simplex):
+    if spec.tolerance is not None:
         position = position[:-1]  # shares are right or wrong together
     rank, depth = leaf.ndim - len(spec.shape), leaf.ndim - len(spec.element_shape)
     index, element, component = position[:rank], position[rank:depth], position[depth:]
@@ -120,7 +119,7 @@ def _described(spec: LeafSpec, value: Any, component: tuple[int, ...]) -> tuple[
         return f"a value in {first}..{first + spec.nvec[number] - 1}", value + first
     if spec.kind == "binary":
         return "0 or 1", value
-    if isinstance(spec.space, Simplex):
+    if spec.tolerance is not None:
         return "shares that are not negative and sum to 1", value
     if not math.isfinite(value):
         return "a finite number", value

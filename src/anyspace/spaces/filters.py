@@ -1,4 +1,4 @@
-"""Observation filters: running normalisation (spec chapter 3).
+"""Observation filters: running normalisation.
 
 Statistics are float64 and elementwise. Letters: N observations; the shape of one observation is ``shape``.
 """
@@ -137,8 +137,8 @@ class NoFilter:
 class MeanStdFilter:
     """Subtracts the running mean and divides by the running standard deviation.
 
-    Calling it updates and normalises one observation at a time, with the numbers of spec 3.3. A policy uses
-    the two halves: `push` after a batch has been learnt from, `apply` (or `affine` on a device) elsewhere.
+    Calling it updates and normalises one observation at a time. A policy uses the two halves: `push` after a batch has
+    been learnt from, `apply` (or `affine` on a device) elsewhere.
 
     Args:
         shape: shape of one observation.
@@ -250,7 +250,7 @@ FILTERS = ("NoFilter", "MeanStdFilter", "ConcurrentMeanStdFilter")
 def get_filter(name: str, shape: tuple[int, ...]) -> Filter:
     """Return the filter that the configuration key ``observation_filter`` names.
 
-    "MeanStdFilter" does not clip; "ConcurrentMeanStdFilter" is the same with a clip of 10 (spec 3.3, 3.4).
+    "MeanStdFilter" does not clip; "ConcurrentMeanStdFilter" is the same with a clip of 10.
 
     Raises:
         ConfigError: the name is unknown.

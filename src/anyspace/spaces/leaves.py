@@ -13,8 +13,8 @@ Letters: N stands for any number of leading batch dimensions, such as [T, B].
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property, singledispatch
 from typing import Any, Literal, TypeAlias
 
@@ -24,12 +24,12 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscr
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
-from anyspace.spaces.atari import AtariPixels, AtariRam
-from anyspace.spaces.bounded import BoundedGraph, BoundedSequence
-from anyspace.spaces.frames import StackedFrames
-from anyspace.spaces.images import ImageLayout, image_layout
-from anyspace.spaces.repeated import Repeated
-from anyspace.spaces.simplex import Simplex
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.kinds.frames import StackedFrames
+from anyspace.spaces.kinds.images import ImageLayout, image_layout
+from anyspace.spaces.kinds.repeated import Repeated
+from anyspace.spaces.kinds.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -71,6 +71,10 @@ class LeafSpec:
     """Pictures: which axis is which."""
     stack: int = 1
     """How many frames lie side by side along the last axis; all but the last one were there a step before."""
+    tolerance: float | None = None
+    """Shares of a whole: how far their sum may be from 1; None for everything else."""
+    warp: Callable[[NumpyArray], NumpyArray] | None = field(default=None, compare=False, repr=False)
+    """Makes the stored pictures [N, *shape] of raw ones [N, *the space's shape]; None: they are stored as they are."""
 
     @property
     def element_shape(self) -> tuple[int, ...]:
@@ -99,11 +103,11 @@ class LeafSpec:
             return np.zeros_like(highest), highest
         if self.kind == "binary":
             return np.zeros(self.element_shape, self.dtype), np.ones(self.element_shape, self.dtype)
-        if isinstance(self.space, Simplex):
-            most = np.full(self.element_shape, 1 + self.space.tolerance, self.dtype)
+        if self.tolerance is not None:
+            most = np.full(self.element_shape, 1 + self.tolerance, self.dtype)
             return 1 - most, most
         # The bytes of a screen become the bytes of a picture.
-        return None if isinstance(self.space, AtariPixels) else _box_limits(self.space, self.dtype)
+        return None if self.warp is not None else _box_limits(self.space, self.dtype)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,9 @@ class Repeat:
     """The leaves of one element, repeated."""
     max_len: int
     """Longest length."""
-    space: Repeated | BoundedSequence | BoundedGraph | Text
+    min_len: int
+    """Shortest length."""
+    space: _Lists
     """What was repeated."""
 
 
@@ -140,6 +146,8 @@ class Choice:
     """The leaves of every alternative."""
     space: OneOf[Any]
 
+
+_Lists: TypeAlias = Repeated | BoundedSequence | BoundedGraph | Text
 
 Node: TypeAlias = "LeafSpec | dict[Any, Node] | tuple[Node, ...] | Repeat | Network | Choice"
 """A space as its leaves nest: Dict as dict, Tuple as tuple."""
@@ -169,6 +177,17 @@ def children(node: Node) -> list[Node]:
             return [node.which, *node.options]
         case LeafSpec():
             return []
+
+
+def describe_images(specs: Iterable[LeafSpec]) -> list[str]:
+    """Return a sentence for each leaf whose channels were taken to come first because of its shape alone."""
+    return [
+        f"{spec.place()}: {spec.space} is read as a picture of {spec.image.height} x {spec.image.width} pixels with its"
+        f" {spec.image.channels} channels first. If they come last, declare"
+        f" anyspace.spaces.Image({spec.space.shape}, channels_first=False) in the environment."
+        for spec in specs
+        if spec.image is not None and spec.image.channels_first and not spec.image.declared
+    ]
 
 
 @singledispatch
@@ -206,18 +225,22 @@ def _(space: StackedFrames, path: tree.Path = (), repeats: tuple[int, ...] = ())
 
 
 @structure.register(AtariRam)
+def _(space: AtariRam, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> LeafSpec:
+    shape, (shift, scale) = (*repeats, *space.stored_shape), (space.shift, space.scale)
+    return LeafSpec(path, space, shape, space.dtype, "real", repeats=repeats, shift=shift, scale=scale)
+
+
 @structure.register(AtariPixels)
-def _(space: AtariRam | AtariPixels, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> LeafSpec:
-    shape = (*repeats, *space.stored_shape)
-    layout = ImageLayout(*space.stored_shape) if isinstance(space, AtariPixels) else None
-    return LeafSpec(
-        path, space, shape, space.dtype, "real", repeats=repeats, shift=space.shift, scale=space.scale, image=layout
-    )
+def _(space: AtariPixels, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> LeafSpec:
+    leaf = structure.dispatch(AtariRam)(space, path, repeats)
+    assert isinstance(leaf, LeafSpec)
+    return replace(leaf, image=ImageLayout(*space.stored_shape), warp=space.warp)
 
 
 @structure.register(Simplex)
 def _(space: Simplex, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> LeafSpec:
-    return LeafSpec(path, space, (*repeats, *space.shape), np.dtype(np.float32), "real", repeats=repeats)
+    shape, dtype = (*repeats, *space.shape), np.dtype(np.float32)
+    return LeafSpec(path, space, shape, dtype, "real", repeats=repeats, tolerance=space.tolerance)
 
 
 @structure.register(Discrete)
@@ -259,32 +282,32 @@ def _(space: OneOf[Any], path: tree.Path = (), repeats: tuple[int, ...] = ()) ->
 @structure.register(Repeated)
 def _(space: Repeated, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Repeat:
     element = structure(space.child_space, (*path, ...), (*repeats, space.max_len))
-    return Repeat(_count(path, 0, space.max_len, repeats), element, space.max_len, space)
+    return _list(path, element, space, space.max_len, repeats)
 
 
 @structure.register(BoundedSequence)
 def _(space: BoundedSequence, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Repeat:
     element = structure(space.feature_space, (*path, ...), (*repeats, space.max_len))
-    return Repeat(_count(path, 0, space.max_len, repeats), element, space.max_len, space)
+    return _list(path, element, space, space.max_len, repeats)
 
 
 @structure.register(Text)
 def _(space: Text, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Repeat:
     characters = _index((*path, ...), (len(space.character_list),), (*repeats, space.max_length))
-    return Repeat(_count(path, space.min_length, space.max_length, repeats), characters, space.max_length, space)
+    return _list(path, characters, space, space.max_length, repeats, space.min_length)
 
 
 @structure.register(BoundedGraph)
 def _(space: BoundedGraph, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Network:
     place = (*path, tree.Part("nodes"))
     element = structure(space.node_space, (*place, ...), (*repeats, space.max_nodes))
-    nodes = Repeat(_count(place, 0, space.max_nodes, repeats), element, space.max_nodes, space)
+    nodes = _list(place, element, space, space.max_nodes, repeats)
     if space.edge_space is None:
         return Network(nodes, None, space)
     place, within = (*path, tree.Part("edges")), (*repeats, space.max_edges)
     ends = _index((*path, tree.Part("edge_links"), ...), (space.max_nodes, space.max_nodes), within)
     edge = (structure(space.edge_space, (*place, ...), within), ends)
-    return Network(nodes, Repeat(_count(place, 0, space.max_edges, repeats), edge, space.max_edges, space), space)
+    return Network(nodes, _list(place, edge, space, space.max_edges, repeats), space)
 
 
 @structure.register(Sequence)
@@ -320,9 +343,12 @@ def _stored_whole(node: Node) -> Node:
             return node
 
 
-def _count(path: tree.Path, least: int, max_len: int, repeats: tuple[int, ...]) -> LeafSpec:
-    space = Box(least, max_len, (), np.int32)
-    return LeafSpec((*path, tree.Part("length")), space, repeats, np.dtype(np.int32), "count", repeats=repeats)
+def _list(
+    path: tree.Path, element: Node, space: _Lists, max_len: int, repeats: tuple[int, ...], min_len: int = 0
+) -> Repeat:
+    lengths, place = Box(min_len, max_len, (), np.int32), (*path, tree.Part("length"))
+    count = LeafSpec(place, lengths, repeats, np.dtype(np.int32), "count", repeats=repeats)
+    return Repeat(count, element, max_len, min_len, space)
 
 
 def _index(path: tree.Path, nvec: tuple[int, ...], repeats: tuple[int, ...]) -> LeafSpec:

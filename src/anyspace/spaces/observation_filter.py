@@ -1,4 +1,4 @@
-"""The filter of whole observations: which leaves are normalised, and by what (spec chapter 3).
+"""The filter of whole observations: which leaves are normalised, and by what.
 
 Letters: N stands for any number of leading batch dimensions.
 """
@@ -22,7 +22,7 @@ CHUNK = 1 << 22
 
 
 class ObservationFilter:
-    """Normalises the real-valued leaves of observations, each by statistics of its own.
+    """Normalises the real-valued leaves of observations, each by its own statistics.
 
     Indices, binary values and counts have no mean worth removing and pass as they are. The elements of a list share
     their statistics, and only elements that are there enter them.

@@ -1,4 +1,4 @@
-"""Preprocessors: from an observation to the features and the flat vector that a model sees (spec 2.2 to 2.6).
+"""Preprocessors: from an observation to the features and the flat vector that a model sees.
 
 Preprocessing is steps that all spaces share: `encoding.Encoder` picks the leaves out of an observation,
 `Preprocessor.expand` turns each into numbers, and `restore` nests or flattens them. The classes differ in name, and
@@ -19,11 +19,11 @@ from gymnasium.spaces import Box
 from anyspace import tree
 from anyspace.errors import ObservationError
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.atari import AtariPixels, AtariRam
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.faults import find_fault
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.leaves import LeafSpec, Node, NumpyArray, Repeat, structure
-from anyspace.spaces.repeated import Repeated
 from anyspace.spaces.restore import PreprocessedBox, join, nest
 
 
@@ -32,7 +32,7 @@ class Preprocessor:
 
     Args:
         space: the environment's observation space.
-        scale_images: divide pictures by 255. The spaces of `spaces.atari` keep their own scale.
+        scale_images: divide pictures by 255. The spaces of Atari keep their own scale.
 
     Attributes:
         observation_space: the space of the results; ``observation_space.original_space`` is ``space``.
@@ -97,7 +97,7 @@ class Preprocessor:
         return self.flatten_features(self.expand(leaves))
 
     def _result(self, obs: tree.Tree, leaves: Sequence[NumpyArray]) -> Any:
-        """Return what becomes of raw observations, of which ``leaves`` are the encoded leaves."""
+        """Return the result for raw observations whose encoded leaves are ``leaves``."""
         return self.flatten(leaves)
 
     def _checked(self, obs: tree.Tree) -> tuple[NumpyArray, ...]:
@@ -115,7 +115,7 @@ class Preprocessor:
 
 
 class OneHotPreprocessor(Preprocessor):
-    """Discrete and MultiDiscrete: one-hot vectors, those of a MultiDiscrete side by side in C order."""
+    """Discrete and MultiDiscrete: one-hot vectors, one per component, side by side in C order."""
 
 
 class TupleFlatteningPreprocessor(Preprocessor):
@@ -139,7 +139,7 @@ class AtariRamPreprocessor(Preprocessor):
 
 
 class GenericPixelPreprocessor(Preprocessor):
-    """Atari's screen: cropped, shrunk and scaled as its space says, [dim, dim, 1 or 3] (spec 2.6)."""
+    """Atari's screen: cropped, shrunk and scaled as its space says, [dim, dim, 1 or 3]."""
 
     def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
         super().__init__(space, scale_images=scale_images)
@@ -166,7 +166,7 @@ class NoPreprocessor(Preprocessor):
 
 
 def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Preprocessor:
-    """Return the preprocessor for an observation space (spec 2.2; a shape alone never means Atari).
+    """Return the preprocessor for an observation space. A shape alone never makes it Atari's.
 
     Raises:
         UnsupportedSpaceError: naming the leaf that has no encoding.
@@ -176,20 +176,24 @@ def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Prepro
 
 def zero_absent(feature: Array, there: Array) -> Array:
     """Return features [N, *repeats, ...] with zeros where ``there`` [N, *repeats] is False."""
-    mask = there.reshape((*there.shape, *(1,) * (len(feature.shape) - len(there.shape))))
-    return xp(feature).where(mask, feature, 0.0)
+    ns = xp(feature)
+    mask = ns.reshape(there, (*there.shape, *(1,) * (len(feature.shape) - len(there.shape))))
+    return ns.where(mask, feature, 0.0)
 
 
 def one_hot(spec: LeafSpec, leaf: Array, there: Array | None = None) -> Array:
-    """Return the one-hot vectors [N, sum(nvec)] of an index leaf [N, *element shape]; zeros where it is not there."""
+    """Return the one-hot vectors [N, sum(nvec)] of an index leaf [N, *element shape]; zeros where it is not there.
+
+    An example: of ``nvec`` (2, 3), the indices ``[1, 2]`` of one row become ``[0, 1, 0, 0, 1]``.
+    """
     ns, largest = xp(leaf), max(spec.nvec, default=0)
     lead = tuple(leaf.shape[: len(leaf.shape) - len(spec.element_shape)])
     # PyTorch compares no wide unsigned integers, and spaces may well use them.
-    components = ns.astype(leaf, "int64").reshape((*lead, len(spec.nvec)))
+    components = ns.reshape(ns.astype(leaf, "int64"), (*lead, len(spec.nvec)))
     if there is not None:
         components = ns.where(there[..., None], components, -1)
     if all(n == largest for n in spec.nvec):
-        return ns.one_hot(components, largest).reshape((*lead, sum(spec.nvec)))
+        return ns.reshape(ns.one_hot(components, largest), (*lead, sum(spec.nvec)))
     columns = [ns.one_hot(components[..., position], n) for position, n in enumerate(spec.nvec)]
     return ns.concatenate(columns, axis=-1)
 
@@ -215,7 +219,7 @@ def _class(node: Node) -> type[Preprocessor]:
 
 
 def _unscaled(spec: LeafSpec) -> LeafSpec:
-    return spec if spec.image is None or isinstance(spec.space, AtariPixels) else replace(spec, scale=1.0)
+    return spec if spec.image is None or spec.warp is not None else replace(spec, scale=1.0)
 
 
 def _feature(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:

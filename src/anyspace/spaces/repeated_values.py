@@ -1,4 +1,4 @@
-"""``RepeatedValues``: lists of varying length as arrays of fixed shape (spec 2.9).
+"""``RepeatedValues``: lists of varying length as arrays of fixed shape.
 
 Letters: B stands for any number of leading batch dimensions.
 """
@@ -19,6 +19,9 @@ class RepeatedValues:
 
     A list of dicts is a dict of arrays here, and a list of lists holds other RepeatedValues: repetition is pushed
     down to the leaves.
+
+    An example: the lists ``[1, 2]`` and ``[3]`` of at most three numbers are ``values`` ``[[1, 2, 0], [3, 0, 0]]`` and
+    ``lengths`` ``[2, 1]``.
 
     Args:
         values: the elements: nested dicts and lists of arrays [B, max_len, ...] of any framework, and of

@@ -1,4 +1,4 @@
-"""Between per-leaf features, the structure that models see and flat vectors (spec 2.5, 2.9).
+"""Between per-leaf features, the structure that models see and flat vectors.
 
 A list is `RepeatedValues`, a Text one of one-hot characters. A Graph is a dict: its "nodes" are a list, and so are
 its "edges" where the space has them, of dicts: the "features" of an edge and its "links", one-hot node positions of
@@ -127,7 +127,7 @@ def _rows(array: Array, batch_dims: int) -> Array:
     shape = array.shape
     if len(shape) == batch_dims + 1:
         return array
-    return array.reshape((*shape[:batch_dims], math.prod(shape[batch_dims:])))
+    return xp(array).reshape(array, (*shape[:batch_dims], math.prod(shape[batch_dims:])))
 
 
 def _graph(node: Network, features: Iterator[Array]) -> dict[str, RepeatedValues]:
@@ -147,14 +147,14 @@ def _cut(node: Node, flat: Array, depth: int) -> Iterator[Array]:
         flat: its slots, [N, *longest lengths of the lists around it, width].
         depth: how many lists are around it.
     """
-    shape = tuple(flat.shape[:-1])
+    ns, shape = xp(flat), tuple(flat.shape[:-1])
     match node:
         case LeafSpec():
-            yield flat.reshape((*shape, *node.feature_shape[depth:]))
+            yield ns.reshape(flat, (*shape, *node.feature_shape[depth:]))
         case Repeat():
             yield flat[..., 0]
             block = (flat.shape[-1] - 1) // node.max_len
-            yield from _cut(node.element, flat[..., 1:].reshape((*shape, node.max_len, block)), depth + 1)
+            yield from _cut(node.element, ns.reshape(flat[..., 1:], (*shape, node.max_len, block)), depth + 1)
         case _:
             position = 0
             for child in children(node):

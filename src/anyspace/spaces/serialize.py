@@ -22,11 +22,11 @@ from gymnasium.spaces import (
 )
 
 from anyspace.errors import UnsupportedSpaceError
-from anyspace.spaces.atari import AtariPixels, AtariRam
-from anyspace.spaces.bounded import BoundedGraph, BoundedSequence
-from anyspace.spaces.frames import Image, StackedFrames
-from anyspace.spaces.repeated import Repeated
-from anyspace.spaces.simplex import Simplex
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
+from anyspace.spaces.kinds.frames import Image, StackedFrames
+from anyspace.spaces.kinds.repeated import Repeated
+from anyspace.spaces.kinds.simplex import Simplex
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Json: TypeAlias = dict[str, Any]

@@ -21,7 +21,7 @@ from anyspace.models.torch.convolution import (
     same_padding,
 )
 from anyspace.spaces import Image
-from anyspace.spaces.images import ImageLayout, image_layout
+from anyspace.spaces.kinds.images import ImageLayout, image_layout
 from tests.support.torch_nets import draw, shuffled
 
 SQUARE = {

@@ -15,7 +15,7 @@ from torch import nn
 from anyspace.errors import ModelError
 from anyspace.models.torch.convolution import ConvolutionStack, filters_of
 from anyspace.models.torch.layers import configured_stack
-from anyspace.spaces.images import ImageLayout
+from anyspace.spaces.kinds.images import ImageLayout
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.preprocessors import one_hot
 from anyspace.tree import Tree

@@ -19,7 +19,7 @@ from anyspace.errors import ModelError
 from anyspace.models.config import check_filters
 from anyspace.models.torch.initializers import initializer_of
 from anyspace.models.torch.layers import DenseStack, activation_class
-from anyspace.spaces.images import ImageLayout
+from anyspace.spaces.kinds.images import ImageLayout
 
 LARGEST_REST = 11
 """Longest side of a picture that the last layer of a computed stack takes at once."""

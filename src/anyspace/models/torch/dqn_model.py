@@ -15,8 +15,8 @@ from gymnasium import spaces
 from torch import nn
 
 from anyspace.config import require
+from anyspace.distributions.allowed import allowed_by
 from anyspace.errors import ModelError, UnsupportedSpaceError
-from anyspace.maths.masks import allowed_by
 from anyspace.maths.q_values import dueling as combined
 from anyspace.maths.q_values import expected_values
 from anyspace.models.torch.base import TorchModelV2

@@ -1,4 +1,4 @@
-"""What a memory is told about the steps before: actions, encoded as features, and rewards (spec 5.5, 5.6)."""
+"""What a memory sees of the steps before: actions, encoded as features, and rewards."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 import gymnasium as gym
 import torch
-from gymnasium import spaces
 from torch import nn
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.views import ViewRequirement
@@ -44,9 +43,8 @@ class PreviousInputs(nn.Module):
     def __init__(self, action_space: gym.Space[Any], *, actions: int, rewards: int, nested: bool):
         super().__init__()
         self._space, self._actions, self._rewards, self._nested = action_space, actions, rewards, nested
-        self._leaves = _leaves(action_space)
         # Feature j of an action tells whether its number column[j] is option[j], or is that number.
-        features = list(_features(self._leaves)) if actions else []
+        features = list(_features(action_space)) if actions else []
         choice = [option is not None for _, option in features]
         self.register_buffer("column", torch.tensor([column for column, _ in features], dtype=torch.long), False)
         self.register_buffer("option", torch.tensor([float(option or 0) for _, option in features]), False)
@@ -54,7 +52,7 @@ class PreviousInputs(nn.Module):
         self.width: int = actions * len(features) + rewards
 
     def view_requirements(self) -> dict[str, ViewRequirement]:
-        """Return the views to declare: ``prev_actions`` and ``prev_rewards``, those of them that are fed."""
+        """Return the views to declare: ``prev_actions`` and ``prev_rewards``, where they are fed."""
         views = {}
         if self._actions:
             views["prev_actions"] = ViewRequirement("actions", self._space, _last(self._actions))
@@ -83,11 +81,11 @@ class PreviousInputs(nn.Module):
         parts = []
         ns = xp(column)
         if self._actions:
-            numbers = self._numbers(input_dict["prev_actions"])[..., column]
+            numbers = ns.take_columns(self._numbers(input_dict["prev_actions"]), column)
             encoded = ns.where(is_choice, ns.astype(numbers == option, "float32"), numbers)
-            parts.append(encoded.reshape(len(encoded), -1))  # [N, n * one's features]
+            parts.append(ns.reshape(encoded, (encoded.shape[0], -1)))  # [N, n * one's features]
         if self._rewards:
-            parts.append(ns.astype(input_dict["prev_rewards"], "float32").reshape(-1, self._rewards))
+            parts.append(ns.reshape(ns.astype(input_dict["prev_rewards"], "float32"), (-1, self._rewards)))
         return ns.concatenate(parts, axis=1)
 
     def _numbers(self, actions: tree.Tree) -> Array:
@@ -98,8 +96,8 @@ class PreviousInputs(nn.Module):
 
         if not self._nested:
             flat = xp(actions).astype(actions, "float32")
-            return flat.reshape(len(flat), self._actions, sum(map(_size, tree.leaves(self._leaves))))
-        parts = tree.leaves(tree.map_leaves(numbers, self._leaves, actions))
+            return flat.reshape(len(flat), self._actions, sum(map(_size, nesting.leaves(self._space))))
+        parts = tree.leaves(nesting.map_leaves(numbers, self._space, actions))
         return xp(parts[0]).concatenate(parts, axis=2)
 
 
@@ -107,21 +105,14 @@ def _last(n: int) -> int | str:
     return -1 if n == 1 else f"-{n}:-1"
 
 
-def _leaves(space: gym.Space[Any]) -> tree.Tree:
-    """Return the leaves of a space, nested like its actions."""
-    if isinstance(space, spaces.Dict):
-        return {key: _leaves(child) for key, child in space.spaces.items()}
-    return tuple(map(_leaves, space.spaces)) if isinstance(space, spaces.Tuple) else space
-
-
 def _size(leaf: gym.Space[Any]) -> int:
     return math.prod(leaf.shape or ())
 
 
-def _features(leaves: tree.Tree) -> Iterator[tuple[int, int | None]]:
+def _features(space: gym.Space[Any]) -> Iterator[tuple[int, int | None]]:
     """Yield, for each feature of an action, the number that it is read from and the option that it stands for."""
     column = 0
-    for path, leaf in tree.iter_leaves(leaves):
+    for path, leaf in nesting.iter_leaves(space):
         for count in options(leaf, path) or (None,) * _size(leaf):
             yield from ((column, option) for option in ((None,) if count is None else range(count)))
             column += 1

@@ -12,7 +12,7 @@ from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.convolution import ConvolutionStack, filters_of
 from anyspace.models.torch.layers import DenseStack, configured_stack
-from anyspace.spaces.images import ImageLayout
+from anyspace.spaces.kinds.images import ImageLayout
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.restore import structure_of
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 from gymnasium.spaces import Box
 
-from anyspace.spaces.frames import Image, StackedFrames
-
-if TYPE_CHECKING:
-    from anyspace.spaces.leaves import LeafSpec
+from anyspace.spaces.kinds.frames import Image, StackedFrames
 
 # Four colour frames with a mask each. More numbers than that to a pixel are features rather than colours.
 MOST_CHANNELS = 16
@@ -28,9 +23,11 @@ class ImageLayout:
     height: int
     width: int
     channels: int
-    """Numbers to a pixel, those of all K pictures together; 1 where there is no axis of channels."""
+    """Numbers to a pixel, of all K pictures together; 1 where there is no axis of channels."""
     channels_first: bool = False
     """Whether an axis of channels comes before rows and columns."""
+    declared: bool = field(default=False, compare=False)
+    """Whether the space itself says where the channels are (`Image`)."""
 
 
 def image_layout(space: Box) -> ImageLayout | None:
@@ -48,24 +45,18 @@ def image_layout(space: Box) -> ImageLayout | None:
     if len(shape) not in (3, 4):
         return None
     *pictures, first, middle, last = shape
-    if _channels_first(space):
-        return ImageLayout(middle, last, math.prod(pictures) * first, channels_first=True)
-    return ImageLayout(first, middle, math.prod(pictures) * last)
+    channels_first, declared = _channels_first(space)
+    if channels_first:
+        return ImageLayout(middle, last, math.prod(pictures) * first, True, declared)
+    return ImageLayout(first, middle, math.prod(pictures) * last, False, declared)
 
 
-def describe_images(specs: Iterable[LeafSpec]) -> list[str]:
-    """Return a sentence for each leaf whose channels were taken to come first because of its shape alone."""
-    return [
-        f"{spec.place()}: {spec.space} is read as a picture of {spec.image.height} x {spec.image.width} pixels with its"
-        f" {spec.image.channels} channels first. If they come last, declare"
-        f" anyspace.spaces.Image({spec.space.shape}, channels_first=False) in the environment."
-        for spec in specs
-        if spec.image is not None and spec.image.channels_first and not isinstance(spec.space, Image)
-    ]
-
-
-def _channels_first(space: Box) -> bool:
-    if isinstance(space, Image):
-        return space.channels_first
+def _channels_first(space: Box) -> tuple[bool, bool]:
+    """Return whether the channels come first, and whether the space itself says so."""
+    match space:
+        case Image():
+            return space.channels_first, True
+        case StackedFrames():
+            return False, False
     channels, *sides = space.shape[-3:]
-    return not isinstance(space, StackedFrames) and channels <= MOST_CHANNELS and channels < min(sides)
+    return channels <= MOST_CHANNELS and channels < min(sides), False

@@ -13,7 +13,7 @@ import pytest
 from gymnasium.spaces import Box
 
 from anyspace.errors import EnvironmentSetupError
-from anyspace.spaces.atari import AtariPixels, AtariRam, shrink, warp_pixels
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam, shrink, warp_pixels
 
 
 def area_means(picture: np.ndarray, side: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""All raw values of one leaf as one array: what every encoding of an observation ends in.
+"""All raw values of one leaf as one array: every encoding of an observation ends here.
 
 Values come in two forms. *Stacked* is what vector environments give: a dict of arrays for a Dict, a tuple of arrays
 for a Tuple. Otherwise they are a list of M raw values. The two are the same for everything but Dict and Tuple.
@@ -15,50 +15,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from anyspace import tree
-from anyspace.errors import ObservationError
-from anyspace.spaces.atari import AtariPixels
+from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
-
-ADVICE = "Make the environment return what its observation space says, or change the space."
-
-
-class Misfit(Exception):
-    """A raw value does not fit its space. On its way up it learns which element and which row it is in.
-
-    Attributes:
-        path: where in the space.
-        what: what was expected and what came.
-        index: which of the M values that the raising encoder was given; None: all of them together.
-        numbers: of the elements that the Ellipses of ``path`` stand for, outermost first, as far as known.
-    """
-
-    def __init__(self, path: tree.Path, what: str, index: int | None = None) -> None:
-        super().__init__(what)
-        self.path, self.what, self.index = path, what, index
-        self.numbers: list[int] = []
-
-    def among(self, positions: Sequence[int] | NumpyArray) -> None:
-        """Go from a selection of values to those that it was made from, by their ``positions``."""
-        assert self.index is not None
-        self.index = int(positions[self.index])
-
-    def rise(self, ends: NumpyArray) -> None:
-        """Go from an element to the list that it is in, of lists whose elements end before ``ends`` [lists]."""
-        assert self.index is not None
-        row = int(np.searchsorted(ends, self.index, side="right"))
-        self.numbers.insert(0, self.index - (int(ends[row - 1]) if row else 0))
-        self.index = row
-
-    def error(self, where: Callable[[int], str] | None = None) -> ObservationError:
-        """Return the error for users; ``where`` spells a row, None leaves it out: there was but one observation."""
-        row = "" if where is None or self.index is None else f"{where(self.index)}: "
-        return ObservationError(f"{row}{tree.place('obs', self.path, self.numbers)}: {self.what}. {ADVICE}")
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Where M values belong in an array [rows, *repeats]; everything else in it is absent, and zero."""
+    """Where M values belong in an array [rows, *repeats]; everything else in it is absent, and zero.
+
+    An example: two rows hold lists of 2 and 1 elements, of at most 3. The elements of both lists, one list after the
+    other, belong at ``index`` ``[0, 1, 3]`` of an array [2, 3], that is at [0, 0], [0, 1] and [1, 0].
+    """
 
     index: NumpyArray
     """[M], in C order of that array."""
@@ -114,10 +81,8 @@ class LeafEncoder:
 
     def __init__(self, spec: LeafSpec) -> None:
         self.spec = spec
-        self._raw_shape = spec.element_shape
-        self._warp: Callable[[NumpyArray], NumpyArray] | None = None
-        if isinstance(spec.space, AtariPixels):
-            self._raw_shape, self._warp = spec.space.shape, spec.space.warp
+        self._warp: Callable[[NumpyArray], NumpyArray] | None = spec.warp
+        self._raw_shape = spec.element_shape if spec.warp is None else spec.space.shape or ()
         self._first = np.asarray(spec.start, spec.dtype).reshape(self._raw_shape) if any(spec.start) else None
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:

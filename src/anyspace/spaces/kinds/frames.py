@@ -1,4 +1,4 @@
-"""Boxes that say more than their bounds: what their numbers are pictures of (spec 2.6, 2.7)."""
+"""Boxes that say what their numbers are pictures of: `Image` and `StackedFrames`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gymnasium.spaces import Box
 
 
 class Image(Box):
-    """A picture of bytes, 0 to 255, that says where its channels are; of a plain Box that is read off its shape.
+    """A picture of bytes, 0 to 255, that says where its channels are. For a plain Box its shape decides that.
 
     Args:
-        shape: [H, W, C], or [C, H, W] where the channels come first; K such pictures have a leading axis more.
+        shape: [H, W, C], or [C, H, W] where the channels come first; K such pictures have one more axis in front.
         channels_first: whether the channels come before rows and columns.
 
     Raises:

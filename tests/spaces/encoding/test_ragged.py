@@ -6,7 +6,7 @@ from gymnasium.spaces import Box, Dict, Discrete, GraphInstance, OneOf, Text, Tu
 
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import BoundedGraph, BoundedSequence, Encoder, Repeated, encode, spec
-from anyspace.spaces.atari import AtariPixels, AtariRam, warp_pixels
+from anyspace.spaces.kinds.atari import AtariPixels, AtariRam, warp_pixels
 
 PART = Dict([("x", Box(-1, 1, (2,))), ("kind", Discrete(3, start=2))])
 WORD = Text(4, min_length=2, charset="zyxab")

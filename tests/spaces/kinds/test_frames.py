@@ -6,7 +6,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, OneOf, Tuple
 
 from anyspace.spaces import Repeated, spec
-from anyspace.spaces.frames import Image, StackedFrames
+from anyspace.spaces.kinds.frames import Image, StackedFrames
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Observations as flat tuples of arrays, one per leaf of the space (design section 3, spec chapter 2).
+"""Observations as flat tuples of arrays, one per leaf of the space.
 
 What varies in length is padded with zeros to its longest length, beside a count; `spaces.leaves` says how spaces
-become leaves, `spaces.encoders` how values are brought there.
+become leaves, the files of this folder how values are brought there.
 
 Letters: N stands for any number of leading batch dimensions, such as [T, B].
 """
@@ -16,8 +16,9 @@ import gymnasium as gym
 from anyspace import tree
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.columns import Misfit, Slots
-from anyspace.spaces.encoders import node_encoder
+from anyspace.spaces.encoding.leaf import Slots
+from anyspace.spaces.encoding.misfit import Misfit
+from anyspace.spaces.encoding.nested import node_encoder
 from anyspace.spaces.leaves import (
     SUPPORTED,
     Choice,
@@ -141,7 +142,7 @@ def _ragged(node: Node) -> bool:
 
 
 def _presence(node: Node, leaves: Iterator[Array], around: Array | None) -> Iterator[Array | None]:
-    """Yield the presence of each leaf of ``node``; ``around`` is that of what it is in."""
+    """Yield the presence of each leaf of ``node``; ``around`` is the presence of the list or alternative around it."""
     match node:
         case LeafSpec():
             next(leaves)
@@ -149,7 +150,7 @@ def _presence(node: Node, leaves: Iterator[Array], around: Array | None) -> Iter
         case Repeat():
             yield around
             count = next(leaves)[..., None]
-            # A list that is not there is of length 0: what it is in need not be asked.
+            # A list that is not there has length 0, so the presence of what is around it need not be asked.
             yield from _presence(node.element, leaves, xp(count).arange(node.max_len, like=count) < count)
         case Choice():
             yield around

@@ -1,4 +1,4 @@
-"""``Repeated``: lists of varying length (spec 2.5)."""
+"""``Repeated``: a space of lists of varying length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Repeated(gym.Space[Any]):
     Args:
         child_space: the space of an element.
         max_len: longest length, at least 1.
-        seed: of `sample`: of the lengths and of ``child_space``.
+        seed: the seed of `sample`, for the lengths and for ``child_space``.
 
     Raises:
         ValueError: ``max_len`` is below 1.

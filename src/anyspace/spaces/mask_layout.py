@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.errors import nearest
 from anyspace.maths.xp import Array
 from anyspace.spaces.decoding import options
@@ -95,7 +95,7 @@ class ActionMasks:
           ``[N, *shape, 2]`` of a MultiBinary;
         * of a leaf: a list of one ``[N, n]`` per component;
         * of a Tuple: a list of one mask per part; of a Dict: a mapping, in which keys may be missing; of both: a
-          list of one mask per leaf, those of continuous leaves left out or not;
+          list of one mask per leaf, with or without the continuous leaves;
         * an object array ``[N]`` of one mask each, or a mapping with the boolean ``[N]`` of which rows hold
           ``key`` under ``_key``: what Gymnasium's vector environments make of the masks in infos.
 
@@ -139,10 +139,10 @@ class ActionMasks:
 
 
 def _node(space: gym.Space[Any], path: tree.Path) -> _Node:
-    if not isinstance(space, spaces.Dict | spaces.Tuple):
+    parts = nesting.parts(space)
+    if parts is None:
         return _Node(space, options(space, path), path)
-    parts = space.spaces.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-    children = {key: _node(child, (*path, key)) for key, child in parts}
+    children = {key: _node(child, (*path, key)) for key, child in parts.items()}
     return _Node(space, tuple(count for child in children.values() for count in child.options), path, children)
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 
-from anyspace.spaces.atari import AtariPixels
-from anyspace.spaces.frames import Image, StackedFrames
-from anyspace.spaces.images import ImageLayout, describe_images, image_layout
-from anyspace.spaces.leaves import iter_specs, structure
+from anyspace.spaces.kinds.atari import AtariPixels
+from anyspace.spaces.kinds.frames import Image, StackedFrames
+from anyspace.spaces.kinds.images import ImageLayout, image_layout
+from anyspace.spaces.leaves import describe_images, iter_specs, structure
 
 
 def picture(*shape):

@@ -24,17 +24,17 @@ NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class Simplex(gym.Space[NumpyArray]):
-    """Arrays whose last axis holds k shares of a whole: none negative, summing to 1 (spec 8.11).
+    """Arrays whose last axis holds k shares of a whole: none negative, summing to 1.
 
     Further axes before the last one hold independent divisions of a whole each: an allocation of three
     resources to five consumers is ``Simplex((3, 5))``. Gymnasium's vector environments batch it like a Box.
 
     Args:
-        shape: of one member, ``[..., k]``.
+        shape: the shape of one member, ``[..., k]``.
         concentration: parameters ``[k]`` above 0 of the Dirichlet distribution of `sample`, the same for every
             row; None is all ones, which is uniform.
         dtype: a floating dtype.
-        seed: of `sample`.
+        seed: the seed of `sample`.
 
     Raises:
         ValueError: shape, concentration or dtype is none of these.

@@ -12,7 +12,7 @@ from gymnasium.vector.utils import create_empty_array, iterate
 
 from anyspace import tree
 from anyspace.errors import ConfigError, nearest
-from anyspace.spaces.repeated import Repeated, required_length
+from anyspace.spaces.kinds.repeated import Repeated, required_length
 
 
 class BoundedSequence(Sequence):
@@ -22,7 +22,7 @@ class BoundedSequence(Sequence):
         space: the space of an element.
         max_len: longest length, at least 1.
         stack: whether observations come stacked (see `gymnasium.spaces.Sequence`).
-        seed: of `sample`.
+        seed: the seed of `sample`.
 
     Raises:
         ValueError: ``max_len`` is below 1.
@@ -81,7 +81,7 @@ class BoundedGraph(Graph):
         edge_space: the space of an edge's features, or None for a graph without edges.
         max_nodes: most nodes, at least 1.
         max_edges: most edges, at least 1; 0, and left out, where there is no ``edge_space``.
-        seed: of `sample`.
+        seed: the seed of `sample`.
 
     Raises:
         ValueError: ``max_nodes`` or ``max_edges`` is below 1.
@@ -204,8 +204,13 @@ def _bounded(space: gym.Space[Any], lengths: _Lengths, path: tree.Path) -> gym.S
         case Repeated():
             element = _bounded(space.child_space, lengths, (*path, ...))
             return space if element is space.child_space else Repeated(element, space.max_len)
+        case BoundedSequence():
+            element = _bounded(space.feature_space, lengths, (*path, ...))
+            lengths.keep(path, space.max_len)
+            return space if element is space.feature_space else BoundedSequence(element, space.max_len, space.stack)
         case Sequence():
-            return _bounded_sequence(space, lengths, path)
+            element, max_len = _bounded(space.feature_space, lengths, (*path, ...)), lengths.at(path)
+            return space if max_len is None else BoundedSequence(element, max_len, space.stack)
         case Graph():
             return _bounded_graph(space, lengths, path)
         case _:
@@ -214,15 +219,6 @@ def _bounded(space: gym.Space[Any], lengths: _Lengths, path: tree.Path) -> gym.S
 
 def _same(spaces: Iterable[gym.Space[Any]], others: Iterable[gym.Space[Any]]) -> bool:
     return all(space is other for space, other in zip(spaces, others, strict=True))
-
-
-def _bounded_sequence(space: Sequence, lengths: _Lengths, path: tree.Path) -> gym.Space[Any]:
-    element = _bounded(space.feature_space, lengths, (*path, ...))
-    if isinstance(space, BoundedSequence):
-        lengths.keep(path, space.max_len)
-        return space if element is space.feature_space else BoundedSequence(element, space.max_len, space.stack)
-    max_len = lengths.at(path)
-    return space if max_len is None else BoundedSequence(element, max_len, space.stack)
 
 
 def _bounded_graph(space: Graph, lengths: _Lengths, path: tree.Path) -> gym.Space[Any]:

@@ -12,9 +12,10 @@ from typing import Any
 from gymnasium.spaces import Text
 
 from anyspace import tree
-from anyspace.spaces.columns import LeafEncoder, Misfit, NodeEncoder, Slots
+from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
+from anyspace.spaces.encoding.misfit import Misfit
+from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEncoder, TextEncoder
 from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, NumpyArray, Repeat
-from anyspace.spaces.ragged import GraphEncoder, ListEncoder, OneOfEncoder, TextEncoder
 
 
 def node_encoder(node: Node, path: tree.Path = ()) -> NodeEncoder:
@@ -26,8 +27,8 @@ def node_encoder(node: Node, path: tree.Path = ()) -> NodeEncoder:
             return _DictEncoder({key: node_encoder(child, (*path, key)) for key, child in node.items()}, path)
         case tuple():
             return _TupleEncoder({i: node_encoder(child, (*path, i)) for i, child in enumerate(node)}, path)
-        case Repeat(space=Text()):
-            return TextEncoder(node)
+        case Repeat(space=Text() as text):
+            return TextEncoder(node, text)
         case Repeat():
             return ListEncoder(node, node_encoder(node.element, (*path, ...)))
         case Network():

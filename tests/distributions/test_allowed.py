@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anyspace.maths.masks import allowed_by
+from anyspace.distributions.allowed import allowed_by
 from tests.support.frameworks import Framework
 
 

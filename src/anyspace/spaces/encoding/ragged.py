@@ -17,10 +17,11 @@ from gymnasium.spaces import GraphInstance, Text
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
-from anyspace.spaces.bounded import BoundedSequence
-from anyspace.spaces.columns import LeafEncoder, Misfit, NodeEncoder, Slots
+from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
+from anyspace.spaces.encoding.misfit import Misfit
+from anyspace.spaces.kinds.bounded import BoundedSequence
+from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, NumpyArray, Repeat, children
-from anyspace.spaces.repeated import Repeated
 
 
 class _RowsEncoder:
@@ -36,7 +37,7 @@ class _RowsEncoder:
         self._path, self._types, self._expected = path, types, expected
 
     def join(self, rows: Sequence[Any]) -> tuple[Any, list[int]]:
-        """Chain rows of raw values, see `columns.NodeEncoder`."""
+        """Chain rows of raw values, see `leaf.NodeEncoder`."""
         _require_types(rows, (tuple, list), "a tuple or list of raw values", self._path)
         return list(chain.from_iterable(rows)), list(map(len, rows))
 
@@ -63,7 +64,7 @@ class _Elements:
 
     def __init__(self, node: Repeat, element: NodeEncoder, noun: str) -> None:
         self.element, self._count, self._path, self._noun = element, node.count, node.count.path[:-1], noun
-        self._least, self._most = node.space.min_length if isinstance(node.space, Text) else 0, node.max_len
+        self._least, self._most = node.min_len, node.max_len
 
     def __call__(
         self, elements: Any, stacked: bool, counts: Sequence[int] | NumpyArray, at: Slots | None, out: list[NumpyArray]
@@ -71,7 +72,7 @@ class _Elements:
         """Append the lengths and the encoded elements to ``out``.
 
         Args:
-            elements: those of all M lists, one list after the other: stacked or raw values.
+            elements: the elements of all M lists, one list after the other: stacked or raw values.
             stacked: which of the two.
             counts: how many elements each of the M lists has.
             at: where the M lists belong.
@@ -120,7 +121,7 @@ class ListEncoder(_RowsEncoder):
         self._elements = _Elements(node, element, "elements")
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
-        """Encode lists, see `columns.NodeEncoder`."""
+        """Encode lists, see `leaf.NodeEncoder`."""
         self._require(values)
         element = self._elements.element
         if self._stacked or (isinstance(element, LeafEncoder) and set(map(type, values)) == {np.ndarray}):
@@ -142,16 +143,16 @@ class TextEncoder(_RowsEncoder):
 
     Args:
         node: the text.
+        space: its space.
     """
 
-    def __init__(self, node: Repeat) -> None:
-        assert isinstance(node.space, Text)
-        super().__init__(node.count.path[:-1], (str,), f"a str for {node.space}")
+    def __init__(self, node: Repeat, space: Text) -> None:
+        super().__init__(node.count.path[:-1], (str,), f"a str for {space}")
         assert isinstance(node.element, LeafSpec)
-        self._elements = _Elements(node, _CharacterEncoder(node.element, node.space), "characters")
+        self._elements = _Elements(node, _CharacterEncoder(node.element, space), "characters")
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
-        """Encode texts, see `columns.NodeEncoder`."""
+        """Encode texts, see `leaf.NodeEncoder`."""
         self._require(values)
         # Four bytes a character are the code points themselves.
         code_points = np.frombuffer("".join(values).encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -198,7 +199,7 @@ class GraphEncoder(_RowsEncoder):
         self._edges = None if node.edges is None or edges is None else _Elements(node.edges, edges, "edges")
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
-        """Encode graphs, see `columns.NodeEncoder`."""
+        """Encode graphs, see `leaf.NodeEncoder`."""
         self._require(values)
         nodes, counts = self._nodes.element.join([graph.nodes for graph in values])
         self._nodes(nodes, True, counts, at, out)
@@ -255,7 +256,7 @@ class OneOfEncoder(_RowsEncoder):
         self._which, self._options = node.which, options
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
-        """Encode alternatives, see `columns.NodeEncoder`."""
+        """Encode alternatives, see `leaf.NodeEncoder`."""
         self._require(values)
         which = self._indices(values)
         at = Slots.whole(len(which)) if at is None else at

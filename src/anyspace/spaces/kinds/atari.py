@@ -1,4 +1,4 @@
-"""Atari's memory and pictures as spaces that say so: how their bytes become features (spec 2.3, 2.6).
+"""Atari's memory and pictures as spaces of their own classes, which say how their bytes become features.
 
 No shape makes an observation Atari's, only these two classes do: a Box of 128 numbers is a Box like any other.
 
@@ -91,7 +91,7 @@ class AtariPixels(Box):
 
 
 def warp_pixels(frames: Bytes, dim: int, grayscale: bool) -> Bytes:
-    """Return screens [N, H, W, 3] as square pictures [N, dim, dim, 1 or 3] (spec 2.6).
+    """Return screens [N, H, W, 3] as square pictures [N, dim, dim, 1 or 3].
 
     The top and bottom 25 rows are dropped and the rest is shrunk by areas, to a side below 84 in two steps. Gray
     is the plain mean of the three channels, rounded to a whole number.

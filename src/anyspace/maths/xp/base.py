@@ -1,0 +1,230 @@
+"""The functions that every array namespace has."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Array: TypeAlias = Any
+"""An array of any framework. They share behaviour but no base class, so no narrower type is honest."""
+
+Rng: TypeAlias = Any
+"""A framework's own random source: ``numpy.random.Generator``, ``torch.Generator`` or a JAX key; or None."""
+
+Axis: TypeAlias = int | tuple[int, ...] | None
+"""The axis or axes to reduce over; None reduces over all of them."""
+
+
+class Namespace:
+    """Functions over arrays of one framework.
+
+    This class holds what the frameworks spell alike; its subclasses hold the names and habits they do not share.
+    Results are on the device of the array ``like``. Floating results have its dtype, but at least float32.
+
+    Formulas call these functions rather than methods of an array: TensorFlow's tensors have neither ``reshape`` nor
+    ``sum``, and cannot be indexed by arrays.
+
+    Attributes:
+        array_type: The type, or the types, of the framework's arrays.
+    """
+
+    array_type: type | tuple[type, ...]
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def exp(self, x: Array) -> Array:
+        """e to the power of ``x``, elementwise."""
+        return self._module.exp(x)
+
+    def log(self, x: Array) -> Array:
+        """Natural logarithm, elementwise."""
+        return self._module.log(x)
+
+    def log1p(self, x: Array) -> Array:
+        """log(1 + ``x``), exact for small ``x``."""
+        return self._module.log1p(x)
+
+    def tanh(self, x: Array) -> Array:
+        """Hyperbolic tangent, elementwise."""
+        return self._module.tanh(x)
+
+    def arctanh(self, x: Array) -> Array:
+        """Inverse of `tanh`, for ``x`` between -1 and 1."""
+        return self._module.arctanh(x)
+
+    def abs(self, x: Array) -> Array:
+        """Absolute value, elementwise."""
+        return self._module.abs(x)
+
+    def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
+        """Take ``x`` where the boolean ``condition`` holds and ``y`` elsewhere."""
+        return self._module.where(condition, x, y)
+
+    def clip(self, x: Array, low: Array | float | None, high: Array | float | None) -> Array:
+        """Limit ``x`` to [low, high], two numbers or two arrays; None leaves that side open."""
+        return self._module.clip(x, low, high)
+
+    def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """Sum over ``axis``."""
+        return self._module.sum(x, axis=axis, keepdims=keepdims)
+
+    def mean(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """Arithmetic mean over ``axis``."""
+        return self._module.mean(x, axis=axis, keepdims=keepdims)
+
+    def max(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        """Largest value along ``axis``."""
+        return self._module.amax(x, axis=axis, keepdims=keepdims)
+
+    def min(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        """Smallest value along ``axis``."""
+        return self._module.amin(x, axis=axis, keepdims=keepdims)
+
+    def any(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        """Whether any value along ``axis`` is true."""
+        return self._module.any(x, axis=axis, keepdims=keepdims)
+
+    def argmax(self, x: Array, axis: int) -> Array:
+        """Index of the (first) largest value along ``axis``."""
+        return self._module.argmax(x, axis=axis)
+
+    def concatenate(self, arrays: Sequence[Array], axis: int = 0) -> Array:
+        """Join arrays along an axis they have."""
+        return self._module.concatenate(arrays, axis=axis)
+
+    def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array:
+        """Join arrays of one shape along a new axis."""
+        return self._module.stack(arrays, axis=axis)
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """Give ``x`` another shape of as many entries, in C order; one length may be -1, which is what is left."""
+        return self._module.reshape(x, shape)
+
+    def broadcast_to(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """Repeat ``x`` along leading axes that it does not have and along axes of length 1; nothing is copied."""
+        return self._module.broadcast_to(x, shape)
+
+    def take_rows(self, x: Array, rows: Array) -> Array:
+        """Pick entries of the first axis: ``x`` ``[M, ...]`` and integers ``rows`` ``[*N]`` give ``[*N, ...]``."""
+        return x[rows]
+
+    def take_columns(self, x: Array, columns: Array) -> Array:
+        """Pick entries of the last axis: ``x`` ``[..., M]`` and integers ``columns`` ``[*N]`` give ``[..., *N]``."""
+        return x[..., columns]
+
+    def swapaxes(self, x: Array, one: int, other: int) -> Array:
+        """Exchange two axes."""
+        return self._module.swapaxes(x, one, other)
+
+    def moveaxis(self, x: Array, source: int, destination: int) -> Array:
+        """Move an axis to another place; the others keep their order."""
+        return self._module.moveaxis(x, source, destination)
+
+    @property
+    def widest_float(self) -> str:
+        """The widest floating dtype that `affine` and `shares` compute in."""
+        return "float64"
+
+    def affine(self, x: Array, scale: Array, offset: Array) -> Array:
+        """Return ``offset`` + ``x`` * ``scale``, exact to `widest_float` however much of the two cancels.
+
+        Args:
+            x: Numbers ``[..., *shape]``.
+            scale: NumPy's, float64 ``[*shape]``.
+            offset: NumPy's, float64 ``[*shape]``.
+        """
+        wide = self.astype(x, "float64")
+        return self.asarray(offset, like=wide) + wide * self.asarray(scale, like=wide)
+
+    def shares(self, x: Array) -> Array:
+        """Return what part of the sum over the last axis each number of ``x`` ``[..., k]`` is.
+
+        What is not positive counts as next to nothing, so that a row without a positive number gives even shares.
+        """
+        wide = self.clip(self.astype(x, "float64"), sys.float_info.min, None)
+        return wide / self.sum(wide, axis=-1, keepdims=True)
+
+    def one_hot(self, indices: Array, n: int, dtype: str = "float32") -> Array:
+        """Encode integers ``[...]`` as ``[..., n]``; an index outside 0..n-1 gives a row of zeros."""
+        return self.astype(indices[..., None] == self.arange(n, like=indices), dtype)
+
+    def split(self, rng: Rng, parts: int) -> list[Rng]:
+        """Give each of ``parts`` consumers its own source; a source that carries a state serves them all."""
+        return [rng] * parts
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        """Convert an array or list to this framework, on the device of ``like``; its dtype is kept."""
+        raise NotImplementedError
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        """Cast to a dtype given by name, such as ``"float32"`` or ``"int64"``."""
+        raise NotImplementedError
+
+    def cast(self, x: Any, *, like: Array) -> Array:
+        """Convert an array, list or number to this framework, on the device of ``like`` and in its very dtype."""
+        raise NotImplementedError
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        """Return a floating array of one repeated value."""
+        raise NotImplementedError
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        """Return the integers 0..n-1."""
+        raise NotImplementedError
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        """Return zeros ``[n, ...]`` in which the entries of ``x`` ``[N, ...]`` lie at ``rows`` ``[N]``, distinct."""
+        raise NotImplementedError
+
+    def put_columns(self, x: Array, where: Array, values: Array) -> Array:
+        """Return ``x`` ``[L, B, ...]`` with ``values`` ``[B, ...]`` in the columns in which ``where`` ``[B]`` holds.
+
+        NumPy writes into ``x`` itself, so ``x`` must be nobody else's.
+        """
+        shape = (1, x.shape[1], *(1 for _ in x.shape[2:]))
+        return self.where(self.reshape(self.asarray(where, like=x), shape), values[None], x)
+
+    def copy(self, x: Array) -> Array:
+        """Return an array that shares no memory with ``x`` that could be written to."""
+        raise NotImplementedError
+
+    def stop_gradient(self, x: Array) -> Array:
+        """Return the values of ``x`` with no gradient flowing back through them."""
+        raise NotImplementedError
+
+    def softplus(self, x: Array) -> Array:
+        """log(1 + exp(``x``)), exact for large and for very negative ``x``."""
+        raise NotImplementedError
+
+    def lgamma(self, x: Array) -> Array:
+        """Logarithm of the gamma function, for ``x`` above 0."""
+        raise NotImplementedError
+
+    def digamma(self, x: Array) -> Array:
+        """Derivative of `lgamma`, for ``x`` above 0."""
+        raise NotImplementedError
+
+    def log_softmax(self, x: Array) -> Array:
+        """Logarithm of the softmax over the last axis."""
+        raise NotImplementedError
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        """Pick values along ``axis`` by integer ``indices``, shaped like ``x`` on every other axis."""
+        raise NotImplementedError
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        """Draw standard normal noise."""
+        raise NotImplementedError
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        """Draw standard Gumbel noise, all finite: the argmax of logits plus it is a categorical sample."""
+        raise NotImplementedError
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        """Draw one number of scale 1 per entry of ``concentration``, which is at least 1.
+
+        Draws carry the gradient of the concentration (Figurnov et al., 2018), where the framework has gradients.
+        """
+        raise NotImplementedError

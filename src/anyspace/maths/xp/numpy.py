@@ -1,0 +1,94 @@
+"""The array namespace of NumPy, the oracle of the others."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from anyspace.maths.xp.base import Array, Namespace, Rng
+
+
+class _NumPy(Namespace):
+    """NumPy. ``rng`` None draws from a fresh, unseeded generator."""
+
+    array_type = (np.ndarray, np.generic)
+
+    def __init__(self) -> None:
+        super().__init__(np)
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        return np.asarray(x)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        return x.astype(dtype, copy=False)
+
+    def cast(self, x: Any, *, like: Array) -> Array:
+        return np.asarray(x, like.dtype)
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        return np.full(shape, value, np.result_type(like, np.float32))
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        return np.arange(n)
+
+    def reshape(self, x: Array, shape: tuple[int, ...]) -> Array:
+        # The method takes a quarter of the function's time.
+        return x.reshape(shape)
+
+    def swapaxes(self, x: Array, one: int, other: int) -> Array:
+        return x.swapaxes(one, other)
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        scattered: Array = np.zeros((n, *x.shape[1:]), x.dtype)
+        scattered[rows] = x
+        return scattered
+
+    def put_columns(self, x: Array, where: Array, values: Array) -> Array:
+        x[:, where] = values[where]
+        return x
+
+    def copy(self, x: Array) -> Array:
+        return x.copy()
+
+    def stop_gradient(self, x: Array) -> Array:
+        return x
+
+    def softplus(self, x: Array) -> Array:
+        return np.logaddexp(x, x.dtype.type(0))
+
+    def lgamma(self, x: Array) -> Array:
+        return np.vectorize(math.lgamma, otypes=[np.float64])(x).astype(x.dtype)
+
+    def digamma(self, x: Array) -> Array:
+        # Raised by psi(x) = psi(x + 1) - 1 / x to where the asymptotic series is exact to 1e-13.
+        raised: Array = x.astype(np.float64)
+        below = np.zeros_like(raised)
+        for _ in range(8):
+            below, raised = below + 1.0 / raised, raised + 1.0
+        inverse: Array = raised**-2.0
+        series = inverse * (1 / 12 - inverse * (1 / 120 - inverse * (1 / 252 - inverse * (1 / 240 - inverse / 132))))
+        return np.asarray(np.log(raised) - 0.5 / raised - series - below, x.dtype)
+
+    def log_softmax(self, x: Array) -> Array:
+        shifted = x - np.max(x, axis=-1, keepdims=True)
+        return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return np.take_along_axis(x, indices, axis=axis)
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        generator = np.random.default_rng() if rng is None else rng
+        return generator.standard_normal(shape).astype(np.result_type(like, np.float32))
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        generator = np.random.default_rng() if rng is None else rng
+        return generator.gumbel(size=shape).astype(np.result_type(like, np.float32))
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        generator = np.random.default_rng() if rng is None else rng
+        return np.asarray(generator.standard_gamma(concentration), concentration.dtype)
+
+
+NAMESPACE = _NumPy()

@@ -1,0 +1,82 @@
+"""The array namespace of PyTorch; imported when the first tensor turns up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from anyspace.maths.xp.base import Array, Namespace, Rng
+
+
+class _Torch(Namespace):
+    """PyTorch. ``rng`` None draws from its global generator."""
+
+    array_type = torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__(torch)
+
+    def _float_dtype(self, like: Array) -> Any:
+        return torch.promote_types(like.dtype, torch.float32)
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        if isinstance(x, torch.Tensor):
+            return x.to(like.device)
+        # A copy: sharing memory with a read-only array (JAX's, for one) would draw a warning.
+        return torch.tensor(np.asarray(x), device=like.device)
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        return x.to(getattr(torch, dtype))
+
+    def cast(self, x: Any, *, like: Array) -> Array:
+        return self.asarray(x, like=like).to(like.dtype)
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        return torch.full(shape, value, dtype=self._float_dtype(like), device=like.device)
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        return torch.arange(n, device=like.device)
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        return x.new_zeros((n, *x.shape[1:])).index_copy(0, rows, x)
+
+    def copy(self, x: Array) -> Array:
+        return x.clone()
+
+    def stop_gradient(self, x: Array) -> Array:
+        return x.detach()
+
+    def softplus(self, x: Array) -> Array:
+        # Not torch's own: it cuts the tail off, and with it the gradient.
+        return torch.logaddexp(x, torch.zeros_like(x))
+
+    def lgamma(self, x: Array) -> Array:
+        return x.lgamma()
+
+    def digamma(self, x: Array) -> Array:
+        return x.digamma()
+
+    def log_softmax(self, x: Array) -> Array:
+        return x.log_softmax(-1)
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        return x.gather(axis, indices)
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        dtype = self._float_dtype(like)
+        return torch.randn(shape, generator=rng, dtype=dtype, device=like.device)
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        dtype = self._float_dtype(like)
+        waits = torch.empty(shape, dtype=dtype, device=like.device).exponential_(generator=rng)
+        # A wait that rounds to 0 would give an infinite noise, which no masked logit could lose against.
+        return waits.clamp_(min=torch.finfo(dtype).tiny).log_().neg_()
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        # What torch.distributions.Gamma calls, which takes no generator.
+        return torch._standard_gamma(concentration, generator=rng)
+
+
+NAMESPACE = _Torch()
