@@ -19,7 +19,7 @@ from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.models.views import SOURCES, ViewRequirement
+from anyspace.models.view_requirement import SOURCES, ViewRequirement
 from anyspace.spaces.decoding import flatten_actions
 from anyspace.tree import Tree
 
@@ -126,7 +126,7 @@ class Views:
         return bool(self.initial)
 
     def fill(self, source: str) -> NumpyArray | int:
-        """Return what stands in for a column outside the episode, of its type (see `models.views`)."""
+        """Return what stands in for a column outside the episode, of its type (see `models.view_requirement`)."""
         number = source.removeprefix("state_out_")
         if number != source:
             return self.initial[int(number)]

@@ -10,7 +10,7 @@ from torch import nn
 from anyspace import tree
 from anyspace.config import merge
 from anyspace.models import FullyConnectedNetwork, ModelCatalog
-from anyspace.models.modelv2 import InputDict
+from anyspace.models.input_dict import InputDict
 from anyspace.models.torch.attention import GTrXLNet
 from anyspace.models.torch.gtrxl_layers import GRUGate
 from anyspace.models.torch.numpy_twins import numpy_twin

@@ -82,8 +82,7 @@ class ActorCritic(TorchModelV2):
         """Return ``(logits [N, num_outputs], state as it came)``."""
         observed = self._observed(input_dict)
         features = self.encoder(observed)
-        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
-        self.__dict__["_value_input"] = features if self.value_encoder is None else observed
+        self.keep("_value_input", features if self.value_encoder is None else observed)
         return with_log_std(features if self.logits is None else self.logits(features), self.log_std), state
 
     def value_function(self) -> torch.Tensor:

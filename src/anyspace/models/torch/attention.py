@@ -13,7 +13,7 @@ import torch
 
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.modelv2 import State
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 
@@ -100,6 +100,8 @@ class AttentionWrapper(MemoryWrapper):
         num_outputs: int | None,
         model_config: dict[str, Any],
         name: str = "default_model",
+        *,
+        base: ModelV2 | None = None,
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(
@@ -108,7 +110,7 @@ class AttentionWrapper(MemoryWrapper):
             num_outputs,
             config,
             name,
-            switch="use_attention",
+            base=base,
             prev_actions=config["attention_use_n_prev_actions"],
             prev_rewards=config["attention_use_n_prev_rewards"],
         )

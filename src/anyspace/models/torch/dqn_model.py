@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import torch
-from gymnasium import spaces
 from torch import nn
 
 from anyspace.config import require
-from anyspace.errors import ModelError, UnsupportedSpaceError
+from anyspace.errors import ModelError
 from anyspace.maths.masks import allowed_by
 from anyspace.maths.q_values import dueling as combined
 from anyspace.maths.q_values import expected_values
+from anyspace.models.number_of_actions import number_of_actions
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import activation_class, xavier
 from anyspace.models.torch.noisy import Noise, NoisyLinear
@@ -102,7 +102,11 @@ class DQNTorchModel(TorchModelV2):
         sigma0: float = 0.5,
         add_layer_norm: bool = False,
     ):
-        count = _number_of_actions(action_space)
+        count = number_of_actions(
+            action_space,
+            "Q-learning compares the values of all actions",
+            "Enumerate the actions, or take an algorithm with a policy, such as PPO.",
+        )
         require(all(size >= 1 for size in q_hiddens), "q_hiddens", q_hiddens, "layer sizes are at least 1")
         require(num_atoms >= 1, "num_atoms", num_atoms, "it must be at least 1")
         require(num_atoms == 1 or v_min < v_max, "v_max", v_max, f"it must be above `v_min`, which is {v_min!r}")
@@ -236,15 +240,6 @@ class QHead(nn.Module):
 
 def _layer(width_in: int, width_out: int, sigma0: float | None) -> nn.Module:
     return xavier(width_in, width_out, bias=True) if sigma0 is None else NoisyLinear(width_in, width_out, sigma0)
-
-
-def _number_of_actions(action_space: gym.Space[Any]) -> int:
-    if not isinstance(action_space, spaces.Discrete):
-        raise UnsupportedSpaceError(
-            f"action: Q-learning compares the values of all actions, so the action space has to be Discrete, but it is"
-            f" {action_space}. Enumerate the actions, or take an algorithm with a policy, such as PPO."
-        )
-    return int(action_space.n)
 
 
 def _means(logits: torch.Tensor, support: torch.Tensor | None) -> torch.Tensor:

@@ -22,7 +22,7 @@ from anyspace.errors import ModelError
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.gtrxl_layers import GTrXLBlock, position_encoding
 from anyspace.models.torch.layers import xavier
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from anyspace.models.modelv2 import InputDict, ModelV2
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Floats
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.fcnet import FullyConnectedNetwork

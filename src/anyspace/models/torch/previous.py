@@ -14,7 +14,7 @@ from torch import nn
 from anyspace import tree
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces.decoding import options
 
 

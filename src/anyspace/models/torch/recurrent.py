@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.modelv2 import State
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.initializers import initializer_of
 from anyspace.models.torch.memory import MemoryWrapper
@@ -74,6 +74,8 @@ class RecurrentWrapper(MemoryWrapper):
         num_outputs: int | None,
         model_config: dict[str, Any],
         name: str = "default_model",
+        *,
+        base: ModelV2 | None = None,
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(
@@ -82,7 +84,7 @@ class RecurrentWrapper(MemoryWrapper):
             num_outputs,
             config,
             name,
-            switch="use_gru" if config["use_gru"] else "use_lstm",
+            base=base,
             prev_actions=int(config["lstm_use_prev_action"]),
             prev_rewards=int(config["lstm_use_prev_reward"]),
         )
