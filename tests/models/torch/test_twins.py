@@ -13,8 +13,8 @@ from anyspace.models import FullyConnectedNetwork, ModelCatalog
 from anyspace.models.input_dict import InputDict
 from anyspace.models.torch.attention import GTrXLNet
 from anyspace.models.torch.gtrxl_layers import GRUGate
-from anyspace.models.torch.numpy_twins import numpy_twin
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.models.torch.twins import numpy_twin
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
