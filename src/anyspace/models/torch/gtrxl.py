@@ -1,4 +1,4 @@
-"""GTrXL over features: its blocks, its memory and what of it a step attends to (spec 5.6).
+"""GTrXL over features: its blocks, its memory and what of it a step attends to.
 
 Parisotto et al. 2019, "Stabilizing transformers for reinforcement learning".
 
@@ -27,24 +27,22 @@ from anyspace.models.view_requirement import ViewRequirement
 
 @dataclass(frozen=True)
 class GTrXLSizes:
-    """How large a GTrXL is (spec 5.6)."""
+    """How large a GTrXL is: the `attention_` keys of :class:`ModelConfig`, which says what each means and its range.
+
+    ``GTrXLSizes.of({"attention_dim": 6, "attention_num_heads": 3, ...})`` has ``attention_dim`` 6 and ``num_heads`` 3.
+
+    Raises:
+        ConfigError: a size is out of range.
+    """
 
     num_transformer_units: int = 1
-    """L, the number of blocks, at least 1."""
     attention_dim: int = 64
-    """D, the width of each block's input and output, at least 1."""
     num_heads: int = 2
-    """Attention heads of each block, at least 1."""
     memory_inference: int = 50
-    """How many steps back acting attends to, at least 0."""
     memory_training: int = 50
-    """How many steps back training attends to, at least 0."""
     head_dim: int = 32
-    """Width of each head, at least 1."""
     position_wise_mlp_dim: int = 32
-    """Hidden width of each block's position-wise network, at least 1."""
     init_gru_gate_bias: float = 2.0
-    """Initial bias of the gates; larger is nearer to passing the input through."""
 
     def __post_init__(self) -> None:
         memories = ("memory_inference", "memory_training")
