@@ -56,8 +56,8 @@ class ModelCatalog:
         Args:
             action_space: the environment's action space.
             config: the model configuration; its ``custom_action_dist`` takes precedence over every other rule.
-            dist_type: a distribution class, which means what it means as ``custom_action_dist``, or
-                ``"deterministic"`` for float Boxes.
+            dist_type: a distribution class, used as if it were the ``custom_action_dist``, or ``"deterministic"`` for
+                float Boxes.
             framework: accepted for old call sites; the distributions serve every framework.
 
         Raises:
@@ -87,17 +87,18 @@ class ModelCatalog:
             action_space: the environment's action space.
             num_outputs: width of the output; None asks for features.
             model_config: the model configuration.
-            framework: of the default models, ``torch`` only; a custom model brings its own.
+            framework: whose default models are built, ``torch`` only; a custom model has to be of this framework.
             name: the model's name.
             model_interface: a model class whose methods the model is to have as well: the result is a sub-class of
                 both. Its constructor hands ``num_outputs=None`` down, and then finds the width of the features in
                 ``self.num_outputs``.
             default_model: a class that takes the place of the default selection.
-            model_kwargs: keyword arguments. Those that the constructor of ``model_interface`` names are for it; the
-                others for the custom model, under those of ``custom_model_config``, or for ``default_model``.
+            model_kwargs: keyword arguments. The constructor of ``model_interface`` gets those that it names; the custom
+                model or ``default_model`` gets the others. ``custom_model_config`` takes precedence over them.
 
         Raises:
             ModelError: if the custom model is unknown, or is not a model of the framework.
+            NotImplementedError: if the framework has no network of the kind that is asked for.
             TypeError: if nothing takes one of the keyword arguments.
         """
         config = _as_config(model_config)
@@ -156,7 +157,7 @@ def _layers(
     if memory is not None:
         wrapper = network("attention memory" if memory == "use_attention" else "recurrent memory", framework)
         on_top.append(_Layer(wrapper, obs_space, num_outputs, config))
-        # A separate stack for a value that nobody asks the base for would never be trained.
+        # The memory computes the value; a stack for it in the base would never be trained.
         config = replace(config, use_lstm=False, use_gru=False, use_attention=False, vf_share_layers=True)
         num_outputs = None
     given = default_model if config.custom_model is None else _custom_class(config.custom_model, framework)

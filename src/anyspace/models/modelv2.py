@@ -88,7 +88,7 @@ class ModelV2:
         return []
 
     def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
-        """Return the losses to descend, after adding own terms to those of the algorithm.
+        """Return the losses to descend: the algorithm's, with the model's own terms added.
 
         Args:
             policy_loss: one scalar for each of the algorithm's optimisers.

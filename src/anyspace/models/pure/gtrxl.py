@@ -46,8 +46,8 @@ class Block(NamedTuple):
 def gtrxl(ns: Namespace, p: Parameters, blocks: Sequence[Block], *, memory: int, reach: int) -> Step:
     """Return one step of a GTrXL.
 
-    Its states are each block's inputs of the steps before
-    [N, memory * D] or [N, memory, D], oldest first, and the number of steps that the episode had [N, 1].
+    Its states are each block's inputs of the steps before [N, memory * D] or [N, memory, D], oldest first, and the
+    number of steps that the episode had [N, 1].
 
     With ``reach`` 3, a counter of 1 says that only the latest of the three steps before belongs to the episode: of the
     ages -3, -2, -1, 0 of the keys, those below -1 are not attended to.
@@ -112,12 +112,13 @@ def gate(ns: Namespace, p: Parameters, name: str) -> Gate:
 
 
 def folded(p: Parameters, blocks: Sequence[Block], positions: Floats) -> dict[str, Floats]:
-    """Return the parameters of :func:`gtrxl`: those of attention are folded into each other, biases of gates padded.
+    """Return the parameters of :func:`gtrxl`, with the matrices of attention multiplied into each other.
 
     With one query a row, keys and values need not be computed. Write n for a normed step less its gain and shift, so
     that a step is n∘g + s. A key k scores q·k = (W_q (n∘g + s) + u)·(W_k (m∘g + s)), where m is the key's normed step:
-    W_k and both gains go to the query's side (``to_scores``), and what is the same for all keys of a query falls out of
-    the softmax. Likewise W_v and W_o are one matrix (``to_output``) on the weighted sum of normed steps.
+    W_k and both gains go to the query's side (``to_scores``), and terms that all keys of a query share fall out of the
+    softmax. Likewise W_v and W_o are one matrix (``to_output``) on the weighted sum of normed steps. Biases of gates
+    get zeros in front, for the reset gates.
 
     Args:
         p: the parameters as they are trained: under ``blocks/i/attention/``, ``norm/gain`` and ``norm/shift`` [D],

@@ -19,7 +19,7 @@ from torch.nn import functional
 from anyspace.models.torch.layers import tanh_, xavier
 
 _MASKED = -1e30
-"""The score of what is not attended to: its weight is exactly 0, and no gradient is NaN."""
+"""The score of a key that is not attended to: its weight is exactly 0, and no gradient is NaN."""
 
 
 def position_encoding(length: int, dim: int) -> torch.Tensor:
@@ -37,6 +37,9 @@ def position_encoding(length: int, dim: int) -> torch.Tensor:
 def relative_shift(scores: torch.Tensor, keys: int) -> torch.Tensor:
     """Move scores by distance to the keys that are that far back: Transformer-XL's shift.
 
+    Two queries, distances 2, 1, 0 and three keys, of which the last two are the queries' own steps:
+    [[a2, a1, a0], [b2, b1, b0]] becomes [[a1, a0, -1e30], [b2, b1, b0]].
+
     Args:
         scores: [..., T, P] for the distances P - 1 to 0.
         keys: K, the last T of which are the queries' own steps; K < T + P.
@@ -46,7 +49,7 @@ def relative_shift(scores: torch.Tensor, keys: int) -> torch.Tensor:
         than the distances go, have a score so low that their weight is 0.
     """
     steps, distances = scores.shape[-2:]
-    # A row that is one longer than the row it is read as begins one column further right every time.
+    # Rows are padded by T and read as rows one shorter, so that each begins one column further right than the last.
     padded = functional.pad(scores, (0, steps), value=_MASKED).flatten(-2)[..., :-steps]
     width = distances + steps - 1
     return padded.view(*scores.shape[:-1], width)[..., width - keys :]
@@ -112,7 +115,8 @@ class RelativeMultiHeadAttention(nn.Module):
             query_bias = query_bias + shift
             weight = weight * self.norm.weight
         of_query, of_key, of_value = weight.chunk(3)
-        # What makes keys and values of steps is applied to the queries, and to sums of steps: of these there are fewer.
+        # q k^T = (q W_k) m^T: W_k is multiplied into the few queries, and W_v into the few weighted sums, instead of
+        # into all steps m of memory and sequence.
         query = functional.linear(x, of_query, query_bias)
         by_content = torch.bmm(self._split(query), self._heads(of_key) * self._scale)
         query = query + (self.position_bias - self.content_bias).flatten()
@@ -212,14 +216,14 @@ class _Mixing(torch.autograd.Function):
 
 
 def _shifted_back(gradient: torch.Tensor, distances: int) -> torch.Tensor:
-    """Return the gradient [..., T, P] of what `relative_shift` was given from that [..., T, K] of what it gave."""
+    """Return the gradient [..., T, P] of the input of `relative_shift` from the gradient [..., T, K] of its output."""
     steps, keys = gradient.shape[-2:]
     whole = functional.pad(gradient, (distances + steps - 1 - keys, 0)).flatten(-2)
     return functional.pad(whole, (0, steps)).view(*gradient.shape[:-1], -1)[..., :distances]
 
 
 class GRUGate(nn.Module):
-    """A gate in place of a residual sum: how much of a sub-layer's output replaces what it was given.
+    """A gate in place of a residual sum: how much of a sub-layer's output replaces its input.
 
     r = σ(x W_r + h U_r); z = σ(x W_z + h U_z - b); ĥ = tanh(x W_h + (r∘h) U_h); out = (1 - z)∘h + z∘ĥ.
 
@@ -345,7 +349,7 @@ class GTrXLBlock(nn.Module):
         mask: torch.Tensor | None = None,
         real: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return [S, T, D]; further arguments are those of :class:`RelativeMultiHeadAttention`.
+        """Return [S, T, D].
 
         Args:
             x: the present steps [S, T, D].

@@ -26,14 +26,14 @@ class ParametricActionsModel(TorchModelV2):
 
     With `parametric_actions="given"` the embeddings come in the observation, a Dict, under `action_embedding_key`: a
     Box [A, E]. With "learned" they are a table [A + 1, E], `action_embedding_dim` wide: action i has id i + 1, and id 0
-    stands for whatever the mask forbids. Masking itself is left to the action distribution, which is handed the mask.
+    stands for all actions that the mask forbids. The action distribution gets the mask and does the masking itself.
 
     The model beneath is the one that the configuration describes otherwise: the default or a custom one, and its
     memory. It sees neither embeddings nor mask: its observation space is a Dict without `action_embedding_key` (where
     they are given) and without ``action_mask``. Its inputs, its views and the columns of its `custom_loss` are cut
     likewise. A mask of another name (`action_mask_key`) is one more part of the observation to it.
 
-    State, value, `custom_loss` and metrics are those of the model beneath.
+    State, value, `custom_loss` and metrics come from the model beneath.
 
     Attributes:
         base: the model beneath, ``num_outputs`` E.
@@ -125,5 +125,5 @@ class ParametricActionsModel(TorchModelV2):
 def _scores(table: torch.Tensor, intent: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Return logits [N, A] from a table [A + 1, E], intents [N, E] and a mask [N, A]."""
     scores = intent @ table.T  # [N, A + 1]
-    # The same as looking up the ids 1..A, those that the mask forbids set to 0, without an array [N, A, E].
+    # The same as looking up the ids 1..A, with id 0 for forbidden actions, but without an array [N, A, E].
     return scores[:, 1:] if mask is None else torch.where(mask.bool(), scores[:, 1:], scores[:, :1])
