@@ -12,8 +12,6 @@ ROOT = Path(__file__).parent.parent
 
 CIRCLES_LEFT = {
     *("algorithms", "algorithms.algorithm", "algorithms.checkpoints", "algorithms.ppo"),
-    *("models.catalog", "models.torch", "models.torch.attention", "models.torch.memory", "models.torch.parametric"),
-    *("models.torch.recurrent", "models.torch.sac_model", "models.torch.wrapping"),
     *("policy.check", "policy.outside", "policy.policy"),
     *("spaces.images", "spaces.leaves"),
 }

@@ -70,12 +70,12 @@ def register(name: str, dist_class: type[ActionDistribution]) -> None:
 def choose(
     action_space: gym.Space[Any], config: ModelConfig, dist_type: type[ActionDistribution] | str | None = None
 ) -> tuple[DistributionFactory, int]:
-    """Return the distribution of an action space and the width of the model output it needs (spec 8.2).
+    """Return the distribution of an action space and the width of the model output it needs.
 
     Args:
         action_space: the environment's action space.
-        config: the model configuration; its ``custom_action_dist`` goes before every other rule.
-        dist_type: a distribution class, which means what it means as ``custom_action_dist``, or
+        config: the model configuration; its ``custom_action_dist`` takes precedence over every other rule.
+        dist_type: a distribution class, used as if it were the ``custom_action_dist``, or
             ``"deterministic"`` for float Boxes.
 
     Raises:
@@ -111,7 +111,7 @@ def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionPar
 
     Args:
         action_space: of two parts or more.
-        config: the model configuration; of its ``custom_action_dist``, those for bounded Boxes are heeded.
+        config: the model configuration; a ``custom_action_dist`` for bounded Boxes is respected.
 
     Raises:
         ConfigError: there are fewer parts.
@@ -195,7 +195,7 @@ def _custom(
 
 
 def _scoring_flat_actions(dist: type[ActionDistribution], space: gym.Space[Any]) -> type[ActionDistribution]:
-    """Return the class with a `logp` that is handed one array ``[B, F]``, as users write it (spec 8.14)."""
+    """Return the class with a `logp` that is handed one array ``[B, F]``, as users write it."""
 
     def logp(self: ActionDistribution, actions: Tree) -> Any:
         nested = isinstance(actions, dict | tuple)

@@ -11,6 +11,7 @@ from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict, flatten_structured
 from anyspace.models.view_requirement import ViewRequirement
+from anyspace.tree import Tree
 
 State = list[Array]
 

@@ -1,5 +1,6 @@
-"""The formulas against what is written in their docstrings, and in JAX as in NumPy."""
+"""The formulas against what is written in their docstrings, in every framework."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from anyspace.maths.xp import xp
 from anyspace.models.pure.dense import Dense, dense, sigmoid
 from anyspace.models.pure.gtrxl import gate
 from anyspace.models.pure.recurrent import gru, lstm
+from tests.support.frameworks import FRAMEWORKS
 
 N, F, H = 5, 3, 4
 
@@ -19,65 +21,60 @@ def logistic(x):
     return 1 / (1 + np.exp(-x))
 
 
-def framework(name):
-    """Return the namespace of a framework and what makes its arrays."""
-    make = np.asarray if name == "numpy" else pytest.importorskip("jax").numpy.asarray
-    return xp(make(0.0)), make
+def arrays(framework, p):
+    return {name: framework.array(value) for name, value in p.items()}
 
 
-both = pytest.mark.parametrize("name", ["numpy", "jax"])
+@pytest.fixture(params=FRAMEWORKS, ids=lambda framework: framework.name)
+def framework(request):
+    return request.param
 
 
-@both
-def test_dense_layers(name):
-    ns, make = framework(name)
+def test_dense_layers(framework):
+    ns, make = xp(framework.array(0)), framework.array
     p = {"a": numbers(F, H), "b": numbers(H), "c": numbers(H, 2)}
-    network = dense({key: make(value) for key, value in p.items()}, [Dense("a", "b", ns.tanh), Dense("c")])
+    network = dense(arrays(framework, p), [Dense("a", "b", ns.tanh), Dense("c")])
     x = numbers(N, F)
     np.testing.assert_allclose(network(make(x)), np.tanh(x @ p["a"] + p["b"]) @ p["c"], rtol=1e-5, atol=1e-6)
     assert dense({}, [])(x) is x
 
 
-@both
-def test_a_sigmoid_of_any_size(name):
-    ns, make = framework(name)
+def test_a_sigmoid_of_any_size(framework):
+    ns, make = xp(framework.array(0)), framework.array
     x = np.array([-1e4, -2.0, 0.0, 3.0, 1e4], np.float32)
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(sigmoid(ns, make(x)), logistic(x), atol=1e-6)
 
 
-@both
-def test_a_step_of_an_lstm(name):
-    ns, make = framework(name)
+def test_a_step_of_an_lstm(framework):
+    ns, make = xp(framework.array(0)), framework.array
     p = {"rnn/input": numbers(F, 4 * H), "rnn/hidden": numbers(H, 4 * H), "rnn/bias": numbers(4 * H)}
     x, h, c = numbers(N, F), numbers(N, H), numbers(N, H, seed=1)
     i, f, g, o = np.split(x @ p["rnn/input"] + h @ p["rnn/hidden"] + p["rnn/bias"], 4, axis=1)
     cell = logistic(f) * c + logistic(i) * np.tanh(g)
-    step = lstm(ns, {key: make(value) for key, value in p.items()}, "rnn")
+    step = lstm(ns, arrays(framework, p), "rnn")
     remembered, state = step(make(x), [make(h), make(c)])
     np.testing.assert_allclose(remembered, logistic(o) * np.tanh(cell), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(state[0], remembered)
     np.testing.assert_allclose(state[1], cell, rtol=1e-4, atol=1e-5)
 
 
-@both
-def test_a_step_of_a_gru(name):
-    ns, make = framework(name)
+def test_a_step_of_a_gru(framework):
+    ns, make = xp(framework.array(0)), framework.array
     p = {"rnn/input": numbers(F, 3 * H), "rnn/hidden": numbers(H, 3 * H)}
     p |= {"rnn/input_bias": numbers(3 * H), "rnn/hidden_bias": numbers(3 * H, seed=1)}
     x, h = numbers(N, F), numbers(N, H)
     r, z, n = np.split(x @ p["rnn/input"] + p["rnn/input_bias"], 3, axis=1)
     r2, z2, n2 = np.split(h @ p["rnn/hidden"] + p["rnn/hidden_bias"], 3, axis=1)
     kept, new = logistic(z + z2), np.tanh(n + logistic(r + r2) * n2)
-    step = gru(ns, {key: make(value) for key, value in p.items()}, "rnn")
+    step = gru(ns, arrays(framework, p), "rnn")
     remembered, (state,) = step(make(x), [make(h)])
     np.testing.assert_allclose(remembered, (1 - kept) * new + kept * h, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(state, remembered)
 
 
-@both
-def test_a_gate(name):
-    ns, make = framework(name)
+def test_a_gate(framework):
+    ns, make = xp(framework.array(0)), framework.array
     bias = numbers(H)
     p = {"g/input": numbers(H, 3 * H), "g/skip": numbers(H, 2 * H), "g/reset": numbers(H, H)}
     h, x = numbers(N, H), numbers(N, H, seed=1)
@@ -85,12 +82,11 @@ def test_a_gate(name):
     r, z = logistic(by_input[0] + by_skip[0]), logistic(by_input[1] + by_skip[1] - bias)
     expected = (1 - z) * h + z * np.tanh(by_input[2] + (r * h) @ p["g/reset"])
     p["g/bias"] = np.concatenate([np.zeros(H, np.float32), bias])
-    gated = gate(ns, {key: make(value) for key, value in p.items()}, "g")(make(h), make(x))
+    gated = gate(ns, arrays(framework, p), "g")(make(h), make(x))
     np.testing.assert_allclose(gated, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_formulas_are_made_and_compiled_inside_of_a_traced_function():
-    jax = pytest.importorskip("jax")
     p = {"rnn/input": numbers(F, 4 * H), "rnn/hidden": numbers(H, 4 * H), "rnn/bias": numbers(4 * H)}
     x, state = numbers(N, F), [numbers(N, H), numbers(N, H, seed=1)]
     ns = xp(jax.numpy.zeros(0))

@@ -28,7 +28,7 @@ def lstm(ns: Namespace, p: Parameters, name: str) -> Step:
     """
     of_input, of_hidden, bias = (p[f"{name}/{part}"] for part in ("input", "hidden", "bias"))
     width = of_hidden.shape[0]
-    halved = np.repeat(np.array([0.5, 0.5, 1, 0.5], np.float32), width)
+    halved = ns.asarray(np.repeat(np.array([0.5, 0.5, 1, 0.5], np.float32), width), like=of_hidden)
 
     def step(x: Array, state: list[Array]) -> tuple[Array, list[Array]]:
         hidden, cell = state

@@ -1,4 +1,4 @@
-"""What a memory is told about the steps before: actions, encoded as features, and rewards (spec 5.5, 5.6)."""
+"""The inputs of a memory from the steps before: actions, encoded as features, and rewards."""
 
 from __future__ import annotations
 
