@@ -34,8 +34,6 @@ TWO_ROOMS = {"algorithms/algorithm.py", "policy/policy.py"}
 
 CIRCLES_LEFT = {
     *("algorithms", "algorithms.algorithm", "algorithms.checkpoints", "algorithms.ppo"),
-    *("models.catalog", "models.torch", "models.torch.attention", "models.torch.memory", "models.torch.parametric"),
-    *("models.torch.recurrent", "models.torch.sac_model", "models.torch.wrapping"),
     *("policy.check", "policy.outside", "policy.policy"),
 }
 """Modules that may still lie on a circle of imports."""

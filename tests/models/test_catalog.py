@@ -122,9 +122,11 @@ def test_what_is_no_model_is_refused(by_name):
 
 
 def test_what_is_not_built_says_so():
-    with pytest.raises(NotImplementedError, match="no default model is built for framework 'tf' yet"):
+    with pytest.raises(NotImplementedError, match="framework 'tf' has no network for the role 'dense' yet; give a `cu"):
         ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {}, framework="tf")
-    with pytest.raises(NotImplementedError, match="no default model is built for framework 'jax' yet"):
+    with pytest.raises(
+        NotImplementedError, match=r"'jax' has no network for the role 'recurrent memory' yet; .* 'torch'"
+    ):
         ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {"use_lstm": True}, framework="jax")
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, InputDict, ModelV2, TorchModelV2
-from anyspace.models.modelv2 import flatten_structured
+from anyspace.models.input_dict import flatten_structured
 from anyspace.spaces import Repeated, RepeatedValues, get_preprocessor
 from tests.support.catalogue import stacked
 

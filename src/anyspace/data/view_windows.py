@@ -10,7 +10,7 @@ import numpy as np
 from anyspace.data.trajectory import Bools, Ints, ObsLeaves, Trajectory
 from anyspace.maths.gather import Gathered, Window
 from anyspace.models.runtime import NumpyArray
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 from anyspace.policy.history import ModelViews
 
 

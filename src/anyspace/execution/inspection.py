@@ -12,7 +12,7 @@ from rich.tree import Tree
 
 from anyspace import nesting, tree
 from anyspace.distributions import MultiActionDistribution
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 from anyspace.policy.policy import Policy
 from anyspace.spaces import LeafSpec, Simplex, describe_images
 

@@ -11,7 +11,7 @@ import numpy as np
 from anyspace.config import require
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import InputDict
+from anyspace.models.input_dict import InputDict
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline

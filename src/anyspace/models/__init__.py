@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS, ModelConfig
-from anyspace.models.modelv2 import InputDict, ModelV2
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.networks import public
 from anyspace.models.placeholders import TFModelV2
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 
 if TYPE_CHECKING:
     from anyspace.models.torch import (
@@ -38,9 +40,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the PyTorch models when they are first used: most of this package needs no framework."""
+    """Import the models of a framework when they are first used: most of this package needs no framework."""
     if name not in __all__:
         raise AttributeError(f"module 'anyspace.models' has no attribute {name!r}")
-    from anyspace.models import torch
-
-    return getattr(torch, name)
+    return public(name)

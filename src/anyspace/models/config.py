@@ -1,4 +1,4 @@
-"""The model configuration: every key of the old ``MODEL_DEFAULTS``, each with its meaning and range."""
+"""The model configuration: every key, with its meaning and range."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ FilterSpec = tuple[int, int | tuple[int, int], int]
 """One convolution: output channels, kernel (side, or height and width), stride."""
 
 InitializerSpec = str | Callable[..., Any]
-"""A function of the framework by name (`torch.nn.init`), "normc", or a function that fills the tensor it is given."""
+"""The name of a function of the framework (`torch.nn.init`), "normc", or a function that fills a given tensor."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """How the default models are built, or which custom model takes their place (spec chapter 4)."""
+    """How the default models are built, or which custom model takes their place."""
 
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: str | type | None = "tanh"
-    """Activation of those layers: relu, tanh, elu, swish, silu, linear, or a class of the framework or its name."""
+    """Activation of these layers: relu, tanh, elu, swish, silu, linear, or a class of the framework, or its name."""
     fcnet_weights_initializer: InitializerSpec | None = None
-    """Initialiser of their weights: one of torch.nn.init, normc, or a function; None: normc of norm 1 (spec 5.2)."""
+    """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     fcnet_bias_initializer: InitializerSpec | None = None
@@ -42,7 +42,7 @@ class ModelConfig:
     conv_activation: str | type | None = "relu"
     """Activation of the convolutions, as `fcnet_activation` takes it."""
     conv_kernel_initializer: InitializerSpec | None = None
-    """Initialiser of their kernels: one of torch.nn.init, normc, or a function; None: xavier_uniform."""
+    """Initialiser of their kernels: a name from torch.nn.init, normc, or a function; None: xavier_uniform."""
     conv_kernel_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     conv_bias_initializer: InitializerSpec | None = None
@@ -60,9 +60,9 @@ class ModelConfig:
     post_fcnet_hiddens: list[int] = field(default_factory=list)
     """Sizes of the dense layers after the main encoder (dense, convolutions, all components), each at least 1."""
     post_fcnet_activation: str | type | None = "relu"
-    """Their activation; a dense encoder uses it only where `fcnet_hiddens` is empty (spec 5.2)."""
+    """Activation of these layers. A dense encoder uses it only if `fcnet_hiddens` is empty."""
     post_fcnet_weights_initializer: InitializerSpec | None = None
-    """Initialiser of their weights: one of torch.nn.init, normc, or a function; None: normc of norm 1 (spec 5.2)."""
+    """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     post_fcnet_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     post_fcnet_bias_initializer: InitializerSpec | None = None
@@ -70,7 +70,7 @@ class ModelConfig:
     post_fcnet_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     free_log_std: bool = False
-    """Make the log deviation of a float Box's Gaussian a learnt vector that does not depend on the observation."""
+    """Learn the log deviation of a float Box's Gaussian as one vector that does not depend on the observation."""
     log_std_clip_param: float = 20.0
     """Clamp Gaussian log standard deviations to plus and minus this value, above 0."""
     no_final_linear: bool = False
@@ -78,7 +78,7 @@ class ModelConfig:
     vf_share_layers: bool = True
     """Share the encoder between policy and value; False builds a second stack for the value."""
     use_lstm: bool = False
-    """Put an LSTM on top of the model (spec 5.5)."""
+    """Put an LSTM on top of the model; excludes `use_gru` and `use_attention`."""
     max_seq_len: int = 20
     """Longest chunk, in steps, that a trajectory is cut into for models with memory, at least 1."""
     lstm_cell_size: int = 256
@@ -88,17 +88,17 @@ class ModelConfig:
     lstm_use_prev_reward: bool = False
     """Feed the previous reward, as the environment gave it, to the LSTM or GRU."""
     lstm_weights_initializer: InitializerSpec | None = None
-    """Initialiser of its weights; None: that of the framework."""
+    """Initialiser of the LSTM's or GRU's weights; None: the initialiser of the framework."""
     lstm_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     lstm_bias_initializer: InitializerSpec | None = None
-    """Initialiser of its biases; None: that of the framework."""
+    """Initialiser of the LSTM's or GRU's biases; None: the initialiser of the framework."""
     lstm_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     _time_major: bool = False
     """Give recurrent models their sequences as [T, S, ...] instead of [S, T, ...]."""
     use_attention: bool = False
-    """Put a GTrXL on top of the model (spec 5.6)."""
+    """Put a GTrXL (Parisotto et al., 2019) on top of the model; excludes `use_lstm` and `use_gru`."""
     attention_num_transformer_units: int = 1
     """Number of transformer blocks, at least 1."""
     attention_dim: int = 64
@@ -108,13 +108,13 @@ class ModelConfig:
     attention_head_dim: int = 32
     """Width of each head, at least 1."""
     attention_memory_inference: int = 50
-    """How many steps back acting attends to, at least 0."""
+    """How many steps back the network attends to while it acts, at least 0."""
     attention_memory_training: int = 50
-    """How many steps back training attends to, at least 0."""
+    """How many steps back the network attends to in gradient steps, at least 0."""
     attention_position_wise_mlp_dim: int = 32
     """Hidden width of the position-wise network, at least 1."""
     attention_init_gru_gate_bias: float = 2.0
-    """Initial bias of the gates; larger is nearer to passing the input through."""
+    """Initial bias of the gates, any number; the larger, the more of the input passes unchanged."""
     attention_use_n_prev_actions: int = 0
     """How many previous actions are fed to the attention network, at least 0."""
     attention_use_n_prev_rewards: int = 0
@@ -144,17 +144,17 @@ class ModelConfig:
     _use_default_native_models: bool | int = DEPRECATED_VALUE
     """Deprecated: it has had no effect for years. False is accepted."""
     _disable_preprocessor_api: bool = False
-    """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
+    """Give the model nested observations; indices, counted from 0, stay indices instead of one-hot vectors."""
     _disable_action_flattening: bool = False
     """Show nested actions nested in views and custom distributions, instead of as one flat array."""
     autoregressive_actions: bool = False
-    """Let each part of an action depend on those before it, by a masked network (spec 8.17; MADE, Germain 2015)."""
+    """Let each part of an action depend on the parts before it, by a masked network (MADE, Germain et al., 2015)."""
     use_gru: bool = False
-    """Put a GRU on top of the model, with the `lstm_` keys; a key of this library's own."""
+    """Put a GRU on top of the model, configured by the `lstm_` keys; excludes `use_lstm` and `use_attention`."""
     parametric_actions: Literal["given", "learned"] | None = None
-    """Tell Discrete actions by embeddings: given in the observation, or learned; None: one output each (spec 9)."""
+    """Score Discrete actions by embeddings, given in the observation or learned; None: one output for each action."""
     action_embedding_key: str = "avail_actions"
-    """Name of given embeddings, a Box (actions, width), in Dict observations."""
+    """Part of a Dict observation that holds given embeddings, a Box of shape (actions, width)."""
     action_embedding_dim: int = 16
     """Width of learned embeddings, at least 1."""
 
@@ -192,7 +192,7 @@ class ModelConfig:
                 require(getattr(self, initializer) is not None, f"model.{key}", value, reason)
 
     def require_effect(self) -> None:
-        """Raise :class:`ConfigError` for what a memory is to be told, or not, where there is none, or there is one."""
+        """Refuse memory keys without a memory, and `no_final_linear` with one, by a :class:`ConfigError`."""
         recurrent = self.use_lstm or self.use_gru
         for key, there, wanted in (
             ("lstm_use_prev_action", recurrent, "`use_lstm` or `use_gru`"),
@@ -237,7 +237,7 @@ def _copy(value: Any) -> Any:
 
 
 MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()
-"""The defaults of every model key, as a plain dict (spec chapter 4)."""
+"""The default of every model key, as a plain dict."""
 
 _LEAST = {
     "max_seq_len": 1,

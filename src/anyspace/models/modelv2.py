@@ -2,90 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
 
-from anyspace import tree
 from anyspace.errors import ModelError
-from anyspace.maths.xp import Array, xp
-from anyspace.models.views import ViewRequirement
-from anyspace.spaces.repeated_values import RepeatedValues
-from anyspace.spaces.restore import join
+from anyspace.maths.xp import Array
+from anyspace.models.input_dict import InputDict, flatten_structured
+from anyspace.models.view_requirement import ViewRequirement
 from anyspace.tree import Tree
 
 State = list[Array]
-
-
-class InputDict(dict[str, Any]):
-    """The columns a model may read; some are computed only when first touched.
-
-    Setting ``obs`` sets ``obs_flat`` as well, so that a model which changes the one hands both on to its
-    sub-models.
-
-    Args:
-        columns: values that are already there.
-        lazy: column name to a function of no arguments that computes it.
-    """
-
-    def __init__(self, columns: Mapping[str, Any], lazy: Mapping[str, Callable[[], Any]] | None = None):
-        super().__init__(columns)
-        self._lazy = dict(lazy or {})
-
-    def __missing__(self, key: str) -> Any:
-        compute = self._lazy.get(key)
-        if compute is None:
-            raise KeyError(
-                f"{key!r} is not among the model's inputs: {', '.join(self)}. Other columns have to be declared in"
-                " view_requirements."
-            )
-        value = compute()
-        super().__setitem__(key, value)
-        return value
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        if key == "obs":
-            super().pop("obs_flat", None)
-            self._lazy["obs_flat"] = lambda: flatten_structured(value)
-
-    def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or key in self._lazy
-
-    def __iter__(self) -> Iterator[str]:
-        yield from super().__iter__()
-        yield from (key for key in self._lazy if not super(InputDict, self).__contains__(key))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def keys(self) -> KeysView[str]:  # type: ignore[override]
-        """Return the names of all columns, without computing any."""
-        return KeysView(self)
-
-    def values(self) -> ValuesView[Any]:  # type: ignore[override]
-        """Return all columns; going through them computes them."""
-        return ValuesView(self)
-
-    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
-        """Return names and columns; going through them computes them."""
-        return ItemsView(self)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the column, computing it if need be, or ``default`` where there is none."""
-        if key not in self:
-            return default
-        return self[key]
-
-    def copy(self) -> InputDict:
-        """Return a new dict with the same columns and the same columns still to compute."""
-        return InputDict({key: self[key] for key in super().__iter__()}, self._lazy)
-
-    @property
-    def is_training(self) -> bool:
-        """Whether this pass is part of a gradient step."""
-        return bool(self.get("is_training", False))
 
 
 class ModelV2:
@@ -98,7 +26,7 @@ class ModelV2:
         action_space: the environment's action space.
         num_outputs: width of the output, as the action distribution needs it. ``None`` asks for a feature
             model without an output layer, which sets ``num_outputs`` to the width of its features.
-        model_config: every key of the model configuration (spec chapter 4).
+        model_config: every key of the model configuration (:class:`ModelConfig`).
         name: the model's name.
 
     Attributes:
@@ -161,11 +89,12 @@ class ModelV2:
         return []
 
     def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
-        """Return the losses to descend, after adding own terms to those of the algorithm.
+        """Return the losses to descend: the algorithm's, with the model's own terms added.
 
         Args:
             policy_loss: one scalar for each of the algorithm's optimisers.
-            loss_inputs: the minibatch by the seed's column names, ``obs`` flat and preprocessed.
+            loss_inputs: the minibatch by column names ("obs", "actions", "advantages", ...), ``obs`` flat and
+                preprocessed.
 
         Returns:
             As many losses as came.
@@ -183,6 +112,13 @@ class ModelV2:
     def update_ops(self) -> list[Callable[[], None]]:
         """Return what to call after every gradient step, without gradients: moving averages, say."""
         return []
+
+    def keep(self, name: str, value: Any) -> None:
+        """Set an attribute to what a pass computed, for a later call: ``self.keep("_features", features)``.
+
+        It is ``self._features = features``, past what a framework does whenever an attribute is set.
+        """
+        setattr(self, name, value)
 
     def last_output(self) -> Array:
         """Return the output of the latest call."""
@@ -233,8 +169,7 @@ class ModelV2:
             )
         if self.model_config.get("always_check_shapes"):
             self._check_shape(output)
-        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
-        self.__dict__["_last_output"] = output
+        self.keep("_last_output", output)
         return output, state_out or state
 
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
@@ -262,15 +197,3 @@ def _states_among(inputs: InputDict) -> State:
     while f"state_in_{len(found)}" in inputs:
         found.append(inputs[f"state_in_{len(found)}"])
     return found
-
-
-def flatten_structured(obs: Tree) -> Array:
-    """Join the leaves of a structured observation, each [N, ...], into one float array [N, F].
-
-    Lists (`RepeatedValues`) are laid out as in flat observations: the length, then the elements.
-    """
-
-    def as_float(leaf: Array | RepeatedValues) -> Array | RepeatedValues:
-        return leaf.map(as_float) if isinstance(leaf, RepeatedValues) else xp(leaf).astype(leaf, "float32")
-
-    return join(tree.map_leaves(as_float, obs), batch_dims=1)

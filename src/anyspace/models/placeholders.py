@@ -1,7 +1,7 @@
 """Stand-ins for TensorFlow's base classes of the old stack.
 
-A file that defines TensorFlow models beside PyTorch ones can be imported without TensorFlow. Only whoever builds one of
-them is told that there is none.
+A file that defines TensorFlow models beside PyTorch ones can be imported without TensorFlow. The error comes when a
+TensorFlow model is built.
 """
 
 from __future__ import annotations

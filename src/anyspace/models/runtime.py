@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import InputDict, ModelV2
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
 
 NumpyArray = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]

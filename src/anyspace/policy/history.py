@@ -19,7 +19,7 @@ from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.models.views import SOURCES, ViewRequirement
+from anyspace.models.view_requirement import SOURCES, ViewRequirement
 from anyspace.spaces.decoding import flatten_actions
 from anyspace.tree import Tree
 
@@ -126,7 +126,10 @@ class ModelViews:
         return bool(self.initial)
 
     def fill(self, source: str) -> NumpyArray | int:
-        """Return the value that a view shows of a column outside the episode, of its type (see `models.views`)."""
+        """Return the value that a view shows of a column outside the episode, of its type.
+
+        See :mod:`anyspace.models.view_requirement`.
+        """
         number = source.removeprefix("state_out_")
         if number != source:
             return self.initial[int(number)]

@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array, xp
-from anyspace.models.modelv2 import InputDict
+from anyspace.models.input_dict import InputDict
 from anyspace.models.runtime import Runtime
 from anyspace.policy.history import ModelViews
 from anyspace.policy.masking import Masking

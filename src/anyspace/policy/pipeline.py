@@ -19,7 +19,8 @@ from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_bounded
 from anyspace.models.config import ModelConfig
-from anyspace.models.modelv2 import InputDict, ModelV2
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch

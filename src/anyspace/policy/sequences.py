@@ -14,7 +14,8 @@ import numpy as np
 
 from anyspace.maths.sequences import Ints, ranges, slots
 from anyspace.maths.xp import Array, xp
-from anyspace.models.modelv2 import InputDict, State
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import State
 from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
 from anyspace.spaces.repeated_values import map_arrays

@@ -13,7 +13,7 @@ from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.gtrxl import GTrXLSizes
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 from tests.support.torch_nets import draw, shuffled
 
 BOX, FOUR = Box(-1, 1, (4,)), Discrete(4)
@@ -28,7 +28,8 @@ SMALL = {
 
 
 def wrapper(num_outputs=4, action_space=FOUR, obs_space=BOX, **config):
-    return AttentionWrapper(obs_space, action_space, num_outputs, {**SMALL, **config}, "net")
+    keys = {**SMALL, "use_attention": True, **config}
+    return ModelCatalog.get_model_v2(obs_space, action_space, num_outputs, keys, name="net")
 
 
 def first_state(model, rows):
@@ -138,7 +139,8 @@ def test_impossible_sizes_are_refused_when_built(sizes, message):
 
 @pytest.mark.spec(79)
 def test_the_default_wrapper_has_the_known_number_of_parameters():
-    model = AttentionWrapper(BOX, FOUR, 4, {})
+    model = ModelCatalog.get_model_v2(BOX, FOUR, 4, {"use_attention": True})
+    assert type(model) is AttentionWrapper
     # The base's own value is not asked for; RLlib's wrapper had it replaced.
     counted = [value.numel() for name, value in model.named_parameters() if not name.startswith("base.value_head")]
     assert sum(counted) == 147_781

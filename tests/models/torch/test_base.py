@@ -128,3 +128,14 @@ def test_modules_inside_run_their_hooks():
 def test_dict_spaces_are_kept():
     space = gym.spaces.Dict(a=Discrete(2))
     assert OneCall(space, Discrete(3), 3, MODEL_DEFAULTS, "x").obs_space is space
+
+
+def test_what_a_pass_computed_is_kept_without_becoming_a_part_of_the_module():
+    model = TorchModelV2(*ARGUMENTS)
+    layer = nn.Linear(2, 3)
+    model.keep("_features", layer)
+    assert model._features is layer
+    assert not list(model.parameters())
+    plain = ModelV2(*ARGUMENTS)
+    plain.keep("_features", 7)
+    assert plain._features == 7

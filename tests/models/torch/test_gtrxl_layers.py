@@ -6,10 +6,13 @@ import torch
 from torch import nn
 
 import tests.support.gtrxl_reference as reference
+from anyspace.models.torch import gtrxl_layers
 from anyspace.models.torch.gtrxl_layers import (
     GRUGate,
     GTrXLBlock,
     RelativeMultiHeadAttention,
+    gated,
+    mixing,
     position_encoding,
     relative_shift,
 )
@@ -220,3 +223,41 @@ def test_initial_weights_are_xavier_matrix_by_matrix():
     for matrix in (*gate.of_input.weight.split(40), *gate.of_skip.weight.split(40), gate.of_reset.weight):
         assert 0.95 * (6 / 80) ** 0.5 < matrix.abs().max() <= (6 / 80) ** 0.5
     assert gate.bias.tolist() == [1.5] * 40
+
+
+# -------------------------------------------------------------------------------------- plain formulas
+
+
+def same_values_and_gradients(written_out, plain, arguments):
+    """Assert that two functions of doubles agree, and their gradients by all arguments that take one."""
+    outputs = [function(*arguments) for function in (written_out, plain)]
+    torch.testing.assert_close(*outputs)
+    wanted = [argument for argument in arguments if argument is not None and argument.requires_grad]
+    weights = draw(*outputs[0].shape, seed=9).double()
+    torch.testing.assert_close(*(torch.autograd.grad((output * weights).sum(), wanted) for output in outputs))
+
+
+@pytest.mark.parametrize("shape", [None, (7,), (4, 7), (2, 4, 7)], ids=str)
+@pytest.mark.parametrize("distances", [4, 7])
+def test_mixing_written_out_is_mixing(shape, distances):
+    takes_gradient = [draw(2, 3, 4, 6), draw(2, 3, 4, distances), draw(2, 4, 6, seed=1)]
+    by_content, by_distance, x = (array.double().requires_grad_() for array in takes_gradient)
+    mask = None
+    if shape is not None:
+        mask = draw(*shape, seed=5) > 0
+        mask[..., 3:] = True
+    arguments = (by_content, by_distance, draw(2, 3, 6).double(), x, mask)
+    same_values_and_gradients(gtrxl_layers._Mixing.apply, mixing, arguments)
+
+
+def test_a_gate_written_out_is_a_gate():
+    shapes = [(5, 3), (5, 3), (9, 3), (6, 3), (3, 3), (3,)]
+    arguments = [draw(*shape, seed=seed).double().requires_grad_() for seed, shape in enumerate(shapes)]
+    same_values_and_gradients(gtrxl_layers._Gate.apply, gated, arguments)
+
+
+def test_a_block_can_be_exported():
+    module = shuffled(GTrXLBlock(6, 2, 4, 5, 2.0)).eval()
+    arguments = draw(2, 1, 6), draw(2, 3, 6), position_encoding(4, 6)
+    exported = torch.export.export(module, arguments)
+    torch.testing.assert_close(exported.module()(*arguments), module(*arguments))

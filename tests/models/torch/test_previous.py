@@ -6,7 +6,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.torch.previous import PreviousInputs
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces import Simplex, flatten_actions, normalize_action
 from tests.support.catalogue import ACTION_SPACES
 

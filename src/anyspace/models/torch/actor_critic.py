@@ -23,7 +23,7 @@ class ActorCritic(TorchModelV2):
     logits nor a value: the output is the features, whose width becomes ``num_outputs``. Keys that ``model_config``
     leaves out have their defaults.
 
-    A subclass says what its encoders are; its constructor ends with :meth:`_build`.
+    A subclass says what its encoders are and what they take of the observations.
 
     Attributes:
         encoder: what the policy sees -> features [N, F].
@@ -49,6 +49,12 @@ class ActorCritic(TorchModelV2):
         super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
         self.log_std: nn.Parameter | None = None
         self._value_input: Any = None
+        self._read(obs_space)
+        self._build()
+
+    @abstractmethod
+    def _read(self, obs_space: gym.Space[Any]) -> None:
+        """Keep what the encoders need to know of the observations; called before they are built."""
 
     @abstractmethod
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
@@ -82,8 +88,7 @@ class ActorCritic(TorchModelV2):
         """Return ``(logits [N, num_outputs], state as it came)``."""
         observed = self._observed(input_dict)
         features = self.encoder(observed)
-        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
-        self.__dict__["_value_input"] = features if self.value_encoder is None else observed
+        self.keep("_value_input", features if self.value_encoder is None else observed)
         return with_log_std(features if self.logits is None else self.logits(features), self.log_std), state
 
     def value_function(self) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Models that remember by attention: GTrXL by itself, and on top of any model without memory (spec 5.6).
+"""Models that remember by attention: GTrXL by itself, and on top of any model without memory.
 
 Letters: N rows, D width of the GTrXL.
 """
@@ -13,7 +13,7 @@ import torch
 
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.modelv2 import State
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 
@@ -21,8 +21,15 @@ from anyspace.models.torch.memory import MemoryWrapper, Remembering
 class GTrXLNet(Remembering):
     """GTrXL on flat observations, as a ``custom_model`` (its keyword arguments go into ``custom_model_config``).
 
-    With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide. The keyword
-    arguments are those of :class:`GTrXLSizes`.
+    With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide.
+
+    Args:
+        obs_space: as for every model; one array.
+        action_space: as for every model.
+        num_outputs: as for every model.
+        model_config: as for every model; its `attention_` keys have no effect here.
+        name: as for every model.
+        sizes: the fields of :class:`GTrXLSizes`, such as ``attention_dim=32``.
 
     Raises:
         ConfigError: a size is out of range.
@@ -36,15 +43,7 @@ class GTrXLNet(Remembering):
         num_outputs: int | None,
         model_config: dict[str, Any],
         name: str = "default_model",
-        *,
-        num_transformer_units: int = 1,
-        attention_dim: int = 64,
-        num_heads: int = 2,
-        memory_inference: int = 50,
-        memory_training: int = 50,
-        head_dim: int = 32,
-        position_wise_mlp_dim: int = 32,
-        init_gru_gate_bias: float = 2.0,
+        **sizes: Any,
     ):
         super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
         if obs_space.shape is None:
@@ -52,18 +51,8 @@ class GTrXLNet(Remembering):
                 f"{type(self).__name__} takes observations that are one array, not {obs_space}; leave"
                 " `_disable_preprocessor_api` off."
             )
-        sizes = GTrXLSizes(
-            num_transformer_units=num_transformer_units,
-            attention_dim=attention_dim,
-            num_heads=num_heads,
-            memory_inference=memory_inference,
-            memory_training=memory_training,
-            head_dim=head_dim,
-            position_wise_mlp_dim=position_wise_mlp_dim,
-            init_gru_gate_bias=init_gru_gate_bias,
-        )
-        self.gtrxl = GTrXL(math.prod(obs_space.shape), sizes)
-        self.add_heads(attention_dim)
+        self.gtrxl = GTrXL(math.prod(obs_space.shape), GTrXLSizes(**sizes))
+        self.add_heads(self.gtrxl.sizes.attention_dim)
         self.view_requirements |= self.gtrxl.view_requirements(self.model_config["max_seq_len"])
 
     def get_initial_state(self) -> State:
@@ -100,6 +89,8 @@ class AttentionWrapper(MemoryWrapper):
         num_outputs: int | None,
         model_config: dict[str, Any],
         name: str = "default_model",
+        *,
+        base: ModelV2 | None = None,
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(
@@ -108,7 +99,7 @@ class AttentionWrapper(MemoryWrapper):
             num_outputs,
             config,
             name,
-            switch="use_attention",
+            base=base,
             prev_actions=config["attention_use_n_prev_actions"],
             prev_rewards=config["attention_use_n_prev_rewards"],
         )

@@ -1,4 +1,4 @@
-"""The masked network by which the parts of an action depend on those before them (spec 8.17)."""
+"""The masked network by which the parts of an action depend on the parts before them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _MaskedWeight(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(mask.shape))
         normc_(self.weight, 1.0)
-        # Not among what is saved: it follows from the sizes.
+        # Not saved in checkpoints: it follows from the sizes.
         self.register_buffer("mask", mask.to(self.weight.dtype), persistent=False)
         with torch.no_grad():
             norms = (self.weight * self.mask).norm(dim=1, keepdim=True)
@@ -85,7 +85,7 @@ class _MaskedWeight(nn.Module):
 
 
 def attach_action_network(model: ModelV2, action_space: gym.Space[Any], config: ModelConfig) -> None:
-    """Give a model the `MaskedActionNetwork` of an action space as ``action_network``, if it brings none of its own.
+    """Give a model the `MaskedActionNetwork` of an action space as ``action_network``, if it has none.
 
     Args:
         model: a PyTorch model that is built already; its ``num_outputs`` is the width of the context.
@@ -96,7 +96,7 @@ def attach_action_network(model: ModelV2, action_space: gym.Space[Any], config: 
         ModelError: the model does not say how wide its output is.
         ConfigError: the actions have one part alone.
     """
-    # What is no module is refused where it is placed on a device.
+    # A model that is no module is refused when it is placed on a device.
     if not isinstance(model, nn.Module) or getattr(model, "action_network", None) is not None:
         return
     if not model.num_outputs:

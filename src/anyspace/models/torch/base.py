@@ -8,7 +8,9 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.models.modelv2 import InputDict, ModelV2, State
+from anyspace.errors import ConfigError, ModelError
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.layers import has_hooks
 
 
@@ -47,6 +49,10 @@ class TorchModelV2(ModelV2, nn.Module):
         result: tuple[torch.Tensor, State] = nn.Module.__call__(self, inputs, state, seq_lens)
         return result
 
+    def keep(self, name: str, value: Any) -> None:
+        """Set an attribute; ``nn.Module`` would search its registries for the name on every step of a rollout."""
+        self.__dict__[name] = value
+
     def variables(self, as_dict: bool = False) -> list[torch.Tensor] | dict[str, torch.Tensor]:
         """Return parameters and buffers, as a list or by name."""
         named = self.state_dict(keep_vars=True)
@@ -56,3 +62,27 @@ class TorchModelV2(ModelV2, nn.Module):
         """Return the parameters that take gradients, as a list or by name."""
         named = {name: value for name, value in self.named_parameters() if value.requires_grad}
         return dict(named) if as_dict else list(named.values())
+
+
+def torch_base(base: ModelV2 | None, kind: str, keys: str) -> TorchModelV2:
+    """Return the PyTorch model that lies beneath another one.
+
+    Args:
+        base: that model, as the catalogue handed it over.
+        kind: name of the class on top of it.
+        keys: the configuration keys that ask for that class.
+
+    Raises:
+        ConfigError: there is none, because the class was given as `custom_model`.
+        ModelError: it is no TorchModelV2.
+    """
+    if base is None:
+        raise ConfigError(
+            f"{kind} is put on top of another model by {keys}; set that key, and leave `custom_model`"
+            " to the model beneath."
+        )
+    if not isinstance(base, TorchModelV2):
+        raise ModelError(
+            f"{type(base).__name__} lies beneath {kind}, so it has to be an nn.Module; derive it from TorchModelV2."
+        )
+    return base

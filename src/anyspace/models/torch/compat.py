@@ -234,11 +234,12 @@ def one_hot(x: torch.Tensor, space: gym.Space[Any]) -> torch.Tensor:
     Raises:
         UnsupportedSpaceError: the space is neither.
     """
-    if isinstance(space, spaces.Discrete):
-        return functional.one_hot(x.long(), int(space.n)).float()
-    if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
-        components = zip(x.long().unbind(-1), space.nvec, strict=True)
-        return torch.cat([functional.one_hot(component, int(n)) for component, n in components], dim=-1).float()
+    match space:
+        case spaces.Discrete():
+            return functional.one_hot(x.long(), int(space.n)).float()
+        case spaces.MultiDiscrete() if space.nvec.ndim == 1:
+            components = zip(x.long().unbind(-1), space.nvec, strict=True)
+            return torch.cat([functional.one_hot(component, int(n)) for component, n in components], dim=-1).float()
     raise UnsupportedSpaceError(f"one_hot: expected Discrete or MultiDiscrete with one axis, got {space}.")
 
 

@@ -1,4 +1,4 @@
-"""Action distributions with the constructors that files of RLlib's old stack call (spec 8.3 to 8.9, 8.15).
+"""Action distributions with the constructors that files of RLlib's old stack call.
 
 `anyspace.rllib` offers them under their old paths, and the other ones of `anyspace.distributions` as they are. What
 could be given by position there can be here.

@@ -1,4 +1,4 @@
-"""The network for observations of several parts, or of parts of varying size (spec 5.4)."""
+"""The network for observations of several parts, or of parts of varying size."""
 
 from __future__ import annotations
 
@@ -37,17 +37,8 @@ class ComplexInputNetwork(ActorCritic):
     The default configuration is linear across components: what they mean together takes `post_fcnet_hiddens`.
     """
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-    ):
-        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+    def _read(self, obs_space: gym.Space[Any]) -> None:
         self._structure = structure_of(obs_space)
-        self._build()
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
         components = component_of(self._structure, self.model_config)

@@ -1,4 +1,4 @@
-"""Encoders of single leaves and of what holds several things, for observations that are no flat vector (spec 5.4).
+"""Encoders of single leaves and of what holds several things, for observations that are no flat vector.
 
 Letters: N rows, F features.
 """
@@ -93,7 +93,7 @@ class PartsEncoder(FeatureEncoder):
 class AlternativesEncoder(FeatureEncoder):
     """One of several alternatives: which one, one-hot, and its features, through a dense layer of its own.
 
-    What is not chosen changes nothing.
+    The values of the alternatives that are not chosen change nothing.
     """
 
     def __init__(self, which: LeafSpec, options: Sequence[FeatureEncoder], model_config: Mapping[str, Any]):

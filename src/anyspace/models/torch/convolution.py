@@ -1,4 +1,4 @@
-"""Convolutions over pictures: default stacks, output sizes and the layers (spec 5.3).
+"""Convolutions over pictures: default stacks, output sizes and the layers.
 
 Pictures and kernels lie in memory with their channels last: that is how observations come, and on CPUs a gradient step
 takes half the time so (84 x 84 x 4, 256 rows).
@@ -22,7 +22,7 @@ from anyspace.models.torch.layers import DenseStack, activation_class
 from anyspace.spaces.kinds.images import ImageLayout
 
 LARGEST_REST = 11
-"""Longest side of a picture that the last layer of a computed stack takes at once."""
+"""Longest side of a picture that the last layer of a computed stack covers at once."""
 
 
 class Filter(NamedTuple):
@@ -51,9 +51,9 @@ _DEFAULTS = {
 def default_filters(height: int, width: int) -> list[Filter]:
     """Return a stack that ends in one pixel.
 
-    That of spec 5.3 where it has one (of 64 x 64 with a last kernel that covers what is left); of other pictures that
-    are no larger than `LARGEST_REST` one like that of 10 x 10; else two or more layers that shrink the longer side to
-    `LARGEST_REST`, by 4 where that still leaves more and by 2 otherwise, and one that covers what is left.
+    Square pictures of 96, 84, 64, 42 and 10 pixels have stacks of their own (`_DEFAULTS`). Other pictures up to
+    `LARGEST_REST` get two layers like the ones for 10 x 10. Larger pictures get two or more layers that shrink the
+    longer side to `LARGEST_REST` (by 4 while more than that is left, then by 2), and one that covers the rest.
     """
     if height == width and height in _DEFAULTS:
         return list(_DEFAULTS[height])
@@ -94,7 +94,7 @@ def spelled(filters: Sequence[Filter]) -> str:
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Return how many zeros go before and after a side of ``size``, so that it comes out ceil(size / stride) long."""
+    """Return how many zeros go before and after a side of ``size``, so that the result is ceil(size / stride) long."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 

@@ -1,4 +1,4 @@
-"""The model interface of Q-learning: heads for the values of actions, on top of any model (spec 10.6).
+"""The model interface of Q-learning: heads for the values of actions, on top of any model.
 
 Letters: N rows, F features of the model beneath, A actions, Z atoms of a return's distribution (1 where Q values
 are learnt themselves).
@@ -11,21 +11,21 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import torch
-from gymnasium import spaces
 from torch import nn
 
 from anyspace.config import require
 from anyspace.distributions.allowed import allowed_by
-from anyspace.errors import ModelError, UnsupportedSpaceError
+from anyspace.errors import ModelError
 from anyspace.maths.q_values import dueling as combined
 from anyspace.maths.q_values import expected_values
+from anyspace.models.number_of_actions import number_of_actions
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import activation_class, xavier
 from anyspace.models.torch.noisy import Noise, NoisyLinear
 
 
 class QDistributions(NamedTuple):
-    """What the action head says: of Q values or, with ``dueling``, of advantages."""
+    """The output of the action head: Q values or, with ``dueling``, advantages."""
 
     scores: torch.Tensor
     """[N, A]: the values; where Z is above 1, the means of their distributions."""
@@ -41,11 +41,11 @@ class DQNTorchModel(TorchModelV2):
     ``ModelCatalog.get_model_v2(..., model_interface=DQNTorchModel, dueling=True)`` puts it on the default model or a
     custom one, memory included. ``features, state = model(inputs, state, seq_lens)``, and then ``q_values(features)``.
 
-    The model beneath is built with ``num_outputs=None``, and its features are ``num_outputs`` wide. Without heads (no
-    ``q_hiddens``, and not ``dueling``) it is built with ``num_outputs`` A Z instead, and what it puts out are the Q
-    values or the logits: so values, but not distributions, may be masked in the model itself by large negative numbers,
-    or come from `parametric_actions`. A class that derives from this one has nothing beneath: its own ``forward`` puts
-    out ``num_outputs`` numbers to a row.
+    There are three cases. With heads, the model beneath is built with ``num_outputs=None``, and sets ``num_outputs`` to
+    the width of its features. Without heads (no ``q_hiddens``, and not ``dueling``), the model beneath is built with
+    ``num_outputs`` A Z, and its outputs are the Q values or the logits; such values may be masked in the model itself
+    by large negative numbers, or come from `parametric_actions`, but distributions may not. A class that derives from
+    this one has no model beneath: its own ``forward`` gives ``num_outputs`` numbers for each row.
 
     Heads are dense layers with an activation and a linear one: weights Xavier uniform, biases 0, or `NoisyLinear`,
     whose noise is drawn anew in every pass. Each method that runs heads takes ``noise``: False leaves it out, as
@@ -63,8 +63,8 @@ class DQNTorchModel(TorchModelV2):
     Args:
         obs_space: as for every model.
         action_space: Discrete.
-        num_outputs: what a derived class puts out; not read where a model lies beneath.
-        model_config: as for every model. Beneath heads `vf_share_layers` is on: nobody asks for a value there.
+        num_outputs: the width of a derived class's output; not read where a model lies beneath.
+        model_config: as for every model. Beneath heads `vf_share_layers` is on, for no value is computed there.
         name: as for every model.
         q_hiddens: sizes of each head's dense layers, each at least 1.
         dueling: value and advantages in heads of their own.
@@ -102,7 +102,11 @@ class DQNTorchModel(TorchModelV2):
         sigma0: float = 0.5,
         add_layer_norm: bool = False,
     ):
-        count = _number_of_actions(action_space)
+        count = number_of_actions(
+            action_space,
+            "Q-learning compares the values of all actions",
+            "Enumerate the actions, or take an algorithm with a policy, such as PPO.",
+        )
         require(all(size >= 1 for size in q_hiddens), "q_hiddens", q_hiddens, "layer sizes are at least 1")
         require(num_atoms >= 1, "num_atoms", num_atoms, "it must be at least 1")
         require(num_atoms == 1 or v_min < v_max, "v_max", v_max, f"it must be above `v_min`, which is {v_min!r}")
@@ -111,7 +115,7 @@ class DQNTorchModel(TorchModelV2):
         require(has_heads or not use_noisy, "use_noisy", use_noisy, "without `q_hiddens` no layer is there to be noisy")
         if _lies_on_a_model(type(self)):
             num_outputs = None if has_heads else count * num_atoms
-            # A separate stack for a value that nobody asks for would never be trained.
+            # A separate stack for a value that no algorithm asks for would never be trained.
             model_config = {**model_config, "vf_share_layers": True}
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
         width = _width_of(self, None if has_heads else count * num_atoms)
@@ -126,7 +130,7 @@ class DQNTorchModel(TorchModelV2):
         self.state_head = head(num_atoms) if dueling else None
 
     def get_q_value_distributions(self, features: torch.Tensor, *, noise: Noise = True) -> QDistributions:
-        """Return what the action head says of features [N, F]; with ``dueling`` these are advantages.
+        """Return the output of the action head for features [N, F]; with ``dueling`` these are advantages.
 
         Raises:
             ModelError: the features are not F wide.
@@ -155,8 +159,8 @@ class DQNTorchModel(TorchModelV2):
         Args:
             features: [N, F].
             mask: [N, A] of booleans or 0/1, what is allowed; a row that allows nothing counts as one that allows
-                everything. A forbidden action counts as one whose logits (with ``dueling``, advantages) are 0: what the
-                head says of it changes nothing, and the mean of ``dueling`` leaves it out.
+                everything. A forbidden action counts as one whose logits (with ``dueling``, advantages) are 0: the
+                head's output for it changes nothing, and the mean of ``dueling`` leaves it out.
             noise: where noisy layers draw their noise from, see `Noise`.
 
         Raises:
@@ -172,17 +176,17 @@ class DQNTorchModel(TorchModelV2):
     def q_values(
         self, features: torch.Tensor, mask: torch.Tensor | None = None, *, noise: Noise = True
     ) -> torch.Tensor:
-        """Return Q [N, A], the expected returns of the actions; those that ``mask`` forbids are -inf.
+        """Return Q [N, A], the expected returns of the actions; actions that ``mask`` forbids have -inf.
 
         Pick values by index: a product of 0 and -inf is no number. A model that masks itself keeps its own large
-        negative numbers. Arguments and errors are those of :meth:`q_logits`.
+        negative numbers. Arguments and errors are as for :meth:`q_logits`.
         """
         q = _means(self.q_logits(features, mask, noise=noise), self.support)
         return q if mask is None else torch.where(allowed_by(mask, like=q), q, -torch.inf)
 
     # Two underscores, for the model beneath may have a method of any name.
     def __action_logits(self, features: torch.Tensor, noise: Noise) -> torch.Tensor:
-        """Return what the action head says, [N, A, Z]."""
+        """Return the output of the action head, [N, A, Z]."""
         if features.dim() != 2 or features.shape[1] != self.num_outputs:
             raise ModelError(
                 f"{type(self).__name__}: features of shape {tuple(features.shape)} came, but its num_outputs says"
@@ -238,15 +242,6 @@ def _layer(width_in: int, width_out: int, sigma0: float | None) -> nn.Module:
     return xavier(width_in, width_out, bias=True) if sigma0 is None else NoisyLinear(width_in, width_out, sigma0)
 
 
-def _number_of_actions(action_space: gym.Space[Any]) -> int:
-    if not isinstance(action_space, spaces.Discrete):
-        raise UnsupportedSpaceError(
-            f"action: Q-learning compares the values of all actions, so the action space has to be Discrete, but it is"
-            f" {action_space}. Enumerate the actions, or take an algorithm with a policy, such as PPO."
-        )
-    return int(action_space.n)
-
-
 def _means(logits: torch.Tensor, support: torch.Tensor | None) -> torch.Tensor:
     """Return values [N, A] of logits [N, A, Z]."""
     means: torch.Tensor = logits[..., 0] if support is None else expected_values(logits, support)
@@ -254,7 +249,7 @@ def _means(logits: torch.Tensor, support: torch.Tensor | None) -> torch.Tensor:
 
 
 def _width_of(model: DQNTorchModel, wanted: int | None) -> int:
-    """Return F, the width of what heads or, where there are none, Q values are made of; ``wanted``: what it must be."""
+    """Return F, the width of the features, or of the outputs where there are no heads; ``wanted``: what it must be."""
     kind = type(model).__name__
     if not model.num_outputs:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The fully connected network: the default model of flat observations (spec 5.2)."""
+"""The fully connected network: the default model of flat observations."""
 
 from __future__ import annotations
 
@@ -22,21 +22,12 @@ class FullyConnectedNetwork(ActorCritic):
 
     encoder: DenseStack
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-    ):
-        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+    def _read(self, obs_space: gym.Space[Any]) -> None:
         if obs_space.shape is None:
             raise UnsupportedSpaceError(
                 f"{type(self).__name__} takes observations that are one array, not {obs_space}."
             )
         self._width_in = math.prod(obs_space.shape)
-        self._build()
 
     def _policy_encoder(self, resized: int | None) -> tuple[DenseStack, int]:
         config = dict(self.model_config)

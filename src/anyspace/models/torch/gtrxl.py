@@ -1,4 +1,4 @@
-"""GTrXL over features: its blocks, its memory and what of it a step attends to (spec 5.6).
+"""GTrXL over features: its blocks, its memory, and the steps of the memory that a step attends to.
 
 Parisotto et al. 2019, "Stabilizing transformers for reinforcement learning".
 
@@ -22,29 +22,27 @@ from anyspace.errors import ModelError
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.gtrxl_layers import GTrXLBlock, position_encoding
 from anyspace.models.torch.layers import xavier
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 
 
 @dataclass(frozen=True)
 class GTrXLSizes:
-    """How large a GTrXL is (spec 5.6)."""
+    """How large a GTrXL is: the `attention_` keys of :class:`ModelConfig`, which says what each means and its range.
+
+    ``GTrXLSizes.of({"attention_dim": 6, "attention_num_heads": 3, ...})`` has ``attention_dim`` 6 and ``num_heads`` 3.
+
+    Raises:
+        ConfigError: a size is out of range.
+    """
 
     num_transformer_units: int = 1
-    """L, the number of blocks, at least 1."""
     attention_dim: int = 64
-    """D, the width of each block's input and output, at least 1."""
     num_heads: int = 2
-    """Attention heads of each block, at least 1."""
     memory_inference: int = 50
-    """How many steps back acting attends to, at least 0."""
     memory_training: int = 50
-    """How many steps back training attends to, at least 0."""
     head_dim: int = 32
-    """Width of each head, at least 1."""
     position_wise_mlp_dim: int = 32
-    """Hidden width of each block's position-wise network, at least 1."""
     init_gru_gate_bias: float = 2.0
-    """Initial bias of the gates; larger is nearer to passing the input through."""
 
     def __post_init__(self) -> None:
         memories = ("memory_inference", "memory_training")
@@ -74,13 +72,14 @@ class GTrXLSizes:
 
 
 class GTrXL(nn.Module):
-    """Gated Transformer-XL over features: what each step's features mean, given those of the steps before.
+    """Gated Transformer-XL over features: features of each step that take the steps before into account.
 
-    A step attends to itself and to ``memory_inference`` steps before it (in gradient steps, ``memory_training``),
-    wherever the sequences are cut and whichever of them are memory, but never to what was before the episode.
-    Hence acting step by step gives what one pass over the sequence gives.
+    A step attends to itself and to ``memory_inference`` steps before it (in gradient steps, ``memory_training``). It
+    makes no difference where sequences are cut and which of these steps come from memory. Steps before the episode are
+    never attended to. So acting step by step gives the same as one pass over the sequence.
 
-    Its state holds each block's inputs of the last M steps and, last, the number of steps that the episode had.
+    The state has each block's inputs of the last M steps and, last, the number of steps that the episode had. With one
+    block, D = 2 and M = 3, after two steps of an episode with block inputs a and b, it is [[0, 0], a, b] and [2].
 
     Args:
         width_in: width of the features.
@@ -109,7 +108,7 @@ class GTrXL(nn.Module):
         ]
 
     def view_requirements(self, max_seq_len: int) -> dict[str, ViewRequirement]:
-        """Return the views of its own state: of each block's inputs the last M steps, of the counter the last."""
+        """Return the views of the network's states: the last M inputs of each block, and the last counter."""
         memory = self.sizes.memory
         shifts = [-1 if memory == 1 else f"-{memory}:-1"] * len(self.blocks) + [-1]
         widths = [self.sizes.attention_dim] * len(self.blocks) + [1]
@@ -139,13 +138,12 @@ class GTrXL(nn.Module):
                 shorter are padded on the right; what the padding holds matters to no other row.
             state: for each block its inputs of the M steps before the sequence, [S, M, D], oldest first (where M is 1,
                 also [S, D]); last, [S, 1], how many of these steps belong to the episode, which may be more than M.
-            seq_lens: [S] lengths of the sequences, so that no work is done for the padding; None: all as long as they
-                come.
+            seq_lens: [S] lengths of the sequences, so that no work is done for the padding; None: nothing is padding.
             training: whether this is a gradient step.
             time_major: the order of rows.
 
         Raises:
-            ModelError: the state is not one of its own, or has another shape.
+            ModelError: the state has another number of arrays, or another shape.
         """
         if len(state) != len(self.blocks) + 1:
             raise ModelError(

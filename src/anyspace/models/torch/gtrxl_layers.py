@@ -1,4 +1,4 @@
-"""The mathematics of GTrXL: relative attention, gates and blocks (spec 5.6).
+"""The mathematics of GTrXL: relative attention, gates and blocks.
 
 Parisotto et al. 2019, "Stabilizing transformers for reinforcement learning"; relative attention after Dai et al. 2019,
 "Transformer-XL".
@@ -19,7 +19,7 @@ from torch.nn import functional
 from anyspace.models.torch.layers import tanh_, xavier
 
 _MASKED = -1e30
-"""The score of what is not attended to: its weight is exactly 0, and no gradient is NaN."""
+"""The score of a key that is not attended to: its weight is exactly 0, and no gradient is NaN."""
 
 
 def position_encoding(length: int, dim: int) -> torch.Tensor:
@@ -37,6 +37,9 @@ def position_encoding(length: int, dim: int) -> torch.Tensor:
 def relative_shift(scores: torch.Tensor, keys: int) -> torch.Tensor:
     """Move scores by distance to the keys that are that far back: Transformer-XL's shift.
 
+    Two queries, distances 2, 1, 0 and three keys, of which the last two are the queries' own steps:
+    [[a2, a1, a0], [b2, b1, b0]] becomes [[a1, a0, -1e30], [b2, b1, b0]].
+
     Args:
         scores: [..., T, P] for the distances P - 1 to 0.
         keys: K, the last T of which are the queries' own steps; K < T + P.
@@ -46,14 +49,14 @@ def relative_shift(scores: torch.Tensor, keys: int) -> torch.Tensor:
         than the distances go, have a score so low that their weight is 0.
     """
     steps, distances = scores.shape[-2:]
-    # A row that is one longer than the row it is read as begins one column further right every time.
+    # Rows are padded by T and read as rows one shorter, so that each begins one column further right than the last.
     padded = functional.pad(scores, (0, steps), value=_MASKED).flatten(-2)[..., :-steps]
     width = distances + steps - 1
     return padded.view(*scores.shape[:-1], width)[..., width - keys :]
 
 
 class RelativeMultiHeadAttention(nn.Module):
-    """Attention over memory and present steps by content and by distance; RelMHA of spec 5.6.
+    """Attention over memory and present steps by content and by distance.
 
     A query attends to its own step and to as many before it as positions are given.
 
@@ -112,13 +115,15 @@ class RelativeMultiHeadAttention(nn.Module):
             query_bias = query_bias + shift
             weight = weight * self.norm.weight
         of_query, of_key, of_value = weight.chunk(3)
-        # What makes keys and values of steps is applied to the queries, and to sums of steps: of these there are fewer.
+        # q k^T = (q W_k) m^T: W_k is multiplied into the few queries, and W_v into the few weighted sums, instead of
+        # into all steps m of memory and sequence.
         query = functional.linear(x, of_query, query_bias)
         by_content = torch.bmm(self._split(query), self._heads(of_key) * self._scale)
         query = query + (self.position_bias - self.content_bias).flatten()
         distances = self.position(positions * self._scale).view(-1, self.heads, self.head_dim).permute(1, 2, 0)
         by_distance = torch.bmm(self._split(query), distances)
-        mixed = _Mixing.apply(  # type: ignore[no-untyped-call]
+        mix = mixing if torch.compiler.is_compiling() else _Mixing.apply
+        mixed = mix(
             by_content.view(self.heads, sequences, steps, dim).transpose(0, 1),
             by_distance.view(self.heads, sequences, steps, -1).transpose(0, 1),
             memory,
@@ -145,12 +150,33 @@ class RelativeMultiHeadAttention(nn.Module):
         return x.view(-1, self.heads, self.head_dim).transpose(0, 1)
 
 
-class _Mixing(torch.autograd.Function):
-    """The sum of steps, each with its weight, for every query [S, H, T, D]; its gradient is written out, as `_Gate`'s.
+def mixing(
+    by_content: torch.Tensor,
+    by_distance: torch.Tensor,
+    memory: torch.Tensor,
+    x: torch.Tensor,
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return the sum of steps, each with its weight, for every query: [S, H, T, D].
 
-    ``by_content`` [S, H, T, D] scores steps by their product with it, ``by_distance`` [S, H, T, P] by how far back they
-    are. ``memory`` [S, τ, D] is taken to have no gradient.
+    softmax(C y^T + shift(B)) y for C = ``by_content``, B = ``by_distance`` and the steps y = (``memory``, ``x``).
+
+    Args:
+        by_content: [S, H, T, D], what scores steps by their product with it.
+        by_distance: [S, H, T, P], scores for the distances P - 1 to 0.
+        memory: [S, τ, D].
+        x: [S, T, D].
+        mask: booleans that broadcast to [S, T, K]: False where a query may not attend to a key.
     """
+    steps = torch.cat([memory, x], dim=1)
+    scores = by_content @ steps.mT[:, None] + relative_shift(by_distance, steps.shape[1])
+    if mask is not None:
+        scores = torch.where(mask.expand(*(1,) * (3 - mask.dim()), *mask.shape)[:, None], scores, _MASKED)
+    return scores.softmax(dim=-1) @ steps[:, None]
+
+
+class _Mixing(torch.autograd.Function):
+    """:func:`mixing` with its gradient written out; ``memory`` is taken to have none."""
 
     @staticmethod
     def forward(
@@ -178,6 +204,9 @@ class _Mixing(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         queries, steps, weights = ctx.saved_tensors
         shape, of_sum = gradient.shape, gradient.flatten(1, 2)
+        # Letters: Y steps, C queries, S = C Y^T + shifted distances, W = softmax(S), out = W Y. With G the gradient of
+        # out: dW = G Y^T; dS = W∘(dW - sum(dW∘W)), the softmax's; dC = dS Y; dY = W^T G + dS^T C, of which only the
+        # present steps' columns are wanted, for memory has no gradient; distances get dS shifted back.
         of_weights = torch.bmm(of_sum, steps.mT)
         of_scores = torch.ops.aten._softmax_backward_data(of_weights, weights, -1, weights.dtype)
         own = slice(steps.shape[1] - shape[2], None)
@@ -187,14 +216,14 @@ class _Mixing(torch.autograd.Function):
 
 
 def _shifted_back(gradient: torch.Tensor, distances: int) -> torch.Tensor:
-    """Return the gradient [..., T, P] of what `relative_shift` was given from that [..., T, K] of what it gave."""
+    """Return the gradient [..., T, P] of the input of `relative_shift` from the gradient [..., T, K] of its output."""
     steps, keys = gradient.shape[-2:]
     whole = functional.pad(gradient, (distances + steps - 1 - keys, 0)).flatten(-2)
     return functional.pad(whole, (0, steps)).view(*gradient.shape[:-1], -1)[..., :distances]
 
 
 class GRUGate(nn.Module):
-    """A gate in place of a residual sum: how much of a sub-layer's output replaces what it was given.
+    """A gate in place of a residual sum: how much of a sub-layer's output replaces its input.
 
     r = σ(x W_r + h U_r); z = σ(x W_z + h U_z - b); ĥ = tanh(x W_h + (r∘h) U_h); out = (1 - z)∘h + z∘ĥ.
 
@@ -213,15 +242,38 @@ class GRUGate(nn.Module):
     def forward(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return [..., D] from the skipped input h and the sub-layer's output x, both [..., D]."""
         weights = (self.of_input.weight, self.of_skip.weight, self.of_reset.weight, self.bias)
-        result: torch.Tensor = _Gate.apply(h.reshape(-1, h.shape[-1]), x.reshape(-1, h.shape[-1]), *weights)  # type: ignore[no-untyped-call]
+        gate = gated if torch.compiler.is_compiling() else _Gate.apply
+        result: torch.Tensor = gate(h.reshape(-1, h.shape[-1]), x.reshape(-1, h.shape[-1]), *weights)
         return result.view(h.shape)
 
 
-class _Gate(torch.autograd.Function):
-    """The gate's formula with its gradient written out: half as many passes over memory as one operation after another.
+def gated(
+    h: torch.Tensor,
+    x: torch.Tensor,
+    of_input: torch.Tensor,
+    of_skip: torch.Tensor,
+    of_reset: torch.Tensor,
+    bias: torch.Tensor,
+) -> torch.Tensor:
+    """Return the formula of :class:`GRUGate`, [N, D].
 
-    ``of_input`` [3D, D], ``of_skip`` [2D, D] and ``of_reset`` [D, D] are the matrices of :class:`GRUGate`.
+    Args:
+        h: the skipped input [N, D].
+        x: the sub-layer's output [N, D].
+        of_input: W_r, W_z and W_h below each other, [3 D, D].
+        of_skip: U_r and U_z, [2 D, D].
+        of_reset: U_h [D, D].
+        bias: b [D].
     """
+    by_input, by_skip = functional.linear(x, of_input).chunk(3, dim=1), functional.linear(h, of_skip).chunk(2, dim=1)
+    reset = torch.sigmoid(by_input[0] + by_skip[0])
+    update = torch.sigmoid(by_input[1] + by_skip[1] - bias)
+    candidate = torch.tanh(by_input[2] + functional.linear(reset * h, of_reset))
+    return torch.lerp(h, candidate, update)
+
+
+class _Gate(torch.autograd.Function):
+    """:func:`gated` with its gradient written out: half as many passes over memory as one operation after another."""
 
     @staticmethod
     def forward(
@@ -248,7 +300,10 @@ class _Gate(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
         h, x, of_input, of_skip, of_reset, gates, reset = ctx.saved_tensors
         r, z, candidate = gates.chunk(3, dim=1)
-        before = torch.empty_like(gates)  # the gradients of what goes into the sigmoids and the tanh
+        # out = h + z∘(c - h), so with G its gradient: dh = G∘(1 - z), dc = G∘z, dz = G∘(c - h). Then through the tanh
+        # and the sigmoids: `before_...` are the gradients of what goes into them. With R = before_candidate U_h, the
+        # reset gate gets dr = R∘h, and dh gets R∘r and the product of both gates' gradients with U_r and U_z.
+        before = torch.empty_like(gates)
         before_r, before_z, before_candidate = before.chunk(3, dim=1)
         torch.mul(gradient, z, out=before_candidate)
         of_h = gradient - before_candidate
@@ -294,7 +349,7 @@ class GTrXLBlock(nn.Module):
         mask: torch.Tensor | None = None,
         real: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return [S, T, D]; further arguments are those of :class:`RelativeMultiHeadAttention`.
+        """Return [S, T, D].
 
         Args:
             x: the present steps [S, T, D].

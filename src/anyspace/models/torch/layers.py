@@ -60,7 +60,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation_class(name: str | type[nn.Module] | None) -> type[nn.Module] | None:
-    """Return the module class of an activation; None for ``None`` and ``"linear"`` (spec 4.2).
+    """Return the module class of an activation; None for ``None`` and ``"linear"``.
 
     Args:
         name: a name of this library or of ``torch.nn``, or the class itself.
@@ -138,7 +138,7 @@ def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether somebody wants to be told when ``module`` is run, or its gradient is."""
+    """Return whether ``module`` has hooks of its forward or backward pass."""
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )

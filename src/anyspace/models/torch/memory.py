@@ -9,11 +9,11 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.models.modelv2 import State
-from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.torch.base import TorchModelV2, torch_base
 from anyspace.models.torch.layers import free_log_std, with_log_std, xavier
 from anyspace.models.torch.previous import PreviousInputs
-from anyspace.models.torch.wrapping import feature_model, features_of, joined_views
+from anyspace.models.wrapping import features_of, joined_views
 
 
 class Remembering(TorchModelV2):
@@ -36,9 +36,8 @@ class Remembering(TorchModelV2):
         self._remembered: torch.Tensor | None = None
 
     def heads(self, remembered: torch.Tensor) -> torch.Tensor:
-        """Return the output [N, num_outputs] for what is remembered in each row, and keep that for the value."""
-        # Past nn.Module.__setattr__, which would search its registries on every step of a rollout.
-        self.__dict__["_remembered"] = remembered
+        """Return the output [N, num_outputs] for what is remembered [N, width], and keep the latter for the value."""
+        self.keep("_remembered", remembered)
         return with_log_std(remembered if self.logits is None else self.logits(remembered), self.log_std)
 
     def value_function(self) -> torch.Tensor:
@@ -54,7 +53,7 @@ class MemoryWrapper(Remembering):
     Subclasses set the memory up, call :meth:`add_heads` and implement :meth:`remember`.
 
     Attributes:
-        base: the model that the configuration describes beneath its memory, built for features.
+        base: the model beneath, built for features.
         previous: encodes the last actions and rewards.
         width_in: how many features the memory is given in each step.
 
@@ -64,12 +63,13 @@ class MemoryWrapper(Remembering):
         num_outputs: as for every model.
         model_config: every key of the model configuration.
         name: as for every model.
-        switch: the key that asked for the memory.
-        prev_actions: how many of the last actions are fed to it.
-        prev_rewards: how many of the last rewards are fed to it.
+        base: the model beneath, which the catalogue has built for features; it has no memory itself.
+        prev_actions: how many of the last actions are fed to the memory.
+        prev_rewards: how many of the last rewards are fed to the memory.
 
     Raises:
-        ModelError: the base has a state of its own, or does not say how wide its features are.
+        ConfigError: there is no model beneath.
+        ModelError: a view of the base has the name of one that the memory needs.
     """
 
     def __init__(
@@ -80,15 +80,16 @@ class MemoryWrapper(Remembering):
         model_config: dict[str, Any],
         name: str,
         *,
-        switch: str,
+        base: ModelV2 | None,
         prev_actions: int,
         prev_rewards: int,
     ):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
-        self.base, width = feature_model(obs_space, action_space, model_config, name, wrapper=switch)
+        self.base = torch_base(base, type(self).__name__, "`use_lstm`, `use_gru` or `use_attention`")
         nested = model_config["_disable_action_flattening"]
         self.previous = PreviousInputs(action_space, actions=prev_actions, rewards=prev_rewards, nested=nested)
-        self.width_in = width + self.previous.width
+        assert self.base.num_outputs is not None, "the catalogue checks that the base says how wide its features are"
+        self.width_in = self.base.num_outputs + self.previous.width
         self.view_requirements = joined_views(self.base, self.previous.view_requirements())
 
     def remember(

@@ -1,4 +1,4 @@
-"""What a memory sees of the steps before: actions, encoded as features, and rewards."""
+"""The inputs of a memory from the steps before: actions, encoded as features, and rewards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import nn
 from anyspace import nesting, tree
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
-from anyspace.models.views import ViewRequirement
+from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces.decoding import options
 
 

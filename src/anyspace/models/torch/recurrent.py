@@ -1,4 +1,4 @@
-"""Recurrent models: the base class of custom ones, and LSTM or GRU on top of any model without memory (spec 5.5, 6.4).
+"""Recurrent models: the base class of custom ones, and LSTM or GRU on top of any model without memory.
 
 Letters: N rows, S sequences of T steps each (N = S T), F features, H width of the memory.
 """
@@ -12,17 +12,17 @@ import torch
 from torch import nn
 
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.modelv2 import State
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.initializers import initializer_of
 from anyspace.models.torch.memory import MemoryWrapper
 
 _CLOSED = 1e4
-"""What shuts a gate, or opens it, exactly: in float32 its sigmoid is 0 or 1."""
+"""Added to a gate's input it opens the gate, subtracted it closes it, exactly: a float32 sigmoid is then 1 or 0."""
 
 
 class RecurrentNetwork(TorchModelV2):
-    """Base of custom models with memory: implement :meth:`forward_rnn` and ``get_initial_state`` (spec 6.4)."""
+    """Base of custom models with memory: implement :meth:`forward_rnn` and ``get_initial_state``."""
 
     def forward_rnn(
         self, inputs: torch.Tensor, state: State, seq_lens: torch.Tensor | None
@@ -48,7 +48,10 @@ class RecurrentNetwork(TorchModelV2):
 
 
 def add_time_dimension(rows: torch.Tensor, seq_lens: torch.Tensor | None, *, time_major: bool = False) -> torch.Tensor:
-    """Return padded rows [N, ...] as [S, T, ...], or [T, S, ...] if ``time_major`` (spec 5.7).
+    """Return padded rows [N, ...] as [S, T, ...], or [T, S, ...] if ``time_major``.
+
+    Two sequences a, b of three steps: rows a0 a1 a2 b0 b1 b2 become [[a0, a1, a2], [b0, b1, b2]]. If ``time_major``,
+    rows come as a0 b0 a1 b1 a2 b2 and become [[a0, b0], [a1, b1], [a2, b2]].
 
     Args:
         rows: sequence after sequence, or step after step if ``time_major``.
@@ -74,6 +77,8 @@ class RecurrentWrapper(MemoryWrapper):
         num_outputs: int | None,
         model_config: dict[str, Any],
         name: str = "default_model",
+        *,
+        base: ModelV2 | None = None,
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(
@@ -82,7 +87,7 @@ class RecurrentWrapper(MemoryWrapper):
             num_outputs,
             config,
             name,
-            switch="use_gru" if config["use_gru"] else "use_lstm",
+            base=base,
             prev_actions=int(config["lstm_use_prev_action"]),
             prev_rewards=int(config["lstm_use_prev_reward"]),
         )
@@ -134,7 +139,8 @@ class RecurrentWrapper(MemoryWrapper):
         padding = torch.arange(len(x), device=x.device)[:, None] >= seq_lens  # [T, S]
         weights = self._weights()
         if padded := bool(padding.any()):
-            # One more input tells padding, and shuts the gates there; packing would cost several times as much.
+            # One more input is 1 where there is padding, with weights that close and open gates so that the state
+            # stays as it is; packing would cost several times as much.
             x = torch.cat([x, padding[..., None].to(x.dtype)], dim=2)
             weights[0] = torch.cat([weights[0], self._shutters()[:, None]], dim=1)
         modes = (True, 1, 0.0, self.training, False, False)
@@ -148,7 +154,11 @@ class RecurrentWrapper(MemoryWrapper):
         return output, [hidden[0], cell[0]]
 
     def _shutters(self) -> torch.Tensor:
-        """Return the weights [gates * H] by which padding leaves the state as it is."""
+        """Return the weights [gates * H] of the input that marks padding: they leave the state as it is.
+
+        An LSTM has c' = f∘c + i∘g: input gates close (i = 0), forget gates open (f = 1). A GRU has h' = (1-z)∘n + z∘h:
+        update gates open (z = 1).
+        """
         off = self._weights()[0].new_zeros(self.rnn.hidden_size)
         if isinstance(self.rnn, nn.GRU):  # reset, update, new
             return torch.cat([off, off + _CLOSED, off])

@@ -17,7 +17,7 @@ from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
-from anyspace.models.torch.numpy_twins import numpy_twin
+from anyspace.models.torch.twins import numpy_twin
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 

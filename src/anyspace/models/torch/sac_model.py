@@ -1,4 +1,4 @@
-"""The model of soft actor-critic: a policy, one or two Q networks and the temperature (spec 10.7).
+"""The model of soft actor-critic: a policy, one or two Q networks and the temperature.
 
 Letters: N rows, A actions of a Discrete space, d numbers in a continuous action.
 """
@@ -27,7 +27,7 @@ from anyspace.tree import Tree
 
 
 class SACTorchModel(TorchModelV2):
-    """Policy, Q networks and temperature, each a network of the catalogue's with weights of its own.
+    """Policy, Q networks and temperature; each network is built by the catalogue and has weights of its own.
 
     ``forward`` passes the observation on, restored to its structure; the methods below take it as ``model_out``. It is
     built by ``ModelCatalog.get_model_v2(..., default_model=SACTorchModel, twin_q=True)``. A custom model in its place
@@ -51,7 +51,7 @@ class SACTorchModel(TorchModelV2):
         q_net: the first Q network.
         twin_q_net: the second one, or None.
         log_alpha: logarithm of the temperature, learnt, a scalar.
-        target_entropy: the entropy that the temperature is to keep up, in nats.
+        target_entropy: the entropy that the temperature holds the policy at, in nats.
 
     Args:
         obs_space: as for every model.
@@ -189,7 +189,7 @@ class SACTorchModel(TorchModelV2):
         return self._q_of(self.q_net, model_out, actions)
 
     def get_twin_q_values(self, model_out: Tree, actions: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the values of the second Q network, as :meth:`get_q_values` those of the first.
+        """Return the values of the second Q network; arguments are as for :meth:`get_q_values`.
 
         Raises:
             ModelError: there is none, or the actions are wrong.
@@ -217,14 +217,14 @@ class SACTorchModel(TorchModelV2):
         return list(self.action_model.parameters())
 
     def q_variables(self) -> list[nn.Parameter]:
-        """Return the parameters of the Q networks, those of the first before those of the second."""
+        """Return the parameters of the Q networks, first network first."""
         twin = [] if self.twin_q_net is None else self.twin_q_net.parameters()
         return [*self.q_net.parameters(), *twin]
 
 
 def _sub_config(model_config: dict[str, Any], overrides: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the configuration of one network."""
-    # A second stack for a value that nobody asks for would never be trained.
+    # A second stack for a value that no algorithm asks for would never be trained.
     handed_on: dict[str, Any] = {"custom_model": None, "custom_model_config": {}, "vf_share_layers": True}
     return {**model_config, **handed_on, **(overrides or {})}
 

@@ -1,7 +1,7 @@
 """Lists, texts and graphs of any length as vectors of one width.
 
-Every element goes through the same dense layer, and what comes out is pooled: the mean and the largest of each feature
-over the elements that are there, and their number. What lies beyond the length of a list changes nothing, whatever
+Every element goes through the same dense layer, and the results are pooled: the mean and the largest of each feature
+over the elements that are there, and their number. The padding beyond the length of a list changes nothing, whatever
 finite numbers it holds. A list has an order, so each position shifts its elements in a way of its own, learnt with the
 rest; a graph has none.
 
@@ -142,7 +142,9 @@ def present(lists: RepeatedValues) -> torch.Tensor:
 
 
 def pooled(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-    """Pool elements over those that are there; of none at all, everything is 0.
+    """Pool the elements that are there; where there are none, everything is 0.
+
+    Two elements [1, 4] and [3, 2] of a list that may hold four give [2, 3, 3, 4, 0.5].
 
     Args:
         x: [N, L, E].

@@ -1,4 +1,4 @@
-"""The vision network: the default model of pictures (spec 5.3)."""
+"""The vision network: the default model of pictures."""
 
 from __future__ import annotations
 
@@ -30,15 +30,7 @@ class VisionNetwork(ActorCritic):
         ModelError: convolutions without a dense stack after them do not end in one pixel.
     """
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-    ):
-        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+    def _read(self, obs_space: gym.Space[Any]) -> None:
         leaf = structure_of(obs_space)
         layout = picture_layout(leaf) if isinstance(leaf, LeafSpec) else None
         if layout is None:
@@ -47,7 +39,6 @@ class VisionNetwork(ActorCritic):
                 f" axes, not {obs_space}. Leave the choice of the model to the catalogue."
             )
         self._layout = layout
-        self._build()
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
         config, filters = self.model_config, filters_of(self.model_config, self._layout)

@@ -1,4 +1,4 @@
-"""What a model asks to see beside the present observation (spec chapter 7).
+"""What a model asks to see beside the present observation.
 
 One rule says what a look back or ahead finds outside the episode, in acting, training and bootstrapping alike: before
 the episode the first observation stands in for observations, the model's initial state for states, and zeros for
@@ -30,16 +30,20 @@ class ViewRequirement:
     A model puts it into its ``view_requirements`` under the name of the column that it wants to see. One offset
     gives [N, ...]; several give [N, k, ...], in the order they were named.
 
+    ``view_requirements["last_rewards"] = ViewRequirement("rewards", shift="-3:-1")`` gives the model at time t an
+    ``input_dict["last_rewards"]`` of [N, 3]: the rewards of the steps t-3, t-2 and t-1. At t = 1 of an episode whose
+    first reward was 5 this row is [0, 0, 5].
+
     Raises:
         ModelError: the shift cannot be read.
     """
 
     data_col: str | None = None
-    """The column that is read: ``obs`` (preprocessed and filtered), ``new_obs`` (what the step led to), ``actions``
-    (raw samples; nested ones flat, unless `_disable_action_flattening`), ``rewards`` (as the environment gave them),
-    ``terminateds``, ``truncateds`` or ``state_out_i``. None: the view's own name."""
+    """The column that is read: ``obs`` (preprocessed and filtered), ``new_obs`` (the observation after the step),
+    ``actions`` (raw samples; nested ones flat, unless `_disable_action_flattening`), ``rewards`` (as the environment
+    gave them), ``terminateds``, ``truncateds`` or ``state_out_i``. None: the view's own name."""
     space: gym.Space[Any] | None = None
-    """What the column holds, for readers of the model; the data speak for themselves."""
+    """The space of the column's values, for readers of the model; nothing is checked against it."""
     shift: int | str | Sequence[int] = 0
     """An offset in steps, several, or a range ``"from:to"`` or ``"from:to:step"`` that includes its ends."""
     index: None = None
@@ -47,9 +51,9 @@ class ViewRequirement:
     batch_repeat_value: int = 1
     """Accepted for old call sites: views of states as ``state_in_i`` are taken once for every sequence."""
     used_for_compute_actions: bool = True
-    """Whether it is there when acting. Views of what is yet to come must say False."""
+    """Whether the view is there when acting. Views of later steps must say False."""
     used_for_training: bool = True
-    """Whether it is there in training."""
+    """Whether the view is there in training."""
 
     def __post_init__(self) -> None:
         if not self.offsets:

@@ -10,11 +10,11 @@ from torch import nn
 from anyspace import tree
 from anyspace.config import merge
 from anyspace.models import FullyConnectedNetwork, ModelCatalog
-from anyspace.models.modelv2 import InputDict
+from anyspace.models.input_dict import InputDict
 from anyspace.models.torch.attention import GTrXLNet
 from anyspace.models.torch.gtrxl_layers import GRUGate
-from anyspace.models.torch.numpy_twins import numpy_twin
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.models.torch.twins import numpy_twin
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES

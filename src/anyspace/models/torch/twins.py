@@ -1,0 +1,198 @@
+"""Small PyTorch models as NumPy functions: to act one step, PyTorch takes longer to call than to compute.
+
+`models/pure` has the formulas; this file says which tensor of a module is which of their parameters. Models that are
+not listed here, and classes that derive from one of them, act through PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from anyspace.maths.xp import xp
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.pure.acting import Features, acting_memory, acting_network
+from anyspace.models.pure.dense import Dense, Function, dense
+from anyspace.models.pure.gtrxl import Block, folded, gtrxl
+from anyspace.models.pure.recurrent import Step, gru, lstm
+from anyspace.models.runtime import CompiledForward, Floats
+from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
+from anyspace.models.torch.fcnet import FullyConnectedNetwork
+from anyspace.models.torch.gtrxl import GTrXL
+from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
+from anyspace.models.torch.layers import DenseStack, Tanh, has_hooks
+from anyspace.models.torch.memory import MemoryWrapper, Remembering
+from anyspace.models.torch.recurrent import RecurrentWrapper
+
+M = TypeVar("M", bound=nn.Module)
+
+Weights = dict[str, Floats]
+_NUMPY = xp(np.zeros(0))
+
+_ACTIVATIONS: dict[type[nn.Module], Function] = {
+    nn.Tanh: np.tanh,
+    Tanh: np.tanh,
+    nn.ReLU: lambda x: np.maximum(x, 0),
+}
+
+
+class _NoTwin(Exception):
+    """A module is not one that is known here."""
+
+
+def numpy_twin(model: ModelV2) -> CompiledForward | None:
+    """Return one step of ``model`` as a NumPy function, or None where it has no twin.
+
+    Most weights are read where they are; those of attention are folded into each other once, here. There is none for a
+    model with modules of other types than the library builds, with hooks, or with a ``forward`` that replaced theirs.
+    """
+    if not isinstance(model, nn.Module) or any(_is_changed(name, module) for name, module in model.named_modules()):
+        return None
+    try:
+        return _of_model(model)
+    except _NoTwin:
+        return None
+
+
+def _is_changed(name: str, module: nn.Module) -> bool:
+    if name.startswith("action_network"):  # the distribution calls it, with NumPy arrays too
+        return False
+    return has_hooks(module) or "forward" in module.__dict__
+
+
+def _exactly(module: object, kind: type[M]) -> M:
+    """Return a module whose type is known; what derives from that type may compute something else."""
+    if type(module) is not kind:
+        raise _NoTwin
+    return module
+
+
+def _of_model(model: nn.Module) -> CompiledForward:
+    p: Weights = {}
+    if type(model) is FullyConnectedNetwork:
+        layers = [*_dense(p, "encoder", _exactly(model.encoder, DenseStack)), *_output(p, model.logits)]
+        return acting_network(dense(p, layers), _log_std(model.log_std))
+    if type(model) is RecurrentWrapper:
+        return _of_memory(p, model, _features(model), _recurrent(p, model))
+    if type(model) is AttentionWrapper:
+        return _of_memory(p, model, _features(model), _gtrxl(p, model.gtrxl))
+    net = _exactly(model, GTrXLNet)
+    return _of_memory(p, net, _flat_observations, _gtrxl(p, net.gtrxl))
+
+
+def _flat_observations(inputs: InputDict) -> Floats:
+    flat: Floats = inputs["obs_flat"]
+    return flat.reshape(len(flat), -1)
+
+
+def _features(model: MemoryWrapper) -> Features:
+    base, previous = _of_model(model.base), model.previous.numpy_forward()
+
+    def features(inputs: InputDict) -> Floats:
+        below = base(inputs, [])[0]
+        return below if previous is None else np.concatenate([below, previous(inputs)], axis=1)
+
+    return features
+
+
+def _of_memory(p: Weights, model: Remembering, features: Features, remember: Step) -> CompiledForward:
+    return acting_memory(features, remember, dense(p, _output(p, model.logits)), _log_std(model.log_std))
+
+
+def _output(p: Weights, logits: nn.Linear | None) -> list[Dense]:
+    return [] if logits is None else [_linear(p, "logits", logits)]
+
+
+def _log_std(log_std: nn.Parameter | None) -> Floats | None:
+    return None if log_std is None else _array(log_std)
+
+
+def _recurrent(p: Weights, model: RecurrentWrapper) -> Step:
+    of_input, of_hidden, input_bias, hidden_bias = map(_array, model.rnn.parameters())
+    p["rnn/input"], p["rnn/hidden"] = of_input.T, of_hidden.T
+    if type(model.rnn) is nn.LSTM:
+        p["rnn/bias"] = input_bias + hidden_bias
+        return lstm(_NUMPY, p, "rnn")
+    _exactly(model.rnn, nn.GRU)
+    p["rnn/input_bias"], p["rnn/hidden_bias"] = input_bias, hidden_bias
+    return gru(_NUMPY, p, "rnn")
+
+
+def _gtrxl(p: Weights, model: GTrXL) -> Step:
+    sizes, weights = _exactly(model, GTrXL).sizes, Weights()
+    if _linear(weights, "embedding", model.embedding).bias is None:
+        raise _NoTwin
+    blocks = [_block(weights, f"blocks/{i}", block) for i, block in enumerate(model.blocks)]
+    reach = sizes.memory_inference
+    p |= folded(weights, blocks, _array(model.positions)[sizes.memory - reach :])
+    return gtrxl(_NUMPY, p, blocks, memory=sizes.memory, reach=reach)
+
+
+def _block(p: Weights, name: str, module: nn.Module) -> Block:
+    block = _exactly(module, GTrXLBlock)
+    attention = _exactly(block.attention, RelativeMultiHeadAttention)
+    _attention(p, f"{name}/attention", attention)
+    norm, *layers = _exactly(block.mlp, nn.Sequential)
+    for part, gate in (("attention_gate", block.attention_gate), ("mlp_gate", block.mlp_gate)):
+        _gate(p, f"{name}/{part}", gate)
+    return Block(
+        heads=attention.heads,
+        head_dim=attention.head_dim,
+        attention_epsilon=_norm(p, f"{name}/attention/norm", attention.norm),
+        mlp_epsilon=_norm(p, f"{name}/mlp/norm", norm),
+        mlp=_dense(p, f"{name}/mlp", layers),
+    )
+
+
+def _attention(p: Weights, name: str, attention: RelativeMultiHeadAttention) -> None:
+    _exactly(attention.activation, nn.ReLU)
+    for part in ("query_key_value", "position", "output"):
+        p[f"{name}/{part}"] = _array(_exactly(getattr(attention, part), nn.Linear).weight)
+    p[f"{name}/content_bias"], p[f"{name}/position_bias"] = map(
+        _array, (attention.content_bias, attention.position_bias)
+    )
+
+
+def _gate(p: Weights, name: str, module: nn.Module) -> None:
+    gate = _exactly(module, GRUGate)
+    for part, layer in (("input", gate.of_input), ("skip", gate.of_skip), ("reset", gate.of_reset)):
+        p[f"{name}/{part}"] = _array(_exactly(layer, nn.Linear).weight).T
+    p[f"{name}/bias"] = _array(gate.bias)
+
+
+def _norm(p: Weights, name: str, module: nn.Module | None) -> float:
+    """Note the weights of a layer norm and return what it adds to the variance."""
+    norm = _exactly(module, nn.LayerNorm)
+    if norm.weight is None or norm.bias is None:
+        raise _NoTwin
+    p[f"{name}/gain"], p[f"{name}/shift"] = _array(norm.weight), _array(norm.bias)
+    return norm.eps
+
+
+def _dense(p: Weights, name: str, modules: Iterable[nn.Module]) -> list[Dense]:
+    """Note the weights of linear layers, each with its activation or without one, and return the layers."""
+    layers: list[Dense] = []
+    for module in modules:
+        if type(module) in _ACTIVATIONS and layers and layers[-1].activation is None:
+            layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
+        else:
+            layers.append(_linear(p, f"{name}/{len(layers)}", module))
+    return layers
+
+
+def _linear(p: Weights, name: str, module: nn.Module) -> Dense:
+    layer = _exactly(module, nn.Linear)
+    p[f"{name}/kernel"] = _array(layer.weight).T
+    if layer.bias is None:
+        return Dense(f"{name}/kernel")
+    p[f"{name}/bias"] = _array(layer.bias)
+    return Dense(f"{name}/kernel", f"{name}/bias")
+
+
+def _array(tensor: torch.Tensor) -> Floats:
+    return tensor.detach().numpy()

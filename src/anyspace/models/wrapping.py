@@ -1,0 +1,74 @@
+"""A memory on top of another model: what is checked of that model, in any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.view_requirement import ViewRequirement
+
+
+def feature_model(build: Callable[[], ModelV2], *, switch: str, custom: str | None) -> ModelV2:
+    """Build the model beneath a memory and check that it gives features and has no memory itself.
+
+    Args:
+        build: builds it, for ``num_outputs=None``.
+        switch: the key that asks for the memory: ``use_lstm``, ``use_gru``, ``use_attention``.
+        custom: what the configuration calls the model; None: it is a default model.
+
+    Raises:
+        ModelError: a custom model cannot be built for features, does not say how wide they are, or has a state.
+    """
+    hint = (
+        f"Under `{switch}` a custom model is built with num_outputs=None, without an output layer, and must set"
+        " `self.num_outputs` to the width of its features."
+    )
+    try:
+        base = build()
+    except TypeError as error:
+        if custom is None:
+            raise
+        raise ModelError(f"custom_model {custom} cannot be built: {error}. {hint}") from error
+    kind = type(base).__name__
+    if not base.num_outputs:
+        raise ModelError(f"{kind}.num_outputs is {base.num_outputs!r} after it was built. {hint}")
+    if len(base.get_initial_state()):
+        raise ModelError(
+            f"{kind} has a state of its own (get_initial_state() is not empty), but `{switch}` puts a memory on a"
+            f" model without one. Switch `{switch}` off, or return [] from it."
+        )
+    return base
+
+
+def features_of(base: ModelV2, input_dict: dict[str, Any], seq_lens: Array | None) -> Array:
+    """Return the features [N, base.num_outputs] of a model without memory.
+
+    Raises:
+        ModelError: they are not as wide as it says.
+    """
+    features = base(input_dict, [], seq_lens)[0]
+    shape = features.shape
+    if len(shape) != 2 or shape[1] != base.num_outputs:
+        raise ModelError(
+            f"{type(base).__name__}.forward() gave features of shape {tuple(shape)}, but its num_outputs says"
+            f" [N, {base.num_outputs}]. Set `self.num_outputs` to the width of what forward() returns."
+        )
+    return features
+
+
+def joined_views(base: ModelV2, own: dict[str, ViewRequirement]) -> dict[str, ViewRequirement]:
+    """Return the views of a model and of the memory on it.
+
+    Raises:
+        ModelError: they want to see different things under one name.
+    """
+    for name, view in own.items():
+        if base.view_requirements.get(name, view) != view:
+            raise ModelError(
+                f"{type(base).__name__}.view_requirements[{name!r}] is {base.view_requirements[name]}, but the memory"
+                f" on it needs {view} under that name. Give the model's view another name."
+            )
+    return base.view_requirements | own
