@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -17,29 +17,34 @@ from anyspace import config as configs
 from anyspace import tree
 from anyspace.algorithms import checkpoints
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.presets import Preset, preset_names
-from anyspace.algorithms.settings import environment_spec, overridden, preset_for, training_source
-from anyspace.data.collector import Collector
+from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.settings import (
+    chosen_settings,
+    environment_spec,
+    local_fleet,
+    preset_for,
+    preset_name,
+    training_source,
+)
 from anyspace.data.environments import EnvLike, EnvSpec
-from anyspace.data.rewards import ReturnMoments, RewardTransform
+from anyspace.data.rewards import RewardTransform
 from anyspace.data.stepping import require_same_spaces
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
-from anyspace.errors import CheckpointError, ConfigError
+from anyspace.errors import ConfigError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator, show, summary
-from anyspace.execution.fleet import Fleet, LocalFleet
+from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.run import RunFolder, Snapshot, run
-from anyspace.execution.training import Training
-from anyspace.execution.training import Updates as Updates
-from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.execution.training import Training, Updates
+from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
 from anyspace.policy.history import PolicyState
 from anyspace.policy.plan import Plan
-from anyspace.policy.policy import Policy
+from anyspace.policy.policy import ActingOptions, Policy
 from anyspace.policy.schedules import scheduled
 from anyspace.spaces import to_json
 from anyspace.tree import Tree
@@ -77,22 +82,7 @@ class Algorithm(ABC, Generic[C]):
         preset: str | None = None,
         **overrides: Any,
     ):
-        given = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
-        named_env = given.pop("env", None)
-        env = named_env if env is None else env
-        if env is None:
-            raise ConfigError(f"{type(self).__name__} needs an environment: {type(self).__name__}(env='CartPole-v1').")
-        base = config if isinstance(config, AlgorithmConfig) else self.config_class()
-        settings = overridden(base, given, overrides)
-        if preset is not None:
-            if isinstance(config, AlgorithmConfig):
-                raise ConfigError(
-                    f"preset={preset!r} takes the place of the defaults, but `config` is a whole configuration; leave"
-                    " one of them out, or give `config` as a dict of the keys to override."
-                )
-            chosen = preset_for(self._preset_name(), environment_spec(env, settings), preset)
-            settings = overridden(self.config_class(), chosen.settings, given, overrides)
-        settings.validate()
+        env, settings = chosen_settings(type(self).__mro__, self.config_class, env, config, preset, overrides)
         spec = environment_spec(env, settings)
         source = training_source(spec, settings)
         try:
@@ -150,13 +140,7 @@ class Algorithm(ABC, Generic[C]):
     @classmethod
     def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
         """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
-        return preset_for(cls._preset_name(), EnvSpec(env), preset)
-
-    @classmethod
-    def _preset_name(cls) -> str:
-        """Return the name under which presets are shipped: a subclass has those of the algorithm that it changes."""
-        names = [base.name() for base in cls.__mro__ if issubclass(base, Algorithm)]
-        return next((name for name in names if preset_names(name)), cls.name())
+        return preset_for(preset_name(cls.__mro__), EnvSpec(env), preset)
 
     def _build(
         self,
@@ -173,8 +157,8 @@ class Algorithm(ABC, Generic[C]):
         self.config = settings  # type: ignore[assignment]
         self.counters = Counters(settings.return_window, settings.evaluate_every)
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards)
-        plan = self.plan(self.config)
-        self.policy = Policy(observation_space, action_space, settings, self.make_runtime(), plan, self.seed)
+        runtime, plan = self.make_runtime(), self.plan(self.config)
+        self.policy = Policy(observation_space, action_space, settings, runtime, plan, self.seed)
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
@@ -182,18 +166,8 @@ class Algorithm(ABC, Generic[C]):
         self._evaluator: Evaluator | None = None
         before = set(vars(self))
         self.setup()
-        self._require_named(vars(self).keys() - before)
-
-    def _require_named(self, names: set[str]) -> None:
-        """Refuse what :meth:`setup` left without naming it among the parts: a checkpoint would not hold it."""
-        named = self.parts()
-        for name in sorted(names):
-            value = getattr(self, name)
-            if checkpoints.is_part(value) and name not in named and all(value is not part for part in named.values()):
-                raise ConfigError(
-                    f"{type(self).__name__}.setup() sets self.{name}, which a checkpoint would not hold. Name it in"
-                    f" parts(): return {{**super().parts(), {name!r}: self.{name}}}."
-                )
+        added = {name: value for name, value in vars(self).items() if name not in before}
+        checkpoints.require_named(type(self).__name__, self.parts(), added)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""
@@ -202,19 +176,6 @@ class Algorithm(ABC, Generic[C]):
     def make_learner(self) -> Learner:
         """Return the framework's learner."""
         return backend_of(self.config.framework).learner(self.policy, self.losses, self.groups())
-
-    def require_entropy(self) -> None:
-        """Refuse an entropy bonus for a distribution without an entropy.
-
-        Raises:
-            ConfigError: the policy's distribution does not define one.
-        """
-        distribution = self.policy.new_distribution(1)
-        if not distribution.has_entropy:
-            raise ConfigError(
-                f"`entropy_coeff` is not 0, but {type(distribution).__name__} defines no entropy(); set it to 0 or"
-                " implement entropy()."
-            )
 
     @property
     def env_spec(self) -> EnvSpec:
@@ -239,17 +200,8 @@ class Algorithm(ABC, Generic[C]):
             if self._source is None:
                 require_same_spaces(self.policy, source, self.env_spec.name)
             self.rewards.is_atari = source.is_atari
-            returns = (
-                ReturnMoments(source.num_envs, self.rewards.clip, config.gamma) if self.rewards.normalize else None
-            )
-            seed = self._seed_of(self.training_iteration)
-            fragment = config.rollout_fragment_length
-            self._fleet = LocalFleet(
-                Collector(source, self.policy, returns, seed, self.counters.vector_steps),
-                fragment=None if fragment == "auto" else fragment,
-                whole_episodes=config.collects_whole_episodes,
-                explore=config.explore,
-            )
+            seed, steps_before = self._seed_of(self.training_iteration), self.counters.vector_steps
+            self._fleet = local_fleet(source, self.policy, config, self.rewards, seed, steps_before)
         return self._fleet
 
     @property
@@ -285,23 +237,9 @@ class Algorithm(ABC, Generic[C]):
         counters.judge(evaluation)
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
-        infos = done.infos()
-        return {
-            "training_iteration": counters.training_iteration,
-            "timesteps_total": counters.timesteps_total,
-            "timesteps_this_iter": done.num_steps,
-            "episodes_total": counters.episodes_total,
-            "episodes_this_iter": sum(len(trajectory.episodes) for trajectory in done.trajectories),
-            **counters.latest.statistics(),
-            "time_total_s": counters.time_total_s,
-            "time_this_iter_s": elapsed,
-            "time_collect_s": done.seconds_collecting,
-            "steps_per_s": done.num_steps / elapsed,
-            "learner": {**learnt, "model": dict(self.policy.model.metrics())},
-            **({"fleet": found} if (found := self.fleet.metrics()) else {}),
-            **({"env": infos} if infos else {}),
-            **({"evaluation": evaluation} if evaluation else {}),
-        }
+        learner = {"learner": {**learnt, "model": dict(self.policy.model.metrics())}}
+        more = {"fleet": self.fleet.metrics(), "evaluation": evaluation}
+        return {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
 
     @property
     def timesteps_total(self) -> int:
@@ -336,13 +274,8 @@ class Algorithm(ABC, Generic[C]):
         if out is not None:
             title = f"{type(self).__name__} on {self.env_spec.name}"
             folder = RunFolder(Path(out), self.description(), title)
-        return run(
-            self,
-            total_steps,
-            folder=folder,
-            checkpoint_every=self.config.checkpoint_every,
-            progress=progress,
-        )
+        every = self.config.checkpoint_every
+        return run(self, total_steps, folder=folder, checkpoint_every=every, progress=progress)
 
     def evaluate(self, episodes: int | None = None, *, explore: bool = False, render: bool = False) -> dict[str, float]:
         """Play whole episodes on separate environments and return their statistics.
@@ -365,34 +298,16 @@ class Algorithm(ABC, Generic[C]):
     # -------------------------------------------------------------------------------------- acting
 
     def compute_single_action(
-        self,
-        observation: Tree,
-        state: PolicyState | None = None,
-        *,
-        info: dict[str, Any] | None = None,
-        mask: Any = None,
-        prev_reward: float | None = None,
-        explore: bool = False,
+        self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`Policy.compute_actions`."""
-        return self.policy.compute_single_action(
-            observation, state, info=info, mask=mask, prev_reward=prev_reward, explore=explore
-        )
+        return self.policy.compute_single_action(observation, state, **options)
 
     def compute_actions(
-        self,
-        observations: Tree,
-        state: PolicyState | None = None,
-        *,
-        info: dict[str, Any] | None = None,
-        mask: Any = None,
-        prev_reward: NumpyArray | None = None,
-        explore: bool = False,
+        self, observations: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
     ) -> Any:
         """Return environment actions for stacked raw observations; see :meth:`Policy.compute_actions`."""
-        return self.policy.compute_actions(
-            observations, state, info=info, mask=mask, prev_reward=prev_reward, explore=explore
-        )
+        return self.policy.compute_actions(observations, state, **options)
 
     # --------------------------------------------------------------------------------- checkpoints
 
@@ -449,23 +364,8 @@ class Algorithm(ABC, Generic[C]):
 
     @classmethod
     def kind_of(cls, state: Mapping[str, Any], path: object) -> type[Algorithm[Any]]:
-        """Return the class that a checkpoint's algorithm is to be an instance of, where this class is asked for it.
-
-        Args:
-            state: the checkpoint's.
-            path: the checkpoint's, for the message.
-
-        Raises:
-            CheckpointError: this class is another algorithm.
-        """
-        shipped = {kind.__name__: kind for kind in _subclasses(Algorithm) if kind.__module__.startswith("anyspace.")}
-        kind = cls if cls is not Algorithm else shipped.get(state["algorithm"])
-        if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in shipped):
-            raise CheckpointError(
-                f"{path} is a checkpoint of {state['algorithm']}, which {cls.__name__}.load cannot read; call load"
-                " on the class that saved it."
-            )
-        return kind
+        """Return the class of a checkpoint's algorithm; raise :class:`CheckpointError` if this class is another one."""
+        return checkpoints.kind_of(state, cls, _subclasses(Algorithm), path)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Start from the weights and filter statistics of another run; counters and optimiser stay new.
@@ -499,5 +399,4 @@ class Algorithm(ABC, Generic[C]):
 
 
 def _subclasses(kind: type[Any]) -> list[type[Any]]:
-    """Return the sub-classes of a class, and theirs."""
     return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]

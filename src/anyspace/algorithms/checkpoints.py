@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -18,8 +18,7 @@ from anyspace.execution.checkpoint import FORMAT
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.spaces import from_json
 
-Content = tuple[Any, dict[str, NumpyArray]]
-"""What JSON holds of a part, and its arrays by name."""
+K = TypeVar("K")
 
 
 @runtime_checkable
@@ -48,6 +47,47 @@ def is_part(value: object) -> bool:
     """Return whether a value is something that a checkpoint has to hold, if training goes on from it."""
     plain = isinstance(value, numbers.Real | np.ndarray) and not isinstance(value, bool)
     return plain or isinstance(value, Stateful | Module)
+
+
+def kind_of(state: Mapping[str, Any], asked: type[K], known: Sequence[type[K]], path: object) -> type[K]:
+    """Return the class that a checkpoint's algorithm is to be an instance of.
+
+    Args:
+        state: the checkpoint's.
+        asked: the class whose ``load`` was called. The class of all algorithms reads those that are shipped.
+        known: all classes of algorithms.
+        path: the checkpoint's, for the message.
+
+    Raises:
+        CheckpointError: the class that was asked is another algorithm.
+    """
+    shipped = {kind.__name__: kind for kind in known if kind.__module__.startswith("anyspace.")}
+    kind = asked if asked in known else shipped.get(state["algorithm"])
+    if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in shipped):
+        raise CheckpointError(
+            f"{path} is a checkpoint of {state['algorithm']}, which {asked.__name__}.load cannot read; call load"
+            " on the class that saved it."
+        )
+    return kind
+
+
+def require_named(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any]) -> None:
+    """Refuse what an algorithm's ``setup()`` left on it and its ``parts()`` do not name: no checkpoint would hold it.
+
+    Args:
+        algorithm: the name of its class.
+        parts: what it names.
+        added: the attributes that ``setup()`` set.
+
+    Raises:
+        ConfigError: says the line to add.
+    """
+    for name, value in added.items():
+        if is_part(value) and name not in parts and all(value is not part for part in parts.values()):
+            raise ConfigError(
+                f"{algorithm}.setup() sets self.{name}, which a checkpoint would not hold. Name it in parts():"
+                f" return {{**super().parts(), {name!r}: self.{name}}}."
+            )
 
 
 def captured(parts: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:

@@ -1,4 +1,4 @@
-"""The configuration that every algorithm shares (spec 10.0)."""
+"""The configuration that every algorithm shares."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AlgorithmConfig(PolicyConfig):
     lr: float = 1e-3
     """Learning rate, at least 0."""
     lr_schedule: list[tuple[float, float]] | None = None
-    """Learning rate over sampled steps as [step, value] pairs, linear in between; goes before `lr`."""
+    """Learning rate over sampled steps as [step, value] pairs, linear in between; takes precedence over `lr`."""
     grad_clip: float | None = None
     """Largest global norm of the gradients, above 0; None does not clip."""
     adam_epsilon: float = 1e-8

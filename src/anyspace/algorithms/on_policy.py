@@ -98,6 +98,20 @@ def require_own_samples(policy: Policy, algorithm: str) -> None:
         )
 
 
+def require_entropy(policy: Policy) -> None:
+    """Refuse an entropy bonus for a distribution without an entropy.
+
+    Raises:
+        ConfigError: the policy's distribution does not define one.
+    """
+    distribution = policy.new_distribution(1)
+    if not distribution.has_entropy:
+        raise ConfigError(
+            f"`entropy_coeff` is not 0, but {type(distribution).__name__} defines no entropy(); set it to 0 or"
+            " implement entropy()."
+        )
+
+
 def training_rows(
     policy: Policy, trajectory: Trajectory, estimate: Estimator, *, value: bool = True, under: Pipeline | None = None
 ) -> Batch:

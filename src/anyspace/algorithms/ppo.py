@@ -8,11 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from anyspace.algorithms.algorithm import Algorithm, Updates
+from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.on_policy import (
     OnPolicyConfig,
     gae,
     minibatches,
+    require_entropy,
     require_own_samples,
     training_rows,
 )
@@ -20,6 +21,7 @@ from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Losses
+from anyspace.execution.training import Updates
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, standardise
 from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import xp
@@ -125,7 +127,7 @@ class PPO(Algorithm[PPOConfig]):
         schedule = scheduled(config.entropy_coeff, config.entropy_coeff_schedule, "entropy_coeff_schedule")
         self.entropy_coeff = Scheduled(schedule, runtime.cell(0.0))
         if config.rewards_entropy:
-            self.require_entropy()
+            require_entropy(self.policy)
 
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint holds: the weights of the KL penalty and of the entropy bonus as well."""

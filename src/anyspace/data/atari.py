@@ -1,4 +1,4 @@
-"""Atari environments: which ones are, the DeepMind wrappers one by one, and what is put around each (spec 2.6, 2.7)."""
+"""Atari environments: which ones are, the DeepMind wrappers one by one, and what is put around each."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def prepare(env: Env, options: AtariOptions) -> Env:
 
 
 def wrap_deepmind(env: Env, *, dim: int = 84, framestack: bool = True, noops: int | None = None) -> Env:
-    """Put the wrappers of DQN around an Atari environment (Mnih et al. 2015, spec 2.7).
+    """Put the wrappers of DQN around an Atari environment (Mnih et al., 2015).
 
     In order: :class:`NoopReset` (two board games have no no-op); :class:`MaxAndSkip` where the environment itself
     repeats no action, as ``env_config={"frameskip": 1}`` asks (``ALE/...-v5`` ids repeat four times by themselves,

@@ -27,7 +27,7 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
     """Make ``creator`` available as ``env=name``.
 
     Args:
-        name: goes before Gymnasium's ids.
+        name: takes precedence over Gymnasium's ids.
         creator: returns an environment; one that takes an argument receives ``env_config``.
     """
     _creators[name] = creator

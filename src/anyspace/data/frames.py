@@ -1,4 +1,4 @@
-"""Cutting frame stacks: what an environment stacks is stored once (design section 3)."""
+"""Cutting frame stacks: what an environment stacks is stored once."""
 
 from __future__ import annotations
 
@@ -63,6 +63,6 @@ class FrameStack:
         wrong = (frames != expected).reshape(len(frames), len(environments), -1).any(axis=(0, 2))
         raise ObservationError(
             f"environment {environments[wrong.argmax()]}: its space is StackedFrames, but the older frames are not"
-            " those of the observation before (or, at the start of an episode, copies of the first). Stack them so, or"
+            " the frames of the observation before (or, at an episode's start, copies of the first). Stack them so, or"
             " declare a plain Box, which stores every stack whole."
         )

@@ -46,7 +46,7 @@ class Layout(NamedTuple):
     lens: Ints | None = None
     """[S] lengths of the sequences that the M rows are, for models with states."""
     learnt_lens: Ints | None = None
-    """[S] lengths of the sequences that the N steps are: one less, for the last row of each is what it led to."""
+    """[S] lengths of the sequences that the N steps are: one less, for the last observation is no step."""
     state: list[NumpyArray] | None = None
     """The states before each sequence, [S, ...]."""
 
@@ -70,8 +70,8 @@ class Evaluated:
 class Rows:
     """The valid steps of a trajectory as N rows, evaluated in one batched pass.
 
-    Models with states see the sequences that they are to learn from, each with the state that it was acted on. One more
-    step of each sequence is what it led to.
+    Models with states see the sequences that they are to learn from, each with the state that it was acted on. The last
+    row of each sequence is the observation after its last step.
 
     Args:
         pipeline: whose model evaluates them.

@@ -94,7 +94,7 @@ class Trajectory:
     """Where views look back at observations: those before ``obs[0]``, oldest first, each leaf [L, B, ...]. The first
     one of an episode stands in for those before it."""
     columns: dict[str, ObsLeaves] = field(default_factory=dict)
-    """What views and states take from steps, by name: leaves [L + T, B, ...], those of L steps before the first one at
+    """What views and states take from steps, by name: leaves [L + T, B, ...], with the L steps before the first one at
     the head. What was before an episode is filled in there."""
 
     @property
@@ -200,7 +200,7 @@ class Trajectory:
             action_logp=np.concatenate(logps, axis=1) if len(logps) == len(parts) else None,
             reward_moments=np.concatenate(moments) if len(moments) == len(parts) else None,
             episodes=[episode for part in parts for episode in part.episodes],
-            infos=_summed([part.infos for part in parts]),
+            infos=summed_infos([part.infos for part in parts]),
             earlier={key: np.concatenate([part.earlier[key] for part in parts], axis=1) for key in parts[0].earlier},
             earlier_obs=_joined([part.earlier_obs for part in parts]),
             columns={name: _joined([part.columns[name] for part in parts]) for name in parts[0].columns},
@@ -234,7 +234,7 @@ def _joined(parts: Sequence[ObsLeaves]) -> ObsLeaves:
     return [np.concatenate(leaf, axis=1) for leaf in zip(*parts, strict=True)]
 
 
-def _summed(parts: Sequence[dict[str, tuple[float, int]]]) -> dict[str, tuple[float, int]]:
+def summed_infos(parts: Sequence[dict[str, tuple[float, int]]]) -> dict[str, tuple[float, int]]:
     """Add sums and counts by name."""
     infos: dict[str, tuple[float, int]] = {}
     for part in parts:

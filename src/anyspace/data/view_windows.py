@@ -1,4 +1,4 @@
-"""Gathering what models declare: views of other steps, and states, for the rows of a trajectory (spec chapter 7).
+"""Gathering what models declare: views of other steps, and states, for the rows of a trajectory.
 
 Letters: T steps of B environments; R rows of ``Trajectory.all_obs``; S sequences.
 """

@@ -73,7 +73,7 @@ class MetricsLog:
 
 
 def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:
-    """Return the rows of a ``metrics.csv``, or those of steps before ``before``.
+    """Return the rows of a ``metrics.csv``, or the rows of steps before ``before``.
 
     A metric that a row lacks is an empty string. A last row that a kill cut short is left out.
     """

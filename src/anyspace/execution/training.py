@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.trajectory import Trajectory
+from anyspace.data.trajectory import Trajectory, summed_infos
 from anyspace.errors import NonFiniteError
 from anyspace.execution.counters import Counters
 from anyspace.execution.fleet import Fleet
@@ -39,13 +39,31 @@ class Iteration:
         """Environment steps."""
         return sum(trajectory.num_steps for trajectory in self.trajectories)
 
-    def infos(self) -> dict[str, float]:
+    def report(self, counters: Counters, seconds: float) -> dict[str, Any]:
+        """Return what a result says of collecting.
+
+        Args:
+            counters: after the iteration.
+            seconds: that the whole iteration took.
+        """
+        infos = self._infos()
+        return {
+            "training_iteration": counters.training_iteration,
+            "timesteps_total": counters.timesteps_total,
+            "timesteps_this_iter": self.num_steps,
+            "episodes_total": counters.episodes_total,
+            "episodes_this_iter": sum(len(trajectory.episodes) for trajectory in self.trajectories),
+            **counters.latest.statistics(),
+            "time_total_s": counters.time_total_s,
+            "time_this_iter_s": seconds,
+            "time_collect_s": self.seconds_collecting,
+            "steps_per_s": self.num_steps / seconds,
+            **({"env": infos} if infos else {}),
+        }
+
+    def _infos(self) -> dict[str, float]:
         """Return the means of the environments' scalar infos."""
-        sums: dict[str, tuple[float, int]] = {}
-        for trajectory in self.trajectories:
-            for name, (total, count) in trajectory.infos.items():
-                so_far = sums.get(name, (0.0, 0))
-                sums[name] = (so_far[0] + total, so_far[1] + count)
+        sums = summed_infos([trajectory.infos for trajectory in self.trajectories])
         return {name: total / count for name, (total, count) in sums.items()}
 
 

@@ -20,7 +20,7 @@ class PolicyConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model lives. auto keeps networks under a million parameters on the CPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The model configuration (spec chapter 4)."""
+    """The model configuration."""
     observation_filter: str = "NoFilter"
     """NoFilter, MeanStdFilter (running mean and deviation) or ConcurrentMeanStdFilter (clipped to 10 as well)."""
     preprocessor_pref: Literal["deepmind", "rllib"] | None = "deepmind"
@@ -34,7 +34,7 @@ class PolicyConfig:
     action_mask_key: str | None = "action_mask"
     """Name of the mask in Dict observations and infos; None looks for no masks."""
     normalize_actions: bool = True
-    """Let the policy work in [-1, 1] and scale to the bounds of bounded Box actions (spec 8.13)."""
+    """Let the policy work in [-1, 1], and scale its actions to the bounds of bounded Boxes."""
     clip_actions: bool = False
     """Clip Box actions to their bounds."""
     explore: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -21,6 +21,19 @@ from anyspace.spaces import require_valid
 from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
+
+
+class ActingOptions(TypedDict, total=False):
+    """How a policy acts on raw observations; see :meth:`Policy.compute_actions`."""
+
+    info: dict[str, Any] | None
+    """The environment's info, or of a vector environment its infos; masks are read from it."""
+    mask: Any
+    """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes."""
+    prev_reward: Any
+    """The reward of the previous step, or [N] of them; needed where the model looks at rewards."""
+    explore: bool
+    """Sample instead of taking the deterministic action."""
 
 
 class Policy(Pipeline):
@@ -46,14 +59,7 @@ class Policy(Pipeline):
         check_model(self)
 
     def compute_actions(
-        self,
-        observations: Tree,
-        state: PolicyState | None = None,
-        *,
-        info: dict[str, Any] | None = None,
-        mask: Any = None,
-        prev_reward: NumpyArray | None = None,
-        explore: bool = False,
+        self, observations: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
     ) -> Any:
         """Return environment actions for stacked raw observations [N, ...], as the rollout would take them.
 
@@ -63,11 +69,10 @@ class Policy(Pipeline):
             observations: stacked as a Gymnasium vector environment stacks them.
             state: what the previous call returned, None for first observations. Where some episodes begin anew, give
                 ``state.restarted(rows)``. A policy without memory takes and returns none.
-            info: the environments' infos of this step, as a vector environment gives them; masks are read from it.
-            mask: nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; it takes precedence
-                over the mask of the observation or of ``info``.
-            prev_reward: rewards [N] of the previous step; needed where the model looks at them.
-            explore: sample instead of taking the deterministic action.
+            options: of :class:`ActingOptions`: ``info``, the environments' infos of this step, as a vector environment
+                gives them, from which masks are read; ``mask``, which takes precedence over the mask of the observation
+                or of ``info``; ``prev_reward``, rewards [N] of the previous step, where the model looks at them;
+                ``explore``, sample instead of taking the deterministic action.
 
         Raises:
             ObservationError: if an observation is not in the observation space.
@@ -81,45 +86,39 @@ class Policy(Pipeline):
                 " takes one observation."
             )
         self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        given = self.masking.given(mask, info, batch[0])
-        actions, new_state = self._chosen([*leaves], state, given, prev_reward, explore)
+        actions, new_state = self._act([*leaves], state, single=False, **options)
         return (actions, new_state) if self.views.remembers else actions
 
     def compute_single_action(
-        self,
-        observation: Tree,
-        state: PolicyState | None = None,
-        *,
-        info: dict[str, Any] | None = None,
-        mask: Any = None,
-        prev_reward: float | None = None,
-        explore: bool = False,
+        self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`compute_actions`."""
         leaves = self.encode.single(observation)
         self.require_valid(leaves, lambda _: "the observation")
-        given = self.masking.given(mask, info, 1, single=True)
-        rows = [leaf[None] for leaf in leaves]
-        actions, new_state = self._chosen(rows, state, given, prev_reward, explore)
+        actions, new_state = self._act([leaf[None] for leaf in leaves], state, single=True, **options)
         action = one_action(self.action_space, actions, 0)
         return (action, new_state) if self.views.remembers else action
 
-    def _chosen(
+    def _act(
         self,
         leaves: list[NumpyArray],
         state: PolicyState | None,
-        mask: NumpyArray | None,
-        rewards: Any,
-        explore: bool,
+        *,
+        single: bool,
+        info: dict[str, Any] | None = None,
+        mask: Any = None,
+        prev_reward: Any = None,
+        explore: bool = False,
     ) -> tuple[Tree, PolicyState]:
         """Return the environment actions for encoded observations, and the state for the next call."""
+        mask = self.masking.given(mask, info, len(leaves[0]), single=single)
         if mask is not None:
             leaves = [*self.masking.observation(leaves), mask]
         everybody = np.ones(len(leaves[0]), np.bool_)
         self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
         obs = self.masking.observation(leaves)
         # Old callers hand an empty list to a policy without memory.
-        history = self._continued(state, obs, rewards) if state else History.before(self.views, obs)
+        history = self._continued(state, obs, prev_reward) if state else History.before(self.views, obs)
         with self.runtime.threads_for(len(leaves[0])), self.acting() as act:
             acted = act(leaves, history, explore=explore)
             # An environment may write its next observation into the same arrays.

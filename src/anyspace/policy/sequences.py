@@ -1,4 +1,4 @@
-"""Rows that are the steps of sequences: how recurrent models get to see them (spec 5.7, design section 3).
+"""Rows that are the steps of sequences: how recurrent models get to see them.
 
 Algorithms, losses and statistics know rows alone, N real steps of sequences that follow each other. Only here they are
 padded, and what the model makes of the padding is dropped.
@@ -63,13 +63,15 @@ def take_sequences(batch: Batch, order: Ints, runtime: Runtime) -> Batch:
 class Padding:
     """Puts rows [N, ...] into padded sequences [S * T, ...] and takes results out of them again.
 
+    Sequences of 2 steps and 1 step: rows a0, a1, b0 become a0, a1, b0, 0 as [S, T], or a0, b0, a1, 0 as [T, S].
+
     Attributes:
         seq_lens: [S] the lengths, int32 on the device.
 
     Args:
         lens: length of each sequence, [S].
         runtime: of the model's framework.
-        time_major: the padded rows are those of [T, S], not of [S, T].
+        time_major: the padded rows are laid out as [T, S], not as [S, T].
     """
 
     def __init__(self, lens: Ints, runtime: Runtime, *, time_major: bool) -> None:
