@@ -46,7 +46,6 @@ from anyspace.policy.history import PolicyState
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import ActingOptions, Policy
 from anyspace.policy.schedules import scheduled
-from anyspace.spaces import to_json
 from anyspace.tree import Tree
 
 C = TypeVar("C", bound=AlgorithmConfig)
@@ -319,13 +318,8 @@ class Algorithm(ABC, Generic[C]):
     def snapshot(self) -> Snapshot:
         """Return the state and the tensors that a checkpoint holds."""
         plain, tensors = checkpoints.captured(self.parts(), self.policy.runtime)
-        state = {
-            **self.description(),
-            "observation_space": to_json(self.policy.observation_space),
-            "action_space": to_json(self.policy.action_space),
-            "parts": plain,
-        }
-        return state, tensors
+        spaces = checkpoints.described_spaces(self.policy.observation_space, self.policy.action_space)
+        return {**self.description(), **spaces, "parts": plain}, tensors
 
     @classmethod
     def load(

@@ -16,7 +16,7 @@ from anyspace.algorithms.settings import overridden
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import FORMAT
 from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.spaces import from_json
+from anyspace.spaces import from_json, to_json
 
 K = TypeVar("K")
 
@@ -233,6 +233,11 @@ def stored_settings(
     for layer in layers:
         stored = configs.without(stored, layer)
     return overridden(config_class(), configs.from_plain(stored), *layers)
+
+
+def described_spaces(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, Any]:
+    """Return both spaces as a checkpoint's state holds them; :func:`spaces_of` reads them."""
+    return {"observation_space": to_json(observation_space), "action_space": to_json(action_space)}
 
 
 def spaces_of(state: Mapping[str, Any]) -> tuple[gym.Space[Any], gym.Space[Any]]:
