@@ -87,7 +87,7 @@ class ModelCatalog:
             action_space: the environment's action space.
             num_outputs: width of the output; None asks for features.
             model_config: the model configuration.
-            framework: whose default models are built, ``torch`` only; a custom model has to be of this framework.
+            framework: the framework of the default models; a custom model has to be of the same one.
             name: the model's name.
             model_interface: a model class whose methods the model is to have as well: the result is a sub-class of
                 both. Its constructor hands ``num_outputs=None`` down, and then finds the width of the features in
@@ -114,8 +114,7 @@ class ModelCatalog:
         for layer in beneath:
             base = _built(layer, action_space, name, base, keywords)
         model = _built(top, action_space, name, base, keywords, model_interface)
-        has_own = getattr(model, "action_network", None) is not None
-        if config.autoregressive_actions and num_outputs is not None and not has_own:
+        if config.autoregressive_actions and num_outputs is not None and getattr(model, "action_network", None) is None:
             action_network(framework)(model, action_space, config)
         return model
 
@@ -174,7 +173,7 @@ def _built(
     keywords: compat.Keywords,
     interface: type | None = None,
 ) -> ModelV2:
-    """Build a layer on the model beneath it, ``base``, or the lowest one from the keyword arguments."""
+    """Build a layer on ``base``, the model beneath it; where that is None, from the keyword arguments."""
     arguments = (layer.obs_space, action_space, layer.num_outputs, layer.config.as_dict(), name)
     own, optional = (keywords.model, keywords.optional) if base is None else ({"base": base}, ())
     if interface is not None:
