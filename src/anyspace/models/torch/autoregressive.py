@@ -85,7 +85,7 @@ class _MaskedWeight(nn.Module):
 
 
 def attach_action_network(model: ModelV2, action_space: gym.Space[Any], config: ModelConfig) -> None:
-    """Give a model the `MaskedActionNetwork` of an action space as ``action_network``.
+    """Give a model the `MaskedActionNetwork` of an action space as ``action_network``, if it has none.
 
     Args:
         model: a PyTorch model that is built already; its ``num_outputs`` is the width of the context.
@@ -97,7 +97,7 @@ def attach_action_network(model: ModelV2, action_space: gym.Space[Any], config: 
         ConfigError: the actions have one part alone.
     """
     # A model that is no module is refused when it is placed on a device.
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) or getattr(model, "action_network", None) is not None:
         return
     if not model.num_outputs:
         raise ModelError(
