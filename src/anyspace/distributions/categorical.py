@@ -44,6 +44,9 @@ class Categorical(ActionDistribution):
             raise AssertionError(f"Categorical needs a temperature above 0, got {temperature}.")
         super().__init__(inputs, model, mask=mask)
         self.temperature = temperature
+        if mask is None and temperature == 1.0:
+            # At once: a sample of a few rows takes less time than finding a cached property for the first time.
+            self.__dict__["logits"] = inputs
 
     @staticmethod
     def required_model_output_shape(action_space: spaces.Discrete, model_config: Any) -> int:

@@ -113,8 +113,8 @@ class ModelV2:
         """Return what to call after every gradient step, without gradients: moving averages, say."""
         return []
 
-    def keep(self, name: str, value: Any) -> None:
-        """Set an attribute to what a pass computed, for a later call: ``self.keep("_features", features)``.
+    def _keep(self, name: str, value: Any) -> None:
+        """Set an attribute to what a pass computed, for a later call: ``self._keep("_features", features)``.
 
         It is ``self._features = features``, past what a framework does whenever an attribute is set.
         """
@@ -169,7 +169,7 @@ class ModelV2:
             )
         if self.model_config.get("always_check_shapes"):
             self._check_shape(output)
-        self.keep("_last_output", output)
+        self._keep("_last_output", output)
         return output, state_out or state
 
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import gymnasium as gym
 
@@ -49,6 +49,11 @@ class Inputs:
         lazy: dict[str, Callable[[], Tree]] = {
             name: partial(self._seen, name, window) for name, window in views.items()
         }
+        if self._is_identity:
+            return InputDict(
+                {"obs_flat": own[0], "is_training": training, **masks},
+                {"obs": lambda: self.preprocessor.restore(own), **lazy},
+            )
         if not self.preprocesses:
             obs = self.preprocessor.restore(self._filtered(own, own))
             return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
@@ -60,6 +65,11 @@ class Inputs:
                 **lazy,
             },
         )
+
+    @cached_property
+    def _is_identity(self) -> bool:
+        """Whether what is stored is what a model is shown: nothing is expanded, joined or filtered."""
+        return self.preprocesses and self.preprocessor.is_identity and not self.filter.active
 
     def _seen(self, name: str, window: Window) -> Tree:
         """Return what a view shows, [N, ...], or [N, k, ...] where it looks at k steps."""

@@ -41,10 +41,13 @@ class _Index:
         self.options = tuple(int(count) for count in np.ravel(options))
         # int64 holds every sum; a narrow dtype such as int8 would overflow on the way.
         self._first = np.asarray(first).astype(np.int64)
+        self._is_identity = self.dtype == "int64" and not self._first.any()
 
     def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
         ns = xp(raw)
         rows = _rows(ns, raw, self.shape)
+        if self._is_identity and rows.dtype == np.int64:  # a dtype of another framework is none of NumPy's
+            return ns.copy(rows)
         return ns.astype(ns.astype(rows, "int64") + ns.asarray(self._first, like=rows), self.dtype)
 
     def invert(self, action: Array) -> Array:
@@ -214,6 +217,7 @@ class Decoder:
 
     def __init__(self, space: gym.Space[Any], *, normalize: bool = True, clip: bool = False) -> None:
         self._codecs = _codecs(space)
+        self._alone = not isinstance(self._codecs, dict | tuple)
         self._normalize, self._clip = normalize, clip
 
     def __call__(self, action: tree.Tree) -> tree.Tree:
@@ -226,6 +230,10 @@ class Decoder:
             action: samples of any framework, nested like the space: indices or numbers [B, *shape] or [B, d] per
                 leaf, for a Discrete also relaxed one-hot vectors [B, n].
         """
+
+        if self._alone:
+            alone: Array = self._codecs.decode(_as_array(action), self._normalize, self._clip)
+            return alone
 
         def decoded(codec: _Codec, raw: Any) -> Array:
             return codec.decode(_as_array(raw), self._normalize, self._clip)

@@ -38,6 +38,7 @@ class Preprocessor:
         observation_space: the space of the results; ``observation_space.original_space`` is ``space``.
         shape: shape of one result.
         size: F, the slots of the flat vector.
+        is_identity: whether a stored observation, one vector of float32, is its flat vector already.
         encode: observations to a tuple of encoded leaves (`Encoder`).
         specs: the leaves of ``encode``, with the shift and scale of `expand`.
 
@@ -51,6 +52,15 @@ class Preprocessor:
         self.specs = tuple(spec if scale_images else _unscaled(spec) for spec in self.encode.specs)
         self.size = sum(spec.width for spec in self.specs)
         self.shape: tuple[int, ...] = (self.size,)
+        first = self.specs[0]
+        self.is_identity = (
+            len(self.specs) == 1
+            and not self.encode.ragged
+            and first.kind == "real"
+            and first.dtype == "float32"
+            and len(first.shape) == 1
+            and (first.shift, first.scale) == (0.0, 1.0)
+        )
         self.observation_space: gym.Space[Any] = PreprocessedBox(space, self.encode.structure, self.shape)
 
     def transform(self, obs: tree.Tree) -> Any:

@@ -133,9 +133,9 @@ def test_dict_spaces_are_kept():
 def test_what_a_pass_computed_is_kept_without_becoming_a_part_of_the_module():
     model = TorchModelV2(*ARGUMENTS)
     layer = nn.Linear(2, 3)
-    model.keep("_features", layer)
+    model._keep("_features", layer)
     assert model._features is layer
     assert not list(model.parameters())
     plain = ModelV2(*ARGUMENTS)
-    plain.keep("_features", 7)
+    plain._keep("_features", 7)
     assert plain._features == 7

@@ -49,6 +49,9 @@ class _NumPy(Namespace):
         x[:, where] = values[where]
         return x
 
+    def argmax(self, x: Array, axis: int) -> Array:
+        return x.argmax(axis)  # as with reshape
+
     def copy(self, x: Array) -> Array:
         return x.copy()
 

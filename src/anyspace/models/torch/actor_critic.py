@@ -88,7 +88,7 @@ class ActorCritic(TorchModelV2):
         """Return ``(logits [N, num_outputs], state as it came)``."""
         observed = self._observed(input_dict)
         features = self.encoder(observed)
-        self.keep("_value_input", features if self.value_encoder is None else observed)
+        self._keep("_value_input", features if self.value_encoder is None else observed)
         return with_log_std(features if self.logits is None else self.logits(features), self.log_std), state
 
     def value_function(self) -> torch.Tensor:

@@ -49,7 +49,7 @@ class TorchModelV2(ModelV2, nn.Module):
         result: tuple[torch.Tensor, State] = nn.Module.__call__(self, inputs, state, seq_lens)
         return result
 
-    def keep(self, name: str, value: Any) -> None:
+    def _keep(self, name: str, value: Any) -> None:
         """Set an attribute; ``nn.Module`` would search its registries for the name on every step of a rollout."""
         self.__dict__[name] = value
 

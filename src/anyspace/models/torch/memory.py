@@ -37,7 +37,7 @@ class Remembering(TorchModelV2):
 
     def heads(self, remembered: torch.Tensor) -> torch.Tensor:
         """Return the output [N, num_outputs] for what is remembered [N, width], and keep the latter for the value."""
-        self.keep("_remembered", remembered)
+        self._keep("_remembered", remembered)
         return with_log_std(remembered if self.logits is None else self.logits(remembered), self.log_std)
 
     def value_function(self) -> torch.Tensor:
