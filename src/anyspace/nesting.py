@@ -23,8 +23,7 @@ from anyspace.tree import Path, Tree
 Space: TypeAlias = gym.Space[Any]
 
 
-@cache
-def _form(kind: type[Any]) -> type | None:
+def _form_of(kind: type) -> type | None:
     """Return what values of a class of spaces are: dicts, tuples, or None for leaves.
 
     Environments are stepped with one walk each, and asking an abstract class takes longer than the rest of the walk.
@@ -34,10 +33,13 @@ def _form(kind: type[Any]) -> type | None:
     return tuple if issubclass(kind, Tuple) else None
 
 
+_form: Callable[[type], type | None] = cache(_form_of)
+
+
 def parts(space: Space) -> Mapping[Any, Space] | None:
     """Return the parts of a Dict by key and of a Tuple by position; None for a leaf."""
     nested: Any = space
-    form = _form(type(nested))
+    form = _form(type(space))
     if form is None:
         return None
     children: Mapping[Any, Space] = nested.spaces if form is dict else dict(enumerate(nested.spaces))
@@ -46,8 +48,7 @@ def parts(space: Space) -> Mapping[Any, Space] | None:
 
 def is_leaf(space: Space) -> bool:
     """Return whether a space is neither Dict nor Tuple."""
-    leaf: Any = space
-    return _form(type(leaf)) is None
+    return _form(type(space)) is None
 
 
 def has_part(space: Space, key: Any) -> bool:
@@ -106,7 +107,7 @@ def map_leaves(function: Callable[..., Any], space: Space, *trees: Tree) -> Tree
         trees: values nested like it.
     """
     nested: Any = space
-    form = _form(type(nested))
+    form = _form(type(space))
     if form is None:
         return function(space, *trees)
     if form is tuple:
