@@ -12,6 +12,7 @@ space's own key order, whatever the order of the keys in a value::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -22,16 +23,32 @@ from anyspace.tree import Path, Tree
 Space: TypeAlias = gym.Space[Any]
 
 
+def _form_of(kind: type) -> type | None:
+    """Return what values of a class of spaces are: dicts, tuples, or None for leaves.
+
+    Environments are stepped with one walk each, and asking an abstract class takes longer than the rest of the walk.
+    """
+    if issubclass(kind, Dict):
+        return dict
+    return tuple if issubclass(kind, Tuple) else None
+
+
+_form: Callable[[type], type | None] = cache(_form_of)
+
+
 def parts(space: Space) -> Mapping[Any, Space] | None:
     """Return the parts of a Dict by key and of a Tuple by position; None for a leaf."""
-    if isinstance(space, Dict):
-        return space.spaces
-    return dict(enumerate(space.spaces)) if isinstance(space, Tuple) else None
+    nested: Any = space
+    form = _form(type(space))
+    if form is None:
+        return None
+    children: Mapping[Any, Space] = nested.spaces if form is dict else dict(enumerate(nested.spaces))
+    return children
 
 
 def is_leaf(space: Space) -> bool:
     """Return whether a space is neither Dict nor Tuple."""
-    return parts(space) is None
+    return _form(type(space)) is None
 
 
 def has_part(space: Space, key: Any) -> bool:
@@ -89,10 +106,10 @@ def map_leaves(function: Callable[..., Any], space: Space, *trees: Tree) -> Tree
         space: any space.
         trees: values nested like it.
     """
-    if isinstance(space, Dict):
-        return {
-            key: map_leaves(function, child, *(value[key] for value in trees)) for key, child in space.spaces.items()
-        }
-    if isinstance(space, Tuple):
-        return tuple(map_leaves(function, *children) for children in zip(space.spaces, *trees, strict=True))
-    return function(space, *trees)
+    nested: Any = space
+    form = _form(type(space))
+    if form is None:
+        return function(space, *trees)
+    if form is tuple:
+        return tuple(map_leaves(function, *children) for children in zip(nested.spaces, *trees, strict=True))
+    return {key: map_leaves(function, child, *[value[key] for value in trees]) for key, child in nested.spaces.items()}

@@ -177,7 +177,7 @@ class _Lengths:
         self.places: list[str] = []
         self.kept: set[str] = set()
 
-    def _keep(self, path: tree.Path, max_len: int) -> None:
+    def keep(self, path: tree.Path, max_len: int) -> None:
         place = tree.place("obs", path)
         if self.named.get(place) == max_len:
             self.kept.add(place)
@@ -206,7 +206,7 @@ def _bounded(space: gym.Space[Any], lengths: _Lengths, path: tree.Path) -> gym.S
             return space if element is space.child_space else Repeated(element, space.max_len)
         case BoundedSequence():
             element = _bounded(space.feature_space, lengths, (*path, ...))
-            lengths._keep(path, space.max_len)
+            lengths.keep(path, space.max_len)
             return space if element is space.feature_space else BoundedSequence(element, space.max_len, space.stack)
         case Sequence():
             element, max_len = _bounded(space.feature_space, lengths, (*path, ...)), lengths.at(path)
@@ -226,8 +226,8 @@ def _bounded_graph(space: Graph, lengths: _Lengths, path: tree.Path) -> gym.Spac
     node = _bounded(space.node_space, lengths, (*nodes, ...))
     edge = None if space.edge_space is None else _bounded(space.edge_space, lengths, (*edges, ...))
     if isinstance(space, BoundedGraph):
-        lengths._keep(nodes, space.max_nodes)
-        lengths._keep(edges, space.max_edges)
+        lengths.keep(nodes, space.max_nodes)
+        lengths.keep(edges, space.max_edges)
         if _same((node,), (space.node_space,)) and edge is space.edge_space:
             return space
         return BoundedGraph(node, edge, max_nodes=space.max_nodes, max_edges=space.max_edges)
