@@ -62,7 +62,6 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(name):
         noise = act.draw_noise(made.new_distribution(6), 1)[0]
     for chosen in (noise, None):
         with made.acting() as act:
-            assert act.twin is not None
             acted = act(leaves, explore=chosen is not None, noise=chosen).raw
         with made.runtime.no_grad():
             distribution = made.evaluate(Batch(obs=tensors), value=False).distribution
