@@ -10,11 +10,12 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace.data.collector import Collector
-from anyspace.data.rewards import RewardTransform
+from anyspace.data.rewards import ReturnMoments
 from anyspace.data.vector import VectorSource
 from anyspace.models import TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from tests.support.environments import ENDS, Script, ScriptVector
 
@@ -49,7 +50,8 @@ class Known(TorchModelV2):
 
 def known_policy(config: PolicyConfig | None = None) -> Policy:
     model = Known(Script.observation_space, Script.action_space, 2, {})
-    return Policy(Script.observation_space, Script.action_space, config or PolicyConfig(), TorchRuntime("cpu"), model)
+    runtime, plan = TorchRuntime("cpu"), Plan.with_model(model)
+    return Policy(Script.observation_space, Script.action_space, config or PolicyConfig(), runtime, plan)
 
 
 def scripts(in_place: bool = False) -> list[Script]:
@@ -65,9 +67,8 @@ def vector_env(mode: AutoresetMode, kind: str = "sync") -> Any:
     return SyncVectorEnv(makers, autoreset_mode=mode)
 
 
-def collector(mode: AutoresetMode, kind: str = "sync", rewards: RewardTransform | None = None) -> Collector:
-    source = VectorSource(vector_env(mode, kind))
-    return Collector(source, known_policy(), rewards or RewardTransform())
+def collector(mode: AutoresetMode, kind: str = "sync", returns: ReturnMoments | None = None) -> Collector:
+    return Collector(VectorSource(vector_env(mode, kind)), known_policy(), returns)
 
 
 def lived(number: int, steps: int, first_episode: int = 0) -> list[dict[str, Any]]:
