@@ -6,7 +6,6 @@ from gymnasium.vector import AutoresetMode
 
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
-from anyspace.data.rewards import RewardTransform
 from anyspace.data.vector import make_source
 from anyspace.execution.fleet import LocalFleet
 from anyspace.models import ModelConfig
@@ -44,7 +43,7 @@ def test_it_acts_with_the_weights_it_is_given() -> None:
         Policy(source.observation_space, source.action_space, settings, TorchRuntime("cpu"), seed=seed)
         for seed in (0, 1)
     )
-    fleet = LocalFleet(Collector(source, mine, RewardTransform()), fragment=None, whole_episodes=False)
+    fleet = LocalFleet(Collector(source, mine), fragment=None, whole_episodes=False)
     fleet.gather(theirs.state(), 4)
     for name, value in theirs.state().items():
         if not name.startswith("rng/"):
@@ -55,9 +54,7 @@ def test_exploring_is_up_to_the_fleet() -> None:
     """The known policy's choices are near even at first, so 60 samples cannot all be the deterministic ones."""
     for explore in (False, True):
         source = make_source(EnvSpec(Script, {"ends": ((1, "terminated"),)}), 3)
-        fleet = LocalFleet(
-            Collector(source, known_policy(), RewardTransform()), fragment=None, whole_episodes=False, explore=explore
-        )
+        fleet = LocalFleet(Collector(source, known_policy()), fragment=None, whole_episodes=False, explore=explore)
         assert bool(fleet.gather(60).actions.all()) is not explore
 
 
