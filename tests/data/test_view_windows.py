@@ -258,6 +258,35 @@ def test_minibatches_keep_views_and_states_with_their_rows(states: bool) -> None
     assert sorted(met) == list(range(len(steps)))
 
 
+def in_order(trajectory: Trajectory, column: Any, states: bool) -> np.ndarray:
+    """Rows environment by environment; those of models with states are in that order already."""
+    t, b = np.nonzero(trajectory.valid)
+    return np.asarray(column)[slice(None) if states else np.lexsort((t, b))]
+
+
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_fills_a_shorter_trajectory_up_is_never_seen(mode: Any, states: bool) -> None:
+    collector = collecting(mode, "sync", states)
+    collector.policy.max_seq_len = 4
+    parts = [collector.gather(steps, explore=False) for steps in (3, 8, 1)]
+    joined = Trajectory.side_by_side(parts)
+    assert joined.valid.shape == (8, 9)
+    together, each = rows_of(collector.policy, joined), [rows_of(collector.policy, part) for part in parts]
+    for name in [*PAST, *FUTURE]:
+        alone = [in_order(part, seen[name], states) for part, (_, seen) in zip(parts, each, strict=True)]
+        np.testing.assert_array_equal(in_order(joined, together[1][name], states), np.concatenate(alone), err_msg=name)
+    for name in ("vf_preds", "advantages", "value_targets", "action_logp"):
+        alone = [in_order(part, batch[name], states) for part, (batch, _) in zip(parts, each, strict=True)]
+        np.testing.assert_allclose(in_order(joined, together[0][name], states), np.concatenate(alone), rtol=1e-6)
+    if states:
+        lens = [batch["sequences"].lens for batch, _ in each]
+        np.testing.assert_array_equal(together[0]["sequences"].lens, np.concatenate(lens))
+        for i in range(2):
+            before = [np.asarray(batch["sequences"].state[i]) for batch, _ in each]
+            np.testing.assert_array_equal(together[0]["sequences"].state[i], np.concatenate(before))
+
+
 @pytest.mark.spec(127)
 def test_rewards_are_seen_as_the_environment_gave_them() -> None:
     # They are clipped for learning here; acting on a loaded policy sees the environment's own.
