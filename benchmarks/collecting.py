@@ -1,7 +1,7 @@
 """What a vector step of collecting costs beyond its environments and its network: PPO's settings on CartPole-v1.
 
-8 environments x 128 steps. In one process, in turn: a rollout with every check on, the environments alone, and the NumPy
-twin of the network alone. Medians of many rounds.
+8 environments x 128 steps. In one process, in turn: a rollout with every check on, the environments alone, and the
+NumPy twin of the network alone. Medians of many rounds.
 
     python benchmarks/collecting.py
 """

@@ -1,7 +1,7 @@
 """Steps per second of this tree beside another checkout of the library, the two in turn in one run.
 
-PPO on CartPole-v1 with the settings of ``ppo_cartpole.py`` (dense) and ``memory_cartpole.py`` (LSTM, GTrXL), through the
-public ``learn()``. Medians of seven runs; the ratio is the median of the pairs' ratios.
+PPO on CartPole-v1 with the settings of ``ppo_cartpole.py`` (dense) and ``memory_cartpole.py`` (LSTM, GTrXL), through
+the public ``learn()``. Medians of seven runs; the ratio is the median of the pairs' ratios.
 
     python benchmarks/trees.py path/to/another/checkout [dense] [lstm] [gtrxl]
 """

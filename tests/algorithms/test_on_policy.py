@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import minibatches, training_rows
+from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.policy.sequences import Sequences
 from tests.support.tasks import Countdown, Endless
 
@@ -18,7 +18,7 @@ def test_every_column_has_a_row_for_each_valid_step() -> None:
     algorithm = PPO("CartPole-v1", SMALL, num_envs_per_env_runner=4)
     trajectory = algorithm.fleet.gather(64)
     assert not trajectory.valid.all(), "the test needs ignored rows"
-    batch = training_rows(algorithm.policy, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+    batch = training_rows(algorithm.policy, trajectory, gae(gamma=0.9, lambda_=0.9))
     assert {"obs", "actions", "action_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets"} == set(
         batch
     )
@@ -32,7 +32,7 @@ def test_columns_agree_with_a_loop_over_single_steps() -> None:
     policy = algorithm.policy
     trajectory = algorithm.fleet.gather(16)
     gamma, lambda_ = 0.9, 0.8
-    batch = training_rows(policy, trajectory, gamma=gamma, lambda_=lambda_, use_critic=True)
+    batch = training_rows(policy, trajectory, gae(gamma=gamma, lambda_=lambda_))
 
     def evaluated(leaves: list[np.ndarray]) -> tuple[np.ndarray, float]:
         with policy.runtime.no_grad():
@@ -67,7 +67,7 @@ def test_columns_agree_with_a_loop_over_single_steps() -> None:
 def test_without_a_critic_advantages_are_discounted_returns() -> None:
     algorithm = PPO(Countdown, SMALL, env_config={"horizon": 4})
     trajectory = algorithm.fleet.gather(8)
-    batch = training_rows(algorithm.policy, trajectory, gamma=0.5, lambda_=1.0, use_critic=False)
+    batch = training_rows(algorithm.policy, trajectory, gae(gamma=0.5, lambda_=1.0), value=False)
     np.testing.assert_allclose(batch["advantages"], [1.875, 1.75, 1.5, 1.0] * 2, rtol=1e-6)
     np.testing.assert_array_equal(batch["vf_preds"], np.zeros(8))
 

@@ -12,16 +12,17 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import training_rows
+from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
-from anyspace.data.rewards import RewardTransform
+from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models import ModelConfig, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED, stacked
 from tests.support.environments import FINE, Dice, Faulty, Remembers, Samples, Script
@@ -99,7 +100,7 @@ def test_every_mode_gives_the_same_advantages(mode: AutoresetMode, kind: str) ->
     taken = np.zeros(3, np.int64)
     for length in (9, 4, 11):
         trajectory = collecting.gather(length, explore=False)
-        batch = training_rows(collecting.policy, trajectory, gamma=gamma, lambda_=lambda_, use_critic=True)
+        batch = training_rows(collecting.policy, trajectory, gae(gamma=gamma, lambda_=lambda_))
         flat = np.full(trajectory.valid.shape, np.nan)
         flat[trajectory.valid] = batch["advantages"].numpy()
         for b in range(3):
@@ -166,7 +167,7 @@ def test_other_infos_are_left_out() -> None:
             *rest, _ = super().step(action)
             return *rest, {"_hidden": 1, "name": "x", "vector": np.ones(2), "deep": {"t": 1}, "mixed": [1], "n": 2}
 
-    trajectory = Collector(make_source(EnvSpec(Talks), 2), known_policy(), RewardTransform()).gather(4)
+    trajectory = Collector(make_source(EnvSpec(Talks), 2), known_policy()).gather(4)
     assert trajectory.infos == {"n": (16, 8)}
 
 
@@ -222,14 +223,14 @@ def test_what_ends_after_the_last_episode_is_no_end(how: str) -> None:
     envs = SyncVectorEnv(
         [lambda: Script(0, ((1, how),)), lambda: Script(1, ((4, "truncated"),))], autoreset_mode=AutoresetMode.SAME_STEP
     )
-    trajectory = Collector(VectorSource(envs), known_policy(), RewardTransform()).gather_episodes(1)
+    trajectory = Collector(VectorSource(envs), known_policy()).gather_episodes(1)
     np.testing.assert_array_equal(np.argwhere(trajectory.done), [[0, 0], [3, 1]])
     assert [episode.length for episode in trajectory.episodes] == [1, 4]
 
 
 def test_buffers_grow_with_a_long_episode() -> None:
     source = make_source(EnvSpec(Script, {"ends": ((50, "truncated"),)}), 2)
-    trajectory = Collector(source, known_policy(), RewardTransform()).gather_episodes(1, explore=False)
+    trajectory = Collector(source, known_policy()).gather_episodes(1, explore=False)
     assert trajectory.valid.shape == (50, 2)
     assert trajectory.valid.all()
     np.testing.assert_array_equal(trajectory.obs[0][:50, 0, 2], np.arange(50))
@@ -238,7 +239,7 @@ def test_buffers_grow_with_a_long_episode() -> None:
 
 def test_whole_episodes_have_the_advantages_of_their_episodes() -> None:
     trajectory = (collecting := collector(AutoresetMode.NEXT_STEP)).gather_episodes(12, explore=False)
-    batch = training_rows(collecting.policy, trajectory, gamma=0.9, lambda_=1.0, use_critic=True)
+    batch = training_rows(collecting.policy, trajectory, gae(gamma=0.9, lambda_=1.0))
     flat = np.full(trajectory.valid.shape, np.nan)
     flat[trajectory.valid] = batch["advantages"].numpy()
     for b in range(3):
@@ -263,7 +264,10 @@ def faulty(
     length = fault.get("length", 1000)
     envs = SyncVectorEnv([lambda: Faulty(length=length), lambda: Faulty(**fault)], autoreset_mode=mode)
     return Collector(
-        VectorSource(envs), small_policy(), RewardTransform(normalize=normalize, gamma=0.5), steps_before=steps_before
+        VectorSource(envs),
+        small_policy(),
+        ReturnMoments(2, clip=False, gamma=0.5) if normalize else None,
+        steps_before=steps_before,
     )
 
 
@@ -324,7 +328,7 @@ def test_a_bad_observation_of_an_own_vector_environment_is_named() -> None:
     envs.envs[2].ends = ((5, "truncated"),)
     envs.envs[2].number = float("nan")
     with pytest.raises(ObservationError, match=r'^step 0, environment 2: obs\["where"\]: expected a finite number'):
-        Collector(VectorSource(envs), known_policy(), RewardTransform()).gather(4)
+        Collector(VectorSource(envs), known_policy()).gather(4)
 
 
 @every_mode
@@ -345,11 +349,14 @@ def test_step_numbers_count_the_steps_that_resets_take() -> None:
 def test_what_an_ignored_row_holds_does_not_matter() -> None:
     envs: Any = vector_env(AutoresetMode.NEXT_STEP, "own")
     envs.garbage = float("nan")
-    collecting = Collector(VectorSource(envs), known_policy(), RewardTransform(normalize=True))
+    collecting = Collector(VectorSource(envs), known_policy(), ReturnMoments(3, clip=False, gamma=0.99))
     trajectory = collecting.gather(12, explore=False)
     assert not trajectory.valid.all()
     assert np.isfinite(trajectory.rewards).all()
-    batch = training_rows(collecting.policy, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+    assert trajectory.reward_moments is not None
+    assert np.isfinite(trajectory.reward_moments).all()
+    assert np.abs(trajectory.reward_moments[:, 1]).max() < 1e4
+    batch = training_rows(collecting.policy, trajectory, gae(gamma=0.9, lambda_=0.9))
     assert batch["advantages"].isfinite().all()
 
 
@@ -378,7 +385,7 @@ def test_a_bad_observation_is_the_cause_of_an_error_that_follows() -> None:
 
     source = make_source(EnvSpec(Trips, {"at": 1, "obs": near(9, 9)}), 1)
     with pytest.raises(ObservationError, match=r'^step 1, environment 0: obs\["near"\]') as caught:
-        Collector(source, small_policy(), RewardTransform()).gather(4)
+        Collector(source, small_policy()).gather(4)
     assert isinstance(caught.value.__cause__, Broken)
 
 
@@ -396,7 +403,8 @@ def test_a_models_error_is_not_blamed_on_environments() -> None:
 
 def test_after_an_error_new_episodes_begin() -> None:
     collecting = faulty(at=6, error=Broken("once"), normalize=True)
-    collecting.gather(4)
+    rewards = RewardTransform(normalize=True)
+    rewards(collecting.gather(4))
     with pytest.raises(Broken):
         collecting.gather(4)
     envs: Any = collecting.source.envs
@@ -406,7 +414,8 @@ def test_after_an_error_new_episodes_begin() -> None:
     assert trajectory.num_steps == 4
     assert (collecting._returns == 2).all()
     # The discounted returns of both environments: four steps, and two that begin anew.
-    assert collecting.rewards.stat.mean == pytest.approx(np.mean([1, 1.5, 1.75, 1.875, 1, 1.5]))
+    rewards(trajectory)
+    assert rewards.stat.mean == pytest.approx(np.mean([1, 1.5, 1.75, 1.875, 1, 1.5]))
 
 
 # ------------------------------------------------------------------------------- what is stored, what is sent
@@ -424,15 +433,15 @@ class Zero(TorchModelV2):
 
 
 def zero_policy(env: Remembers, num_outputs: int) -> Policy:
-    model = Zero(env.observation_space, env.action_space, num_outputs, {})
-    return Policy(env.observation_space, env.action_space, PolicyConfig(), TorchRuntime("cpu"), model)
+    plan = Plan.with_model(Zero(env.observation_space, env.action_space, num_outputs, {}))
+    return Policy(env.observation_space, env.action_space, PolicyConfig(), TorchRuntime("cpu"), plan)
 
 
 @pytest.mark.spec(3)
 def test_samples_are_stored_and_actions_are_sent() -> None:
     env = Remembers(spaces.Box(0, 10, (1,)))
     source = VectorSource(SyncVectorEnv([lambda: env]))
-    collecting = Collector(source, zero_policy(env, 2), RewardTransform())
+    collecting = Collector(source, zero_policy(env, 2))
     trajectory = collecting.gather(3, explore=False)
     np.testing.assert_array_equal(trajectory.actions, np.zeros((3, 1, 1)))
     np.testing.assert_array_equal(env.actions, np.full((3, 1), 5.0))
@@ -450,7 +459,7 @@ def test_nested_actions_reach_the_environment_in_the_form_of_their_space() -> No
     parts = spaces.Dict([("z", pair), ("a", spaces.Box(3, 9, (2,), np.int64))])
     env = Remembers(parts)
     source = VectorSource(SyncVectorEnv([lambda: env]))
-    trajectory = Collector(source, small_policy(env.observation_space, parts), RewardTransform()).gather(8)
+    trajectory = Collector(source, small_policy(env.observation_space, parts)).gather(8)
     taken = env.actions[: trajectory.num_steps]
     assert all(parts.contains(action) for action in taken)
     stored = trajectory.actions
@@ -464,7 +473,7 @@ def test_the_stages_of_a_step_come_in_order(monkeypatch: pytest.MonkeyPatch) -> 
     source = VectorSource(SyncVectorEnv([lambda: env]))
     policy = small_policy(env.observation_space, env.action_space, observation_filter="MeanStdFilter")
     monkeypatch.setattr(policy.runtime, "compiled", lambda model: None)  # act through the model itself
-    collecting = Collector(source, policy, RewardTransform())
+    collecting = Collector(source, policy)
     collecting.gather(2)
     order: list[str] = []
 
@@ -501,15 +510,15 @@ def test_exploring_and_not() -> None:
     env = Remembers(spaces.Box(0, 10, (1,)))
     source = VectorSource(SyncVectorEnv([lambda: env]))
     policy = zero_policy(env, 2)
-    calm = Collector(source, policy, RewardTransform()).gather_episodes(9, explore=False)
+    calm = Collector(source, policy).gather_episodes(9, explore=False)
     assert not calm.actions.any()
-    bold = Collector(source, policy, RewardTransform()).gather_episodes(9)
+    bold = Collector(source, policy).gather_episodes(9)
     assert len(np.unique(bold.actions)) == len(bold.actions)
 
 
 def test_later_resets_are_not_seeded_again() -> None:
     source = make_source(EnvSpec(Dice), 4)
-    collecting = Collector(source, small_policy(Dice.observation_space), RewardTransform(), seed=3)
+    collecting = Collector(source, small_policy(Dice.observation_space), seed=3)
     first, second = (collecting.gather_episodes(40) for _ in range(2))
     assert first.episodes != second.episodes
 
@@ -518,7 +527,7 @@ def test_the_seed_is_that_of_the_first_reset() -> None:
     def first(seed: int | None) -> np.ndarray:
         source = make_source(EnvSpec("CartPole-v1"), 2)
         policy = small_policy(source.observation_space, source.action_space)
-        collecting = Collector(source, policy, RewardTransform(), seed)
+        collecting = Collector(source, policy, seed=seed)
         return np.concatenate([collecting.gather(3, explore=False).obs[0] for _ in range(2)])
 
     np.testing.assert_array_equal(first(5), first(5))
@@ -535,7 +544,6 @@ def test_any_observation_is_stored_as_the_environment_gave_it(name: str, mode: A
     collecting = Collector(
         VectorSource(SyncVectorEnv([lambda: env], autoreset_mode=mode)),
         small_policy(env.observation_space),
-        RewardTransform(),
         seed=0,
     )
     trajectory = collecting.gather(7)
@@ -553,7 +561,7 @@ def test_any_action_reaches_the_environment_inside_its_space(name: str) -> None:
     space = ACTION_SPACES[name]
     env = Samples(spaces.Discrete(2), space)
     source = make_source(EnvSpec(lambda: env), 1)
-    Collector(source, small_policy(env.observation_space, space), RewardTransform()).gather(12)
+    Collector(source, small_policy(env.observation_space, space)).gather(12)
     assert len(env.actions) == 12
     for action in env.actions:
         assert space.contains(action)

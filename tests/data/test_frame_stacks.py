@@ -11,14 +11,14 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import training_rows
+from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.collector import Collector
-from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ObservationError
 from anyspace.maths.gather import Gathered
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.acting import Actor
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces.kinds.frames import StackedFrames
@@ -72,7 +72,7 @@ def fragments(mode: AutoresetMode, lengths: tuple[int, ...], side: int = 2) -> l
     if side != 2:
         films = [Film(side=side) for _ in range(3)]
     vector = SyncVectorEnv([lambda film=film: film for film in films], autoreset_mode=mode)  # type: ignore[misc]
-    collector = Collector(VectorSource(vector), policy(films[0].observation_space), RewardTransform())
+    collector = Collector(VectorSource(vector), policy(films[0].observation_space))
     return [collector.gather(length) for length in lengths]
 
 
@@ -113,20 +113,20 @@ def test_a_transition_costs_the_bytes_of_one_frame() -> None:
     assert sum(leaf.nbytes for leaf in trajectory.obs) / ((steps + 1) * 3) == frame + np.dtype(np.int64).itemsize
 
 
-def test_training_sees_what_acting_saw() -> None:
+def test_training_sees_what_acting_saw(monkeypatch: pytest.MonkeyPatch) -> None:
     films = [Film() for _ in range(2)]
     vector = SyncVectorEnv([lambda film=film: film for film in films])  # type: ignore[misc]
     acting = policy(films[0].observation_space)
     seen: list[np.ndarray] = []
-    act = acting.act
 
-    def spy(leaves: Any, history: Any, **arguments: Any) -> Any:
-        seen.append(np.array(leaves[0]))
-        return act(leaves, history, **arguments)
+    class Spy(Actor):
+        def __call__(self, leaves: Any, history: Any = None, **arguments: Any) -> Any:
+            seen.append(np.array(leaves[0]))
+            return super().__call__(leaves, history, **arguments)
 
-    acting.act = spy  # type: ignore[method-assign]
-    trajectory = Collector(VectorSource(vector), acting, RewardTransform()).gather(12)
-    batch = training_rows(acting, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+    monkeypatch.setattr("anyspace.policy.pipeline.Actor", Spy)
+    trajectory = Collector(VectorSource(vector), acting).gather(12)
+    batch = training_rows(acting, trajectory, gae(gamma=0.9, lambda_=0.9))
     rows = np.concatenate(seen)[trajectory.valid.reshape(-1)]
     np.testing.assert_array_equal(batch["obs"][0].put_together().numpy(), rows)
 
@@ -134,9 +134,9 @@ def test_training_sees_what_acting_saw() -> None:
 def test_a_large_batch_is_evaluated_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     (trajectory,) = fragments(AutoresetMode.SAME_STEP, (10,))
     space = Film().observation_space
-    whole = training_rows(policy(space), trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
-    monkeypatch.setattr("anyspace.algorithms.on_policy.FEATURES_AT_A_TIME", 7 * policy(space).preprocessor.size)
-    parts = training_rows(policy(space), trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+    whole = training_rows(policy(space), trajectory, gae(gamma=0.9, lambda_=0.9))
+    monkeypatch.setattr("anyspace.data.rows.FEATURES_AT_A_TIME", 7 * policy(space).preprocessor.size)
+    parts = training_rows(policy(space), trajectory, gae(gamma=0.9, lambda_=0.9))
     for name in ("action_logp", "action_dist_inputs", "vf_preds", "advantages"):
         np.testing.assert_allclose(whole[name].numpy(), parts[name].numpy(), atol=1e-6)
 
@@ -168,6 +168,6 @@ def test_a_broken_promise_names_the_environment(when: str) -> None:
     for film in films:
         film.episode = 0
     vector = SyncVectorEnv([lambda film=film: film for film in films])  # type: ignore[misc]
-    collector = Collector(VectorSource(vector), policy(films[0].observation_space), RewardTransform())
+    collector = Collector(VectorSource(vector), policy(films[0].observation_space))
     with pytest.raises(ObservationError, match=r"step \d, environment 2: its space is StackedFrames"):
         collector.gather(6)

@@ -13,7 +13,6 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace import PPO
 from anyspace.data.collector import Collector
-from anyspace.data.rewards import RewardTransform
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ModelError, ObservationError, UnsupportedSpaceError
 from anyspace.execution.evaluate import evaluate
@@ -180,10 +179,10 @@ def test_masks_are_kept_with_their_observations(mode: AutoresetMode, source: str
     envs = [masked("tuple", source, length=length) for length in (3, 5)]
     acting = policy_for(envs[0])
     vector = SyncVectorEnv([lambda env=env: env for env in envs], autoreset_mode=mode)  # type: ignore[misc]
-    collector = Collector(VectorSource(vector), acting, RewardTransform(), seed=0)
+    collector = Collector(VectorSource(vector), acting, seed=0)
     for trajectory in (collector.gather(6), collector.gather(4)):
         steps, width = trajectory.valid.shape
-        mask = acting.mask(trajectory.obs)
+        mask = acting.masking.find(trajectory.obs)
         assert mask is not None
         assert mask.shape == (steps + 1, width, ActionMasks(ACTIONS["tuple"]).width)
         first, _, pair = trajectory.actions
@@ -191,7 +190,7 @@ def test_masks_are_kept_with_their_observations(mode: AutoresetMode, source: str
             assert mask[t, b, first[t, b]]
             assert mask[t, b, 3 + pair[t, b, 0]]
             assert mask[t, b, 5 + pair[t, b, 1]]
-        rows = acting.mask(trajectory.all_obs())
+        rows = acting.masking.find(trajectory.all_obs())
         assert rows is not None
         assert len(rows) == (steps + 1) * width + len(trajectory.final_obs.t)
         np.testing.assert_array_equal(rows[: (steps + 1) * width], mask.reshape(-1, mask.shape[-1]))

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import SyncVectorEnv
 
-from anyspace.algorithms.on_policy import minibatches, training_rows
+from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.data.collector import Collector
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Trajectory
@@ -20,7 +20,9 @@ from anyspace.errors import ModelError
 from anyspace.models import ViewRequirement
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
+from tests.support.batches import batches_of
 from tests.support.environments import Script
 from tests.support.scripted import KINDS, MODES, Known, lived, vector_env
 
@@ -124,15 +126,18 @@ def expected(
 
 def collecting(mode: Any, kind: str, states: bool = False, **config: Any) -> Collector:
     settings = PolicyConfig(**config)
-    policy = Policy(Script.observation_space, Script.action_space, settings, TorchRuntime("cpu"), Viewing(states))
+    policy = Policy(
+        Script.observation_space, Script.action_space, settings, TorchRuntime("cpu"), Plan.with_model(Viewing(states))
+    )
     policy.model.seen.clear()
-    return Collector(VectorSource(vector_env(mode, kind)), policy, RewardTransform(clip=True))
+    return Collector(VectorSource(vector_env(mode, kind)), policy)
 
 
 def rows_of(policy: Policy, trajectory: Trajectory) -> tuple[Any, Any]:
     """Training rows, and the columns that the model sees of them in a gradient step."""
-    batch = training_rows(policy, trajectory, gamma=GAMMA, lambda_=LAMBDA, use_critic=True)
-    inputs = policy.model_inputs(batch["obs"], batch["views"], training=True)
+    clipped = RewardTransform(clip=True)(trajectory)
+    batch = training_rows(policy, clipped, gae(gamma=GAMMA, lambda_=LAMBDA))
+    inputs = policy.model_inputs(batch["obs"], views=batch["views"], training=True)
     return batch, {name: np.asarray(inputs[name]) for name in [*PAST, *FUTURE]}
 
 
@@ -237,8 +242,8 @@ def test_minibatches_keep_views_and_states_with_their_rows(states: bool) -> None
     batch, training = rows_of(collector.policy, trajectory)
     steps = {tuple(where): row for row, where in enumerate(np.asarray(batch["obs"][0]).tolist())}
     met = []
-    for minibatch in minibatches(collector.policy, batch, 13):
-        inputs = collector.policy.model_inputs(minibatch["obs"], minibatch["views"], training=True)
+    for minibatch in batches_of(collector.policy, minibatches(collector.policy, batch, 13)):
+        inputs = collector.policy.model_inputs(minibatch["obs"], views=minibatch["views"], training=True)
         rows = [steps[tuple(where)] for where in np.asarray(minibatch["obs"][0]).tolist()]
         met += rows
         np.testing.assert_allclose(minibatch["vf_preds"], batch["vf_preds"][rows])
@@ -253,12 +258,42 @@ def test_minibatches_keep_views_and_states_with_their_rows(states: bool) -> None
     assert sorted(met) == list(range(len(steps)))
 
 
+def in_order(trajectory: Trajectory, column: Any, states: bool) -> np.ndarray:
+    """Rows environment by environment; those of models with states are in that order already."""
+    t, b = np.nonzero(trajectory.valid)
+    return np.asarray(column)[slice(None) if states else np.lexsort((t, b))]
+
+
+@pytest.mark.parametrize("states", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_fills_a_shorter_trajectory_up_is_never_seen(mode: Any, states: bool) -> None:
+    collector = collecting(mode, "sync", states)
+    collector.policy.max_seq_len = 4
+    parts = [collector.gather(steps, explore=False) for steps in (3, 8, 1)]
+    joined = Trajectory.side_by_side(parts)
+    assert joined.valid.shape == (8, 9)
+    together, each = rows_of(collector.policy, joined), [rows_of(collector.policy, part) for part in parts]
+    for name in [*PAST, *FUTURE]:
+        alone = [in_order(part, seen[name], states) for part, (_, seen) in zip(parts, each, strict=True)]
+        np.testing.assert_array_equal(in_order(joined, together[1][name], states), np.concatenate(alone), err_msg=name)
+    for name in ("vf_preds", "advantages", "value_targets", "action_logp"):
+        alone = [in_order(part, batch[name], states) for part, (batch, _) in zip(parts, each, strict=True)]
+        np.testing.assert_allclose(in_order(joined, together[0][name], states), np.concatenate(alone), rtol=1e-6)
+    if states:
+        lens = [batch["sequences"].lens for batch, _ in each]
+        np.testing.assert_array_equal(together[0]["sequences"].lens, np.concatenate(lens))
+        for i in range(2):
+            before = [np.asarray(batch["sequences"].state[i]) for batch, _ in each]
+            np.testing.assert_array_equal(together[0]["sequences"].state[i], np.concatenate(before))
+
+
 @pytest.mark.spec(127)
 def test_rewards_are_seen_as_the_environment_gave_them() -> None:
     # They are clipped for learning here; acting on a loaded policy sees the environment's own.
     collector = collecting(MODES[0], "sync")
     trajectory = collector.gather(3)
-    assert np.abs(trajectory.rewards).max() == 1
+    assert np.abs(RewardTransform(clip=True)(trajectory).rewards).max() == 1
+    assert np.abs(trajectory.rewards).max() > 1
     assert np.abs(trajectory.columns["rewards"][0]).max() > 1
 
 
@@ -269,7 +304,7 @@ def declared(view: ViewRequirement, name: str = "mine") -> Callable[[], Policy]:
             self.view_requirements[name] = view
 
     return lambda: Policy(
-        Script.observation_space, Script.action_space, PolicyConfig(), TorchRuntime("cpu"), Declares()
+        Script.observation_space, Script.action_space, PolicyConfig(), TorchRuntime("cpu"), Plan.with_model(Declares())
     )
 
 
@@ -304,7 +339,7 @@ def test_nested_actions_are_seen_flat_or_nested(nested: bool) -> None:
             self.seen = input_dict["prev_actions"]
             return torch.zeros(len(input_dict["obs_flat"]), 7), state
 
-    policy = Policy(Script.observation_space, space, PolicyConfig(), TorchRuntime("cpu"), Looks())
+    policy = Policy(Script.observation_space, space, PolicyConfig(), TorchRuntime("cpu"), Plan.with_model(Looks()))
     obs = {"where": np.zeros(3, np.float32), "last": 0}
     action, state = policy.compute_single_action(obs, explore=True)
     policy.compute_single_action(obs, state)
@@ -334,10 +369,11 @@ def test_memories_look_back_once_for_every_chunk() -> None:
             output, _ = super().forward(input_dict, state, seq_lens)
             return output, [state[0][:, -1] + 1] if len(output) == len(seq_lens) else state
 
-    policy = Policy(Script.observation_space, Script.action_space, PolicyConfig(), TorchRuntime("cpu"), Counting())
+    plan = Plan.with_model(Counting())
+    policy = Policy(Script.observation_space, Script.action_space, PolicyConfig(), TorchRuntime("cpu"), plan)
     policy.max_seq_len = 3
     envs = SyncVectorEnv([lambda: Script(0, ((9, "terminated"),))])
-    trajectory = Collector(VectorSource(envs), policy, RewardTransform()).gather(7)
-    sequences = training_rows(policy, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)["sequences"]
+    trajectory = Collector(VectorSource(envs), policy).gather(7)
+    sequences = training_rows(policy, trajectory, gae(gamma=0.9, lambda_=0.9))["sequences"]
     assert sequences.lens.tolist() == [3, 3, 1]
     assert sequences.state[0][..., 0].tolist() == [[0, 0, 0, 0], [0, 1, 2, 3], [3, 4, 5, 6]]

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import NonFiniteError, ObservationError
-from anyspace.execution.evaluate import evaluate
+from anyspace.execution.evaluate import evaluate, summary
 from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
@@ -34,7 +34,7 @@ def small_policy(env: Any) -> Policy:
 def test_each_environment_plays_its_share(
     mode: AutoresetMode, kind: str, episodes: int, shares: tuple[int, ...]
 ) -> None:
-    result = evaluate(known_policy(), VectorSource(vector_env(mode, kind)), episodes, seed=0)
+    result = summary(evaluate(known_policy(), VectorSource(vector_env(mode, kind)), episodes, seed=0))
     played = [episode for b, share in enumerate(shares) for episode in list(episodes_of(lived(b, 20)))[:share]]
     returns, lengths = zip(*played, strict=True)
     mean = sum(returns) / episodes
@@ -52,7 +52,7 @@ def test_short_episodes_do_not_count_more_often(mode: AutoresetMode) -> None:
     envs = SyncVectorEnv(
         [lambda: Script(0, ((1, "terminated"),)), lambda: Script(1, ((30, "terminated"),))], autoreset_mode=mode
     )
-    result = evaluate(known_policy(), VectorSource(envs), 4, seed=0)
+    result = summary(evaluate(known_policy(), VectorSource(envs), 4, seed=0))
     assert result.episode_len_mean == (1 + 1 + 30 + 30) / 4
 
 
@@ -107,4 +107,4 @@ def test_an_environments_own_error_comes_through(at: int) -> None:
 def test_what_an_ignored_row_earns_does_not_matter() -> None:
     envs = vector_env(AutoresetMode.NEXT_STEP, "own")
     envs.garbage = float("nan")
-    assert np.isfinite(evaluate(known_policy(), VectorSource(envs), 9, seed=0).episode_return_mean)
+    assert np.isfinite(summary(evaluate(known_policy(), VectorSource(envs), 9, seed=0)).episode_return_mean)

@@ -6,7 +6,6 @@ from gymnasium.vector import AutoresetMode
 
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
-from anyspace.data.rewards import RewardTransform
 from anyspace.data.vector import make_source
 from anyspace.execution.fleet import LocalFleet
 from anyspace.models import ModelConfig
@@ -38,26 +37,48 @@ def test_whole_episodes() -> None:
 
 
 def test_it_acts_with_the_weights_it_is_given() -> None:
-    source = make_source(EnvSpec(Script), 1)
+    """It is built with the learner's policy, and acts with whatever weights that has when it is asked."""
+    source = make_source(EnvSpec("CartPole-v1"), 2)
     settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[4]))
     mine, theirs = (
         Policy(source.observation_space, source.action_space, settings, TorchRuntime("cpu"), seed=seed)
         for seed in (0, 1)
     )
-    fleet = LocalFleet(Collector(source, mine, RewardTransform()), fragment=None, whole_episodes=False)
-    fleet.gather(theirs.state(), 4)
-    for name, value in theirs.state().items():
-        if not name.startswith("rng/"):
-            np.testing.assert_array_equal(mine.state()[name], value)
+    fleet = LocalFleet(Collector(source, mine), fragment=None, whole_episodes=False, explore=False)
+    fleet.restart(3)
+    before = fleet.gather(100)
+    mine.load_state(theirs.state())
+    fleet.restart(3)
+    after = fleet.gather(100)
+    np.testing.assert_array_equal(before.obs[0][0], after.obs[0][0])
+    twin = Collector(make_source(EnvSpec("CartPole-v1"), 2), theirs, seed=3).gather(50, explore=False)
+    np.testing.assert_array_equal(after.actions, twin.actions)
+    assert not np.array_equal(after.actions, before.actions)
+
+
+def test_a_restart_begins_new_episodes_with_the_seed() -> None:
+    source = make_source(EnvSpec("CartPole-v1"), 2)
+    settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[4]))
+    policy = Policy(source.observation_space, source.action_space, settings, TorchRuntime("cpu"))
+    fleet = LocalFleet(Collector(source, policy), fragment=None, whole_episodes=False, explore=False)
+    fleet.restart(5)
+    first, goes_on = fleet.gather(6), fleet.gather(6)
+    fleet.restart(5)
+    again = fleet.gather(6)
+    fleet.restart()
+    other = fleet.gather(6)
+    np.testing.assert_array_equal(first.obs[0], again.obs[0])
+    assert not np.array_equal(first.obs[0][0], other.obs[0][0])
+    np.testing.assert_array_equal(goes_on.obs[0][0], first.obs[0][-1])
+    assert [one.begins.all() for one in (first, goes_on, again, other)] == [True, False, True, True]
+    assert fleet.metrics() == {}
 
 
 def test_exploring_is_up_to_the_fleet() -> None:
     """The known policy's choices are near even at first, so 60 samples cannot all be the deterministic ones."""
     for explore in (False, True):
         source = make_source(EnvSpec(Script, {"ends": ((1, "terminated"),)}), 3)
-        fleet = LocalFleet(
-            Collector(source, known_policy(), RewardTransform()), fragment=None, whole_episodes=False, explore=explore
-        )
+        fleet = LocalFleet(Collector(source, known_policy()), fragment=None, whole_episodes=False, explore=explore)
         assert bool(fleet.gather(60).actions.all()) is not explore
 
 

@@ -3,16 +3,37 @@ import pytest
 
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError
+from anyspace.execution.learner import Result
 from anyspace.execution.metrics import EpisodeWindow, mean_results
 
 
 def results(**columns):
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [Result(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def test_means_and_the_first_ratio_error():
-    means = mean_results(results(total_loss=[1.0, 3.0], ratio_error=[0.1, 9.0]), np.asarray, 1)
-    assert means == {"total_loss": 2.0, "ratio_error": 0.1}
+def test_means():
+    means = mean_results(results(total_loss=[1.0, 3.0], kl=[0.25, 0.5]), np.asarray, 1)
+    assert means == {"total_loss": 2.0, "kl": 0.375}
+
+
+def test_several_steps_of_one_call_count_as_that_many():
+    calls = [Result({"total_loss": np.array([1.0, 2.0, 6.0])}), Result({"total_loss": np.array(3.0)})]
+    assert mean_results(calls, np.asarray, 1) == {"total_loss": 3.0}
+    calls = [Result({"a": np.zeros(3)}), Result({"a": np.array([0.0, np.nan])})]
+    with pytest.raises(NonFiniteError, match="iteration 2, gradient step 5 of 5: a is nan"):
+        mean_results(calls, np.asarray, 2)
+
+
+def test_what_only_some_steps_report_is_averaged_over_those():
+    calls = [Result({"a": 1.0, "b": np.array(4.0)}), Result({"a": 3.0}), Result({"a": 5, "c": np.float32(0.5)})]
+    assert mean_results(calls, np.asarray, 1) == {"a": 3.0, "b": 4.0, "c": 0.5}
+    with pytest.raises(NonFiniteError, match="gradient step 2 of 2: rare is inf"):
+        mean_results([Result({"a": 1.0}), Result({"rare": np.inf})], np.asarray, 1)
+
+
+def test_no_step_has_no_means():
+    assert mean_results([], np.asarray, 1) == {}
+    assert mean_results([Result({})], np.asarray, 1) == {}
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])

@@ -7,13 +7,12 @@ import numpy as np
 from anyspace.data.batching import environment
 from anyspace.data.record import Record
 from anyspace.data.rewards import ReturnMoments
-from anyspace.data.stepping import LAST_OBSERVATION, Stepped, Stepping
+from anyspace.data.stepping import LAST_OBSERVATION, Stepping
 from anyspace.data.trajectory import Bools, Episode, Ints, Trajectory
-from anyspace.data.vector import VectorSource, blame
+from anyspace.data.vector import Step, VectorSource, blame
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import Actor
-from anyspace.policy.history import Acted
 from anyspace.policy.policy import Policy
 
 
@@ -72,11 +71,9 @@ class Collector:
         """
         record = self._begin(steps)
         with self.policy.acting("acting") as actor:
-            blank = self.policy.new_distribution(self.source.num_envs)
-            noise = actor.draw_noise(blank, steps) if explore else None
+            noise = actor.draw_noise(self.policy.new_distribution(self.source.num_envs), steps) if explore else None
             for t in range(steps):
-                acted, stepped = self._step(actor, record, explore, None if noise is None else noise[t])
-                record.add(acted.raw, stepped, stepped.step.ignored)
+                self._step(actor, record, explore, None if noise is None else noise[t])
         trajectory = self._finish(record)
         self._running = True
         return trajectory
@@ -91,11 +88,8 @@ class Collector:
         running, valid_steps = np.ones(self.source.num_envs, np.bool_), 0
         with self.policy.acting("acting") as actor:
             while running.any():
-                acted, stepped = self._step(actor, record, explore, None)
-                step = stepped.step
-                ignored = step.ignored | ~running
-                record.add(acted.raw, stepped, ignored)
-                valid_steps += int(np.count_nonzero(~ignored))
+                step = self._step(actor, record, explore, None, running)
+                valid_steps += int(np.count_nonzero(~step.ignored & running))
                 if valid_steps >= min_steps:
                     running = running & ~(step.game_over | step.ignored)
         return self._finish(record)
@@ -116,18 +110,24 @@ class Collector:
         self._running = False  # if this rollout fails, the next one starts new episodes
         return Record(self._stepping.leaves, self._stepping.history.windows, steps, self.policy.stacks)
 
-    def _step(self, actor: Actor, record: Record, explore: bool, noise: NumpyArray | None) -> tuple[Acted, Stepped]:
+    def _step(
+        self, actor: Actor, record: Record, explore: bool, noise: NumpyArray | None, running: Bools | None = None
+    ) -> Step:
+        """Take a step and write it down; where ``running``, bool [B], does not hold, it does not count."""
         try:
             acted = self._stepping.act(actor, explore=explore, noise=noise)
         except Exception as error:
             self._require_valid_obs(record, error)
             raise
         try:
-            return acted, self._stepping.step(acted)
+            stepped = self._stepping.step(acted)
+            ignored = stepped.step.ignored
+            record.add(acted.raw, stepped, ignored if running is None else ignored | ~running)
         except Exception as error:
             # A bad observation makes bad actions, at which environments may trip: name the cause, not the fall.
             self._require_valid_obs(record, error)
             blame(error, self._name(record.t + 1), self.source.num_envs)
+        return stepped.step
 
     def _finish(self, record: Record) -> Trajectory:
         self._require_valid_obs(record)

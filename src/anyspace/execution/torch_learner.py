@@ -112,8 +112,11 @@ class TorchLearner:
             if steps.tau is not None:
                 for sibling in self.policy.siblings:
                     self.follow(sibling, float(steps.tau[number]))
+        # A number that only some steps report has fewer entries.
+        names = dict.fromkeys(name for one in results for name in one.metrics)
         metrics = {
-            name: torch.stack([torch.as_tensor(one.metrics[name]) for one in results]) for name in results[0].metrics
+            name: torch.stack([torch.as_tensor(one.metrics[name]) for one in results if name in one.metrics])
+            for name in names
         }
         rows = {
             name: nn.utils.rnn.pad_sequence([one.rows[name] for one in results], True, torch.nan)
@@ -142,11 +145,16 @@ class TorchLearner:
             first = stop
 
     def follow(self, target: Pipeline, tau: float) -> None:
-        """Move a sibling's weights towards the policy's; buffers, such as batch statistics, are copied."""
+        """Move a sibling's weights towards the policy's; buffers, such as batch statistics, are copied.
+
+        A ``tau`` of 0 changes nothing.
+        """
+        if tau == 0:
+            return
         ours, theirs = _state_of(self.policy), _state_of(target)
         with torch.no_grad():
             for name, value in theirs.items():
-                if value.is_floating_point() and tau < 1:
+                if isinstance(value, nn.Parameter) and value.is_floating_point() and tau < 1:
                     value.lerp_(ours[name], tau)
                 else:
                     value.copy_(ours[name])
