@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
-from anyspace.data.batching import InVector, StackedActions, has_fixed_shape, take_rows, with_reset
+from anyspace.data.batching import StackedActions, VectorMember, has_fixed_shape, take_rows, with_reset
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ObservationError
@@ -214,7 +214,7 @@ def test_masks_are_among_the_infos(env: Any, mode: Any) -> None:
     if mode == "async":
         source = make_source(EnvSpec(env), 2, "async")
     else:
-        makers = [lambda: InVector(env(), 0, "action_mask")] * 2
+        makers = [lambda: VectorMember(env(), 0, "action_mask")] * 2
         source = VectorSource(SyncVectorEnv(makers, autoreset_mode=mode))
     try:
         infos = [source.reset()[1], *(source.step(np.zeros(2, np.int64)).infos for _ in range(4))]
@@ -291,7 +291,7 @@ class Wrong(Eight):
 )
 def test_what_is_no_mask_is_refused_where_it_comes_from(mask: Any, message: str) -> None:
     """Gymnasium would turn some of these into the type of the other environment's mask, and words into True."""
-    makers = [lambda: InVector(Wrong(True), 0, None), lambda: InVector(Wrong(mask), 1, "action_mask")]
+    makers = [lambda: VectorMember(Wrong(True), 0, None), lambda: VectorMember(Wrong(mask), 1, "action_mask")]
     source = VectorSource(SyncVectorEnv(makers))
     source.reset()
     source.step(np.zeros(2, np.int64))
@@ -306,7 +306,7 @@ def test_a_mask_in_the_observation_goes_before_those_of_infos() -> None:
         def _seen(self, last: Any) -> dict[str, Any]:
             return {"action_mask": np.ones(8, np.int8)}
 
-    env = InVector(Seen("ours"), 0, "action_mask")
+    env = VectorMember(Seen("ours"), 0, "action_mask")
     env.reset()
     env.step(0)
     assert env.step(0)[-1]["action_mask"] == "ours"
@@ -318,7 +318,7 @@ def test_no_observation_is_named() -> None:
             return None
 
     with pytest.raises(ObservationError, match=r"^environment 2: obs: expected a member of Dict\(.*got None"):
-        InVector(Forgets(), 2).reset()
+        VectorMember(Forgets(), 2).reset()
 
 
 @pytest.mark.parametrize("name", UNBOUNDED)

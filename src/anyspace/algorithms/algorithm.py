@@ -371,7 +371,9 @@ class Algorithm(ABC, Generic[C]):
         mine = (self.policy.observation_space, self.policy.action_space)
         checkpoints.require_equal_spaces(mine, checkpoints.spaces_of(state), path)
         weights = tree.under("policy", tensors)
-        self.policy.load_weights({name: value for name, value in weights.items() if name != "timestep"})
+        self.policy.load_weights(
+            {name: value for name, value in weights.items() if name not in ("timestep", "version")}
+        )
 
     def description(self) -> dict[str, Any]:
         """Return algorithm, environment, seed and configuration as plain values."""

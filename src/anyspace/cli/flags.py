@@ -105,16 +105,18 @@ def parse(
     Raises:
         SystemExit: a flag is unknown or its value malformed, which is printed unless ``quiet``; or help was asked for.
     """
-    together = dataclasses.make_dataclass(
+    flags_class = dataclasses.make_dataclass(
         kind.__name__,
         [
             ("own", Annotated[kind, tyro.conf.arg(name="")]),
             ("config", Annotated[type(defaults), tyro.conf.arg(name="")], defaults),
         ],
     )
-    together.__doc__ = kind.__doc__
+    flags_class.__doc__ = kind.__doc__
     spelt = ["--lambda_" if word == "--lambda" else word for word in words]
-    read: Any = tyro.cli(together, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet)
+    read: Any = tyro.cli(
+        flags_class, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet
+    )
     return Flags(read.own, read.config, defaults)
 
 

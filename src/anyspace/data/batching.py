@@ -116,7 +116,7 @@ def _(space: StackedActions, items: Tree) -> Iterator[Any]:
         yield one_action(space.single, items, row)
 
 
-class InVector(gym.Wrapper[Any, Any, Any, Any]):
+class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     """What one environment needs to stand in a vector environment of Gymnasium's.
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it

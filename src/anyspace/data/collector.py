@@ -131,7 +131,7 @@ class Collector:
 
     def _finish(self, record: Record) -> Trajectory:
         self._require_valid_obs(record)
-        trajectory = record.trajectory(self._begun, self._lanes, 0)
+        trajectory = record.trajectory(self._begun, self._lanes, self.policy.version)
         wrong = np.argwhere(~np.isfinite(trajectory.rewards))
         if len(wrong):
             t, b = wrong[0]

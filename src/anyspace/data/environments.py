@@ -205,12 +205,12 @@ def _sufficient_id(env: Env | gym.vector.VectorEnv[Any, Any, Any]) -> str | None
 
 
 def _settings(spec: gym.envs.registration.EnvSpec) -> dict[str, Any]:
-    kwargs = {key: value for key, value in spec.kwargs.items() if key not in _HOW_IT_RUNS}
+    kwargs = {key: value for key, value in spec.kwargs.items() if key not in _RUNTIME_KEYWORDS}
     wrappers = {"additional_wrappers": spec.additional_wrappers}
     return {"max_episode_steps": spec.max_episode_steps, **wrappers, **kwargs}
 
 
-_HOW_IT_RUNS = ("render_mode", "num_envs", "vectorization_mode", "vector_kwargs")
+_RUNTIME_KEYWORDS = ("render_mode", "num_envs", "vectorization_mode", "vector_kwargs")
 
 
 def _takes_config(creator: Callable[..., Env]) -> bool:

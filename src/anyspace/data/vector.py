@@ -16,7 +16,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
-from anyspace.data.batching import Fit, InVector, StackedActions, has_fixed_shape, take_rows, with_reset
+from anyspace.data.batching import Fit, StackedActions, VectorMember, has_fixed_shape, take_rows, with_reset
 from anyspace.data.batching import Infos as Infos
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.trajectory import Bools, Floats, Ints
@@ -261,7 +261,7 @@ def _make_one(spec: EnvSpec, number: int, trainer: int) -> gym.Env[Any, Any]:
     if in_worker:
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return InVector(spec.make(), number, spec.action_mask_key, spec.max_len, checks=in_worker)
+    return VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, checks=in_worker)
 
 
 def _async_envs(makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> Envs:

@@ -108,6 +108,7 @@ class Training:
                 self._learn(self.rewards(trajectory), done)
             valid = np.flatnonzero(trajectory.valid)
             self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
+            self.policy.version += 1
             counters.count(trajectory, width)
             done.trajectories.append(trajectory)
         counters.training_iteration += 1

@@ -59,6 +59,8 @@ class Pipeline:
         to_env: raw actions [N, ...] -> the environment's: offset, unsquashed, clipped, cast.
         num_outputs: how many numbers of the model an action distribution takes.
         siblings: the pipelines that :meth:`sibling` returned, in order.
+        timestep: environment steps sampled so far, by which exploration goes.
+        version: how often the weights or the filter's statistics changed.
 
     Args:
         observation_space: the environment's (single) observation space.
@@ -108,7 +110,7 @@ class Pipeline:
             custom_model=custom,
         )
         self.exploration = plan.exploration(action_space, place)
-        self.timestep = 0
+        self.timestep = self.version = 0
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
             self.model = self._new_model(model_config)
@@ -270,10 +272,11 @@ class Pipeline:
         self.exploration.at(timestep)
 
     def weights(self) -> dict[str, NumpyArray]:
-        """Return what another process needs to act alike, by name: weights, filter statistics, sampled steps."""
+        """Return what another process needs to act alike, by name: weights, filter statistics, and two counts."""
         weights = tree.prefixed("model", self.runtime.parameters(self.model))
         statistics = tree.prefixed("filter", self.filter.state())
-        return {**weights, **statistics, "timestep": np.asarray(self.timestep)}
+        counts = {"timestep": np.asarray(self.timestep), "version": np.asarray(self.version)}
+        return {**weights, **statistics, **counts}
 
     def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
         """Take over what :meth:`weights` returned; the random sources stay as they are.
@@ -290,7 +293,8 @@ class Pipeline:
             )
         self.runtime.load_parameters(self.model, tree.under("model", given))
         self.filter.load_state(statistics)
-        self.at(int(given.get("timestep", np.asarray(self.timestep))))
+        self.version = int(given.get("version", self.version))
+        self.at(int(given.get("timestep", self.timestep)))
 
     def state(self) -> dict[str, NumpyArray]:
         """Return everything an action depends on, by name: :meth:`weights` and the random sources."""

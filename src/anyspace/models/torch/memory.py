@@ -115,6 +115,11 @@ class MemoryWrapper(Remembering):
         remembered, state_out = self.remember(features, input_dict, state, seq_lens)
         return self.heads(remembered), state_out
 
+    def group_of(self, name: str) -> str | None:
+        """Return the group that the base says, for the base's own parameters."""
+        beneath = name.removeprefix("base.")
+        return None if beneath == name else self.base.group_of(beneath)
+
     def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
         """Return the losses after the base has added its own."""
         return self.base.custom_loss(policy_loss, loss_inputs)

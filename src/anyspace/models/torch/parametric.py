@@ -105,6 +105,11 @@ class ParametricActionsModel(TorchModelV2):
         value: torch.Tensor = self.base.value_function()
         return value
 
+    def group_of(self, name: str) -> str | None:
+        """Return the group that the model beneath says, for its own parameters."""
+        beneath = name.removeprefix("base.")
+        return None if beneath == name else self.base.group_of(beneath)
+
     def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
         """Return the losses after the model beneath has added its own."""
         return self.base.custom_loss(policy_loss, self._beneath(loss_inputs))
