@@ -145,10 +145,16 @@ def test_the_bare_import_stays_light():
     assert output.strip() == "[]"
 
 
+def test_the_bare_import_changes_nothing_in_the_process():
+    code = "import os; before = dict(os.environ); import anyspace; print(before == dict(os.environ))"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "True"
+
+
 @pytest.mark.parametrize(("given", "expected"), [(None, "100000"), ("7", "7")])
 def test_threads_wait_asleep_unless_told_otherwise(given, expected):
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     environment |= {} if given is None else {"GOMP_SPINCOUNT": given}
-    code = "import os, anyspace; print(os.environ['GOMP_SPINCOUNT'])"
+    code = "import os, anyspace.models.torch; print(os.environ['GOMP_SPINCOUNT'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == expected

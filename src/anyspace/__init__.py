@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anyspace.algorithms import PPO, Algorithm
     from anyspace.data.environments import register_env
     from anyspace.policy.policy import Policy
-
-# How long one of PyTorch's threads waits awake for the others; OpenMP reads it when it is loaded. As it comes, two of
-# them on a busy machine keep each other from working: a gradient step may take twenty times as long.
-os.environ.setdefault("GOMP_SPINCOUNT", "100000")
 
 __version__ = "0.1.0"
 __all__ = ["PPO", "Algorithm", "Policy", "register_env"]
