@@ -16,6 +16,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 from anyspace import PPO, Algorithm
 from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, ModelCatalog, action_dists, catalog
+from anyspace.policy.batch import Batch
 from anyspace.rllib.policy.sample_batch import SampleBatch
 from tests.rllib_files.action_dist import TorchSharpCategorical
 from tests.rllib_files.batch_norm import TorchBatchNormModel
@@ -394,7 +395,7 @@ def test_a_model_of_masks_leaves_closed_doors_alone(build):
     algorithm = build(model, Doors)
     assert_trains(algorithm, "internal_model.logits.weight")
     leaves = [leaf[None] for leaf in algorithm.policy.encode.single(Doors().reset(seed=0)[0])]
-    outputs = algorithm.policy.evaluate({"obs": [torch.from_numpy(leaf) for leaf in leaves]}).dist_inputs
+    outputs = algorithm.policy.evaluate(Batch(obs=[torch.from_numpy(leaf) for leaf in leaves])).output
     assert (outputs < -1e38).sum() == 3
     with pytest.warns(UserWarning, match="does not take 'no_masking'"):
         algorithm = build({**model, "custom_model_config": {"no_masking": True}}, Doors)

@@ -16,6 +16,7 @@ from anyspace.algorithms.algorithm import Updates
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import NonFiniteError
 from anyspace.maths.gather import Gathered
+from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
 from anyspace.spaces import RepeatedValues, get_preprocessor, restore_original_dimensions
 from tests.fuzz.environment import NUM_ENVS, Pair, RandomEnv, Seen, as_env, is_member, require_allowed
@@ -94,7 +95,7 @@ def check_trajectory(trajectory: Trajectory, policy: Policy, pair: Pair, envs: l
     """Check that the rows of a trajectory are what ``envs`` lived through, in order."""
     leaves = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in trajectory.all_obs()]
     reader = Reader(policy.masking.observation(leaves), [len(spec.element_shape) for spec in policy.encode.specs])
-    mask = policy.mask(leaves)
+    mask = policy.masking.find(leaves)
     steps, width = trajectory.valid.shape
     flat = tree.map_leaves(lambda leaf: leaf.reshape(steps * width, *leaf.shape[2:]), trajectory.actions)
     actions = rows_of(pair.action_space, policy.to_env(flat), steps * width)
@@ -210,8 +211,11 @@ def check_actions(algorithm: Algorithm[Any], pair: Pair, seen: list[Seen]) -> No
     leaves = policy.encode(stacked(policy.observation_space, [one.obs for one in seen]))
     tensors = [policy.runtime.asarray(leaf) for leaf in leaves]
     with policy.runtime.acting():
-        mask = policy.mask(tensors) if masks is None else policy.runtime.asarray(masks != 0)
-        distribution = policy.distribution(policy.evaluate({"obs": tensors}, value=False).dist_inputs, mask)
+        batch = Batch(obs=tensors)
+        mask = policy.masking.find(tensors) if masks is None else policy.runtime.asarray(masks != 0)
+        if mask is not None:
+            batch["action_mask"] = mask
+        distribution = policy.evaluate(batch, value=False).distribution
         raw = tree.map_leaves(policy.runtime.numpy, distribution.deterministic_sample())
     require_equal(pair, policy.to_env(raw), actions, close=True)
 

@@ -15,7 +15,7 @@ from tests.support.tasks import Duet, GridWorld, Harvest, Lock, MaskedCartPole, 
 def learnt(algorithm: Algorithm[Any], steps: int, explore: bool = False) -> float:
     algorithm.learn(steps, progress=False)
     mean: float = algorithm.evaluate(100, explore=explore)["episode_return_mean"]
-    name, done = algorithm.env_spec.name, algorithm.progress
+    name, done = algorithm.env_spec.name, algorithm.counters
     print(
         f"\n{name}, seed {algorithm.seed}: {mean:.1f} after {done.timesteps_total:,} steps, {done.time_total_s:.0f} s"
     )
@@ -64,8 +64,8 @@ def return_with_leaf_zeroed(algorithm: Algorithm[Any], env: Any, position: int, 
         while not done:
             leaves = [np.array(leaf)[None] for leaf in policy.encode.single(obs)]
             leaves[position][...] = 0
-            with policy.acting():
-                actions = policy.to_env(policy.act(leaves, explore=False).raw)
+            with policy.acting() as act:
+                actions = policy.to_env(act(leaves, explore=False).raw)
             try:
                 action = next(iter(iterate(batch_space(env.action_space, 1), actions)))
                 obs, reward, terminated, truncated, _ = env.step(action)

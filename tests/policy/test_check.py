@@ -10,7 +10,9 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.models import RecurrentNetwork, TorchModelV2, ViewRequirement
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
@@ -152,7 +154,7 @@ class Times(Right):
 
 
 def make(model):
-    return Policy(OBS, ACTIONS, PolicyConfig(), TorchRuntime("cpu"), model)
+    return Policy(OBS, ACTIONS, PolicyConfig(), TorchRuntime("cpu"), Plan.with_model(model))
 
 
 @pytest.mark.spec(66, 94, 105)
@@ -241,7 +243,7 @@ def test_shapes_may_be_checked_in_every_pass():
         model.model_config["always_check_shapes"] = always
         policy = make(model)
         model.width = 2
-        batch = {"obs": [torch.zeros(2, 4)]}
+        batch = Batch(obs=[torch.zeros(2, 4)])
         if always:
             with pytest.raises(ModelError, match=r"Later.forward\(\) gave an output of shape \(2, 2\), but \[N, 3\]"):
                 policy.evaluate(batch)

@@ -6,7 +6,9 @@ from gymnasium.spaces import Box, Discrete
 from anyspace.config import merge
 from anyspace.errors import ConfigError
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.history import History
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import Sequences
 
@@ -72,10 +74,12 @@ def test_deviations_of_their_own_under_a_memory(memory):
     assert policy.model.logits.out_features == 2
     with torch.no_grad():
         policy.model.log_std.copy_(torch.tensor([0.1, 0.2]))
-    out = policy.evaluate({"obs": [torch.rand(4, 3)], "sequences": _single_steps(policy, 4)}, value=False).dist_inputs
+    out = policy.evaluate(Batch(obs=[torch.rand(4, 3)], sequences=_single_steps(policy, 4)), value=False).output
     torch.testing.assert_close(out[:, 2:], torch.tensor([[0.1, 0.2]]).expand(4, 2))
 
 
 def _single_steps(policy, count):
     leaves = [np.zeros((count, 3), np.float32)]
-    return Sequences(np.ones(count, np.int64), [torch.from_numpy(state) for state in policy.begin(leaves).states()])
+    return Sequences(
+        np.ones(count, np.int64), [torch.from_numpy(state) for state in History.before(policy.views, leaves).states()]
+    )

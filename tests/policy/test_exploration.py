@@ -1,4 +1,5 @@
 import torch
+from gymnasium.spaces import Discrete
 
 from anyspace.distributions import ActionDistribution
 from anyspace.policy.exploration import StochasticSampling
@@ -23,7 +24,7 @@ class Bare(Told):
 
 
 def test_sampling_when_exploring_and_the_deterministic_action_otherwise():
-    choose = StochasticSampling().choose
+    choose = StochasticSampling(Discrete(2)).choose
     told, bare = Told(torch.zeros(1, 2)), Bare(torch.zeros(1, 2))
     assert choose(told, explore=True, rng="source", noise=None) == ("sample", "source")
     assert choose(bare, explore=True, rng="source", noise=None) == "sample"

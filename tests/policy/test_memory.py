@@ -12,13 +12,13 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace import PPO, Algorithm
-from anyspace.algorithms.on_policy import training_rows
+from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.collector import Collector
-from anyspace.data.rewards import RewardTransform
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, ModelConfig, RecurrentNetwork
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from tests.support.torch_nets import shuffled
@@ -135,18 +135,18 @@ class Acting:
 def test_stepping_equals_the_unrolled_pass(through: str, memory: str, max_seq_len: int, mode: AutoresetMode) -> None:
     made = policy(memory, max_seq_len)
     kept = Acting(made, through)
-    collector = Collector(source(mode), made, RewardTransform())
+    collector = Collector(source(mode), made)
     for steps in (5, 1, 4, 13):  # borders of trajectories anywhere
         kept.outputs.clear()
         trajectory = collector.gather(steps)
         acted = np.stack(kept.outputs[:steps])
-        batch = training_rows(made, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+        batch = training_rows(made, trajectory, gae(gamma=0.9, lambda_=0.9))
         order = [(t, b) for b, t in sorted((b, t) for t, b in np.argwhere(trajectory.valid))]
         wanted = np.array([acted[t, b] for t, b in order])
         np.testing.assert_allclose(batch["action_dist_inputs"], wanted, atol=1e-5)
         with torch.no_grad():
             again = made.evaluate(batch, training=True)
-        np.testing.assert_allclose(again.dist_inputs, wanted, atol=1e-5)
+        np.testing.assert_allclose(again.distribution.inputs, wanted, atol=1e-5)
         np.testing.assert_allclose(again.values, batch["vf_preds"], atol=1e-5)
 
 
@@ -162,13 +162,13 @@ def test_nothing_leaks_across_a_reset(through: str, memory: str, mode: Autoreset
     for what in (None, changed):
         made = policy(memory, 5)
         kept = Acting(made, through)
-        collector = Collector(source(mode, what), made, RewardTransform())
+        collector = Collector(source(mode, what), made)
         trajectory = collector.gather(14, explore=False)
-        batch = training_rows(made, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+        batch = training_rows(made, trajectory, gae(gamma=0.9, lambda_=0.9))
         runs.append((np.stack(kept.outputs[:14]), trajectory, np.asarray(batch["action_dist_inputs"])))
     (first, trajectory, rows), (second, _, changed_rows) = runs
     episodes = np.zeros((14, 3), np.int64)
-    episodes[1:] = np.cumsum(trajectory.begins(), axis=0)[:-1]
+    episodes[1:] = np.cumsum(trajectory.restarts(), axis=0)[:-1]
     later = trajectory.valid & (episodes > 0)
     assert later[:, :2].any(axis=0).all()
     np.testing.assert_array_equal(first[later], second[later])
@@ -182,7 +182,7 @@ def test_nothing_leaks_across_a_reset(through: str, memory: str, mode: Autoreset
 @pytest.mark.parametrize("memory", ["lstm", "gru", "gtrxl"])
 def test_actions_from_outside_are_those_of_the_rollout(memory: str) -> None:
     made = policy(memory)
-    collector = Collector(source(AutoresetMode.SAME_STEP), made, RewardTransform())
+    collector = Collector(source(AutoresetMode.SAME_STEP), made)
     trajectory = collector.gather(20, explore=False)
     raw = trajectory.actions
     for b, lengths in enumerate([(4, 5, 6), (1, 9, 2), (40,)]):
@@ -266,18 +266,18 @@ def test_memories_train_end_to_end(keys: dict[str, Any], states: list[Any], tmp_
 def test_the_loss_does_not_depend_on_padding() -> None:
     # Alone, a sequence is not padded; beside a long one it is.
     made = policy("lstm", 50)
-    collector = Collector(source(AutoresetMode.SAME_STEP), made, RewardTransform())
-    batch = training_rows(made, collector.gather(30), gamma=0.9, lambda_=0.9, use_critic=True)
+    collector = Collector(source(AutoresetMode.SAME_STEP), made)
+    batch = training_rows(made, collector.gather(30), gae(gamma=0.9, lambda_=0.9))
     sequences = batch.pop("sequences")
     assert len(set(sequences.lens.tolist())) > 2
-    together = made.evaluate({**batch, "sequences": sequences}).values
+    together = made.evaluate(Batch({**batch, "sequences": sequences})).values
     for s in range(len(sequences.lens)):
         picked, rows = sequences.pick(np.array([s]), made.runtime)
-        alone = {
-            "obs": [leaf[torch.from_numpy(rows)] for leaf in batch["obs"]],
-            "views": {name: window[torch.from_numpy(rows)] for name, window in batch["views"].items()},
-            "sequences": picked,
-        }
+        alone = Batch(
+            obs=[leaf[torch.from_numpy(rows)] for leaf in batch["obs"]],
+            views={name: window[torch.from_numpy(rows)] for name, window in batch["views"].items()},
+            sequences=picked,
+        )
         torch.testing.assert_close(made.evaluate(alone).values, together[torch.from_numpy(rows)], atol=1e-5, rtol=1e-5)
 
 

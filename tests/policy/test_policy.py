@@ -13,7 +13,9 @@ from anyspace.distributions import ActionDistribution, Categorical, DiagGaussian
 from anyspace.errors import CheckpointError, ModelError, ObservationError, UnsupportedSpaceError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.policy import Policy
 from anyspace.spaces import encode, restore_original_dimensions
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, stacked
@@ -32,8 +34,8 @@ def make(observation_space=VECTOR, action_space=THREE, *, model=None, seed=0, **
     """Return a policy with a small network on the CPU."""
     hiddens = {} if isinstance(model, TorchModelV2) else {"fcnet_hiddens": [8], **(model or {})}
     settings = merge(PolicyConfig(), {"model": hiddens, **config})
-    given = model if isinstance(model, TorchModelV2) else None
-    return Policy(observation_space, action_space, settings, TorchRuntime("cpu"), given, seed)
+    plan = Plan.with_model(model) if isinstance(model, TorchModelV2) else CATALOGUE
+    return Policy(observation_space, action_space, settings, TorchRuntime("cpu"), plan, seed)
 
 
 def samples(space, rows, seed=0):
@@ -138,7 +140,7 @@ def test_unsupported_leaves_are_named():
 def test_a_model_sees_structure_and_flat_vector_at_once():
     policy = make(MIXED, model={"custom_model": Seeing})
     observations = samples(MIXED, 6)
-    policy.evaluate({"obs": tensors(policy, observations)})
+    policy.evaluate(Batch(obs=tensors(policy, observations)))
     seen = policy.model.seen
     assert list(seen) == ["is_training", "obs", "obs_flat"]
     flat = seen["obs_flat"]
@@ -187,7 +189,7 @@ def test_without_preprocessing_a_model_sees_nested_tensors(switch):
     model = {"custom_model": Seeing, **switch.get("model", {})}
     policy = make(MIXED, **{**switch, "model": model})
     observations = samples(MIXED, 6)
-    policy.evaluate({"obs": tensors(policy, observations)})
+    policy.evaluate(Batch(obs=tensors(policy, observations)))
     obs = policy.model.seen["obs"]
     assert policy.model.obs_space is MIXED
     assert policy.model.model_config["_disable_preprocessor_api"] is True
@@ -213,21 +215,21 @@ def test_acting_never_computes_the_value():
     for module in (policy.model.value_head, policy.model.value_encoder):
         module.register_forward_hook(lambda *_: calls.append(1))
     leaves = policy.encode(samples(VECTOR, 3))
-    with policy.acting():
-        policy.act(leaves)
-        policy.act(leaves, explore=False)
+    with policy.acting() as act:
+        act(leaves)
+        act(leaves, explore=False)
     policy.compute_single_action(np.zeros(4, np.float32))
     assert calls == []
-    assert policy.evaluate({"obs": tensors(policy, samples(VECTOR, 3))}, value=False).values is None
+    assert policy.evaluate(Batch(obs=tensors(policy, samples(VECTOR, 3))), value=False).values is None
     assert calls == []
-    assert policy.evaluate({"obs": tensors(policy, samples(VECTOR, 3))}).values.shape == (3,)
+    assert policy.evaluate(Batch(obs=tensors(policy, samples(VECTOR, 3)))).values.shape == (3,)
     assert calls == [1, 1]
 
 
 def test_training_is_asked_for():
     policy = make(MIXED, model={"custom_model": Seeing})
     for training in (True, False):
-        policy.evaluate({"obs": tensors(policy, samples(MIXED, 2))}, training=training)
+        policy.evaluate(Batch(obs=tensors(policy, samples(MIXED, 2))), training=training)
         assert (policy.model.training, policy.model.seen.is_training) == (training, training)
 
 
@@ -274,10 +276,10 @@ def test_noise_drawn_ahead_samples_as_step_by_step(action_space):
     policy = make(VECTOR, action_space)
     biased(policy, *np.linspace(-0.7, 0.9, policy.num_outputs))
     leaves = policy.encode(np.zeros((rows, 4), np.float32))
-    with policy.acting():
-        noise = policy.draw_noise(steps, rows)
-        ahead = [policy.act(leaves, noise=row).raw for row in noise]
-        stepwise = [policy.act(leaves).raw for _ in range(steps)]
+    with policy.acting("acting") as act:
+        noise = act.draw_noise(policy.new_distribution(rows), steps)
+        ahead = [act(leaves, noise=row).raw for row in noise]
+        stepwise = [act(leaves).raw for _ in range(steps)]
     for first, second in zip(columns(ahead), columns(stepwise), strict=True):
         assert not np.array_equal(first, second)
         deviation = max(first.std(), second.std())
@@ -295,17 +297,18 @@ def columns(actions):
 
 def test_distributions_without_noise_are_sampled_step_by_step():
     policy = make(model={"custom_action_dist": Maskless})
-    assert policy.draw_noise(3, 2) is None
+    with policy.acting() as act:
+        assert act.draw_noise(policy.new_distribution(2), 3) is None
     assert policy.compute_single_action(np.zeros(4, np.float32), explore=True) in (0, 1, 2)
 
 
 def test_the_same_noise_gives_the_same_actions():
     policy = make(VECTOR, Box(-1, 1, (2,)))
     leaves = policy.encode(samples(VECTOR, 3))
-    with policy.acting():
-        noise = policy.draw_noise(1, 3)[0]
-        np.testing.assert_array_equal(policy.act(leaves, noise=noise).raw, policy.act(leaves, noise=noise).raw)
-        assert policy.act(leaves, noise=noise).raw.shape == (3, 2)
+    with policy.acting() as act:
+        noise = act.draw_noise(policy.new_distribution(3), 1)[0]
+        np.testing.assert_array_equal(act(leaves, noise=noise).raw, act(leaves, noise=noise).raw)
+        assert act(leaves, noise=noise).raw.shape == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -498,7 +501,7 @@ def test_statistics_are_frozen_between_pushes():
     before, count = flat_of(policy, rows), counted(policy)
     for explore in (True, False):
         policy.compute_actions(rows * 0.5, explore=explore)
-    policy.evaluate({"obs": tensors(policy, rows * 0.5)}, training=True)
+    policy.evaluate(Batch(obs=tensors(policy, rows * 0.5)), training=True)
     np.testing.assert_array_equal(flat_of(policy, rows), before)
     assert counted(policy) == count == 10
     policy.push(policy.encode(rows * 0.5))
@@ -512,9 +515,9 @@ def test_statistics_first_used_while_acting_serve_gradients():
     policy = make(observation_filter="MeanStdFilter")
     policy.push([samples(VECTOR, 10)])
     with policy.acting():
-        policy.evaluate({"obs": tensors(policy, samples(VECTOR, 2))})
+        policy.evaluate(Batch(obs=tensors(policy, samples(VECTOR, 2))))
     leaf = torch.zeros(2, 4, requires_grad=True)
-    policy.evaluate({"obs": [leaf]}, training=True).values.sum().backward()
+    policy.evaluate(Batch(obs=[leaf]), training=True).values.sum().backward()
     assert leaf.grad.any()
 
 
@@ -598,8 +601,8 @@ def test_a_restored_policy_samples_on_identically(action_space):
 
 def test_a_state_names_everything_that_an_action_depends_on():
     names = set(make(observation_filter="MeanStdFilter").state())
-    assert {name.partition("/")[0] for name in names} == {"model", "filter", "rng"}
-    assert {"model/logits.weight", "model/encoder.0.bias", "rng/acting", "rng/learning"} <= names
+    assert {name.partition("/")[0] for name in names} == {"model", "filter", "rng", "timestep"}
+    assert {"model/logits.weight", "model/encoder.0.bias", "rng/acting", "rng/learning", "rng/evaluation"} <= names
 
 
 def test_weights_alone_leave_the_random_source():
@@ -664,8 +667,8 @@ def test_draws_from_the_global_source_depend_on_the_policys_own():
         policy = make(VECTOR, VECTOR, model={"custom_action_dist": Global, "fcnet_hiddens": [4]})
         before = torch.random.get_rng_state()
         leaves = policy.encode(samples(VECTOR, 3))
-        with policy.acting():
-            drawn.append([policy.act(leaves).raw for _ in range(2)])
+        with policy.acting() as act:
+            drawn.append([act(leaves).raw for _ in range(2)])
         assert torch.equal(torch.random.get_rng_state(), before)
         torch.rand(7)
     np.testing.assert_array_equal(drawn[0], drawn[1])

@@ -14,6 +14,7 @@ from torch import nn
 from anyspace import PPO, Algorithm, tree
 from anyspace.distributions import AutoregressiveActions
 from anyspace.errors import ConfigError, ModelError
+from anyspace.execution.learner import Result
 from anyspace.models import ModelCatalog, ModelConfig, TorchModelV2
 from anyspace.models.torch.autoregressive import MaskedActionNetwork, attach_action_network
 from anyspace.spaces import Simplex
@@ -303,14 +304,14 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(explore: bool, monke
     space = Alike.observation_space
     space.seed(0)
     leaves = [np.stack(leaf) for leaf in zip(*(policy.encode.single(space.sample()) for _ in range(50)), strict=True)]
-    noise = policy.draw_noise(1, 50)[0] if explore else None
     kinds = []
     policy.model.action_network.register_forward_hook(lambda _, inputs, output: kinds.append(type(output)))
-    with policy.acting():
-        quick = tree.leaves(policy.act(leaves, explore=explore, noise=noise))
+    with policy.acting() as act:
+        noise = act.draw_noise(policy.new_distribution(50), 1)[0] if explore else None
+        quick = tree.leaves(act(leaves, explore=explore, noise=noise))
     monkeypatch.setattr(policy.runtime, "compiled", lambda model: None)
-    with policy.acting():
-        whole = tree.leaves(policy.act(leaves, explore=explore, noise=noise))
+    with policy.acting() as act:
+        whole = tree.leaves(act(leaves, explore=explore, noise=noise))
     assert kinds == [np.ndarray] * 2 + [torch.Tensor] * 2
     policy.model.action_network.activation = torch.nn.ReLU()
     inputs = np.random.default_rng(0).normal(size=(5, policy.num_outputs)).astype(np.float32)
@@ -353,14 +354,14 @@ def test_one_seed_gives_one_run() -> None:
 def test_ppo_rebuilds_no_distribution_that_the_model_has_left_behind() -> None:
     algorithm = PPO(Alike, FAST, kl_coeff=0.5)
     policy = algorithm.policy
-    batch = next(algorithm.updates(policy, algorithm.fleet.gather(64)))
+    batch = next(algorithm.updates(policy, algorithm.fleet.gather(64))).rows
     shaken(policy.model.action_network)
     with torch.no_grad():
-        now = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"]))
+        now = policy.distribution(batch["action_dist_inputs"], batch.mask)
         log_ratio = now.logp(batch["actions"]) - batch["action_logp"]
         assert now.has_kl
         assert (now.kl(now) == 0).all(), "rebuilt from the stored contexts, nothing seems to have changed"
-    _, metrics = algorithm.losses(policy, batch)
+    metrics = algorithm.losses(policy, batch).metrics
     expected = (log_ratio.exp() - 1 - log_ratio).mean()
     assert expected > 1e-3
     torch.testing.assert_close(metrics["kl"], expected)
@@ -371,12 +372,11 @@ def test_the_reported_entropy_is_that_of_the_policy_that_collected() -> None:
     policy = algorithm.policy
     shaken(policy.model)
     updates = algorithm.updates(policy, algorithm.fleet.gather(64))
-    batch = next(updates)
+    batch = next(updates).rows
     with torch.no_grad():
-        expected = policy.distribution(batch["action_dist_inputs"], policy.mask(batch["obs"])).entropy().mean()
+        expected = policy.distribution(batch["action_dist_inputs"], batch.mask).entropy().mean()
     shaken(policy.model)
-    updates.send({"kl": torch.zeros(())})
     with pytest.raises(StopIteration) as ended:
-        updates.send({"kl": torch.zeros(())})
+        updates.send(Result({"kl": torch.zeros(4)}))
     torch.testing.assert_close(ended.value.value["entropy"], expected)
     assert not ended.value.value["entropy"].requires_grad

@@ -15,6 +15,7 @@ from anyspace.models.torch.attention import GTrXLNet
 from anyspace.models.torch.gtrxl_layers import GRUGate
 from anyspace.models.torch.numpy_twins import numpy_twin
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
@@ -56,13 +57,14 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(name):
     made = policy(space, gym.spaces.Tuple([gym.spaces.Discrete(5), gym.spaces.Box(-1, 1, (2,))]))
     leaves = [np.stack(leaf) for leaf in zip(*(made.encode.single(space.sample()) for _ in range(6)), strict=True)]
     made.push(leaves)
-    noise = made.draw_noise(1, 6)[0]
     tensors = [made.runtime.asarray(leaf) for leaf in leaves]
+    with made.acting() as act:
+        noise = act.draw_noise(made.new_distribution(6), 1)[0]
     for chosen in (noise, None):
-        with made.acting():
-            acted = made.act(leaves, explore=chosen is not None, noise=chosen).raw
+        with made.acting() as act:
+            acted = act(leaves, explore=chosen is not None, noise=chosen).raw
         with made.runtime.no_grad():
-            distribution = made.distribution(made.evaluate({"obs": tensors}, value=False).dist_inputs)
+            distribution = made.evaluate(Batch(obs=tensors), value=False).distribution
             expected = made.exploration.choose(
                 distribution,
                 explore=chosen is not None,
@@ -77,10 +79,10 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(name):
 def test_every_distribution_acts_in_numpy(name):
     made = policy(gym.spaces.Box(-3, 3, (4,)), ACTION_SPACES[name])
     leaves = [np.zeros((3, 4), np.float32)]
-    with made.acting():
-        assert made._compiled is not None
-        noise = made.draw_noise(1, 3)
-        made.act(leaves, explore=noise is not None, noise=None if noise is None else noise[0])
+    with made.acting() as act:
+        assert act.twin is not None
+        noise = act.draw_noise(made.new_distribution(3), 1)
+        act(leaves, explore=noise is not None, noise=None if noise is None else noise[0])
 
 
 MEMORIES = {
@@ -272,5 +274,6 @@ def test_whoever_overrides_the_network_acts_through_pytorch():
     box, two = gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2)
     for made in (policy(box, two, custom_model=Own), policy(box, two, fcnet_activation="elu")):
         assert made.runtime.compiled(made.model) is None
-        with made.acting():
-            made.act([np.zeros((3, 4), np.float32)])
+        with made.acting() as act:
+            assert act.twin is None
+            act([np.zeros((3, 4), np.float32)])

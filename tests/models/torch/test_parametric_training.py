@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 from torch import nn
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import training_rows
+from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.models import FullyConnectedNetwork, TorchModelV2, ViewRequirement
 from anyspace.models.torch import (
     AttentionWrapper,
@@ -19,6 +19,7 @@ from anyspace.models.torch import (
     ParametricActionsModel,
     RecurrentWrapper,
 )
+from anyspace.policy.batch import Batch
 from anyspace.spaces import Repeated, restore_original_dimensions
 from tests.support.tasks import ParametricCartPole
 
@@ -120,7 +121,7 @@ def stepping_equals_the_unrolled_pass(algorithm):
     policy.model.forward = kept
     trajectory = algorithm.fleet.gather(30)
     acted = np.concatenate(outputs[: len(trajectory.valid)])
-    batch = training_rows(policy, trajectory, gamma=0.9, lambda_=0.9, use_critic=True)
+    batch = training_rows(policy, trajectory, gae(gamma=0.9, lambda_=0.9))
     np.testing.assert_allclose(batch["action_dist_inputs"], acted[trajectory.valid[:, 0]], atol=1e-5)
 
 
@@ -201,10 +202,10 @@ def test_the_number_of_actions_may_vary_up_to_the_largest(trained):
     assert [env.counts for env in envs] == [{1, 2, 3, 4, 5}] * 2
     trajectory = algorithm.fleet.gather(96)
     policy, rows = algorithm.policy, trajectory.all_obs()
-    tensors = [policy.to_device(leaf) for leaf in rows]
-    outputs, mask = policy.evaluate({"obs": tensors}, value=False).dist_inputs, policy.mask(tensors)
+    tensors = [policy.runtime.asarray(leaf) for leaf in rows]
+    mask = policy.masking.find(tensors)
     assert set(mask.sum(dim=1).tolist()) == {1, 2, 3, 4, 5}
-    probs = policy.distribution(outputs, mask).probs
+    probs = policy.evaluate(Batch(obs=tensors, action_mask=mask), value=False).distribution.probs
     assert not probs[~mask].any()
     assert (probs[mask] > 0).all()
 

@@ -11,6 +11,7 @@ from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import ModelCatalog
 from anyspace.models.torch import VisionNetwork
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Image, get_preprocessor
@@ -250,7 +251,7 @@ def test_pictures_are_scaled_unless_switched_off(scale, factor):
     policy = Policy(SMALL, FOUR, merge(PolicyConfig(), config), TorchRuntime("cpu"), seed=0)
     assert type(policy.model) is VisionNetwork
     obs = np.random.default_rng(0).integers(0, 256, (3, *SMALL.shape), np.uint8)
-    outputs = policy.evaluate({"obs": [torch.from_numpy(obs)]}).dist_inputs
+    outputs = policy.evaluate(Batch(obs=[torch.from_numpy(obs)])).output
     expected = policy.model({"obs": torch.from_numpy(obs).float() * factor})[0]
     torch.testing.assert_close(outputs, expected)
     assert expected.std(dim=0).any()

@@ -61,7 +61,13 @@ class TorchRuntime:
 
     def cell(self, value: float | NumpyArray) -> Cell:
         """Return a cell whose value is a plain number, or a tensor on the device."""
-        return Cell(value, lambda host: self.asarray(host) if host.ndim else float(host))
+
+        def placed(host: NumpyArray) -> torch.Tensor | float:
+            # Acting may be the first to read it, and what is made in inference mode may not meet a gradient later.
+            with torch.inference_mode(False):
+                return self.asarray(host) if host.ndim else float(host)
+
+        return Cell(value, placed)
 
     def place(self, model: ModelV2) -> None:
         """Settle the device by the first model that is placed, and move ``model`` there."""
