@@ -10,6 +10,7 @@ import torch
 
 from anyspace import PPO, Algorithm, register_env
 from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError, UnsupportedSpaceError
+from anyspace.execution.learner import Losses
 from tests.support.tasks import Countdown, Endless, Lock
 
 FAST: dict[str, Any] = {
@@ -47,7 +48,7 @@ class TestConstruction:
             ({"env": Endless, "config": {"gama": 1}}, "Did you mean .*'gamma'"),
             ({"env": Endless, "config": {"model": {"fcnet_hidden": [1]}}}, "model.fcnet_hidden"),
             ({"env": Endless, "lr": "high"}, "takes float"),
-            ({"env": Endless, "minibatch_size": 5000}, "cannot be larger than the batch"),
+            ({"env": Endless, "minibatch_size": 5000}, r"at most the batch's \(train_batch_size = 4000\)"),
             ({"env": Endless, "framework": "jax"}, "only 'torch' is built"),
             ({"env": Endless, "device": "cuda"}, "finds no such device"),
             ({"env": Endless, "model": {"use_lstm": True, "use_attention": True}}, "Only one of"),
@@ -146,10 +147,10 @@ class TestTraining:
     def test_a_loss_that_is_not_finite_names_its_place_and_keeps_the_checkpoint(self, tmp_path: Path) -> None:
         class Failing(PPO):
             def losses(self, policy: Any, batch: Any) -> Any:
-                losses, metrics = super().losses(policy, batch)
+                found = super().losses(policy, batch)
                 if self.training_iteration == 1:
-                    losses = {name: loss * float("nan") for name, loss in losses.items()}
-                return losses, metrics
+                    return {name: loss * float("nan") for name, loss in found.by_group.items()}, found.metrics
+                return found
 
         algorithm = Failing(Countdown, FAST)
         algorithm.train()
@@ -162,10 +163,10 @@ class TestTraining:
     def test_a_gradient_that_is_not_finite_is_found(self) -> None:
         class Exploding(PPO):
             def losses(self, policy: Any, batch: Any) -> Any:
-                losses, metrics = super().losses(policy, batch)
-                weight = policy.model.logits.weight
+                found, weight = super().losses(policy, batch), policy.model.logits.weight
                 # sqrt has an infinite slope at 0 while its value is finite.
-                return {"policy": losses["policy"] + (weight - weight.detach()).sum().abs().sqrt()}, metrics
+                steep = found.by_group["policy"] + (weight - weight.detach()).sum().abs().sqrt()
+                return {"policy": steep}, found.metrics
 
         with pytest.raises(NonFiniteError, match="iteration 1"):
             Exploding(Countdown, FAST, num_epochs=1, minibatch_size=None).train()
@@ -173,13 +174,26 @@ class TestTraining:
     def test_a_subclass_may_override_losses_alone(self) -> None:
         class Doubled(PPO):
             def losses(self, policy: Any, batch: Any) -> Any:
-                losses, metrics = super().losses(policy, batch)
-                return {name: 2 * loss for name, loss in losses.items()}, metrics
+                found = super().losses(policy, batch)
+                return {name: 2 * loss for name, loss in found.by_group.items()}, found.metrics
 
         plain, doubled = PPO(Lock, FAST), Doubled(Lock, FAST)
         plain.train()
         doubled.train()
         assert not same(weights(plain), weights(doubled))
+
+    @pytest.mark.parametrize("form", ["Losses", "pair"])
+    def test_losses_may_be_given_in_either_form(self, form: str) -> None:
+        class Same(PPO):
+            def losses(self, policy: Any, batch: Any) -> Any:
+                found = super().losses(policy, batch)
+                if form == "pair":
+                    return found.by_group, found.metrics
+                return Losses(found.by_group, found.metrics)
+
+        plain, changed = PPO(Lock, FAST), Same(Lock, FAST)
+        assert plain.train()["learner"] == changed.train()["learner"]
+        assert same(weights(plain), weights(changed))
 
 
 FULL: dict[str, Any] = {
@@ -202,7 +216,9 @@ class TestCheckpoints:
         assert type(loaded) is PPO
         assert loaded.config == algorithm.config
         assert same(weights(loaded), weights(algorithm))
-        assert loaded.coefficients() == algorithm.coefficients()
+        for name in ("kl_coeff", "entropy_coeff"):
+            assert float(getattr(loaded, name)) == float(getattr(algorithm, name)) > 0
+        assert float(loaded.kl_coeff) != 0.7, "it has adapted"
         assert loaded.rewards.stat.n == algorithm.rewards.stat.n
         assert (loaded.timesteps_total, loaded.training_iteration) == (192, 3)
         observations = [Lock.observation_space.sample() for _ in range(20)]
@@ -295,9 +311,9 @@ class TestActing:
         algorithm.train()
         env = gym.make("Pendulum-v1")
         observations = [env.reset(seed=seed)[0] for seed in range(5)]
-        with algorithm.policy.acting():
+        with algorithm.policy.acting() as act:
             leaves = algorithm.policy.encode(np.stack(observations))
-            rollout = algorithm.policy.to_env(algorithm.policy.act(leaves, explore=False).raw)
+            rollout = algorithm.policy.to_env(act(leaves, explore=False).raw)
         singles = [algorithm.compute_single_action(observation) for observation in observations]
         np.testing.assert_allclose(rollout, singles, rtol=1e-5)
         np.testing.assert_allclose(algorithm.compute_actions(np.stack(observations)), rollout, rtol=1e-5)

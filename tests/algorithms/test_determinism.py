@@ -35,7 +35,7 @@ def test_another_seed_gives_another_dropout() -> None:
             algorithm.policy.runtime.seed(seed)
             algorithm.config = type(algorithm.config)(num_epochs=1, minibatch_size=None)
             updates = algorithm.updates(algorithm.policy, trajectory)
-            algorithm.learner.step(next(updates))
+            algorithm.learner.steps(next(updates))
             weights.append(digest_of(algorithm.policy.state()))
     assert weights[0] != weights[1]
 

@@ -11,8 +11,11 @@ import torch
 from anyspace import PPO
 from anyspace.distributions import Deterministic
 from anyspace.errors import ConfigError
+from anyspace.execution.learner import Result, Steps
 from anyspace.models import ModelCatalog
+from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+from tests.support.batches import batches_of
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED
 from tests.support.tasks import Countdown, Endless
 
@@ -59,9 +62,11 @@ def test_every_action_space_trains_and_actions_are_members(name: str) -> None:
     assert np.isfinite(result["learner"]["total_loss"])
 
 
-def first_batch(algorithm: PPO) -> tuple[Policy, dict[str, Any]]:
+def first_batch(algorithm: PPO) -> tuple[Policy, Batch]:
     updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(algorithm.config.train_batch_size))
-    return algorithm.policy, next(updates)
+    steps = next(updates)
+    assert isinstance(steps, Steps)
+    return algorithm.policy, next(batches_of(algorithm.policy, steps))
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
@@ -72,17 +77,18 @@ def test_the_loss_equals_an_independent_computation(env: str) -> None:
     with torch.no_grad():
         for parameter in policy.model.parameters():  # type: ignore[attr-defined]
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    losses, metrics = algorithm.losses(policy, batch)
+    found = algorithm.losses(policy, batch)
+    losses, metrics = found.by_group, found.metrics
 
     evaluation = policy.evaluate(batch)
     if env == "CartPole-v1":
-        new = torch.distributions.Categorical(logits=evaluation.dist_inputs)
+        new = torch.distributions.Categorical(logits=evaluation.output)
         old = torch.distributions.Categorical(logits=batch["action_dist_inputs"])
         logp, entropy = new.log_prob(batch["actions"]), new.entropy()
         kl = torch.distributions.kl_divergence(old, new)
     else:
         (mean, log_std), (old_mean, old_log_std) = (
-            x.chunk(2, 1) for x in (evaluation.dist_inputs, batch["action_dist_inputs"])
+            x.chunk(2, 1) for x in (evaluation.output, batch["action_dist_inputs"])
         )
         new_normal, old_normal = (
             torch.distributions.Normal(mean, log_std.exp()),
@@ -122,14 +128,39 @@ def test_the_kl_weight_adapts(measured: float, expected: float) -> None:
     next(updates)
     with contextlib.suppress(StopIteration):
         while True:
-            updates.send({"kl": torch.tensor(measured, dtype=torch.float64)})
-    assert algorithm.kl_coeff == pytest.approx(expected)
+            updates.send(Result({"kl": torch.tensor([measured] * 4, dtype=torch.float64)}))
+    assert float(algorithm.kl_coeff) == pytest.approx(expected)
+
+
+def test_the_kl_weight_goes_by_the_mean_of_all_steps_and_the_ratio_error_by_the_first() -> None:
+    algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01)
+    updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(64))
+    next(updates)
+    with pytest.raises(StopIteration) as end:
+        updates.send(Result({"kl": torch.tensor([0.0, 0.0, 0.01, 0.09]), "ratio_error": torch.tensor([0.1, 9.0])}))
+    assert float(algorithm.kl_coeff) == pytest.approx(0.3)
+    assert end.value.value["kl_coeff"] == pytest.approx(0.3)
+    assert float(end.value.value["ratio_error"]) == pytest.approx(0.1)
+
+
+def test_the_kl_weight_is_a_cell_that_losses_read() -> None:
+    algorithm = PPO("CartPole-v1", FAST, kl_coeff=0.2)
+    policy, batch = first_batch(algorithm)
+    with torch.no_grad():
+        policy.model.logits.bias[0] += 1.0  # type: ignore[attr-defined]
+    found = []
+    for weight in (0.0, 1.0, 5.0):
+        algorithm.kl_coeff.assign(weight)
+        losses = algorithm.losses(policy, batch)
+        found.append(float(losses.by_group["policy"].detach()) - weight * float(losses.metrics["kl"]))
+    assert float(losses.metrics["kl"]) > 0.01
+    assert found == pytest.approx([found[0]] * 3, abs=1e-6)
 
 
 def test_losses_without_a_kl_are_named() -> None:
     class Silent(PPO):
         def losses(self, policy: Any, batch: Any) -> Any:
-            return super().losses(policy, batch)[0], {}
+            return super().losses(policy, batch).by_group, {}
 
     small = {"train_batch_size": 16, "minibatch_size": None, "num_epochs": 1}
     with pytest.raises(ConfigError, match=r"Silent.losses\(\) reports no 'kl'"):
@@ -140,12 +171,12 @@ def test_losses_without_a_kl_are_named() -> None:
 def test_use_kl_loss_false_leaves_the_penalty_out() -> None:
     algorithm = PPO(Endless, FAST, use_kl_loss=False)
     algorithm.train()
-    assert algorithm.kl_coeff == 0
+    assert float(algorithm.kl_coeff) == 0
 
 
 def value_of(algorithm: PPO, observation: Any) -> float:
     leaves = algorithm.policy.encode(np.asarray([observation]))
-    value = algorithm.policy.evaluate({"obs": [algorithm.policy.runtime.asarray(leaf) for leaf in leaves]}).values
+    value = algorithm.policy.evaluate(Batch(obs=[algorithm.policy.runtime.asarray(leaf) for leaf in leaves])).values
     assert value is not None
     return float(value[0].detach())
 

@@ -10,6 +10,7 @@ from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, p
 from anyspace.config import merge
 from anyspace.errors import ConfigError
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Repeated
 
@@ -61,7 +62,7 @@ def test_what_parts_mean_together_can_be_learnt() -> None:
     low, high = np.full(3, -0.9, np.float32), np.full(3, 0.9, np.float32)
     obs = [policy.encode.single({"a": a, "b": [b]}) for a in (low, high) for b in (low, high)]
     leaves = [torch.from_numpy(np.stack(leaf)) for leaf in zip(*obs, strict=True)]
-    logits = policy.evaluate({"obs": leaves}, value=False).dist_inputs.detach()
+    logits = policy.evaluate(Batch(obs=leaves), value=False).output.detach()
     # Of a sum of what each part says alone, this difference of differences is 0.
     assert (logits[0] - logits[1] - logits[2] + logits[3]).abs().max() > 1e-4
 

@@ -127,8 +127,10 @@ def test_float64_observations_are_float32_in_the_model_and_actions_stay_indices(
 def test_reward_clipping_options(clip: Any, expected: list[float]) -> None:
     algorithm = PPO(Countdown, FAST, clip_rewards=clip)
     trajectory = algorithm.fleet.gather(32)
-    np.testing.assert_array_equal(trajectory.rewards[:2, 0], expected)
+    np.testing.assert_array_equal(trajectory.rewards[:2, 0], [1, 1], err_msg="a trajectory holds what was paid")
+    np.testing.assert_array_equal(algorithm.rewards(trajectory).rewards[:2, 0], expected)
     assert trajectory.episodes[0].total_reward == 5, "reported returns are the environment's own"
-    scaled = PPO(Floats, FAST, clip_rewards=clip).fleet.gather(2).rewards[:, 0]
+    other = PPO(Floats, FAST, clip_rewards=clip)
+    scaled = other.rewards(other.fleet.gather(2)).rewards[:, 0]
     by_hand = {True: [1, 1], 0.25: [0.25, 0.25], 7.0: [7, 7]}.get(clip, [10, 20])
     np.testing.assert_array_equal(scaled, by_hand)

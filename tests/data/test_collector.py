@@ -142,35 +142,6 @@ def valid_of_15(b: int) -> int:
     return taken
 
 
-@every_mode
-def test_infos_are_averaged_over_the_steps_that_gave_them(mode: AutoresetMode) -> None:
-    trajectory = collector(mode).gather(20, explore=False)
-    expected = [step for b in range(3) for step in lived(b, int(trajectory.valid[:, b].sum()))]
-    ends = [step for step in expected if step["terminated"] or step["truncated"]]
-    times = [step["obs"]["where"][2] for step in expected]
-    assert trajectory.infos == {
-        "t": (sum(times), len(times)),
-        "is_success": (sum(step["terminated"] for step in ends), len(ends)),
-    }
-
-
-@every_mode
-def test_infos_without_masks(mode: AutoresetMode) -> None:
-    trajectory = collector(mode, "own").gather(20, explore=False)
-    times = [step["obs"]["where"][2] for b in range(3) for step in lived(b, int(trajectory.valid[:, b].sum()))]
-    assert trajectory.infos == {"t": (sum(times), len(times))}
-
-
-def test_other_infos_are_left_out() -> None:
-    class Talks(Script):
-        def step(self, action: Any) -> Any:
-            *rest, _ = super().step(action)
-            return *rest, {"_hidden": 1, "name": "x", "vector": np.ones(2), "deep": {"t": 1}, "mixed": [1], "n": 2}
-
-    trajectory = Collector(make_source(EnvSpec(Talks), 2), known_policy()).gather(4)
-    assert trajectory.infos == {"n": (16, 8)}
-
-
 # ------------------------------------------------------------------------------------- whole episodes
 
 
@@ -226,15 +197,6 @@ def test_what_ends_after_the_last_episode_is_no_end(how: str) -> None:
     trajectory = Collector(VectorSource(envs), known_policy()).gather_episodes(1)
     np.testing.assert_array_equal(np.argwhere(trajectory.done), [[0, 0], [3, 1]])
     assert [episode.length for episode in trajectory.episodes] == [1, 4]
-
-
-def test_buffers_grow_with_a_long_episode() -> None:
-    source = make_source(EnvSpec(Script, {"ends": ((50, "truncated"),)}), 2)
-    trajectory = Collector(source, known_policy()).gather_episodes(1, explore=False)
-    assert trajectory.valid.shape == (50, 2)
-    assert trajectory.valid.all()
-    np.testing.assert_array_equal(trajectory.obs[0][:50, 0, 2], np.arange(50))
-    np.testing.assert_array_equal(trajectory.next_obs(49, 0)[0], [[0, 0, 50]])
 
 
 def test_whole_episodes_have_the_advantages_of_their_episodes() -> None:
@@ -465,45 +427,6 @@ def test_nested_actions_reach_the_environment_in_the_form_of_their_space() -> No
     stored = trajectory.actions
     np.testing.assert_array_equal([action["z"][0] for action in taken], stored["z"][0][trajectory.valid] + 7)
     np.testing.assert_array_equal([action["a"] for action in taken], stored["a"][trajectory.valid] + 3)
-
-
-@pytest.mark.spec(1)
-def test_the_stages_of_a_step_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = Remembers(spaces.Box(0, 10, (1,)))
-    source = VectorSource(SyncVectorEnv([lambda: env]))
-    policy = small_policy(env.observation_space, env.action_space, observation_filter="MeanStdFilter")
-    monkeypatch.setattr(policy.runtime, "compiled", lambda model: None)  # act through the model itself
-    collecting = Collector(source, policy)
-    collecting.gather(2)
-    order: list[str] = []
-
-    def listen(owner: Any, name: str, stage: str) -> None:
-        function = getattr(owner, name)
-
-        def heard(*args: Any, **keywords: Any) -> Any:
-            result = function(*args, **keywords)
-            order.append(stage)
-            return result
-
-        monkeypatch.setattr(owner, name, heard)
-
-    listen(policy.preprocessor, "expand", "preprocessor")
-    listen(policy.filter, "apply", "filter")
-    listen(policy.model, "forward", "model")
-    listen(policy, "dist_factory", "distribution")
-    listen(policy.exploration, "choose", "exploration")
-    listen(policy, "to_env", "unsquash and clip")
-    listen(env, "step", "environment")
-    collecting.gather(1, explore=False)
-    assert order == [
-        "preprocessor",
-        "filter",
-        "model",
-        "distribution",
-        "exploration",
-        "unsquash and clip",
-        "environment",
-    ]
 
 
 def test_exploring_and_not() -> None:

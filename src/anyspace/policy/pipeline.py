@@ -14,7 +14,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ConfigError
+from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_bounded
@@ -156,11 +156,19 @@ class Pipeline:
         """Return a pipeline like this one, with a model whose weights start equal and are its own: a target network.
 
         Filter, random sources and everything else are shared with this one.
+
+        Raises:
+            ModelError: the plan has one ready model and builds no other.
         """
         other = copy.copy(self)
         with self.runtime.initialising(0):
             other.model = self._new_model(
                 dataclasses.replace(self.config.model, _disable_preprocessor_api=not self.config.preprocesses)
+            )
+        if other.model is self.model:
+            raise ModelError(
+                f"the plan hands over one ready {type(self.model).__name__}, but a sibling needs weights of its own:"
+                " give a plan whose `build` makes a new model every time."
             )
         self.runtime.place(other.model)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))

@@ -1,0 +1,347 @@
+"""What a checkpoint holds: the parts of an algorithm by name, and checkpoints of the format before."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from anyspace import PPO, Algorithm
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.execution.checkpoint import read_checkpoint, read_state
+from tests.support.tasks import Endless
+
+SMALL: dict[str, Any] = {
+    "train_batch_size": 16,
+    "minibatch_size": 8,
+    "num_epochs": 1,
+    "seed": 0,
+    "model": {"fcnet_hiddens": [4]},
+}
+
+
+class Memory:
+    """A part that says itself what is to be saved."""
+
+    def __init__(self) -> None:
+        self.recent, self.table, self.name = [1, 2.5, None], np.zeros((2, 3)), "new"
+
+    def state(self) -> dict[str, Any]:
+        return {"recent": list(self.recent), "table": self.table.copy(), "name": self.name, "by_step": {3: self.table}}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.recent, self.table, self.name = state["recent"], state["table"].copy(), state["name"]
+        assert list(state["by_step"]) == [3], "keys that are no texts stay what they are"
+        np.testing.assert_array_equal(state["by_step"][3], self.table)
+
+
+class Rich(PPO):
+    """Keeps one of everything between iterations, and trains a network beside the policy's."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.sums = np.zeros(3)
+        self.level, self.count = 1.5, 2
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.critic = nn.Sequential(nn.Linear(1, 3), nn.BatchNorm1d(3), nn.Linear(3, 1))
+        self.optimiser = torch.optim.Adam(self.critic.parameters(), lr=0.01, betas=(0.8, 0.9))
+        self.memory = Memory()
+        self.label = "nothing to save"
+
+    def parts(self) -> dict[str, Any]:
+        names = ("sums", "level", "count", "critic", "optimiser", "memory")
+        return {**super().parts(), **{name: getattr(self, name) for name in names}}
+
+    def updates(self, policy: Any, trajectory: Any) -> Any:
+        overall = yield from super().updates(policy, trajectory)
+        rewards = torch.from_numpy(trajectory.rewards.reshape(-1, 1)) + torch.arange(16.0)[:, None]
+        for _ in range(3):
+            self.optimiser.zero_grad()
+            (self.critic(rewards) - self.level).square().mean().backward()
+            self.optimiser.step()
+        self.sums += trajectory.rewards.sum() * np.arange(3)
+        self.level, self.count = self.level * 0.5, self.count + 1
+        self.memory.recent.append(self.count)
+        self.memory.table, self.memory.name = self.memory.table + self.count, f"after {self.count}"
+        return overall
+
+
+def everything(algorithm: Rich) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    state, tensors = algorithm.snapshot()
+    clock = state["parts"]["counters"]["counters"]
+    clock.pop("time_total_s")
+    return state, tensors
+
+
+def require_equal(one: Rich, other: Rich) -> None:
+    (state, tensors), (its_state, its_tensors) = everything(one), everything(other)
+    assert state == its_state
+    assert tensors.keys() == its_tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(value, its_tensors[name], err_msg=name)
+
+
+def test_parts_of_every_kind_are_saved_and_loaded(tmp_path: Path) -> None:
+    algorithm = Rich(Endless, SMALL)
+    algorithm.train()
+    algorithm.train()
+    algorithm.save(tmp_path)
+    loaded = Rich.load(tmp_path, env=Endless)
+    assert isinstance(loaded, Rich)
+    np.testing.assert_array_equal(loaded.sums, algorithm.sums)
+    assert loaded.sums.any()
+    assert (loaded.level, loaded.count) == (0.375, 4)
+    assert (type(loaded.level), type(loaded.count)) == (float, int)
+    assert loaded.memory.recent == [1, 2.5, None, 3, 4]
+    assert loaded.memory.name == "after 4"
+    np.testing.assert_array_equal(loaded.memory.table, np.full((2, 3), 7.0))
+    for name, value in algorithm.critic.state_dict().items():
+        assert torch.equal(value, loaded.critic.state_dict()[name]), name
+    mine, theirs = algorithm.optimiser.state_dict(), loaded.optimiser.state_dict()
+    assert list(theirs["state"]) == list(mine["state"]) == list(range(6))
+    for number, slots in mine["state"].items():
+        for name, value in slots.items():
+            assert torch.equal(value, theirs["state"][number][name])
+    assert theirs["param_groups"][0]["lr"] == 0.01
+    require_equal(algorithm, loaded)
+
+
+def test_what_is_loaded_goes_on_like_what_was_saved(tmp_path: Path) -> None:
+    first = Rich(Endless, SMALL)
+    first.train()
+    first.save(tmp_path)
+    pair = [Rich.load(tmp_path, env=Endless) for _ in range(2)]
+    first.fleet.restart(first._seed_of(1))  # a loaded run begins new episodes
+    for algorithm in (first, *pair):
+        algorithm.train()
+    require_equal(pair[0], pair[1])  # type: ignore[arg-type]
+    require_equal(first, pair[0])  # type: ignore[arg-type]
+
+
+def test_the_names_of_parts_are_those_in_the_file(tmp_path: Path) -> None:
+    Rich(Endless, SMALL).save(tmp_path)
+    state, tensors = read_checkpoint(tmp_path)
+    assert state["format"] == 2
+    own = {"sums", "level", "count", "critic", "optimiser", "memory"}
+    assert state["parts"].keys() == {"policy", "learner", "rewards", "counters", "kl_coeff", "entropy_coeff", *own}
+    assert {name.partition("/")[0] for name in tensors} <= state["parts"].keys()
+    assert {"sums/value", "level/value", "critic/1.running_mean", "memory/table"} <= tensors.keys()
+
+
+LEFT: dict[str, Callable[[], Any]] = {
+    "array": lambda: np.zeros(2),
+    "number": lambda: 1.5,
+    "whole number": lambda: 3,
+    "number of NumPy's": lambda: np.float32(1),
+    "module": lambda: nn.Linear(1, 1),
+    "optimiser": lambda: torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.1),
+    "stateful": Memory,
+}
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_what_setup_leaves_unnamed_is_refused_with_the_line_to_add(kind: str) -> None:
+    class Forgets(PPO):
+        def setup(self) -> None:
+            super().setup()
+            self.thing = LEFT[kind]()
+
+    with pytest.raises(ConfigError) as caught:
+        Forgets(Endless, SMALL)
+    assert str(caught.value) == (
+        "Forgets.setup() sets self.thing, which a checkpoint would not hold. Name it in parts():"
+        " return {**super().parts(), 'thing': self.thing}."
+    )
+
+
+def test_what_needs_no_saving_may_be_left_unnamed() -> None:
+    class Plain(PPO):
+        def setup(self) -> None:
+            super().setup()
+            self.text, self.flag, self.nothing, self.items = "a", True, None, [1, 2]
+            self.function = len
+            self.same = self.kl_coeff  # named already
+
+    assert Plain(Endless, SMALL).train()["training_iteration"] == 1
+
+
+class One(PPO):
+    more: tuple[str, ...] = ("alpha",)
+
+    def setup(self) -> None:
+        super().setup()
+        for name in self.more:
+            setattr(self, name, 1.0)
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), **{name: getattr(self, name) for name in self.more}}
+
+
+class Two(One):
+    more = ("beta", "gamma_")
+
+
+def test_a_checkpoint_with_other_parts_names_both_lists(tmp_path: Path) -> None:
+    One(Endless, SMALL).save(tmp_path)
+    with pytest.raises(CheckpointError) as caught:
+        Two.load(tmp_path, env=Endless)
+    common = "counters, entropy_coeff, {}kl_coeff, learner, policy, rewards"
+    assert str(caught.value) == (
+        f"{tmp_path} holds the parts alpha, {common.format('')}, but the algorithm has beta,"
+        f" {common.format('gamma_, ')}; load it with the class and the configuration that saved it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({"x": object()}, "a object is no array"),
+        ({"x": {1, 2}}, "a set is no array"),
+        ({"x": [1, {"deep": object()}]}, "a object is no array"),
+        ({"x": float("nan")}, "not JSON compliant"),
+    ],
+    ids=["object", "set", "deep", "nan"],
+)
+def test_state_that_cannot_be_saved_is_refused(tmp_path: Path, state: dict[str, Any], reason: str) -> None:
+    class Holds(Memory):
+        def state(self) -> dict[str, Any]:
+            return state
+
+    class Keeps(PPO):
+        def setup(self) -> None:
+            super().setup()
+            self.memory = Holds()
+
+        def parts(self) -> dict[str, Any]:
+            return {**super().parts(), "memory": self.memory}
+
+    algorithm = Keeps(Endless, SMALL)
+    with pytest.raises(ConfigError, match=r"^parts\(\)\['memory'\]: its state cannot be saved: ") as caught:
+        algorithm.save(tmp_path)
+    assert reason in str(caught.value)
+    assert "Let it hold arrays, numbers, texts, None, and lists and dicts of those." in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_that_is_nothing_to_save_is_refused(tmp_path: Path) -> None:
+    class Keeps(PPO):
+        def parts(self) -> dict[str, Any]:
+            return {**super().parts(), "thing": object()}
+
+    with pytest.raises(ConfigError, match=r"parts\(\)\['thing'\] is a object, which has neither state\(\) and load_"):
+        Keeps(Endless, SMALL).save(tmp_path)
+
+
+def edited(folder: Path, **changes: Any) -> None:
+    file = folder / "state.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_an_unknown_format_says_which_version_wrote_it(tmp_path: Path) -> None:
+    PPO(Endless, SMALL).save(tmp_path)
+    edited(tmp_path, format=3, version="9.9.1")
+    for read in (PPO.load, Algorithm.load, PPO(Endless, SMALL).load_weights):
+        with pytest.raises(
+            CheckpointError,
+            match=r"of format 3, written by anyspace 9\.9\.1\. This is anyspace [\w.+]+, which reads the formats 1, 2",
+        ):
+            read(tmp_path)
+
+
+def test_a_part_of_another_shape_is_named(tmp_path: Path) -> None:
+    Rich(Endless, SMALL).save(tmp_path)
+
+    class Wider(Rich):
+        def setup(self) -> None:
+            super().setup()
+            self.sums = np.zeros(5)
+
+    with pytest.raises(CheckpointError, match="does not fit this configuration: sums: could not broadcast"):
+        Wider.load(tmp_path, env=Endless)
+
+
+# ------------------------------------------------------------------------------ checkpoints of format 1
+
+FORMAT1 = Path(__file__).parent / "format1"
+TOLD: dict[str, Any] = json.loads((FORMAT1 / "expected.json").read_text())
+OLD = ("dense", "lstm", "gtrxl", "filter")
+
+every_old_one = pytest.mark.parametrize("name", OLD)
+
+
+def test_the_old_checkpoints_are_small() -> None:
+    assert sorted(TOLD["expected"]) == sorted(OLD)
+    assert sum(file.stat().st_size for file in FORMAT1.rglob("*") if file.is_file()) < 100_000
+    assert {read_state(FORMAT1 / name)["format"] for name in OLD} == {1}
+
+
+@every_old_one
+def test_an_old_checkpoint_loads_and_acts_as_it_did(name: str) -> None:
+    algorithm, told = Algorithm.load(FORMAT1 / name), TOLD["expected"][name]
+    assert isinstance(algorithm, PPO)
+    assert algorithm.timesteps_total == told["timesteps"]
+    assert algorithm.training_iteration == told["iteration"]
+    assert float(algorithm.kl_coeff) == told["kl_coeff"]
+    assert float(algorithm.entropy_coeff) == algorithm.config.entropy_coeff == 0.01
+    _, tensors = read_checkpoint(FORMAT1 / name)
+    for key, value in algorithm.learner.state().items():
+        np.testing.assert_array_equal(value, tensors[f"learner/{key}"], err_msg=key)
+    state, actions = None, []
+    for observation in TOLD["observations"]:
+        obs = np.array(observation, np.float32)
+        if algorithm.policy.views.remembers:
+            action, state = algorithm.compute_single_action(obs, state)
+        else:
+            action = algorithm.compute_single_action(obs)
+        actions.append(int(action))
+    assert actions == told["actions"]
+    assert len(set(actions)) == 2 or name == "dense", "else the actions would show little"
+
+
+@every_old_one
+def test_an_old_checkpoint_trains_on(name: str, tmp_path: Path) -> None:
+    algorithm, told = Algorithm.load(FORMAT1 / name), TOLD["expected"][name]
+    steps = {key: int(value) for key, value in algorithm.learner.state().items() if key.endswith("/step")}
+    assert min(steps.values()) > 0
+    before = algorithm.policy.weights()
+    result = algorithm.train()
+    assert result["training_iteration"] == told["iteration"] + 1
+    assert result["timesteps_total"] == told["timesteps"] + result["timesteps_this_iter"]
+    assert all(np.isfinite(value) for key, value in result["learner"].items() if key != "model")
+    assert all(algorithm.learner.state()[key] > value for key, value in steps.items())
+    after = algorithm.policy.weights()
+    assert any(not np.array_equal(value, after[key]) for key, value in before.items() if key.startswith("model/"))
+    # Saved anew it is one of today's.
+    algorithm.save(tmp_path)
+    assert read_state(tmp_path)["format"] == 2
+    again = Algorithm.load(tmp_path)
+    assert again.timesteps_total == algorithm.timesteps_total
+    for key, value in algorithm.policy.state().items():
+        np.testing.assert_array_equal(value, again.policy.state()[key])
+
+
+@every_old_one
+def test_weights_of_an_old_checkpoint_carry_over(name: str) -> None:
+    old = Algorithm.load(FORMAT1 / name)
+    fresh = PPO(gym.make("CartPole-v1"), old.config, num_envs_per_env_runner=1)
+    fresh.load_weights(FORMAT1 / name)
+    for key, value in old.policy.weights().items():
+        if key != "timestep":
+            np.testing.assert_array_equal(value, fresh.policy.weights()[key], err_msg=key)
+    assert fresh.timesteps_total == 0
+
+
+def test_loading_an_old_checkpoint_leaves_its_files_alone(tmp_path: Path) -> None:
+    shutil.copytree(FORMAT1 / "dense", tmp_path / "copy")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "copy").iterdir()}
+    Algorithm.load(tmp_path / "copy").train()
+    assert {file.name: file.read_bytes() for file in (tmp_path / "copy").iterdir()} == before
