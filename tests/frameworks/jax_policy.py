@@ -332,7 +332,6 @@ class JaxLearner:
             self._own[model.group_of(name) or first].append(name)
         zeros = {name: np.zeros_like(value) for name, value in model.weights.items()}
         self._slots = {"exp_avg": zeros, "exp_avg_sq": zeros, "step": dict.fromkeys(groups, np.zeros((), np.float32))}
-        self._sizes: list[tuple[int, int]] = []
         self._compiled = {False: jax.jit(self._traced_step), True: jax.jit(self._traced_scan)}
         self.at(0)
 
@@ -357,7 +356,7 @@ class JaxLearner:
 
     def _take(self, steps: Steps, *, scans: bool) -> Result:
         count, width = steps.order.shape
-        columns, keys = self.padded(steps, self._size(count if scans else 1, width)), self.policy.runtime.keys(count)
+        columns, keys = self.padded(steps, self.size(count if scans else 1, width)), self.policy.runtime.keys(count)
         inputs = {"columns": columns, "key": keys, "tau": steps.tau}
         changing = [cell.host for cell in self.policy.runtime.cells], self._rates
         carry = self.weights(), self._slots
@@ -379,13 +378,13 @@ class JaxLearner:
         there = columns["counted"][:count] > 0
         return Result(metrics, {name: _of_counted(values, there) for name, values in rows.items()})
 
-    def _size(self, count: int, width: int) -> tuple[int, int]:
-        """Return for how many steps of how many rows, or sequences, to compile: a former size if one will do."""
-        fits = [(s, n) for s, n in self._sizes if s >= count and n >= width and s * n <= 4 * count * width]
-        if fits:
-            return min(fits, key=lambda size: size[0] * size[1])
-        self._sizes.append((_power_of_two(count), _power_of_two(width)))
-        return self._sizes[-1]
+    @staticmethod
+    def size(count: int, width: int) -> tuple[int, int]:
+        """Return for how many steps of how many rows, or sequences, to compile: the next powers of two.
+
+        It goes by these two numbers alone, so that a run that goes on from a checkpoint takes the same steps.
+        """
+        return 1 << (count - 1).bit_length(), 1 << (width - 1).bit_length()
 
     def padded(self, steps: Steps, size: tuple[int, int]) -> dict[str, Any]:
         """Return the columns of all steps, [S, N, ...] each, and ``counted`` among them.
@@ -520,11 +519,6 @@ def _jax(model: ModelV2) -> JaxModel:
 
 def _size(arrays: Mapping[str, Array]) -> int:
     return sum(array.size for array in arrays.values())
-
-
-def _power_of_two(n: int) -> int:
-    """Return the smallest one of at least ``n``."""
-    return 1 << (n - 1).bit_length()
 
 
 def _longer(array: NumpyArray, by: int) -> NumpyArray:
