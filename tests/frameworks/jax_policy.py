@@ -435,7 +435,8 @@ class JaxLearner:
             if group.grad_clip is not None:
                 norm = jnp.sqrt(sum(jnp.sum(gradient**2) for gradient in own.values()))
                 metrics["grad_norm" if len(self.groups) == 1 else f"grad_norm_{name}"] = norm
-                own = {key: gradient * jnp.minimum(1.0, group.grad_clip / (norm + 1e-6)) for key, gradient in own.items()}
+                scale = jnp.minimum(1.0, group.grad_clip / (norm + 1e-6))
+                own = {key: gradient * scale for key, gradient in own.items()}
             t = changed["step"][name] = slots["step"][name] + 1
             for key, gradient in own.items():
                 # Adam: the moments, then the step by both without their bias.

@@ -50,8 +50,8 @@ class PaddedSequences:
     """Sequences whose rows are padded already: [S * T], row ``s * T + t`` is step t of sequence s.
 
     A compiled framework learns from such rows: S and T are constants of its step, lengths and states are arguments.
-    Two sequences of 1 and 3 steps, T = 4: of the 8 rows, 0 and 4 to 6 are steps. The others repeat real rows and are not
-    ``counted``; the model sees zeros there, as in the padding of `Sequences`.
+    Two sequences of 1 and 3 steps, T = 4: of the 8 rows, 0 and 4 to 6 are steps. The others repeat real rows and are
+    not ``counted``; the model sees zeros there, as in the padding of `Sequences`.
     """
 
     lens: Array
