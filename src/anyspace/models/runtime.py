@@ -55,7 +55,10 @@ class Runtime(Protocol):
         """Settle the device by the first model that is placed, and move ``model`` there."""
 
     def asarray(self, array: NumpyArray) -> Array:
-        """Return ``array`` as a tensor on the device, without a copy where the framework allows."""
+        """Return ``array`` as a tensor on the device, without a copy where the framework allows.
+
+        A framework whose steps are compiled returns it as it is: outside of the compiled call all is NumPy's.
+        """
 
     def numpy(self, tensor: Array) -> NumpyArray:
         """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""

@@ -45,8 +45,10 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
     with _explained(policy, when):
         output, values = policy.forward(batch, value=has_value)
         inputs = model.action_inputs(output, None)
+    # Compiled frameworks have tensors within a compiled step alone, and NumPy's arrays outside.
+    has_tensors = not isinstance(batch["obs"][0], np.ndarray)
     for method, result in (("forward", inputs), ("value_function", values)):
-        if isinstance(result, np.ndarray):
+        if has_tensors and isinstance(result, np.ndarray):
             raise ModelError(
                 f"{name}.{method}() gave a NumPy array {when}; return a tensor, so that it can be trained."
             )

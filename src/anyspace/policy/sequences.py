@@ -46,6 +46,27 @@ class Sequences:
         return Sequences(lens, [state[on_device] for state in self.state]), ranges(starts[order], lens)
 
 
+@dataclass(frozen=True)
+class PaddedSequences:
+    """Sequences whose rows are padded already: [S * T], row ``s * T + t`` is step t of sequence s.
+
+    A compiled framework learns from such rows: S and T are constants of its step, lengths and states are arguments.
+    Two sequences of 1 and 3 steps, T = 4: of the 8 rows, 0 and 4 to 6 are steps. The others repeat real rows and are
+    not ``counted``; the model sees zeros there, as in the padding of `Sequences`.
+    """
+
+    lens: Array
+    """[S] length of each, at least 1, integers of the framework."""
+    state: State
+    """The model's states before each, [S, ...]."""
+    longest: int
+    """T."""
+
+    def padding(self, runtime: Runtime, *, time_major: bool) -> Padding:
+        """Return what turns the rows into what the model takes."""
+        return _Grid(self.lens, self.longest, time_major=time_major)
+
+
 def take_sequences(batch: Batch, order: Ints, runtime: Runtime) -> Batch:
     """Return some sequences of a batch, in another order, with their rows.
 
@@ -77,8 +98,8 @@ class Padding:
     def __init__(self, lens: Ints, runtime: Runtime, *, time_major: bool) -> None:
         self.seq_lens = runtime.asarray(lens.astype(np.int32))
         self._rows = len(lens) * int(lens.max())
-        full = self._rows == int(lens.sum())
-        self._slots = None if full and not time_major else runtime.asarray(slots(lens, time_major=time_major))
+        self._full = self._rows == int(lens.sum()) and not time_major
+        self._slots = None if self._full else runtime.asarray(slots(lens, time_major=time_major))
 
     def put_in(self, array: Array) -> Array:
         """Return an array [N, ...] as [S * T, ...], zero in the padding."""
@@ -92,7 +113,7 @@ class Padding:
 
     def of_inputs(self, inputs: InputDict) -> InputDict:
         """Return a model's inputs with every column padded, still computed when touched."""
-        if self._slots is None:
+        if self._full:
             return inputs
         names = [name for name in inputs if name != "is_training"]
         return InputDict(
@@ -103,3 +124,28 @@ class Padding:
     def of_tree(self, column: Tree) -> Tree:
         """Return a nested column with every array padded."""
         return map_arrays(self.put_in, column)
+
+
+class _Grid(Padding):
+    """The padding of rows that are padded already: zeros take the place of what is no step."""
+
+    def __init__(self, lens: Array, longest: int, *, time_major: bool) -> None:
+        self.seq_lens, self._full = lens, False
+        self._shape, self._time_major = (len(lens), longest), time_major
+        self._inside = (xp(lens).arange(longest, like=lens) < lens[:, None]).reshape(-1)
+
+    def put_in(self, array: Array) -> Array:
+        """Return an array [S * T, ...] with zeros in the padding, step by step if ``time_major``."""
+        ns, steps = xp(array), self._inside.reshape((-1,) + (1,) * (len(array.shape) - 1))
+        kept = ns.where(steps, array, ns.cast(0, like=array))
+        return self._turned(kept, self._shape) if self._time_major else kept
+
+    def take_out(self, array: Array) -> Array:
+        """Return the rows [S * T, ...], sequence by sequence."""
+        return self._turned(array, self._shape[::-1]) if self._time_major else array
+
+    @staticmethod
+    def _turned(array: Array, shape: tuple[int, int]) -> Array:
+        """Return rows [A * B, ...] in the order of [B * A, ...]."""
+        by_both = array.reshape((*shape, *array.shape[1:]))
+        return xp(array).moveaxis(by_both, 0, 1).reshape(array.shape)
