@@ -45,7 +45,7 @@ class PolicyConfig:
         if self.framework != "torch":
             raise ConfigError(
                 f"config key `framework` is {self.framework!r}, but only 'torch' is built in this version;"
-                " TensorFlow and JAX come through Keras later."
+                " TensorFlow and JAX follow."
             )
         require(
             self.observation_filter in FILTERS,
