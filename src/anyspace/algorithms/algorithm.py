@@ -166,7 +166,7 @@ class Algorithm(ABC, Generic[C]):
         before = set(vars(self))
         self.setup()
         added = {name: value for name, value in vars(self).items() if name not in before}
-        checkpoints.require_named(type(self).__name__, self.parts(), added)
+        checkpoints.require_savable(type(self).__name__, self.parts(), added, self.policy.runtime)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""

@@ -20,6 +20,9 @@ from anyspace.spaces import from_json, to_json
 
 K = TypeVar("K")
 
+ALWAYS = ("policy", "learner", "rewards", "counters")
+"""The parts that every algorithm has."""
+
 
 @runtime_checkable
 class Stateful(Protocol):
@@ -71,16 +74,18 @@ def kind_of(state: Mapping[str, Any], asked: type[K], known: Sequence[type[K]], 
     return kind
 
 
-def require_named(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any]) -> None:
-    """Refuse what an algorithm's ``setup()`` left on it and its ``parts()`` do not name: no checkpoint would hold it.
+def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
+    """Refuse, before training starts, what a checkpoint of an algorithm could not hold.
 
     Args:
         algorithm: the name of its class.
-        parts: what it names.
-        added: the attributes that ``setup()`` set.
+        parts: what its ``parts()`` name.
+        added: the attributes that its ``setup()`` set.
+        runtime: of the policy's framework.
 
     Raises:
-        ConfigError: says the line to add.
+        ConfigError: ``parts()`` do not name what ``setup()`` set (the message has the line to add), or the state of a
+            part cannot be saved.
     """
     for name, value in added.items():
         if is_part(value) and name not in parts and all(value is not part for part in parts.values()):
@@ -88,6 +93,7 @@ def require_named(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, 
                 f"{algorithm}.setup() sets self.{name}, which a checkpoint would not hold. Name it in parts():"
                 f" return {{**super().parts(), {name!r}: self.{name}}}."
             )
+    captured({name: part for name, part in parts.items() if name not in ALWAYS}, runtime)
 
 
 def captured(parts: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
@@ -122,8 +128,8 @@ def _state_of(name: str, part: Any) -> dict[str, Any]:
     if is_part(part):
         return {"value": part if isinstance(part, np.ndarray) else np.asarray(part)}
     raise ConfigError(
-        f"parts()[{name!r}] is a {type(part).__name__}, which has neither state() and load_state() nor state_dict() and"
-        " load_state_dict(), and is no array or number; give it the first two."
+        f"parts()[{name!r}] is of type {type(part).__name__}, which has neither state() and load_state() nor"
+        " state_dict() and load_state_dict(), and is no array or number; give it the first two."
     )
 
 
@@ -173,7 +179,7 @@ def _as_numpy(value: Any, runtime: Runtime) -> NumpyArray:
     try:
         return value if isinstance(value, np.ndarray) else np.array(runtime.numpy(value))
     except Exception as error:
-        raise TypeError(f"a {type(value).__name__} is no array") from error
+        raise TypeError(f"a value of type {type(value).__name__} is no array") from error
 
 
 def _packed(value: Any, name: str, tensors: dict[str, NumpyArray], runtime: Runtime) -> Any:

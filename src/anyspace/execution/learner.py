@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -56,6 +56,10 @@ class Losses:
     rows: dict[str, Array] = field(default_factory=dict)
     """Numbers of each row [N] that `updates` is sent back, such as the errors by which replay is prioritised."""
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the losses by group and the metrics: ``losses, metrics = super().losses(policy, batch)``."""
+        yield from (self.by_group, self.metrics)
+
 
 LossFunction = Callable[[Policy, Batch], Losses | tuple[dict[str, Array], dict[str, Array | float]]]
 """An algorithm's losses; a pair of losses by group and metrics will do."""
@@ -86,7 +90,8 @@ class Result:
     metrics: dict[str, Array]
     """Scalars that are still tensors; of S steps, [S] each."""
     rows: dict[str, Array] = field(default_factory=dict)
-    """Numbers of each row [N]; of S steps [S, N], NaN where an entry does not count."""
+    """Numbers of each row [N]; of S steps [S, N], N as in ``Steps.order``, or the most rows of a step where it counts
+    sequences; NaN where an entry does not count."""
 
 
 class Learner(Protocol):

@@ -118,10 +118,7 @@ class TorchLearner:
             name: torch.stack([torch.as_tensor(one.metrics[name]) for one in results if name in one.metrics])
             for name in names
         }
-        rows = {
-            name: nn.utils.rnn.pad_sequence([one.rows[name] for one in results], True, torch.nan)
-            for name in results[0].rows
-        }
+        rows = {name: _side_by_side([one.rows[name] for one in results], steps) for name in results[0].rows}
         return Result(metrics, rows)
 
     def _batches(self, steps: Steps) -> Iterator[Batch]:
@@ -176,6 +173,15 @@ class TorchLearner:
         for name, packs in self._packs.items():
             for pack in packs:
                 yield from pack.slots(self.groups[name])
+
+
+def _side_by_side(rows: list[torch.Tensor], steps: Steps) -> torch.Tensor:
+    """Return numbers of the rows of each step [n] as [S, N], NaN where there is no row."""
+    width = max(map(len, rows)) if "sequences" in steps.rows else steps.order.shape[1]
+    found = rows[0].new_full((len(rows), width), torch.nan, dtype=torch.promote_types(rows[0].dtype, torch.float32))
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return found
 
 
 def _state_of(pipeline: Pipeline) -> dict[str, torch.Tensor]:
