@@ -78,20 +78,22 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert status == 0
     assert "over 3 episodes" in out
 
-    steps_before = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())["counters"][
-        "timesteps_total"
-    ]
+    steps_before = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())["parts"]["counters"][
+        "counters"
+    ]["timesteps_total"]
     status, out, err = run(
         capsys, "train", "--resume", "run", "--steps", str(steps_before + 100), "--lr", "0.5", "--no-progress"
     )
     assert status == 0, err
     assert f"Resuming run at {steps_before:,} steps" in out
     state = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())
-    assert state["counters"]["timesteps_total"] >= steps_before + 100
+    assert state["parts"]["counters"]["counters"]["timesteps_total"] >= steps_before + 100
     assert state["config"]["lr"] == 0.5
     assert state["config"]["train_batch_size"] == 64, "the stored configuration is kept"
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
-    assert len(rows) - 1 == state["counters"]["training_iteration"], "metrics go on in the same file"
+    assert len(rows) - 1 == state["parts"]["counters"]["counters"]["training_iteration"], (
+        "metrics go on in the same file"
+    )
 
 
 def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.CaptureFixture[str]) -> None:

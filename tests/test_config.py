@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.on_policy import OnPolicyConfig
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
     as_plain,
@@ -340,10 +341,6 @@ OUT_OF_RANGE = [
     (ModelConfig, {"attention_use_n_prev_rewards": -1}, "it must be at least 0"),
     (AlgorithmConfig, {"num_envs_per_env_runner": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"rollout_fragment_length": 0}, "it must be at least 1"),
-    (AlgorithmConfig, {"train_batch_size": 0}, "it must be at least 1"),
-    (AlgorithmConfig, {"num_epochs": 0}, "it must be at least 1"),
-    (AlgorithmConfig, {"minibatch_size": 0}, "it must be at least 1"),
-    (AlgorithmConfig, {"minibatch_size": 33}, "cannot be larger than the batch (train_batch_size = 32)"),
     (AlgorithmConfig, {"return_window": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluate_every": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluation_episodes": 0}, "it must be at least 1"),
@@ -361,6 +358,9 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"adam_epsilon": 0.0}, "it must be finite and above 0"),
     (AlgorithmConfig, {"grad_clip": 0.0}, "a largest gradient norm is above 0; None switches clipping off"),
     (AlgorithmConfig, {"seed": -1}, "a seed is not negative"),
+    (OnPolicyConfig, {"train_batch_size": 0}, "it must be at least 1"),
+    (PPOConfig, {"num_epochs": 0}, "it must be at least 1"),
+    (PPOConfig, {"minibatch_size": 0}, "a minibatch has at least 1 row"),
     (PPOConfig, {"lambda_": -0.1}, "it lies in [0, 1]"),
     (PPOConfig, {"lambda_": 1.1}, "it lies in [0, 1]"),
     (PPOConfig, {"clip_param": 0.0}, "it must be above 0"),
@@ -372,7 +372,7 @@ OUT_OF_RANGE = [
     (PPOConfig, {"entropy_coeff_schedule": []}, "a schedule needs at least one [step, value] pair"),
     (PPOConfig, {"entropy_coeff_schedule": LEVEL}, "the steps of a schedule must rise from pair to pair"),
     (PPOConfig, {"entropy_coeff_schedule": [(0.0, -1.0)]}, "the values of a schedule must not be negative"),
-    (PPOConfig, {"minibatch_size": 4001}, "cannot be larger than the batch (train_batch_size = 4000)"),
+    (PPOConfig, {"minibatch_size": 4001}, "at most the batch's (train_batch_size = 4000)"),
 ]
 
 
@@ -392,7 +392,7 @@ def test_out_of_range_values_are_refused_with_key_value_and_reason(config_class,
 def test_every_documented_range_is_in_that_table():
     ranged = {
         name
-        for config_class in (ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig)
+        for config_class in (ModelConfig, PolicyConfig, AlgorithmConfig, OnPolicyConfig, PPOConfig)
         for name, text in field_docs(config_class).items()
         if re.search(r"at least|above 0|in \[0|Only ", text)
     }

@@ -17,6 +17,7 @@ from gymnasium.spaces import Box, Dict, MultiDiscrete
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import AnyspaceError
 from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.masking import Masking
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Decoder, Encoder, ObservationFilter, Preprocessor
 from tests.fuzz.checks import check
@@ -72,7 +73,7 @@ FAULTS: dict[str, tuple[type, str, Callable[[Any], Any]]] = {
     "the order of keys": (Encoder, "__call__", lambda leaves: leaves[::-1]),
     "the order of features": (Preprocessor, "flatten_features", lambda flat: flat[..., [2, 3, 0, 1]]),
     "steps": (Trajectory, "all_obs", lambda leaves: [np.roll(leaf, 1, axis=0) for leaf in leaves]),
-    "masks": (Policy, "mask", lambda mask: None if mask is None else mask | True),
+    "masks": (Masking, "find", lambda mask: None if mask is None else mask | True),
     "single actions": (Policy, "compute_single_action", lambda action: np.array([5, -2])),
     "weights": (TorchRuntime, "parameters", lambda weights: {name: 2 * value for name, value in weights.items()}),
     "statistics": (ObservationFilter, "state", lambda state: {name: 0 * value for name, value in state.items()}),

@@ -1,9 +1,12 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 
 from anyspace.errors import ConfigError
+from anyspace.maths.cell import Cell
 from anyspace.spaces import observation_filter
 from anyspace.spaces.filters import MeanStdFilter
 from anyspace.spaces.kinds.atari import AtariRam
@@ -32,6 +35,9 @@ def observations(rng, rows=20):
     hidden = rng.normal(0, 9, rows).astype(np.float32)
     leaves = [counts, x, kind, position, rng.integers(0, 2, (rows, 2), np.int8), hidden]
     return leaves, [None, there, there, None, None, None]
+
+
+IN_TORCH = partial(Cell, place=torch.as_tensor)
 
 
 def mixed_filter(name="MeanStdFilter", **options):
@@ -64,7 +70,7 @@ def test_elements_share_statistics_and_only_those_that_are_there_count():
 @pytest.mark.parametrize("name", ["MeanStdFilter", "ConcurrentMeanStdFilter"])
 @pytest.mark.parametrize("array", [np.asarray, torch.as_tensor], ids=["numpy", "torch"])
 def test_what_is_not_there_stays_zero_and_what_is_no_number_stays_as_it_is(array, name):
-    filtered = mixed_filter(name, to_device=torch.as_tensor)
+    filtered = mixed_filter(name, cell=IN_TORCH)
     filtered.push(*observations(np.random.default_rng(0)))
     leaves, presence = observations(np.random.default_rng(1))
     leaves[POSITION][0] = 1e6
@@ -81,7 +87,7 @@ def test_what_is_not_there_stays_zero_and_what_is_no_number_stays_as_it_is(array
 
 
 def test_single_numbers_are_leaves_like_others():
-    filtered = ObservationFilter("MeanStdFilter", get_preprocessor(MIXED).specs, to_device=torch.as_tensor)
+    filtered = ObservationFilter("MeanStdFilter", get_preprocessor(MIXED).specs, cell=IN_TORCH)
     leaves, presence = observations(np.random.default_rng(0))
     filtered.push(leaves, presence)
     features = get_preprocessor(MIXED).expand([torch.as_tensor(leaf) for leaf in leaves])
