@@ -187,12 +187,12 @@ def test_the_divergence_comes_from_stored_log_probabilities() -> None:
     """The old distribution, rebuilt with the present model, would tell nothing of how its second half has moved."""
     algorithm = PPO(Correlated, SMALL)
     assert algorithm.policy.distribution(torch.zeros(1, 16)).depends_on_model
-    batch = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(256)))
-    _, before = algorithm.losses(algorithm.policy, batch)
+    batch = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(256))).rows
+    before = algorithm.losses(algorithm.policy, batch).metrics
     assert abs(before["kl"]) < 1e-6
     with torch.no_grad():
         algorithm.policy.model.action_module.a2_logits.bias.add_(torch.tensor([1.0, -1.0]))  # type: ignore[attr-defined]
-    _, after = algorithm.losses(algorithm.policy, batch)
+    after = algorithm.losses(algorithm.policy, batch).metrics
     assert after["kl"] > 0.1
 
 
