@@ -41,7 +41,7 @@ class Record:
             buffer[0] = leaf
         self._rewards = np.empty((steps, self._width), np.float32)
         # What a step says of each environment: terminated, truncated, ignored, and whether a life ended, not the game.
-        self._flags = np.empty((4, steps, self._width), np.bool_)
+        self._flags = np.zeros((4, steps, self._width), np.bool_)
         self._before = before
         self._columns: dict[str, list[NumpyArray]] = {}
         self._like: Tree = None
@@ -76,7 +76,14 @@ class Record:
             for buffer, leaf in zip(buffers, stepped.columns[name], strict=True):
                 buffer[len(self._before[name][0]) + t] = leaf
         self._rewards[t] = step.rewards
-        self._flags[:, t] = step.terminated, step.truncated, ignored, step.life_lost
+        if step.eventful or ignored is not step.ignored:
+            flags = self._flags
+            flags[0, t], flags[1, t], flags[2, t], flags[3, t] = (
+                step.terminated,
+                step.truncated,
+                ignored,
+                step.life_lost,
+            )
         self._latest = step
         if step.infos:
             self._add_infos(step, ~ignored)
@@ -105,7 +112,7 @@ class Record:
         self._actions = [doubled(buffer) for buffer in self._actions]
         self._columns = {name: [doubled(buffer) for buffer in leaves] for name, leaves in self._columns.items()}
         self._rewards = doubled(self._rewards)
-        self._flags = np.concatenate([self._flags, np.empty_like(self._flags)], axis=1)
+        self._flags = np.concatenate([self._flags, np.zeros_like(self._flags)], axis=1)
         self._room *= 2
 
     def _end(self, ended: Ints, leaves: ObsLeaves) -> None:

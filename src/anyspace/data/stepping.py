@@ -48,6 +48,7 @@ class Stepping:
     def __init__(self, source: VectorSource, policy: Policy):
         self.source, self.policy = source, policy
         self._masks = InfoMasks(policy.masking, source.num_envs)
+        self._looks_back = bool(policy.views.depth)
         self.leaves: ObsLeaves = []
         self.history = History(policy.views, {})
 
@@ -70,7 +71,7 @@ class Stepping:
             leaves = policy.encode(step.final_obs, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
             final = [*leaves, *self._masks.final(step)]
         self._take([*policy.encode(step.obs, environment), *self._masks.later(step)])
-        if not policy.views.depth:
+        if not self._looks_back:
             return Stepped(step, self.leaves, final, {})
         before, after = policy.masking.observation(seen), policy.masking.observation(self.leaves)
         columns = policy.views.columns(before, acted.raw, step.rewards, acted.state_out)
@@ -79,7 +80,7 @@ class Stepping:
 
     def _take(self, leaves: ObsLeaves) -> None:
         # A model that looks back sees them once more after the next step, which may be written into the same arrays.
-        self.leaves = [leaf.copy() for leaf in leaves] if self.policy.views.depth else leaves
+        self.leaves = [leaf.copy() for leaf in leaves] if self._looks_back else leaves
 
 
 def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None:

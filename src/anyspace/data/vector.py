@@ -48,6 +48,8 @@ class Step(NamedTuple):
     """As ``SAME_STEP`` environments of Gymnasium give them: of rows ``ended`` the reset's, the step's in final_info."""
     life_lost: Bools
     """[B] True where an episode ended with a life, but the game goes on: reports count games."""
+    eventful: bool = True
+    """False only where no episode ended and nothing was ignored."""
 
     @property
     def begun(self) -> Bools:
@@ -128,7 +130,8 @@ class VectorSource:
         done = terminated | truncated
         if not done.any():
             nobody, none = self._nobody, self._none
-            return Step(obs, rewards, terminated, truncated, ignored, nobody, None, infos, none)
+            eventful = ignored is not none
+            return Step(obs, rewards, terminated, truncated, ignored, nobody, None, infos, none, eventful)
         ended, final_obs = self._nobody, None
         life_lost = self._lives_lost(infos, done)
         if self.mode is AutoresetMode.NEXT_STEP:

@@ -25,19 +25,27 @@ Updates = Generator[Batch | Steps, Result, dict[str, Any]]
 
 @dataclass
 class Iteration:
-    """What the rounds of one iteration brought."""
+    """What the rounds of one iteration brought, their trajectories left out."""
 
-    trajectories: list[Trajectory] = field(default_factory=list)
+    rounds: int = 0
+    num_steps: int = 0
+    """Environment steps."""
+    num_episodes: int = 0
+    """Episodes that ended."""
+    infos: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Scalar infos of the environments by name: sum and count."""
     results: list[Result] = field(default_factory=list)
     """Of each learner call."""
     overall: dict[str, float] = field(default_factory=dict)
     """What `updates` returned in the latest round that returned it."""
     seconds_collecting: float = 0.0
 
-    @property
-    def num_steps(self) -> int:
-        """Environment steps."""
-        return sum(trajectory.num_steps for trajectory in self.trajectories)
+    def add(self, trajectory: Trajectory) -> None:
+        """Take in the trajectory of a round."""
+        self.rounds += 1
+        self.num_steps += trajectory.num_steps
+        self.num_episodes += len(trajectory.episodes)
+        self.infos = summed_infos([self.infos, trajectory.infos])
 
     def report(self, counters: Counters, seconds: float) -> dict[str, Any]:
         """Return what a result says of collecting.
@@ -46,13 +54,13 @@ class Iteration:
             counters: after the iteration.
             seconds: that the whole iteration took.
         """
-        infos = self._infos()
+        infos = {name: total / count for name, (total, count) in self.infos.items()}
         return {
             "training_iteration": counters.training_iteration,
             "timesteps_total": counters.timesteps_total,
             "timesteps_this_iter": self.num_steps,
             "episodes_total": counters.episodes_total,
-            "episodes_this_iter": sum(len(trajectory.episodes) for trajectory in self.trajectories),
+            "episodes_this_iter": self.num_episodes,
             **counters.latest.statistics(),
             "time_total_s": counters.time_total_s,
             "time_this_iter_s": seconds,
@@ -60,11 +68,6 @@ class Iteration:
             "steps_per_s": self.num_steps / seconds,
             **({"env": infos} if infos else {}),
         }
-
-    def _infos(self) -> dict[str, float]:
-        """Return the means of the environments' scalar infos."""
-        sums = summed_infos([trajectory.infos for trajectory in self.trajectories])
-        return {name: total / count for name, (total, count) in sums.items()}
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Training:
             NonFiniteError: a loss or a weight became NaN or infinite.
         """
         done, counters, runtime = Iteration(), self.counters, self.policy.runtime
-        while not done.trajectories or done.num_steps < at_least:
+        while not done.rounds or done.num_steps < at_least:
             self.policy.at(counters.timesteps_total)
             started = time.perf_counter()
             with runtime.threads_for(width):
@@ -110,7 +113,7 @@ class Training:
             self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
             self.policy.version += 1
             counters.count(trajectory, width)
-            done.trajectories.append(trajectory)
+            done.add(trajectory)
         counters.training_iteration += 1
         return done
 

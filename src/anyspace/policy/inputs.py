@@ -41,6 +41,11 @@ class Inputs:
 
     def of(self, leaves: Leaves, mask: Array | None, views: Mapping[str, Window], training: bool) -> InputDict:
         """Return the input dict of encoded observations [N, ...] and their mask; see `Pipeline.model_inputs`."""
+        if self._is_identity and not views and mask is None:
+            (flat,) = leaves
+            return InputDict(
+                {"obs_flat": flat, "is_training": training}, {"obs": lambda: self.preprocessor.restore([flat])}
+            )
         own = stacked(leaves)
         if self.copies:
             own = [xp(array).copy(array) for array in own]
@@ -49,11 +54,6 @@ class Inputs:
         lazy: dict[str, Callable[[], Tree]] = {
             name: partial(self._seen, name, window) for name, window in views.items()
         }
-        if self._is_identity:
-            return InputDict(
-                {"obs_flat": own[0], "is_training": training, **masks},
-                {"obs": lambda: self.preprocessor.restore(own), **lazy},
-            )
         if not self.preprocesses:
             obs = self.preprocessor.restore(self._filtered(own, own))
             return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
@@ -68,8 +68,9 @@ class Inputs:
 
     @cached_property
     def _is_identity(self) -> bool:
-        """Whether what is stored is what a model is shown: nothing is expanded, joined or filtered."""
-        return self.preprocesses and self.preprocessor.is_identity and not self.filter.active
+        """Whether what is stored is what a model is shown: nothing is expanded, joined, filtered or copied."""
+        is_changed = self.filter.active or self.copies
+        return self.preprocesses and self.preprocessor.is_identity and not is_changed
 
     def _seen(self, name: str, window: Window) -> Tree:
         """Return what a view shows, [N, ...], or [N, k, ...] where it looks at k steps."""

@@ -42,12 +42,13 @@ class _Index:
         # int64 holds every sum; a narrow dtype such as int8 would overflow on the way.
         self._first = np.asarray(first).astype(np.int64)
         self._is_identity = self.dtype == "int64" and not self._first.any()
+        self._rank = 1 + len(shape)
 
     def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
+        if self._is_identity and isinstance(raw, np.ndarray) and raw.dtype == "int64" and raw.ndim == self._rank:
+            return raw.copy()  # an environment may change its action, the sample stays as it was drawn
         ns = xp(raw)
         rows = _rows(ns, raw, self.shape)
-        if self._is_identity and rows.dtype == np.int64:  # a dtype of another framework is none of NumPy's
-            return ns.copy(rows)
         return ns.astype(ns.astype(rows, "int64") + ns.asarray(self._first, like=rows), self.dtype)
 
     def invert(self, action: Array) -> Array:
