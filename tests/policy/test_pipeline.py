@@ -162,7 +162,7 @@ def test_another_policy_with_the_same_weights_acts_equally(model: dict[str, Any]
     before = acted(other)
     weights = policy.weights()
     assert all(isinstance(value, np.ndarray) for value in weights.values())
-    assert {name.partition("/")[0] for name in weights} == {"model", "filter", "timestep"}
+    assert {name.partition("/")[0] for name in weights} == {"model", "filter", "timestep", "version"}
     other.load_weights(weights)
     assert any((mine != theirs).any() for mine, theirs in zip(acted(policy), before, strict=True))
     for mine, theirs in zip(acted(policy), acted(other), strict=True):

@@ -601,7 +601,7 @@ def test_a_restored_policy_samples_on_identically(action_space):
 
 def test_a_state_names_everything_that_an_action_depends_on():
     names = set(make(observation_filter="MeanStdFilter").state())
-    assert {name.partition("/")[0] for name in names} == {"model", "filter", "rng", "timestep"}
+    assert {name.partition("/")[0] for name in names} == {"model", "filter", "rng", "timestep", "version"}
     assert {"model/logits.weight", "model/encoder.0.bias", "rng/acting", "rng/learning", "rng/evaluation"} <= names
 
 

@@ -48,7 +48,7 @@ class Record:
         self._actions: list[NumpyArray] = []
         self._finals: list[tuple[int, Ints, ObsLeaves]] = []
         self._infos: dict[str, tuple[float, int]] = {}
-        self._latest: Step | None = None
+        self._acting: Bools | None = None
 
     def add(self, raw: Tree, stepped: Stepped, ignored: Bools) -> None:
         """Write a step.
@@ -84,7 +84,7 @@ class Record:
                 ignored,
                 step.life_lost,
             )
-        self._latest = step
+        self._acting = step.acting if step.eventful else None
         if step.infos:
             self._add_infos(step, ~ignored)
         self.t += 1
@@ -136,7 +136,7 @@ class Record:
         used = ~self._flags[2, : self.t]
         if not now:
             return used
-        latest = np.ones(self._width, np.bool_) if self._latest is None else self._latest.acting
+        latest = np.ones(self._width, np.bool_) if self._acting is None else self._acting
         return np.concatenate([used, latest[None]])
 
     def life_lost(self) -> Bools:

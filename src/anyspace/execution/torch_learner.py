@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -85,7 +87,7 @@ class TorchLearner:
         with torch.no_grad():
             for update in self.policy.model.update_ops():
                 update()
-        metrics["total_loss"] = sum(loss.detach() for loss in losses.values())
+        metrics["total_loss"] = functools.reduce(operator.add, [loss.detach() for loss in losses.values()])
         return Result(metrics, {name: value.detach() for name, value in found.rows.items()})
 
     def _backward(self, losses: dict[str, torch.Tensor]) -> None:

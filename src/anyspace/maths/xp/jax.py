@@ -149,9 +149,9 @@ def _split(x: Array) -> list[Array]:
 
 
 def _float32_parts(x: NumpyArray, bits: int) -> list[NumpyArray]:
-    """Return float64 numbers as a sum of float32 ones of so many bits each, the largest first: 48 bits together."""
+    """Return float64 numbers as the sum of float32 ones of so many bits each, the largest first: all 53 bits."""
     parts, rest = [], np.asarray(x, np.float64)
-    for _ in range(48 // bits):
+    for _ in range(-(-53 // bits)):
         mantissa, exponent = np.frexp(rest)
         part = np.ldexp(np.trunc(np.ldexp(mantissa, bits)), exponent - bits)
         parts.append(part.astype(np.float32))
