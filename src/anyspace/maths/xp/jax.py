@@ -65,11 +65,13 @@ class _Jax(Namespace):
         factors = _split(x.astype(np.float32))
         terms = [jnp.asarray(part) for part in _float32_parts(offset, 24)]
         terms += [factor * part for part in _float32_parts(scale, 12) for factor in factors]
-        total, lost = terms[0], jnp.zeros_like(terms[0])
+        total, lost, rest = terms[0], jnp.zeros_like(terms[0]), jnp.zeros_like(terms[0])
         for term in terms[1:]:
             total, error = _two_sum(total, term)
-            lost = lost + error
-        return total + lost
+            lost, error = _two_sum(lost, error)
+            rest = rest + error
+        total, error = _two_sum(total, lost)
+        return total + (error + rest)
 
     def shares(self, x: Array) -> Array:
         if self.widest_float == "float64":
