@@ -184,7 +184,7 @@ class PPO(Algorithm[PPOConfig]):
             metrics["kl"] = batch.mean(ratio - 1 - log_ratio)
         if config.adapts_kl:
             total = total + self.kl_coeff.value * metrics["kl"]
-        metrics["ratio_error"] = abs(ratio - 1).max()
+        metrics["ratio_error"] = ns.max(ns.abs(ratio - 1), axis=0)
         return Losses({"policy": total}, {name: ns.stop_gradient(value) for name, value in metrics.items()})
 
     def _adapt_kl(self, metrics: dict[str, NumpyArray]) -> None:

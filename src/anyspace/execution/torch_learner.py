@@ -77,7 +77,7 @@ class TorchLearner:
     def _step(self, batch: Batch) -> Result:
         found = as_losses(self.losses(self.policy, batch), self.groups)
         losses = with_custom_loss(self.policy, found.by_group, batch)
-        metrics = dict(found.metrics)
+        metrics = {name: _detached(value) for name, value in found.metrics.items()}
         self._backward(losses)
         for name, group in self.groups.items():
             packs = self._packs[name]
@@ -175,6 +175,11 @@ class TorchLearner:
         for name, packs in self._packs.items():
             for pack in packs:
                 yield from pack.slots(self.groups[name])
+
+
+def _detached(value: torch.Tensor | float) -> torch.Tensor | float:
+    """Return a number that holds on to nothing of the step that made it."""
+    return value.detach() if isinstance(value, torch.Tensor) else value
 
 
 def _side_by_side(rows: list[torch.Tensor], steps: Steps) -> torch.Tensor:
