@@ -24,7 +24,11 @@ from anyspace.tree import Tree
 
 @dataclass(frozen=True)
 class Sequences:
-    """How rows are steps of sequences."""
+    """How rows are steps of sequences.
+
+    An example: ``lens = [2, 1]`` says that of three rows the first two are the steps of one sequence, and the third is
+    a sequence of its own. ``pick([1, 0])`` returns the sequences with ``lens = [1, 2]`` and the rows ``[2, 0, 1]``.
+    """
 
     lens: Ints
     """[S] length of each, at least 1; their sum is N."""
