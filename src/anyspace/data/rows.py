@@ -74,7 +74,8 @@ class Rows:
     row of each sequence is the observation after its last step.
 
     An example: of two environments and two steps, environment 1 ignored the action of step 0. Then N is 3: the steps
-    ``(t, b)`` are (0, 0), (1, 0) and (1, 1). ``to_time([5, 6, 7])`` is ``[[5, 0], [6, 7]]``, and ``from_time`` goes back.
+    ``(t, b)`` are (0, 0), (1, 0) and (1, 1). ``to_time([5, 6, 7])`` is ``[[5, 0], [6, 7]]``, which ``from_time`` turns
+    back.
 
     Args:
         pipeline: whose model evaluates them.
