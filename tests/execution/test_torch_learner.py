@@ -281,15 +281,16 @@ def test_several_groups_of_losses_are_refused():
         make(losses=losses).step(batch())
 
 
+class Normed(FullyConnectedNetwork):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.norm = torch.nn.BatchNorm1d(3)
+
+    def forward(self, input_dict, state, seq_lens):
+        return super().forward({"obs_flat": self.norm(input_dict["obs_flat"])}, state, seq_lens)
+
+
 def test_batch_statistics_move_with_every_step():
-    class Normed(FullyConnectedNetwork):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.norm = torch.nn.BatchNorm1d(3)
-
-        def forward(self, input_dict, state, seq_lens):
-            return super().forward({"obs_flat": self.norm(input_dict["obs_flat"])}, state, seq_lens)
-
     learner = make(make_policy(Normed))
     learner.step(batch())
     learner.step(batch())
@@ -670,14 +671,6 @@ def test_without_a_tau_siblings_stay():
 
 
 def test_batch_statistics_of_a_target_are_copied():
-    class Normed(FullyConnectedNetwork):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.norm = torch.nn.BatchNorm1d(3)
-
-        def forward(self, input_dict, state, seq_lens):
-            return super().forward({"obs_flat": self.norm(input_dict["obs_flat"])}, state, seq_lens)
-
     learner = make(make_policy(Normed))
     sibling = learner.policy.sibling()
     learner.step(batch())
