@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -171,3 +172,23 @@ def test_a_broken_promise_names_the_environment(when: str) -> None:
     collector = Collector(VectorSource(vector), policy(films[0].observation_space))
     with pytest.raises(ObservationError, match=r"step \d, environment 2: its space is StackedFrames"):
         collector.gather(6)
+
+
+def test_stacks_of_vectors_are_learnt_from() -> None:
+    class Vectors(gym.Env[Any, Any]):
+        observation_space = StackedFrames(-1, 1, (6,), np.float32, stack=3)
+        action_space = spaces.Discrete(2)
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            super().reset(seed=seed)
+            self.frames = [self.np_random.uniform(-1, 1, 2).astype(np.float32)] * 3
+            return np.concatenate(self.frames), {}
+
+        def step(self, action: Any) -> Any:
+            self.frames = [*self.frames[1:], self.np_random.uniform(-1, 1, 2).astype(np.float32)]
+            return np.concatenate(self.frames), 1.0, bool(self.np_random.random() < 0.2), False, {}
+
+    settings = {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1, "model": {"fcnet_hiddens": [8]}}
+    with closing(PPO(Vectors, settings, num_envs_per_env_runner=2)) as algorithm:
+        assert algorithm.policy.stacks == {0: 3}
+        assert np.isfinite(algorithm.train()["learner"]["total_loss"])

@@ -42,7 +42,7 @@ class Inputs:
     def of(self, leaves: Leaves, mask: Array | None, views: Mapping[str, Window], training: bool) -> InputDict:
         """Return the input dict of encoded observations [N, ...] and their mask; see `Pipeline.model_inputs`."""
         if self._is_identity and not views and mask is None:
-            (flat,) = leaves
+            (flat,) = stacked(leaves)
             return InputDict(
                 {"obs_flat": flat, "is_training": training}, {"obs": lambda: self.preprocessor.restore([flat])}
             )
