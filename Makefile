@@ -1,18 +1,33 @@
 # Every target is a line or two over commands that work by hand as well.
-VENV := .venv
 PYTHON ?= python3
-BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+# What a user installs; `make demo` needs no more.
+VENV := .venv
+# What `make test` needs beside it.
+DEV := .venv-dev
+BIN := $(DEV)/bin
+READY := $(DEV)/.ready
+# PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
+CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz peers peers-rllib bench clean
+.PHONY: demo test lint spec hashes learning fuzz versions peers peers-rllib bench clean
+
+# install,ENVIRONMENT,WHAT
+define install
+	$(PYTHON) -m venv $(1)
+	$(if $(CPU_INDEX),$(1)/bin/python -m pip install --quiet --no-deps --constraint constraints.txt --retries 0 \
+	  --index-url $(CPU_INDEX) torch || echo "PyTorch's index for CPUs does not answer; its default wheels will do.")
+	$(1)/bin/python -m pip install --quiet --constraint constraints.txt --editable '$(2)'
+	touch $@
+endef
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(call install,$(VENV),.)
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	$(call install,$(DEV),.[dev])
 
-demo: $(READY)  ## train PPO on CartPole-v1 until it is solved, evaluate, say where the run lies
-	$(BIN)/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
+demo: $(VENV)/.ready  ## train PPO on CartPole-v1 until it is solved, evaluate, say where the run lies
+	$(VENV)/bin/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
 
 lint: $(READY)  ## style, types and layers
 	$(BIN)/ruff check src tests benchmarks
@@ -34,6 +49,9 @@ learning: $(READY)  ## what has to be learnt, on every seed: minutes
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
+
+versions:  ## the lowest allowed versions, other Gymnasiums and Pythons, the newest: hours; the table goes into docs/installation.md
+	$(PYTHON) -m tests.support.versions --write
 
 peers: .venv-peers/.ready  ## the libraries that benchmarks compare with, in their own environment
 
@@ -57,4 +75,4 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/memory_cartpole.py
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-rllib build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from anyspace.spaces import Image, Simplex, StackedFrames
 from tests.fuzz.sampling import option_counts
+from tests.support import catalogue
 
 INF = float("inf")
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -121,7 +122,7 @@ def discrete(draw: Draw, elements: int) -> Discrete[Any]:
     dtype = draw(INDICES)
     info, n = np.iinfo(dtype), min(draw(st.sampled_from([2, 1, 3, 5, 17, 120])), elements)
     start = draw(st.sampled_from([0, 1, -2, 7, info.min, info.max - n]))
-    return Discrete(n, start=max(start, info.min), dtype=dtype)
+    return catalogue.discrete(n, max(start, info.min), dtype)
 
 
 def multi_discrete(draw: Draw, elements: int) -> MultiDiscrete[Any]:

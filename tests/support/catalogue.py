@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 from gymnasium.vector.utils import concatenate, create_empty_array
+from packaging.version import Version
 
 from anyspace.spaces import BoundedGraph, BoundedSequence, Image, Repeated, Simplex, StackedFrames
 from anyspace.spaces.leaves import iter_specs, structure
 
 INF = float("inf")
+DISCRETE_DTYPES = "dtype" in inspect.signature(Discrete).parameters
+"""Whether a Discrete may be of another dtype than int64; in Gymnasium 1.1 it may not."""
+GRAPHS_OF_PARTS = Version(gym.__version__) >= Version("1.4")
+"""Whether the nodes of a Graph may be any space; before Gymnasium 1.4 they are Boxes or Discretes."""
+NARROW = {"discrete uint16": (7, 60_000, np.uint16), "discrete whole int8": (100, -100, np.int8)}
+
+
+def discrete(n: int, start: int, dtype: type[np.integer]) -> Discrete:
+    """Return a Discrete of a dtype; of int64 where it knows no other."""
+    return Discrete(n, start=start, dtype=dtype) if DISCRETE_DTYPES else Discrete(n, start=start)
 
 
 def _bounds(*values: float) -> np.ndarray:
@@ -51,8 +63,7 @@ _BOTH: dict[str, gym.Space[Any]] = {
     "discrete one value": Discrete(1),
     "discrete start": Discrete(3, start=5),
     "discrete negative start": Discrete(4, start=-2),
-    "discrete uint16": Discrete(7, start=60_000, dtype=np.uint16),
-    "discrete whole int8": Discrete(100, start=-100, dtype=np.int8),
+    **{name: discrete(*given) for name, given in NARROW.items() if DISCRETE_DTYPES},
     "multidiscrete": MultiDiscrete([3, 4]),
     "multidiscrete 2d start": MultiDiscrete([[2, 3], [1, 4]], start=[[0, -1], [7, 2]]),
     "multidiscrete uint8": MultiDiscrete([2, 2, 2], dtype=np.uint8, start=[1, 2, 250]),
@@ -67,6 +78,7 @@ _BOTH: dict[str, gym.Space[Any]] = {
 }
 
 _PART = Dict([("x", Box(-1, 1, (2,))), ("kind", Discrete(3, start=2)), ("bits", MultiBinary(2))])
+_NODE = _PART if GRAPHS_OF_PARTS else Box(-1, 1, (2,))
 _WORD = Text(4, min_length=2, charset="zyxab")
 _FIXED: dict[str, gym.Space[Any]] = {
     "box integer unbounded": Box(-INF, INF, (2,), np.int32),
@@ -115,7 +127,11 @@ _VARYING: dict[str, gym.Space[Any]] = {
     "graph": BoundedGraph(Box(-1, 1, (2,)), Discrete(3, start=1), max_nodes=4, max_edges=5),
     "graph without edges": BoundedGraph(Box(1, 2, (2,)), None, max_nodes=3),
     "graph of discrete nodes": BoundedGraph(Discrete(3, start=1), Box(-1, 1, ()), max_nodes=3, max_edges=4),
-    "graph of parts": BoundedGraph(_PART, Dict(word=_WORD, far=Box(0, 9, ())), max_nodes=3, max_edges=4),
+    **(
+        {"graph of parts": BoundedGraph(_PART, Dict(word=_WORD, far=Box(0, 9, ())), max_nodes=3, max_edges=4)}
+        if GRAPHS_OF_PARTS
+        else {}
+    ),
     "one of": OneOf((Discrete(3, start=1), Box(1, 2, (2,)))),
     "one of one": OneOf((Box(1, 2, (2,)),)),
     "one of lists": OneOf((Repeated(Box(1, 2, (2,)), 3), _WORD, Tuple((_PART, Discrete(2))))),
@@ -124,7 +140,7 @@ _VARYING: dict[str, gym.Space[Any]] = {
         [
             ("speed", Box(-INF, INF, (2,))),
             ("items", Repeated(Dict(kind=Discrete(3, start=-1), name=_WORD, at=OneOf((Discrete(2), _PART))), 3)),
-            ("map", Tuple((BoundedGraph(_PART, Discrete(2), max_nodes=3, max_edges=3), Simplex((2,))))),
+            ("map", Tuple((BoundedGraph(_NODE, Discrete(2), max_nodes=3, max_edges=3), Simplex((2,))))),
             ("camera", Box(0, 255, (8, 8, 3), np.uint8)),
             ("log", BoundedSequence(BoundedSequence(_WORD, 2), 2)),
         ]

@@ -204,7 +204,7 @@ _READERS: dict[str, Callable[[Json], gym.Space[Any]]] = {
     "AtariPixels": lambda data: AtariPixels(
         tuple(data["shape"]), dim=data["dim"], grayscale=data["grayscale"], zero_mean=data["zero_mean"]
     ),
-    "Discrete": lambda data: Discrete(data["n"], start=data["start"], dtype=np.dtype(data["dtype"]).type),
+    "Discrete": lambda data: _discrete(data["n"], data["start"], np.dtype(data["dtype"])),
     "MultiDiscrete": lambda data: MultiDiscrete(
         np.array(data["nvec"]), dtype=np.dtype(data["dtype"]).type, start=np.array(data["start"])
     ),
@@ -228,6 +228,12 @@ def _pack(bound: NumpyArray, bounded: NumpyArray, infinity: str) -> Any:
     entries = np.where(bounded, entries, infinity)
     first = entries.flat[0] if entries.size else 0
     return first if bool((entries == first).all()) else entries.tolist()
+
+
+def _discrete(n: int, start: int, dtype: np.dtype[Any]) -> Discrete:
+    if dtype == np.int64:  # all that Gymnasium 1.1 has, and it takes no argument for it
+        return Discrete(n, start=start)
+    return Discrete(n, start=start, dtype=dtype.type)
 
 
 def _unpack(packed: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NumpyArray, NumpyArray]:
