@@ -162,7 +162,7 @@ class Algorithm(ABC, Generic[C]):
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
-        tell_origin(self.policy.masking, source)
+        tell_origin(self.policy.masking, source, spec)
         self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
         before = set(vars(self))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.data.environments import EnvSpec
 from anyspace.data.trajectory import Bools
-from anyspace.data.vector import Infos, Step, VectorSource
+from anyspace.data.vector import Infos, Step, VectorSource, blame
 from anyspace.errors import ObservationError
 from anyspace.policy.masking import Masking, MaskOrigin
 
@@ -28,21 +30,30 @@ def origin_of(masking: Masking, source: VectorSource, infos: Infos) -> MaskOrigi
     return "method" if source.asks_for_masks else "infos"
 
 
-def tell_origin(masking: Masking, source: VectorSource | None) -> None:
+def tell_origin(masking: Masking, source: VectorSource | None, spec: EnvSpec | None) -> None:
     """Let a policy know where its masks come from before it has trained.
 
-    Whether infos hold masks only a reset can tell; it waits until the policy is asked to act.
+    Whether infos hold masks only a reset can tell; it waits until the policy is asked to act. A vector environment that
+    the user holds is not reset behind their back.
 
     Args:
         masking: of the policy.
         source: the environments that it is to be trained in, before their first reset; None: there are none yet.
+        spec: what the user gave to make them from.
     """
-    if source is None:
+    if source is None or spec is None:
         return
+
+    def by_reset() -> MaskOrigin:
+        try:
+            return origin_of(masking, source, source.reset()[1])
+        except Exception as error:
+            blame(error, "step 0", source.num_envs)
+
     if masking.reads_infos and source.asks_for_masks:
         masking.origin = "method"
-    else:
-        masking.ask = lambda: origin_of(masking, source, source.reset()[1])
+    elif not isinstance(spec.env, gym.vector.VectorEnv):
+        masking.ask = by_reset
 
 
 class InfoMasks:
