@@ -313,9 +313,7 @@ def test_a_model_that_fails_on_zeros_alone_is_right():
 
 
 def test_a_model_that_fails_on_samples_as_well_is_refused():
-    with pytest.raises(
-        ModelError, match=r"Logarithm failed in a dummy pass when acting, as its output became an"
-    ) as found:
+    with pytest.raises(ModelError, match="Logarithm failed in a dummy pass when acting, as its output") as found:
         masking_itself(fails=True)
     message = str(found.value)
     assert "ValueError: Expected parameter logits" in message
@@ -329,7 +327,5 @@ def test_a_distribution_that_cannot_be_sampled_is_named():
             raise RuntimeError("no logp")
 
     config = merge(PolicyConfig(), {"model": {"custom_action_dist": Broken}})
-    with pytest.raises(
-        ModelError, match="failed in a dummy pass when an action is drawn and scored: RuntimeError: no logp"
-    ):
+    with pytest.raises(ModelError, match="when an action is drawn and scored: RuntimeError: no logp"):
         Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))
