@@ -133,8 +133,6 @@ class ModelConfig:
     """Keyword arguments of the custom model's constructor."""
     custom_action_dist: str | type | None = None
     """A registered name or a class in place of the default distribution; Beta or SquashedGaussian for bounded Boxes."""
-    mask_as_feature: bool = False
-    """Let built-in models see the mask of an observation as a part of it; custom models always do."""
     custom_preprocessor: str | None = None
     """Not supported: wrap the environment instead."""
     encoder_latent_dim: int | None = None
@@ -159,6 +157,8 @@ class ModelConfig:
     """Part of a Dict observation that holds given embeddings, a Box of shape (actions, width)."""
     action_embedding_dim: int = 16
     """Width of learned embeddings, at least 1."""
+    mask_as_feature: bool = False
+    """Let built-in models see the mask of an observation as a part of it; custom models always do."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not supported."""

@@ -32,7 +32,15 @@ from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
+from anyspace.spaces import (
+    Decoder,
+    LeafSpec,
+    ObservationFilter,
+    Preprocessor,
+    bounded,
+    describe_images,
+    get_preprocessor,
+)
 from anyspace.tree import Tree
 
 
@@ -113,11 +121,7 @@ class Pipeline:
             custom_model=custom,
             is_feature=model_config.mask_as_feature or plan.custom or not is_built_in(model_config, runtime.framework),
         )
-        seen_space = self.masking.seen_space(observation_space, keep=model_config.parametric_actions == "given")
-        self.shown = self.preprocessor
-        if seen_space is not observation_space:
-            self.shown = get_preprocessor(seen_space, scale_images=config.scale_images)
-        self.obs_space = self.shown.observation_space if config.preprocesses else seen_space
+        self.shown, self.obs_space = self._shown(observation_space)
         self.exploration = plan.exploration(action_space, place)
         self.timestep = self.version = 0
         self.siblings: list[Pipeline] = []
@@ -141,6 +145,14 @@ class Pipeline:
             config.preprocesses,
             copies=custom,
         )
+
+    def _shown(self, observation_space: gym.Space[Any]) -> tuple[Preprocessor, gym.Space[Any]]:
+        """Return the preprocessor of what the model sees of an observation, and the space of what comes of it."""
+        config, shown = self.config, self.preprocessor
+        seen = self.masking.seen_space(observation_space, keep=config.model.parametric_actions == "given")
+        if seen is not observation_space:
+            shown = get_preprocessor(seen, scale_images=config.scale_images)
+        return shown, shown.observation_space if config.preprocesses else seen
 
     def _new_model(self, model_config: ModelConfig) -> ModelV2:
         framework = self.runtime.framework
