@@ -19,7 +19,7 @@ class UnsupportedSpaceError(AnyspaceError, ValueError):
 
 
 class ObservationError(AnyspaceError, ValueError):
-    """An observation is not a member of its space, or holds NaN or infinite values."""
+    """An observation is not a member of its space, is not finite, or lacks what has to come with it, such as a mask."""
 
 
 class ModelError(AnyspaceError, ValueError):

@@ -12,6 +12,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from rich.console import Console
 
+from anyspace import PPO
 from anyspace.execution.inspection import pipeline_tree
 from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
@@ -39,7 +40,10 @@ ACTION = Tuple(
 
 def shown(observation: gym.Space[Any], action: gym.Space[Any], title: str = "PPO", **config: Any) -> list[str]:
     settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[12, 8]), **config)
-    policy = Policy(observation, action, settings, TorchRuntime("cpu"))
+    return drawn(Policy(observation, action, settings, TorchRuntime("cpu")), title)
+
+
+def drawn(policy: Policy, title: str = "PPO") -> list[str]:
     stream = io.StringIO()
     Console(file=stream, width=200).print(pipeline_tree(policy, title))
     return [re.sub(r"^[│├└─ ]+", "", line).rstrip() for line in stream.getvalue().splitlines()]
@@ -142,3 +146,67 @@ def leaves(space: gym.Space[Any]) -> list[gym.Space[Any]]:
     if isinstance(space, Tuple):
         return [leaf for child in space.spaces for leaf in leaves(child)]
     return [space]
+
+
+class Announced(gym.Env[Any, Any]):
+    """Says in its infos, or by a method of a name, that everything is allowed."""
+
+    observation_space, action_space = Box(-1, 1, (3,)), Discrete(4)
+
+    def __init__(self, infos: bool = False, method: str | None = None):
+        self.info = {"action_mask": np.ones(4)} if infos else {}
+        if method is not None:
+            setattr(self, method, lambda: np.ones(4))
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return np.zeros(3, np.float32), self.info
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(3, np.float32), 0.0, True, False, self.info
+
+
+NO_MASKS = 'masks of actions: no masks: there is no obs["action_mask"], no method action_masks() and no'
+
+
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"method": "action_masks"}, "masks of actions: the environment's method action_masks(), 4 entries"),
+        ({"infos": True}, "masks of actions: info['action_mask'] of the environment, 4 entries"),
+        ({}, f"{NO_MASKS} info['action_mask'] after a reset"),
+        ({"method": "action_mask"}, f"{NO_MASKS} info['action_mask'] after a reset"),
+    ],
+)
+def test_where_masks_come_from_is_found_by_looking_at_the_environment(
+    env: dict[str, Any], line: str, trained: bool
+) -> None:
+    algorithm = PPO(lambda: Announced(**env), train_batch_size=8, minibatch_size=8, num_epochs=1)
+    if trained:
+        algorithm.train()
+    assert line in drawn(algorithm.policy)
+
+
+def test_masks_of_observations_and_masks_that_cannot_be() -> None:
+    space = Dict(action_mask=MultiBinary(4), x=Box(-1, 1, (3,)))
+    lines = shown(space, Discrete(4))
+    assert 'masks of actions: obs["action_mask"], 4 entries' in lines
+    mask = 'obs["action_mask"]  MultiBinary(4)  ->  mask of the action, int8 (4,)'
+    assert f"{mask}, no feature of the model" in lines
+    assert "flat: 3 float32 values (NoPreprocessor)" in lines
+    settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[4], mask_as_feature=True))
+    lines = drawn(Policy(space, Discrete(4), settings, TorchRuntime("cpu")))
+    assert f"{mask}, a feature of the model as well" in lines
+    assert "flat: 7 float32 values (DictFlatteningPreprocessor)" in lines
+    plain = Box(-1, 1, (3,))
+    assert "masks of actions: none, for the action has no separate options" in shown(plain, Box(-1, 1, (2,)))
+    assert "masks of actions: none are looked for, as `action_mask_key` is None" in shown(
+        plain, Discrete(4), action_mask_key=None
+    )
+    assert "masks of actions: not known before the first reset" in shown(plain, Discrete(4))
+
+
+def test_the_filter_of_parts_beside_a_mask() -> None:
+    space = Dict([("action_mask", Box(0, 1, (4,), np.int8)), ("x", Box(-1, 1, (3,))), ("y", Discrete(2))])
+    lines = shown(space, Discrete(4), observation_filter="MeanStdFilter")
+    assert [line.split(" ")[0] for line in lines if "normalised" in line] == ['obs["x"]']

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.vector.utils import batch_space, iterate
 
 from anyspace import PPO, Algorithm
-from tests.support.tasks import Duet, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
+from tests.support.tasks import Duet, Echo, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
 
 
 def learnt(algorithm: Algorithm[Any], steps: int, explore: bool = False) -> float:
@@ -53,6 +53,14 @@ def test_tasks_are_learnt_and_every_leaf_counts(task: Any, steps: int, seed: int
         share = return_with_leaf_zeroed(algorithm, task(), position) / task.best_return()
         print(f"{leaf.place()} zeroed: {share:.0%} of the best return")
         assert share < 0.7
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_bits_of_a_mask_do_not_slow_learning_down(seed: int) -> None:
+    settings = {"gamma": 0.1, "clip_param": 0.4, "lr": 3e-4, "kl_coeff": 0.0, "train_batch_size": 2048}
+    settings |= {"minibatch_size": 64, "num_epochs": 2, "model": {"fcnet_hiddens": [64, 64]}}
+    assert learnt(PPO(Echo, settings, seed=seed), 4 * 2048) >= 0.95 * Echo.HORIZON
 
 
 def return_with_leaf_zeroed(algorithm: Algorithm[Any], env: Any, position: int, episodes: int = 50) -> float:

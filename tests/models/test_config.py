@@ -82,6 +82,7 @@ FURTHER = {
     "parametric_actions": None,
     "action_embedding_key": "avail_actions",
     "action_embedding_dim": 16,
+    "mask_as_feature": False,
 }
 """Keys of this library's own."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 
 from anyspace.config import merge
 from anyspace.distributions import ActionDistribution
@@ -249,3 +249,83 @@ def test_shapes_may_be_checked_in_every_pass():
                 policy.evaluate(batch)
         else:
             policy.evaluate(batch)
+
+
+class Logarithm(TorchModelV2, torch.nn.Module):
+    """Masks itself, by the logarithm of a part of the observation that has a name of its own; ``fails``: always."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name, fails=False):
+        TorchModelV2.__init__(self, obs_space, action_space, num_outputs, model_config, name)
+        torch.nn.Module.__init__(self)
+        self.fails, self.layer = fails, torch.nn.Linear(2, num_outputs)
+
+    def forward(self, input_dict, state, seq_lens):
+        legal = input_dict["obs"]["legal"] * (0 if self.fails else 1)
+        self.values = self.layer(input_dict["obs"]["x"])
+        return self.values + torch.log(legal), state
+
+    def value_function(self):
+        return self.values[:, 0]
+
+
+class Strict(ActionDistribution):
+    """Takes no logits that are no numbers, as PyTorch's own distributions do."""
+
+    def __init__(self, inputs, model=None):
+        super().__init__(inputs, model)
+        self.torch = torch.distributions.Categorical(logits=inputs)
+
+    def sample(self):
+        return self.torch.sample()
+
+    def deterministic_sample(self):
+        return self.torch.probs.argmax(-1)
+
+    def logp(self, actions):
+        return self.torch.log_prob(actions)
+
+    def entropy(self):
+        return self.torch.entropy()
+
+    def kl(self, other):
+        return torch.distributions.kl_divergence(self.torch, other.torch)
+
+    @staticmethod
+    def required_model_output_shape(action_space, model_config):
+        return action_space.n
+
+
+def masking_itself(**custom_model_config):
+    space = Dict(legal=Box(0, 1, (4,)), x=Box(-1, 1, (2,)))
+    model = {"custom_model": Logarithm, "custom_model_config": custom_model_config, "custom_action_dist": Strict}
+    return Policy(space, Discrete(4), merge(PolicyConfig(), {"model": model}), TorchRuntime("cpu"), seed=1)
+
+
+def test_a_model_that_fails_on_zeros_alone_is_right():
+    policy = masking_itself()
+    for number in range(4):
+        obs = {"legal": np.eye(4, dtype=np.float32)[number], "x": np.ones(2, np.float32)}
+        assert policy.compute_single_action(obs, explore=True) == number
+    # Sampling on the way has not moved the random sources.
+    fresh = TorchRuntime("cpu")
+    fresh.seed(1)
+    np.testing.assert_equal(masking_itself().runtime.rng_state(), fresh.rng_state())
+
+
+def test_a_model_that_fails_on_samples_as_well_is_refused():
+    with pytest.raises(ModelError, match="Logarithm failed in a dummy pass when acting, as its output") as found:
+        masking_itself(fails=True)
+    message = str(found.value)
+    assert "ValueError: Expected parameter logits" in message
+    assert message.endswith("It fails on samples of the observation space as it does on zeros.")
+    assert "\n" not in message
+
+
+def test_a_distribution_that_cannot_be_sampled_is_named():
+    class Broken(Scores):
+        def logp(self, actions):
+            raise RuntimeError("no logp")
+
+    config = merge(PolicyConfig(), {"model": {"custom_action_dist": Broken}})
+    with pytest.raises(ModelError, match="when an action is drawn and scored: RuntimeError: no logp"):
+        Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))

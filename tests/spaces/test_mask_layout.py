@@ -253,3 +253,38 @@ def test_nothing_is_empty_where_nothing_can_be_masked():
 def test_unsupported_leaves_are_named():
     with pytest.raises(UnsupportedSpaceError, match=re.escape('action["a"][0]: no decoding for actions of Text(')):
         ActionMasks(Dict(a=Tuple((Text(3),))))
+
+
+def test_a_list_of_whole_rows():
+    other = [1] * 17
+    flat = [np.array(ROW), np.array(other)]
+    assert rows(flat) == rows(tuple(flat)) == [ROW, other]
+    # As many rows as there are parts: one array of all entries is no mask of a part.
+    assert rows([np.array(ROW)] * 4) == [ROW] * 4
+    assert rows([NESTED, {"move": None}, {"bits": [1, 1, 0, 1]}]) == [ROW, other, [*other[:3], 1, 1, 0, 1, *other[7:]]]
+    pair = Tuple((Discrete(2), Discrete(3)))
+    assert rows([np.array([1, 0, 0, 1, 1]), np.array([0, 1, 1, 1, 0])], pair) == [[1, 0, 0, 1, 1], [0, 1, 1, 1, 0]]
+    parts = [np.array([[1, 0], [0, 1]]), np.array([[0, 1, 1], [1, 1, 0]])]
+    assert rows(parts, pair) == [[1, 0, 0, 1, 1], [0, 1, 1, 1, 0]]
+
+
+def test_what_a_vector_environment_answers_when_it_is_asked_for_masks():
+    class Asked(gym.Env):
+        observation_space = Discrete(2)
+
+        def __init__(self, space, mask):
+            self.action_space, self.mask = space, mask
+
+        def action_masks(self):
+            return self.mask
+
+    for space, masks in (
+        (Discrete(3), [[1, 0, 1], [0, 1, 1], [1, 1, 1]]),
+        (Tuple((Discrete(1), Discrete(2), Box(-1, 1, (2,)))), [[1, 0, 1], [1, 1, 1], [1, 1, 0]]),
+        (Dict(a=Discrete(1), b=Discrete(2)), [[1, 0, 1], [1, 1, 1], [1, 1, 0]]),
+    ):
+        envs = SyncVectorEnv([lambda mask=mask, space=space: Asked(space, np.array(mask)) for mask in masks])
+        assert rows(envs.call("action_masks"), space) == masks
+    nested = [{"a": np.array([1]), "b": np.array(mask)} for mask in ([0, 1], [1, 1])]
+    envs = SyncVectorEnv([lambda mask=mask: Asked(Dict(a=Discrete(1), b=Discrete(2)), mask) for mask in nested])
+    assert rows(envs.call("action_masks"), Dict(a=Discrete(1), b=Discrete(2))) == [[1, 0, 1], [1, 1, 1]]

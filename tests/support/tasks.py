@@ -197,6 +197,37 @@ class Harvest(gym.Env[Any, Any]):
         return float(cls.HORIZON)
 
 
+class Echo(gym.Env[Any, Any]):
+    """Say what is shown, one of 20; ten of the wrong answers are forbidden, drawn anew in each step.
+
+    The mask is in the observation. Each right answer earns 1. An episode has 100 steps.
+    """
+
+    OPTIONS, HORIZON = 20, 100
+
+    observation_space = spaces.Dict(action_mask=spaces.MultiBinary(OPTIONS), shown=spaces.Discrete(OPTIONS))
+    action_space = spaces.Discrete(OPTIONS)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._draw(), {}
+
+    def _draw(self) -> Any:
+        self.right = int(self.np_random.integers(self.OPTIONS))
+        self.mask = np.ones(self.OPTIONS, np.int8)
+        wrong = np.delete(np.arange(self.OPTIONS), self.right)
+        self.mask[self.np_random.choice(wrong, self.OPTIONS // 2, replace=False)] = 0
+        return {"action_mask": self.mask.copy(), "shown": self.right}
+
+    def step(self, action: Any) -> Any:
+        if not self.mask[action]:
+            raise ValueError(f"answer {action} is forbidden")
+        reward = float(action == self.right)
+        self.t += 1
+        return self._draw(), reward, False, self.t >= self.HORIZON, {}
+
+
 class GridWorld(gym.Env[Any, Any]):
     """A picture of an agent and a goal, which wanders: step nearer to it.
 

@@ -27,6 +27,7 @@ from anyspace.algorithms.settings import (
     training_source,
 )
 from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.stepping import require_same_spaces
 from anyspace.data.trajectory import Trajectory
@@ -161,6 +162,7 @@ class Algorithm(ABC, Generic[C]):
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
+        tell_origin(self.policy.masking, source, spec)
         self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
         before = set(vars(self))

@@ -234,8 +234,12 @@ def upgraded(state: dict[str, Any], tensors: dict[str, NumpyArray]) -> tuple[dic
 def stored_settings(
     state: Mapping[str, Any], config_class: type[AlgorithmConfig], *layers: Mapping[str, Any]
 ) -> AlgorithmConfig:
-    """Return a checkpoint's settings with keys laid over them; keys that are given anew need not be readable."""
-    stored = state["config"]
+    """Return a checkpoint's settings with keys laid over them; keys that are given anew need not be readable.
+
+    Before there was the key `mask_as_feature`, models saw the mask of an observation as a part of it.
+    """
+    model = {"mask_as_feature": True, **state["config"]["model"]}
+    stored = {**state["config"], "model": model}
     for layer in layers:
         stored = configs.without(stored, layer)
     return overridden(config_class(), configs.from_plain(stored), *layers)

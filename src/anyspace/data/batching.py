@@ -120,7 +120,8 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     """What one environment needs to stand in a vector environment of Gymnasium's.
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
-    says in ``metadata["atari"]`` whether it is an Atari environment; and it brings masks into one form, booleans [A]
+    says in ``metadata["atari"]`` whether it is an Atari environment, in ``metadata["action_masks"]`` whether masks come
+    from a method; and it brings masks into one form, booleans [A]
     in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the
     infos' own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation
     holds the mask, none is looked for.
@@ -148,13 +149,14 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         checks: bool = False,
     ):
         super().__init__(env)
-        self.metadata = {**env.metadata, "atari": is_atari(env)}
         self.observation_space = bounded(env.observation_space, max_len)
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
         observed = nesting.has_part(env.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
+        by_method = self._key is not None and self._action_masks is not None
+        self.metadata = {**env.metadata, "atari": is_atari(env), "action_masks": by_method}
 
     def reset(self, *, seed: int | None = None, options: Infos | None = None) -> tuple[Any, Infos]:
         """Start a new episode."""

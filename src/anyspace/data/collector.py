@@ -101,6 +101,7 @@ class Collector:
                 self._stepping.reset(self._seed)
             except Exception as error:
                 blame(error, self._name(0), self.source.num_envs)
+            self.policy.masking.trained_with(self._stepping.mask_origin)
             self._seed = None
             self._begun = np.ones(self.source.num_envs, np.bool_)
             self._returns[:] = 0

@@ -4,31 +4,79 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.data.environments import EnvSpec
 from anyspace.data.trajectory import Bools
-from anyspace.data.vector import Infos, Step
+from anyspace.data.vector import Infos, Step, VectorSource, blame
 from anyspace.errors import ObservationError
-from anyspace.policy.masking import Masking
+from anyspace.policy.masking import Masking, MaskOrigin
+
+
+def origin_of(masking: Masking, source: VectorSource, infos: Infos) -> MaskOrigin:
+    """Return where the masks of a source come from.
+
+    Args:
+        masking: of the policy that acts in the source.
+        source: the environments.
+        infos: of a reset.
+    """
+    if not masking.reads_infos:
+        return "observation" if masking.positions else "none"
+    if masking.key not in infos:
+        return "none"
+    return "method" if source.asks_for_masks else "infos"
+
+
+def tell_origin(masking: Masking, source: VectorSource | None, spec: EnvSpec | None) -> None:
+    """Let a policy know where its masks come from before it has trained.
+
+    Whether infos hold masks only a reset can tell; it waits until the policy is asked to act. A vector environment that
+    the user holds is not reset behind their back.
+
+    Args:
+        masking: of the policy.
+        source: the environments that it is to be trained in, before their first reset; None: there are none yet.
+        spec: what the user gave to make them from.
+    """
+    if source is None or spec is None:
+        return
+
+    def by_reset() -> MaskOrigin:
+        try:
+            return origin_of(masking, source, source.reset()[1])
+        except Exception as error:
+            blame(error, "step 0", source.num_envs)
+
+    if masking.reads_infos and source.asks_for_masks:
+        masking.origin = "method"
+    elif not isinstance(spec.env, gym.vector.VectorEnv):
+        masking.ask = by_reset
 
 
 class InfoMasks:
     """Reads ``infos[key]`` of one source. Whether it gives masks is settled by its first reset.
 
+    Attributes:
+        origin: where the masks of the latest reset came from.
+
     Args:
         masking: of the policy that acts in the source.
-        num_envs: B.
+        source: the environments.
     """
 
-    def __init__(self, masking: Masking, num_envs: int):
-        self._masking = masking
-        self._num_envs = num_envs
+    def __init__(self, masking: Masking, source: VectorSource):
+        self._masking, self._source = masking, source
+        self._num_envs = source.num_envs
         self._given = False
+        self.origin: MaskOrigin = "none"
 
     def first(self, infos: Infos) -> list[Bools]:
         """Return the masks [B, A] after a reset, or nothing where there are none."""
-        self._given = self._masking.key in infos and self._masking.reads_infos
+        self.origin = origin_of(self._masking, self._source, infos)
+        self._given = self.origin in ("infos", "method")
         if self._given:
             self._masking.require_consumer()
         return self._read(infos, np.ones(self._num_envs, np.bool_))

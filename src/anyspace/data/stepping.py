@@ -12,6 +12,7 @@ from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import Actor
 from anyspace.policy.history import Acted, Columns, History
+from anyspace.policy.masking import MaskOrigin
 from anyspace.policy.policy import Policy
 from anyspace.spaces import bounded
 
@@ -47,7 +48,7 @@ class Stepping:
 
     def __init__(self, source: VectorSource, policy: Policy):
         self.source, self.policy = source, policy
-        self._masks = InfoMasks(policy.masking, source.num_envs)
+        self._masks = InfoMasks(policy.masking, source)
         self._looks_back = bool(policy.views.depth)
         self.leaves: ObsLeaves = []
         self.history = History(policy.views, {})
@@ -57,6 +58,11 @@ class Stepping:
         obs, infos = self.source.reset(seed)
         self._take([*self.policy.encode(obs, environment), *self._masks.first(infos)])
         self.history = History.before(self.policy.views, self.policy.masking.observation(self.leaves))
+
+    @property
+    def mask_origin(self) -> MaskOrigin:
+        """Where the masks of the running episodes come from."""
+        return self._masks.origin
 
     def act(self, act: Actor, *, explore: bool, noise: NumpyArray | None = None) -> Acted:
         """Return the actions for the present observations; see :class:`Actor`."""

@@ -78,6 +78,10 @@ class VectorSource:
     ``SAME_STEP`` ones hand the last observation over in the infos, ``DISABLED`` ones are reset from here.
     :meth:`step` tells all three by ``ignored``, ``ended`` and ``final_obs``.
 
+    Attributes:
+        asks_for_masks: whether masks in the infos are what a method ``action_masks()`` of the environments returned.
+        is_atari: whether these are Atari environments.
+
     Raises:
         EnvironmentSetupError: if the environments do not say how they reset themselves.
     """
@@ -94,6 +98,7 @@ class VectorSource:
                 " gymnasium.vector.AutoresetMode (Gymnasium 1.1 or later)."
             )
         self.mode = AutoresetMode(mode)
+        self.asks_for_masks = bool(envs.metadata.get("action_masks"))
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
         # Of a step in which nothing ends; shared by all of them, and never written to.
         self._none: Bools = np.zeros(self.num_envs, np.bool_)

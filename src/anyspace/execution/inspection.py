@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
@@ -21,6 +22,7 @@ def pipeline_tree(policy: Policy, title: str) -> Tree:
     """Return what each leaf of the observation turns into, the model's layers, the distribution, the actions."""
     root = Tree(Text(title, style="bold"))
     _add_observation(root, policy)
+    root.add(f"[bold]masks[/] of actions: {escape(_masks(policy))}")
     _add_model(root, policy)
     _add_distribution(root, policy)
     _add_actions(root, policy)
@@ -34,18 +36,15 @@ def _add_observation(root: Tree, policy: Policy) -> None:
     for sentence in describe_images(policy.encode.specs):
         branch.add(Text(sentence))
     if policy.config.preprocesses:
-        branch.add(f"flat: {sum(leaf.width for leaf in policy.encode.specs)} float32 values ({_kind(policy)})")
+        branch.add(f"flat: {policy.shown.size} float32 values ({type(policy.shown).__name__})")
     else:
         branch.add("preprocessing is off: the model sees the structure as it is")
 
 
-def _kind(policy: Policy) -> str:
-    return type(policy.preprocessor).__name__
-
-
 def _fate(leaf: LeafSpec, position: int, policy: Policy) -> str:
     if position in policy.masking.positions:
-        return f"mask of the action, {leaf.dtype} {leaf.shape}"
+        feature = "no feature of the model" if policy.masking.shown else "a feature of the model as well"
+        return f"mask of the action, {leaf.dtype} {leaf.shape}, {feature}"
     steps = []
     if leaf.kind == "index" and policy.config.preprocesses:
         hots = f"{len(leaf.nvec)} one-hots" if len(leaf.nvec) > 1 else "one-hot"
@@ -59,7 +58,7 @@ def _fate(leaf: LeafSpec, position: int, policy: Policy) -> str:
         steps.append(f"picture of {layout.height} x {layout.width} pixels, channels ({layout.channels}) {order}")
     if policy.config.preprocesses and (leaf.shift, leaf.scale) != (0.0, 1.0):
         steps.append(f"{'' if leaf.shift == 0 else f'less {leaf.shift:g}, '}divided by {1 / leaf.scale:g}")
-    if position in policy.filter.affine():
+    if leaf.path in policy.filter.paths:
         steps.append("normalised by its running mean and deviation")
     return ", ".join([f"{'float32' if policy.config.preprocesses else leaf.dtype} {leaf.shape}", *steps])
 
@@ -136,3 +135,20 @@ def _origin_of_numbers(space: spaces.Box, policy: Policy) -> str:
     clipped = policy.config.normalize_actions or policy.config.clip_actions
     steps = ["scaled from [-1, 1] to the bounds"] * scaled + ["clipped"] * clipped
     return ", ".join(steps) or "as sampled"
+
+
+def _masks(policy: Policy) -> str:
+    """Say where masks of actions come from, or where none were found."""
+    masking, key = policy.masking, policy.config.action_mask_key
+    if not masking.width:
+        return "none, for the action has no separate options"
+    if key is None:
+        return "none are looked for, as `action_mask_key` is None"
+    places = {
+        "observation": f"{tree.place('obs', (key,))}, {masking.width} entries",
+        "infos": f"info[{key!r}] of the environment, {masking.width} entries",
+        "method": f"the environment's method action_masks(), {masking.width} entries",
+    }
+    nowhere = f"no {tree.place('obs', (key,))}, no method action_masks() and no info[{key!r}] after a reset"
+    origin = masking.found_origin()
+    return "not known before the first reset" if origin is None else places.get(origin, f"no masks: there is {nowhere}")

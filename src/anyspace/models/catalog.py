@@ -17,7 +17,7 @@ from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig
 from anyspace.models.embedded_actions import EmbeddedActions
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.networks import action_network, network
+from anyspace.models.networks import action_network, is_of_library, network
 from anyspace.models.wrapping import feature_model
 from anyspace.spaces import Preprocessor, get_preprocessor
 from anyspace.spaces.leaves import LeafSpec, Node, children
@@ -117,6 +117,17 @@ class ModelCatalog:
         if config.autoregressive_actions and num_outputs is not None and getattr(model, "action_network", None) is None:
             action_network(framework)(model, action_space, config)
         return model
+
+
+def is_built_in(config: ModelConfig, framework: str) -> bool:
+    """Return whether the model that reads the observation is of this library, by default or named in the configuration.
+
+    A class that derives from one of the library's is its user's own.
+
+    Raises:
+        ModelError: if the custom model is unknown, or is not a model of the framework.
+    """
+    return config.custom_model is None or is_of_library(_custom_class(config.custom_model, framework))
 
 
 class _Layer(NamedTuple):

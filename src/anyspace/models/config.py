@@ -157,6 +157,8 @@ class ModelConfig:
     """Part of a Dict observation that holds given embeddings, a Box of shape (actions, width)."""
     action_embedding_dim: int = 16
     """Width of learned embeddings, at least 1."""
+    mask_as_feature: bool = False
+    """Let built-in models see the mask of an observation as a part of it; custom models always do."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not supported."""

@@ -68,6 +68,14 @@ def action_network(framework: str) -> Callable[[ModelV2, gym.Space[Any], ModelCo
     return attach
 
 
+def is_of_library(model_class: type[ModelV2]) -> bool:
+    """Return whether a framework's table names the model class."""
+    home = f"{model_class.__module__}.{model_class.__qualname__}"
+    return any(
+        home == f"anyspace.models.{framework}.{name}" for framework in NETWORKS for name in NETWORKS[framework].values()
+    )
+
+
 def public(name: str) -> type[ModelV2]:
     """Return the model class of that name, of the first framework that has one.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,50 @@ from anyspace.policy.history import History
 from anyspace.policy.pipeline import Evaluation, Pipeline
 from anyspace.policy.sequences import Sequences
 
+SAMPLES = 8
+"""How many random observations a model may try that fails on zeros."""
+
 
 def check_model(policy: Pipeline) -> None:
     """Run the model on zeros as it will be run when acting, and on sequences and views as in training.
 
+    Zeros need not be an observation: a model of the user's may take the logarithm of a mask, or divide by a part. One
+    that fails on them is run on samples of the observation space, and fits if it takes one of these.
+
     Raises:
         ModelError: an output, a value or a state has another shape than it must have, or the model itself failed.
     """
-    leaves = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in policy.encode.specs]
+    zeros = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in policy.encode.specs]
+    try:
+        _check_on(policy, zeros)
+    except ModelError as error:
+        if error.__cause__ is None:  # a wrong shape, for one, which it has on anything else as well
+            raise
+        if not any(_takes(policy, leaves) for leaves in _samples(policy)):
+            raise ModelError(f"{error} It fails on samples of the observation space as it does on zeros.") from error
+
+
+def _samples(policy: Pipeline) -> Iterator[list[NumpyArray]]:
+    """Yield samples of the observation space, encoded, two equal rows [2, ...] each; the space itself draws none."""
+    # A space of a user's own may have no samples, or others than it says; then zeros decide.
+    with contextlib.suppress(Exception):
+        for seed in range(SAMPLES):
+            space = copy.deepcopy(policy.observation_space)
+            space.seed(seed)
+            yield [np.stack([leaf, leaf]) for leaf in policy.encode.single(space.sample())]
+
+
+def _takes(policy: Pipeline, leaves: list[NumpyArray]) -> bool:
+    try:
+        _check_on(policy, leaves)
+    except ModelError as error:
+        if error.__cause__ is None:
+            raise
+        return False
+    return True
+
+
+def _check_on(policy: Pipeline, leaves: list[NumpyArray]) -> None:
     with policy.runtime.acting():
         evaluation = _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
         if policy.config.model.custom_action_dist is not None:
@@ -63,7 +100,8 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
             f"{name}.value_function() gave values of shape {tuple(values.shape)} for {count} observations {when}, but"
             f" one each, {(count,)}, is expected. Squeeze the last dimension."
         )
-    return Evaluation(output, policy.distribution(inputs), values)
+    with _explained(policy, f"{when}, as its output became an action distribution"):
+        return Evaluation(output, policy.distribution(inputs), values)
 
 
 def _blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
@@ -103,14 +141,16 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
     """Sample from a distribution of the user's once, and score the sample."""
     runtime, name, count = policy.runtime, type(distribution).__name__, 2
     before = runtime.rng_state()
-    with runtime.own_randomness("evaluation"):
-        sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng("evaluation"), noise=None)
-        results = {"logp": distribution.logp(sample)}
-        if distribution.has_entropy:
-            results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
-        if distribution.has_kl:
-            results["kl"] = distribution.kl(distribution)
-    runtime.set_rng_state(before)
+    try:
+        with _explained(policy, "when an action is drawn and scored"), runtime.own_randomness("evaluation"):
+            sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng("evaluation"), noise=None)
+            results = {"logp": distribution.logp(sample)}
+            if distribution.has_entropy:
+                results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
+            if distribution.has_kl:
+                results["kl"] = distribution.kl(distribution)
+    finally:
+        runtime.set_rng_state(before)
     for method, result in results.items():
         if tuple(result.shape) != (count,):
             raise ModelError(
@@ -132,7 +172,7 @@ def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(policy: Pipeline, when: str) -> Iterator[None]:
     """Say of an error within the model what it was given."""
     try:
@@ -142,8 +182,8 @@ def _explained(policy: Pipeline, when: str) -> Iterator[None]:
     except Exception as error:
         states = [state.shape for state in policy.views.initial]
         raise ModelError(
-            f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}: {error}."
-            f" It was given obs of {policy.obs_space}"
+            f"{type(policy.model).__name__} failed in a dummy pass {when}: {type(error).__name__}:"
+            f" {' '.join(str(error).split())}. It was given obs of {policy.obs_space}"
             + (f", states of shapes {states}" if states else "")
             + f" and has to put out num_outputs = {policy.num_outputs}. {_likely_cause(error)}"
         ) from error

@@ -28,6 +28,7 @@ class Inputs:
     """Makes a model's input dict; its columns are computed when touched."""
 
     preprocessor: Preprocessor
+    """Of what the model sees of an observation."""
     filter: ObservationFilter
     masking: Masking
     views: ModelViews
@@ -41,12 +42,12 @@ class Inputs:
 
     def of(self, leaves: Leaves, mask: Array | None, views: Mapping[str, Window], training: bool) -> InputDict:
         """Return the input dict of encoded observations [N, ...] and their mask; see `Pipeline.model_inputs`."""
-        if self._is_identity and not views and mask is None:
-            (flat,) = stacked(leaves)
-            return InputDict(
-                {"obs_flat": flat, "is_training": training}, {"obs": lambda: self.preprocessor.restore([flat])}
-            )
-        own = stacked(leaves)
+        own = stacked(self.masking.of_model(leaves))
+        if self._is_identity and not views:
+            (flat,) = own
+            masks = {} if mask is None else {"action_mask": mask}
+            columns = {"obs_flat": flat, "is_training": training, **masks}
+            return InputDict(columns, {"obs": lambda: self.preprocessor.restore([flat])})
         if self.copies:
             own = [xp(array).copy(array) for array in own]
             mask = mask if mask is None else xp(mask).copy(mask)
@@ -79,7 +80,7 @@ class Inputs:
             fill = self.views.fill(source)
             value = fill if isinstance(fill, int) else self.runtime.asarray(fill)
             return self.views.nested(source, [window.spread(leaf, value) for leaf in window.leaves()])
-        leaves = self.masking.observation(window.leaves())
+        leaves = self.masking.of_model(self.masking.observation(window.leaves()))
         if not self.preprocesses:
             return map_arrays(window.spread, self.preprocessor.restore(self._filtered(leaves, leaves)))
         flat = self.preprocessor.flatten_features(self._features(leaves))

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from gymnasium import spaces
 
 from anyspace import nesting
-from anyspace.errors import ModelError, UnsupportedSpaceError
+from anyspace.errors import ModelError, ObservationError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces import ActionMasks, Encoder, LeafSpec
 from anyspace.spaces.encoding import batch_shape
 
 Bools = npt.NDArray[np.bool_]
+L = TypeVar("L")
+
+MaskOrigin = Literal["observation", "infos", "method", "none"]
+"""Where masks come from: a part of the observation, the infos, a method ``action_masks()``, or nowhere."""
+
+HAND_OVER: dict[MaskOrigin, str] = {
+    "method": "the environment's method action_masks() gives. Hand over `mask=env.action_masks()` (of a vector"
+    ' environment `mask=envs.call("action_masks")`)',
+    "infos": "the environment's infos hold. Hand over `info=info`, as reset() and step() return it",
+}
+"""What an error says of masks that the observation does not hold, by their origin."""
 
 
 class Masking:
@@ -31,8 +43,11 @@ class Masking:
         width: A, the entries of one mask.
         key: the name of the mask in observations and infos.
         positions: which leaves of the observation make up the mask; empty where no mask is part of it.
+        shown: which leaves of the observation the model sees; None: all of them.
         reads_infos: whether a mask in the infos is used.
         takes_mask: whether the action distribution can be given masks.
+        origin: where the masks come from that the policy was trained with; None: nobody has said so yet.
+        ask: tells the origin where that is None and somebody can know: an algorithm whose environments are there.
 
     Args:
         observation_space: the environment's observation space.
@@ -41,6 +56,8 @@ class Masking:
         key: the name of the mask; None looks for none.
         distribution: builds the action distribution.
         custom_model: whether the model is the user's own, which may respect masks by itself.
+        is_feature: whether the model sees the mask as a part of the observation. Where the observation holds nothing
+            else, it does in any case.
 
     Raises:
         UnsupportedSpaceError: there is a mask, but it does not fit the action space.
@@ -56,6 +73,7 @@ class Masking:
         key: str | None,
         distribution: Callable[..., Any],
         custom_model: bool,
+        is_feature: bool = True,
     ):
         self.layout = ActionMasks(action_space)
         self.width = self.layout.width
@@ -64,10 +82,43 @@ class Masking:
         self._distribution, self._custom_model = distribution, custom_model
         self._specs = encoder.specs
         self.positions: list[int] = []
+        self.shown: list[int] | None = None
         if key is not None and nesting.has_part(observation_space, key):
             self.positions = self._in_observation(key, action_space)
             self.require_consumer()
+            others = [i for i, leaf in enumerate(self._specs) if leaf.path[0] != key]
+            if not is_feature and any(self._specs[i].width for i in others):
+                self.shown = others
         self.reads_infos = key is not None and self.width > 0 and not self.positions
+        self.origin: MaskOrigin | None = None if self.reads_infos else "observation" if self.positions else "none"
+        self.ask: Callable[[], MaskOrigin] | None = None
+
+    def seen_space(self, observation_space: gym.Space[Any], *, keep: bool = False) -> gym.Space[Any]:
+        """Return the space of what the model sees of an observation.
+
+        Without the mask that is a Dict of the other parts, or the only other part by itself unless it has parts again:
+        of ``Dict(observations=Box(0, 255, (84, 84, 3), uint8), action_mask=MultiBinary(5))`` it is the picture.
+
+        Args:
+            observation_space: the environment's.
+            keep: leave the only other part in its Dict, for a model that asks for it by name.
+        """
+        if self.shown is None:
+            return observation_space
+        rest = [(key, part) for key, part in (nesting.parts(observation_space) or {}).items() if key != self.key]
+        is_alone = len(rest) == 1 and nesting.is_leaf(rest[0][1]) and not keep
+        return rest[0][1] if is_alone else spaces.Dict(rest)
+
+    def trained_with(self, origin: MaskOrigin) -> None:
+        """Take in where the masks of a rollout come from; one without masks does not undo what one with them said."""
+        if self.reads_infos and (self.origin is None or origin != "none"):
+            self.origin, self.ask = origin, None
+
+    def found_origin(self) -> MaskOrigin | None:
+        """Return where masks come from, after asking who may know; None: nobody knows."""
+        if self.origin is None and self.ask is not None:
+            self.origin, self.ask = self.ask(), None
+        return self.origin
 
     def _in_observation(self, key: str, action_space: gym.Space[Any]) -> list[int]:
         """Return which leaves of the observation make up the mask, in the order of the leaves of the action."""
@@ -112,31 +163,85 @@ class Masking:
         mask = parts[0] if len(parts) == 1 else xp(parts[0]).concatenate(parts, axis=-1)
         return mask != 0
 
-    def given(self, mask: Any, info: dict[str, Any] | None, count: int, *, single: bool = False) -> Bools | None:
+    def given(self, mask: Any, info: Any, count: int, *, single: bool = False) -> Bools | None:
         """Return the mask [``count``, A] that a caller gave, by itself or in ``info``, or None.
 
         Args:
-            mask: in any form that `ActionMasks.flatten` takes.
-            info: read where ``mask`` is None and the observation holds none.
+            mask: in any form that `ActionMasks.flatten` takes; False allows everything.
+            info: read where ``mask`` is None and the observation holds none: of one environment, or for several of them
+                what a vector environment gives, or a list of one info each.
             count: of observations.
             single: there is one observation, and the mask has no axis of rows.
 
         Raises:
-            ValueError: it does not fit the action space, or the number of observations.
+            ObservationError: the mask does not fit the action space, or the number of observations; or the policy was
+                trained with masks, and neither ``mask`` nor ``info`` holds one.
             ModelError: neither model nor distribution respects it.
         """
-        place = "mask"
-        if mask is None and info is not None and self.reads_infos:
-            mask, place = info.get(self.key), f"info[{self.key!r}]"
-        if mask is None:
+        if mask is False:
+            has_masks = bool(self.positions) or self.reads_infos
+            return np.ones((count, self.width), np.bool_) if has_masks else None
+        try:
+            if mask is not None:
+                rows, place = self.layout.flatten(mask, single=single), "mask"
+            elif self.reads_infos and info is not None:
+                rows, place = self._in_infos(info, count, single), f"info[{self.key!r}]"
+            else:
+                rows = None
+        except ValueError as error:
+            raise error if isinstance(error, ObservationError) else ObservationError(str(error)) from error
+        if rows is None:
+            self._require_handed_over(info)
             return None
-        rows = self.layout.flatten(mask, single=single, place=place)
         if len(rows) not in (1, count):
-            raise ValueError(
+            raise ObservationError(
                 f"{place}: expected {count} rows, one for each observation, or one for all, got {len(rows)}."
             )
         self.require_consumer()
         return np.broadcast_to(rows, (count, self.width))
+
+    def _in_infos(self, info: Any, count: int, single: bool) -> Bools | None:
+        """Return the masks [N, A] that infos hold, or None where no info holds one."""
+        key, place = self.key, f"info[{self.key!r}]"
+        if isinstance(info, Mapping):
+            if key not in info:
+                return None
+            rows = self.layout.flatten(info[key], single=single, place=place)
+            there = np.broadcast_to(True if single else info.get(f"_{key}", True), (len(rows),))
+        elif (
+            not single and isinstance(info, list | tuple | np.ndarray) and all(isinstance(one, Mapping) for one in info)
+        ):
+            if len(info) != count:
+                raise ObservationError(f"info: expected {count} infos, one for each observation, got {len(info)}.")
+            there = np.array([key in one for one in info])
+            rows = np.concatenate(
+                [
+                    self.layout.flatten(one.get(key), single=True, place=f"info[{i}][{key!r}]")
+                    for i, one in enumerate(info)
+                ]
+            )
+        else:
+            wanted = "a dict" if single else "the dict of a vector environment, or a list of dicts"
+            raise ObservationError(f"info: expected {wanted}, what the environment returned, got {info!r}.")
+        if not there.any():
+            return None
+        if not there.all():
+            raise ObservationError(
+                f"info: that of observation {there.argmin()} holds no {key!r}, but masks come with every observation or"
+                " with none; give all ones where everything is allowed."
+            )
+        return rows
+
+    def _require_handed_over(self, info: Any) -> None:
+        """Raise :class:`ObservationError` if the policy was trained with masks that the observation does not hold."""
+        origin = self.found_origin()
+        if origin not in HAND_OVER:
+            return
+        came = "none came" if info is None else f"`info` holds no {self.key!r}"
+        raise ObservationError(
+            f"mask: {came}, but this policy is trained with the masks that {HAND_OVER[origin]}; or `mask=False` to"
+            " act without a mask on purpose, which may choose what is forbidden."
+        )
 
     def split(self, mask: Array) -> Any:
         """Return a mask [N, A] as the action distribution takes it."""
@@ -145,6 +250,10 @@ class Masking:
     def observation(self, leaves: Sequence[Array]) -> Sequence[Array]:
         """Return the leaves of the observation alone."""
         return leaves[: len(self._specs)]
+
+    def of_model(self, leaves: Sequence[L]) -> Sequence[L]:
+        """Return which of the leaves of the observation, or of values for each of them, are the model's to see."""
+        return leaves if self.shown is None else [leaves[i] for i in self.shown]
 
     def unusable(self, mask: Bools) -> Bools:
         """Return which of the masks [N, A] leave some part of the action without any choice, bool [N]."""

@@ -18,6 +18,7 @@ from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_bounded
+from anyspace.models.catalog import is_built_in
 from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
@@ -31,7 +32,15 @@ from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
+from anyspace.spaces import (
+    Decoder,
+    LeafSpec,
+    ObservationFilter,
+    Preprocessor,
+    bounded,
+    describe_images,
+    get_preprocessor,
+)
 from anyspace.tree import Tree
 
 
@@ -52,6 +61,9 @@ class Pipeline:
 
     Attributes:
         encode: raw stacked observations -> encoded leaves.
+        preprocessor: of whole observations.
+        shown: the preprocessor of what the model sees of them: without the mask where that is no feature.
+        obs_space: the space of what the model sees, preprocessed.
         masking: finds the mask that comes with an observation.
         views: what the model sees beside the present observation, its states among it.
         max_seq_len: longest sequence, in steps, that models with states learn from.
@@ -96,7 +108,6 @@ class Pipeline:
         self.encode = self.preprocessor.encode
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
-        self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
 
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
@@ -108,7 +119,9 @@ class Pipeline:
             key=config.action_mask_key,
             distribution=self.dist_factory,
             custom_model=custom,
+            is_feature=model_config.mask_as_feature or plan.custom or not is_built_in(model_config, runtime.framework),
         )
+        self.shown, self.obs_space = self._shown(observation_space)
         self.exploration = plan.exploration(action_space, place)
         self.timestep = self.version = 0
         self.siblings: list[Pipeline] = []
@@ -123,7 +136,7 @@ class Pipeline:
         self.stacks = {i: leaf.stack for i, leaf in enumerate(self.encode.specs) if leaf.stack > 1 and not looks_back}
         self.filter = self._new_filter()
         self._inputs = Inputs(
-            self.preprocessor,
+            self.shown,
             self.filter,
             self.masking,
             self.views,
@@ -133,24 +146,29 @@ class Pipeline:
             copies=custom,
         )
 
+    def _shown(self, observation_space: gym.Space[Any]) -> tuple[Preprocessor, gym.Space[Any]]:
+        """Return the preprocessor of what the model sees of an observation, and the space of what comes of it."""
+        config, shown = self.config, self.preprocessor
+        seen = self.masking.seen_space(observation_space, keep=config.model.parametric_actions == "given")
+        if seen is not observation_space:
+            shown = get_preprocessor(seen, scale_images=config.scale_images)
+        return shown, shown.observation_space if config.preprocesses else seen
+
     def _new_model(self, model_config: ModelConfig) -> ModelV2:
         framework = self.runtime.framework
         return self.plan.build(self.obs_space, self.action_space, self.num_outputs, model_config, framework)
 
     def _new_filter(self) -> ObservationFilter:
-        specs = self.preprocessor.specs
+        model, specs = self.config.model, self.masking.of_model(self.preprocessor.specs)
+        # The slots of embeddings have to stay comparable, and the zeros and ones of a mask what they are.
+        embeddings = model.action_embedding_key if model.parametric_actions == "given" else None
+        left_alone = {(embeddings,), *(self.encode.specs[i].path for i in self.masking.positions)}
         return ObservationFilter(
             self.config.observation_filter,
             specs if self.config.preprocesses else _unscaled(specs),
-            exclude=frozenset([*self.masking.positions, *self._given_embeddings()]),
+            exclude=frozenset(i for i, leaf in enumerate(specs) if leaf.path in left_alone),
             cell=self.runtime.cell,
         )
-
-    def _given_embeddings(self) -> list[int]:
-        """Return which leaf of the observation holds embeddings of actions: their slots have to stay comparable."""
-        model = self.config.model
-        name = model.action_embedding_key if model.parametric_actions == "given" else None
-        return [i for i, leaf in enumerate(self.encode.specs) if leaf.path == (name,)]
 
     def sibling(self) -> Pipeline:
         """Return a pipeline like this one, with a model whose weights start equal and are its own: a target network.
@@ -271,8 +289,8 @@ class Pipeline:
     def push(self, leaves: Leaves) -> None:
         """Add collected observations [N, ...] to the filter's statistics."""
         if self.filter.active and len(leaves[0]):
-            own = self.masking.observation(stacked(leaves))
-            self.filter.push(own, self.encode.presence(own))
+            own = self.masking.of_model(self.masking.observation(stacked(leaves)))
+            self.filter.push(own, self.shown.encode.presence(own))
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far: exploration goes by it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 import gymnasium as gym
@@ -22,14 +22,16 @@ from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
 
+Info = Mapping[str, Any]
+
 
 class ActingOptions(TypedDict, total=False):
     """How a policy acts on raw observations; see :meth:`Policy.compute_actions`."""
 
-    info: dict[str, Any] | None
-    """The environment's info, or of a vector environment its infos; masks are read from it."""
+    info: Info | Sequence[Info] | None
+    """The environment's info; of several their infos, as a vector environment gives them or in a list.."""
     mask: Any
-    """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes."""
+    """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; False allows everything."""
     prev_reward: Any
     """The reward of the previous step, or [N] of them; needed where the model looks at rewards."""
     explore: bool
@@ -70,13 +72,15 @@ class Policy(Pipeline):
             state: what the previous call returned, None for first observations. Where some episodes begin anew, give
                 ``state.restarted(rows)``. A policy without memory takes and returns none.
             options: of :class:`ActingOptions`: ``info``, the environments' infos of this step, as a vector environment
-                gives them, from which masks are read; ``mask``, which takes precedence over the mask of the observation
-                or of ``info``; ``prev_reward``, rewards [N] of the previous step, where the model looks at them;
+                gives them or a list of N infos, from which masks are read; ``mask``, which takes precedence over the
+                mask of the observation or of ``info``, and is needed where the environment has a method
+                ``action_masks()``; ``prev_reward``, rewards [N] of the previous step, where the model looks at them;
                 ``explore``, sample instead of taking the deterministic action.
 
         Raises:
-            ObservationError: if an observation is not in the observation space.
-            ValueError: if a mask does not fit the action space, or allows no action.
+            ObservationError: if an observation is not in the observation space; if a mask does not fit the action
+                space, or allows no action; if something is missing by which a rollout would choose the action: the mask
+                of a policy that was trained with masks, the previous reward of one that looks at rewards.
         """
         leaves = self.encode(observations, "observation {}".format)
         batch = batch_shape(self.encode.specs[0], leaves[0])
@@ -105,7 +109,7 @@ class Policy(Pipeline):
         state: PolicyState | None,
         *,
         single: bool,
-        info: dict[str, Any] | None = None,
+        info: Info | Sequence[Info] | None = None,
         mask: Any = None,
         prev_reward: Any = None,
         explore: bool = False,
@@ -118,31 +122,43 @@ class Policy(Pipeline):
         self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
         obs = self.masking.observation(leaves)
         # Old callers hand an empty list to a policy without memory.
-        history = self._continued(state, obs, prev_reward) if state else History.before(self.views, obs)
+        is_first = state is None or (state == [] and not self.views.remembers)
+        history = History.before(self.views, obs) if is_first else self._continued(state, obs, prev_reward)
         with self.runtime.threads_for(len(leaves[0])), self.acting() as act:
             acted = act(leaves, history, explore=explore)
             # An environment may write its next observation into the same arrays.
             kept = [np.array(leaf) for leaf in leaves] if self.views.remembers else leaves
             return self.to_env(acted.raw), PolicyState(history, kept, acted, ~everybody)
 
-    def _continued(self, state: PolicyState, obs: Sequence[NumpyArray], rewards: Any) -> History:
+    def _continued(self, state: PolicyState | None, obs: Sequence[NumpyArray], rewards: Any) -> History:
         """Return the history of the steps before ``obs``."""
         if not self.views.remembers:
-            raise ValueError("a state was given, but this policy has no memory; leave `state` out.")
+            raise ObservationError("state: one was given, but this policy has no memory; leave `state` out.")
         if not isinstance(state, PolicyState) or len(state.begun) != len(obs[0]):
             came = repr(state) if isinstance(state, PolicyState) else f"a {type(state).__name__}"
-            raise ValueError(
+            raise ObservationError(
                 f"state: expected what the previous call for {len(obs[0])} observations returned, got {came}. Begin"
                 " with None, and hand back the second thing that each call returns."
             )
         if rewards is None and self.views.depth.get("rewards"):
-            raise ValueError(
+            raise ObservationError(
                 "this policy's model looks at rewards: give the one that the previous step earned as `prev_reward`."
             )
-        earned = np.zeros(len(obs[0])) if rewards is None else np.broadcast_to(rewards, (len(obs[0]),))
+        earned = _earned(rewards, len(obs[0]))
         before = self.masking.observation(state.leaves)
-        step = self.views.columns(before, state.acted.raw, earned.astype(np.float32), state.acted.state_out)
+        step = self.views.columns(before, state.acted.raw, earned, state.acted.state_out)
         return state.history.after(step, state.begun, obs)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything an action depends on, by name, and where its masks come from."""
+        origin = self.masking.origin
+        return {**super().state(), **({} if origin is None else {"mask_origin": origin})}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state` returned. Of what was saved by earlier versions the masks' origin is not known."""
+        super().load_state(state)
+        if "mask_origin" in state:
+            self.masking.trained_with(state["mask_origin"])
 
     # -------------------------------------------------------------------------------------- checks
 
@@ -175,3 +191,13 @@ class Policy(Pipeline):
                 f"{where(row)}: the mask allows no action at all: {self.masking.layout.describe_empty(mask[row])}."
                 " Allow at least one, or end the episode."
             )
+
+
+def _earned(rewards: Any, count: int) -> NumpyArray:
+    """Return the previous rewards that a caller gave, [``count``] float32; zeros where none came."""
+    earned = np.asarray(0.0 if rewards is None else rewards)
+    if earned.dtype.kind not in "bifu" or earned.shape not in ((), (1,), (count,)) or not np.isfinite(earned).all():
+        raise ObservationError(
+            f"prev_reward: expected a finite number, or one for each of {count} observations, got {rewards!r}."
+        )
+    return np.broadcast_to(earned.astype(np.float32), (count,))

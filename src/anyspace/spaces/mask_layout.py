@@ -15,7 +15,7 @@ Letters: N rows, A entries in one of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -97,7 +97,9 @@ class ActionMasks:
         * of a Tuple: a list of one mask per part; of a Dict: a mapping, in which keys may be missing; of both: a
           list of one mask per leaf, with or without the continuous leaves;
         * an object array ``[N]`` of one mask each, or a mapping with the boolean ``[N]`` of which rows hold
-          ``key`` under ``_key``: what Gymnasium's vector environments make of the masks in infos.
+          ``key`` under ``_key``: what Gymnasium's vector environments make of the masks in infos;
+        * of a Tuple or Dict also a list of N arrays ``[A]``, and of a Dict a list of N mappings: what their
+          ``call("action_masks")`` returns.
 
         Args:
             mask: any of them.
@@ -151,8 +153,9 @@ def _read(node: _Node, mask: Any, single: bool, place: str) -> Bools | None:
     if mask is None:
         return None
     if not single and isinstance(mask, np.ndarray) and mask.dtype == object and mask.ndim == 1:
-        rows = [_read(node, entry, True, f"{place}[{row}]") for row, entry in enumerate(mask)]
-        return np.concatenate([np.ones((1, node.width), np.bool_) if row is None else row for row in rows])
+        return _of_rows(node, mask, place)
+    if not single and isinstance(mask, list | tuple) and mask and all(_is_row(node, entry) for entry in mask):
+        return _of_rows(node, mask, place)
     if isinstance(mask, Mapping):
         return _of_mapping(node, mask, single, place)
     parts = _parts(node, mask, single) if isinstance(mask, list | tuple) else None
@@ -160,6 +163,19 @@ def _read(node: _Node, mask: Any, single: bool, place: str) -> Bools | None:
         return _of_array(node, mask, single, place)
     given = [(part, _read(part, entry, single, tree.place(place, (key,)))) for part, key, entry in parts]
     return _joined(given, place)
+
+
+def _is_row(node: _Node, entry: Any) -> bool:
+    """Return whether the entry of a list can only be the mask of a whole row: that of a part has an axis of rows."""
+    if isinstance(entry, Mapping):
+        return node.children is not None and bool(entry) and entry.keys() <= node.children.keys()
+    return node.children is not None and isinstance(entry, np.ndarray) and entry.shape == (node.width,)
+
+
+def _of_rows(node: _Node, masks: Iterable[Any], place: str) -> Bools:
+    """Return the masks of one row each as rows [N, A]."""
+    rows = [_read(node, entry, True, f"{place}[{row}]") for row, entry in enumerate(masks)]
+    return np.concatenate([np.ones((1, node.width), np.bool_) if row is None else row for row in rows])
 
 
 def _parts(node: _Node, mask: Sequence[Any], single: bool) -> list[tuple[_Node, Any, Any]] | None:

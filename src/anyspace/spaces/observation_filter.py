@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
+from anyspace import tree
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.filters import MeanStdFilter, get_filter
@@ -59,6 +60,11 @@ class ObservationFilter:
     def active(self) -> bool:
         """Whether there is anything to normalise."""
         return bool(self._filters)
+
+    @property
+    def paths(self) -> set[tree.Path]:
+        """Where in the observation the leaves sit that are normalised."""
+        return {self._specs[i].path for i in self._filters}
 
     def push(self, leaves: Sequence[NumpyArray], presence: Sequence[NumpyArray | None]) -> None:
         """Take encoded observations into the statistics.

@@ -31,7 +31,7 @@ class ParametricActionsModel(TorchModelV2):
     The model beneath is the one that the configuration describes otherwise: the default or a custom one, and its
     memory. It sees neither embeddings nor mask: its observation space is a Dict without `action_embedding_key` (where
     they are given) and without ``action_mask``. Its inputs, its views and the columns of its `custom_loss` are cut
-    likewise. A mask of another name (`action_mask_key`) is one more part of the observation to it.
+    likewise. A mask of another name (`action_mask_key`) is one more part of the observation to a custom model.
 
     State, value, `custom_loss` and metrics come from the model beneath.
 
