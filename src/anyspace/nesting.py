@@ -12,12 +12,13 @@ space's own key order, whatever the order of the keys in a value::
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import gymnasium as gym
 from gymnasium.spaces import Dict, Tuple
 
+from anyspace import tree
 from anyspace.tree import Path, Tree
 
 Space: TypeAlias = gym.Space[Any]
@@ -90,6 +91,15 @@ def values(space: Space, value: Tree) -> list[Any]:
     found: list[Any] = []
     map_leaves(lambda _, leaf: found.append(leaf), space, value)
     return found
+
+
+def unwrapped(spaces: Tree) -> Tree:
+    """Return a space, or nested dicts and tuples of spaces, as dicts and tuples whose leaves are the leaf spaces."""
+    return tree.map_leaves(partial(map_leaves, _itself), spaces)
+
+
+def _itself(leaf: Space) -> Space:
+    return leaf
 
 
 def built(space: Space, parts: Iterable[Any]) -> Tree:

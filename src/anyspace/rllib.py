@@ -14,19 +14,35 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from anyspace._rllib import refused
+
 __path__: list[str] = []
 
-_RLLIB = "anyspace._rllib"
+_RLLIB = "anyspace._rllib.common"
+_ARRAYS = "anyspace._rllib.arrays"
+_BATCHES = "anyspace._rllib.sample_batch"
+_BUILDER = "anyspace._rllib.sample_batch_builder"
+_ENVIRONMENTS = "anyspace._rllib.environments"
+_FILTERS = "anyspace._rllib.filters"
+_HELPERS = "anyspace._rllib.helpers"
+_POSTPROCESSING = "anyspace._rllib.postprocessing"
+_SCHEDULES = "anyspace._rllib.schedules"
+_SEQUENCES = "anyspace._rllib.sequencing"
+_SPACES = "anyspace._rllib.space_utils"
 _DISTRIBUTIONS = "anyspace.distributions"
 _LAYERS = "anyspace.models.torch.compat"
+_GRADIENTS = "anyspace.models.torch.compat_gradients"
+_MODULES = "anyspace.models.torch.compat_modules"
+_TENSORS = "anyspace.models.torch.compat_tensors"
 _PLACEHOLDERS = "anyspace.models.placeholders"
+_REFUSED = "refused"
 _PREPROCESSORS = (
-    "Preprocessor NoPreprocessor OneHotPreprocessor AtariRamPreprocessor GenericPixelPreprocessor"
+    "NoPreprocessor OneHotPreprocessor AtariRamPreprocessor GenericPixelPreprocessor"
     " DictFlatteningPreprocessor TupleFlatteningPreprocessor RepeatedValuesPreprocessor"
 )
 
 PATHS: dict[str, dict[str, str]] = {
-    "": {_RLLIB: "SampleBatch"},
+    "": {_BATCHES: "SampleBatch"},
     "algorithms": {"anyspace.algorithms": "Algorithm", _RLLIB: "PPOConfig"},
     "algorithms.algorithm": {"anyspace.algorithms": "Algorithm"},
     "algorithms.dqn": {},
@@ -37,32 +53,51 @@ PATHS: dict[str, dict[str, str]] = {
     "algorithms.sac": {},
     "algorithms.sac.sac_tf_model": {_PLACEHOLDERS: "SACTFModel=TFModelV2"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
-    "env": {_RLLIB: "EnvContext"},
-    "env.env_context": {_RLLIB: "EnvContext"},
+    "env": {_ENVIRONMENTS: "DMCEnv DMEnv EnvContext"},
+    "env.apis": {},
+    "env.apis.task_settable_env": {_ENVIRONMENTS: "TaskSettableEnv"},
+    "env.env_context": {_ENVIRONMENTS: "EnvContext"},
     "env.wrappers": {},
     "env.wrappers.atari_wrappers": {
         "anyspace.data.atari": (
-            "is_atari ClipRewardEnv=ClipReward EpisodicLifeEnv=EpisodicLife FireResetEnv=FireReset FrameStack"
-            " MaxAndSkipEnv=MaxAndSkip NoopResetEnv=NoopReset NormalizedImageEnv=NormalizedImage WarpFrame"
+            "ClipRewardEnv=ClipReward EpisodicLifeEnv=EpisodicLife FireResetEnv=FireReset MaxAndSkipEnv=MaxAndSkip"
+            " NoopResetEnv=NoopReset NormalizedImageEnv=NormalizedImage WarpFrame"
         ),
-        _RLLIB: "wrap_deepmind",
+        _ENVIRONMENTS: (
+            "FrameStack FrameStackTrajectoryView MonitorEnv get_wrapper_by_cls is_atari wrap_atari_for_new_api_stack"
+            " wrap_deepmind"
+        ),
     },
-    "evaluation": {},
+    "env.wrappers.dm_control_wrapper": {_ENVIRONMENTS: "DMCEnv"},
+    "env.wrappers.dm_env_wrapper": {_ENVIRONMENTS: "DMEnv"},
+    "env.wrappers.exception_wrapper": {_ENVIRONMENTS: "ResetOnExceptionWrapper TooManyResetAttemptsException"},
+    "evaluation": {_BATCHES: "SampleBatch", _BUILDER: "SampleBatchBuilder", _POSTPROCESSING: "compute_advantages"},
     "evaluation.postprocessing": {
-        _RLLIB: "Postprocessing",
+        _POSTPROCESSING: "Postprocessing adjust_nstep compute_advantages",
         "anyspace.maths": "discount_cumsum=discounted_cumsum",
     },
+    "evaluation.sample_batch_builder": {_BUILDER: "SampleBatchBuilder"},
     "models": {
         "anyspace.models": "MODEL_DEFAULTS ModelCatalog ModelV2",
         _DISTRIBUTIONS: "ActionDistribution",
-        "anyspace.spaces": "Preprocessor",
+        "anyspace._rllib.preprocessors": "Preprocessor",
     },
     "models.action_dist": {_DISTRIBUTIONS: "ActionDistribution"},
     "models.catalog": {"anyspace.models": "MODEL_DEFAULTS ModelCatalog"},
-    "models.modelv2": {"anyspace.models": "ModelV2", "anyspace.spaces": "restore_original_dimensions"},
-    "models.preprocessors": {_RLLIB: "get_preprocessor", "anyspace.spaces": _PREPROCESSORS},
+    "models.modelv2": {
+        "anyspace.models": "ModelV2",
+        "anyspace.spaces": "restore_original_dimensions",
+        _TENSORS: "flatten",
+    },
+    "models.preprocessors": {
+        "anyspace._rllib.preprocessors": (
+            "ATARI_OBS_SHAPE ATARI_RAM_OBS_SHAPE OBS_VALIDATION_INTERVAL Preprocessor get_preprocessor"
+        ),
+        "anyspace.spaces": _PREPROCESSORS,
+    },
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
     "models.tf": {_PLACEHOLDERS: "TFModelV2"},
+    "models.tf.layers": {},
     "models.tf.attention_net": {_PLACEHOLDERS: "AttentionWrapper=TFModelV2 GTrXLNet=TFModelV2"},
     "models.tf.complex_input_net": {_PLACEHOLDERS: "ComplexInputNetwork=TFModelV2"},
     "models.tf.fcnet": {_PLACEHOLDERS: "FullyConnectedNetwork=TFModelV2"},
@@ -75,6 +110,7 @@ PATHS: dict[str, dict[str, str]] = {
             " MultiActionDistribution=TFActionDistribution MultiCategorical=TFActionDistribution"
             " SlateMultiCategorical=TFActionDistribution SquashedGaussian=TFActionDistribution TFActionDistribution"
         ),
+        _ARRAYS: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER",
         _DISTRIBUTIONS: "ActionDistribution",
     },
     "models.tf.tf_modelv2": {_PLACEHOLDERS: "TFModelV2"},
@@ -83,69 +119,189 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.attention_net": {"anyspace.models.torch": "AttentionWrapper GTrXLNet"},
     "models.torch.complex_input_net": {"anyspace.models.torch": "ComplexInputNetwork"},
     "models.torch.fcnet": {"anyspace.models.torch": "FullyConnectedNetwork"},
-    "models.torch.misc": {_LAYERS: "AppendBiasLayer Reshape SlimConv2d SlimFC normc_initializer same_padding"},
+    "models.torch.misc": {
+        _LAYERS: (
+            "AppendBiasLayer Reshape SlimConv2d SlimFC normc_initializer same_padding"
+            " same_padding_transpose_after_stride valid_padding"
+        )
+    },
+    "models.torch.modules": {
+        _MODULES: "GRUGate MultiHeadAttention NoisyLayer RelativeMultiHeadAttention SkipConnection"
+    },
+    "models.torch.modules.convtranspose2d_stack": {_MODULES: "ConvTranspose2DStack"},
+    "models.torch.modules.gru_gate": {_MODULES: "GRUGate"},
+    "models.torch.modules.multi_head_attention": {_MODULES: "MultiHeadAttention"},
+    "models.torch.modules.noisy_layer": {_MODULES: "NoisyLayer"},
+    "models.torch.modules.relative_multi_head_attention": {
+        _MODULES: "RelativeMultiHeadAttention RelativePositionEmbedding"
+    },
+    "models.torch.modules.skip_connection": {_MODULES: "SkipConnection"},
+    "models.torch.noop": {_LAYERS: "TorchNoopModel"},
     "models.torch.recurrent_net": {"anyspace.models.torch": "RecurrentNetwork LSTMWrapper=RecurrentWrapper"},
     "models.torch.torch_action_dist": {
         "anyspace.models.torch.compat_dists": (
-            "TorchBeta TorchCategorical TorchDistributionWrapper TorchMultiCategorical TorchSquashedGaussian"
+            "TorchBernoulli TorchBeta TorchCategorical TorchDeterministic TorchDiagGaussian TorchDirichlet"
+            " TorchDistributionWrapper TorchMultiActionDistribution TorchMultiCategorical"
+            " TorchSlateMultiCategorical TorchSquashedGaussian get_torch_categorical_class_with_temperature"
         ),
-        _DISTRIBUTIONS: (
-            "ActionDistribution TorchBernoulli=Bernoulli TorchDeterministic=Deterministic"
-            " TorchDiagGaussian=DiagGaussian TorchDirichlet=Dirichlet TorchGumbelSoftmax=GumbelSoftmax"
-            " TorchMultiActionDistribution=MultiActionDistribution TorchSlateMultiCategorical=SlateMultiCategorical"
-        ),
+        _DISTRIBUTIONS: "ActionDistribution TorchGumbelSoftmax=GumbelSoftmax",
     },
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},
-    "models.utils": {_LAYERS: "get_activation_fn"},
-    "offline": {_RLLIB: "JsonReader"},
-    "offline.json_reader": {_RLLIB: "JsonReader"},
+    "models.utils": {_LAYERS: "get_activation_fn get_filter_config get_initializer get_initializer_fn"},
     "policy": {},
-    "policy.rnn_sequencing": {_LAYERS: "add_time_dimension"},
-    "policy.sample_batch": {_RLLIB: "DEFAULT_POLICY_ID SampleBatch"},
+    "policy.rnn_sequencing": {
+        _SEQUENCES: "chop_into_sequences pad_batch_to_sequences_of_same_size",
+        _TENSORS: "add_time_dimension get_fold_unfold_fns",
+    },
+    "policy.sample_batch": {
+        _BATCHES: (
+            "DEFAULT_POLICY_ID SampleBatch attempt_count_timesteps concat_samples convert_ma_batch_to_sample_batch"
+        )
+    },
     "policy.view_requirement": {"anyspace.models": "ViewRequirement"},
     "utils": {
-        _RLLIB: "DeveloperAPI=api PublicAPI=api override try_import_tf try_import_tfp",
+        _ARRAYS: (
+            "LARGE_INTEGER MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER fc lstm one_hot relu sigmoid softmax"
+        ),
+        _FILTERS: "Filter",
+        _HELPERS: ("NullContextManager add_mixins deep_update deprecation_warning force_list force_tuple merge_dicts"),
         _LAYERS: "try_import_torch",
+        _RLLIB: "DeveloperAPI=api PublicAPI=api override try_import_jax try_import_tf try_import_tfp",
+        _SCHEDULES: "ConstantSchedule ExponentialSchedule LinearSchedule PiecewiseSchedule PolynomialSchedule",
     },
-    "utils.annotations": {_RLLIB: "DeveloperAPI=api ExperimentalAPI=api OldAPIStack=api PublicAPI=api override"},
+    "utils.annotations": {
+        _RLLIB: (
+            "DeveloperAPI=api ExperimentalAPI=api OldAPIStack=api OverrideToImplementCustomLogic=api"
+            " OverrideToImplementCustomLogic_CallToSuperRecommended=api PublicAPI=api is_overridden override"
+        ),
+        _HELPERS: "Deprecated",
+    },
+    "utils.debug": {_HELPERS: "summarize update_global_seed_if_necessary"},
+    "utils.debug.deterministic": {_HELPERS: "update_global_seed_if_necessary"},
+    "utils.debug.summary": {_HELPERS: "summarize"},
+    "utils.deprecation": {_HELPERS: "DEPRECATED_VALUE Deprecated deprecation_warning"},
+    "utils.error": {
+        "anyspace.errors": (
+            "EnvError=EnvironmentSetupError MultiAgentEnvError=EnvironmentSetupError"
+            " UnsupportedSpaceException=UnsupportedSpaceError"
+        ),
+        _HELPERS: (
+            "ERR_MSG_INVALID_ENV_DESCRIPTOR ERR_MSG_NO_GPUS ERR_MSG_OLD_GYM_API HOWTO_CHANGE_CONFIG NotSerializable"
+        ),
+    },
+    "utils.filter": {
+        _FILTERS: "ConcurrentMeanStdFilter Filter RunningStat",
+        "anyspace.spaces": "MeanStdFilter NoFilter get_filter",
+    },
     "utils.framework": {
-        _RLLIB: "TensorType try_import_jax try_import_tf try_import_tfp",
+        _RLLIB: "TensorType tf_function try_import_jax try_import_tf try_import_tfp",
         _LAYERS: "get_activation_fn try_import_torch",
+        _TENSORS: "convert_to_tensor get_variable",
     },
+    "utils.images": {_ARRAYS: "imread is_package_installed resize rgb2gray"},
+    "utils.lambda_defaultdict": {_HELPERS: "LambdaDefaultDict"},
     "utils.numpy": {
-        _RLLIB: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER one_hot relu sigmoid softmax",
-        _LAYERS: "convert_to_numpy",
+        _ARRAYS: (
+            "LARGE_INTEGER MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER fc flatten_inputs_to_1d_tensor huber_loss"
+            " l2_loss lstm make_action_immutable one_hot one_hot_multidiscrete relu sigmoid softmax"
+        ),
+        _TENSORS: "convert_to_numpy",
     },
+    "utils.schedules": {
+        _SCHEDULES: "ConstantSchedule ExponentialSchedule LinearSchedule PiecewiseSchedule PolynomialSchedule Schedule"
+    },
+    "utils.schedules.constant_schedule": {_SCHEDULES: "ConstantSchedule"},
+    "utils.schedules.exponential_schedule": {_SCHEDULES: "ExponentialSchedule"},
+    "utils.schedules.linear_schedule": {_SCHEDULES: "LinearSchedule"},
+    "utils.schedules.piecewise_schedule": {_SCHEDULES: "PiecewiseSchedule"},
+    "utils.schedules.polynomial_schedule": {_SCHEDULES: "PolynomialSchedule"},
+    "utils.schedules.schedule": {_SCHEDULES: "Schedule"},
     "utils.spaces": {},
+    "utils.spaces.flexdict": {_SPACES: "FlexDict"},
     "utils.spaces.repeated": {"anyspace.spaces": "Repeated"},
     "utils.spaces.simplex": {"anyspace.spaces": "Simplex"},
+    "utils.spaces.space_utils": {
+        _SPACES: (
+            "BatchedNdArray batch clip_action convert_element_to_space_type flatten_space flatten_to_single_ndarray"
+            " from_jsonable_if_needed get_base_struct_from_space get_dummy_batch_for_space get_original_space"
+            " is_composite_space normalize_action to_jsonable_if_needed unbatch unsquash_action"
+        )
+    },
+    "utils.tensor_dtype": {_TENSORS: "get_np_dtype numpy_to_torch_dtype_dict torch_to_numpy_dtype_dict"},
+    "utils.threading": {_HELPERS: "with_lock"},
     "utils.torch_utils": {
-        _LAYERS: (
-            "FLOAT_MAX FLOAT_MIN convert_to_torch_tensor huber_loss l2_loss one_hot reduce_mean_ignore_inf"
-            " sequence_mask softmax_cross_entropy_with_logits"
+        _ARRAYS: "SMALL_NUMBER",
+        _TENSORS: (
+            "FLOAT_MAX FLOAT_MIN convert_to_torch_tensor copy_torch_tensors explained_variance"
+            " flatten_inputs_to_1d_tensor huber_loss l2_loss one_hot reduce_mean_ignore_inf sequence_mask"
+            " softmax_cross_entropy_with_logits"
         ),
-        "anyspace.maths": "explained_variance",
+        _GRADIENTS: (
+            "apply_grad_clipping clip_gradients compute_global_norm global_norm minimize_and_clip set_torch_seed"
+            " update_target_network warn_if_infinite_kl_divergence"
+        ),
     },
     "utils.typing": {
         _RLLIB: (
-            "AgentID=Name AlgorithmConfigDict=DictType EnvConfigDict=DictType ModelConfigDict=DictType"
-            " ModelWeights=DictType PolicyID=Name SpaceStruct=TensorType TensorShape=TensorType"
-            " TensorStructType=TensorType TensorType"
+            "AgentID=TensorType AgentToModuleMappingFn=TensorType AlgorithmConfigDict=DictType"
+            " ConvFilterSpec=TensorType EnvActionType=TensorType EnvConfigDict=DictType EnvCreator=TensorType"
+            " EnvID=TensorType EnvInfoDict=DictType EnvObsType=TensorType EnvType=TensorType EpisodeID=TensorType"
+            " EpisodeType=TensorType"
+            " FileType=TensorType FromConfigSpec=TensorType GradInfoDict=DictType IsPolicyToTrain=TensorType"
+            " LearnerStatsDict=DictType LearningRateOrSchedule=TensorType LocalOptimizer=TensorType"
+            " ModelConfigDict=DictType ModelGradients=TensorType ModelInputDict=DictType ModelWeights=DictType"
+            " ModuleID=Name MultiAgentDict=DictType MultiAgentPolicyConfigDict=DictType MultiEnvDict=DictType"
+            " NetworkType=TensorType Optimizer=TensorType Param=TensorType ParamDict=DictType ParamList=TensorType"
+            " ParamRef=TensorType PartialAlgorithmConfigDict=DictType PolicyID=Name PolicyOutputType=TensorType"
+            " PolicyState=DictType RLModuleSpecType=TensorType ResultDict=DictType SampleBatchType=TensorType"
+            " ShouldModuleBeUpdatedFn=TensorType SpaceStruct=TensorType StateBatches=TensorType StateDict=DictType"
+            " TFPolicyV2Type=TensorType TensorShape=TensorType TensorStructType=TensorType TensorType"
+            " UnrollID=TensorType ViewRequirementsDict=DictType"
         ),
-        "typing": "Any Dict List Optional Tuple Union",
+        "typing": "Any Callable Dict Hashable List Optional Sequence Tuple Type Union",
     },
 }
 """Old path below ``ray.rllib`` -> module of anyspace -> names in it; ``old=new`` where the name has changed."""
 
+MOVED = {
+    "agents": "algorithms",
+    "agents.callbacks": "algorithms.callbacks",
+    "agents.dqn": "algorithms.dqn",
+    "agents.dqn.distributional_q_tf_model": "algorithms.dqn.distributional_q_tf_model",
+    "agents.dqn.dqn_torch_model": "algorithms.dqn.dqn_torch_model",
+    "agents.sac": "algorithms.sac",
+    "agents.sac.sac_tf_model": "algorithms.sac.sac_tf_model",
+    "agents.sac.sac_torch_model": "algorithms.sac.sac_torch_model",
+    "env.atari_wrappers": "env.wrappers.atari_wrappers",
+    "env.dm_control_wrapper": "env.wrappers.dm_control_wrapper",
+    "env.dm_env_wrapper": "env.wrappers.dm_env_wrapper",
+    "env.group_agents_wrapper": "env.wrappers.group_agents_wrapper",
+    "env.pettingzoo_env": "env.wrappers.pettingzoo_env",
+    "models.extra_spaces": "utils.spaces.simplex",
+    "utils.space_utils": "utils.spaces.space_utils",
+    "utils.tf_ops": "utils.tf_utils",
+    "utils.torch_ops": "utils.torch_utils",
+}
+"""Paths of releases before 2.40 -> where their names lie in it."""
+
+for _path in refused.NAMES:
+    PATHS.setdefault(_path, {})
+PATHS.update({old: PATHS[new] for old, new in MOVED.items()})
+
 
 def names(path: str) -> dict[str, tuple[str, str]]:
-    """Return the names of an old path, each with the module that has it and its name there."""
+    """Return the names of an old path, each with the module that has it and its name there.
+
+    Names that nothing stands for have the module ``"refused"``, and the reason for a name.
+    """
     found = {}
     for home, listed in PATHS[path].items():
         for entry in listed.split():
             old, _, new = entry.partition("=")
             found[old] = home, new or old
+    for reason, listed in refused.NAMES.get(MOVED.get(path, path), {}).items():
+        found |= dict.fromkeys(listed.split(), (_REFUSED, reason))
     return found
 
 
@@ -182,13 +338,15 @@ def _resolved(path: str, name: str) -> Any:
         module = f"{__name__}.{path}".removesuffix(".")
         raise AttributeError(f"module {module!r} has no attribute {name!r}; it has {', '.join(homes) or 'none'}")
     home, new = homes[name]
-    return getattr(import_module(home), new)
+    return refused.stand_in(name, new) if home == _REFUSED else getattr(import_module(home), new)
 
 
 def _unknown(fullname: str) -> str:
     from anyspace.errors import nearest
 
     below = fullname.removeprefix(f"{__name__}.")
+    if reason := refused.reason_of(below):
+        return f"nothing in anyspace stands for ray.rllib.{below}: {reason}. docs/porting.md lists what does."
     known = [*PATHS, *(f"{path}.{name}" for path in PATHS for name in names(path))]
     return f"nothing in anyspace stands for ray.rllib.{below}.{nearest(below, known)} docs/porting.md lists what does."
 

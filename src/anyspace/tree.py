@@ -49,6 +49,15 @@ def leaves(tree: Tree) -> list[Any]:
     return found
 
 
+def leaves_by_key(tree: Tree) -> list[Any]:
+    """Return the leaves depth-first, dicts in the order of their sorted keys, as ``flatten`` of dm-tree does."""
+    if isinstance(tree, dict):
+        return [leaf for key in sorted(tree) for leaf in leaves_by_key(tree[key])]
+    if isinstance(tree, tuple | list):
+        return [leaf for child in tree for leaf in leaves_by_key(child)]
+    return [tree]
+
+
 def _collect(tree: Tree, found: list[Any]) -> None:
     if isinstance(tree, tuple | list):
         for child in tree:

@@ -137,9 +137,8 @@ class LSTMModel(JaxModel):
         gates = features @ self.weights["lstm/input"] + self.weights["lstm/bias"]
         count = len(seq_lens)
         time_major = self.is_time_major()
-        gates = gates.reshape((-1, count, 4 * self.width) if time_major else (count, -1, 4 * self.width))
         ns = xp(gates)
-        gates = gates if time_major else ns.moveaxis(gates, 0, 1)  # [T, S, 4 H]
+        gates = ns.moveaxis(gates.reshape((count, -1, 4 * self.width)), 0, 1)  # [T, S, 4 H]
         inside = ns.arange(len(gates), like=seq_lens)[:, None] < seq_lens  # [T, S]
         out, state = _unrolled(self._step, tuple(state), (gates, inside[..., None]))
         out = out if time_major else ns.moveaxis(out, 0, 1)

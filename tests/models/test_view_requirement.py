@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
@@ -26,7 +28,7 @@ from anyspace.models import ViewRequirement
 )
 def test_shifts_are_read(shift, offsets):
     view = ViewRequirement("obs", shift=shift)
-    assert view.shift_arr == list(view.offsets) == offsets
+    assert view.shift_arr.tolist() == list(view.offsets) == offsets
     assert view.single == (len(offsets) == 1)
     assert view.lookback == max(0, -min(offsets))
 
@@ -43,4 +45,24 @@ def test_old_call_sites_give_their_arguments_by_position():
     view = ViewRequirement("state_out_0", space, "-2:-1", None, 20, True, False)
     assert (view.data_col, view.space, view.batch_repeat_value) == ("state_out_0", space, 20)
     assert view.used_for_compute_actions
+    assert not view.used_for_training
+
+
+def test_a_view_is_written_and_read_again():
+    view = ViewRequirement("obs", Box(-1, 1, (2,)), shift="-3:-1", used_for_training=False, batch_repeat_value=5)
+    plain = json.loads(json.dumps(view.to_dict()))
+    assert plain["shift"] == "-3:-1"
+    assert ViewRequirement.from_dict(plain) == view
+    assert (view.shift_from, view.shift_to) == (-3, -1)
+    several = ViewRequirement("obs", shift=(0, -2))
+    assert several.to_dict()["shift"] == [0, -2]
+    assert ViewRequirement.from_dict(several.to_dict()).space is None
+    assert (several.shift_from, several.shift_to) == (None, None)
+
+
+def test_a_view_may_be_changed():
+    view = ViewRequirement("obs", shift=-1)
+    assert view.offsets == (-1,)
+    view.used_for_training, view.shift = False, "-2:0"
+    assert view.offsets == (-2, -1, 0)
     assert not view.used_for_training

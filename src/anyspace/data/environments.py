@@ -33,6 +33,14 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
     _creators[name] = creator
 
 
+def with_colon(env: EnvLike) -> EnvLike:
+    """Return ``package.module:Name`` for ``package.module.Name``; any other environment as it is."""
+    if not isinstance(env, str) or env in _creators or env in gym.registry:
+        return env
+    parts = env.split(".")
+    return f"{'.'.join(parts[:-1])}:{parts[-1]}" if len(parts) > 1 and all(map(str.isidentifier, parts)) else env
+
+
 @dataclass(frozen=True)
 class EnvSpec:
     """An environment as the user gave it.

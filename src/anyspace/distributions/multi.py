@@ -43,9 +43,10 @@ class MultiActionDistribution(ActionDistribution):
         input_lens: Sequence[int],
         action_space: gym.Space[Any],
     ) -> None:
-        super().__init__(inputs, model, mask=mask)
+        ActionDistribution.__init__(self, inputs, model, mask=mask)
         self.action_space = action_space
-        slices = split_last(inputs, input_lens)
+        self.input_lens = [int(width) for width in input_lens]
+        slices = split_last(inputs, self.input_lens)
         masks = [None] * len(slices) if mask is None else mask
         self.children = [
             build(part, model) if part_mask is None else build(part, model, mask=part_mask)
@@ -54,6 +55,16 @@ class MultiActionDistribution(ActionDistribution):
         self.has_entropy = all(child.has_entropy for child in self.children)
         self.has_kl = all(child.has_kl for child in self.children)
         self.depends_on_model = type(self).depends_on_model or any(child.depends_on_model for child in self.children)
+
+    @property
+    def flat_child_distributions(self) -> list[ActionDistribution]:
+        """The children, by the name that they had in RLlib."""
+        return self.children
+
+    @property
+    def action_space_struct(self) -> Tree:
+        """The space as dicts and tuples of its leaves."""
+        return nesting.unwrapped(self.action_space)
 
     @property
     def noise_width(self) -> int:
@@ -91,10 +102,12 @@ class MultiActionDistribution(ActionDistribution):
         """Sum of the children's log-probabilities ``[B]``; what was sampled before stays as it is.
 
         Args:
-            actions: Structured like the space, or one array ``[B, F]`` of the leaves' values side by side, as
-                many of each as its shape has entries.
+            actions: Structured like the space, a flat list of the children's values, or one array ``[B, F]`` of the
+                values side by side, as many of each leaf as its shape has entries.
         """
-        if isinstance(actions, Mapping | tuple | list):
+        if _is_flat(actions, len(self.children)):
+            parts = [self._shaped(*pair) for pair in zip(nesting.leaves(self.action_space), actions, strict=True)]
+        elif isinstance(actions, Mapping | tuple | list):
             parts = nesting.values(self.action_space, actions)
         else:
             parts = split_leaves(self.action_space, xp(self.inputs).asarray(actions, like=self.inputs))
@@ -109,6 +122,32 @@ class MultiActionDistribution(ActionDistribution):
         pairs = zip(self.children, other.children, strict=True)
         return reduce(add, [mine.kl(theirs) for mine, theirs in pairs])
 
+    def _shaped(self, leaf: gym.Space[Any], part: Array) -> Array:
+        """Return a child's values with the shape of its leaf: choices ``[B, 1]`` as ``[B]``."""
+        ns = xp(self.inputs)
+        return ns.reshape(ns.asarray(part, like=self.inputs), (*self._batch_shape, *(leaf.shape or ())))
+
+    @staticmethod
+    def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
+        """Refuse: the width depends on the children; ``ModelCatalog.get_action_dist(space)`` returns both.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "MultiActionDistribution is as wide as its children together. Ask"
+            " ModelCatalog.get_action_dist(action_space, config), which returns the distribution and its width."
+        )
+
     def _as_actions(self, parts: Sequence[Tree]) -> Tree:
         self.last_sample = nesting.built(self.action_space, parts)
         return self.last_sample
+
+
+def _is_flat(actions: Tree, count: int) -> bool:
+    """Whether actions are a list of ``count`` arrays, as dm-tree's ``flatten`` returns it."""
+    return (
+        isinstance(actions, list)
+        and len(actions) == count
+        and not any(isinstance(part, Mapping | tuple | list) for part in actions)
+    )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import spaces
 
+from anyspace import nesting
 from anyspace.config import import_name, merge
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import ModelError, nearest
+from anyspace.errors import ConfigError, ModelError, nearest
 from anyspace.models import action_dists, compat
 from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig
@@ -30,19 +33,83 @@ class ModelCatalog:
     """Builds models, distributions and preprocessors from spaces and a model configuration."""
 
     @staticmethod
-    def register_custom_model(name: str, model_class: type) -> None:
-        """Make ``model_class`` available as ``config={"model": {"custom_model": name}}``."""
-        _custom_models[name] = model_class
+    def register_custom_model(model_name: str, model_class: type) -> None:
+        """Make ``model_class`` available as ``config={"model": {"custom_model": model_name}}``."""
+        _custom_models[model_name] = model_class
 
     @staticmethod
-    def register_custom_action_dist(name: str, dist_class: type[ActionDistribution]) -> None:
-        """Make ``dist_class`` available as ``config={"model": {"custom_action_dist": name}}``."""
-        action_dists.register(name, dist_class)
+    def register_custom_action_dist(action_dist_name: str, action_dist_class: type[ActionDistribution]) -> None:
+        """Make a distribution available as ``config={"model": {"custom_action_dist": action_dist_name}}``."""
+        action_dists.register(action_dist_name, action_dist_class)
 
     @staticmethod
-    def get_preprocessor_for_space(observation_space: gym.Space[Any]) -> Preprocessor:
-        """Return the preprocessor of a space."""
+    def register_custom_preprocessor(name: str, preprocessor_class: type) -> NoReturn:
+        """Refuse: preprocessors follow from the space.
+
+        Raises:
+            ConfigError: always; it names what takes their place.
+        """
+        raise ConfigError(
+            f"the preprocessor {name!r} cannot be registered: preprocessors follow from the space. Put the class into a"
+            ' gymnasium.ObservationWrapper, and give that as config={"wrappers": [...]}.'
+        )
+
+    @staticmethod
+    def get_preprocessor(
+        env: gym.Env[Any, Any], options: dict[str, Any] | None = None, include_multi_binary: bool = False
+    ) -> Preprocessor:
+        """Return the preprocessor of an environment's observations; see :meth:`get_preprocessor_for_space`."""
+        return ModelCatalog.get_preprocessor_for_space(env.observation_space, options, include_multi_binary)
+
+    @staticmethod
+    def get_preprocessor_for_space(
+        observation_space: gym.Space[Any], options: dict[str, Any] | None = None, include_multi_binary: bool = False
+    ) -> Preprocessor:
+        """Return the preprocessor of a space.
+
+        Args:
+            observation_space: the space.
+            options: a model configuration, which is checked; Atari's spaces carry its keys themselves.
+            include_multi_binary: accepted for old call sites; MultiBinary passes as it is.
+
+        Raises:
+            ConfigError: ``options`` has a key that no model configuration has.
+            UnsupportedSpaceError: naming the leaf that has no encoding.
+        """
+        _as_config(options)
         return get_preprocessor(observation_space)
+
+    @staticmethod
+    def get_action_shape(
+        action_space: gym.Space[Any], framework: str = "torch"
+    ) -> tuple[np.dtype[Any], tuple[int | None, ...]]:
+        """Return the dtype and the shape of flat actions in a batch, ``(None, ...)`` for any number of rows.
+
+        ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` gives ``(float32, (None, 3))``.
+
+        Args:
+            action_space: the environment's action space.
+            framework: accepted for old call sites; the dtype is NumPy's.
+        """
+        leaves = nesting.leaves(action_space)
+        if nesting.is_leaf(action_space):
+            dtype = leaves[0].dtype or np.dtype(np.float32)
+            floats = dtype.kind == "f"
+            return np.dtype(np.float32) if floats else dtype, (None, *(action_space.shape or ()))
+        whole = all(leaf.dtype is not None and leaf.dtype.kind != "f" for leaf in leaves)
+        return np.dtype(np.int64 if whole else np.float32), (None, sum(math.prod(leaf.shape or ()) for leaf in leaves))
+
+    @staticmethod
+    def get_action_placeholder(action_space: gym.Space[Any], name: str = "action") -> NoReturn:
+        """Refuse: placeholders are of TensorFlow's graphs.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError(
+            "get_action_placeholder: placeholders are of TensorFlow's graphs, and anyspace runs PyTorch. Take the dtype"
+            " and shape from ModelCatalog.get_action_shape(action_space)."
+        )
 
     @staticmethod
     def get_action_dist(

@@ -96,7 +96,8 @@ class ModelConfig:
     lstm_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     _time_major: bool = False
-    """Give recurrent models their sequences as [T, S, ...] instead of [S, T, ...]."""
+    """Give recurrent models their sequences as [T, S, ...] instead of [S, T, ...]. The rows of their outputs then lie
+    step after step; the rows of their inputs lie sequence after sequence in any case."""
     use_attention: bool = False
     """Put a GTrXL (Parisotto et al., 2019) on top of the model; excludes `use_lstm` and `use_gru`."""
     attention_num_transformer_units: int = 1

@@ -30,7 +30,7 @@ class ModelV2:
         name: the model's name.
 
     Attributes:
-        time_major: whether recurrent inputs come as [T, B, ...].
+        time_major: whether recurrent inputs come as [T, B, ...], and the rows of outputs and values step after step.
         view_requirements: what the model sees beside the present observation, by the name of the input column.
     """
 

@@ -8,14 +8,17 @@ everything else; after it there are zeros.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, SupportsInt
 
 import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
 
 from anyspace.errors import ModelError
+from anyspace.spaces import from_json, to_json
 
 SOURCES = ("obs", "new_obs", "actions", "rewards", "terminateds", "truncateds")
 """Columns that views may read, beside the states ``state_out_i``."""
@@ -23,7 +26,7 @@ SOURCES = ("obs", "new_obs", "actions", "rewards", "terminateds", "truncateds")
 _RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(\d+))?")
 
 
-@dataclass(frozen=True)
+@dataclass
 class ViewRequirement:
     """Declares that a column of the model's inputs at time t is another column at times t + shift.
 
@@ -55,6 +58,11 @@ class ViewRequirement:
     used_for_training: bool = True
     """Whether the view is there in training."""
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "shift":
+            self.__dict__.pop("offsets", None)
+
     def __post_init__(self) -> None:
         if not self.offsets:
             raise ModelError(f"ViewRequirement: the shift {self.shift!r} names no step; give at least one offset.")
@@ -79,9 +87,30 @@ class ViewRequirement:
         return len(self.offsets) == 1
 
     @property
-    def shift_arr(self) -> list[int]:
+    def shift_arr(self) -> npt.NDArray[np.int64]:
         """The offsets, by their old name."""
-        return list(self.offsets)
+        return np.array(self.offsets)
+
+    @property
+    def shift_from(self) -> int | None:
+        """The first offset of a range ``"from:to"``, or None."""
+        return self.offsets[0] if isinstance(self.shift, str) else None
+
+    @property
+    def shift_to(self) -> int | None:
+        """The last offset of a range ``"from:to"``, or None."""
+        return self.offsets[-1] if isinstance(self.shift, str) else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the view as a dict that JSON takes, for :meth:`from_dict`."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        plain["shift"] = self.shift if isinstance(self.shift, int | str) else list(self.offsets)
+        return {**plain, "space": None if self.space is None else to_json(self.space)}
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> ViewRequirement:
+        """Return the view that :meth:`to_dict` was called on."""
+        return cls(**{**d, "space": None if d.get("space") is None else from_json(d["space"])})
 
     @property
     def lookback(self) -> int:

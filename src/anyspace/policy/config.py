@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from anyspace.config import require
@@ -27,6 +27,8 @@ class PolicyConfig:
     """Atari: deepmind puts wrappers around pixels, rllib preprocesses them; None: no preprocessing of any space."""
     _disable_preprocessor_api: bool = False
     """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
+    _disable_action_flattening: bool = False
+    """Hand nested actions to views and custom distributions as they are: sets `model._disable_action_flattening`."""
     scale_images: bool = True
     """Divide pictures (uint8 Boxes of 0..255 with two axes or more) by 255; False leaves them at 0..255."""
     max_len: int | dict[str, int] | None = None
@@ -39,6 +41,10 @@ class PolicyConfig:
     """Clip Box actions to their bounds."""
     explore: bool = True
     """Sample actions while collecting; False takes the distribution's mode or mean."""
+
+    def __post_init__(self) -> None:
+        if self._disable_action_flattening and not self.model._disable_action_flattening:
+            object.__setattr__(self, "model", replace(self.model, _disable_action_flattening=True))
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range or not built."""

@@ -88,7 +88,8 @@ def take_sequences(batch: Batch, order: Ints, runtime: Runtime) -> Batch:
 class Padding:
     """Puts rows [N, ...] into padded sequences [S * T, ...] and takes results out of them again.
 
-    Sequences of 2 steps and 1 step: rows a0, a1, b0 become a0, a1, b0, 0 as [S, T], or a0, b0, a1, 0 as [T, S].
+    Sequences of 2 steps and 1 step: the model is given the rows a0, a1, b0 as a0, a1, b0, 0. What it returns lies in
+    the same order or, where the model is time-major, step after step: a0, b0, a1, 0.
 
     Attributes:
         seq_lens: [S] the lengths, int32 on the device.
@@ -96,14 +97,15 @@ class Padding:
     Args:
         lens: length of each sequence, [S].
         runtime: of the model's framework.
-        time_major: the padded rows are laid out as [T, S], not as [S, T].
+        time_major: the results are laid out as [T, S], not as [S, T].
     """
 
     def __init__(self, lens: Ints, runtime: Runtime, *, time_major: bool) -> None:
         self.seq_lens = runtime.asarray(lens.astype(np.int32))
         self._rows = len(lens) * int(lens.max())
-        self._full = self._rows == int(lens.sum()) and not time_major
-        self._slots = None if self._full else runtime.asarray(slots(lens, time_major=time_major))
+        self._full = self._rows == int(lens.sum())
+        self._slots = None if self._full else runtime.asarray(slots(lens))
+        self._results = runtime.asarray(slots(lens, time_major=True)) if time_major else self._slots
 
     def put_in(self, array: Array) -> Array:
         """Return an array [N, ...] as [S * T, ...], zero in the padding."""
@@ -112,8 +114,8 @@ class Padding:
         return xp(array).scatter_rows(array, self._slots, self._rows)
 
     def take_out(self, array: Array) -> Array:
-        """Return the rows [N, ...] of [S * T, ...]."""
-        return array if self._slots is None else array[self._slots]
+        """Return the rows [N, ...] of results [S * T, ...], or [T * S, ...] if ``time_major``."""
+        return array if self._results is None else array[self._results]
 
     def of_inputs(self, inputs: InputDict) -> InputDict:
         """Return a model's inputs with every column padded, still computed when touched."""
@@ -139,17 +141,13 @@ class _Grid(Padding):
         self._inside = (xp(lens).arange(longest, like=lens) < lens[:, None]).reshape(-1)
 
     def put_in(self, array: Array) -> Array:
-        """Return an array [S * T, ...] with zeros in the padding, step by step if ``time_major``."""
+        """Return an array [S * T, ...] with zeros in the padding."""
         ns, steps = xp(array), self._inside.reshape((-1,) + (1,) * (len(array.shape) - 1))
-        kept = ns.where(steps, array, ns.cast(0, like=array))
-        return self._turned(kept, self._shape) if self._time_major else kept
+        return ns.where(steps, array, ns.cast(0, like=array))
 
     def take_out(self, array: Array) -> Array:
-        """Return the rows [S * T, ...], sequence by sequence."""
-        return self._turned(array, self._shape[::-1]) if self._time_major else array
-
-    @staticmethod
-    def _turned(array: Array, shape: tuple[int, int]) -> Array:
-        """Return rows [A * B, ...] in the order of [B * A, ...]."""
-        by_both = array.reshape((*shape, *array.shape[1:]))
-        return xp(array).moveaxis(by_both, 0, 1).reshape(array.shape)
+        """Return results as rows [S * T, ...], sequence after sequence."""
+        if not self._time_major:
+            return array
+        by_step = array.reshape((*self._shape[::-1], *array.shape[1:]))
+        return xp(array).moveaxis(by_step, 0, 1).reshape(array.shape)

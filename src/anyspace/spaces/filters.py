@@ -126,6 +126,13 @@ class NoFilter:
     def apply_changes(self, other: NoFilter, with_buffer: bool = False) -> None:
         """Do nothing."""
 
+    def reset_buffer(self) -> None:
+        """Do nothing."""
+
+    def as_serializable(self) -> NoFilter:
+        """Return the filter itself: it has no state."""
+        return self
+
     def state(self) -> dict[str, NumpyArray]:
         """Return an empty dict."""
         return {}
@@ -214,6 +221,14 @@ class MeanStdFilter:
         self.running_stats.merge(other.buffer)
         if with_buffer:
             self.buffer = other.buffer.copy()
+
+    def reset_buffer(self) -> None:
+        """Forget what was seen since the last exchange; the statistics stay as they are."""
+        self.buffer = RunningStat(self.shape)
+
+    def as_serializable(self) -> MeanStdFilter:
+        """Return an independent copy, which can be pickled."""
+        return self.copy()
 
     def state(self) -> dict[str, NumpyArray]:
         """Return statistics and buffer as arrays, for a checkpoint."""

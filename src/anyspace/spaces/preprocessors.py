@@ -9,7 +9,7 @@ Letters: N any number of leading batch dimensions, F slots of the flat vector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ class Preprocessor:
 
     Args:
         space: the environment's observation space.
+        options: accepted for old call sites: a model configuration. The spaces of Atari carry its keys themselves.
         scale_images: divide pictures by 255. The spaces of Atari keep their own scale.
 
     Attributes:
@@ -46,7 +47,9 @@ class Preprocessor:
         UnsupportedSpaceError: naming the leaf that has no encoding.
     """
 
-    def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
+    def __init__(
+        self, space: gym.Space[Any], options: Mapping[str, Any] | None = None, *, scale_images: bool = True
+    ) -> None:
         self._space = space
         self.encode = Encoder(space)
         self.specs = tuple(spec if scale_images else _unscaled(spec) for spec in self.encode.specs)
@@ -71,6 +74,14 @@ class Preprocessor:
                 where the space is a Box, and the space.
         """
         return self._result(obs, self._checked(obs))
+
+    def write(self, observation: tree.Tree, array: NumpyArray, offset: int) -> None:
+        """Write the flat vector of an observation into ``array`` [F'], from position ``offset`` on."""
+        array[offset : offset + self.size] = self.flatten(self._checked(observation))
+
+    def check_shape(self, observation: tree.Tree) -> None:
+        """Raise ObservationError, as `transform` does, for an observation that is not in the space."""
+        self._checked(observation)
 
     def transform_batch(self, stacked: tree.Tree) -> Any:
         """Return stacked observations, as the `Encoder` takes them, as float32 [N, *shape].
@@ -151,8 +162,10 @@ class AtariRamPreprocessor(Preprocessor):
 class GenericPixelPreprocessor(Preprocessor):
     """Atari's screen: cropped, shrunk and scaled as its space says, [dim, dim, 1 or 3]."""
 
-    def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
-        super().__init__(space, scale_images=scale_images)
+    def __init__(
+        self, space: gym.Space[Any], options: Mapping[str, Any] | None = None, *, scale_images: bool = True
+    ) -> None:
+        super().__init__(space, options, scale_images=scale_images)
         self.shape = self.specs[0].shape
         self.observation_space = PreprocessedBox(space, self.encode.structure, self.shape)
 
@@ -166,8 +179,10 @@ class NoPreprocessor(Preprocessor):
     `expand` alone turns them into features, and scales pictures.
     """
 
-    def __init__(self, space: gym.Space[Any], *, scale_images: bool = True) -> None:
-        super().__init__(space, scale_images=scale_images)
+    def __init__(
+        self, space: gym.Space[Any], options: Mapping[str, Any] | None = None, *, scale_images: bool = True
+    ) -> None:
+        super().__init__(space, options, scale_images=scale_images)
         self.shape = self.specs[0].shape
         self.observation_space = space
 

@@ -1,4 +1,4 @@
-"""Layers, tensors and distributions with the signatures of the old stack."""
+"""Layers and distributions with the signatures of the old stack."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from torch import nn
 from torch.nn import functional
 
 from anyspace.distributions import Beta, Categorical, MultiCategorical, SquashedGaussian
-from anyspace.errors import ConfigError, UnsupportedSpaceError
-from anyspace.models.torch import compat
+from anyspace.errors import ConfigError
 from anyspace.models.torch.compat import (
-    FLOAT_MAX,
-    FLOAT_MIN,
     AppendBiasLayer,
     Reshape,
     SlimConv2d,
     SlimFC,
-    add_time_dimension,
-    convert_to_numpy,
-    convert_to_torch_tensor,
+    TorchNoopModel,
     get_activation_fn,
+    get_filter_config,
+    get_initializer,
+    get_initializer_fn,
     normc_initializer,
-    one_hot,
     same_padding,
-    sequence_mask,
+    same_padding_transpose_after_stride,
+    valid_padding,
 )
 from anyspace.models.torch.compat_dists import (
     TorchBeta,
@@ -35,7 +33,6 @@ from anyspace.models.torch.compat_dists import (
     TorchMultiCategorical,
     TorchSquashedGaussian,
 )
-from anyspace.spaces import RepeatedValues
 from tests.support.torch_nets import draw, shuffled
 
 # ----------------------------------------------------------------------------------------------- layers
@@ -107,55 +104,33 @@ def test_get_activation_fn():
         get_activation_fn("relu", framework="tf")
 
 
-# ---------------------------------------------------------------------------------------------- tensors
+def test_initializers_by_name():
+    assert get_initializer("default") is get_initializer(None) is nn.init.xavier_uniform_
+    assert get_initializer("xavier_normal", framework="torch") is nn.init.xavier_normal_
+    assert get_initializer(nn.init.ones_) is nn.init.ones_
+    assert get_initializer_fn("Normal_") is nn.init.normal_
+    assert get_initializer_fn(None) is None
+    for function, wrong in ((get_initializer, "no"), (get_initializer_fn, "normal"), (get_initializer_fn, "no_")):
+        with pytest.raises(ConfigError, match=repr(wrong)):
+            function(wrong)
 
 
-def test_float_limits_leave_no_probability_and_stay_finite():
-    logits = torch.zeros(1, 2) + torch.clamp(torch.log(torch.tensor([1.0, 0.0])), FLOAT_MIN, FLOAT_MAX)
-    assert logits.isfinite().all()
-    torch.testing.assert_close(logits.softmax(1), torch.tensor([[1.0, 0.0]]))
+def test_paddings_are_those_of_rllib():
+    assert same_padding_transpose_after_stride((13, 13), 4, 2) == ((2, 2, 2, 2), (14, 14))
+    assert same_padding_transpose_after_stride((7, 5), (5, 3), (2, 1)) == ((3, 2, 1, 1), (8, 5))
+    assert valid_padding((10, 5), 3, (1, 2)) == (8, 2)
+    assert valid_padding([7, 6], (2, 4), [2, 3]) == (3, 1)
 
 
-def test_one_hot_of_actions():
-    torch.testing.assert_close(
-        one_hot(torch.tensor([[2], [0]]), Discrete(3)), torch.tensor([[[0.0, 0, 1]], [[1.0, 0, 0]]])
-    )
-    actions = torch.tensor([[1, 2], [0, 0]], dtype=torch.int32)
-    torch.testing.assert_close(
-        one_hot(actions, MultiDiscrete([2, 3])), torch.tensor([[0.0, 1, 0, 0, 1], [1.0, 0, 1, 0, 0]])
-    )
-    for wrong in (Box(-1, 1, (2,)), MultiDiscrete([[2, 3]])):
-        with pytest.raises(UnsupportedSpaceError, match="one_hot: expected Discrete or MultiDiscrete"):
-            one_hot(actions, wrong)
+def test_default_filters_by_shape():
+    wanted = [[16, [8, 8], 4], [32, [4, 4], 2], [256, [11, 11], 1]]
+    assert get_filter_config((84, 84, 3)) == get_filter_config((3, 84, 84)) == get_filter_config((84, 84)) == wanted
+    assert get_filter_config((10, 10, 3)) == [[16, [5, 5], 2], [32, [5, 5], 2]]
 
 
-def test_sequence_masks():
-    lengths = torch.tensor([2, 0, 3])
-    wanted = torch.tensor([[True, True, False], [False] * 3, [True] * 3])
-    torch.testing.assert_close(sequence_mask(lengths), wanted)
-    torch.testing.assert_close(sequence_mask(lengths, time_major=True), wanted.T)
-    assert sequence_mask(lengths, 5, torch.float32).shape == (3, 5)
-    assert sequence_mask(lengths, 5, torch.float32).sum() == 5
-
-
-def test_add_time_dimension():
-    rows = torch.arange(12.0).reshape(6, 2)
-    lens = torch.tensor([3, 2])
-    torch.testing.assert_close(add_time_dimension(rows, seq_lens=lens, framework="torch"), rows.reshape(2, 3, 2))
-    torch.testing.assert_close(add_time_dimension(rows, seq_lens=lens, time_major=True), rows.reshape(3, 2, 2))
-    assert add_time_dimension(rows, seq_lens=None).shape == (6, 1, 2)
-
-
-def test_conversions_go_through_structures():
-    structure = {"a": np.zeros(2), "b": [3, np.arange(2)], "c": RepeatedValues(np.ones((1, 2)), np.array([1]), 2)}
-    tensors = convert_to_torch_tensor(structure)
-    assert tensors["a"].dtype is torch.float32
-    assert tensors["b"][0] == torch.tensor(3)
-    assert isinstance(tensors["c"].values, torch.Tensor)
-    arrays = convert_to_numpy({"x": torch.ones(2, dtype=torch.float64, requires_grad=True), "n": 7})
-    assert (arrays["x"].dtype, arrays["n"].dtype) == (np.float32, np.int32)
-    assert convert_to_numpy(torch.ones(2, dtype=torch.int64), reduce_type=False).dtype == np.int64
-    assert convert_to_numpy(torch.ones(2, dtype=torch.bool)).dtype == np.bool_
+def test_the_noop_model_gives_what_it_gets():
+    model = TorchNoopModel(Box(-1, 1, (3,)), Discrete(2), 3, {}, "noop")
+    assert model({"obs": torch.ones(2, 3)})[0].tolist() == [[1.0] * 3] * 2
 
 
 # ----------------------------------------------------------------------------------------- distributions
@@ -218,9 +193,9 @@ def test_distributions_take_by_position_what_they_took():
     actions = torch.tensor([[0, 1]] * 3)
     mask = torch.tensor([[True, False, True, True]] * 3)
     torch.testing.assert_close(
-        TorchCategorical(inputs, None, 2.0).log_probs, Categorical(inputs, temperature=2.0).log_probs
+        TorchCategorical(inputs, None, 2.0).dist.logits, Categorical(inputs, temperature=2.0).log_probs
     )
-    torch.testing.assert_close(TorchCategorical(inputs, mask=mask).log_probs, Categorical(inputs, mask=mask).log_probs)
+    torch.testing.assert_close(TorchCategorical(inputs, mask=mask).dist.probs, Categorical(inputs, mask=mask).probs)
     for given in (None, mask):
         torch.testing.assert_close(
             TorchMultiCategorical(inputs, None, space.nvec, space, mask=given).logp(actions),
@@ -237,16 +212,3 @@ def test_distributions_take_by_position_what_they_took():
             old(inputs, None, 2.0, 5.0).deterministic_sample(), new(inputs, low=2.0, high=5.0).deterministic_sample()
         )
         assert old(inputs, None, -1, 1, action_space=Box(-1, 1, (2, 1))).deterministic_sample().shape == (3, 2, 1)
-
-
-def test_losses_of_old_files():
-    x = torch.tensor([[-3.0, 0.5], [0.0, 2.0]])
-    assert compat.huber_loss(x).tolist() == [[2.5, 0.125], [0, 1.5]]
-    assert compat.huber_loss(x, 2.0)[0, 0] == 4
-    assert compat.l2_loss(x) == pytest.approx((9 + 0.25 + 4) / 2)
-    masked = torch.tensor([[1.0, compat.FLOAT_MIN], [3.0, 5.0]])
-    assert compat.reduce_mean_ignore_inf(masked, 1).tolist() == [1, 4]
-    assert compat.reduce_mean_ignore_inf(masked) == 3
-    labels = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
-    expected = [-torch.log_softmax(x[0], 0)[0], -(labels[1] * torch.log_softmax(x[1], 0)).sum()]
-    torch.testing.assert_close(compat.softmax_cross_entropy_with_logits(x, labels), torch.stack(expected))

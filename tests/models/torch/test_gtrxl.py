@@ -62,7 +62,7 @@ def in_chunks(network, features, recorder, borders, *, training, time_major=Fals
         row[: len(chunk)] = chunk
     states = [recorder.state(start) for start in (0, *borders)]
     state = [torch.cat(parts) for parts in zip(*states, strict=True)]
-    flat = (padded.transpose(0, 1) if time_major else padded).reshape(-1, features.shape[1])
+    flat = padded.reshape(-1, features.shape[1])
     seq_lens = torch.tensor(lens, dtype=torch.int32) if told else None
     out, state_out = network(flat, state, seq_lens, training=training, time_major=time_major)
 

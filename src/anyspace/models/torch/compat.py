@@ -1,8 +1,6 @@
-"""Layers and helpers that model files of RLlib's old stack import beside its base classes, with their old signatures.
+"""Layers that model files of RLlib's old stack import beside its base classes, with their old signatures.
 
-`anyspace.rllib` offers them under their old paths; nothing else in anyspace needs them.
-
-Letters: N rows; S sequences, T the length of the longest.
+`anyspace.rllib` offers them under their old paths; nothing else in anyspace needs them. Letters: N rows.
 """
 
 from __future__ import annotations
@@ -10,27 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-import gymnasium as gym
-import numpy as np
 import torch
-from gymnasium import spaces
 from torch import nn
-from torch.nn import functional
 
-from anyspace.errors import ConfigError, UnsupportedSpaceError
-from anyspace.models.torch import recurrent
+from anyspace.errors import ConfigError
+from anyspace.models.modelv2 import State
+from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.convolution import default_filters
 from anyspace.models.torch.convolution import same_padding as one_side
 from anyspace.models.torch.initializers import Initializer, normc_
 from anyspace.models.torch.layers import activation_class
-from anyspace.spaces.repeated_values import map_arrays
-from anyspace.tree import Tree
-
-FLOAT_MIN = -3.4e38
-"""Lower end of float32, nearly: added to a logit, it leaves the choice no probability."""
-FLOAT_MAX = 3.4e38
-"""Upper end of float32, nearly."""
 
 Activation = str | type[nn.Module] | None
 """As `layers.activation_class` takes it."""
@@ -57,10 +46,7 @@ def get_activation_fn(name: Activation = None, framework: str = "torch") -> type
     Raises:
         ConfigError: there is none of that name, or ``framework`` is another one.
     """
-    if framework != "torch":
-        raise ConfigError(
-            f"get_activation_fn: framework is {framework!r}, but activations are modules of torch.nn; ask for 'torch'."
-        )
+    _require_torch("get_activation_fn", framework)
     return activation_class(name)
 
 
@@ -170,6 +156,64 @@ class Reshape(nn.Module):
         return x.reshape(self.shape)
 
 
+class TorchNoopModel(TorchModelV2):
+    """Puts out the flat observation [N, F] as it is; for tests of what comes after a model."""
+
+    def forward(
+        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(obs_flat, state)``."""
+        flat: torch.Tensor = input_dict["obs_flat"]
+        return flat.float(), state
+
+
+def get_filter_config(shape: Sequence[int]) -> list[list[Any]]:
+    """Return the default ``conv_filters`` for pictures of a shape, [channels, kernel, stride] each.
+
+    Args:
+        shape: [H, W], or [H, W, C] or [C, H, W]: the smallest of three sides is that of channels.
+    """
+    sides = list(shape)
+    if len(sides) == 3:
+        sides.pop(0 if sides[0] < sides[2] else 2)
+    return [[channels, list(kernel), stride] for channels, kernel, stride in default_filters(*sides)]
+
+
+def get_initializer(name: str | Initializer | None, framework: str = "torch") -> Initializer:
+    """Return a function that fills weights: by its old name, or the one that is given.
+
+    Args:
+        name: "default", "xavier_uniform" or None for Xavier uniform; "xavier_normal"; or a function.
+        framework: "torch".
+
+    Raises:
+        ConfigError: there is none of that name, or ``framework`` is another one.
+    """
+    _require_torch("get_initializer", framework)
+    if callable(name):
+        return name
+    if name in (None, "default", "xavier_uniform"):
+        return cast(Initializer, nn.init.xavier_uniform_)
+    if name == "xavier_normal":
+        return cast(Initializer, nn.init.xavier_normal_)
+    raise ConfigError(f"get_initializer: expected 'xavier_uniform', 'xavier_normal' or a function, got {name!r}.")
+
+
+def get_initializer_fn(name: str | Initializer | None, framework: str = "torch") -> Initializer | None:
+    """Return the function of ``torch.nn.init`` that has a name, which ends in "_"; a function or None as it came.
+
+    Raises:
+        ConfigError: there is none of that name, or ``framework`` is another one.
+    """
+    _require_torch("get_initializer_fn", framework)
+    if name is None or callable(name):
+        return name
+    found: Initializer | None = getattr(nn.init, name.lower(), None)
+    if found is None or not name.endswith("_"):
+        raise ConfigError(f"get_initializer_fn: torch.nn.init has no {name!r}. Name one that ends in '_': 'normal_'.")
+    return found
+
+
 def same_padding(
     in_size: Sides, filter_size: Sides, stride_size: Sides
 ) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
@@ -186,6 +230,42 @@ def same_padding(
     return (left, right, top, bottom), (height, width)
 
 
+def same_padding_transpose_after_stride(
+    strided_size: tuple[int, int], kernel: Sides, stride: Sides
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """Return the zeros at (left, right, top, bottom) of a transposed convolution after its stride, and the sides then.
+
+    Args:
+        strided_size: width and height once zeros stand between the pixels.
+        kernel: width and height of the kernel.
+        stride: of the convolution, in width and height.
+    """
+    totals = [k + s - 2 for k, s in zip(_both(kernel), _both(stride), strict=True)]
+    (left, right), (top, bottom) = ((total - total // 2, total // 2) for total in totals)
+    width, height = (size + total - k + 1 for size, total, k in zip(strided_size, totals, _both(kernel), strict=True))
+    return (left, right, top, bottom), (width, height)
+
+
+def valid_padding(in_size: Sides, filter_size: Sides, stride_size: Sides) -> tuple[int, int]:
+    """Return the sides of what a convolution without padding makes of a picture.
+
+    Args:
+        in_size: of the picture.
+        filter_size: of the kernel.
+        stride_size: of the convolution.
+    """
+    sides = zip(_both(in_size), _both(filter_size), _both(stride_size), strict=True)
+    height, width = (-(-(size - kernel + 1) // stride) for size, kernel, stride in sides)
+    return height, width
+
+
+def _require_torch(function: str, framework: str) -> None:
+    if framework != "torch":
+        raise ConfigError(
+            f"{function}: framework is {framework!r}, but layers are modules of torch.nn; ask for 'torch'."
+        )
+
+
 def _both(sides: Sides) -> tuple[int, int]:
     if isinstance(sides, int):
         return sides, sides
@@ -196,103 +276,3 @@ def _both(sides: Sides) -> tuple[int, int]:
 def _stack(layers: list[nn.Module], activation: Activation) -> nn.Sequential:
     module_class = activation_class(activation)
     return nn.Sequential(*layers, *([] if module_class is None else [module_class()]))
-
-
-# ---------------------------------------------------------------------------------------------- tensors
-
-
-def huber_loss(x: torch.Tensor, delta: float = 1.0) -> torch.Tensor:
-    """Return x² / 2 where |x| is below ``delta``, and delta (|x| - delta / 2) elsewhere, of the shape of ``x``."""
-    return functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=delta)
-
-
-def l2_loss(x: torch.Tensor) -> torch.Tensor:
-    """Return half the sum of squares, a scalar."""
-    return 0.5 * x.square().sum()
-
-
-def reduce_mean_ignore_inf(x: torch.Tensor, axis: int | None = None) -> torch.Tensor:
-    """Return the mean over ``axis``, or over everything, of all but the values of masked actions (`FLOAT_MIN`)."""
-    there = x != FLOAT_MIN
-    if axis is None:
-        return torch.where(there, x, 0.0).sum() / there.sum()
-    return torch.where(there, x, 0.0).sum(axis) / there.sum(axis)
-
-
-def softmax_cross_entropy_with_logits(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the cross entropies [N] of probabilities ``labels`` and of the softmax of ``logits``, both [N, n]."""
-    return -(labels * functional.log_softmax(logits, dim=-1)).sum(dim=-1)
-
-
-def one_hot(x: torch.Tensor, space: gym.Space[Any]) -> torch.Tensor:
-    """Return actions [...] of a Discrete as one-hot float32 [..., n], or [..., k] of a MultiDiscrete as [..., sum(n)].
-
-    Args:
-        x: indices counted from 0, as models and losses see actions.
-        space: the action space.
-
-    Raises:
-        UnsupportedSpaceError: the space is neither.
-    """
-    match space:
-        case spaces.Discrete():
-            return functional.one_hot(x.long(), int(space.n)).float()
-        case spaces.MultiDiscrete() if space.nvec.ndim == 1:
-            components = zip(x.long().unbind(-1), space.nvec, strict=True)
-            return torch.cat([functional.one_hot(component, int(n)) for component, n in components], dim=-1).float()
-    raise UnsupportedSpaceError(f"one_hot: expected Discrete or MultiDiscrete with one axis, got {space}.")
-
-
-def sequence_mask(
-    lengths: torch.Tensor, maxlen: int | None = None, dtype: torch.dtype | None = None, time_major: bool = False
-) -> torch.Tensor:
-    """Return which steps of padded sequences are real: [S, T], or [T, S] if ``time_major``.
-
-    Args:
-        lengths: [S].
-        maxlen: T; None: the longest of them.
-        dtype: of the result; None: bool.
-        time_major: the order of axes.
-    """
-    steps = torch.arange(int(lengths.max()) if maxlen is None else maxlen, device=lengths.device)
-    mask = steps < lengths[:, None]
-    return (mask.T if time_major else mask).to(dtype or torch.bool)
-
-
-def add_time_dimension(
-    padded_inputs: torch.Tensor,
-    *,
-    seq_lens: torch.Tensor | None,
-    framework: str = "torch",
-    time_major: bool = False,
-) -> torch.Tensor:
-    """Return padded rows [S * T, ...] as [S, T, ...], or [T, S, ...] if ``time_major``.
-
-    Args:
-        padded_inputs: sequence after sequence, or step after step if ``time_major``.
-        seq_lens: [S] lengths; None: every row is a sequence.
-        framework: accepted for old call sites.
-        time_major: the order of rows.
-    """
-    return recurrent.add_time_dimension(padded_inputs, seq_lens, time_major=time_major)
-
-
-def convert_to_torch_tensor(x: Tree, device: str | torch.device | None = None) -> Tree:
-    """Return nested arrays and numbers as tensors on the device, float64 as float32."""
-
-    def convert(leaf: Any) -> torch.Tensor:
-        tensor = torch.as_tensor(leaf, device=device)
-        return tensor.float() if tensor.dtype is torch.float64 else tensor
-
-    return map_arrays(convert, x)
-
-
-def convert_to_numpy(x: Tree, reduce_type: bool = True) -> Tree:
-    """Return nested tensors and numbers as NumPy arrays, by default floats as float32 and integers as int32."""
-
-    def convert(leaf: Any) -> np.ndarray[Any, Any]:
-        array = leaf.detach().cpu().numpy() if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
-        reduced = {"f": np.float32, "i": np.int32}.get(array.dtype.kind) if reduce_type else None
-        return array if reduced is None else array.astype(reduced)
-
-    return map_arrays(convert, x)

@@ -134,13 +134,13 @@ class GTrXL(nn.Module):
         """Return features [N, D] and, of every row, the inputs of each block [N, D] and the counter [N, 1].
 
         Args:
-            features: [N, width_in], sequence after sequence, or step after step if ``time_major``. Sequences that are
-                shorter are padded on the right; what the padding holds matters to no other row.
+            features: [N, width_in], sequence after sequence. Sequences that are shorter are padded on the right; what
+                the padding holds matters to no other row.
             state: for each block its inputs of the M steps before the sequence, [S, M, D], oldest first (where M is 1,
                 also [S, D]); last, [S, 1], how many of these steps belong to the episode, which may be more than M.
             seq_lens: [S] lengths of the sequences, so that no work is done for the padding; None: nothing is padding.
             training: whether this is a gradient step.
-            time_major: the order of rows.
+            time_major: the rows that are returned lie step after step.
 
         Raises:
             ModelError: the state has another number of arrays, or another shape.
@@ -161,7 +161,7 @@ class GTrXL(nn.Module):
                 " step, to be repeated."
             )
         x: torch.Tensor = self.embedding(features)
-        x = x.view(-1, sequences, x.shape[1]).transpose(0, 1) if time_major else x.view(sequences, -1, x.shape[1])
+        x = x.view(sequences, -1, x.shape[1])
         steps = x.shape[1]
         reach = self.sizes.memory_training if training else self.sizes.memory_inference
         positions = self.positions[self.sizes.memory - reach :]

@@ -17,6 +17,7 @@ from anyspace.models.embedded_actions import MASK, EmbeddedActions, views_of_obs
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2, torch_base
 from anyspace.models.torch.initializers import normc_
+from anyspace.models.torch.recurrent import add_time_dimension
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces.restore import restore_original_dimensions
 
@@ -73,6 +74,7 @@ class ParametricActionsModel(TorchModelV2):
             self.embeddings = nn.Embedding(self._embedded.count + 1, self._embedded.width)
             normc_(self.embeddings.weight)
         self.base = base
+        self.time_major = base.is_time_major()
         self._observations = views_of_observations(base)
         self.view_requirements = {**base.view_requirements, "obs": ViewRequirement(space=obs_space)}
 
@@ -96,8 +98,11 @@ class ParametricActionsModel(TorchModelV2):
                 " Make its last layer num_outputs wide."
             )
         if self.embeddings is not None:
-            return _scores(self.embeddings.weight, intent, input_dict.get(MASK)), state_out
+            mask = input_dict.get(MASK)
+            mask = None if mask is None else self._in_order(mask, seq_lens)
+            return _scores(self.embeddings.weight, intent, mask), state_out
         embeddings: torch.Tensor = restore_original_dimensions(input_dict["obs"], self.obs_space)[self._embedded.given]
+        embeddings = self._in_order(embeddings, seq_lens)
         return (embeddings.float() @ intent[:, :, None]).squeeze(2), state_out
 
     def value_function(self) -> torch.Tensor:
@@ -121,6 +126,12 @@ class ParametricActionsModel(TorchModelV2):
     def metrics(self) -> dict[str, float]:
         """Return the metrics of the model beneath."""
         return self.base.metrics()
+
+    def _in_order(self, rows: torch.Tensor, seq_lens: torch.Tensor | None) -> torch.Tensor:
+        """Return input rows [N, ...] in the order of the intents: step after step under a time-major memory."""
+        if not self.is_time_major() or seq_lens is None:
+            return rows
+        return add_time_dimension(rows, seq_lens, time_major=True).reshape(rows.shape)
 
     def _beneath(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Return the columns of a model, or of its loss, as the model beneath sees them."""

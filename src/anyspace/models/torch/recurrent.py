@@ -30,8 +30,8 @@ class RecurrentNetwork(TorchModelV2):
         """Return ``(output [S, T, num_outputs], the states after the last step)``.
 
         Args:
-            inputs: flat observations [S, T, F], zero beyond a sequence's length; [T, S, F] if `_time_major` is on, and
-                so the output.
+            inputs: flat observations [S, T, F], zero beyond a sequence's length. If `_time_major` is on they come as
+                [T, S, F], and the output and the values follow the same order.
             state: the states before each sequence, [S, ...] each.
             seq_lens: [S] lengths; T is 1 and they are 1 when acting.
         """
@@ -50,17 +50,17 @@ class RecurrentNetwork(TorchModelV2):
 def add_time_dimension(rows: torch.Tensor, seq_lens: torch.Tensor | None, *, time_major: bool = False) -> torch.Tensor:
     """Return padded rows [N, ...] as [S, T, ...], or [T, S, ...] if ``time_major``.
 
-    Two sequences a, b of three steps: rows a0 a1 a2 b0 b1 b2 become [[a0, a1, a2], [b0, b1, b2]]. If ``time_major``,
-    rows come as a0 b0 a1 b1 a2 b2 and become [[a0, b0], [a1, b1], [a2, b2]].
+    Two sequences a, b of three steps: rows a0 a1 a2 b0 b1 b2 become [[a0, a1, a2], [b0, b1, b2]], and if
+    ``time_major`` [[a0, b0], [a1, b1], [a2, b2]].
 
     Args:
-        rows: sequence after sequence, or step after step if ``time_major``.
+        rows: sequence after sequence.
         seq_lens: [S] lengths; None: every row is a sequence.
-        time_major: the order of rows.
+        time_major: the order of the two axes.
     """
     sequences = len(rows) if seq_lens is None else len(seq_lens)
-    shape = (-1, sequences) if time_major else (sequences, -1)
-    return rows.reshape(*shape, *rows.shape[1:])
+    by_sequence = rows.reshape(sequences, -1, *rows.shape[1:])
+    return by_sequence.transpose(0, 1) if time_major else by_sequence
 
 
 class RecurrentWrapper(MemoryWrapper):
@@ -118,11 +118,9 @@ class RecurrentWrapper(MemoryWrapper):
         assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
         if len(features) == len(seq_lens):
             return self._step(features, state)
-        time_major = self.is_time_major()
-        inputs = add_time_dimension(features, seq_lens, time_major=time_major)
-        inputs = inputs if time_major else inputs.transpose(0, 1)  # [T, S, F]
+        inputs = add_time_dimension(features, seq_lens, time_major=True)  # [T, S, F]
         output, new = self._unroll(inputs, state, seq_lens)
-        return (output if time_major else output.transpose(0, 1)).reshape(len(features), -1), new
+        return (output if self.is_time_major() else output.transpose(0, 1)).reshape(len(features), -1), new
 
     def _step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         # One step of nn.LSTM costs several times as much.

@@ -43,6 +43,11 @@ class Simplex(gym.Space[NumpyArray]):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
 
+    @property
+    def dim(self) -> int:
+        """How many shares make a whole, k."""
+        return int(self.shape[-1])
+
     def __init__(
         self,
         shape: Sequence[int],

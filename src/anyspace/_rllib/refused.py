@@ -1,0 +1,214 @@
+"""Names of RLlib's old stack that files import and that nothing here stands for.
+
+A file that names one of them can be imported: the name is a class, which can be derived from and asked for by
+``isinstance``. The error comes when it is built or called.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar, NoReturn
+
+REASONS = {
+    "tensorflow": (
+        "it works on TensorFlow, and anyspace runs PyTorch. Use the module of PyTorch beside it, `models.torch` or"
+        " `utils.torch_utils`"
+    ),
+    "agents": "several agents in one environment are not offered. Train on one agent's gymnasium.Env",
+    "environments": "environments are gymnasium.Env, one by one or as a gymnasium.vector.VectorEnv",
+    "policies": (
+        "a policy is a model and a distribution here. Derive an algorithm and override `losses` or `updates`, and read"
+        " algo.policy"
+    ),
+    "workers": "there are no workers to be held: algo.train(), algo.evaluate() and algo.policy take their place",
+    "callbacks": "callbacks are not offered. Go on between two calls of algo.train(), or derive the algorithm",
+    "recorded": (
+        "reading and writing recorded experiences is not built yet. Load them with json or NumPy, and give the model"
+        " arrays by `custom_model_config`"
+    ),
+    "new stack": "RLlib's new API stack (RLModule, Learner, connectors, episodes) is not offered. Write a TorchModelV2",
+    "exploration": "exploration belongs to the algorithm. Derive it, and return another `exploration` from its `plan`",
+    "replay": "replay belongs to the algorithm, and is not to be held",
+    "pickle": "what is written here is JSON and safetensors. Use anyspace.spaces.to_json, algo.save and Algorithm.load",
+    "tests": "it tests RLlib. Compare arrays with numpy.testing.assert_allclose",
+    "training": "it is a part of RLlib's training loop, which anyspace.execution has in its own form",
+    "examples": "the examples of RLlib are not here. Copy the file into your project and change its imports as well",
+}
+
+_EXPLORATIONS = (
+    "Curiosity EpsilonGreedy Exploration GaussianNoise OrnsteinUhlenbeckNoise ParameterNoise PerWorkerEpsilonGreedy"
+    " PerWorkerGaussianNoise PerWorkerOrnsteinUhlenbeckNoise RE3 Random SlateEpsilonGreedy SlateSoftQ SoftQ"
+    " StochasticSampling ThompsonSampling UpperConfidenceBound"
+)
+_REPLAYS = (
+    "FifoReplayBuffer MultiAgentPrioritizedReplayBuffer MultiAgentReplayBuffer PrioritizedReplayBuffer ReplayBuffer"
+    " ReplayMode ReservoirReplayBuffer StorageUnit"
+)
+_FUNCTIONS_OF_TF = (
+    "clip_gradients explained_variance flatten_inputs_to_1d_tensor get_gpu_devices get_placeholder"
+    " get_tf_eager_cls_if_necessary huber_loss inverse_symlog l2_loss make_tf_callable minimize_and_clip one_hot"
+    " reduce_mean_ignore_inf scope_vars symlog two_hot update_target_network warn_if_infinite_kl_divergence"
+    " zero_logps_from_actions"
+)
+
+NAMES: dict[str, dict[str, str]] = {
+    "": {
+        "agents": "MultiAgentEnv",
+        "environments": "BaseEnv ExternalEnv VectorEnv",
+        "policies": "Policy TFPolicy TorchPolicy",
+        "workers": "RolloutWorker",
+    },
+    "algorithms.callbacks": {"callbacks": "DefaultCallbacks MemoryTrackingCallbacks make_multi_callbacks"},
+    "env": {
+        "agents": (
+            "ExternalMultiAgentEnv GroupAgentsWrapper MultiAgentEnv ParallelPettingZooEnv PettingZooEnv Unity3DEnv"
+        ),
+        "environments": "BaseEnv ExternalEnv PolicyClient PolicyServerInput RemoteBaseEnv VectorEnv",
+    },
+    "env.base_env": {"environments": "BaseEnv convert_to_base_env with_dummy_agent_id"},
+    "env.external_env": {"environments": "ExternalEnv"},
+    "env.external_multi_agent_env": {"agents": "ExternalMultiAgentEnv"},
+    "env.multi_agent_env": {"agents": "MultiAgentEnv MultiAgentEnvWrapper make_multi_agent"},
+    "env.policy_client": {"environments": "PolicyClient"},
+    "env.policy_server_input": {"environments": "PolicyServerInput"},
+    "env.remote_base_env": {"environments": "RemoteBaseEnv"},
+    "env.vector_env": {"environments": "VectorEnv"},
+    "env.wrappers.group_agents_wrapper": {"agents": "GroupAgentsWrapper"},
+    "env.wrappers.multi_agent_env_compatibility": {"agents": "MultiAgentEnvCompatibility"},
+    "env.wrappers.open_spiel": {"agents": "OpenSpielEnv"},
+    "env.wrappers.pettingzoo_env": {"agents": "ParallelPettingZooEnv PettingZooEnv"},
+    "env.wrappers.unity3d_env": {"agents": "Unity3DEnv"},
+    "evaluation": {
+        "agents": "MultiAgentBatch MultiAgentSampleBatchBuilder",
+        "workers": "RolloutWorker SyncSampler collect_metrics",
+    },
+    "evaluation.episode": {"callbacks": "Episode MultiAgentEpisode"},
+    "evaluation.episode_v2": {"callbacks": "EpisodeV2"},
+    "evaluation.metrics": {"workers": "collect_metrics"},
+    "evaluation.postprocessing": {"policies": "compute_bootstrap_value compute_gae_for_sample_batch"},
+    "evaluation.rollout_worker": {"workers": "RolloutWorker get_global_worker"},
+    "evaluation.sample_batch_builder": {"agents": "MultiAgentSampleBatchBuilder"},
+    "evaluation.sampler": {"workers": "SamplerInput SyncSampler"},
+    "evaluation.worker_set": {"workers": "WorkerSet"},
+    "models.distributions": {"new stack": "Distribution"},
+    "models.tf.attention_net": {"tensorflow": "PositionwiseFeedforward TrXLNet"},
+    "models.tf.layers": {
+        "tensorflow": "GRUGate MultiHeadAttention NoisyLayer RelativeMultiHeadAttention SkipConnection"
+    },
+    "models.tf.layers.gru_gate": {"tensorflow": "GRUGate"},
+    "models.tf.layers.multi_head_attention": {"tensorflow": "MultiHeadAttention"},
+    "models.tf.layers.noisy_layer": {"tensorflow": "NoisyLayer"},
+    "models.tf.layers.relative_multi_head_attention": {"tensorflow": "PositionalEmbedding RelativeMultiHeadAttention"},
+    "models.tf.layers.skip_connection": {"tensorflow": "SkipConnection"},
+    "models.tf.misc": {"tensorflow": "conv2d flatten linear"},
+    "models.tf.noop": {"tensorflow": "NoopModel"},
+    "models.tf.tf_action_dist": {"tensorflow": "get_categorical_class_with_temperature"},
+    "models.torch.mingpt": {"new stack": "Block CausalSelfAttention GPT GPTConfig NewGELU"},
+    "models.torch.torch_distributions": {
+        "new stack": (
+            "TorchCategorical TorchDeterministic TorchDiagGaussian TorchDistribution TorchMultiCategorical"
+            " TorchMultiDistribution TorchSquashedGaussian"
+        )
+    },
+    "offline": {
+        "recorded": (
+            "D4RLReader DatasetReader DatasetWriter IOContext InputReader JsonReader JsonWriter MixedInput NoopOutput"
+            " OutputWriter ShuffledInput"
+        )
+    },
+    "offline.dataset_reader": {"recorded": "DatasetReader get_dataset_and_shards"},
+    "offline.dataset_writer": {"recorded": "DatasetWriter"},
+    "offline.input_reader": {"recorded": "InputReader"},
+    "offline.io_context": {"recorded": "IOContext"},
+    "offline.json_reader": {"recorded": "JsonReader from_json_data"},
+    "offline.json_writer": {"recorded": "JsonWriter"},
+    "offline.mixed_input": {"recorded": "MixedInput"},
+    "offline.output_writer": {"recorded": "NoopOutput OutputWriter"},
+    "offline.shuffled_input": {"recorded": "ShuffledInput"},
+    "policy": {"policies": "Policy TFPolicy TorchPolicy build_policy_class build_tf_policy"},
+    "policy.policy": {"policies": "Policy PolicySpec"},
+    "policy.policy_map": {"agents": "PolicyMap"},
+    "policy.policy_template": {"policies": "build_policy_class"},
+    "policy.rnn_sequencing": {"policies": "timeslice_along_seq_lens_with_overlap"},
+    "policy.sample_batch": {"agents": "MultiAgentBatch concat_samples_into_ma_batch"},
+    "policy.tf_policy": {"tensorflow": "TFPolicy"},
+    "policy.tf_policy_template": {"tensorflow": "build_tf_policy"},
+    "policy.torch_mixins": {
+        "policies": "EntropyCoeffSchedule KLCoeffMixin LearningRateSchedule TargetNetworkMixin ValueNetworkMixin"
+    },
+    "policy.torch_policy": {"policies": "DirectStepOptimizer TorchPolicy"},
+    "policy.torch_policy_template": {"policies": "build_torch_policy"},
+    "policy.torch_policy_v2": {"policies": "TorchPolicyV2"},
+    "utils": {"tests": "check check_compute_single_action check_train_results", "workers": "FilterManager"},
+    "utils.compression": {"pickle": "compression_supported is_compressed pack pack_if_needed unpack unpack_if_needed"},
+    "utils.debug": {"tests": "check_memory_leaks"},
+    "utils.debug.memory": {"tests": "check_memory_leaks"},
+    "utils.exploration": {"exploration": _EXPLORATIONS},
+    "utils.exploration.exploration": {"exploration": "Exploration"},
+    "utils.filter_manager": {"workers": "FilterManager"},
+    "utils.replay_buffers": {"replay": _REPLAYS},
+    "utils.replay_buffers.replay_buffer": {"replay": "ReplayBuffer StorageUnit"},
+    "utils.replay_buffers.utils": {"replay": "update_priorities_in_replay_buffer validate_buffer_config"},
+    "utils.schedules.scheduler": {"new stack": "Scheduler"},
+    "utils.serialization": {"pickle": "gym_space_from_dict gym_space_to_dict space_from_dict space_to_dict"},
+    "utils.test_utils": {"tests": "check check_compute_single_action check_train_results framework_iterator"},
+    "utils.tf_run_builder": {"tensorflow": "run_timeline"},
+    "utils.tf_utils": {"tensorflow": _FUNCTIONS_OF_TF},
+    "utils.torch_utils": {"policies": "concat_multi_gpu_td_errors"},
+    "utils.typing": {"new stack": "ActionConnectorDataType AgentConnectorDataType AgentConnectorsOutput"},
+}
+"""Old path -> why -> names."""
+
+FAMILIES = {
+    "connectors": "new stack",
+    "core": "new stack",
+    "env.env_runner": "new stack",
+    "env.multi_agent_env_runner": "new stack",
+    "env.multi_agent_episode": "new stack",
+    "env.single_agent_env_runner": "new stack",
+    "env.single_agent_episode": "new stack",
+    "evaluation.collectors": "workers",
+    "evaluation.env_runner_v2": "workers",
+    "examples": "examples",
+    "execution": "training",
+    "models.jax": "policies",
+    "offline": "recorded",
+    "policy": "policies",
+    "utils.exploration": "exploration",
+    "utils.metrics": "training",
+    "utils.minibatch_utils": "training",
+    "utils.policy": "policies",
+    "utils.postprocessing": "new stack",
+    "utils.replay_buffers": "replay",
+    "utils.sgd": "training",
+}
+"""First parts of paths that are no modules here -> why."""
+
+
+class Refused:
+    """Base of the stand-ins.
+
+    Raises:
+        NotImplementedError: when one, or a class derived from one, is built or called.
+    """
+
+    _stands_for: ClassVar[str] = ""
+    _reason: ClassVar[str] = ""
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        """Refuse to be built."""
+        derived = "" if cls.__name__ == cls._stands_for else f" (derived from {cls._stands_for})"
+        raise NotImplementedError(f"{cls.__name__}{derived}: {cls._reason}. docs/porting.md says what works instead.")
+
+
+@cache
+def stand_in(name: str, reason: str) -> type[Any]:
+    """Return the class that stands for a name; ``reason`` is one of `REASONS`."""
+    text = REASONS[reason]
+    return type(name, (Refused,), {"__doc__": f"Not offered: {text}.", "_stands_for": name, "_reason": text})
+
+
+def reason_of(path: str) -> str | None:
+    """Return why there is no module of an old path, where its family says so."""
+    parents = [first for first in FAMILIES if path == first or path.startswith(f"{first}.")]
+    return REASONS[FAMILIES[max(parents, key=len)]] if parents else None
