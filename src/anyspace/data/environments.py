@@ -8,7 +8,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 
@@ -31,6 +31,39 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
         creator: returns an environment; one that takes an argument receives ``env_config``.
     """
     _creators[name] = creator
+
+
+Origin = Literal["registered", "gymnasium", "other", "code", "unknown"]
+"""Who stands behind the name of an environment; see :func:`origin_of`."""
+
+
+def origin_of(name: str) -> Origin:
+    """Return who stands behind the name of an environment, without importing anything for it.
+
+    * ``registered``: the caller, by :func:`register_env`;
+    * ``gymnasium``: an id of Gymnasium's own environments, or of Atari's, which this library knows;
+    * ``other``: an id that somebody else registered with Gymnasium in this process, such as a plugin of its;
+    * ``code``: whoever wrote the module with which the name begins, and which has to be imported;
+    * ``unknown``: nobody yet.
+    """
+    if name in _creators:
+        return "registered"
+    if ":" in name:
+        return "code"
+    ids = [name] if name in gym.registry else [known for known in gym.registry if known.startswith(f"{name}-v")]
+    if name.startswith("ALE/") or (ids and all(_is_gymnasiums(gym.registry[known]) for known in ids)):
+        return "gymnasium"
+    return "other" if ids else "unknown"
+
+
+def _is_gymnasiums(registered: gym.envs.registration.EnvSpec) -> bool:
+    """Return whether an id stands for nothing but code of Gymnasium's."""
+    wrappers = [wrapper.entry_point for wrapper in registered.additional_wrappers]
+    for maker in (registered.entry_point, registered.vector_entry_point, *wrappers):
+        module = maker if isinstance(maker, str) else getattr(maker, "__module__", None) or ""
+        if maker is not None and module.partition(":")[0].partition(".")[0] != "gymnasium":
+            return False
+    return True
 
 
 @dataclass(frozen=True)
