@@ -3,7 +3,6 @@ import dataclasses
 import functools
 import inspect
 import itertools
-import json
 import re
 import sys
 import textwrap

@@ -69,7 +69,7 @@ def _merge(
     config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], elsewhere: Mapping[str, str], prefix: str
 ) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
-    hints = _type_hints(type(config))
+    hints = type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
@@ -92,7 +92,8 @@ def _merge(
 
 
 @functools.cache
-def _type_hints(config_class: type) -> dict[str, Any]:
+def type_hints(config_class: type) -> dict[str, Any]:
+    """Return the types that the fields of a configuration are annotated with, by name."""
     hints = typing.get_type_hints(config_class)
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 

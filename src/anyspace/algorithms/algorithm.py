@@ -16,7 +16,7 @@ import numpy as np
 from anyspace.algorithms import checkpoints, savable, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
-from anyspace.algorithms.reading import Reader
+from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.settings import (
     chosen_settings,
     environment_spec,
@@ -151,7 +151,7 @@ class Algorithm(ABC, Generic[C]):
         source: VectorSource | None,
         seed: int | None = None,
     ) -> None:
-        savable.require_values(settings, observation_space, action_space)
+        savable.require_spaces(observation_space, action_space)
         self._env_spec = spec
         seed = settings.seed if seed is None else seed
         self.seed = secrets.randbits(31) if seed is None else seed
@@ -357,7 +357,8 @@ class Algorithm(ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Algorithm[Any] = object.__new__(loaded.kind)
-        self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
+        with building(path, changed=bool(config or overrides)):
+            self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
         changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
         for name, value in changed.items():
             setattr(self, name, value)

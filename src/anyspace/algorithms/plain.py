@@ -115,6 +115,12 @@ def _itself(value: Any, place: str) -> Any:
     return value
 
 
+def _int(value: int, place: str) -> int:
+    if value.bit_length() > 10_000:  # Python reads no number of more than 4,300 digits
+        raise refusal(value, place, ": it has too many digits")
+    return value
+
+
 def _float(value: float, place: str) -> Any:
     return value if math.isfinite(value) else _marked("float", value=str(value))
 
@@ -205,7 +211,7 @@ _PATHS: dict[str, type[PurePath]] = {"here": Path, "posix": PurePosixPath, "wind
 _EXACT: dict[type, Callable[[Any, str], Any]] = {
     type(None): _itself,
     bool: _itself,
-    int: _itself,
+    int: _int,
     str: _itself,
     float: _float,
     list: _listed,

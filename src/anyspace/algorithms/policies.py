@@ -8,7 +8,7 @@ from typing import Any
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.checkpoints import restored
-from anyspace.algorithms.reading import Reader
+from anyspace.algorithms.reading import Reader, building
 from anyspace.execution.backends import backend_of
 from anyspace.policy.policy import Policy
 
@@ -21,6 +21,7 @@ def load_policy(
     loaded = reader.read(path, layers=[config or {}])
     settings = loaded.settings
     runtime = backend_of(settings.framework).runtime(settings)
-    policy = Policy(*loaded.spaces, settings, runtime, loaded.kind.plan(settings), loaded.seed)
+    with building(path, changed=bool(config)):
+        policy = Policy(*loaded.spaces, settings, runtime, loaded.kind.plan(settings), loaded.seed)
     restored({"policy": policy}, {"policy": loaded.parts.get("policy", {})}, loaded.tensors, runtime, path)
     return policy

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, from_plain
+from anyspace.algorithms.savable import require_values
 from anyspace.algorithms.settings import overridden
 from anyspace.algorithms.state import ENTRIES, Spaces, check, is_shipped, modern, require_plausible, spaces_of, upgraded
 from anyspace.algorithms.trust import Want, code_in, require_granted, wants
-from anyspace.config import import_name
+from anyspace.config import import_name, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
@@ -164,6 +165,7 @@ class Reader:
             raise CheckpointError(f"{file}: {error}") from error
         settings = overridden(base, *(self._completed(layer, stored, config_class) for layer in layers))
         settings.validate()
+        require_values(settings)
         return settings
 
     def _decoded(self, section: Mapping[str, Any], config_class: type, prefix: str) -> dict[str, Any]:
@@ -225,11 +227,27 @@ class Reader:
         return any(want.kind == "local" or (want.needs_trust and not self._trust) for want in found)
 
 
+@contextmanager
+def building(path: object, *, changed: bool) -> Iterator[None]:
+    """Say of an error that comes up when an algorithm is built which checkpoint it was built of.
+
+    Args:
+        path: the checkpoint's.
+        changed: whether the caller has changed its settings, so that the error may well be about those.
+    """
+    try:
+        yield
+    except Exception as error:
+        if changed or isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} holds what nothing can be built of: {error}") from error
+
+
 def sections(config_class: type) -> dict[str, type]:
     """Return the keys of a configuration that are configurations themselves, with their classes."""
-    hints = typing.get_type_hints(config_class)
-    names = [field.name for field in fields(config_class)]
-    return {name: hints[name] for name in names if isinstance(hints[name], type) and is_dataclass(hints[name])}
+    return {
+        name: hint for name, hint in type_hints(config_class).items() if isinstance(hint, type) and is_dataclass(hint)
+    }
 
 
 def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,30 +15,42 @@ from anyspace.errors import CheckpointError, UnsupportedSpaceError
 from anyspace.execution.checkpoint import parsed
 from anyspace.spaces import from_json, to_json
 
+_PLAIN = (type(None), bool, int, float, str)
+"""Types whose values need no trying."""
+
 _LABELLED = object()
 """Stands for code without a name that can be imported, for which loading will ask."""
 
 
-def require_values(config: DataclassLike, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
-    """Refuse what a checkpoint could not give back, by really writing and reading it.
-
-    Code without a name that can be imported passes: loading asks for it.
+def require_spaces(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
+    """Refuse spaces that a checkpoint could not give back, by really writing and reading them.
 
     Raises:
-        ConfigError: a value of the configuration has no written form, or is another one when it is read.
-        UnsupportedSpaceError: so is a space.
+        UnsupportedSpaceError: a space has no written form, or is another one when it is read.
     """
     for name, space in (("observation", observation_space), ("action", action_space)):
         if from_json(parsed(json.dumps(to_json(space), allow_nan=False), f"the {name} space")) != space:
             raise UnsupportedSpaceError(f"{name}: {space} is another space when it is read back from a checkpoint.")
+
+
+def require_values(config: DataclassLike) -> None:
+    """Refuse a configuration that a checkpoint could not give back, by really writing and reading it.
+
+    Code without a name that can be imported passes: loading asks for it.
+
+    Raises:
+        ConfigError: a value has no written form, or is another one when it is read; names its place.
+    """
     for keys, value in keys_of(config):
+        if type(value) in _PLAIN:
+            continue
         place = ".".join(keys)
         try:
             text = json.dumps(plain_value(value, place), allow_nan=False)
             read = from_plain(parsed(text, place), _found, place)
         except RecursionError as error:
             raise refusal(value, place, ": it is nested too deeply, or holds itself") from error
-        except (CheckpointError, ValueError) as error:
+        except CheckpointError as error:
             raise refusal(value, place, f": {error}") from error
         different = difference(value, read, place)
         if different is not None:

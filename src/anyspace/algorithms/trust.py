@@ -12,6 +12,7 @@ To be imported already is not enough: much of what is can do anything.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import shlex
@@ -19,12 +20,12 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, at
-from anyspace.config import import_name
+from anyspace.config import import_name, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
@@ -105,10 +106,10 @@ def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = 
 def _of_section(
     section: Mapping[str, Any], config_class: type, above: tuple[str, ...], *, takes_names: bool
 ) -> Iterator[Want]:
-    hints, sections = typing.get_type_hints(config_class), {field.name: field for field in fields(config_class)}
+    hints = type_hints(config_class)
     for key, value in section.items():
         keys, hint = (*above, key), hints.get(key)
-        if key in sections and is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
             yield from _of_section(value, hint, keys, takes_names=takes_names)
             continue
         yield from code_in(value, keys, ())
@@ -164,6 +165,7 @@ def _texts(value: Any, inside: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any
             yield from _texts(item, inside if key is None else (*inside, key))
 
 
+@functools.cache
 def _names_code(hint: Any) -> bool:
     """Return whether a key takes classes or functions, and texts that name them."""
     options = list(_options(hint))

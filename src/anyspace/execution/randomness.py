@@ -15,8 +15,8 @@ import numpy as np
 def undisturbed(*spaces: gym.Space[Any]) -> Iterator[None]:
     """Put back, after the context, the random sources from which environments of training may draw as well.
 
-    An environment of an evaluation has a generator of its own, as Gymnasium wants it. But one that draws from NumPy's or
-    Python's global source, or samples a space that belongs to its class, would change what training sees next.
+    An environment has a generator of its own, as Gymnasium wants it. But one that draws from NumPy's or Python's global
+    source, or samples a space that belongs to its class, would change in an evaluation what training sees next.
 
     Args:
         spaces: of the environments that train.
