@@ -3,10 +3,10 @@ import dataclasses
 import functools
 import inspect
 import itertools
-import json
 import re
 import sys
 import textwrap
+import types
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,9 +20,7 @@ from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.on_policy import OnPolicyConfig
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
-    as_plain,
     changes,
-    from_plain,
     import_name,
     importable_name,
     merge,
@@ -207,54 +205,7 @@ def test_changes_are_the_keys_that_differ():
     assert changes(changed, Outer()) == {"rate": 1.0, "sizes": [1, 2], "inner.size": 4}
 
 
-# ---------------------------------------------------------------------------------------------- as files
-
-
-def test_plain_form_survives_json():
-    config = Outer(
-        rate=float("inf"),
-        points=[(0.0, 1.0)],
-        extra={
-            "numbers": [np.float32(0.5), np.int64(3), np.bool_(True), float("-inf")],
-            "nested": {"class": Maker, "import": 1},
-        },
-        kind=Maker,
-        calls=[a_function, Maker.build, "text"],
-        inner=Inner(8),
-    )
-    text = json.dumps(as_plain(config), allow_nan=False)
-    restored = merge(Outer(), from_plain(json.loads(text)))
-    assert restored == dataclasses.replace(
-        config,
-        extra={"numbers": [0.5, 3, True, float("-inf")], "nested": {"class": Maker, "import": 1}},
-    )
-    assert as_plain(config)["kind"] == {"import": f"{__name__}:Maker"}
-
-
-def test_not_a_number_survives_json():
-    value = from_plain(json.loads(json.dumps(as_plain(Outer(rate=float("nan"))), allow_nan=False)))["rate"]
-    assert np.isnan(value)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        lambda: 1,
-        functools.partial(a_function),
-        Maker().method,
-        np.zeros(2),
-        Inner(4),
-        {1: "an integer key would come back as text"},
-        {"import": "os:getcwd"},
-        {"repr": "x"},
-        {"float": "1"},
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_what_a_file_cannot_hold_is_refused_when_read(value):
-    plain = json.loads(json.dumps(as_plain(Outer(extra={"it": value})), allow_nan=False))
-    with pytest.raises(ConfigError, match=r"cannot be made again from a file; give it anew"):
-        from_plain(plain)
+# ------------------------------------------------------------------------------------------- names of code
 
 
 def test_names_for_import():
@@ -274,6 +225,14 @@ def test_a_name_that_means_something_else_by_now_is_no_name(monkeypatch):
     former = Maker
     monkeypatch.setitem(globals(), "Maker", type("Maker", (), {}))
     assert importable_name(former) is None
+
+
+@pytest.mark.parametrize("module", ["__main__", "__mp_main__", "made_here"])
+def test_what_another_process_cannot_import_has_no_name(module, monkeypatch):
+    here = types.ModuleType(module)
+    here.Thing = type("Thing", (), {"__module__": module})
+    monkeypatch.setitem(sys.modules, module, here)
+    assert importable_name(here.Thing) is None
 
 
 @pytest.mark.parametrize("name", ["os", "os:", ":getcwd", ".os:getcwd", "os:<lambda>", "", "os path:x"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import math
 import numbers
 import sys
 import types
@@ -70,7 +69,7 @@ def _merge(
     config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], elsewhere: Mapping[str, str], prefix: str
 ) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
-    hints = _type_hints(type(config))
+    hints = type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
@@ -93,7 +92,8 @@ def _merge(
 
 
 @functools.cache
-def _type_hints(config_class: type) -> dict[str, Any]:
+def type_hints(config_class: type) -> dict[str, Any]:
+    """Return the types that the fields of a configuration are annotated with, by name."""
     hints = typing.get_type_hints(config_class)
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 
@@ -160,46 +160,17 @@ def spell(hint: Any) -> str:
     return str(getattr(hint, "__name__", hint))
 
 
-def as_plain(config: DataclassLike) -> dict[str, Any]:
-    """Return the configuration as JSON-able dicts, for :func:`from_plain` to read back.
-
-    A class or function becomes ``{"import": "module:Name"}``, a number that JSON lacks ``{"float": "inf"}``.
-    Anything else that JSON has no form for becomes ``{"repr": ...}``, which is refused when read back. Tuples
-    come back as lists.
-    """
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return {
-        name: as_plain(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else _plain(value)
-        for name, value in values.items()
-    }
-
-
-def from_plain(value: Any) -> Any:
-    """Return what :func:`as_plain` was given, classes and functions imported again.
-
-    Raises:
-        ConfigError: for a value that had no importable name.
-    """
-    if isinstance(value, dict):
-        if value.keys() == {"import"}:
-            return import_name(value["import"])
-        if value.keys() == {"float"}:
-            return float(value["float"])
-        if value.keys() == {"repr"}:
-            raise ConfigError(
-                f"the stored configuration holds {value['repr']}, which cannot be made again from a file; give it"
-                " anew (`config={...}`)."
-            )
-        return {key: from_plain(item) for key, item in value.items()}
-    return [from_plain(item) for item in value] if isinstance(value, list) else value
-
-
 def importable_name(thing: object) -> str | None:
-    """Return ``module:Name`` of a class or function that can be imported, else None."""
+    """Return ``module:Name`` of a class or function that another process can import, else None.
+
+    What a script or a notebook defines, ``__main__``, has no such name: there, it is another program's.
+    """
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    if not module or not name or module == "__main__":
+    if not isinstance(module, str) or not isinstance(name, str) or module in ("__main__", "__mp_main__"):
         return None
     try:
+        if sys.modules[module].__spec__ is None:  # made in this process, and nowhere to be found by another
+            return None
         found = functools.reduce(getattr, name.split("."), sys.modules[module])
     except (KeyError, AttributeError):
         return None
@@ -226,35 +197,3 @@ def import_name(name: str) -> Any:
             " a folder on Python's path (`sys.path`)."
         ) from error
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping) and _is_plain_mapping(value):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        number = float(value)
-        return number if math.isfinite(number) else {"float": str(number)}
-    name = importable_name(value)
-    return {"repr": repr(value)} if name is None else {"import": name}
-
-
-def _is_plain_mapping(value: Mapping[Any, Any]) -> bool:
-    """Whether JSON keeps the keys as they are, and :func:`from_plain` cannot take them for one of its marks."""
-    return all(isinstance(key, str) for key in value) and set(value) not in ({"import"}, {"float"}, {"repr"})
-
-
-def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored settings less those that are changed: one that cannot be made again does no harm then."""
-    kept = {key: value for key, value in stored.items() if key not in changed}
-    for key in stored.keys() & changed.keys():
-        if isinstance(stored[key], Mapping) and isinstance(changed[key], Mapping):
-            kept[key] = without(stored[key], changed[key])
-    return kept

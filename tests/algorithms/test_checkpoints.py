@@ -130,7 +130,7 @@ def test_what_is_loaded_goes_on_like_what_was_saved(tmp_path: Path) -> None:
 def test_the_names_of_parts_are_those_in_the_file(tmp_path: Path) -> None:
     Rich(Endless, SMALL).save(tmp_path)
     state, tensors = read_checkpoint(tmp_path)
-    assert state["format"] == 2
+    assert state["format"] == 3
     own = {"sums", "level", "count", "critic", "optimiser", "memory"}
     assert state["parts"].keys() == {"policy", "learner", "rewards", "counters", "kl_coeff", "entropy_coeff", *own}
     assert {name.partition("/")[0] for name in tensors} <= state["parts"].keys()
@@ -248,11 +248,11 @@ def edited(folder: Path, **changes: Any) -> None:
 
 def test_an_unknown_format_says_which_version_wrote_it(tmp_path: Path) -> None:
     PPO(Endless, SMALL).save(tmp_path)
-    edited(tmp_path, format=3, version="9.9.1")
+    edited(tmp_path, format=4, version="9.9.1")
     for read in (PPO.load, Algorithm.load, PPO(Endless, SMALL).load_weights):
         with pytest.raises(
             CheckpointError,
-            match=r"of format 3, written by anyspace 9\.9\.1\. This is anyspace [\w.+]+, which reads the formats 1, 2",
+            match=r"of format 4, written by anyspace 9\.9\.1\. This is anyspace [\w.+]+, which reads the formats 1, 2",
         ):
             read(tmp_path)
 
@@ -322,7 +322,7 @@ def test_an_old_checkpoint_trains_on(name: str, tmp_path: Path) -> None:
     assert any(not np.array_equal(value, after[key]) for key, value in before.items() if key.startswith("model/"))
     # Saved anew it is one of today's.
     algorithm.save(tmp_path)
-    assert read_state(tmp_path)["format"] == 2
+    assert read_state(tmp_path)["format"] == 3
     again = Algorithm.load(tmp_path)
     assert again.timesteps_total == algorithm.timesteps_total
     for key, value in algorithm.policy.state().items():

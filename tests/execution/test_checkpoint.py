@@ -247,7 +247,7 @@ DAMAGES: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
     "no shapes": (lambda state, tensors: without(state, "shapes"), r"state\.json is no checkpoint's state"),
     "another format": (
         lambda state, tensors: edited(state, format=99),
-        r"of format 99, written by anyspace .* reads the formats 1, 2: load it with the version that wrote it",
+        r"of format 99, written by anyspace .* reads the formats 1, 2, 3: load it with the version that wrote it",
     ),
 }
 

@@ -584,6 +584,7 @@ def test_a_checkpoint_from_before_the_key_keeps_the_mask_as_a_feature(tmp_path: 
     saved.train()
     state_file = saved.save(tmp_path) / "state.json"
     state = json.loads(state_file.read_text())
+    state["format"] = 2
     del state["config"]["model"]["mask_as_feature"], state["parts"]["policy"]["mask_origin"]
     state_file.write_text(json.dumps(state))
     old = Algorithm.load(tmp_path, env=make)

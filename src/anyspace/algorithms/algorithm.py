@@ -13,11 +13,10 @@ from typing import Any, ClassVar, Generic, TypeVar, Unpack
 import gymnasium as gym
 import numpy as np
 
-from anyspace import config as configs
-from anyspace import tree
-from anyspace.algorithms import checkpoints
+from anyspace.algorithms import checkpoints, savable, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.settings import (
     chosen_settings,
     environment_spec,
@@ -26,6 +25,7 @@ from anyspace.algorithms.settings import (
     preset_name,
     training_source,
 )
+from anyspace.algorithms.trust import announce, remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
@@ -34,11 +34,12 @@ from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution.backends import backend_of
-from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
+from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator, show, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
+from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run import RunFolder, Snapshot, run
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
@@ -151,6 +152,7 @@ class Algorithm(ABC, Generic[C]):
         source: VectorSource | None,
         seed: int | None = None,
     ) -> None:
+        savable.require_spaces(observation_space, action_space)
         self._env_spec = spec
         seed = settings.seed if seed is None else seed
         self.seed = secrets.randbits(31) if seed is None else seed
@@ -165,10 +167,11 @@ class Algorithm(ABC, Generic[C]):
         tell_origin(self.policy.masking, source, spec)
         self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
-        before = set(vars(self))
+        self._described = False
+        self._attributes = checkpoints.Attributes(self)
         self.setup()
-        added = {name: value for name, value in vars(self).items() if name not in before}
-        checkpoints.require_savable(type(self).__name__, self.parts(), added, self.policy.runtime)
+        checkpoints.require_savable(type(self).__name__, self.parts(), self._attributes.added(), self.policy.runtime)
+        remember(state.described(type(self), spec, self.seed, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""
@@ -233,6 +236,8 @@ class Algorithm(ABC, Generic[C]):
             width=config.num_envs_per_env_runner,
             rows=config.rows_per_step,
         )
+        if added := self._attributes.added():
+            checkpoints.require_named(f"{type(self).__name__} sets", self.parts(), added)
         learnt = self._training.metrics(done)
         evaluation = self.evaluate() if counters.evaluation_due else None
         counters.judge(evaluation)
@@ -290,10 +295,11 @@ class Algorithm(ABC, Generic[C]):
         if episodes < 1:
             raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
         seed = self._seed_of(self.timesteps_total, 1)
-        if render:
-            finished = show(self.policy, self.env_spec, episodes, seed, explore=explore)
-        else:
-            finished = self.evaluator.evaluate(episodes, seed, explore=explore)
+        with undisturbed(self.policy.observation_space, self.policy.action_space):
+            if render:
+                finished = show(self.policy, self.env_spec, episodes, seed, explore=explore)
+            else:
+                finished = self.evaluator.evaluate(episodes, seed, explore=explore)
         return summary(finished).as_dict()
 
     # -------------------------------------------------------------------------------------- acting
@@ -320,7 +326,7 @@ class Algorithm(ABC, Generic[C]):
     def snapshot(self) -> Snapshot:
         """Return the state and the tensors that a checkpoint holds."""
         plain, tensors = checkpoints.captured(self.parts(), self.policy.runtime)
-        spaces = checkpoints.described_spaces(self.policy.observation_space, self.policy.action_space)
+        spaces = state.described_spaces(self.policy.observation_space, self.policy.action_space)
         return {**self.description(), **spaces, "parts": plain}, tensors
 
     @classmethod
@@ -330,61 +336,53 @@ class Algorithm(ABC, Generic[C]):
         *,
         env: EnvLike | None = None,
         config: Mapping[str, Any] | None = None,
+        trust: bool = False,
         **overrides: Any,
     ) -> Algorithm[Any]:
         """Return the algorithm of a checkpoint or run folder, ready to act, evaluate or train on.
 
-        Acting needs no environment; it is made when training or evaluation first asks for it.
+        Acting needs no environment; it is made when training or evaluation first asks for it. No code that a checkpoint
+        names is imported or called unless you trust it, hand it over, or have built an algorithm with it already.
 
         Args:
             path: a folder that :meth:`save` wrote, or a run folder.
             env: in place of the recorded environment; needed where that was a local object without a name.
-            config: keys to change.
+            config: keys to change, and code in place of what is recorded.
+            trust: import and call the code that the checkpoint names. Only for checkpoints whose author you trust.
             overrides: single keys to change.
 
         Raises:
-            CheckpointError: the checkpoint is missing, truncated, or of other spaces or another algorithm.
+            CheckpointError: the checkpoint is missing, damaged, of other spaces or another algorithm, or it names code
+                that is neither trusted nor handed over: the message lists all of it.
         """
-        state, tensors = checkpoints.upgraded(*read_checkpoint(path))
-        kind = cls.kind_of(state, path)
-        settings = checkpoints.stored_settings(state, kind.config_class, config or {}, overrides)
-        settings.validate()
-        named = state["env"] if env is None else env
-        spec = None if named is None else environment_spec(named, settings)
-        self: Algorithm[Any] = kind.__new__(kind)
-        self._build(spec, settings, *checkpoints.spaces_of(state), None, state["seed"])
-        numbers = checkpoints.restored(self.parts(), state["parts"], tensors, self.policy.runtime, path)
-        for name, value in numbers.items():
+        reader = Reader(cls, Algorithm, trust=trust)
+        loaded = reader.read(path, env, (config or {}, overrides))
+        spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
+        self: Algorithm[Any] = object.__new__(loaded.kind)
+        with building(path, changed=bool(config or overrides)):
+            self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
+        changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
+        for name, value in changed.items():
             setattr(self, name, value)
         return self
-
-    @classmethod
-    def kind_of(cls, state: Mapping[str, Any], path: object) -> type[Algorithm[Any]]:
-        """Return the class of a checkpoint's algorithm; raise :class:`CheckpointError` if this class is another one."""
-        return checkpoints.kind_of(state, cls, _subclasses(Algorithm), path)
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
         """Start from the weights and filter statistics of another run; counters and optimiser stay new.
 
+        Nothing but numbers is read, so nothing has to be trusted.
+
         Raises:
             CheckpointError: its spaces or its model differ from this one's.
         """
-        state, tensors = read_checkpoint(path)
         mine = (self.policy.observation_space, self.policy.action_space)
-        checkpoints.require_equal_spaces(mine, checkpoints.spaces_of(state), path)
-        weights = tree.under("policy", tensors)
-        self.policy.load_weights(
-            {name: value for name, value in weights.items() if name not in ("timestep", "version")}
-        )
+        self.policy.load_weights(state.weights_of(path, mine))
 
     def description(self) -> dict[str, Any]:
-        """Return algorithm, environment, seed and configuration as plain values."""
-        return {
-            "algorithm": type(self).__name__,
-            "env": None if self._env_spec is None else self._env_spec.describe(),
-            "seed": self.seed,
-            "config": configs.as_plain(self.config),
-        }
+        """Return algorithm, environment, seed and configuration as plain values; the log says once what they lack."""
+        described = state.described(type(self), self._env_spec, self.seed, self.config)
+        if not self._described:
+            self._described = announce(described, self.config_class)
+        return described
 
     def close(self) -> None:
         """Close every environment."""
@@ -394,7 +392,3 @@ class Algorithm(ABC, Generic[C]):
             self._source.close()
         elif self._fleet is not None:
             self._fleet.close()
-
-
-def _subclasses(kind: type[Any]) -> list[type[Any]]:
-    return [found for child in kind.__subclasses__() for found in (child, *_subclasses(child))]

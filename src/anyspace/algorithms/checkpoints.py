@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import numbers
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+import random
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
 
-import gymnasium as gym
 import numpy as np
 
-from anyspace import config as configs
-from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.settings import overridden
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
-from anyspace.execution.checkpoint import FORMAT
 from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.spaces import from_json, to_json
-
-K = TypeVar("K")
 
 ALWAYS = ("policy", "learner", "rewards", "counters")
 """The parts that every algorithm has."""
@@ -46,32 +40,39 @@ class Module(Protocol):
         """Restore what :meth:`state_dict` returned."""
 
 
+@runtime_checkable
+class ArrayLike(Protocol):
+    """An array of any framework."""
+
+    def __array__(self) -> NumpyArray:
+        """Return it as NumPy has it."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A source of random numbers of a framework."""
+
+    def get_state(self) -> Any:
+        """Return the state, as an array of the framework."""
+
+    def set_state(self, state: Any) -> object:
+        """Restore what :meth:`get_state` returned."""
+
+
 def is_part(value: object) -> bool:
     """Return whether a value is something that a checkpoint has to hold, if training goes on from it."""
-    plain = isinstance(value, numbers.Real | np.ndarray) and not isinstance(value, bool)
-    return plain or isinstance(value, Stateful | Module)
+    if isinstance(value, type | bool):
+        return False
+    kinds = Stateful | Module | Generator | np.random.Generator | random.Random | ArrayLike
+    return isinstance(value, numbers.Real | kinds)
 
 
-def kind_of(state: Mapping[str, Any], asked: type[K], known: Sequence[type[K]], path: object) -> type[K]:
-    """Return the class that a checkpoint's algorithm is to be an instance of.
-
-    Args:
-        state: the checkpoint's.
-        asked: the class whose ``load`` was called. The class of all algorithms reads those that are shipped.
-        known: all classes of algorithms.
-        path: the checkpoint's, for the message.
-
-    Raises:
-        CheckpointError: the class that was asked is another algorithm.
-    """
-    shipped = {kind.__name__: kind for kind in known if kind.__module__.startswith("anyspace.")}
-    kind = asked if asked in known else shipped.get(state["algorithm"])
-    if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in shipped):
-        raise CheckpointError(
-            f"{path} is a checkpoint of {state['algorithm']}, which {asked.__name__}.load cannot read; call load"
-            " on the class that saved it."
-        )
-    return kind
+def _parts_in(value: object) -> list[object]:
+    """Return what a checkpoint has to hold of the value of an attribute; numbers count where they stand alone."""
+    if isinstance(value, dict | list | tuple | set | deque):
+        items = value.values() if isinstance(value, dict) else value
+        return [part for item in items for part in _parts_in(item) if not isinstance(part, numbers.Real)]
+    return [value] if is_part(value) else []
 
 
 def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
@@ -87,13 +88,48 @@ def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str
         ConfigError: ``parts()`` do not name what ``setup()`` set (the message has the line to add), or the state of a
             part cannot be saved.
     """
-    for name, value in added.items():
-        if is_part(value) and name not in parts and all(value is not part for part in parts.values()):
-            raise ConfigError(
-                f"{algorithm}.setup() sets self.{name}, which a checkpoint would not hold. Name it in parts():"
-                f" return {{**super().parts(), {name!r}: self.{name}}}."
-            )
+    require_named(f"{algorithm}.setup() sets", parts, added)
     captured({name: part for name, part in parts.items() if name not in ALWAYS}, runtime)
+
+
+class Attributes:
+    """Notices what is set on an object.
+
+    Args:
+        owner: the object.
+    """
+
+    def __init__(self, owner: object):
+        self._all, self._seen = vars(owner), set(vars(owner))
+
+    def added(self) -> dict[str, Any]:
+        """Return the attributes that were set since this was last asked."""
+        names = self._all.keys() - self._seen
+        self._seen |= names
+        return {name: value for name, value in self._all.items() if name in names and value is not self}
+
+
+def require_named(setter: str, parts: Mapping[str, Any], added: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` if ``parts()`` do not name what attributes hold that training may go on from.
+
+    Args:
+        setter: who set the attributes, for the message.
+        parts: what ``parts()`` name.
+        added: the attributes.
+    """
+    named = {id(part) for part in parts.values()}
+    for name, value in added.items():
+        if name in parts or all(id(part) in named for part in _parts_in(value)):
+            continue
+        line = f"{name!r}: self.{name}"
+        if isinstance(value, dict):
+            line = f"**{{f'{name}_{{key}}': part for key, part in self.{name}.items()}}"
+        elif not is_part(value):
+            line = f"**{{f'{name}_{{i}}': part for i, part in enumerate(self.{name})}}"
+        raise ConfigError(
+            f"{setter} self.{name}, which a checkpoint would not hold. Name it in parts():"
+            f" return {{**super().parts(), {line}}}."
+        )
 
 
 def captured(parts: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
@@ -125,11 +161,17 @@ def _state_of(name: str, part: Any) -> dict[str, Any]:
         return part.state()
     if isinstance(part, Module):
         return dict(part.state_dict())
-    if is_part(part):
-        return {"value": part if isinstance(part, np.ndarray) else np.asarray(part)}
+    if isinstance(part, np.random.Generator):
+        return {"state": dict(part.bit_generator.state)}
+    if isinstance(part, Generator) and isinstance(part.get_state(), ArrayLike):
+        return {"state": part.get_state()}
+    if isinstance(part, ArrayLike):
+        return {"value": part}
+    if isinstance(part, numbers.Real):
+        return {"value": np.asarray(part)}
     raise ConfigError(
         f"parts()[{name!r}] is of type {type(part).__name__}, which has neither state() and load_state() nor"
-        " state_dict() and load_state_dict(), and is no array or number; give it the first two."
+        " state_dict() and load_state_dict(), and is no array, number or generator of NumPy's; give it the first two."
     )
 
 
@@ -139,7 +181,7 @@ def restored(
     tensors: Mapping[str, NumpyArray],
     runtime: Runtime,
     path: object,
-) -> dict[str, int | float]:
+) -> dict[str, Any]:
     """Put parts into the state that a checkpoint holds; return the numbers among them, which cannot change in place.
 
     Raises:
@@ -150,24 +192,44 @@ def restored(
             f"{path} holds the parts {', '.join(sorted(plain))}, but the algorithm has {', '.join(sorted(parts))}; load"
             " it with the class and the configuration that saved it."
         )
-    changed: dict[str, int | float] = {}
+    changed: dict[str, Any] = {}
     for name, part in parts.items():
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         try:
-            if isinstance(part, Stateful):
-                part.load_state({**own, **_unpacked(plain[name], tensors)})
-            elif isinstance(part, Module):
-                state = {**own, **_unpacked(plain[name], tensors)}
-                part.load_state_dict(_on_device(state, runtime))
-            elif isinstance(part, np.ndarray):
-                part[...] = own["value"]
-            else:
-                changed[name] = own["value"].item()
-        except (KeyError, ValueError) as error:
-            if isinstance(error, AnyspaceError):
-                raise
-            raise CheckpointError(f"{path} does not fit this configuration: {name}: {error}.") from error
+            state = {**own, **_unpacked(plain[name], tensors)}
+            if isinstance(part, numbers.Real):
+                changed[name] = state["value"].item()
+            elif not _restored_in_place(part, state, runtime):
+                changed[name] = runtime.asarray(state["value"].copy())
+        except AnyspaceError:
+            raise
+        except Exception as error:  # whatever a part of the user's makes of a state that is not its own
+            reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise CheckpointError(f"{path} does not fit this configuration: {name}: {reason}.") from error
     return changed
+
+
+def _restored_in_place(part: Any, state: dict[str, Any], runtime: Runtime) -> bool:
+    """Restore a part; return False where it is an array that cannot change."""
+    if isinstance(part, Stateful):
+        part.load_state(state)
+    elif isinstance(part, Module):
+        part.load_state_dict(_on_device(state, runtime))
+    elif isinstance(part, np.random.Generator):
+        part.bit_generator.state = state["state"]
+    elif isinstance(part, Generator):
+        holder = part.get_state()
+        holder[...] = runtime.asarray(state["state"].copy())
+        part.set_state(holder)
+    elif isinstance(part, np.ndarray):
+        part[...] = state["value"]
+    else:
+        try:
+            with runtime.no_grad():
+                part[...] = runtime.asarray(state["value"].copy())
+        except TypeError:
+            return False
+    return True
 
 
 def _is_array(value: object) -> bool:
@@ -212,56 +274,3 @@ def _on_device(value: Any, runtime: Runtime) -> Any:
     if isinstance(value, dict):
         return {key: _on_device(item, runtime) for key, item in value.items()}
     return [_on_device(item, runtime) for item in value] if isinstance(value, list) else value
-
-
-def upgraded(state: dict[str, Any], tensors: dict[str, NumpyArray]) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
-    """Return a checkpoint of an earlier format as one of today's.
-
-    Format 1 had counters and coefficients beside each other in the state, and one random source; the sources start anew
-    from its seed.
-    """
-    if state["format"] == FORMAT:
-        return state, tensors
-    names = ("counters", "evaluated_at", "best_return", "latest_episodes")
-    coefficients = state["coefficients"]
-    plain = {"policy": {}, "learner": {}, "rewards": {}, "counters": {name: state[name] for name in names}}
-    arrays = {name: value for name, value in tensors.items() if name != "policy/rng"}
-    arrays |= {f"{name}/value": np.asarray(value) for name, value in coefficients.items()}
-    rest = {name: value for name, value in state.items() if name not in (*names, "coefficients")}
-    return {**rest, "format": FORMAT, "parts": {**plain, **{name: {} for name in coefficients}}}, arrays
-
-
-def stored_settings(
-    state: Mapping[str, Any], config_class: type[AlgorithmConfig], *layers: Mapping[str, Any]
-) -> AlgorithmConfig:
-    """Return a checkpoint's settings with keys laid over them; keys that are given anew need not be readable.
-
-    Before there was the key `mask_as_feature`, models saw the mask of an observation as a part of it.
-    """
-    model = {"mask_as_feature": True, **state["config"]["model"]}
-    stored = {**state["config"], "model": model}
-    for layer in layers:
-        stored = configs.without(stored, layer)
-    return overridden(config_class(), configs.from_plain(stored), *layers)
-
-
-def described_spaces(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, Any]:
-    """Return both spaces as a checkpoint's state holds them; :func:`spaces_of` reads them."""
-    return {"observation_space": to_json(observation_space), "action_space": to_json(action_space)}
-
-
-def spaces_of(state: Mapping[str, Any]) -> tuple[gym.Space[Any], gym.Space[Any]]:
-    """Return the observation space and the action space of a checkpoint."""
-    return from_json(state["observation_space"]), from_json(state["action_space"])
-
-
-def require_equal_spaces(
-    mine: tuple[gym.Space[Any], gym.Space[Any]], theirs: tuple[gym.Space[Any], gym.Space[Any]], path: object
-) -> None:
-    """Raise :class:`CheckpointError` unless weights of a checkpoint are for these spaces."""
-    for kind, own, other in zip(("observation", "action"), mine, theirs, strict=True):
-        if own != other:
-            raise CheckpointError(
-                f"the {kind} space of {path} is {other}, but this environment's is {own}; weights carry over"
-                " between equal spaces only."
-            )

@@ -8,6 +8,7 @@ from typing import Any
 from anyspace import config as configs
 from anyspace.algorithms.config import ELSEWHERE, RENAMED, AlgorithmConfig
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
+from anyspace.algorithms.savable import require_values
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec, with_colon
@@ -107,6 +108,7 @@ def chosen_settings(
         chosen = preset_for(preset_name(lineage), environment_spec(env, settings), preset)
         settings = overridden(config_class(), chosen.settings, given, overrides)
     settings.validate()
+    require_values(settings)
     return env, settings
 
 

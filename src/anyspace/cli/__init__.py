@@ -9,8 +9,8 @@ from pathlib import Path
 OVERVIEW = """\
 anyspace: any Gymnasium space in, any Gymnasium space out.
 
-  anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR] [--preset NAME] [--lr 3e-4] ...
-  anyspace evaluate RUN [--episodes N] [--render]
+  anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--preset NAME] ...
+  anyspace evaluate RUN [--episodes N] [--render] [--trust]
   anyspace inspect ENV [--algo ppo] [--model.fcnet-hiddens 64 64] ...
   anyspace list
 

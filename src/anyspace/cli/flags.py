@@ -21,13 +21,13 @@ import tyro
 from rich.console import Console
 
 from anyspace import config as configs
-from anyspace.algorithms import ALGORITHMS, Algorithm, checkpoints
+from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.reading import Reader
 from anyspace.algorithms.settings import overridden
 from anyspace.cli.output import print_preset
 from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError, nearest
-from anyspace.execution.checkpoint import read_state
 
 K = TypeVar("K")
 
@@ -65,6 +65,7 @@ class _Choice:
     algo: str = "ppo"
     preset: str = "auto"
     resume: Path | None = None
+    trust: bool = False
 
 
 def starting_point(kind: type[Any], command: str, words: Sequence[str], console: Console) -> StartingPoint:
@@ -84,7 +85,7 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
     algorithm = _algorithm(choice.algo)
     if choice.resume is not None:
-        return _stored(choice.resume)
+        return _stored(choice.resume, trust=choice.trust)
     plain = algorithm.config_class()
     if choice.preset == "none":
         return StartingPoint(algorithm, plain)
@@ -127,11 +128,10 @@ def _algorithm(name: str) -> type[Algorithm[Any]]:
     return names[name]
 
 
-def _stored(path: Path) -> StartingPoint:
+def _stored(path: Path, *, trust: bool) -> StartingPoint:
     """Return the algorithm and the settings of a checkpoint, without its weights."""
-    state = read_state(path)
-    algorithm = Algorithm.kind_of(state, path)
-    return StartingPoint(algorithm, checkpoints.stored_settings(state, algorithm.config_class))
+    reader = Reader(Algorithm, Algorithm, trust=trust)
+    return StartingPoint(*reader.read_settings(path))
 
 
 def _environment(

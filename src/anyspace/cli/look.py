@@ -30,6 +30,8 @@ class EvaluateFlags:
     """Show them in a window."""
     best: bool = False
     """Take the run's best checkpoint instead of the latest."""
+    trust: bool = False
+    """Import the code that the checkpoint names; only for runs whose author you trust."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def evaluate(words: list[str]) -> None:
     flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate")
     if flags.episodes < 1:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
-    algorithm = Algorithm.load(flags.run / "best" if flags.best else flags.run)
+    algorithm = Algorithm.load(flags.run / "best" if flags.best else flags.run, trust=flags.trust)
     try:
         output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render))
     finally:

@@ -30,6 +30,8 @@ class TrainFlags:
     """The run folder; by default runs/ENV-ALGO-TIME."""
     resume: Path | None = None
     """A run folder or checkpoint to go on from."""
+    trust: bool = False
+    """Import the code that the checkpoint to go on from names; only for runs whose author you trust."""
     weights_from: Path | None = None
     """A run folder or checkpoint whose weights to start from, with everything else new."""
     preset: str = "auto"
@@ -67,8 +69,9 @@ def _new(algorithm: type[Algorithm[Any]], flags: Flags[TrainFlags]) -> Algorithm
 
 
 def _resumed(flags: Flags[TrainFlags]) -> Algorithm[Any]:
-    assert flags.own.resume is not None
-    return Algorithm.load(flags.own.resume, env=flags.own.env, config=flags.changes())
+    own = flags.own
+    assert own.resume is not None
+    return Algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
 
 
 def _learn(algorithm: Algorithm[Any], own: TrainFlags, out: Path, console: Console) -> None:

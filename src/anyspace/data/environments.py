@@ -8,7 +8,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 
@@ -39,6 +39,39 @@ def with_colon(env: EnvLike) -> EnvLike:
         return env
     parts = env.split(".")
     return f"{'.'.join(parts[:-1])}:{parts[-1]}" if len(parts) > 1 and all(map(str.isidentifier, parts)) else env
+
+
+Origin = Literal["registered", "gymnasium", "other", "code", "unknown"]
+"""Who stands behind the name of an environment; see :func:`origin_of`."""
+
+
+def origin_of(name: str) -> Origin:
+    """Return who stands behind the name of an environment, without importing anything for it.
+
+    * ``registered``: the caller, by :func:`register_env`;
+    * ``gymnasium``: an id of Gymnasium's own environments, or of Atari's, which this library knows;
+    * ``other``: an id that somebody else registered with Gymnasium in this process, such as a plugin of its;
+    * ``code``: whoever wrote the module with which the name begins, and which has to be imported;
+    * ``unknown``: nobody yet.
+    """
+    if name in _creators:
+        return "registered"
+    if ":" in str(with_colon(name)):
+        return "code"
+    ids = [name] if name in gym.registry else [known for known in gym.registry if known.startswith(f"{name}-v")]
+    if name.startswith("ALE/") or (ids and all(_is_gymnasiums(gym.registry[known]) for known in ids)):
+        return "gymnasium"
+    return "other" if ids else "unknown"
+
+
+def _is_gymnasiums(registered: gym.envs.registration.EnvSpec) -> bool:
+    """Return whether an id stands for nothing but code of Gymnasium's."""
+    wrappers = [wrapper.entry_point for wrapper in registered.additional_wrappers]
+    for maker in (registered.entry_point, registered.vector_entry_point, *wrappers):
+        module = maker if isinstance(maker, str) else getattr(maker, "__module__", None) or ""
+        if maker is not None and module.partition(":")[0].partition(".")[0] != "gymnasium":
+            return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
 
-FORMAT = 2
+FORMAT = 3
 """Of the checkpoints that are written."""
-READABLE = (1, 2)
+READABLE = (1, 2, 3)
 """Formats that can be read."""
 STATE_FILE = "state.json"
+MOST_BYTES = 2**28
+"""Largest state file that is written and read: 256 MiB."""
+DEEPEST = 200
+"""How deep lists and dicts of a state file are nested at most."""
 
 
 def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, NumpyArray]) -> None:
@@ -60,16 +64,30 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     """
     folder = find_checkpoint(path)
     state = read_state(folder)
-    file = folder / state["tensors"]
-    if not file.is_file():
-        raise CheckpointError(f"{folder} is not whole: {file.name}, which its {STATE_FILE} names, is missing.")
+    file = _own_file(folder, state["tensors"])
     try:
         tensors = load_file(file)
-    except SafetensorError as error:
+    except Exception as error:  # a SafetensorError, or whatever a header of nonsense leads to
         raise CheckpointError(f"{file} is truncated or damaged: {error}.") from error
     if _shapes(tensors) != state["shapes"]:
         raise CheckpointError(f"{file} does not hold the tensors that {STATE_FILE} lists.")
     return state, tensors
+
+
+def _own_file(folder: Path, name: str) -> Path:
+    """Return the file of tensors, which lies in the checkpoint's own folder and nowhere else."""
+    file = folder / name
+    if not _TENSORS.fullmatch(name) or (file.is_symlink() and file.resolve().parent != folder.resolve()):
+        raise CheckpointError(
+            f"{folder} is not whole: `tensors` of its {STATE_FILE} is {name!r}, but the tensors of a checkpoint lie in"
+            " its own folder, in a file such as tensors-1a2b3c4d.safetensors. Nothing was read."
+        )
+    if not file.is_file():
+        raise CheckpointError(f"{folder} is not whole: {file.name}, which its {STATE_FILE} names, is missing.")
+    return file
+
+
+_TENSORS = re.compile(r"tensors-[\w-]+\.safetensors", re.ASCII)
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -80,12 +98,14 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = find_checkpoint(path) / STATE_FILE
     try:
-        state = json.loads(file.read_text())
-    except ValueError as error:  # also of text that is not UTF-8
-        raise CheckpointError(f"{file} is truncated or no checkpoint's state: {error}.") from error
+        if file.stat().st_size > MOST_BYTES:
+            raise CheckpointError(f"{file} has more than {MOST_BYTES:,} bytes; no checkpoint's state is as large.")
+        state = parsed(file.read_bytes(), file)
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error}.") from error
     if not isinstance(state, dict) or "format" not in state:
         raise CheckpointError(f"{file} is no checkpoint's state: it names no format.")
-    if state["format"] not in READABLE:
+    if type(state["format"]) is not int or state["format"] not in READABLE:
         raise CheckpointError(
             f"{file.parent} is a checkpoint of format {state['format']!r}, written by anyspace"
             f" {state.get('version', 'of an unknown version')}. This is anyspace {version('anyspace')}, which reads the"
@@ -94,6 +114,37 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(state.get("tensors"), str) or "shapes" not in state:
         raise CheckpointError(f"{file} is no checkpoint's state: it names no file of tensors, or not their shapes.")
     return state
+
+
+def parsed(text: str | bytes, place: object) -> Any:
+    """Return what the text of a state file says, refusing what would be a danger to whoever walks through it.
+
+    Args:
+        text: of the file.
+        place: of the text, for messages.
+
+    Raises:
+        CheckpointError: it is no JSON, too large, or nested too deeply.
+    """
+    if len(text) > MOST_BYTES:
+        raise CheckpointError(f"{place} takes more than {MOST_BYTES:,} bytes.")
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except RecursionError as error:
+        raise CheckpointError(f"{place} is nested more than {DEEPEST} levels deep.") from error
+    except ValueError as error:  # also of text that is not UTF-8
+        raise CheckpointError(f"{place} is truncated or no checkpoint's state: {error}.") from error
+    level = [value]
+    for _ in range(DEEPEST):
+        nested = (item for item in level if isinstance(item, list | dict))
+        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
+    if level:
+        raise CheckpointError(f"{place} is nested more than {DEEPEST} levels deep.")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def find_checkpoint(path: str | os.PathLike[str]) -> Path:

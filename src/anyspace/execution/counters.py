@@ -77,13 +77,39 @@ class Counters:
         return {
             "counters": {name: getattr(self, name) for name in NAMES},
             "evaluated_at": self._evaluated_at,
+            "latest_evaluation": self._latest_evaluation,
             "best_return": self._best_return,
             "latest_episodes": [list(episode) for episode in self.latest.episodes],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned."""
+        """Restore what `state` returned; a missing ``latest_evaluation``, which is younger than the others, is None.
+
+        Raises:
+            ValueError: a number is missing or is none.
+        """
+        counters, episodes = state.get("counters"), state.get("latest_episodes")
+        if not isinstance(counters, dict) or not isinstance(episodes, list):
+            raise ValueError("`counters` is to be an object, and `latest_episodes` a list")
         for name in NAMES:
-            setattr(self, name, state["counters"][name])
-        self._evaluated_at, self._best_return = state["evaluated_at"], state["best_return"]
-        self.latest.extend(Episode(*episode) for episode in state["latest_episodes"])
+            setattr(self, name, _number(counters, name, whole=name != "time_total_s"))
+        self._evaluated_at = _number(state, "evaluated_at", whole=True)
+        self._best_return, self._latest_evaluation = (
+            None if state.get(name) is None else _number(state, name) for name in ("best_return", "latest_evaluation")
+        )
+        self.latest.extend(_episode(episode) for episode in episodes)
+
+
+def _number(values: dict[str, Any], name: str, *, whole: bool = False) -> Any:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or (whole and value < 0):
+        spelt = "a whole number of at least 0" if whole else "a number"
+        raise ValueError(f"`{name}` is {value!r}; it is to be {spelt}")
+    return value
+
+
+def _episode(entries: Any) -> Episode:
+    is_one = isinstance(entries, list) and 2 <= len(entries) <= len(Episode._fields)
+    if not is_one or not all(isinstance(entry, int | float) and not isinstance(entry, bool) for entry in entries[:2]):
+        raise ValueError(f"`latest_episodes` holds {entries!r}; an episode is {', '.join(Episode._fields)}")
+    return Episode(*entries)

@@ -67,6 +67,11 @@ def register(name: str, dist_class: type[ActionDistribution]) -> None:
     _registered[name] = dist_class
 
 
+def is_known(name: str) -> bool:
+    """Return whether a distribution goes by that name: one of the library's, or one that was registered."""
+    return name in _BOUNDED or name in _registered
+
+
 def choose(
     action_space: gym.Space[Any], config: ModelConfig, dist_type: type[ActionDistribution] | str | None = None
 ) -> tuple[DistributionFactory, int]:

@@ -29,6 +29,11 @@ from anyspace.spaces.restore import structure_of
 _custom_models: dict[str, type] = {}
 
 
+def is_custom_model(name: str) -> bool:
+    """Return whether a custom model is registered under a name."""
+    return name in _custom_models
+
+
 class ModelCatalog:
     """Builds models, distributions and preprocessors from spaces and a model configuration."""
 

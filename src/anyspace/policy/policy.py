@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, TypedDict, Unpack
 
 import gymnasium as gym
@@ -59,6 +61,24 @@ class Policy(Pipeline):
     ):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None, trust: bool = False) -> Policy:
+        """Return the policy of a checkpoint, ready to act. What the checkpoint says of environments is left alone.
+
+        Args:
+            path: a run folder, or a folder that an algorithm's ``save`` wrote.
+            config: keys to change, and code in place of what is recorded.
+            trust: import and call the code that the checkpoint names. Only for checkpoints whose author you trust.
+
+        Raises:
+            CheckpointError: the checkpoint is missing or damaged, or it names code that is neither trusted nor handed
+                over: the message lists all of it.
+        """
+        # The algorithm says which model and distribution its policy has, and algorithms are built on policies: so the
+        # one that loads is looked up when it is called.
+        loaded: Policy = import_module("anyspace.algorithms.policies").load_policy(path, config=config, trust=trust)
+        return loaded
 
     def compute_actions(
         self, observations: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]

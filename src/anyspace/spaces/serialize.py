@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import singledispatch
 from typing import Any, TypeAlias
@@ -167,16 +168,54 @@ def from_json(data: Json) -> gym.Space[Any]:
     """Return the space that `to_json` wrote.
 
     Raises:
-        UnsupportedSpaceError: the kind of space is unknown.
+        UnsupportedSpaceError: the kind of space is unknown, it is not written like this, or its arrays, or those of its
+            members, would have more than `MOST_NUMBERS` numbers.
     """
-    kind = data["type"]
-    if kind not in _READERS:
+    numbers = _numbers(data)
+    if numbers > MOST_NUMBERS:
+        raise UnsupportedSpaceError(
+            f"a space whose members have {numbers:,} numbers is larger than what is read: {MOST_NUMBERS:,} at most."
+        )
+    return _read(data)
+
+
+MOST_NUMBERS = 2**26
+"""How many numbers a member of a space that is read may have: an observation of 256 MiB."""
+
+
+def _read(data: Json) -> gym.Space[Any]:
+    kind = data.get("type") if isinstance(data, dict) else data
+    if not isinstance(kind, str) or kind not in _READERS:
         raise UnsupportedSpaceError(f"expected a space of type {', '.join(_READERS)}, got {kind!r}.")
-    return _READERS[kind](data)
+    try:
+        return _READERS[kind](data)
+    except UnsupportedSpaceError:
+        raise
+    except Exception as error:
+        raise UnsupportedSpaceError(f"no {kind} is written like this: {type(error).__name__}: {error}.") from error
+
+
+def _numbers(data: Any) -> int:
+    """Return how many numbers a member of the space has at most, or the arrays that describe it."""
+    if isinstance(data, list):
+        return sum(map(_numbers, data))
+    if not isinstance(data, dict):
+        return 0
+    own = math.prod(map(_size, data["shape"])) if isinstance(data.get("shape"), list) else 0
+    if data.get("type") == "MultiBinary":
+        own = math.prod(map(_size, n)) if isinstance(n := data.get("n"), list) else _size(n)
+    own += _size(data.get("max_length")) + _size(data.get("dim")) ** 2
+    # Of lists and graphs, whose elements are padded to the longest length.
+    repeats = max(1, *(_size(data.get(key)) for key in ("max_len", "max_nodes", "max_edges")))
+    return own + repeats * (sum(map(_numbers, data.values())) + (repeats > 1))
+
+
+def _size(number: Any) -> int:
+    return number if type(number) is int and number > 0 else 0
 
 
 def _read_box(data: Json) -> Box:
-    shape, dtype = tuple(data["shape"]), np.dtype(data["dtype"])
+    shape, dtype = tuple(data["shape"]), _dtype(data["dtype"])
     low, bounded_below = _unpack(data["low"], shape, dtype)
     high, bounded_above = _unpack(data["high"], shape, dtype)
     if data["type"] == "StackedFrames":
@@ -189,8 +228,8 @@ def _read_box(data: Json) -> Box:
 
 
 def _read_graph(data: Json) -> Graph:
-    node_space = from_json(data["node_space"])
-    edge_space = None if data["edge_space"] is None else from_json(data["edge_space"])
+    node_space = _read(data["node_space"])
+    edge_space = None if data["edge_space"] is None else _read(data["edge_space"])
     if data["type"] == "Graph":
         return Graph(node_space, edge_space)
     return BoundedGraph(node_space, edge_space, max_nodes=data["max_nodes"], max_edges=data["max_edges"])
@@ -204,18 +243,18 @@ _READERS: dict[str, Callable[[Json], gym.Space[Any]]] = {
     "AtariPixels": lambda data: AtariPixels(
         tuple(data["shape"]), dim=data["dim"], grayscale=data["grayscale"], zero_mean=data["zero_mean"]
     ),
-    "Discrete": lambda data: _discrete(data["n"], data["start"], np.dtype(data["dtype"])),
+    "Discrete": lambda data: _discrete(data["n"], data["start"], _dtype(data["dtype"])),
     "MultiDiscrete": lambda data: MultiDiscrete(
-        np.array(data["nvec"]), dtype=np.dtype(data["dtype"]).type, start=np.array(data["start"])
+        np.array(data["nvec"]), dtype=_dtype(data["dtype"]).type, start=np.array(data["start"])
     ),
     "MultiBinary": lambda data: MultiBinary(data["n"]),
-    "Simplex": lambda data: Simplex(data["shape"], data["concentration"], np.dtype(data["dtype"])),
-    "Dict": lambda data: Dict([(key, from_json(child)) for key, child in data["spaces"]]),
-    "Tuple": lambda data: Tuple([from_json(child) for child in data["spaces"]]),
-    "OneOf": lambda data: OneOf([from_json(child) for child in data["spaces"]]),
-    "Repeated": lambda data: Repeated(from_json(data["child_space"]), data["max_len"]),
-    "Sequence": lambda data: Sequence(from_json(data["feature_space"]), stack=data["stack"]),
-    "BoundedSequence": lambda data: BoundedSequence(from_json(data["feature_space"]), data["max_len"], data["stack"]),
+    "Simplex": lambda data: Simplex(data["shape"], data["concentration"], _dtype(data["dtype"])),
+    "Dict": lambda data: Dict([(key, _read(child)) for key, child in data["spaces"]]),
+    "Tuple": lambda data: Tuple([_read(child) for child in data["spaces"]]),
+    "OneOf": lambda data: OneOf([_read(child) for child in data["spaces"]]),
+    "Repeated": lambda data: Repeated(_read(data["child_space"]), data["max_len"]),
+    "Sequence": lambda data: Sequence(_read(data["feature_space"]), stack=data["stack"]),
+    "BoundedSequence": lambda data: BoundedSequence(_read(data["feature_space"]), data["max_len"], data["stack"]),
     "Graph": _read_graph,
     "BoundedGraph": _read_graph,
     "Text": lambda data: Text(data["max_length"], min_length=data["min_length"], charset="".join(data["characters"])),
@@ -238,10 +277,22 @@ def _discrete(n: int, start: int, dtype: np.dtype[Any]) -> Discrete:
 
 def _unpack(packed: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NumpyArray, NumpyArray]:
     """Return a bound in its dtype, and which entries are bounded."""
+    unbounded = ("-inf", "inf")
+    outermost = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.kind in "iu" else (-np.inf, np.inf)
+    if not isinstance(packed, list):
+        value = outermost[unbounded.index(packed)] if packed in unbounded else packed
+        return np.full(shape, value, dtype), np.full(shape, packed not in unbounded)
     entries = np.full(shape, 0, object)
     entries[...] = packed
     bounded = np.asarray((entries != "inf") & (entries != "-inf"))
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        entries[entries == "-inf"], entries[entries == "inf"] = info.min, info.max
+    for name, value in zip(unbounded, outermost, strict=True):
+        entries[entries == name] = value
     return entries.astype(dtype), bounded
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    """Return the dtype of that name, which is one of numbers."""
+    dtype = np.dtype(str(name))
+    if dtype.kind not in "biuf":
+        raise ValueError(f"dtype {name!r} is none of numbers")
+    return dtype

@@ -1,0 +1,27 @@
+"""Policies out of checkpoints: what acting takes, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from anyspace.algorithms.algorithm import Algorithm
+from anyspace.algorithms.checkpoints import restored
+from anyspace.algorithms.reading import Reader, building
+from anyspace.execution.backends import backend_of
+from anyspace.policy.policy import Policy
+
+
+def load_policy(
+    path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None, trust: bool = False
+) -> Policy:
+    """Return the policy of a checkpoint; see :meth:`Policy.load`, which calls this."""
+    reader = Reader(Algorithm, Algorithm, trust=trust, acts_only=True)
+    loaded = reader.read(path, layers=[config or {}])
+    settings = loaded.settings
+    runtime = backend_of(settings.framework).runtime(settings)
+    with building(path, changed=bool(config)):
+        policy = Policy(*loaded.spaces, settings, runtime, loaded.kind.plan(settings), loaded.seed)
+    restored({"policy": policy}, {"policy": loaded.parts.get("policy", {})}, loaded.tensors, runtime, path)
+    return policy

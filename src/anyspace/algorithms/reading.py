@@ -1,0 +1,272 @@
+"""A checkpoint as an algorithm is built from it: every entry checked, and all code that it names settled."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.plain import MARK, from_plain
+from anyspace.algorithms.savable import require_values
+from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.state import ENTRIES, Spaces, check, is_shipped, modern, require_plausible, spaces_of, upgraded
+from anyspace.algorithms.trust import Want, code_in, require_granted, wants
+from anyspace.config import import_name, type_hints
+from anyspace.data.environments import EnvLike
+from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
+from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
+from anyspace.models.runtime import NumpyArray
+
+
+class Loaded(NamedTuple):
+    """What a checkpoint says of an algorithm, with the caller's changes laid over it."""
+
+    kind: type[Any]
+    """The algorithm's class."""
+    settings: AlgorithmConfig
+    env: EnvLike | None
+    spaces: Spaces
+    """Of observations and of actions."""
+    seed: int
+    parts: dict[str, Any]
+    """What JSON holds of each part."""
+    tensors: dict[str, NumpyArray]
+
+
+class Reader:
+    """Reads checkpoints for one call of ``load``.
+
+    Args:
+        asked: the class whose ``load`` was called.
+        root: the class from which all algorithms derive.
+        trust: whether code that a file names may be imported and called.
+        acts_only: read what acting takes, and leave out what is about environments.
+    """
+
+    def __init__(self, asked: type[Any], root: type[Any], *, trust: bool, acts_only: bool = False):
+        self._asked, self._trust, self._acts_only = asked, trust, acts_only
+        self._known = subclasses(root)
+
+    def read(
+        self, path: str | os.PathLike[str], env: EnvLike | None = None, layers: Sequence[Mapping[str, Any]] = ()
+    ) -> Loaded:
+        """Return what a checkpoint holds.
+
+        Args:
+            path: a run folder or a checkpoint.
+            env: takes the place of the recorded one.
+            layers: keys that are laid over the recorded ones, later layers over earlier ones.
+
+        Raises:
+            CheckpointError: there is none, it is damaged, or it names code that nobody has vouched for.
+            ConfigError: a key of ``layers`` is unknown or out of range.
+        """
+        file = find_checkpoint(path) / STATE_FILE
+        state, tensors = upgraded(*read_checkpoint(path), file)
+        check(state, ENTRIES, file)
+        for name, part in state["parts"].items():
+            check({f"parts.{name}": part}, {f"parts.{name}": (dict, "an object")}, file)
+        kind, settings = self.settings(state, path, given_env=env is not None, layers=layers)
+        spaces = spaces_of(state, file)
+        require_plausible(state, settings, tensors, file)
+        named = state["env"] if env is None and not self._acts_only else env
+        return Loaded(kind, settings, named, spaces, state["seed"], state["parts"], tensors)
+
+    def read_settings(self, path: str | os.PathLike[str]) -> tuple[type[Any], AlgorithmConfig]:
+        """Return the class and the settings of a checkpoint's algorithm, and leave its weights alone.
+
+        An environment that nobody has vouched for is no reason to refuse yet: the caller may hand over another one.
+        """
+        state = read_state(path)
+        state = {**state, "config": modern(state.get("config"), state["format"])}
+        check(state, {key: ENTRIES[key] for key in ("algorithm", "env", "config")}, find_checkpoint(path) / STATE_FILE)
+        return self.settings(state, path, given_env=True)
+
+    def settings(
+        self,
+        state: Mapping[str, Any],
+        path: str | os.PathLike[str],
+        *,
+        given_env: bool,
+        layers: Sequence[Mapping[str, Any]] = (),
+    ) -> tuple[type[Any], AlgorithmConfig]:
+        """Return the class and the settings of a checked state's algorithm."""
+        stored = {key: value for key, value in state["config"].items() if not (self._acts_only and key in _OF_ENVS)}
+        kind = self._kind(state["algorithm"], path)
+        remaining = stored
+        for layer in layers:
+            remaining = self._left(remaining, layer, AlgorithmConfig if kind is None else kind.config_class)
+        named = {
+            "algorithm": state["algorithm"] if kind is None else None,
+            "env": None if given_env or self._acts_only else state["env"],
+            "env_label": None if given_env or self._acts_only else state.get("env_label"),
+            "config": remaining,
+        }
+        wanted = wants(named, AlgorithmConfig if kind is None else kind.config_class)
+        if kind is None and all(want.keys != ("algorithm",) for want in wanted):
+            wanted.insert(0, Want(("algorithm",), (), "local", state["algorithm"]))
+        self._grant(wanted, path)
+        if kind is None:
+            kind = self._imported(state["algorithm"], path)
+            self._grant(wants(named, kind.config_class), path)
+        return kind, self._settings(kind.config_class, stored, remaining, layers, find_checkpoint(path) / STATE_FILE)
+
+    def _grant(self, wanted: Sequence[Want], path: object) -> None:
+        asked = "Policy" if self._acts_only else self._asked.__name__
+        require_granted(wanted, path, asked=asked, trust=self._trust)
+
+    # ------------------------------------------------------------------------------------------- algorithm
+
+    def _kind(self, name: str, path: object) -> type[Any] | None:
+        """Return the class that a recorded name stands for, or None where only importing it would tell.
+
+        The class that was asked reads what it has saved, and a class of the user's own all that fits its parts.
+        """
+        shipped: dict[str, type[Any]] = {kind.__name__: kind for kind in self._known if is_shipped(kind)}
+        asked: type[Any] = self._asked
+        if asked in self._known and not is_shipped(asked):
+            return asked
+        kind = shipped.get(name)
+        if kind is not None and not issubclass(kind, asked):
+            raise CheckpointError(
+                f"{path} is a checkpoint of {name}, which {asked.__name__}.load cannot read; call load on the class"
+                " that saved it."
+            )
+        return kind
+
+    def _imported(self, name: str, path: object) -> type[Any]:
+        try:
+            kind = self._found(name, "algorithm")
+        except ConfigError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        if not (isinstance(kind, type) and issubclass(kind, self._asked)):
+            raise CheckpointError(f"{path}: `algorithm` is {name!r}, which is no {self._asked.__name__}.")
+        return kind
+
+    # ------------------------------------------------------------------------------------------- settings
+
+    def _settings(
+        self,
+        config_class: type[AlgorithmConfig],
+        stored: Mapping[str, Any],
+        remaining: Mapping[str, Any],
+        layers: Sequence[Mapping[str, Any]],
+        file: Path,
+    ) -> AlgorithmConfig:
+        try:
+            base = overridden(config_class(), self._decoded(remaining, config_class, ""))
+            if not any(layers):
+                base.validate()
+        except AnyspaceError as error:
+            raise CheckpointError(f"{file}: {error}") from error
+        settings = overridden(base, *(self._completed(layer, stored, config_class) for layer in layers))
+        settings.validate()
+        require_values(settings)
+        return settings
+
+    def _decoded(self, section: Mapping[str, Any], config_class: type, prefix: str) -> dict[str, Any]:
+        nested = sections(config_class)
+        return {
+            key: self._decoded(value, nested[key], f"{prefix}{key}.")
+            if key in nested and isinstance(value, dict)
+            else from_plain(value, self._found, f"{prefix}{key}")
+            for key, value in section.items()
+        }
+
+    def _found(self, name: str | None, place: str) -> Any:
+        """Return the code of a name; every one was granted before, so that what is refused here was hidden."""
+        if name is None or (not self._trust and Want((place,), (), "code", str(name)).needs_trust):
+            raise ConfigError(f"config key `{place}` names {name!r}, which nobody has vouched for.")
+        try:
+            return import_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"config key `{place}`: {error}") from error
+        except Exception as error:
+            raise ConfigError(
+                f"config key `{place}`: {name!r} cannot be imported: {type(error).__name__}: {error}."
+            ) from error
+
+    def _left(self, recorded: Mapping[str, Any], given: Mapping[str, Any], config_class: type) -> dict[str, Any]:
+        """Return recorded keys less those that are given anew, which need not be readable.
+
+        A dict takes the place of the recorded one. Where the recorded one holds code that the file cannot give and the
+        caller hands over all of it, what is recorded beside that code stays.
+        """
+        left = {key: value for key, value in recorded.items() if key not in given}
+        for key in recorded.keys() & given.keys():
+            ours, theirs = recorded[key], given[key]
+            if not isinstance(ours, dict) or MARK in ours or not isinstance(theirs, dict):
+                continue
+            if key in sections(config_class):
+                left[key] = self._left(ours, theirs, sections(config_class)[key])
+            elif self._lacks(ours) and not self._lacks(without(ours, theirs)):
+                left[key] = without(ours, theirs)
+        return left
+
+    def _completed(
+        self, given: Mapping[str, Any], recorded: Mapping[str, Any], config_class: type, prefix: str = ""
+    ) -> dict[str, Any]:
+        """Return a layer with the recorded items that stay beside those that it gives; see :meth:`_left`."""
+        completed = dict(given)
+        for key, rest in self._left(recorded, given, config_class).items():
+            if key not in given:
+                continue
+            if key in sections(config_class):
+                completed[key] = self._completed(given[key], recorded[key], sections(config_class)[key], f"{key}.")
+            else:
+                completed[key] = _merged(from_plain(rest, self._found, f"{prefix}{key}"), given[key])
+        return completed
+
+    def _lacks(self, value: Any) -> bool:
+        """Return whether a recorded value holds code that has to be handed over."""
+        found = code_in(value, (), ())
+        return any(want.kind == "local" or (want.needs_trust and not self._trust) for want in found)
+
+
+@contextmanager
+def building(path: object, *, changed: bool) -> Iterator[None]:
+    """Say of an error that comes up when an algorithm is built which checkpoint it was built of.
+
+    Args:
+        path: the checkpoint's.
+        changed: whether the caller has changed its settings, so that the error may well be about those.
+    """
+    try:
+        yield
+    except Exception as error:
+        if changed or isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path} holds what nothing can be built of: {error}") from error
+
+
+def sections(config_class: type) -> dict[str, type]:
+    """Return the keys of a configuration that are configurations themselves, with their classes."""
+    return {
+        name: hint for name, hint in type_hints(config_class).items() if isinstance(hint, type) and is_dataclass(hint)
+    }
+
+
+def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded values less those that are changed, in nested dicts as well: they need not be readable."""
+    kept = {key: value for key, value in stored.items() if key not in changed}
+    for key in stored.keys() & changed.keys():
+        if isinstance(stored[key], dict) and MARK not in stored[key] and isinstance(changed[key], dict):
+            kept[key] = without(stored[key], changed[key])
+    return kept
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key for key in below.keys() & above.keys() if isinstance(below[key], dict) and isinstance(above[key], dict)}
+    return {**below, **above, **{key: _merged(below[key], above[key]) for key in both}}
+
+
+_OF_ENVS = ("env_config", "wrappers")
+
+
+def subclasses(kind: type[Any]) -> list[type[Any]]:
+    """Return all classes that derive from one."""
+    return [found for child in kind.__subclasses__() for found in (child, *subclasses(child))]

@@ -1,0 +1,328 @@
+"""Code that a checkpoint names, and whose word it takes to run it.
+
+Importing a module runs it, and so does calling what is in it. A file may come from anybody. So what a checkpoint names
+is neither imported nor called, unless the user says that it is trusted. No such word is needed for
+
+* what the caller hands over, or has registered under a name;
+* Gymnasium's own environments, and the models and distributions of this library;
+* code by which this process has already built an algorithm.
+
+To be imported already is not enough: much of what is can do anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import shlex
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Literal
+
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.plain import MARK, at
+from anyspace.config import import_name, type_hints
+from anyspace.data.environments import origin_of
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.models import ModelV2, action_dists
+from anyspace.models.catalog import is_custom_model
+
+_built_with: set[str] = set()
+"""Names of the code by which this process has built algorithms."""
+
+_STAND_INS = {"env": "YourEnv", "custom_model": "YourModel", "custom_action_dist": "YourDistribution"}
+"""What messages call what has no name."""
+
+_REGISTER = {
+    "env": "register_env({name!r}, YourEnv)",
+    "custom_model": "ModelCatalog.register_custom_model({name!r}, YourModel)",
+    "custom_action_dist": "ModelCatalog.register_custom_action_dist({name!r}, YourDistribution)",
+}
+"""How what each key names is registered."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """Something that a configuration names and that is not in the file.
+
+    Attributes:
+        keys: the configuration keys that lead to it: ``("model", "custom_model")``.
+        inside: the way from the value of the last of them: ``("layers", 0)``.
+        kind: ``code`` that can be imported, ``local`` code that cannot, or a ``registered`` name.
+        name: ``module:Name``, what code without a name is called, or the registered name.
+    """
+
+    keys: tuple[str, ...]
+    inside: tuple[Any, ...]
+    kind: Literal["code", "local", "registered"]
+    name: str
+
+    @property
+    def place(self) -> str:
+        """Where it is named, as messages spell it."""
+        place = ".".join(self.keys)
+        for part in self.inside:
+            place = at(place, part)
+        return place
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether it is code of this library, or what the framework fills in; environments and algorithms never are."""
+        return self.kind == "code" and self.keys not in (("env",), ("algorithm",)) and _is_built_in(self.name)
+
+    @property
+    def needs_trust(self) -> bool:
+        """Whether it is code that only the user's word allows to be run."""
+        return self.kind == "code" and self.name not in _built_with and not self.is_built_in
+
+
+def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = AlgorithmConfig) -> list[Want]:
+    """Return all that a configuration names: the algorithm's class, the environment, and code in every key.
+
+    Args:
+        description: ``algorithm``, ``env``, ``env_label`` and ``config`` as a checkpoint's state has them.
+        config_class: of the algorithm, whose type hints say which texts are names.
+    """
+    found: list[Want] = []
+    algorithm, env = description.get("algorithm"), description.get("env")
+    if isinstance(algorithm, str) and (":" in algorithm or " of " in algorithm):
+        found.append(Want(("algorithm",), (), "code" if ":" in algorithm else "local", algorithm))
+    origin = origin_of(env) if isinstance(env, str) else None
+    if origin in ("code", "unknown"):
+        found.append(Want(("env",), (), "code" if origin == "code" else "registered", str(env)))
+    if env is None and isinstance(description.get("env_label"), str):
+        found.append(Want(("env",), (), "local", description["env_label"]))
+    config = description.get("config")
+    if isinstance(config, dict):
+        found += _of_section(config, config_class, (), takes_names=origin == "other")
+    return found
+
+
+def _of_section(
+    section: Mapping[str, Any], config_class: type, above: tuple[str, ...], *, takes_names: bool
+) -> Iterator[Want]:
+    hints = type_hints(config_class)
+    for key, value in section.items():
+        keys, hint = (*above, key), hints.get(key)
+        if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+            yield from _of_section(value, hint, keys, takes_names=takes_names)
+            continue
+        yield from code_in(value, keys, ())
+        if _names_code(hint):
+            yield from _of_names(value, keys)
+        # An environment of somebody else's may import what its arguments name, as wrappers of old environments do.
+        elif keys == ("env_config",) and takes_names:
+            yield from (Want(keys, inside, "code", text) for text, inside in _texts(value, ()) if _NAME.fullmatch(text))
+
+
+_NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w./-]*")
+
+
+def code_in(value: Any, keys: tuple[str, ...], inside: tuple[Any, ...]) -> Iterator[Want]:
+    """Yield the code in a value as :mod:`anyspace.algorithms.plain` writes it, at any depth."""
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from code_in(item, keys, (*inside, i))
+    elif isinstance(value, dict):
+        if MARK in value and "name" in value and value[MARK] in ("code", "enum", "dataclass", "named tuple"):
+            name = value["name"]
+            if name is None:
+                yield Want(keys, inside, "local", str(value.get("label")))
+            else:
+                yield Want(keys, inside, "code", str(name))
+        for key, item in _parts(value):
+            yield from code_in(item, keys, inside if key is None else (*inside, key))
+
+
+def _parts(value: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the items of a dict as it was written, with None for what is no key of the dict that it stands for."""
+    if MARK not in value:
+        yield from value.items()
+        return
+    for content in (content for name, content in value.items() if name != MARK):
+        pairs = content if isinstance(content, list) else []
+        if value[MARK] in ("dict", "ordered dict") and all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+            yield from ((None, key) for key, _ in pairs)
+            yield from ((key if isinstance(key, str | int) else None, item) for key, item in pairs)
+        else:
+            yield None, content
+
+
+def _texts(value: Any, inside: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Yield the texts among a value's parts, with the way to each."""
+    if isinstance(value, str):
+        yield value, inside
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from _texts(item, (*inside, i))
+    elif isinstance(value, dict) and value.get(MARK) not in ("code", "enum", "space", "array", "bytes", "dtype"):
+        for key, item in _parts(value):
+            yield from _texts(item, inside if key is None else (*inside, key))
+
+
+@functools.cache
+def _names_code(hint: Any) -> bool:
+    """Return whether a key takes classes or functions, and texts that name them."""
+    options = list(_options(hint))
+    return str in options and any(option is type or typing.get_origin(option) in (type, Callable) for option in options)
+
+
+def _options(hint: Any) -> Iterator[Any]:
+    """Yield the types that a value of that type, or an item of it, may have."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, list, tuple, dict):
+        for option in typing.get_args(hint):
+            yield from _options(option)
+    else:
+        yield hint
+
+
+def _of_names(value: Any, keys: tuple[str, ...]) -> Iterator[Want]:
+    """Yield what the texts of a key stand for that takes classes and functions by name."""
+    is_known = {"custom_model": is_custom_model, "custom_action_dist": action_dists.is_known}.get(keys[-1])
+    for text, inside in _texts(value, ()):
+        if is_known is not None and is_known(text):
+            continue
+        if ":" in text:
+            yield Want(keys, inside, "code", text)
+        elif "." in text:
+            module, _, attribute = text.rpartition(".")
+            yield Want(keys, inside, "code", f"{module}:{attribute}")
+        elif is_known is not None:
+            yield Want(keys, inside, "registered", text)
+
+
+# ---------------------------------------------------------------------------------------------------- trust
+
+
+def remember(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
+    """Take note that this process has built an algorithm by the code that a configuration names."""
+    _built_with.update(want.name for want in wants(description, config_class) if want.kind == "code")
+
+
+def needs_trust(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = AlgorithmConfig) -> bool:
+    """Return whether another process loads a run only if it is told that the run is trusted, as by ``--trust``."""
+    return any(want.kind == "code" and not want.is_built_in for want in wants(description, config_class))
+
+
+def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> Literal[True]:
+    """Say in one line of the log which code loading will ask for, if there is any."""
+    local = [want for want in wants(description, config_class) if want.kind == "local"]
+    if local:
+        spelt = "; ".join(f"{want.place} ({want.name})" for want in local)
+        logging.getLogger("anyspace").warning(
+            f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
+            f" {_handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
+        )
+    return True
+
+
+def _is_built_in(name: str) -> bool:
+    """Return whether a name is that of a model or distribution of this library, or of what the framework fills in.
+
+    The framework's activations and initialisers are known to the same keys by short names, such as ``"relu"``.
+    """
+    module, _, attribute = name.partition(":")
+    if module in ("torch.nn.modules.activation", "torch.nn.init"):
+        found = getattr(sys.modules.get(module), attribute, None)
+        return getattr(found, "__module__", None) == module
+    if not module.startswith(("anyspace.models.", "anyspace.distributions.")):
+        return False
+    try:
+        found = import_name(name)
+    except ConfigError:
+        return False
+    is_ours = isinstance(found, type) and found.__module__.startswith("anyspace.")
+    return is_ours and issubclass(found, ModelV2 | ActionDistribution)
+
+
+# ------------------------------------------------------------------------------------------------- messages
+
+
+def require_granted(wanted: Sequence[Want], path: object, *, asked: str, trust: bool) -> None:
+    """Refuse to load what names code that nobody has vouched for; all of it is named at once.
+
+    An environment that is only missing is no reason to refuse: a policy acts without one.
+
+    Args:
+        wanted: what the checkpoint names and the caller does not hand over.
+        path: the checkpoint's.
+        asked: the name of the class whose ``load`` was called.
+        trust: whether the user trusts the file.
+
+    Raises:
+        CheckpointError: with the lines that go on.
+    """
+    missing = [want for want in wanted if (want.needs_trust and not trust) or want.kind != "code"]
+    if all(want.keys == ("env",) and want.kind != "code" for want in missing):
+        return
+    code = [want for want in missing if want.kind == "code"]
+    lines = [f"{path} needs what is not in its files:"]
+    lines += [f"  {want.place}: {_REASONS[want.kind].format(want.name)}" for want in missing]
+    if code:
+        lines += [
+            "To import code is to run it, so nothing was imported. If you trust whoever wrote the checkpoint, say so:",
+            f"  {_handing_over([want for want in missing if want.kind != 'code'], path, asked, trust=True)}",
+        ]
+        if len(code) == len(missing):
+            quoted = shlex.quote(str(path))
+            lines += [f"  anyspace evaluate {quoted} --trust", f"  anyspace train --resume {quoted} --trust"]
+    register = [_REGISTER[want.keys[-1]].format(name=want.name) for want in missing if want.kind == "registered"]
+    if register:
+        lines += ["Register the names before you load:", *(f"  {line}" for line in register)]
+    handing = "Or hand over what it needs" if code or register else "Hand over what it needs"
+    if any(want.keys == ("algorithm",) for want in missing):
+        handing += ", and call load on the class that saved it"
+    raise CheckpointError("\n".join([*lines, f"{handing}:", f"  {_handing_over(missing, path, asked, trust=trust)}"]))
+
+
+_REASONS = {
+    "code": "{}",
+    "local": "{}, which cannot be imported by a name",
+    "registered": "{!r}, which nobody has registered",
+}
+
+
+def _handing_over(missing: Sequence[Want], path: object, asked: str, *, trust: bool = False) -> str:
+    """Return the call that hands over all that is missing."""
+    config: dict[str, Any] = {}
+    arguments, loader = [repr(str(path))], asked
+    for want in missing:
+        name = want.name.rpartition(":")[2].partition(" of ")[0].rpartition(".")[2]
+        if not name.isidentifier() or want.kind == "registered":
+            keys = [part for part in (*want.keys, *want.inside) if isinstance(part, str)]
+            name = _STAND_INS.get(keys[-1], f"your_{keys[-1]}")
+        if want.keys == ("algorithm",):
+            loader = name
+        elif want.keys == ("env",):
+            arguments.append(f"env={name}")
+        else:
+            _put(config, [*want.keys, *want.inside], name)
+    if config:
+        arguments.append(f"config={_spelled(config)}")
+    if trust:
+        arguments.append("trust=True")
+    return f"{loader}.load({', '.join(arguments)})"
+
+
+def _put(config: dict[str, Any], way: list[Any], name: str) -> None:
+    """Put a name into nested dicts; of a list, all is to be given."""
+    key, rest = way[0], way[1:]
+    if not rest:
+        config[key] = name
+    elif not isinstance(rest[0], str):
+        config[key] = f"[..., {name}, ...]" if isinstance(rest[0], int) else name
+    else:
+        below = config.setdefault(key, {})
+        if isinstance(below, dict):
+            _put(below, rest, name)
+
+
+def _spelled(config: Any) -> str:
+    if not isinstance(config, dict):
+        return str(config)
+    return "{" + ", ".join(f'"{key}": {_spelled(item)}' for key, item in config.items()) + "}"
