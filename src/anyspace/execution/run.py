@@ -118,11 +118,12 @@ def _iterations(
 
 def _close(folder: RunFolder | None, error: BaseException) -> None:
     """Close the files of a run that failed, without hiding why it failed."""
+    if folder is None:
+        return
     try:
-        if folder is not None:
-            folder.close()
+        folder.close()
     except Exception as another:
-        error.add_note(f"(closing {folder} failed as well: {another!r})")
+        error.add_note(f"(closing {folder.path} failed as well: {another!r})")
 
 
 def _farewell(algorithm: Trainable, folder: RunFolder | None) -> str:
