@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from anyspace import PPO, Algorithm
 from anyspace.errors import CheckpointError
-from anyspace.execution import checkpoint
 from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
 
 STATE = {"algorithm": "PPO", "nested": {"numbers": [1, 2.5, None, True], "text": "ä"}}
@@ -91,7 +91,7 @@ def half(write: Callable[..., Any], file_of: Callable[..., Path]) -> Callable[..
 
 STEPS: list[tuple[Any, str, Callable[..., Any] | None]] = [
     (Path, "mkdir", None),
-    (checkpoint, "save_file", lambda tensors, file: Path(file)),
+    (Path, "write_bytes", lambda file, data: file),
     (os, "fsync", None),
     (Path, "rename", None),
     (Path, "write_text", lambda file, text: file),
@@ -226,7 +226,7 @@ DAMAGES: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
         r"is not whole: tensors-\w+\.safetensors, which its state\.json names, is missing",
     ),
     "tensors of another": (
-        lambda state, tensors: checkpoint.save_file({"weights": np.zeros(3)}, tensors),
+        lambda state, tensors: tensors.write_bytes(save({"weights": np.zeros(3)})),
         r"does not hold the tensors that state\.json lists",
     ),
     "state cut": (lambda state, tensors: cut(state, 100), r"state\.json is truncated or no checkpoint's state"),

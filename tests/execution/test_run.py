@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,14 @@ import numpy as np
 import pytest
 
 from anyspace import PPO, Algorithm
-from anyspace.errors import NonFiniteError
-from anyspace.execution import run as run_module
+from anyspace.errors import CheckpointError, ConfigError, NonFiniteError
+from anyspace.execution import checkpoint as checkpoint_module
+from anyspace.execution import log as log_module
+from anyspace.execution import run_folder as run_module
 from anyspace.execution.checkpoint import read_checkpoint
 from anyspace.execution.log import read_metrics
-from anyspace.execution.run import RunFolder, run
+from anyspace.execution.run import learn
+from anyspace.execution.run_folder import RunFolder
 
 
 class Counts:
@@ -41,7 +46,9 @@ class Counts:
         self.timesteps_total = start
         self.iterations = 0
         self.returns, self.stop_at, self.on_train = returns, stop_at, on_train
-        self.highest, self.improved = -float("inf"), False
+        self.mean = self.highest = -float("inf")
+        self.improved = False
+        self.run_folder: Path | None = None
 
     def train(self) -> dict[str, Any]:
         self.on_train(self.iterations + 1)
@@ -53,8 +60,13 @@ class Counts:
         self.mean = mean
         return {"timesteps_total": self.timesteps_total, "steps_per_s": 5.0, "episode_return_mean": mean}
 
-    def snapshot(self) -> Any:
-        return {"steps": self.timesteps_total}, {"steps": np.array(self.timesteps_total)}
+    def copy_state(self) -> Any:
+        steps = self.timesteps_total
+        counters = {"counters": {"counters": {"timesteps_total": steps}}}
+        return lambda: ({**self.description(), "steps": steps, "parts": counters}, {"steps": np.array(steps)})
+
+    def description(self) -> dict[str, Any]:
+        return {"algorithm": "Counts", "env": "Steps-v0"}
 
     def should_stop(self) -> bool:
         return self.mean >= self.stop_at
@@ -64,8 +76,10 @@ class Counts:
 
 
 def ran(algorithm: Counts, folder: Path | None, steps: int = 100, every: int = 1_000_000) -> dict[str, Any]:
-    files = None if folder is None else RunFolder(folder, {"algorithm": "Counts"}, "Counts")
-    return run(algorithm, steps, folder=files, checkpoint_every=every, progress=False)
+    """Train, going on in the folder if there is a run already."""
+    if folder is not None and (folder / "run.json").exists():
+        algorithm.run_folder = folder.resolve()
+    return learn(algorithm, steps, folder, overwrite=False, checkpoint_every=every, progress=False)
 
 
 def saved(folder: Path) -> int:
@@ -96,16 +110,21 @@ def test_it_ends_with_the_steps(tmp_path: Path) -> None:
     assert [row["timesteps_total"] for row in read_metrics(folder / "metrics.csv")] == [
         str(n) for n in range(10, 101, 10)
     ]
-    assert json.loads((folder / "config.json").read_text()) == {"algorithm": "Counts"}
+    assert json.loads((folder / "config.json").read_text()) == algorithm.description()
+    assert json.loads((folder / "run.json").read_text()) == {"steps": 95, "progress": False}
     assert (folder / "learning_curve.png").stat().st_size > 1000
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
 
 
-def test_a_run_that_is_there_already_trains_no_more(tmp_path: Path) -> None:
-    algorithm = Counts(start=100)
-    assert ran(algorithm, tmp_path, 100) == {}
+def test_a_run_that_is_there_already_has_nothing_to_do(tmp_path: Path) -> None:
+    algorithm = Counts(start=1_000_000)
+    with pytest.raises(ConfigError, match="already has 1,000,000 steps; give learn\\(\\) a number above that"):
+        ran(algorithm, tmp_path / "run", 1_000_000)
     assert algorithm.iterations == 0
-    assert saved(tmp_path) == 100
+    assert list(tmp_path.iterdir()) == []
+    algorithm.mean, algorithm.stop_at = 7, 5
+    with pytest.raises(ConfigError, match="has reached `stop_return` already, after 1,000,000 steps"):
+        ran(algorithm, None, 2_000_000)
 
 
 def test_it_ends_with_the_return(tmp_path: Path) -> None:
@@ -121,10 +140,24 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
 
 def test_checkpoints_are_written_every_so_often(tmp_path: Path, writes: list[tuple[str, int]]) -> None:
     ran(Counts([0.0]), tmp_path, 100, every=25)
-    assert [steps for name, steps in writes if name == "checkpoint"] == [30, 60, 90, 100]
+    assert [steps for name, steps in writes if name == "checkpoint"] == [0, 30, 60, 90, 100]
     writes.clear()
     ran(Counts(start=1000), tmp_path, 1060, every=25)
-    assert [steps for name, steps in writes if name == "checkpoint"] == [1030, 1060, 1060]
+    assert [steps for name, steps in writes if name == "checkpoint"] == [1000, 1030, 1060]
+
+
+def test_a_checkpoint_is_written_after_a_minute(
+    tmp_path: Path, writes: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It leaves the ones that are written every so many steps where they are."""
+    now = [0.0]
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+
+    def pass_time(iteration: int) -> None:
+        now[0] += 25.0
+
+    ran(Counts(on_train=pass_time), tmp_path, 100, every=50)
+    assert [steps for name, steps in writes if name == "checkpoint"] == [0, 30, 50, 80, 100]
 
 
 def test_the_best_is_kept(tmp_path: Path) -> None:
@@ -153,18 +186,20 @@ def test_a_climbing_best_is_written_now_and_then(
     assert [steps for name, steps in writes if name == "best"] == [30, 60, 90, 100]
 
 
-def test_a_best_is_as_it_was_when_it_was_best(tmp_path: Path) -> None:
+def test_a_best_is_as_it_was_when_it_was_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written later than it was taken: training on must not change it."""
     settings: dict[str, Any] = {"model": {"fcnet_hiddens": [4]}, "observation_filter": "MeanStdFilter", "lr": 0.1}
     algorithm = PPO(
         "CartPole-v1", settings, train_batch_size=32, minibatch_size=32, num_epochs=1, normalize_rewards=True
     )
     algorithm.train()
-    folder = RunFolder(tmp_path, {}, "x")
     expected = {name: value.copy() for name, value in algorithm.snapshot()[1].items()}
-    folder.keep_best(algorithm)
-    algorithm.train()
-    folder.close()
+    with RunFolder.claim(tmp_path) as folder:
+        folder.begin(algorithm, 1000, progress=False)
+        monkeypatch.setattr(algorithm, "is_best", lambda: True)
+        folder.add(algorithm, {"timesteps_total": 32})
+        algorithm.train()
+        folder.close()
     tensors = read_checkpoint(tmp_path / "best")[1]
     for name, value in expected.items():
         np.testing.assert_array_equal(tensors[name], value, err_msg=name)
@@ -187,7 +222,10 @@ def test_the_first_ctrl_c_saves_after_the_iteration(tmp_path: Path) -> None:
     algorithm = Counts(on_train=on_train)
     with pytest.raises(KeyboardInterrupt) as caught:
         ran(algorithm, tmp_path)
-    assert str(caught.value) == f"stopped and saved; go on with `--resume {tmp_path}`"
+    assert str(caught.value) == (
+        "stopped. The run is saved at 30 steps, after its last whole iteration. Go on with\n"
+        f"  anyspace train --resume {tmp_path}"
+    )
     assert algorithm.iterations == 3
     assert saved(tmp_path) == 30
     assert len(read_metrics(tmp_path / "metrics.csv")) == 3
@@ -213,7 +251,9 @@ def test_ctrl_c_from_outside(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_without_a_folder() -> None:
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after an iteration; call save\(path\)"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"^stopped. The algorithm has 20 steps and no run folder: save\(path\)"
+    ):
         ran(Counts(on_train=lambda iteration: interrupt() if iteration == 2 else None), None)
 
 
@@ -238,11 +278,15 @@ def test_the_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 def test_the_second_ctrl_c_may_come_while_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran(Counts(), tmp_path, 20)
 
-    def interrupted_write(*_: Any) -> None:
-        interrupt()
-        interrupt()
+    save = checkpoint_module.save
 
-    monkeypatch.setattr("anyspace.execution.checkpoint.save_file", interrupted_write)
+    def interrupted_write(tensors: dict[str, Any]) -> bytes:
+        if tensors["steps"] == 40:
+            interrupt()
+            interrupt()
+        return save(tensors)
+
+    monkeypatch.setattr("anyspace.execution.checkpoint.save", interrupted_write)
     with pytest.raises(KeyboardInterrupt, match="at once"):
         ran(Counts(start=20), tmp_path, 40)
     assert saved(tmp_path) == 20
@@ -271,54 +315,164 @@ def fail_at(iteration: int, error: Exception) -> Callable[[int], None]:
     return on_train
 
 
-def test_a_failing_iteration_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
+def test_a_failing_iteration_leaves_the_checkpoint_of_the_one_before(tmp_path: Path) -> None:
     error = NonFiniteError("iteration 5: the loss is nan")
+    folder = tmp_path / "my run"
     with pytest.raises(NonFiniteError) as caught:
-        ran(Counts([1, 2, 3, 0], on_train=fail_at(5, error)), tmp_path, every=20)
+        ran(Counts([1, 2, 3, 0], on_train=fail_at(5, error)), folder)
     assert caught.value is error
-    assert not hasattr(error, "__notes__")
-    assert (saved(tmp_path), saved(tmp_path / "best")) == (40, 30)
-    assert len(read_metrics(tmp_path / "metrics.csv")) == 4
-    assert (tmp_path / "learning_curve.png").exists()
+    assert error.__notes__ == [
+        "The run is saved at 40 steps, after its last whole iteration. Go on with\n"
+        f"  anyspace train --resume '{folder}'"
+    ]
+    assert (saved(folder), saved(folder / "best")) == (40, 30)
+    assert len(read_metrics(folder / "metrics.csv")) == 4
+    assert (folder / "learning_curve.png").exists()
+    assert not (folder / "run.lock").exists()
 
 
-def test_a_run_that_fails_at_once_has_no_checkpoint(tmp_path: Path) -> None:
+def test_a_run_that_fails_at_once_can_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         ran(Counts(on_train=fail_at(1, KeyError("x"))), tmp_path)
-    assert not (tmp_path / "checkpoint").exists()
-    assert (tmp_path / "config.json").exists()
+    assert saved(tmp_path) == 0
+    assert ran(Counts(), tmp_path, 20)["timesteps_total"] == 20
+
+
+def test_a_failure_after_the_first_signal_is_the_stop(tmp_path: Path) -> None:
+    """Environments in other processes get the signal as well, and fail for it."""
+
+    def on_train(iteration: int) -> None:
+        if iteration == 3:
+            interrupt()
+            raise EOFError("a worker is gone")
+
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped\. The run is saved at 20 steps") as caught:
+        ran(Counts(on_train=on_train), tmp_path)
+    assert isinstance(caught.value.__cause__, EOFError)
+    assert saved(tmp_path) == 20
+
+
+def test_a_large_state_is_copied_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is saved is never half of an iteration, even where the state after the last one was not copied."""
+    now, computed = [0.0], [0.0]
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(run_module.time, "thread_time", lambda: computed[0])
+    copies = []
+
+    class Large(Counts):
+        def copy_state(self) -> Any:
+            computed[0] += 0.02
+            copies.append(self.timesteps_total)
+            return super().copy_state()
+
+    def on_train(iteration: int) -> None:
+        now[0] += 0.9
+        if iteration == 9:
+            raise KeyError("x")
+
+    algorithm = Large(on_train=on_train)
+    algorithm.highest = 1  # a best state would be copied as well
+    with pytest.raises(KeyError):
+        ran(algorithm, tmp_path, every=50)
+    assert copies == [0, 30, 50, 80]
+    assert saved(tmp_path) == 80
 
 
 def test_a_failure_is_not_hidden_by_another_on_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_space(*_: Any) -> None:
-        raise OSError("no space left on device")
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a curve without a length")
 
-    closed: list[bool] = []
-    folder = RunFolder(tmp_path, {}, "x")
-    monkeypatch.setattr(run_module, "write_checkpoint", no_space)
-    monkeypatch.setattr(folder._log, "close", lambda: closed.append(True))
+    monkeypatch.setattr(run_module, "draw_learning_curve", broken)
     with pytest.raises(NonFiniteError, match="the loss is nan") as caught:
-        run(
-            Counts([1, 2], on_train=fail_at(3, NonFiniteError("the loss is nan"))),
-            100,
-            folder=folder,
-            checkpoint_every=1000,
-            progress=False,
-        )
-    assert caught.value.__notes__ == [f"(closing {tmp_path} failed as well: OSError('no space left on device'))"]
-    assert closed == [True]
-
-
-def test_a_failing_checkpoint_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran(Counts(), tmp_path, 20)
-
-    def no_space(*_: Any) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("anyspace.execution.checkpoint.save_file", no_space)
-    with pytest.raises(OSError, match="no space left"):
-        ran(Counts(start=20), tmp_path, 60, every=20)
+        ran(Counts([1, 2], on_train=fail_at(3, NonFiniteError("the loss is nan"))), tmp_path)
+    assert caught.value.__notes__[1:] == [
+        f"(closing {tmp_path} failed as well: ZeroDivisionError('a curve without a length'))"
+    ]
     assert saved(tmp_path) == 20
+
+
+# ---------------------------------------------------------------------------------------------- a full disk
+
+
+class Disk:
+    """A disk that can be full: every write of a checkpoint, a table or an event file then raises ENOSPC."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.is_full = False
+        for owner, name in ((Path, "write_bytes"), (Path, "write_text"), (log_module, "_append")):
+            monkeypatch.setattr(owner, name, self.checked(getattr(owner, name)))
+
+    def checked(self, write: Callable[..., Any]) -> Callable[..., Any]:
+        def checked_write(*args: Any, **keywords: Any) -> Any:
+            if self.is_full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(*args, **keywords)
+
+        return checked_write
+
+
+def test_a_full_disk_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is one warning a spell, writing is tried again, and no row of the metrics is missing at the end."""
+    now = [0.0]
+    monkeypatch.setattr(run_module.time, "monotonic", lambda: now[0])
+    disk, kept, warned = Disk(monkeypatch), [], []
+
+    def on_train(iteration: int) -> None:
+        now[0] += run_module.RETRY_INTERVAL * 0.4
+        kept.append(saved(tmp_path))
+        disk.is_full = iteration in (6, 7, 12, 13)
+        monkeypatch.setattr(warnings, "warn", lambda text, **_: warned.append((iteration, text)))
+
+    ran(Counts(range(100), on_train=on_train), tmp_path, 160, every=60)
+    assert [iteration for iteration, _ in warned] == [6, 12]
+    assert warned[0][1] == (
+        f"{tmp_path} cannot be written (No space left on device). Training goes on, and writing is tried again; until"
+        " then the latest checkpoint is of 0 steps."
+    )
+    assert kept == [0] * 9 + [90] * 6 + [150]
+    assert saved(tmp_path) == saved(tmp_path / "best") == 160
+    rows = [int(row["timesteps_total"]) for row in read_metrics(tmp_path / "metrics.csv")]
+    assert rows == [*range(10, 161, 10)]
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_a_disk_that_stays_full_is_an_error_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+
+    def on_train(iteration: int) -> None:
+        disk.is_full = iteration >= 4
+
+    with pytest.warns(UserWarning, match="latest checkpoint is of 20 steps"), pytest.raises(CheckpointError) as caught:
+        ran(Counts(on_train=on_train), tmp_path, 60, every=20)
+    assert str(caught.value) == (
+        "The checkpoint of 60 steps cannot be written (No space left on device). The one of 20 steps is whole: make"
+        f" room on the disk, and go on from there with\n  anyspace train --resume {tmp_path}"
+    )
+    assert saved(tmp_path) == 20
+
+
+def test_a_failure_on_a_full_disk_says_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+
+    def on_train(iteration: int) -> None:
+        if iteration == 4:
+            disk.is_full = True
+            raise KeyError("x")
+
+    with pytest.raises(KeyError) as caught:
+        ran(Counts(on_train=on_train), tmp_path, every=20)
+    assert "The checkpoint of 30 steps cannot be written" in caught.value.__notes__[0]
+    assert "The one of 20 steps is whole" in caught.value.__notes__[0]
+
+
+def test_a_full_disk_is_refused_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(monkeypatch).is_full = True
+    algorithm = Counts()
+    with pytest.raises(
+        ConfigError, match=r"cannot write a run into .*: No space left on device\. Choose another --out"
+    ):
+        ran(algorithm, tmp_path / "run")
+    assert algorithm.iterations == 0
 
 
 # ----------------------------------------------------------------------------------------- the real thing

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, Unpack
 
@@ -33,6 +33,7 @@ from anyspace.data.stepping import require_same_spaces
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
+from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
@@ -40,7 +41,7 @@ from anyspace.execution.evaluate import Evaluator, LocalEvaluator, show, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.randomness import undisturbed
-from anyspace.execution.run import RunFolder, Snapshot, run
+from anyspace.execution.run_files import run_folder_of, without_run
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
@@ -51,6 +52,7 @@ from anyspace.policy.schedules import scheduled
 from anyspace.tree import Tree
 
 C = TypeVar("C", bound=AlgorithmConfig)
+PathLike = str | os.PathLike[str]
 
 
 class Algorithm(ABC, Generic[C]):
@@ -167,6 +169,7 @@ class Algorithm(ABC, Generic[C]):
         tell_origin(self.policy.masking, source, spec)
         self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
+        self.run_folder: Path | None = None
         self._described = False
         self._attributes = checkpoints.Attributes(self)
         self.setup()
@@ -267,21 +270,22 @@ class Algorithm(ABC, Generic[C]):
         return self.counters.is_best
 
     def learn(
-        self, total_steps: int, *, out: str | os.PathLike[str] | None = None, progress: bool = True
+        self, total_steps: int, *, out: PathLike | None = None, overwrite: bool = False, progress: bool = True
     ) -> dict[str, Any]:
         """Train until ``total_steps`` environment steps in all, or until ``stop_return``, and return the last result.
 
         Args:
             total_steps: counted from the algorithm's beginning, resumed steps included.
-            out: a folder for checkpoints, metrics and the learning curve; None writes nothing.
+            out: a folder for checkpoints, metrics and the learning curve; None writes nothing. An algorithm goes on in
+                the run folder that it wrote or was loaded from; a folder that holds another run is refused.
+            overwrite: let the run take the place of another one in the folder.
             progress: show steps, steps/s, return and time left.
+
+        Raises:
+            ConfigError: there is nothing to do, or the folder is not free, or it cannot be written.
+            CheckpointError: the last checkpoint could not be written.
         """
-        folder = None
-        if out is not None:
-            title = f"{type(self).__name__} on {self.env_spec.name}"
-            folder = RunFolder(Path(out), self.description(), title)
-        every = self.config.checkpoint_every
-        return run(self, total_steps, folder=folder, checkpoint_every=every, progress=progress)
+        return run.learn(self, total_steps, out, overwrite, self.config.checkpoint_every, progress)
 
     def evaluate(self, episodes: int | None = None, *, explore: bool = False, render: bool = False) -> dict[str, float]:
         """Play whole episodes on separate environments and return their statistics.
@@ -318,21 +322,27 @@ class Algorithm(ABC, Generic[C]):
 
     # --------------------------------------------------------------------------------- checkpoints
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: PathLike) -> Path:
         """Write a checkpoint into the folder ``path`` and return it; a kill leaves the previous one whole."""
-        write_checkpoint(Path(path), *self.snapshot())
+        write_checkpoint(without_run(Path(path)), *self.snapshot())
         return Path(path)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> checkpoints.Snapshot:
         """Return the state and the tensors that a checkpoint holds."""
-        plain, tensors = checkpoints.captured(self.parts(), self.policy.runtime)
+        return self.copy_state()()
+
+    def copy_state(self) -> Callable[[], checkpoints.Snapshot]:
+        """Copy the state as it is now, which is quick; return what makes a :meth:`snapshot` of the copy."""
+        return checkpoints.copied(self.parts(), self._whole_description, self.policy.runtime)
+
+    def _whole_description(self) -> dict[str, Any]:
         spaces = state.described_spaces(self.policy.observation_space, self.policy.action_space)
-        return {**self.description(), **spaces, "parts": plain}, tensors
+        return {**self.description(), **spaces}
 
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike[str],
+        path: PathLike,
         *,
         env: EnvLike | None = None,
         config: Mapping[str, Any] | None = None,
@@ -364,9 +374,10 @@ class Algorithm(ABC, Generic[C]):
         changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
         for name, value in changed.items():
             setattr(self, name, value)
+        self.run_folder = run_folder_of(Path(path).resolve())
         return self
 
-    def load_weights(self, path: str | os.PathLike[str]) -> None:
+    def load_weights(self, path: PathLike) -> None:
         """Start from the weights and filter statistics of another run; counters and optimiser stay new.
 
         Nothing but numbers is read, so nothing has to be trusted.

@@ -6,13 +6,16 @@ import json
 import numbers
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.models.runtime import NumpyArray, Runtime
+
+Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
+"""The state and the tensors of a checkpoint."""
 
 ALWAYS = ("policy", "learner", "rewards", "counters")
 """The parts that every algorithm has."""
@@ -89,7 +92,7 @@ def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str
             part cannot be saved.
     """
     require_named(f"{algorithm}.setup() sets", parts, added)
-    captured({name: part for name, part in parts.items() if name not in ALWAYS}, runtime)
+    _content(_copied({name: part for name, part in parts.items() if name not in ALWAYS}, runtime), runtime)
 
 
 class Attributes:
@@ -132,16 +135,49 @@ def require_named(setter: str, parts: Mapping[str, Any], added: Mapping[str, Any
         )
 
 
-def captured(parts: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
-    """Return the state of all parts: what JSON holds of each, by name, and all arrays, named ``part/name``.
+def copied(
+    parts: Mapping[str, Any], description: Callable[[], Mapping[str, Any]], runtime: Runtime
+) -> Callable[[], Snapshot]:
+    """Copy the state of an algorithm, and return what makes the content of a checkpoint of the copy.
+
+    Copying is quick: it is done after every iteration, for a content that will hardly ever be made.
+
+    Args:
+        parts: of the algorithm.
+        description: what else the checkpoint says of it.
+        runtime: of the policy's framework.
 
     Raises:
-        ConfigError: a part is nothing that can be saved, or its state holds something that can not.
+        ConfigError: a part is nothing that can be saved, or, when the content is made, its state holds something that
+            can not.
     """
+    states = _copied(parts, runtime)
+
+    def content() -> Snapshot:
+        plain, tensors = _content(states, runtime)
+        return {**description(), "parts": plain}, tensors
+
+    return content
+
+
+def _copied(parts: Mapping[str, Any], runtime: Runtime) -> dict[str, dict[str, Any]]:
+    """Return the state of all parts as it is now, by name; training on does not change it."""
+    states = {}
+    for name, part in parts.items():
+        state = _state_of(name, part)
+        try:
+            # The parts that every algorithm has return copies.
+            states[name] = state if name in ALWAYS else _copy(state, runtime)
+        except TypeError as error:
+            raise _unsavable(name, error) from error
+    return states
+
+
+def _content(states: Mapping[str, dict[str, Any]], runtime: Runtime) -> Snapshot:
+    """Return what JSON holds of each state, by name, and all arrays, named ``part/name``."""
     plain: dict[str, Any] = {}
     tensors: dict[str, NumpyArray] = {}
-    for name, part in parts.items():
-        found = _state_of(name, part)
+    for name, found in states.items():
         arrays = {key: value for key, value in found.items() if _is_array(value)}
         rest = {key: value for key, value in found.items() if key not in arrays}
         try:
@@ -149,11 +185,26 @@ def captured(parts: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any]
             plain[name] = _packed(rest, name, tensors, runtime)
             json.dumps(plain[name], allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"parts()[{name!r}]: its state cannot be saved: {error}. Let it hold arrays, numbers, texts, None, and"
-                " lists and dicts of those."
-            ) from error
+            raise _unsavable(name, error) from error
     return plain, tensors
+
+
+def _unsavable(name: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"parts()[{name!r}]: its state cannot be saved: {error}. Let it hold arrays, numbers, texts, None, and"
+        " lists and dicts of those."
+    )
+
+
+def _copy(value: Any, runtime: Runtime) -> Any:
+    """Return a nested value with copies of its arrays, lists and dicts."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if _is_array(value):
+        return _as_numpy(value, runtime)
+    if isinstance(value, Mapping):
+        return {key: _copy(item, runtime) for key, item in value.items()}
+    return [_copy(item, runtime) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _state_of(name: str, part: Any) -> dict[str, Any]:

@@ -21,6 +21,8 @@ ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 for an environment's own error, 2 for wrong input.
 
+    A run that a signal stopped returns 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+
     The folder in which the command runs is searched for modules as well, as by ``python -m``.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -35,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, words: list[str]) -> int:
     """Run one command. Everything heavy is imported from here on: the overview comes at once."""
-    from anyspace.cli.output import print_error, print_traceback
+    from anyspace.cli.output import print_error, print_traceback, with_notes
     from anyspace.errors import AnyspaceError, nearest
+    from anyspace.execution.stopping import RunStopped
 
     commands = _commands()
     if name not in commands:
@@ -45,11 +48,14 @@ def _run(name: str, words: list[str]) -> int:
     try:
         commands[name](words)
     except AnyspaceError as error:
-        print_error(f"error: {error}", style="red")
+        print_error(with_notes(f"error: {error}", error), style="red")
         return 2
     except KeyboardInterrupt as interrupt:
-        print_error(str(interrupt) or "stopped")
+        print_error(with_notes(str(interrupt) or "stopped", interrupt))
         return 130
+    except RunStopped as stop:
+        print_error(with_notes(str(stop), stop))
+        return stop.status
     except Exception as error:
         print_traceback(error)
         return 1

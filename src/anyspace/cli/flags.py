@@ -99,9 +99,23 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
 
 
 def parse(
-    kind: type[K], command: str, words: Sequence[str], defaults: AlgorithmConfig, *, quiet: bool = False
+    kind: type[K],
+    command: str,
+    words: Sequence[str],
+    defaults: AlgorithmConfig,
+    *,
+    own: K | None = None,
+    quiet: bool = False,
 ) -> Flags[K]:
     """Return a command's own flags, and what the other flags make of ``defaults``.
+
+    Args:
+        kind: the dataclass of the command's own flags.
+        command: the command's name.
+        words: everything after it.
+        defaults: of the configuration keys.
+        own: defaults of the command's own flags, where they are other than the dataclass's.
+        quiet: print nothing about what is wrong with the words.
 
     Raises:
         SystemExit: a flag is unknown or its value malformed, which is printed unless ``quiet``; or help was asked for.
@@ -109,7 +123,7 @@ def parse(
     flags_class = dataclasses.make_dataclass(
         kind.__name__,
         [
-            ("own", Annotated[kind, tyro.conf.arg(name="")]),
+            ("own", Annotated[kind, tyro.conf.arg(name="")], *(() if own is None else (own,))),
             ("config", Annotated[type(defaults), tyro.conf.arg(name="")], defaults),
         ],
     )

@@ -20,6 +20,11 @@ def print_error(text: str, style: str | None = None) -> None:
     Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def with_notes(text: str, error: BaseException) -> str:
+    """Return a message with the notes of an error, such as how to go on with a run that failed."""
+    return "\n".join([text, *getattr(error, "__notes__", ())])
+
+
 def print_traceback(error: Exception) -> None:
     """Print an environment's own traceback; the frames of this library that led there would only hide it."""
     ours = (str(Path(anyspace.__file__).parent), str(Path(gym.vector.__file__).parent))
@@ -38,15 +43,28 @@ def print_preset(console: Console, preset: Preset, changes: Mapping[str, Any]) -
         console.print(f"  {key} = {value}", highlight=False, markup=False)
 
 
-def print_result(console: Console, algorithm: Algorithm[Any], result: Mapping[str, Any], seconds: float) -> None:
-    """Print what training came to, from the result of its last iteration."""
-    mean = result.get("episode_return_mean")
-    spelt = "no episode ended" if mean is None else f"mean return {mean:.1f}"
-    console.print(
-        f"trained {algorithm.timesteps_total:,} steps in {seconds:.1f} s: {spelt} over the latest"
-        f" {min(algorithm.counters.episodes_total, algorithm.config.return_window)} episodes",
-        highlight=False,
-    )
+def print_result(
+    console: Console, algorithm: Algorithm[Any], result: Mapping[str, Any], steps_before: int, seconds: float
+) -> None:
+    """Print what training came to.
+
+    Args:
+        console: where to.
+        algorithm: after training.
+        result: of the last iteration.
+        steps_before: what the algorithm had before, if it was resumed.
+        seconds: that training took.
+    """
+    steps, counters = algorithm.timesteps_total, algorithm.counters
+    in_all = f" ({steps:,} in all)" if steps_before else ""
+    mean, episodes = result.get("episode_return_mean"), len(counters.latest.episodes)
+    over = "over the only episode" if episodes == 1 else f"over the latest {episodes} episodes"
+    spelt = "no episode has ended yet" if mean is None else f"mean return {mean:.1f} {over}"
+    lines = [f"trained {steps - steps_before:,} steps in {seconds:.1f} s{in_all}: {spelt}"]
+    if algorithm.config.stop_return is not None:
+        lines.append(counters.verdict(algorithm.config.stop_return))
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def print_evaluation(console: Console, result: Mapping[str, float]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +17,9 @@ from anyspace.algorithms import Algorithm
 from anyspace.cli import output
 from anyspace.cli.flags import Flags, parse, starting_point
 from anyspace.errors import ConfigError
+from anyspace.execution.checkpoint import read_state
+from anyspace.execution.run_files import remembered_options, require_writable, run_folder_of, steps_of
+from anyspace.execution.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,11 @@ class TrainFlags:
     algo: str = "ppo"
     """The algorithm: see `anyspace list`."""
     steps: int = 100_000
-    """Environment steps in all; steps of a resumed run count."""
+    """Environment steps in all; a resumed run's count, and it goes on to the number that it had, if none is given."""
     out: Path | None = None
-    """The run folder; by default runs/ENV-ALGO-TIME."""
+    """The run folder; by default a new one, runs/ENV-ALGO-sSEED-TIME."""
+    overwrite: bool = False
+    """Let the run take the place of the one in the folder."""
     resume: Path | None = None
     """A run folder or checkpoint to go on from."""
     trust: bool = False
@@ -42,30 +50,82 @@ class TrainFlags:
     """Episodes to evaluate at the end; 0 leaves that out."""
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The flags that say where a run is written, and what it goes on from."""
+
+    out: Path | None = None
+    overwrite: bool = False
+    resume: Path | None = None
+
+
 def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
     console = Console()
-    start = starting_point(TrainFlags, "train", words, console)
-    flags = parse(TrainFlags, "train", words, start.defaults)
-    own = flags.own
-    algorithm = _resumed(flags) if own.resume is not None else _new(start.algorithm, flags)
-    try:
-        if own.resume is None:
-            out = own.out or _new_folder(str(own.env), own.algo)
-        else:
-            out = own.out or _run_folder_of(own.resume)
-            console.print(f"Resuming {out} at {algorithm.timesteps_total:,} steps", highlight=False)
+    place, _ = tyro.cli(_Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True)
+    stored = None if place.resume is None else read_state(place.resume)
+    with ExitStack() as stack:
+        # Claimed before anything is built; who asks for help claims nothing.
+        folder = _claimed(place, stored) if _without_help(words) == words else None
+        if folder is not None:
+            stack.enter_context(folder)
+        start = starting_point(TrainFlags, "train", words, console)
+        flags = parse(TrainFlags, "train", words, start.defaults, own=_asked_before(place.resume))
+        own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
+        if stored is not None:
+            _require_something_to_do(stored, own.steps)
+        elif own.env is None:
+            raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
+        if folder is None:
+            origin = stored or {"env": own.env, "seed": seed}
+            name = f"{own.env or origin['env'] or 'run'}-{start.algorithm.name()}-s{origin['seed']}"
+            folder = stack.enter_context(RunFolder.create(name))
+        folder.options["evaluate"] = own.evaluate
+        algorithm = _new(start.algorithm, flags, seed) if stored is None else _resumed(flags)
+        stack.callback(algorithm.close)
+        if stored is not None:
+            console.print(f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps", highlight=False)
         if own.weights_from is not None:
             algorithm.load_weights(own.weights_from)
-        _learn(algorithm, own, out, console)
-    finally:
-        algorithm.close()
+        _learn(algorithm, own, folder, console)
 
 
-def _new(algorithm: type[Algorithm[Any]], flags: Flags[TrainFlags]) -> Algorithm[Any]:
-    if flags.own.env is None:
-        raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
-    return algorithm(flags.own.env, flags.config)
+def _without_help(words: list[str]) -> list[str]:
+    return [word for word in words if word not in ("-h", "--help")]
+
+
+def _claimed(place: _Place, stored: Mapping[str, Any] | None) -> RunFolder | None:
+    """Claim the folder that the flags name; None where a new one is to be made.
+
+    Args:
+        place: the flags.
+        stored: the state of the checkpoint that the run goes on from.
+    """
+    own = None if place.resume is None else run_folder_of(place.resume)
+    path = place.out or own
+    if path is None:
+        require_writable(Path("runs"))
+        return None
+    goes_on = stored is not None and own is not None and path.resolve() == own.resolve()
+    goes_on_at = (steps_of(stored) or 0) if goes_on and stored is not None else None
+    return RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=place.overwrite)
+
+
+def _asked_before(resume: Path | None) -> TrainFlags:
+    """Return the flags that a run was begun with, as far as its folder remembers them."""
+    folder = None if resume is None else run_folder_of(resume)
+    return TrainFlags(**({} if folder is None else remembered_options(folder)))
+
+
+def _require_something_to_do(stored: Mapping[str, Any], steps: int) -> None:
+    done = steps_of(stored)
+    if done is not None and done >= steps:
+        raise ConfigError(f"the run already has {done:,} steps; give --steps N to train further, N above {done}.")
+
+
+def _new(algorithm: type[Algorithm[Any]], flags: Flags[TrainFlags], seed: int) -> Algorithm[Any]:
+    assert flags.own.env is not None
+    return algorithm(flags.own.env, flags.config, seed=seed)
 
 
 def _resumed(flags: Flags[TrainFlags]) -> Algorithm[Any]:
@@ -74,19 +134,13 @@ def _resumed(flags: Flags[TrainFlags]) -> Algorithm[Any]:
     return Algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
 
 
-def _learn(algorithm: Algorithm[Any], own: TrainFlags, out: Path, console: Console) -> None:
-    started = time.monotonic()
-    result = algorithm.learn(own.steps, out=out, progress=own.progress)
-    output.print_result(console, algorithm, result, time.monotonic() - started)
-    if own.evaluate:
-        output.print_evaluation(console, algorithm.evaluate(own.evaluate))
-    console.print(f"run folder: {out}", highlight=False, soft_wrap=True)
-
-
-def _new_folder(env: str, algo: str) -> Path:
-    name = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in env)
-    return Path("runs") / f"{name}-{algo}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
-def _run_folder_of(path: Path) -> Path:
-    return path.parent if path.name in ("checkpoint", "best") else path
+def _learn(algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, console: Console) -> None:
+    started, steps_before = time.monotonic(), algorithm.timesteps_total
+    result = algorithm.learn(own.steps, out=folder, progress=own.progress)
+    output.print_result(console, algorithm, result, steps_before, time.monotonic() - started)
+    try:
+        if own.evaluate:
+            output.print_evaluation(console, algorithm.evaluate(own.evaluate))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped while evaluating; the run is saved in {folder.path}") from None
+    console.print(f"run folder: {folder.path}", highlight=False, soft_wrap=True)

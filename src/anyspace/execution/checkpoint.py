@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import uuid
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
@@ -32,6 +35,10 @@ def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, Num
 
     The tensors go into a new file first; renaming ``state.json``, which names that file, makes the checkpoint
     whole in one step. A kill at any moment leaves the previous one as it was.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written. The previous checkpoint is whole, and nothing of
+            this one is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = f"tensors-{uuid.uuid4().hex[:8]}.safetensors"
@@ -43,17 +50,36 @@ def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, Num
         **state,
     }
     text = json.dumps(content, indent=1, allow_nan=False)
-    partial = folder / f"{name}.partial"
-    save_file({key: np.asarray(value, order="C") for key, value in tensors.items()}, partial)
-    _to_disk(partial)
-    partial.rename(folder / name)
-    draft = folder / f"{STATE_FILE}.partial"
-    draft.write_text(text)
-    _to_disk(draft)
-    draft.replace(folder / STATE_FILE)
-    for stale in (*folder.glob("tensors-*.safetensors"), *folder.glob("*.partial")):
-        if stale.name != name:
-            stale.unlink()
+    _remove(_partial_files(folder))
+    partial, draft = folder / f"{name}.partial", folder / f"{STATE_FILE}.partial"
+    try:
+        partial.write_bytes(save({key: np.asarray(value, order="C") for key, value in tensors.items()}))
+        _to_disk(partial)
+        partial.rename(folder / name)
+        draft.write_text(text)
+        _to_disk(draft)
+        draft.replace(folder / STATE_FILE)
+    except OSError:
+        _remove([partial, draft, folder / name])
+        raise
+    _remove([*_partial_files(folder), *(file for file in _tensor_files(folder) if file.name != name)])
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint, and its folder unless there is something else in it."""
+    _remove([folder / STATE_FILE, *_partial_files(folder), *_tensor_files(folder)])
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def resume_command(path: Path) -> str:
+    """Return the command that goes on with a run, to be pasted into a shell.
+
+    Args:
+        path: the run folder, or one of its checkpoints.
+    """
+    spelt = str(path)
+    return f"anyspace train --resume {shlex.quote(f'./{spelt}' if spelt.startswith('-') else spelt)}"
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
@@ -157,6 +183,12 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     for folder in (given, given / "checkpoint"):
         if (folder / STATE_FILE).is_file():
             return folder
+    if (given / "best" / STATE_FILE).is_file():
+        raise CheckpointError(
+            f"no checkpoint at {given}: it has no {STATE_FILE}, nor has its `checkpoint` folder. The one of the highest"
+            f" return is there: load {given / 'best'}, or train on from it with\n"
+            f"  {resume_command(given / 'best')}"
+        )
     there = "it does not exist" if not given.exists() else f"it has no {STATE_FILE}, nor has its `checkpoint` folder"
     raise CheckpointError(f"no checkpoint at {given}: {there}. Give a run folder or a folder that save() wrote.")
 
@@ -168,3 +200,18 @@ def _shapes(tensors: dict[str, NumpyArray]) -> dict[str, list[int]]:
 def _to_disk(file: Path) -> None:
     with file.open("rb") as handle:
         os.fsync(handle.fileno())
+
+
+def _tensor_files(folder: Path) -> list[Path]:
+    return list(folder.glob(f"tensors-{'[0-9a-f]' * 8}.safetensors"))
+
+
+def _partial_files(folder: Path) -> list[Path]:
+    return [*folder.glob(f"tensors-{'[0-9a-f]' * 8}.safetensors.partial"), *folder.glob(f"{STATE_FILE}.partial")]
+
+
+def _remove(files: Iterable[Path]) -> None:
+    """Remove what is there of ``files``; what cannot be removed takes room and does no other harm."""
+    for file in files:
+        with suppress(OSError):
+            file.unlink()

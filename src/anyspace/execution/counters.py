@@ -72,6 +72,21 @@ class Counters:
         mean = self.latest.mean_return
         return self.latest.is_full and mean is not None and mean >= goal
 
+    def verdict(self, goal: float) -> str:
+        """Say in a sentence whether the return has reached ``goal``."""
+        if self._every is not None:
+            mean, whose = self._latest_evaluation, "the latest evaluation's mean return"
+            missing = "there was no evaluation yet"
+        else:
+            count, size = len(self.latest.episodes), self.latest.episodes.maxlen
+            mean, whose = self.latest.mean_return, f"the mean return over the latest {count} episodes"
+            missing = "no episode has ended yet"
+            if mean is not None and not self.latest.is_full:
+                return f"goal not reached: stop_return ({goal:g}) counts once {size} episodes have ended; {count} have"
+        if mean is None:
+            return f"goal not reached: {missing} (stop_return is {goal:g})"
+        return f"goal {'' if self.reached(goal) else 'not '}reached: {whose} is {mean:.6g} (stop_return is {goal:g})"
+
     def state(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
         return {

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import numbers
+import os
+import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+_writers = itertools.count()
 
 
 def flat_metrics(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -30,46 +37,126 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path):
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        self._file = folder / "metrics.csv"
-        self._events = EventFileWriter(str(folder))
-        self._columns: list[str] = []
-        self._started = False
+        self._table = _Table(folder / "metrics.csv")
+        self._events = _EventFile(folder)
 
     def write(self, result: Mapping[str, Any]) -> None:
-        """Append a training result."""
+        """Append a training result.
+
+        Raises:
+            OSError: the disk is full, or the files cannot be written. What could not be written is kept, and written
+                with the next result.
+        """
         row = flat_metrics(result)
-        step = int(row["timesteps_total"])
-        if not self._started:
-            self._started = True
-            self._rewrite(row, read_metrics(self._file, before=step) if self._file.exists() else [])
-        elif not row.keys() <= set(self._columns):
-            self._rewrite(row, read_metrics(self._file))
-        with self._file.open("a", newline="") as handle:
-            csv.DictWriter(handle, self._columns).writerow(row)
-        self._write_events(row, step)
+        try:
+            self._table.add(row)
+        finally:
+            self._events.add(row)
 
     def close(self) -> None:
-        """Flush and close the TensorBoard file."""
-        self._events.close()
+        """Write what could not be written so far.
 
-    def _rewrite(self, new: Mapping[str, float], rows: list[dict[str, str]]) -> None:
-        """Write ``rows`` with room for the columns of ``new``: evaluations, for one, are in some rows only."""
-        self._columns = list(dict.fromkeys([*(rows[0] if rows else ()), *self._columns, *new]))
+        Raises:
+            OSError: it still cannot.
+        """
+        try:
+            self._table.flush()
+        finally:
+            self._events.flush()
+
+
+class _Table:
+    """A CSV file to which rows are appended; new columns may come with any row."""
+
+    def __init__(self, file: Path):
+        self._file = file
+        self._columns: list[str] = []
+        self._waiting: list[dict[str, float]] = []
+        self._started = False
+
+    def add(self, row: dict[str, float]) -> None:
+        self._waiting.append(row)
+        self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        if not self._started:
+            first = int(self._waiting[0]["timesteps_total"])
+            self._rewrite(read_metrics(self._file, before=first) if self._file.exists() else [])
+        elif not {name for row in self._waiting for name in row} <= set(self._columns):
+            self._rewrite(read_metrics(self._file))
+        else:
+            _append(self._file, _csv(self._columns, self._waiting))
+        self._waiting.clear()
+
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        """Write ``rows`` and new ones with room for all their columns: evaluations, for one, are in some rows only."""
+        new = dict.fromkeys(name for row in self._waiting for name in row)
+        columns = list(dict.fromkeys([*(rows[0] if rows else ()), *self._columns, *new]))
+        header = dict(zip(columns, columns, strict=True))
         draft = self._file.with_suffix(".partial")
-        with draft.open("w", newline="") as handle:
-            writer = csv.DictWriter(handle, self._columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        draft.replace(self._file)
+        try:
+            draft.write_bytes(_csv(columns, [header, *rows, *self._waiting]))
+            draft.replace(self._file)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+        self._columns, self._started = columns, True
 
-    def _write_events(self, row: dict[str, float], step: int) -> None:
+
+def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, float | str]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.DictWriter(text, columns).writerows(rows)
+    return text.getvalue().encode()
+
+
+class _EventFile:
+    """A TensorBoard file; each event is on disk when it is added, so that a kill loses none."""
+
+    def __init__(self, folder: Path):
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_writers)}"
+        self._file = folder / name
+        self._waiting = _record(Event(wall_time=time.time(), file_version="brain.Event:2"))
+
+    def add(self, row: dict[str, float]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
-        self._events.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        step = int(row["timesteps_total"])
+        self._waiting += _record(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            _append(self._file, self._waiting)
+            self._waiting = b""
+
+
+def _record(event: Any) -> bytes:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    record = io.BytesIO()
+    RecordWriter(record).write(event.SerializeToString())
+    return record.getvalue()
+
+
+def _append(file: Path, data: bytes) -> None:
+    """Append to a file, all of ``data`` or, where the disk is full, nothing."""
+    with file.open("ab", buffering=0) as handle:
+        end = handle.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[handle.write(rest) :]
+        except OSError:
+            with suppress(OSError):
+                handle.truncate(end)
+            raise
 
 
 def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:

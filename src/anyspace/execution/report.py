@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +30,7 @@ class _Rate(ProgressColumn):
 class ProgressReport:
     """Shows steps, steps per second, return and time left: a live bar on a terminal, else a line now and then.
 
-    Use it as a context manager.
+    Use it as a context manager. Where the terminal is gone, it shows nothing, and training goes on.
 
     Args:
         total_steps: where the bar ends.
@@ -54,7 +55,8 @@ class ProgressReport:
         self._task = self._bar.add_task("train", total=total_steps, rate=0.0, mean="-")
 
     def __enter__(self) -> ProgressReport:
-        self._bar.__enter__()
+        with suppress(OSError):
+            self._bar.__enter__()
         return self
 
     def __exit__(
@@ -63,12 +65,16 @@ class ProgressReport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._bar.__exit__(kind, error, traceback)
+        with suppress(OSError):
+            self._bar.__exit__(kind, error, traceback)
 
     def update(self, result: dict[str, Any]) -> None:
         """Show a training result."""
-        if not self._enabled:
-            return
+        if self._enabled:
+            with suppress(OSError):
+                self._show(result)
+
+    def _show(self, result: dict[str, Any]) -> None:
         steps, rate = result["timesteps_total"], result["steps_per_s"]
         mean = result.get("episode_return_mean")
         spelt = "-" if mean is None else f"{mean:,.1f}"
@@ -85,7 +91,9 @@ class ProgressReport:
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         if self._enabled:
-            self._console.print(text, markup=False, emoji=False, highlight=False)
+            # A signal's handler may speak in the middle of another line: that is a RuntimeError.
+            with suppress(OSError, RuntimeError):
+                self._console.print(text, markup=False, emoji=False, highlight=False)
 
 
 def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import take_sequences
+
+M = TypeVar("M", torch.Tensor, NumpyArray)
 
 
 class TorchLearner:
@@ -164,17 +166,22 @@ class TorchLearner:
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in self._slots()}
+        state: dict[str, NumpyArray] = {}
+        for name, packs in self._packs.items():
+            for pack in packs:
+                first, second, step = (
+                    value.detach().cpu().numpy().copy() for value in (pack.first, pack.second, pack.step)
+                )
+                state |= pack.slots(self.groups[name], first, second, step)
+        return state
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        for name, value in self._slots():
-            value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
-
-    def _slots(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, packs in self._packs.items():
+        for group, packs in self._packs.items():
             for pack in packs:
-                yield from pack.slots(self.groups[name])
+                slots = pack.slots(self.groups[group], pack.first, pack.second, pack.step)
+                for name, value in slots:
+                    value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
 
 
 def _detached(value: torch.Tensor | float) -> torch.Tensor | float:
@@ -281,15 +288,22 @@ class _Pack:
             if parameter.grad is None:
                 parameter.grad = part
 
-    def slots(self, group: Group) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield what the optimiser keeps by parameter name; the tensors are views, but for the shared step count."""
+    def slots(self, group: Group, first: M, second: M, step: M) -> Iterator[tuple[str, M]]:
+        """Yield what the optimiser keeps by parameter name, as views of one tensor or array for each kind of moment.
+
+        Args:
+            group: says which optimiser it is.
+            first: moments of all parameters, side by side.
+            second: likewise.
+            step: the step count that all parameters share.
+        """
         for name, (part, shape) in self._slices.items():
             if group.optimiser == "adam":
-                yield f"{name}/exp_avg", self.first[part].view(shape)
-                yield f"{name}/exp_avg_sq", self.second[part].view(shape)
+                yield f"{name}/exp_avg", first[part].reshape(shape)
+                yield f"{name}/exp_avg_sq", second[part].reshape(shape)
             else:
                 if group.momentum:
-                    yield f"{name}/momentum", self.first[part].view(shape)
+                    yield f"{name}/momentum", first[part].reshape(shape)
                 if group.optimiser == "rmsprop":
-                    yield f"{name}/square_avg", self.second[part].view(shape)
-            yield f"{name}/step", self.step
+                    yield f"{name}/square_avg", second[part].reshape(shape)
+            yield f"{name}/step", step

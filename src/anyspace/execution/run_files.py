@@ -1,0 +1,195 @@
+"""What lies in the folder of a run: its files by name, what they say, and how they are removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.execution.checkpoint import STATE_FILE, read_state, remove_checkpoint, resume_command
+
+CONFIG_FILE = "config.json"
+OPTIONS_FILE = "run.json"
+METRICS_FILE = "metrics.csv"
+PICTURE_FILE = "learning_curve.png"
+LATEST = "checkpoint"
+BEST = "best"
+
+_FILES = (CONFIG_FILE, OPTIONS_FILE, METRICS_FILE, PICTURE_FILE)
+OUT = "--out (`out` in Python)"
+OVERWRITE = "--overwrite (`overwrite=True` in Python)"
+
+_OPTIONS = {"steps": int, "evaluate": int, "progress": bool}
+
+
+def run_folder_of(path: str | os.PathLike[str]) -> Path | None:
+    """Return the run folder that a path, or the checkpoint at the path, is of; None if there is none."""
+    given = Path(path)
+    for folder in (given.parent if given.name in (LATEST, BEST) else given, given):
+        if is_run(folder) and not (folder / STATE_FILE).is_file():
+            return folder
+    return None
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the files in a folder that have the names of a run's files are those of a run."""
+    config, options = _read_json(folder / CONFIG_FILE), _read_json(folder / OPTIONS_FILE)
+    return "algorithm" in config or "steps" in options or any(_has_checkpoint(folder, name) for name in (LATEST, BEST))
+
+
+def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
+    """Refuse a folder in which a run would destroy something.
+
+    Args:
+        folder: an existing folder.
+        goes_on_at: the steps of the algorithm whose run goes on there; None: a new run begins.
+        overwrite: a run that is there may be destroyed, files that no run wrote may not.
+
+    Raises:
+        ConfigError: says what lies there, and how to go on.
+    """
+    if (folder / STATE_FILE).is_file():
+        raise ConfigError(f"{folder} is a checkpoint that save() wrote, and no folder for a run; choose another {OUT}.")
+    if not is_run(folder):
+        taken = [name for name in (*_FILES, LATEST, BEST) if _is_there(folder / name)]
+        if taken:
+            raise ConfigError(
+                f"{folder} holds {', '.join(taken)}, which no run wrote and one would overwrite; choose another {OUT}."
+            )
+        return
+    if overwrite:
+        return
+    title, steps = _found(folder)
+    if goes_on_at is None and (steps is not None or (folder / METRICS_FILE).exists()):
+        spelt = "no checkpoint" if steps is None else f"{steps:,} steps"
+        path = folder if _has_checkpoint(folder, LATEST) else folder / BEST
+        raise ConfigError(
+            f"{folder} already holds a run ({title}, {spelt}). Go on with `{resume_command(path)}` (in Python:"
+            f" Algorithm.load({str(path)!r})), choose another {OUT}, or replace the run with {OVERWRITE}."
+        )
+    if goes_on_at is not None and _has_checkpoint(folder, LATEST) and steps is not None and steps > goes_on_at:
+        raise ConfigError(
+            f"the run in {folder} has {steps:,} steps; going on there from {goes_on_at:,} would destroy what it learnt"
+            f" since. Choose another {OUT}, or go on from the earlier state with {OVERWRITE}."
+        )
+
+
+def without_run(folder: Path) -> Path:
+    """Return a folder that ``save()`` may write a checkpoint into.
+
+    Raises:
+        ConfigError: it holds a run. Whoever loads that would then get this checkpoint in place of the run's latest.
+    """
+    if is_run(folder):
+        raise ConfigError(
+            f"{folder} is the folder of a run, whose checkpoints learn() writes; save into another one, such as"
+            f" {folder / 'final'}."
+        )
+    return folder
+
+
+def require_writable(folder: Path) -> None:
+    """Write a file into a folder, or into the one in which it would be made, and leave nothing behind.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    place = folder
+    while not place.exists():
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(bytes(1 << 16))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: OSError) -> ConfigError:
+    """Return what to tell the user of a folder that cannot be made or written."""
+    in_the_way = next((path for path in (folder, *folder.parents) if path.is_file()), None)
+    reason = error.strerror or str(error) if in_the_way is None else f"{in_the_way} is a file"
+    return ConfigError(f"cannot write a run into {folder}: {reason}. Choose another {OUT}.")
+
+
+def remembered_options(folder: Path) -> dict[str, Any]:
+    """Return what a run was asked for: ``steps``, ``evaluate`` and ``progress``, as far as its folder says."""
+    found = _read_json(folder / OPTIONS_FILE)
+    return {name: found[name] for name, kind in _OPTIONS.items() if type(found.get(name)) is kind}
+
+
+def steps_of(state: Mapping[str, Any]) -> int | None:
+    """Return the environment steps of a checkpoint's state, of any format; None where it does not say."""
+    found: Any = state
+    for name in ("parts", "counters") if "parts" in state else ():
+        found = found.get(name) if isinstance(found, dict) else None
+    counters = found.get("counters") if isinstance(found, dict) else None
+    steps = counters.get("timesteps_total") if isinstance(counters, dict) else None
+    return steps if isinstance(steps, int) else None
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a file in one step: a kill leaves the old one or the new one.
+
+    Raises:
+        OSError: it cannot be written; the old one is left.
+    """
+    draft = file.with_suffix(".partial")
+    try:
+        draft.write_text(json.dumps(content, indent=1))
+        draft.replace(file)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def remove_run(folder: Path) -> None:
+    """Remove the files of a run; what no run wrote stays.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    drafts = [Path(name).with_suffix(".partial").name for name in _FILES]
+    for file in (*(folder / name for name in (*_FILES, *drafts)), *folder.glob("events.out.tfevents.*")):
+        file.unlink(missing_ok=True)
+    for name in (LATEST, BEST):
+        remove_checkpoint(folder / name)
+
+
+def _found(folder: Path) -> tuple[str, int | None]:
+    """Return what a run folder's checkpoint is of, and its steps; None where it holds no readable checkpoint."""
+    for name in (LATEST, BEST):
+        with suppress(CheckpointError, OSError):
+            state = read_state(folder / name)
+            return title_of(state), steps_of(state)
+    return title_of(_read_json(folder / CONFIG_FILE)), None
+
+
+def title_of(description: Mapping[str, Any]) -> str:
+    """Return ``"PPO on CartPole-v1"`` for an algorithm's description."""
+    environment = description.get("env")
+    return f"{description.get('algorithm', 'an algorithm')}{f' on {environment}' if environment else ''}"
+
+
+def _has_checkpoint(folder: Path, name: str) -> bool:
+    return (folder / name / STATE_FILE).is_file()
+
+
+def _is_there(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, or nothing where it is no file of that kind."""
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,304 @@
+"""The folder of a run: one writer, never overwritten unasked, and a whole checkpoint in it at any moment."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from anyspace.errors import CheckpointError
+from anyspace.execution import run_files
+from anyspace.execution.checkpoint import resume_command, write_checkpoint
+from anyspace.execution.log import MetricsLog
+from anyspace.execution.report import draw_learning_curve
+from anyspace.execution.run_lock import RunLock
+from anyspace.models.runtime import NumpyArray
+
+Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
+
+BEST_INTERVAL = 10.0
+"""Seconds between two writes of a best checkpoint that keeps getting better."""
+CHECKPOINT_INTERVAL = 60.0
+"""Seconds after which a checkpoint is written, however few steps that was."""
+RETRY_INTERVAL = 10.0
+"""Seconds until a checkpoint that could not be written is tried again."""
+CHEAP_COPY = 0.01
+"""Seconds of computing that a copy of the state may take, to be made after every iteration."""
+COPY_SHARE = 0.01
+"""The share of a run's time that copies of a larger state may take."""
+
+
+class Trainable(Protocol):
+    """What a run needs of an algorithm."""
+
+    run_folder: Path | None
+    """The folder of the run that the algorithm wrote or was loaded from."""
+
+    @property
+    def timesteps_total(self) -> int:
+        """Environment steps so far."""
+
+    def train(self) -> dict[str, Any]:
+        """Run one iteration."""
+
+    def copy_state(self) -> Callable[[], Snapshot]:
+        """Copy the state as it is now; return what makes the content of a checkpoint of the copy."""
+
+    def description(self) -> dict[str, Any]:
+        """Return algorithm, environment, seed and configuration as plain values."""
+
+    def should_stop(self) -> bool:
+        """Whether the return to stop at is reached."""
+
+    def is_best(self) -> bool:
+        """Whether the latest iteration brought the highest mean return so far."""
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """The state of an algorithm after a whole iteration."""
+
+    steps: int
+    snapshot: Callable[[], Snapshot]
+
+
+class RunFolder(os.PathLike[str]):
+    """The files of a run.
+
+    ``config.json``, ``run.json`` (what the run was asked for), ``metrics.csv``, TensorBoard events, ``checkpoint/``
+    (the latest), ``best/`` (the one of the highest mean return) and ``learning_curve.png``.
+
+    A folder is claimed before anything is built (:meth:`claim`, :meth:`create`), begun before the first iteration, and
+    given up by :meth:`release` or at the end of a ``with`` block. In between, it has a copy of the state after the last
+    whole iteration, of which a checkpoint is written whatever ends the run. Where the disk is full, a warning says so
+    once, the run goes on, and writing is tried again.
+
+    Attributes:
+        path: of the folder.
+        options: what the folder is to remember of the run beside its steps.
+    """
+
+    def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool):
+        self.path = path
+        self.options: dict[str, int] = {}
+        self._lock, self._is_new, self._was_made = lock, is_new, was_made
+        self._log: MetricsLog | None = None
+        self._title = ""
+        self._whole: _Copy | None = None
+        self._is_current = False
+        self._copy_seconds = 0.0
+        self._copied = self._written = self._tried = self._best_written = time.monotonic()
+        self._on_disk: _Copy | None = None
+        self._best: _Copy | None = None
+        self._failing: dict[str, OSError] = {}
+
+    @classmethod
+    def claim(cls, path: Path, *, goes_on_at: int | None = None, overwrite: bool = False) -> Self:
+        """Make a folder a run's own, so that no other process writes into it.
+
+        Args:
+            path: made if it is not there, folders above it included. Files that no run wrote stay as they are.
+            goes_on_at: the steps of the algorithm whose run goes on in the folder; None: a new run begins there.
+            overwrite: a new run may take the place of one that is there; one that goes on may do so from an earlier
+                state than the latest checkpoint.
+
+        Raises:
+            ConfigError: there is a run already, or another one writes into it, or it cannot be written.
+        """
+        run_files.require_writable(path)
+        was_made = not path.is_dir()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            lock = RunLock(path)
+        except OSError as error:
+            raise run_files.unwritable(path, error) from error
+        try:
+            run_files.require_free(path, goes_on_at, overwrite)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, lock, is_new=goes_on_at is None, was_made=was_made)
+
+    @classmethod
+    def create(cls, name: str) -> Self:
+        """Make and claim a new folder ``runs/NAME-TIME``, with a number at the end where that is taken.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        letters = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name)
+        base = Path("runs") / f"{letters[-150:].lstrip('-.')}-{time.strftime('%Y%m%d-%H%M%S')}"
+        run_files.require_writable(base)
+        number, path = 1, base
+        while True:
+            try:
+                path.mkdir(parents=True)
+                return cls(path, RunLock(path), is_new=True, was_made=True)
+            except FileExistsError:
+                number += 1
+                path = Path(f"{base}-{number}")
+            except OSError as error:
+                raise run_files.unwritable(path, error) from error
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let others write into the folder. If the run never began, a folder that was made for it is removed."""
+        self._lock.release()
+        if self._log is None and self._was_made:
+            with suppress(OSError):
+                self.path.rmdir()
+
+    def begin(self, algorithm: Trainable, total_steps: int, progress: bool) -> None:
+        """Write the first checkpoint and what the run is asked for, over the run that was to be overwritten.
+
+        Raises:
+            ConfigError: the folder cannot be written.
+        """
+        description = algorithm.description()
+        self._title = run_files.title_of(description)
+        try:
+            if self._is_new and run_files.is_run(self.path):
+                run_files.remove_run(self.path)
+            run_files.write_json(self.path / run_files.CONFIG_FILE, description)
+            options = {"steps": total_steps, "progress": progress, **self.options}
+            remembered = {} if self._is_new else run_files.remembered_options(self.path)
+            run_files.write_json(self.path / run_files.OPTIONS_FILE, {**remembered, **options})
+            self._log = MetricsLog(self.path)
+            self._copy(algorithm)
+            self._save()
+        except OSError as error:
+            raise run_files.unwritable(self.path, error) from error
+        self._is_new = False
+        algorithm.run_folder = self.path.resolve()
+
+    # ------------------------------------------------------------------------------ between two iterations
+
+    def add(self, algorithm: Trainable, result: dict[str, Any]) -> None:
+        """Take in a whole iteration: its state, its metrics, and whether it is the best so far."""
+        assert self._log is not None
+        self._is_current = False
+        if self._copy_seconds <= CHEAP_COPY or time.monotonic() - self._copied >= self._copy_seconds / COPY_SHARE:
+            self._copy(algorithm)
+        log = self._log
+        self._attempt("metrics", lambda: log.write(result))
+        if algorithm.is_best():
+            self._best = self._current(algorithm)
+            if time.monotonic() - self._best_written > BEST_INTERVAL:
+                self._attempt("best", self._save_best)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the latest checkpoint is so old that it is time for another, or a failed one is to be tried again."""
+        if "checkpoint" in self._failing:
+            return time.monotonic() - self._tried >= RETRY_INTERVAL
+        return time.monotonic() - self._written >= CHECKPOINT_INTERVAL
+
+    def checkpoint(self, algorithm: Trainable) -> None:
+        """Save the latest checkpoint, and the best one if it is not on disk yet."""
+        self._current(algorithm)
+        self._attempt("checkpoint", self._save)
+        self._attempt("best", self._save_best)
+
+    # ---------------------------------------------------------------------------------------- at the end
+
+    def finish(self, algorithm: Trainable) -> None:
+        """Save the last checkpoint and close the files."""
+        self.checkpoint(algorithm)
+        self.close()
+
+    def require_saved(self) -> None:
+        """Raise :class:`CheckpointError` where the latest state that was to be saved could not be written."""
+        if self._whole is not None and "checkpoint" in self._failing:
+            raise CheckpointError(self._loss(self._whole, self._failing["checkpoint"]))
+
+    def rescue(self) -> str:
+        """Save the last whole iteration of a run that failed; return what became of it, and how to go on."""
+        assert self._whole is not None
+        try:
+            self._save()
+        except OSError as error:
+            return self._loss(self._whole, error)
+        return (
+            f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on with\n"
+            f"  {resume_command(self.path)}"
+        )
+
+    def close(self) -> None:
+        """Finish the files and draw the learning curve."""
+        if self._log is None:
+            return
+        self._attempt("best", self._save_best)
+        self._attempt("metrics", self._log.close)
+        metrics, picture = self.path / run_files.METRICS_FILE, self.path / run_files.PICTURE_FILE
+        if metrics.exists():
+            self._attempt("learning curve", lambda: draw_learning_curve(metrics, picture, self._title))
+
+    def _loss(self, whole: _Copy, error: OSError) -> str:
+        kept = 0 if self._on_disk is None else self._on_disk.steps
+        return (
+            f"The checkpoint of {whole.steps:,} steps cannot be written ({error.strerror or error}). The one of"
+            f" {kept:,} steps is whole: make room on the disk, and go on from there with\n"
+            f"  {resume_command(self.path)}"
+        )
+
+    # -------------------------------------------------------------------------------------------- writing
+
+    def _copy(self, algorithm: Trainable) -> None:
+        # The time of computing, not the time on the wall: other programs do not make a copy dear.
+        began = time.thread_time()
+        self._whole = _Copy(algorithm.timesteps_total, algorithm.copy_state())
+        self._copy_seconds = time.thread_time() - began
+        self._copied, self._is_current = time.monotonic(), True
+
+    def _current(self, algorithm: Trainable) -> _Copy:
+        """Return the state after the latest iteration; a large one may not have been copied yet."""
+        if not self._is_current:
+            self._copy(algorithm)
+        assert self._whole is not None
+        return self._whole
+
+    def _save(self) -> None:
+        if self._whole is None or self._on_disk is self._whole:
+            return
+        self._tried = time.monotonic()
+        write_checkpoint(self.path / run_files.LATEST, *self._whole.snapshot())
+        self._on_disk, self._written = self._whole, time.monotonic()
+
+    def _save_best(self) -> None:
+        if self._best is None:
+            return
+        self._best_written = time.monotonic()
+        write_checkpoint(self.path / run_files.BEST, *self._best.snapshot())
+        self._best = None
+
+    def _attempt(self, what: str, write: Callable[[], None]) -> None:
+        """Write, or warn that it fails, once until everything can be written again."""
+        try:
+            write()
+        except OSError as error:
+            if not self._failing:
+                kept = 0 if self._on_disk is None else self._on_disk.steps
+                warnings.warn(
+                    f"{self.path} cannot be written ({error.strerror or error}). Training goes on, and writing is tried"
+                    f" again; until then the latest checkpoint is of {kept:,} steps.",
+                    stacklevel=5,
+                )
+            self._failing[what] = error
+        else:
+            self._failing.pop(what, None)

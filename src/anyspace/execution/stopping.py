@@ -1,0 +1,90 @@
+"""Signals that ask a run to stop: Ctrl-C, SIGTERM (Slurm, Docker, Kubernetes), and SIGHUP when a terminal closes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+TERMINATIONS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What ends a process unless it says otherwise."""
+
+
+class RunStopped(SystemExit):
+    """SIGTERM or SIGHUP ended a run; uncaught, it ends the process with the exit status.
+
+    Attributes:
+        status: 143 after SIGTERM, 129 after SIGHUP.
+    """
+
+    def __init__(self, signum: int, text: str):
+        self.status = 128 + signum
+        super().__init__(self.status)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class StopRequest:
+    """What signals have asked for so far.
+
+    Attributes:
+        signum: the first signal that came, or None. The run stops after the current iteration.
+        at_once: a second signal came, which raises an error where the process is.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self.at_once = False
+
+    def error(self, text: str, signum: int | None = None) -> BaseException:
+        """Return what a stopped run raises: ``KeyboardInterrupt`` after Ctrl-C, else :class:`RunStopped`."""
+        number = signum or self.signum or signal.SIGINT
+        return KeyboardInterrupt(text) if number == signal.SIGINT else RunStopped(number, text)
+
+
+@contextmanager
+def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
+    """Let the first signal ask for a stop, and the second one stop at once, for the length of the context.
+
+    A handler of SIGTERM or SIGHUP that the program has set stays, and so does the order to ignore SIGHUP (``nohup``).
+    Processes that are forked in the context end as if there were no handler. Signals reach the main thread only: in
+    another thread the context does nothing.
+
+    Args:
+        say: called with a line for the user when the first signal comes.
+    """
+    request, owner = StopRequest(), os.getpid()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            _end_forked_process(signum)
+        elif request.signum is not None:
+            request.at_once = True
+            raise request.error("stopped at once; the latest checkpoint is whole", signum)
+        else:
+            request.signum = signum
+            again = "Ctrl-C again" if signum == signal.SIGINT else f"a second {signal.Signals(signum).name}"
+            say(f"Stopping after this iteration; {again} stops at once.")
+
+    taken = [signal.SIGINT, *(one for one in TERMINATIONS if signal.getsignal(one) is signal.SIG_DFL)]
+    previous = {one: signal.signal(one, handle) for one in taken}
+    try:
+        yield request
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+
+
+def _end_forked_process(signum: int) -> None:
+    """End an environment's process on SIGTERM; Ctrl-C reaches it as well, but the run still needs it."""
+    if signum != signal.SIGINT:
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
