@@ -66,7 +66,7 @@ def native_envs(settings: Info, options: AtariOptions, num_envs: int, noops: int
     return ConsoleVector([functools.partial(_wrapped, settings, options, noops)] * num_envs)
 
 
-class ConsoleVector(SyncVectorEnv):  # type: ignore[type-arg]  # Gymnasium 1.4 made the class generic
+class ConsoleVector(SyncVectorEnv):  # generic in Gymnasium 1.4 only
     """Environments over one :class:`Console` each, which all play on while the first is waited for."""
 
     def __init__(self, makers: Sequence[Callable[[], Env]]):
