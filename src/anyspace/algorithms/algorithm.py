@@ -35,7 +35,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, show, summary
+from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.run import RunFolder, Snapshot, run
@@ -200,14 +200,14 @@ class Algorithm(ABC, Generic[C]):
                 require_same_spaces(self.policy, source, self.env_spec.name)
             self.rewards.is_atari = source.is_atari
             seed, steps_before = self._seed_of(self.training_iteration), self.counters.vector_steps
-            self._fleet = local_fleet(source, self.policy, config, self.rewards, seed, steps_before)
+            self._fleet = local_fleet(self.env_spec, source, self.policy, config, self.rewards, seed, steps_before)
         return self._fleet
 
     @property
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self.env_spec)
+            self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
         return self._evaluator
 
     def _seed_of(self, *numbers: int) -> int:
@@ -276,23 +276,22 @@ class Algorithm(ABC, Generic[C]):
         every = self.config.checkpoint_every
         return run(self, total_steps, folder=folder, checkpoint_every=every, progress=progress)
 
-    def evaluate(self, episodes: int | None = None, *, explore: bool = False, render: bool = False) -> dict[str, float]:
+    def evaluate(
+        self, episodes: int | None = None, *, explore: bool = False, render: bool = False, progress: bool = False
+    ) -> dict[str, float]:
         """Play whole episodes on separate environments and return their statistics.
 
         Args:
             episodes: how many; None takes ``evaluation_episodes``.
             explore: sample actions instead of taking the deterministic ones.
             render: show them in a window.
+            progress: show how many episodes are over.
         """
         episodes = self.config.evaluation_episodes if episodes is None else episodes
         if episodes < 1:
             raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
-        seed = self._seed_of(self.timesteps_total, 1)
-        if render:
-            finished = show(self.policy, self.env_spec, episodes, seed, explore=explore)
-        else:
-            finished = self.evaluator.evaluate(episodes, seed, explore=explore)
-        return summary(finished).as_dict()
+        seed, longest = self._seed_of(self.timesteps_total, 1), self.counters.latest.longest
+        return summary(self.evaluator.evaluate(Request(episodes, seed, explore, render, progress, longest))).as_dict()
 
     # -------------------------------------------------------------------------------------- acting
 
@@ -318,7 +317,7 @@ class Algorithm(ABC, Generic[C]):
     def snapshot(self) -> Snapshot:
         """Return the state and the tensors that a checkpoint holds."""
         plain, tensors = checkpoints.captured(self.parts(), self.policy.runtime)
-        spaces = checkpoints.described_spaces(self.policy.observation_space, self.policy.action_space)
+        spaces = checkpoints.described_spaces(self.policy.observation_space, self.policy.env_action_space)
         return {**self.description(), **spaces, "parts": plain}, tensors
 
     @classmethod
@@ -368,7 +367,7 @@ class Algorithm(ABC, Generic[C]):
             CheckpointError: its spaces or its model differ from this one's.
         """
         state, tensors = read_checkpoint(path)
-        mine = (self.policy.observation_space, self.policy.action_space)
+        mine = (self.policy.observation_space, self.policy.env_action_space)
         checkpoints.require_equal_spaces(mine, checkpoints.spaces_of(state), path)
         weights = tree.under("policy", tensors)
         self.policy.load_weights(

@@ -16,7 +16,7 @@ from anyspace.algorithms.settings import overridden
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import FORMAT
 from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.spaces import from_json, to_json
+from anyspace.spaces import from_json, same_space, to_json
 
 K = TypeVar("K")
 
@@ -256,7 +256,7 @@ def require_equal_spaces(
 ) -> None:
     """Raise :class:`CheckpointError` unless weights of a checkpoint are for these spaces."""
     for kind, own, other in zip(("observation", "action"), mine, theirs, strict=True):
-        if own != other:
+        if not same_space(own, other):
             raise CheckpointError(
                 f"the {kind} space of {path} is {other}, but this environment's is {own}; weights carry over"
                 " between equal spaces only."

@@ -75,9 +75,11 @@ def _learn(algorithm: Algorithm[Any], own: TrainFlags, out: Path, console: Conso
     started = time.monotonic()
     result = algorithm.learn(own.steps, out=out, progress=own.progress)
     output.print_result(console, algorithm, result, time.monotonic() - started)
-    if own.evaluate:
-        output.print_evaluation(console, algorithm.evaluate(own.evaluate))
-    console.print(f"run folder: {out}", highlight=False, soft_wrap=True)
+    try:
+        if own.evaluate:
+            output.print_evaluation(console, algorithm.evaluate(own.evaluate, progress=own.progress))
+    finally:
+        console.print(f"run folder: {out}", highlight=False, soft_wrap=True)
 
 
 def _new_folder(env: str, algo: str) -> Path:

@@ -31,7 +31,16 @@ from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
+from anyspace.spaces import (
+    Decoder,
+    LeafSpec,
+    ObservationFilter,
+    describe_images,
+    equivalent,
+    get_preprocessor,
+    known_actions,
+    prepared,
+)
 from anyspace.tree import Tree
 
 
@@ -51,6 +60,9 @@ class Pipeline:
     """What turns encoded observations into action distributions and values, and all that this takes.
 
     Attributes:
+        observation_space: the environment's, without what is ignored; registered classes give way to built-in spaces.
+        action_space: what the distribution is over: built-in spaces.
+        env_action_space: what the environment takes, which differs where a registered class translates.
         encode: raw stacked observations -> encoded leaves.
         masking: finds the mask that comes with an observation.
         views: what the model sees beside the present observation, its states among it.
@@ -88,15 +100,16 @@ class Pipeline:
     ):
         config.validate()
         _require_scaling(config)
-        self.observation_space = observation_space = bounded(observation_space, config.max_len)
-        self.action_space = action_space
+        observation_space = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
+        self.observation_space, self.env_action_space = observation_space, known_actions(action_space)
+        self.action_space = action_space = equivalent(self.env_action_space)
         self.config, self.runtime, self.plan = config, runtime, plan
-        self.to_env = Decoder(action_space, normalize=config.normalize_actions, clip=config.clip_actions)
+        self.to_env = Decoder(self.env_action_space, normalize=config.normalize_actions, clip=config.clip_actions)
         self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
         self.encode = self.preprocessor.encode
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
-        self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space
+        self.obs_space = self.preprocessor.observation_space if config.preprocesses else equivalent(observation_space)
 
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
