@@ -16,7 +16,7 @@ from anyspace.algorithms.settings import overridden
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import FORMAT
 from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.spaces import from_json, same_space, to_json
+from anyspace.spaces.serialize import from_json, same_space, to_json
 
 K = TypeVar("K")
 

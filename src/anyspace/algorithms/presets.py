@@ -12,7 +12,8 @@ from gymnasium import spaces
 
 from anyspace import nesting
 from anyspace.errors import ConfigError, nearest
-from anyspace.spaces import equivalent, known_actions, prepared
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
 
 GENERAL = ("discrete", "continuous", "image")
 """Presets that serve every environment without one of its own."""

@@ -19,9 +19,11 @@ from anyspace import nesting
 from anyspace.data.atari import is_atari
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
-from anyspace.spaces import ActionMasks, Encoder, equivalent, known_actions, prepared
+from anyspace.spaces import ActionMasks, Encoder
 from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
 from anyspace.tree import Tree
 
 Infos = dict[str, Any]
@@ -34,8 +36,6 @@ def environment(row: int) -> str:
 
 def has_time_limit(env: gym.Env[Any, Any]) -> bool:
     """Return whether a limit of steps is known to end the episodes of an environment."""
-    if env.spec is not None and env.spec.max_episode_steps is not None:
-        return True
     while isinstance(env, gym.Wrapper):
         if isinstance(env, TimeLimit):
             return True

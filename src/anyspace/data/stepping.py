@@ -13,7 +13,9 @@ from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import Actor
 from anyspace.policy.history import Acted, Columns, History
 from anyspace.policy.policy import Policy
-from anyspace.spaces import known_actions, prepared, same_space
+from anyspace.spaces.kinds.registered import known_actions
+from anyspace.spaces.prepared import prepared
+from anyspace.spaces.serialize import same_space
 
 LAST_OBSERVATION = "last observation of the episode"
 

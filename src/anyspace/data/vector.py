@@ -29,8 +29,8 @@ from anyspace.data.batching import Infos as Infos
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.trajectory import Bools, Floats, Ints
 from anyspace.errors import EnvironmentSetupError, ObservationError
-from anyspace.spaces import Encoder, check_action_space, equivalent
-from anyspace.spaces.kinds.registered import Registration, adopt, registered_spaces
+from anyspace.spaces import Encoder, check_action_space
+from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
 from anyspace.tree import Tree
 
 Vectorization = Literal["auto", "native", "sync", "async"]

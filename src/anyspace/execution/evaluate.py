@@ -199,14 +199,8 @@ def evaluate(
     def place(row: tuple[int, ...]) -> str:
         return f"evaluation step {t}, {environment(row[0])}"
 
-    def reset(seed: int | None) -> None:
-        try:
-            stepping.reset(seed)
-        except Exception as error:
-            blame(error, f"evaluation step {t}", width)
-
     with policy.acting("evaluation") as actor:
-        reset(seed)
+        _begin(stepping, seed, t)
         acting = np.ones(width, np.bool_)
         while tally.open:
             policy.require_valid(stepping.leaves, place)
@@ -218,18 +212,29 @@ def evaluate(
             except Exception as error:
                 blame(error, f"evaluation step {t}", width)
             acting = step.acting
-            wrong = np.flatnonzero(~step.ignored & ~np.isfinite(step.rewards))
-            if len(wrong):
-                raise NonFiniteError(f"{place((wrong[0],))}: the reward is {step.rewards[wrong[0]]}.")
+            _require_finite(step, place)
             tally.add(step)
             if watch is not None:
                 watch(len(tally.played), t * width)
             if tally.stuck:
                 # Vector environments begin anew all together: those that were cut have waited for the others.
-                reset(None)
+                _begin(stepping, None, t)
                 tally.begin()
                 acting = np.ones(width, np.bool_)
     return tally.played
+
+
+def _begin(stepping: Stepping, seed: int | None, t: int) -> None:
+    try:
+        stepping.reset(seed)
+    except Exception as error:
+        blame(error, f"evaluation step {t}", stepping.source.num_envs)
+
+
+def _require_finite(step: Step, place: Callable[[tuple[int, ...]], str]) -> None:
+    wrong = np.flatnonzero(~step.ignored & ~np.isfinite(step.rewards))
+    if len(wrong):
+        raise NonFiniteError(f"{place((wrong[0],))}: the reward is {step.rewards[wrong[0]]}.")
 
 
 class _Tally:
@@ -269,12 +274,12 @@ class _Tally:
         self._returns += np.where(counted, step.rewards, 0.0)
         self._lengths += counted
         over = step.game_over & counted
-        for b in np.flatnonzero(over):
+        for b in map(int, np.flatnonzero(over)):
             self._finish(b, cut=False)
             self._returns[b] = self._lengths[b] = 0
             self._cut[b] = False
         if self._limit is not None and self._lengths.max() >= self._limit:
-            for b in np.flatnonzero((self._lengths >= self._limit) & ~self._cut):
+            for b in map(int, np.flatnonzero((self._lengths >= self._limit) & ~self._cut)):
                 self._finish(b, cut=True)
                 self._cut[b] = True
 

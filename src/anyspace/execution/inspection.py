@@ -14,7 +14,8 @@ from anyspace import nesting, tree
 from anyspace.distributions import MultiActionDistribution
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.policy.policy import Policy
-from anyspace.spaces import LeafSpec, Simplex, describe_images, describe_readings
+from anyspace.spaces import LeafSpec, Simplex, describe_images
+from anyspace.spaces.prepared import describe_readings
 
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:

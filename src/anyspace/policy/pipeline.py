@@ -31,16 +31,9 @@ from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import (
-    Decoder,
-    LeafSpec,
-    ObservationFilter,
-    describe_images,
-    equivalent,
-    get_preprocessor,
-    known_actions,
-    prepared,
-)
+from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, describe_images, get_preprocessor
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
 from anyspace.tree import Tree
 
 

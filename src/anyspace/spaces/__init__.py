@@ -21,14 +21,14 @@ from anyspace.spaces.filters import (
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import Image, StackedFrames
-from anyspace.spaces.kinds.registered import equivalent, known_actions, register_space
+from anyspace.spaces.kinds.registered import register_space
 from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.kinds.words import Words
 from anyspace.spaces.leaves import LeafSpec, describe_images
 from anyspace.spaces.mask_layout import ActionMasks
 from anyspace.spaces.observation_filter import ObservationFilter
-from anyspace.spaces.prepared import bounded, describe_readings, prepared
+from anyspace.spaces.prepared import bounded
 from anyspace.spaces.preprocessors import (
     AtariRamPreprocessor,
     DictFlatteningPreprocessor,
@@ -43,7 +43,7 @@ from anyspace.spaces.preprocessors import (
 )
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import restore_original_dimensions
-from anyspace.spaces.serialize import from_json, same_space, to_json
+from anyspace.spaces.serialize import from_json, to_json
 
 __all__ = [
     "FILTERS",
@@ -80,21 +80,16 @@ __all__ = [
     "check_action_space",
     "decode",
     "describe_images",
-    "describe_readings",
     "encode",
-    "equivalent",
     "find_fault",
     "flatten_actions",
     "from_json",
     "get_filter",
     "get_preprocessor",
-    "known_actions",
     "normalize_action",
-    "prepared",
     "register_space",
     "require_valid",
     "restore_original_dimensions",
-    "same_space",
     "spec",
     "to_json",
     "unflatten_actions",

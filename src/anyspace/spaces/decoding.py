@@ -252,7 +252,7 @@ def _translator(space: gym.Space[Any]) -> Callable[[tree.Tree], tree.Tree] | Non
     def translated(actions: tree.Tree) -> tree.Tree:
         parts = []
         for (path, leaf), values in zip(nesting.iter_leaves(space), nesting.values(space, actions), strict=True):
-            if path in decoders:
+            if isinstance(leaf, RegisteredSpace):
                 rows = len(tree.leaves(values)[0])
                 values = tuple(decoders[path](one_action(leaf.equivalent, values, row)) for row in range(rows))
             parts.append(values)

@@ -126,6 +126,10 @@ class RegisteredSpace(gym.Space[Any]):
         if own is not None:
             self.own = own
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy makes the space again: spaces of local classes do not reach other processes.
+        return {name: value for name, value in vars(self).items() if name != "own"}
+
     @cached_property
     def own(self) -> Space:
         """The space of the class.
@@ -140,8 +144,8 @@ class RegisteredSpace(gym.Space[Any]):
         except Exception as error:
             given = ", ".join(f"{key}={value!r}" for key, value in self.arguments.items())
             raise UnsupportedSpaceError(
-                f"a checkpoint could not make its space {self.name} again: {kind.__name__}({given}) raised"
-                f" {type(error).__name__}: {error}. Tell register_space the arguments: `arguments=lambda space:"
+                f"a space {self.name} cannot be made again, as a checkpoint has to do: {kind.__name__}({given})"
+                f" raised {type(error).__name__}: {error}. Tell register_space the arguments: `arguments=lambda space:"
                 " {...}`."
             ) from error
 
@@ -251,8 +255,10 @@ def _stand_in(space: Space, registration: Registration, *, translated: bool, pla
             f"{place}: the `arguments` that register_space has for {registration.name} are {arguments!r}, which a"
             f" checkpoint cannot hold: {error}. Let them be texts, numbers, None, and lists and dicts of those."
         ) from error
-    again = RegisteredSpace(registration.name, result, arguments)
-    remade = registration.equivalent(again.own)
+    try:
+        remade = registration.equivalent(RegisteredSpace(registration.name, result, arguments).own)
+    except UnsupportedSpaceError as error:
+        raise UnsupportedSpaceError(f"{place}: {error}") from error.__cause__
     if remade != result:
         raise UnsupportedSpaceError(
             f"{place}: {registration.name} made again from its arguments {arguments} stands for {remade}, not for"
