@@ -39,6 +39,24 @@ class Broken(Nested):
 class Lists(Nested):
     observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), items=gym.spaces.Sequence(gym.spaces.Discrete(2)))
 
+class Sentences(gym.Space):
+    def __init__(self):
+        super().__init__(dtype=str)
+
+    def sample(self, mask=None, probability=None):
+        return "go home"
+
+    def contains(self, x):
+        return isinstance(x, str)
+
+class Told(Nested):
+    def __init__(self):
+        self.observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), mission=Sentences())
+
+class Endless(Nested):
+    def step(self, action):
+        return self.observation_space.sample(), 1.0, False, False, {}
+
 def helper_that_fails():
     raise RuntimeError("the simulator lost its licence")
 """
@@ -101,6 +119,41 @@ def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.Captu
     assert status == 0, err
     assert "preset: discrete" in out
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
+
+
+def test_a_part_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "cli_envs:Told", *TINY, "--steps", "64", "--evaluate", "1", "--out", "told"]
+    status, _, err = run(capsys, *command)
+    assert status == 2
+    assert """ignore=['obs["mission"]']    (on the command line: --ignore 'obs["mission"]')""" in err
+    assert run(capsys, *command, "--ignore", 'obs["mission"]')[0] == 0
+    assert json.loads(Path("told/config.json").read_text())["config"]["ignore"] == ['obs["mission"]']
+    status, out, _ = run(capsys, "evaluate", "told", "--episodes", "2")
+    assert status == 0
+    assert "over 2 episodes of 6.0 steps" in out
+    status, out, _ = run(capsys, "inspect", "cli_envs:Told", "--ignore", 'obs["mission"]')
+    assert status == 0
+    assert 'obs["mission"] is left out' in out
+
+
+def test_episodes_without_an_end_are_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    limit = ["--evaluation-max-episode-steps", "30", "--evaluate", "2", "--out", "endless"]
+    status, out, _ = run(capsys, "train", "cli_envs:Endless", *TINY, "--steps", "64", *limit)
+    assert status == 0
+    assert "over 2 episodes of 30.0 steps, 2 of which were cut before their ends" in out
+
+
+def test_an_interrupted_evaluation_names_the_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Algorithm, "evaluate", interrupted)
+    status, out, err = run(capsys, "train", "cli_envs:Nested", *TINY, "--steps", "64", "--out", "stopped")
+    assert status == 130
+    assert "run folder: stopped" in out
+    assert err.strip() == "stopped"
 
 
 @pytest.mark.parametrize("max_len", ["60", '{"obs[\\"items\\"]": 60}'], ids=["for all", "by place"])

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 NAMES = {
-    "anyspace": {"PPO", "Algorithm", "Policy", "register_env"},
+    "anyspace": {"PPO", "Algorithm", "Policy", "register_env", "register_space"},
     "anyspace.models": {
         "MODEL_DEFAULTS",
         "ComplexInputNetwork",
@@ -67,6 +67,7 @@ NAMES = {
         "Simplex",
         "StackedFrames",
         "TupleFlatteningPreprocessor",
+        "Words",
         "bounded",
         "check_action_space",
         "decode",
@@ -78,6 +79,7 @@ NAMES = {
         "get_filter",
         "get_preprocessor",
         "normalize_action",
+        "register_space",
         "require_valid",
         "restore_original_dimensions",
         "spec",

@@ -63,3 +63,7 @@ def test_names_under_a_prefix():
     state = {**prefixed("model", {"a/b": 1, "c": 2}), **prefixed("models", {"c": 3})}
     assert state == {"model/a/b": 1, "model/c": 2, "models/c": 3}
     assert under("model", state) == {"a/b": 1, "c": 2}
+
+
+def test_keys_with_quotes_are_spelt_so_that_they_can_be_pasted():
+    assert place("obs", ('a"b', "c'd", "e\\f", "")) == """obs['a"b']["c'd"]['e\\\\f'][""]"""

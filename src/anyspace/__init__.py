@@ -8,15 +8,17 @@ if TYPE_CHECKING:
     from anyspace.algorithms import PPO, Algorithm
     from anyspace.data.environments import register_env
     from anyspace.policy.policy import Policy
+    from anyspace.spaces import register_space
 
 __version__ = "0.1.0"
-__all__ = ["PPO", "Algorithm", "Policy", "register_env"]
+__all__ = ["PPO", "Algorithm", "Policy", "register_env", "register_space"]
 
 _HOMES = {
     "Algorithm": "anyspace.algorithms",
     "PPO": "anyspace.algorithms",
     "Policy": "anyspace.policy.policy",
     "register_env": "anyspace.data.environments",
+    "register_space": "anyspace.spaces",
 }
 
 

@@ -86,7 +86,7 @@ def _spelled(part: str | int | EllipsisType) -> str:
     if isinstance(part, Part):
         return f".{part}"
     if isinstance(part, str):
-        return f'["{part}"]'
+        return f"[{part!r}]" if '"' in part or "\\" in part or not part.isprintable() else f'["{part}"]'
     return "[...]" if part is ... else f"[{part}]"
 
 

@@ -362,3 +362,20 @@ def test_what_a_checkpoint_can_make_the_environment_from() -> None:
 def test_an_instance_with_more_settings_than_its_id_is_not_recorded_by_it(env: Any) -> None:
     """An id alone would make another environment, and nobody would notice."""
     assert EnvSpec(env).describe() is None
+
+
+def test_ids_of_packages_that_are_not_installed_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "minigrid", None)
+    for name in ("MiniGrid-Nowhere-v0", "BabyAI-Nowhere-v0"):
+        with pytest.raises(EnvironmentSetupError, match="of MiniGrid, but minigrid cannot be imported"):
+            EnvSpec(name).make()
+
+
+def test_ids_of_known_packages_are_registered_by_importing_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent / "packages")
+    monkeypatch.delitem(sys.modules, "minigrid", raising=False)
+    try:
+        assert EnvSpec("MiniGrid-OfTheTests-v0").make().spec.id == "MiniGrid-OfTheTests-v0"
+    finally:
+        gym.registry.pop("MiniGrid-OfTheTests-v0", None)
+        sys.modules.pop("minigrid", None)

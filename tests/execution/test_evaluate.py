@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import TimeLimit
 
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import NonFiniteError, ObservationError
-from anyspace.execution.evaluate import evaluate, summary
+from anyspace.execution.evaluate import LocalEvaluator, Played, Request, evaluate, summary
 from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
@@ -108,3 +109,121 @@ def test_what_an_ignored_row_earns_does_not_matter() -> None:
     envs = vector_env(AutoresetMode.NEXT_STEP, "own")
     envs.garbage = float("nan")
     assert np.isfinite(summary(evaluate(known_policy(), VectorSource(envs), 9, seed=0)).episode_return_mean)
+
+
+# ---------------------------------------------------------------------------------- episodes without an end
+
+
+def scripts(mode: AutoresetMode, *lengths: tuple[int, ...]) -> VectorSource:
+    """Environments whose episodes have these lengths, one after the other, and over again."""
+    makers = [
+        (lambda number=number, ends=ends: Script(number, [(length, "terminated") for length in ends]))
+        for number, ends in enumerate(lengths)
+    ]
+    return VectorSource(SyncVectorEnv(makers, autoreset_mode=mode))
+
+
+@every_mode
+def test_episodes_are_cut_at_the_limit_and_counted(mode: AutoresetMode) -> None:
+    played = evaluate(known_policy(), scripts(mode, (4,), (10**6,)), 2, seed=0, limit=20)
+    assert [(episode.length, episode.cut) for episode in played] == [(4, False), (20, True)]
+    result = summary(played)
+    assert (result.episodes, result.episodes_cut, result.episode_len_mean) == (2, 1, 12)
+    assert result.as_dict()["episodes_cut"] == 1
+
+
+@every_mode
+def test_every_environment_plays_its_share_of_cut_episodes(mode: AutoresetMode) -> None:
+    """The first one waits at its limit until the other is through; then new episodes begin in both."""
+    played = evaluate(known_policy(), scripts(mode, (10**6,), (3, 5)), 6, seed=0, limit=9)
+    assert (
+        sorted((episode.length, episode.cut) for episode in played) == [(3, False)] * 2 + [(5, False)] + [(9, True)] * 3
+    )
+
+
+@every_mode
+def test_an_episode_that_ends_at_the_limit_is_not_cut(mode: AutoresetMode) -> None:
+    played = evaluate(known_policy(), scripts(mode, (9,)), 3, seed=0, limit=9)
+    assert [(episode.length, episode.cut) for episode in played] == [(9, False)] * 3
+
+
+def test_what_comes_after_a_cut_is_no_episode() -> None:
+    """An environment that was cut at 9 ends its episode at 12 while another one plays on."""
+    played = evaluate(known_policy(), scripts(AutoresetMode.SAME_STEP, (12, 4), (8, 9, 9)), 4, seed=0, limit=9)
+    assert sorted((episode.length, episode.cut) for episode in played) == [
+        (4, False),
+        (8, False),
+        (9, False),
+        (9, True),
+    ]
+
+
+def test_a_watch_is_told_how_far_it_is() -> None:
+    told: list[tuple[int, int]] = []
+    evaluate(
+        known_policy(), scripts(AutoresetMode.SAME_STEP, (2,), (3,)), 2, seed=0, watch=lambda *seen: told.append(seen)
+    )
+    assert told == [(0, 2), (1, 4), (2, 6)]
+
+
+class Idle(Script):
+    """Never ends."""
+
+    def __init__(self) -> None:
+        super().__init__(0, [(10**9, "terminated")])
+
+
+def ends_at(limit: int) -> Any:
+    return lambda env: TimeLimit(env, limit)
+
+
+@pytest.mark.parametrize(
+    ("asked", "spec", "longest", "expected"),
+    [
+        ("auto", EnvSpec(Idle), 0, 10),
+        ("auto", EnvSpec(Idle), 3, 30),
+        (4, EnvSpec(Idle), 3, 4),
+        ("auto", EnvSpec(Idle, wrappers=(ends_at(50),)), 0, 50),
+        (None, EnvSpec(Idle, wrappers=(ends_at(50),)), 0, 50),
+        (4, EnvSpec(Idle, wrappers=(ends_at(50),)), 0, 4),
+    ],
+)
+def test_the_limit_depends_on_what_is_known(
+    asked: Any, spec: EnvSpec, longest: int, expected: int, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("anyspace.execution.evaluate.LONG_EPISODE", 10)
+    evaluator = LocalEvaluator(known_policy(), spec, asked)
+    played = [*evaluator.evaluate(Request(2, 0, longest=longest)), *evaluator.evaluate(Request(1, 1, longest=longest))]
+    evaluator.close()
+    assert [episode.length for episode in played] == [expected] * 3
+    cut = expected != 50
+    assert all(episode.cut is cut for episode in played)
+    told = [message for message in caplog.messages if "had not ended" in message]
+    assert len(told) == cut  # once, however often
+    if cut:
+        assert f"2 of 2 evaluation episodes had not ended after {expected} steps" in told[0]
+        assert "`evaluation_max_episode_steps`" in told[0]
+        assert "TimeLimit(env, max_episode_steps=1000)" in told[0]
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+def test_an_interrupted_evaluation_leaves_nothing_behind(vectorized: bool) -> None:
+    class Interrupted(Script):
+        made = 0
+
+        def __init__(self) -> None:
+            super().__init__(0, [(5, "terminated")])
+            Interrupted.made += 1
+            self.interrupts = Interrupted.made == 1
+
+        def step(self, action: Any) -> Any:
+            if self.interrupts and self.t == 3:
+                raise KeyboardInterrupt
+            return super().step(action)
+
+    evaluator = LocalEvaluator(known_policy(), EnvSpec(Interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        evaluator.evaluate(Request(2 if vectorized else 1, 0))
+    assert [episode.length for episode in evaluator.evaluate(Request(2, 0))] == [5, 5]
+    evaluator.close()
+    assert Played(1.0, 2) == (1.0, 2, False)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from anyspace.execution import report
 from anyspace.execution.log import MetricsLog
-from anyspace.execution.report import ProgressReport, draw_learning_curve
+from anyspace.execution.report import EvaluationReport, ProgressReport, draw_learning_curve
 
 
 class Clock:
@@ -77,6 +77,32 @@ def test_nothing_is_shown_when_switched_off() -> None:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_said_text_is_shown_as_it_is(terminal: bool) -> None:
     assert "go on with [bold]runs[/a] :smile:" in shown(text="go on with [bold]runs[/a] :smile:", terminal=terminal)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_evaluation_shows_how_far_it_is(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    console = Console(file=stream, force_terminal=terminal, width=120, color_system=None)
+    with EvaluationReport(10, True, console) as shown_to:
+        shown_to.update(0, 10)
+        clock.now += 4
+        shown_to.update(1, 400)
+        clock.now += 4
+        shown_to.update(3, 16_000)
+        shown_to.update(4, 16_400)
+    text = stream.getvalue()
+    if terminal:
+        assert "3 / 10 episodes" in text
+        assert "2,000 steps/s" in text
+    else:
+        assert text == "evaluating: 3 / 10 episodes  16,000 steps  2,000 steps/s\n"
+
+
+def test_an_evaluation_shows_nothing_when_switched_off() -> None:
+    stream = io.StringIO()
+    with EvaluationReport(10, False, Console(file=stream, force_terminal=True)) as shown_to:
+        shown_to.update(1, 100)
+    assert stream.getvalue() == ""
 
 
 # ----------------------------------------------------------------------------------------- learning curve

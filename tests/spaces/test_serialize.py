@@ -1,3 +1,4 @@
+import enum
 import json
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import Encoder, Image, Repeated, StackedFrames, from_json, to_json
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.serialize import same_space
 from tests.fuzz.generator import action_spaces, observation_spaces
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
 
@@ -97,3 +99,70 @@ def test_other_spaces_are_refused():
         to_json(Tuple((Discrete(2), gym.Space((2,), np.float32))))
     with pytest.raises(UnsupportedSpaceError, match="got 'Blob'"):
         from_json({"type": "Blob"})
+
+
+class Loud(str):
+    """A str that prints otherwise."""
+
+    def __str__(self):
+        return "LOUD"
+
+
+class Named(enum.StrEnum):
+    A = "a"
+
+
+class Numbered(enum.IntEnum):
+    ONE = 1
+
+
+KEYS = [
+    ("x", 1),
+    None,
+    True,
+    0.5,
+    10,
+    "10",
+    np.int64(7),
+    np.float64(2.5),
+    np.str_("n"),
+    Named.A,
+    Numbered.ONE,
+    Loud("l"),
+]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=repr)
+def test_keys_come_back_equal(key):
+    space = Dict([(key, Discrete(2)), ("rest", Discrete(3))])
+    again = written_and_read(space)
+    assert again == space
+    assert list(again.spaces) == [key, "rest"]
+    assert again[key] == Discrete(2)
+
+
+@pytest.mark.parametrize("key", [b"bytes", ("x", b"bytes"), frozenset(), object()], ids=repr)
+def test_keys_that_json_cannot_hold_are_refused(key):
+    with pytest.raises(UnsupportedSpaceError, match="which no checkpoint can hold: let its keys be texts"):
+        to_json(Dict([(key, Discrete(2))]))
+
+
+def test_bounds_of_wide_floats_survive():
+    space = Box(-1, np.longdouble("inf"), (2,), np.longdouble)
+    assert written_and_read(space) == space
+
+
+class Angles(Box):
+    """A Box that equals nothing."""
+
+    def __eq__(self, other):
+        return False
+
+
+def test_a_subclass_is_the_same_space_as_its_base():
+    assert same_space(Angles(-1, 1, (2,)), Box(-1, 1, (2,)))
+    assert not same_space(Angles(-1, 1, (2,)), Box(-1, 2, (2,)))
+    assert not same_space(Box(0, 255, (8, 8, 4), np.uint8), StackedFrames(0, 255, (8, 8, 4), stack=2))
+    unknown = gym.Space()
+    assert same_space(unknown, unknown)
+    assert not same_space(unknown, gym.Space())

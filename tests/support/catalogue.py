@@ -11,7 +11,8 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 from gymnasium.vector.utils import concatenate, create_empty_array
 from packaging.version import Version
 
-from anyspace.spaces import BoundedGraph, BoundedSequence, Image, Repeated, Simplex, StackedFrames
+from anyspace.spaces import BoundedGraph, BoundedSequence, Image, Repeated, Simplex, StackedFrames, Words
+from anyspace.spaces.kinds.ignored import ignoring
 from anyspace.spaces.leaves import iter_specs, structure
 
 INF = float("inf")
@@ -124,6 +125,11 @@ _VARYING: dict[str, gym.Space[Any]] = {
     "text": _WORD,
     "text or nothing": Text(3, min_length=0, charset="a\N{SNOWMAN}\N{GRINNING FACE}"),
     "text of one character": Text(1),
+    "words": Words(["go to the red ball"], 6),
+    "repeated texts of words": Repeated(Dict(says=Words(["yes", "no"], 2), at=Discrete(2)), 2),
+    "parts left out": ignoring(
+        Dict(a=Discrete(2), b=Tuple((Discrete(3), Text(3), Box(-1, 1, (2,)))), c=Text(4)), ['obs["b"][1]', 'obs["c"]']
+    ),
     "graph": BoundedGraph(Box(-1, 1, (2,)), Discrete(3, start=1), max_nodes=4, max_edges=5),
     "graph without edges": BoundedGraph(Box(1, 2, (2,)), None, max_nodes=3),
     "graph of discrete nodes": BoundedGraph(Discrete(3, start=1), Box(-1, 1, ()), max_nodes=3, max_edges=4),

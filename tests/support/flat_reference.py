@@ -9,6 +9,7 @@ from gymnasium.vector.utils import batch_space, iterate
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.repeated import Repeated
+from anyspace.spaces.kinds.words import Words
 
 
 def flattened(space, obs):
@@ -35,6 +36,10 @@ def flattened(space, obs):
             longest = space.max_length if isinstance(space, Text) else space.max_len
             blocks = [flattened(child, element) for child, element in elements(space, obs)]
             return padded(blocks, longest, (width(space) - 1) // longest)
+        case Words():
+            numbers = [1 + space.vocabulary.index(word) if word in space.vocabulary else 0 for word in obs.split()]
+            blocks = [one_hot(number, 1 + len(space.vocabulary)) for number in numbers]
+            return padded(blocks, space.max_words, 1 + len(space.vocabulary))
         case AtariPixels():
             pixels = space.warp(obs[None]).ravel().astype(np.float64)
             return list((pixels - 128) / 128 if space.zero_mean else pixels / 255)
@@ -98,6 +103,8 @@ def width(space):
             return int(space.nvec.sum())
         case Text():
             return 1 + space.max_length * len(space.character_list)
+        case Words():
+            return 1 + space.max_words * (1 + len(space.vocabulary))
         case BoundedSequence():
             return 1 + space.max_len * width(space.feature_space)
         case Repeated():

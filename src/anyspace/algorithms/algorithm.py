@@ -37,7 +37,7 @@ from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, show, summary
+from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.randomness import undisturbed
@@ -208,14 +208,14 @@ class Algorithm(ABC, Generic[C]):
                 require_same_spaces(self.policy, source, self.env_spec.name)
             self.rewards.is_atari = source.is_atari
             seed, steps_before = self._seed_of(self.training_iteration), self.counters.vector_steps
-            self._fleet = local_fleet(source, self.policy, config, self.rewards, seed, steps_before)
+            self._fleet = local_fleet(self.env_spec, source, self.policy, config, self.rewards, seed, steps_before)
         return self._fleet
 
     @property
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self.env_spec)
+            self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
         return self._evaluator
 
     def _seed_of(self, *numbers: int) -> int:
@@ -287,23 +287,23 @@ class Algorithm(ABC, Generic[C]):
         """
         return run.learn(self, total_steps, out, overwrite, self.config.checkpoint_every, progress)
 
-    def evaluate(self, episodes: int | None = None, *, explore: bool = False, render: bool = False) -> dict[str, float]:
+    def evaluate(
+        self, episodes: int | None = None, *, explore: bool = False, render: bool = False, progress: bool = False
+    ) -> dict[str, float]:
         """Play whole episodes on separate environments and return their statistics.
 
         Args:
             episodes: how many; None takes ``evaluation_episodes``.
             explore: sample actions instead of taking the deterministic ones.
             render: show them in a window.
+            progress: show how many episodes are over.
         """
         episodes = self.config.evaluation_episodes if episodes is None else episodes
         if episodes < 1:
             raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
-        seed = self._seed_of(self.timesteps_total, 1)
+        seed, longest = self._seed_of(self.timesteps_total, 1), self.counters.latest.longest
         with undisturbed(self.policy.observation_space, self.policy.action_space):
-            if render:
-                finished = show(self.policy, self.env_spec, episodes, seed, explore=explore)
-            else:
-                finished = self.evaluator.evaluate(episodes, seed, explore=explore)
+            finished = self.evaluator.evaluate(Request(episodes, seed, explore, render, progress, longest))
         return summary(finished).as_dict()
 
     # -------------------------------------------------------------------------------------- acting
@@ -336,7 +336,7 @@ class Algorithm(ABC, Generic[C]):
         return checkpoints.copied(self.parts(), self._whole_description, self.policy.runtime)
 
     def _whole_description(self) -> dict[str, Any]:
-        spaces = state.described_spaces(self.policy.observation_space, self.policy.action_space)
+        spaces = state.described_spaces(self.policy.observation_space, self.policy.env_action_space)
         return {**self.description(), **spaces}
 
     @classmethod
@@ -385,7 +385,7 @@ class Algorithm(ABC, Generic[C]):
         Raises:
             CheckpointError: its spaces or its model differ from this one's.
         """
-        mine = (self.policy.observation_space, self.policy.action_space)
+        mine = (self.policy.observation_space, self.policy.env_action_space)
         self.policy.load_weights(state.weights_of(path, mine))
 
     def description(self) -> dict[str, Any]:

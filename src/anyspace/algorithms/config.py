@@ -83,6 +83,9 @@ class AlgorithmConfig(PolicyConfig):
     """Evaluate whenever this many more steps were sampled, at least 1; None does not."""
     evaluation_episodes: int = 10
     """Episodes of one evaluation, at least 1."""
+    evaluation_max_episode_steps: int | Literal["auto"] | None = "auto"
+    """Cut evaluation episodes after so many steps, at least 1; None: never. auto: where no TimeLimit ends them, after
+    10,000, or ten times the longest of the latest training episodes."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
 
@@ -140,5 +143,6 @@ _AT_LEAST_ONE = (
     "return_window",
     "evaluate_every",
     "evaluation_episodes",
+    "evaluation_max_episode_steps",
     "checkpoint_every",
 )

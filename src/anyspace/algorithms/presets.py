@@ -12,6 +12,8 @@ from gymnasium import spaces
 
 from anyspace import nesting
 from anyspace.errors import ConfigError, nearest
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
 
 GENERAL = ("discrete", "continuous", "image")
 """Presets that serve every environment without one of its own."""
@@ -53,7 +55,8 @@ def general_preset(algorithm: str, observation_space: gym.Space[Any], action_spa
     Where a network encodes the parts of an observation one by one (lists, texts, graphs, alternatives), it gets a layer
     on top of all of them, without which it could not learn what they mean together.
     """
-    leaves = nesting.leaves(observation_space)
+    action_space = equivalent(known_actions(action_space))
+    leaves = nesting.leaves(equivalent(prepared(observation_space)))
     if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in leaves):
         return named_preset(algorithm, "image")
     is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"

@@ -11,6 +11,7 @@ from anyspace.algorithms.presets import Preset, general_preset, named_preset, pr
 from anyspace.algorithms.savable import require_values
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
+from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec, with_colon
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
@@ -40,6 +41,7 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
         AtariOptions(settings.preprocessor_pref, model.framestack, model.dim, model.grayscale, model.zero_mean),
         settings.action_mask_key,
         settings.max_len,
+        settings.ignore,
     )
 
 
@@ -113,6 +115,7 @@ def chosen_settings(
 
 
 def local_fleet(
+    spec: EnvSpec,
     source: VectorSource,
     policy: Policy,
     config: AlgorithmConfig,
@@ -123,7 +126,8 @@ def local_fleet(
     """Return what collects in this process.
 
     Args:
-        source: the environments.
+        spec: the environment.
+        source: the environments that were made of it.
         policy: that acts.
         config: the settings.
         rewards: how rewards are clipped, and whether they are scaled.
@@ -132,8 +136,9 @@ def local_fleet(
     """
     returns = ReturnMoments(source.num_envs, rewards.clip, config.gamma) if rewards.normalize else None
     fragment = config.rollout_fragment_length
+    watch = EndlessWatch(spec, limited=source.is_limited)
     return LocalFleet(
-        Collector(source, policy, returns, seed, steps_before),
+        Collector(source, policy, returns, seed, steps_before, watch=watch),
         fragment=None if fragment == "auto" else fragment,
         whole_episodes=config.collects_whole_episodes,
         explore=config.explore,

@@ -20,7 +20,7 @@ from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, read_checkpoint
 from anyspace.models.runtime import NumpyArray
-from anyspace.spaces import from_json, to_json
+from anyspace.spaces.serialize import from_json, same_space, to_json
 
 Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 """Of observations and of actions."""
@@ -210,7 +210,7 @@ def _choices(space: Any) -> int:
 def require_equal_spaces(mine: Spaces, theirs: Spaces, path: object) -> None:
     """Raise :class:`CheckpointError` unless weights of a checkpoint are for these spaces."""
     for kind, own, other in zip(("observation", "action"), mine, theirs, strict=True):
-        if own != other:
+        if not same_space(own, other):
             raise CheckpointError(
                 f"the {kind} space of {path} is {other}, but this environment's is {own}; weights carry over"
                 " between equal spaces only."

@@ -53,7 +53,7 @@ def evaluate(words: list[str]) -> None:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
     algorithm = Algorithm.load(flags.run / "best" if flags.best else flags.run, trust=flags.trust)
     try:
-        output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render))
+        output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render, progress=True))
     finally:
         algorithm.close()
 

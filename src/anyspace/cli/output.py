@@ -69,10 +69,11 @@ def print_result(
 
 def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
     """Print the returns of the episodes of an evaluation."""
+    cut = f", {result['episodes_cut']} of which were cut before their ends" if result["episodes_cut"] else ""
     console.print(
         f"evaluation: mean return {result['episode_return_mean']:.1f} +- {result['episode_return_std']:.1f}"
         f" (lowest {result['episode_return_min']:.1f}, highest {result['episode_return_max']:.1f}) over"
-        f" {result['episodes']} episodes of {result['episode_len_mean']:.1f} steps",
+        f" {result['episodes']} episodes of {result['episode_len_mean']:.1f} steps{cut}",
         highlight=False,
         soft_wrap=True,
     )

@@ -140,7 +140,7 @@ def _learn(algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, consol
     output.print_result(console, algorithm, result, steps_before, time.monotonic() - started)
     try:
         if own.evaluate:
-            output.print_evaluation(console, algorithm.evaluate(own.evaluate))
+            output.print_evaluation(console, algorithm.evaluate(own.evaluate, progress=own.progress))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped while evaluating; the run is saved in {folder.path}") from None
     console.print(f"run folder: {folder.path}", highlight=False, soft_wrap=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
 from operator import getitem
@@ -13,14 +13,17 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 from gymnasium.vector.utils import iterate
+from gymnasium.wrappers import TimeLimit
 
-from anyspace import nesting, tree
+from anyspace import nesting
 from anyspace.data.atari import is_atari
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
-from anyspace.spaces import ActionMasks, Encoder, bounded
+from anyspace.spaces import ActionMasks, Encoder
 from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
 from anyspace.tree import Tree
 
 Infos = dict[str, Any]
@@ -29,6 +32,15 @@ Infos = dict[str, Any]
 def environment(row: int) -> str:
     """Name an environment in messages."""
     return f"environment {row}"
+
+
+def has_time_limit(env: gym.Env[Any, Any]) -> bool:
+    """Return whether a limit of steps is known to end the episodes of an environment."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, TimeLimit):
+            return True
+        env = env.env
+    return is_atari(env)
 
 
 def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
@@ -70,6 +82,8 @@ class Fit:
         self._encoder: Encoder | None = None
         with suppress(UnsupportedSpaceError):
             self._encoder = Encoder(space)
+        arrays = {path for path, leaf in nesting.iter_leaves(space) if has_fixed_shape(leaf)}
+        self._arrays = [] if self._encoder is None else [leaf for leaf in self._encoder.specs if leaf.path in arrays]
 
     def __call__(self, obs: Tree, number: int) -> None:
         """Raise :class:`ObservationError` if an observation of environment ``number`` does not fit."""
@@ -77,21 +91,18 @@ class Fit:
             return
         try:
             self._encoder.single(obs)
-            _require_types(self._encoder, obs)
+            self._require_types(obs)
         except ObservationError as error:
             raise ObservationError(f"{environment(number)}: {error}") from error
 
-
-def _require_types(encoder: Encoder, obs: Tree) -> None:
-    """Require of each leaf that is stacked a dtype of the space's kind, the only ones that NumPy stacks."""
-    for leaf in encoder.specs:
-        if any(part is ... or isinstance(part, tree.Part) for part in leaf.path):
-            continue
-        came = np.asarray(reduce(getitem, leaf.path, obs)).dtype
-        if not np.can_cast(came, leaf.dtype, "same_kind"):
-            raise ObservationError(
-                f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {FIX_THE_SPACE}"
-            )
+    def _require_types(self, obs: Tree) -> None:
+        """Require of each leaf that is stacked a dtype of the space's kind, the only ones that NumPy stacks."""
+        for leaf in self._arrays:
+            came = np.asarray(reduce(getitem, leaf.path, obs)).dtype
+            if not np.can_cast(came, leaf.dtype, "same_kind"):
+                raise ObservationError(
+                    f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {FIX_THE_SPACE}"
+                )
 
 
 class StackedActions(gym.Space[Any]):
@@ -120,17 +131,18 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     """What one environment needs to stand in a vector environment of Gymnasium's.
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
-    says in ``metadata["atari"]`` whether it is an Atari environment, in ``metadata["action_masks"]`` whether masks come
-    from a method; and it brings masks into one form, booleans [A]
-    in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the
-    infos' own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation
-    holds the mask, none is looked for.
+    says in ``metadata`` whether it is an Atari environment (``atari``), whether a limit of steps ends its episodes
+    (``limited``), and whether masks come from a method (``action_masks``); and it brings masks into one form, booleans
+    [A] in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the infos'
+    own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation holds the
+    mask, none is looked for.
 
     Args:
         env: the environment.
         number: of the environment in the vector, for messages.
         action_mask_key: name of the mask among the infos; None asks for no masks.
         max_len: longest length of the observation's Sequences and Graphs without one.
+        ignore: parts to leave out of observations.
         checks: require every observation to fit its space (`Fit`), not only the first of each episode: nobody can do
             that in another process, to which they go through shared memory.
 
@@ -145,18 +157,25 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         number: int,
         action_mask_key: str | None = None,
         max_len: int | dict[str, int] | None = None,
+        ignore: Sequence[str] = (),
         *,
         checks: bool = False,
     ):
         super().__init__(env)
-        self.observation_space = bounded(env.observation_space, max_len)
+        self.observation_space = prepared(env.observation_space, max_len=max_len, ignore=ignore)
+        self.action_space = known_actions(env.action_space)
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
-        observed = nesting.has_part(env.observation_space, action_mask_key)
+        observed = nesting.has_part(self.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
         by_method = self._key is not None and self._action_masks is not None
-        self.metadata = {**env.metadata, "atari": is_atari(env), "action_masks": by_method}
+        self.metadata = {
+            **env.metadata,
+            "atari": is_atari(env),
+            "limited": has_time_limit(env),
+            "action_masks": by_method,
+        }
 
     def reset(self, *, seed: int | None = None, options: Infos | None = None) -> tuple[Any, Infos]:
         """Start a new episode."""
@@ -200,7 +219,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
 
     @cached_property
     def _mask_layout(self) -> ActionMasks:
-        return ActionMasks(self.action_space)
+        return ActionMasks(equivalent(self.action_space))
 
 
 def with_reset(infos: Infos, reset_infos: Infos, ended: Ints) -> Infos:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from anyspace.data.batching import environment
@@ -31,6 +33,7 @@ class Collector:
         seed: of the environments' first reset.
         steps_before: vector steps of this run before this collector, for messages.
         worker: number of the process that collects, from 0, and how often it was started anew.
+        watch: is told how long the longest episode under way is, now and then.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class Collector:
         seed: int | None = None,
         steps_before: int = 0,
         worker: tuple[int, int] = (0, 0),
+        watch: Callable[[int], None] | None = None,
     ):
         self.source = source
         self.policy = policy
         self._stepping = Stepping(source, policy)
         self._moments = returns
+        self._watch = watch
         self._seed = seed
         self._running = False
         self._begun: Bools = np.ones(source.num_envs, np.bool_)
@@ -85,13 +90,16 @@ class Collector:
         """
         self._running = False
         record = self._begin(1 + min_steps // self.source.num_envs)
-        running, valid_steps = np.ones(self.source.num_envs, np.bool_), 0
+        running, valid_steps, overtime = np.ones(self.source.num_envs, np.bool_), 0, 0
         with self.policy.acting("acting") as actor:
             while running.any():
                 step = self._step(actor, record, explore, None, running)
                 valid_steps += int(np.count_nonzero(~step.ignored & running))
                 if valid_steps >= min_steps:
                     running = running & ~(step.game_over | step.ignored)
+                    overtime += 1
+                    if self._watch is not None:
+                        self._watch(overtime)
         return self._finish(record)
 
     def _begin(self, steps: int) -> Record:
@@ -180,4 +188,6 @@ class Collector:
             self._returns[b], self._lengths[b] = -rewards[t, b], -lengths[t, b]
         self._returns += rewards[-1]
         self._lengths += lengths[-1]
+        if self._watch is not None:
+            self._watch(int(self._lengths.max()))
         return episodes

@@ -87,6 +87,7 @@ class EnvSpec:
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
         max_len: longest length of Sequences and Graphs without one (`spaces.bounded`).
+        ignore: parts to leave out of observations (`spaces.prepared`).
     """
 
     env: EnvLike
@@ -95,6 +96,7 @@ class EnvSpec:
     atari: AtariOptions = field(default_factory=AtariOptions)
     action_mask_key: str | None = "action_mask"
     max_len: int | dict[str, int] | None = None
+    ignore: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -112,6 +114,11 @@ class EnvSpec:
         if isinstance(self.env, gym.Env | gym.vector.VectorEnv):
             return _sufficient_id(self.env)
         return importable_name(self.env)
+
+    @property
+    def is_id(self) -> bool:
+        """Whether it is an id, which gym.make makes."""
+        return isinstance(self.env, str) and self._creator() is None
 
     def resolved(self) -> EnvSpec:
         """Return the same with a registered name replaced by its creator, for processes that know no such names."""
@@ -138,7 +145,7 @@ class EnvSpec:
         """
         if not isinstance(self.env, str) or self.env in _creators:
             return None
-        _register_atari(self.env)
+        _let_register(self.env)
         return gym.registry.get(self.env)
 
     def _make_bare(self) -> Env:
@@ -163,7 +170,7 @@ class EnvSpec:
             return _imported(self.env)
         if colon:  # Gymnasium's own way to spell an id of another package: importing that one registers it.
             _import(f"{module}:__name__")
-        _register_atari(name)
+        _let_register(name)
         if name not in gym.registry and not _is_versionless(name):
             raise EnvironmentSetupError(
                 f"no environment is known as {self.env!r}.{nearest(name, [*gym.registry, *_creators])}"
@@ -173,15 +180,25 @@ class EnvSpec:
         return None
 
 
-def _register_atari(name: str) -> None:
-    """Let ale_py register its ids if ``name`` is to be one of them."""
-    if not name.startswith("ALE/") or name in gym.registry:
+_PACKAGES = {
+    "ALE/": ("ale_py", "an Atari environment", "'anyspace[atari]'"),
+    "MiniGrid-": ("minigrid", "an environment of MiniGrid", "minigrid"),
+    "BabyAI-": ("minigrid", "an environment of MiniGrid", "minigrid"),
+}
+"""How ids begin that a package registers when it is imported: its module, what they are, what to install."""
+
+
+def _let_register(name: str) -> None:
+    """Let a package register its ids if ``name`` is to be one of them."""
+    found = next((package for start, package in _PACKAGES.items() if name.startswith(start)), None)
+    if found is None or name in gym.registry:
         return
+    module, what, install = found
     try:
-        importlib.import_module("ale_py")
+        importlib.import_module(module)
     except ImportError as error:
         raise EnvironmentSetupError(
-            f"{name!r} is an Atari environment, but ale_py cannot be imported ({error}): pip install 'anyspace[atari]'."
+            f"{name!r} is {what}, but {module} cannot be imported ({error}): pip install {install}."
         ) from error
 
 

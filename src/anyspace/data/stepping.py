@@ -14,7 +14,9 @@ from anyspace.policy.acting import Actor
 from anyspace.policy.history import Acted, Columns, History
 from anyspace.policy.masking import MaskOrigin
 from anyspace.policy.policy import Policy
-from anyspace.spaces import bounded
+from anyspace.spaces.kinds.registered import known_actions
+from anyspace.spaces.prepared import prepared
+from anyspace.spaces.serialize import same_space
 
 LAST_OBSERVATION = "last observation of the episode"
 
@@ -91,11 +93,13 @@ class Stepping:
 
 def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None:
     """Raise :class:`CheckpointError` unless a policy that was loaded acts in these environments, called ``name``."""
+    config = policy.config
+    observations = prepared(source.observation_space, max_len=config.max_len, ignore=config.ignore)
     for kind, mine, theirs in (
-        ("observation", policy.observation_space, bounded(source.observation_space, policy.config.max_len)),
-        ("action", policy.action_space, source.action_space),
+        ("observation", policy.observation_space, observations),
+        ("action", policy.env_action_space, known_actions(source.action_space)),
     ):
-        if mine != theirs:
+        if not same_space(mine, theirs):
             raise CheckpointError(
                 f"the {kind} space of {name} is {theirs}, but the checkpoint was trained with {mine}; use the"
                 " environment it was trained on, or start a new run."

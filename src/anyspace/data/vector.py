@@ -16,11 +16,21 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
-from anyspace.data.batching import Fit, StackedActions, VectorMember, has_fixed_shape, take_rows, with_reset
+from anyspace.data.batching import (
+    Fit,
+    StackedActions,
+    VectorMember,
+    has_fixed_shape,
+    has_time_limit,
+    take_rows,
+    with_reset,
+)
 from anyspace.data.batching import Infos as Infos
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.trajectory import Bools, Floats, Ints
 from anyspace.errors import EnvironmentSetupError, ObservationError
+from anyspace.spaces import Encoder, check_action_space
+from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
 from anyspace.tree import Tree
 
 Vectorization = Literal["auto", "native", "sync", "async"]
@@ -74,6 +84,8 @@ class Step(NamedTuple):
 class VectorSource:
     """B environments that reset themselves.
 
+    ``is_atari`` and ``is_limited`` say what is known of them: Atari's, and that a limit of steps ends their episodes.
+
     Gymnasium knows three ways to reset. ``NEXT_STEP`` sources spend a step whose action they ignore,
     ``SAME_STEP`` ones hand the last observation over in the infos, ``DISABLED`` ones are reset from here.
     :meth:`step` tells all three by ``ignored``, ``ended`` and ``final_obs``.
@@ -100,6 +112,7 @@ class VectorSource:
         self.mode = AutoresetMode(mode)
         self.asks_for_masks = bool(envs.metadata.get("action_masks"))
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
+        self.is_limited = self.is_atari or _is_limited(envs)
         # Of a step in which nothing ends; shared by all of them, and never written to.
         self._none: Bools = np.zeros(self.num_envs, np.bool_)
         self._nobody: Ints = np.zeros(0, np.int64)
@@ -198,6 +211,13 @@ class VectorSource:
                 raise fault from cause
 
 
+def _is_limited(envs: Envs) -> bool:
+    """Return whether a limit of steps is known to end the episodes of a vector environment."""
+    if envs.metadata.get("limited") or (envs.spec is not None and envs.spec.max_episode_steps is not None):
+        return True
+    return isinstance(envs.unwrapped, SyncVectorEnv) and all(map(has_time_limit, envs.unwrapped.envs))
+
+
 def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
     """Raise ``error`` again and say at which step it came: in the message, or as a note to an environment's own.
 
@@ -235,11 +255,16 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
                 f"{spec.name} has no vector environment of its own that works with these settings and wrappers; use"
                 " vectorization='sync' or 'async'."
             )
-    makers = [functools.partial(_make_one, spec.resolved(), number, os.getpid()) for number in range(num_envs)]
-    if vectorization == "async":
-        envs = _async_envs(makers)
-    else:
-        envs = SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    known = registered_spaces()
+    makers = [functools.partial(_make_one, spec.resolved(), number, os.getpid(), known) for number in range(num_envs)]
+    try:
+        if vectorization == "async":
+            envs = _async_envs(makers)
+        else:
+            envs = SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+    except (RuntimeError, IndexError):
+        _refuse_spaces(makers[0])
+        raise
     envs.action_space = StackedActions(envs.single_action_space, num_envs)
     return VectorSource(envs)
 
@@ -264,12 +289,23 @@ def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
         ) from error
 
 
-def _make_one(spec: EnvSpec, number: int, trainer: int) -> gym.Env[Any, Any]:
+def _make_one(spec: EnvSpec, number: int, trainer: int, known: list[Registration]) -> gym.Env[Any, Any]:
     in_worker = os.getpid() != trainer
     if in_worker:
+        adopt(known)
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, checks=in_worker)
+    return VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
+
+
+def _refuse_spaces(make: Callable[[], gym.Env[Any, Any]]) -> None:
+    """Raise :class:`UnsupportedSpaceError` if an environment has spaces that Gymnasium cannot stack."""
+    env = make()
+    try:
+        Encoder(env.observation_space)
+        check_action_space(equivalent(env.action_space))
+    finally:
+        env.close()
 
 
 def _async_envs(makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> Envs:

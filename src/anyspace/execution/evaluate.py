@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 
 from anyspace.data.batching import environment
-from anyspace.data.environments import EnvSpec
+from anyspace.data.endless import LONG_EPISODE, advice
+from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
-from anyspace.data.trajectory import Episode
 from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import NonFiniteError
+from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
 
 WIDTH = 8
 """How many evaluation episodes are played side by side."""
+
+
+class Played(NamedTuple):
+    """An episode of an evaluation."""
+
+    total_reward: float
+    """Sum of the environment's rewards."""
+    length: int
+    """Number of steps."""
+    cut: bool = False
+    """Whether it had not ended, but reached the limit of steps."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,8 @@ class EvaluationResult:
     """Statistics of evaluation episodes."""
 
     episodes: int
+    episodes_cut: int
+    """How many of them had not ended when they reached the limit of steps: their returns so far count."""
     episode_return_mean: float
     episode_return_std: float
     episode_return_min: float
@@ -37,11 +52,28 @@ class EvaluationResult:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is to be played."""
+
+    episodes: int
+    """How many, at least 1."""
+    seed: int
+    explore: bool = False
+    """Sample actions instead of taking the deterministic ones."""
+    render: bool = False
+    """Show one environment in a window."""
+    progress: bool = False
+    """Show how far it is."""
+    longest: int = 0
+    """Steps of the longest episode that training has seen lately."""
+
+
 class Evaluator(Protocol):
     """Plays whole episodes apart from training."""
 
-    def evaluate(self, episodes: int, seed: int, *, explore: bool = False) -> list[Episode]:
-        """Return ``episodes`` finished episodes, acting deterministically unless ``explore`` is True."""
+    def evaluate(self, request: Request) -> list[Played]:
+        """Return the episodes that were played."""
 
     def close(self) -> None:
         """Free the environments."""
@@ -53,22 +85,64 @@ class LocalEvaluator:
     Args:
         policy: plays.
         spec: the environment.
+        max_steps: most steps of an episode, None for no limit. ``"auto"`` sets none where one is known to end the
+            environment's episodes, and else `LONG_EPISODE` or ten times the longest episode of training.
     """
 
-    def __init__(self, policy: Policy, spec: EnvSpec) -> None:
-        self._policy, self._spec = policy, spec
+    def __init__(self, policy: Policy, spec: EnvSpec, max_steps: int | Literal["auto"] | None = "auto") -> None:
+        self._policy, self._spec, self._max_steps = policy, spec, max_steps
         self._source: VectorSource | None = None
+        self._told = False
 
-    def evaluate(self, episodes: int, seed: int, *, explore: bool = False) -> list[Episode]:
-        """Return finished episodes, at most `WIDTH` of them played side by side.
+    def evaluate(self, request: Request) -> list[Played]:
+        """Return the episodes that were played, at most `WIDTH` of them side by side.
 
         Raises:
             CheckpointError: the environment's spaces are not the policy's.
         """
-        source = self._with_width(min(episodes, WIDTH))
+        if request.render:
+            source = shown(self._spec)
+            try:
+                return self._played(source, request)
+            finally:
+                source.close()
+        try:
+            return self._played(self._with_width(min(request.episodes, WIDTH)), request)
+        except BaseException:
+            # Maybe it was interrupted in the middle of a step: nobody plays on in these environments.
+            self.close()
+            raise
+
+    def _played(self, source: VectorSource, request: Request) -> list[Played]:
         require_same_spaces(self._policy, source, self._spec.name)
-        with self._policy.runtime.threads_for(source.num_envs):
-            return evaluate(self._policy, source, episodes, seed=seed, explore=explore)
+        limit = self._limit(source, request.longest)
+        with (
+            self._policy.runtime.threads_for(source.num_envs),
+            EvaluationReport(request.episodes, request.progress) as report,
+        ):
+            played = evaluate(
+                self._policy,
+                source,
+                request.episodes,
+                seed=request.seed,
+                explore=request.explore,
+                limit=limit,
+                watch=report.update if request.progress else None,
+            )
+        cut = sum(episode.cut for episode in played)
+        if cut and not self._told:
+            self._told = True
+            logging.getLogger("anyspace").warning(
+                f"{self._spec.name}: {cut} of {len(played)} evaluation episodes had not ended after {limit:,} steps and"
+                " were cut: they count with their returns so far. If they would have ended, raise the config key"
+                f" `evaluation_max_episode_steps`. If they never do, {advice(self._spec)}."
+            )
+        return played
+
+    def _limit(self, source: VectorSource, longest: int) -> int | None:
+        if self._max_steps != "auto":
+            return self._max_steps
+        return None if source.is_limited else max(LONG_EPISODE, 10 * longest)
 
     def _with_width(self, width: int) -> VectorSource:
         """Return ``width`` environments; of a vector environment that a user gave, a copy of its own width."""
@@ -81,42 +155,52 @@ class LocalEvaluator:
     def close(self) -> None:
         """Close the environments."""
         if self._source is not None:
-            self._source.close()
-            self._source = None
+            source, self._source = self._source, None
+            with quiet_passive_checks():
+                source.close()
 
 
-def show(policy: Policy, spec: EnvSpec, episodes: int, seed: int, *, explore: bool) -> list[Episode]:
-    """Return finished episodes of one environment that shows itself in a window."""
-    source = make_source(replace(spec, env_config={**spec.env_config, "render_mode": "human"}), 1, "sync")
-    try:
-        require_same_spaces(policy, source, spec.name)
-        with policy.runtime.threads_for(1):
-            return evaluate(policy, source, episodes, seed=seed, explore=explore)
-    finally:
-        source.close()
+def shown(spec: EnvSpec) -> VectorSource:
+    """Return one environment that shows itself in a window."""
+    return make_source(replace(spec, env_config={**spec.env_config, "render_mode": "human"}), 1, "sync")
 
 
-def evaluate(policy: Policy, source: VectorSource, episodes: int, *, seed: int, explore: bool = False) -> list[Episode]:
-    """Return ``episodes`` finished episodes, in the order of their ends.
+def evaluate(
+    policy: Policy,
+    source: VectorSource,
+    episodes: int,
+    *,
+    seed: int,
+    explore: bool = False,
+    limit: int | None = None,
+    watch: Callable[[int, int], None] | None = None,
+) -> list[Played]:
+    """Return ``episodes`` episodes, in the order of their ends.
 
     Each environment plays a fixed share of them, so that short episodes are not counted more often than long
     ones. Messages count the steps of this evaluation as :class:`anyspace.data.collector.Collector` does.
+
+    Args:
+        policy: plays.
+        source: the environments.
+        episodes: how many.
+        seed: of the environments.
+        explore: sample actions instead of taking the deterministic ones.
+        limit: most steps of an episode; one that has not ended then is cut. None sets no limit.
+        watch: is told after each step how many episodes are over, and how many steps were taken.
 
     Raises:
         ObservationError: an observation is outside its space; names step and environment.
         NonFiniteError: a reward is NaN or infinite.
     """
     width, t = source.num_envs, 0
-    stepping, tally = Stepping(source, policy), _Tally(width, episodes)
+    stepping, tally = Stepping(source, policy), _Tally(width, episodes, limit)
 
     def place(row: tuple[int, ...]) -> str:
         return f"evaluation step {t}, {environment(row[0])}"
 
     with policy.acting("evaluation") as actor:
-        try:
-            stepping.reset(seed)
-        except Exception as error:
-            blame(error, "evaluation step 0", width)
+        _begin(stepping, seed, t)
         acting = np.ones(width, np.bool_)
         while tally.open:
             policy.require_valid(stepping.leaves, place)
@@ -128,52 +212,92 @@ def evaluate(policy: Policy, source: VectorSource, episodes: int, *, seed: int, 
             except Exception as error:
                 blame(error, f"evaluation step {t}", width)
             acting = step.acting
-            wrong = np.flatnonzero(~step.ignored & ~np.isfinite(step.rewards))
-            if len(wrong):
-                raise NonFiniteError(f"{place((wrong[0],))}: the reward is {step.rewards[wrong[0]]}.")
+            _require_finite(step, place)
             tally.add(step)
-    return tally.finished
+            if watch is not None:
+                watch(len(tally.played), t * width)
+            if tally.stuck:
+                # Vector environments begin anew all together: those that were cut have waited for the others.
+                _begin(stepping, None, t)
+                tally.begin()
+                acting = np.ones(width, np.bool_)
+    return tally.played
+
+
+def _begin(stepping: Stepping, seed: int | None, t: int) -> None:
+    try:
+        stepping.reset(seed)
+    except Exception as error:
+        blame(error, f"evaluation step {t}", stepping.source.num_envs)
+
+
+def _require_finite(step: Step, place: Callable[[tuple[int, ...]], str]) -> None:
+    wrong = np.flatnonzero(~step.ignored & ~np.isfinite(step.rewards))
+    if len(wrong):
+        raise NonFiniteError(f"{place((wrong[0],))}: the reward is {step.rewards[wrong[0]]}.")
 
 
 class _Tally:
-    """Returns and lengths of running episodes, and the episodes that ended, a fixed share of each environment's.
+    """Returns and lengths of running episodes, and the episodes that are over, a fixed share of each environment's.
 
     Args:
         width: how many environments.
         episodes: how many episodes are wanted.
+        limit: most steps of an episode.
     """
 
-    def __init__(self, width: int, episodes: int):
-        self.finished: list[Episode] = []
+    def __init__(self, width: int, episodes: int, limit: int | None):
+        self.played: list[Played] = []
         self._wanted = np.full(width, episodes // width)
         self._wanted[: episodes % width] += 1
-        self._returns, self._lengths = np.zeros(width), np.zeros(width, np.int64)
+        self._limit = limit
+        self.begin()
+
+    def begin(self) -> None:
+        """Take in that new episodes begin everywhere."""
+        width = len(self._wanted)
+        self._returns, self._lengths, self._cut = np.zeros(width), np.zeros(width, np.int64), np.zeros(width, np.bool_)
 
     @property
     def open(self) -> bool:
         """Whether episodes are missing."""
         return bool(self._wanted.any())
 
+    @property
+    def stuck(self) -> bool:
+        """Whether all environments that are to play on are in episodes that were cut."""
+        return bool(self._cut.any()) and self.open and not self._wanted[~self._cut].any()
+
     def add(self, step: Step) -> None:
         """Take in a step."""
         counted = ~step.ignored
         self._returns += np.where(counted, step.rewards, 0.0)
         self._lengths += counted
-        for b in np.flatnonzero(step.game_over & counted):
-            if self._wanted[b]:
-                self.finished.append(Episode(float(self._returns[b]), int(self._lengths[b])))
-                self._wanted[b] -= 1
+        over = step.game_over & counted
+        for b in map(int, np.flatnonzero(over)):
+            self._finish(b, cut=False)
             self._returns[b] = self._lengths[b] = 0
+            self._cut[b] = False
+        if self._limit is not None and self._lengths.max() >= self._limit:
+            for b in map(int, np.flatnonzero((self._lengths >= self._limit) & ~self._cut)):
+                self._finish(b, cut=True)
+                self._cut[b] = True
+
+    def _finish(self, b: int, *, cut: bool) -> None:
+        if self._wanted[b] and not self._cut[b]:
+            self.played.append(Played(float(self._returns[b]), int(self._lengths[b]), cut))
+            self._wanted[b] -= 1
 
 
-def summary(finished: Sequence[Episode]) -> EvaluationResult:
+def summary(played: Sequence[Played]) -> EvaluationResult:
     """Return the statistics of one episode or more."""
-    totals = np.array([episode.total_reward for episode in finished])
+    totals = np.array([episode.total_reward for episode in played])
     return EvaluationResult(
-        episodes=len(finished),
+        episodes=len(played),
+        episodes_cut=sum(episode.cut for episode in played),
         episode_return_mean=float(totals.mean()),
         episode_return_std=float(totals.std()),
         episode_return_min=float(totals.min()),
         episode_return_max=float(totals.max()),
-        episode_len_mean=float(np.mean([episode.length for episode in finished])),
+        episode_len_mean=float(np.mean([episode.length for episode in played])),
     )

@@ -16,6 +16,7 @@ from anyspace.distributions import MultiActionDistribution
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.policy.policy import Policy
 from anyspace.spaces import LeafSpec, Simplex, describe_images
+from anyspace.spaces.prepared import describe_readings
 
 
 def pipeline_tree(policy: Policy, title: str) -> Tree:
@@ -33,6 +34,8 @@ def _add_observation(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]observation[/] -> preprocessor -> filter")
     for position, leaf in enumerate(policy.preprocessor.specs):
         branch.add(Text(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, position, policy)}"))
+    for sentence in describe_readings(policy.observation_space, "obs"):
+        branch.add(Text(sentence))
     for sentence in describe_images(policy.encode.specs):
         branch.add(Text(sentence))
     if policy.config.preprocesses:
@@ -113,6 +116,8 @@ def _add_actions(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]action[/] -> environment")
     for path, space in nesting.iter_leaves(policy.action_space):
         branch.add(Text(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
+    for sentence in describe_readings(policy.env_action_space, "action"):
+        branch.add(Text(sentence))
 
 
 def _origin(space: gym.Space[Any], policy: Policy) -> str:

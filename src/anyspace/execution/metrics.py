@@ -75,6 +75,11 @@ class EpisodeWindow:
         """Mean return, or None before the first episode has ended."""
         return float(np.mean([episode.total_reward for episode in self.episodes])) if self.episodes else None
 
+    @property
+    def longest(self) -> int:
+        """Steps of the longest episode; 0 before the first one has ended."""
+        return max((episode.length for episode in self.episodes), default=0)
+
     def statistics(self) -> dict[str, float]:
         """Return mean, lowest and highest return and the mean length; nothing before the first episode has ended."""
         mean = self.mean_return

@@ -18,6 +18,9 @@ from anyspace.execution.log import read_metrics
 PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal to redraw."""
 
+LIVE_INTERVAL = 0.1
+"""Seconds between two looks at a live bar."""
+
 
 class _Rate(ProgressColumn):
     def __init__(self) -> None:
@@ -25,6 +28,58 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(f"{task.fields['rate']:>7,.0f} steps/s", style="cyan")
+
+
+class EvaluationReport:
+    """Shows how many episodes of an evaluation are over: a live bar on a terminal, else a line now and then.
+
+    Use it as a context manager.
+
+    Args:
+        episodes: how many there are to be.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, episodes: int, enabled: bool = True, console: Console | None = None):
+        self._console = console or Console(stderr=True)
+        self._episodes = episodes
+        self._bar = Progress(
+            TextColumn("evaluating: [bold]{task.completed}[/] / {task.total} episodes"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[steps]:,} steps"),
+            _Rate(),
+            console=self._console,
+            disable=not (enabled and self._console.is_terminal),
+            transient=True,
+        )
+        self._task = self._bar.add_task("evaluate", total=episodes, steps=0, rate=0.0)
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> EvaluationReport:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.__exit__(kind, error, traceback)
+
+    def update(self, finished: int, steps: int) -> None:
+        """Show how many episodes are over, and how many steps were taken by all environments together."""
+        now = time.monotonic()
+        is_live = self._console.is_terminal
+        if now - self._shown < (LIVE_INTERVAL if is_live else PLAIN_INTERVAL):
+            return
+        self._shown, rate = now, steps / (now - self._started)
+        self._bar.update(self._task, completed=finished, steps=steps, rate=rate)
+        if not is_live:
+            self._console.print(
+                f"evaluating: {finished} / {self._episodes} episodes  {steps:,} steps  {rate:,.0f} steps/s",
+                highlight=False,
+            )
 
 
 class ProgressReport:

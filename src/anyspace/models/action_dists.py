@@ -60,6 +60,7 @@ _registered: dict[str, type[ActionDistribution]] = {}
 _BOUNDED: dict[str, type[ActionDistribution]] = {"Beta": Beta, "SquashedGaussian": SquashedGaussian}
 
 _MAX_CATEGORIES = 100_000
+_MAX_ACTIONS = 10_000_000
 
 
 def register(name: str, dist_class: type[ActionDistribution]) -> None:
@@ -230,6 +231,11 @@ def _default(
         case spaces.Tuple() | spaces.Dict():
             return _multi(MultiActionDistribution, space, config, of_boxes)
         case spaces.Discrete():
+            if space.n > _MAX_ACTIONS:
+                raise UnsupportedSpaceError(
+                    f"{tree.place('action', path)}: {space} has more than {_MAX_ACTIONS:,} actions, each of which would"
+                    " be an output of the model; declare a MultiDiscrete, or a float Box and round in a wrapper."
+                )
             return Categorical, int(space.n)
         case spaces.MultiBinary():
             return partial(Bernoulli, action_space=space), Bernoulli.required_model_output_shape(space, None)

@@ -37,10 +37,11 @@ from anyspace.spaces import (
     LeafSpec,
     ObservationFilter,
     Preprocessor,
-    bounded,
     describe_images,
     get_preprocessor,
 )
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
 from anyspace.tree import Tree
 
 
@@ -60,6 +61,9 @@ class Pipeline:
     """What turns encoded observations into action distributions and values, and all that this takes.
 
     Attributes:
+        observation_space: the environment's, without what is ignored; registered classes give way to built-in spaces.
+        action_space: what the distribution is over: built-in spaces.
+        env_action_space: what the environment takes, which differs where a registered class translates.
         encode: raw stacked observations -> encoded leaves.
         preprocessor: of whole observations.
         shown: the preprocessor of what the model sees of them: without the mask where that is no feature.
@@ -100,10 +104,11 @@ class Pipeline:
     ):
         config.validate()
         _require_scaling(config)
-        self.observation_space = observation_space = bounded(observation_space, config.max_len)
-        self.action_space = action_space
+        observation_space = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
+        self.observation_space, self.env_action_space = observation_space, known_actions(action_space)
+        self.action_space = action_space = equivalent(self.env_action_space)
         self.config, self.runtime, self.plan = config, runtime, plan
-        self.to_env = Decoder(action_space, normalize=config.normalize_actions, clip=config.clip_actions)
+        self.to_env = Decoder(self.env_action_space, normalize=config.normalize_actions, clip=config.clip_actions)
         self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
         self.encode = self.preprocessor.encode
         for sentence in describe_images(self.encode.specs):
@@ -152,7 +157,7 @@ class Pipeline:
         seen = self.masking.seen_space(observation_space, keep=config.model.parametric_actions == "given")
         if seen is not observation_space:
             shown = get_preprocessor(seen, scale_images=config.scale_images)
-        return shown, shown.observation_space if config.preprocesses else seen
+        return shown, shown.observation_space if config.preprocesses else equivalent(seen)
 
     def _new_model(self, model_config: ModelConfig) -> ModelV2:
         framework = self.runtime.framework

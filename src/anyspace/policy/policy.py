@@ -120,7 +120,7 @@ class Policy(Pipeline):
         leaves = self.encode.single(observation)
         self.require_valid(leaves, lambda _: "the observation")
         actions, new_state = self._act([leaf[None] for leaf in leaves], state, single=True, **options)
-        action = one_action(self.action_space, actions, 0)
+        action = one_action(self.env_action_space, actions, 0)
         return (action, new_state) if self.views.remembers else action
 
     def _act(

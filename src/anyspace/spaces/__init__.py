@@ -19,13 +19,16 @@ from anyspace.spaces.filters import (
     get_filter,
 )
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
-from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence, bounded
+from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import Image, StackedFrames
+from anyspace.spaces.kinds.registered import register_space
 from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
+from anyspace.spaces.kinds.words import Words
 from anyspace.spaces.leaves import LeafSpec, describe_images
 from anyspace.spaces.mask_layout import ActionMasks
 from anyspace.spaces.observation_filter import ObservationFilter
+from anyspace.spaces.prepared import bounded
 from anyspace.spaces.preprocessors import (
     AtariRamPreprocessor,
     DictFlatteningPreprocessor,
@@ -72,6 +75,7 @@ __all__ = [
     "Simplex",
     "StackedFrames",
     "TupleFlatteningPreprocessor",
+    "Words",
     "bounded",
     "check_action_space",
     "decode",
@@ -83,6 +87,7 @@ __all__ = [
     "get_filter",
     "get_preprocessor",
     "normalize_action",
+    "register_space",
     "require_valid",
     "restore_original_dimensions",
     "spec",

@@ -13,6 +13,7 @@ Letters: B rows, d numbers in one leaf, N any number of leading batch dimensions
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any, TypeAlias
 
@@ -21,10 +22,11 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from anyspace import nesting, tree
-from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, Namespace, xp
+from anyspace.spaces.kinds.registered import RegisteredSpace, equivalent
 from anyspace.spaces.kinds.simplex import Simplex
+from anyspace.spaces.refusal import unsupported_action
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -160,14 +162,7 @@ def _codecs(space: gym.Space[Any]) -> tree.Tree:
 @singledispatch
 def _codec(space: gym.Space[Any], path: tree.Path) -> _Codec:
     """Return the codec of a leaf that sits at ``path`` in the action space."""
-    raise _unsupported(space, path)
-
-
-def _unsupported(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceError:
-    return UnsupportedSpaceError(
-        f"{tree.place('action', path)}: no decoding for actions of {space}. Supported: {SUPPORTED}. "
-        "Wrap the environment to change this part of the action."
-    )
+    raise unsupported_action(space, path, SUPPORTED)
 
 
 @_codec.register(Discrete)
@@ -195,7 +190,7 @@ def _(space: Box, path: tree.Path) -> _Codec:
     if space.dtype.kind == "f":
         return _Real(space)
     if not space.is_bounded("both"):
-        raise _unsupported(space, path)
+        raise unsupported_action(space, path, SUPPORTED)
     # Python's integers: the span of an int64 Box does not fit an int64.
     spans = space.high.astype(object) - space.low.astype(object) + 1
     return _Index(space.low, spans, space.shape, space.dtype)
@@ -217,8 +212,9 @@ class Decoder:
     """
 
     def __init__(self, space: gym.Space[Any], *, normalize: bool = True, clip: bool = False) -> None:
-        self._codecs = _codecs(space)
+        self._codecs = _codecs(equivalent(space))
         self._alone = not isinstance(self._codecs, dict | tuple)
+        self._translate = _translator(space)
         self._normalize, self._clip = normalize, clip
 
     def __call__(self, action: tree.Tree) -> tree.Tree:
@@ -232,6 +228,11 @@ class Decoder:
                 leaf, for a Discrete also relaxed one-hot vectors [B, n].
         """
 
+        if self._translate is not None:
+            return self._translate(self._decoded(action))
+        return self._decoded(action)
+
+    def _decoded(self, action: tree.Tree) -> tree.Tree:
         if self._alone:
             alone: Array = self._codecs.decode(_as_array(action), self._normalize, self._clip)
             return alone
@@ -242,6 +243,24 @@ class Decoder:
         return tree.map_leaves(decoded, self._codecs, action)
 
 
+def _translator(space: gym.Space[Any]) -> Callable[[tree.Tree], tree.Tree] | None:
+    """Return what makes own values [B] of stacked built-in ones where a registered class asks for it, else None."""
+    decoders = {path: leaf.decoder() for path, leaf in nesting.iter_leaves(space) if isinstance(leaf, RegisteredSpace)}
+    if not decoders:
+        return None
+
+    def translated(actions: tree.Tree) -> tree.Tree:
+        parts = []
+        for (path, leaf), values in zip(nesting.iter_leaves(space), nesting.values(space, actions), strict=True):
+            if isinstance(leaf, RegisteredSpace):
+                rows = len(tree.leaves(values)[0])
+                values = tuple(decoders[path](one_action(leaf.equivalent, values, row)) for row in range(rows))
+            parts.append(values)
+        return nesting.built(space, parts)
+
+    return translated
+
+
 def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, clip: bool = False) -> tree.Tree:
     """Turn stacked samples into actions for a vector environment: `Decoder` for one use."""
     return Decoder(space, normalize=normalize, clip=clip)(action)
@@ -250,10 +269,12 @@ def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, 
 def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree:
     """Return one of several stacked environment actions: a number for a Discrete, an array for every other leaf.
 
-    A Box of rank 0 also gives an array, as its members are.
+    A Box of rank 0 also gives an array, as its members are. A leaf of a registered class gives a value of its own.
     """
     return nesting.map_leaves(
-        lambda leaf, values: values[row] if isinstance(leaf, Discrete) else values[row, ...], space, actions
+        lambda leaf, values: values[row] if isinstance(leaf, Discrete | RegisteredSpace) else values[row, ...],
+        space,
+        actions,
     )
 
 

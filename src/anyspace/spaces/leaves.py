@@ -28,14 +28,17 @@ from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import StackedFrames
 from anyspace.spaces.kinds.images import ImageLayout, image_layout
+from anyspace.spaces.kinds.registered import RegisteredSpace
 from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
+from anyspace.spaces.kinds.words import Words
+from anyspace.spaces.refusal import require_choices, unsupported_observation
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 SUPPORTED = (
-    "Box, Discrete, MultiDiscrete, MultiBinary, Text, Simplex, Dict and Tuple, OneOf, Repeated, and Sequence and Graph"
-    " with a longest length"
+    "Box, Discrete, MultiDiscrete, MultiBinary, Text, Words, Simplex, Dict and Tuple, OneOf, Repeated, and Sequence and"
+    " Graph with a longest length"
 )
 
 # Environments compute in float64 and clip there; the cast to float32 may then round over a bound, and so may
@@ -147,7 +150,7 @@ class Choice:
     space: OneOf[Any]
 
 
-_Lists: TypeAlias = Repeated | BoundedSequence | BoundedGraph | Text
+_Lists: TypeAlias = Repeated | BoundedSequence | BoundedGraph | Text | Words
 
 Node: TypeAlias = "LeafSpec | dict[Any, Node] | tuple[Node, ...] | Repeat | Network | Choice"
 """A space as its leaves nest: Dict as dict, Tuple as tuple."""
@@ -202,10 +205,7 @@ def structure(space: gym.Space[Any], path: tree.Path = (), repeats: tuple[int, .
     Raises:
         UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
     """
-    raise UnsupportedSpaceError(
-        f"{tree.place('obs', path)}: no encoding for observations of {space}. Supported: {SUPPORTED}. "
-        "Wrap the environment to change this part of the observation."
-    )
+    raise unsupported_observation(space, path, SUPPORTED)
 
 
 @structure.register(Box)
@@ -245,12 +245,14 @@ def _(space: Simplex, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Le
 
 @structure.register(Discrete)
 def _(space: Discrete[Any], path: tree.Path = (), repeats: tuple[int, ...] = ()) -> LeafSpec:
+    require_choices(space, path, int(space.n))
     return LeafSpec(path, space, repeats, space.dtype, "index", (int(space.n),), (int(space.start),), repeats)
 
 
 @structure.register(MultiDiscrete)
 def _(space: MultiDiscrete[Any], path: tree.Path = (), repeats: tuple[int, ...] = ()) -> LeafSpec:
     nvec, start = tuple(space.nvec.ravel().tolist()), tuple(space.start.ravel().tolist())
+    require_choices(space, path, sum(nvec) if nvec else 1)
     return LeafSpec(path, space, (*repeats, *space.shape), space.dtype, "index", nvec, start, repeats)
 
 
@@ -293,8 +295,20 @@ def _(space: BoundedSequence, path: tree.Path = (), repeats: tuple[int, ...] = (
 
 @structure.register(Text)
 def _(space: Text, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Repeat:
+    require_choices(space, path, len(space.character_list))
     characters = _index((*path, ...), (len(space.character_list),), (*repeats, space.max_length))
     return _list(path, characters, space, space.max_length, repeats, space.min_length)
+
+
+@structure.register(Words)
+def _(space: Words, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Repeat:
+    words = _index((*path, ...), (1 + len(space.vocabulary),), (*repeats, space.max_words))
+    return _list(path, words, space, space.max_words, repeats)
+
+
+@structure.register(RegisteredSpace)
+def _(space: RegisteredSpace, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Node:
+    return structure(space.equivalent, path, repeats)
 
 
 @structure.register(BoundedGraph)

@@ -22,6 +22,7 @@ from anyspace.maths.xp import Array, xp
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.faults import find_fault
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
+from anyspace.spaces.kinds.registered import equivalent
 from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.leaves import LeafSpec, Node, NumpyArray, Repeat, structure
 from anyspace.spaces.restore import PreprocessedBox, join, nest
@@ -36,7 +37,8 @@ class Preprocessor:
         scale_images: divide pictures by 255. The spaces of Atari keep their own scale.
 
     Attributes:
-        observation_space: the space of the results; ``observation_space.original_space`` is ``space``.
+        observation_space: the space of the results; ``observation_space.original_space`` is ``space``, with built-in
+            spaces in place of registered classes.
         shape: shape of one result.
         size: F, the slots of the flat vector.
         is_identity: whether a stored observation, one vector of float32, is its flat vector already.
@@ -64,7 +66,7 @@ class Preprocessor:
             and len(first.shape) == 1
             and (first.shift, first.scale) == (0.0, 1.0)
         )
-        self.observation_space: gym.Space[Any] = PreprocessedBox(space, self.encode.structure, self.shape)
+        self.observation_space: gym.Space[Any] = PreprocessedBox(equivalent(space), self.encode.structure, self.shape)
 
     def transform(self, obs: tree.Tree) -> Any:
         """Return one observation as float32 [*shape]; every call is checked.
@@ -184,10 +186,10 @@ class NoPreprocessor(Preprocessor):
     ) -> None:
         super().__init__(space, options, scale_images=scale_images)
         self.shape = self.specs[0].shape
-        self.observation_space = space
+        self.observation_space = equivalent(space)
 
     def _result(self, obs: tree.Tree, leaves: Sequence[NumpyArray]) -> Any:
-        return obs
+        return obs if self.observation_space is self._space else leaves[0]
 
 
 def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Preprocessor:

@@ -26,8 +26,11 @@ from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import Image, StackedFrames
+from anyspace.spaces.kinds.ignored import IgnoredPart, PartialDict
+from anyspace.spaces.kinds.registered import RegisteredSpace, registration_named
 from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
+from anyspace.spaces.kinds.words import Words
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Json: TypeAlias = dict[str, Any]
@@ -116,7 +119,29 @@ def _(space: Simplex) -> Json:
 
 @to_json.register(Dict)
 def _(space: Dict) -> Json:
-    return {"type": "Dict", "spaces": [[key, to_json(child)] for key, child in space.spaces.items()]}
+    return {"type": "Dict", "spaces": [[_pack_key(key), to_json(child)] for key, child in space.spaces.items()]}
+
+
+@to_json.register(PartialDict)
+def _(space: PartialDict) -> Json:
+    parts: Json = to_json.dispatch(Dict)(space)
+    return {**parts, "type": "PartialDict", "ignored": [_pack_key(key) for key in sorted(space.ignored, key=str)]}
+
+
+@to_json.register(IgnoredPart)
+def _(space: IgnoredPart) -> Json:
+    return {"type": "IgnoredPart"}
+
+
+@to_json.register(RegisteredSpace)
+def _(space: RegisteredSpace) -> Json:
+    stands_for = to_json(space.equivalent)
+    return {"type": "RegisteredSpace", "name": space.name, "arguments": space.arguments, "equivalent": stands_for}
+
+
+@to_json.register(Words)
+def _(space: Words) -> Json:
+    return {"type": "Words", "vocabulary": list(space.vocabulary), "max_words": space.max_words}
 
 
 @to_json.register(Tuple)
@@ -162,6 +187,17 @@ def _(space: Text) -> Json:
     # A list, so that the order of the characters, which their positions follow, is the same wherever it is read.
     lengths = {"min_length": space.min_length, "max_length": space.max_length}
     return {"type": "Text", **lengths, "characters": list(space.character_list)}
+
+
+def same_space(space: gym.Space[Any], other: gym.Space[Any]) -> bool:
+    """Return whether two spaces are read, stored and acted in alike; one of a subclass equals its built-in class's.
+
+    Both have passed through `prepared` or `known_actions`; one without a JSON form equals itself alone.
+    """
+    try:
+        return to_json(space) == to_json(other)
+    except UnsupportedSpaceError:
+        return space is other or bool(space == other)
 
 
 def from_json(data: Json) -> gym.Space[Any]:
@@ -227,6 +263,15 @@ def _read_box(data: Json) -> Box:
     return box
 
 
+def _read_parts(data: Json) -> list[tuple[Any, gym.Space[Any]]]:
+    return [(_read_key(key), _read(child)) for key, child in data["spaces"]]
+
+
+def _read_registered(data: Json) -> RegisteredSpace:
+    registration_named(data["name"])
+    return RegisteredSpace(data["name"], _read(data["equivalent"]), data["arguments"])
+
+
 def _read_graph(data: Json) -> Graph:
     node_space = _read(data["node_space"])
     edge_space = None if data["edge_space"] is None else _read(data["edge_space"])
@@ -249,7 +294,7 @@ _READERS: dict[str, Callable[[Json], gym.Space[Any]]] = {
     ),
     "MultiBinary": lambda data: MultiBinary(data["n"]),
     "Simplex": lambda data: Simplex(data["shape"], data["concentration"], _dtype(data["dtype"])),
-    "Dict": lambda data: Dict([(key, _read(child)) for key, child in data["spaces"]]),
+    "Dict": lambda data: Dict(_read_parts(data)),
     "Tuple": lambda data: Tuple([_read(child) for child in data["spaces"]]),
     "OneOf": lambda data: OneOf([_read(child) for child in data["spaces"]]),
     "Repeated": lambda data: Repeated(_read(data["child_space"]), data["max_len"]),
@@ -258,12 +303,44 @@ _READERS: dict[str, Callable[[Json], gym.Space[Any]]] = {
     "Graph": _read_graph,
     "BoundedGraph": _read_graph,
     "Text": lambda data: Text(data["max_length"], min_length=data["min_length"], charset="".join(data["characters"])),
+    "PartialDict": lambda data: PartialDict(_read_parts(data), map(_read_key, data["ignored"])),
+    "IgnoredPart": lambda data: IgnoredPart(),
+    "RegisteredSpace": _read_registered,
+    "Words": lambda data: Words(data["vocabulary"], data["max_words"]),
 }
+
+
+def _pack_key(key: Any) -> Any:
+    """Return a key of a Dict as JSON holds it: a tuple as ``{"tuple": [...]}``.
+
+    Raises:
+        UnsupportedSpaceError: it is no text, number, None or tuple of those.
+    """
+    if isinstance(key, tuple):
+        return {"tuple": [_pack_key(part) for part in key]}
+    # Subclasses and NumPy's numbers give way to equal keys, which find the same part.
+    if isinstance(key, str):
+        return str.__str__(key)
+    if isinstance(key, np.number | np.bool_):
+        key = key.item()
+    if isinstance(key, int) and not isinstance(key, bool):
+        return int(key)
+    if key is None or isinstance(key, float | bool):
+        return key
+    raise UnsupportedSpaceError(
+        f"a Dict has the key {key!r}, which no checkpoint can hold: let its keys be texts, numbers, None, or tuples of"
+        " those."
+    )
+
+
+def _read_key(packed: Any) -> Any:
+    return tuple(map(_read_key, packed["tuple"])) if isinstance(packed, dict) else packed
 
 
 def _pack(bound: NumpyArray, bounded: NumpyArray, infinity: str) -> Any:
     """Return a bound as nested lists, or as one entry where all entries are the same."""
-    entries = bound.astype(object)
+    # JSON has no wider floats.
+    entries = (bound.astype(np.float64) if bound.dtype.kind == "f" else bound).astype(object)
     entries = np.where(bounded, entries, infinity)
     first = entries.flat[0] if entries.size else 0
     return first if bool((entries == first).all()) else entries.tolist()

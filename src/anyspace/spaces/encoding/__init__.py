@@ -18,7 +18,8 @@ from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.encoding.leaf import Slots
 from anyspace.spaces.encoding.misfit import Misfit
-from anyspace.spaces.encoding.nested import node_encoder
+from anyspace.spaces.encoding.nested import node_encoder, special_parts
+from anyspace.spaces.kinds.registered import RegisteredSpace
 from anyspace.spaces.leaves import (
     SUPPORTED,
     Choice,
@@ -53,7 +54,9 @@ class Encoder:
         self.ragged = _ragged(self.structure)
         if not any(leaf.width for leaf in self.specs):
             raise UnsupportedSpaceError(f"obs: {space} holds no value to observe. Supported: {SUPPORTED}.")
-        self._encode = node_encoder(self.structure)
+        special = special_parts(space)
+        self._by_row = self.ragged or any(isinstance(part, RegisteredSpace) for part in special.values())
+        self._encode = node_encoder(self.structure, special)
 
     def __call__(self, stacked: tree.Tree, where: Callable[[int], str] = "row {}".format) -> tuple[NumpyArray, ...]:
         """Return one array [N, *shape] per leaf, in the space's own key order.
@@ -86,7 +89,7 @@ class Encoder:
         Raises:
             ObservationError: the structure, a shape or an element type does not fit the space.
         """
-        if not self.ragged:
+        if not self._by_row:
             leaves = self(obs)
             if batch := batch_shape(self.specs[0], leaves[0]):
                 raise ObservationError(f"obs: expected a single observation, got a batch of shape {batch}.")

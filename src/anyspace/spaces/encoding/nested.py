@@ -5,47 +5,91 @@ Letters: N leading batch dimensions, M values handed over at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
+import gymnasium as gym
 from gymnasium.spaces import Text
 
 from anyspace import tree
 from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
-from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEncoder, TextEncoder
+from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEncoder
+from anyspace.spaces.encoding.texts import TextEncoder, TranslatingEncoder, WordsEncoder
+from anyspace.spaces.kinds.ignored import IgnoredPart, PartialDict
+from anyspace.spaces.kinds.parts import iter_parts
+from anyspace.spaces.kinds.registered import RegisteredSpace
+from anyspace.spaces.kinds.words import Words
 from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, NumpyArray, Repeat
 
+Special: TypeAlias = Mapping[tree.Path, gym.Space[Any]]
+"""Spaces of which the leaves do not say all that reading a value takes, by their paths."""
 
-def node_encoder(node: Node, path: tree.Path = ()) -> NodeEncoder:
+
+def special_parts(space: gym.Space[Any]) -> Special:
+    """Return the parts of a space that are read in a way of their own: translated ones, and those left out."""
+    kinds = (RegisteredSpace, PartialDict, IgnoredPart)
+    return {path: part for path, part in iter_parts(space) if isinstance(part, kinds)}
+
+
+def node_encoder(node: Node, special: Special, path: tree.Path = ()) -> NodeEncoder:
     """Return the encoder of a node that sits at ``path``."""
+    match special.get(path):
+        case RegisteredSpace() as space:
+            return TranslatingEncoder(space, _built_in_encoder(node, special, path), path)
+        case IgnoredPart():
+            return _IgnoringEncoder()
+        case _:
+            return _built_in_encoder(node, special, path)
+
+
+def _built_in_encoder(node: Node, special: Special, path: tree.Path) -> NodeEncoder:
     match node:
         case LeafSpec():
             return LeafEncoder(node)
         case dict():
-            return _DictEncoder({key: node_encoder(child, (*path, key)) for key, child in node.items()}, path)
+            parts = {key: node_encoder(child, special, (*path, key)) for key, child in node.items()}
+            space = special.get(path)
+            return _DictEncoder(parts, path, space.ignored if isinstance(space, PartialDict) else ())
         case tuple():
-            return _TupleEncoder({i: node_encoder(child, (*path, i)) for i, child in enumerate(node)}, path)
+            positions = {i: node_encoder(child, special, (*path, i)) for i, child in enumerate(node)}
+            ignores = any(isinstance(child, _IgnoringEncoder) for child in positions.values())
+            return (_PartialTupleEncoder if ignores else _TupleEncoder)(positions, path)
         case Repeat(space=Text() as text):
             return TextEncoder(node, text)
+        case Repeat(space=Words() as words):
+            return WordsEncoder(node, words)
         case Repeat():
-            return ListEncoder(node, node_encoder(node.element, (*path, ...)))
+            return ListEncoder(node, node_encoder(node.element, special, (*path, ...)))
         case Network():
-            return _graph_encoder(node, path)
+            return _graph_encoder(node, special, path)
         case Choice():
-            options = [node_encoder(option, (*path, tree.Part(f"option_{i}"))) for i, option in enumerate(node.options)]
+            places = [(*path, tree.Part(f"option_{i}")) for i in range(len(node.options))]
+            options = [node_encoder(child, special, at) for child, at in zip(node.options, places, strict=True)]
             return OneOfEncoder(node, options)
 
 
-def _graph_encoder(node: Network, path: tree.Path) -> GraphEncoder:
-    nodes = node_encoder(node.nodes.element, (*path, tree.Part("nodes"), ...))
+def _graph_encoder(node: Network, special: Special, path: tree.Path) -> GraphEncoder:
+    nodes = node_encoder(node.nodes.element, special, (*path, tree.Part("nodes"), ...))
     if node.edges is None:
         return GraphEncoder(node, nodes, None)
     assert isinstance(node.edges.element, tuple)
     features, ends = node.edges.element
+    assert isinstance(ends, LeafSpec)
     within = (*path, tree.Part("edges"), ...)
-    return GraphEncoder(node, nodes, _TupleEncoder({0: node_encoder(features, within), 1: node_encoder(ends)}, within))
+    edges = _TupleEncoder({0: node_encoder(features, special, within), 1: LeafEncoder(ends)}, within)
+    return GraphEncoder(node, nodes, edges)
+
+
+class _IgnoringEncoder:
+    """A part of a Tuple that is left out: no leaves, whatever the value."""
+
+    def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
+        """Append nothing."""
+
+    def join(self, rows: Sequence[Any]) -> tuple[Any, list[int]]:
+        raise AssertionError("parts are left out of Dicts and Tuples alone, never of the elements of a list")
 
 
 class _PartsEncoder:
@@ -80,8 +124,10 @@ class _PartsEncoder:
         if fitting and set(map(len, values)) <= {len(self._children)}:
             with suppress(KeyError):
                 return {key: [value[key] for value in values] for key in self._children}
-        index = next(index for index, value in enumerate(values) if not self._fits(value))
-        raise self._misfit(values[index], index)
+        for index, value in enumerate(values):
+            if not self._fits(value):
+                raise self._misfit(value, index)
+        return {key: [value[key] for value in values] for key in self._children}
 
     def _fits(self, value: Any) -> bool:
         raise NotImplementedError
@@ -94,12 +140,19 @@ class _PartsEncoder:
 
 
 class _DictEncoder(_PartsEncoder):
-    """Dict: values are looked up by key, in the space's own order."""
+    """Dict: values are looked up by key, in the space's own order; ignored keys may be there."""
 
     _types = (dict,)
 
+    def __init__(self, children: dict[Any, NodeEncoder], path: tree.Path, ignored: Collection[Any] = ()) -> None:
+        super().__init__(children, path)
+        self._ignored = ignored
+
     def _fits(self, value: Any) -> bool:
-        return isinstance(value, dict) and value.keys() == self._children.keys()
+        if not isinstance(value, dict):
+            return False
+        keys = value.keys()
+        return keys == self._children.keys() or (bool(self._ignored) and keys - self._ignored == self._children.keys())
 
     def _built(self, parts: dict[Any, Any]) -> Any:
         return parts
@@ -123,3 +176,22 @@ class _TupleEncoder(_PartsEncoder):
     def _misfit(self, value: Any, index: int | None = None) -> Misfit:
         came = len(value) if isinstance(value, self._types) else type(value).__name__
         return Misfit(self._path, f"expected a tuple of length {len(self._children)}, got {came}", index)
+
+
+class _PartialTupleEncoder(_TupleEncoder):
+    """Tuple of which parts are left out: values may be without them."""
+
+    def __init__(self, children: dict[Any, NodeEncoder], path: tree.Path) -> None:
+        super().__init__(children, path)
+        self._kept = [key for key, child in children.items() if not isinstance(child, _IgnoringEncoder)]
+
+    def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
+        whole = self._whole(values) if stacked else list(map(self._whole, values))
+        super().__call__(whole, stacked, at, out)
+
+    def _whole(self, value: Any) -> Any:
+        """Return a value with something in the positions that are left out."""
+        if not isinstance(value, self._types) or len(value) != len(self._kept):
+            return value
+        parts = dict(zip(self._kept, value, strict=True))
+        return tuple(parts.get(key) for key in self._children)

@@ -1,4 +1,4 @@
-"""Lists of varying length, texts, graphs and alternatives: encoded all rows at once.
+"""Lists of varying length, graphs and alternatives: encoded all rows at once.
 
 What varies in length is gathered first: the elements of all the lists that one place holds become one list or array,
 each leaf of them is encoded once, and one indexed assignment puts it where it belongs.
@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import GraphInstance, Text
+from gymnasium.spaces import GraphInstance
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
@@ -21,10 +21,10 @@ from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.kinds.bounded import BoundedSequence
 from anyspace.spaces.kinds.repeated import Repeated
-from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, NumpyArray, Repeat, children
+from anyspace.spaces.leaves import Choice, Network, Node, NumpyArray, Repeat, children
 
 
-class _RowsEncoder:
+class RowsEncoder:
     """What is never stacked: there is one raw value for each row, whatever the form of the whole.
 
     Args:
@@ -41,7 +41,8 @@ class _RowsEncoder:
         _require_types(rows, (tuple, list), "a tuple or list of raw values", self._path)
         return list(chain.from_iterable(rows)), list(map(len, rows))
 
-    def _require(self, values: Any) -> None:
+    def require(self, values: Any) -> None:
+        """Raise a `Misfit` unless there is one raw value of the right type for each row."""
         if not isinstance(values, tuple | list | np.ndarray) or (isinstance(values, np.ndarray) and not values.ndim):
             raise Misfit(self._path, f"expected a tuple or list, one raw value a row, got {type(values).__name__}")
         _require_types(values, self._types, self._expected, self._path)
@@ -53,7 +54,7 @@ def _require_types(values: Sequence[Any] | NumpyArray, types: tuple[type, ...], 
         raise Misfit(path, f"expected {expected}, got {type(values[index]).__name__}", index)
 
 
-class _Elements:
+class Elements:
     """Writes M lists of elements: how long they are, and the elements in their places.
 
     Args:
@@ -97,7 +98,7 @@ class _Elements:
         return Misfit(self._path, what, index)
 
 
-class ListEncoder(_RowsEncoder):
+class ListEncoder(RowsEncoder):
     """Repeated: lists or arrays. BoundedSequence: tuples or lists, or stacked.
 
     Args:
@@ -118,11 +119,11 @@ class ListEncoder(_RowsEncoder):
             super().__init__(path, (list, np.ndarray), f"a list or array for {space}")
         else:
             super().__init__(path, (tuple, list), f"a tuple for {space}")
-        self._elements = _Elements(node, element, "elements")
+        self._elements = Elements(node, element, "elements")
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
         """Encode lists, see `leaf.NodeEncoder`."""
-        self._require(values)
+        self.require(values)
         element = self._elements.element
         if self._stacked or (isinstance(element, LeafEncoder) and set(map(type, values)) == {np.ndarray}):
             joined, counts = element.join(values)
@@ -138,46 +139,7 @@ class ListEncoder(_RowsEncoder):
             raise Misfit(self._path, f"expected {self._expected}, got an array without dimensions", index) from None
 
 
-class TextEncoder(_RowsEncoder):
-    """Text: strings, stored as positions in the space's list of characters.
-
-    Args:
-        node: the text.
-        space: its space.
-    """
-
-    def __init__(self, node: Repeat, space: Text) -> None:
-        super().__init__(node.count.path[:-1], (str,), f"a str for {space}")
-        assert isinstance(node.element, LeafSpec)
-        self._elements = _Elements(node, _CharacterEncoder(node.element, space), "characters")
-
-    def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
-        """Encode texts, see `leaf.NodeEncoder`."""
-        self._require(values)
-        # Four bytes a character are the code points themselves.
-        code_points = np.frombuffer("".join(values).encode("utf-32-le", "surrogatepass"), np.uint32)
-        self._elements(code_points, True, list(map(len, values)), at, out)
-
-
-class _CharacterEncoder(LeafEncoder):
-    """The characters of a Text, from code points [M]."""
-
-    def __init__(self, spec: LeafSpec, space: Text) -> None:
-        super().__init__(spec)
-        known = np.array(list(map(ord, space.character_list)), np.int64)
-        self._space = space
-        self._positions = np.full(known.max(initial=-1) + 2, -1, np.int32)  # the last one: anything beyond
-        self._positions[known] = np.arange(len(known))
-
-    def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
-        positions = self._positions[np.minimum(values, len(self._positions) - 1)]
-        if positions.min(initial=0) < 0:
-            index = int((positions < 0).argmax())
-            raise Misfit(self.spec.path, f"expected a character of {self._space}, got {chr(values[index])!r}", index)
-        super().__call__(positions, stacked, at, out)
-
-
-class GraphEncoder(_RowsEncoder):
+class GraphEncoder(RowsEncoder):
     """BoundedGraph: `GraphInstance`s, their nodes and edges stacked.
 
     Args:
@@ -195,12 +157,12 @@ class GraphEncoder(_RowsEncoder):
         for part in (node.nodes, node.edges):
             if part is not None:
                 _require_no_gaps(part)
-        self._nodes = _Elements(node.nodes, nodes, "nodes")
-        self._edges = None if node.edges is None or edges is None else _Elements(node.edges, edges, "edges")
+        self._nodes = Elements(node.nodes, nodes, "nodes")
+        self._edges = None if node.edges is None or edges is None else Elements(node.edges, edges, "edges")
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
         """Encode graphs, see `leaf.NodeEncoder`."""
-        self._require(values)
+        self.require(values)
         nodes, counts = self._nodes.element.join([graph.nodes for graph in values])
         self._nodes(nodes, True, counts, at, out)
         linked = [i for i, graph in enumerate(values) if graph.edges is not None or graph.edge_links is not None]
@@ -211,7 +173,7 @@ class GraphEncoder(_RowsEncoder):
 
     def _connect(
         self,
-        edges: _Elements,
+        edges: Elements,
         graphs: Sequence[GraphInstance],
         linked: list[int],
         nodes: list[int],
@@ -242,7 +204,7 @@ class GraphEncoder(_RowsEncoder):
             raise misfit
 
 
-class OneOfEncoder(_RowsEncoder):
+class OneOfEncoder(RowsEncoder):
     """OneOf: the index of an alternative and its value; the other alternatives are zero.
 
     Args:
@@ -257,7 +219,7 @@ class OneOfEncoder(_RowsEncoder):
 
     def __call__(self, values: Any, stacked: bool, at: Slots | None, out: list[NumpyArray]) -> None:
         """Encode alternatives, see `leaf.NodeEncoder`."""
-        self._require(values)
+        self.require(values)
         which = self._indices(values)
         at = Slots.whole(len(which)) if at is None else at
         out.append(at.scatter(self._which, which))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Dict, Graph, GraphInstance, OneOf, Sequence, Tuple
+from gymnasium.spaces import Graph, GraphInstance, Sequence
 from gymnasium.vector.utils import create_empty_array, iterate
 
-from anyspace import tree
-from anyspace.errors import ConfigError, nearest
-from anyspace.spaces.kinds.repeated import Repeated, required_length
+from anyspace.spaces.kinds.repeated import required_length
 
 
 class BoundedSequence(Sequence):
@@ -137,107 +134,3 @@ class BoundedGraph(Graph):
             and (self.max_nodes, self.max_edges) == (other.max_nodes, other.max_edges)
             and super().__eq__(other)
         )
-
-
-def bounded(space: gym.Space[Any], max_len: int | Mapping[str, int] | None) -> gym.Space[Any]:
-    """Return ``space`` with a longest length for its Sequences and Graphs; itself where there is nothing to do.
-
-    Args:
-        space: an observation space.
-        max_len: the longest length of every Sequence and Graph that has none yet, or one for each place, such as
-            ``{'obs["items"]': 20, 'obs["map"].nodes': 9, 'obs["map"].edges': 30}``; what is inside the elements of
-            a list is at ``obs["players"][...]["items"]``. Places that are left out stay as they are, and so does
-            everything where it is None. A place that has this very length already may be named: what this
-            function returned comes back as it is.
-
-    Raises:
-        ConfigError: a place is not that of a Sequence or Graph without a longest length, or of a Graph's nodes and
-            edges only one has been given.
-        ValueError: a length is below 1.
-    """
-    if max_len is None:
-        return space
-    lengths = _Lengths(max_len)
-    result = _bounded(space, lengths, ())
-    if unknown := [place for place in lengths.named if place not in lengths.places and place not in lengths.kept]:
-        known = ", ".join(lengths.places) or "none"
-        raise ConfigError(
-            f"max_len: {unknown[0]!r} is no place of a Sequence or Graph without a longest length."
-            f"{nearest(unknown[0], lengths.places)} Such places here: {known}."
-        )
-    return result
-
-
-class _Lengths:
-    """The lengths that were asked for, the places that were looked up, and those that had what was asked for."""
-
-    def __init__(self, max_len: int | Mapping[str, int]) -> None:
-        self.everywhere = max_len if isinstance(max_len, int) else None
-        self.named: Mapping[str, int] = {} if isinstance(max_len, int) else max_len
-        self.places: list[str] = []
-        self.kept: set[str] = set()
-
-    def keep(self, path: tree.Path, max_len: int) -> None:
-        place = tree.place("obs", path)
-        if self.named.get(place) == max_len:
-            self.kept.add(place)
-
-    def at(self, path: tree.Path) -> int | None:
-        place = tree.place("obs", path)
-        self.places.append(place)
-        return self.named.get(place, self.everywhere)
-
-
-def _bounded(space: gym.Space[Any], lengths: _Lengths, path: tree.Path) -> gym.Space[Any]:
-    # Where nothing changes, the very space is returned: users' own subclasses and seeds survive.
-    match space:
-        case Dict():
-            parts = {key: _bounded(child, lengths, (*path, key)) for key, child in space.spaces.items()}
-            return space if _same(parts.values(), space.spaces.values()) else Dict(list(parts.items()))
-        case Tuple():
-            positions = [_bounded(child, lengths, (*path, i)) for i, child in enumerate(space.spaces)]
-            return space if _same(positions, space.spaces) else Tuple(positions)
-        case OneOf():
-            places = [(*path, tree.Part(f"option_{i}")) for i in range(len(space.spaces))]
-            options = [_bounded(child, lengths, at) for child, at in zip(space.spaces, places, strict=True)]
-            return space if _same(options, space.spaces) else OneOf(options)
-        case Repeated():
-            element = _bounded(space.child_space, lengths, (*path, ...))
-            return space if element is space.child_space else Repeated(element, space.max_len)
-        case BoundedSequence():
-            element = _bounded(space.feature_space, lengths, (*path, ...))
-            lengths.keep(path, space.max_len)
-            return space if element is space.feature_space else BoundedSequence(element, space.max_len, space.stack)
-        case Sequence():
-            element, max_len = _bounded(space.feature_space, lengths, (*path, ...)), lengths.at(path)
-            return space if max_len is None else BoundedSequence(element, max_len, space.stack)
-        case Graph():
-            return _bounded_graph(space, lengths, path)
-        case _:
-            return space
-
-
-def _same(spaces: Iterable[gym.Space[Any]], others: Iterable[gym.Space[Any]]) -> bool:
-    return all(space is other for space, other in zip(spaces, others, strict=True))
-
-
-def _bounded_graph(space: Graph, lengths: _Lengths, path: tree.Path) -> gym.Space[Any]:
-    nodes, edges = (*path, tree.Part("nodes")), (*path, tree.Part("edges"))
-    node = _bounded(space.node_space, lengths, (*nodes, ...))
-    edge = None if space.edge_space is None else _bounded(space.edge_space, lengths, (*edges, ...))
-    if isinstance(space, BoundedGraph):
-        lengths.keep(nodes, space.max_nodes)
-        lengths.keep(edges, space.max_edges)
-        if _same((node,), (space.node_space,)) and edge is space.edge_space:
-            return space
-        return BoundedGraph(node, edge, max_nodes=space.max_nodes, max_edges=space.max_edges)
-    max_nodes, max_edges = lengths.at(nodes), 0 if edge is None else lengths.at(edges)
-    if max_nodes is None and not max_edges:
-        return space
-    if max_nodes is None or max_edges is None:
-        given, missing = (nodes, edges) if max_edges is None else (edges, nodes)
-        raise ConfigError(
-            f"max_len: {tree.place('obs', given)} has a longest length, but {tree.place('obs', missing)} has none;"
-            " a graph needs both."
-        )
-    return BoundedGraph(node, edge, max_nodes=max_nodes, max_edges=max_edges)
