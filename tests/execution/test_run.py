@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,68 +23,15 @@ from anyspace.execution import log as log_module
 from anyspace.execution import run_folder as run_module
 from anyspace.execution.checkpoint import read_checkpoint
 from anyspace.execution.log import read_metrics
-from anyspace.execution.run import learn
+from anyspace.execution.report import draw_learning_curve
 from anyspace.execution.run_folder import RunFolder
+from tests.support.counts import Counts, ran, saved
 
 
-class Counts:
-    """Counts ten steps per iteration, with told mean returns.
-
-    Args:
-        returns: the mean return after each iteration, the last one for all that follow.
-        stop_at: stop at this return.
-        on_train: called with the number of the iteration while it runs.
-    """
-
-    def __init__(
-        self,
-        returns: Sequence[float] = (0.0,),
-        stop_at: float = float("inf"),
-        on_train: Callable[[int], None] = lambda iteration: None,
-        start: int = 0,
-    ):
-        self.timesteps_total = start
-        self.iterations = 0
-        self.returns, self.stop_at, self.on_train = returns, stop_at, on_train
-        self.mean = self.highest = -float("inf")
-        self.improved = False
-        self.run_folder: Path | None = None
-
-    def train(self) -> dict[str, Any]:
-        self.on_train(self.iterations + 1)
-        self.iterations += 1
-        self.timesteps_total += 10
-        mean = self.returns[min(self.iterations, len(self.returns)) - 1]
-        self.improved = mean > self.highest
-        self.highest = max(mean, self.highest)
-        self.mean = mean
-        return {"timesteps_total": self.timesteps_total, "steps_per_s": 5.0, "episode_return_mean": mean}
-
-    def copy_state(self) -> Any:
-        steps = self.timesteps_total
-        counters = {"counters": {"counters": {"timesteps_total": steps}}}
-        return lambda: ({**self.description(), "steps": steps, "parts": counters}, {"steps": np.array(steps)})
-
-    def description(self) -> dict[str, Any]:
-        return {"algorithm": "Counts", "env": "Steps-v0"}
-
-    def should_stop(self) -> bool:
-        return self.mean >= self.stop_at
-
-    def is_best(self) -> bool:
-        return self.improved
-
-
-def ran(algorithm: Counts, folder: Path | None, steps: int = 100, every: int = 1_000_000) -> dict[str, Any]:
-    """Train, going on in the folder if there is a run already."""
-    if folder is not None and (folder / "run.json").exists():
-        algorithm.run_folder = folder.resolve()
-    return learn(algorithm, steps, folder, overwrite=False, checkpoint_every=every, progress=False)
-
-
-def saved(folder: Path) -> int:
-    steps: int = read_checkpoint(folder)[0]["steps"]
-    return steps
+@pytest.fixture(autouse=True)
+def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than everything else here."""
+    monkeypatch.setattr(run_module, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
 
 
 @pytest.fixture
@@ -101,7 +48,8 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return found
 
 
-def test_it_ends_with_the_steps(tmp_path: Path) -> None:
+def test_it_ends_with_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "draw_learning_curve", draw_learning_curve)
     algorithm = Counts()
     assert ran(algorithm, tmp_path / "a" / "run", 95)["timesteps_total"] == 100
     assert algorithm.iterations == 10

@@ -1,0 +1,394 @@
+"""Whose a run folder is: what is refused, what is overwritten, and what is left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anyspace import PPO, Algorithm
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.execution import run_files, run_folder
+from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, resume_command
+from anyspace.execution.fleet import LocalFleet
+from anyspace.execution.run import learn
+from anyspace.execution.run_files import remembered_options, run_folder_of, steps_of
+from anyspace.execution.run_folder import RunFolder
+from anyspace.execution.torch_learner import TorchLearner
+from tests.support.counts import Counts, ran, saved
+
+
+@pytest.fixture(autouse=True)
+def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than everything else here."""
+    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+
+
+def fresh(algorithm: Counts, folder: Path, steps: int = 60, *, overwrite: bool = False) -> dict[str, Any]:
+    """Train an algorithm that has nothing to do with what lies in the folder."""
+    return learn(algorithm, steps, folder, overwrite=overwrite, checkpoint_every=1000, progress=False)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------ the name
+
+
+def test_a_new_folder_is_never_one_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(time, "strftime", lambda *_: "20261128-010347")
+    folders = [RunFolder.create("my_envs:Cart Pole-ppo-s1") for _ in range(3)]
+    assert [str(folder.path) for folder in folders] == [
+        "runs/my_envs-Cart-Pole-ppo-s1-20261128-010347",
+        "runs/my_envs-Cart-Pole-ppo-s1-20261128-010347-2",
+        "runs/my_envs-Cart-Pole-ppo-s1-20261128-010347-3",
+    ]
+    for folder in folders:
+        folder.release()
+    assert list((tmp_path / "runs").iterdir()) == [], "nothing was begun, so nothing is left"
+    with RunFolder.create("x" * 300) as long:
+        assert len(long.path.name) < 200
+
+
+# ------------------------------------------------------------------------------------------- what is refused
+
+
+def test_a_folder_with_a_run_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "my run"
+    fresh(Counts(), folder)
+    before = content(folder)
+    algorithm = Counts()
+    with pytest.raises(ConfigError) as caught:
+        fresh(algorithm, folder)
+    assert str(caught.value) == (
+        f"{folder} already holds a run (Counts on Steps-v0, 60 steps). Go on with `anyspace train --resume '{folder}'`"
+        f" (in Python: Algorithm.load('{folder}')), choose another --out (`out` in Python), or replace the run with"
+        " --overwrite (`overwrite=True` in Python)."
+    )
+    assert algorithm.iterations == 0
+    assert content(folder) == before
+
+
+def test_a_run_of_which_only_the_best_is_left_is_refused(tmp_path: Path) -> None:
+    fresh(Counts([5, 1]), tmp_path)
+    (tmp_path / "checkpoint").rename(tmp_path.parent / "elsewhere")
+    with pytest.raises(ConfigError, match=rf"\(Counts on Steps-v0, 10 steps\).* --resume {tmp_path}/best`"):
+        fresh(Counts(), tmp_path)
+    with pytest.raises(CheckpointError, match=rf"train on from it with\n  anyspace train --resume {tmp_path}/best$"):
+        find_checkpoint(tmp_path)
+
+
+def test_a_run_without_a_checkpoint_is_refused_for_its_metrics(tmp_path: Path) -> None:
+    fresh(Counts(), tmp_path)
+    for name in ("checkpoint", "best"):
+        (tmp_path / name / "state.json").write_text("damaged")
+    with pytest.raises(ConfigError, match=r"already holds a run \(Counts on Steps-v0, no checkpoint\)"):
+        fresh(Counts(), tmp_path)
+
+
+def test_a_run_that_was_killed_before_it_began_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").write_text("process 1 on elsewhere")
+    run_files.write_json(tmp_path / "config.json", Counts().description())
+    run_files.write_json(tmp_path / "run.json", {"steps": 60})
+    assert fresh(Counts(), tmp_path)["timesteps_total"] == 60
+
+
+def test_an_algorithm_goes_on_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    algorithm = Counts()
+    fresh(algorithm, tmp_path / "run", 30)
+    monkeypatch.chdir(tmp_path)
+    fresh(algorithm, Path("run"), 60)
+    assert saved(tmp_path / "run") == 60
+    with pytest.raises(ConfigError, match="already holds a run"):
+        fresh(Counts(start=60), Path("run"), 90)
+
+
+def test_an_algorithm_that_was_overtaken_is_refused(tmp_path: Path) -> None:
+    """Another process went on with the run: what it learnt is not thrown away."""
+    algorithm = Counts()
+    fresh(algorithm, tmp_path, 30)
+    ran(Counts(start=30), tmp_path, 80)
+    with pytest.raises(ConfigError) as caught:
+        fresh(algorithm, tmp_path, 100)
+    assert str(caught.value) == (
+        f"the run in {tmp_path} has 80 steps; going on there from 30 would destroy what it learnt since. Choose another"
+        " --out (`out` in Python), or go on from the earlier state with --overwrite (`overwrite=True` in Python)."
+    )
+    assert saved(tmp_path) == 80
+    fresh(algorithm, tmp_path, 50, overwrite=True)
+    assert saved(tmp_path) == 50
+
+
+def test_a_checkpoint_of_save_is_no_folder_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"is a checkpoint that save\(\) wrote, and no folder for a run"):
+        fresh(Counts(), tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.csv", "learning_curve.png", "checkpoint/weights.bin"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_that_no_run_wrote_are_never_overwritten(tmp_path: Path, name: str, overwrite: bool) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"mine": 1}')
+    with pytest.raises(
+        ConfigError, match=rf"holds {name.partition('/')[0]}, which no run wrote and one would overwrite"
+    ):
+        fresh(Counts(), tmp_path, overwrite=overwrite)
+    assert content(tmp_path) == {name: b'{"mine": 1}'}
+
+
+def test_other_files_are_left_alone(tmp_path: Path) -> None:
+    """A job's log, say, lies in the folder already; a run may begin beside it, and be overwritten beside it."""
+    mine = {"slurm-1.out": b"job 1", "notes/plan.md": b"plan", "events.out.tfevents.1.mine": b"other"}
+    for name, text in mine.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text)
+    fresh(Counts(), tmp_path)
+    (tmp_path / "checkpoint" / "mine.partial").write_bytes(b"x")
+    assert content(tmp_path).items() >= mine.items()
+    fresh(Counts(), tmp_path, 20, overwrite=True)
+    del mine["events.out.tfevents.1.mine"]
+    assert content(tmp_path).items() >= {**mine, "checkpoint/mine.partial": b"x"}.items()
+
+
+def test_overwriting_leaves_nothing_of_the_old_run(tmp_path: Path) -> None:
+    fresh(Counts(range(100)), tmp_path, 200)
+    fresh(Counts([5, 4, 3, 2, 1]), tmp_path, 20, overwrite=True)
+    assert (saved(tmp_path), saved(tmp_path / "best")) == (20, 10)
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+    assert remembered_options(tmp_path)["steps"] == 20
+
+
+def test_overwriting_begins_when_the_new_run_does(tmp_path: Path) -> None:
+    """Whatever is wrong with the new run is found out while the old one is still there."""
+    fresh(Counts(), tmp_path)
+    before = content(tmp_path)
+    with RunFolder.claim(tmp_path, overwrite=True):
+        assert saved(tmp_path) == 60
+    assert content(tmp_path) == before
+
+
+# ------------------------------------------------------------------------------------- what cannot be written
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError) as caught:
+            fresh(Counts(), out)
+        assert str(caught.value) == (
+            f"cannot write a run into {out}: {tmp_path / 'file'} is a file. Choose another --out (`out` in Python)."
+        )
+
+
+def test_a_folder_in_which_nothing_can_be_made(tmp_path: Path) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("there is no /proc")
+    with pytest.raises(ConfigError, match="cannot write a run into /proc/self/run: "):
+        fresh(Counts(), Path("/proc/self/run"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("ab", buffering=0) as handle:
+        for size in (4096, 1):
+            try:
+                while True:
+                    handle.write(bytes(size))
+            except OSError:
+                pass
+    return filler
+
+
+def test_a_read_only_folder_is_refused(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for out in (disk, disk / "a" / "run"):
+        with pytest.raises(
+            ConfigError, match=r"cannot write a run into .*: Read-only file system\. Choose another --out"
+        ):
+            fresh(Counts(), out)
+
+
+def test_a_full_disk_is_refused(disk: Path) -> None:
+    fill(disk)
+    with pytest.raises(
+        ConfigError, match=r"cannot write a run into .*: No space left on device\. Choose another --out"
+    ):
+        fresh(Counts(), disk / "run")
+    assert [file.name for file in disk.iterdir()] == ["filler"]
+
+
+def test_a_run_goes_on_while_its_disk_is_full(disk: Path) -> None:
+    fillers: list[Path] = []
+
+    def on_train(iteration: int) -> None:
+        if iteration == 4:
+            fillers.append(fill(disk))
+        if iteration == 9:
+            assert saved(disk / "run") == 20
+            fillers[0].unlink()
+
+    with pytest.warns(UserWarning, match=r"cannot be written \(No space left on device\)") as warned:
+        learn(Counts(range(100), on_train=on_train), 150, disk / "run", False, checkpoint_every=20, progress=False)
+    assert len(warned) == 1
+    assert saved(disk / "run") == 150
+    assert len((disk / "run" / "metrics.csv").read_text().splitlines()) == 16
+    assert not list((disk / "run").rglob("*.partial"))
+
+
+# ------------------------------------------------------------------------------------------------ what is there
+
+
+def test_files_have_the_mode_that_the_user_asks_for(tmp_path: Path) -> None:
+    for mask, file_mode, folder_mode in ((0o022, 0o644, 0o755), (0o027, 0o640, 0o750)):
+        before = os.umask(mask)
+        try:
+            fresh(Counts(), tmp_path / oct(mask))
+        finally:
+            os.umask(before)
+        for path in (tmp_path / oct(mask)).rglob("*"):
+            assert stat.S_IMODE(path.stat().st_mode) == (folder_mode if path.is_dir() else file_mode), path
+
+
+def test_what_was_asked_for_is_remembered(tmp_path: Path) -> None:
+    with RunFolder.claim(tmp_path) as folder:
+        folder.options["evaluate"] = 3
+        learn(Counts(), 60, folder, overwrite=False, checkpoint_every=1000, progress=False)
+    assert remembered_options(tmp_path) == {"steps": 60, "evaluate": 3, "progress": False}
+    ran(Counts(start=60), tmp_path, 90)
+    assert remembered_options(tmp_path) == {"steps": 90, "evaluate": 3, "progress": False}
+    (tmp_path / "run.json").write_text(json.dumps({"steps": "many", "evaluate": True, "progress": 1, "other": 2}))
+    assert remembered_options(tmp_path) == {}
+    (tmp_path / "run.json").write_text("[")
+    assert remembered_options(tmp_path) == {}
+
+
+def test_the_run_of_a_checkpoint(tmp_path: Path) -> None:
+    fresh(Counts(), tmp_path / "run")
+    for path in ("run", "run/checkpoint", "run/best"):
+        assert run_folder_of(tmp_path / path) == tmp_path / "run"
+    (tmp_path / "alone" / "best").mkdir(parents=True)
+    (tmp_path / "alone" / "state.json").write_text("{}")
+    assert run_folder_of(tmp_path / "alone") is None
+
+
+@pytest.mark.parametrize(
+    ("state", "steps"),
+    [
+        ({"parts": {"counters": {"counters": {"timesteps_total": 7}}}}, 7),
+        ({"counters": {"timesteps_total": 8}}, 8),
+        ({"parts": [], "counters": {"timesteps_total": 8}}, None),
+        ({"counters": {"timesteps_total": "8"}}, None),
+        ({}, None),
+    ],
+)
+def test_the_steps_of_a_state(state: dict[str, Any], steps: int | None) -> None:
+    assert steps_of(state) == steps
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("runs/x", "anyspace train --resume runs/x"),
+        ("my run", "anyspace train --resume 'my run'"),
+        ("it's $5", "anyspace train --resume 'it'\"'\"'s $5'"),
+        ("-x", "anyspace train --resume ./-x"),
+    ],
+)
+def test_the_command_to_resume_can_be_pasted(path: str, command: str) -> None:
+    assert resume_command(Path(path)) == command
+
+
+# ----------------------------------------------------------------------------------------------- the real thing
+
+
+SETTINGS: dict[str, Any] = {
+    "train_batch_size": 32,
+    "minibatch_size": 16,
+    "num_epochs": 1,
+    "model": {"fcnet_hiddens": [4]},
+    "seed": 3,
+    "observation_filter": "MeanStdFilter",
+}
+
+
+def test_save_does_not_write_among_the_files_of_a_run(tmp_path: Path) -> None:
+    algorithm = PPO("CartPole-v1", SETTINGS)
+    algorithm.learn(32, out=tmp_path / "run", progress=False)
+    with pytest.raises(ConfigError, match=rf"save into another one, such as {tmp_path / 'run' / 'final'}"):
+        algorithm.save(tmp_path / "run")
+    algorithm.save(tmp_path / "run" / "final")
+    algorithm.close()
+    loaded = Algorithm.load(tmp_path / "run" / "final")
+    with pytest.raises(ConfigError, match="already holds a run"):
+        loaded.learn(64, out=tmp_path / "run", progress=False)
+    loaded = Algorithm.load(tmp_path / "run")
+    loaded.learn(loaded.timesteps_total + 32, out=tmp_path / "run", progress=False)
+    loaded.close()
+    with pytest.raises(ConfigError, match="already has"):
+        loaded.learn(32)
+
+
+@pytest.mark.parametrize("fails", ["the environment", "the loss"])
+def test_what_is_saved_is_the_state_after_the_last_whole_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Random sources, moments of the optimiser and statistics included, wherever in the next iteration it fails."""
+    reference = PPO("CartPole-v1", SETTINGS)
+    for _ in range(3):
+        reference.train()
+    _, expected = reference.snapshot()
+    reference.close()
+
+    algorithm = PPO("CartPole-v1", SETTINGS)
+    calls = 0
+
+    def failing(original: Any, last: int) -> Any:
+        def call(*args: Any, **keywords: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == last:
+                raise RuntimeError("no more")
+            return original(*args, **keywords)
+
+        return call
+
+    if fails == "the environment":
+        assert isinstance(algorithm.fleet, LocalFleet)
+        source = algorithm.fleet.collector.source
+        monkeypatch.setattr(source, "step", failing(source.step, 32 * 3 + 20))
+    else:
+        assert isinstance(algorithm.learner, TorchLearner)
+        monkeypatch.setattr(algorithm.learner, "losses", failing(algorithm.learner.losses, 2 * 3 + 2))
+    with pytest.raises(RuntimeError, match="no more"):
+        algorithm.learn(1000, out=tmp_path, progress=False)
+    algorithm.close()
+    state, tensors = read_checkpoint(tmp_path)
+    assert state["parts"]["counters"]["counters"]["training_iteration"] == 3
+    assert tensors.keys() == expected.keys()
+    for name, value in expected.items():
+        assert (tensors[name] == value).all(), name

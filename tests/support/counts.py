@@ -1,0 +1,72 @@
+"""An algorithm that only counts, for tests of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anyspace.execution.checkpoint import read_checkpoint
+from anyspace.execution.run import learn
+
+
+class Counts:
+    """Counts ten steps per iteration, with told mean returns.
+
+    Args:
+        returns: the mean return after each iteration, the last one for all that follow.
+        stop_at: stop at this return.
+        on_train: called with the number of the iteration while it runs.
+    """
+
+    def __init__(
+        self,
+        returns: Sequence[float] = (0.0,),
+        stop_at: float = float("inf"),
+        on_train: Callable[[int], None] = lambda iteration: None,
+        start: int = 0,
+    ):
+        self.timesteps_total = start
+        self.iterations = 0
+        self.returns, self.stop_at, self.on_train = returns, stop_at, on_train
+        self.mean = self.highest = -float("inf")
+        self.improved = False
+        self.run_folder: Path | None = None
+
+    def train(self) -> dict[str, Any]:
+        self.on_train(self.iterations + 1)
+        self.iterations += 1
+        self.timesteps_total += 10
+        mean = self.returns[min(self.iterations, len(self.returns)) - 1]
+        self.improved = mean > self.highest
+        self.highest = max(mean, self.highest)
+        self.mean = mean
+        return {"timesteps_total": self.timesteps_total, "steps_per_s": 5.0, "episode_return_mean": mean}
+
+    def copy_state(self) -> Any:
+        steps = self.timesteps_total
+        counters = {"counters": {"counters": {"timesteps_total": steps}}}
+        return lambda: ({**self.description(), "steps": steps, "parts": counters}, {"steps": np.array(steps)})
+
+    def description(self) -> dict[str, Any]:
+        return {"algorithm": "Counts", "env": "Steps-v0"}
+
+    def should_stop(self) -> bool:
+        return self.mean >= self.stop_at
+
+    def is_best(self) -> bool:
+        return self.improved
+
+
+def ran(algorithm: Counts, folder: Path | None, steps: int = 100, every: int = 1_000_000) -> dict[str, Any]:
+    """Train, going on in the folder if there is a run already."""
+    if folder is not None and (folder / "run.json").exists():
+        algorithm.run_folder = folder.resolve()
+    return learn(algorithm, steps, folder, overwrite=False, checkpoint_every=every, progress=False)
+
+
+def saved(folder: Path) -> int:
+    steps: int = read_checkpoint(folder)[0]["steps"]
+    return steps
