@@ -345,3 +345,109 @@ def test_loading_an_old_checkpoint_leaves_its_files_alone(tmp_path: Path) -> Non
     before = {file.name: file.read_bytes() for file in (tmp_path / "copy").iterdir()}
     Algorithm.load(tmp_path / "copy").train()
     assert {file.name: file.read_bytes() for file in (tmp_path / "copy").iterdir()} == before
+
+
+# -------------------------------------------------------------------------------- state of a user's own algorithm
+
+
+LEFT_IN_MORE: dict[str, tuple[Callable[[], Any], str]] = {
+    "tensor": (lambda: torch.zeros(2), "'thing': self.thing"),
+    "parameter": (lambda: nn.Parameter(torch.zeros(2)), "'thing': self.thing"),
+    "generator of NumPy's": (lambda: np.random.default_rng(0), "'thing': self.thing"),
+    "generator of Python's": (lambda: __import__("random").Random(0), "'thing': self.thing"),
+    "generator of the framework": (lambda: torch.Generator(), "'thing': self.thing"),
+    "dict of modules": (
+        lambda: {"a": nn.Linear(1, 1)},
+        "**{f'thing_{key}': part for key, part in self.thing.items()}",
+    ),
+    "list of arrays": (lambda: [1, [np.zeros(2)]], "**{f'thing_{i}': part for i, part in enumerate(self.thing)}"),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT_IN_MORE)
+def test_other_things_that_training_goes_on_from_are_refused_too(kind: str) -> None:
+    make, line = LEFT_IN_MORE[kind]
+
+    class Forgets(PPO):
+        def setup(self) -> None:
+            super().setup()
+            self.thing = make()
+
+    with pytest.raises(ConfigError) as caught:
+        Forgets(Endless, SMALL)
+    assert str(caught.value).endswith(f"Name it in parts(): return {{**super().parts(), {line}}}.")
+
+
+@pytest.mark.parametrize("kind", [*LEFT, *LEFT_IN_MORE])
+@pytest.mark.parametrize("when", ["after construction", "in training", "in the second iteration"])
+def test_what_is_set_later_is_refused_after_the_iteration(kind: str, when: str) -> None:
+    thing = LEFT[kind]() if kind in LEFT else LEFT_IN_MORE[kind][0]()
+
+    class Forgets(PPO):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings)
+            if when == "after construction":
+                self.thing = thing
+
+        def updates(self, policy: Any, trajectory: Any) -> Any:
+            if when == "in training" or (when == "in the second iteration" and self.training_iteration == 1):
+                self.thing = thing
+            return (yield from super().updates(policy, trajectory))
+
+    algorithm = Forgets(Endless, SMALL)
+    if when == "in the second iteration":
+        algorithm.train()
+    with pytest.raises(ConfigError, match=r"^Forgets sets self\.thing, which a checkpoint would not hold"):
+        algorithm.train()
+
+
+def test_what_needs_no_saving_may_be_set_at_any_time() -> None:
+    class Plain(PPO):
+        def updates(self, policy: Any, trajectory: Any) -> Any:
+            self.text, self.flag, self.history, self.latest = "a", True, [1.0, 2.0], trajectory
+            self.by_name = {"a": 1}
+            return (yield from super().updates(policy, trajectory))
+
+    algorithm = Plain(Endless, SMALL)
+    for _ in range(2):
+        algorithm.train()
+
+
+class Curious(PPO):
+    """Keeps tensors, parameters and random sources between iterations."""
+
+    def setup(self) -> None:
+        super().setup()
+        self.rng, self.device_rng = np.random.default_rng(5), torch.Generator()
+        self.alpha, self.mean = nn.Parameter(torch.ones(())), torch.zeros(2)
+        self.optimiser = torch.optim.SGD([self.alpha], lr=0.1, momentum=0.9)
+        self.critics = [nn.Linear(1, 1) for _ in range(2)]
+
+    def parts(self) -> dict[str, Any]:
+        names = ("rng", "device_rng", "alpha", "mean", "optimiser")
+        critics = {f"critics_{i}": part for i, part in enumerate(self.critics)}
+        return {**super().parts(), **{name: getattr(self, name) for name in names}, **critics}
+
+    def updates(self, policy: Any, trajectory: Any) -> Any:
+        noise = self.rng.normal() + torch.rand((), generator=self.device_rng)
+        self.optimiser.zero_grad()
+        (self.alpha * noise).square().backward()
+        self.optimiser.step()
+        self.mean += noise * self.critics[0].weight.detach()[0]
+        return (yield from super().updates(policy, trajectory))
+
+
+def test_tensors_and_random_sources_go_on_where_they_were(tmp_path: Path) -> None:
+    first = Curious(Endless, SMALL)
+    first.train()
+    first.save(tmp_path)
+    second = Curious.load(tmp_path, env=Endless)
+    assert isinstance(second, Curious)
+    assert second.alpha is second.optimiser.param_groups[0]["params"][0], "in place: the optimiser holds it"
+    first.fleet.restart(first._seed_of(1))
+    for algorithm in (first, second):
+        algorithm.train()
+    assert first.alpha.item() == second.alpha.item() != 1
+    assert torch.equal(first.mean, second.mean)
+    assert first.rng.normal() == second.rng.normal()
+    assert torch.equal(first.critics[1].weight, second.critics[1].weight)

@@ -344,7 +344,7 @@ def test_a_header_of_nonsense_is_refused(run: Path) -> None:
     ):
         text = json.dumps(header).encode()
         (run / name).write_bytes(len(text).to_bytes(8, "little") + text + b"\0\0\0\0")
-        with pytest.raises(CheckpointError, match="is truncated or damaged|does not hold the tensors"):
+        with pytest.raises(CheckpointError, match=r"is truncated or damaged|does not hold the tensors"):
             Algorithm.load(run)
 
 

@@ -25,7 +25,7 @@ from anyspace.algorithms.settings import (
     preset_name,
     training_source,
 )
-from anyspace.algorithms.trust import announce, remember
+from anyspace.algorithms.trust import announce, needs_trust, remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
@@ -394,6 +394,11 @@ class Algorithm(ABC, Generic[C]):
         if not self._described:
             self._described = announce(described, self.config_class)
         return described
+
+    @property
+    def needs_trust(self) -> bool:
+        """Whether another process loads a checkpoint only if told that it is trusted: ``trust=True``, ``--trust``."""
+        return needs_trust(self.description(), self.config_class)
 
     def close(self) -> None:
         """Close every environment."""

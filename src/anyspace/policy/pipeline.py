@@ -281,7 +281,11 @@ class Pipeline:
         # The twin takes features; without preprocessing the model sees what is stored.
         has_twin = self.config.preprocesses and (custom is None or is_bounded(custom))
         twin = self.runtime.compiled(self.model) if has_twin else None
-        with self.runtime.acting():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.runtime.acting())
+            if twin is None and (self.plan.custom or self.config.model.custom_model is not None):
+                # A model of a user's may draw in its forward pass, and does so from the framework's global source.
+                stack.enter_context(self.runtime.own_randomness(source))
             yield Actor(self.model, self.runtime, self._inputs, self.distribution_of, self.exploration, twin, source)
 
     def _any_action(self) -> Tree:
