@@ -119,8 +119,9 @@ def test_a_recurrent_model(build, env):
     # What was learnt from are the very steps that were acted on.
     assert result["learner"]["ratio_error"] < 1e-5
     obs = algorithm.policy.observation_space.sample()
-    _, state = algorithm.compute_single_action(obs)
-    algorithm.compute_single_action(obs, state)
+    # Taxi's infos hold masks.
+    _, state = algorithm.compute_single_action(obs, mask=False)
+    algorithm.compute_single_action(obs, state, mask=False)
     assert algorithm.evaluate(1)["episodes"] == 1
 
 

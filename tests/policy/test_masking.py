@@ -202,6 +202,20 @@ def test_a_vector_environment_of_the_user_is_not_reset_by_acting() -> None:
         algorithm.compute_actions(obs)
 
 
+def test_a_method_that_nobody_asks_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Lenient(OneAllowed):
+        def step(self, action: Any) -> Any:
+            return super().step(self.only)
+
+    for make, told in ((lambda: Lenient("method"), True), (lambda: Lenient("infos"), False)):
+        caplog.clear()
+        envs = SyncVectorEnv([make] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+        algorithm = PPO(envs, SETTINGS, model=SMALL)
+        algorithm.train()
+        assert ("have a method action_masks(), which nobody asks" in caplog.text) == told
+        assert algorithm.policy.masking.origin == ("none" if told else "infos")
+
+
 def test_environments_in_other_processes_say_that_they_have_a_method() -> None:
     algorithm = PPO(lambda: OneAllowed("method"), SETTINGS, model=SMALL, vectorization="async")
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector import SyncVectorEnv
 
 from anyspace.data.environments import EnvSpec
 from anyspace.data.trajectory import Bools
@@ -56,6 +58,12 @@ def tell_origin(masking: Masking, source: VectorSource | None, spec: EnvSpec | N
         masking.ask = by_reset
 
 
+def _has_method(source: VectorSource) -> bool:
+    """Return whether environments in this process have a method ``action_masks()``."""
+    envs = source.envs.unwrapped
+    return isinstance(envs, SyncVectorEnv) and any(env.has_wrapper_attr("action_masks") for env in envs.envs)
+
+
 class InfoMasks:
     """Reads ``infos[key]`` of one source. Whether it gives masks is settled by its first reset.
 
@@ -79,6 +87,12 @@ class InfoMasks:
         self._given = self.origin in ("infos", "method")
         if self._given:
             self._masking.require_consumer()
+        elif self._masking.reads_infos and _has_method(self._source):
+            logging.getLogger("anyspace").warning(
+                "The environments have a method action_masks(), which nobody asks: a vector environment made elsewhere"
+                f" gives masks in its infos alone. Put them there as {self._masking.key!r}, or give the class or"
+                " function that makes one environment."
+            )
         return self._read(infos, np.ones(self._num_envs, np.bool_))
 
     def later(self, step: Step) -> list[Bools]:

@@ -181,13 +181,12 @@ class Masking:
         if mask is False:
             has_masks = bool(self.positions) or self.reads_infos
             return np.ones((count, self.width), np.bool_) if has_masks else None
+        rows, place = None, "mask"
         try:
             if mask is not None:
-                rows, place = self.layout.flatten(mask, single=single), "mask"
+                rows = self.layout.flatten(mask, single=single)
             elif self.reads_infos and info is not None:
                 rows, place = self._in_infos(info, count, single), f"info[{self.key!r}]"
-            else:
-                rows = None
         except ValueError as error:
             raise error if isinstance(error, ObservationError) else ObservationError(str(error)) from error
         if rows is None:

@@ -126,7 +126,7 @@ class Policy(Pipeline):
     def _act(
         self,
         leaves: list[NumpyArray],
-        state: PolicyState | None,
+        state: PolicyState | Sequence[Any] | None,
         *,
         single: bool,
         info: Info | Sequence[Info] | None = None,
@@ -142,7 +142,7 @@ class Policy(Pipeline):
         self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
         obs = self.masking.observation(leaves)
         # Old callers hand an empty list to a policy without memory.
-        is_first = state is None or (state == [] and not self.views.remembers)
+        is_first = state is None or (isinstance(state, list) and not state and not self.views.remembers)
         history = History.before(self.views, obs) if is_first else self._continued(state, obs, prev_reward)
         with self.runtime.threads_for(len(leaves[0])), self.acting() as act:
             acted = act(leaves, history, explore=explore)
@@ -150,7 +150,7 @@ class Policy(Pipeline):
             kept = [np.array(leaf) for leaf in leaves] if self.views.remembers else leaves
             return self.to_env(acted.raw), PolicyState(history, kept, acted, ~everybody)
 
-    def _continued(self, state: PolicyState | None, obs: Sequence[NumpyArray], rewards: Any) -> History:
+    def _continued(self, state: PolicyState | Sequence[Any] | None, obs: Sequence[NumpyArray], rewards: Any) -> History:
         """Return the history of the steps before ``obs``."""
         if not self.views.remembers:
             raise ObservationError("state: one was given, but this policy has no memory; leave `state` out.")
