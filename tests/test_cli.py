@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from anyspace.algorithms import Algorithm
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import main
+from anyspace.cli.flags import parse
+from anyspace.cli.look import InspectFlags
+from anyspace.cli.values import as_flag
+
+KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
+"""A key with a value in an explanation of another library's key."""
 
 TINY = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--seed", "0", "--no-progress"]
 
@@ -244,6 +254,12 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--framework", "tf"], "TensorFlow and JAX follow"),
         (["train", "cli_envs:Lists"], "max_len"),
         (["train", "cli_envs:Nowhere"], "cannot be imported"),
+        (["train", "CartPole-v1", "--policy-kwargs", "x"], "is `--model.fcnet-hiddens 64 64`."),
+        (["train", "CartPole-v1", "--learning_rate=1"], "there is no flag --learning_rate. It is called `--lr` here."),
+        (["train", "CartPole-v1", "--use-lstm"], "It belongs under `model`: `--model.use-lstm`."),
+        (["inspect", "CartPole-v1", "--model.no-explore"], "It belongs beside `model`: `--explore`."),
+        (["train", "CartPole-v1", "--total-timesteps", "9"], "on the command line --steps"),
+        (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),
     ],
@@ -255,6 +271,17 @@ def test_wrong_input_is_one_clear_error(
     assert status == 2
     assert expected in err
     assert "Traceback" not in err
+
+
+def test_flags_that_explanations_show_are_taken() -> None:
+    shown = {path: value for text in FOREIGN_KEYS.values() for path, value in re.findall(KEY_WITH_VALUE, text)}
+    del shown["model.custom_model"]  # It would be imported.
+    assert len(shown) > 10
+    words = [word for path, value in shown.items() for word in shlex.split(as_flag(path, value).strip("`"))]
+    config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], PPOConfig()).config
+    assert config.model.fcnet_hiddens == [64, 64]
+    assert config.lr_schedule == [(0.0, 3e-4), (1e6, 0.0)]
+    assert not config.explore
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import numbers
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from anyspace.errors import ConfigError, nearest
+from anyspace.errors import ConfigError
+from anyspace.hints import Hints
 
 
 class DataclassLike(Protocol):
@@ -32,7 +33,7 @@ def merge(
     overrides: Mapping[str, Any],
     *,
     renamed: Mapping[str, str] | None = None,
-    elsewhere: Mapping[str, str] | None = None,
+    foreign: Mapping[str, str] | None = None,
 ) -> C:
     """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
 
@@ -40,12 +41,14 @@ def merge(
         config: the dataclass instance that holds the defaults; it is not changed.
         overrides: key to value, such as ``{"lr": 1e-3, "model": {"fcnet_hiddens": [64]}}``.
         renamed: former names of keys, accepted in place of today's.
-        elsewhere: what to say of keys that other libraries have.
+        foreign: what to say of keys that other libraries have, as :class:`Hints` takes it.
 
     Raises:
-        ConfigError: for an unknown key (names the nearest known one) or a value of the wrong type.
+        ConfigError: for an unknown key (says where it belongs, or names the nearest known one) or a value of the wrong
+            type.
     """
-    return _merge(config, overrides, renamed or {}, elsewhere or {}, prefix="")
+    advice = Hints([*paths(config)], renamed or {}, foreign or {})
+    return _merge(config, overrides, renamed or {}, advice, prefix="")
 
 
 def require(condition: bool, key: str, value: object, reason: str) -> None:
@@ -66,23 +69,21 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     return found
 
 
-def _merge(
-    config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], elsewhere: Mapping[str, str], prefix: str
-) -> C:
+def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], advice: Hints, prefix: str) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
     hints = _type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
         if key not in fields:
-            hint = f" {elsewhere[given]}" if given in elsewhere else nearest(str(given), fields)
             known = f" Known keys here: {', '.join(sorted(fields))}."
+            hint = advice.of(f"{prefix}{given}", repr(value))
             raise ConfigError(f"unknown config key `{prefix}{given}`.{hint or known}")
         if given != key and key in overrides:
             raise ConfigError(f"config keys `{given}` and `{key}` are two names for one setting; give one.")
         current = getattr(config, key)
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
-            values[key] = _merge(current, value, {}, {}, f"{prefix}{key}.")
+            values[key] = _merge(current, value, {}, advice, f"{prefix}{key}.")
             continue
         if not matches(value, hints[key]):
             raise ConfigError(
@@ -90,6 +91,18 @@ def _merge(
             )
         values[key] = _settled(value, hints[key])
     return dataclasses.replace(config, **values)
+
+
+def paths(config: DataclassLike, prefix: str = "") -> Iterator[str]:
+    """Yield every key, with those it is nested in before it; the outermost level comes first."""
+    nested: list[tuple[str, DataclassLike]] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        yield f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            nested.append((f"{prefix}{field.name}.", value))
+    for inner, value in nested:
+        yield from paths(value, inner)
 
 
 @functools.cache

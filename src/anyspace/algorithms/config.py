@@ -21,27 +21,6 @@ RENAMED = {
 }
 """Names that older configurations use, accepted in place of today's."""
 
-_NO_USE = "Nothing here depends on it; leave it out."
-ELSEWHERE = {
-    "learning_rate": "It is called `lr` here.",
-    "n_epochs": "It is called `num_epochs` here.",
-    "n_steps": "`train_batch_size` counts the steps of all environments together.",
-    "n_envs": "It is called `num_envs_per_env_runner` here.",
-    "batch_size": "`minibatch_size` counts the rows of a gradient step, `train_batch_size` the steps of an iteration.",
-    "gae_lambda": "It is called `lambda_` here.",
-    "ent_coef": "It is called `entropy_coeff` here.",
-    "vf_coef": "It is called `vf_loss_coeff` here.",
-    "clip_range": "It is called `clip_param` here.",
-    "max_grad_norm": "It is called `grad_clip` here.",
-    "num_gpus": "`device` says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
-    "horizon": "Put gymnasium's TimeLimit around the environment: `wrappers`, or gym.make(max_episode_steps=...).",
-    "multiagent": "Several agents in one environment are out of scope.",
-    **dict.fromkeys(
-        ("log_level", "num_cpus_per_worker", "num_gpus_per_worker", "shuffle_sequences", "simple_optimizer"), _NO_USE
-    ),
-}
-"""What to say of keys that RLlib and Stable-Baselines3 have."""
-
 
 @dataclass(frozen=True)
 class AlgorithmConfig(PolicyConfig):

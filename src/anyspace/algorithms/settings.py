@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anyspace import config as configs
-from anyspace.algorithms.config import ELSEWHERE, RENAMED, AlgorithmConfig
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
@@ -25,7 +26,7 @@ def overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmCo
         ConfigError: there is no such key, or a value is of the wrong type.
     """
     for layer in layers:
-        base = configs.merge(base, layer, renamed=RENAMED, elsewhere=ELSEWHERE)
+        base = configs.merge(base, layer, renamed=RENAMED, foreign=FOREIGN_KEYS)
     return base
 
 

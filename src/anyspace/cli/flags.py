@@ -22,12 +22,14 @@ from rich.console import Console
 
 from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm, checkpoints
-from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.settings import overridden
 from anyspace.cli.output import print_preset
-from anyspace.cli.values import REGISTRY
+from anyspace.cli.values import REGISTRY, as_flag
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution.checkpoint import read_state
+from anyspace.hints import Hints
 
 K = TypeVar("K")
 
@@ -103,8 +105,11 @@ def parse(
     """Return a command's own flags, and what the other flags make of ``defaults``.
 
     Raises:
+        ConfigError: a flag is called otherwise here.
         SystemExit: a flag is unknown or its value malformed, which is printed unless ``quiet``; or help was asked for.
     """
+    if not quiet:
+        _require_own_words(kind, words, defaults)
     flags_class = dataclasses.make_dataclass(
         kind.__name__,
         [
@@ -118,6 +123,29 @@ def parse(
         flags_class, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet
     )
     return Flags(read.own, read.config, defaults)
+
+
+def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:
+    """Refuse flags of other libraries, and keys at another level than theirs; the parser names nearest flags itself."""
+    hints = Hints([*configs.paths(defaults)], RENAMED, FOREIGN_KEYS, as_flag)
+    known = {*hints.paths, *(field.name for field in dataclasses.fields(kind))}
+    for word in words:
+        keys = _keys_of(word)
+        advice = [] if known & {*keys} else [hint for key in keys if (hint := hints.whereabouts(key))]
+        if advice:
+            raise ConfigError(f"there is no flag {word.partition('=')[0]}.{advice[0]}")
+
+
+def _keys_of(word: str) -> list[str]:
+    """Return the keys that a word may be the flag of, known or not: none for a word that is no flag.
+
+    ``--model.no-use-lstm`` may be the flag of ``model.no_use_lstm`` and of ``model.use_lstm``.
+    """
+    if not word.startswith("--"):
+        return []
+    place, dot, name = word[2:].partition("=")[0].replace("-", "_").rpartition(".")
+    names = [name, name.removeprefix("no_")] if name.startswith("no_") else [name]
+    return [f"{place}{dot}{'lambda_' if name == 'lambda' else name}" for name in names]
 
 
 def _algorithm(name: str) -> type[Algorithm[Any]]:
