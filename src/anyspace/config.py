@@ -69,6 +69,26 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     return found
 
 
+def given_paths(
+    config: DataclassLike, overrides: Mapping[str, Any], renamed: Mapping[str, str] | None = None
+) -> set[str]:
+    """Return which keys ``overrides`` for ``config`` give, each with those it is nested in before it.
+
+    A whole configuration in place of a mapping gives the keys whose values differ from its class's defaults.
+    """
+    found: set[str] = set()
+    for given, value in overrides.items():
+        key = (renamed or {}).get(given, given)
+        current = getattr(config, key, None)
+        if dataclasses.is_dataclass(current) and not isinstance(current, type):
+            if not isinstance(value, Mapping):
+                value = changes(value, type(current)())
+            found |= {f"{key}.{path}" for path in given_paths(current, value)}
+        else:
+            found.add(key)
+    return found
+
+
 def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], advice: Hints, prefix: str) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
     hints = _type_hints(type(config))

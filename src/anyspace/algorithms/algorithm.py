@@ -19,11 +19,10 @@ from anyspace.algorithms import checkpoints
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.settings import (
-    chosen_settings,
+    chosen,
     environment_spec,
+    given_keys,
     local_fleet,
-    preset_for,
-    preset_name,
     training_source,
 )
 from anyspace.data.environments import EnvLike, EnvSpec
@@ -78,14 +77,14 @@ class Algorithm(ABC, Generic[C]):
         env: EnvLike | None = None,
         config: Mapping[str, Any] | AlgorithmConfig | None = None,
         *,
-        preset: str | None = None,
+        preset: str | Preset | None = None,
         **overrides: Any,
     ):
-        env, settings = chosen_settings(type(self).__mro__, self.config_class, env, config, preset, overrides)
-        spec = environment_spec(env, settings)
-        source = training_source(spec, settings)
+        choice = chosen(type(self).__mro__, self.config_class, env, config, preset, overrides)
+        source = training_source(choice.spec, choice.settings)
+        self._given = choice.given
         try:
-            self._build(spec, settings, source.observation_space, source.action_space, source)
+            self._build(choice.spec, choice.settings, source.observation_space, source.action_space, source)
         except Exception:
             source.close()
             raise
@@ -135,11 +134,6 @@ class Algorithm(ABC, Generic[C]):
     def name(cls) -> str:
         """Return the algorithm's lower-case name."""
         return cls.__name__.lower()
-
-    @classmethod
-    def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
-        """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
-        return preset_for(preset_name(cls.__mro__), EnvSpec(env), preset)
 
     def _build(
         self,
@@ -350,6 +344,7 @@ class Algorithm(ABC, Generic[C]):
         named = state["env"] if env is None else env
         spec = None if named is None else environment_spec(named, settings)
         self: Algorithm[Any] = kind.__new__(kind)
+        self._given = given_keys(settings, config or {}, overrides)
         self._build(spec, settings, *checkpoints.spaces_of(state), None, state["seed"])
         numbers = checkpoints.restored(self.parts(), state["parts"], tensors, self.policy.runtime, path)
         for name, value in numbers.items():

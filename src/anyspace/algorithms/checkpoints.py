@@ -12,7 +12,7 @@ import numpy as np
 
 from anyspace import config as configs
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.settings import given_keys, overridden
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import FORMAT
 from anyspace.models.runtime import NumpyArray, Runtime
@@ -238,7 +238,8 @@ def stored_settings(
     stored = state["config"]
     for layer in layers:
         stored = configs.without(stored, layer)
-    return overridden(config_class(), configs.from_plain(stored), *layers)
+    settings = overridden(config_class(), configs.from_plain(stored), *layers)
+    return settings.fitted(given_keys(settings, *layers))
 
 
 def described_spaces(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, Any]:

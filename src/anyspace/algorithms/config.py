@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -64,6 +65,22 @@ class AlgorithmConfig(PolicyConfig):
     """Episodes of one evaluation, at least 1."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+
+    def fitted(self, given: Collection[str]) -> Self:
+        """Return these settings with the keys that nobody gave fitted to those that somebody did.
+
+        A default or a preset's value never makes a valid value fail: ``train_batch_size=64`` alone makes a larger
+        ``minibatch_size`` 64, too.
+
+        Args:
+            given: keys that were given, nested ones as ``model.use_lstm``.
+        """
+        model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
+        custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
+        other = model.autoregressive_actions or (custom is not None and custom not in gaussian)
+        if model.free_log_std and other and "model.free_log_std" not in given:
+            return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
+        return self
 
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""

@@ -24,9 +24,11 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm, checkpoints
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.settings import environment_spec, overridden, preset_for
 from anyspace.cli.output import print_preset
 from anyspace.cli.values import REGISTRY, as_flag
+from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution.checkpoint import read_state
 from anyspace.hints import Hints
@@ -42,6 +44,8 @@ class StartingPoint:
 
     algorithm: type[Algorithm[Any]]
     defaults: AlgorithmConfig
+    preset: Preset | None = None
+    """What the defaults are made of, where they are not the class's own or a checkpoint's."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,17 @@ class Flags(Generic[K]):
     """The command's own flags."""
     config: AlgorithmConfig
     """The defaults, with the flags for configuration keys laid over them."""
-    defaults: AlgorithmConfig
+    given: frozenset[str]
+    """The keys that have a flag among the words, nested ones as ``model.use_lstm``."""
 
     def changes(self) -> dict[str, Any]:
-        """Return the keys whose values differ from the defaults, nested configurations whole."""
-        values = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(self.config)}
-        return {key: value for key, value in values.items() if value != getattr(self.defaults, key)}
+        """Return the keys that have a flag among the words, and their values."""
+        found: dict[str, Any] = {}
+        for path in sorted(self.given):
+            outer, _, key = path.rpartition(".")
+            within = getattr(self.config, outer) if outer else self.config
+            (found.setdefault(outer, {}) if outer else found)[key] = getattr(within, key)
+        return found
 
 
 @dataclass(frozen=True)
@@ -90,13 +99,13 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     plain = algorithm.config_class()
     if choice.preset == "none":
         return StartingPoint(algorithm, plain)
-    env = _environment(kind, command, wanted, plain, is_help=len(wanted) < len(words))
-    if env is None:
+    spec = _environment(kind, command, wanted, plain, is_help=len(wanted) < len(words))
+    if spec is None:
         return StartingPoint(algorithm, plain)
-    preset = algorithm.preset(env, choice.preset)
+    preset = preset_for(algorithm.__mro__, spec, choice.preset)
     defaults = overridden(plain, preset.settings)
     print_preset(console, preset, configs.changes(defaults, plain))
-    return StartingPoint(algorithm, defaults)
+    return StartingPoint(algorithm, defaults, preset)
 
 
 def parse(
@@ -122,7 +131,9 @@ def parse(
     read: Any = tyro.cli(
         flags_class, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet
     )
-    return Flags(read.own, read.config, defaults)
+    known = {*configs.paths(defaults)}
+    given = frozenset(key for word in words for key in _keys_of(word) if key in known)
+    return Flags(read.own, read.config, given)
 
 
 def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:
@@ -164,12 +175,12 @@ def _stored(path: Path) -> StartingPoint:
 
 def _environment(
     kind: type[Any], command: str, words: Sequence[str], defaults: AlgorithmConfig, *, is_help: bool
-) -> str | None:
+) -> EnvSpec | None:
     """Return the environment that the words name; who asks for help need not name one, or spell the rest right."""
     try:
-        env: str | None = parse(kind, command, words, defaults, quiet=is_help).own.env
+        flags = parse(kind, command, words, defaults, quiet=is_help)
     except SystemExit:
         if is_help:
             parse(kind, command, ["--help"], defaults)
         raise
-    return env
+    return None if flags.own.env is None else environment_spec(flags.own.env, flags.config)

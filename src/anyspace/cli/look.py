@@ -61,7 +61,9 @@ def inspect(words: list[str]) -> None:
     console = Console()
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start.defaults)
-    algorithm = start.algorithm(flags.own.env, flags.config.short())
+    settings = flags.config.fitted(flags.given)
+    settings.validate()
+    algorithm = start.algorithm(flags.own.env, settings.short())
     try:
         console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
         result = algorithm.train()

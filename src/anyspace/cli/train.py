@@ -12,7 +12,7 @@ from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import Flags, parse, starting_point
+from anyspace.cli.flags import Flags, StartingPoint, parse, starting_point
 from anyspace.errors import ConfigError
 
 
@@ -46,7 +46,7 @@ def train(words: list[str]) -> None:
     start = starting_point(TrainFlags, "train", words, console)
     flags = parse(TrainFlags, "train", words, start.defaults)
     own = flags.own
-    algorithm = _resumed(flags) if own.resume is not None else _new(start.algorithm, flags)
+    algorithm = _resumed(flags) if own.resume is not None else _new(start, flags)
     try:
         if own.resume is None:
             out = own.out or _new_folder(str(own.env), own.algo)
@@ -60,10 +60,10 @@ def train(words: list[str]) -> None:
         algorithm.close()
 
 
-def _new(algorithm: type[Algorithm[Any]], flags: Flags[TrainFlags]) -> Algorithm[Any]:
+def _new(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     if flags.own.env is None:
         raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
-    return algorithm(flags.own.env, flags.config)
+    return start.algorithm(flags.own.env, flags.changes(), preset=start.preset)
 
 
 def _resumed(flags: Flags[TrainFlags]) -> Algorithm[Any]:
