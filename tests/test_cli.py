@@ -53,10 +53,47 @@ def helper_that_fails():
     raise RuntimeError("the simulator lost its licence")
 """
 
+ALGORITHMS = """
+from anyspace import PPO, Algorithm
+from anyspace.algorithms.on_policy import OnPolicyConfig, gae, training_rows
+
+class A2C(Algorithm):
+    '''One gradient step on each batch.'''
+
+    config_class = OnPolicyConfig
+
+    def updates(self, policy, trajectory):
+        yield training_rows(policy, trajectory, gae(gamma=self.config.gamma, lambda_=1.0))
+        return {"mine": 3.0}
+
+    def losses(self, policy, batch):
+        now = policy.evaluate(batch, training=True)
+        loss = -batch.mean(now.distribution.logp(batch["actions"]) * batch["advantages"])
+        return {"policy": loss + batch.mean((now.values - batch["value_targets"]) ** 2)}, {}
+
+class Waits(A2C):
+    def updates(self, policy, trajectory):
+        return {"waited": 1}
+        yield
+
+class MyPPO(PPO):
+    pass
+
+class NoLosses(Algorithm):
+    config_class = OnPolicyConfig
+
+    def updates(self, policy, trajectory):
+        yield None
+
+class NoConfig(A2C):
+    config_class = None
+"""
+
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cli_envs.py").write_text(ENVIRONMENT)
+    (tmp_path / "cli_algorithms.py").write_text(ALGORITHMS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -181,6 +218,52 @@ def test_inspect_shows_the_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
         assert expected in out, out
 
 
+def test_an_algorithm_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    algo = ["--algo", "cli_algorithms:A2C"]
+    flags = [*algo, "--train-batch-size", "32", "--model.fcnet-hiddens", "8", "--no-progress"]
+    status, out, err = run(capsys, "train", "CartPole-v1", "--steps", "64", *flags, "--evaluate", "1")
+    assert status == 0, err
+    assert "preset: none, for the algorithm has none" in out
+    assert "run folder: runs/CartPole-v1-a2c-" in out
+    (folder,) = Path("runs").iterdir()
+    assert "learner/mine" in (folder / "metrics.csv").read_text()
+    status, out, err = run(capsys, "evaluate", str(folder), "--episodes", "1", *algo)
+    assert status == 0, err
+    assert "over 1 episodes" in out
+    resume = ["--resume", str(folder), *algo, "--steps", "128", "--no-progress", "--evaluate", "0"]
+    status, out, err = run(capsys, "train", *resume)
+    assert status == 0, err
+    assert "Resuming" in out
+    status, out, err = run(capsys, "inspect", "CartPole-v1", *flags[:-1])
+    assert status == 0, err
+    assert "A2C on CartPole-v1" in out
+
+
+def test_a_sub_class_starts_from_the_presets_of_its_parent(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "inspect", "CartPole-v1", "--algo", "cli_algorithms:MyPPO")
+    assert status == 0, err
+    assert out.startswith("preset: CartPole-v1")
+
+
+def test_an_iteration_without_gradient_steps_is_inspected(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "inspect", "CartPole-v1", "--algo", "cli_algorithms:Waits")
+    assert status == 0, err
+    assert "took no gradient step" in out
+
+
+def test_a_batch_size_alone_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    """The preset's minibatches are larger than this batch, and nobody asked for them."""
+    flags = ["--train-batch-size", "64", "--no-progress", "--evaluate", "0", "--out", "run"]
+    status, _, err = run(capsys, "train", "CartPole-v1", "--steps", "64", *flags)
+    assert status == 0, err
+    config = json.loads(Path("run/config.json").read_text())["config"]
+    assert (config["train_batch_size"], config["minibatch_size"]) == (64, 64)
+    for command in ("train", "inspect"):
+        status, _, err = run(capsys, command, "CartPole-v1", "--train-batch-size", "64", "--minibatch-size", "128")
+        assert status == 2
+        assert "config key `minibatch_size` is 128" in err
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "list")
     assert status == 0
@@ -254,6 +337,10 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--framework", "tf"], "TensorFlow and JAX follow"),
         (["train", "cli_envs:Lists"], "max_len"),
         (["train", "cli_envs:Nowhere"], "cannot be imported"),
+        (["train", "CartPole-v1", "--algo", "cli_algorithms:NoLosses"], "NoLosses has no losses(): an algorithm says"),
+        (["train", "CartPole-v1", "--algo", "cli_algorithms:NoConfig"], "NoConfig does not say what its configuration"),
+        (["train", "CartPole-v1", "--algo", "cli_algorithms:Nothing"], "cannot be imported"),
+        (["train", "CartPole-v1", "--algo", "cli_envs:Nested"], "is no class derived from anyspace.Algorithm"),
         (["train", "CartPole-v1", "--policy-kwargs", "x"], "is `--model.fcnet-hiddens 64 64`."),
         (["train", "CartPole-v1", "--learning_rate=1"], "there is no flag --learning_rate. It is called `--lr` here."),
         (["train", "CartPole-v1", "--use-lstm"], "It belongs under `model`: `--model.use-lstm`."),

@@ -261,6 +261,23 @@ def import_name(name: str) -> Any:
     return found
 
 
+def is_path(name: str) -> bool:
+    """Whether a text has the form of a path to something that can be imported."""
+    return "." in name or ":" in name
+
+
+def import_path(path: str) -> Any:
+    """Return what ``package.module:Name`` or ``package.module.Name`` stands for.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    if ":" in path:
+        return import_name(path)
+    module, _, name = path.rpartition(".")
+    return import_name(f"{module}:{name}")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping) and _is_plain_mapping(value):
         return {key: _plain(item) for key, item in value.items()}

@@ -15,7 +15,7 @@ import numpy as np
 
 from anyspace import config as configs
 from anyspace import tree
-from anyspace.algorithms import checkpoints
+from anyspace.algorithms import checkpoints, contract
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.settings import (
@@ -80,7 +80,7 @@ class Algorithm(ABC, Generic[C]):
         preset: str | Preset | None = None,
         **overrides: Any,
     ):
-        choice = chosen(type(self).__mro__, self.config_class, env, config, preset, overrides)
+        choice = chosen(type(self), env, config, preset, overrides)
         source = training_source(choice.spec, choice.settings)
         self._given = choice.given
         try:
@@ -150,7 +150,7 @@ class Algorithm(ABC, Generic[C]):
         self.config = settings  # type: ignore[assignment]
         self.counters = Counters(settings.return_window, settings.evaluate_every)
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards)
-        runtime, plan = self.make_runtime(), self.plan(self.config)
+        runtime, plan = self.make_runtime(), contract.require_plan(type(self), self.plan(self.config))
         self.policy = Policy(observation_space, action_space, settings, runtime, plan, self.seed)
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
@@ -158,9 +158,9 @@ class Algorithm(ABC, Generic[C]):
         self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
         before = set(vars(self))
-        self.setup()
+        parts = contract.set_up(self)
         added = {name: value for name, value in vars(self).items() if name not in before}
-        checkpoints.require_savable(type(self).__name__, self.parts(), added, self.policy.runtime)
+        checkpoints.require_savable(type(self).__name__, parts, added, self.policy.runtime)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""
@@ -168,7 +168,8 @@ class Algorithm(ABC, Generic[C]):
 
     def make_learner(self) -> Learner:
         """Return the framework's learner."""
-        return backend_of(self.config.framework).learner(self.policy, self.losses, self.groups())
+        groups = contract.require_groups(type(self), self.groups())
+        return backend_of(self.config.framework).learner(self.policy, self.losses, groups)
 
     @property
     def env_spec(self) -> EnvSpec:

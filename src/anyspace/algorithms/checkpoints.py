@@ -12,6 +12,7 @@ import numpy as np
 
 from anyspace import config as configs
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.contract import ALWAYS
 from anyspace.algorithms.settings import given_keys, overridden
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import FORMAT
@@ -19,9 +20,6 @@ from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.spaces import from_json, to_json
 
 K = TypeVar("K")
-
-ALWAYS = ("policy", "learner", "rewards", "counters")
-"""The parts that every algorithm has."""
 
 
 @runtime_checkable

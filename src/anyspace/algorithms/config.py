@@ -84,12 +84,15 @@ class AlgorithmConfig(PolicyConfig):
 
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""
-        raise NotImplementedError(f"{type(self).__name__} must say how an iteration is made short")
+        raise ConfigError(f"{type(self).__name__} does not say how an iteration is made short: define short().")
 
     @property
     def steps_per_round(self) -> int:
         """Environment steps that are collected before learning."""
-        raise NotImplementedError(f"{type(self).__name__} must say how many steps are collected before learning")
+        raise ConfigError(
+            f"{type(self).__name__} does not say how many steps are collected before learning: derive it from"
+            " OnPolicyConfig, or define the property steps_per_round."
+        )
 
     @property
     def steps_per_iteration(self) -> int:

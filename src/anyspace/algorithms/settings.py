@@ -10,6 +10,7 @@ from gymnasium.vector import VectorEnv
 
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.contract import config_class_of, require_signatures, require_steps
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.data.atari import AtariOptions
@@ -54,12 +55,16 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
 def preset_for(lineage: Sequence[type], spec: EnvSpec, preset: str = "auto") -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
+    For an algorithm without any, the preset ``none`` changes nothing.
+
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
         spec: the environment.
         preset: the name of one, or ``"auto"``.
     """
     algorithm = preset_name(lineage)
+    if preset == "auto" and not preset_names(algorithm):
+        return Preset("none", {})
     if preset != "auto" or spec.name in preset_names(algorithm):
         return named_preset(algorithm, spec.name if preset == "auto" else preset)
     source = make_separate_source(spec, 1)
@@ -93,8 +98,7 @@ class Choice:
 
 
 def chosen(
-    lineage: Sequence[type],
-    config_class: type[AlgorithmConfig],
+    kind: type,
     env: EnvLike | None,
     config: Mapping[str, Any] | AlgorithmConfig | None,
     preset: str | Preset | None,
@@ -103,15 +107,17 @@ def chosen(
     """Return the environment and the validated settings that the arguments of an algorithm's constructor stand for.
 
     Raises:
-        ConfigError: there is no environment, a key is unknown or out of range, or a preset is laid over a whole
-            configuration.
+        ConfigError: there is no environment, a key is unknown or out of range, a preset is laid over a whole
+            configuration, or the class of algorithms is not as it must be.
     """
+    config_class, lineage = config_class_of(kind), kind.__mro__
+    require_signatures(kind)
     whole = isinstance(config, AlgorithmConfig)
     own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
     named_env = own.pop("env", None)
     env = named_env if env is None else env
     if env is None:
-        name = lineage[0].__name__
+        name = kind.__name__
         raise ConfigError(f"{name} needs an environment: {name}(env='CartPole-v1').")
     base = config if isinstance(config, AlgorithmConfig) else config_class()
     settings = overridden(base, own, overrides)
@@ -131,6 +137,7 @@ def chosen(
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
     settings = settings.fitted(given)
     settings.validate()
+    require_steps(settings)
     return Choice(environment_spec(env, settings), settings, given)
 
 

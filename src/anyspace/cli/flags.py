@@ -21,7 +21,7 @@ import tyro
 from rich.console import Console
 
 from anyspace import config as configs
-from anyspace.algorithms import ALGORITHMS, Algorithm, checkpoints
+from anyspace.algorithms import ALGORITHMS, Algorithm, checkpoints, contract
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.presets import Preset
@@ -93,9 +93,9 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     """
     wanted = [word for word in words if word not in _HELP]
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
-    algorithm = _algorithm(choice.algo)
+    algorithm = algorithm_of(choice.algo)
     if choice.resume is not None:
-        return _stored(choice.resume)
+        return _stored(choice.resume, algorithm if ":" in choice.algo else Algorithm)
     plain = algorithm.config_class()
     if choice.preset == "none":
         return StartingPoint(algorithm, plain)
@@ -159,17 +159,31 @@ def _keys_of(word: str) -> list[str]:
     return [f"{place}{dot}{'lambda_' if name == 'lambda' else name}" for name in names]
 
 
-def _algorithm(name: str) -> type[Algorithm[Any]]:
+def algorithm_of(name: str) -> type[Algorithm[Any]]:
+    """Return a class of algorithms by its lower-case name, or by ``package.module:Class``.
+
+    Raises:
+        ConfigError: there is none, or it is not as it must be.
+    """
     names = {algorithm.name(): algorithm for algorithm in ALGORITHMS.values()}
+    if ":" in name:
+        found: object = configs.import_name(name)
+        if not (isinstance(found, type) and issubclass(found, Algorithm)):
+            raise ConfigError(f"--algo {name} is {found!r}, which is no class derived from anyspace.Algorithm.")
+        contract.require_concrete(found)
+        contract.config_class_of(found)
+        return found
     if name not in names:
-        raise ConfigError(f"there is no algorithm {name!r}.{nearest(name, names)} Known: {', '.join(names)}.")
+        raise ConfigError(
+            f"there is no algorithm {name!r}.{nearest(name, names)} Known: {', '.join(names)}; or package.module:Class."
+        )
     return names[name]
 
 
-def _stored(path: Path) -> StartingPoint:
+def _stored(path: Path, kind: type[Algorithm[Any]]) -> StartingPoint:
     """Return the algorithm and the settings of a checkpoint, without its weights."""
     state = read_state(path)
-    algorithm = Algorithm.kind_of(state, path)
+    algorithm = kind.kind_of(state, path)
     return StartingPoint(algorithm, checkpoints.stored_settings(state, algorithm.config_class))
 
 

@@ -23,7 +23,7 @@ class TrainFlags:
     env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
     """A Gymnasium id or package.module:EnvClass; left out with --resume."""
     algo: str = "ppo"
-    """The algorithm: see `anyspace list`."""
+    """The algorithm: see `anyspace list`, or package.module:Class."""
     steps: int = 100_000
     """Environment steps in all; steps of a resumed run count."""
     out: Path | None = None
@@ -46,10 +46,10 @@ def train(words: list[str]) -> None:
     start = starting_point(TrainFlags, "train", words, console)
     flags = parse(TrainFlags, "train", words, start.defaults)
     own = flags.own
-    algorithm = _resumed(flags) if own.resume is not None else _new(start, flags)
+    algorithm = _resumed(start, flags) if own.resume is not None else _new(start, flags)
     try:
         if own.resume is None:
-            out = own.out or _new_folder(str(own.env), own.algo)
+            out = own.out or _new_folder(str(own.env), algorithm.name())
         else:
             out = own.out or _run_folder_of(own.resume)
             console.print(f"Resuming {out} at {algorithm.timesteps_total:,} steps", highlight=False)
@@ -66,9 +66,9 @@ def _new(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     return start.algorithm(flags.own.env, flags.changes(), preset=start.preset)
 
 
-def _resumed(flags: Flags[TrainFlags]) -> Algorithm[Any]:
+def _resumed(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     assert flags.own.resume is not None
-    return Algorithm.load(flags.own.resume, env=flags.own.env, config=flags.changes())
+    return start.algorithm.load(flags.own.resume, env=flags.own.env, config=flags.changes())
 
 
 def _learn(algorithm: Algorithm[Any], own: TrainFlags, out: Path, console: Console) -> None:

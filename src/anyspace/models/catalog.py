@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import gymnasium as gym
 from gymnasium import spaces
 
-from anyspace.config import import_name, merge
+from anyspace.config import import_path, is_path, merge
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError, nearest
 from anyspace.models import action_dists, compat
@@ -208,9 +208,8 @@ def _is_flat(node: Node) -> bool:
 
 
 def _custom_class(model: str | type, framework: str) -> type[ModelV2]:
-    if isinstance(model, str) and model not in _custom_models and {".", ":"} & set(model):
-        module, _, attribute = model.replace(":", ".").rpartition(".")
-        model = import_name(f"{module}:{attribute}")
+    if isinstance(model, str) and model not in _custom_models and is_path(model):
+        model = import_path(model)
     if isinstance(model, str):
         if model not in _custom_models:
             raise ModelError(
