@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from anyspace.algorithms import Algorithm
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import main
+from anyspace.cli.flags import parse
+from anyspace.cli.look import InspectFlags
+from anyspace.cli.values import as_flag
+
+KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
+"""A key with a value in an explanation of another library's key."""
 
 TINY = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--seed", "0", "--no-progress"]
 
@@ -61,10 +71,47 @@ def helper_that_fails():
     raise RuntimeError("the simulator lost its licence")
 """
 
+ALGORITHMS = """
+from anyspace import PPO, Algorithm
+from anyspace.algorithms.on_policy import OnPolicyConfig, gae, training_rows
+
+class A2C(Algorithm):
+    '''One gradient step on each batch.'''
+
+    config_class = OnPolicyConfig
+
+    def updates(self, policy, trajectory):
+        yield training_rows(policy, trajectory, gae(gamma=self.config.gamma, lambda_=1.0))
+        return {"mine": 3.0}
+
+    def losses(self, policy, batch):
+        now = policy.evaluate(batch, training=True)
+        loss = -batch.mean(now.distribution.logp(batch["actions"]) * batch["advantages"])
+        return {"policy": loss + batch.mean((now.values - batch["value_targets"]) ** 2)}, {}
+
+class Waits(A2C):
+    def updates(self, policy, trajectory):
+        return {"waited": 1}
+        yield
+
+class MyPPO(PPO):
+    pass
+
+class NoLosses(Algorithm):
+    config_class = OnPolicyConfig
+
+    def updates(self, policy, trajectory):
+        yield None
+
+class NoConfig(A2C):
+    config_class = None
+"""
+
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cli_envs.py").write_text(ENVIRONMENT)
+    (tmp_path / "cli_algorithms.py").write_text(ALGORITHMS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -224,6 +271,52 @@ def test_inspect_shows_the_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
         assert expected in out, out
 
 
+def test_an_algorithm_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    algo = ["--algo", "cli_algorithms:A2C"]
+    flags = [*algo, "--train-batch-size", "32", "--model.fcnet-hiddens", "8", "--no-progress"]
+    status, out, err = run(capsys, "train", "CartPole-v1", "--steps", "64", *flags, "--evaluate", "1")
+    assert status == 0, err
+    assert "preset: none, for the algorithm has none" in out
+    assert "run folder: runs/CartPole-v1-a2c-" in out
+    (folder,) = Path("runs").iterdir()
+    assert "learner/mine" in (folder / "metrics.csv").read_text()
+    status, out, err = run(capsys, "evaluate", str(folder), "--episodes", "1", *algo)
+    assert status == 0, err
+    assert "over 1 episodes" in out
+    resume = ["--resume", str(folder), *algo, "--steps", "128", "--no-progress", "--evaluate", "0"]
+    status, out, err = run(capsys, "train", *resume)
+    assert status == 0, err
+    assert "Resuming" in out
+    status, out, err = run(capsys, "inspect", "CartPole-v1", *flags[:-1])
+    assert status == 0, err
+    assert "A2C on CartPole-v1" in out
+
+
+def test_a_sub_class_starts_from_the_presets_of_its_parent(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "inspect", "CartPole-v1", "--algo", "cli_algorithms:MyPPO")
+    assert status == 0, err
+    assert out.startswith("preset: CartPole-v1")
+
+
+def test_an_iteration_without_gradient_steps_is_inspected(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "inspect", "CartPole-v1", "--algo", "cli_algorithms:Waits")
+    assert status == 0, err
+    assert "took no gradient step" in out
+
+
+def test_a_batch_size_alone_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    """The preset's minibatches are larger than this batch, and nobody asked for them."""
+    flags = ["--train-batch-size", "64", "--no-progress", "--evaluate", "0", "--out", "run"]
+    status, _, err = run(capsys, "train", "CartPole-v1", "--steps", "64", *flags)
+    assert status == 0, err
+    config = json.loads(Path("run/config.json").read_text())["config"]
+    assert (config["train_batch_size"], config["minibatch_size"]) == (64, 64)
+    for command in ("train", "inspect"):
+        status, _, err = run(capsys, command, "CartPole-v1", "--train-batch-size", "64", "--minibatch-size", "128")
+        assert status == 2
+        assert "config key `minibatch_size` is 128" in err
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "list")
     assert status == 0
@@ -297,6 +390,16 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--framework", "tf"], "TensorFlow and JAX follow"),
         (["train", "cli_envs:Lists"], "max_len"),
         (["train", "cli_envs:Nowhere"], "cannot be imported"),
+        (["train", "CartPole-v1", "--algo", "cli_algorithms:NoLosses"], "NoLosses has no losses(): an algorithm says"),
+        (["train", "CartPole-v1", "--algo", "cli_algorithms:NoConfig"], "NoConfig does not say what its configuration"),
+        (["train", "CartPole-v1", "--algo", "cli_algorithms:Nothing"], "cannot be imported"),
+        (["train", "CartPole-v1", "--algo", "cli_envs:Nested"], "is no class derived from anyspace.Algorithm"),
+        (["train", "CartPole-v1", "--policy-kwargs", "x"], "is `--model.fcnet-hiddens 64 64`."),
+        (["train", "CartPole-v1", "--learning_rate=1"], "there is no flag --learning_rate. It is called `--lr` here."),
+        (["train", "CartPole-v1", "--use-lstm"], "It belongs under `model`: `--model.use-lstm`."),
+        (["inspect", "CartPole-v1", "--model.no-explore"], "It belongs beside `model`: `--explore`."),
+        (["train", "CartPole-v1", "--total-timesteps", "9"], "on the command line --steps"),
+        (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),
     ],
@@ -308,6 +411,17 @@ def test_wrong_input_is_one_clear_error(
     assert status == 2
     assert expected in err
     assert "Traceback" not in err
+
+
+def test_flags_that_explanations_show_are_taken() -> None:
+    shown = {path: value for text in FOREIGN_KEYS.values() for path, value in re.findall(KEY_WITH_VALUE, text)}
+    del shown["model.custom_model"]  # It would be imported.
+    assert len(shown) > 10
+    words = [word for path, value in shown.items() for word in shlex.split(as_flag(path, value).strip("`"))]
+    config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], PPOConfig()).config
+    assert config.model.fcnet_hiddens == [64, 64]
+    assert config.lr_schedule == [(0.0, 3e-4), (1e6, 0.0)]
+    assert not config.explore
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,18 @@ def test_every_error_is_one_of_ours_and_of_pythons():
         ("rellu", ["relu", "ReLU"], " Did you mean 'relu'?"),
         ("xyz", ["gamma"], ""),
         ("gamma", [], ""),
+        ("Shopkeeper-v0", ["Hopper-v5", "CartPole-v1"], ""),
+        ("Cat-v5", ["Ant-v5"], ""),
+        ("Ant-v7", ["Ant-v4", "Ant-v5", "Ant-v10"], " Did you mean 'Ant-v10'?"),
+        ("pop", ["ppo", "sac"], " Did you mean 'ppo'?"),
+        ("use_lstm", ["use_kl_loss", "use_critic", "use_gae"], ""),
+        ("epochs", ["num_epochs", "gamma"], " Did you mean 'num_epochs'?"),
+        (
+            "entropy",
+            ["entropy_coeff_schedule", "entropy_coeff"],
+            " Did you mean one of 'entropy_coeff', 'entropy_coeff_schedule'?",
+        ),
+        ("kl", ["kl_coeff"], ""),
     ],
 )
 def test_the_nearest_names(name, known, hint):

@@ -9,12 +9,13 @@ import numbers
 import sys
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from anyspace.errors import ConfigError, nearest
+from anyspace.errors import ConfigError
+from anyspace.hints import Hints
 
 
 class DataclassLike(Protocol):
@@ -31,7 +32,7 @@ def merge(
     overrides: Mapping[str, Any],
     *,
     renamed: Mapping[str, str] | None = None,
-    elsewhere: Mapping[str, str] | None = None,
+    foreign: Mapping[str, str] | None = None,
 ) -> C:
     """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
 
@@ -39,12 +40,14 @@ def merge(
         config: the dataclass instance that holds the defaults; it is not changed.
         overrides: key to value, such as ``{"lr": 1e-3, "model": {"fcnet_hiddens": [64]}}``.
         renamed: former names of keys, accepted in place of today's.
-        elsewhere: what to say of keys that other libraries have.
+        foreign: what to say of keys that other libraries have, as :class:`Hints` takes it.
 
     Raises:
-        ConfigError: for an unknown key (names the nearest known one) or a value of the wrong type.
+        ConfigError: for an unknown key (says where it belongs, or names the nearest known one) or a value of the wrong
+            type.
     """
-    return _merge(config, overrides, renamed or {}, elsewhere or {}, prefix="")
+    advice = Hints([*paths(config)], renamed or {}, foreign or {})
+    return _merge(config, overrides, renamed or {}, advice, prefix="")
 
 
 def require(condition: bool, key: str, value: object, reason: str) -> None:
@@ -65,23 +68,41 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     return found
 
 
-def _merge(
-    config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], elsewhere: Mapping[str, str], prefix: str
-) -> C:
+def given_paths(
+    config: DataclassLike, overrides: Mapping[str, Any], renamed: Mapping[str, str] | None = None
+) -> set[str]:
+    """Return which keys ``overrides`` for ``config`` give, each with those it is nested in before it.
+
+    A whole configuration in place of a mapping gives the keys whose values differ from its class's defaults.
+    """
+    found: set[str] = set()
+    for given, value in overrides.items():
+        key = (renamed or {}).get(given, given)
+        current = getattr(config, key, None)
+        if dataclasses.is_dataclass(current) and not isinstance(current, type):
+            if not isinstance(value, Mapping):
+                value = changes(value, type(current)())
+            found |= {f"{key}.{path}" for path in given_paths(current, value)}
+        else:
+            found.add(key)
+    return found
+
+
+def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], advice: Hints, prefix: str) -> C:
     fields = {field.name for field in dataclasses.fields(config)}
     hints = type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
         if key not in fields:
-            hint = f" {elsewhere[given]}" if given in elsewhere else nearest(str(given), fields)
             known = f" Known keys here: {', '.join(sorted(fields))}."
+            hint = advice.of(f"{prefix}{given}", repr(value))
             raise ConfigError(f"unknown config key `{prefix}{given}`.{hint or known}")
         if given != key and key in overrides:
             raise ConfigError(f"config keys `{given}` and `{key}` are two names for one setting; give one.")
         current = getattr(config, key)
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
-            values[key] = _merge(current, value, {}, {}, f"{prefix}{key}.")
+            values[key] = _merge(current, value, {}, advice, f"{prefix}{key}.")
             continue
         if not matches(value, hints[key]):
             raise ConfigError(
@@ -89,6 +110,18 @@ def _merge(
             )
         values[key] = _settled(value, hints[key])
     return dataclasses.replace(config, **values)
+
+
+def paths(config: DataclassLike, prefix: str = "") -> Iterator[str]:
+    """Yield every key, with those it is nested in before it; the outermost level comes first."""
+    nested: list[tuple[str, DataclassLike]] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        yield f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            nested.append((f"{prefix}{field.name}.", value))
+    for inner, value in nested:
+        yield from paths(value, inner)
 
 
 @functools.cache
@@ -197,3 +230,20 @@ def import_name(name: str) -> Any:
             " a folder on Python's path (`sys.path`)."
         ) from error
     return found
+
+
+def is_path(name: str) -> bool:
+    """Whether a text has the form of a path to something that can be imported."""
+    return "." in name or ":" in name
+
+
+def import_path(path: str) -> Any:
+    """Return what ``package.module:Name`` or ``package.module.Name`` stands for.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    if ":" in path:
+        return import_name(path)
+    module, _, name = path.rpartition(".")
+    return import_name(f"{module}:{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -39,11 +40,47 @@ class CheckpointError(AnyspaceError, ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
-    candidates = list(known)
-    by_lower = {candidate.lower(): candidate for candidate in reversed(candidates)}
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
-    if not matches:
+    """Return ``" Did you mean 'x'?"`` for the known names close to ``name``, or an empty string."""
+    found = list(map(repr, near(name, known)))
+    if not found:
         return ""
-    quoted = ", ".join(repr(by_lower[match]) for match in matches)
-    return f" Did you mean {quoted}?" if len(matches) == 1 else f" Did you mean one of {quoted}?"
+    return f" Did you mean {found[0]}?" if len(found) == 1 else f" Did you mean one of {', '.join(found)}?"
+
+
+def near(name: str, known: Iterable[str]) -> list[str]:
+    """Return up to three known names that somebody who writes ``name`` may mean, the closest first; often none.
+
+    Close are a few letters too many, too few or changed, and all letters in another order; else the names that begin
+    with ``name`` or have its words among theirs (``epochs``: ``num_epochs``). Upper case, dashes and the version at the
+    end of an id do not count, so that ``Shop-v0`` is not taken for ``Hop-v0``; of several versions the last is meant.
+    """
+    versions: dict[str, list[str]] = {}
+    for candidate in known:
+        versions.setdefault(_stem(candidate), []).append(candidate)
+    stem = _stem(name)
+    found = difflib.get_close_matches(stem, versions, n=3, cutoff=_CUTOFF)
+    found += [other for other in versions if other not in found and sorted(other) == sorted(stem)]
+    if not found and len(stem) >= _SHORTEST_WORD:
+        words = {*_words(stem)}
+        found = [other for other in versions if other.startswith(stem) or words <= {*_words(other)}]
+        found.sort(key=len)
+    return [max(versions[other], key=_version) for other in found[:3]]
+
+
+_CUTOFF = 0.78
+"""Share of letters that two names have in common, in the same order, from which one may be meant by the other."""
+_SHORTEST_WORD = 4
+_VERSION = re.compile(r"-v(\d+)$")
+
+
+def _stem(name: str) -> str:
+    return _VERSION.sub("", name).lower().replace("-", "_")
+
+
+def _version(name: str) -> int:
+    found = _VERSION.search(name)
+    return int(found[1]) if found else -1
+
+
+def _words(stem: str) -> list[str]:
+    return re.split(r"[^a-z0-9]+", stem)

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from anyspace import PPO, Algorithm, register_env
+from anyspace.algorithms.settings import preset_for
+from anyspace.data.environments import EnvSpec
 from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError, UnsupportedSpaceError
 from anyspace.execution.learner import Losses
 from tests.support.tasks import Countdown, Endless, Lock
@@ -48,7 +50,10 @@ class TestConstruction:
             ({"env": Endless, "config": {"gama": 1}}, "Did you mean .*'gamma'"),
             ({"env": Endless, "config": {"model": {"fcnet_hidden": [1]}}}, "model.fcnet_hidden"),
             ({"env": Endless, "lr": "high"}, "takes float"),
-            ({"env": Endless, "minibatch_size": 5000}, r"at most the batch's \(train_batch_size = 4000\)"),
+            (
+                {"env": Endless, "minibatch_size": 5000, "train_batch_size": 4000},
+                r"at most the batch's \(train_batch_size = 4000\)",
+            ),
             ({"env": Endless, "framework": "jax"}, "only 'torch' is built"),
             ({"env": Endless, "device": "cuda"}, "finds no such device"),
             ({"env": Endless, "model": {"use_lstm": True, "use_attention": True}}, "Only one of"),
@@ -335,7 +340,7 @@ class TestGivenVectorEnvironments:
         for algorithm in twins:
             algorithm.train()
         assert same(weights(twins[0]), weights(twins[1]))
-        assert PPO.preset(envs).name == "discrete"
+        assert preset_for(PPO.__mro__, EnvSpec(envs)).name == "discrete"
         assert twins[0].train()["timesteps_this_iter"] == 36
 
 

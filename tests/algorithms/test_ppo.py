@@ -259,10 +259,29 @@ def test_an_entropy_bonus_wants_an_entropy() -> None:
 
 
 def test_without_gae_and_critic_whole_episodes_are_wanted_and_it_trains() -> None:
-    with pytest.raises(ConfigError, match="complete_episodes"):
-        PPO(Endless, use_gae=False)
-    with pytest.raises(ConfigError, match="use_critic"):
-        PPO(Endless, use_critic=False)
+    with pytest.raises(ConfigError, match=r"`use_gae` is False.*complete_episodes"):
+        PPO(Endless, use_gae=False, batch_mode="truncate_episodes")
+    with pytest.raises(ConfigError, match=r"`use_critic` is False.*complete_episodes"):
+        PPO(Endless, use_critic=False, batch_mode="truncate_episodes")
+    with pytest.raises(ConfigError, match="`use_gae` needs a critic, but `use_critic` is False"):
+        PPO(Endless, use_critic=False, use_gae=True)
     result = PPO(Countdown, FAST, use_gae=False, use_critic=False, batch_mode="complete_episodes").train()
     assert "vf_loss" not in result["learner"]
     assert result["timesteps_this_iter"] % 5 == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "fitted"),
+    [
+        ({"train_batch_size": 64}, {"minibatch_size": 64}),
+        ({"minibatch_size": 5000}, {"train_batch_size": 5000}),
+        ({"use_critic": False}, {"use_gae": False, "batch_mode": "complete_episodes"}),
+        ({"use_gae": False}, {"batch_mode": "complete_episodes"}),
+        ({"gamma": 0.5}, {"minibatch_size": 128, "train_batch_size": 4000, "kl_coeff": 0.2}),
+    ],
+)
+def test_keys_that_nobody_gave_are_fitted_to_those_that_somebody_did(
+    given: dict[str, Any], fitted: dict[str, Any]
+) -> None:
+    for algorithm in (PPO(Countdown, given), PPO(Countdown, **given), PPO(Countdown, PPO.config_class(**given))):
+        assert {key: getattr(algorithm.config, key) for key in given | fitted} == given | fitted

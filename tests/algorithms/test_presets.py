@@ -7,7 +7,9 @@ from gymnasium import spaces
 
 from anyspace import PPO
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
+from anyspace.algorithms.settings import preset_for
 from anyspace.config import merge
+from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
@@ -72,7 +74,7 @@ def test_a_subclass_has_the_presets_of_the_algorithm_that_it_changes() -> None:
         pass
 
     assert Mine("CartPole-v1", preset="auto").config == PPO("CartPole-v1", preset="auto").config
-    assert Mine.preset("CartPole-v1").name == "CartPole-v1"
+    assert preset_for(Mine.__mro__, EnvSpec("CartPole-v1")).name == "CartPole-v1"
 
 
 def test_a_preset_and_a_whole_configuration_are_not_mixed() -> None:
@@ -94,5 +96,5 @@ def test_a_preset_lies_between_defaults_and_own_settings() -> None:
 
 
 def test_an_environment_without_a_preset_gets_the_general_one() -> None:
-    assert PPO.preset("Acrobot-v1").name == "discrete"
+    assert preset_for(PPO.__mro__, EnvSpec("Acrobot-v1")).name == "discrete"
     assert PPO("MountainCarContinuous-v0", preset="auto").config.normalize_rewards is True

@@ -492,9 +492,8 @@ def test_a_loss_that_is_missing_is_an_error(missing):
 
 @pytest.mark.parametrize("answer", [None, 1.0, ({}, {}, {}), [{}, {}]], ids=str)
 def test_losses_of_another_form_are_refused(answer):
-    with pytest.raises(
-        ConfigError, match=r"losses\(\) must return Losses\(\.\.\.\), or a pair .* {'policy': total}, m"
-    ):
+    message = r'must return \(\{"policy": scalar\}, metrics\), but returned .* return \{"policy": loss\}, \{\}\.$'
+    with pytest.raises(ConfigError, match=message):
         make(losses=lambda policy, batch: answer).step(batch())
 
 

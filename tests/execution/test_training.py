@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.vector import AutoresetMode
 
 from anyspace import PPO
 from anyspace.algorithms.ppo import PPOConfig
@@ -16,6 +17,7 @@ from anyspace.errors import NonFiniteError
 from anyspace.execution.learner import Losses
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+from tests.support.environments import Script, ScriptVector
 from tests.support.tasks import Countdown, Endless
 
 FAST: dict[str, Any] = {
@@ -238,3 +240,15 @@ def test_losses_are_a_pair_to_those_who_take_them_apart() -> None:
 
     with closing(Half("CartPole-v1", FAST)) as algorithm:
         assert algorithm.train()["learner"]["half"] == 1.0
+
+
+def test_a_round_of_steps_that_a_vector_environment_takes_to_reset_itself() -> None:
+    """There is nothing to learn from, and nothing fails."""
+    envs = ScriptVector([Script(0)], AutoresetMode.NEXT_STEP)
+    settings = {**FAST, "train_batch_size": 1, "minibatch_size": None}
+    with closing(PPO(envs, settings)) as algorithm:
+        results = [algorithm.train() for _ in range(12)]
+    empty = [result for result in results if result["timesteps_this_iter"] == 0]
+    assert len(empty) > 1
+    assert all("total_loss" not in result["learner"] for result in empty)
+    assert "total_loss" in results[-1]["learner"]

@@ -238,6 +238,15 @@ def test_a_custom_distribution_of_a_tuple_scores_flat_actions(nested):
     assert distribution.given is flat
 
 
+@pytest.mark.parametrize("path", [f"{__name__}:Seven", f"{__name__}.Seven"])
+def test_a_custom_distribution_may_be_a_path(path):
+    by_path, by_class = (
+        ModelCatalog.get_action_dist(ACTIONS, {"custom_action_dist": given}) for given in (path, Seven)
+    )
+    assert by_path[1] == by_class[1]
+    assert getattr(by_path[0], "func", by_path[0]).__mro__[1:] == getattr(by_class[0], "func", by_class[0]).__mro__[1:]
+
+
 def test_unusable_custom_distributions_are_refused():
     ModelCatalog.register_custom_action_dist("my_dist", Seven)
     ModelCatalog.register_custom_action_dist("no_dist", dict)

@@ -13,16 +13,15 @@ from typing import Any, ClassVar, Generic, TypeVar, Unpack
 import gymnasium as gym
 import numpy as np
 
-from anyspace.algorithms import checkpoints, savable, state
+from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.settings import (
-    chosen_settings,
+    chosen,
     environment_spec,
+    given_keys,
     local_fleet,
-    preset_for,
-    preset_name,
     training_source,
 )
 from anyspace.algorithms.trust import announce, needs_trust, remember
@@ -82,14 +81,14 @@ class Algorithm(ABC, Generic[C]):
         env: EnvLike | None = None,
         config: Mapping[str, Any] | AlgorithmConfig | None = None,
         *,
-        preset: str | None = None,
+        preset: str | Preset | None = None,
         **overrides: Any,
     ):
-        env, settings = chosen_settings(type(self).__mro__, self.config_class, env, config, preset, overrides)
-        spec = environment_spec(env, settings)
-        source = training_source(spec, settings)
+        choice = chosen(type(self), env, config, preset, overrides)
+        source = training_source(choice.spec, choice.settings)
+        self._given = choice.given
         try:
-            self._build(spec, settings, source.observation_space, source.action_space, source)
+            self._build(choice.spec, choice.settings, source.observation_space, source.action_space, source)
         except Exception:
             source.close()
             raise
@@ -140,11 +139,6 @@ class Algorithm(ABC, Generic[C]):
         """Return the algorithm's lower-case name."""
         return cls.__name__.lower()
 
-    @classmethod
-    def preset(cls, env: EnvLike, preset: str = "auto") -> Preset:
-        """Return the shipped settings for an environment: its own, or the general ones for its spaces."""
-        return preset_for(preset_name(cls.__mro__), EnvSpec(env), preset)
-
     def _build(
         self,
         spec: EnvSpec | None,
@@ -161,7 +155,7 @@ class Algorithm(ABC, Generic[C]):
         self.config = settings  # type: ignore[assignment]
         self.counters = Counters(settings.return_window, settings.evaluate_every)
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards)
-        runtime, plan = self.make_runtime(), self.plan(self.config)
+        runtime, plan = self.make_runtime(), contract.require_plan(type(self), self.plan(self.config))
         self.policy = Policy(observation_space, action_space, settings, runtime, plan, self.seed)
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
@@ -172,8 +166,8 @@ class Algorithm(ABC, Generic[C]):
         self.run_folder: Path | None = None
         self._described = False
         self._attributes = checkpoints.Attributes(self)
-        self.setup()
-        checkpoints.require_savable(type(self).__name__, self.parts(), self._attributes.added(), self.policy.runtime)
+        parts = contract.set_up(self)
+        checkpoints.require_savable(type(self).__name__, parts, self._attributes.added(), self.policy.runtime)
         remember(state.described(type(self), spec, self.seed, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
@@ -182,7 +176,8 @@ class Algorithm(ABC, Generic[C]):
 
     def make_learner(self) -> Learner:
         """Return the framework's learner."""
-        return backend_of(self.config.framework).learner(self.policy, self.losses, self.groups())
+        groups = contract.require_groups(type(self), self.groups())
+        return backend_of(self.config.framework).learner(self.policy, self.losses, groups)
 
     @property
     def env_spec(self) -> EnvSpec:
@@ -369,6 +364,7 @@ class Algorithm(ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Algorithm[Any] = object.__new__(loaded.kind)
+        self._given = given_keys(loaded.settings, config or {}, overrides)
         with building(path, changed=bool(config or overrides)):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
         changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)

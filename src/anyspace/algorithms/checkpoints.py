@@ -11,14 +11,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from anyspace.algorithms.contract import ALWAYS
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.models.runtime import NumpyArray, Runtime
 
 Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
 """The state and the tensors of a checkpoint."""
-
-ALWAYS = ("policy", "learner", "rewards", "counters")
-"""The parts that every algorithm has."""
 
 
 @runtime_checkable

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -20,27 +21,6 @@ RENAMED = {
     "sgd_minibatch_size": "minibatch_size",
 }
 """Names that older configurations use, accepted in place of today's."""
-
-_NO_USE = "Nothing here depends on it; leave it out."
-ELSEWHERE = {
-    "learning_rate": "It is called `lr` here.",
-    "n_epochs": "It is called `num_epochs` here.",
-    "n_steps": "`train_batch_size` counts the steps of all environments together.",
-    "n_envs": "It is called `num_envs_per_env_runner` here.",
-    "batch_size": "`minibatch_size` counts the rows of a gradient step, `train_batch_size` the steps of an iteration.",
-    "gae_lambda": "It is called `lambda_` here.",
-    "ent_coef": "It is called `entropy_coeff` here.",
-    "vf_coef": "It is called `vf_loss_coeff` here.",
-    "clip_range": "It is called `clip_param` here.",
-    "max_grad_norm": "It is called `grad_clip` here.",
-    "num_gpus": "`device` says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
-    "horizon": "Put gymnasium's TimeLimit around the environment: `wrappers`, or gym.make(max_episode_steps=...).",
-    "multiagent": "Several agents in one environment are out of scope.",
-    **dict.fromkeys(
-        ("log_level", "num_cpus_per_worker", "num_gpus_per_worker", "shuffle_sequences", "simple_optimizer"), _NO_USE
-    ),
-}
-"""What to say of keys that RLlib and Stable-Baselines3 have."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +69,33 @@ class AlgorithmConfig(PolicyConfig):
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
 
+    def fitted(self, given: Collection[str]) -> Self:
+        """Return these settings with the keys that nobody gave fitted to those that somebody did.
+
+        A default or a preset's value never makes a valid value fail: ``train_batch_size=64`` alone makes a larger
+        ``minibatch_size`` 64, too.
+
+        Args:
+            given: keys that were given, nested ones as ``model.use_lstm``.
+        """
+        model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
+        custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
+        other = model.autoregressive_actions or (custom is not None and custom not in gaussian)
+        if model.free_log_std and other and "model.free_log_std" not in given:
+            return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
+        return self
+
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""
-        raise NotImplementedError(f"{type(self).__name__} must say how an iteration is made short")
+        raise ConfigError(f"{type(self).__name__} does not say how an iteration is made short: define short().")
 
     @property
     def steps_per_round(self) -> int:
         """Environment steps that are collected before learning."""
-        raise NotImplementedError(f"{type(self).__name__} must say how many steps are collected before learning")
+        raise ConfigError(
+            f"{type(self).__name__} does not say how many steps are collected before learning: derive it from"
+            " OnPolicyConfig, or define the property steps_per_round."
+        )
 
     @property
     def steps_per_iteration(self) -> int:

@@ -98,18 +98,23 @@ def require_own_samples(policy: Policy, algorithm: str) -> None:
         )
 
 
-def require_entropy(policy: Policy) -> None:
-    """Refuse an entropy bonus for a distribution without an entropy.
+def has_entropy(policy: Policy, *, asked: bool) -> bool:
+    """Return whether there can be an entropy bonus: whether the policy's distribution has an entropy.
+
+    Args:
+        policy: that learns.
+        asked: whether somebody asked for a bonus, in contrast to a default or a preset.
 
     Raises:
-        ConfigError: the policy's distribution does not define one.
+        ConfigError: a bonus was asked for, but the distribution does not define an entropy.
     """
     distribution = policy.new_distribution(1)
-    if not distribution.has_entropy:
+    if asked and not distribution.has_entropy:
         raise ConfigError(
             f"`entropy_coeff` is not 0, but {type(distribution).__name__} defines no entropy(); set it to 0 or"
             " implement entropy()."
         )
+    return distribution.has_entropy
 
 
 def training_rows(

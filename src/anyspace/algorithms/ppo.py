@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -12,8 +13,8 @@ from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.on_policy import (
     OnPolicyConfig,
     gae,
+    has_entropy,
     minibatches,
-    require_entropy,
     require_own_samples,
     training_rows,
 )
@@ -45,13 +46,13 @@ class PPOConfig(OnPolicyConfig):
     num_epochs: int = 30
     """Passes over each batch, at least 1."""
     minibatch_size: int | None = 128
-    """Rows per gradient step, at least 1; None takes the whole batch."""
+    """Rows per gradient step, at least 1 and at most `train_batch_size`; None takes the whole batch."""
     use_gae: bool = True
-    """Estimate advantages by GAE; False takes discounted returns less the value, and wants whole episodes."""
+    """Estimate advantages by GAE; False takes discounted returns less the value, of whole episodes."""
     lambda_: float = 1.0
     """GAE's lambda, in [0, 1]: 1 is unbiased, 0 leans on the value alone."""
     use_critic: bool = True
-    """Learn a value; False takes discounted returns as advantages, and wants use_gae off."""
+    """Learn a value; False takes the discounted returns of whole episodes as advantages, without GAE."""
     clip_param: float = 0.3
     """How far the probability ratio may move from 1 before its gain is cut, above 0."""
     vf_clip_param: float | None = 10.0
@@ -88,11 +89,28 @@ class PPOConfig(OnPolicyConfig):
         if self.use_gae and not self.use_critic:
             raise ConfigError("`use_gae` needs a critic, but `use_critic` is False; switch `use_gae` off as well.")
         if not self.use_gae and self.batch_mode != "complete_episodes":
+            off = "use_gae" if self.use_critic else "use_critic"
             raise ConfigError(
-                "`use_gae` is False, so returns are summed to the end of the episode, but `batch_mode` is"
+                f"`{off}` is False, so returns are summed to the end of the episode, but `batch_mode` is"
                 " 'truncate_episodes'; set batch_mode='complete_episodes'."
             )
         scheduled(self.entropy_coeff, self.entropy_coeff_schedule, "entropy_coeff_schedule")
+
+    def fitted(self, given: Collection[str]) -> Self:
+        """Return these settings with the keys that nobody gave fitted to those that somebody did."""
+        changed: dict[str, Any] = {}
+        if self.minibatch_size is not None and self.minibatch_size > self.train_batch_size:
+            changed = {"minibatch_size": self.train_batch_size}
+            if "minibatch_size" in given and self.minibatch_size > 0:
+                changed = {"train_batch_size": self.minibatch_size}
+        if not self.use_critic:
+            changed["use_gae"] = False
+        if not (self.use_gae and self.use_critic):
+            changed["batch_mode"] = "complete_episodes"
+        if self.kl_coeff == 0 and self.use_kl_loss and {"use_kl_loss", "kl_target"} & {*given}:
+            changed["kl_coeff"] = type(self)().kl_coeff
+        free = {key: value for key, value in changed.items() if key not in given}
+        return dataclasses.replace(super().fitted(given), **free)
 
     def short(self) -> Self:
         """Return these settings for one short iteration: a single gradient step."""
@@ -124,10 +142,11 @@ class PPO(Algorithm[PPOConfig]):
         config, runtime = self.config, self.policy.runtime
         require_own_samples(self.policy, type(self).__name__)
         self.kl_coeff = runtime.cell(config.kl_coeff if config.use_kl_loss else 0.0)
+        asked = not self._given.isdisjoint(("entropy_coeff", "entropy_coeff_schedule"))
+        if config.rewards_entropy and not has_entropy(self.policy, asked=asked):
+            self.config = config = dataclasses.replace(config, entropy_coeff=0.0, entropy_coeff_schedule=None)
         schedule = scheduled(config.entropy_coeff, config.entropy_coeff_schedule, "entropy_coeff_schedule")
         self.entropy_coeff = Scheduled(schedule, runtime.cell(0.0))
-        if config.rewards_entropy:
-            require_entropy(self.policy)
 
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint holds: the weights of the KL penalty and of the entropy bonus as well."""

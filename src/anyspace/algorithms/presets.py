@@ -40,6 +40,8 @@ def named_preset(algorithm: str, name: str) -> Preset:
         ConfigError: no preset has that name.
     """
     known = preset_names(algorithm)
+    if not known:
+        raise ConfigError(f"there is no preset {name!r} for {algorithm}, which has none; leave `preset` out.")
     if name not in known:
         raise ConfigError(
             f"there is no preset {name!r} for {algorithm}.{nearest(name, known)} Known: {', '.join(known)}."

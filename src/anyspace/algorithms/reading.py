@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, from_plain
 from anyspace.algorithms.savable import require_values
-from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.settings import given_keys, overridden
 from anyspace.algorithms.state import ENTRIES, Spaces, check, is_shipped, modern, require_plausible, spaces_of, upgraded
 from anyspace.algorithms.trust import Want, code_in, require_granted, wants
 from anyspace.config import import_name, type_hints
@@ -163,7 +163,9 @@ class Reader:
                 base.validate()
         except AnyspaceError as error:
             raise CheckpointError(f"{file}: {error}") from error
-        settings = overridden(base, *(self._completed(layer, stored, config_class) for layer in layers))
+        completed = [self._completed(layer, stored, config_class) for layer in layers]
+        settings = overridden(base, *completed)
+        settings = settings.fitted(given_keys(settings, *layers))
         settings.validate()
         require_values(settings)
         return settings

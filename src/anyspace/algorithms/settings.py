@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from gymnasium.vector import VectorEnv
+
 from anyspace import config as configs
-from anyspace.algorithms.config import ELSEWHERE, RENAMED, AlgorithmConfig
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.contract import config_class_of, require_signatures, require_steps
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.algorithms.savable import require_values
 from anyspace.data.atari import AtariOptions
@@ -27,7 +32,7 @@ def overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmCo
         ConfigError: there is no such key, or a value is of the wrong type.
     """
     for layer in layers:
-        base = configs.merge(base, layer, renamed=RENAMED, elsewhere=ELSEWHERE)
+        base = configs.merge(base, layer, renamed=RENAMED, foreign=FOREIGN_KEYS)
     return base
 
 
@@ -50,14 +55,19 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
 
 
-def preset_for(algorithm: str, spec: EnvSpec, preset: str) -> Preset:
+def preset_for(lineage: Sequence[type], spec: EnvSpec, preset: str = "auto") -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
+    For an algorithm without any, the preset ``none`` changes nothing.
+
     Args:
-        algorithm: its lower-case name.
+        lineage: the algorithm's class and the classes that it derives from, nearest first.
         spec: the environment.
         preset: the name of one, or ``"auto"``.
     """
+    algorithm = preset_name(lineage)
+    if preset == "auto" and not preset_names(algorithm):
+        return Preset("none", {})
     if preset != "auto" or spec.name in preset_names(algorithm):
         return named_preset(algorithm, spec.name if preset == "auto" else preset)
     source = make_separate_source(spec, 1)
@@ -79,39 +89,65 @@ def preset_name(lineage: Sequence[type]) -> str:
     return next((name for name in names if preset_names(name)), names[0])
 
 
-def chosen_settings(
-    lineage: Sequence[type],
-    config_class: type[AlgorithmConfig],
+@dataclass(frozen=True)
+class Choice:
+    """What the arguments of an algorithm's constructor stand for."""
+
+    spec: EnvSpec
+    settings: AlgorithmConfig
+    """Validated."""
+    given: frozenset[str]
+    """The keys that came with the arguments, nested ones as ``model.use_lstm``; a preset's are not among them."""
+
+
+def chosen(
+    kind: type,
     env: EnvLike | None,
     config: Mapping[str, Any] | AlgorithmConfig | None,
-    preset: str | None,
+    preset: str | Preset | None,
     overrides: Mapping[str, Any],
-) -> tuple[EnvLike, AlgorithmConfig]:
+) -> Choice:
     """Return the environment and the validated settings that the arguments of an algorithm's constructor stand for.
 
     Raises:
-        ConfigError: there is no environment, a key is unknown or out of range, or a preset is laid over a whole
-            configuration.
+        ConfigError: there is no environment, a key is unknown or out of range, a preset is laid over a whole
+            configuration, or the class of algorithms is not as it must be.
     """
-    given = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
-    named_env = given.pop("env", None)
+    config_class, lineage = config_class_of(kind), kind.__mro__
+    require_signatures(kind)
+    whole = isinstance(config, AlgorithmConfig)
+    own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
+    named_env = own.pop("env", None)
     env = named_env if env is None else env
     if env is None:
-        name = lineage[0].__name__
+        name = kind.__name__
         raise ConfigError(f"{name} needs an environment: {name}(env='CartPole-v1').")
     base = config if isinstance(config, AlgorithmConfig) else config_class()
-    settings = overridden(base, given, overrides)
+    settings = overridden(base, own, overrides)
     if preset is not None:
-        if isinstance(config, AlgorithmConfig):
+        if whole:
             raise ConfigError(
                 f"preset={preset!r} takes the place of the defaults, but `config` is a whole configuration; leave"
                 " one of them out, or give `config` as a dict of the keys to override."
             )
-        chosen = preset_for(preset_name(lineage), environment_spec(env, settings), preset)
-        settings = overridden(config_class(), chosen.settings, given, overrides)
+        if isinstance(preset, str):
+            preset = preset_for(lineage, environment_spec(env, settings), preset)
+        settings = overridden(config_class(), preset.settings, own, overrides)
+    given = given_keys(base, own, overrides)
+    if whole:
+        given |= configs.changes(base, config_class()).keys()
+    if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
+        settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
+    settings = settings.fitted(given)
     settings.validate()
     require_values(settings)
-    return env, settings
+    require_steps(settings)
+    return Choice(environment_spec(env, settings), settings, given)
+
+
+def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[str]:
+    """Return the keys that layers over some settings give, nested ones as ``model.use_lstm``."""
+    return frozenset(key for layer in layers for key in configs.given_paths(base, layer, RENAMED))
 
 
 def local_fleet(

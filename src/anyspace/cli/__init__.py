@@ -15,6 +15,7 @@ anyspace: any Gymnasium space in, any Gymnasium space out.
   anyspace list
 
 ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or a checkpoint.
+Algorithms of your own are package.module:Class; the current folder is searched as well.
 `anyspace COMMAND --help` lists every flag."""
 
 

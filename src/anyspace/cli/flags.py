@@ -21,13 +21,17 @@ import tyro
 from rich.console import Console
 
 from anyspace import config as configs
-from anyspace.algorithms import ALGORITHMS, Algorithm
-from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms import ALGORITHMS, Algorithm, contract
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
+from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader
-from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.settings import environment_spec, overridden, preset_for
 from anyspace.cli.output import print_preset
-from anyspace.cli.values import REGISTRY
+from anyspace.cli.values import REGISTRY, as_flag
+from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError, nearest
+from anyspace.hints import Hints
 
 K = TypeVar("K")
 
@@ -40,6 +44,8 @@ class StartingPoint:
 
     algorithm: type[Algorithm[Any]]
     defaults: AlgorithmConfig
+    preset: Preset | None = None
+    """What the defaults are made of, where they are not the class's own or a checkpoint's."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,17 @@ class Flags(Generic[K]):
     """The command's own flags."""
     config: AlgorithmConfig
     """The defaults, with the flags for configuration keys laid over them."""
-    defaults: AlgorithmConfig
+    given: frozenset[str]
+    """The keys that have a flag among the words, nested ones as ``model.use_lstm``."""
 
     def changes(self) -> dict[str, Any]:
-        """Return the keys whose values differ from the defaults, nested configurations whole."""
-        values = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(self.config)}
-        return {key: value for key, value in values.items() if value != getattr(self.defaults, key)}
+        """Return the keys that have a flag among the words, and their values."""
+        found: dict[str, Any] = {}
+        for path in sorted(self.given):
+            outer, _, key = path.rpartition(".")
+            within = getattr(self.config, outer) if outer else self.config
+            (found.setdefault(outer, {}) if outer else found)[key] = getattr(within, key)
+        return found
 
 
 @dataclass(frozen=True)
@@ -83,19 +94,19 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     """
     wanted = [word for word in words if word not in _HELP]
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
-    algorithm = _algorithm(choice.algo)
+    algorithm = algorithm_of(choice.algo)
     if choice.resume is not None:
-        return _stored(choice.resume, trust=choice.trust)
+        return _stored(choice.resume, algorithm if ":" in choice.algo else Algorithm, trust=choice.trust)
     plain = algorithm.config_class()
     if choice.preset == "none":
         return StartingPoint(algorithm, plain)
-    env = _environment(kind, command, wanted, plain, is_help=len(wanted) < len(words))
-    if env is None:
+    spec = _environment(kind, command, wanted, plain, is_help=len(wanted) < len(words))
+    if spec is None:
         return StartingPoint(algorithm, plain)
-    preset = algorithm.preset(env, choice.preset)
+    preset = preset_for(algorithm.__mro__, spec, choice.preset)
     defaults = overridden(plain, preset.settings)
     print_preset(console, preset, configs.changes(defaults, plain))
-    return StartingPoint(algorithm, defaults)
+    return StartingPoint(algorithm, defaults, preset)
 
 
 def parse(
@@ -118,8 +129,11 @@ def parse(
         quiet: print nothing about what is wrong with the words.
 
     Raises:
+        ConfigError: a flag is called otherwise here.
         SystemExit: a flag is unknown or its value malformed, which is printed unless ``quiet``; or help was asked for.
     """
+    if not quiet:
+        _require_own_words(kind, words, defaults)
     flags_class = dataclasses.make_dataclass(
         kind.__name__,
         [
@@ -132,30 +146,68 @@ def parse(
     read: Any = tyro.cli(
         flags_class, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet
     )
-    return Flags(read.own, read.config, defaults)
+    known = {*configs.paths(defaults)}
+    given = frozenset(key for word in words for key in _keys_of(word) if key in known)
+    return Flags(read.own, read.config, given)
 
 
-def _algorithm(name: str) -> type[Algorithm[Any]]:
+def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:
+    """Refuse flags of other libraries, and keys at another level than theirs; the parser names nearest flags itself."""
+    hints = Hints([*configs.paths(defaults)], RENAMED, FOREIGN_KEYS, as_flag)
+    known = {*hints.paths, *(field.name for field in dataclasses.fields(kind))}
+    for word in words:
+        keys = _keys_of(word)
+        advice = [] if known & {*keys} else [hint for key in keys if (hint := hints.whereabouts(key))]
+        if advice:
+            raise ConfigError(f"there is no flag {word.partition('=')[0]}.{advice[0]}")
+
+
+def _keys_of(word: str) -> list[str]:
+    """Return the keys that a word may be the flag of, known or not: none for a word that is no flag.
+
+    ``--model.no-use-lstm`` may be the flag of ``model.no_use_lstm`` and of ``model.use_lstm``.
+    """
+    if not word.startswith("--"):
+        return []
+    place, dot, name = word[2:].partition("=")[0].replace("-", "_").rpartition(".")
+    names = [name, name.removeprefix("no_")] if name.startswith("no_") else [name]
+    return [f"{place}{dot}{'lambda_' if name == 'lambda' else name}" for name in names]
+
+
+def algorithm_of(name: str) -> type[Algorithm[Any]]:
+    """Return a class of algorithms by its lower-case name, or by ``package.module:Class``.
+
+    Raises:
+        ConfigError: there is none, or it is not as it must be.
+    """
     names = {algorithm.name(): algorithm for algorithm in ALGORITHMS.values()}
+    if ":" in name:
+        found: object = configs.import_name(name)
+        if not (isinstance(found, type) and issubclass(found, Algorithm)):
+            raise ConfigError(f"--algo {name} is {found!r}, which is no class derived from anyspace.Algorithm.")
+        contract.require_concrete(found)
+        contract.config_class_of(found)
+        return found
     if name not in names:
-        raise ConfigError(f"there is no algorithm {name!r}.{nearest(name, names)} Known: {', '.join(names)}.")
+        raise ConfigError(
+            f"there is no algorithm {name!r}.{nearest(name, names)} Known: {', '.join(names)}; or package.module:Class."
+        )
     return names[name]
 
 
-def _stored(path: Path, *, trust: bool) -> StartingPoint:
+def _stored(path: Path, kind: type[Algorithm[Any]], *, trust: bool) -> StartingPoint:
     """Return the algorithm and the settings of a checkpoint, without its weights."""
-    reader = Reader(Algorithm, Algorithm, trust=trust)
-    return StartingPoint(*reader.read_settings(path))
+    return StartingPoint(*Reader(kind, Algorithm, trust=trust).read_settings(path))
 
 
 def _environment(
     kind: type[Any], command: str, words: Sequence[str], defaults: AlgorithmConfig, *, is_help: bool
-) -> str | None:
+) -> EnvSpec | None:
     """Return the environment that the words name; who asks for help need not name one, or spell the rest right."""
     try:
-        env: str | None = parse(kind, command, words, defaults, quiet=is_help).own.env
+        flags = parse(kind, command, words, defaults, quiet=is_help)
     except SystemExit:
         if is_help:
             parse(kind, command, ["--help"], defaults)
         raise
-    return env
+    return None if flags.own.env is None else environment_spec(flags.own.env, flags.config)

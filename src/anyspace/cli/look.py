@@ -13,7 +13,7 @@ from rich.table import Table
 from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
-from anyspace.cli.flags import parse, starting_point
+from anyspace.cli.flags import algorithm_of, parse, starting_point
 from anyspace.errors import ConfigError
 from anyspace.execution.inspection import pipeline_tree
 
@@ -32,6 +32,8 @@ class EvaluateFlags:
     """Take the run's best checkpoint instead of the latest."""
     trust: bool = False
     """Import the code that the checkpoint names; only for runs whose author you trust."""
+    algo: str | None = None
+    """The class of an algorithm of your own, package.module:Class."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class InspectFlags:
     env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
     """A Gymnasium id or package.module:EnvClass."""
     algo: str = "ppo"
-    """The algorithm: see `anyspace list`."""
+    """The algorithm: see `anyspace list`, or package.module:Class."""
     preset: str = "auto"
     """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
 
@@ -51,7 +53,8 @@ def evaluate(words: list[str]) -> None:
     flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate")
     if flags.episodes < 1:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
-    algorithm = Algorithm.load(flags.run / "best" if flags.best else flags.run, trust=flags.trust)
+    kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
+    algorithm = kind.load(flags.run / "best" if flags.best else flags.run, trust=flags.trust)
     try:
         output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render, progress=True))
     finally:
@@ -63,14 +66,16 @@ def inspect(words: list[str]) -> None:
     console = Console()
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start.defaults)
-    algorithm = start.algorithm(flags.own.env, flags.config.short())
+    settings = flags.config.fitted(flags.given)
+    settings.validate()
+    algorithm = start.algorithm(flags.own.env, settings.short())
     try:
         console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
         result = algorithm.train()
+        loss = result["learner"].get("total_loss")
+        learnt = "took no gradient step" if loss is None else f"took a gradient step (loss {loss:.4g})"
         console.print(
-            f"one dummy step of everything: collected {result['timesteps_this_iter']} steps, took a gradient step"
-            f" (loss {result['learner']['total_loss']:.4g})",
-            highlight=False,
+            f"one dummy step of everything: collected {result['timesteps_this_iter']} steps, {learnt}", highlight=False
         )
     finally:
         algorithm.close()

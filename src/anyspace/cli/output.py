@@ -38,6 +38,9 @@ def print_traceback(error: Exception) -> None:
 
 def print_preset(console: Console, preset: Preset, changes: Mapping[str, Any]) -> None:
     """Print the name of a preset, and what it changes of the defaults."""
+    if not preset.settings:
+        console.print("preset: none, for the algorithm has none; these are its defaults", highlight=False)
+        return
     console.print(f"preset: {preset.name} (--preset none leaves it out). It changes:", highlight=False)
     for key, value in changes.items():
         console.print(f"  {key} = {value}", highlight=False, markup=False)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import Flags, parse, starting_point
+from anyspace.cli.flags import Flags, StartingPoint, parse, starting_point
 from anyspace.errors import ConfigError
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.run_files import remembered_options, require_writable, run_folder_of, steps_of
@@ -29,7 +29,7 @@ class TrainFlags:
     env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
     """A Gymnasium id or package.module:EnvClass; left out with --resume."""
     algo: str = "ppo"
-    """The algorithm: see `anyspace list`."""
+    """The algorithm: see `anyspace list`, or package.module:Class."""
     steps: int = 100_000
     """Environment steps in all; a resumed run's count, and it goes on to the number that it had, if none is given."""
     out: Path | None = None
@@ -81,7 +81,7 @@ def train(words: list[str]) -> None:
             name = f"{own.env or origin['env'] or 'run'}-{start.algorithm.name()}-s{origin['seed']}"
             folder = stack.enter_context(RunFolder.create(name))
         folder.options["evaluate"] = own.evaluate
-        algorithm = _new(start.algorithm, flags, seed) if stored is None else _resumed(flags)
+        algorithm = _new(start, flags, seed) if stored is None else _resumed(start, flags)
         stack.callback(algorithm.close)
         if stored is not None:
             console.print(f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps", highlight=False)
@@ -123,15 +123,15 @@ def _require_something_to_do(stored: Mapping[str, Any], steps: int) -> None:
         raise ConfigError(f"the run already has {done:,} steps; give --steps N to train further, N above {done}.")
 
 
-def _new(algorithm: type[Algorithm[Any]], flags: Flags[TrainFlags], seed: int) -> Algorithm[Any]:
+def _new(start: StartingPoint, flags: Flags[TrainFlags], seed: int) -> Algorithm[Any]:
     assert flags.own.env is not None
-    return algorithm(flags.own.env, flags.config, seed=seed)
+    return start.algorithm(flags.own.env, flags.changes(), preset=start.preset, seed=seed)
 
 
-def _resumed(flags: Flags[TrainFlags]) -> Algorithm[Any]:
+def _resumed(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     own = flags.own
     assert own.resume is not None
-    return Algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
+    return start.algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
 
 
 def _learn(algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, console: Console) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import json
+import re
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +49,35 @@ def _name_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         is_instance=lambda value: True,
         str_from_instance=lambda value: [importable_name(value) or str(value)],
     )
+
+
+def as_flag(path: str, value: str | None = None) -> str:
+    """Return how a key is given on the command line, such as ```--model.fcnet-hiddens 64 64```.
+
+    Args:
+        path: the key, with those it is nested in before it.
+        value: to give it, as Python spells it; None leaves it out.
+    """
+    place, dot, name = path.rpartition(".")
+    name = "lambda" if name == "lambda_" else name.replace("_", "-")
+    if path == "model":
+        return "`--model.KEY`"
+    if value in ("True", "False"):
+        return f"`--{place}{dot}{'' if value == 'True' else 'no-'}{name}`"
+    words = [] if value is None else _as_words(ast.literal_eval(_CLASS_NAME.sub(r"'package.module:\1'", value)))
+    return f"`{' '.join((f'--{place}{dot}{name}', *words))}`"
+
+
+_CLASS_NAME = re.compile(r"\b(My\w+)")
+
+
+def _as_words(value: object) -> list[str]:
+    """Return a value as the words that a flag takes: lists of texts and dicts are JSON, nested numbers follow."""
+    if isinstance(value, dict) or (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+        return [f"'{json.dumps(value)}'"]
+    if isinstance(value, list):
+        return [word for item in value for word in _as_words(item)]
+    return [str(value)]
 
 
 def _is_named(hint: Any) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import Padding, Sequences
 
+Optimiser = Literal["adam", "rmsprop", "sgd"]
+
 
 @dataclass(frozen=True)
 class Group:
@@ -28,7 +30,7 @@ class Group:
 
     lr: Callable[[int], float]
     """Learning rate by the number of sampled environment steps."""
-    optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
+    optimiser: Optimiser = "adam"
     """Adam (Kingma and Ba, 2015), RMSProp (Tieleman and Hinton, 2012) or plain gradient descent."""
     grad_clip: float | None = None
     """Largest global norm of the group's gradients; None does not clip."""
@@ -40,6 +42,15 @@ class Group:
     """Of RMSProp and plain gradient descent, in [0, 1)."""
 
     def __post_init__(self) -> None:
+        if not callable(self.lr):
+            raise ConfigError(
+                f"Group(lr=...) takes a function of the number of sampled steps, but {self.lr!r} came: write"
+                f" `lambda steps: {self.lr!r}`, or scheduled(config.lr, config.lr_schedule, 'lr_schedule')."
+            )
+        known = get_args(Optimiser)
+        require(self.optimiser in known, "optimiser", self.optimiser, f"it is {' or '.join(map(repr, known))}")
+        clip = self.grad_clip
+        require(clip is None or clip > 0, "grad_clip", clip, "it must be above 0; None does not clip")
         require(self.epsilon > 0, "epsilon", self.epsilon, "it must be above 0")
         for key in ("decay", "momentum"):
             require(0 <= getattr(self, key) < 1, key, getattr(self, key), "it lies in [0, 1)")
@@ -126,25 +137,81 @@ class Learner(Protocol):
         """Restore what :meth:`state` returned."""
 
 
-def as_losses(found: Losses | tuple[dict[str, Array], dict[str, Array | float]], groups: Mapping[str, Group]) -> Losses:
+def spelt(method: Callable[..., object]) -> str:
+    """Return how a user knows a method: ``A2C.updates``."""
+    return getattr(method, "__qualname__", type(method).__name__).rpartition("<locals>.")[2]
+
+
+def as_losses(found: object, groups: Mapping[str, Group], name: str = "losses") -> Losses:
     """Return what an algorithm's ``losses`` returned as :class:`Losses`.
 
+    Args:
+        found: what it returned.
+        groups: the algorithm's.
+        name: of the method, for messages.
+
     Raises:
-        ConfigError: it returned something else, or losses of other groups than the algorithm has.
+        ConfigError: it returned something else, losses of other groups than the algorithm has, a loss that is no scalar
+            of the framework, or a metric that is no number.
     """
-    if isinstance(found, tuple) and len(found) == 2:
+    first = next(iter(groups))
+    if isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, dict) for part in found):
         found = Losses(*found)
-    if not isinstance(found, Losses) or not isinstance(found.by_group, dict):
+    if not isinstance(found, Losses) or not isinstance(found.by_group, dict) or not isinstance(found.metrics, dict):
         raise ConfigError(
-            f"losses() must return Losses(...), or a pair of losses by group and metrics, but returned"
-            f" {type(found).__name__}: return {{{next(iter(groups))!r}: total}}, metrics."
+            f'{name}() must return ({{"{first}": scalar}}, metrics), but returned {described(found)}. Without metrics'
+            f' return {{"{first}": loss}}, {{}}.'
         )
     if found.by_group.keys() != groups.keys():
         raise ConfigError(
-            f"losses() returned the groups {', '.join(found.by_group)}, but the algorithm has the groups"
+            f"{name}() returned the groups {', '.join(map(str, found.by_group))}, but the algorithm has the groups"
             f" {', '.join(groups)}: give one loss for each. Terms that train the same parameters are added up."
         )
+    for group, loss in found.by_group.items():
+        if isinstance(loss, int | float | np.generic | np.ndarray) or not hasattr(loss, "shape"):
+            raise ConfigError(
+                f"{name}(): the loss {group!r} must be a scalar of the framework, but is {described(loss)}: compute it"
+                " from what policy.evaluate(batch, training=True) returns, or nothing is learnt from it."
+            )
+        if tuple(loss.shape) != ():
+            raise ConfigError(
+                f"{name}(): the loss {group!r} must be a scalar, but has the shape {tuple(loss.shape)}: reduce it over"
+                " the rows, by batch.mean(...)."
+            )
+    require_metrics(found.metrics, groups, f"{name}()")
     return found
+
+
+def require_metrics(metrics: Mapping[str, object], groups: Collection[str], where: str) -> None:
+    """Refuse metrics that are no numbers, or have the name of a number that is reported anyhow.
+
+    Raises:
+        ConfigError: naming the metric.
+    """
+    for name, value in metrics.items():
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: the names of metrics are texts, but {name!r} came.")
+        if name in _REPORTED or any(name in (f"grad_norm_{group}", f"lr_{group}") for group in groups):
+            raise ConfigError(f"{where}: the metric {name!r} is reported anyhow; give yours another name.")
+        if not isinstance(value, int | float | np.generic) and getattr(value, "shape", None) != ():
+            raise ConfigError(
+                f"{where}: the metric {name!r} must be one number, but is {described(value)}; reduce it, as by"
+                " batch.mean(...)."
+            )
+
+
+_REPORTED = ("total_loss", "grad_norm", "lr", "model")
+
+
+def described(value: object) -> str:
+    """Return what came, for messages: ``a Tensor of shape (32,)``."""
+    if value is None:
+        return "None"
+    if isinstance(value, tuple):
+        return f"a tuple of {', '.join(described(part) for part in value)}"
+    name = type(value).__name__
+    shape = tuple(getattr(value, "shape", ()))
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{f' of shape {shape}' if shape else ''}"
 
 
 def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> dict[str, Array]:

@@ -15,7 +15,7 @@ from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, with_custom_loss
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, described, spelt, with_custom_loss
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.policy.batch import Batch
@@ -77,7 +77,8 @@ class TorchLearner:
             return self._step(batch)
 
     def _step(self, batch: Batch) -> Result:
-        found = as_losses(self.losses(self.policy, batch), self.groups)
+        found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
+        self._require_gradients(found.by_group)
         losses = with_custom_loss(self.policy, found.by_group, batch)
         metrics = {name: _detached(value) for name, value in found.metrics.items()}
         self._backward(losses)
@@ -91,6 +92,23 @@ class TorchLearner:
                 update()
         metrics["total_loss"] = functools.reduce(operator.add, [loss.detach() for loss in losses.values()])
         return Result(metrics, {name: value.detach() for name, value in found.rows.items()})
+
+    def _require_gradients(self, losses: dict[str, torch.Tensor]) -> None:
+        """Refuse losses that could not move a parameter."""
+        for name, loss in losses.items():
+            where = f"{spelt(self.losses)}(): the loss {name!r}"
+            if not isinstance(loss, torch.Tensor):
+                raise ConfigError(f"{where} must be a torch.Tensor, but is {described(loss)}.")
+            for pack in self._packs[name]:
+                if not loss.requires_grad:
+                    raise ConfigError(
+                        f"{where} has no gradient, so nothing would be learnt from it: between the model's output and"
+                        " the loss is a detach(), a no_grad(), an item() or NumPy."
+                    )
+                if loss.device != pack.values.device:
+                    raise ConfigError(
+                        f"{where} is on {loss.device}, but the model is on {pack.values.device}: leave it there."
+                    )
 
     def _backward(self, losses: dict[str, torch.Tensor]) -> None:
         """Let the gradient of each loss reach the parameters of its own group, and no others."""
@@ -118,17 +136,23 @@ class TorchLearner:
                     self.follow(sibling, float(steps.tau[number]))
         # A number that only some steps report has fewer entries.
         names = dict.fromkeys(name for one in results for name in one.metrics)
-        metrics = {
-            name: torch.stack([torch.as_tensor(one.metrics[name]) for one in results if name in one.metrics])
-            for name in names
-        }
-        rows = {name: _side_by_side([one.rows[name] for one in results], steps) for name in results[0].rows}
+        metrics = {name: self._stacked([one.metrics[name] for one in results if name in one.metrics]) for name in names}
+        named = results[0].rows if results else {}
+        rows = {name: _side_by_side([one.rows[name] for one in results], steps) for name in named}
         return Result(metrics, rows)
+
+    def _stacked(self, numbers: list[torch.Tensor | float]) -> torch.Tensor:
+        """Return what several steps reported as one tensor [S]; a plain number counts as a double."""
+        tensors = [number for number in numbers if isinstance(number, torch.Tensor)]
+        if len(tensors) == len(numbers):
+            return torch.stack(tensors)
+        device = self.policy.runtime.device
+        return torch.stack([torch.as_tensor(number, dtype=torch.float64, device=device) for number in numbers])
 
     def _batches(self, steps: Steps) -> Iterator[Batch]:
         runtime, lens = self.policy.runtime, steps.counted.sum(axis=1)
         sequences = steps.rows.get("sequences")
-        at_once = int(lens.max()) if sequences is None else len(sequences.lens)
+        at_once = int(lens.max(initial=0)) if sequences is None else len(sequences.lens)
         if sequences is None:
             at_once = max(at_once, len(steps.rows["obs"][0]))
         first = 0

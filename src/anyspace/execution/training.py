@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.trajectory import Trajectory, summed_infos
-from anyspace.errors import NonFiniteError
+from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.counters import Counters
 from anyspace.execution.fleet import Fleet
-from anyspace.execution.learner import Learner, Result, Steps
+from anyspace.execution.learner import Learner, Result, Steps, described, require_metrics, spelt
 from anyspace.execution.metrics import mean_results
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
@@ -107,9 +107,11 @@ class Training:
                 trajectory = fleet.gather(steps)
             done.seconds_collecting += time.perf_counter() - started
             self.learner.at(counters.timesteps_total)
-            with runtime.threads_for(rows), runtime.own_randomness("learning"):
-                self._learn(self.rewards(trajectory), done)
             valid = np.flatnonzero(trajectory.valid)
+            # A few steps may all be such as a vector environment takes to reset itself.
+            if len(valid):
+                with runtime.threads_for(rows), runtime.own_randomness("learning"):
+                    self._learn(self.rewards(trajectory), done)
             self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
             self.policy.version += 1
             counters.count(trajectory, width)
@@ -119,13 +121,18 @@ class Training:
 
     def _learn(self, trajectory: Trajectory, done: Iteration) -> None:
         """Take the gradient steps that the algorithm asks for."""
-        updates = self.updates(self.policy, trajectory)
+        updates, where = self.updates(self.policy, trajectory), f"{spelt(self.updates)}()"
+        if not isinstance(updates, Generator):
+            raise ConfigError(
+                f"{where} must be a generator, but returned {described(updates)}: write `result = yield batch` for each"
+                " gradient step, and return the metrics of the whole round."
+            )
         result: Result | None = None
         while True:
             try:
-                asked = next(updates) if result is None else updates.send(result)
+                asked = _with_rows(next(updates) if result is None else updates.send(result), where)
             except StopIteration as end:
-                done.overall |= self._numbers(end.value)
+                done.overall |= self._numbers(end.value, where)
                 return
             result = self.learner.steps(asked) if isinstance(asked, Steps) else self.learner.step(asked)
             done.results.append(result)
@@ -147,10 +154,27 @@ class Training:
         alone = len(rates) == 1
         return {**means, **done.overall, **{"lr" if alone else f"lr_{name}": rate for name, rate in rates.items()}}
 
-    def _numbers(self, metrics: dict[str, Any] | None) -> dict[str, float]:
+    def _numbers(self, metrics: object, where: str) -> dict[str, float]:
+        if metrics is None:
+            return {}
+        if not isinstance(metrics, Mapping):
+            raise ConfigError(f"{where} must return a dict of metrics, or nothing, but returned {described(metrics)}.")
+        require_metrics(metrics, self.learner.learning_rates(), where)
         numpy = self.policy.runtime.numpy
         plain = (int, float, np.generic, np.ndarray)
         return {
-            name: float(value) if isinstance(value, plain) else float(numpy(value))
-            for name, value in (metrics or {}).items()
+            name: float(value) if isinstance(value, plain) else float(numpy(value)) for name, value in metrics.items()
         }
+
+
+def _with_rows(asked: object, where: str) -> Batch | Steps:
+    """Return what an algorithm yielded; refuse what no gradient step can be taken on."""
+    if not isinstance(asked, Batch | Steps):
+        raise ConfigError(
+            f"{where} yielded {described(asked)}; it yields a Batch, as training_rows() returns it, or Steps, as"
+            " minibatches() does."
+        )
+    leaves = asked.get("obs") if isinstance(asked, Batch) else None
+    if leaves and len(leaves[0]) == 0:
+        raise ConfigError(f"{where} yielded a Batch without rows; yield nothing where there is nothing to learn from.")
+    return asked

@@ -31,6 +31,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from anyspace import nesting, tree
+from anyspace.config import import_path, is_path
 from anyspace.distributions import (
     ActionDistribution,
     AutoregressiveActions,
@@ -154,12 +155,13 @@ def is_built_in(distribution: DistributionFactory) -> bool:
 def _resolved(dist: str | type) -> type[ActionDistribution]:
     if isinstance(dist, str):
         known = _BOUNDED | _registered
-        if dist not in known:
+        if dist not in known and not is_path(dist):
             raise ModelError(
                 f"no action distribution is registered as {dist!r}.{nearest(dist, known)} Call"
-                f" ModelCatalog.register_custom_action_dist({dist!r}, YourDistribution) first."
+                f" ModelCatalog.register_custom_action_dist({dist!r}, YourDistribution) first, or give the class itself"
+                " or `package.module:Class`."
             )
-        dist = known[dist]
+        dist = known[dist] if dist in known else import_path(dist)
     if not (isinstance(dist, type) and issubclass(dist, ActionDistribution)):
         raise ModelError(f"custom_action_dist must be an ActionDistribution sub-class, but {dist!r} came.")
     return dist

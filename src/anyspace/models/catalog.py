@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from anyspace import nesting
-from anyspace.config import import_name, merge
+from anyspace.config import import_path, is_path, merge
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError, ModelError, nearest
 from anyspace.models import action_dists, compat
@@ -291,9 +291,8 @@ def _is_flat(node: Node) -> bool:
 
 
 def _custom_class(model: str | type, framework: str) -> type[ModelV2]:
-    if isinstance(model, str) and model not in _custom_models and {".", ":"} & set(model):
-        module, _, attribute = model.replace(":", ".").rpartition(".")
-        model = import_name(f"{module}:{attribute}")
+    if isinstance(model, str) and model not in _custom_models and is_path(model):
+        model = import_path(model)
     if isinstance(model, str):
         if model not in _custom_models:
             raise ModelError(

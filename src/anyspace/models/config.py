@@ -18,7 +18,7 @@ FilterSpec = tuple[int, int | tuple[int, int], int]
 """One convolution: output channels, kernel (side, or height and width), stride."""
 
 InitializerSpec = str | Callable[..., Any]
-"""The name of a function of the framework (`torch.nn.init`), "normc", or a function that fills a given tensor."""
+"""The name of a function of the framework (`torch.nn.init`), "normc", a function that fills a tensor, or its path."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ModelConfig:
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: str | type | None = "tanh"
-    """Activation of these layers: relu, tanh, elu, swish, silu, linear, or a class of the framework, or its name."""
+    """Activation of these layers: relu, tanh, elu, swish, silu, linear, or a class: itself, its name or its path."""
     fcnet_weights_initializer: InitializerSpec | None = None
     """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
@@ -133,7 +133,7 @@ class ModelConfig:
     custom_model_config: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the custom model's constructor."""
     custom_action_dist: str | type | None = None
-    """A registered name or a class in place of the default distribution; Beta or SquashedGaussian for bounded Boxes."""
+    """A registered name, a class or its path; Beta or SquashedGaussian (for bounded Boxes) in place of the default."""
     custom_preprocessor: str | None = None
     """Not supported: wrap the environment instead."""
     encoder_latent_dim: int | None = None

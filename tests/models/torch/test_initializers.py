@@ -87,6 +87,13 @@ def test_normc_counts_all_weights_of_an_output():
     torch.testing.assert_close(kernels.square().sum(dim=(1, 2, 3)), torch.full((5,), 0.25))
 
 
+@pytest.mark.parametrize("path", ["torch.nn.init:ones_", "torch.nn.init.ones_"])
+def test_an_initialiser_may_be_a_path(path):
+    weights = torch.zeros(2, 3)
+    initialise(weights, path)
+    assert torch.equal(weights, torch.ones(2, 3))
+
+
 def test_without_an_initialiser_the_layer_keeps_its_own():
     assert initializer_of(MODEL_DEFAULTS, "fcnet_weights_initializer") is None
 

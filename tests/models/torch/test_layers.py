@@ -52,6 +52,13 @@ def test_unknown_activations_are_refused(name):
     assert issubclass(ConfigError, ValueError)
 
 
+@pytest.mark.parametrize("path", ["torch.nn:Hardswish", "torch.nn.Hardswish"])
+def test_an_activation_may_be_a_path(path):
+    assert activation_class(path) is nn.Hardswish
+    with pytest.raises(ConfigError, match=r"'torch\.nn:Nothing' cannot be imported"):
+        activation_class("torch.nn.Nothing")
+
+
 def test_the_nearest_activation_is_named():
     with pytest.raises(ConfigError, match=r"Did you mean one of 'relu', 'RReLU'"):
         activation_class("rellu")

@@ -243,7 +243,7 @@ def test_a_place_of_nothing_names_the_nearest(place):
         bounded(SPACE, {place: 2})
     message = str(caught.value)
     assert message.startswith(f"max_len: {place!r} is no place of a Sequence or Graph without a longest length.")
-    assert """Did you mean one of 'obs["players"][...]["items"]'""" in message
+    assert """Did you mean 'obs["players"][...]["items"]'""" in message
     assert message.endswith(f"Such places here: {', '.join(PLACES)}.")
 
 

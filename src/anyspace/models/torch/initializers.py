@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
 
 Initializer = Callable[[torch.Tensor], None]
@@ -83,6 +84,8 @@ def initializer_of(model_config: Mapping[str, Any], key: str) -> Initializer | N
 
 
 def _resolved(initializer: str | Callable[..., Any], key: str) -> Callable[..., Any]:
+    if isinstance(initializer, str) and is_path(initializer):
+        initializer = import_path(initializer)
     if callable(initializer):
         return initializer
     bare = initializer.rstrip("_")

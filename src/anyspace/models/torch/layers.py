@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, ModelError, nearest
 from anyspace.models.torch.initializers import Initializer, initializer_of, normc_
 
@@ -70,6 +71,8 @@ def activation_class(name: str | type[nn.Module] | None) -> type[nn.Module] | No
     """
     if name is None or name == "linear":
         return None
+    if isinstance(name, str) and is_path(name):
+        name = import_path(name)
     known = (_ACTIVATIONS.get(name) or getattr(nn, name, None)) if isinstance(name, str) else name
     if isinstance(known, type) and issubclass(known, nn.Module) and _takes_no_arguments(known):
         return known

@@ -1,0 +1,456 @@
+"""Slips of a class of algorithms, and what is allowed in one: a reader's first algorithm has all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from anyspace import PPO, Algorithm
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.on_policy import OnPolicyConfig, gae, minibatches, training_rows
+from anyspace.errors import ConfigError, NonFiniteError
+from anyspace.execution.learner import Group, Losses, Steps
+from anyspace.policy.plan import Plan
+from tests.support.tasks import Countdown
+
+FAST: dict[str, Any] = {"train_batch_size": 8, "seed": 0, "model": {"fcnet_hiddens": [4]}}
+
+
+class A2C(Algorithm[OnPolicyConfig]):
+    """One gradient step on each batch."""
+
+    config_class = OnPolicyConfig
+
+    def updates(self, policy, trajectory):
+        yield training_rows(policy, trajectory, gae(gamma=0.99, lambda_=1.0))
+
+    def losses(self, policy, batch):
+        now = policy.evaluate(batch, training=True)
+        loss = -batch.mean(now.distribution.logp(batch["actions"]) * batch["advantages"])
+        return {"policy": loss + batch.mean((now.values - batch["value_targets"]) ** 2)}, {"policy_loss": loss}
+
+
+def train(kind: type[Algorithm[Any]], **settings: Any) -> dict[str, Any]:
+    with closing(kind(Countdown, FAST, **settings)) as algorithm:
+        return algorithm.train()
+
+
+def with_updates(after: Any) -> type[A2C]:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            yield from super().updates(policy, trajectory)
+            return after(policy)
+
+    return Mine
+
+
+def with_losses(change: Any) -> type[A2C]:
+    class Mine(A2C):
+        def losses(self, policy, batch):
+            return change(*super().losses(policy, batch), batch)
+
+    return Mine
+
+
+# ------------------------------------------------------------------------------------------ what is allowed
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (3, 3.0),
+        (0.5, 0.5),
+        (True, 1.0),
+        (np.float32(0.25), 0.25),
+        (np.int64(4), 4.0),
+        (np.array(2.5), 2.5),
+        (torch.tensor(1.5), 1.5),
+        (torch.tensor(7), 7.0),
+        (torch.tensor(1.0, requires_grad=True), 1.0),
+    ],
+    ids=repr,
+)
+def test_every_kind_of_number_is_a_metric(value: Any, number: float) -> None:
+    assert train(with_updates(lambda policy: {"mine": value}))["learner"]["mine"] == number
+    kind = with_losses(lambda losses, metrics, batch: (losses, {**metrics, "mine": value}))
+    assert train(kind)["learner"]["mine"] == number
+
+    class InSteps(kind):
+        def updates(self, policy, trajectory):
+            yield minibatches(policy, next(super().updates(policy, trajectory)), 4, 2)
+
+    assert train(InSteps)["learner"]["mine"] == number
+
+
+def test_a_metric_may_be_of_another_kind_in_each_step() -> None:
+    class Mine(A2C):
+        count = 0
+
+        def updates(self, policy, trajectory):
+            yield minibatches(policy, next(super().updates(policy, trajectory)), 2)
+
+        def losses(self, policy, batch):
+            losses, _ = super().losses(policy, batch)
+            self.count += 1
+            return losses, {"mine": [self.count, float(self.count), torch.tensor(self.count)][self.count % 3]}
+
+    assert train(Mine)["learner"]["mine"] == 2.5
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_metrics_of_the_round_may_be_left_out(nothing: Any) -> None:
+    assert train(with_updates(lambda policy: nothing))["learner"].keys() == {"policy_loss", "total_loss", "lr", "model"}
+
+
+def test_an_iteration_without_gradient_steps(tmp_path: Any) -> None:
+    class Waits(A2C):
+        def updates(self, policy, trajectory):
+            if self.training_iteration:
+                yield from super().updates(policy, trajectory)
+            return {"waited": 1.0 - bool(self.training_iteration)}
+
+    with closing(Waits(Countdown, FAST)) as algorithm:
+        before = algorithm.policy.state()
+        first = algorithm.train()
+        assert first["learner"] == {"waited": 1.0, "lr": 1e-3, "model": {}}
+        after = algorithm.policy.state()
+        assert all(np.array_equal(before[name], after[name]) for name in before if name.startswith("model/"))
+        algorithm.learn(24, out=tmp_path / "run", progress=False)
+        assert "total_loss" in (tmp_path / "run" / "metrics.csv").read_text()
+        assert algorithm.train()["learner"]["total_loss"] != 0
+
+
+def test_steps_of_which_there_are_none() -> None:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            batch = next(super().updates(policy, trajectory))
+            result = yield Steps(batch, np.zeros((0, 4), np.int64), np.zeros((0, 4), np.bool_))
+            assert result.metrics == {}
+
+    assert train(Mine)["learner"] == {"lr": 1e-3, "model": {}}
+
+
+# ------------------------------------------------------------------------------------------------- updates
+
+
+class Returns(A2C):
+    answer: Any = None
+
+    def updates(self, policy, trajectory):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [(None, "None"), ([1], "a list"), ({}, "a dict"), (1.0, "a float"), (iter([]), "a list_iterator")],
+)
+def test_updates_that_is_no_generator(answer: Any, came: str) -> None:
+    class Mine(Returns):
+        pass
+
+    Mine.answer = answer
+    message = f"Returns.updates() must be a generator, but returned {came}: write `result = yield batch`"
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        train(Mine)
+
+
+def test_updates_that_returns_its_batch() -> None:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            return next(super().updates(policy, trajectory))
+
+    with pytest.raises(ConfigError, match=r"Mine\.updates\(\) must be a generator, but returned a Batch"):
+        train(Mine)
+
+
+@pytest.mark.parametrize(
+    ("what", "came"), [(None, "None"), ({"obs": 1}, "a dict"), (torch.ones(3), "a Tensor of shape")]
+)
+def test_updates_that_yields_something_else(what: Any, came: str) -> None:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            yield what
+
+    with pytest.raises(ConfigError, match=rf"Mine\.updates\(\) yielded {came}.* it yields a Batch"):
+        train(Mine)
+
+
+def test_a_batch_without_rows() -> None:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            yield next(super().updates(policy, trajectory)).slice(0, 0)
+
+    with pytest.raises(ConfigError, match=r"Mine\.updates\(\) yielded a Batch without rows"):
+        train(Mine)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (3.0, r"must return a dict of metrics, or nothing, but returned a float"),
+        ([("a", 1)], r"must return a dict of metrics, or nothing, but returned a list"),
+        ({"a": "text"}, r"the metric 'a' must be one number, but is a str"),
+        ({"a": None}, r"the metric 'a' must be one number, but is None"),
+        ({"a": [1.0]}, r"the metric 'a' must be one number, but is a list"),
+        ({"a": np.zeros(2)}, r"the metric 'a' must be one number, but is a ndarray of shape \(2,\)"),
+        ({"a": torch.zeros(2, 3)}, r"the metric 'a' must be one number, but is a Tensor of shape \(2, 3\)"),
+        ({1: 1.0}, r"the names of metrics are texts, but 1 came"),
+        ({"lr": 1.0}, r"the metric 'lr' is reported anyhow; give yours another name"),
+        ({"model": 1.0}, r"the metric 'model' is reported anyhow"),
+        ({"total_loss": 1.0}, r"the metric 'total_loss' is reported anyhow"),
+        ({"grad_norm_policy": 1.0}, r"the metric 'grad_norm_policy' is reported anyhow"),
+    ],
+)
+def test_metrics_that_are_none(metrics: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Mine\.updates\(\):? {message}"):
+        train(with_updates(lambda policy: metrics))
+    if isinstance(metrics, dict):
+        with pytest.raises(ConfigError, match=rf"Mine\.losses\(\): {message}"):
+            train(with_losses(lambda losses, own, batch: (losses, metrics)))
+
+
+# -------------------------------------------------------------------------------------------------- losses
+
+
+@pytest.mark.parametrize(
+    ("answer", "came"),
+    [
+        (lambda losses, metrics, batch: losses["policy"], "a Tensor"),
+        (lambda losses, metrics, batch: losses, "a dict"),
+        (lambda losses, metrics, batch: None, "None"),
+        (lambda losses, metrics, batch: (losses["policy"], metrics), "a tuple of a Tensor, a dict"),
+        (lambda losses, metrics, batch: (losses, metrics, {}), "a tuple of a dict, a dict, a dict"),
+        (lambda losses, metrics, batch: [losses, metrics], "a list"),
+    ],
+)
+def test_losses_of_another_form(answer: Any, came: str) -> None:
+    message = f'Mine.losses() must return ({{"policy": scalar}}, metrics), but returned {came}.'
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        train(with_losses(answer))
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda loss, batch: loss.detach(), "has no gradient, so nothing would be learnt from it"),
+        (lambda loss, batch: loss * batch["advantages"], r"must be a scalar, but has the shape \(8,\): .* batch\.mean"),
+        (lambda loss, batch: loss.reshape(1), r"must be a scalar, but has the shape \(1,\)"),
+        (lambda loss, batch: 0.5, "must be a scalar of the framework, but is a float"),
+        (lambda loss, batch: loss.item(), "must be a scalar of the framework, but is a float"),
+        (lambda loss, batch: np.float32(1), "must be a scalar of the framework, but is a float32"),
+        (lambda loss, batch: None, "must be a scalar of the framework, but is None"),
+        (lambda loss, batch: loss.to("meta"), "is on meta, but the model is on cpu: leave it there"),
+    ],
+)
+def test_a_loss_from_which_nothing_can_be_learnt(loss: Any, message: str) -> None:
+    kind = with_losses(lambda losses, metrics, batch: ({"policy": loss(losses["policy"], batch)}, metrics))
+    with pytest.raises(ConfigError, match=rf"Mine\.losses\(\): the loss 'policy' {message}"):
+        train(kind)
+
+
+def test_a_loss_that_is_not_a_number() -> None:
+    kind = with_losses(lambda losses, metrics, batch: ({"policy": losses["policy"] * float("nan")}, metrics))
+    with pytest.raises(NonFiniteError, match="iteration 1, gradient step 1 of 1: total_loss is nan"):
+        train(kind)
+
+
+def test_losses_of_unknown_groups() -> None:
+    kind = with_losses(lambda losses, metrics, batch: ({"critic": losses["policy"]}, metrics))
+    with pytest.raises(ConfigError, match=r"Mine\.losses\(\) returned the groups critic, but .* has the groups policy"):
+        train(kind)
+
+
+def test_the_class_that_has_the_method_is_named() -> None:
+    """A sub-class that leaves `losses` as it is is not told to mend it."""
+
+    class Other(with_losses(lambda losses, metrics, batch: None)):
+        pass
+
+    with pytest.raises(ConfigError, match=r"^Mine\.losses\(\) must return"):
+        train(Other)
+
+
+# ---------------------------------------------------------------------------------- groups, plan, setup, parts
+
+
+def build(**members: Any) -> None:
+    kind = type("Mine", (A2C,), members)
+    for name, member in members.items():
+        if callable(member):
+            member.__qualname__ = f"Mine.{name}"
+    kind(Countdown, FAST).close()
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (None, r"must return {\"policy\": Group\(lr\), ...}, but returned None"),
+        ({}, r"must return .* but returned {}"),
+        (Group(lambda t: 1e-3), r"must return {\"policy\": Group\(lr\), ...}, but returned Group"),
+        ({"policy": 1e-3}, r"must return names and groups, as .* but 'policy' is 0.001"),
+        ({0: Group(lambda t: 1e-3)}, r"must return names and groups, as .* but 0 is Group"),
+    ],
+)
+def test_groups_of_another_form(groups: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Mine\.groups\(\) {message}"):
+        build(groups=lambda self: groups)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 1e-3}, r"takes a function of the number of sampled steps, but 0.001 came: write `lambda steps: 0.001`"),
+        ({"lr": lambda t: 1e-3, "optimiser": "adamw"}, "'adam' or 'rmsprop' or 'sgd'"),
+        ({"lr": lambda t: 1e-3, "grad_clip": 0.0}, "it must be above 0"),
+    ],
+)
+def test_a_group_that_cannot_be(settings: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Group(**settings)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (None, r"must return a Plan, but returned None: return Plan\(\)"),
+        ({"build": print}, "must return a Plan, but returned {'build'"),
+        (Plan(build=None), r"Plan\(build=...\) must be a function, but is None"),
+        (Plan(exploration="epsilon"), r"Plan\(exploration=...\) must be a function, but is 'epsilon'"),
+    ],
+)
+def test_plans_of_another_form(plan: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Mine\.plan\(\):? {message}"):
+        build(plan=lambda self, config: plan)
+
+
+def test_setup_that_replaces_what_training_goes_by() -> None:
+    def setup(self) -> None:
+        self.rewards = []
+
+    with pytest.raises(ConfigError, match=r"Mine\.setup\(\) replaces self\.rewards, which training goes by"):
+        build(setup=setup)
+
+
+def test_setup_that_hides_a_method() -> None:
+    def setup(self) -> None:
+        self.groups = {}
+
+    with pytest.raises(ConfigError, match=r"Mine\.setup\(\) sets self\.groups, which hides the method groups\(\)"):
+        build(setup=setup)
+
+
+def test_setup_that_does_not_call_the_one_it_overrides() -> None:
+    class Mine(PPO):
+        def setup(self) -> None:
+            pass
+
+    with pytest.raises(ConfigError, match=r"PPO\.parts\(\) reads self\.kl_coeff, .* call super\(\)\.setup\(\)"):
+        Mine(Countdown, FAST)
+
+
+def test_an_error_within_parts_is_left_as_it_is() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        build(parts=lambda self: {"mine": self.policy.nothing})
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (None, r"must return a dict .* but returned None"),
+        ({"mine": 1.0}, r"leaves out policy, learner, rewards, counters"),
+    ],
+)
+def test_parts_of_another_form(parts: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Mine\.parts\(\) {message}"):
+        build(parts=lambda self: parts)
+
+
+@pytest.mark.parametrize("method", ["updates", "losses"])
+def test_methods_that_cannot_be_called(method: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Mine\.{method}\(\) is called with \(policy, .*too many positional"):
+        build(**{method: lambda self, policy: None})
+
+
+# ------------------------------------------------------------------------------------------- configuration
+
+
+class Undecorated(OnPolicyConfig):
+    beta: float = 1.0
+
+
+@dataclass(frozen=True)
+class NoSteps(AlgorithmConfig):
+    """Says nothing of how many steps are collected."""
+
+
+@dataclass(frozen=True)
+class HalfSteps(OnPolicyConfig):
+    """Collects half a step."""
+
+    @property
+    def steps_per_round(self) -> Any:
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, r"Mine does not say what its configuration is: add `config_class = MineConfig`"),
+        (
+            OnPolicyConfig(),
+            r"Mine.config_class must be a class derived from AlgorithmConfig, .* but it is OnPol",
+        ),
+        (dict, r"must be a class derived from AlgorithmConfig, .* but it is <class 'dict'>"),
+        (
+            Undecorated,
+            r"Undecorated has keys of its own, but is no dataclass: write @dataclass\(frozen=True\) ab",
+        ),
+        (NoSteps, r"NoSteps does not say how many steps are collected before learning: derive it from OnPolicyConfig"),
+        (HalfSteps, r"HalfSteps\.steps_per_round must be a whole number of at least 1, but it is 0\.5"),
+    ],
+)
+def test_configurations_of_another_form(config: Any, message: str) -> None:
+    class Mine(Algorithm[Any]):
+        updates, losses = A2C.updates, A2C.losses
+        if config is not None:
+            config_class = config
+
+    with pytest.raises(ConfigError, match=message):
+        Mine(Countdown)
+
+
+def test_keys_of_ones_own() -> None:
+    @dataclass(frozen=True)
+    class Config(OnPolicyConfig):
+        """One more key."""
+
+        beta: float = 1.0
+        """A number."""
+
+    class Mine(A2C):
+        config_class = Config
+
+    assert Mine(Countdown, FAST, beta=2.0).config.beta == 2.0
+    assert dataclasses.is_dataclass(Mine(Countdown, FAST).config)
+
+
+# ------------------------------------------------------------------------------------------------- presets
+
+
+def test_an_algorithm_without_presets_has_its_defaults() -> None:
+    assert A2C(Countdown, FAST, preset="auto").config == A2C(Countdown, FAST).config
+    with pytest.raises(ConfigError, match="there is no preset 'discrete' for a2c, which has none"):
+        A2C(Countdown, FAST, preset="discrete")
+
+
+def test_a_pair_is_as_good_as_losses() -> None:
+    first = train(A2C)
+    second = train(with_losses(lambda losses, metrics, batch: Losses(losses, metrics)))
+    assert first["learner"] == second["learner"]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from anyspace import PPO
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
+from anyspace.algorithms.ppo import PPOConfig
+from anyspace.algorithms.settings import overridden
+from anyspace.config import paths
+from anyspace.errors import ConfigError
+
+KEYS = [*paths(PPOConfig())]
+
+STABLE_BASELINES = (
+    "policy policy_kwargs net_arch activation_fn ortho_init features_extractor_class learning_rate n_steps batch_size"
+    " n_epochs gae_lambda clip_range clip_range_vf normalize_advantage ent_coef vf_coef max_grad_norm target_kl use_sde"
+    " sde_sample_freq stats_window_size tensorboard_log verbose total_timesteps callback progress_bar eval_freq"
+    " n_eval_episodes n_envs env_kwargs vec_env_cls norm_obs norm_reward buffer_size learning_starts"
+)
+RLLIB = (
+    "callbacks evaluation_interval evaluation_duration evaluation_config evaluation_num_workers num_rollout_workers"
+    " num_gpus num_cpus_per_worker num_learners log_level disable_env_checking create_env_on_driver remote_worker_envs"
+    " exploration_config horizon observation_space action_space multiagent policies policy_mapping_fn"
+    " metrics_num_episodes_for_smoothing min_sample_timesteps_per_iteration enable_rl_module_and_learner"
+    " train_batch_size_per_learner simple_optimizer shuffle_sequences compress_observations render_env model_config"
+    " recreate_failed_workers replay_buffer_config stop checkpoint_freq"
+)
+
+
+@pytest.mark.parametrize("key", [*STABLE_BASELINES.split(), *RLLIB.split()])
+def test_the_usual_words_of_other_libraries_are_explained(key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        PPO("CartPole-v1", {key: 1})
+    message = str(caught.value)
+    assert message.startswith(f"unknown config key `{key}`. ")
+    assert "Did you mean" not in message
+    assert "Known keys" not in message
+
+
+def test_no_explained_key_is_a_key_here() -> None:
+    assert not {path.rpartition(".")[2] for path in KEYS} & FOREIGN_KEYS.keys()
+
+
+def test_what_is_said_of_foreign_keys_is_true() -> None:
+    """Every key that an explanation names is there, and every value that it shows is taken."""
+    shown = [found for text in FOREIGN_KEYS.values() for found in re.findall(r"\{([a-z_.]+)(?:=(.*?))?\}[^}]", text)]
+    assert len(shown) > 60
+    for path, value in shown:
+        assert path in KEYS
+        if value and "My" not in value:
+            key: object = ast.literal_eval(value + "}" * (value.count("{") - value.count("}")))
+            for name in reversed(path.split(".")):
+                key = {name: key}
+            assert isinstance(key, dict)
+            overridden(PPOConfig(), key)
+
+
+def test_explanations_are_sentences() -> None:
+    assert [text for text in FOREIGN_KEYS.values() if not re.fullmatch(r"([A-Z{]|learn|evaluate).*[.)]", text)] == []
