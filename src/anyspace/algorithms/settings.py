@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
+from anyspace.data.running_statistics import statistics_warning
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
@@ -43,8 +45,12 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
 
 
 def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
-    """Return the environments to train on."""
-    return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+    """Return the environments to train on; say which statistics in wrappers a run would lose."""
+    source = make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+    sentence = statistics_warning(source.running_statistics)
+    if sentence is not None:
+        logging.getLogger("anyspace").warning(sentence)
+    return source
 
 
 def preset_for(algorithm: str, spec: EnvSpec, preset: str) -> Preset:
@@ -131,7 +137,7 @@ def local_fleet(
     returns = ReturnMoments(source.num_envs, rewards.clip, config.gamma) if rewards.normalize else None
     fragment = config.rollout_fragment_length
     return LocalFleet(
-        Collector(source, policy, returns, seed, steps_before),
+        Collector(source, policy, returns, seed, steps_before, collect=config.collect_infos),
         fragment=None if fragment == "auto" else fragment,
         whole_episodes=config.collects_whole_episodes,
         explore=config.explore,

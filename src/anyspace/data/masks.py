@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.data.infos import Infos
 from anyspace.data.trajectory import Bools
-from anyspace.data.vector import Infos, Step
+from anyspace.data.vector import Step
 from anyspace.errors import ObservationError
 from anyspace.policy.masking import Masking
 

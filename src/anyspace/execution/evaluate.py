@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import gymnasium as gym
@@ -11,6 +11,7 @@ import numpy as np
 
 from anyspace.data.batching import environment
 from anyspace.data.environments import EnvSpec
+from anyspace.data.rendering import shown
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.trajectory import Episode
 from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
@@ -86,8 +87,12 @@ class LocalEvaluator:
 
 
 def show(policy: Policy, spec: EnvSpec, episodes: int, seed: int, *, explore: bool) -> list[Episode]:
-    """Return finished episodes of one environment that shows itself in a window."""
-    source = make_source(replace(spec, env_config={**spec.env_config, "render_mode": "human"}), 1, "sync")
+    """Return finished episodes of one environment that shows itself in a window.
+
+    Raises:
+        EnvironmentSetupError: it cannot.
+    """
+    source = make_source(shown(spec), 1, "sync")
     try:
         require_same_spaces(policy, source, spec.name)
         with policy.runtime.threads_for(1):

@@ -75,6 +75,14 @@ class EpisodeWindow:
         """Mean return, or None before the first episode has ended."""
         return float(np.mean([episode.total_reward for episode in self.episodes])) if self.episodes else None
 
+    def infos(self) -> dict[str, float]:
+        """Return the mean over the episodes that gave it of each number among the infos of last steps."""
+        names = dict.fromkeys(name for episode in self.episodes for name in episode.infos)
+        return {
+            name: float(np.mean([episode.infos[name] for episode in self.episodes if name in episode.infos]))
+            for name in names
+        }
+
     def statistics(self) -> dict[str, float]:
         """Return mean, lowest and highest return and the mean length; nothing before the first episode has ended."""
         mean = self.mean_return

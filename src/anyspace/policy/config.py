@@ -31,6 +31,8 @@ class PolicyConfig:
     """Divide pictures (uint8 Boxes of 0..255 with two axes or more) by 255; False leaves them at 0..255."""
     max_len: int | dict[str, int] | None = None
     """Longest length of Sequences and Graphs: for all, or by place as in `{'obs["items"]': 20}`."""
+    out_of_bounds: Literal["warn", "clip", "error"] = "warn"
+    """Numbers of an observation outside the bounds of their Box: told once and used, clipped, or an error."""
     action_mask_key: str | None = "action_mask"
     """Name of the mask in Dict observations and infos; None looks for no masks."""
     normalize_actions: bool = True

@@ -31,7 +31,7 @@ from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import Decoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
+from anyspace.spaces import Decoder, Encoder, LeafSpec, ObservationFilter, bounded, describe_images, get_preprocessor
 from anyspace.tree import Tree
 
 
@@ -94,6 +94,8 @@ class Pipeline:
         self.to_env = Decoder(action_space, normalize=config.normalize_actions, clip=config.clip_actions)
         self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
         self.encode = self.preprocessor.encode
+        if config.out_of_bounds == "clip":
+            self.encode = Encoder(observation_space, clip=True)
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
         self.obs_space = self.preprocessor.observation_space if config.preprocesses else observation_space

@@ -37,6 +37,7 @@ class Encoder:
 
     Args:
         space: the observation space. Its structure is read here, once.
+        clip: clip finite numbers to the bounds of their Box; else they stay as they are.
 
     Attributes:
         structure: the leaves, nested as the space is.
@@ -47,13 +48,13 @@ class Encoder:
         UnsupportedSpaceError: a leaf has no encoding, or the space has nothing to observe.
     """
 
-    def __init__(self, space: gym.Space[Any]) -> None:
+    def __init__(self, space: gym.Space[Any], *, clip: bool = False) -> None:
         self.structure = structure(space)
         self.specs: tuple[LeafSpec, ...] = tuple(iter_specs(self.structure))
         self.ragged = _ragged(self.structure)
         if not any(leaf.width for leaf in self.specs):
             raise UnsupportedSpaceError(f"obs: {space} holds no value to observe. Supported: {SUPPORTED}.")
-        self._encode = node_encoder(self.structure)
+        self._encode = node_encoder(self.structure, clip=clip)
 
     def __call__(self, stacked: tree.Tree, where: Callable[[int], str] = "row {}".format) -> tuple[NumpyArray, ...]:
         """Return one array [N, *shape] per leaf, in the space's own key order.

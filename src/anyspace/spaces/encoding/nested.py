@@ -18,34 +18,39 @@ from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEnco
 from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, NumpyArray, Repeat
 
 
-def node_encoder(node: Node, path: tree.Path = ()) -> NodeEncoder:
-    """Return the encoder of a node that sits at ``path``."""
+def node_encoder(node: Node, path: tree.Path = (), *, clip: bool = False) -> NodeEncoder:
+    """Return the encoder of a node that sits at ``path``; ``clip`` clips the numbers of Boxes to their bounds."""
     match node:
         case LeafSpec():
-            return LeafEncoder(node)
+            return LeafEncoder(node, clip=clip)
         case dict():
-            return _DictEncoder({key: node_encoder(child, (*path, key)) for key, child in node.items()}, path)
+            parts = {key: node_encoder(child, (*path, key), clip=clip) for key, child in node.items()}
+            return _DictEncoder(parts, path)
         case tuple():
-            return _TupleEncoder({i: node_encoder(child, (*path, i)) for i, child in enumerate(node)}, path)
+            return _TupleEncoder({i: node_encoder(child, (*path, i), clip=clip) for i, child in enumerate(node)}, path)
         case Repeat(space=Text() as text):
             return TextEncoder(node, text)
         case Repeat():
-            return ListEncoder(node, node_encoder(node.element, (*path, ...)))
+            return ListEncoder(node, node_encoder(node.element, (*path, ...), clip=clip))
         case Network():
-            return _graph_encoder(node, path)
+            return _graph_encoder(node, path, clip)
         case Choice():
-            options = [node_encoder(option, (*path, tree.Part(f"option_{i}"))) for i, option in enumerate(node.options)]
+            options = [
+                node_encoder(option, (*path, tree.Part(f"option_{i}")), clip=clip)
+                for i, option in enumerate(node.options)
+            ]
             return OneOfEncoder(node, options)
 
 
-def _graph_encoder(node: Network, path: tree.Path) -> GraphEncoder:
-    nodes = node_encoder(node.nodes.element, (*path, tree.Part("nodes"), ...))
+def _graph_encoder(node: Network, path: tree.Path, clip: bool) -> GraphEncoder:
+    nodes = node_encoder(node.nodes.element, (*path, tree.Part("nodes"), ...), clip=clip)
     if node.edges is None:
         return GraphEncoder(node, nodes, None)
     assert isinstance(node.edges.element, tuple)
     features, ends = node.edges.element
     within = (*path, tree.Part("edges"), ...)
-    return GraphEncoder(node, nodes, _TupleEncoder({0: node_encoder(features, within), 1: node_encoder(ends)}, within))
+    edge = {0: node_encoder(features, within, clip=clip), 1: node_encoder(ends)}
+    return GraphEncoder(node, nodes, _TupleEncoder(edge, within))
 
 
 class _PartsEncoder:
