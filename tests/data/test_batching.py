@@ -13,8 +13,9 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
-from anyspace.data.batching import StackedActions, VectorMember, has_fixed_shape, take_rows, with_reset
+from anyspace.data.batching import StackedActions, VectorMember, has_fixed_shape, take_rows
 from anyspace.data.environments import EnvSpec
+from anyspace.data.infos import with_reset
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ObservationError
 from anyspace.spaces import Repeated, Simplex, bounded

@@ -81,7 +81,7 @@ def test_ignored_rows_count_nowhere(mode: AutoresetMode, kind: str) -> None:
     for b in range(3):
         expected = lived(b, int(sum(fragment.valid[:, b].sum() for fragment in fragments)))
         told += episodes_of(expected)
-    counted = [tuple(episode) for fragment in fragments for episode in fragment.episodes]
+    counted = [episode[:2] for fragment in fragments for episode in fragment.episodes]
     assert sorted(counted) == sorted(told)
     assert len(told) > 12
     ignored = sum((~fragment.valid).sum() for fragment in fragments)
@@ -163,7 +163,7 @@ def test_whole_episodes(mode: AutoresetMode, kind: str, min_steps: int) -> None:
             np.testing.assert_array_equal(found["rewards"], [step["reward"] for step in expected])
             assert trajectory.done[np.flatnonzero(trajectory.valid[:, b])[-1], b], "the last valid row ends an episode"
             told += episodes_of(expected)
-        assert sorted(tuple(episode) for episode in trajectory.episodes) == sorted(told)
+        assert sorted(episode[:2] for episode in trajectory.episodes) == sorted(told)
         started[:] = [int(env.episode) + 1 for env in scripts_of(collecting)]
 
 
@@ -227,7 +227,7 @@ def faulty(
     envs = SyncVectorEnv([lambda: Faulty(length=length), lambda: Faulty(**fault)], autoreset_mode=mode)
     return Collector(
         VectorSource(envs),
-        small_policy(),
+        small_policy(out_of_bounds="error"),
         ReturnMoments(2, clip=False, gamma=0.5) if normalize else None,
         steps_before=steps_before,
     )

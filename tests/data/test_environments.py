@@ -302,7 +302,7 @@ class WrongSpace(Dice):
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (Alien, r"^Alien gave Alien, not a gymnasium\.Env\. Old gym environments need"),
+        (Alien, r"^Alien gave Alien, not a gymnasium\.Env\. A gymnasium\.Env has"),
         (lambda: None, r"gave NoneType, not a gymnasium\.Env"),
         (NoSpaces, r"^NoSpaces gave an environment whose observation_space is None, not a gymnasium\.Space"),
         (WrongSpace, r"^WrongSpace gave an environment whose action_space is 4, not a gymnasium\.Space"),

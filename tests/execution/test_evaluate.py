@@ -25,7 +25,7 @@ every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 
 
 def small_policy(env: Any) -> Policy:
-    settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[4]))
+    settings = PolicyConfig(model=ModelConfig(fcnet_hiddens=[4]), out_of_bounds="error")
     return Policy(env.observation_space, env.action_space, settings, TorchRuntime("cpu"))
 
 

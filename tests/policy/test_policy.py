@@ -339,10 +339,10 @@ def test_a_bad_row_is_refused_with_its_number():
     rows = np.zeros((3, 4), np.float32)
     rows[2, 1] = 7
     with pytest.raises(ObservationError, match=r"observation 2: obs: expected a value in \[-1.0, 1.0\], got 7.0"):
-        make().compute_actions(rows)
+        make(out_of_bounds="error").compute_actions(rows)
     with pytest.raises(ObservationError, match=r"expected stacked observations .*; compute_single_action"):
-        make().compute_actions(rows[0])
-    assert make().compute_actions(rows[:0]).shape == (0,)
+        make(out_of_bounds="error").compute_actions(rows[0])
+    assert make(out_of_bounds="error").compute_actions(rows[:0]).shape == (0,)
 
 
 def test_observations_may_be_lists_views_and_read_only():

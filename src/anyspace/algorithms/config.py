@@ -33,6 +33,8 @@ class AlgorithmConfig(PolicyConfig):
     """Wrappers put around each environment, innermost first; `package.module:Name` or the callables."""
     vectorization: Literal["auto", "native", "sync", "async"] = "auto"
     """native: the id's own vector environment; sync: a loop; async: a process each; auto: native, else sync."""
+    collect_infos: list[str] = field(default_factory=list)
+    """Numbers among the infos of every step that trajectories (`collected`, [T, B]) and batches hold as columns."""
     num_env_runners: int = 0
     """Collecting processes. Only 0, this process, is built."""
     num_envs_per_env_runner: int = 1
@@ -132,9 +134,17 @@ class AlgorithmConfig(PolicyConfig):
             self.grad_clip,
             "a largest gradient norm is above 0; None switches clipping off",
         )
+        taken = [name for name in self.collect_infos if name in COLUMNS]
+        require(not taken, "collect_infos", taken, "batches have a column of that name; rename the info")
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
 
+
+COLUMNS = (
+    *("obs", "actions", "action_mask", "views", "sequences", "counted", "weights", "rewards", "action_logp"),
+    *("action_dist_inputs", "vf_preds", "advantages", "value_targets"),
+)
+"""Names of the columns that batches have or may have."""
 
 _AT_LEAST_ONE = (
     "num_envs_per_env_runner",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec, with_colon
 from anyspace.data.rewards import ReturnMoments, RewardTransform
+from anyspace.data.running_statistics import statistics_warning
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
@@ -51,8 +53,12 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
 
 
 def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
-    """Return the environments to train on."""
-    return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+    """Return the environments to train on; say which statistics in wrappers a run would lose."""
+    source = make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+    sentence = statistics_warning(source.running_statistics)
+    if sentence is not None:
+        logging.getLogger("anyspace").warning(sentence)
+    return source
 
 
 def preset_for(lineage: Sequence[type], spec: EnvSpec, preset: str = "auto") -> Preset:
@@ -174,7 +180,7 @@ def local_fleet(
     fragment = config.rollout_fragment_length
     watch = EndlessWatch(spec, limited=source.is_limited)
     return LocalFleet(
-        Collector(source, policy, returns, seed, steps_before, watch=watch),
+        Collector(source, policy, returns, seed, steps_before, watch=watch, collect=config.collect_infos),
         fragment=None if fragment == "auto" else fragment,
         whole_episodes=config.collects_whole_episodes,
         explore=config.explore,

@@ -17,6 +17,9 @@ from gymnasium.wrappers import TimeLimit
 
 from anyspace import nesting
 from anyspace.data.atari import is_atari
+from anyspace.data.contract import Contract, is_plain
+from anyspace.data.infos import Infos
+from anyspace.data.running_statistics import KEY, wrappers_with_statistics
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder
@@ -25,8 +28,6 @@ from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
 from anyspace.tree import Tree
-
-Infos = dict[str, Any]
 
 
 def environment(row: int) -> str:
@@ -105,6 +106,35 @@ class Fit:
                 )
 
 
+class NarrowIntegers:
+    """Whether small integers of observations survive stacking: NumPy takes int64 into int8, and 300 becomes 44.
+
+    Args:
+        space: of a single observation.
+    """
+
+    def __init__(self, space: gym.Space[Any]):
+        fixed = [(path, np.dtype(leaf.dtype)) for path, leaf in nesting.iter_leaves(space) if has_fixed_shape(leaf)]
+        self._narrow = [(path, dtype) for path, dtype in fixed if dtype.kind in "iu" and dtype.itemsize < 8]
+
+    def __bool__(self) -> bool:
+        return bool(self._narrow)
+
+    def fit(self, obs: Tree) -> bool:
+        """Whether each part has the dtype of its space, or at least values that this dtype holds."""
+        for path, dtype in self._narrow:
+            try:
+                value = reduce(getitem, path, obs)
+            except (TypeError, LookupError):
+                return False
+            if type(value) is np.ndarray and value.dtype == dtype:
+                continue
+            array, held = np.asarray(value), np.iinfo(dtype)
+            if array.dtype.kind not in "biu" or not ((array >= held.min) & (array <= held.max)).all():
+                return False
+        return True
+
+
 class StackedActions(gym.Space[Any]):
     """Actions for B environments: arrays [B, ...], nested as an action of one.
 
@@ -132,10 +162,11 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
     says in ``metadata`` whether it is an Atari environment (``atari``), whether a limit of steps ends its episodes
-    (``limited``), and whether masks come from a method (``action_masks``); and it brings masks into one form, booleans
-    [A] in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the infos'
-    own or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation holds the
-    mask, none is looked for.
+    (``limited``), whether masks come from a method (``action_masks``), and which wrappers keep statistics; it requires
+    what Gymnasium's API asks for (`Contract`); and it brings masks into one form, booleans [A] in the infos: Gymnasium
+    would give all masks the type and shape of the first environment's. They are the infos' own or what a method
+    ``action_masks()`` of the environment or of a wrapper returns. Where the observation holds the mask, none is looked
+    for.
 
     Args:
         env: the environment.
@@ -149,6 +180,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     Raises:
         ObservationError: by ``reset`` and ``step``: there is no observation, it does not fit its space, or a mask
             does not fit the action space.
+        EnvironmentSetupError: by ``reset`` and ``step``: the environment does not keep to Gymnasium's API (`Contract`).
     """
 
     def __init__(
@@ -166,6 +198,8 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         self.action_space = known_actions(env.action_space)
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
+        self._integers = NarrowIntegers(self.observation_space)
+        self._contract = Contract(env, number, self.observation_space)
         observed = nesting.has_part(self.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
@@ -175,16 +209,33 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
             "atari": is_atari(env),
             "limited": has_time_limit(env),
             "action_masks": by_method,
+            KEY: wrappers_with_statistics(env),
         }
 
     def reset(self, *, seed: int | None = None, options: Infos | None = None) -> tuple[Any, Infos]:
         """Start a new episode."""
-        obs, info = self.env.reset(seed=seed, options=options)
-        return self._fitting(obs, check=True), self._with_mask(info)
+        try:
+            returned: Any = self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            self._contract.explain(error, "reset")
+            raise
+        obs, info = self._contract.of_reset(returned)
+        try:
+            return self._fitting(obs, check=True), self._with_mask(info)
+        except ObservationError:
+            self._contract.of_misfit(returned)
+            raise
 
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, Infos]:
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Infos]:
         """Step the environment."""
-        obs, reward, terminated, truncated, info = self.env.step(action)
+        try:
+            returned: Any = self.env.step(action)
+        except Exception as error:
+            self._contract.explain(error, "step")
+            raise
+        if not is_plain(returned):
+            returned = self._contract.of_step(returned)
+        obs, reward, terminated, truncated, info = returned
         if terminated or truncated:
             obs = copy.deepcopy(obs)
         return self._fitting(obs, self._checks), reward, terminated, truncated, self._with_mask(info)
@@ -195,7 +246,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
             raise ObservationError(
                 f"{environment(self._number)}: obs: expected a member of {space}, got None. {FIX_THE_SPACE}"
             )
-        if check:
+        if check or (self._integers and not self._integers.fit(obs)):
             self._fit(obs, self._number)
         return obs
 
@@ -220,27 +271,3 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     @cached_property
     def _mask_layout(self) -> ActionMasks:
         return ActionMasks(equivalent(self.action_space))
-
-
-def with_reset(infos: Infos, reset_infos: Infos, ended: Ints) -> Infos:
-    """Return the infos of a step whose ended episodes were followed by a reset, as ``SAME_STEP`` sources give them.
-
-    Rows ``ended`` are the reset's; what the step said about them is under ``final_info``.
-    """
-    return {**_replace_rows(infos, reset_infos, ended), "final_info": infos}
-
-
-def _replace_rows(infos: Infos, others: Infos, rows: Ints) -> Infos:
-    replaced: Infos = {**others}
-    for name, values in infos.items():
-        other = others.get(name)
-        if isinstance(values, dict):
-            replaced[name] = _replace_rows(values, other if isinstance(other, dict) else {}, rows)
-        elif isinstance(values, np.ndarray):
-            mixed = values.copy()
-            if isinstance(other, np.ndarray) and other.shape == mixed.shape:
-                mixed[rows] = other[rows]
-            elif name.startswith("_"):  # says whose value is there
-                mixed[rows] = False
-            replaced[name] = mixed
-    return replaced

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -34,6 +34,7 @@ class Collector:
         steps_before: vector steps of this run before this collector, for messages.
         worker: number of the process that collects, from 0, and how often it was started anew.
         watch: is told how long the longest episode under way is, now and then.
+        collect: names of infos whose numbers are columns of the trajectories.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Collector:
         steps_before: int = 0,
         worker: tuple[int, int] = (0, 0),
         watch: Callable[[int], None] | None = None,
+        collect: Sequence[str] = (),
     ):
         self.source = source
         self.policy = policy
@@ -58,6 +60,7 @@ class Collector:
         self._returns = np.zeros(source.num_envs)
         self._lengths = np.zeros(source.num_envs, np.int64)
         self._steps_before = steps_before
+        self._collect = collect
 
     def restart(self, seed: int | None = None) -> None:
         """Let new episodes begin with the next call, everywhere.
@@ -117,7 +120,7 @@ class Collector:
             if self._moments is not None:
                 self._moments.restart()
         self._running = False  # if this rollout fails, the next one starts new episodes
-        return Record(self._stepping.leaves, self._stepping.history.windows, steps, self.policy.stacks)
+        return Record(self._stepping.leaves, self._stepping.history.windows, steps, self.policy.stacks, self._collect)
 
     def _step(
         self, actor: Actor, record: Record, explore: bool, noise: NumpyArray | None, running: Bools | None = None
@@ -148,7 +151,7 @@ class Collector:
                 f"{self._name(t + 1)}, environment {b}: the reward is {trajectory.rewards[t, b]};"
                 " rewards must be finite. Nothing was learnt from this batch."
             )
-        trajectory.episodes = self._ended_episodes(trajectory, record.life_lost())
+        trajectory.episodes = self._ended_episodes(trajectory, record)
         if self._moments is not None:
             trajectory.reward_moments = self._moments(trajectory)
         self._begun = trajectory.restarts()[-1]
@@ -176,15 +179,15 @@ class Collector:
         """Name the step that led to ``obs[t]`` of the trajectory that is being written."""
         return f"step {self._steps_before + t}"
 
-    def _ended_episodes(self, trajectory: Trajectory, life_lost: Bools) -> list[Episode]:
+    def _ended_episodes(self, trajectory: Trajectory, record: Record) -> list[Episode]:
         """Return the episodes that end in the trajectory and carry the others' sums on, over lost lives too."""
-        done = trajectory.done & trajectory.valid & ~life_lost
+        done = trajectory.done & trajectory.valid & ~record.life_lost()
         rewards = np.cumsum(trajectory.rewards, axis=0, dtype=np.float64)
         lengths = np.cumsum(trajectory.valid, axis=0)
         episodes = []
         for t, b in np.argwhere(done):
             total, length = self._returns[b] + rewards[t, b], self._lengths[b] + lengths[t, b]
-            episodes.append(Episode(float(total), int(length)))
+            episodes.append(Episode(float(total), int(length), record.last_infos.get((int(t), int(b)), {})))
             self._returns[b], self._lengths[b] = -rewards[t, b], -lengths[t, b]
         self._returns += rewards[-1]
         self._lengths += lengths[-1]

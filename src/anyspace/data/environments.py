@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from anyspace.config import import_name, importable_name
 from anyspace.data.atari import AtariOptions, prepare
+from anyspace.data.foreign import require_arguments, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
 
 Env = gym.Env[Any, Any]
@@ -129,12 +130,13 @@ class EnvSpec:
         """Return a new environment, wrapped.
 
         Raises:
-            EnvironmentSetupError: if the id is unknown, or what was made is no Gymnasium environment.
+            EnvironmentSetupError: if the id is unknown, ``env_config`` does not fit, or what was made is no Gymnasium
+                environment.
         """
-        env = _checked(self._make_bare(), self.name)
+        env = require_environment(self._make_bare(), f"{self.name} gave")
         for wrapper in self.wrappers:
             wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper
-            env = _checked(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)}")
+            env = require_environment(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)} gave")
         return prepare(env, self.atari)
 
     def registered(self) -> gym.envs.registration.EnvSpec | None:
@@ -151,17 +153,36 @@ class EnvSpec:
     def _make_bare(self) -> Env:
         if isinstance(self.env, gym.Env):
             return _another(self.env, self.env_config)
+        if not isinstance(self.env, str) and not callable(self.env):
+            return require_environment(self.env, "`env` is")
         creator = self._creator()
         if creator is None:
+            return self._made_by_gymnasium(str(self.env))
+        if takes_config(creator):
+            # A copy: environments like to pop what they read, and the next one needs it too.
+            return creator(dict(self.env_config))
+        try:
+            return creator(**self.env_config)
+        except TypeError as error:
+            require_arguments(creator, self.env_config, error)
+            raise
+
+    def _made_by_gymnasium(self, name: str) -> Env:
+        try:
             with quiet_passive_checks():
-                return gym.make(str(self.env), disable_env_checker=True, **self.env_config)
-        # A copy: environments like to pop what they read, and the next one needs it too.
-        return creator(dict(self.env_config)) if _takes_config(creator) else creator(**self.env_config)
+                return gym.make(name, disable_env_checker=True, **self.env_config)
+        except TypeError as error:
+            registered = gym.registry.get(name.rpartition(":")[2])
+            if registered is not None and registered.entry_point is not None:
+                entry = registered.entry_point
+                creator = gym.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+                require_arguments(creator, {**registered.kwargs, **self.env_config}, error, tuple(_of_make()))
+            raise
 
     def _creator(self) -> Callable[..., Env] | None:
         """Return the class or callable behind ``env``; None for an id of Gymnasium's."""
         if not isinstance(self.env, str):
-            assert callable(self.env)
+            assert callable(self.env)  # an instance is copied
             return self.env
         if self.env in _creators:
             return _creators[self.env]
@@ -217,23 +238,6 @@ def _is_versionless(name: str) -> bool:
     return any(registered.startswith(f"{name}-v") for registered in gym.registry)
 
 
-def _checked(env: Any, maker: str) -> Env:
-    """Return ``env`` if it is a Gymnasium environment with both spaces."""
-    if not isinstance(env, gym.Env):
-        raise EnvironmentSetupError(
-            f"{maker} gave {type(env).__name__}, not a gymnasium.Env. Old gym environments need"
-            " gymnasium's API: reset() -> (obs, info), step() -> (obs, reward, terminated, truncated, info)."
-        )
-    for attribute in ("observation_space", "action_space"):
-        space = getattr(env, attribute, None)
-        if not isinstance(space, gym.Space):
-            raise EnvironmentSetupError(
-                f"{maker} gave an environment whose {attribute} is {space!r}, not a gymnasium.Space; set it in"
-                " the environment's __init__."
-            )
-    return env
-
-
 def _another(env: Env, env_config: dict[str, Any]) -> Env:
     """Return another environment like ``env``: a copy, with all that was set on it, or what its spec makes."""
     if env_config and env.spec is None:
@@ -271,7 +275,12 @@ def _settings(spec: gym.envs.registration.EnvSpec) -> dict[str, Any]:
 _RUNTIME_KEYWORDS = ("render_mode", "num_envs", "vectorization_mode", "vector_kwargs")
 
 
-def _takes_config(creator: Callable[..., Env]) -> bool:
+def _of_make() -> list[str]:
+    """Return the names of gym.make's own settings."""
+    return list(inspect.signature(gym.make).parameters)
+
+
+def takes_config(creator: Callable[..., Env]) -> bool:
     """Whether ``creator`` wants ``env_config`` whole; see :class:`EnvSpec`."""
     try:
         parameters = list(inspect.signature(creator).parameters.values())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from anyspace import tree
+from anyspace.data.batching import environment
 from anyspace.data.frames import FrameStack
+from anyspace.data.infos import Infos, Numbers, number_keys, numbers
 from anyspace.data.stepping import Stepped
 from anyspace.data.trajectory import Bools, FinalObs, Ints, ObsLeaves, Trajectory
 from anyspace.data.vector import Step
+from anyspace.errors import ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import Columns
 from anyspace.tree import Tree
@@ -25,13 +29,22 @@ class Record:
         before: what views look at of the steps before them, leaves [L, B, ...] by column.
         steps: how many steps there is room for.
         stacks: for each leaf that is a stack of frames, by its position, their number k: only the newest is stored.
+        collect: names of infos whose numbers are written for every step.
 
     Attributes:
         t: how many steps were written.
         obs: the observations, [steps + 1, B, ...] each, of which t + 1 are there.
+        last_infos: numbers among the infos of the last step of each episode that ended, by name, by (t, environment).
     """
 
-    def __init__(self, first: ObsLeaves, before: Columns, steps: int, stacks: dict[int, int]):
+    def __init__(
+        self,
+        first: ObsLeaves,
+        before: Columns,
+        steps: int,
+        stacks: dict[int, int],
+        collect: Sequence[str] = (),
+    ):
         self.t = 0
         self._stacks = {position: FrameStack(first[position], k) for position, k in stacks.items()}
         newest = [self._stacks[i].newest if i in stacks else leaf for i, leaf in enumerate(first)]
@@ -48,6 +61,8 @@ class Record:
         self._actions: list[NumpyArray] = []
         self._finals: list[tuple[int, Ints, ObsLeaves]] = []
         self._infos: dict[str, tuple[float, int]] = {}
+        self._collected = {name: np.zeros((steps, self._width), np.float32) for name in collect}
+        self.last_infos: dict[tuple[int, int], dict[str, float]] = {}
         self._acting: Bools | None = None
 
     def add(self, raw: Tree, stepped: Stepped, ignored: Bools) -> None:
@@ -85,7 +100,7 @@ class Record:
                 step.life_lost,
             )
         self._acting = step.acting if step.eventful else None
-        if step.infos:
+        if step.infos or self._collected:
             self._add_infos(step, ~ignored)
         self.t += 1
 
@@ -111,6 +126,7 @@ class Record:
         self.obs = [doubled(buffer) for buffer in self.obs]
         self._actions = [doubled(buffer) for buffer in self._actions]
         self._columns = {name: [doubled(buffer) for buffer in leaves] for name, leaves in self._columns.items()}
+        self._collected = {name: doubled(column) for name, column in self._collected.items()}
         self._rewards = doubled(self._rewards)
         self._flags = np.concatenate([self._flags, np.zeros_like(self._flags)], axis=1)
         self._room *= 2
@@ -123,13 +139,40 @@ class Record:
     def _add_infos(self, step: Step, valid: Bools) -> None:
         # Where an environment was reset within the step, its last infos are under "final_info" and the ones
         # beside it belong to the reset.
-        final = step.infos.get("final_info")
+        given, final = [(step.infos, valid)], step.infos.get("final_info")
         if isinstance(final, dict):
             ended = np.zeros_like(valid)
             ended[step.ended] = True
-            _add_scalars(self._infos, final, valid & ended)
-            valid = valid & ~ended
-        _add_scalars(self._infos, step.infos, valid)
+            given = [(final, valid & ended), (step.infos, valid & ~ended)]
+        over = step.game_over if step.eventful else None
+        for infos, rows in given:
+            for key in number_keys(infos):
+                who, values = numbers(infos, key, rows)
+                if len(who):
+                    self._add_numbers(str(key), who, values, over)
+        for name in self._collected:
+            self._collect(name, given)
+
+    def _add_numbers(self, name: str, who: Ints, values: Numbers, over: Bools | None) -> None:
+        """Add numbers [n] of the environments ``who`` to the sums; keep them where an episode is over."""
+        total, count = self._infos.get(name, (0.0, 0))
+        self._infos[name] = (total + float(values.sum()), count + len(values))
+        if over is not None:
+            for b, value in zip(who.tolist(), values.tolist(), strict=True):
+                if over[b]:
+                    self.last_infos.setdefault((self.t, b), {})[name] = value
+
+    def _collect(self, name: str, given: list[tuple[Infos, Bools]]) -> None:
+        """Write the numbers of an info that every step has to give."""
+        for infos, rows in given:
+            who, values = numbers(infos, name, rows)
+            self._collected[name][self.t, who] = values
+            if len(who) < np.count_nonzero(rows):
+                missing = min(set(np.flatnonzero(rows).tolist()) - set(who.tolist()))
+                raise ObservationError(
+                    f"{environment(missing)}: its info holds no number {name!r}, which `collect_infos` asks for at"
+                    " every step; give 0 where there is none."
+                )
 
     def used(self, *, now: bool) -> Bools:
         """Return on which observations an action was taken that counted, [t, B]; ``now``: on the latest as well."""
@@ -167,6 +210,7 @@ class Record:
             lanes=lanes,
             versions=np.full(self._width, version),
             infos=self._infos,
+            collected={name: np.where(valid, column[:t], np.float32(0)) for name, column in self._collected.items()},
             earlier={position: stack.earlier for position, stack in self._stacks.items()},
             earlier_obs=self._before.get("obs", []),
             columns=self._viewed(terminated & valid, truncated & valid),
@@ -193,16 +237,3 @@ class Record:
             np.concatenate([ended for _, ended, _ in self._finals]),
             [np.concatenate(leaf) for leaf in leaves],
         )
-
-
-def _add_scalars(sums: dict[str, tuple[float, int]], infos: dict[str, Any], valid: Bools) -> None:
-    """Add the scalar infos of one vector step; Gymnasium marks who gave one by a ``_name`` mask."""
-    for name, values in infos.items():
-        if name.startswith("_") or not isinstance(values, np.ndarray) or values.shape != valid.shape:
-            continue
-        given = values[valid & infos.get(f"_{name}", True)]
-        if values.dtype == object and all(isinstance(value, bool | np.bool_) for value in given):
-            given = given.astype(np.bool_)  # NumPy's booleans, such as an `is_success`, come as objects
-        if len(given) and given.dtype.kind in "biuf":
-            total, count = sums.get(name, (0.0, 0))
-            sums[name] = (total + float(given.sum()), count + len(given))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from anyspace import tree
-from anyspace.data.trajectory import Ints, Trajectory
+from anyspace.data.trajectory import Ints, Trajectory, flattened
 from anyspace.data.view_windows import states, windows
 from anyspace.distributions import ActionDistribution
 from anyspace.maths.sequences import chop, ranges
@@ -96,13 +96,15 @@ class Rows:
         self._learnt = self.layout.rows[self.layout.own]
 
     def batch(self) -> Batch:
-        """Return the columns that the model sees, and ``actions``, of the N steps."""
+        """Return the columns that the model sees, ``actions``, and collected infos by their names, of the N steps."""
         picked = Batch({name: self._picked(column, self._learnt) for name, column in self._stored.items()})
         shown = self.pipeline.views.training_views()
         picked["views"] = {name: picked["views"][name] for name in shown}
         if not shown:
             del picked["views"]
         picked["actions"] = self.actions()
+        for name, column in self.trajectory.collected.items():
+            picked[name] = self.pipeline.runtime.asarray(self.from_time(column))
         layout, runtime = self.layout, self.pipeline.runtime
         if layout.learnt_lens is not None and layout.state is not None:
             picked["sequences"] = Sequences(layout.learnt_lens, [runtime.asarray(state) for state in layout.state])
@@ -141,8 +143,8 @@ class Rows:
 
     def from_time(self, array: NumpyArray) -> NumpyArray:
         """Return an array of all steps [T, B, ...] as the N steps that are learnt from, [N, ...]."""
-        flat: NumpyArray = array.reshape(-1, *array.shape[2:])[self.layout.steps]
-        return flat
+        steps: NumpyArray = flattened(array)[self.layout.steps]
+        return steps
 
     def _forward(self, pipeline: Pipeline, *, value: bool) -> tuple[Tree, Array | None]:
         """Evaluate the M rows, as many at a time as fit a reasonable share of memory."""

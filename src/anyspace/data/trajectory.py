@@ -26,6 +26,8 @@ class Episode(NamedTuple):
     """Sum of the environment's rewards, before any clipping or scaling."""
     length: int
     """Number of steps."""
+    infos: dict[str, float] = {}  # noqa: RUF012
+    """Numbers among the infos of the last step, by name; never written to."""
 
 
 @dataclass
@@ -87,6 +89,9 @@ class Trajectory:
     """Episodes that ended, in order."""
     infos: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Scalar infos of the environments by name: sum and count."""
+    collected: dict[str, Floats] = field(default_factory=dict)
+    """Numbers of the infos of each step, [T, B], by the names that ``collect_infos`` asks for; 0 where a step is not
+    valid."""
     earlier: dict[int, npt.NDArray[np.generic]] = field(default_factory=dict)
     """Of each leaf that is a stack of k frames, by its position: the k - 1 frames before ``obs[0]``, oldest first,
     [k - 1, B, ...]. The first frame of an episode stands in for those before it."""
@@ -154,7 +159,7 @@ class Trajectory:
 
     def _rows(self, position: int) -> npt.NDArray[np.generic] | Gathered:
         leaf, earlier = self.obs[position], self.earlier.get(position)
-        parts = [_flat(leaf)] if earlier is None else [_flat(earlier), _flat(leaf)]
+        parts = [flattened(leaf)] if earlier is None else [flattened(earlier), flattened(leaf)]
         if len(self.final_obs.t):
             parts.append(self.final_obs.leaves[position])
         stored = parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -201,6 +206,9 @@ class Trajectory:
             reward_moments=np.concatenate(moments) if len(moments) == len(parts) else None,
             episodes=[episode for part in parts for episode in part.episodes],
             infos=summed_infos([part.infos for part in parts]),
+            collected={
+                name: np.concatenate([part.collected[name] for part in parts], axis=1) for name in parts[0].collected
+            },
             earlier={key: np.concatenate([part.earlier[key] for part in parts], axis=1) for key in parts[0].earlier},
             earlier_obs=_joined([part.earlier_obs for part in parts]),
             columns={name: _joined([part.columns[name] for part in parts]) for name in parts[0].columns},
@@ -225,6 +233,7 @@ class Trajectory:
             truncated=np.concatenate([self.truncated, nobody]),
             valid=np.concatenate([self.valid, nobody]),
             action_logp=None if self.action_logp is None else longer(self.action_logp),
+            collected={name: longer(column) for name, column in self.collected.items()},
             columns={name: [longer(leaf) for leaf in leaves] for name, leaves in self.columns.items()},
         )
 
@@ -244,6 +253,6 @@ def summed_infos(parts: Sequence[dict[str, tuple[float, int]]]) -> dict[str, tup
     return infos
 
 
-def _flat(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Join the axes of time and environment."""
+def flattened(leaf: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Join the axes of time and environment: [T, B, ...] to [T * B, ...], parts without values too."""
     return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])

@@ -6,29 +6,27 @@ import copy
 import functools
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
-from anyspace.data.batching import (
-    Fit,
-    StackedActions,
-    VectorMember,
-    has_fixed_shape,
-    has_time_limit,
-    take_rows,
-    with_reset,
-)
-from anyspace.data.batching import Infos as Infos
+from anyspace.data.batching import Fit, StackedActions, VectorMember, has_fixed_shape, has_time_limit, take_rows
+from anyspace.data.contract import RESET, STEP, cannot_unpack, described
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
+from anyspace.data.infos import Infos as Infos
+from anyspace.data.infos import listed, stack_faithfully, with_reset
+from anyspace.data.processes import Processes
+from anyspace.data.running_statistics import wrappers_with_statistics
+from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
-from anyspace.errors import EnvironmentSetupError, ObservationError
+from anyspace.data.vector_values import flags_of, rewards_of
+from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
 from anyspace.spaces import Encoder, check_action_space
 from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
 from anyspace.tree import Tree
@@ -99,8 +97,12 @@ class VectorSource:
     """
 
     def __init__(self, envs: Envs):
-        self.envs = envs
+        self.envs = envs = adapted(envs)
+        stack_faithfully(envs)
         self.num_envs: int = envs.num_envs
+        self.name = type(envs.unwrapped).__name__
+        self.running_statistics = wrappers_with_statistics(envs)
+        self._shape = (self.num_envs,)
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
         mode = envs.metadata.get("autoreset_mode")
@@ -122,7 +124,7 @@ class VectorSource:
         """Start new episodes everywhere; return their first observations, stacked, and their infos."""
         self._ignored = self._none
         try:
-            return self.envs.reset(seed=seed)
+            return self._reset(seed=seed)
         except Exception as error:
             self._explain(error)
             raise
@@ -140,10 +142,22 @@ class VectorSource:
             self._explain(error)
             raise
 
+    def _reset(self, **arguments: Any) -> tuple[Tree, Infos]:
+        returned: Any = self.envs.reset(**arguments)
+        if type(returned) is not tuple or len(returned) != 2:
+            raise EnvironmentSetupError(f"{self.name}.reset() returned {described(returned)}, but {RESET}.")
+        obs, infos = returned
+        return obs, infos if type(infos) is dict else listed(self.num_envs, infos)
+
     def _step(self, actions: Tree) -> Step:
-        obs, rewards, terminated, truncated, infos = self.envs.step(actions)
-        rewards = np.asarray(rewards, np.float32)
-        terminated, truncated = np.asarray(terminated, np.bool_), np.asarray(truncated, np.bool_)
+        returned: Any = self.envs.step(actions)
+        if type(returned) is not tuple or len(returned) != 5:
+            raise EnvironmentSetupError(f"{self.name}.step() returned {described(returned)}, but {STEP}.")
+        obs, rewards, terminated, truncated, infos = returned
+        rewards = rewards_of(rewards, self._shape, self.name)
+        terminated = flags_of(terminated, self._shape, self.name, "terminated")
+        truncated = flags_of(truncated, self._shape, self.name, "truncated")
+        infos = infos if type(infos) is dict else listed(self.num_envs, infos)
         ignored, self._ignored = self._ignored, self._none
         done = terminated | truncated
         if not done.any():
@@ -160,7 +174,7 @@ class VectorSource:
                 final_obs = self._handed_over(infos, ended)
             else:
                 final_obs = take_rows(self.observation_space, obs, ended)
-                obs, reset_infos = self.envs.reset(options={"reset_mask": done})
+                obs, reset_infos = self._reset(options={"reset_mask": done})
                 infos = with_reset(infos, reset_infos, ended)
         return Step(obs, rewards, terminated, truncated, ignored, ended, final_obs, infos, life_lost)
 
@@ -197,8 +211,17 @@ class VectorSource:
 
         Stacking is done by Gymnasium, whose message for such an observation names neither leaf nor space.
         """
-        if isinstance(self.envs, SyncVectorEnv):
-            self._require_structure(enumerate(self.envs._env_obs), error)
+        if isinstance(error, AnyspaceError):
+            return
+        base = self.envs.unwrapped
+        if isinstance(base, Processes) and isinstance(error, EOFError | OSError):
+            base.require_alive(error)
+        if cannot_unpack(error):
+            raise EnvironmentSetupError(
+                f"{self.name} cannot take apart what one of its environments returned ({error}). {RESET}; {STEP}."
+            ) from error
+        if isinstance(base, SyncVectorEnv):
+            self._require_structure(enumerate(base._env_obs), error)
 
     def _require_structure(self, observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
         fit = Fit(self.observation_space)
@@ -226,8 +249,9 @@ def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
         step: such as ``"step 7"``.
         num_envs: how many environments the source has.
     """
-    if isinstance(error, ObservationError):
-        raise ObservationError(f"{step}, {error}") from error
+    if isinstance(error, ObservationError | EnvironmentSetupError):
+        own = isinstance(error, EnvironmentSetupError) and not str(error).startswith("environment ")
+        raise type(error)(f"{step}{':' if own else ','} {error}") from error
     error.add_note(f"(raised by one of {num_envs} environments at {step})")
     raise error
 
@@ -255,15 +279,19 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
                 f"{spec.name} has no vector environment of its own that works with these settings and wrappers; use"
                 " vectorization='sync' or 'async'."
             )
-    known = registered_spaces()
-    makers = [functools.partial(_make_one, spec.resolved(), number, os.getpid(), known) for number in range(num_envs)]
+    make = functools.partial(_make_one, spec.resolved(), trainer=os.getpid(), known=registered_spaces())
+    first = make(0)
+    spaces = first.observation_space, first.action_space
+    others = [functools.partial(make, number, spaces) for number in range(num_envs)]
     try:
         if vectorization == "async":
-            envs = _async_envs(makers)
+            first.close()
+            envs = Processes(others, shared_memory=has_fixed_shape(first.observation_space))
         else:
-            envs = SyncVectorEnv(makers, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+            members: list[Callable[[], gym.Env[Any, Any]]] = [lambda: first, *others[1:]]
+            envs = SyncVectorEnv(members, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
     except (RuntimeError, IndexError):
-        _refuse_spaces(makers[0])
+        _refuse_spaces(*spaces)
         raise
     envs.action_space = StackedActions(envs.single_action_space, num_envs)
     return VectorSource(envs)
@@ -289,30 +317,33 @@ def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
         ) from error
 
 
-def _make_one(spec: EnvSpec, number: int, trainer: int, known: list[Registration]) -> gym.Env[Any, Any]:
+Spaces = tuple[gym.Space[Any], gym.Space[Any]]
+
+
+def _make_one(
+    spec: EnvSpec, number: int, expected: Spaces | None = None, *, trainer: int, known: list[Registration]
+) -> VectorMember:
+    """Return environment ``number``, whose spaces are to be the ``expected`` ones, those of the first one made."""
     in_worker = os.getpid() != trainer
     if in_worker:
         adopt(known)
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
+    env = VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
+    spaces = env.observation_space, env.action_space
+    for kind, mine, theirs in zip(("observation", "action"), spaces, expected or spaces, strict=True):
+        if mine != theirs:
+            raise EnvironmentSetupError(
+                f"environment {number}: the {kind} space of {spec.name} is {mine}, but that of the first one made is"
+                f" {theirs}. All environments of a run need the same spaces; do not draw them at random."
+            )
+    return env
 
 
-def _refuse_spaces(make: Callable[[], gym.Env[Any, Any]]) -> None:
+def _refuse_spaces(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
     """Raise :class:`UnsupportedSpaceError` if an environment has spaces that Gymnasium cannot stack."""
-    env = make()
-    try:
-        Encoder(env.observation_space)
-        check_action_space(equivalent(env.action_space))
-    finally:
-        env.close()
-
-
-def _async_envs(makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> Envs:
-    probe = makers[0]()
-    shared_memory = has_fixed_shape(probe.observation_space)
-    probe.close()
-    return AsyncVectorEnv(makers, shared_memory=shared_memory, autoreset_mode=AutoresetMode.SAME_STEP)
+    Encoder(observation_space)
+    check_action_space(equivalent(action_space))
 
 
 def _native_envs(spec: EnvSpec, num_envs: int) -> Envs | None:
@@ -325,9 +356,12 @@ def _native_envs(spec: EnvSpec, num_envs: int) -> Envs | None:
     if registered.vector_entry_point is None or registered.additional_wrappers:
         return None
     with quiet_passive_checks():
-        return gym.make_vec(
-            registered.id, num_envs=num_envs, vectorization_mode="vector_entry_point", **spec.env_config
-        )
+        try:
+            return gym.make_vec(
+                registered.id, num_envs=num_envs, vectorization_mode="vector_entry_point", **spec.env_config
+            )
+        except TypeError:  # it lacks a setting that single environments may have
+            return None
 
 
 def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anyspace.data.trajectory import Bools, Ints, ObsLeaves, Trajectory
+from anyspace.data.trajectory import Bools, Ints, ObsLeaves, Trajectory, flattened
 from anyspace.maths.gather import Gathered, Window
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.view_requirement import ViewRequirement
@@ -36,7 +36,7 @@ def _of_obs(trajectory: Trajectory, view: ViewRequirement) -> Window:
     missing = (offsets > 0) & ~there
     stored: list[NumpyArray | Gathered] = list(trajectory.all_obs())
     if before:
-        earlier = [leaf.reshape(-1, *leaf.shape[2:]) for leaf in trajectory.earlier_obs]
+        earlier = [flattened(leaf) for leaf in trajectory.earlier_obs]
         stored = [np.concatenate([old, new]) for old, new in zip(earlier, stored, strict=False)]
     return Window(stored, index, missing if missing.any() else None)
 
@@ -51,7 +51,7 @@ def _of_steps(trajectory: Trajectory, view: ViewRequirement) -> Window:
     time = np.where(offsets < 0, t + offsets, ahead)
     missing = np.where(offsets < 0, (first >= 0) & (t + offsets < first), ~there)
     index = np.clip(before + time, 0, len(leaves[0]) - 1) * width + b
-    return Window([leaf.reshape(-1, *leaf.shape[2:]) for leaf in leaves], index, missing if missing.any() else None)
+    return Window([flattened(leaf) for leaf in leaves], index, missing if missing.any() else None)
 
 
 def _ahead(trajectory: Trajectory, offsets: Ints) -> tuple[Ints, Bools]:

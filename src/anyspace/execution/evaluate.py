@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
 
+from anyspace.data import rendering
 from anyspace.data.batching import environment
 from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
@@ -161,8 +162,12 @@ class LocalEvaluator:
 
 
 def shown(spec: EnvSpec) -> VectorSource:
-    """Return one environment that shows itself in a window."""
-    return make_source(replace(spec, env_config={**spec.env_config, "render_mode": "human"}), 1, "sync")
+    """Return one environment that shows itself in a window.
+
+    Raises:
+        EnvironmentSetupError: it cannot.
+    """
+    return make_source(rendering.shown(spec), 1, "sync")
 
 
 def evaluate(

@@ -80,6 +80,14 @@ class EpisodeWindow:
         """Steps of the longest episode; 0 before the first one has ended."""
         return max((episode.length for episode in self.episodes), default=0)
 
+    def infos(self) -> dict[str, float]:
+        """Return the mean over the episodes that gave it of each number among the infos of last steps."""
+        names = dict.fromkeys(name for episode in self.episodes for name in episode.infos)
+        return {
+            name: float(np.mean([episode.infos[name] for episode in self.episodes if name in episode.infos]))
+            for name in names
+        }
+
     def statistics(self) -> dict[str, float]:
         """Return mean, lowest and highest return and the mean length; nothing before the first episode has ended."""
         mean = self.mean_return

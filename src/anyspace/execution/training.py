@@ -55,6 +55,7 @@ class Iteration:
             seconds: that the whole iteration took.
         """
         infos = {name: total / count for name, (total, count) in self.infos.items()}
+        last_infos = counters.latest.infos()
         return {
             "training_iteration": counters.training_iteration,
             "timesteps_total": counters.timesteps_total,
@@ -67,6 +68,7 @@ class Iteration:
             "time_collect_s": self.seconds_collecting,
             "steps_per_s": self.num_steps / seconds,
             **({"env": infos} if infos else {}),
+            **({"episode": last_infos} if last_infos else {}),
         }
 
 

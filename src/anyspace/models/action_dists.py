@@ -270,8 +270,8 @@ def _of_box(
 
 def _of_components(space: gym.Space[Any], path: tree.Path) -> tuple[DistributionFactory, int]:
     lens = options(space, path)
-    if not lens:
-        raise UnsupportedSpaceError(f"{tree.place('action', path)}: {space} holds no value to choose.")
+    if not lens:  # a part without components: whatever distributes no numbers will do
+        return partial(DiagGaussian, action_space=space), 0
     if max(lens) > _MAX_CATEGORIES:
         raise UnsupportedSpaceError(
             f"{tree.place('action', path)}: {space} has a component of {max(lens)} integer values, more than the"

@@ -35,6 +35,8 @@ class PolicyConfig:
     """Longest length of Sequences and Graphs: for all, or by place as in `{'obs["items"]': 20}`."""
     ignore: list[str] = field(default_factory=list)
     """Parts of Dict and Tuple observations to leave out of everything, by place: `['obs["text"]', 'obs["at"][2]']`."""
+    out_of_bounds: Literal["warn", "clip", "error"] = "warn"
+    """Numbers of an observation outside the bounds of their Box: told once and used, clipped, or an error."""
     action_mask_key: str | None = "action_mask"
     """Name of the mask in Dict observations and infos; None looks for no masks."""
     normalize_actions: bool = True

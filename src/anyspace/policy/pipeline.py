@@ -34,6 +34,7 @@ from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import (
     Decoder,
+    Encoder,
     LeafSpec,
     ObservationFilter,
     Preprocessor,
@@ -111,6 +112,8 @@ class Pipeline:
         self.to_env = Decoder(self.env_action_space, normalize=config.normalize_actions, clip=config.clip_actions)
         self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
         self.encode = self.preprocessor.encode
+        if config.out_of_bounds == "clip":
+            self.encode = Encoder(observation_space, clip=True)
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
 

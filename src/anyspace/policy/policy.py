@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -19,9 +20,9 @@ from anyspace.policy.exploration import ALONE, Place
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import CATALOGUE, Plan
-from anyspace.spaces import require_valid
 from anyspace.spaces.decoding import one_action
 from anyspace.spaces.encoding import batch_shape
+from anyspace.spaces.faults import ValueCheck, require_valid
 from anyspace.tree import Tree
 
 Info = Mapping[str, Any]
@@ -61,6 +62,12 @@ class Policy(Pipeline):
     ):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
+        lenient = config.out_of_bounds == "warn"
+        self._check: Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None] = (
+            ValueCheck(self.encode, self.masking.positions)
+            if lenient
+            else functools.partial(require_valid, self.encode)
+        )
 
     @staticmethod
     def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None, trust: bool = False) -> Policy:
@@ -183,13 +190,15 @@ class Policy(Pipeline):
     # -------------------------------------------------------------------------------------- checks
 
     def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
-        """Raise :class:`ObservationError` on the first value of encoded observations that is outside its space.
+        """Raise :class:`ObservationError` on the first value of encoded observations that its space does not allow.
+
+        A finite number outside the bounds of a Box is treated as config key ``out_of_bounds`` says.
 
         Args:
             leaves: one array [N, ...] each, NumPy.
             where: spells a row's position in N.
         """
-        require_valid(self.encode, self.masking.observation(leaves), where)
+        self._check(self.masking.observation(leaves), where)
 
     def require_choice(
         self, leaves: Sequence[NumpyArray], used: npt.NDArray[np.bool_], where: Callable[[tuple[int, ...]], str]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box
 
+from anyspace import tree
 from anyspace.errors import ObservationError
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
@@ -43,20 +45,7 @@ def find_fault(encoder: Encoder, leaves: Sequence[NumpyArray]) -> Fault | None:
         encoder: the encoder of the space.
         leaves: one array [N, *shape] per leaf, as the encoder returns them, all of the same N.
     """
-    suspects = []
-    for position, (spec, leaf) in enumerate(zip(encoder.specs, leaves, strict=True)):
-        fine = _fine(spec, leaf)
-        if fine is not None and not fine.all():
-            suspects.append((position, ~fine))
-    if not suspects:
-        return None
-    presence, faults = encoder.presence(leaves), []
-    for position, wrong in suspects:
-        spec, there = encoder.specs[position], presence[position]
-        if there is not None:
-            wrong &= there.reshape(there.shape + (1,) * len(spec.element_shape))
-        if wrong.any():
-            faults.append(_locate(spec, leaves[position], wrong))
+    faults = [_locate(spec, leaf, wrong) for spec, leaf, wrong in _wrong_values(encoder, leaves)]
     return min(faults, key=lambda fault: fault.index, default=None)
 
 
@@ -71,12 +60,71 @@ def require_valid(encoder: Encoder, leaves: Sequence[NumpyArray], where: Callabl
     Raises:
         ObservationError: naming the leaf, the row, what was expected and what came.
     """
-    fault = find_fault(encoder, leaves)
+    _refuse(find_fault(encoder, leaves), where)
+
+
+class ValueCheck:
+    """Requires values to be those of their space, but lets a finite number outside the bounds of a Box pass.
+
+    That is said once for each leaf. An environment's bounds are often a guess of its author, and the number is a number
+    to the model; an index, a length or a share outside its range would mean something else, and NaN nothing at all.
+
+    Args:
+        encoder: the encoder of the space.
+        strict: positions of leaves that are no mere numbers, such as masks: their bounds count.
+    """
+
+    def __init__(self, encoder: Encoder, strict: Collection[int] = ()) -> None:
+        self._encoder = encoder
+        self._strict = {encoder.specs[position].path for position in strict}
+        self._told: set[tree.Path] = set()
+
+    def __call__(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
+        """Check stacked encoded leaves; arguments and errors are those of :func:`require_valid`."""
+        faults, outside = [], []
+        for spec, leaf, wrong in _wrong_values(self._encoder, leaves):
+            is_number = _is_number(spec) and spec.path not in self._strict
+            beyond = wrong & np.isfinite(leaf) if is_number else np.zeros_like(wrong)
+            if beyond.any() and spec.path not in self._told:
+                outside.append(_locate(spec, leaf, beyond))
+            if (wrong & ~beyond).any():
+                faults.append(_locate(spec, leaf, wrong & ~beyond))
+        _refuse(min(faults, key=lambda fault: fault.index, default=None), where)
+        for fault in outside:
+            self._told.add(fault.leaf.path)
+            logging.getLogger("anyspace").warning(
+                f"{where(fault.index)}: {fault}. The number is used as it is, and further ones of this part are not"
+                " reported. Widen the space, or set `out_of_bounds` to 'clip' or 'error'."
+            )
+
+
+def _refuse(fault: Fault | None, where: Callable[[tuple[int, ...]], str]) -> None:
     if fault is not None:
         raise ObservationError(
             f"{where(fault.index)}: {fault}. Make the environment stay inside its observation space, or "
             "widen the space."
         )
+
+
+def _wrong_values(encoder: Encoder, leaves: Sequence[NumpyArray]) -> Iterator[tuple[LeafSpec, NumpyArray, NumpyArray]]:
+    """Yield each leaf that has values which its space does not allow, and which of them those are."""
+    suspects = []
+    for position, (spec, leaf) in enumerate(zip(encoder.specs, leaves, strict=True)):
+        fine = _fine(spec, leaf)
+        if fine is not None and not fine.all():
+            suspects.append((position, ~fine))
+    presence = encoder.presence(leaves) if suspects else []
+    for position, wrong in suspects:
+        spec, there = encoder.specs[position], presence[position]
+        if there is not None:
+            wrong &= there.reshape(there.shape + (1,) * len(spec.element_shape))
+        if wrong.any():
+            yield spec, leaves[position], wrong
+
+
+def _is_number(spec: LeafSpec) -> bool:
+    """Whether the values of a leaf are numbers of a Box: no indices, bits, lengths or shares."""
+    return spec.kind == "real" and spec.tolerance is None
 
 
 def _fine(spec: LeafSpec, leaf: NumpyArray) -> NumpyArray | None:

@@ -18,7 +18,7 @@ from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.encoding.leaf import Slots
 from anyspace.spaces.encoding.misfit import Misfit
-from anyspace.spaces.encoding.nested import node_encoder, special_parts
+from anyspace.spaces.encoding.nested import Reading, node_encoder, special_parts
 from anyspace.spaces.kinds.registered import RegisteredSpace
 from anyspace.spaces.leaves import (
     SUPPORTED,
@@ -38,6 +38,7 @@ class Encoder:
 
     Args:
         space: the observation space. Its structure is read here, once.
+        clip: clip finite numbers to the bounds of their Box; else they stay as they are.
 
     Attributes:
         structure: the leaves, nested as the space is.
@@ -48,7 +49,7 @@ class Encoder:
         UnsupportedSpaceError: a leaf has no encoding, or the space has nothing to observe.
     """
 
-    def __init__(self, space: gym.Space[Any]) -> None:
+    def __init__(self, space: gym.Space[Any], *, clip: bool = False) -> None:
         self.structure = structure(space)
         self.specs: tuple[LeafSpec, ...] = tuple(iter_specs(self.structure))
         self.ragged = _ragged(self.structure)
@@ -56,7 +57,7 @@ class Encoder:
             raise UnsupportedSpaceError(f"obs: {space} holds no value to observe. Supported: {SUPPORTED}.")
         special = special_parts(space)
         self._by_row = self.ragged or any(isinstance(part, RegisteredSpace) for part in special.values())
-        self._encode = node_encoder(self.structure, special)
+        self._encode = node_encoder(self.structure, Reading(special, clip))
 
     def __call__(self, stacked: tree.Tree, where: Callable[[int], str] = "row {}".format) -> tuple[NumpyArray, ...]:
         """Return one array [N, *shape] per leaf, in the space's own key order.

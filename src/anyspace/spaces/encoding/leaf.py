@@ -77,10 +77,12 @@ class LeafEncoder:
 
     Args:
         spec: the leaf.
+        clip: clip the finite numbers of a Box to its bounds.
     """
 
-    def __init__(self, spec: LeafSpec) -> None:
+    def __init__(self, spec: LeafSpec, *, clip: bool = False) -> None:
         self.spec = spec
+        self._bounds = _bounds(spec) if clip else None
         self._warp: Callable[[NumpyArray], NumpyArray] | None = spec.warp
         self._raw_shape = spec.element_shape if spec.warp is None else spec.space.shape or ()
         self._first = np.asarray(spec.start, spec.dtype).reshape(self._raw_shape) if any(spec.start) else None
@@ -175,6 +177,8 @@ class LeafEncoder:
     def _stored(self, array: NumpyArray, at: Slots | None) -> NumpyArray:
         if self._first is not None:
             array = np.asarray(array - self._first)
+        if self._bounds is not None:
+            array = np.where(np.isfinite(array), np.clip(array, *self._bounds), array)
         if array.dtype != self.spec.dtype:
             array = self._cast(array, at)
         return array if self._warp is None else self._warp(array)
@@ -193,3 +197,11 @@ class LeafEncoder:
                 None if at is None else int(lost[0]),
             )
         return converted
+
+
+def _bounds(spec: LeafSpec) -> tuple[NumpyArray, NumpyArray] | None:
+    """Return the bounds of a leaf that is the numbers of a Box, of one element; None where nothing is outside."""
+    if spec.kind != "real" or spec.tolerance is not None or spec.limits is None:
+        return None
+    box: Any = spec.space
+    return box.low, box.high

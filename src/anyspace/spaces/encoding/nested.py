@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium as gym
 from gymnasium.spaces import Text
@@ -27,33 +27,42 @@ Special: TypeAlias = Mapping[tree.Path, gym.Space[Any]]
 """Spaces of which the leaves do not say all that reading a value takes, by their paths."""
 
 
+class Reading(NamedTuple):
+    """How values are read."""
+
+    special: Special
+    """The parts that are read in a way of their own."""
+    clip: bool
+    """Clip the numbers of Boxes to their bounds."""
+
+
 def special_parts(space: gym.Space[Any]) -> Special:
     """Return the parts of a space that are read in a way of their own: translated ones, and those left out."""
     kinds = (RegisteredSpace, PartialDict, IgnoredPart)
     return {path: part for path, part in iter_parts(space) if isinstance(part, kinds)}
 
 
-def node_encoder(node: Node, special: Special, path: tree.Path = ()) -> NodeEncoder:
+def node_encoder(node: Node, reading: Reading, path: tree.Path = ()) -> NodeEncoder:
     """Return the encoder of a node that sits at ``path``."""
-    match special.get(path):
+    match reading.special.get(path):
         case RegisteredSpace() as space:
-            return TranslatingEncoder(space, _built_in_encoder(node, special, path), path)
+            return TranslatingEncoder(space, _built_in_encoder(node, reading, path), path)
         case IgnoredPart():
             return _IgnoringEncoder()
         case _:
-            return _built_in_encoder(node, special, path)
+            return _built_in_encoder(node, reading, path)
 
 
-def _built_in_encoder(node: Node, special: Special, path: tree.Path) -> NodeEncoder:
+def _built_in_encoder(node: Node, reading: Reading, path: tree.Path) -> NodeEncoder:
     match node:
         case LeafSpec():
-            return LeafEncoder(node)
+            return LeafEncoder(node, clip=reading.clip)
         case dict():
-            parts = {key: node_encoder(child, special, (*path, key)) for key, child in node.items()}
-            space = special.get(path)
+            parts = {key: node_encoder(child, reading, (*path, key)) for key, child in node.items()}
+            space = reading.special.get(path)
             return _DictEncoder(parts, path, space.ignored if isinstance(space, PartialDict) else ())
         case tuple():
-            positions = {i: node_encoder(child, special, (*path, i)) for i, child in enumerate(node)}
+            positions = {i: node_encoder(child, reading, (*path, i)) for i, child in enumerate(node)}
             ignores = any(isinstance(child, _IgnoringEncoder) for child in positions.values())
             return (_PartialTupleEncoder if ignores else _TupleEncoder)(positions, path)
         case Repeat(space=Text() as text):
@@ -61,24 +70,24 @@ def _built_in_encoder(node: Node, special: Special, path: tree.Path) -> NodeEnco
         case Repeat(space=Words() as words):
             return WordsEncoder(node, words)
         case Repeat():
-            return ListEncoder(node, node_encoder(node.element, special, (*path, ...)))
+            return ListEncoder(node, node_encoder(node.element, reading, (*path, ...)))
         case Network():
-            return _graph_encoder(node, special, path)
+            return _graph_encoder(node, reading, path)
         case Choice():
             places = [(*path, tree.Part(f"option_{i}")) for i in range(len(node.options))]
-            options = [node_encoder(child, special, at) for child, at in zip(node.options, places, strict=True)]
+            options = [node_encoder(child, reading, at) for child, at in zip(node.options, places, strict=True)]
             return OneOfEncoder(node, options)
 
 
-def _graph_encoder(node: Network, special: Special, path: tree.Path) -> GraphEncoder:
-    nodes = node_encoder(node.nodes.element, special, (*path, tree.Part("nodes"), ...))
+def _graph_encoder(node: Network, reading: Reading, path: tree.Path) -> GraphEncoder:
+    nodes = node_encoder(node.nodes.element, reading, (*path, tree.Part("nodes"), ...))
     if node.edges is None:
         return GraphEncoder(node, nodes, None)
     assert isinstance(node.edges.element, tuple)
     features, ends = node.edges.element
     assert isinstance(ends, LeafSpec)
     within = (*path, tree.Part("edges"), ...)
-    edges = _TupleEncoder({0: node_encoder(features, special, within), 1: LeafEncoder(ends)}, within)
+    edges = _TupleEncoder({0: node_encoder(features, reading, within), 1: LeafEncoder(ends)}, within)
     return GraphEncoder(node, nodes, edges)
 
 

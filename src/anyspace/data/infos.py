@@ -1,0 +1,185 @@
+"""Infos of environments: stacked whatever they hold, and the numbers among them.
+
+Infos of B environments are Gymnasium's dict: of each key the values of all environments, an array [B, ...], and beside
+it a mask bool [B] under ``_key`` that says who gave one. Dicts are stacked key by key.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import VectorEnv
+
+from anyspace.data.trajectory import Bools, Ints
+
+Infos = dict[Any, Any]
+Numbers = npt.NDArray[np.float64]
+
+_DTYPES = {float: np.dtype(np.float64), int: np.dtype(np.int64), bool: np.dtype(np.bool_)}
+_INT64 = range(-(2**63), 2**63)
+
+
+def stack_faithfully(envs: VectorEnv[Any, Any, Any]) -> None:
+    """Let a vector environment stack infos by :func:`add_info`.
+
+    Gymnasium gives a key the type and the shape of the first environment's value: it truncates 0.75 beside an int, and
+    fails at arrays of another shape. A class that stacks infos in a way of its own keeps to it.
+    """
+    base = envs.unwrapped
+    if type(base)._add_info is VectorEnv._add_info:
+        base._add_info = functools.partial(add_info, base.num_envs)  # type: ignore[method-assign]
+
+
+def add_info(num_envs: int, infos: Infos, info: Infos, number: int) -> Infos:
+    """Add the info of environment ``number`` to those of all, and return them.
+
+    Values of one type and shape are stacked as Gymnasium stacks them. Where an environment gives another type or shape
+    than those before it, the key becomes an array of objects [B].
+    """
+    for key, value in info.items():
+        if isinstance(key, str) and key.startswith("_") and (key[1:] in info or key[1:] in infos):
+            continue  # where Gymnasium has this key, it holds a mask
+        there = infos.get(key)
+        given = infos.get(_mask(key))
+        if not (isinstance(given, np.ndarray) and given.shape == (num_envs,) and given.dtype == np.bool_):
+            given = np.zeros(num_envs, np.bool_)
+        if isinstance(value, dict) and key != "final_obs" and (there is None or isinstance(there, dict)):
+            infos[key] = add_info(num_envs, {} if there is None else there, value, number)
+        else:
+            if there is None:
+                there = _room(num_envs, key, value)
+            elif not _takes(there, value):
+                there = _objects(num_envs, there, given)
+            there[number] = value
+            infos[key] = there
+        given[number] = True
+        infos[_mask(key)] = given
+    return infos
+
+
+def listed(num_envs: int, infos: Any) -> Infos:
+    """Return infos that came as one dict for each environment as a single dict, and no infos for None."""
+    stacked: Infos = {}
+    if isinstance(infos, list | tuple):
+        for number, info in enumerate(infos[:num_envs]):
+            if isinstance(info, dict):
+                add_info(num_envs, stacked, info, number)
+    return stacked
+
+
+def numbers(infos: Infos, key: Any, wanted: Bools) -> tuple[Ints, Numbers]:
+    """Return which of the ``wanted`` environments gave a number under a key, and the numbers: [n] each.
+
+    Numbers are Python's and NumPy's, booleans and arrays without dimensions among them. NaN is none.
+    """
+    values = infos.get(key)
+    if not isinstance(values, np.ndarray) or values.shape != wanted.shape:
+        return _NOBODY, _NONE
+    given = infos.get(_mask(key))
+    rows = np.flatnonzero(wanted & given if isinstance(given, np.ndarray) and given.shape == wanted.shape else wanted)
+    found: Numbers
+    if values.dtype.kind in "biuf":
+        found = values[rows].astype(np.float64)
+    elif values.dtype.kind == "O":
+        found = np.array([_number(values[row]) for row in rows], np.float64)
+    else:
+        return _NOBODY, _NONE
+    there = ~np.isnan(found)
+    return (rows, found) if there.all() else (rows[there], found[there])
+
+
+def number_keys(infos: Infos) -> list[Any]:
+    """Return the keys under which numbers may be: all but masks and names that begin with an underscore."""
+    return [key for key in infos if not _is_mask(key)]
+
+
+def with_reset(infos: Infos, reset_infos: Infos, ended: Ints) -> Infos:
+    """Return the infos of a step whose ended episodes were followed by a reset, as ``SAME_STEP`` sources give them.
+
+    Rows ``ended`` are the reset's; what the step said about them is under ``final_info``.
+    """
+    return {**_replace_rows(infos, reset_infos, ended), "final_info": infos}
+
+
+def _replace_rows(infos: Infos, others: Infos, rows: Ints) -> Infos:
+    replaced: Infos = {**others}
+    for name, values in infos.items():
+        other = others.get(name)
+        if isinstance(values, dict):
+            replaced[name] = _replace_rows(values, other if isinstance(other, dict) else {}, rows)
+        elif isinstance(values, np.ndarray):
+            mixed = values.copy()
+            if isinstance(other, np.ndarray) and other.shape == mixed.shape:
+                if other.dtype != mixed.dtype:
+                    mixed = mixed.astype(np.object_)
+                mixed[rows] = other[rows]
+            elif _is_mask(name):  # says whose value is there
+                mixed[rows] = False
+            replaced[name] = mixed
+    return replaced
+
+
+_NOBODY: Ints = np.zeros(0, np.int64)
+_NONE: Numbers = np.zeros(0)
+
+
+def _mask(key: Any) -> Any:
+    """Return the key of the mask that says who gave ``key``; 0 and "0" have one each."""
+    return f"_{key}" if isinstance(key, str) else ("_", key)
+
+
+def _is_mask(key: Any) -> bool:
+    return key.startswith("_") if isinstance(key, str) else isinstance(key, tuple) and key[:1] == ("_",)
+
+
+def _room(num_envs: int, key: Any, value: Any) -> npt.NDArray[Any]:
+    """Return an array for values like ``value``, one of each environment."""
+    kind = type(value)
+    if (kind is int and value not in _INT64) or key == "final_obs":
+        return np.full(num_envs, None, np.object_)
+    if kind in _DTYPES or issubclass(kind, np.number):
+        return np.zeros(num_envs, kind)
+    if kind is np.ndarray:
+        return np.zeros((num_envs, *value.shape), value.dtype)
+    return np.full(num_envs, None, np.object_)
+
+
+def _takes(array: npt.NDArray[Any] | Infos, value: Any) -> bool:
+    """Whether ``value`` would stay what it is as a row of an array."""
+    if isinstance(array, dict):
+        return False
+    if array.dtype == np.object_ and array.ndim == 1:
+        return True
+    kind = type(value)
+    if kind is np.ndarray:
+        return bool(value.shape == array.shape[1:] and value.dtype == array.dtype)
+    if array.ndim > 1:
+        return False
+    if kind is int and value not in _INT64:
+        return False
+    dtype = _DTYPES.get(kind) or (value.dtype if isinstance(value, np.generic) else None)
+    return dtype is not None and dtype == array.dtype
+
+
+def _objects(num_envs: int, values: npt.NDArray[Any] | Infos, given: Bools) -> npt.NDArray[Any]:
+    """Return values as an array of objects: what each environment gave, None of all others."""
+    objects = np.full(num_envs, None, np.object_)
+    for row in np.flatnonzero(given):
+        objects[row] = values if isinstance(values, dict) else values[row]
+    return objects
+
+
+def _number(value: Any) -> float:
+    """Return a value as a number, NaN for what is none."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if not isinstance(value, int | float | np.bool_ | np.integer | np.floating):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
