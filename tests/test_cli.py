@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from anyspace import PPO
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
@@ -243,6 +244,94 @@ def test_initialisers_by_name_filters_as_json(capsys: pytest.CaptureFixture[str]
     status, _, err = run(capsys, "inspect", "CartPole-v1", "--model.fcnet-weights-initializer", "orthogonl")
     assert status == 2
     assert "Did you mean 'orthogonal'?" in err
+
+
+def test_a_folder_with_a_run_is_refused_before_anything_is_built(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = ["--model.fcnet-hiddens", "8", "--evaluate", "0"]
+    assert run(capsys, "train", "CartPole-v1", "--steps", "64", "--out", "run", *TINY, *size)[0] == 0
+    before = sorted(Path("run").rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr("anyspace.data.environments.EnvSpec.make", None)
+        patch.setattr("anyspace.cli.train.parse", None)
+        status, out, err = run(capsys, "train", "cli_envs:Nested", "--out", "run", *TINY)
+        assert (status, out) == (2, "")
+        assert "error: run already holds a run (PPO on CartPole-v1, 64 steps)" in err
+        assert "anyspace train --resume run" in err
+        assert "--overwrite" in err
+        Path("file").write_text("x")
+        status, out, err = run(capsys, "train", "cli_envs:Nested", "--out", "file/run", *TINY)
+        assert (status, out) == (2, "")
+        assert "cannot write a run into file/run: file is a file" in err
+    assert sorted(Path("run").rglob("*")) == before
+    flags = ["--steps", "100", "--out", "run", "--overwrite", *TINY, *size]
+    assert run(capsys, "train", "cli_envs:Nested", "--gamma", "7", *flags)[0] == 2
+    assert json.loads(Path("run/config.json").read_text())["env"] == "CartPole-v1", "nothing was wrong with the old run"
+    status, _, err = run(capsys, "train", "cli_envs:Nested", *flags)
+    assert status == 0, err
+    assert json.loads(Path("run/config.json").read_text())["env"] == "cli_envs:Nested"
+
+
+def test_a_run_that_cannot_be_built_leaves_no_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for place in ([], ["--out", "new"]):
+        assert run(capsys, "train", "CartPole-v1", "--gamma", "7", *TINY, *place)[0] == 2
+    assert not (tmp_path / "new").exists()
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+def test_going_on_from_the_best_does_not_destroy_the_latest(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [*TINY, "--model.fcnet-hiddens", "8", "--evaluate", "0"]
+    assert run(capsys, "train", "cli_envs:Nested", "--steps", "64", "--out", "run", *flags)[0] == 0
+    best = Path("run/best/state.json")
+    state = json.loads(best.read_text())
+    state["parts"]["counters"]["counters"]["timesteps_total"] = 40
+    best.write_text(json.dumps(state))
+    status, _, err = run(capsys, "train", "--resume", "run/best", "--steps", "100")
+    assert status == 2
+    assert "the run in run has 64 steps; going on there from 40 would destroy what it learnt since" in err
+    status, out, err = run(capsys, "train", "--resume", "run/best", "--steps", "100", "--out", "other")
+    assert status == 0, err
+    assert "Resuming other at 40 steps" in out
+    assert json.loads(Path("run/config.json").read_text())["seed"] == 0
+
+
+def test_going_on_from_a_saved_checkpoint_makes_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    algorithm = PPO("CartPole-v1", train_batch_size=64, minibatch_size=32, model={"fcnet_hiddens": [8]}, seed=5)
+    algorithm.save("saved")
+    algorithm.close()
+    status, out, err = run(capsys, "train", "--resume", "saved", "--steps", "64", "--no-progress", "--evaluate", "0")
+    assert status == 0, err
+    assert "run folder: runs/CartPole-v1-ppo-s5-" in out
+    assert sorted(path.suffix for path in Path("saved").iterdir()) == [".json", ".safetensors"]
+
+
+def test_the_last_lines_say_what_was_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = [*TINY, "--model.fcnet-hiddens", "8", "--evaluate", "0", "--preset", "none"]
+    _, out, _ = run(capsys, "train", "cli_envs:Nested", "--steps", "64", "--out", "a", "--stop-return", "7", *flags)
+    assert re.search(r"trained 64 steps in \S+ s: mean return 6.0 over the latest 10 episodes\n", out)
+    assert "goal not reached: stop_return (7) counts once 100 episodes have ended; 10 have\n" in out
+    more = ["--return-window", "20", "--stop-return", "6", "--steps", "640"]
+    _, out, _ = run(capsys, "train", "--resume", "a", *more)
+    assert re.search(r"trained 64 steps in \S+ s \(128 in all\): mean return 6.0 over the latest 20 episodes\n", out)
+    assert "goal reached: the mean return over the latest 20 episodes is 6 (stop_return is 6)\n" in out
+    status, _, err = run(capsys, "train", "--resume", "a")
+    assert status == 2
+    assert "the mean return has reached `stop_return` already, after 128 steps" in err
+    short = ["--steps", "4", "--train-batch-size", "4", "--minibatch-size", "4", *flags[4:]]
+    _, out, _ = run(capsys, "train", "CartPole-v1", *short)
+    assert re.search(r"trained 4 steps in \S+ s: no episode has ended yet\n", out)
+
+
+def test_ctrl_c_in_the_last_evaluation(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PPO, "evaluate", interrupted)
+    flags = [*TINY, "--model.fcnet-hiddens", "8", "--out", "run"]
+    status, _, err = run(capsys, "train", "CartPole-v1", "--steps", "64", *flags)
+    assert status == 130
+    assert err.strip() == "stopped while evaluating; the run is saved in run"
 
 
 def test_warm_start(capsys: pytest.CaptureFixture[str]) -> None:

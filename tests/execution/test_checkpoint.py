@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -15,7 +16,7 @@ from safetensors.numpy import save
 
 from anyspace import PPO, Algorithm
 from anyspace.errors import CheckpointError
-from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, write_checkpoint
+from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, remove_checkpoint, write_checkpoint
 
 STATE = {"algorithm": "PPO", "nested": {"numbers": [1, 2.5, None, True], "text": "ä"}}
 TENSORS = {
@@ -178,6 +179,34 @@ def test_a_kill_during_the_first_one_leaves_none(tmp_path: Path) -> None:
         write_killed_at(folder, call, when)
         with pytest.raises(CheckpointError, match="no checkpoint at"):
             read_checkpoint(folder)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before_and_no_rubbish(tmp_path: Path) -> None:
+    """What is left of an attempt would take the room that the next one needs."""
+    write_checkpoint(tmp_path, {"number": 1}, {"x": np.ones(3)})
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    for owner, name, _ in STEPS[1:-1]:
+        original = getattr(owner, name)
+
+        def full(*args: Any, name: str = name, original: Any = original, **keywords: Any) -> None:
+            if name != "replace":
+                original(*args, **keywords)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(owner, name, full)
+            with pytest.raises(OSError, match="No space left"):
+                write_checkpoint(tmp_path, {"number": 2}, {"x": np.zeros(5)})
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before, name
+
+
+def test_files_of_others_stay(tmp_path: Path) -> None:
+    for name in ("download.partial", "tensors-of-mine.safetensors"):
+        (tmp_path / name).write_text("mine")
+    write_checkpoint(tmp_path, STATE, TENSORS)
+    write_checkpoint(tmp_path, STATE, TENSORS)
+    remove_checkpoint(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["download.partial", "tensors-of-mine.safetensors"]
 
 
 def test_what_json_cannot_hold_touches_nothing(tmp_path: Path) -> None:

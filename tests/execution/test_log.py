@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,25 @@ def written(folder: Path, *results: dict[str, Any]) -> None:
     for one in results:
         log.write(one)
     log.close()
+
+
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A write comes to three bytes at most and the last one fails; no new file can be written."""
+
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            if len(data) > 3:
+                return super().write(bytes(data)[:3])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def refuse(file: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda file, mode, buffering: Full(file, mode.replace("b", "")))
+        patch.setattr(Path, "write_bytes", refuse)
+        yield
 
 
 def column(folder: Path, name: str) -> list[str]:
@@ -93,6 +117,25 @@ def test_an_empty_file_is_no_log(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("")
     written(tmp_path, result(10))
     assert column(tmp_path, "learner/loss") == ["1.25"]
+
+
+def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row may have been written in part, or the whole table been written anew for a column that is new."""
+    log = MetricsLog(tmp_path)
+    log.write(result(10))
+    with full_disk(monkeypatch):
+        for one in (result(20), result(30, fresh=2)):
+            with pytest.raises(OSError, match="No space left"):
+                log.write(one)
+    log.write(result(40))
+    with full_disk(monkeypatch), pytest.raises(OSError, match="No space left"):
+        log.write(result(50))
+    log.close()
+    assert column(tmp_path, "timesteps_total") == ["10", "20", "30", "40", "50"]
+    assert column(tmp_path, "fresh") == ["", "", "2", "", ""]
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("learner/loss")] == [10, 20, 30, 40, 50]
 
 
 def test_tensorboard_reads_the_same_numbers(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import contextlib
 import functools
 import os
 import random
+import resource
 import shlex
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from anyspace.cli import main
 from anyspace.errors import CheckpointError
 from anyspace.execution.checkpoint import read_checkpoint, read_state
 from anyspace.execution.log import read_metrics
+from anyspace.execution.run import learn
 from anyspace.execution.run_files import remembered_options, steps_of
+from tests.support.counts import Counts
 from tests.support.processes import command, ended, kill_all, start, wait_for
 
 TINY = ("--train-batch-size", "32", "--minibatch-size", "32", "--num-epochs", "1", "--model.fcnet-hiddens", "4")
@@ -35,6 +39,7 @@ SETTINGS: dict[str, Any] = {
 
 ENVIRONMENT = """
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,3 +228,31 @@ def test_a_kill_in_5_random_moments_leaves_a_whole_checkpoint(folder: Path) -> N
 @pytest.mark.fuzz
 def test_a_kill_in_20_random_moments_leaves_a_whole_checkpoint(folder: Path) -> None:
     check_kills(folder, 20)
+
+
+def limited() -> int:
+    """Train where no file may grow beyond 100 bytes for a while, as a quota has it."""
+    kept = []
+
+    def on_train(iteration: int) -> None:
+        kept.append(steps_of(read_state("run")))
+        if iteration in (3, 9):
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100 if iteration == 3 else hard, hard))
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        learn(Counts(on_train=on_train), 120, "run", overwrite=False, checkpoint_every=20, progress=False)
+    assert kept == [0, 0, 20, 20, 20, 20, 20, 20, 20, 20, 100, 100]
+    assert [str(one.message) for one in warned] == [
+        "run cannot be written (File too large). Training goes on, and writing is tried again; until then the latest"
+        " checkpoint is of 20 steps."
+    ]
+    return 0
+
+
+def test_a_run_goes_on_while_no_file_may_grow(folder: Path) -> None:
+    process = start(limited, folder=folder)
+    assert ended(process) == 0, (folder / "log").read_text()
+    assert saved(folder / "run") == 120
+    assert rows(folder / "run") == [*range(10, 121, 10)]

@@ -228,11 +228,11 @@ class RunFolder(os.PathLike[str]):
             raise CheckpointError(self._loss(self._whole, self._failing["checkpoint"]))
 
     def rescue(self) -> str:
-        """Save the last whole iteration of a run that failed; return what became of it, and how to go on."""
+        """Save the last whole iteration of a run that ends early; return what became of it, and how to go on."""
         assert self._whole is not None
         try:
             self._save()
-        except OSError as error:
+        except Exception as error:  # whatever it is, it must not hide why the run ended
             return self._loss(self._whole, error)
         return (
             f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on with\n"
@@ -249,13 +249,18 @@ class RunFolder(os.PathLike[str]):
         if metrics.exists():
             self._attempt("learning curve", lambda: draw_learning_curve(metrics, picture, self._title))
 
-    def _loss(self, whole: _Copy, error: OSError) -> str:
-        kept = 0 if self._on_disk is None else self._on_disk.steps
+    def _loss(self, whole: _Copy, error: Exception) -> str:
+        reason = error.strerror if isinstance(error, OSError) else None
+        room = "make room on the disk, and go" if isinstance(error, OSError) else "go"
         return (
-            f"The checkpoint of {whole.steps:,} steps cannot be written ({error.strerror or error}). The one of"
-            f" {kept:,} steps is whole: make room on the disk, and go on from there with\n"
+            f"The checkpoint of {whole.steps:,} steps cannot be written ({reason or error}). The one of"
+            f" {self._steps_on_disk:,} steps is whole: {room} on from there with\n"
             f"  {resume_command(self.path)}"
         )
+
+    @property
+    def _steps_on_disk(self) -> int:
+        return 0 if self._on_disk is None else self._on_disk.steps
 
     # -------------------------------------------------------------------------------------------- writing
 
@@ -293,11 +298,10 @@ class RunFolder(os.PathLike[str]):
             write()
         except OSError as error:
             if not self._failing:
-                kept = 0 if self._on_disk is None else self._on_disk.steps
                 warnings.warn(
                     f"{self.path} cannot be written ({error.strerror or error}). Training goes on, and writing is tried"
-                    f" again; until then the latest checkpoint is of {kept:,} steps.",
-                    stacklevel=5,
+                    f" again; until then the latest checkpoint is of {self._steps_on_disk:,} steps.",
+                    stacklevel=7,
                 )
             self._failing[what] = error
         else:

@@ -73,7 +73,7 @@ class RunLock:
                     warnings.warn(
                         f"{self._file.parent} cannot be locked ({error.strerror}), as on some network file systems:"
                         " make sure yourself that no other run writes into this folder.",
-                        stacklevel=5,
+                        stacklevel=6,
                     )
                     return descriptor
                 holder = os.read(descriptor, 1000).decode(errors="replace") or "another process"
