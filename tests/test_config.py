@@ -303,6 +303,7 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"return_window": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluate_every": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluation_episodes": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"evaluation_max_episode_steps": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"checkpoint_every": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"num_env_runners": 2}, "not built yet in this version"),
     (AlgorithmConfig, {"gamma": -0.1}, "a discount lies in [0, 1]"),

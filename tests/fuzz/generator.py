@@ -15,7 +15,7 @@ import gymnasium as gym
 from gymnasium.spaces import Box, Dict, Graph, MultiBinary, OneOf, Sequence, Text, Tuple
 from hypothesis import strategies as st
 
-from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, bounded
+from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, Words, bounded
 from tests.fuzz.environment import MASK_KEY, Masks, Pair
 from tests.fuzz.leaf_spaces import ACTION_LEAVES, OBSERVATION_LEAVES, Draw, LeafTable, discrete
 from tests.fuzz.sampling import leaf_spaces, mask_space, option_counts
@@ -61,7 +61,7 @@ Parts = Callable[[Room, int], gym.Space[Any]]
 
 def _leaf(room: Room, table: LeafTable) -> gym.Space[Any]:
     space = table.draw(room.draw, max(room.share, 2))
-    room.take(table.size(space), 2 if isinstance(space, Text) else 1)
+    room.take(table.size(space), 2 if isinstance(space, Text | Words) else 1)
     return space
 
 

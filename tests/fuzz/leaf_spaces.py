@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete, Text
 from hypothesis import strategies as st
 
-from anyspace.spaces import Image, Simplex, StackedFrames
+from anyspace.spaces import Image, Simplex, StackedFrames, Words
 from tests.fuzz.sampling import option_counts
 from tests.support import catalogue
 
@@ -154,6 +154,11 @@ def text(draw: Draw, elements: int) -> Text:
     return Text(max(1, least + more), min_length=least, charset=charset)
 
 
+def words(draw: Draw, elements: int) -> Words:
+    """Words, of none, one or two that are known."""
+    return Words(draw(st.sampled_from([[], ["go"], ["go", "home"]])), draw(st.integers(1, 2)))
+
+
 def features(space: gym.Space[Any]) -> int:
     """Return how many numbers a leaf of an observation becomes, indices one-hot."""
     match space:
@@ -163,6 +168,8 @@ def features(space: gym.Space[Any]) -> int:
             return int(space.nvec.astype(int).sum())
         case Text():
             return 1 + space.max_length * len(space.character_list)
+        case Words():
+            return 1 + space.max_words * (1 + len(space.vocabulary))
     return math.prod(space.shape or ())
 
 
@@ -203,6 +210,7 @@ OBSERVATION_LEAVES = LeafTable(
         (2, 3, multi_discrete),
         (1, 1, multi_binary),
         (41, 1, text),
+        (7, 1, words),
         (1, 1, simplex),
     ],
     features,

@@ -22,7 +22,7 @@ from gymnasium.spaces import (
 )
 from gymnasium.vector.utils import create_empty_array
 
-from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, StackedFrames
+from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, StackedFrames, Words
 from tests.support.catalogue import stacked
 
 LARGEST = 2.0**63
@@ -72,6 +72,9 @@ class Sampler:
             case Text():
                 length = self._length(space.min_length, space.max_length)
                 return "".join(self.rng.choice(space.character_list, length))
+            case Words():
+                words = self.rng.choice(["other", *space.vocabulary], self._length(0, space.max_words))
+                return " ".join(words)
         return self._leaf(space)
 
     def _leaf(self, space: gym.Space[Any]) -> Any:

@@ -155,7 +155,7 @@ _BOTH = [
 ]
 _OBSERVATIONS = [
     *_BOTH,
-    *("picture", "Image", "StackedFrames", "Text", "Repeated", "OneOf"),
+    *("picture", "Image", "StackedFrames", "Text", "Words", "Repeated", "OneOf"),
     *("BoundedSequence", "BoundedSequence stacked", "Sequence", "Sequence stacked"),
     *("BoundedGraph with edges", "BoundedGraph without edges", "Graph with edges", "graph of Discrete nodes"),
 ]

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.repeated import Repeated
+from anyspace.spaces.kinds.words import Words
 from anyspace.spaces.leaves import structure
 from anyspace.spaces.preprocessors import get_preprocessor
 from anyspace.spaces.repeated_values import RepeatedValues
@@ -50,7 +51,7 @@ def structured(space, obs):
             return [one_hot(which, len(space.spaces)), *options]
         case BoundedGraph():
             return graph(space, obs)
-        case Text() | BoundedSequence() | Repeated():
+        case Text() | Words() | BoundedSequence() | Repeated():
             return [] if obs is None else [structured(child, element) for child, element in elements(space, obs)]
     flat = [0.0] * width(space) if obs is None else flattened(space, obs)
     shape = (-1,) if isinstance(space, Discrete | MultiDiscrete) else getattr(space, "stored_shape", space.shape)

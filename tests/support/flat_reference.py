@@ -37,8 +37,7 @@ def flattened(space, obs):
             blocks = [flattened(child, element) for child, element in elements(space, obs)]
             return padded(blocks, longest, (width(space) - 1) // longest)
         case Words():
-            numbers = [1 + space.vocabulary.index(word) if word in space.vocabulary else 0 for word in obs.split()]
-            blocks = [one_hot(number, 1 + len(space.vocabulary)) for number in numbers]
+            blocks = [flattened(child, number) for child, number in elements(space, obs)]
             return padded(blocks, space.max_words, 1 + len(space.vocabulary))
         case AtariPixels():
             pixels = space.warp(obs[None]).ravel().astype(np.float64)
@@ -58,6 +57,9 @@ def elements(space, obs):
     match space:
         case Text():
             return [(Discrete(len(space.character_list)), space.character_index(character)) for character in obs]
+        case Words():
+            known = ("", *space.vocabulary)
+            return [(Discrete(len(known)), known.index(word) if word in known else 0) for word in obs.split()]
         case BoundedSequence(stack=True):
             return [(space.feature_space, element) for element in unstacked(space.feature_space, obs)]
         case BoundedSequence():

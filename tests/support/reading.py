@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Dict, Discrete, Graph, MultiDiscrete, OneOf, Text, Tuple
 from gymnasium.spaces import Sequence as Sequences
 
-from anyspace.spaces import Repeated
+from anyspace.spaces import Repeated, Words
 
 Raw = Any
 
@@ -28,7 +28,7 @@ def leaf_count(space: gym.Space[Any]) -> int:
             return 1 + leaf_count(space.child_space)
         case Sequences():
             return 1 + leaf_count(space.feature_space)
-        case Text():
+        case Text() | Words():
             return 2
         case Graph():
             edges = 0 if space.edge_space is None else 2 + leaf_count(space.edge_space)
@@ -74,6 +74,9 @@ class Reader:
             case Text():
                 numbers = [self._value((*at, i), leaf + 1) for i in range(self._value(at, leaf))]
                 return "".join(space.character_list[number] for number in numbers)
+            case Words():
+                numbers = [self._value((*at, i), leaf + 1) for i in range(self._value(at, leaf))]
+                return [space.vocabulary[number - 1] if number else None for number in numbers]
             case Graph():
                 return self._graph(space, at, leaf)
         value = self._value(at, leaf)
@@ -118,6 +121,8 @@ def plain(space: gym.Space[Any], obs: Raw) -> Raw:
             return [plain(space.feature_space, one) for one in (rows(space.feature_space, obs) if space.stack else obs)]
         case Text():
             return obs
+        case Words():
+            return [word if word in space.vocabulary else None for word in obs.split()]
         case Graph():
             return _plain_graph(space, obs)
     return np.asarray(obs, np.float32 if space.dtype == np.float64 else None)
