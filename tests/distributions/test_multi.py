@@ -206,3 +206,32 @@ def test_a_subclass_that_replaces_sample_is_sampled_step_by_step() -> None:
     dist = Zero(np.zeros((3, 2)), child_distributions=[Categorical], input_lens=[2], action_space=space)
     assert dist.draw_noise(None, 1) is None
     assert dist.sample()[0].tolist() == [0, 0, 0]
+
+
+def test_a_flat_list_holds_the_children_in_their_order(framework: Framework) -> None:
+    dist = build(framework)
+    actions = dist.sample(framework.rng(1))
+    wanted = np.asarray(dist.logp(actions))
+    leaves = parts(actions)
+    np.testing.assert_allclose(np.asarray(dist.logp(leaves)), wanted, rtol=1e-6)
+    # Numbers without axes may come as columns, and the list as NumPy arrays.
+    columns = [np.asarray(np.asarray(leaf)).reshape(ROWS, -1) for leaf in leaves]
+    np.testing.assert_allclose(np.asarray(dist.logp(columns)), wanted, rtol=1e-6)
+
+
+def test_a_list_for_a_tuple_is_no_flat_list(framework: Framework) -> None:
+    space = Tuple((Dict(a=Discrete(3), b=Discrete(2)), Discrete(2)))
+    given = {"child_distributions": [Categorical] * 3, "input_lens": [3, 2, 2], "action_space": space}
+    dist = MultiActionDistribution(framework.array(inputs()[:, :7]), None, **given)
+    zeros = framework.array(np.zeros(ROWS, np.int64))
+    nested = dist.logp(({"a": zeros, "b": zeros}, zeros))
+    np.testing.assert_array_equal(np.asarray(dist.logp([{"b": zeros, "a": zeros}, zeros])), np.asarray(nested))
+
+
+def test_members_by_the_names_of_rllib(framework: Framework) -> None:
+    dist = build(framework, input_lens=np.array(LENS))
+    assert dist.flat_child_distributions is dist.children
+    assert dist.input_lens == LENS
+    assert dist.action_space_struct["move"] == SPACE["move"].spaces
+    with pytest.raises(NotImplementedError, match=r"ModelCatalog\.get_action_dist"):
+        MultiActionDistribution.required_model_output_shape(SPACE, {})

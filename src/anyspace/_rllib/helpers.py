@@ -90,6 +90,9 @@ force_tuple = functools.partial(force_list, to_tuple=True)
 class NullContextManager(contextlib.AbstractContextManager[None]):
     """A context that does nothing."""
 
+    def __enter__(self) -> None:
+        """Do nothing."""
+
     def __exit__(self, *_: object) -> None:
         """Do nothing."""
 

@@ -119,7 +119,7 @@ def get_dummy_batch_for_space(
         leaf = _choices(leaf) if one_hot_discrete else leaf
         if fill_value == "random":
             samples = np.array([leaf.sample() for _ in range(int(np.prod(lead)))], dtype=leaf.dtype)
-            return samples.reshape(*lead, *samples.shape[1:])
+            return samples.reshape((*lead, *samples.shape[1:]))
         return np.full((*lead, *(leaf.shape or ())), fill_value, leaf.dtype)
 
     return tree.map_leaves(dummy, nesting.unwrapped(space))

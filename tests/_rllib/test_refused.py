@@ -1,0 +1,78 @@
+"""Names that nothing stands for: importable, and explained when they are used."""
+
+from __future__ import annotations
+
+import pytest
+
+from anyspace import PPO, rllib
+from anyspace._rllib.refused import FAMILIES, NAMES, REASONS
+
+
+def test_files_that_name_them_can_be_imported():
+    from anyspace.rllib.algorithms.callbacks import DefaultCallbacks
+    from anyspace.rllib.env import MultiAgentEnv
+    from anyspace.rllib.policy.sample_batch import MultiAgentBatch
+    from anyspace.rllib.policy.torch_policy import TorchPolicy
+
+    class Many(MultiAgentEnv):
+        def __init__(self, config):
+            super().__init__()
+
+    class Mine(DefaultCallbacks, TorchPolicy):
+        def on_episode_end(self, **kwargs):
+            pass
+
+    assert not isinstance({}, MultiAgentBatch)
+    assert MultiAgentBatch is rllib.evaluation.MultiAgentBatch
+    with pytest.raises(NotImplementedError, match=r"Many \(derived from MultiAgentEnv\): several agents .*porting\.md"):
+        Many({})
+    with pytest.raises(NotImplementedError, match=r"Mine .*callbacks are not offered"):
+        Mine()
+    with pytest.raises(NotImplementedError, match="MultiAgentBatch: several agents"):
+        MultiAgentBatch({}, 3)
+
+
+def test_an_environment_of_several_agents_is_refused_by_name():
+    from anyspace.rllib.env.multi_agent_env import MultiAgentEnv, make_multi_agent
+
+    class Many(MultiAgentEnv):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Many .*several agents"):
+        PPO(env=Many)
+    with pytest.raises(NotImplementedError, match="make_multi_agent: several agents"):
+        make_multi_agent("CartPole-v1")
+
+
+def test_tensorflow_functions_name_those_of_pytorch():
+    from anyspace.rllib.utils import tf_ops, tf_utils
+
+    assert tf_ops.huber_loss is tf_utils.huber_loss
+    with pytest.raises(NotImplementedError, match=r"huber_loss: it works on TensorFlow.*utils\.torch_utils"):
+        tf_utils.huber_loss(3.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("core.rl_module.rl_module", "new API stack"),
+        ("connectors.connector_v2", "new API stack"),
+        ("execution.train_ops", "training loop"),
+        ("examples.models.rnn_model", "Copy the file"),
+        ("policy.eager_tf_policy", "`losses` or `updates`"),
+        ("utils.metrics", "training loop"),
+    ],
+)
+def test_whole_families_have_a_reason(path, reason):
+    with pytest.raises(ImportError, match=reason):
+        exec(f"import anyspace.rllib.{path}")
+
+
+def test_every_reason_is_one_that_is_written():
+    used = {reason for names in NAMES.values() for reason in names} | set(FAMILIES.values())
+    assert used == set(REASONS)
+    twice = {path: set(rllib.names(path)) & set(" ".join(NAMES[path].values()).split()) for path in NAMES}
+    for path, listed in twice.items():
+        assert listed == set(" ".join(NAMES[path].values()).split()), path
+        offered = " ".join(entry for home, entry in rllib.PATHS[path].items()).split()
+        assert not listed & {entry.partition("=")[0] for entry in offered}, path
