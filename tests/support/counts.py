@@ -56,6 +56,8 @@ class Counts:
     def should_stop(self) -> bool:
         return self.mean >= self.stop_at
 
+    needs_trust = False
+
     def is_best(self) -> bool:
         return self.improved
 

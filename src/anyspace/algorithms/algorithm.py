@@ -17,13 +17,7 @@ from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
-from anyspace.algorithms.settings import (
-    chosen,
-    environment_spec,
-    given_keys,
-    local_fleet,
-    training_source,
-)
+from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, training_source
 from anyspace.algorithms.trust import announce, needs_trust, remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
@@ -328,11 +322,11 @@ class Algorithm(ABC, Generic[C]):
 
     def copy_state(self) -> Callable[[], checkpoints.Snapshot]:
         """Copy the state as it is now, which is quick; return what makes a :meth:`snapshot` of the copy."""
-        return checkpoints.copied(self.parts(), self._whole_description, self.policy.runtime)
-
-    def _whole_description(self) -> dict[str, Any]:
-        spaces = state.described_spaces(self.policy.observation_space, self.policy.env_action_space)
-        return {**self.description(), **spaces}
+        spaces = self.policy.observation_space, self.policy.env_action_space
+        runtime = self.policy.runtime
+        return checkpoints.copied(
+            self.parts(), lambda: {**self.description(), **state.described_spaces(*spaces)}, runtime
+        )
 
     @classmethod
     def load(

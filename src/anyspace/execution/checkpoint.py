@@ -72,14 +72,16 @@ def remove_checkpoint(folder: Path) -> None:
         folder.rmdir()
 
 
-def resume_command(path: Path) -> str:
+def resume_command(path: Path, *, trust: bool = False) -> str:
     """Return the command that goes on with a run, to be pasted into a shell.
 
     Args:
         path: the run folder, or one of its checkpoints.
+        trust: it is a run of the user's own that names code, which loading has to be told.
     """
     spelt = str(path)
-    return f"anyspace train --resume {shlex.quote(f'./{spelt}' if spelt.startswith('-') else spelt)}"
+    command = f"anyspace train --resume {shlex.quote(f'./{spelt}' if spelt.startswith('-') else spelt)}"
+    return f"{command} --trust" if trust else command
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NumpyArray]]:

@@ -53,6 +53,10 @@ class Trainable(Protocol):
     def description(self) -> dict[str, Any]:
         """Return algorithm, environment, seed and configuration as plain values."""
 
+    @property
+    def needs_trust(self) -> bool:
+        """Whether another process loads the checkpoints only if it is told that they are trusted."""
+
     def should_stop(self) -> bool:
         """Whether the return to stop at is reached."""
 
@@ -89,7 +93,7 @@ class RunFolder(os.PathLike[str]):
         self.options: dict[str, int] = {}
         self._lock, self._is_new, self._was_made = lock, is_new, was_made
         self._log: MetricsLog | None = None
-        self._title = ""
+        self._title, self._names_code = "", False
         self._whole: _Copy | None = None
         self._is_current = False
         self._copy_seconds = 0.0
@@ -171,7 +175,7 @@ class RunFolder(os.PathLike[str]):
             ConfigError: the folder cannot be written.
         """
         description = algorithm.description()
-        self._title = run_files.title_of(description)
+        self._title, self._names_code = run_files.title_of(description), algorithm.needs_trust
         try:
             if self._is_new and run_files.is_run(self.path):
                 run_files.remove_run(self.path)
@@ -236,7 +240,7 @@ class RunFolder(os.PathLike[str]):
             return self._loss(self._whole, error)
         return (
             f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on with\n"
-            f"  {resume_command(self.path)}"
+            f"  {resume_command(self.path, trust=self._names_code)}"
         )
 
     def close(self) -> None:
@@ -255,7 +259,7 @@ class RunFolder(os.PathLike[str]):
         return (
             f"The checkpoint of {whole.steps:,} steps cannot be written ({reason or error}). The one of"
             f" {self._steps_on_disk:,} steps is whole: {room} on from there with\n"
-            f"  {resume_command(self.path)}"
+            f"  {resume_command(self.path, trust=self._names_code)}"
         )
 
     @property
