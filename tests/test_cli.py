@@ -462,7 +462,7 @@ def test_resuming_builds_the_algorithm_once(
     flags = ["--resume", "run", "--steps", "128", "--lr", "0.5", "--no-progress", "--evaluate", "0"]
     status, _, err = run(capsys, "train", *flags)
     assert status == 0, err
-    assert loaded == [{"env": None, "config": {"lr": 0.5}}]
+    assert loaded == [{"env": None, "config": {"lr": 0.5}, "trust": False}]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ UNSAVABLE: dict[str, Any] = {
     "object": object(),
     "lock": threading.Lock(),
     "open file": open(__file__),  # noqa: SIM115
-    "environment": Countdown(),
+    "random source": np.random.default_rng(0),
     "tensor": torch.zeros(2),
     "dtype of torch": torch.float32,
     "date": datetime.date(2020, 1, 1),

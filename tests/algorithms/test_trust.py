@@ -106,7 +106,7 @@ def every_key() -> list[tuple[str, ...]]:
     return [("env",), ("algorithm",), *of(PPOConfig, ("config",)), ("config", "callbacks"), ("config", "model", "new")]
 
 
-CODE = {MARK: "code", "name": f"{MODULE}:Env"}
+CODE = {"import": f"{MODULE}:Env"}
 
 FORMS: dict[str, Any] = {
     "a name": f"{MODULE}:Env",
@@ -123,6 +123,7 @@ FORMS: dict[str, Any] = {
     "an enum": {MARK: "enum", "name": f"{MODULE}:Kind", "member": "ONE"},
     "a dataclass": {MARK: "dataclass", "name": f"{MODULE}:Env", "fields": {"x": 1}},
     "a named tuple": {MARK: "named tuple", "name": f"{MODULE}:Env", "items": [CODE]},
+    "an object": {MARK: "object", "name": f"{MODULE}:Env", "fields": {}},
     "a name in a list": [f"{MODULE}:Wrapper"],
     "a name in a dict": {"a": f"{MODULE}:Env"},
 }
@@ -146,7 +147,7 @@ def require_refused_or_text(stranger: Path, keys: tuple[str, ...], form: str, lo
     path = edited(stranger, functools.partial(put, keys=keys, value=FORMS[form]))
     said = refusal(load, path)
     require_untouched(stranger)
-    if MARK in str(FORMS[form]):
+    if "import" in str(FORMS[form]) or MARK in str(FORMS[form]):
         assert said is not None, form
         # Where a value of that type may not stand, that is said first.
         assert f"{MODULE}:" in said or f"`{keys[-1]}` is" in said or "unknown config key" in said, form
@@ -254,10 +255,10 @@ def test_commands_run_nothing_that_a_checkpoint_names(
 
 def everything(state: dict[str, Any]) -> None:
     state["algorithm"], state["env"] = f"{MODULE}:Own", f"{MODULE}:Env"
-    state["config"]["wrappers"] = [f"{MODULE}:Wrapper", {MARK: "code", "name": "os:getcwd"}]
+    state["config"]["wrappers"] = [f"{MODULE}:Wrapper", {"import": "os:getcwd"}]
     state["config"]["env_config"] = {"kind": {MARK: "enum", "name": f"{MODULE}:Kind", "member": "ONE"}}
     state["config"]["model"] |= {"custom_model": "not_registered", "custom_action_dist": "cooled"}
-    state["config"]["model"]["custom_model_config"] = {"f": {MARK: "code", "name": None, "label": "<lambda> of x"}}
+    state["config"]["model"]["custom_model_config"] = {"f": {"repr": "<lambda> of x"}}
 
 
 def test_one_error_lists_all_that_is_wanted_and_the_ways_on(stranger: Path) -> None:
@@ -316,7 +317,7 @@ def test_what_is_trusted_loads_and_goes_on(stranger: Path, capsys: pytest.Captur
 
 def test_a_trusted_name_that_is_wrong_is_named_with_its_key(stranger: Path) -> None:
     for name in ("no_such_module_at_all:Model", f"{MODULE}:NoSuchName", "no name"):
-        value = {MARK: "code", "name": name}
+        value = {"import": name}
         path = edited(stranger, functools.partial(put, keys=("config", "model", "custom_model"), value=value))
 
         with pytest.raises(CheckpointError, match=r"state\.json: config key `model\.custom_model`: .*cannot be"):
@@ -438,7 +439,7 @@ def test_what_the_library_brings_needs_no_trust(kind: str, tmp_path: Path, monke
     ],
 )
 def test_other_names_of_these_packages_are_code_like_any_other(stranger: Path, name: str) -> None:
-    value = {MARK: "code", "name": name}
+    value = {"import": name}
     for keys in (("model", "custom_model"), ("model", "fcnet_activation"), ("env_config",)):
         path = edited(stranger, functools.partial(put, keys=("config", *keys), value={"a": value}))
         with pytest.raises(CheckpointError, match=name):

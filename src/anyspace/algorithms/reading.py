@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.plain import MARK, from_plain
+from anyspace.algorithms.from_plain import from_plain
+from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
 from anyspace.algorithms.settings import given_keys, overridden
 from anyspace.algorithms.state import ENTRIES, Spaces, check, is_shipped, modern, require_plausible, spaces_of, upgraded
@@ -201,7 +202,7 @@ class Reader:
         left = {key: value for key, value in recorded.items() if key not in given}
         for key in recorded.keys() & given.keys():
             ours, theirs = recorded[key], given[key]
-            if not isinstance(ours, dict) or MARK in ours or not isinstance(theirs, dict):
+            if not isinstance(ours, dict) or _is_marked(ours) or not isinstance(theirs, dict):
                 continue
             if key in sections(config_class):
                 left[key] = self._left(ours, theirs, sections(config_class)[key])
@@ -252,11 +253,16 @@ def sections(config_class: type) -> dict[str, type]:
     }
 
 
+def _is_marked(value: dict[str, Any]) -> bool:
+    """Whether a written dict stands for something else."""
+    return MARK in value or mark_of(value) is not None
+
+
 def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return recorded values less those that are changed, in nested dicts as well: they need not be readable."""
     kept = {key: value for key, value in stored.items() if key not in changed}
     for key in stored.keys() & changed.keys():
-        if isinstance(stored[key], dict) and MARK not in stored[key] and isinstance(changed[key], dict):
+        if isinstance(stored[key], dict) and not _is_marked(stored[key]) and isinstance(changed[key], dict):
             kept[key] = without(stored[key], changed[key])
     return kept
 

@@ -9,7 +9,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from anyspace.algorithms.plain import at, from_plain, keys_of, plain_value, refusal
+from anyspace.algorithms.from_plain import from_plain
+from anyspace.algorithms.plain import at, keys_of, plain_value, refusal
 from anyspace.config import DataclassLike, import_name
 from anyspace.errors import CheckpointError, UnsupportedSpaceError
 from anyspace.execution.checkpoint import parsed
@@ -85,7 +86,10 @@ def difference(value: Any, read: Any, place: str) -> tuple[str, Any] | None:
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value)]
         return _first([(f"{place}.{name}", getattr(value, name), getattr(read, name)) for name in names])
-    return None if _are_equal(value, read) else (place, value)
+    if _are_equal(value, read):
+        return None
+    is_object = hasattr(value, "__dict__") and not isinstance(value, gym.Space)
+    return difference(vars(value), vars(read), place) if is_object else (place, value)
 
 
 def _first(pairs: list[tuple[str, Any, Any]]) -> tuple[str, Any] | None:

@@ -73,7 +73,7 @@ def upgraded(
 ) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
     """Return a checkpoint of an earlier format as one of today's.
 
-    Formats 1 and 2 had three kinds of marks in their configurations. Format 1 had counters and coefficients beside each
+    Formats 1 and 2 wrote dicts with any keys as they are. Format 1 had counters and coefficients beside each
     other in the state, and one random source; the sources start anew from its seed.
     """
     number = state["format"]
@@ -110,12 +110,6 @@ def modern(value: Any, number: int) -> Any:
         return [modern(item, number) for item in value]
     if not isinstance(value, dict):
         return value
-    if value.keys() == {"import"}:
-        return {MARK: "code", "name": value["import"]}
-    if value.keys() == {"float"}:
-        return {MARK: "float", "value": value["float"]}
-    if value.keys() == {"repr"}:
-        return {MARK: "code", "name": None, "label": value["repr"]}
     items = {key: modern(item, number) for key, item in value.items()}
     return {MARK: "dict", "pairs": [list(item) for item in items.items()]} if MARK in items else items
 

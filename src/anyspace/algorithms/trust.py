@@ -24,7 +24,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.plain import MARK, at
+from anyspace.algorithms.plain import MARK, at, mark_of
 from anyspace.config import import_name, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
@@ -129,14 +129,19 @@ def code_in(value: Any, keys: tuple[str, ...], inside: tuple[Any, ...]) -> Itera
         for i, item in enumerate(value):
             yield from code_in(item, keys, (*inside, i))
     elif isinstance(value, dict):
-        if MARK in value and "name" in value and value[MARK] in ("code", "enum", "dataclass", "named tuple"):
-            name = value["name"]
-            if name is None:
-                yield Want(keys, inside, "local", str(value.get("label")))
-            else:
-                yield Want(keys, inside, "code", str(name))
+        kind = mark_of(value)
+        if kind == "repr":
+            yield Want(keys, inside, "local", str(value["repr"]))
+        elif kind == "import":
+            yield Want(keys, inside, "code", str(value["import"]))
+        elif kind is not None and "name" in value and kind in _OF_CLASSES:
+            yield Want(keys, inside, "code", str(value["name"]))
         for key, item in _parts(value):
             yield from code_in(item, keys, inside if key is None else (*inside, key))
+
+
+_OF_CLASSES = ("enum", "dataclass", "named tuple", "object")
+"""What is written with the name of its class."""
 
 
 def _parts(value: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
@@ -160,7 +165,7 @@ def _texts(value: Any, inside: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _texts(item, (*inside, i))
-    elif isinstance(value, dict) and value.get(MARK) not in ("code", "enum", "space", "array", "bytes", "dtype"):
+    elif isinstance(value, dict) and mark_of(value) in (None, "tuple", "set", "frozenset", "dict", "ordered dict"):
         for key, item in _parts(value):
             yield from _texts(item, inside if key is None else (*inside, key))
 
