@@ -20,7 +20,7 @@ from anyspace import distributions, models, rllib, spaces
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import placeholders
 from anyspace.models import torch as networks
-from anyspace.models.torch import compat
+from anyspace.models.torch import compat, compat_dists
 
 TABLE = {
     "": "SampleBatch",
@@ -66,7 +66,8 @@ TABLE = {
     "models.torch.recurrent_net": "LSTMWrapper RecurrentNetwork",
     "models.torch.torch_action_dist": "ActionDistribution TorchBernoulli TorchBeta TorchCategorical TorchDeterministic"
     " TorchDiagGaussian TorchDirichlet TorchDistributionWrapper TorchGumbelSoftmax TorchMultiActionDistribution"
-    " TorchMultiCategorical TorchSlateMultiCategorical TorchSquashedGaussian",
+    " TorchMultiCategorical TorchSlateMultiCategorical TorchSquashedGaussian"
+    " get_torch_categorical_class_with_temperature",
     "models.torch.torch_modelv2": "TorchModelV2",
     "models.torch.visionnet": "VisionNetwork",
     "models.utils": "get_activation_fn",
@@ -137,7 +138,7 @@ def test_names_are_those_of_anyspace():
         "models.torch.fcnet.FullyConnectedNetwork": models.FullyConnectedNetwork,
         "models.torch.recurrent_net.LSTMWrapper": networks.RecurrentWrapper,
         "models.torch.recurrent_net.RecurrentNetwork": models.RecurrentNetwork,
-        "models.torch.torch_action_dist.TorchDiagGaussian": distributions.DiagGaussian,
+        "models.torch.torch_action_dist.TorchDiagGaussian": compat_dists.TorchDiagGaussian,
         "models.torch.torch_modelv2.TorchModelV2": models.TorchModelV2,
         "policy.view_requirement.ViewRequirement": models.ViewRequirement,
         "utils.spaces.repeated.Repeated": spaces.Repeated,

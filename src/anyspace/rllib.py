@@ -87,13 +87,11 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.recurrent_net": {"anyspace.models.torch": "RecurrentNetwork LSTMWrapper=RecurrentWrapper"},
     "models.torch.torch_action_dist": {
         "anyspace.models.torch.compat_dists": (
-            "TorchBeta TorchCategorical TorchDistributionWrapper TorchMultiCategorical TorchSquashedGaussian"
+            "TorchBernoulli TorchBeta TorchCategorical TorchDeterministic TorchDiagGaussian TorchDirichlet"
+            " TorchDistributionWrapper TorchMultiActionDistribution TorchMultiCategorical"
+            " TorchSlateMultiCategorical TorchSquashedGaussian get_torch_categorical_class_with_temperature"
         ),
-        _DISTRIBUTIONS: (
-            "ActionDistribution TorchBernoulli=Bernoulli TorchDeterministic=Deterministic"
-            " TorchDiagGaussian=DiagGaussian TorchDirichlet=Dirichlet TorchGumbelSoftmax=GumbelSoftmax"
-            " TorchMultiActionDistribution=MultiActionDistribution TorchSlateMultiCategorical=SlateMultiCategorical"
-        ),
+        _DISTRIBUTIONS: "ActionDistribution TorchGumbelSoftmax=GumbelSoftmax",
     },
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},

@@ -29,8 +29,8 @@ class ActionDistribution:
         model: The model that made them, or None.
         mask: Which actions are allowed, in the layout that the class documents, or None for all.
         last_sample: The latest answer of `sample` or `deterministic_sample`, for `sampled_action_logp`.
-        has_entropy: Whether `entropy` is implemented: it is where a class overrides it, unless the class
-            itself says False.
+        has_entropy: Whether `entropy` is implemented: it is where a class overrides it, unless that class
+            says False.
         has_kl: Whether `kl` is implemented, found in the same way.
         depends_on_model: Whether the distribution depends on anything but ``inputs`` and ``mask``, such as a part of
             the model. Once the model has learnt, such a distribution cannot be built again from stored inputs, so no
@@ -56,8 +56,7 @@ class ActionDistribution:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = vars(cls)
-        cls.has_entropy = own.get("has_entropy", cls.entropy is not ActionDistribution.entropy)
-        cls.has_kl = own.get("has_kl", cls.kl is not ActionDistribution.kl)
+        cls.has_entropy, cls.has_kl = _implements(cls, "entropy"), _implements(cls, "kl")
         defines = any(hasattr(value, "__get__") and not name.startswith("__") for name, value in own.items())
         cls.depends_on_model = own.get("depends_on_model", defines or cls.depends_on_model)
         cls.sample_takes_rng = len(inspect.signature(cls.sample).parameters) > 1
@@ -154,3 +153,10 @@ class ActionDistribution:
     def _missing(self, method: str) -> NotImplementedError:
         name = type(self).__name__
         return NotImplementedError(f"{name} has no {method}(). Implement it, or use what does not ask for it.")
+
+
+def _implements(cls: type[ActionDistribution], method: str) -> bool:
+    """Return what the nearest class says, by its attribute ``has_...``; one that says nothing overrides the method."""
+    flag = f"has_{method}"
+    nearest = next(base for base in cls.__mro__ if {method, flag} & vars(base).keys())
+    return bool(vars(nearest).get(flag, True))

@@ -43,7 +43,7 @@ class MultiActionDistribution(ActionDistribution):
         input_lens: Sequence[int],
         action_space: gym.Space[Any],
     ) -> None:
-        super().__init__(inputs, model, mask=mask)
+        ActionDistribution.__init__(self, inputs, model, mask=mask)
         self.action_space = action_space
         slices = split_last(inputs, input_lens)
         masks = [None] * len(slices) if mask is None else mask

@@ -137,6 +137,14 @@ def is_bounded(custom_action_dist: str | type | None) -> bool:
     return custom_action_dist is not None and _resolved(custom_action_dist) in _BOUNDED.values()
 
 
+def is_built_in(distribution: DistributionFactory) -> bool:
+    """Whether a distribution, and all of its children, are the library's own, which compute in NumPy as well."""
+    given = distribution.keywords if isinstance(distribution, partial) else {}
+    built = distribution.func if isinstance(distribution, partial) else distribution
+    own = getattr(built, "__module__", "").startswith(f"{ActionDistribution.__module__.rpartition('.')[0]}.")
+    return own and all(map(is_built_in, given.get("child_distributions", ())))
+
+
 def _resolved(dist: str | type) -> type[ActionDistribution]:
     if isinstance(dist, str):
         known = _BOUNDED | _registered
@@ -188,10 +196,13 @@ def _custom(
         return _multi(dist, space, config, DiagGaussian)
     shape = dist.required_model_output_shape(space, config.as_dict())
     size = int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
-    takes_space = "action_space" in inspect.signature(dist).parameters
+    taken = inspect.signature(dist).parameters
+    extras: dict[str, Any] = {"action_space": space} if "action_space" in taken else {}
+    if "input_lens" in taken and nesting.is_leaf(space):
+        extras["input_lens"] = options(space)
     flat = not nesting.is_leaf(space) and not config._disable_action_flattening
     factory: DistributionFactory = _scoring_flat_actions(dist, space) if flat else dist
-    return (partial(factory, action_space=space) if takes_space else factory), size
+    return (partial(factory, **extras) if extras else factory), size
 
 
 def _scoring_flat_actions(dist: type[ActionDistribution], space: gym.Space[Any]) -> type[ActionDistribution]:

@@ -218,9 +218,9 @@ def test_distributions_take_by_position_what_they_took():
     actions = torch.tensor([[0, 1]] * 3)
     mask = torch.tensor([[True, False, True, True]] * 3)
     torch.testing.assert_close(
-        TorchCategorical(inputs, None, 2.0).log_probs, Categorical(inputs, temperature=2.0).log_probs
+        TorchCategorical(inputs, None, 2.0).dist.logits, Categorical(inputs, temperature=2.0).log_probs
     )
-    torch.testing.assert_close(TorchCategorical(inputs, mask=mask).log_probs, Categorical(inputs, mask=mask).log_probs)
+    torch.testing.assert_close(TorchCategorical(inputs, mask=mask).dist.probs, Categorical(inputs, mask=mask).probs)
     for given in (None, mask):
         torch.testing.assert_close(
             TorchMultiCategorical(inputs, None, space.nvec, space, mask=given).logp(actions),
