@@ -212,7 +212,7 @@ def _scoring_flat_actions(dist: type[ActionDistribution], space: gym.Space[Any])
         nested = isinstance(actions, dict | tuple)
         return dist.logp(self, flatten_actions(space, actions) if nested else actions)
 
-    kept = ("has_entropy", "has_kl", "depends_on_model", "__doc__", "__module__")
+    kept = ("has_entropy", "has_kl", "depends_on_model", "says_dependence", "__doc__", "__module__")
     declared = {name: getattr(dist, name) for name in kept}
     return type(dist.__name__, (dist,), {**declared, "logp": logp})
 

@@ -7,7 +7,7 @@ Letters: N rows; S sequences, T the length of the longest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,10 @@ from anyspace.models.torch import recurrent
 from anyspace.models.torch.convolution import same_padding as one_side
 from anyspace.models.torch.initializers import Initializer, normc_
 from anyspace.models.torch.layers import activation_class
+from anyspace.models.torch.slim import Activation, Sides, both
+from anyspace.models.torch.slim import AppendBiasLayer as AppendBiasLayer
+from anyspace.models.torch.slim import SlimConv2d as SlimConv2d
+from anyspace.models.torch.slim import SlimFC as SlimFC
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
@@ -31,11 +35,6 @@ FLOAT_MIN = -3.4e38
 """Lower end of float32, nearly: added to a logit, it leaves the choice no probability."""
 FLOAT_MAX = 3.4e38
 """Upper end of float32, nearly."""
-
-Activation = str | type[nn.Module] | None
-"""As `layers.activation_class` takes it."""
-Sides = int | Sequence[int]
-"""One number for height and width, or both."""
 
 
 def try_import_torch(error: bool = False) -> tuple[ModuleType, ModuleType]:
@@ -64,96 +63,6 @@ def get_activation_fn(name: Activation = None, framework: str = "torch") -> type
     return activation_class(name)
 
 
-class SlimFC(nn.Module):
-    """A dense layer and its activation: [..., in_size] -> [..., out_size].
-
-    Args:
-        in_size: width of the input.
-        out_size: width of the output.
-        initializer: fills the weights; None: Xavier uniform.
-        activation_fn: a name or module class; None: none.
-        use_bias: whether there are biases.
-        bias_init: what they start at.
-    """
-
-    def __init__(
-        self,
-        in_size: int,
-        out_size: int,
-        initializer: Callable[..., Any] | None = None,
-        activation_fn: Activation = None,
-        use_bias: bool = True,
-        bias_init: float = 0.0,
-    ):
-        super().__init__()
-        linear = nn.Linear(in_size, out_size, bias=use_bias)
-        (initializer or nn.init.xavier_uniform_)(linear.weight)
-        if use_bias:
-            nn.init.constant_(linear.bias, bias_init)
-        self._model = _stack([linear], activation_fn)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output."""
-        y: torch.Tensor = self._model(x)
-        return y
-
-
-class SlimConv2d(nn.Module):
-    """A padded convolution and its activation: [N, in_channels, H, W] -> [N, out_channels, H', W'].
-
-    Args:
-        in_channels: channels of the input, which come first.
-        out_channels: channels of the output.
-        kernel: of the convolution.
-        stride: of the convolution.
-        padding: how many zeros at (left, right, top, bottom), as `same_padding` counts them, or at each of them; None:
-            none.
-        initializer: fills the kernels; "default": Xavier uniform.
-        activation_fn: a name or module class; "default": ReLU; None: none.
-        bias_init: what the biases start at.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: Sides,
-        stride: Sides,
-        padding: int | tuple[int, int, int, int] | None,
-        initializer: str | Callable[..., Any] = "default",
-        activation_fn: Activation = "default",
-        bias_init: float = 0.0,
-    ):
-        super().__init__()
-        convolution = nn.Conv2d(in_channels, out_channels, _both(kernel), _both(stride))
-        (initializer if callable(initializer) else nn.init.xavier_uniform_)(convolution.weight)
-        assert convolution.bias is not None
-        nn.init.constant_(convolution.bias, bias_init)
-        padded: list[nn.Module] = [nn.ZeroPad2d(padding)] if padding else []
-        self._model = _stack([*padded, convolution], "relu" if activation_fn == "default" else activation_fn)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output."""
-        y: torch.Tensor = self._model(x)
-        return y
-
-
-class AppendBiasLayer(nn.Module):
-    """Appends learnt numbers to each row: [N, F] -> [N, F + num_bias_vars]; they start at zero.
-
-    Args:
-        num_bias_vars: how many.
-    """
-
-    def __init__(self, num_bias_vars: int):
-        super().__init__()
-        self.log_std = nn.Parameter(torch.zeros(num_bias_vars))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x`` with the numbers on its right."""
-        return torch.cat([x, self.log_std.expand(len(x), -1)], dim=1)
-
-
 class Reshape(nn.Module):
     """Gives tensors a shape, in which one -1 stands for what is left.
 
@@ -180,22 +89,10 @@ def same_padding(
         filter_size: of the kernel.
         stride_size: of the convolution.
     """
-    sides = tuple(zip(_both(in_size), _both(filter_size), _both(stride_size), strict=True))
+    sides = tuple(zip(both(in_size), both(filter_size), both(stride_size), strict=True))
     (top, bottom), (left, right) = (one_side(*side) for side in sides)
     height, width = (-(-size // stride) for size, _, stride in sides)
     return (left, right, top, bottom), (height, width)
-
-
-def _both(sides: Sides) -> tuple[int, int]:
-    if isinstance(sides, int):
-        return sides, sides
-    height, width = sides
-    return height, width
-
-
-def _stack(layers: list[nn.Module], activation: Activation) -> nn.Sequential:
-    module_class = activation_class(activation)
-    return nn.Sequential(*layers, *([] if module_class is None else [module_class()]))
 
 
 # ---------------------------------------------------------------------------------------------- tensors
