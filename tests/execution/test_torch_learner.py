@@ -210,6 +210,28 @@ def test_frozen_parameters_stay():
     assert {name.partition("/")[0] for name in learner.state()} == changed
 
 
+def test_parameters_may_be_frozen_released_and_exchanged_between_rounds():
+    policy = make_policy()
+    model = policy.model
+    model.encoder.requires_grad_(False)
+    learner = make(policy)
+    learner.step(batch())
+    moments = learner.state()["logits.weight/exp_avg"].copy()
+    model.encoder.requires_grad_(True)
+    model.logits.bias.requires_grad_(False)
+    model.value_head = torch.nn.Linear(5, 1)
+    learner.at(1)
+    np.testing.assert_array_equal(learner.state()["logits.weight/exp_avg"], moments)
+    before = weights(learner)
+    learner.step(batch())
+    changed = {name for name, value in weights(learner).items() if not torch.equal(value, before[name])}
+    assert changed == set(before) - {"logits.bias"}
+    assert {name.partition("/")[0] for name in learner.state()} == changed
+    again = weights(learner)
+    learner.at(2)  # nothing has changed, so the same tensors go on
+    assert all(torch.equal(again[name], value) for name, value in weights(learner).items())
+
+
 # ------------------------------------------------------------------------------------------- custom loss
 
 

@@ -281,6 +281,12 @@ class JaxRuntime:
     def has_batch_statistics(self, model: ModelV2) -> bool:
         return False
 
+    def trained(self, model: ModelV2) -> frozenset[str]:
+        return frozenset(_jax(model).weights)
+
+    def reached(self, model: ModelV2, compute: Any) -> None:
+        """A traced step alone has gradients."""
+
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         return {name: np.array(value) for name, value in _jax(model).weights.items()}
 

@@ -202,7 +202,7 @@ def pairs(draw: Draw) -> Pair:
     config = {
         "max_len": max_len,
         "observation_filter": draw(st.sampled_from(["NoFilter", "MeanStdFilter"])),
-        "scale_images": draw(st.booleans()),
+        "scale_images": draw(st.sampled_from(["auto", True, False])),
         "normalize_actions": draw(st.integers(0, 3)) > 0,
         "clip_actions": draw(st.integers(0, 3)) == 3,
         "_disable_preprocessor_api": draw(st.booleans()) and isinstance(space, Box | MultiBinary | Simplex),

@@ -229,7 +229,16 @@ def test_a_custom_distribution_of_a_tuple_scores_flat_actions(nested):
     factory, _ = ModelCatalog.get_action_dist(Tuple((Discrete(3), Box(-1, 1, (2,)))), config)
     distribution = factory(torch.zeros(2, 2), None)
     assert isinstance(distribution, Mine)
-    kept = ("has_entropy", "has_kl", "depends_on_model", "sample_takes_rng", "__name__", "__module__", "__doc__")
+    kept = (
+        "has_entropy",
+        "has_kl",
+        "depends_on_model",
+        "says_dependence",
+        "sample_takes_rng",
+        "__name__",
+        "__module__",
+        "__doc__",
+    )
     assert [getattr(type(distribution), name) for name in kept] == [getattr(Mine, name) for name in kept]
     actions, flat = distribution.sample(), torch.tensor([[1, 0.5, 1.5], [2, 2.5, 3.5]])
     distribution.logp(actions)

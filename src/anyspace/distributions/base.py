@@ -35,7 +35,9 @@ class ActionDistribution:
         depends_on_model: Whether the distribution depends on anything but ``inputs`` and ``mask``, such as a part of
             the model. Once the model has learnt, such a distribution cannot be built again from stored inputs, so no
             algorithm asks for its `kl` or `entropy`. User classes are assumed to depend on the model as soon as they
-            define a method. Set ``depends_on_model = False`` if yours does not.
+            define a method, until a policy has tried whether its log-probabilities have a gradient in the weights of
+            the model. A class may set it itself.
+        says_dependence: Whether ``depends_on_model`` is what a class has set, and no assumption.
         sample_takes_rng: Whether `sample` accepts the random source, read off its signature.
         entropy_takes_rng: Whether `entropy` is an estimate from a sample: it has a parameter ``rng`` then.
     """
@@ -44,6 +46,7 @@ class ActionDistribution:
     has_entropy: bool = False
     has_kl: bool = False
     depends_on_model: bool = True
+    says_dependence: bool = False
     sample_takes_rng: bool = True
     entropy_takes_rng: bool = False
     _noise_ahead: bool = True
@@ -58,6 +61,8 @@ class ActionDistribution:
         own = vars(cls)
         cls.has_entropy, cls.has_kl = _implements(cls, "entropy"), _implements(cls, "kl")
         defines = any(hasattr(value, "__get__") and not name.startswith("__") for name, value in own.items())
+        says = "depends_on_model" in own or (cls.says_dependence and not defines)
+        cls.says_dependence = own.get("says_dependence", says)
         cls.depends_on_model = own.get("depends_on_model", defines or cls.depends_on_model)
         cls.sample_takes_rng = len(inspect.signature(cls.sample).parameters) > 1
         cls.entropy_takes_rng = "rng" in inspect.signature(cls.entropy).parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -239,11 +240,17 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
 
 
 def _loss_inputs(policy: Policy, batch: Batch) -> InputDict:
-    """Return a minibatch as models get to see it: observations flat, sequences padded."""
+    """Return a minibatch as models get to see it: observations of several parts flat, sequences padded."""
     columns = {name: column for name, column in batch.items() if name not in ("obs", "views", "sequences")}
     seen = policy.model_inputs(batch["obs"], batch.mask, batch.get("views", {}))
     views = {name: lambda name=name: seen[name] for name in batch.get("views", {})}
-    inputs = InputDict(columns, {"obs": lambda: seen["obs_flat"], **views})
+    observed = "obs" if policy.preprocessor.is_array else "obs_flat"
+    scaled = seen.scaled()
+    if scaled:
+        scaled["obs"] = scaled[observed]
+    inputs = InputDict(columns, {"obs": partial(seen.__getitem__, observed), **views}, scaled)
+    # Models that are called with it nest its observations, and change nothing in it.
+    inputs.taken = inputs.owned = True
     sequences: Sequences | None = batch.get("sequences")
     if sequences is None:
         return inputs

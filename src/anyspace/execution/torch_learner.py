@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_lo
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.policy.batch import Batch
+from anyspace.policy.check import reached_by_value
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import take_sequences
@@ -42,17 +44,33 @@ class TorchLearner:
     """
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
-        assert isinstance(policy.model, TorchModelV2)
         self.policy = policy
         self.losses = losses
         self.groups = dict(groups)
-        parameters: dict[str, dict[torch.dtype, dict[str, nn.Parameter]]] = {name: {} for name in groups}
-        for name, parameter in policy.model.named_parameters():
-            if parameter.requires_grad:
-                group = self._group_of(name)
-                parameters[group].setdefault(parameter.dtype, {})[name] = parameter
-        self._packs = {group: [_Pack(one) for one in by_type.values()] for group, by_type in parameters.items()}
+        self._packed: dict[str, nn.Parameter] = {}
+        self._packs: dict[str, list[_Pack]] = {group: [] for group in groups}
+        self._pack()
+        self._untouched = Untouched(policy, self._packed)
         self.at(0)
+
+    def _pack(self) -> None:
+        """Take in the parameters that are to be trained, and keep the moments of those that were there before."""
+        now = {name: one for name, one in self._module.named_parameters() if one.requires_grad}
+        if [*map(id, now.values())] == [*map(id, self._packed.values())]:
+            return
+        before, self._packed = self.state(), now
+        parameters: dict[str, dict[torch.dtype, dict[str, nn.Parameter]]] = {name: {} for name in self.groups}
+        for name, parameter in now.items():
+            parameters[self._group_of(name)].setdefault(parameter.dtype, {})[name] = parameter
+        self._packs = {group: [_Pack(one) for one in by_type.values()] for group, by_type in parameters.items()}
+        for name, value in self._slots():
+            if name in before and before[name].size == value.numel():
+                value.copy_(torch.from_numpy(before[name]).view(value.shape))
+
+    @property
+    def _module(self) -> nn.Module:
+        assert isinstance(self.policy.model, TorchModelV2)
+        return self.policy.model
 
     def _group_of(self, parameter: str) -> str:
         group = self.policy.model.group_of(parameter) or next(iter(self.groups))
@@ -64,7 +82,8 @@ class TorchLearner:
         return group
 
     def at(self, timestep: int) -> None:
-        """Take in how many environment steps were sampled so far."""
+        """Take in how many environment steps were sampled so far, and what was frozen, released or exchanged since."""
+        self._pack()
         self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
 
     def learning_rates(self) -> dict[str, float]:
@@ -82,6 +101,7 @@ class TorchLearner:
         losses = with_custom_loss(self.policy, found.by_group, batch)
         metrics = {name: _detached(value) for name, value in found.metrics.items()}
         self._backward(losses)
+        self._untouched.count()
         for name, group in self.groups.items():
             packs = self._packs[name]
             if group.grad_clip is not None and packs:
@@ -281,6 +301,58 @@ def _move(packs: list[_Pack], group: Group, lr: float) -> None:
     else:
         buffers: list[torch.Tensor | None] = [*first] if group.momentum else [None for _ in packs]
         sgd(values, gradients, buffers, momentum=group.momentum, dampening=0.0, nesterov=False, **shared)
+
+
+class Untouched:
+    """Says once, after a few gradient steps, which parameters of a user's model no loss has a gradient of.
+
+    Nothing is said of parameters that the value depends on, for an algorithm may do without it, nor of built-in
+    networks in the model, whose heads may well be left alone.
+
+    Args:
+        policy: whose model learns.
+        parameters: those that are trained, by name.
+    """
+
+    STEPS = 10
+
+    def __init__(self, policy: Policy, parameters: Mapping[str, nn.Parameter]):
+        self._policy, self._steps = policy, 0
+        self._names = {name: parameter for name, parameter in parameters.items() if not _is_built_in(policy, name)}
+        self._hooks = [
+            parameter.register_post_accumulate_grad_hook(functools.partial(self._touch, name))
+            for name, parameter in self._names.items()
+        ]
+
+    def _touch(self, name: str, _: torch.Tensor) -> None:
+        self._names.pop(name, None)
+
+    def count(self) -> None:
+        """Count a gradient step."""
+        if not self._hooks:
+            return
+        self._steps += 1
+        if self._steps < self.STEPS and self._names:
+            return
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+        names = sorted(self._names.keys() - reached_by_value(self._policy)) if self._names else []
+        if names:
+            logging.getLogger("anyspace").warning(
+                f"{type(self._policy.model).__name__}: no loss has a gradient of {', '.join(names)}, which stay as they"
+                " are. Use them in forward(), value_function() or custom_loss(), or leave them out."
+            )
+
+
+def _is_built_in(policy: Policy, name: str) -> bool:
+    """Return whether a parameter belongs to one of the library's networks, the model itself or a part of it."""
+    module: Any = policy.model
+    for part in name.split("."):
+        if isinstance(module, TorchModelV2) and type(module).__module__.startswith("anyspace."):
+            return True
+        module = getattr(module, part, None)
+    return False
 
 
 class _Pack:

@@ -144,12 +144,12 @@ def is_bounded(custom_action_dist: str | type | None) -> bool:
     return custom_action_dist is not None and _resolved(custom_action_dist) in _BOUNDED.values()
 
 
-def is_built_in(distribution: DistributionFactory) -> bool:
+def is_built_in_distribution(distribution: DistributionFactory) -> bool:
     """Whether a distribution, and all of its children, are the library's own, which compute in NumPy as well."""
     given = distribution.keywords if isinstance(distribution, partial) else {}
     built = distribution.func if isinstance(distribution, partial) else distribution
     own = getattr(built, "__module__", "").startswith(f"{ActionDistribution.__module__.rpartition('.')[0]}.")
-    return own and all(map(is_built_in, given.get("child_distributions", ())))
+    return own and all(map(is_built_in_distribution, given.get("child_distributions", ())))
 
 
 def _resolved(dist: str | type) -> type[ActionDistribution]:
@@ -220,7 +220,7 @@ def _scoring_flat_actions(dist: type[ActionDistribution], space: gym.Space[Any])
         nested = isinstance(actions, dict | tuple)
         return dist.logp(self, flatten_actions(space, actions) if nested else actions)
 
-    kept = ("has_entropy", "has_kl", "depends_on_model", "__doc__", "__module__")
+    kept = ("has_entropy", "has_kl", "depends_on_model", "says_dependence", "__doc__", "__module__")
     declared = {name: getattr(dist, name) for name in kept}
     return type(dist.__name__, (dist,), {**declared, "logp": logp})
 

@@ -14,7 +14,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
-from anyspace.models.input_dict import InputDict
+from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.number_of_actions import number_of_actions
 from anyspace.spaces import get_preprocessor
@@ -98,15 +98,19 @@ class EmbeddedActions:
         if rest is None:
             return columns
         passed = {name: partial(columns.__getitem__, name) for name in columns}
-        cut = {name: partial(self._cut, columns, name, rest) for name in observations if name in columns}
-        seen = InputDict({}, {**passed, **cut})
-        if "obs_flat" in seen:
-            seen["obs"] = seen["obs"]  # obs_flat follows
-        return seen
+        seen = [name for name in observations if name in columns]
+        cut: dict[str, Compute] = {name: partial(self._cut, passed[name], rest) for name in seen}
+        if "obs_flat" in passed:
+            cut["obs_flat"] = lambda: flatten_structured(cut["obs"]())
+        scaled: dict[str, Compute] = {}
+        if isinstance(columns, InputDict) and (of_network := columns.scaled()):
+            scaled["obs"] = partial(self._cut, of_network["obs"], rest)
+            scaled["obs_flat"] = lambda: flatten_structured(scaled["obs"]())
+        return InputDict({}, {**passed, **cut}, scaled)
 
-    def _cut(self, columns: dict[str, Any], name: str, rest: spaces.Dict) -> Tree:
+    def _cut(self, observed: Compute, rest: spaces.Dict) -> Tree:
         """Return a column of observations, structured or flat [..., F], with nothing but the parts of ``rest``."""
-        seen = columns[name]
+        seen = observed()
         parts = restore_original_dimensions(seen, self.observed)
         kept = {key: parts[key] for key in rest.spaces}
         return kept if parts is seen else join(kept, len(seen.shape) - 1)

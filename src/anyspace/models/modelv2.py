@@ -9,8 +9,9 @@ import gymnasium as gym
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.input_dict import InputDict, flatten_structured
+from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.view_requirement import ViewRequirement
+from anyspace.spaces.restore import PreprocessedBox, restore_original_dimensions
 from anyspace.tree import Tree
 
 State = list[Array]
@@ -93,8 +94,8 @@ class ModelV2:
 
         Args:
             policy_loss: one scalar for each of the algorithm's optimisers.
-            loss_inputs: the minibatch by column names ("obs", "actions", "advantages", ...), ``obs`` flat and
-                preprocessed.
+            loss_inputs: the minibatch by column names ("obs", "actions", "advantages", ...). ``obs`` is preprocessed:
+                one array of its own shape, such as a picture [N, H, W, C]; flat [N, F] where it is made of parts.
 
         Returns:
             As many losses as came.
@@ -145,7 +146,7 @@ class ModelV2:
             ModelError: if ``forward`` does not return a pair of an output and a list of states.
         """
         columns = input_dict[0] if isinstance(input_dict, list) else input_dict
-        inputs = columns if isinstance(columns, InputDict) else self._complete(columns)
+        inputs = self._own(columns) if isinstance(columns, InputDict) else self._complete(columns)
         if not state:
             state = _states_among(inputs)
         if seq_lens is None:
@@ -183,13 +184,28 @@ class ModelV2:
                 f" expected: num_outputs = {self.num_outputs} numbers in each row."
             )
 
-    def _complete(self, columns: Mapping[str, Any]) -> InputDict:
+    def _own(self, columns: InputDict) -> InputDict:
+        """Return inputs that are this model's to change: the columns themselves, or a view of another model's."""
+        if not columns.taken:
+            columns.taken = True
+            return columns
+        return self._complete(columns, columns.scaled()) if columns.owned else columns.view()
+
+    def _complete(self, columns: Mapping[str, Any], scaled: Mapping[str, Compute] | None = None) -> InputDict:
+        """Return inputs made of what a model hands over: observations may be flat, as they are in batches."""
         obs = columns["obs"]
-        lazy: dict[str, Callable[[], Any]] = {}
-        if "obs_flat" not in columns:
+        nested = _nested(obs, self.obs_space)
+        lazy: dict[str, Compute] = {}
+        if "obs_flat" not in columns or nested is not obs:
             lazy["obs_flat"] = lambda: flatten_structured(obs)
         # A sub-model is in the mode of the model that holds it, whose pass this is part of.
-        return InputDict({"is_training": getattr(self, "training", False), **columns}, lazy)
+        return InputDict({"is_training": getattr(self, "training", False), **columns, "obs": nested}, lazy, scaled)
+
+
+def _nested(obs: Tree, space: gym.Space[Any]) -> Tree:
+    """Return observations nested as a preprocessed space is, where they come as its flat vectors."""
+    is_flat = isinstance(space, PreprocessedBox) and tuple(getattr(obs, "shape", ()))[-1:] == space.shape
+    return restore_original_dimensions(obs, space) if is_flat else obs
 
 
 def _states_among(inputs: InputDict) -> State:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
@@ -105,6 +105,15 @@ class Runtime(Protocol):
 
     def has_batch_statistics(self, model: ModelV2) -> bool:
         """Return whether the model takes statistics of a batch in training, so that repeated rows would change them."""
+
+    def trained(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the parameters that gradient steps move: all that are not frozen."""
+
+    def reached(self, model: ModelV2, compute: Callable[[], Sequence[Array]]) -> list[frozenset[str]] | None:
+        """Return to which parameters gradients go from each array that ``compute`` makes, frozen parameters among them.
+
+        None: the framework cannot tell.
+        """
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of the model's parameters and buffers by name."""

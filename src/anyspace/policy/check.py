@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
+import logging
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from anyspace import tree
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import AnyspaceError, ModelError
 from anyspace.maths.gather import Window
@@ -20,6 +22,9 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.history import History
 from anyspace.policy.pipeline import Evaluation, Pipeline
 from anyspace.policy.sequences import Sequences
+from anyspace.tree import Tree
+
+_LOG = logging.getLogger("anyspace")
 
 SAMPLES = 8
 """How many random observations a model may try that fails on zeros."""
@@ -34,9 +39,8 @@ def check_model(policy: Pipeline) -> None:
     Raises:
         ModelError: an output, a value or a state has another shape than it must have, or the model itself failed.
     """
-    zeros = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in policy.encode.specs]
     try:
-        _check_on(policy, zeros)
+        _check_on(policy, policy.example)
     except ModelError as error:
         if error.__cause__ is None:  # a wrong shape, for one, which it has on anything else as well
             raise
@@ -47,7 +51,7 @@ def check_model(policy: Pipeline) -> None:
 def _samples(policy: Pipeline) -> Iterator[list[NumpyArray]]:
     """Yield samples of the observation space, encoded, two equal rows [2, ...] each; the space itself draws none."""
     # A space of a user's own may have no samples, or others than it says; then zeros decide.
-    with contextlib.suppress(Exception):
+    with suppress(Exception):
         for seed in range(SAMPLES):
             space = copy.deepcopy(policy.observation_space)
             space.seed(seed)
@@ -72,6 +76,105 @@ def _check_on(policy: Pipeline, leaves: list[NumpyArray]) -> None:
         if policy.views.recurrent:
             _check_evaluation(policy, leaves, np.array([3, 1]), "on sequences of 3 steps and 1 step")
             _check_states(policy, leaves)
+    policy.example = leaves
+    if not evaluation.distribution.says_dependence:
+        policy.inputs_decide = _inputs_decide(policy)
+
+
+def check_gradients(policy: Pipeline) -> None:
+    """Run the model once more, with gradients, and require that they reach parameters which are to learn.
+
+    Raises:
+        ModelError: every parameter is frozen, or no gradient gets from the output, or from the log-probabilities of a
+            user's distribution, to any of them.
+    """
+    name, trained = type(policy.model).__name__, policy.runtime.trained(policy.model)
+    if not trained:
+        raise ModelError(
+            f"{name} has no parameters to train: there are none, or all are frozen (requires_grad=False). Release those"
+            " that are to learn, for example by `requires_grad_(True)` of the last layer, or call evaluate() instead of"
+            " train()."
+        )
+    found = _reached(policy)
+    if found is None:
+        return
+    dist = getattr(policy.dist_factory, "func", policy.dist_factory)
+    for what, reached in (
+        (f"{name}.forward() gives an output", found.output),
+        (f"{getattr(dist, '__name__', dist)}.logp() gives log-probabilities", found.logp),
+    ):
+        if reached is not None and not reached:
+            raise ModelError(
+                f"{what} from which no gradient gets back to a parameter of the model, so nothing would be learnt. It"
+                " was detached on the way: by .detach(), .item(), .numpy(), torch.no_grad(), or as a new tensor of its"
+                " numbers. Return what the layers computed."
+            )
+    if found.value is not None and not found.value:
+        _LOG.warning(
+            f"{name}.value_function(): no gradient gets from the values to a parameter, so no value is learnt."
+        )
+    if not found.output & trained:
+        _LOG.warning(f"{name}: the output depends on frozen parameters alone, so the policy stays as it is.")
+
+
+class Reached(NamedTuple):
+    """To which parameters gradients go, by name; None: there is no such result, or it need not be looked at."""
+
+    output: frozenset[str]
+    value: frozenset[str] | None
+    logp: frozenset[str] | None
+    """Of a distribution of the user's."""
+
+
+def reached_by_value(policy: Pipeline) -> frozenset[str]:
+    """Return the names of the parameters that the value depends on; an algorithm without a critic leaves them alone."""
+    found = _reached(policy)
+    return frozenset() if found is None or found.value is None else found.value
+
+
+def _reached(policy: Pipeline) -> Reached | None:
+    model, runtime = policy.model, policy.runtime
+    has_value = type(model).value_function is not ModelV2.value_function
+    is_custom = policy.config.model.custom_action_dist is not None
+    batch = _blank_batch(policy, policy.example, np.ones(2, np.int64))
+
+    def compute() -> list[Array]:
+        output, values = policy.forward(batch, value=has_value)
+        inputs = model.action_inputs(output, batch.mask)
+        distribution = policy.distribution(inputs, batch.mask)
+        logp = [distribution.logp(_sample(policy, distribution))] if is_custom else []
+        return [inputs, *([] if values is None else [values]), *logp]
+
+    with _same_randomness(policy):
+        found = runtime.reached(model, compute)
+    if found is None:
+        return None
+    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None)
+
+
+def _inputs_decide(policy: Pipeline) -> bool:
+    """Return whether the log-probabilities of given inputs have no gradient in the weights of the model."""
+    inputs = np.zeros((2, policy.num_outputs), np.float32)
+
+    def compute() -> list[Array]:
+        rebuilt = policy.distribution(policy.runtime.asarray(inputs))
+        results = [rebuilt.logp(_sample(policy, rebuilt))]
+        return [*results, rebuilt.kl(rebuilt)] if rebuilt.has_kl else results
+
+    with _same_randomness(policy):
+        found = policy.runtime.reached(policy.model, compute)
+    return found is not None and not any(found)
+
+
+@contextmanager
+def _same_randomness(policy: Pipeline) -> Iterator[None]:
+    """Let nothing that is drawn within change what is drawn later."""
+    before = policy.runtime.rng_state()
+    try:
+        with policy.runtime.own_randomness("evaluation"):
+            yield
+    finally:
+        policy.runtime.set_rng_state(before)
 
 
 def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, when: str) -> Evaluation:
@@ -140,23 +243,26 @@ def _check_width(policy: Pipeline, inputs: Array, count: int, when: str) -> None
 def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> None:
     """Sample from a distribution of the user's once, and score the sample."""
     runtime, name, count = policy.runtime, type(distribution).__name__, 2
-    before = runtime.rng_state()
-    try:
-        with _explained(policy, "when an action is drawn and scored"), runtime.own_randomness("evaluation"):
-            sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng("evaluation"), noise=None)
-            results = {"logp": distribution.logp(sample)}
-            if distribution.has_entropy:
-                results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
-            if distribution.has_kl:
-                results["kl"] = distribution.kl(distribution)
-    finally:
-        runtime.set_rng_state(before)
+    with _same_randomness(policy), _explained(policy, "when an action is drawn and scored"):
+        sample = _sample(policy, distribution)
+        results = {"logp": distribution.logp(sample)}
+        if distribution.has_entropy:
+            results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
+        if distribution.has_kl:
+            results["kl"] = distribution.kl(distribution)
     for method, result in results.items():
         if tuple(result.shape) != (count,):
             raise ModelError(
                 f"{name}.{method}() gave shape {tuple(result.shape)} for {count} rows, but one number each, {(count,)},"
                 " is expected. Sum over the dimensions of the action."
             )
+
+
+def _sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:
+    """Return a sample as it comes back from a trajectory: tensors, even if the distribution gives NumPy's arrays."""
+    runtime = policy.runtime
+    sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng("evaluation"), noise=None)
+    return tree.map_leaves(lambda leaf: runtime.asarray(runtime.numpy(leaf)), sample)
 
 
 def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
@@ -172,7 +278,7 @@ def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
         )
 
 
-@contextlib.contextmanager
+@contextmanager
 def _explained(policy: Pipeline, when: str) -> Iterator[None]:
     """Say of an error within the model what it was given."""
     try:

@@ -29,8 +29,9 @@ class PolicyConfig:
     """Give the model nested observations, indices (counted from 0) as they are instead of one-hot."""
     _disable_action_flattening: bool = False
     """Hand nested actions to views and custom distributions as they are: sets `model._disable_action_flattening`."""
-    scale_images: bool = True
-    """Divide pictures (uint8 Boxes of 0..255 with two axes or more) by 255; False leaves them at 0..255."""
+    scale_images: Literal["auto"] | bool = "auto"
+    """Divide pictures (uint8 Boxes of 0..255 with two axes or more) by 255. auto: built-in networks get [0, 1] and
+    custom models 0..255; True divides for both, False for none."""
     max_len: int | dict[str, int] | None = None
     """Longest length of Sequences and Graphs: for all, or by place as in `{'obs["items"]': 20}`."""
     ignore: list[str] = field(default_factory=list)

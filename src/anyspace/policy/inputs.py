@@ -39,6 +39,8 @@ class Inputs:
     """Whether it sees features; otherwise observations as they are stored."""
     copies: bool
     """Whether it gets observations of its own, which it may change in place: for models of users."""
+    scaled: Preprocessor | None = None
+    """What scales pictures for the built-in networks in a model that sees them as they are; None: nothing does."""
 
     def of(self, leaves: Leaves, mask: Array | None, views: Mapping[str, Window], training: bool) -> InputDict:
         """Return the input dict of encoded observations [N, ...] and their mask; see `Pipeline.model_inputs`."""
@@ -60,12 +62,16 @@ class Inputs:
             return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
         return InputDict(
             {"is_training": training, **masks},
-            {
-                "obs": lambda: self.preprocessor.restore(self._features(own)),
-                "obs_flat": lambda: self.preprocessor.flatten_features(self._features(own)),
-                **lazy,
-            },
+            {**self._observed(self.preprocessor, own), **lazy},
+            None if self.scaled is None else self._observed(self.scaled, own),
         )
+
+    def _observed(self, preprocessor: Preprocessor, leaves: Sequence[Array]) -> dict[str, Callable[[], Tree]]:
+        """Return what computes the present observation, in its structure and flat."""
+        return {
+            "obs": lambda: preprocessor.restore(self._features(leaves, preprocessor)),
+            "obs_flat": lambda: preprocessor.flatten_features(self._features(leaves, preprocessor)),
+        }
 
     @cached_property
     def _is_identity(self) -> bool:
@@ -86,8 +92,8 @@ class Inputs:
         flat = self.preprocessor.flatten_features(self._features(leaves))
         return window.spread(xp(flat).reshape(flat, (flat.shape[0], *(self.obs_space.shape or ()))))
 
-    def _features(self, leaves: Sequence[Array]) -> Sequence[Array]:
-        return self._filtered(self.preprocessor.expand(leaves), leaves)
+    def _features(self, leaves: Sequence[Array], preprocessor: Preprocessor | None = None) -> Sequence[Array]:
+        return self._filtered((preprocessor or self.preprocessor).expand(leaves), leaves)
 
     def _filtered(self, features: Sequence[Array], leaves: Sequence[Array]) -> Sequence[Array]:
         if not self.filter.active:

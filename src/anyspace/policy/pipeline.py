@@ -17,7 +17,7 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
-from anyspace.models.action_dists import is_bounded
+from anyspace.models.action_dists import is_bounded, is_built_in_distribution
 from anyspace.models.catalog import is_built_in
 from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
@@ -78,6 +78,7 @@ class Pipeline:
         siblings: the pipelines that :meth:`sibling` returned, in order.
         timestep: environment steps sampled so far, by which exploration goes.
         version: how often the weights or the filter's statistics changed.
+        inputs_decide: whether the action distribution of a user was found to depend on its inputs and mask alone.
 
     Args:
         observation_space: the environment's (single) observation space.
@@ -110,7 +111,10 @@ class Pipeline:
         self.action_space = action_space = equivalent(self.env_action_space)
         self.config, self.runtime, self.plan = config, runtime, plan
         self.to_env = Decoder(self.env_action_space, normalize=config.normalize_actions, clip=config.clip_actions)
-        self.preprocessor = get_preprocessor(observation_space, scale_images=config.scale_images)
+        custom = plan.custom or config.model.custom_model is not None
+        raw = custom and config.scale_images == "auto"
+        scales = bool(config.scale_images) and not raw
+        self.preprocessor = get_preprocessor(observation_space, scale_images=scales)
         self.encode = self.preprocessor.encode
         if config.out_of_bounds == "clip":
             self.encode = Encoder(observation_space, clip=True)
@@ -119,7 +123,6 @@ class Pipeline:
 
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
-        custom = plan.custom or model_config.custom_model is not None
         self.masking = Masking(
             observation_space,
             action_space,
@@ -129,9 +132,11 @@ class Pipeline:
             custom_model=custom,
             is_feature=model_config.mask_as_feature or plan.custom or not is_built_in(model_config, runtime.framework),
         )
-        self.shown, self.obs_space = self._shown(observation_space)
+        self.shown, self.obs_space = self._shown(observation_space, scales)
         self.exploration = plan.exploration(action_space, place)
         self.timestep = self.version = 0
+        self.inputs_decide = False
+        self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
             self.model = self._new_model(model_config)
@@ -152,15 +157,34 @@ class Pipeline:
             self.obs_space,
             config.preprocesses,
             copies=custom,
+            scaled=self._scaled_for_networks() if raw else None,
         )
 
-    def _shown(self, observation_space: gym.Space[Any]) -> tuple[Preprocessor, gym.Space[Any]]:
+    def _shown(self, observation_space: gym.Space[Any], scales: bool) -> tuple[Preprocessor, gym.Space[Any]]:
         """Return the preprocessor of what the model sees of an observation, and the space of what comes of it."""
         config, shown = self.config, self.preprocessor
         seen = self.masking.seen_space(observation_space, keep=config.model.parametric_actions == "given")
         if seen is not observation_space:
-            shown = get_preprocessor(seen, scale_images=config.scale_images)
+            shown = get_preprocessor(seen, scale_images=scales)
         return shown, shown.observation_space if config.preprocesses else equivalent(seen)
+
+    def _scaled_for_networks(self) -> Preprocessor | None:
+        """Return what scales pictures for the networks in a custom model, which itself sees them as they are.
+
+        None: there are no pictures, or a filter brings them to one scale.
+        """
+        scaled = get_preprocessor(self.observation_space)
+        pairs = zip(self.preprocessor.specs, scaled.specs, strict=True)
+        pictures = [spec.place() for spec, other in pairs if spec.scale != other.scale]
+        if not pictures or not self.config.preprocesses:
+            return None
+        custom = self.config.model.custom_model or type(self.model)
+        logging.getLogger("anyspace").warning(
+            f"{', '.join(pictures)}: {getattr(custom, '__name__', custom)} gets pictures as numbers from 0 to 255;"
+            " built-in networks in it divide them by 255. Set scale_images=True to give it numbers from 0 to 1, or"
+            " False to divide nothing."
+        )
+        return None if self.filter.active else scaled
 
     def _new_model(self, model_config: ModelConfig) -> ModelV2:
         framework = self.runtime.framework
@@ -258,8 +282,12 @@ class Pipeline:
                 respects it then.
         """
         if mask is None or not self.masking.takes_mask:
-            return self.dist_factory(dist_inputs, self.model)
-        return self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
+            made = self.dist_factory(dist_inputs, self.model)
+        else:
+            made = self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
+        if self.inputs_decide:
+            made.depends_on_model = False
+        return made
 
     def new_distribution(self, rows: int) -> ActionDistribution:
         """Return a distribution of ``rows`` rows whose inputs are zero."""
@@ -280,9 +308,8 @@ class Pipeline:
         Args:
             source: where samples draw from.
         """
-        custom = self.config.model.custom_action_dist
         # The twin takes features; without preprocessing the model sees what is stored.
-        has_twin = self.config.preprocesses and (custom is None or is_bounded(custom))
+        has_twin = self.config.preprocesses and is_built_in_distribution(self.dist_factory)
         twin = self.runtime.compiled(self.model) if has_twin else None
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())

@@ -42,6 +42,7 @@ class Preprocessor:
         shape: shape of one result.
         size: F, the slots of the flat vector.
         is_identity: whether a stored observation, one vector of float32, is its flat vector already.
+        is_array: whether an observation is one array, and no structure of several.
         encode: observations to a tuple of encoded leaves (`Encoder`).
         specs: the leaves of ``encode``, with the shift and scale of `expand`.
 
@@ -58,6 +59,7 @@ class Preprocessor:
         self.size = sum(spec.width for spec in self.specs)
         self.shape: tuple[int, ...] = (self.size,)
         first = self.specs[0]
+        self.is_array = isinstance(self.encode.structure, LeafSpec)
         self.is_identity = (
             len(self.specs) == 1
             and not self.encode.ragged

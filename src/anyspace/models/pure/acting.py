@@ -29,7 +29,7 @@ def acting_network(layers: Function, log_std: Floats | None) -> CompiledForward:
     def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
         # Observations near the largest float overflow as quietly as they do in PyTorch.
         with np.errstate(over="ignore", invalid="ignore"):
-            x: Floats = layers(inputs["obs_flat"])
+            x: Floats = layers(inputs.of_network("obs_flat"))
         return _with_log_std(x, log_std), state
 
     return forward

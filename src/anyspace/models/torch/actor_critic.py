@@ -31,12 +31,14 @@ class ActorCritic(TorchModelV2):
         value_encoder: the value's own encoder; None where it reads the policy's features.
         value_head: features -> [N, 1]; None where the features are the output.
         log_std: the second half of the outputs where `free_log_std` is on, else None.
+        vf_share_layers: whether the value reads the policy's features.
+        free_log_std: whether the second half of the outputs is `log_std`.
     """
 
     encoder: nn.Module
-    logits: nn.Linear | None
+    logits: nn.Module | None
     value_encoder: nn.Module | None
-    value_head: nn.Linear | None
+    value_head: nn.Module | None
 
     def __init__(
         self,
@@ -48,12 +50,17 @@ class ActorCritic(TorchModelV2):
     ):
         super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
         self.log_std: nn.Parameter | None = None
-        self._value_input: Any = None
-        self._read(obs_space)
-        self._build()
+        self._encoded: torch.Tensor | None = None
+        self._seen: Any = None
+        self._given: torch.Tensor | None = None
+        """What a sub-class keeps of its own forward pass under an old name; None: the latest pass was the one here."""
+        self._read_space(obs_space)
+        self._build_network()
+        self.vf_share_layers, self.free_log_std = self.value_encoder is None, self.log_std is not None
+        self._parts_are_built = True
 
     @abstractmethod
-    def _read(self, obs_space: gym.Space[Any]) -> None:
+    def _read_space(self, obs_space: gym.Space[Any]) -> None:
         """Keep what the encoders need to know of the observations; called before they are built."""
 
     @abstractmethod
@@ -65,10 +72,10 @@ class ActorCritic(TorchModelV2):
         """Return the value's own encoder and F."""
 
     @abstractmethod
-    def _observed(self, input_dict: dict[str, Any]) -> Any:
+    def _network_input(self, input_dict: dict[str, Any]) -> Any:
         """Return what the encoders take."""
 
-    def _build(self) -> None:
+    def _build_network(self) -> None:
         config = self.model_config
         outputs, self.log_std = free_log_std(self.num_outputs, config)
         resized = outputs if config["no_final_linear"] and outputs else None
@@ -86,10 +93,13 @@ class ActorCritic(TorchModelV2):
         self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(logits [N, num_outputs], state as it came)``."""
-        observed = self._observed(input_dict)
+        observed = self._network_input(input_dict)
         features = self.encoder(observed)
-        self._keep("_value_input", features if self.value_encoder is None else observed)
-        return with_log_std(features if self.logits is None else self.logits(features), self.log_std), state
+        self._keep("_encoded", features)
+        self._keep("_seen", observed)
+        self._keep("_given", None)
+        log_std = self.log_std if self.free_log_std else None
+        return with_log_std(features if self.logits is None else self.logits(features), log_std), state
 
     def value_function(self) -> torch.Tensor:
         """Return the value estimates [N] of the latest forward pass."""
@@ -101,3 +111,8 @@ class ActorCritic(TorchModelV2):
         features = self._value_input if self.value_encoder is None else self.value_encoder(self._value_input)
         value: torch.Tensor = self.value_head(features)
         return value.squeeze(1)
+
+    @property
+    def _value_input(self) -> Any:
+        """What the value reads of the latest forward pass: the policy's features, or what the encoders took."""
+        return self._encoded if self.value_encoder is None else self._seen

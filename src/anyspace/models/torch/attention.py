@@ -5,6 +5,7 @@ Letters: N rows, D width of the GTrXL.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,15 +14,29 @@ import torch
 
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
+from anyspace.models.torch.old_names import Gone, OldName
+from anyspace.models.torch.old_views import layer_of
+
+
+class _Embedding(OldName):
+    """The first layer of a GTrXL under its old name."""
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self if model is None else layer_of(model, model.gtrxl.embedding)
+
+    def __set__(self, model: Any, value: Any) -> None:
+        model.gtrxl.embedding = value
 
 
 class GTrXLNet(Remembering):
     """GTrXL on flat observations, as a ``custom_model`` (its keyword arguments go into ``custom_model_config``).
 
-    With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide.
+    With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide. The sizes are
+    attributes of the same names.
 
     Args:
         obs_space: as for every model; one array.
@@ -35,6 +50,11 @@ class GTrXLNet(Remembering):
         ConfigError: a size is out of range.
         UnsupportedSpaceError: observations are not one array (leave preprocessing on).
     """
+
+    linear_layer = _Embedding("gtrxl")
+    values_out = OldName("value_head", layer_of)
+    layers = Gone("Its layers are `self.gtrxl.embedding` and `self.gtrxl.blocks`.")
+    attention_layers = Gone("Its layers are `self.gtrxl.blocks`.")
 
     def __init__(
         self,
@@ -52,6 +72,9 @@ class GTrXLNet(Remembering):
                 " `_disable_preprocessor_api` off."
             )
         self.gtrxl = GTrXL(math.prod(obs_space.shape), GTrXLSizes(**sizes))
+        for size, value in dataclasses.asdict(self.gtrxl.sizes).items():
+            setattr(self, size, value)
+        self.obs_dim, self.max_seq_len = math.prod(obs_space.shape), self.model_config["max_seq_len"]
         self.add_heads(self.gtrxl.sizes.attention_dim)
         self.view_requirements |= self.gtrxl.view_requirements(self.model_config["max_seq_len"])
 
@@ -63,7 +86,7 @@ class GTrXLNet(Remembering):
         self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(logits [N, num_outputs], states of every row)``; see :meth:`GTrXL.forward`."""
-        flat: torch.Tensor = input_dict["obs_flat"]
+        flat: torch.Tensor = of_network(input_dict, "obs_flat")
         features, state_out = self.gtrxl(
             flat.float().reshape(len(flat), -1),
             state,
@@ -104,6 +127,7 @@ class AttentionWrapper(MemoryWrapper):
             prev_rewards=config["attention_use_n_prev_rewards"],
         )
         sizes = GTrXLSizes.of(config)
+        self.attention_dim = sizes.attention_dim
         self.gtrxl = GTrXL(self.width_in, sizes)
         self.add_heads(sizes.attention_dim)
         self.view_requirements |= self.gtrxl.view_requirements(config["max_seq_len"])

@@ -12,6 +12,7 @@ from anyspace.errors import ConfigError, ModelError
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.layers import has_hooks
+from anyspace.models.torch.old_names import assign, require_no_clash
 
 
 class TorchModelV2(ModelV2, nn.Module):
@@ -19,6 +20,9 @@ class TorchModelV2(ModelV2, nn.Module):
 
     ``class MyModel(TorchModelV2, nn.Module)`` with both initialisers called, in either order, works as well:
     this one registers no parameter, buffer or submodule, so a later ``nn.Module.__init__`` loses nothing.
+
+    Attributes:
+        tower_stats: where a model of a user may keep numbers of a loss; nothing reads it.
     """
 
     framework = "torch"
@@ -34,6 +38,13 @@ class TorchModelV2(ModelV2, nn.Module):
         if "_parameters" not in self.__dict__:
             nn.Module.__init__(self)
         ModelV2.__init__(self, obs_space, action_space, num_outputs, model_config, name)
+        require_no_clash(self)
+        self.tower_stats: dict[str, Any] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # PyTorch registers modules past the descriptors of a class.
+        if not assign(self, name, value):
+            super().__setattr__(name, value)
 
     def forward(
         self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None

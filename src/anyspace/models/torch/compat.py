@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any, cast
@@ -20,11 +20,10 @@ from anyspace.models.torch.convolution import default_filters
 from anyspace.models.torch.convolution import same_padding as one_side
 from anyspace.models.torch.initializers import Initializer, normc_
 from anyspace.models.torch.layers import activation_class
-
-Activation = str | type[nn.Module] | None
-"""As `layers.activation_class` takes it."""
-Sides = int | Sequence[int]
-"""One number for height and width, or both."""
+from anyspace.models.torch.slim import Activation, Sides, both
+from anyspace.models.torch.slim import AppendBiasLayer as AppendBiasLayer
+from anyspace.models.torch.slim import SlimConv2d as SlimConv2d
+from anyspace.models.torch.slim import SlimFC as SlimFC
 
 
 def try_import_torch(error: bool = False) -> tuple[ModuleType, ModuleType]:
@@ -48,96 +47,6 @@ def get_activation_fn(name: Activation = None, framework: str = "torch") -> type
     """
     _require_torch("get_activation_fn", framework)
     return activation_class(name)
-
-
-class SlimFC(nn.Module):
-    """A dense layer and its activation: [..., in_size] -> [..., out_size].
-
-    Args:
-        in_size: width of the input.
-        out_size: width of the output.
-        initializer: fills the weights; None: Xavier uniform.
-        activation_fn: a name or module class; None: none.
-        use_bias: whether there are biases.
-        bias_init: what they start at.
-    """
-
-    def __init__(
-        self,
-        in_size: int,
-        out_size: int,
-        initializer: Callable[..., Any] | None = None,
-        activation_fn: Activation = None,
-        use_bias: bool = True,
-        bias_init: float = 0.0,
-    ):
-        super().__init__()
-        linear = nn.Linear(in_size, out_size, bias=use_bias)
-        (initializer or nn.init.xavier_uniform_)(linear.weight)
-        if use_bias:
-            nn.init.constant_(linear.bias, bias_init)
-        self._model = _stack([linear], activation_fn)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output."""
-        y: torch.Tensor = self._model(x)
-        return y
-
-
-class SlimConv2d(nn.Module):
-    """A padded convolution and its activation: [N, in_channels, H, W] -> [N, out_channels, H', W'].
-
-    Args:
-        in_channels: channels of the input, which come first.
-        out_channels: channels of the output.
-        kernel: of the convolution.
-        stride: of the convolution.
-        padding: how many zeros at (left, right, top, bottom), as `same_padding` counts them, or at each of them; None:
-            none.
-        initializer: fills the kernels; "default": Xavier uniform.
-        activation_fn: a name or module class; "default": ReLU; None: none.
-        bias_init: what the biases start at.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel: Sides,
-        stride: Sides,
-        padding: int | tuple[int, int, int, int] | None,
-        initializer: str | Callable[..., Any] = "default",
-        activation_fn: Activation = "default",
-        bias_init: float = 0.0,
-    ):
-        super().__init__()
-        convolution = nn.Conv2d(in_channels, out_channels, _both(kernel), _both(stride))
-        (initializer if callable(initializer) else nn.init.xavier_uniform_)(convolution.weight)
-        assert convolution.bias is not None
-        nn.init.constant_(convolution.bias, bias_init)
-        padded: list[nn.Module] = [nn.ZeroPad2d(padding)] if padding else []
-        self._model = _stack([*padded, convolution], "relu" if activation_fn == "default" else activation_fn)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output."""
-        y: torch.Tensor = self._model(x)
-        return y
-
-
-class AppendBiasLayer(nn.Module):
-    """Appends learnt numbers to each row: [N, F] -> [N, F + num_bias_vars]; they start at zero.
-
-    Args:
-        num_bias_vars: how many.
-    """
-
-    def __init__(self, num_bias_vars: int):
-        super().__init__()
-        self.log_std = nn.Parameter(torch.zeros(num_bias_vars))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x`` with the numbers on its right."""
-        return torch.cat([x, self.log_std.expand(len(x), -1)], dim=1)
 
 
 class Reshape(nn.Module):
@@ -224,7 +133,7 @@ def same_padding(
         filter_size: of the kernel.
         stride_size: of the convolution.
     """
-    sides = tuple(zip(_both(in_size), _both(filter_size), _both(stride_size), strict=True))
+    sides = tuple(zip(both(in_size), both(filter_size), both(stride_size), strict=True))
     (top, bottom), (left, right) = (one_side(*side) for side in sides)
     height, width = (-(-size // stride) for size, _, stride in sides)
     return (left, right, top, bottom), (height, width)
@@ -240,9 +149,9 @@ def same_padding_transpose_after_stride(
         kernel: width and height of the kernel.
         stride: of the convolution, in width and height.
     """
-    totals = [k + s - 2 for k, s in zip(_both(kernel), _both(stride), strict=True)]
+    totals = [k + s - 2 for k, s in zip(both(kernel), both(stride), strict=True)]
     (left, right), (top, bottom) = ((total - total // 2, total // 2) for total in totals)
-    width, height = (size + total - k + 1 for size, total, k in zip(strided_size, totals, _both(kernel), strict=True))
+    width, height = (size + total - k + 1 for size, total, k in zip(strided_size, totals, both(kernel), strict=True))
     return (left, right, top, bottom), (width, height)
 
 
@@ -254,7 +163,7 @@ def valid_padding(in_size: Sides, filter_size: Sides, stride_size: Sides) -> tup
         filter_size: of the kernel.
         stride_size: of the convolution.
     """
-    sides = zip(_both(in_size), _both(filter_size), _both(stride_size), strict=True)
+    sides = zip(both(in_size), both(filter_size), both(stride_size), strict=True)
     height, width = (-(-(size - kernel + 1) // stride) for size, kernel, stride in sides)
     return height, width
 
@@ -264,15 +173,3 @@ def _require_torch(function: str, framework: str) -> None:
         raise ConfigError(
             f"{function}: framework is {framework!r}, but layers are modules of torch.nn; ask for 'torch'."
         )
-
-
-def _both(sides: Sides) -> tuple[int, int]:
-    if isinstance(sides, int):
-        return sides, sides
-    height, width = sides
-    return height, width
-
-
-def _stack(layers: list[nn.Module], activation: Activation) -> nn.Sequential:
-    module_class = activation_class(activation)
-    return nn.Sequential(*layers, *([] if module_class is None else [module_class()]))

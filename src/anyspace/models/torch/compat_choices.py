@@ -15,6 +15,7 @@ from torch import distributions as td
 
 from anyspace.distributions import Bernoulli, Categorical, MultiCategorical, SlateMultiCategorical
 from anyspace.distributions.allowed import allowed_by
+from anyspace.maths.splitting import split_last
 from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper, as_inputs
 
 _FORBIDDEN = -3.4e38
@@ -90,7 +91,7 @@ class TorchMultiCategorical(TorchDistributionWrapper):
     """
 
     depends_on_model = False
-    cats: list[td.Categorical]
+    cats: list[td.Distribution]
 
     def __init__(
         self,
@@ -104,8 +105,8 @@ class TorchMultiCategorical(TorchDistributionWrapper):
         super().__init__(inputs, model)
         self.mask = mask
         lens = [int(length) for length in input_lens]
-        parts = self.inputs.split(lens, dim=-1)
-        masks = [None] * len(lens) if mask is None else self._values(mask).split(lens, dim=-1)
+        parts = split_last(self.inputs, lens)
+        masks = [None] * len(lens) if mask is None else split_last(self._values(mask), lens)
         self.cats = [_categorical(part, allowed) for part, allowed in zip(parts, masks, strict=True)]
         self.input_lens, self.action_space = tuple(lens), action_space
 
@@ -116,11 +117,11 @@ class TorchMultiCategorical(TorchDistributionWrapper):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw an option of each choice, [B, k] or [B, *shape]."""
-        return self._as_actions(torch.stack([choice.sample() for choice in self.cats], dim=-1))
+        return self._as_samples(torch.stack([choice.sample() for choice in self.cats], dim=-1))
 
     def deterministic_sample(self) -> torch.Tensor:
         """Each choice's likeliest option, [B, k] or [B, *shape]."""
-        return self._as_actions(torch.stack([_likeliest(choice) for choice in self.cats], dim=-1))
+        return self._as_samples(torch.stack([_likeliest(choice) for choice in self.cats], dim=-1))
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Sum of the choices' log-probabilities [B] of actions [B, k], [B, *shape] or a list of k arrays [B]."""
@@ -187,11 +188,11 @@ class TorchSlateMultiCategorical(TorchCategorical):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw a slate per row [B, k]."""
-        return self._as_actions(self.all_slates[super().sample()])
+        return self._as_samples(self.all_slates[super().sample()])
 
     def deterministic_sample(self) -> torch.Tensor:
         """The likeliest slate [B, k]."""
-        return self._as_actions(self.all_slates[super().deterministic_sample()])
+        return self._as_samples(self.all_slates[super().deterministic_sample()])
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Log-probability of slates [B, k]; -inf for one that does not exist."""
@@ -230,11 +231,11 @@ class TorchBernoulli(TorchDistributionWrapper):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw bits [B, *shape]."""
-        return self._as_actions(self._wrapped("sample").sample().long())
+        return self._as_samples(self._wrapped("sample").sample().long())
 
     def deterministic_sample(self) -> torch.Tensor:
         """Each bit's likelier value [B, *shape], 0 where both are."""
-        return self._as_actions((self._wrapped("deterministic_sample").mean > 0.5).long())
+        return self._as_samples((self._wrapped("deterministic_sample").mean > 0.5).long())
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Sum of the bits' log-probabilities [B]."""

@@ -35,11 +35,11 @@ class _OfVectors(TorchDistributionWrapper):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw an action per row [B, *shape]."""
-        return self._as_actions(self._wrapped("sample").sample())
+        return self._as_samples(self._wrapped("sample").sample())
 
     def deterministic_sample(self) -> torch.Tensor:
         """Means [B, *shape]."""
-        return self._as_actions(self._wrapped("deterministic_sample").mean)
+        return self._as_samples(self._wrapped("deterministic_sample").mean)
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Log-density [B] of actions, [B, *shape] or [B, d]."""
@@ -109,11 +109,11 @@ class _OfIntervals(_OfVectors):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw an action per row [B, *shape]; it carries the gradient of the inputs."""
-        return self._as_actions(self._squash(self._wrapped("sample").rsample()))
+        return self._as_samples(self._squash(self._wrapped("sample").rsample()))
 
     def deterministic_sample(self) -> torch.Tensor:
         """Squashed means [B, *shape]."""
-        return self._as_actions(self._squash(self._wrapped("deterministic_sample").mean))
+        return self._as_samples(self._squash(self._wrapped("deterministic_sample").mean))
 
     def _squash(self, raw_values: torch.Tensor) -> torch.Tensor:
         """Return the actions [B, d] of samples of ``dist``."""
@@ -206,7 +206,7 @@ class TorchSquashedGaussian(_OfIntervals):
     def sample_logp(self, rng: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw actions and return them with their log-density [B], exact also where tanh is flat."""
         raw = self._wrapped("sample_logp").rsample()
-        return self._as_actions(self._squash(raw)), self._raw_logp(raw)
+        return self._as_samples(self._squash(raw)), self._raw_logp(raw)
 
     def entropy(self) -> torch.Tensor:
         """Raise a ValueError: there is none in closed form."""
@@ -295,7 +295,7 @@ class TorchDeterministic(TorchDistributionWrapper):
 
     def deterministic_sample(self) -> torch.Tensor:
         """The inputs [B, *shape]."""
-        return self._as_actions(self.inputs)
+        return self._as_samples(self.inputs)
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """The same as `deterministic_sample`."""
@@ -303,7 +303,7 @@ class TorchDeterministic(TorchDistributionWrapper):
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Zeros [B]: the action could not have been another one."""
-        return self.inputs.new_zeros(self._batch_shape)
+        return torch.zeros(self._batch_shape, dtype=self.inputs.dtype, device=self.inputs.device)
 
 
 class TorchDirichlet(TorchDistributionWrapper):
@@ -332,11 +332,11 @@ class TorchDirichlet(TorchDistributionWrapper):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw shares [B, *shape], none below 1e-7; they carry the gradient of the inputs."""
-        return self._as_actions(_off_the_edge(self._wrapped("sample").rsample()).to(self.inputs.dtype))
+        return self._as_samples(_off_the_edge(self._wrapped("sample").rsample()).to(self.inputs.dtype))
 
     def deterministic_sample(self) -> torch.Tensor:
         """Means [B, *shape]."""
-        return self._as_actions(self._wrapped("deterministic_sample").mean.to(self.inputs.dtype))
+        return self._as_samples(self._wrapped("deterministic_sample").mean.to(self.inputs.dtype))
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Log-density [B] of actions, [B, *shape] or [B, d]."""

@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 
-class TorchMultiActionDistribution(MultiActionDistribution, TorchDistributionWrapper):
+class TorchMultiActionDistribution(MultiActionDistribution, TorchDistributionWrapper):  # type: ignore[misc]
     """One independent child per leaf of the action space; the children are distributions of this file.
 
     See `anyspace.distributions.MultiActionDistribution` for the arguments; children of `anyspace.distributions` become

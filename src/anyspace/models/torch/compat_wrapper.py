@@ -79,7 +79,7 @@ class TorchDistributionWrapper(ActionDistribution):
         """Return actions of any kind as a tensor beside the inputs."""
         return torch.as_tensor(actions, device=self.inputs.device)
 
-    def _as_actions(self, values: torch.Tensor) -> torch.Tensor:
+    def _as_samples(self, values: torch.Tensor) -> torch.Tensor:
         """Shape samples [B, ...] as the action space has them, and keep them as the latest sample."""
         if self.action_space is not None:
             values = values.reshape(*self._batch_shape, *(self.action_space.shape or ()))

@@ -84,6 +84,14 @@ class PartsEncoder(FeatureEncoder):
         self.parts = nn.ModuleList(parts[key] for key in self._keys)
         self.width = sum(part.width for part in parts.values())
 
+    def part(self, key: Any) -> FeatureEncoder | None:
+        """Return the encoder of a part; None: it has no features."""
+        if key not in self._keys:
+            return None
+        found = self.parts[self._keys.index(key)]
+        assert isinstance(found, FeatureEncoder)
+        return found
+
     def forward(self, x: Tree) -> torch.Tensor:
         """Return the features of a dict, or of a list or tuple."""
         features = [part(x[key]) for key, part in zip(self._keys, self.parts, strict=True)]

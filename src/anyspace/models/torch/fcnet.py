@@ -9,8 +9,11 @@ import gymnasium as gym
 import torch
 
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.input_dict import of_network
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.layers import DenseStack, configured_stack
+from anyspace.models.torch.old_names import OldName
+from anyspace.models.torch.old_views import appended_log_std, layer_of, layers_of
 
 
 class FullyConnectedNetwork(ActorCritic):
@@ -20,9 +23,15 @@ class FullyConnectedNetwork(ActorCritic):
     ``num_outputs=None`` the output is the last hidden layer.
     """
 
-    encoder: DenseStack
+    _hidden_layers = OldName("encoder", layers_of)
+    _logits = OldName("logits", layer_of)
+    _value_branch_separate = OldName("value_encoder", layers_of)
+    _value_branch = OldName("value_head", layer_of)
+    _append_free_log_std = OldName("log_std", appended_log_std)
+    _features = OldName("_encoded")
+    _last_flat_in = OldName("_seen")
 
-    def _read(self, obs_space: gym.Space[Any]) -> None:
+    def _read_space(self, obs_space: gym.Space[Any]) -> None:
         if obs_space.shape is None:
             raise UnsupportedSpaceError(
                 f"{type(self).__name__} takes observations that are one array, not {obs_space}."
@@ -45,8 +54,8 @@ class FullyConnectedNetwork(ActorCritic):
     def _value_encoder(self) -> tuple[DenseStack, int]:
         return self._policy_encoder(None)
 
-    def _observed(self, input_dict: dict[str, Any]) -> torch.Tensor:
-        flat: torch.Tensor = input_dict["obs_flat"]
+    def _network_input(self, input_dict: dict[str, Any]) -> torch.Tensor:
+        flat: torch.Tensor = of_network(input_dict, "obs_flat")
         if flat.dim() != 2 or flat.dtype is not torch.float32:
             flat = flat.float().reshape(flat.shape[0], -1)
         return flat

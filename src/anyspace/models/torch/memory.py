@@ -12,6 +12,8 @@ from torch import nn
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2, torch_base
 from anyspace.models.torch.layers import free_log_std, with_log_std, xavier
+from anyspace.models.torch.old_names import OldName
+from anyspace.models.torch.old_views import layer_of
 from anyspace.models.torch.previous import PreviousInputs
 from anyspace.models.wrapping import features_of, joined_views
 
@@ -23,17 +25,22 @@ class Remembering(TorchModelV2):
     ``num_outputs=None`` there are no logits: the output is what is remembered.
     """
 
-    logits: nn.Linear | None
+    logits: nn.Module | None
     log_std: nn.Parameter | None
     """The second half of the outputs where `free_log_std` is on, else None."""
+
+    _logits_branch = OldName("logits", layer_of)
+    _value_branch = OldName("value_head", layer_of)
+    _features = OldName("_remembered")
 
     def add_heads(self, width: int) -> None:
         """Put logits and a value on ``width`` features, weights Xavier uniform, biases zero."""
         outputs, self.log_std = free_log_std(self.num_outputs, self.model_config)
         self.logits = xavier(width, outputs, bias=True) if outputs else None
         self.num_outputs = self.num_outputs or width
-        self.value_head = xavier(width, 1, bias=True)
+        self.value_head: nn.Module = xavier(width, 1, bias=True)
         self._remembered: torch.Tensor | None = None
+        self._parts_are_built = True
 
     def heads(self, remembered: torch.Tensor) -> torch.Tensor:
         """Return the output [N, num_outputs] for what is remembered [N, width], and keep the latter for the value."""
@@ -44,7 +51,7 @@ class Remembering(TorchModelV2):
         """Return the value estimates [N] of the latest forward pass."""
         assert self._remembered is not None, "value_function() refers to the latest forward pass; there is none"
         value: torch.Tensor = self.value_head(self._remembered)
-        return value.squeeze(1)
+        return value.flatten()
 
 
 class MemoryWrapper(Remembering):

@@ -15,10 +15,20 @@ from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.initializers import initializer_of
+from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.memory import MemoryWrapper
+from anyspace.models.torch.old_names import OldName
 
 _CLOSED = 1e4
 """Added to a gate's input it opens the gate, subtracted it closes it, exactly: a float32 sigmoid is then 1 or 0."""
+
+
+def is_plain(rnn: nn.Module) -> bool:
+    """Return whether a memory is one layer of nn.LSTM or nn.GRU, whose weights may be used without calling it."""
+    if type(rnn) not in (nn.LSTM, nn.GRU) or has_hooks(rnn):
+        return False
+    assert isinstance(rnn, nn.RNNBase)
+    return rnn.num_layers == 1 and rnn.bias and not rnn.bidirectional and not rnn.proj_size
 
 
 class RecurrentNetwork(TorchModelV2):
@@ -68,7 +78,12 @@ class RecurrentWrapper(MemoryWrapper):
 
     Its states are zeros [H] before an episode: two for an LSTM (output, cell), one for a GRU. Steps of padding leave
     them as they are.
+
+    The memory `rnn`, one layer of nn.LSTM or nn.GRU, may be replaced by a module that is called like one, as
+    ``rnn(x, (output, cell))``; its attribute ``batch_first`` says whether x is [S, T, F] or, by default, [T, S, F].
     """
+
+    lstm = OldName("rnn")
 
     def __init__(
         self,
@@ -92,7 +107,9 @@ class RecurrentWrapper(MemoryWrapper):
             prev_rewards=int(config["lstm_use_prev_reward"]),
         )
         build = nn.GRU if config["use_gru"] else nn.LSTM
-        self.rnn: nn.RNNBase = build(self.width_in, config["lstm_cell_size"])
+        self.cell_size = int(config["lstm_cell_size"])
+        self.use_prev_action, self.use_prev_reward = config["lstm_use_prev_action"], config["lstm_use_prev_reward"]
+        self.rnn: nn.Module = build(self.width_in, self.cell_size)
         for key, parameters in (
             ("lstm_weights_initializer", self._weights()[:2]),
             ("lstm_bias_initializer", self._weights()[2:]),
@@ -108,19 +125,28 @@ class RecurrentWrapper(MemoryWrapper):
 
     def get_initial_state(self) -> State:
         """Return zeros [H], two for an LSTM and one for a GRU."""
-        zeros = self._weights()[0].new_zeros(self.rnn.hidden_size)
-        return [zeros] if isinstance(self.rnn, nn.GRU) else [zeros, zeros.clone()]
+        zeros = self._weights()[0].new_zeros(self.cell_size)
+        return [zeros] if self.model_config["use_gru"] else [zeros, zeros.clone()]
 
     def remember(
         self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(output [N, H], the states after each sequence's last step)``."""
         assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
-        if len(features) == len(seq_lens):
+        plain = is_plain(self.rnn)
+        if plain and len(features) == len(seq_lens):
             return self._step(features, state)
         inputs = add_time_dimension(features, seq_lens, time_major=True)  # [T, S, F]
-        output, new = self._unroll(inputs, state, seq_lens)
+        output, new = self._unroll(inputs, state, seq_lens) if plain else self._called(inputs, state)
         return (output if self.is_time_major() else output.transpose(0, 1)).reshape(len(features), -1), new
+
+    def _called(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """Run a module that took the place of the memory, or that has hooks, over [T, S, F]."""
+        swaps = bool(getattr(self.rnn, "batch_first", False))
+        before = [part[None].contiguous() for part in state]
+        output, after = self.rnn(x.transpose(0, 1) if swaps else x, before[0] if len(before) == 1 else tuple(before))
+        parts = [after] if isinstance(after, torch.Tensor) else list(after)
+        return output.transpose(0, 1) if swaps else output, [part[0] if part.dim() == 3 else part for part in parts]
 
     def _step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         # One step of nn.LSTM costs several times as much.
@@ -157,7 +183,7 @@ class RecurrentWrapper(MemoryWrapper):
         An LSTM has c' = f∘c + i∘g: input gates close (i = 0), forget gates open (f = 1). A GRU has h' = (1-z)∘n + z∘h:
         update gates open (z = 1).
         """
-        off = self._weights()[0].new_zeros(self.rnn.hidden_size)
+        off = self._weights()[0].new_zeros(self.cell_size)
         if isinstance(self.rnn, nn.GRU):  # reset, update, new
             return torch.cat([off, off + _CLOSED, off])
         return torch.cat([off - _CLOSED, off + _CLOSED, off, off])  # input, forget, cell, output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, get_args
 
@@ -89,8 +89,10 @@ class TorchRuntime:
         tensor = torch.from_numpy(array)
         return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
 
-    def numpy(self, tensor: torch.Tensor) -> NumpyArray:
-        """Return ``tensor`` as a NumPy array; on the CPU they share memory."""
+    def numpy(self, tensor: torch.Tensor | NumpyArray) -> NumpyArray:
+        """Return ``tensor`` as a NumPy array; on the CPU they share memory. What is one already comes back."""
+        if isinstance(tensor, np.ndarray):  # from a distribution or a model of the user's
+            return tensor
         array: NumpyArray = tensor.detach().cpu().numpy()
         return array
 
@@ -170,6 +172,23 @@ class TorchRuntime:
         """Return whether there is a batch normalisation of any kind among the layers."""
         return any(isinstance(layer, _BatchNorm) for layer in _module(model).modules())
 
+    def trained(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the parameters that require a gradient."""
+        return frozenset(name for name, parameter in _module(model).named_parameters() if parameter.requires_grad)
+
+    def reached(self, model: ModelV2, compute: Callable[[], Sequence[torch.Tensor]]) -> list[frozenset[str]]:
+        """Return to which parameters gradients go; see the protocol."""
+        parameters = dict(_module(model).named_parameters())
+        frozen = [one for one in parameters.values() if not one.requires_grad and one.is_floating_point()]
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        try:
+            with torch.enable_grad():
+                return [_reached(array, parameters) for array in compute()]
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of parameters and buffers by name."""
         return {name: value.detach().cpu().numpy().copy() for name, value in _module(model).state_dict().items()}
@@ -203,6 +222,15 @@ def _layers(module: nn.Module) -> Iterator[Layer]:
             shapes = ", ".join(f"{key} {tuple(value.shape)}" for key, value in own)
             kind = type(child).__name__
             yield Layer(name or "(model)", kind, shapes, sum(value.numel() for _, value in own))
+
+
+def _reached(array: torch.Tensor, parameters: Mapping[str, nn.Parameter]) -> frozenset[str]:
+    if not array.requires_grad:
+        return frozenset()
+    inputs = [parameter for parameter in parameters.values() if parameter.requires_grad]
+    gradients = torch.autograd.grad(array.sum(), inputs, retain_graph=True, allow_unused=True)
+    found = {id(parameter) for parameter, gradient in zip(inputs, gradients, strict=True) if gradient is not None}
+    return frozenset(name for name, parameter in parameters.items() if id(parameter) in found)
 
 
 def _module(model: ModelV2) -> nn.Module:

@@ -18,6 +18,7 @@ from anyspace.config import require
 from anyspace.errors import ModelError, UnsupportedSpaceError
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.spaces import Simplex
@@ -163,7 +164,7 @@ class SACTorchModel(TorchModelV2):
 
     def forward(self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None) -> tuple[Tree, State]:
         """Return ``(the observation, restored to its structure; the state as it came)``."""
-        return restore_original_dimensions(input_dict["obs"], self.obs_space), state
+        return restore_original_dimensions(of_network(input_dict, "obs"), self.obs_space), state
 
     def _check_shape(self, output: Tree) -> None:
         """Check nothing: the output is the observation. With `always_check_shapes` each network checks its own."""

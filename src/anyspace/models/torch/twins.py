@@ -27,7 +27,7 @@ from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
 from anyspace.models.torch.layers import DenseStack, Tanh, has_hooks
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
-from anyspace.models.torch.recurrent import RecurrentWrapper
+from anyspace.models.torch.recurrent import RecurrentWrapper, is_plain
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -76,7 +76,7 @@ def _of_model(model: nn.Module) -> CompiledForward:
     p: Weights = {}
     if type(model) is FullyConnectedNetwork:
         layers = [*_dense(p, "encoder", _exactly(model.encoder, DenseStack)), *_output(p, model.logits)]
-        return acting_network(dense(p, layers), _log_std(model.log_std))
+        return acting_network(dense(p, layers), _log_std(model.log_std if model.free_log_std else None))
     if type(model) is RecurrentWrapper:
         return _of_memory(p, model, _features(model), _recurrent(p, model))
     if type(model) is AttentionWrapper:
@@ -86,7 +86,7 @@ def _of_model(model: nn.Module) -> CompiledForward:
 
 
 def _flat_observations(inputs: InputDict) -> Floats:
-    flat: Floats = inputs["obs_flat"]
+    flat: Floats = inputs.of_network("obs_flat")
     return flat.reshape(len(flat), -1)
 
 
@@ -104,7 +104,7 @@ def _of_memory(p: Weights, model: Remembering, features: Features, remember: Ste
     return acting_memory(features, remember, dense(p, _output(p, model.logits)), _log_std(model.log_std))
 
 
-def _output(p: Weights, logits: nn.Linear | None) -> list[Dense]:
+def _output(p: Weights, logits: nn.Module | None) -> list[Dense]:
     return [] if logits is None else [_linear(p, "logits", logits)]
 
 
@@ -113,6 +113,8 @@ def _log_std(log_std: nn.Parameter | None) -> Floats | None:
 
 
 def _recurrent(p: Weights, model: RecurrentWrapper) -> Step:
+    if not is_plain(model.rnn):
+        raise _NoTwin
     of_input, of_hidden, input_bias, hidden_bias = map(_array, model.rnn.parameters())
     p["rnn/input"], p["rnn/hidden"] = of_input.T, of_hidden.T
     if type(model.rnn) is nn.LSTM:

@@ -9,12 +9,50 @@ import torch
 from torch import nn
 
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.input_dict import of_network
 from anyspace.models.torch.actor_critic import ActorCritic
-from anyspace.models.torch.convolution import ConvolutionStack, filters_of
+from anyspace.models.torch.convolution import ConvolutionStack, channels_last, filters_of
 from anyspace.models.torch.layers import DenseStack, configured_stack
+from anyspace.models.torch.old_names import OldName
+from anyspace.models.torch.old_views import (
+    OnChannelsFirst,
+    OnPixel,
+    PixelLayer,
+    convolutions_of,
+    flat,
+    layer_of,
+    pixel_layer,
+)
 from anyspace.spaces.kinds.images import ImageLayout
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.restore import structure_of
+
+
+def _convolutions(model: VisionNetwork, encoder: nn.Module) -> nn.Module:
+    """Return the convolutions for pictures [N, C, H, W], and what follows them before the logits."""
+    if isinstance(encoder, OnChannelsFirst):
+        return encoder.module
+    assert isinstance(encoder, nn.Sequential)
+    convolutions, *post = encoder
+    assert isinstance(convolutions, ConvolutionStack)
+    return convolutions_of(convolutions, *([] if model._ends_in_a_pixel else flat(post)))
+
+
+class _OwnValue(OldName):
+    """The value's own encoder and head in one: pictures [N, C, H, W] -> [N, 1, 1, 1]."""
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        if model is None:
+            return self
+        encoder = model.value_encoder
+        if encoder is None or isinstance(encoder, OnChannelsFirst):
+            return encoder and encoder.module
+        return convolutions_of(encoder, *([PixelLayer(model.value_head)]))
+
+    def __set__(self, model: Any, value: Any) -> None:
+        model.value_encoder = None if value is None else OnChannelsFirst(value, model._layout)
+        if value is not None:
+            model.value_head = nn.Identity()
 
 
 class VisionNetwork(ActorCritic):
@@ -30,7 +68,46 @@ class VisionNetwork(ActorCritic):
         ModelError: convolutions without a dense stack after them do not end in one pixel.
     """
 
-    def _read(self, obs_space: gym.Space[Any]) -> None:
+    _convs = OldName("encoder", _convolutions, lambda model, given: OnChannelsFirst(given, model._layout))
+    _logits = OldName("logits", lambda model, layer: pixel_layer(layer, model._ends_in_a_pixel), OnPixel.of)
+    _value_branch = OldName("value_head", lambda model, layer: None if model.value_encoder else layer_of(model, layer))
+    _value_branch_separate = _OwnValue("value_encoder")
+
+    @property
+    def _features(self) -> torch.Tensor | None:
+        """What the value reads: pictures [N, C, H, W] where it has an encoder of its own, else features."""
+        if self._given is not None or self._encoded is None:
+            return self._given
+        if self.value_encoder is not None:
+            return channels_last(self._seen, self._layout).permute(0, 3, 1, 2)
+        return self._encoded[:, :, None, None] if self._ends_in_a_pixel else self._encoded
+
+    @_features.setter
+    def _features(self, features: torch.Tensor | None) -> None:
+        self._keep("_given", features)
+
+    def _hidden_layers(self, obs: torch.Tensor) -> torch.Tensor:
+        """Return the features [N, F] of pictures [N, H, W, C]."""
+        features: torch.Tensor = self._convs(obs.permute(0, 3, 1, 2))
+        return features.flatten(1)
+
+    def value_function(self) -> torch.Tensor:
+        """Return the value estimates [N] of the latest forward pass."""
+        if self._given is None:
+            return super().value_function()
+        if self.value_encoder is not None:
+            value: torch.Tensor = self._value_branch_separate(self._given)
+        else:
+            assert self.value_head is not None
+            value = self.value_head(self._given.flatten(1))
+        return value.flatten()
+
+    @property
+    def _ends_in_a_pixel(self) -> bool:
+        """Whether the heads follow on convolutions: features then are [N, C, 1, 1] under their old name."""
+        return not self.model_config["post_fcnet_hiddens"] and not self.last_layer_is_flattened
+
+    def _read_space(self, obs_space: gym.Space[Any]) -> None:
         leaf = structure_of(obs_space)
         layout = picture_layout(leaf) if isinstance(leaf, LeafSpec) else None
         if layout is None:
@@ -39,6 +116,7 @@ class VisionNetwork(ActorCritic):
                 f" axes, not {obs_space}. Leave the choice of the model to the catalogue."
             )
         self._layout = layout
+        self.last_layer_is_flattened = not self.num_outputs
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
         config, filters = self.model_config, filters_of(self.model_config, self._layout)
@@ -58,8 +136,8 @@ class VisionNetwork(ActorCritic):
         convolutions = ConvolutionStack(self._layout, filters, self.model_config)
         return convolutions, convolutions.width
 
-    def _observed(self, input_dict: dict[str, Any]) -> torch.Tensor:
-        obs: torch.Tensor = input_dict["obs"]
+    def _network_input(self, input_dict: dict[str, Any]) -> torch.Tensor:
+        obs: torch.Tensor = of_network(input_dict, "obs")
         return obs
 
 
