@@ -221,11 +221,13 @@ class TorchLearner:
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
+        for name, value in self._slots():
+            value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
+
+    def _slots(self) -> Iterator[tuple[str, torch.Tensor]]:
         for group, packs in self._packs.items():
             for pack in packs:
-                slots = pack.slots(self.groups[group], pack.first, pack.second, pack.step)
-                for name, value in slots:
-                    value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
+                yield from pack.slots(self.groups[group], pack.first, pack.second, pack.step)
 
 
 def _detached(value: torch.Tensor | float) -> torch.Tensor | float:
@@ -320,7 +322,9 @@ class Untouched:
         self._policy, self._steps = policy, 0
         self._names = {name: parameter for name, parameter in parameters.items() if not _is_built_in(policy, name)}
         self._hooks = [
-            parameter.register_post_accumulate_grad_hook(functools.partial(self._touch, name))
+            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                functools.partial(self._touch, name)
+            )
             for name, parameter in self._names.items()
         ]
 
