@@ -289,7 +289,7 @@ class Untouched:
         self._policy, self._steps = policy, 0
         self._names = {name: parameter for name, parameter in parameters.items() if not _is_built_in(policy, name)}
         self._hooks = [
-            parameter.register_post_accumulate_grad_hook(functools.partial(self._touch, name))
+            parameter.register_post_accumulate_grad_hook(functools.partial(self._touch, name))  # type: ignore[no-untyped-call]
             for name, parameter in self._names.items()
         ]
 
