@@ -112,3 +112,34 @@ def test_an_entropy_that_is_an_estimate_asks_for_a_source() -> None:
     assert Estimated(np.zeros((1, 1))).entropy_from(lambda: asked.append(1) or "source") == "source"
     assert Plain(np.zeros((1, 1))).entropy_from(lambda: asked.append(1)) == 5.0
     assert asked == [1]
+
+
+class Later(Categorical):
+    """Puts other inputs in once it is built."""
+
+    def __init__(self, inputs: Any, model: Any = None) -> None:
+        super().__init__(inputs, model)
+        self.inputs = -inputs
+
+
+class LaterChoices(distributions.MultiCategorical):
+    """The same for several choices."""
+
+    def __init__(self, inputs: Any, model: Any = None) -> None:
+        super().__init__(inputs, model, input_lens=[2, 1])
+        self.inputs = -inputs
+
+
+@pytest.mark.parametrize("kind", [Later, LaterChoices])
+def test_inputs_that_a_class_puts_in_later_are_the_ones_that_count(kind: Any) -> None:
+    logits = np.array([[0.0, 3.0, 1.0]], np.float32)
+    built_in = Categorical(-logits) if kind is Later else distributions.MultiCategorical(-logits, input_lens=[2, 1])
+    np.testing.assert_array_equal(kind(logits).deterministic_sample(), built_in.deterministic_sample())
+    np.testing.assert_allclose(kind(logits).entropy(), built_in.entropy())
+
+
+def test_parts_of_old_distributions_are_named_where_they_are_not() -> None:
+    with pytest.raises(AttributeError, match=r"'Categorical' object has no attribute 'dist'. The classes of anyspace"):
+        _ = Categorical(np.zeros((1, 2))).dist
+    with pytest.raises(AttributeError, match=r"no attribute 'other'$"):
+        _ = Categorical(np.zeros((1, 2))).other

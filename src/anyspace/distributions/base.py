@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyspace.maths.xp import Array, Rng
 from anyspace.tree import Tree
@@ -68,6 +68,14 @@ class ActionDistribution:
         cls.entropy_takes_rng = "rng" in inspect.signature(cls.entropy).parameters
         samplers = (vars(base).keys() & {"sample", "sample_from_noise"} for base in cls.__mro__)
         cls._noise_ahead = "sample_from_noise" in next(names for names in samplers if names)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in ("dist", "cats"):
+                text += ". The classes of anyspace.rllib.models.torch.torch_action_dist have it"
+            raise AttributeError(text)
 
     @staticmethod
     def required_model_output_shape(action_space: Any, model_config: Any) -> int:

@@ -44,7 +44,7 @@ class Categorical(ActionDistribution):
             raise AssertionError(f"Categorical needs a temperature above 0, got {temperature}.")
         super().__init__(inputs, model, mask=mask)
         self.temperature = temperature
-        if mask is None and temperature == 1.0:
+        if type(self) is Categorical and mask is None and temperature == 1.0:
             # At once: a sample of a few rows takes less time than finding a cached property for the first time.
             self.__dict__["logits"] = inputs
 
@@ -145,9 +145,13 @@ class MultiCategorical(ActionDistribution):
         self.input_lens = tuple(int(length) for length in input_lens)
         self.action_space = action_space
         self._uniform = len(set(self.input_lens)) == 1
-        logits = self._split(inputs)
-        masks = [None] * len(logits) if mask is None else self._split(xp(inputs).asarray(mask, like=inputs))
-        self._parts = [Categorical(part, model, mask=m) for part, m in zip(logits, masks, strict=True)]
+
+    @cached_property
+    def _parts(self) -> list[Categorical]:
+        """The choices; those of one length are one distribution ``[B, k, n]``."""
+        logits, mask = self._split(self.inputs), self.mask
+        masks = [None] * len(logits) if mask is None else self._split(xp(self.inputs).asarray(mask, like=self.inputs))
+        return [Categorical(part, self.model, mask=m) for part, m in zip(logits, masks, strict=True)]
 
     @staticmethod
     def required_model_output_shape(action_space: spaces.MultiDiscrete | spaces.Box, model_config: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 import operator
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, described, spelt, with_custom_loss
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.untouched import Untouched
 from anyspace.policy.batch import Batch
 from anyspace.policy.check import reached_by_value
 from anyspace.policy.pipeline import Pipeline
@@ -50,7 +50,7 @@ class TorchLearner:
         self._packed: dict[str, nn.Parameter] = {}
         self._packs: dict[str, list[_Pack]] = {group: [] for group in groups}
         self._pack()
-        self._untouched = Untouched(policy, self._packed)
+        self._untouched = Untouched(self._module, self._packed, functools.partial(reached_by_value, policy))
         self.at(0)
 
     def _pack(self) -> None:
@@ -68,7 +68,7 @@ class TorchLearner:
                 value.copy_(torch.from_numpy(before[name]).view(value.shape))
 
     @property
-    def _module(self) -> nn.Module:
+    def _module(self) -> TorchModelV2:
         assert isinstance(self.policy.model, TorchModelV2)
         return self.policy.model
 
@@ -303,60 +303,6 @@ def _move(packs: list[_Pack], group: Group, lr: float) -> None:
     else:
         buffers: list[torch.Tensor | None] = [*first] if group.momentum else [None for _ in packs]
         sgd(values, gradients, buffers, momentum=group.momentum, dampening=0.0, nesterov=False, **shared)
-
-
-class Untouched:
-    """Says once, after a few gradient steps, which parameters of a user's model no loss has a gradient of.
-
-    Nothing is said of parameters that the value depends on, for an algorithm may do without it, nor of built-in
-    networks in the model, whose heads may well be left alone.
-
-    Args:
-        policy: whose model learns.
-        parameters: those that are trained, by name.
-    """
-
-    STEPS = 10
-
-    def __init__(self, policy: Policy, parameters: Mapping[str, nn.Parameter]):
-        self._policy, self._steps = policy, 0
-        self._names = {name: parameter for name, parameter in parameters.items() if not _is_built_in(policy, name)}
-        self._hooks = [
-            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                functools.partial(self._touch, name)
-            )
-            for name, parameter in self._names.items()
-        ]
-
-    def _touch(self, name: str, _: torch.Tensor) -> None:
-        self._names.pop(name, None)
-
-    def count(self) -> None:
-        """Count a gradient step."""
-        if not self._hooks:
-            return
-        self._steps += 1
-        if self._steps < self.STEPS and self._names:
-            return
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-        names = sorted(self._names.keys() - reached_by_value(self._policy)) if self._names else []
-        if names:
-            logging.getLogger("anyspace").warning(
-                f"{type(self._policy.model).__name__}: no loss has a gradient of {', '.join(names)}, which stay as they"
-                " are. Use them in forward(), value_function() or custom_loss(), or leave them out."
-            )
-
-
-def _is_built_in(policy: Policy, name: str) -> bool:
-    """Return whether a parameter belongs to one of the library's networks, the model itself or a part of it."""
-    module: Any = policy.model
-    for part in name.split("."):
-        if isinstance(module, TorchModelV2) and type(module).__module__.startswith("anyspace."):
-            return True
-        module = getattr(module, part, None)
-    return False
 
 
 class _Pack:

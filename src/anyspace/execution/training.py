@@ -17,7 +17,7 @@ from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Learner, Result, Steps, described, require_metrics, spelt
 from anyspace.execution.metrics import mean_results
 from anyspace.policy.batch import Batch
-from anyspace.policy.check import check_gradients
+from anyspace.policy.check import reached, require_gradients
 from anyspace.policy.policy import Policy
 
 Updates = Generator[Batch | Steps, Result, dict[str, Any]]
@@ -88,8 +88,10 @@ class Training:
     counters: Counters
     updates: Callable[[Policy, Trajectory], Updates]
     """The algorithm's."""
-    started: bool = False
-    """Whether an iteration has begun."""
+
+    def __post_init__(self) -> None:
+        """Find out what gradients reach, before the first iteration asks for it."""
+        self._reached, self._checked = reached(self.policy), False
 
     def iteration(self, fleet: Fleet, *, steps: int, at_least: int, width: int, rows: int) -> Iteration:
         """Run rounds until enough steps are gathered.
@@ -106,9 +108,9 @@ class Training:
             ModelError: in the first iteration, the model has nothing that would learn.
         """
         done, counters, runtime = Iteration(), self.counters, self.policy.runtime
-        if not self.started:
-            check_gradients(self.policy)
-            self.started = True
+        if not self._checked:
+            require_gradients(self.policy, self._reached)
+            self._checked = True
         while not done.rounds or done.num_steps < at_least:
             self.policy.at(counters.timesteps_total)
             started = time.perf_counter()

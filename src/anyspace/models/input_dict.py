@@ -151,6 +151,12 @@ class InputDict(dict[str, Any]):
         new.owned = self.owned
         return new
 
+    def add_states(self, state: list[Array], seq_lens: Array) -> None:
+        """Add ``seq_lens`` [S] and the states before the sequences, ``state_in_0`` and so on, unless they are there."""
+        for key, value in (("seq_lens", seq_lens), *((f"state_in_{i}", part) for i, part in enumerate(state))):
+            if key not in self:
+                super().__setitem__(key, value)
+
     def of_network(self, key: str) -> Any:
         """Return ``obs`` or ``obs_flat`` as built-in networks take it: scaled, unless a model has set it itself."""
         compute = self._scaled.get(key)

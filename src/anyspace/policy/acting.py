@@ -108,6 +108,8 @@ class Actor:
         placed = None if mask is None else runtime.asarray(mask)
         inputs = self.inputs.of([runtime.asarray(leaf) for leaf in obs], placed, views, False)
         seq_lens = runtime.asarray(np.ones(len(obs[0]), np.int32)) if self.inputs.views.recurrent else None
+        if seq_lens is not None:
+            inputs.add_states(states, seq_lens)
         runtime.set_training(self.model, False)
         output, state_out = self.model(inputs, states, seq_lens)
         distribution = self.distribution(output, placed)

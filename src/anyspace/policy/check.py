@@ -81,8 +81,12 @@ def _check_on(policy: Pipeline, leaves: list[NumpyArray]) -> None:
         policy.inputs_decide = _inputs_decide(policy)
 
 
-def check_gradients(policy: Pipeline) -> None:
-    """Run the model once more, with gradients, and require that they reach parameters which are to learn.
+def require_gradients(policy: Pipeline, found: Reached | None) -> None:
+    """Require that gradients reach parameters which are to learn, and warn of what will not change.
+
+    Args:
+        policy: whose model is to learn.
+        found: as :func:`reached` returned it for the policy.
 
     Raises:
         ModelError: every parameter is frozen, or no gradient gets from the output, or from the log-probabilities of a
@@ -95,15 +99,14 @@ def check_gradients(policy: Pipeline) -> None:
             " that are to learn, for example by `requires_grad_(True)` of the last layer, or call evaluate() instead of"
             " train()."
         )
-    found = _reached(policy)
     if found is None:
         return
     dist = getattr(policy.dist_factory, "func", policy.dist_factory)
-    for what, reached in (
+    for what, names in (
         (f"{name}.forward() gives an output", found.output),
         (f"{getattr(dist, '__name__', dist)}.logp() gives log-probabilities", found.logp),
     ):
-        if reached is not None and not reached:
+        if names is not None and not names:
             raise ModelError(
                 f"{what} from which no gradient gets back to a parameter of the model, so nothing would be learnt. It"
                 " was detached on the way: by .detach(), .item(), .numpy(), torch.no_grad(), or as a new tensor of its"
@@ -128,11 +131,18 @@ class Reached(NamedTuple):
 
 def reached_by_value(policy: Pipeline) -> frozenset[str]:
     """Return the names of the parameters that the value depends on; an algorithm without a critic leaves them alone."""
-    found = _reached(policy)
+    found = reached(policy)
     return frozenset() if found is None or found.value is None else found.value
 
 
-def _reached(policy: Pipeline) -> Reached | None:
+def reached(policy: Pipeline) -> Reached | None:
+    """Run the model on zeros, with gradients, and return to which parameters they go; None: the framework cannot tell.
+
+    Frozen parameters are among them: whether a result is detached does not depend on what is frozen.
+
+    Raises:
+        ModelError: the model fails where gradients are recorded.
+    """
     model, runtime = policy.model, policy.runtime
     has_value = type(model).value_function is not ModelV2.value_function
     is_custom = policy.config.model.custom_action_dist is not None
@@ -145,7 +155,7 @@ def _reached(policy: Pipeline) -> Reached | None:
         logp = [distribution.logp(_sample(policy, distribution))] if is_custom else []
         return [inputs, *([] if values is None else [values]), *logp]
 
-    with _same_randomness(policy):
+    with _same_randomness(policy), _explained(policy, "with gradients"):
         found = runtime.reached(model, compute)
     if found is None:
         return None

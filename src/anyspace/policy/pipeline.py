@@ -248,7 +248,9 @@ class Pipeline:
             output, _ = self.model(inputs, [], None)
             return output, self.model.value_function() if value else None
         padding = sequences.padding(self.runtime, time_major=self.model.is_time_major())
-        output, _ = self.model(padding.of_inputs(inputs), sequences.state, padding.seq_lens)
+        padded = padding.of_inputs(inputs)
+        padded.add_states(sequences.state, padding.seq_lens)
+        output, _ = self.model(padded, sequences.state, padding.seq_lens)
         values = padding.take_out(self.model.value_function()) if value else None
         return tree.map_leaves(padding.take_out, output), values
 

@@ -255,10 +255,14 @@ def test_components_are_called_like_models() -> None:
     net = several(vf_share_layers=True)
     obs = {"a": pixels(), "b": torch.eye(3)[[0, 1, 2, 0, 1]], "c": rows(3), "d": torch.ones(5, 4)}
     logits, _ = net({"obs": obs})
-    assert ([*net.cnns], [*net.one_hot], [*net.flatten]) == ([0], [1, 3], [2])
+    assert ([*net.cnns], [*net.one_hot], [*net.flatten]) == (["0"], ["1", "3"], ["2"])
+    assert 0 in net.cnns
+    assert "1" not in net.cnns
+    with pytest.raises(KeyError):
+        net.cnns[1]
     assert [space.shape for space in net.flattened_input_space] == [(10, 10, 3), (), (3,), (2,)]
     outs = [
-        net.cnns[0]({"obs": obs["a"]})[0],
+        net.cnns["0"]({"obs": obs["a"]})[0],
         net.one_hot[1]({"obs": obs["b"]})[0],
         net.flatten[2]({"obs": obs["c"]})[0],
         net.one_hot[3]({"obs": obs["d"]})[0],
@@ -429,3 +433,25 @@ def test_tower_stats() -> None:
     net = build(Tower, VECTOR, {})
     net.tower_stats["mean_vf_loss"] = 1.0
     assert net.tower_stats == {"mean_vf_loss": 1.0}
+
+
+def test_weights_that_are_never_called_take_no_hooks() -> None:
+    net = build(GTrXLNet, VECTOR, {}, attention_dim=8, num_heads=2, head_dim=3)
+    block = net.gtrxl.blocks[0]
+    for layer in (block.attention.query_key_value, block.mlp_gate.of_skip):
+        with pytest.raises(ModelError, match="a hook on it would never run"):
+            layer.register_forward_hook(lambda *_: None)
+    assert numpy_twin(net) is not None
+    block.attention.output.register_forward_hook(lambda *_: None)
+    assert numpy_twin(net) is None
+
+
+def test_layers_are_found_by_their_kind() -> None:
+    def zero(module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.zeros_(module.weight)
+
+    net, x = build(VisionNetwork, PICTURE, {}), pixels()
+    net.apply(zero)
+    assert "Convolution(3, 16, kernel_size=(5, 5), stride=(2, 2)" in repr(net)
+    assert torch.equal(net({"obs": x})[0], torch.zeros(5, 4))

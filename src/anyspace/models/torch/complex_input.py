@@ -95,7 +95,7 @@ class _Parts(Gone):
         found = enumerate(_components(model._structure, model.encoder[0]))
         return _ReadOnly(
             {
-                i: _AsModel(encoder, encoder.width)
+                str(i): _AsModel(encoder, encoder.width)
                 for i, (node, encoder) in found
                 if type(encoder) is self._kind
                 and (not self._leaves or (isinstance(node, LeafSpec) and node.kind in self._leaves))
@@ -104,14 +104,22 @@ class _Parts(Gone):
         )
 
 
-class _ReadOnly(dict[int, _AsModel]):
-    """Parts by number, which cannot be exchanged."""
+class _ReadOnly(dict[str, _AsModel]):
+    """Parts by number, spelt ``"0"``; 0 finds it as well, as in older files. They cannot be exchanged."""
 
-    def __init__(self, parts: dict[int, _AsModel], text: str):
+    def __init__(self, parts: dict[str, _AsModel], text: str):
         super().__init__(parts)
         self._text = text
 
-    def __setitem__(self, number: int, part: Any) -> None:
+    def __missing__(self, number: Any) -> _AsModel:
+        if not isinstance(number, int):
+            raise KeyError(number)
+        return self[str(number)]
+
+    def __contains__(self, number: object) -> bool:
+        return super().__contains__(str(number))
+
+    def __setitem__(self, number: Any, part: Any) -> None:
         raise ModelError(self._text)
 
 

@@ -99,8 +99,11 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-class Convolution(nn.Module):
+class Convolution(nn.Conv2d):
     """A convolution over pictures [N, H, W, C].
+
+    It is an ``nn.Conv2d``, so that functions which initialise or freeze layers by their kind find it. Its weights
+    lie in another order of axes.
 
     Args:
         height: H.
@@ -118,7 +121,11 @@ class Convolution(nn.Module):
     def __init__(
         self, height: int, width: int, channels: int, layer: Filter, *, last: bool, model_config: Mapping[str, Any]
     ):
-        super().__init__()
+        nn.Module.__init__(self)
+        self.in_channels, self.out_channels, self.groups = channels, layer.channels, 1
+        self.kernel_size, self.stride, self.dilation = layer.kernel, (layer.stride, layer.stride), (1, 1)
+        self.padding, self.padding_mode = "valid" if last else "same", "zeros"
+        self.output_padding, self.transposed = (0, 0), False
         self._stride, sides = layer.stride, tuple(zip((height, width), layer.kernel, strict=True))
         (self._top, self._bottom), (self._left, self._right) = (
             (0, 0) if last else same_padding(side, kernel, layer.stride) for side, kernel in sides

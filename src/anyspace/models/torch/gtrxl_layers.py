@@ -85,7 +85,7 @@ class RelativeMultiHeadAttention(nn.Module):
         self.heads, self.head_dim = heads, head_dim
         width = heads * head_dim
         self.norm = nn.LayerNorm(dim_in) if layernorm else None
-        self.query_key_value = xavier(dim_in, 3 * width)
+        self.query_key_value = xavier(dim_in, 3 * width, called=False)
         self.position = xavier(dim_in, width)
         self.content_bias = nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, head_dim)))
         self.position_bias = nn.Parameter(nn.init.xavier_uniform_(torch.empty(heads, head_dim)))
@@ -234,9 +234,9 @@ class GRUGate(nn.Module):
 
     def __init__(self, dim: int, bias: float):
         super().__init__()
-        self.of_input = xavier(dim, dim, dim, dim)
-        self.of_skip = xavier(dim, dim, dim)
-        self.of_reset = xavier(dim, dim)
+        self.of_input = xavier(dim, dim, dim, dim, called=False)
+        self.of_skip = xavier(dim, dim, dim, called=False)
+        self.of_reset = xavier(dim, dim, called=False)
         self.bias = nn.Parameter(torch.full((dim,), float(bias)))
 
     def forward(self, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

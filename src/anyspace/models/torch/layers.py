@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, ModelError, nearest
@@ -130,9 +131,29 @@ def with_log_std(output: torch.Tensor, log_std: nn.Parameter | None) -> torch.Te
     return output if log_std is None else torch.cat([output, log_std.expand(len(output), -1)], dim=1)
 
 
-def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:
-    """Return a linear layer that computes several side by side, each with xavier uniform weights; biases are zero."""
-    layer = nn.Linear(width_in, sum(widths_out), bias=bias)
+class UncalledLinear(nn.Linear):
+    """A linear layer of which the weights alone are used: hooks would never run."""
+
+    def register_forward_hook(self, *_: Any, **__: Any) -> NoReturn:
+        """Raise a ModelError."""
+        raise ModelError(
+            "the weights of this layer are multiplied into those of others, so it is never called, and a hook on it"
+            " would never run. Hook the module that it is in, or parametrize it (torch.nn.utils.parametrizations)."
+        )
+
+    register_forward_pre_hook = register_full_backward_hook = register_forward_hook
+
+
+def xavier(width_in: int, *widths_out: int, bias: bool = False, called: bool = True) -> nn.Linear:
+    """Return a linear layer that computes several side by side, each with xavier uniform weights; biases are zero.
+
+    Args:
+        width_in: width of the input.
+        widths_out: of the outputs.
+        bias: whether there are biases.
+        called: whether the layer is called; else its weights alone are used.
+    """
+    layer = (nn.Linear if called else UncalledLinear)(width_in, sum(widths_out), bias=bias)
     for part in torch.split(layer.weight.detach(), [*widths_out]):
         nn.init.xavier_uniform_(part)
     if bias:
@@ -141,9 +162,13 @@ def xavier(width_in: int, *widths_out: int, bias: bool = False) -> nn.Linear:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether ``module`` has hooks of its forward or backward pass."""
+    """Return whether ``module`` has hooks of its forward or backward pass, or every module has."""
     return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or _has_any_global_hook()  # type: ignore[no-untyped-call]
     )
 
 

@@ -25,7 +25,7 @@ from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
-from anyspace.models.torch.layers import DenseStack, Tanh, has_hooks
+from anyspace.models.torch.layers import DenseStack, Tanh, UncalledLinear, has_hooks
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper, is_plain
 
@@ -153,8 +153,8 @@ def _block(p: Weights, name: str, module: nn.Module) -> Block:
 
 def _attention(p: Weights, name: str, attention: RelativeMultiHeadAttention) -> None:
     _exactly(attention.activation, nn.ReLU)
-    for part in ("query_key_value", "position", "output"):
-        p[f"{name}/{part}"] = _array(_exactly(getattr(attention, part), nn.Linear).weight)
+    for part, kind in (("query_key_value", UncalledLinear), ("position", nn.Linear), ("output", nn.Linear)):
+        p[f"{name}/{part}"] = _array(_exactly(getattr(attention, part), kind).weight)
     p[f"{name}/content_bias"], p[f"{name}/position_bias"] = map(
         _array, (attention.content_bias, attention.position_bias)
     )
@@ -163,7 +163,7 @@ def _attention(p: Weights, name: str, attention: RelativeMultiHeadAttention) -> 
 def _gate(p: Weights, name: str, module: nn.Module) -> None:
     gate = _exactly(module, GRUGate)
     for part, layer in (("input", gate.of_input), ("skip", gate.of_skip), ("reset", gate.of_reset)):
-        p[f"{name}/{part}"] = _array(_exactly(layer, nn.Linear).weight).T
+        p[f"{name}/{part}"] = _array(_exactly(layer, UncalledLinear).weight).T
     p[f"{name}/bias"] = _array(gate.bias)
 
 
