@@ -140,6 +140,7 @@ class Convolution(nn.Conv2d):
         self._initialise(model_config)
 
     def _initialise(self, model_config: Mapping[str, Any]) -> None:
+        assert self.bias is not None
         # Initialisers count what goes in and out, in the order of axes that torch.nn has.
         kernels = torch.empty_like(self.weight.permute(0, 3, 1, 2), memory_format=torch.contiguous_format)
         (initializer_of(model_config, "conv_kernel_initializer") or nn.init.xavier_uniform_)(kernels)

@@ -135,6 +135,7 @@ class _ChannelsFirst(_View):
     @property
     def bias(self) -> torch.Tensor:
         """The biases."""
+        assert self.layer.bias is not None
         return self.layer.bias
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
