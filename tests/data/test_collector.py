@@ -347,7 +347,7 @@ def test_a_bad_observation_is_the_cause_of_an_error_that_follows() -> None:
 
     source = make_source(EnvSpec(Trips, {"at": 1, "obs": near(9, 9)}), 1)
     with pytest.raises(ObservationError, match=r'^step 1, environment 0: obs\["near"\]') as caught:
-        Collector(source, small_policy()).gather(4)
+        Collector(source, small_policy(out_of_bounds="error")).gather(4)
     assert isinstance(caught.value.__cause__, Broken)
 
 

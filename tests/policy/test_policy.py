@@ -17,7 +17,7 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.policy import Policy
-from anyspace.spaces import encode, restore_original_dimensions
+from anyspace.spaces import Repeated, Simplex, encode, restore_original_dimensions
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, stacked
 
 VECTOR, THREE = Box(-1, 1, (4,)), Discrete(3)
@@ -343,6 +343,59 @@ def test_a_bad_row_is_refused_with_its_number():
     with pytest.raises(ObservationError, match=r"expected stacked observations .*; compute_single_action"):
         make(out_of_bounds="error").compute_actions(rows[0])
     assert make(out_of_bounds="error").compute_actions(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["single", "stacked"])
+def test_a_number_outside_its_bounds_is_told_once_and_used(name, caplog):
+    policy, clipped = make(), make(out_of_bounds="clip")
+    outside = np.array([0.5, 7, -3, 0], np.float32)
+
+    def act(policy, obs):
+        return policy.compute_single_action(obs) if name == "single" else policy.compute_actions(obs[None])[0]
+
+    with caplog.at_level("WARNING", "anyspace"):
+        for _ in range(2):
+            act(policy, outside)
+    assert len(caplog.messages) == 1
+    assert "obs: expected a value in [-1.0, 1.0], got 7.0 at component (1,). The number is used as it is" in caplog.text
+    assert "`out_of_bounds`" in caplog.text
+    caplog.clear()
+    assert act(clipped, outside) == act(policy, outside.clip(-1, 1))
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("mode", ["warn", "clip", "error"])
+@pytest.mark.parametrize(
+    ("space", "obs", "message"),
+    [
+        (VECTOR, [np.nan, 0, 0, 0], "a finite number, got nan"),
+        (VECTOR, [np.inf, 0, 0, 0], "a finite number, got inf"),
+        (VECTOR, [0, 0, 0], "expected shape"),
+        (Discrete(3), 3, r"a value in 0..2, got 3"),
+        (MultiDiscrete([3, 4]), [0, 4], r"a value in 0..3, got 4"),
+        (MultiBinary(2), [0, 2], "0 or 1, got 2"),
+        (MultiBinary(2), [0, 256], "int8 can hold"),
+        (Box(0, 255, (4, 4, 3), np.uint8), np.full((4, 4, 3), 0.5), "uint8 can hold"),
+        (Text(3, charset="ab"), "abc", "expected a character"),
+        (Text(3, charset="ab"), "ababa", "expected 1 to 3 characters"),
+        (Repeated(Box(0, 1, (1,)), 2), [[0.5]] * 3, "at most 2 elements"),
+        (Simplex((3,)), [0.5, 0.2, 0.2], "sum to 1"),
+    ],
+)
+def test_what_is_no_number_of_the_space_stays_an_error(mode, space, obs, message):
+    with pytest.raises(ObservationError, match=message):
+        make(space, out_of_bounds=mode).compute_single_action(obs)
+
+
+@pytest.mark.parametrize("mode", ["warn", "error"])
+def test_bytes_do_not_wrap(mode):
+    space = Box(0, 255, (4, 4, 3), np.uint8)
+    for value in (-1, 256, 300):
+        with pytest.raises(ObservationError, match=f"uint8 can hold exactly .*got {value}"):
+            make(space, out_of_bounds=mode).compute_single_action(np.full((4, 4, 3), value))
+    clipping = make(space, out_of_bounds="clip")
+    assert clipping.encode.single(np.full((4, 4, 3), 300))[0].max() == 255
+    assert clipping.encode.single(np.full((4, 4, 3), -1))[0].max() == 0
 
 
 def test_observations_may_be_lists_views_and_read_only():

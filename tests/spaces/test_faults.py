@@ -4,6 +4,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, On
 
 from anyspace.errors import ObservationError
 from anyspace.spaces import Encoder, Image, Repeated, Simplex, StackedFrames, encode, find_fault, require_valid
+from anyspace.spaces.faults import ValueCheck
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from tests.support.catalogue import OBSERVATION_SPACES, stacked
 
@@ -159,3 +160,84 @@ def test_rows_may_have_any_leading_dimensions(name):
             assert (None if fault is None else (fault.index, fault.leaf)) == (
                 ((2, 3), encoder.specs[position]) if is_there else None
             )
+
+
+# ---------------------------------------------------------------------------- numbers outside their bounds
+
+
+def place(index):
+    return f"row {index}"
+
+
+def test_a_number_outside_its_bounds_is_told_once_for_each_leaf(caplog):
+    space = Dict(a=Box(-1, 1, (2,)), b=Box(0, 9, (), np.int32), c=Tuple([Box(0, 1, (1,))]))
+    encoder = Encoder(space)
+    leaves = [np.array([[0, 0], [1.5, -2]], np.float32), np.array([3, 12], np.int32), np.zeros((2, 1), np.float32)]
+    check = ValueCheck(encoder)
+    with caplog.at_level("WARNING", "anyspace"):
+        for _ in range(3):
+            check(leaves, place)
+        first, second = caplog.messages
+        assert first.startswith(
+            'row (1,): obs["a"]: expected a value in [-1.0, 1.0], got 1.5 at component (0,). The number'
+        )
+        assert second.startswith('row (1,): obs["b"]: expected a value in [0, 9], got 12. The number is used as it is')
+        leaves[2][0] = 4
+        check(leaves, place)
+        assert caplog.messages[2].startswith('row (0,): obs["c"][0]: expected a value in [0.0, 1.0], got 4.0')
+
+
+def test_errors_are_found_beside_numbers_outside_their_bounds(caplog):
+    encoder = Encoder(Dict(a=Box(-1, 1, (2,)), b=Discrete(3)))
+    check = ValueCheck(encoder)
+    for wrong in ([5.0, np.nan], [np.inf, 5.0]):
+        with pytest.raises(ObservationError, match=r'row \(0,\): obs\["a"\]: expected a finite number'):
+            check([np.array([wrong], np.float32), np.array([0])], place)
+    with pytest.raises(ObservationError, match=r'row \(1,\): obs\["b"\]: expected a value in 0..2, got 3'):
+        check([np.array([[5, 5], [0, 0]], np.float32), np.array([0, 3])], place)
+    assert not caplog.messages, "nothing is learnt from these"
+
+
+def test_masks_and_shares_are_no_mere_numbers():
+    space = Dict(a=Box(0, 1, (2,)), b=Simplex((2,)))
+    encoder = Encoder(space)
+    with pytest.raises(ObservationError, match=r'obs\["a"\]: expected a value in \[0.0, 1.0\], got 2.0'):
+        ValueCheck(encoder, strict=[0])([np.array([[2, 0]], np.float32), np.array([[1, 0]], np.float32)], place)
+    with pytest.raises(ObservationError, match=r'obs\["b"\]: expected shares'):
+        ValueCheck(encoder)([np.array([[2, 0]], np.float32), np.array([[2, 0]], np.float32)], place)
+
+
+def test_absent_elements_are_not_looked_at(caplog):
+    encoder = Encoder(Repeated(Box(5, 10, (1,)), 3))
+    ValueCheck(encoder)(encoder([[np.array([6.0])], []]), place)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_clipping_changes_nothing_inside_the_bounds(name):
+    space = OBSERVATION_SPACES[name]
+    space.seed(2)
+    rows = stacked(space, [space.sample() for _ in range(4)])
+    for leaf, clipped in zip(encode(space, rows), Encoder(space, clip=True)(rows), strict=True):
+        np.testing.assert_array_equal(leaf, clipped)
+        assert leaf.dtype == clipped.dtype
+
+
+def test_clipping():
+    space = Dict(
+        a=Box(np.array([-1, -np.inf], np.float32), np.array([1, 3], np.float32)),
+        b=Repeated(Box(5, 10, (1,)), 2),
+        c=Box(-100, 100, (2,), np.int8),
+        d=OneOf([Box(0, 1, (1,)), Discrete(2)]),
+    )
+    encoder = Encoder(space, clip=True)
+    obs = {"a": np.array([-7, -7]), "b": [np.array([99.0])], "c": np.array([-300, 101]), "d": (0, np.array([-4.0]))}
+    a, count, b, c, _, d, _ = encoder.single(obs)
+    np.testing.assert_array_equal(a, [-1, -7])
+    np.testing.assert_array_equal([count, *b.ravel()], [1, 10, 0])
+    np.testing.assert_array_equal(c, [-100, 100])
+    np.testing.assert_array_equal(d, [0])
+    for infinite in (np.inf, -np.inf, np.nan):
+        leaves = encoder.single({**obs, "a": np.array([infinite, 0])})
+        with pytest.raises(ObservationError, match="finite number"):
+            require_valid(encoder, [leaf[None] for leaf in leaves], place)

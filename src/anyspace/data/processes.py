@@ -6,7 +6,7 @@ import os
 import pickle
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -31,18 +31,23 @@ class Processes(AsyncVectorEnv):
     """
 
     def __init__(self, makers: Sequence[Maker], *, shared_memory: bool):
-        self._owner = os.getpid()
+        self._owner, self._broken = os.getpid(), False
         super().__init__(makers, shared_memory=shared_memory, autoreset_mode=AutoresetMode.SAME_STEP, worker=_worker)
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         failed = [number for number, success in enumerate(successes) if not success]
-        errors = dict(self.error_queue.get()[:3:2] for _ in failed)
+        errors = dict(self.error_queue.get() for _ in failed)
         for number in failed:
-            self.parent_pipes[number].close()
-            self.parent_pipes[number] = None  # type: ignore[call-overload]
+            self._forget(number)
         if failed:
-            self._state = AsyncState.DEFAULT
-            raise errors[failed[0]]
+            error, notes = errors[failed[0]]
+            for note in notes:
+                error.add_note(note)
+            raise error
+
+    def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
+        """Close the environments; where a process has died the others are not waited for."""
+        super().close_extras(timeout, terminate or self._broken)
 
     def __del__(self) -> None:
         if self._owner == os.getpid():  # a process that was forked off later has a copy, and no say in it
@@ -54,12 +59,25 @@ class Processes(AsyncVectorEnv):
         Raises:
             EnvironmentSetupError: names the environment and the exit code of its process.
         """
-        for number, (process, pipe) in enumerate(zip(self.processes, self.parent_pipes, strict=True)):
-            if pipe is not None and not process.is_alive():
-                raise EnvironmentSetupError(
-                    f"environment {number}: its process ended with exit code {process.exitcode}; a negative one is the"
-                    " signal that killed it, such as -9 where memory ran out. vectorization='sync' shows more."
-                ) from cause
+        running = {self.processes[n].sentinel: n for n, pipe in enumerate(self.parent_pipes) if pipe is not None}
+        # A pipe may close a moment before its process has ended.
+        dead = sorted(running[sentinel] for sentinel in wait(list(running), timeout=1.0) if isinstance(sentinel, int))
+        for number in dead:
+            self._forget(number)
+        if dead:
+            self._broken = True
+            self.processes[dead[0]].join(timeout=1.0)
+            code = self.processes[dead[0]].exitcode
+            raise EnvironmentSetupError(
+                f"environment {dead[0]}: its process ended with exit code {code}; a negative one is the signal that"
+                " killed it, such as -9 where memory ran out. vectorization='sync' shows more."
+            ) from cause
+
+    def _forget(self, number: int) -> None:
+        """Close the way to a process that has ended; nothing is waited for any more."""
+        self.parent_pipes[number].close()
+        self.parent_pipes[number] = None  # type: ignore[call-overload]
+        self._state = AsyncState.DEFAULT
 
 
 class _Pipe:
@@ -89,16 +107,16 @@ class _Errors:
 
     def put(self, told: tuple[int, type[BaseException], BaseException, str]) -> None:
         number, kind, error, trace = told
+        notes = list(getattr(error, "__notes__", ()))
         if not isinstance(error, AnyspaceError):
-            error.add_note(f"In the process of environment {number}:\n{trace}")
+            notes.append(f"In the process of environment {number}:\n{trace}")
         try:
-            arrived = pickle.loads(pickle.dumps(error))
+            arrived = type(pickle.loads(pickle.dumps(error)))
         except Exception:
             arrived = None
-        if type(arrived) is not kind:
+        if arrived is not kind:
             error = RuntimeError(f"{kind.__name__}: {error}")
-            error.add_note(f"In the process of environment {number}:\n{trace}")
-        self._queue.put((number, kind, error, trace))
+        self._queue.put((number, (error, notes)))
 
 
 def _worker(

@@ -177,7 +177,7 @@ class LeafEncoder:
     def _stored(self, array: NumpyArray, at: Slots | None) -> NumpyArray:
         if self._first is not None:
             array = np.asarray(array - self._first)
-        if self._bounds is not None:
+        if self._bounds is not None and (self.spec.limits is not None or array.dtype != self.spec.dtype):
             array = np.where(np.isfinite(array), np.clip(array, *self._bounds), array)
         if array.dtype != self.spec.dtype:
             array = self._cast(array, at)
@@ -200,8 +200,9 @@ class LeafEncoder:
 
 
 def _bounds(spec: LeafSpec) -> tuple[NumpyArray, NumpyArray] | None:
-    """Return the bounds of a leaf that is the numbers of a Box, of one element; None where nothing is outside."""
-    if spec.kind != "real" or spec.tolerance is not None or spec.limits is None:
+    """Return the bounds of a leaf that is the numbers of a Box, of one element; None where there are none."""
+    is_unbounded = spec.limits is None and spec.dtype.kind == "f"
+    if spec.kind != "real" or spec.tolerance is not None or is_unbounded:
         return None
     box: Any = spec.space
     return box.low, box.high

@@ -1,0 +1,70 @@
+"""Whether an environment can show itself is known before an episode is played."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import SyncVectorEnv
+
+from anyspace import PPO
+from anyspace.data.environments import EnvSpec
+from anyspace.data.rendering import shown
+from anyspace.errors import EnvironmentSetupError
+from tests.support.environments import Samples
+
+
+class Pictures(Samples):
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"]}  # type: ignore[misc]
+
+    def __init__(self, render_mode: str | None = None):
+        super().__init__(Box(-1, 1, (1,)), Discrete(2))
+        self.render_mode = render_mode
+
+
+class Window(Pictures):
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["human", "rgb_array"]}  # type: ignore[misc]
+    shown: ClassVar[list[str | None]] = []
+
+    def step(self, action: Any) -> Any:
+        self.shown.append(self.render_mode)
+        return super().step(action)
+
+
+class Takes(Window):
+    def __init__(self) -> None:
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (Pictures, "needs the render mode 'human', which Pictures lacks: its render modes are 'rgb_array', 'ansi'"),
+        (lambda: Samples(Box(-1, 1, (1,)), Discrete(2)), "lacks: it has no render modes"),
+        (Takes, "Takes, which takes no `render_mode`.*'human', 'rgb_array'"),
+        (lambda: Window(), "which takes no `render_mode`"),
+        (Window(), "the instance of Window was made with None"),
+        (SyncVectorEnv([Window]), "a vector environment was given"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(env: Any, message: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=f"render=True.*{message}"):
+        PPO(env).evaluate(1, render=True)
+
+
+@pytest.mark.parametrize(
+    "env", [Window, lambda render_mode=None: Window(render_mode), lambda config: Window(config.get("render_mode"))]
+)
+def test_what_has_a_window_is_shown(env: Any) -> None:
+    Window.shown.clear()
+    algo = PPO(Window)
+    algo._env_spec = EnvSpec(env)
+    algo.evaluate(1, render=True)
+    assert Window.shown == ["human"] * 2
+
+
+def test_an_instance_with_a_window_and_an_id_with_pictures() -> None:
+    spec = EnvSpec(Window("human"))
+    assert shown(spec) is spec
+    assert shown(EnvSpec("CartPole-v1")).env_config == {"render_mode": "human"}
