@@ -542,7 +542,6 @@ def test_weights_are_numbers_and_need_no_trust(stranger: Path) -> None:
         ({"model": {"fcnet_activation": "relu", "custom_action_dist": Categorical}}, False),
         ({"env": lambda: Endless()}, False),
     ],
-    ids=str,
 )
 def test_which_runs_another_process_has_to_trust(settings: dict[str, Any], needed: bool) -> None:
     algorithm = PPO(settings.get("env", "CartPole-v1"), SMALL, **{k: v for k, v in settings.items() if k != "env"})

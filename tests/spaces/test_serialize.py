@@ -141,7 +141,9 @@ def test_keys_come_back_equal(key):
     assert again[key] == Discrete(2)
 
 
-@pytest.mark.parametrize("key", [b"bytes", ("x", b"bytes"), frozenset(), object()], ids=repr)
+@pytest.mark.parametrize(
+    "key", [b"bytes", ("x", b"bytes"), frozenset(), object()], ids=["bytes", "tuple", "set", "object"]
+)
 def test_keys_that_json_cannot_hold_are_refused(key):
     with pytest.raises(UnsupportedSpaceError, match="which no checkpoint can hold: let its keys be texts"):
         to_json(Dict([(key, Discrete(2))]))

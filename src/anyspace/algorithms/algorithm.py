@@ -142,7 +142,6 @@ class Algorithm(ABC, Generic[C]):
         source: VectorSource | None,
         seed: int | None = None,
     ) -> None:
-        savable.require_spaces(observation_space, action_space)
         self._env_spec = spec
         seed = settings.seed if seed is None else seed
         self.seed = secrets.randbits(31) if seed is None else seed
@@ -151,6 +150,7 @@ class Algorithm(ABC, Generic[C]):
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards)
         runtime, plan = self.make_runtime(), contract.require_plan(type(self), self.plan(self.config))
         self.policy = Policy(observation_space, action_space, settings, runtime, plan, self.seed)
+        savable.require_spaces(self.policy.observation_space, self.policy.env_action_space)
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
@@ -322,11 +322,8 @@ class Algorithm(ABC, Generic[C]):
 
     def copy_state(self) -> Callable[[], checkpoints.Snapshot]:
         """Copy the state as it is now, which is quick; return what makes a :meth:`snapshot` of the copy."""
-        spaces = self.policy.observation_space, self.policy.env_action_space
-        runtime = self.policy.runtime
-        return checkpoints.copied(
-            self.parts(), lambda: {**self.description(), **state.described_spaces(*spaces)}, runtime
-        )
+        spaces = state.described_spaces(self.policy)
+        return checkpoints.copied(self.parts(), lambda: {**self.description(), **spaces}, self.policy.runtime)
 
     @classmethod
     def load(

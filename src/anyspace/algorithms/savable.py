@@ -14,7 +14,7 @@ from anyspace.algorithms.plain import at, keys_of, plain_value, refusal
 from anyspace.config import DataclassLike, import_name
 from anyspace.errors import CheckpointError, UnsupportedSpaceError
 from anyspace.execution.checkpoint import parsed
-from anyspace.spaces import from_json, to_json
+from anyspace.spaces.serialize import from_json, same_space, to_json
 
 _PLAIN = (type(None), bool, int, float, str)
 """Types whose values need no trying."""
@@ -30,7 +30,8 @@ def require_spaces(observation_space: gym.Space[Any], action_space: gym.Space[An
         UnsupportedSpaceError: a space has no written form, or is another one when it is read.
     """
     for name, space in (("observation", observation_space), ("action", action_space)):
-        if from_json(parsed(json.dumps(to_json(space), allow_nan=False), f"the {name} space")) != space:
+        read = from_json(parsed(json.dumps(to_json(space), allow_nan=False), f"the {name} space"))
+        if not same_space(read, space):
             raise UnsupportedSpaceError(f"{name}: {space} is another space when it is read back from a checkpoint.")
 
 

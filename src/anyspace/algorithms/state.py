@@ -20,6 +20,7 @@ from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, read_checkpoint
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.policy import Policy
 from anyspace.spaces.serialize import from_json, same_space, to_json
 
 Spaces = tuple[gym.Space[Any], gym.Space[Any]]
@@ -127,9 +128,9 @@ def described(kind: type, env: EnvSpec | None, seed: int, config: AlgorithmConfi
     }
 
 
-def described_spaces(observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> dict[str, Any]:
-    """Return both spaces as a checkpoint's state holds them; :func:`spaces_of` reads them."""
-    return {"observation_space": to_json(observation_space), "action_space": to_json(action_space)}
+def described_spaces(policy: Policy) -> dict[str, Any]:
+    """Return both spaces of a policy as a checkpoint's state holds them; :func:`spaces_of` reads them."""
+    return {"observation_space": to_json(policy.observation_space), "action_space": to_json(policy.env_action_space)}
 
 
 def spaces_of(state: Mapping[str, Any], file: object) -> Spaces:
