@@ -253,6 +253,24 @@ def test_commands_run_nothing_that_a_checkpoint_names(
     require_untouched(stranger)
 
 
+def test_a_command_names_the_environment_along_with_the_rest(
+    stranger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    edited(stranger, everything)
+    assert main(["train", "--resume", "run", "--no-progress"]) == 2
+    said = capsys.readouterr().err
+    assert f"  env: {MODULE}:Env\n" in said
+    assert f"  wrappers[0]: {MODULE}:Wrapper\n" in said
+    require_untouched(stranger)
+
+
+def test_a_command_takes_another_environment(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    edited(stranger, functools.partial(put, keys=("env",), value=f"{MODULE}:Env"))
+    words = ["train", "CartPole-v1", "--resume", "run", "--steps", "8", "--no-progress", "--evaluate", "0"]
+    assert main(words) == 0, capsys.readouterr().err
+    require_untouched(stranger)
+
+
 def everything(state: dict[str, Any]) -> None:
     state["algorithm"], state["env"] = f"{MODULE}:Own", f"{MODULE}:Env"
     state["config"]["wrappers"] = [f"{MODULE}:Wrapper", {"import": "os:getcwd"}]

@@ -85,7 +85,7 @@ class Reader:
         state = read_state(path)
         state = {**state, "config": modern(state.get("config"), state["format"])}
         check(state, {key: ENTRIES[key] for key in ("algorithm", "env", "config")}, find_checkpoint(path) / STATE_FILE)
-        return self.settings(state, path, given_env=True)
+        return self.settings(state, path, given_env=False, env_can_wait=True)
 
     def settings(
         self,
@@ -93,9 +93,18 @@ class Reader:
         path: str | os.PathLike[str],
         *,
         given_env: bool,
+        env_can_wait: bool = False,
         layers: Sequence[Mapping[str, Any]] = (),
     ) -> tuple[type[Any], AlgorithmConfig]:
-        """Return the class and the settings of a checked state's algorithm."""
+        """Return the class and the settings of a checked state's algorithm.
+
+        Args:
+            state: of the checkpoint.
+            path: the checkpoint's.
+            given_env: whether the caller hands over an environment.
+            env_can_wait: whether an environment alone is no reason to refuse.
+            layers: keys that are laid over the recorded ones.
+        """
         stored = {key: value for key, value in state["config"].items() if not (self._acts_only and key in _OF_ENVS)}
         kind = self._kind(state["algorithm"], path)
         remaining = stored
@@ -110,15 +119,15 @@ class Reader:
         wanted = wants(named, AlgorithmConfig if kind is None else kind.config_class)
         if kind is None and all(want.keys != ("algorithm",) for want in wanted):
             wanted.insert(0, Want(("algorithm",), (), "local", state["algorithm"]))
-        self._grant(wanted, path)
+        self._grant(wanted, path, env_can_wait)
         if kind is None:
             kind = self._imported(state["algorithm"], path)
-            self._grant(wants(named, kind.config_class), path)
+            self._grant(wants(named, kind.config_class), path, env_can_wait)
         return kind, self._settings(kind.config_class, stored, remaining, layers, find_checkpoint(path) / STATE_FILE)
 
-    def _grant(self, wanted: Sequence[Want], path: object) -> None:
+    def _grant(self, wanted: Sequence[Want], path: object, env_can_wait: bool) -> None:
         asked = "Policy" if self._acts_only else self._asked.__name__
-        require_granted(wanted, path, asked=asked, trust=self._trust)
+        require_granted(wanted, path, asked=asked, trust=self._trust, env_can_wait=env_can_wait)
 
     # ------------------------------------------------------------------------------------------- algorithm
 
@@ -243,7 +252,8 @@ def building(path: object, *, changed: bool) -> Iterator[None]:
     except Exception as error:
         if changed or isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} holds what nothing can be built of: {error}") from error
+        reason = error if isinstance(error, AnyspaceError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{path} holds what nothing can be built of: {reason}") from error
 
 
 def sections(config_class: type) -> dict[str, type]:

@@ -248,7 +248,9 @@ def _is_built_in(name: str) -> bool:
 # ------------------------------------------------------------------------------------------------- messages
 
 
-def require_granted(wanted: Sequence[Want], path: object, *, asked: str, trust: bool) -> None:
+def require_granted(
+    wanted: Sequence[Want], path: object, *, asked: str, trust: bool, env_can_wait: bool = False
+) -> None:
     """Refuse to load what names code that nobody has vouched for; all of it is named at once.
 
     An environment that is only missing is no reason to refuse: a policy acts without one.
@@ -258,12 +260,13 @@ def require_granted(wanted: Sequence[Want], path: object, *, asked: str, trust: 
         path: the checkpoint's.
         asked: the name of the class whose ``load`` was called.
         trust: whether the user trusts the file.
+        env_can_wait: whether an environment that is code is no reason either, as another may be handed over later.
 
     Raises:
         CheckpointError: with the lines that go on.
     """
     missing = [want for want in wanted if (want.needs_trust and not trust) or want.kind != "code"]
-    if all(want.keys == ("env",) and want.kind != "code" for want in missing):
+    if all(want.keys == ("env",) and (want.kind != "code" or env_can_wait) for want in missing):
         return
     code = [want for want in missing if want.kind == "code"]
     lines = [f"{path} needs what is not in its files:"]

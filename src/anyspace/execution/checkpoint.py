@@ -162,12 +162,15 @@ def parsed(text: str | bytes, place: object) -> Any:
         raise CheckpointError(f"{place} is nested more than {DEEPEST} levels deep.") from error
     except ValueError as error:  # also of text that is not UTF-8
         raise CheckpointError(f"{place} is truncated or no checkpoint's state: {error}.") from error
-    level = [value]
-    for _ in range(DEEPEST):
+    level, depth = [value], 0
+    while level:
         nested = (item for item in level if isinstance(item, list | dict))
-        level = [part for item in nested for part in (item.values() if isinstance(item, dict) else item)]
-    if level:
-        raise CheckpointError(f"{place} is nested more than {DEEPEST} levels deep.")
+        level, depth = (
+            [part for item in nested for part in (item.values() if isinstance(item, dict) else item)],
+            depth + 1,
+        )
+        if depth > DEEPEST:
+            raise CheckpointError(f"{place} is nested more than {DEEPEST} levels deep.")
     return value
 
 
