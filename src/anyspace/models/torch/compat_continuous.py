@@ -24,9 +24,6 @@ _MARGIN = 0.5e-6
 _INPUT_LIMIT = -math.log(1e-6)
 """Inputs of Beta and Dirichlet distributions are limited to plus and minus this."""
 
-_LEAST_SHARE = 1e-7
-"""Smaller shares of a whole count as this; it is added to the concentrations, too."""
-
 
 class _OfVectors(TorchDistributionWrapper):
     """What distributions over d real values share; ``dist`` has them along its last axis."""
@@ -76,6 +73,7 @@ class TorchDiagGaussian(_OfVectors):
 
     Attributes:
         log_std: logarithms of the standard deviations [B, d].
+        zero_action_dim: whether an action is a single number without axes.
     """
 
     depends_on_model = False
@@ -93,6 +91,7 @@ class TorchDiagGaussian(_OfVectors):
         self.log_std = log_std if log_std_clip is None else log_std.clamp(-log_std_clip, log_std_clip)
         self.dist = td.Normal(mean, self.log_std.exp(), validate_args=False)
         self.action_space = action_space
+        self.zero_action_dim = action_space is not None and action_space.shape == ()
 
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
@@ -316,10 +315,12 @@ class TorchDirichlet(TorchDistributionWrapper):
     """
 
     depends_on_model = False
+    epsilon = 1e-7
+    """Smaller shares of a whole count as this; it is added to the concentrations, too."""
 
     def __init__(self, inputs: Inputs, model: Any = None, *, action_space: gym.Space[Any] | None = None):
         super().__init__(inputs, model)
-        concentration = self.inputs.double().clamp(-_INPUT_LIMIT, _INPUT_LIMIT).exp() + _LEAST_SHARE
+        concentration = self.inputs.double().clamp(-_INPUT_LIMIT, _INPUT_LIMIT).exp() + self.epsilon
         if action_space is not None and len(action_space.shape or ()) > 1:
             concentration = concentration.reshape(*self._batch_shape, *(action_space.shape or ()))
         self.dist = td.Dirichlet(concentration, validate_args=False)
@@ -332,7 +333,7 @@ class TorchDirichlet(TorchDistributionWrapper):
 
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw shares [B, *shape], none below 1e-7; they carry the gradient of the inputs."""
-        return self._as_samples(_off_the_edge(self._wrapped("sample").rsample()).to(self.inputs.dtype))
+        return self._as_samples(self._off_the_edge(self._wrapped("sample").rsample()).to(self.inputs.dtype))
 
     def deterministic_sample(self) -> torch.Tensor:
         """Means [B, *shape]."""
@@ -342,7 +343,7 @@ class TorchDirichlet(TorchDistributionWrapper):
         """Log-density [B] of actions, [B, *shape] or [B, d]."""
         dist = self._wrapped("logp")
         shares = self._values(actions).double().reshape(*dist.batch_shape, *dist.event_shape)
-        return self._result(super().logp(_off_the_edge(shares)))
+        return self._result(super().logp(self._off_the_edge(shares)))
 
     def entropy(self) -> torch.Tensor:
         """Sum of the rows' entropies [B]."""
@@ -352,11 +353,10 @@ class TorchDirichlet(TorchDistributionWrapper):
         """Sum of the rows' divergences [B]."""
         return self._result(super().kl(other))
 
+    def _off_the_edge(self, shares: torch.Tensor) -> torch.Tensor:
+        raised = shares.clamp(min=float(self.epsilon))
+        return raised / raised.sum(dim=-1, keepdim=True)
+
     def _result(self, rows: torch.Tensor) -> torch.Tensor:
         """Sum what each whole gives, [B, ...] to [B]."""
         return rows.reshape(*self._batch_shape, -1).sum(dim=-1).to(self.inputs.dtype)
-
-
-def _off_the_edge(shares: torch.Tensor) -> torch.Tensor:
-    raised = shares.clamp(min=_LEAST_SHARE)
-    return raised / raised.sum(dim=-1, keepdim=True)

@@ -118,6 +118,8 @@ class Convolution(nn.Conv2d):
         size: height and width of what comes out; below 1 where the kernel is larger than the picture.
     """
 
+    bias: nn.Parameter
+
     def __init__(
         self, height: int, width: int, channels: int, layer: Filter, *, last: bool, model_config: Mapping[str, Any]
     ):
