@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint spec hashes learning fuzz peers peers-rllib bench clean
+.PHONY: demo test lint spec hashes learning fuzz peers peers-rllib names bench clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,9 @@ peers-rllib: .venv-rllib/.ready  ## RLlib 2.40, whose pins fit no other environm
 	$(PYTHON) -m venv .venv-rllib
 	.venv-rllib/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-rllib.txt
 	touch $@
+
+names: $(READY) peers-rllib  ## every name of anyspace.rllib beside RLlib 2.40's
+	$(BIN)/python -m tests._rllib.names
 
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/ppo_cartpole.py

@@ -19,7 +19,7 @@ from anyspace.errors import ConfigError
         ("horizon", "TimeLimit"),
         ("log_level", "leave it out"),
         ("lrr", "Did you mean 'lr'"),
-        ("zzzz", "Known keys here: _disable_preprocessor_api,"),
+        ("zzzz", "Known keys here: _disable_action_flattening,"),
     ],
 )
 def test_keys_of_other_libraries_are_explained(key: str, hint: str) -> None:

@@ -10,7 +10,7 @@ from anyspace.algorithms.config import ELSEWHERE, RENAMED, AlgorithmConfig
 from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
-from anyspace.data.environments import EnvLike, EnvSpec, with_colon
+from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import ConfigError
@@ -33,7 +33,7 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
     """Return an environment with all that the settings say of it."""
     model = settings.model
     return EnvSpec(
-        with_colon(env),
+        env,
         settings.env_config,
         tuple(settings.wrappers),
         AtariOptions(settings.preprocessor_pref, model.framestack, model.dim, model.grayscale, model.zero_mean),

@@ -33,21 +33,13 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
     _creators[name] = creator
 
 
-def with_colon(env: EnvLike) -> EnvLike:
-    """Return ``package.module:Name`` for ``package.module.Name``; any other environment as it is."""
-    if not isinstance(env, str) or env in _creators or env in gym.registry:
-        return env
-    parts = env.split(".")
-    return f"{'.'.join(parts[:-1])}:{parts[-1]}" if len(parts) > 1 and all(map(str.isidentifier, parts)) else env
-
-
 @dataclass(frozen=True)
 class EnvSpec:
     """An environment as the user gave it.
 
     Attributes:
-        env: a Gymnasium id, a registered name, ``package.module:Name``, a class, a callable or an instance,
-            of which copies are made.
+        env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
+            ``package.module.Name``), a class, a callable or an instance, of which copies are made.
         env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
             a class or function whose only argument is called ``config``, receives a copy of it whole.
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
@@ -62,6 +54,10 @@ class EnvSpec:
     atari: AtariOptions = field(default_factory=AtariOptions)
     action_mask_key: str | None = "action_mask"
     max_len: int | dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.env, str):
+            object.__setattr__(self, "env", _with_colon(self.env))
 
     @property
     def name(self) -> str:
@@ -138,6 +134,13 @@ class EnvSpec:
                 " callable; ids of other packages need that package imported first."
             )
         return None
+
+
+def _with_colon(name: str) -> str:
+    """Return ``package.module:Name`` for ``package.module.Name``, unless an environment is known by that name."""
+    module, _, attribute = name.rpartition(".")
+    is_dotted = module and all(part.isidentifier() for part in name.split("."))
+    return f"{module}:{attribute}" if is_dotted and name not in _creators and name not in gym.registry else name
 
 
 def _register_atari(name: str) -> None:
