@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz versions peers peers-rllib bench clean
+.PHONY: demo test lint spec hashes learning fuzz versions peers peers-rllib names bench clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -66,6 +66,9 @@ peers-rllib: .venv-rllib/.ready  ## RLlib 2.40, whose pins fit no other environm
 	$(PYTHON) -m venv .venv-rllib
 	.venv-rllib/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements-rllib.txt
 	touch $@
+
+names: $(READY) peers-rllib  ## every name of anyspace.rllib beside RLlib 2.40's
+	$(BIN)/python -m tests._rllib.names
 
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/ppo_cartpole.py

@@ -83,7 +83,7 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace._rllib.preprocessors": "Preprocessor",
     },
     "models.action_dist": {_DISTRIBUTIONS: "ActionDistribution"},
-    "models.catalog": {"anyspace.models": "MODEL_DEFAULTS ModelCatalog"},
+    "models.catalog": {"anyspace.models": "MODEL_DEFAULTS ModelCatalog", _HELPERS: "DEPRECATED_VALUE"},
     "models.modelv2": {
         "anyspace.models": "ModelV2",
         "anyspace.spaces": "restore_original_dimensions",
@@ -93,7 +93,7 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace._rllib.preprocessors": (
             "ATARI_OBS_SHAPE ATARI_RAM_OBS_SHAPE OBS_VALIDATION_INTERVAL Preprocessor get_preprocessor"
         ),
-        "anyspace.spaces": _PREPROCESSORS,
+        "anyspace.spaces": f"MultiBinaryPreprocessor=NoPreprocessor {_PREPROCESSORS}",
     },
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
     "models.tf": {_PLACEHOLDERS: "TFModelV2"},
@@ -144,6 +144,7 @@ PATHS: dict[str, dict[str, str]] = {
             " TorchDistributionWrapper TorchMultiActionDistribution TorchMultiCategorical"
             " TorchSlateMultiCategorical TorchSquashedGaussian get_torch_categorical_class_with_temperature"
         ),
+        _ARRAYS: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER",
         _DISTRIBUTIONS: "ActionDistribution TorchGumbelSoftmax=GumbelSoftmax",
     },
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
@@ -191,6 +192,7 @@ PATHS: dict[str, dict[str, str]] = {
         ),
     },
     "utils.filter": {
+        _ARRAYS: "SMALL_NUMBER",
         _FILTERS: "ConcurrentMeanStdFilter Filter RunningStat",
         "anyspace.spaces": "MeanStdFilter NoFilter get_filter",
     },

@@ -3,8 +3,7 @@
 `rllib_2_40.json` holds what RLlib 2.40 says of them, and `test_names.py` compares it with ours. To measure it anew,
 where names or calls were added:
 
-    make peers-rllib
-    .venv/bin/python -m tests._rllib.names
+    make names
 
 which prints each difference, and fails on one that `known.py` has no reason for, or whose reason is of no use any more.
 """
@@ -234,7 +233,8 @@ def main() -> None:
     command = [options.rllib_python, __file__, "--describe", "ray.rllib"]
     done = subprocess.run(command, input=json.dumps(compared()), capture_output=True, text=True, check=True)
     theirs = json.loads(done.stdout.splitlines()[-1])
-    RECORDED.write_text(json.dumps(theirs, indent=0, sort_keys=True) + "\n")
+    rows = (f"{json.dumps(name)}: {json.dumps(one, sort_keys=True)}" for name, one in sorted(theirs.items()))
+    RECORDED.write_text("{\n" + ",\n".join(rows) + "\n}\n")
     ours = json.loads(json.dumps(describe("anyspace.rllib", compared())))
     found = list(differences(theirs, ours))
     new = unexplained(found, KNOWN)

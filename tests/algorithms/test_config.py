@@ -15,7 +15,7 @@ from anyspace.errors import ConfigError
         ("horizon", "TimeLimit"),
         ("log_level", "logger 'anyspace'"),
         ("lrr", "Did you mean 'lr'"),
-        ("zzzz", "Known keys here: _disable_preprocessor_api,"),
+        ("zzzz", "Known keys here: _disable_action_flattening,"),
     ],
 )
 def test_keys_of_other_libraries_are_explained(key: str, hint: str) -> None:

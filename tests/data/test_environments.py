@@ -134,6 +134,15 @@ def test_wrappers_by_dotted_name_and_as_callables(module: str) -> None:
     assert layers == ["Outermost", "Outermost", "Doubled"]
 
 
+def test_dotted_names_are_those_with_a_colon(module: str) -> None:
+    spec = EnvSpec(f"{module}.Script")
+    assert spec.env == spec.describe() == f"{module}:Script"
+    register_env("some.thing", lambda: spec.make())
+    assert EnvSpec("some.thing").env == "some.thing"
+    for other in ("CartPole-v1", "ALE/Pong-v5", f"{module}:Script", "no dots.here"):
+        assert EnvSpec(other).env == other
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

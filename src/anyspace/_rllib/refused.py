@@ -32,6 +32,9 @@ REASONS = {
     "pickle": "what is written here is JSON and safetensors. Use anyspace.spaces.to_json, algo.save and Algorithm.load",
     "tests": "it tests RLlib. Compare arrays with numpy.testing.assert_allclose",
     "training": "it is a part of RLlib's training loop, which anyspace.execution has in its own form",
+    "factories": (
+        "objects are not built from names. Build them, or name classes in the configuration: `package.module:Class`"
+    ),
     "examples": "the examples of RLlib are not here. Copy the file into your project and change its imports as well",
 }
 
@@ -66,13 +69,13 @@ NAMES: dict[str, dict[str, str]] = {
         "environments": "BaseEnv ExternalEnv PolicyClient PolicyServerInput RemoteBaseEnv VectorEnv",
     },
     "env.base_env": {"environments": "BaseEnv convert_to_base_env with_dummy_agent_id"},
-    "env.external_env": {"environments": "ExternalEnv"},
+    "env.external_env": {"environments": "ExternalEnv ExternalEnvWrapper"},
     "env.external_multi_agent_env": {"agents": "ExternalMultiAgentEnv"},
     "env.multi_agent_env": {"agents": "MultiAgentEnv MultiAgentEnvWrapper make_multi_agent"},
     "env.policy_client": {"environments": "PolicyClient"},
     "env.policy_server_input": {"environments": "PolicyServerInput"},
     "env.remote_base_env": {"environments": "RemoteBaseEnv"},
-    "env.vector_env": {"environments": "VectorEnv"},
+    "env.vector_env": {"environments": "VectorEnv VectorEnvWrapper"},
     "env.wrappers.group_agents_wrapper": {"agents": "GroupAgentsWrapper"},
     "env.wrappers.multi_agent_env_compatibility": {"agents": "MultiAgentEnvCompatibility"},
     "env.wrappers.open_spiel": {"agents": "OpenSpielEnv"},
@@ -84,7 +87,9 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "evaluation.episode": {"callbacks": "Episode MultiAgentEpisode"},
     "evaluation.episode_v2": {"callbacks": "EpisodeV2"},
-    "evaluation.metrics": {"workers": "collect_metrics"},
+    "evaluation.metrics": {
+        "workers": "RolloutMetrics collect_episodes collect_metrics get_learner_stats summarize_episodes"
+    },
     "evaluation.postprocessing": {"policies": "compute_bootstrap_value compute_gae_for_sample_batch"},
     "evaluation.rollout_worker": {"workers": "RolloutWorker get_global_worker"},
     "evaluation.sample_batch_builder": {"agents": "MultiAgentSampleBatchBuilder"},
@@ -126,7 +131,9 @@ NAMES: dict[str, dict[str, str]] = {
     "offline.output_writer": {"recorded": "NoopOutput OutputWriter"},
     "offline.shuffled_input": {"recorded": "ShuffledInput"},
     "policy": {"policies": "Policy TFPolicy TorchPolicy build_policy_class build_tf_policy"},
-    "policy.policy": {"policies": "Policy PolicySpec"},
+    "policy.policy": {
+        "policies": "Policy PolicySpec get_gym_space_from_struct_of_spaces get_gym_space_from_struct_of_tensors"
+    },
     "policy.policy_map": {"agents": "PolicyMap"},
     "policy.policy_template": {"policies": "build_policy_class"},
     "policy.rnn_sequencing": {"policies": "timeslice_along_seq_lens_with_overlap"},
@@ -150,7 +157,13 @@ NAMES: dict[str, dict[str, str]] = {
     "utils.replay_buffers.replay_buffer": {"replay": "ReplayBuffer StorageUnit"},
     "utils.replay_buffers.utils": {"replay": "update_priorities_in_replay_buffer validate_buffer_config"},
     "utils.schedules.scheduler": {"new stack": "Scheduler"},
-    "utils.serialization": {"pickle": "gym_space_from_dict gym_space_to_dict space_from_dict space_to_dict"},
+    "utils.from_config": {"factories": "NotProvided from_config from_file"},
+    "utils.serialization": {
+        "pickle": (
+            "check_if_args_kwargs_serializable convert_numpy_to_python_primitives deserialize_type gym_space_from_dict"
+            " gym_space_to_dict serialize_type space_from_dict space_to_dict"
+        )
+    },
     "utils.test_utils": {"tests": "check check_compute_single_action check_train_results framework_iterator"},
     "utils.tf_run_builder": {"tensorflow": "run_timeline"},
     "utils.tf_utils": {"tensorflow": _FUNCTIONS_OF_TF},
@@ -163,10 +176,12 @@ FAMILIES = {
     "connectors": "new stack",
     "core": "new stack",
     "env.env_runner": "new stack",
+    "env.env_runner_group": "workers",
     "env.multi_agent_env_runner": "new stack",
     "env.multi_agent_episode": "new stack",
     "env.single_agent_env_runner": "new stack",
     "env.single_agent_episode": "new stack",
+    "env.utils": "new stack",
     "evaluation.collectors": "workers",
     "evaluation.env_runner_v2": "workers",
     "examples": "examples",
@@ -174,11 +189,16 @@ FAMILIES = {
     "models.jax": "policies",
     "offline": "recorded",
     "policy": "policies",
+    "utils.actor_manager": "workers",
+    "utils.actors": "workers",
+    "utils.checkpoints": "pickle",
     "utils.exploration": "exploration",
+    "utils.memory": "workers",
     "utils.metrics": "training",
     "utils.minibatch_utils": "training",
     "utils.policy": "policies",
     "utils.postprocessing": "new stack",
+    "utils.pre_checks": "tests",
     "utils.replay_buffers": "replay",
     "utils.sgd": "training",
 }

@@ -18,7 +18,7 @@ from anyspace.algorithms.savable import require_values
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
-from anyspace.data.environments import EnvLike, EnvSpec, with_colon
+from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
 from anyspace.data.vector import VectorSource, make_separate_source, make_source
@@ -42,7 +42,7 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
     """Return an environment with all that the settings say of it."""
     model = settings.model
     return EnvSpec(
-        with_colon(env),
+        env,
         settings.env_config,
         tuple(settings.wrappers),
         AtariOptions(settings.preprocessor_pref, model.framestack, model.dim, model.grayscale, model.zero_mean),

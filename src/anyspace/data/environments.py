@@ -34,6 +34,7 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
     _creators[name] = creator
 
 
+<<<<<<< HEAD
 def with_colon(env: EnvLike) -> EnvLike:
     """Return ``package.module:Name`` for ``package.module.Name``; any other environment as it is."""
     if not isinstance(env, str) or env in _creators or env in gym.registry:
@@ -75,13 +76,15 @@ def _is_gymnasiums(registered: gym.envs.registration.EnvSpec) -> bool:
     return True
 
 
+=======
+>>>>>>> oldnames
 @dataclass(frozen=True)
 class EnvSpec:
     """An environment as the user gave it.
 
     Attributes:
-        env: a Gymnasium id, a registered name, ``package.module:Name``, a class, a callable or an instance,
-            of which copies are made.
+        env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
+            ``package.module.Name``), a class, a callable or an instance, of which copies are made.
         env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
             a class or function whose only argument is called ``config``, receives a copy of it whole.
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
@@ -98,6 +101,10 @@ class EnvSpec:
     action_mask_key: str | None = "action_mask"
     max_len: int | dict[str, int] | None = None
     ignore: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.env, str):
+            object.__setattr__(self, "env", _with_colon(self.env))
 
     @property
     def name(self) -> str:
@@ -201,6 +208,7 @@ class EnvSpec:
         return None
 
 
+<<<<<<< HEAD
 _PACKAGES = {
     "ALE/": ("ale_py", "an Atari environment", "'anyspace[atari]'"),
     "MiniGrid-": ("minigrid", "an environment of MiniGrid", "minigrid"),
@@ -213,6 +221,18 @@ def _let_register(name: str) -> None:
     """Let a package register its ids if ``name`` is to be one of them."""
     found = next((package for start, package in _PACKAGES.items() if name.startswith(start)), None)
     if found is None or name in gym.registry:
+=======
+def _with_colon(name: str) -> str:
+    """Return ``package.module:Name`` for ``package.module.Name``, unless an environment is known by that name."""
+    module, _, attribute = name.rpartition(".")
+    is_dotted = module and all(part.isidentifier() for part in name.split("."))
+    return f"{module}:{attribute}" if is_dotted and name not in _creators and name not in gym.registry else name
+
+
+def _register_atari(name: str) -> None:
+    """Let ale_py register its ids if ``name`` is to be one of them."""
+    if not name.startswith("ALE/") or name in gym.registry:
+>>>>>>> oldnames
         return
     module, what, install = found
     try:
