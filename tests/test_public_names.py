@@ -147,16 +147,86 @@ def test_the_bare_import_stays_light():
     assert output.strip() == "[]"
 
 
-def test_the_bare_import_changes_nothing_in_the_process():
-    code = "import os; before = dict(os.environ); import anyspace; print(before == dict(os.environ))"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert output.strip() == "True"
+STATE = """
+import gc, logging, os, random, signal, sys, threading, warnings
+
+def state():
+    found = {
+        "environment": dict(os.environ),
+        "signals": {number: signal.getsignal(number) for number in signal.valid_signals()},
+        "filters": [one for one in warnings.filters if "torch" not in str(one)],
+        "loggers": (logging.root.level, list(logging.root.handlers), logging.root.disabled, logging.raiseExceptions),
+        "ours": (logging.getLogger("anyspace").level, list(logging.getLogger("anyspace").handlers)),
+        "random": random.getstate(),
+        "hooks": (sys.excepthook, sys.displayhook, threading.excepthook),
+        "recursion": sys.getrecursionlimit(),
+        "threads": threading.active_count(),
+        "collector": (gc.isenabled(), gc.get_threshold()),
+        "folder": os.getcwd(),
+        "path": list(sys.path),
+    }
+    if "numpy" in sys.modules:
+        import numpy
+        found["numpy"] = (repr(numpy.random.get_state()), numpy.geterr(), numpy.get_printoptions())
+    if "torch" in sys.modules:
+        import torch
+        found["torch"] = [
+            ask() for ask in (
+                torch.get_num_threads, torch.get_num_interop_threads, torch.get_default_dtype, torch.is_grad_enabled,
+                torch.are_deterministic_algorithms_enabled, torch.get_float32_matmul_precision, torch.initial_seed,
+                torch.is_anomaly_enabled, torch.get_rng_state().tolist,
+            )
+        ] + [torch.backends.cudnn.benchmark]
+    return found
+"""
+"""What a library could change in the process that imports it."""
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "100000"), ("7", "7")])
-def test_threads_wait_asleep_unless_told_otherwise(given, expected):
+EVERYTHING = """
+import anyspace, anyspace.models.torch, anyspace.execution.torch_learner
+from anyspace import PPO, Algorithm, Policy, register_env
+from anyspace.rllib.algorithms.ppo import PPO
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "ours"),
+    [
+        ("", "import anyspace"),
+        ("import numpy, gymnasium", EVERYTHING),
+        ("import numpy, gymnasium, torch", EVERYTHING),
+    ],
+    ids=["the name alone", "everything", "everything after PyTorch"],
+)
+def test_importing_changes_nothing_in_the_process(first, ours):
+    """What other packages change when they are imported, warning filters for one, is not counted."""
+    code = f"""{STATE}
+{first}
+before = state()
+{ours}
+after = state()
+print([name for name in before if before[name] != after[name]])"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("given", [None, "7"])
+def test_threads_wait_asleep_unless_told_otherwise(given):
+    """OpenMP reads the variable when PyTorch is imported; afterwards it is as it was."""
     environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     environment |= {} if given is None else {"GOMP_SPINCOUNT": given}
-    code = "import os, anyspace.models.torch; print(os.environ['GOMP_SPINCOUNT'])"
+    code = """
+import importlib, os
+real = importlib.import_module
+seen = []
+importlib.import_module = lambda name, *rest: seen.append(os.environ["GOMP_SPINCOUNT"]) or real(name, *rest)
+import anyspace.models.torch
+print(seen, os.environ.get("GOMP_SPINCOUNT"))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == expected
+    assert done.stdout.strip() == ("['100000'] None" if given is None else "[] 7")
+
+
+def test_naming_the_library_imports_no_framework():
+    code = "import sys; from anyspace import PPO, Algorithm, Policy, register_env; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,10 +1,26 @@
 """The PyTorch side of the models."""
 
+import importlib
 import os
 
-# How long one of PyTorch's threads waits awake for the others; OpenMP reads it when it is loaded. As it comes, two of
-# them on a busy machine keep each other from working: a gradient step may take twenty times as long.
-os.environ.setdefault("GOMP_SPINCOUNT", "100000")
+
+def _load_torch() -> None:
+    """Import PyTorch, and let OpenMP's threads wait for each other asleep rather than awake.
+
+    As it comes, two of them on a busy machine keep each other from working: a gradient step may take twenty times as
+    long. OpenMP reads how long they wait awake when it is loaded, and never again, so the environment of the process is
+    left as it was. Who sets the variable, or imports PyTorch first, decides.
+    """
+    if "GOMP_SPINCOUNT" in os.environ:
+        return
+    os.environ["GOMP_SPINCOUNT"] = "100000"
+    try:
+        importlib.import_module("torch")
+    finally:
+        del os.environ["GOMP_SPINCOUNT"]
+
+
+_load_torch()
 
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.base import TorchModelV2
