@@ -34,15 +34,6 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
     _creators[name] = creator
 
 
-<<<<<<< HEAD
-def with_colon(env: EnvLike) -> EnvLike:
-    """Return ``package.module:Name`` for ``package.module.Name``; any other environment as it is."""
-    if not isinstance(env, str) or env in _creators or env in gym.registry:
-        return env
-    parts = env.split(".")
-    return f"{'.'.join(parts[:-1])}:{parts[-1]}" if len(parts) > 1 and all(map(str.isidentifier, parts)) else env
-
-
 Origin = Literal["registered", "gymnasium", "other", "code", "unknown"]
 """Who stands behind the name of an environment; see :func:`origin_of`."""
 
@@ -51,17 +42,17 @@ def origin_of(name: str) -> Origin:
     """Return who stands behind the name of an environment, without importing anything for it.
 
     * ``registered``: the caller, by :func:`register_env`;
-    * ``gymnasium``: an id of Gymnasium's own environments, or of Atari's, which this library knows;
+    * ``gymnasium``: an id of Gymnasium's own environments, or of a package that this library knows, such as Atari's;
     * ``other``: an id that somebody else registered with Gymnasium in this process, such as a plugin of its;
     * ``code``: whoever wrote the module with which the name begins, and which has to be imported;
     * ``unknown``: nobody yet.
     """
     if name in _creators:
         return "registered"
-    if ":" in str(with_colon(name)):
+    if ":" in _with_colon(name):
         return "code"
     ids = [name] if name in gym.registry else [known for known in gym.registry if known.startswith(f"{name}-v")]
-    if name.startswith("ALE/") or (ids and all(_is_gymnasiums(gym.registry[known]) for known in ids)):
+    if name.startswith(tuple(_PACKAGES)) or (ids and all(_is_gymnasiums(gym.registry[known]) for known in ids)):
         return "gymnasium"
     return "other" if ids else "unknown"
 
@@ -76,8 +67,6 @@ def _is_gymnasiums(registered: gym.envs.registration.EnvSpec) -> bool:
     return True
 
 
-=======
->>>>>>> oldnames
 @dataclass(frozen=True)
 class EnvSpec:
     """An environment as the user gave it.
@@ -208,7 +197,13 @@ class EnvSpec:
         return None
 
 
-<<<<<<< HEAD
+def _with_colon(name: str) -> str:
+    """Return ``package.module:Name`` for ``package.module.Name``, unless an environment is known by that name."""
+    module, _, attribute = name.rpartition(".")
+    is_dotted = module and all(part.isidentifier() for part in name.split("."))
+    return f"{module}:{attribute}" if is_dotted and name not in _creators and name not in gym.registry else name
+
+
 _PACKAGES = {
     "ALE/": ("ale_py", "an Atari environment", "'anyspace[atari]'"),
     "MiniGrid-": ("minigrid", "an environment of MiniGrid", "minigrid"),
@@ -221,18 +216,6 @@ def _let_register(name: str) -> None:
     """Let a package register its ids if ``name`` is to be one of them."""
     found = next((package for start, package in _PACKAGES.items() if name.startswith(start)), None)
     if found is None or name in gym.registry:
-=======
-def _with_colon(name: str) -> str:
-    """Return ``package.module:Name`` for ``package.module.Name``, unless an environment is known by that name."""
-    module, _, attribute = name.rpartition(".")
-    is_dotted = module and all(part.isidentifier() for part in name.split("."))
-    return f"{module}:{attribute}" if is_dotted and name not in _creators and name not in gym.registry else name
-
-
-def _register_atari(name: str) -> None:
-    """Let ale_py register its ids if ``name`` is to be one of them."""
-    if not name.startswith("ALE/") or name in gym.registry:
->>>>>>> oldnames
         return
     module, what, install = found
     try:
