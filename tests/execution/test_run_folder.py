@@ -112,6 +112,15 @@ def test_an_algorithm_goes_on_in_its_own_folder(tmp_path: Path, monkeypatch: pyt
         fresh(Counts(start=60), Path("run"), 90)
 
 
+def test_an_environment_may_change_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    fresh(Counts(range(9), on_train=lambda iteration: os.chdir(tmp_path / "elsewhere")), Path("run"))
+    assert saved(tmp_path / "run") == saved(tmp_path / "run" / "best") == 60
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert not (tmp_path / "run" / "run.lock").exists()
+
+
 def test_an_algorithm_that_was_overtaken_is_refused(tmp_path: Path) -> None:
     """Another process went on with the run: what it learnt is not thrown away."""
     algorithm = Counts()

@@ -90,6 +90,7 @@ class RunFolder(os.PathLike[str]):
 
     def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool):
         self.path = path
+        self._place = path.absolute()  # an environment may change the current folder
         self.options: dict[str, int] = {}
         self._lock, self._is_new, self._was_made = lock, is_new, was_made
         self._log: MetricsLog | None = None
@@ -166,7 +167,7 @@ class RunFolder(os.PathLike[str]):
         self._lock.release()
         if self._log is None and self._was_made:
             with suppress(OSError):
-                self.path.rmdir()
+                self._place.rmdir()
 
     def begin(self, algorithm: Trainable, total_steps: int, progress: bool) -> None:
         """Write the first checkpoint and what the run is asked for, over the run that was to be overwritten.
@@ -177,19 +178,19 @@ class RunFolder(os.PathLike[str]):
         description = algorithm.description()
         self._title, self._names_code = run_files.title_of(description), algorithm.needs_trust
         try:
-            if self._is_new and run_files.is_run(self.path):
-                run_files.remove_run(self.path)
-            run_files.write_json(self.path / run_files.CONFIG_FILE, description)
+            if self._is_new and run_files.is_run(self._place):
+                run_files.remove_run(self._place)
+            run_files.write_json(self._place / run_files.CONFIG_FILE, description)
             options = {"steps": total_steps, "progress": progress, **self.options}
-            remembered = {} if self._is_new else run_files.remembered_options(self.path)
-            run_files.write_json(self.path / run_files.OPTIONS_FILE, {**remembered, **options})
-            self._log = MetricsLog(self.path)
+            remembered = {} if self._is_new else run_files.remembered_options(self._place)
+            run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
+            self._log = MetricsLog(self._place)
             self._copy(algorithm)
             self._save()
         except OSError as error:
             raise run_files.unwritable(self.path, error) from error
         self._is_new = False
-        algorithm.run_folder = self.path.resolve()
+        algorithm.run_folder = self._place.resolve()
 
     # ------------------------------------------------------------------------------ between two iterations
 
@@ -249,7 +250,7 @@ class RunFolder(os.PathLike[str]):
             return
         self._attempt("best", self._save_best)
         self._attempt("metrics", self._log.close)
-        metrics, picture = self.path / run_files.METRICS_FILE, self.path / run_files.PICTURE_FILE
+        metrics, picture = self._place / run_files.METRICS_FILE, self._place / run_files.PICTURE_FILE
         if metrics.exists():
             self._attempt("learning curve", lambda: draw_learning_curve(metrics, picture, self._title))
 
@@ -286,14 +287,14 @@ class RunFolder(os.PathLike[str]):
         if self._whole is None or self._on_disk is self._whole:
             return
         self._tried = time.monotonic()
-        write_checkpoint(self.path / run_files.LATEST, *self._whole.snapshot())
+        write_checkpoint(self._place / run_files.LATEST, *self._whole.snapshot())
         self._on_disk, self._written = self._whole, time.monotonic()
 
     def _save_best(self) -> None:
         if self._best is None:
             return
         self._best_written = time.monotonic()
-        write_checkpoint(self.path / run_files.BEST, *self._best.snapshot())
+        write_checkpoint(self._place / run_files.BEST, *self._best.snapshot())
         self._best = None
 
     def _attempt(self, what: str, write: Callable[[], None]) -> None:

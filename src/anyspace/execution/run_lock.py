@@ -37,7 +37,7 @@ class RunLock:
     """
 
     def __init__(self, folder: Path):
-        self._file = folder / FILE
+        self._folder, self._file = folder, folder.absolute() / FILE
         self._descriptor = self._locked()
         _close_in_forked_processes()
         _held.add(self._descriptor)
@@ -71,7 +71,7 @@ class RunLock:
             except OSError as error:
                 if error.errno not in _BUSY:
                     warnings.warn(
-                        f"{self._file.parent} cannot be locked ({error.strerror}), as on some network file systems:"
+                        f"{self._folder} cannot be locked ({error.strerror}), as on some network file systems:"
                         " make sure yourself that no other run writes into this folder.",
                         stacklevel=6,
                     )
@@ -79,7 +79,7 @@ class RunLock:
                 holder = os.read(descriptor, 1000).decode(errors="replace") or "another process"
                 os.close(descriptor)
                 raise ConfigError(
-                    f"{self._file.parent} is being written by {holder}, and two runs in one folder would destroy each"
+                    f"{self._folder} is being written by {holder}, and two runs in one folder would destroy each"
                     " other's files. Wait for its end, stop it, or choose another --out (in Python: `out`)."
                 ) from None
             os.close(descriptor)
