@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from torch import nn
 
 from anyspace import PPO, Algorithm
 from anyspace.errors import CheckpointError, ObservationError
+from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.models import FullyConnectedNetwork, GTrXLNet, ModelConfig, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
@@ -79,6 +79,14 @@ class OneAllowed(gym.Env[Any, Any]):
         self.t += 1
         obs, info = self.draw()
         return obs, float(action), self.t == 9, False, {} if self.forgets else info
+
+
+def aged(checkpoint: Path) -> None:
+    """Take out of a checkpoint what versions before did not write."""
+    state, tensors = read_checkpoint(checkpoint)
+    del state["config"]["model"]["mask_as_feature"], tensors["policy/mask_origin"]
+    kept = {key: value for key, value in state.items() if key not in ("tensors", "shapes")}
+    write_checkpoint(checkpoint, {**kept, "format": 2}, tensors)
 
 
 WANTED = {
@@ -165,10 +173,7 @@ def test_evaluating_elsewhere_does_not_change_what_has_to_be_handed_over(tmp_pat
 def test_a_checkpoint_that_does_not_say_where_masks_came_from_acts_as_it_did(tmp_path: Path) -> None:
     trained = PPO(lambda: OneAllowed("method"), SETTINGS, model=SMALL)
     trained.train()
-    state_file = trained.save(tmp_path) / "state.json"
-    state = json.loads(state_file.read_text())
-    assert state["parts"]["policy"].pop("mask_origin") == "method"
-    state_file.write_text(json.dumps(state))
+    aged(trained.save(tmp_path))
     old = Algorithm.load(tmp_path, env=lambda: OneAllowed("method"))
     obs = np.zeros(3, np.float32)
     assert old.compute_single_action(obs) == trained.compute_single_action(obs, mask=False)
@@ -596,11 +601,7 @@ def test_a_checkpoint_from_before_the_key_keeps_the_mask_as_a_feature(tmp_path: 
 
     saved = PPO(make, SETTINGS, model={**SMALL, "mask_as_feature": True})
     saved.train()
-    state_file = saved.save(tmp_path) / "state.json"
-    state = json.loads(state_file.read_text())
-    state["format"] = 2
-    del state["config"]["model"]["mask_as_feature"], state["parts"]["policy"]["mask_origin"]
-    state_file.write_text(json.dumps(state))
+    aged(saved.save(tmp_path))
     old = Algorithm.load(tmp_path, env=make)
     assert old.config.model.mask_as_feature
     obs = [make().reset(seed=seed)[0] for seed in range(10)]

@@ -24,6 +24,9 @@ L = TypeVar("L")
 MaskOrigin = Literal["observation", "infos", "method", "none"]
 """Where masks come from: a part of the observation, the infos, a method ``action_masks()``, or nowhere."""
 
+ORIGINS: tuple[MaskOrigin, ...] = ("none", "observation", "infos", "method")
+"""All of them; checkpoints hold positions in it."""
+
 HAND_OVER: dict[MaskOrigin, str] = {
     "method": "the environment's method action_masks() gives. Hand over `mask=env.action_masks()` (of a vector"
     ' environment `mask=envs.call("action_masks")`)',

@@ -18,6 +18,7 @@ from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, Place
 from anyspace.policy.history import History, PolicyState
+from anyspace.policy.masking import ORIGINS
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.spaces.decoding import one_action
@@ -176,16 +177,16 @@ class Policy(Pipeline):
         step = self.views.columns(before, state.acted.raw, earned, state.acted.state_out)
         return state.history.after(step, state.begun, obs)
 
-    def state(self) -> dict[str, Any]:
-        """Return everything an action depends on, by name, and where its masks come from."""
+    def state(self) -> dict[str, NumpyArray]:
+        """Return everything an action depends on, by name, and as a position in `ORIGINS` where its masks come from."""
         origin = self.masking.origin
-        return {**super().state(), **({} if origin is None else {"mask_origin": origin})}
+        return {**super().state(), **({} if origin is None else {"mask_origin": np.asarray(ORIGINS.index(origin))})}
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned. Of what was saved by earlier versions the masks' origin is not known."""
         super().load_state(state)
         if "mask_origin" in state:
-            self.masking.trained_with(state["mask_origin"])
+            self.masking.trained_with(ORIGINS[int(state["mask_origin"])])
 
     # -------------------------------------------------------------------------------------- checks
 
