@@ -175,10 +175,18 @@ def test_one_number_in_any_form_is_a_reward(reward: Any, number: float) -> None:
     assert stepped(lambda: Odd(lambda obs, r, *rest: (obs, reward, *rest))).rewards == [number]
 
 
-def test_a_reward_too_large_for_a_float_is_infinite() -> None:
+@pytest.mark.parametrize(
+    ("reward", "error", "message"),
+    [
+        (10**400, EnvironmentSetupError, "step 1: a reward is too large for a float"),
+        ([10**400], EnvironmentSetupError, "step 1, environment 0: .* a list of 1 values as its reward"),
+        (np.inf, NonFiniteError, "step 1, environment 0: the reward is inf"),
+    ],
+)
+def test_a_reward_too_large_for_a_float(reward: Any, error: type[Exception], message: str) -> None:
     config = {"train_batch_size": 4, "minibatch_size": 4, "num_epochs": 1}
-    with pytest.raises(NonFiniteError, match="step 1, environment 0: the reward is inf"):
-        PPO(lambda: Odd(lambda obs, r, *rest: (obs, 10**400, *rest)), config).train()
+    with pytest.raises(error, match=message):
+        PPO(lambda: Odd(lambda obs, r, *rest: (obs, reward, *rest)), config).train()
 
 
 @pytest.mark.parametrize("false", [False, 0, 0.0, np.bool_(False), np.array(False), np.zeros(1, np.bool_), np.int8(0)])

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
 from anyspace.data.batching import Fit, StackedActions, VectorMember, has_fixed_shape, take_rows
-from anyspace.data.contract import RESET, STEP, cannot_unpack, described
+from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.infos import Infos as Infos
 from anyspace.data.infos import listed, stack_faithfully, with_reset
@@ -25,7 +25,7 @@ from anyspace.data.processes import Processes
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
-from anyspace.data.vector_values import flags_of, rewards_of
+from anyspace.data.vector_values import checked
 from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
 from anyspace.tree import Tree
 
@@ -144,9 +144,7 @@ class VectorSource:
         if type(returned) is not tuple or len(returned) != 5:
             raise EnvironmentSetupError(f"{self.name}.step() returned {described(returned)}, but {STEP}.")
         obs, rewards, terminated, truncated, infos = returned
-        rewards = rewards_of(rewards, self._shape, self.name)
-        terminated = flags_of(terminated, self._shape, self.name, "terminated")
-        truncated = flags_of(truncated, self._shape, self.name, "truncated")
+        rewards, terminated, truncated = checked(rewards, terminated, truncated, self._shape, self.name)
         infos = infos if type(infos) is dict else listed(self.num_envs, infos)
         ignored, self._ignored = self._ignored, self._none
         done = terminated | truncated
@@ -206,6 +204,8 @@ class VectorSource:
         base = self.envs.unwrapped
         if isinstance(base, Processes) and isinstance(error, EOFError | OSError):
             base.require_alive(error)
+        if isinstance(error, OverflowError) and failed_stacking(error):
+            raise EnvironmentSetupError(f"a reward is too large for a float: {error}.") from error
         if cannot_unpack(error):
             raise EnvironmentSetupError(
                 f"{self.name} cannot take apart what one of its environments returned ({error}). {RESET}; {STEP}."
