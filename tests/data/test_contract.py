@@ -17,7 +17,7 @@ from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit, TransformRewa
 from anyspace import PPO
 from anyspace.data.contract import described
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import EnvironmentSetupError, NonFiniteError, ObservationError
 from tests.support.environments import Samples
 
@@ -320,6 +320,22 @@ def test_a_vector_environment_whose_reset_returns_no_pair() -> None:
     envs.result = np.zeros((2, 3))
     with pytest.raises(EnvironmentSetupError, match=r"OddVector\.reset\(\) returned an array of shape \(2, 3\)"):
         VectorSource(envs).reset(0)
+
+
+def test_environments_of_a_given_vector_environment_are_looked_at_themselves() -> None:
+    def flags(obs: Any, r: Any, term: Any, trunc: Any, info: Any) -> Any:
+        return obs, np.ones(1), "no", trunc, info
+
+    envs = SyncVectorEnv([lambda: Odd(), lambda: Odd(flags)], autoreset_mode=AutoresetMode.SAME_STEP)
+    source = make_source(EnvSpec(envs), 2)
+    assert source.envs is envs
+    source.reset(0)
+    with pytest.raises(EnvironmentSetupError, match=r"^environment 1: Odd\.step\(\) returned 'no' .* as `terminated`"):
+        source.step(np.zeros(2, np.int64))
+    separate = make_separate_source(EnvSpec(envs), 2)
+    separate.reset(0)
+    with pytest.raises(EnvironmentSetupError, match=r"^environment 1: Odd\.step\(\) returned 'no' .* as `terminated`"):
+        separate.step(np.zeros(2, np.int64))
 
 
 # --------------------------------------------------------------------------------------- small integers

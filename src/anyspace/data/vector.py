@@ -288,7 +288,7 @@ def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
     if not isinstance(spec.env, VectorEnv):
         return make_source(spec, num_envs)
     try:
-        return VectorSource(copy.deepcopy(spec.env))
+        return VectorSource(_held_to_contract(copy.deepcopy(spec.env)))
     except Exception as error:
         raise EnvironmentSetupError(
             f"evaluation needs environments apart from those that train, but {type(spec.env).__name__} cannot be"
@@ -346,4 +346,14 @@ def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
             f"the given vector environment has {envs.num_envs} environments, but num_envs_per_env_runner is"
             f" {num_envs}; make them equal."
         )
-    return VectorSource(envs)
+    return VectorSource(_held_to_contract(envs))
+
+
+def _held_to_contract(envs: Envs) -> Envs:
+    """Return a vector environment whose environments in this process are looked at as those that are made here."""
+    base = envs.unwrapped
+    if isinstance(base, SyncVectorEnv):
+        base.envs = [
+            env if isinstance(env, VectorMember) else VectorMember(env, number) for number, env in enumerate(base.envs)
+        ]
+    return envs
