@@ -17,7 +17,7 @@ from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit, TransformRewa
 from anyspace import PPO
 from anyspace.data.contract import described
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource, make_separate_source, make_source
 from anyspace.errors import EnvironmentSetupError, NonFiniteError, ObservationError
 from tests.support.environments import Samples
 
@@ -175,10 +175,18 @@ def test_one_number_in_any_form_is_a_reward(reward: Any, number: float) -> None:
     assert stepped(lambda: Odd(lambda obs, r, *rest: (obs, reward, *rest))).rewards == [number]
 
 
-def test_a_reward_too_large_for_a_float_is_infinite() -> None:
+@pytest.mark.parametrize(
+    ("reward", "error", "message"),
+    [
+        (10**400, EnvironmentSetupError, "step 1: a reward is too large for a float"),
+        ([10**400], EnvironmentSetupError, "step 1, environment 0: .* a list of 1 values as its reward"),
+        (np.inf, NonFiniteError, "step 1, environment 0: the reward is inf"),
+    ],
+)
+def test_a_reward_too_large_for_a_float(reward: Any, error: type[Exception], message: str) -> None:
     config = {"train_batch_size": 4, "minibatch_size": 4, "num_epochs": 1}
-    with pytest.raises(NonFiniteError, match="step 1, environment 0: the reward is inf"):
-        PPO(lambda: Odd(lambda obs, r, *rest: (obs, 10**400, *rest)), config).train()
+    with pytest.raises(error, match=message):
+        PPO(lambda: Odd(lambda obs, r, *rest: (obs, reward, *rest)), config).train()
 
 
 @pytest.mark.parametrize("false", [False, 0, 0.0, np.bool_(False), np.array(False), np.zeros(1, np.bool_), np.int8(0)])
@@ -312,6 +320,22 @@ def test_a_vector_environment_whose_reset_returns_no_pair() -> None:
     envs.result = np.zeros((2, 3))
     with pytest.raises(EnvironmentSetupError, match=r"OddVector\.reset\(\) returned an array of shape \(2, 3\)"):
         VectorSource(envs).reset(0)
+
+
+def test_environments_of_a_given_vector_environment_are_looked_at_themselves() -> None:
+    def flags(obs: Any, r: Any, term: Any, trunc: Any, info: Any) -> Any:
+        return obs, np.ones(1), "no", trunc, info
+
+    envs = SyncVectorEnv([lambda: Odd(), lambda: Odd(flags)], autoreset_mode=AutoresetMode.SAME_STEP)
+    source = make_source(EnvSpec(envs), 2)
+    assert source.envs is envs
+    source.reset(0)
+    with pytest.raises(EnvironmentSetupError, match=r"^environment 1: Odd\.step\(\) returned 'no' .* as `terminated`"):
+        source.step(np.zeros(2, np.int64))
+    separate = make_separate_source(EnvSpec(envs), 2)
+    separate.reset(0)
+    with pytest.raises(EnvironmentSetupError, match=r"^environment 1: Odd\.step\(\) returned 'no' .* as `terminated`"):
+        separate.step(np.zeros(2, np.int64))
 
 
 # --------------------------------------------------------------------------------------- small integers

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from anyspace import PPO
 from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.collector import Collector
 from anyspace.data.rows import Rows
@@ -18,7 +20,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
-from tests.support.environments import Script
+from tests.support.environments import Samples, Script
 from tests.support.scripted import MODES, vector_env
 
 LSTM: dict[str, Any] = {"use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 3}
@@ -158,3 +160,27 @@ def test_training_rows_under_a_sibling_take_its_values_and_distributions() -> No
     for name in ("action_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets"):
         assert torch.equal(target[name], alone[name]), name
     assert not torch.equal(target["vf_preds"], training_rows(acting, trajectory, estimate)["vf_preds"])
+
+
+NOTHING = Box(-1, 1, (0,))
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Dict(a=Box(-1, 1, (2,)), nothing=NOTHING),
+        Tuple([Box(0, 1, (0, 3)), Discrete(2)]),
+        Dict(a=Discrete(3), nothing=Box(0, 3, (0,), np.int32)),
+    ],
+)
+@pytest.mark.parametrize("model", [{}, {"use_lstm": True, "lstm_use_prev_action": True}])
+def test_parts_without_values_in_observations_and_actions(action: Any, model: dict[str, Any]) -> None:
+    observation = Dict(a=Box(-1, 1, (2,)), nothing=NOTHING, picture=Box(0, 255, (0, 4, 3), np.uint8))
+    envs = [Samples(observation, action) for _ in range(2)]
+    made = iter(envs)
+    config = {"train_batch_size": 8, "minibatch_size": 4, "num_epochs": 1, "num_envs_per_env_runner": 2, "model": model}
+    algo = PPO(lambda: next(made), config)
+    algo.train()
+    assert all(action.contains(taken) for env in envs for taken in env.actions)
+    taken = algo.compute_single_action(observation.sample())
+    assert action.contains(taken[0] if model else taken)

@@ -32,7 +32,7 @@ class Own(gym.ObservationWrapper[Any, Any, Any]):
 
     def __init__(self, env: Any):
         super().__init__(env)
-        self.statistics = RunningMeanStd()
+        self.running_mean_std = RunningMeanStd()
 
     def observation(self, observation: Any) -> Any:
         return observation

@@ -27,8 +27,10 @@ OLD = (
 )
 NO_FLAG = f"it has to be True or False, and {STEP} in this order"
 SIGNATURES = {"reset": "reset(self, *, seed=None, options=None)", "step": "step(self, action)"}
-FLOATS = frozenset({float, np.float64, np.float32})
+NUMBERS = frozenset({float, int, np.float64, np.float32, np.int64})
 """Types of rewards that need no second look."""
+FLAGS = frozenset({bool, np.bool_})
+"""Types of flags that need no second look."""
 
 
 class Contract:
@@ -169,18 +171,6 @@ class Contract:
         raise EnvironmentSetupError(f"environment {self._number}: {self._name}.{what}.") from cause
 
 
-def is_plain(returned: Any) -> bool:
-    """Whether what a step returned needs no second look: five values, each of the type that Gymnasium asks for."""
-    return (
-        type(returned) is tuple
-        and len(returned) == 5
-        and type(returned[1]) in FLOATS
-        and type(returned[2]) is bool
-        and type(returned[3]) is bool
-        and type(returned[4]) is dict
-    )
-
-
 def described(value: Any) -> str:
     """Return a value in a few words."""
     if value is None:
@@ -229,8 +219,14 @@ def cannot_unpack(error: Exception) -> bool:
     return (
         isinstance(error, ValueError | TypeError)
         and re.match(_UNPACKING, str(error)) is not None
-        and _frames(error)[-1].f_globals.get("__name__", "").startswith("gymnasium.vector")
+        and failed_stacking(error)
     )
+
+
+def failed_stacking(error: Exception) -> bool:
+    """Whether an error is of Gymnasium's vector environments themselves, not of what they hold."""
+    name: str = _frames(error)[-1].f_globals.get("__name__", "")
+    return name.startswith("gymnasium.vector")
 
 
 _UNPACKING = r"(not enough|too many) values to unpack \(expected [25]\b|cannot unpack non-iterable"

@@ -20,6 +20,7 @@ Infos = dict[Any, Any]
 Numbers = npt.NDArray[np.float64]
 
 _DTYPES = {float: np.dtype(np.float64), int: np.dtype(np.int64), bool: np.dtype(np.bool_)}
+_INTEGER = _DTYPES[int]
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -41,24 +42,42 @@ def add_info(num_envs: int, infos: Infos, info: Infos, number: int) -> Infos:
     than those before it, the key becomes an array of objects [B].
     """
     for key, value in info.items():
-        if isinstance(key, str) and key.startswith("_") and (key[1:] in info or key[1:] in infos):
-            continue  # where Gymnasium has this key, it holds a mask
-        there = infos.get(key)
-        given = infos.get(_mask(key))
-        if not (isinstance(given, np.ndarray) and given.shape == (num_envs,) and given.dtype == np.bool_):
-            given = np.zeros(num_envs, np.bool_)
-        if isinstance(value, dict) and key != "final_obs" and (there is None or isinstance(there, dict)):
-            infos[key] = add_info(num_envs, {} if there is None else there, value, number)
-        else:
-            if there is None:
-                there = _room(num_envs, key, value)
-            elif not _takes(there, value):
-                there = _objects(num_envs, there, given)
-            there[number] = value
-            infos[key] = there
-        given[number] = True
-        infos[_mask(key)] = given
+        # What nearly all infos are: names, and after the first environment numbers of the same type as its.
+        dtype, there = _DTYPES.get(type(value)), infos.get(key)
+        if dtype is not None and type(key) is str and key[:1] != "_":
+            if there is None and (dtype is not _INTEGER or value in _INT64):
+                infos[key] = there = np.zeros(num_envs, dtype)
+                infos["_" + key] = np.zeros(num_envs, np.bool_)
+            if type(there) is np.ndarray and there.dtype is dtype and there.ndim == 1:
+                try:
+                    there[number] = value
+                    infos["_" + key][number] = True
+                except OverflowError:
+                    pass
+                else:
+                    continue
+        _add_value(num_envs, infos, key, value, number)
     return infos
+
+
+def _add_value(num_envs: int, infos: Infos, key: Any, value: Any, number: int) -> None:
+    name = key[1:] if isinstance(key, str) and key.startswith("_") else None
+    if name is not None and isinstance(infos.get(name), np.ndarray | dict):
+        return  # where Gymnasium has this key, it holds a mask
+    there, given = infos.get(key), infos.get(_mask(key))
+    if there is None or not isinstance(given, np.ndarray):
+        given = np.zeros(num_envs, np.bool_)
+    if isinstance(value, dict) and key != "final_obs" and (there is None or isinstance(there, dict)):
+        infos[key] = add_info(num_envs, {} if there is None else there, value, number)
+    else:
+        if there is None:
+            there = _room(num_envs, key, value)
+        elif not _takes(there, value):
+            there = _objects(num_envs, there, given)
+        there[number] = value
+        infos[key] = there
+    given[number] = True
+    infos[_mask(key)] = given
 
 
 def listed(num_envs: int, infos: Any) -> Infos:

@@ -12,11 +12,16 @@ KEY = "running_statistics"
 """Under which key a single environment's metadata name its wrappers to the vector environment around it."""
 
 
+_ATTRIBUTES = ("obs_rms", "return_rms", "ret_rms", "reward_rms", "rew_rms", "rms", "running_mean_std", "running_stats")
+"""Attributes by which such wrappers, Gymnasium's and others, keep what they learnt."""
+
+
 def wrappers_with_statistics(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> list[str]:
     """Return the names of the layers of an environment that keep a running mean or deviation, outermost first."""
     found, layer = [], env
     while True:
-        if any(name.endswith("rms") or type(value).__name__ == "RunningMeanStd" for name, value in vars(layer).items()):
+        # Asked for by name: looking through vars() makes every later attribute access of an environment slower.
+        if any(getattr(layer, name, None) is not None for name in _ATTRIBUTES):
             found.append(type(layer).__name__)
         if not isinstance(layer, gym.Wrapper | gym.vector.VectorWrapper):
             break

@@ -17,7 +17,7 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
 from anyspace.data.batching import Fit, StackedActions, VectorMember, has_fixed_shape, has_time_limit, take_rows
-from anyspace.data.contract import RESET, STEP, cannot_unpack, described
+from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.infos import Infos as Infos
 from anyspace.data.infos import listed, stack_faithfully, with_reset
@@ -25,7 +25,7 @@ from anyspace.data.processes import Processes
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
-from anyspace.data.vector_values import flags_of, rewards_of
+from anyspace.data.vector_values import checked
 from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
 from anyspace.spaces import Encoder, check_action_space
 from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
@@ -154,9 +154,7 @@ class VectorSource:
         if type(returned) is not tuple or len(returned) != 5:
             raise EnvironmentSetupError(f"{self.name}.step() returned {described(returned)}, but {STEP}.")
         obs, rewards, terminated, truncated, infos = returned
-        rewards = rewards_of(rewards, self._shape, self.name)
-        terminated = flags_of(terminated, self._shape, self.name, "terminated")
-        truncated = flags_of(truncated, self._shape, self.name, "truncated")
+        rewards, terminated, truncated = checked(rewards, terminated, truncated, self._shape, self.name)
         infos = infos if type(infos) is dict else listed(self.num_envs, infos)
         ignored, self._ignored = self._ignored, self._none
         done = terminated | truncated
@@ -216,6 +214,8 @@ class VectorSource:
         base = self.envs.unwrapped
         if isinstance(base, Processes) and isinstance(error, EOFError | OSError):
             base.require_alive(error)
+        if isinstance(error, OverflowError) and failed_stacking(error):
+            raise EnvironmentSetupError(f"a reward is too large for a float: {error}.") from error
         if cannot_unpack(error):
             raise EnvironmentSetupError(
                 f"{self.name} cannot take apart what one of its environments returned ({error}). {RESET}; {STEP}."
@@ -309,7 +309,7 @@ def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
     if not isinstance(spec.env, VectorEnv):
         return make_source(spec, num_envs)
     try:
-        return VectorSource(copy.deepcopy(spec.env))
+        return VectorSource(_held_to_contract(copy.deepcopy(spec.env)))
     except Exception as error:
         raise EnvironmentSetupError(
             f"evaluation needs environments apart from those that train, but {type(spec.env).__name__} cannot be"
@@ -376,4 +376,14 @@ def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
             f"the given vector environment has {envs.num_envs} environments, but num_envs_per_env_runner is"
             f" {num_envs}; make them equal."
         )
-    return VectorSource(envs)
+    return VectorSource(_held_to_contract(envs))
+
+
+def _held_to_contract(envs: Envs) -> Envs:
+    """Return a vector environment whose environments in this process are looked at as those that are made here."""
+    base = envs.unwrapped
+    if isinstance(base, SyncVectorEnv):
+        base.envs = [
+            env if isinstance(env, VectorMember) else VectorMember(env, number) for number, env in enumerate(base.envs)
+        ]
+    return envs

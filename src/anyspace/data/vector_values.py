@@ -12,51 +12,50 @@ from anyspace.data.trajectory import Bools, Floats
 from anyspace.errors import EnvironmentSetupError
 
 
-def rewards_of(rewards: Any, shape: tuple[int, ...], name: str) -> Floats:
-    """Return the rewards of a step as float32 [B].
+def checked(
+    rewards: Any, terminated: Any, truncated: Any, shape: tuple[int, ...], name: str
+) -> tuple[Floats, Bools, Bools]:
+    """Return the rewards of a step as float32 [B], and its flags as booleans [B]; 0 and 1 are booleans.
 
     Args:
         rewards: numbers [B] or [B, 1].
+        terminated: booleans [B] or [B, 1].
+        truncated: booleans [B] or [B, 1].
         shape: (B,).
         name: of the vector environment, for messages.
 
     Raises:
         EnvironmentSetupError: they are something else.
     """
-    if type(rewards) is np.ndarray and rewards.shape == shape and rewards.dtype.kind in "fiub":
-        return np.asarray(rewards, np.float32)
+    if not (type(rewards) is np.ndarray and rewards.shape == shape and rewards.dtype.kind in "fiub"):
+        rewards = _numbers(rewards, shape, name)
+    if not (type(terminated) is np.ndarray and terminated.dtype == np.bool_ and terminated.shape == shape):
+        terminated = _flags(terminated, shape, name, "terminated")
+    if not (type(truncated) is np.ndarray and truncated.dtype == np.bool_ and truncated.shape == shape):
+        truncated = _flags(truncated, shape, name, "truncated")
+    return np.asarray(rewards, np.float32), terminated, truncated
+
+
+def _numbers(rewards: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[Any]:
     array = _array(rewards)
-    if array is None or array.size != shape[0]:
-        several = array is not None and array.ndim == 2 and array.shape[0] == shape[0]
-        advice = " Weigh several objectives in a wrapper, as mo_gymnasium's LinearReward does." if several else ""
-        raise EnvironmentSetupError(
-            f"{name}.step() returned {described(rewards)} as its rewards, but they are one number for each of"
-            f" {shape[0]} environments.{advice}"
-        )
-    return array.reshape(shape).astype(np.float32)
+    if array is not None and array.size == shape[0]:
+        return array.reshape(shape)
+    several = array is not None and array.ndim == 2 and array.shape[0] == shape[0]
+    advice = " Weigh several objectives in a wrapper, as mo_gymnasium's LinearReward does." if several else ""
+    raise EnvironmentSetupError(
+        f"{name}.step() returned {described(rewards)} as its rewards, but they are one number for each of"
+        f" {shape[0]} environments.{advice}"
+    )
 
 
-def flags_of(flags: Any, shape: tuple[int, ...], name: str, flag: str) -> Bools:
-    """Return ``terminated`` or ``truncated`` of a step as booleans [B]; 0 and 1 are booleans.
-
-    Args:
-        flags: booleans [B] or [B, 1].
-        shape: (B,).
-        name: of the vector environment, for messages.
-        flag: which of the two.
-
-    Raises:
-        EnvironmentSetupError: they are something else.
-    """
-    if type(flags) is np.ndarray and flags.dtype == np.bool_ and flags.shape == shape:
-        return flags
+def _flags(flags: Any, shape: tuple[int, ...], name: str, flag: str) -> Bools:
     array = _array(flags)
-    if array is None or array.size != shape[0] or not np.isin(array, (0, 1)).all():
-        raise EnvironmentSetupError(
-            f"{name}.step() returned {described(flags)} as `{flag}`, but it is True or False for each of {shape[0]}"
-            " environments."
-        )
-    return array.reshape(shape).astype(np.bool_)
+    if array is not None and array.size == shape[0] and np.isin(array, (0, 1)).all():
+        return array.reshape(shape).astype(np.bool_)
+    raise EnvironmentSetupError(
+        f"{name}.step() returned {described(flags)} as `{flag}`, but it is True or False for each of {shape[0]}"
+        " environments."
+    )
 
 
 def _array(values: Any) -> npt.NDArray[Any] | None:
