@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from torch import nn
 
+from anyspace import PPO
 from anyspace.errors import ModelError
 from anyspace.models import InputDict, ModelCatalog
 from anyspace.models.torch.twins import numpy_twin
@@ -455,3 +457,47 @@ def test_layers_are_found_by_their_kind() -> None:
     net.apply(zero)
     assert "Convolution(3, 16, kernel_size=(5, 5), stride=(2, 2)" in repr(net)
     assert torch.equal(net({"obs": x})[0], torch.zeros(5, 4))
+
+
+class Sampled(gym.Env[Any, Any]):
+    """Random observations, episodes of five steps."""
+
+    action_space = FOUR
+
+    def __init__(self, space: Any):
+        self.observation_space = copy.deepcopy(space)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self.t = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return self.observation_space.sample(), float(action), self.t == 5, False, {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "share"),
+    [
+        (CopiedForward, VECTOR, False),
+        (OtherHeads, VECTOR, True),
+        (CopiedVision, PICTURE, False),
+        (OtherStack, PARTS, False),
+    ],
+)
+def test_such_models_train_and_take_weights_over(kind: Any, space: Any, share: bool) -> None:
+    model = {"custom_model": kind, "fcnet_hiddens": [8, 6], "post_fcnet_hiddens": [7] if space is PARTS else []}
+    settings = {"env_config": {"space": space}, "model": {**model, "vf_share_layers": share}}
+    settings |= {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1}
+    algorithm, other = PPO(Sampled, settings, seed=0), PPO(Sampled, settings, seed=1)
+    net = algorithm.policy.model
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assert algorithm.train()["learner"]["ratio_error"] < 1e-5
+    assert {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])} == set(before)
+    other.policy.load_weights(algorithm.policy.weights())
+    obs = space.sample()
+    assert other.compute_single_action(obs) == algorithm.compute_single_action(obs)
+    for one in (algorithm, other):
+        one.close()
