@@ -72,7 +72,7 @@ def test_a_checkpoint_of_translated_values_asks_for_the_class(tmp_path: Path) ->
     algorithm.save(tmp_path)
     algorithm.close()
     registered._registered.clear()
-    with pytest.raises(UnsupportedSpaceError, match=r"register_space\(Hand, lambda space"):
+    with pytest.raises(CheckpointError, match=r"`observation_space`: .*register_space\(Hand, lambda space"):
         Algorithm.load(tmp_path)
 
 

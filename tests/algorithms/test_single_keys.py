@@ -113,6 +113,11 @@ VALUES: dict[str, list[Any]] = {
     "stop_return": [-1e9, 1e9, None],
     "evaluate_every": [1, 10**9, None],
     "evaluation_episodes": [1, 3],
+    "evaluation_max_episode_steps": ["auto", 1, None],
+    "out_of_bounds": ["warn", "clip", "error"],
+    "scale_images": ["auto", True, False],
+    "collect_infos": [[]],
+    "ignore": [[]],
     "checkpoint_every": [1, 10**9],
     # What on-policy algorithms and PPO add.
     "batch_mode": ["truncate_episodes", "complete_episodes"],

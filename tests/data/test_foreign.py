@@ -63,13 +63,13 @@ class Sized(Samples):
 @pytest.mark.parametrize(
     ("env", "config", "message"),
     [
-        (Sized, {"sise": 3}, "`env_config` holds 'sise', but Sized takes `size`, `colour`. Did you mean 'size'"),
+        (Sized, {"sizes": 3}, "`env_config` holds 'sizes', but Sized takes `size`, `colour`. Did you mean 'size'"),
         (Sized, {}, "`env_config` lacks 'size', which Sized needs: Sized takes `size`, `colour`"),
         (lambda: Sized(2), {"size": 3}, "`env_config` holds 'size', but <lambda> takes no argument"),
         (
             "Pendulum-v1",
-            {"gg": 3},
-            "holds 'gg', but PendulumEnv takes `render_mode`, `g`. Did you mean 'g'",
+            {"rendermode": None},
+            "holds 'rendermode', but PendulumEnv takes `render_mode`, `g`. Did you mean 'render_mode'",
         ),
         ("CartPole-v1", {"sutton_barto": True}, "but CartPoleEnv takes .*Did you mean 'sutton_barto_reward'"),
     ],

@@ -119,7 +119,7 @@ def test_a_terminated_run_goes_on_to_its_goal_with_the_line_that_it_prints(
     assert ended(process) == 128 + signal.SIGTERM
     log = (folder / "log").read_text()
     line = log.splitlines()[-1]
-    assert line == "  anyspace train --resume 'my run'", log
+    assert line == "  anyspace train --resume 'my run' --trust", log
     before = whole(run)
     assert before < 512
     assert f"stopped. The run is saved at {before} steps" in log

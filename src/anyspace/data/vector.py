@@ -333,6 +333,7 @@ def _make_one(
     spaces = env.observation_space, env.action_space
     for kind, mine, theirs in zip(("observation", "action"), spaces, expected or spaces, strict=True):
         if mine != theirs:
+            _refuse_spaces(*spaces)
             raise EnvironmentSetupError(
                 f"environment {number}: the {kind} space of {spec.name} is {mine}, but that of the first one made is"
                 f" {theirs}. All environments of a run need the same spaces; do not draw them at random."

@@ -145,6 +145,11 @@ class MultiCategorical(ActionDistribution):
         self.input_lens = tuple(int(length) for length in input_lens)
         self.action_space = action_space
         self._uniform = len(set(self.input_lens)) == 1
+        if sum(self.input_lens) != inputs.shape[-1]:
+            raise ValueError(
+                f"the lengths of the choices add up to {sum(self.input_lens)}, but the inputs have {inputs.shape[-1]}"
+                " numbers a row."
+            )
 
     @cached_property
     def _parts(self) -> list[Categorical]:

@@ -82,8 +82,10 @@ class _Table:
         if not self._waiting:
             return
         if not self._started:
-            first = int(self._waiting[0]["timesteps_total"])
-            self._rewrite(read_metrics(self._file, before=first) if self._file.exists() else [])
+            # Episodes begin anew where a run goes on, so the first iteration need not end where it did before.
+            first = self._waiting[0]
+            before = int(first["timesteps_total"] - first.get("timesteps_this_iter", 1)) + 1
+            self._rewrite(read_metrics(self._file, before=before) if self._file.exists() else [])
         elif not {name for row in self._waiting for name in row} <= set(self._columns):
             self._rewrite(read_metrics(self._file))
         else:

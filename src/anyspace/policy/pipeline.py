@@ -123,15 +123,7 @@ class Pipeline:
 
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
-        self.masking = Masking(
-            observation_space,
-            action_space,
-            self.encode,
-            key=config.action_mask_key,
-            distribution=self.dist_factory,
-            custom_model=custom,
-            is_feature=model_config.mask_as_feature or plan.custom or not is_built_in(model_config, runtime.framework),
-        )
+        self.masking = self._new_masking(model_config, custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         self.exploration = plan.exploration(action_space, place)
         self.timestep = self.version = 0
@@ -158,6 +150,18 @@ class Pipeline:
             config.preprocesses,
             copies=custom,
             scaled=self._scaled_for_networks() if raw else None,
+        )
+
+    def _new_masking(self, model_config: ModelConfig, custom: bool) -> Masking:
+        own = self.plan.custom or not is_built_in(model_config, self.runtime.framework)
+        return Masking(
+            self.observation_space,
+            self.action_space,
+            self.encode,
+            key=self.config.action_mask_key,
+            distribution=self.dist_factory,
+            custom_model=custom,
+            is_feature=model_config.mask_as_feature or own,
         )
 
     def _shown(self, observation_space: gym.Space[Any], scales: bool) -> tuple[Preprocessor, gym.Space[Any]]:
