@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import io
+import os
 import re
 import struct
 from pathlib import Path
@@ -151,3 +153,21 @@ def test_a_curve_without_any_episode(tmp_path: Path) -> None:
 
 def test_a_title_is_no_formula(tmp_path: Path) -> None:
     drawn(tmp_path, {"timesteps_total": 10, "episode_return_mean": 1.0}, title=r"PPO on my$\broken{env$_v1")
+
+
+def test_a_full_disk_leaves_the_picture_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MetricsLog(tmp_path)
+    log.write({"timesteps_total": 1, "episode_return_mean": 2.0})
+    picture = tmp_path / "learning_curve.png"
+    picture.write_bytes(b"the picture before")
+
+    def half(file: Path, data: bytes) -> None:
+        with file.open("wb") as handle:
+            handle.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space left"):
+        draw_learning_curve(tmp_path / "metrics.csv", picture, "x")
+    assert picture.read_bytes() == b"the picture before"
+    assert not list(tmp_path.glob("*.partial"))

@@ -97,14 +97,7 @@ class _Table:
         new = dict.fromkeys(name for row in self._waiting for name in row)
         columns = list(dict.fromkeys([*(rows[0] if rows else ()), *self._columns, *new]))
         header = dict(zip(columns, columns, strict=True))
-        draft = self._file.with_suffix(".partial")
-        try:
-            draft.write_bytes(_csv(columns, [header, *rows, *self._waiting]))
-            draft.replace(self._file)
-        except OSError:
-            with suppress(OSError):
-                draft.unlink()
-            raise
+        write_whole(self._file, _csv(columns, [header, *rows, *self._waiting]))
         self._columns, self._started = columns, True
 
 
@@ -159,6 +152,22 @@ def _append(file: Path, data: bytes) -> None:
             with suppress(OSError):
                 handle.truncate(end)
             raise
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file in one step: a kill or a full disk leaves the old one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = file.with_suffix(".partial")
+    try:
+        draft.write_bytes(data)
+        draft.replace(file)
+    except OSError:
+        with suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:

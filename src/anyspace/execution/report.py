@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.table import Column
 from rich.text import Text
 
-from anyspace.execution.log import read_metrics
+from anyspace.execution.log import read_metrics, write_whole
 
 PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal to redraw."""
@@ -172,4 +173,6 @@ def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
     axes.grid(alpha=0.3)
     if axes.has_data():
         axes.legend()
-    figure.savefig(picture, dpi=120)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120)
+    write_whole(picture, drawn.getvalue())

@@ -12,6 +12,7 @@ from typing import Any
 
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, read_state, remove_checkpoint, resume_command
+from anyspace.execution.log import write_whole
 
 CONFIG_FILE = "config.json"
 OPTIONS_FILE = "run.json"
@@ -135,19 +136,12 @@ def steps_of(state: Mapping[str, Any]) -> int | None:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a file in one step: a kill leaves the old one or the new one.
+    """Write a JSON file in one step.
 
     Raises:
         OSError: it cannot be written; the old one is left.
     """
-    draft = file.with_suffix(".partial")
-    try:
-        draft.write_text(json.dumps(content, indent=1))
-        draft.replace(file)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        raise
+    write_whole(file, json.dumps(content, indent=1).encode())
 
 
 def remove_run(folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""Places in which a run cannot be written: files in the way, read-only and full disks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anyspace.errors import ConfigError
+from anyspace.execution import run_folder
+from anyspace.execution.run import learn
+from tests.support.counts import Counts, ran, saved
+
+
+@pytest.fixture(autouse=True)
+def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than everything else here."""
+    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(ConfigError) as caught:
+            ran(Counts(), out)
+        assert str(caught.value) == (
+            f"cannot write a run into {out}: {tmp_path / 'file'} is a file. Choose another --out (`out` in Python)."
+        )
+
+
+def test_a_folder_in_which_nothing_can_be_made(tmp_path: Path) -> None:
+    if not Path("/proc/self").exists():
+        pytest.skip("there is no /proc")
+    with pytest.raises(ConfigError, match="cannot write a run into /proc/self/run: "):
+        ran(Counts(), Path("/proc/self/run"))
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("ab", buffering=0) as handle:
+        for size in (4096, 1):
+            try:
+                while True:
+                    handle.write(bytes(size))
+            except OSError:
+                pass
+    return filler
+
+
+def test_a_read_only_folder_is_refused(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for out in (disk, disk / "a" / "run"):
+        with pytest.raises(
+            ConfigError, match=r"cannot write a run into .*: Read-only file system\. Choose another --out"
+        ):
+            ran(Counts(), out)
+
+
+def test_a_full_disk_is_refused(disk: Path) -> None:
+    fill(disk)
+    with pytest.raises(
+        ConfigError, match=r"cannot write a run into .*: No space left on device\. Choose another --out"
+    ):
+        ran(Counts(), disk / "run")
+    assert [file.name for file in disk.iterdir()] == ["filler"]
+
+
+def test_a_run_goes_on_while_its_disk_is_full(disk: Path) -> None:
+    fillers: list[Path] = []
+
+    def on_train(iteration: int) -> None:
+        if iteration == 4:
+            fillers.append(fill(disk))
+        if iteration == 9:
+            assert saved(disk / "run") == 20
+            fillers[0].unlink()
+
+    with pytest.warns(UserWarning, match=r"cannot be written \(No space left on device\)") as warned:
+        learn(Counts(range(100), on_train=on_train), 150, disk / "run", False, checkpoint_every=20, progress=False)
+    assert len(warned) == 1
+    assert saved(disk / "run") == 150
+    assert len((disk / "run" / "metrics.csv").read_text().splitlines()) == 16
+    assert not list((disk / "run").rglob("*.partial"))
