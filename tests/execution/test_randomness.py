@@ -115,7 +115,8 @@ def trained(case: dict[str, Any], evaluations: int) -> tuple[dict[str, Any], dic
         result = algorithm.train()
         for explore in (True, False)[:evaluations]:
             algorithm.evaluate(2, explore=explore)
-    state = {name: value for name, value in algorithm.policy.state().items() if name != "rng/evaluation"}
+    own = ("rng/evaluation", "rng/models that evaluate")
+    state = {name: value for name, value in algorithm.policy.state().items() if name not in own}
     state |= algorithm.learner.state() | algorithm.rewards.state()
     return state, result
 

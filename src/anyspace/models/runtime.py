@@ -17,9 +17,10 @@ from anyspace.models.modelv2 import ModelV2
 NumpyArray = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 
-RandomSource = Literal["acting", "learning", "evaluation"]
-"""Who draws: collecting; gradient steps (shuffling, dropout, noisy layers, sampled entropies); all other acting. Each
-has a stream of random numbers of its own, so that one of them drawing more changes nothing for the others."""
+RandomSource = Literal["acting", "learning", "evaluation", "models that act", "models that evaluate"]
+"""Who draws: collecting; gradient steps (shuffling, dropout, noisy layers, sampled entropies); all other acting; the
+forward passes of users' models in collecting; those in other acting. Each has a stream of random numbers of its own, so
+that one of them drawing more changes nothing for the others."""
 
 CompiledForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
 """A model's ``forward`` for one step, in NumPy: inputs and states [N, ...] -> outputs [N, num_outputs], new states."""

@@ -321,7 +321,8 @@ class Pipeline:
             stack.enter_context(self.runtime.acting())
             if twin is None and (self.plan.custom or self.config.model.custom_model is not None):
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
-                stack.enter_context(self.runtime.own_randomness(source))
+                drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
+                stack.enter_context(self.runtime.own_randomness(drawing))
             yield Actor(self.model, self.runtime, self._inputs, self.distribution_of, self.exploration, twin, source)
 
     def _any_action(self) -> Tree:
