@@ -144,6 +144,11 @@ class MultiCategorical(ActionDistribution):
         super().__init__(inputs, model, mask=mask)
         self.input_lens = tuple(int(length) for length in input_lens)
         self.action_space = action_space
+        if sum(self.input_lens) != inputs.shape[-1]:
+            raise ValueError(
+                f"{type(self).__name__}: {inputs.shape[-1]} inputs per row cannot be cut into choices of"
+                f" {list(self.input_lens)} options."
+            )
         self._uniform = len(set(self.input_lens)) == 1
         if sum(self.input_lens) != inputs.shape[-1]:
             raise ValueError(
