@@ -118,6 +118,8 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert any(name.startswith("events.out.tfevents") for name in names)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["env"] == "CartPole-v1"
+    assert config["preset"] == "CartPole-v1"
+    assert "starts from the preset" not in err, "it is printed already"
     assert config["config"]["model"]["fcnet_hiddens"] == [8]
     assert config["config"]["train_batch_size"] == 64
 

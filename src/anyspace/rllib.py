@@ -17,6 +17,7 @@ from typing import Any
 __path__: list[str] = []
 
 _RLLIB = "anyspace._rllib"
+_ALGORITHMS = "anyspace._rllib_algorithms"
 _DISTRIBUTIONS = "anyspace.distributions"
 _LAYERS = "anyspace.models.torch.compat"
 _PLACEHOLDERS = "anyspace.models.placeholders"
@@ -32,8 +33,8 @@ PATHS: dict[str, dict[str, str]] = {
     "algorithms.dqn": {},
     "algorithms.dqn.distributional_q_tf_model": {_PLACEHOLDERS: "DistributionalQTFModel=TFModelV2"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
-    "algorithms.ppo": {"anyspace.algorithms": "PPO", _RLLIB: "PPOConfig"},
-    "algorithms.ppo.ppo": {"anyspace.algorithms": "PPO", _RLLIB: "PPOConfig"},
+    "algorithms.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
+    "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
     "algorithms.sac": {},
     "algorithms.sac.sac_tf_model": {_PLACEHOLDERS: "SACTFModel=TFModelV2"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},

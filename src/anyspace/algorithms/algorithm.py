@@ -57,7 +57,8 @@ class Algorithm(ABC, Generic[C]):
         env: a Gymnasium id, a name passed to ``register_env``, ``package.module:EnvClass``, a class, a
             callable or an instance. It may also stand in the config as ``env``.
         config: keys to override, nested for ``model``: ``{"model": {"fcnet_hiddens": [64, 64]}, "lr": 3e-4}``.
-        preset: ``"auto"`` starts from the shipped settings for this environment instead of the defaults.
+        preset: the shipped settings to start from: ``"auto"`` chooses by the environment, ``"none"`` keeps the plain
+            defaults. None is ``"auto"``, and ``"none"`` where ``config`` is a whole configuration.
         overrides: single keys, laid over ``config``.
 
     Raises:
@@ -70,7 +71,10 @@ class Algorithm(ABC, Generic[C]):
     """
 
     config_class: ClassVar[type[AlgorithmConfig]]
+    default_preset: ClassVar[str] = "auto"
     config: C
+    preset: str
+    """The preset that the settings started from; ``none``: the plain defaults, or a whole configuration."""
 
     def __init__(
         self,
@@ -82,7 +86,7 @@ class Algorithm(ABC, Generic[C]):
     ):
         choice = chosen(type(self), env, config, preset, overrides)
         source = training_source(choice.spec, choice.settings)
-        self._given = choice.given
+        self._given, self.preset = choice.given, choice.preset
         try:
             self._build(choice.spec, choice.settings, source.observation_space, source.action_space, source)
         except Exception:
@@ -232,7 +236,7 @@ class Algorithm(ABC, Generic[C]):
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
         learner = {"learner": {**learnt, "model": dict(self.policy.model.metrics())}}
-        more = {"fleet": self.fleet.metrics(), "evaluation": evaluation}
+        more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
         return {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
 
     @property
@@ -345,7 +349,7 @@ class Algorithm(ABC, Generic[C]):
         named = state["env"] if env is None else env
         spec = None if named is None else environment_spec(named, settings)
         self: Algorithm[Any] = kind.__new__(kind)
-        self._given = given_keys(settings, config or {}, overrides)
+        self._given, self.preset = given_keys(settings, config or {}, overrides), state.get("preset", "none")
         self._build(spec, settings, *checkpoints.spaces_of(state), None, state["seed"])
         numbers = checkpoints.restored(self.parts(), state["parts"], tensors, self.policy.runtime, path)
         for name, value in numbers.items():
@@ -377,6 +381,7 @@ class Algorithm(ABC, Generic[C]):
             "algorithm": type(self).__name__,
             "env": None if self._env_spec is None else self._env_spec.describe(),
             "seed": self.seed,
+            "preset": self.preset,
             "config": configs.as_plain(self.config),
         }
 

@@ -62,7 +62,7 @@ def kind_of(state: Mapping[str, Any], asked: type[K], known: Sequence[type[K]], 
     Raises:
         CheckpointError: the class that was asked is another algorithm.
     """
-    shipped = {kind.__name__: kind for kind in known if kind.__module__.startswith("anyspace.")}
+    shipped = {kind.__name__: kind for kind in known if kind.__module__.startswith("anyspace.algorithms.")}
     kind = asked if asked in known else shipped.get(state["algorithm"])
     if kind is None or (state["algorithm"] != kind.__name__ and kind.__name__ in shipped):
         raise CheckpointError(

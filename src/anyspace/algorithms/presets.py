@@ -27,6 +27,10 @@ class Preset:
     """Config keys and values, nested for ``model``; ``"none"`` in a file, which has no null, is None here."""
 
 
+PLAIN = Preset("none", {})
+"""Changes nothing: the plain defaults."""
+
+
 def named_preset(algorithm: str, name: str) -> Preset:
     """Return a preset by name.
 

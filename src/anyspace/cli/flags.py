@@ -24,7 +24,7 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm, checkpoints, contract
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.settings import environment_spec, overridden, preset_for
 from anyspace.cli.output import print_preset
 from anyspace.cli.values import REGISTRY, as_flag
@@ -44,8 +44,8 @@ class StartingPoint:
 
     algorithm: type[Algorithm[Any]]
     defaults: AlgorithmConfig
-    preset: Preset | None = None
-    """What the defaults are made of, where they are not the class's own or a checkpoint's."""
+    preset: Preset = PLAIN
+    """What the defaults are made of; ``none``: they are the class's own, or a checkpoint's."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     if choice.resume is not None:
         return _stored(choice.resume, algorithm if ":" in choice.algo else Algorithm)
     plain = algorithm.config_class()
-    if choice.preset == "none":
+    if choice.preset == PLAIN.name:
         return StartingPoint(algorithm, plain)
     spec = _environment(kind, command, wanted, plain, is_help=len(wanted) < len(words))
     if spec is None:
