@@ -145,6 +145,13 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     )
 
 
+def test_the_preset_goes_by_the_memory_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, lr in ([], "0.001"), (["--model.use-attention", "--model.attention-dim", "4"], "0.0003"):
+        status, out, err = run(capsys, "inspect", "cli_envs:Nested", *flags)
+        assert status == 0, err
+        assert f"  lr = {lr}" in out.splitlines()
+
+
 def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "train", "cli_envs:Nested", "--steps", "100", *TINY, "--evaluate", "0")
     assert status == 0, err

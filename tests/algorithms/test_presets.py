@@ -12,11 +12,13 @@ import torch
 from gymnasium import spaces
 
 from anyspace import PPO, Algorithm
+from anyspace.algorithms import presets
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
 from anyspace.algorithms.settings import preset_for
 from anyspace.config import merge
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
+from anyspace.models.config import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
@@ -109,6 +111,53 @@ def test_a_preset_lies_between_defaults_and_own_settings() -> None:
 def test_an_environment_without_a_preset_gets_the_general_one() -> None:
     assert preset_for(PPO.__mro__, EnvSpec("Acrobot-v1")).name == "discrete"
     assert PPO("MountainCarContinuous-v0").config.normalize_rewards is True
+
+
+# ------------------------------------------------------------------------------------------- by memory
+
+
+@pytest.mark.parametrize("name", preset_names("ppo"))
+def test_every_shipped_preset_is_valid_with_every_memory(name: str) -> None:
+    for memory in ("use_lstm", "use_gru", "use_attention"):
+        model = ModelConfig(**{memory: True})
+        merge(PPO.config_class(), named_preset("ppo", name, model).settings).validate()
+
+
+def test_a_preset_depends_on_the_memory() -> None:
+    plain, attention = (named_preset("ppo", "discrete", model) for model in (None, ModelConfig(use_attention=True)))
+    assert (plain.settings["lr"], attention.settings["lr"]) == (1e-3, 3e-4)
+    assert {**attention.settings, "lr": 1e-3} == plain.settings
+    assert "memory" not in plain.settings
+    for memory, lr in (("use_lstm", 1e-3), ("use_gru", 1e-3), ("use_attention", 3e-4)):
+        model = {memory: True, "lstm_cell_size": 4, "attention_dim": 4}
+        algorithm = PPO(Countdown, SHORT, model=model)
+        assert (algorithm.preset, algorithm.config.lr) == ("discrete", lr)
+    assert PPO(Countdown, SHORT, model={"use_attention": True}, lr=0.5).config.lr == 0.5
+
+
+def test_what_a_memory_changes_may_be_nested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        """
+        lr = 1e-3
+        [model]
+        fcnet_hiddens = [8]
+        vf_share_layers = true
+        [memory.use_lstm]
+        grad_clip = "none"
+        [memory.use_lstm.model]
+        fcnet_hiddens = [4]
+        """
+    )
+    monkeypatch.setattr(presets, "_folder", lambda algorithm: tmp_path)
+    assert named_preset("ppo", "mine").settings == {
+        "lr": 1e-3,
+        "model": {"fcnet_hiddens": [8], "vf_share_layers": True},
+    }
+    assert named_preset("ppo", "mine", ModelConfig(use_lstm=True)).settings == {
+        "lr": 1e-3,
+        "grad_clip": None,
+        "model": {"fcnet_hiddens": [4], "vf_share_layers": True},
+    }
 
 
 # ------------------------------------------------------------------------------- what is taken unasked

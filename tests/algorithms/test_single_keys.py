@@ -207,8 +207,8 @@ def _small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the batches of presets smaller, in proportion."""
     real = presets.named_preset
 
-    def smaller(algorithm: str, name: str) -> Preset:
-        settings = dict(real(algorithm, name).settings)
+    def smaller(algorithm: str, name: str, model: ModelConfig | None = None) -> Preset:
+        settings = dict(real(algorithm, name, model).settings)
         settings |= {key: settings[key] // divisor for key, divisor in SMALLER.items()}
         return Preset(name, {**settings, "num_epochs": 1})
 

@@ -22,6 +22,7 @@ from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
+from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
 
 
@@ -54,7 +55,9 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     return make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
 
 
-def preset_for(lineage: Sequence[type], spec: EnvSpec, preset: str = "auto") -> Preset:
+def preset_for(
+    lineage: Sequence[type], spec: EnvSpec, preset: str = "auto", model: ModelConfig | None = None
+) -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
     The preset ``none`` changes nothing; ``auto`` is that for an algorithm without any.
@@ -63,13 +66,14 @@ def preset_for(lineage: Sequence[type], spec: EnvSpec, preset: str = "auto") -> 
         lineage: the algorithm's class and the classes that it derives from, nearest first.
         spec: the environment.
         preset: the name of one, ``"auto"`` or ``"none"``.
+        model: says which memory the policy has; None: it has none.
     """
     algorithm = preset_name(lineage)
     if preset == "none" or (preset == "auto" and not preset_names(algorithm)):
         return PLAIN
     if preset != "auto" or spec.name in preset_names(algorithm):
-        return named_preset(algorithm, spec.name if preset == "auto" else preset)
-    return general_preset(algorithm, *_spaces_of(spec))
+        return named_preset(algorithm, spec.name if preset == "auto" else preset, model)
+    return general_preset(algorithm, *_spaces_of(spec), model)
 
 
 def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
@@ -148,7 +152,7 @@ def chosen(
                 " one of them out, or give `config` as a dict of the keys to override."
             )
     else:
-        found = _preset(kind, environment_spec(env, settings), preset)
+        found = _preset(kind, environment_spec(env, settings), preset, settings.model)
         settings = overridden(base, found.settings, own, overrides)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
@@ -158,11 +162,11 @@ def chosen(
     return Choice(environment_spec(env, settings), settings, given, found.name)
 
 
-def _preset(kind: type[Any], spec: EnvSpec, preset: str | Preset | None) -> Preset:
+def _preset(kind: type[Any], spec: EnvSpec, preset: str | Preset | None, model: ModelConfig) -> Preset:
     """Return the preset that is asked for; one that is taken unasked is named in the log."""
     if isinstance(preset, Preset):
         return preset
-    found = preset_for(kind.__mro__, spec, kind.default_preset if preset is None else preset)
+    found = preset_for(kind.__mro__, spec, kind.default_preset if preset is None else preset, model)
     if preset is None and found.settings:
         logging.getLogger("anyspace").warning(
             f"{kind.__name__} on {spec.name} starts from the preset {found.name!r}; preset='none' keeps the plain"
