@@ -97,7 +97,7 @@ def in_place(algorithm: PPO) -> tuple[float, float, float]:
 
 def main() -> None:
     """Measure and print the table."""
-    algorithm = PPO("CartPole-v1", SETTINGS)
+    algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
     algorithm.fleet.gather(1024)
     apart = alone(algorithm)
     whole, *parts = in_place(algorithm)

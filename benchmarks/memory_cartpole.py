@@ -57,7 +57,7 @@ def ours(model: dict[str, Any]) -> None:
     """Measure this library in this process and print one JSON line."""
     from anyspace import PPO
 
-    algorithm = PPO("CartPole-v1", SETTINGS, model=model)
+    algorithm = PPO("CartPole-v1", SETTINGS, model=model, preset="none")
     algorithm.learn(2 * 1024, progress=False)
     before = algorithm.timesteps_total
     started = time.perf_counter()

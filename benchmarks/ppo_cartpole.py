@@ -44,7 +44,7 @@ def ours() -> None:
     from anyspace.data.environments import EnvSpec
     from anyspace.data.vector import make_source
 
-    algorithm = PPO("CartPole-v1", SETTINGS)
+    algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
     algorithm.learn(4 * 1024, progress=False)
     before = algorithm.timesteps_total
     started = time.perf_counter()

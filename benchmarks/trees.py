@@ -32,9 +32,11 @@ MODELS: dict[str, tuple[dict[str, Any], int]] = {
 def one(name: str) -> None:
     """Measure the library that Python finds, in this process, and print one JSON line."""
     from anyspace import PPO
+    from anyspace.config import merge
 
     model, iterations = MODELS[name]
-    algorithm = PPO("CartPole-v1", {**SETTINGS, "model": model})
+    # A whole configuration takes no preset, in whichever tree this is.
+    algorithm = PPO("CartPole-v1", merge(PPO.config_class(), {**SETTINGS, "model": model}))
     algorithm.learn(2 * 1024, progress=False)
     before, started = algorithm.timesteps_total, time.perf_counter()
     algorithm.learn(before + iterations * 1024, progress=False)

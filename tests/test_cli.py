@@ -137,6 +137,8 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert any(name.startswith("events.out.tfevents") for name in names)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["env"] == "CartPole-v1"
+    assert config["preset"] == "CartPole-v1"
+    assert "starts from the preset" not in err, "it is printed already"
     assert config["config"]["model"]["fcnet_hiddens"] == [8]
     assert config["config"]["train_batch_size"] == 64
 
@@ -160,6 +162,13 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert len(rows) - 1 == state["parts"]["counters"]["counters"]["training_iteration"], (
         "metrics go on in the same file"
     )
+
+
+def test_the_preset_goes_by_the_memory_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags, lr in ([], "0.001"), (["--model.use-attention", "--model.attention-dim", "4"], "0.0003"):
+        status, out, err = run(capsys, "inspect", "cli_envs:Nested", *flags)
+        assert status == 0, err
+        assert f"  lr = {lr}" in out.splitlines()
 
 
 def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,7 @@ def build(monkeypatch):
 
         def run(model: dict[str, Any], env: Any = "CartPole-v1", **settings: Any) -> PPO:
             small = {"train_batch_size": 128, "minibatch_size": 64, "num_epochs": 2, "lr": 1e-3, "seed": 0}
-            return stack.enter_context(closing(PPO(env, config={**small, "model": model, **settings})))
+            return stack.enter_context(closing(PPO(env, config={**small, "model": model, **settings}, preset="none")))
 
         yield run
 

@@ -29,6 +29,7 @@ _POSTPROCESSING = "anyspace._rllib.postprocessing"
 _SCHEDULES = "anyspace._rllib.schedules"
 _SEQUENCES = "anyspace._rllib.sequencing"
 _SPACES = "anyspace._rllib.space_utils"
+_ALGORITHMS = "anyspace._rllib.algorithms"
 _DISTRIBUTIONS = "anyspace.distributions"
 _LAYERS = "anyspace.models.torch.compat"
 _GRADIENTS = "anyspace.models.torch.compat_gradients"
@@ -48,8 +49,8 @@ PATHS: dict[str, dict[str, str]] = {
     "algorithms.dqn": {},
     "algorithms.dqn.distributional_q_tf_model": {_PLACEHOLDERS: "DistributionalQTFModel=TFModelV2"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
-    "algorithms.ppo": {"anyspace.algorithms": "PPO", _RLLIB: "PPOConfig"},
-    "algorithms.ppo.ppo": {"anyspace.algorithms": "PPO", _RLLIB: "PPOConfig"},
+    "algorithms.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
+    "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
     "algorithms.sac": {},
     "algorithms.sac.sac_tf_model": {_PLACEHOLDERS: "SACTFModel=TFModelV2"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},

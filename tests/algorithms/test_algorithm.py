@@ -35,13 +35,15 @@ def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 
 class TestConstruction:
     def test_config_and_keywords_lie_over_the_defaults(self) -> None:
-        algorithm = PPO("CartPole-v1", {"lr": 1e-3, "gamma": 0.1, "model": {"fcnet_hiddens": [4]}}, gamma=0.5)
+        algorithm = PPO(
+            "CartPole-v1", {"lr": 1e-3, "gamma": 0.1, "model": {"fcnet_hiddens": [4]}}, gamma=0.5, preset="none"
+        )
         assert (algorithm.config.lr, algorithm.config.gamma) == (1e-3, 0.5)
         assert algorithm.config.model.fcnet_hiddens == [4]
         assert algorithm.config.model.vf_share_layers is False, "keys beside the given ones keep their defaults"
 
     def test_env_may_stand_in_the_config(self) -> None:
-        assert PPO(config={"env": Endless}).env_spec.env is Endless
+        assert PPO(config={"env": Endless}, preset="none").env_spec.env is Endless
 
     @pytest.mark.parametrize(
         ("arguments", "expected"),
@@ -64,33 +66,33 @@ class TestConstruction:
         if "cuda" in arguments.values() and torch.cuda.is_available():
             pytest.skip("this machine has the device")
         with pytest.raises(ConfigError, match=expected):
-            PPO(**arguments)
+            PPO(**arguments, preset="none")
 
     def test_an_unknown_environment_names_the_nearest(self) -> None:
         with pytest.raises(EnvironmentSetupError, match="CartPole-v1"):
-            PPO("CartPole-v7")
+            PPO("CartPole-v7", preset="none")
 
     def test_an_unsupported_leaf_is_named(self) -> None:
         class Lists(Endless):
             observation_space = gym.spaces.Dict({"a": gym.spaces.Tuple([gym.spaces.Sequence(gym.spaces.Discrete(2))])})
 
         with pytest.raises(UnsupportedSpaceError, match=r'obs\["a"\]\[0\].*max_len'):
-            PPO(Lists)
-        assert PPO(Lists, max_len=3).policy.preprocessor.size == 1 + 3 * 2
+            PPO(Lists, preset="none")
+        assert PPO(Lists, max_len=3, preset="none").policy.preprocessor.size == 1 + 3 * 2
 
     def test_one_instance_serves_one_environment(self) -> None:
         env = Endless()
-        assert PPO(env, FAST, num_envs_per_env_runner=1).train()["timesteps_total"] == 64
+        assert PPO(env, FAST, num_envs_per_env_runner=1, preset="none").train()["timesteps_total"] == 64
 
     def test_a_registered_name(self) -> None:
         register_env("countdown", lambda config: Countdown(**config))
-        algorithm = PPO("countdown", FAST, env_config={"horizon": 2})
+        algorithm = PPO("countdown", FAST, env_config={"horizon": 2}, preset="none")
         assert algorithm.evaluate(4)["episode_return_mean"] == 2
 
 
 class TestTraining:
     def test_the_result_counts_what_happened(self) -> None:
-        algorithm = PPO(Countdown, FAST)
+        algorithm = PPO(Countdown, FAST, preset="none")
         first, second = algorithm.train(), algorithm.train()
         assert (first["training_iteration"], second["training_iteration"]) == (1, 2)
         assert (first["timesteps_total"], second["timesteps_total"]) == (64, 128)
@@ -99,11 +101,11 @@ class TestTraining:
         assert {"policy_loss", "vf_loss", "entropy", "kl", "lr", "model"} <= second["learner"].keys()
 
     def test_fragments_and_batches(self) -> None:
-        algorithm = PPO(Countdown, FAST, rollout_fragment_length=8)
+        algorithm = PPO(Countdown, FAST, rollout_fragment_length=8, preset="none")
         assert algorithm.fleet.gather(64).rewards.shape == (8, 8), "two fragments of four environments"
 
     def test_equal_seeds_give_equal_runs_and_others_do_not(self) -> None:
-        runs = [PPO(Lock, FAST, seed=seed) for seed in (1, 1, 2)]
+        runs = [PPO(Lock, FAST, seed=seed, preset="none") for seed in (1, 1, 2)]
         for algorithm in runs:
             algorithm.train()
             algorithm.train()
@@ -114,18 +116,18 @@ class TestTraining:
         torch.manual_seed(5)
         np.random.seed(5)
         before, numpy_before = torch.get_rng_state(), np.random.get_state()[1]
-        PPO(Countdown, FAST).train()
+        PPO(Countdown, FAST, preset="none").train()
         assert torch.equal(before, torch.get_rng_state())
         assert np.array_equal(numpy_before, np.random.get_state()[1])
 
     def test_stop_return(self) -> None:
-        algorithm = PPO(Countdown, FAST, stop_return=5.0, return_window=10)
+        algorithm = PPO(Countdown, FAST, stop_return=5.0, return_window=10, preset="none")
         assert not algorithm.should_stop()
         algorithm.learn(10_000, progress=False)
         assert algorithm.timesteps_total == 64
 
     def test_evaluate_every_decides_what_is_best_and_when_to_stop(self) -> None:
-        algorithm = PPO(Countdown, FAST, evaluate_every=100, evaluation_episodes=3, stop_return=5.0)
+        algorithm = PPO(Countdown, FAST, evaluate_every=100, evaluation_episodes=3, stop_return=5.0, preset="none")
         first, second = algorithm.train(), algorithm.train()
         assert "evaluation" not in first
         assert not algorithm.config.evaluate_every or second["evaluation"]["episodes"] == 3
@@ -133,7 +135,7 @@ class TestTraining:
         assert algorithm.should_stop()
 
     def test_evaluation_does_not_disturb_training(self) -> None:
-        runs = [PPO(Lock, FAST), PPO(Lock, FAST)]
+        runs = [PPO(Lock, FAST, preset="none"), PPO(Lock, FAST, preset="none")]
         for algorithm in runs:
             algorithm.train()
         runs[0].evaluate(3)
@@ -147,7 +149,7 @@ class TestTraining:
                 obs, reward, terminated, truncated, _ = super().step(action)
                 return obs, reward, terminated, truncated, {"height": float(self.t)}
 
-        assert PPO(Informative, FAST, train_batch_size=100).train()["env"]["height"] == pytest.approx(3)
+        assert PPO(Informative, FAST, train_batch_size=100, preset="none").train()["env"]["height"] == pytest.approx(3)
 
     def test_a_loss_that_is_not_finite_names_its_place_and_keeps_the_checkpoint(self, tmp_path: Path) -> None:
         class Failing(PPO):
@@ -157,7 +159,7 @@ class TestTraining:
                     return {name: loss * float("nan") for name, loss in found.by_group.items()}, found.metrics
                 return found
 
-        algorithm = Failing(Countdown, FAST)
+        algorithm = Failing(Countdown, FAST, preset="none")
         algorithm.train()
         algorithm.save(tmp_path)
         kept = weights(algorithm)
@@ -174,7 +176,7 @@ class TestTraining:
                 return {"policy": steep}, found.metrics
 
         with pytest.raises(NonFiniteError, match="iteration 1"):
-            Exploding(Countdown, FAST, num_epochs=1, minibatch_size=None).train()
+            Exploding(Countdown, FAST, num_epochs=1, minibatch_size=None, preset="none").train()
 
     def test_a_subclass_may_override_losses_alone(self) -> None:
         class Doubled(PPO):
@@ -182,7 +184,7 @@ class TestTraining:
                 found = super().losses(policy, batch)
                 return {name: 2 * loss for name, loss in found.by_group.items()}, found.metrics
 
-        plain, doubled = PPO(Lock, FAST), Doubled(Lock, FAST)
+        plain, doubled = PPO(Lock, FAST, preset="none"), Doubled(Lock, FAST, preset="none")
         plain.train()
         doubled.train()
         assert not same(weights(plain), weights(doubled))
@@ -196,7 +198,7 @@ class TestTraining:
                     return found.by_group, found.metrics
                 return Losses(found.by_group, found.metrics)
 
-        plain, changed = PPO(Lock, FAST), Same(Lock, FAST)
+        plain, changed = PPO(Lock, FAST, preset="none"), Same(Lock, FAST, preset="none")
         assert plain.train()["learner"] == changed.train()["learner"]
         assert same(weights(plain), weights(changed))
 
@@ -213,7 +215,7 @@ FULL: dict[str, Any] = {
 
 class TestCheckpoints:
     def test_a_loaded_algorithm_acts_and_goes_on_like_the_saved_one(self, tmp_path: Path) -> None:
-        algorithm = PPO(Lock, FULL)
+        algorithm = PPO(Lock, FULL, preset="none")
         for _ in range(3):
             algorithm.train()
         algorithm.save(tmp_path / "saved")
@@ -233,7 +235,7 @@ class TestCheckpoints:
             assert first["flip"] == second["flip"]
 
     def test_two_resumed_runs_are_equal_bit_for_bit(self, tmp_path: Path) -> None:
-        algorithm = PPO(Lock, FULL)
+        algorithm = PPO(Lock, FULL, preset="none")
         algorithm.train()
         algorithm.save(tmp_path)
         resumed = [Algorithm.load(tmp_path), Algorithm.load(tmp_path)]
@@ -253,20 +255,20 @@ class TestCheckpoints:
             return Countdown()
 
         register_env("counted", creator)
-        PPO("counted", FAST).save(tmp_path)
+        PPO("counted", FAST, preset="none").save(tmp_path)
         made.clear()
         Algorithm.load(tmp_path).compute_single_action(2)
         assert not made
 
     def test_other_spaces_are_refused(self, tmp_path: Path) -> None:
-        PPO(Countdown, FAST, env_config={"horizon": 5}).save(tmp_path)
+        PPO(Countdown, FAST, env_config={"horizon": 5}, preset="none").save(tmp_path)
         with pytest.raises(CheckpointError, match=r"of Endless is Box.*trained with Discrete\(6\)"):
             Algorithm.load(tmp_path, env=Endless).train()
         with pytest.raises(CheckpointError, match="equal spaces only"):
-            PPO(Endless, FAST).load_weights(tmp_path)
+            PPO(Endless, FAST, preset="none").load_weights(tmp_path)
 
     def test_weights_of_another_run_carry_over(self, tmp_path: Path) -> None:
-        trained, new = PPO(Lock, FULL), PPO(Lock, FULL, seed=9)
+        trained, new = PPO(Lock, FULL, preset="none"), PPO(Lock, FULL, seed=9, preset="none")
         trained.train()
         trained.save(tmp_path)
         new.load_weights(tmp_path)
@@ -275,12 +277,12 @@ class TestCheckpoints:
         assert new.timesteps_total == 0
 
     def test_weights_of_another_size_are_refused_with_both_shapes(self, tmp_path: Path) -> None:
-        PPO(Lock, FAST).save(tmp_path)
+        PPO(Lock, FAST, preset="none").save(tmp_path)
         with pytest.raises(CheckpointError, match=r"the model has .*16.* the weights have .*8"):
             Algorithm.load(tmp_path, model={"fcnet_hiddens": [16]})
 
     def test_settings_changed_at_loading_lie_over_the_stored_ones(self, tmp_path: Path) -> None:
-        PPO(Lock, FAST, model={"fcnet_activation": "relu"}, gamma=0.7).save(tmp_path)
+        PPO(Lock, FAST, model={"fcnet_activation": "relu"}, gamma=0.7, preset="none").save(tmp_path)
         loaded = Algorithm.load(tmp_path, config={"lr": 0.5}, num_epochs=1)
         assert (loaded.config.lr, loaded.config.num_epochs, loaded.config.gamma) == (0.5, 1, 0.7)
         again = Algorithm.load(tmp_path, model={"log_std_clip_param": 3.0})
@@ -288,7 +290,7 @@ class TestCheckpoints:
         assert (again.config.model.fcnet_activation, again.config.model.log_std_clip_param) == ("relu", 3.0)
 
     def test_a_local_environment_needs_to_be_given_again(self, tmp_path: Path) -> None:
-        PPO(lambda: Countdown(), FAST).save(tmp_path)
+        PPO(lambda: Countdown(), FAST, preset="none").save(tmp_path)
         loaded = Algorithm.load(tmp_path)
         loaded.compute_single_action(1)
         with pytest.raises(ConfigError, match="env="):
@@ -299,20 +301,20 @@ class TestCheckpoints:
         class Mine(PPO):
             pass
 
-        Mine(Countdown, FAST).save(tmp_path)
+        Mine(Countdown, FAST, preset="none").save(tmp_path)
         with pytest.raises(CheckpointError, match="call load on the class that saved it"):
             Algorithm.load(tmp_path)
         assert Mine.load(tmp_path).training_iteration == 0
 
     def test_no_pickle_in_the_folder(self, tmp_path: Path) -> None:
-        PPO(Countdown, FAST).save(tmp_path)
+        PPO(Countdown, FAST, preset="none").save(tmp_path)
         assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"]
 
 
 class TestActing:
     @pytest.mark.spec(44)
     def test_the_single_action_is_the_one_the_rollout_takes(self) -> None:
-        algorithm = PPO("Pendulum-v1", FAST, observation_filter="MeanStdFilter")
+        algorithm = PPO("Pendulum-v1", FAST, observation_filter="MeanStdFilter", preset="none")
         algorithm.train()
         env = gym.make("Pendulum-v1")
         observations = [env.reset(seed=seed)[0] for seed in range(5)]
@@ -324,7 +326,7 @@ class TestActing:
         np.testing.assert_allclose(algorithm.compute_actions(np.stack(observations)), rollout, rtol=1e-5)
 
     def test_actions_need_no_state_and_refuse_one(self) -> None:
-        algorithm = PPO(Countdown, FAST)
+        algorithm = PPO(Countdown, FAST, preset="none")
         assert algorithm.compute_single_action(0, [], info={}, prev_reward=1.0) in algorithm.policy.action_space
         with pytest.raises(ValueError, match="no memory"):
             algorithm.compute_single_action(0, [np.zeros(3)])
@@ -333,7 +335,10 @@ class TestActing:
 class TestGivenVectorEnvironments:
     def test_evaluation_and_presets_leave_them_to_training(self) -> None:
         envs = gym.vector.SyncVectorEnv([Countdown] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
-        twins = [PPO(envs, FAST, train_batch_size=36), PPO(Countdown, FAST, train_batch_size=36)]
+        twins = [
+            PPO(envs, FAST, train_batch_size=36, preset="none"),
+            PPO(Countdown, FAST, train_batch_size=36, preset="none"),
+        ]
         for algorithm in twins:
             algorithm.train()
         assert twins[0].evaluate(3)["episode_return_mean"] == 5
@@ -346,7 +351,7 @@ class TestGivenVectorEnvironments:
 
 def test_evaluation_needs_an_episode() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
-        PPO(Countdown, FAST).evaluate(0)
+        PPO(Countdown, FAST, preset="none").evaluate(0)
 
 
 def test_messages_count_the_steps_of_the_whole_run(tmp_path: Path) -> None:
@@ -357,7 +362,7 @@ def test_messages_count_the_steps_of_the_whole_run(tmp_path: Path) -> None:
             obs, reward, *rest = super().step(action)
             return obs, float("nan") if self.poison else reward, *rest
 
-    algorithm = PPO(Poisoned, FAST)
+    algorithm = PPO(Poisoned, FAST, preset="none")
     algorithm.train()
     algorithm.save(tmp_path)
     Poisoned.poison = True

@@ -91,7 +91,7 @@ def require_equal(one: Rich, other: Rich) -> None:
 
 
 def test_parts_of_every_kind_are_saved_and_loaded(tmp_path: Path) -> None:
-    algorithm = Rich(Endless, SMALL)
+    algorithm = Rich(Endless, SMALL, preset="none")
     algorithm.train()
     algorithm.train()
     algorithm.save(tmp_path)
@@ -116,7 +116,7 @@ def test_parts_of_every_kind_are_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_what_is_loaded_goes_on_like_what_was_saved(tmp_path: Path) -> None:
-    first = Rich(Endless, SMALL)
+    first = Rich(Endless, SMALL, preset="none")
     first.train()
     first.save(tmp_path)
     pair = [Rich.load(tmp_path, env=Endless) for _ in range(2)]
@@ -128,7 +128,7 @@ def test_what_is_loaded_goes_on_like_what_was_saved(tmp_path: Path) -> None:
 
 
 def test_the_names_of_parts_are_those_in_the_file(tmp_path: Path) -> None:
-    Rich(Endless, SMALL).save(tmp_path)
+    Rich(Endless, SMALL, preset="none").save(tmp_path)
     state, tensors = read_checkpoint(tmp_path)
     assert state["format"] == 3
     own = {"sums", "level", "count", "critic", "optimiser", "memory"}
@@ -156,7 +156,7 @@ def test_what_setup_leaves_unnamed_is_refused_with_the_line_to_add(kind: str) ->
             self.thing = LEFT[kind]()
 
     with pytest.raises(ConfigError) as caught:
-        Forgets(Endless, SMALL)
+        Forgets(Endless, SMALL, preset="none")
     assert str(caught.value) == (
         "Forgets.setup() sets self.thing, which a checkpoint would not hold. Name it in parts():"
         " return {**super().parts(), 'thing': self.thing}."
@@ -171,7 +171,7 @@ def test_what_needs_no_saving_may_be_left_unnamed() -> None:
             self.function = len
             self.same = self.kl_coeff  # named already
 
-    assert Plain(Endless, SMALL).train()["training_iteration"] == 1
+    assert Plain(Endless, SMALL, preset="none").train()["training_iteration"] == 1
 
 
 class One(PPO):
@@ -191,7 +191,7 @@ class Two(One):
 
 
 def test_a_checkpoint_with_other_parts_names_both_lists(tmp_path: Path) -> None:
-    One(Endless, SMALL).save(tmp_path)
+    One(Endless, SMALL, preset="none").save(tmp_path)
     with pytest.raises(CheckpointError) as caught:
         Two.load(tmp_path, env=Endless)
     common = "counters, entropy_coeff, {}kl_coeff, learner, policy, rewards"
@@ -225,7 +225,7 @@ def test_state_that_cannot_be_saved_is_refused(state: dict[str, Any], reason: st
             return {**super().parts(), "memory": self.memory}
 
     with pytest.raises(ConfigError, match=r"^parts\(\)\['memory'\]: its state cannot be saved: ") as caught:
-        Keeps(Endless, SMALL)
+        Keeps(Endless, SMALL, preset="none")
     assert reason in str(caught.value)
     assert "Let it hold arrays, numbers, texts, None, and lists and dicts of those." in str(caught.value)
 
@@ -238,7 +238,7 @@ def test_a_part_that_is_nothing_to_save_is_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"parts\(\)\['thing'\] is of type object, which has neither state\(\) and load_"
     ):
-        Keeps(Endless, SMALL)
+        Keeps(Endless, SMALL, preset="none")
 
 
 def edited(folder: Path, **changes: Any) -> None:
@@ -247,9 +247,9 @@ def edited(folder: Path, **changes: Any) -> None:
 
 
 def test_an_unknown_format_says_which_version_wrote_it(tmp_path: Path) -> None:
-    PPO(Endless, SMALL).save(tmp_path)
+    PPO(Endless, SMALL, preset="none").save(tmp_path)
     edited(tmp_path, format=4, version="9.9.1")
-    for read in (PPO.load, Algorithm.load, PPO(Endless, SMALL).load_weights):
+    for read in (PPO.load, Algorithm.load, PPO(Endless, SMALL, preset="none").load_weights):
         with pytest.raises(
             CheckpointError,
             match=r"of format 4, written by anyspace 9\.9\.1\. This is anyspace [\w.+]+, which reads the formats 1, 2",
@@ -258,7 +258,7 @@ def test_an_unknown_format_says_which_version_wrote_it(tmp_path: Path) -> None:
 
 
 def test_a_part_of_another_shape_is_named(tmp_path: Path) -> None:
-    Rich(Endless, SMALL).save(tmp_path)
+    Rich(Endless, SMALL, preset="none").save(tmp_path)
 
     class Wider(Rich):
         def setup(self) -> None:
@@ -332,7 +332,7 @@ def test_an_old_checkpoint_trains_on(name: str, tmp_path: Path) -> None:
 @every_old_one
 def test_weights_of_an_old_checkpoint_carry_over(name: str) -> None:
     old = Algorithm.load(FORMAT1 / name)
-    fresh = PPO(gym.make("CartPole-v1"), old.config, num_envs_per_env_runner=1)
+    fresh = PPO(gym.make("CartPole-v1"), old.config, num_envs_per_env_runner=1, preset="none")
     fresh.load_weights(FORMAT1 / name)
     for key, value in old.policy.weights().items():
         if key != "timestep":

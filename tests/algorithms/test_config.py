@@ -20,4 +20,4 @@ from anyspace.errors import ConfigError
 )
 def test_keys_of_other_libraries_are_explained(key: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown config key `{key}`.*{hint}"):
-        PPO("CartPole-v1", {key: 1})
+        PPO("CartPole-v1", {key: 1}, preset="none")

@@ -352,7 +352,7 @@ def test_setup_that_does_not_call_the_one_it_overrides() -> None:
             pass
 
     with pytest.raises(ConfigError, match=r"PPO\.parts\(\) reads self\.kl_coeff, .* call super\(\)\.setup\(\)"):
-        Mine(Countdown, FAST)
+        Mine(Countdown, FAST, preset="none")
 
 
 def test_an_error_within_parts_is_left_as_it_is() -> None:
@@ -423,7 +423,7 @@ def test_configurations_of_another_form(config: Any, message: str) -> None:
             config_class = config
 
     with pytest.raises(ConfigError, match=message):
-        Mine(Countdown)
+        Mine(Countdown, preset="none")
 
 
 def test_keys_of_ones_own() -> None:
@@ -437,8 +437,8 @@ def test_keys_of_ones_own() -> None:
     class Mine(A2C):
         config_class = Config
 
-    assert Mine(Countdown, FAST, beta=2.0).config.beta == 2.0
-    assert dataclasses.is_dataclass(Mine(Countdown, FAST).config)
+    assert Mine(Countdown, FAST, beta=2.0, preset="none").config.beta == 2.0
+    assert dataclasses.is_dataclass(Mine(Countdown, FAST, preset="none").config)
 
 
 # ------------------------------------------------------------------------------------------------- presets

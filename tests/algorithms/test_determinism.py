@@ -30,7 +30,7 @@ def test_another_seed_gives_another_dropout() -> None:
     env, settings = CASES["dropout"]
     weights = []
     for seed in (1, 2):
-        with closing(PPO(env, {**SETTINGS, **settings, "seed": 0})) as algorithm:
+        with closing(PPO(env, {**SETTINGS, **settings, "seed": 0}, preset="none")) as algorithm:
             trajectory = algorithm.fleet.gather(64)
             algorithm.policy.runtime.seed(seed)
             algorithm.config = type(algorithm.config)(num_epochs=1, minibatch_size=None)
@@ -42,7 +42,7 @@ def test_another_seed_gives_another_dropout() -> None:
 
 def test_exploring_outside_of_training_changes_nothing_in_it() -> None:
     def trained(*, interrupted: bool) -> str:
-        with closing(PPO("CartPole-v1", {**SETTINGS, "model": {"fcnet_hiddens": [8]}})) as algorithm:
+        with closing(PPO("CartPole-v1", {**SETTINGS, "model": {"fcnet_hiddens": [8]}}, preset="none")) as algorithm:
             for _ in range(2):
                 algorithm.train()
                 if interrupted:

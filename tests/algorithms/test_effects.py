@@ -201,7 +201,7 @@ def nested(settings: dict[str, Any]) -> dict[str, Any]:
 
 def fingerprint(env: Callable[[], gym.Env[Any, Any]], settings: dict[str, Any]) -> tuple[str, str]:
     """Return what two iterations leave behind: the weights, and all that is reported but times."""
-    with closing(PPO(env, nested({**SETTINGS, **settings}))) as algorithm:
+    with closing(PPO(env, nested({**SETTINGS, **settings}), preset="none")) as algorithm:
         algorithm.train()
         result = algorithm.train()
         reported = {key: value for key, value in result.items() if not re.search("time_|_per_s", key)}
@@ -234,4 +234,4 @@ def test_other_effects_have_tests(key: str) -> None:
 def test_a_key_without_effect_is_refused_by_name(key: str) -> None:
     value, reason = REFUSED[key]
     with pytest.raises(ConfigError, match=rf"config key `{re.escape(key)}` is .*{re.escape(reason)}"):
-        PPO(CHOOSING, nested({key: value}))
+        PPO(CHOOSING, nested({key: value}), preset="none")

@@ -22,7 +22,7 @@ SMALL = {"train_batch_size": 64, "minibatch_size": 16, "num_epochs": 1, "seed": 
 
 @pytest.mark.spec(4)
 def test_every_column_has_a_row_for_each_valid_step() -> None:
-    algorithm = PPO("CartPole-v1", SMALL, num_envs_per_env_runner=4)
+    algorithm = PPO("CartPole-v1", SMALL, num_envs_per_env_runner=4, preset="none")
     trajectory = algorithm.fleet.gather(64)
     assert not trajectory.valid.all(), "the test needs ignored rows"
     batch = training_rows(algorithm.policy, trajectory, gae(gamma=0.9, lambda_=0.9))
@@ -35,7 +35,7 @@ def test_every_column_has_a_row_for_each_valid_step() -> None:
 
 def test_columns_agree_with_a_loop_over_single_steps() -> None:
     """Values, log-probabilities and advantages of the batched pass equal those computed step by step."""
-    algorithm = PPO(Countdown, SMALL, env_config={"horizon": 3}, num_envs_per_env_runner=2)
+    algorithm = PPO(Countdown, SMALL, env_config={"horizon": 3}, num_envs_per_env_runner=2, preset="none")
     policy = algorithm.policy
     trajectory = algorithm.fleet.gather(16)
     gamma, lambda_ = 0.9, 0.8
@@ -72,7 +72,7 @@ def test_columns_agree_with_a_loop_over_single_steps() -> None:
 
 
 def test_without_a_critic_advantages_are_discounted_returns() -> None:
-    algorithm = PPO(Countdown, SMALL, env_config={"horizon": 4})
+    algorithm = PPO(Countdown, SMALL, env_config={"horizon": 4}, preset="none")
     trajectory = algorithm.fleet.gather(8)
     batch = training_rows(algorithm.policy, trajectory, gae(gamma=0.5, lambda_=1.0), value=False)
     np.testing.assert_allclose(batch["advantages"], [1.875, 1.75, 1.5, 1.0] * 2, rtol=1e-6)
@@ -82,7 +82,7 @@ def test_without_a_critic_advantages_are_discounted_returns() -> None:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(("lens", "size"), [((5, 8, 1, 3, 8), 11), ((15, 22, 1), 14), ((1, 1, 1, 1), 2), ((3,), None)])
 def test_minibatches_of_sequences_drop_nothing_and_have_two_rows(lens: Any, size: int | None, seed: int) -> None:
-    policy = PPO(Endless, {**SMALL, "seed": seed}).policy
+    policy = PPO(Endless, {**SMALL, "seed": seed}, preset="none").policy
     rows, starts = np.arange(sum(lens)), np.cumsum(lens) - lens
     batch = Batch(
         action_logp=policy.runtime.asarray(rows),
@@ -101,7 +101,7 @@ def test_minibatches_of_sequences_drop_nothing_and_have_two_rows(lens: Any, size
     ("rows", "size", "expected"), [(64, 16, [16] * 4), (60, 16, [16, 16, 16, 12]), (33, 16, [16, 17]), (20, None, [20])]
 )
 def test_minibatches_shuffle_and_drop_nothing(rows: int, size: int | None, expected: list[int]) -> None:
-    algorithm = PPO(Endless, SMALL)
+    algorithm = PPO(Endless, SMALL, preset="none")
     batch = Batch(
         action_logp=algorithm.policy.runtime.asarray(np.arange(rows)),
         obs=[algorithm.policy.runtime.asarray(np.arange(rows))],
@@ -120,7 +120,7 @@ def test_minibatches_shuffle_and_drop_nothing(rows: int, size: int | None, expec
 @pytest.mark.parametrize("model", [{}, {"use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 5}], ids=["flat", "lstm"])
 def test_log_probabilities_of_who_acted_reach_the_batch_and_the_estimator(model: dict[str, Any]) -> None:
     settings = {**SMALL, "model": {"fcnet_hiddens": [8], **model}}
-    algorithm = PPO("CartPole-v1", settings, num_envs_per_env_runner=4)
+    algorithm = PPO("CartPole-v1", settings, num_envs_per_env_runner=4, preset="none")
     policy, trajectory = algorithm.policy, algorithm.fleet.gather(64)
     valid = trajectory.valid
     assert not valid.all(), "the test needs ignored rows"
@@ -149,7 +149,7 @@ def test_log_probabilities_of_who_acted_reach_the_batch_and_the_estimator(model:
 
 
 def test_the_ratio_is_to_those_who_acted() -> None:
-    algorithm = PPO("CartPole-v1", SMALL, num_envs_per_env_runner=4, minibatch_size=None)
+    algorithm = PPO("CartPole-v1", SMALL, num_envs_per_env_runner=4, minibatch_size=None, preset="none")
     trajectory = algorithm.fleet.gather(64)
     own = training_rows(algorithm.policy, trajectory, gae(gamma=0.9, lambda_=0.9))["action_logp"]
     trajectory.action_logp = np.zeros(trajectory.valid.shape, np.float32)
@@ -160,7 +160,7 @@ def test_the_ratio_is_to_those_who_acted() -> None:
 
 
 def test_what_an_estimator_goes_by() -> None:
-    algorithm = PPO(Countdown, SMALL, env_config={"horizon": 4})
+    algorithm = PPO(Countdown, SMALL, env_config={"horizon": 4}, preset="none")
     trajectory = algorithm.fleet.gather(8)
     found: list[TimeMajor] = []
 
@@ -190,7 +190,7 @@ def test_another_exploration_than_sampling_is_refused() -> None:
             return Plan(exploration=Timid)
 
     with pytest.raises(ConfigError) as caught:
-        Mine(Endless, SMALL)
+        Mine(Endless, SMALL, preset="none")
     assert str(caught.value) == (
         "Mine learns from samples of its own distribution, but the plan explores by Timid; leave `exploration` at"
         " StochasticSampling."
@@ -250,13 +250,13 @@ class Normed(FullyConnectedNetwork):
 
 @pytest.mark.parametrize(("rows", "expected"), [(64, [16] * 4), (60, [16, 16, 28]), (33, [16, 17]), (15, [15])])
 def test_models_with_batch_statistics_get_whole_minibatches(rows: int, expected: list[int]) -> None:
-    policy = PPO(Endless, {**SMALL, "model": {"fcnet_hiddens": [8], "custom_model": Normed}}).policy
+    policy = PPO(Endless, {**SMALL, "model": {"fcnet_hiddens": [8], "custom_model": Normed}}, preset="none").policy
     steps = minibatches(policy, Batch(obs=[torch.zeros(rows, 1)]), 16)
     assert steps.counted.sum(1).tolist() == expected
 
 
 def test_every_epoch_takes_every_row_once_in_an_order_of_its_own() -> None:
-    policy = PPO(Endless, SMALL).policy
+    policy = PPO(Endless, SMALL, preset="none").policy
     steps = minibatches(policy, Batch(obs=[torch.arange(10.0)[:, None]]), 4, epochs=3)
     assert steps.order.shape == steps.counted.shape == (9, 4)
     assert steps.counted.sum(1).tolist() == [4, 4, 2] * 3

@@ -50,7 +50,7 @@ class Drawn(gym.Env[Any, Any]):
 @pytest.mark.parametrize("name", UNSTACKED)
 def test_every_observation_space_trains(name: str) -> None:
     env = Drawn(OBSERVATION_SPACES[name], gym.spaces.Discrete(3, start=2))
-    result = PPO(lambda: env, FAST, observation_filter="MeanStdFilter").train()
+    result = PPO(lambda: env, FAST, observation_filter="MeanStdFilter", preset="none").train()
     assert np.isfinite(result["learner"]["total_loss"])
 
 
@@ -58,7 +58,7 @@ def test_every_observation_space_trains(name: str) -> None:
 @pytest.mark.parametrize("name", ACTION_SPACES)
 def test_every_action_space_trains_and_actions_are_members(name: str) -> None:
     env = Drawn(gym.spaces.Box(-1, 1, (3,)), ACTION_SPACES[name])
-    result = PPO(lambda: env, FAST).train()
+    result = PPO(lambda: env, FAST, preset="none").train()
     assert np.isfinite(result["learner"]["total_loss"])
 
 
@@ -71,7 +71,9 @@ def first_batch(algorithm: PPO) -> tuple[Policy, Batch]:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_the_loss_equals_an_independent_computation(env: str) -> None:
-    algorithm = PPO(env, FAST, entropy_coeff=0.03, vf_loss_coeff=0.7, kl_coeff=0.2, vf_clip_param=0.5, clip_param=0.1)
+    algorithm = PPO(
+        env, FAST, entropy_coeff=0.03, vf_loss_coeff=0.7, kl_coeff=0.2, vf_clip_param=0.5, clip_param=0.1, preset="none"
+    )
     policy, batch = first_batch(algorithm)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -109,13 +111,13 @@ def test_the_loss_equals_an_independent_computation(env: str) -> None:
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_the_ratio_is_one_on_the_first_minibatch_of_every_update(env: str) -> None:
-    algorithm = PPO(env, FAST, observation_filter="MeanStdFilter", num_envs_per_env_runner=4, lr=1e-2)
+    algorithm = PPO(env, FAST, observation_filter="MeanStdFilter", num_envs_per_env_runner=4, lr=1e-2, preset="none")
     for _ in range(4):
         assert algorithm.train()["learner"]["ratio_error"] <= 1e-5
 
 
 def test_advantages_are_standardised_over_the_whole_batch() -> None:
-    algorithm = PPO("CartPole-v1", FAST, minibatch_size=None)
+    algorithm = PPO("CartPole-v1", FAST, minibatch_size=None, preset="none")
     _, batch = first_batch(algorithm)
     assert float(batch["advantages"].mean()) == pytest.approx(0, abs=1e-6)
     assert float(batch["advantages"].std(correction=0)) == pytest.approx(1, abs=1e-5)
@@ -123,7 +125,7 @@ def test_advantages_are_standardised_over_the_whole_batch() -> None:
 
 @pytest.mark.parametrize(("measured", "expected"), [(0.021, 0.3), (0.02, 0.2), (0.005, 0.2), (0.0049, 0.1)])
 def test_the_kl_weight_adapts(measured: float, expected: float) -> None:
-    algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01)
+    algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01, preset="none")
     updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(64))
     next(updates)
     with contextlib.suppress(StopIteration):
@@ -133,7 +135,7 @@ def test_the_kl_weight_adapts(measured: float, expected: float) -> None:
 
 
 def test_the_kl_weight_goes_by_the_mean_of_all_steps_and_the_ratio_error_by_the_first() -> None:
-    algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01)
+    algorithm = PPO(Endless, FAST, kl_coeff=0.2, kl_target=0.01, preset="none")
     updates = algorithm.updates(algorithm.policy, algorithm.fleet.gather(64))
     next(updates)
     with pytest.raises(StopIteration) as end:
@@ -144,7 +146,7 @@ def test_the_kl_weight_goes_by_the_mean_of_all_steps_and_the_ratio_error_by_the_
 
 
 def test_the_kl_weight_is_a_cell_that_losses_read() -> None:
-    algorithm = PPO("CartPole-v1", FAST, kl_coeff=0.2)
+    algorithm = PPO("CartPole-v1", FAST, kl_coeff=0.2, preset="none")
     policy, batch = first_batch(algorithm)
     with torch.no_grad():
         policy.model.logits.bias[0] += 1.0  # type: ignore[attr-defined]
@@ -164,12 +166,12 @@ def test_losses_without_a_kl_are_named() -> None:
 
     small = {"train_batch_size": 16, "minibatch_size": None, "num_epochs": 1}
     with pytest.raises(ConfigError, match=r"Silent.losses\(\) reports no 'kl'"):
-        Silent("CartPole-v1", small).train()
-    assert "total_loss" in Silent("CartPole-v1", small, kl_coeff=0.0).train()["learner"]
+        Silent("CartPole-v1", small, preset="none").train()
+    assert "total_loss" in Silent("CartPole-v1", small, kl_coeff=0.0, preset="none").train()["learner"]
 
 
 def test_use_kl_loss_false_leaves_the_penalty_out() -> None:
-    algorithm = PPO(Endless, FAST, use_kl_loss=False)
+    algorithm = PPO(Endless, FAST, use_kl_loss=False, preset="none")
     algorithm.train()
     assert float(algorithm.kl_coeff) == 0
 
@@ -197,13 +199,13 @@ EXACT: dict[str, Any] = {
 
 
 def test_an_endless_reward_cut_by_truncation_is_worth_ten() -> None:
-    algorithm = PPO(Endless, EXACT)
+    algorithm = PPO(Endless, EXACT, preset="none")
     algorithm.learn(40_000, progress=False)
     assert value_of(algorithm, [1.0]) == pytest.approx(1 / (1 - 0.9), rel=0.02)
 
 
 def test_a_terminated_reward_is_worth_the_finite_sum() -> None:
-    algorithm = PPO(Countdown, EXACT)
+    algorithm = PPO(Countdown, EXACT, preset="none")
     algorithm.learn(40_000, progress=False)
     for taken in range(5):
         assert value_of(algorithm, taken) == pytest.approx(sum(0.9**k for k in range(5 - taken)), rel=0.02)
@@ -211,7 +213,7 @@ def test_a_terminated_reward_is_worth_the_finite_sum() -> None:
 
 @pytest.mark.spec(57)
 def test_ppo_separates_policy_and_value_layers_by_default() -> None:
-    algorithm = PPO(Endless)
+    algorithm = PPO(Endless, preset="none")
     assert algorithm.config.model.vf_share_layers is False
     assert algorithm.policy.model.value_encoder is not None  # type: ignore[attr-defined]
 
@@ -241,7 +243,13 @@ def test_the_defaults_are_those_of_rllib() -> None:
 
 
 def test_schedules_move_with_the_sampled_steps() -> None:
-    algorithm = PPO(Endless, FAST, lr_schedule=[[0, 1.0e-3], [128, 0.0]], entropy_coeff_schedule=[[0, 0.2], [64, 0.1]])
+    algorithm = PPO(
+        Endless,
+        FAST,
+        lr_schedule=[[0, 1.0e-3], [128, 0.0]],
+        entropy_coeff_schedule=[[0, 0.2], [64, 0.1]],
+        preset="none",
+    )
     first, second, third = algorithm.train(), algorithm.train(), algorithm.train()
     assert [result["learner"]["lr"] for result in (first, second, third)] == pytest.approx([1e-3, 5e-4, 0])
     assert [result["learner"]["entropy_coeff"] for result in (first, second)] == pytest.approx([0.2, 0.1])
@@ -255,17 +263,19 @@ def test_an_entropy_bonus_wants_an_entropy() -> None:
 
     ModelCatalog.register_custom_action_dist("no_entropy", NoEntropy)
     with pytest.raises(ConfigError, match=r"entropy_coeff.*NoEntropy defines no entropy"):
-        PPO("Pendulum-v1", FAST, entropy_coeff=0.1, model={"custom_action_dist": "no_entropy"})
+        PPO("Pendulum-v1", FAST, entropy_coeff=0.1, model={"custom_action_dist": "no_entropy"}, preset="none")
 
 
 def test_without_gae_and_critic_whole_episodes_are_wanted_and_it_trains() -> None:
     with pytest.raises(ConfigError, match=r"`use_gae` is False.*complete_episodes"):
-        PPO(Endless, use_gae=False, batch_mode="truncate_episodes")
+        PPO(Endless, use_gae=False, batch_mode="truncate_episodes", preset="none")
     with pytest.raises(ConfigError, match=r"`use_critic` is False.*complete_episodes"):
-        PPO(Endless, use_critic=False, batch_mode="truncate_episodes")
+        PPO(Endless, use_critic=False, batch_mode="truncate_episodes", preset="none")
     with pytest.raises(ConfigError, match="`use_gae` needs a critic, but `use_critic` is False"):
-        PPO(Endless, use_critic=False, use_gae=True)
-    result = PPO(Countdown, FAST, use_gae=False, use_critic=False, batch_mode="complete_episodes").train()
+        PPO(Endless, use_critic=False, use_gae=True, preset="none")
+    result = PPO(
+        Countdown, FAST, use_gae=False, use_critic=False, batch_mode="complete_episodes", preset="none"
+    ).train()
     assert "vf_loss" not in result["learner"]
     assert result["timesteps_this_iter"] % 5 == 0
 
@@ -283,5 +293,9 @@ def test_without_gae_and_critic_whole_episodes_are_wanted_and_it_trains() -> Non
 def test_keys_that_nobody_gave_are_fitted_to_those_that_somebody_did(
     given: dict[str, Any], fitted: dict[str, Any]
 ) -> None:
-    for algorithm in (PPO(Countdown, given), PPO(Countdown, **given), PPO(Countdown, PPO.config_class(**given))):
+    for algorithm in (
+        PPO(Countdown, given, preset="none"),
+        PPO(Countdown, **given, preset="none"),
+        PPO(Countdown, PPO.config_class(**given), preset="none"),
+    ):
         assert {key: getattr(algorithm.config, key) for key in given | fitted} == given | fitted

@@ -1,22 +1,34 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 
-from anyspace import PPO
+from anyspace import PPO, Algorithm
+from anyspace.algorithms import presets
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
 from anyspace.algorithms.settings import preset_for
 from anyspace.config import merge
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
+from anyspace.models.config import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+from anyspace.rllib.algorithms.ppo import PPO as RllibPPO
 from anyspace.spaces import Repeated
+from tests.support.environments import Samples
+from tests.support.tasks import Countdown
 
 BOX = spaces.Box(-1, 1, (3,))
+SHORT: dict[str, Any] = {"train_batch_size": 8, "minibatch_size": 8, "num_epochs": 1, "seed": 0}
 
 
 @pytest.mark.parametrize("name", preset_names("ppo"))
@@ -80,6 +92,7 @@ def test_a_subclass_has_the_presets_of_the_algorithm_that_it_changes() -> None:
 def test_a_preset_and_a_whole_configuration_are_not_mixed() -> None:
     with pytest.raises(ConfigError, match="`config` is a whole configuration"):
         PPO("CartPole-v1", PPO.config_class(lr=0.1), preset="auto")
+    assert PPO("CartPole-v1", PPO.config_class(lr=0.1), preset="none").config == PPO.config_class(lr=0.1)
 
 
 def test_names() -> None:
@@ -89,7 +102,7 @@ def test_names() -> None:
 
 
 def test_a_preset_lies_between_defaults_and_own_settings() -> None:
-    plain, auto = PPO("CartPole-v1"), PPO("CartPole-v1", {"gamma": 0.5}, preset="auto")
+    plain, auto = PPO("CartPole-v1", preset="none"), PPO("CartPole-v1", {"gamma": 0.5})
     assert plain.config == PPO.config_class()
     assert auto.config.train_batch_size == named_preset("ppo", "CartPole-v1").settings["train_batch_size"]
     assert auto.config.gamma == 0.5
@@ -97,4 +110,164 @@ def test_a_preset_lies_between_defaults_and_own_settings() -> None:
 
 def test_an_environment_without_a_preset_gets_the_general_one() -> None:
     assert preset_for(PPO.__mro__, EnvSpec("Acrobot-v1")).name == "discrete"
-    assert PPO("MountainCarContinuous-v0", preset="auto").config.normalize_rewards is True
+    assert PPO("MountainCarContinuous-v0").config.normalize_rewards is True
+
+
+# ------------------------------------------------------------------------------------------- by memory
+
+
+@pytest.mark.parametrize("name", preset_names("ppo"))
+def test_every_shipped_preset_is_valid_with_every_memory(name: str) -> None:
+    for memory in ("use_lstm", "use_gru", "use_attention"):
+        model = ModelConfig(**{memory: True})
+        merge(PPO.config_class(), named_preset("ppo", name, model).settings).validate()
+
+
+def test_a_preset_depends_on_the_memory() -> None:
+    plain, attention = (named_preset("ppo", "discrete", model) for model in (None, ModelConfig(use_attention=True)))
+    assert (plain.settings["lr"], attention.settings["lr"]) == (1e-3, 3e-4)
+    assert {**attention.settings, "lr": 1e-3} == plain.settings
+    assert "memory" not in plain.settings
+    for memory, lr in (("use_lstm", 1e-3), ("use_gru", 1e-3), ("use_attention", 3e-4)):
+        model = {memory: True, "lstm_cell_size": 4, "attention_dim": 4}
+        algorithm = PPO(Countdown, SHORT, model=model)
+        assert (algorithm.preset, algorithm.config.lr) == ("discrete", lr)
+    assert PPO(Countdown, SHORT, model={"use_attention": True}, lr=0.5).config.lr == 0.5
+
+
+def test_what_a_memory_changes_may_be_nested(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        """
+        lr = 1e-3
+        [model]
+        fcnet_hiddens = [8]
+        vf_share_layers = true
+        [memory.use_lstm]
+        grad_clip = "none"
+        [memory.use_lstm.model]
+        fcnet_hiddens = [4]
+        """
+    )
+    monkeypatch.setattr(presets, "_folder", lambda algorithm: tmp_path)
+    assert named_preset("ppo", "mine").settings == {
+        "lr": 1e-3,
+        "model": {"fcnet_hiddens": [8], "vf_share_layers": True},
+    }
+    assert named_preset("ppo", "mine", ModelConfig(use_lstm=True)).settings == {
+        "lr": 1e-3,
+        "grad_clip": None,
+        "model": {"fcnet_hiddens": [4], "vf_share_layers": True},
+    }
+
+
+# ------------------------------------------------------------------------------- what is taken unasked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({}, "CartPole-v1"),
+        ({"config": {"lr": 1e-3}}, "CartPole-v1"),
+        ({"preset": "auto"}, "CartPole-v1"),
+        ({"preset": "discrete"}, "discrete"),
+        ({"preset": "none"}, "none"),
+        ({"config": PPO.config_class()}, "none"),
+        ({"env": Countdown}, "discrete"),
+    ],
+)
+def test_the_algorithm_names_its_preset(arguments: dict[str, Any], name: str, tmp_path: Path) -> None:
+    algorithm = PPO(**{"env": "CartPole-v1", **arguments}, **SHORT)
+    assert algorithm.preset == name
+    assert algorithm.description()["preset"] == name
+    assert algorithm.learn(8, out=tmp_path / "run", progress=False)["preset"] == name
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["preset"] == name
+    loaded = PPO.load(tmp_path / "run", lr=0.5)
+    assert loaded.preset == name
+    assert loaded.config == dataclasses.replace(algorithm.config, lr=0.5), "loading takes no preset anew"
+
+
+def test_a_line_of_the_log_says_which_preset_is_taken_unasked(caplog: pytest.LogCaptureFixture) -> None:
+    PPO("CartPole-v1", SHORT)
+    (line,) = caplog.messages
+    assert line.startswith("PPO on CartPole-v1 starts from the preset 'CartPole-v1'; preset='none' keeps the plain")
+    caplog.clear()
+    for preset in ("auto", "none", "discrete"):
+        PPO("CartPole-v1", SHORT, preset=preset)
+    PPO("CartPole-v1", PPO.config_class())
+    assert caplog.messages == []
+
+
+def test_rllib_s_paths_keep_its_defaults(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old = RllibPPO("CartPole-v1")
+    assert issubclass(RllibPPO, PPO)
+    assert old.config == PPO.config_class()
+    assert old.preset == "none"
+    assert caplog.messages == []
+    assert RllibPPO("CartPole-v1", preset="auto").config == PPO("CartPole-v1", preset="auto").config
+    assert json.loads((old.save(tmp_path / "saved") / "state.json").read_text())["algorithm"] == "PPO"
+    assert type(PPO.load(tmp_path / "saved")) is type(Algorithm.load(tmp_path / "saved")) is PPO
+    assert RllibPPO.load(tmp_path / "saved").config == old.config
+    PPO("CartPole-v1", SHORT).save(tmp_path / "new")
+    assert RllibPPO.load(tmp_path / "new").preset == "CartPole-v1"
+
+
+@pytest.mark.parametrize(
+    ("given", "fitted"),
+    [
+        ({"train_batch_size": 64}, {"minibatch_size": 64, "num_envs_per_env_runner": 8}),
+        ({"minibatch_size": 2000}, {"train_batch_size": 2000}),
+        ({"use_critic": False}, {"use_gae": False, "batch_mode": "complete_episodes"}),
+        ({"kl_target": 0.05}, {"kl_coeff": 0.2}),
+        ({"use_kl_loss": True}, {"kl_coeff": 0.2}),
+        ({"kl_coeff": 0.0, "kl_target": 0.05}, {"kl_coeff": 0.0}),
+        ({"num_envs_per_env_runner": 300}, {"train_batch_size": 1024}),
+    ],
+)
+def test_presets_give_way_to_what_is_given(given: dict[str, Any], fitted: dict[str, Any]) -> None:
+    config = PPO(Countdown, given).config
+    assert {key: getattr(config, key) for key in given | fitted} == given | fitted
+    with pytest.raises(ConfigError, match="minibatch_size"):
+        PPO(Countdown, train_batch_size=8, minibatch_size=16)
+
+
+def test_a_preset_s_entropy_bonus_gives_way_to_a_distribution_without_entropy(tmp_path: Path) -> None:
+    parts = spaces.Dict(a=BOX, b=spaces.Discrete(2))
+
+    def make() -> Samples:
+        return Samples(BOX, parts)
+
+    model = {"custom_action_dist": "SquashedGaussian"}
+    algorithm = PPO(make, SHORT, model=model)
+    assert algorithm.preset == "discrete"
+    assert algorithm.config.entropy_coeff == 0
+    algorithm.train()
+    algorithm.save(tmp_path)
+    assert PPO.load(tmp_path, env=make).config.entropy_coeff == 0
+    with pytest.raises(ConfigError, match=r"`entropy_coeff` is not 0, but .* defines no entropy\(\)"):
+        PPO(make, SHORT, model=model, entropy_coeff=0.005)
+
+
+def test_a_preset_s_deviations_give_way_to_another_distribution() -> None:
+    def make() -> Samples:
+        return Samples(BOX, BOX)
+
+    assert PPO(make, SHORT).config.model.free_log_std
+    assert PPO(
+        make, SHORT, model={"custom_action_dist": "SquashedGaussian"}, entropy_coeff=0.0
+    ).config.model.free_log_std
+    assert not PPO(make, SHORT, model={"custom_action_dist": "Beta"}).config.model.free_log_std
+    with pytest.raises(ConfigError, match="`free_log_std`"):
+        PPO(make, SHORT, model={"custom_action_dist": "Beta", "free_log_std": True})
+
+
+class Uncopied(gym.vector.SyncVectorEnv):
+    def __deepcopy__(self, memo: object) -> Any:
+        raise TypeError("a licence for one")
+
+
+def test_a_vector_environment_is_taken_as_it_is() -> None:
+    """It says how many environments there are, and no copy is made to choose a preset by."""
+    envs = Uncopied([Countdown] * 3, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+    algorithm = PPO(envs, SHORT)
+    assert (algorithm.preset, algorithm.config.num_envs_per_env_runner) == ("discrete", 3)
+    assert algorithm.train()["timesteps_this_iter"] == 9

@@ -79,7 +79,7 @@ class Greedier(Categorical):
 
 @pytest.mark.spec(36)
 def test_an_observation_wrapper_replaces_a_custom_preprocessor() -> None:
-    algorithm = PPO(Floats, FAST, wrappers=[OneHotEnv])
+    algorithm = PPO(Floats, FAST, wrappers=[OneHotEnv], preset="none")
     obs = algorithm.fleet.gather(32).obs[0]
     assert obs.shape == (33, 1, 5)
     np.testing.assert_array_equal(obs[:7, 0].argmax(1), [0, 1, 2, 3, 4, 0, 1])
@@ -89,7 +89,7 @@ def test_an_observation_wrapper_replaces_a_custom_preprocessor() -> None:
 
 @pytest.mark.spec(37)
 def test_a_reward_wrapper_changes_the_recorded_rewards() -> None:
-    plain, clipped = (PPO(Floats, FAST, wrappers=wrappers) for wrappers in ([], [ClipRewardEnv]))
+    plain, clipped = (PPO(Floats, FAST, wrappers=wrappers, preset="none") for wrappers in ([], [ClipRewardEnv]))
     np.testing.assert_array_equal(plain.fleet.gather(4).rewards[:, 0], [10, 20, 30, 40])
     np.testing.assert_array_equal(clipped.fleet.gather(4).rewards[:, 0], [10, 15, 15, 15])
 
@@ -101,7 +101,7 @@ def test_a_reward_wrapper_changes_the_recorded_rewards() -> None:
     ids=["environment", "model", "distribution"],
 )
 def test_every_replaceable_part_trains(changed: dict[str, Any]) -> None:
-    algorithm = PPO(Floats, FAST, **changed)
+    algorithm = PPO(Floats, FAST, **changed, preset="none")
     before = algorithm.policy.state()
     result = algorithm.train()
     assert np.isfinite(result["learner"]["total_loss"])
@@ -114,7 +114,7 @@ def test_every_replaceable_part_trains(changed: dict[str, Any]) -> None:
 
 @pytest.mark.spec(5)
 def test_float64_observations_are_float32_in_the_model_and_actions_stay_indices() -> None:
-    algorithm = PPO(Floats, FAST, model={"custom_model": Linear})
+    algorithm = PPO(Floats, FAST, model={"custom_model": Linear}, preset="none")
     trajectory = algorithm.fleet.gather(8)
     assert {tensor.dtype for tensor in algorithm.policy.model.seen} == {torch.float32}  # type: ignore[attr-defined]
     assert trajectory.obs[0].dtype == np.float32
@@ -125,12 +125,12 @@ def test_float64_observations_are_float32_in_the_model_and_actions_stay_indices(
     ("clip", "expected"), [(None, [1, 1]), (True, [1, 1]), (False, [1, 1]), (0.25, [0.25, 0.25]), (7.0, [1, 1])]
 )
 def test_reward_clipping_options(clip: Any, expected: list[float]) -> None:
-    algorithm = PPO(Countdown, FAST, clip_rewards=clip)
+    algorithm = PPO(Countdown, FAST, clip_rewards=clip, preset="none")
     trajectory = algorithm.fleet.gather(32)
     np.testing.assert_array_equal(trajectory.rewards[:2, 0], [1, 1], err_msg="a trajectory holds what was paid")
     np.testing.assert_array_equal(algorithm.rewards(trajectory).rewards[:2, 0], expected)
     assert trajectory.episodes[0].total_reward == 5, "reported returns are the environment's own"
-    other = PPO(Floats, FAST, clip_rewards=clip)
+    other = PPO(Floats, FAST, clip_rewards=clip, preset="none")
     scaled = other.rewards(other.fleet.gather(2)).rewards[:, 0]
     by_hand = {True: [1, 1], 0.25: [0.25, 0.25], 7.0: [7, 7]}.get(clip, [10, 20])
     np.testing.assert_array_equal(scaled, by_hand)

@@ -197,7 +197,7 @@ def culprits(message: str) -> set[str]:
     return {word for word in re.findall(r"\w+", clause) if word in names and "_" in word}
 
 
-def reason_against(env: type[Short], preset: str | None, settings: dict[str, Any]) -> str | None:
+def reason_against(env: type[Short], preset: str, settings: dict[str, Any]) -> str | None:
     """Return why an iteration with these settings is refused, or None once it has been taken."""
     try:
         with closing(SmallPPO(env, settings, preset=preset)) as algorithm:
@@ -212,8 +212,8 @@ def _small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the batches of presets smaller, in proportion."""
     real = presets.named_preset
 
-    def smaller(algorithm: str, name: str) -> Preset:
-        settings = dict(real(algorithm, name).settings)
+    def smaller(algorithm: str, name: str, model: ModelConfig | None = None) -> Preset:
+        settings = dict(real(algorithm, name, model).settings)
         settings |= {key: settings[key] // divisor for key, divisor in SMALLER.items()}
         return Preset(name, {**settings, "num_epochs": 1})
 
@@ -242,7 +242,7 @@ REFUSED = {
 """Keys that some value or some environment does not go with."""
 
 
-def require_a_good_reason(env: type[Short], preset: str | None, **settings: Any) -> None:
+def require_a_good_reason(env: type[Short], preset: str, **settings: Any) -> None:
     """Take an iteration with some keys, or find that the reason against it lies in them alone."""
     layers = [nested(key, value) for key, value in settings.items()]
     merged = {**layers[0], **layers[-1], "model": {**layers[0].get("model", {}), **layers[-1].get("model", {})}}
@@ -252,19 +252,15 @@ def require_a_good_reason(env: type[Short], preset: str | None, **settings: Any)
         assert culprits(reason) <= {key.rpartition(".")[2] for key in settings}
 
 
-@pytest.mark.parametrize(("env", "preset"), [(Choosing, None), (Steering, "auto")])
+@pytest.mark.parametrize(("env", "preset"), [(Choosing, "none"), (Steering, "auto")])
 @pytest.mark.parametrize(("key", "value"), [case for case in CASES if case[0] in MEETING])
-def test_a_key_alone_trains_or_is_refused_for_itself(
-    env: type[Short], preset: str | None, key: str, value: Any
-) -> None:
+def test_a_key_alone_trains_or_is_refused_for_itself(env: type[Short], preset: str, key: str, value: Any) -> None:
     require_a_good_reason(env, preset, **{key: value})
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("preset", [None, "auto"])
+@pytest.mark.parametrize("preset", ["none", "auto"])
 @pytest.mark.parametrize("env", [Choosing, Steering])
 @pytest.mark.parametrize(("key", "value"), CASES)
-def test_every_key_alone_trains_or_is_refused_for_itself(
-    env: type[Short], preset: str | None, key: str, value: Any
-) -> None:
+def test_every_key_alone_trains_or_is_refused_for_itself(env: type[Short], preset: str, key: str, value: Any) -> None:
     require_a_good_reason(env, preset, **{key: value})

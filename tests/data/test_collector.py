@@ -119,6 +119,7 @@ def test_filters_and_counters_leave_ignored_rows_out(mode: AutoresetMode) -> Non
         minibatch_size=45,
         num_epochs=1,
         observation_filter="MeanStdFilter",
+        preset="none",
     )
     result = algorithm.train()
     # Rows are the steps that were acted in; the observation after the last one comes with the next batch.

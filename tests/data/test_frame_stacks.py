@@ -143,7 +143,9 @@ def test_a_large_batch_is_evaluated_in_parts(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_ppo_learns_from_frame_stacks() -> None:
-    algorithm = PPO(Film, train_batch_size=64, minibatch_size=16, num_epochs=2, num_envs_per_env_runner=2, seed=0)
+    algorithm = PPO(
+        Film, train_batch_size=64, minibatch_size=16, num_epochs=2, num_envs_per_env_runner=2, seed=0, preset="none"
+    )
     learner = algorithm.train()["learner"]
     assert np.isfinite([value for key, value in learner.items() if key != "model"]).all()
 
@@ -189,6 +191,6 @@ def test_stacks_of_vectors_are_learnt_from() -> None:
             return np.concatenate(self.frames), 1.0, bool(self.np_random.random() < 0.2), False, {}
 
     settings = {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1, "model": {"fcnet_hiddens": [8]}}
-    with closing(PPO(Vectors, settings, num_envs_per_env_runner=2)) as algorithm:
+    with closing(PPO(Vectors, settings, num_envs_per_env_runner=2, preset="none")) as algorithm:
         assert algorithm.policy.stacks == {0: 3}
         assert np.isfinite(algorithm.train()["learner"]["total_loss"])

@@ -139,6 +139,7 @@ def test_what_is_forbidden_is_never_done_in_10_000_steps(space: str, source: str
         entropy_coeff=0.01,
         model={"fcnet_hiddens": [16]},
         seed=0,
+        preset="none",
     )
     for _ in range(2):
         learner = algorithm.train()["learner"]
@@ -199,14 +200,16 @@ def test_masks_are_kept_with_their_observations(mode: AutoresetMode, source: str
 @pytest.mark.parametrize("source", ["observation", "method", "info"])
 def test_a_mask_that_allows_nothing_names_step_and_environment(source: str) -> None:
     envs = iter([masked("tuple", source), masked("tuple", source, empty_at=4), masked("tuple", source)])
-    algorithm = PPO(lambda: next(envs), num_envs_per_env_runner=3, train_batch_size=30, minibatch_size=10, seed=0)
+    algorithm = PPO(
+        lambda: next(envs), num_envs_per_env_runner=3, train_batch_size=30, minibatch_size=10, seed=0, preset="none"
+    )
     with pytest.raises(ObservationError, match="step 4, environment 1: the mask allows no action at all"):
         algorithm.train()
 
 
 def test_an_empty_mask_of_a_last_observation_is_nobodys_business() -> None:
     envs = iter([masked("discrete", "observation", length=4, empty_at=4)])
-    algorithm = PPO(lambda: next(envs), train_batch_size=12, minibatch_size=6, num_epochs=1, seed=0)
+    algorithm = PPO(lambda: next(envs), train_batch_size=12, minibatch_size=6, num_epochs=1, seed=0, preset="none")
     assert np.isfinite(algorithm.train()["learner"]["policy_loss"])
 
 
@@ -245,7 +248,7 @@ class Forgetful(Masked):
     ],
 )
 def test_masks_come_with_every_observation_or_with_none(first: bool, message: str) -> None:
-    algorithm = PPO(lambda: Forgetful(first), train_batch_size=8, minibatch_size=8, seed=0)
+    algorithm = PPO(lambda: Forgetful(first), train_batch_size=8, minibatch_size=8, seed=0, preset="none")
     with pytest.raises(ObservationError, match=message):
         algorithm.train()
 
@@ -255,7 +258,9 @@ def test_a_mask_of_the_wrong_width_in_an_info() -> None:
         def reset(self, **arguments: Any) -> Any:
             return super().reset(**arguments)[0], {"action_mask": np.ones(6)}
 
-    algorithm = PPO(lambda: Wide(ACTIONS["discrete"], "info"), train_batch_size=8, minibatch_size=8, seed=0)
+    algorithm = PPO(
+        lambda: Wide(ACTIONS["discrete"], "info"), train_batch_size=8, minibatch_size=8, seed=0, preset="none"
+    )
     with pytest.raises(
         ObservationError, match=r"step 0, environment 0: info\['action_mask'\].*Discrete\(5, start=-2\)"
     ):
@@ -310,6 +315,6 @@ def test_nobody_to_heed_a_mask_is_an_error_before_training() -> None:
 
     settings: dict[str, Any] = {"model": {"custom_action_dist": Unmasked}, "train_batch_size": 8, "minibatch_size": 8}
     with pytest.raises(ModelError, match="a mask came, but Unmasked takes no `mask`"):
-        PPO(lambda: masked("discrete", "observation"), config=settings)
+        PPO(lambda: masked("discrete", "observation"), config=settings, preset="none")
     with pytest.raises(ModelError, match="a mask came, but Unmasked takes no `mask`"):
-        PPO(lambda: masked("discrete", "info"), config=settings).train()
+        PPO(lambda: masked("discrete", "info"), config=settings, preset="none").train()

@@ -87,7 +87,7 @@ def test_an_algorithm_clips_the_rewards_of_atari_games(clip: Any, lowest: float,
     """Hits in Space Invaders earn 5 to 30 points, that of the ship above up to 200; reports tell points."""
     settings: dict[str, Any] = {"train_batch_size": 600, "minibatch_size": 600, "num_epochs": 1, "seed": 0}
     env_config = {"obs_type": "ram", "frameskip": 16, "repeat_action_probability": 0.0}
-    algorithm = PPO("ALE/SpaceInvaders-v5", settings, env_config=env_config, clip_rewards=clip)
+    algorithm = PPO("ALE/SpaceInvaders-v5", settings, env_config=env_config, clip_rewards=clip, preset="none")
     trajectory = algorithm.fleet.gather(600)
     assert trajectory.rewards.max() >= 5, "a trajectory holds the environment's own rewards"
     rewards = algorithm.rewards(trajectory).rewards
@@ -251,7 +251,11 @@ def test_a_trajectory_keeps_the_rewards_that_its_environments_paid() -> None:
 def test_reported_returns_are_the_environments_own() -> None:
     """Learning sees signs or scaled rewards, people see what the environment pays."""
     settings: dict[str, Any] = {"train_batch_size": 12, "minibatch_size": 12, "num_epochs": 1, "seed": 0}
-    algorithm = PPO(Script, {**settings, "env_config": {"number": 5}, "clip_rewards": True, "normalize_rewards": True})
+    algorithm = PPO(
+        Script,
+        {**settings, "env_config": {"number": 5}, "clip_rewards": True, "normalize_rewards": True},
+        preset="none",
+    )
     trajectory = algorithm.fleet.gather(3)
     assert trajectory.episodes[0].total_reward >= 5 + 15 + 25
     assert trajectory.rewards[0, 0] >= 5

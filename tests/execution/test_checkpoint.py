@@ -62,7 +62,9 @@ def test_nothing_is_pickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a pickle is code that runs when it is read")
 
-    algorithm = PPO("CartPole-v1", train_batch_size=8, minibatch_size=8, num_epochs=1, model={"fcnet_hiddens": [4]})
+    algorithm = PPO(
+        "CartPole-v1", train_batch_size=8, minibatch_size=8, num_epochs=1, model={"fcnet_hiddens": [4]}, preset="none"
+    )
     algorithm.train()
     for name in ("dump", "dumps", "load", "loads"):
         monkeypatch.setattr(pickle, name, refuse)

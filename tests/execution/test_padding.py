@@ -23,7 +23,7 @@ TERMS = {"vf_clip_param": 0.5, "entropy_coeff": 0.05, "kl_coeff": 0.7, "grad_cli
 def trained(case: str, **settings: Any) -> PPO:
     """Return an algorithm whose weights, filter and moments have moved."""
     env, own = CASES[case]
-    algorithm = PPO(env, {**SETTINGS, **own, **TERMS, **settings})
+    algorithm = PPO(env, {**SETTINGS, **own, **TERMS, **settings}, preset="none")
     algorithm.train()
     return algorithm
 
@@ -102,7 +102,7 @@ def test_copies_would_move_the_statistics_of_a_batch() -> None:
 @pytest.mark.parametrize(("case", "there"), [("batch norm", True), ("dropout", False), ("dense", False)])
 def test_models_with_batch_statistics_are_known(case: str, there: bool) -> None:
     env, own = CASES[case]
-    with closing(PPO(env, {**SETTINGS, **own})) as algorithm:
+    with closing(PPO(env, {**SETTINGS, **own}, preset="none")) as algorithm:
         assert algorithm.policy.runtime.has_batch_statistics(algorithm.policy.model) is there
 
 
@@ -121,7 +121,7 @@ def test_minibatches_are_whole_where_a_model_has_batch_statistics(
 ) -> None:
     for case, sizes in (("batch norm", normed), ("dropout", plain)):
         env, own = CASES[case]
-        with closing(PPO(env, {**SETTINGS, **own})) as algorithm:
+        with closing(PPO(env, {**SETTINGS, **own}, preset="none")) as algorithm:
             policy, learner = algorithm.policy, algorithm.learner
             steps = minibatches(policy, Batch(obs=[torch.arange(rows)]), 32, epochs=2)
             assert steps.counted.sum(axis=1).tolist() == sizes * 2
@@ -134,7 +134,7 @@ def test_minibatches_are_whole_where_a_model_has_batch_statistics(
 def test_a_remainder_of_sequences_joins_its_neighbour_too() -> None:
     for case, sizes in (("batch norm", [4, 4, 6]), ("dropout", [4, 4, 4, 2])):
         env, own = CASES[case]
-        with closing(PPO(env, {**SETTINGS, **own})) as algorithm:
+        with closing(PPO(env, {**SETTINGS, **own}, preset="none")) as algorithm:
             batch = Batch(obs=[torch.arange(14)], sequences=Sequences(np.full(7, 2), []))
             steps = minibatches(algorithm.policy, batch, 4)
             assert [len(part["obs"][0]) for part in algorithm.learner._batches(steps)] == sizes

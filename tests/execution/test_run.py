@@ -140,7 +140,13 @@ def test_a_best_is_as_it_was_when_it_was_best(tmp_path: Path, monkeypatch: pytes
     """It is written later than it was taken: training on must not change it."""
     settings: dict[str, Any] = {"model": {"fcnet_hiddens": [4]}, "observation_filter": "MeanStdFilter", "lr": 0.1}
     algorithm = PPO(
-        "CartPole-v1", settings, train_batch_size=32, minibatch_size=32, num_epochs=1, normalize_rewards=True
+        "CartPole-v1",
+        settings,
+        train_batch_size=32,
+        minibatch_size=32,
+        num_epochs=1,
+        normalize_rewards=True,
+        preset="none",
     )
     algorithm.train()
     expected = {name: value.copy() for name, value in algorithm.snapshot()[1].items()}
@@ -430,7 +436,7 @@ def test_a_full_disk_is_refused_before_training(tmp_path: Path, monkeypatch: pyt
 
 def test_an_algorithm_goes_on_where_its_run_stopped(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"train_batch_size": 40, "minibatch_size": 40, "num_epochs": 1, "seed": 0}
-    algorithm = PPO("CartPole-v1", settings, model={"fcnet_hiddens": [4]})
+    algorithm = PPO("CartPole-v1", settings, model={"fcnet_hiddens": [4]}, preset="none")
     algorithm.learn(80, out=tmp_path, progress=False)
     algorithm.close()
     resumed = Algorithm.load(tmp_path)

@@ -69,7 +69,7 @@ class Gradual(PPO):
 
 
 def test_an_iteration_runs_rounds_until_there_are_enough_steps() -> None:
-    algorithm = Gradual(Countdown, FAST, env_config={"horizon": 1000})
+    algorithm = Gradual(Countdown, FAST, env_config={"horizon": 1000}, preset="none")
     result = algorithm.train()
     assert [round_["steps"] for round_ in algorithm.seen] == [8, 8, 8], "16 are too few, 24 are enough"
     assert result["timesteps_this_iter"] == result["timesteps_total"] == algorithm.timesteps_total == 24
@@ -82,7 +82,7 @@ def test_an_iteration_runs_rounds_until_there_are_enough_steps() -> None:
 
 
 def test_schedules_and_exploration_go_by_the_steps_before_each_round() -> None:
-    algorithm = Gradual("CartPole-v1", FAST, lr_schedule=[[0, 1e-3], [10, 0.0]])
+    algorithm = Gradual("CartPole-v1", FAST, lr_schedule=[[0, 1e-3], [10, 0.0]], preset="none")
     told: list[int] = []
     algorithm.policy.exploration.at = told.append  # type: ignore[method-assign]
     result = algorithm.train()
@@ -93,7 +93,7 @@ def test_schedules_and_exploration_go_by_the_steps_before_each_round() -> None:
 
 
 def test_the_filter_takes_in_a_round_after_it_was_learnt_from() -> None:
-    algorithm = Gradual(Endless, FAST, env_config={"horizon": 1000}, observation_filter="MeanStdFilter")
+    algorithm = Gradual(Endless, FAST, env_config={"horizon": 1000}, observation_filter="MeanStdFilter", preset="none")
     algorithm.train()
     assert [round_["filter"] for round_ in algorithm.seen] == [0, 8, 16]
     assert 24 in [int(n) for name, n in algorithm.policy.filter.state().items() if name.endswith(".n")]
@@ -105,7 +105,7 @@ def test_reports_are_of_all_rounds_and_what_a_round_returns_of_the_latest() -> N
             found = super().losses(policy, batch)
             return Losses(found.by_group, {**found.metrics, "which": float(len(self.seen))}, found.rows)
 
-    result = Marked(Countdown, FAST, minibatch_size=4)
+    result = Marked(Countdown, FAST, minibatch_size=4, preset="none")
     learner = result.train()["learner"]
     assert learner["which"] == 2, "the mean of rounds 1, 2 and 3"
     assert learner["round"] == 3
@@ -119,13 +119,13 @@ def test_infos_and_episodes_are_of_all_rounds() -> None:
             obs, reward, terminated, truncated, _ = super().step(action)
             return obs, reward, terminated, truncated, {"count": self.t}
 
-    result = Gradual(Tells, FAST).train()
+    result = Gradual(Tells, FAST, preset="none").train()
     assert result["env"]["count"] == pytest.approx(np.mean([1 + t % 5 for t in range(24)]))
     assert result["episodes_this_iter"] == result["episodes_total"] == 24 // 5
 
 
 def test_one_round_is_an_iteration_unless_said_otherwise() -> None:
-    algorithm = PPO(Endless, FAST)
+    algorithm = PPO(Endless, FAST, preset="none")
     assert (algorithm.config.steps_per_round, algorithm.config.steps_per_iteration) == (24, 0)
     assert algorithm.train()["timesteps_this_iter"] == 24
 
@@ -139,7 +139,7 @@ def test_a_round_without_gradient_steps_is_no_error() -> None:
                 return (yield from super().updates(policy, trajectory))
             return {"waited": 1}
 
-    algorithm = Waiting(Endless, FAST)
+    algorithm = Waiting(Endless, FAST, preset="none")
     weights = {name: value.copy() for name, value in algorithm.policy.weights().items()}
     idle = algorithm.train()
     assert set(idle["learner"]) == {"waited", "lr", "model"}
@@ -159,7 +159,7 @@ def test_updates_may_return_nothing() -> None:
         def updates(self, policy: Any, trajectory: Any) -> Any:
             yield from super().updates(policy, trajectory)
 
-    assert "entropy" not in Silent(Endless, FAST).train()["learner"]
+    assert "entropy" not in Silent(Endless, FAST, preset="none").train()["learner"]
 
 
 class Rare(PPO):
@@ -189,7 +189,7 @@ class Rare(PPO):
 
 
 def test_numbers_that_only_some_steps_report_and_plain_ones() -> None:
-    algorithm = Rare(Endless, FAST, minibatch_size=4)
+    algorithm = Rare(Endless, FAST, minibatch_size=4, preset="none")
     learner = algorithm.train()["learner"]
     assert learner["sent"] == 6
     assert learner["rare"] == (2 + 4 + 6) / 3
@@ -203,7 +203,7 @@ def test_the_same_numbers_of_steps_in_one_call() -> None:
         def updates(self, policy: Any, trajectory: Any) -> Any:
             return PPO.updates(self, policy, trajectory)
 
-    learner = AtOnce(Endless, FAST, minibatch_size=4).train()["learner"]
+    learner = AtOnce(Endless, FAST, minibatch_size=4, preset="none").train()["learner"]
     assert learner["rare"] == (2 + 4 + 6) / 3
     assert (learner["plain"], learner["whole"]) == (0.5, 3.0)
 
@@ -213,7 +213,7 @@ def test_a_number_that_is_not_finite_names_iteration_and_step() -> None:
         wrong = float("nan")
 
     with pytest.raises(NonFiniteError, match=r"iteration 1, gradient step 2 of 6: rare is nan"):
-        Bad(Endless, FAST, minibatch_size=4).train()
+        Bad(Endless, FAST, minibatch_size=4, preset="none").train()
 
 
 def test_a_weight_that_became_infinite_is_found() -> None:
@@ -229,7 +229,7 @@ def test_a_weight_that_became_infinite_is_found() -> None:
             return overall
 
     with pytest.raises(NonFiniteError, match=r"iteration 1: a weight became NaN or infinite in the last gradient step"):
-        Explodes(Endless, FAST).train()
+        Explodes(Endless, FAST, preset="none").train()
 
 
 def test_losses_are_a_pair_to_those_who_take_them_apart() -> None:
@@ -238,7 +238,7 @@ def test_losses_are_a_pair_to_those_who_take_them_apart() -> None:
             losses, metrics = super().losses(policy, batch)
             return {name: 0.5 * loss for name, loss in losses.items()}, {**metrics, "half": 1.0}
 
-    with closing(Half("CartPole-v1", FAST)) as algorithm:
+    with closing(Half("CartPole-v1", FAST, preset="none")) as algorithm:
         assert algorithm.train()["learner"]["half"] == 1.0
 
 
@@ -246,7 +246,7 @@ def test_a_round_of_steps_that_a_vector_environment_takes_to_reset_itself() -> N
     """There is nothing to learn from, and nothing fails."""
     envs = ScriptVector([Script(0)], AutoresetMode.NEXT_STEP)
     settings = {**FAST, "train_batch_size": 1, "minibatch_size": None}
-    with closing(PPO(envs, settings)) as algorithm:
+    with closing(PPO(envs, settings, preset="none")) as algorithm:
         results = [algorithm.train() for _ in range(12)]
     empty = [result for result in results if result["timesteps_this_iter"] == 0]
     assert len(empty) > 1

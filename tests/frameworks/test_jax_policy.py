@@ -81,7 +81,7 @@ def build() -> Iterator[Build]:
             recurrent = kind is PPO and model is LSTMModel
             chosen = {"custom_model": model} if issubclass(kind, JaxPPO) else {"use_lstm": recurrent}
             keys = {**SMALL, "model": {**sizes, **chosen, **(options or {})}, **settings}
-            return stack.enter_context(closing(kind(env, keys)))
+            return stack.enter_context(closing(kind(env, keys, preset="none")))
 
         yield make
 

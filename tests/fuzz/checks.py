@@ -52,7 +52,7 @@ class Watched(PPO):
 def check(pair: Pair) -> None:
     """Raise if anything does not hold for ``pair``."""
     envs: list[RandomEnv] = []
-    algorithm = Watched(as_env(pair, envs), SMALL, **pair.config, seed=pair.seed)
+    algorithm = Watched(as_env(pair, envs), SMALL, **pair.config, seed=pair.seed, preset="none")
     try:
         with algorithm.policy.runtime.threads_for(NUM_ENVS):
             check_training(algorithm, pair, envs)

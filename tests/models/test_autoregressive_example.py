@@ -138,7 +138,7 @@ SMALL: dict[str, Any] = {"train_batch_size": 256, "minibatch_size": 64, "num_epo
 
 @pytest.mark.spec(166)
 def test_the_second_choice_is_drawn_given_the_first() -> None:
-    policy = PPO(Correlated, SMALL).policy
+    policy = PPO(Correlated, SMALL, preset="none").policy
     model = policy.model
     with torch.no_grad():
         # The second choice is the first one, nearly always.
@@ -158,7 +158,7 @@ def test_the_second_choice_is_drawn_given_the_first() -> None:
 @pytest.mark.spec(167)
 @pytest.mark.parametrize("form", ["flat", "nested"])
 def test_an_action_is_scored_in_one_pass(form: str) -> None:
-    policy = PPO(Correlated, SMALL).policy
+    policy = PPO(Correlated, SMALL, preset="none").policy
     module = policy.model.action_module  # type: ignore[attr-defined]
     dist = policy.distribution(torch.randn(50, 16, generator=torch.Generator().manual_seed(0)))
     assert isinstance(dist, BinaryAutoregressiveOutput)
@@ -174,7 +174,9 @@ def test_an_action_is_scored_in_one_pass(form: str) -> None:
 
 @pytest.mark.parametrize("entropy_coeff", [0.0, 0.01])
 def test_it_trains_with_ppo(entropy_coeff: float) -> None:
-    algorithm = PPO(Correlated, SMALL, lr=1e-2, gamma=0.5, entropy_coeff=entropy_coeff, num_envs_per_env_runner=4)
+    algorithm = PPO(
+        Correlated, SMALL, lr=1e-2, gamma=0.5, entropy_coeff=entropy_coeff, num_envs_per_env_runner=4, preset="none"
+    )
     assert algorithm.policy.model.num_outputs == 16
     first = algorithm.train()["learner"]
     assert first["ratio_error"] < 1e-5
@@ -185,7 +187,7 @@ def test_it_trains_with_ppo(entropy_coeff: float) -> None:
 
 def test_the_divergence_comes_from_stored_log_probabilities() -> None:
     """The old distribution, rebuilt with the present model, would tell nothing of how its second half has moved."""
-    algorithm = PPO(Correlated, SMALL)
+    algorithm = PPO(Correlated, SMALL, preset="none")
     assert algorithm.policy.distribution(torch.zeros(1, 16)).depends_on_model
     batch = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(256))).rows
     before = algorithm.losses(algorithm.policy, batch).metrics
@@ -201,4 +203,4 @@ def test_the_model_refuses_other_actions() -> None:
         action_space = Tuple([Discrete(2), Discrete(3)])
 
     with pytest.raises(ValueError, match=r"only supports the \[2, 2\] action space"):
-        PPO(Wider, SMALL)
+        PPO(Wider, SMALL, preset="none")

@@ -141,9 +141,9 @@ def test_keys_that_can_have_no_effect_are_refused_and_no_others(key):
 def test_initialisers_that_cannot_be_are_refused(key):
     model = {"use_lstm": key.startswith("lstm"), "fcnet_hiddens": [4], "post_fcnet_hiddens": [4]}
     with pytest.raises(ConfigError, match=rf"`model.{key}` is 'xavier_unifrm', .*Did you mean .*'xavier_uniform'"):
-        PPO("CartPole-v1", config={"model": {**model, key: "xavier_unifrm"}})
+        PPO("CartPole-v1", config={"model": {**model, key: "xavier_unifrm"}}, preset="none")
     with pytest.raises(ConfigError, match=rf"`model.{key}_config` is .*`model.{key}` is None"):
-        PPO("CartPole-v1", config={"model": {**model, f"{key}_config": {"gain": 2.0}}})
+        PPO("CartPole-v1", config={"model": {**model, f"{key}_config": {"gain": 2.0}}}, preset="none")
 
 
 @pytest.mark.spec(38)
@@ -151,7 +151,7 @@ def test_initialisers_that_cannot_be_are_refused(key):
 def test_custom_preprocessors_are_refused(preprocessing):
     config = {"model": {"custom_preprocessor": "my_prep"}, "_disable_preprocessor_api": not preprocessing}
     with pytest.raises(ConfigError, match=r"custom_preprocessor.*put a gymnasium wrapper around the environment"):
-        PPO("CartPole-v1", config=config)
+        PPO("CartPole-v1", config=config, preset="none")
     assert issubclass(ConfigError, ValueError)
 
 
@@ -165,14 +165,14 @@ def test_deprecated_keys_may_be_switched_off(key):
 @pytest.mark.spec(82)
 def test_both_wrappers_are_refused():
     with pytest.raises(ConfigError, match=re.escape("Only one of `use_lstm` or `use_attention` may be set to True!")):
-        PPO("CartPole-v1", config={"model": {"use_lstm": True, "use_attention": True}})
+        PPO("CartPole-v1", config={"model": {"use_lstm": True, "use_attention": True}}, preset="none")
 
 
 @pytest.mark.spec(50)
 @pytest.mark.parametrize("preprocessing", [True, False])
 def test_unknown_keys_are_refused_and_all_keys_listed(preprocessing):
     with pytest.raises(ConfigError, match=r"unknown config key `model\.foo`") as refused:
-        PPO("CartPole-v1", config={"model": {"foo": 1}, "_disable_preprocessor_api": not preprocessing})
+        PPO("CartPole-v1", config={"model": {"foo": 1}, "_disable_preprocessor_api": not preprocessing}, preset="none")
     assert all(key in str(refused.value) for key in TABLE)
     with pytest.raises(ConfigError, match=r"unknown config key `fcnet_hidens`.*'fcnet_hiddens'"):
         ModelCatalog.get_model_v2(Box(-1, 1, (2,)), Discrete(2), 2, {"fcnet_hidens": [1]})
@@ -208,7 +208,7 @@ def test_configurations_cannot_be_changed_in_place():
 @pytest.mark.spec(57)
 def test_ppo_separates_the_value_by_default():
     assert (PPOConfig().model.vf_share_layers, ModelConfig().vf_share_layers) == (False, True)
-    algorithm = PPO("CartPole-v1", config={"model": {"fcnet_hiddens": [8]}})
+    algorithm = PPO("CartPole-v1", config={"model": {"fcnet_hiddens": [8]}}, preset="none")
     model = algorithm.policy.model
     assert [tuple(weight.shape) for weight in model.value_encoder.parameters()] == [(8, 4), (8,)]
     shared = {weight.data_ptr() for weight in model.value_encoder.parameters()}

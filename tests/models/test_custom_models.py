@@ -87,7 +87,9 @@ def train(monkeypatch):
 
         def run(model: dict[str, Any], env: Any = Signpost, **settings: Any) -> tuple[PPO, dict[str, Any]]:
             small = {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 2, "lr": 1e-2, "seed": 0}
-            algorithm = stack.enter_context(closing(PPO(env, config={**small, "model": model, **settings})))
+            algorithm = stack.enter_context(
+                closing(PPO(env, config={**small, "model": model, **settings}, preset="none"))
+            )
             return algorithm, algorithm.train()
 
         yield run

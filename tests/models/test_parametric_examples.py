@@ -143,7 +143,7 @@ SMALL = {"train_batch_size": 256, "minibatch_size": 64, "num_epochs": 3, "lr": 3
 def train(env, model, mask_key):
     """Train two iterations in environments to which a closed action is an error; losses have to stay finite."""
     config = {"fcnet_hiddens": [16], **model}
-    with closing(PPO(env, SMALL, model=config, action_mask_key=mask_key)) as algorithm:
+    with closing(PPO(env, SMALL, model=config, action_mask_key=mask_key, preset="none")) as algorithm:
         before = algorithm.policy.runtime.parameters(algorithm.policy.model)
         for _ in range(2):
             learner = algorithm.train()["learner"]
@@ -174,4 +174,4 @@ def test_the_policy_masks_a_model_that_does_not():
 
 def test_the_mask_model_wants_both_parts():
     with pytest.raises(AssertionError):
-        PPO(ParametricCartPole, SMALL, model={"custom_model": ActionMaskModel})
+        PPO(ParametricCartPole, SMALL, model={"custom_model": ActionMaskModel}, preset="none")

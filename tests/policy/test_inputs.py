@@ -52,7 +52,9 @@ class InPlace(TorchModelV2):
 
 
 def test_a_model_may_change_its_observations_in_place() -> None:
-    algorithm = PPO(Counting, model={"custom_model": InPlace}, train_batch_size=32, minibatch_size=8, num_epochs=2)
+    algorithm = PPO(
+        Counting, model={"custom_model": InPlace}, train_batch_size=32, minibatch_size=8, num_epochs=2, preset="none"
+    )
     model = algorithm.policy.model
     assert isinstance(model, InPlace)
     model.given.clear()
@@ -93,7 +95,9 @@ def test_a_model_may_change_its_states_in_place(shift: Any) -> None:
     found = []
     for in_place in (False, True):
         model = {"custom_model": Summing, "custom_model_config": {"in_place": in_place, "shift": shift}}
-        algorithm = PPO(Counting, model=model, train_batch_size=32, minibatch_size=8, num_epochs=2, seed=3)
+        algorithm = PPO(
+            Counting, model=model, train_batch_size=32, minibatch_size=8, num_epochs=2, seed=3, preset="none"
+        )
         for _ in range(2):
             result = algorithm.train()
         found.append((result["learner"]["total_loss"], result["learner"]["ratio_error"]))
@@ -114,7 +118,7 @@ class LastTwo(InPlace):
 
 
 def test_an_observation_array_may_be_used_again() -> None:
-    algorithm = PPO(Counting, model={"custom_model": LastTwo}, train_batch_size=32, minibatch_size=8)
+    algorithm = PPO(Counting, model={"custom_model": LastTwo}, train_batch_size=32, minibatch_size=8, preset="none")
     obs = np.full(3, 1, np.float32)
     _, state = algorithm.compute_single_action(obs)
     obs[:] = 2

@@ -241,7 +241,9 @@ def test_states_that_do_not_fit_are_refused() -> None:
     ],
 )
 def test_memories_train_end_to_end(keys: dict[str, Any], states: list[Any], tmp_path: Any) -> None:
-    algorithm = PPO("CartPole-v1", model=keys, train_batch_size=160, minibatch_size=64, num_epochs=2, seed=0)
+    algorithm = PPO(
+        "CartPole-v1", model=keys, train_batch_size=160, minibatch_size=64, num_epochs=2, seed=0, preset="none"
+    )
     seen = []
     forward = algorithm.policy.model.forward
     algorithm.policy.model.forward = lambda inputs, state, lens: (seen.append(state), forward(inputs, state, lens))[1]
@@ -312,6 +314,7 @@ def test_recurrent_networks_see_padded_sequences() -> None:
         minibatch_size=None,
         num_epochs=1,
         seed=0,
+        preset="none",
     )
     given = algorithm.policy.model.given
     given.clear()
@@ -336,7 +339,7 @@ class Broken(Summing):
 
 def test_states_of_another_shape_are_refused() -> None:
     with pytest.raises(ModelError, match=r"Broken.forward\(\) returned states of shapes \[\(2, 2\)\].*\(2, 4\)"):
-        PPO("CartPole-v1", model={"custom_model": Broken})
+        PPO("CartPole-v1", model={"custom_model": Broken}, preset="none")
 
 
 class OwnTime(Summing):
@@ -352,7 +355,9 @@ class OwnTime(Summing):
 def test_a_model_may_add_the_time_axis_itself() -> None:
     results = []
     for model in (Summing, OwnTime):
-        algorithm = PPO("CartPole-v1", model={"custom_model": model}, train_batch_size=64, minibatch_size=32, seed=3)
+        algorithm = PPO(
+            "CartPole-v1", model={"custom_model": model}, train_batch_size=64, minibatch_size=32, seed=3, preset="none"
+        )
         results.append(algorithm.train()["learner"]["total_loss"])
         algorithm.close()
     assert results[0] == results[1]
@@ -370,7 +375,9 @@ class Penalised(FullyConnectedNetwork):
 def test_the_loss_of_a_model_under_a_memory_counts(memory: str) -> None:
     small = {"train_batch_size": 64, "minibatch_size": 32, "num_epochs": 1, "vf_loss_coeff": 0.0, "seed": 0}
     found = [
-        PPO("CartPole-v1", small, model={memory: True, "custom_model": base}).train()["learner"]["total_loss"]
+        PPO("CartPole-v1", small, model={memory: True, "custom_model": base}, preset="none").train()["learner"][
+            "total_loss"
+        ]
         for base in (FullyConnectedNetwork, Penalised)
     ]
     # A class of the user's acts by PyTorch and draws otherwise, so the rest of the loss is of another rollout.

@@ -205,7 +205,7 @@ def test_an_algorithm_that_learns_from_its_samples_refuses_another_exploration()
             return Plan(exploration=Epsilon)
 
     with pytest.raises(ConfigError, match=r"Greedy learns from samples .* explores by Epsilon"):
-        Greedy("CartPole-v1")
+        Greedy("CartPole-v1", preset="none")
 
 
 # -------------------------------------------------------------------------------------- what is there

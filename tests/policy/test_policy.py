@@ -614,7 +614,9 @@ def test_a_single_action_is_the_one_that_the_rollout_takes():
         "num_epochs": 1,
         "seed": 0,
     }
-    with closing(PPO(Logging, config={**settings, "explore": False, "model": {"fcnet_hiddens": [8]}})) as algorithm:
+    with closing(
+        PPO(Logging, config={**settings, "explore": False, "model": {"fcnet_hiddens": [8]}}, preset="none")
+    ) as algorithm:
         algorithm.train()
         policy = algorithm.policy
         assert counted(policy) == 64

@@ -52,10 +52,11 @@ class Algorithm(ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
-        env: a Gymnasium id, a name passed to ``register_env``, ``package.module:EnvClass``, a class, a
-            callable or an instance. It may also stand in the config as ``env``.
+        env: a Gymnasium id, a name passed to ``register_env``, ``package.module:EnvClass``, a class, a callable or an
+            instance. It may also stand in the config as ``env``.
         config: keys to override, nested for ``model``: ``{"model": {"fcnet_hiddens": [64, 64]}, "lr": 3e-4}``.
-        preset: ``"auto"`` starts from the shipped settings for this environment instead of the defaults.
+        preset: the shipped settings to start from: ``"auto"`` chooses by the environment, ``"none"`` keeps the plain
+            defaults. None is ``"auto"``, and ``"none"`` where ``config`` is a whole configuration.
         overrides: single keys, laid over ``config``.
 
     Raises:
@@ -63,12 +64,14 @@ class Algorithm(ABC, Generic[C]):
         EnvironmentSetupError: the environment cannot be made.
         UnsupportedSpaceError: a leaf of one of its spaces is not supported.
 
-    A subclass names its ``config_class`` and implements :meth:`updates` and :meth:`losses`; a user may
-    subclass an algorithm and override :meth:`losses` alone.
+    A subclass names its ``config_class`` and implements :meth:`updates` and :meth:`losses`, or :meth:`losses` alone.
     """
 
     config_class: ClassVar[type[AlgorithmConfig]]
+    default_preset: ClassVar[str] = "auto"
     config: C
+    preset: str
+    """The preset that the settings started from; ``none``: the plain defaults, or a whole configuration."""
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Algorithm(ABC, Generic[C]):
     ):
         choice = chosen(type(self), env, config, preset, overrides)
         source = training_source(choice.spec, choice.settings)
-        self._given = choice.given
+        self._given, self.preset = choice.given, choice.preset
         try:
             self._build(choice.spec, choice.settings, source.observation_space, source.action_space, source)
         except Exception:
@@ -162,7 +165,7 @@ class Algorithm(ABC, Generic[C]):
         self._attributes = checkpoints.Attributes(self)
         parts = contract.set_up(self)
         checkpoints.require_savable(type(self).__name__, parts, self._attributes.added(), self.policy.runtime)
-        remember(state.described(type(self), spec, self.seed, self.config), self.config_class)
+        remember(state.described(type(self), spec, self.seed, self.preset, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""
@@ -236,7 +239,7 @@ class Algorithm(ABC, Generic[C]):
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
         learner = {"learner": {**learnt, "model": dict(self.policy.model.metrics())}}
-        more = {"fleet": self.fleet.metrics(), "evaluation": evaluation}
+        more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
         return {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
 
     @property
@@ -291,9 +294,9 @@ class Algorithm(ABC, Generic[C]):
         if episodes < 1:
             raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
         seed, longest = self._seed_of(self.timesteps_total, 1), self.counters.latest.longest
+        request = Request(episodes, seed, explore, render, progress, longest)
         with undisturbed(self.policy.observation_space, self.policy.action_space):
-            finished = self.evaluator.evaluate(Request(episodes, seed, explore, render, progress, longest))
-        return summary(finished).as_dict()
+            return summary(self.evaluator.evaluate(request)).as_dict()
 
     # -------------------------------------------------------------------------------------- acting
 
@@ -355,7 +358,7 @@ class Algorithm(ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Algorithm[Any] = object.__new__(loaded.kind)
-        self._given = given_keys(loaded.settings, config or {}, overrides)
+        self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, changed=bool(config or overrides)):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
         changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
@@ -377,7 +380,7 @@ class Algorithm(ABC, Generic[C]):
 
     def description(self) -> dict[str, Any]:
         """Return algorithm, environment, seed and configuration as plain values; the log says once what they lack."""
-        described = state.described(type(self), self._env_spec, self.seed, self.config)
+        described = state.described(type(self), self._env_spec, self.seed, self.preset, self.config)
         if not self._described:
             self._described = announce(described, self.config_class)
         return described

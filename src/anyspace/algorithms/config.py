@@ -82,8 +82,7 @@ class AlgorithmConfig(PolicyConfig):
         """
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
         custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
-        other = model.autoregressive_actions or (custom is not None and custom not in gaussian)
-        if model.free_log_std and other and "model.free_log_std" not in given:
+        if model.free_log_std and custom not in (None, *gaussian) and "model.free_log_std" not in given:
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 

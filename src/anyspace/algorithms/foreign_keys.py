@@ -172,6 +172,20 @@ _CLEAN_RL = {
     "capture_video": "Videos are not built; wrappers of Gymnasium write them: {wrappers=[MyRecorder]}.",
 }
 
-FOREIGN_KEYS: dict[str, str] = _CLEAN_RL | _RLLIB | _STABLE_BASELINES
+_MISPLACED = {
+    "render_mode": "It is an argument of the environment: {env_config={'render_mode': 'rgb_array'}}.",
+    "max_episode_steps": "It is an argument of the environment: {env_config={'max_episode_steps': 500}}.",
+    "out": "It is an argument of learn(steps, out='runs/mine').",
+    "steps": "The steps are an argument of learn(steps).",
+    "total_steps": "The steps are an argument of learn(steps); on the command line --steps.",
+    "progress": "It is an argument of learn(steps, progress=True).",
+    **dict.fromkeys(
+        ("environment", "env_id", "env_name"),
+        "The environment comes first, PPO('CartPole-v1', ...), or as env=...; on the command line after `train`.",
+    ),
+}
+"""Keys of our own and of Gymnasium that belong elsewhere."""
+
+FOREIGN_KEYS: dict[str, str] = _CLEAN_RL | _RLLIB | _STABLE_BASELINES | _MISPLACED
 """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` stand for keys, which Python and the
 command line spell differently."""

@@ -35,7 +35,7 @@ from anyspace.policy.schedules import Scheduled, scheduled
 
 @dataclass(frozen=True)
 class PPOConfig(OnPolicyConfig):
-    """PPO's keys, with RLlib's defaults, which were made for large clusters; the presets are made for one machine."""
+    """PPO's keys, with RLlib's defaults, which were made for clusters; ``PPO(...)`` starts from a preset by itself."""
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(vf_share_layers=False))
     """The model configuration; PPO separates policy and value layers by default."""

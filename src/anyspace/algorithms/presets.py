@@ -1,4 +1,7 @@
-"""Shipped settings: one small TOML per environment and algorithm, and a general one per kind of task."""
+"""Shipped settings: one small TOML per environment and algorithm, and a general one per kind of task.
+
+A table of a file, such as ``[memory.use_attention]``, holds what a policy with that memory has in place of the rest.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from gymnasium import spaces
 
 from anyspace import nesting
 from anyspace.errors import ConfigError, nearest
+from anyspace.models.config import ModelConfig
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
 
@@ -29,12 +33,17 @@ class Preset:
     """Config keys and values, nested for ``model``; ``"none"`` in a file, which has no null, is None here."""
 
 
-def named_preset(algorithm: str, name: str) -> Preset:
+PLAIN = Preset("none", {})
+"""Changes nothing: the plain defaults."""
+
+
+def named_preset(algorithm: str, name: str, model: ModelConfig | None = None) -> Preset:
     """Return a preset by name.
 
     Args:
         algorithm: lower-case name.
         name: an environment's id, or one of :data:`GENERAL`.
+        model: says which memory the policy has; None: it has none.
 
     Raises:
         ConfigError: no preset has that name.
@@ -47,11 +56,19 @@ def named_preset(algorithm: str, name: str) -> Preset:
             f"there is no preset {name!r} for {algorithm}.{nearest(name, known)} Known: {', '.join(known)}."
         )
     text = (_folder(algorithm) / f"{name}.toml").read_text(encoding="utf-8")
-    settings = {key: None if value == "none" else value for key, value in tomllib.loads(text).items()}
-    return Preset(name, settings)
+    settings = tomllib.loads(text)
+    for memory, changes in settings.pop("memory", {}).items():
+        if model is not None and getattr(model, memory):
+            settings |= {**changes, "model": {**settings["model"], **changes.get("model", {})}}
+    return Preset(name, {key: None if value == "none" else value for key, value in settings.items()})
 
 
-def general_preset(algorithm: str, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> Preset:
+def general_preset(
+    algorithm: str,
+    observation_space: gym.Space[Any],
+    action_space: gym.Space[Any],
+    model: ModelConfig | None = None,
+) -> Preset:
     """Return the general preset for a pair of spaces: for images, for actions that are a float Box, or for the rest.
 
     Where a network encodes the parts of an observation one by one (lists, texts, graphs, alternatives), it gets a layer
@@ -60,14 +77,14 @@ def general_preset(algorithm: str, observation_space: gym.Space[Any], action_spa
     action_space = equivalent(known_actions(action_space))
     leaves = nesting.leaves(equivalent(prepared(observation_space)))
     if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in leaves):
-        return named_preset(algorithm, "image")
+        return named_preset(algorithm, "image", model)
     is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"
-    preset = named_preset(algorithm, "continuous" if is_continuous else "discrete")
+    preset = named_preset(algorithm, "continuous" if is_continuous else "discrete", model)
     if all(map(_is_flat, leaves)):
         return preset
-    model = preset.settings["model"]
+    layers = preset.settings["model"]
     return Preset(
-        preset.name, {**preset.settings, "model": {**model, "post_fcnet_hiddens": model["fcnet_hiddens"][-1:]}}
+        preset.name, {**preset.settings, "model": {**layers, "post_fcnet_hiddens": layers["fcnet_hiddens"][-1:]}}
     )
 
 

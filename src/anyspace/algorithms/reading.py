@@ -33,6 +33,8 @@ class Loaded(NamedTuple):
     spaces: Spaces
     """Of observations and of actions."""
     seed: int
+    preset: str
+    """The name of the preset that the run was begun with."""
     parts: dict[str, Any]
     """What JSON holds of each part."""
     tensors: dict[str, NumpyArray]
@@ -75,7 +77,7 @@ class Reader:
         spaces = spaces_of(state, file)
         require_plausible(state, settings, tensors, file)
         named = state["env"] if env is None and not self._acts_only else env
-        return Loaded(kind, settings, named, spaces, state["seed"], state["parts"], tensors)
+        return Loaded(kind, settings, named, spaces, state["seed"], state["preset"], state["parts"], tensors)
 
     def read_settings(self, path: str | os.PathLike[str]) -> tuple[type[Any], AlgorithmConfig]:
         """Return the class and the settings of a checkpoint's algorithm, and leave its weights alone.

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.contract import config_class_of, require_signatures, require_steps
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.presets import Preset, general_preset, named_preset, preset_names
+from anyspace.algorithms.presets import PLAIN, Preset, general_preset, named_preset, preset_names
 from anyspace.algorithms.savable import require_values
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
@@ -21,9 +22,10 @@ from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
-from anyspace.data.vector import VectorSource, make_separate_source, make_source
+from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
+from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
 
 
@@ -61,24 +63,34 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     return source
 
 
-def preset_for(lineage: Sequence[type], spec: EnvSpec, preset: str = "auto") -> Preset:
+def preset_for(
+    lineage: Sequence[type], spec: EnvSpec, preset: str = "auto", model: ModelConfig | None = None
+) -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
-    For an algorithm without any, the preset ``none`` changes nothing.
+    The preset ``none`` changes nothing; ``auto`` is that for an algorithm without any.
 
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
         spec: the environment.
-        preset: the name of one, or ``"auto"``.
+        preset: the name of one, ``"auto"`` or ``"none"``.
+        model: says which memory the policy has; None: it has none.
     """
     algorithm = preset_name(lineage)
-    if preset == "auto" and not preset_names(algorithm):
-        return Preset("none", {})
+    if preset == "none" or (preset == "auto" and not preset_names(algorithm)):
+        return PLAIN
     if preset != "auto" or spec.name in preset_names(algorithm):
-        return named_preset(algorithm, spec.name if preset == "auto" else preset)
-    source = make_separate_source(spec, 1)
+        return named_preset(algorithm, spec.name if preset == "auto" else preset, model)
+    return general_preset(algorithm, *_spaces_of(spec), model)
+
+
+def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
+    """Return the observation space and the action space of an environment; unless they are at hand, make one."""
+    if isinstance(spec.env, VectorEnv):
+        return spec.env.single_observation_space, spec.env.single_action_space
+    source = make_source(spec, 1)
     try:
-        return general_preset(algorithm, source.observation_space, source.action_space)
+        return source.observation_space, source.action_space
     finally:
         source.close()
 
@@ -104,10 +116,12 @@ class Choice:
     """Validated."""
     given: frozenset[str]
     """The keys that came with the arguments, nested ones as ``model.use_lstm``; a preset's are not among them."""
+    preset: str
+    """The name of the preset that the settings start from; ``none``: the plain defaults, or a whole configuration."""
 
 
 def chosen(
-    kind: type,
+    kind: type[Any],
     env: EnvLike | None,
     config: Mapping[str, Any] | AlgorithmConfig | None,
     preset: str | Preset | None,
@@ -115,40 +129,59 @@ def chosen(
 ) -> Choice:
     """Return the environment and the validated settings that the arguments of an algorithm's constructor stand for.
 
+    Args:
+        kind: the class of algorithms.
+        env: the environment; it may also stand in ``config``.
+        config: keys to override, or a whole configuration, which takes no preset.
+        preset: what to start from; None takes the class's own choice, and says so.
+        overrides: single keys, laid over ``config``.
+
     Raises:
         ConfigError: there is no environment, a key is unknown or out of range, a preset is laid over a whole
             configuration, or the class of algorithms is not as it must be.
     """
-    config_class, lineage = config_class_of(kind), kind.__mro__
+    config_class = config_class_of(kind)
     require_signatures(kind)
     whole = isinstance(config, AlgorithmConfig)
     own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
     named_env = own.pop("env", None)
     env = named_env if env is None else env
     if env is None:
-        name = kind.__name__
-        raise ConfigError(f"{name} needs an environment: {name}(env='CartPole-v1').")
+        raise ConfigError(f"{kind.__name__} needs an environment: {kind.__name__}(env='CartPole-v1').")
     base = config if isinstance(config, AlgorithmConfig) else config_class()
     settings = overridden(base, own, overrides)
-    if preset is not None:
-        if whole:
+    given = given_keys(base, own, overrides)
+    found = PLAIN
+    if whole:
+        given |= configs.changes(base, config_class()).keys()
+        if preset not in (None, "none"):
             raise ConfigError(
                 f"preset={preset!r} takes the place of the defaults, but `config` is a whole configuration; leave"
                 " one of them out, or give `config` as a dict of the keys to override."
             )
-        if isinstance(preset, str):
-            preset = preset_for(lineage, environment_spec(env, settings), preset)
-        settings = overridden(config_class(), preset.settings, own, overrides)
-    given = given_keys(base, own, overrides)
-    if whole:
-        given |= configs.changes(base, config_class()).keys()
+    else:
+        found = _preset(kind, environment_spec(env, settings), preset, settings.model)
+        settings = overridden(base, found.settings, own, overrides)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
     settings = settings.fitted(given)
     settings.validate()
     require_values(settings)
     require_steps(settings)
-    return Choice(environment_spec(env, settings), settings, given)
+    return Choice(environment_spec(env, settings), settings, given, found.name)
+
+
+def _preset(kind: type[Any], spec: EnvSpec, preset: str | Preset | None, model: ModelConfig) -> Preset:
+    """Return the preset that is asked for; one that is taken unasked is named in the log."""
+    if isinstance(preset, Preset):
+        return preset
+    found = preset_for(kind.__mro__, spec, kind.default_preset if preset is None else preset, model)
+    if preset is None and found.settings:
+        logging.getLogger("anyspace").warning(
+            f"{kind.__name__} on {spec.name} starts from the preset {found.name!r}; preset='none' keeps the plain"
+            " defaults, and keys that you give take precedence over both."
+        )
+    return found
 
 
 def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[str]:

@@ -29,7 +29,8 @@ Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 
 def recorded_name(kind: type) -> str:
     """Return the name by which checkpoints know a class of algorithms: ``PPO``, or ``package.module:Name``."""
-    return kind.__name__ if is_shipped(kind) else importable_name(kind) or label_of(kind)
+    is_ours = kind.__module__.partition(".")[0] == "anyspace"  # the ones with RLlib's defaults are, too
+    return kind.__name__ if is_ours else importable_name(kind) or label_of(kind)
 
 
 def is_shipped(kind: type) -> bool:
@@ -41,6 +42,7 @@ ENTRIES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "algorithm": (str, "a text"),
     "env": ((str, type(None)), "a text or null"),
     "seed": (int, "a whole number of at least 0"),
+    "preset": (str, "a text"),
     "config": (dict, "an object"),
     "observation_space": (dict, "an object"),
     "action_space": (dict, "an object"),
@@ -80,7 +82,7 @@ def upgraded(
     number = state["format"]
     state = {**state, "format": FORMAT, "config": modern(state.get("config"), number)}
     if number < 3:
-        state["config"] = _as_it_was(state["config"])
+        state = {**state, "preset": state.get("preset", "none"), "config": _as_it_was(state["config"])}
     if number > 1:
         return state, tensors
     check(state, _OLD_ENTRIES, file)
@@ -115,7 +117,7 @@ def modern(value: Any, number: int) -> Any:
     return {MARK: "dict", "pairs": [list(item) for item in items.items()]} if MARK in items else items
 
 
-def described(kind: type, env: EnvSpec | None, seed: int, config: AlgorithmConfig) -> dict[str, Any]:
+def described(kind: type, env: EnvSpec | None, seed: int, preset: str, config: AlgorithmConfig) -> dict[str, Any]:
     """Return what identifies a run, as a checkpoint's state and the files of a run folder hold it."""
     name = None if env is None else env.describe()
     label = env.name if env is not None and name is None else None
@@ -124,6 +126,7 @@ def described(kind: type, env: EnvSpec | None, seed: int, config: AlgorithmConfi
         "env": name,
         "env_label": label,
         "seed": seed,
+        "preset": preset,
         "config": as_plain(config),
     }
 

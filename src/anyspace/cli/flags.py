@@ -4,8 +4,8 @@ The defaults of the flags depend on what the words say, so the words are read in
 
 1. ``--algo``, ``--preset`` and ``--resume`` say which flags there are, and where their defaults come from: from a
    checkpoint, a preset or the algorithm's class.
-2. The environment says which preset fits. Only a parser that knows every flag can tell its name from a flag's value, so
-   the words are parsed over the class's defaults to find it.
+2. The environment and the memory say which preset fits. Only a parser that knows every flag can tell the environment's
+   name from a flag's value, so the words are parsed over the class's defaults to find them.
 3. All words are parsed over the defaults.
 """
 
@@ -24,12 +24,11 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm, contract
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.reading import Reader
 from anyspace.algorithms.settings import environment_spec, overridden, preset_for
 from anyspace.cli.output import print_preset
 from anyspace.cli.values import REGISTRY, as_flag
-from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError, nearest
 from anyspace.hints import Hints
 
@@ -44,8 +43,8 @@ class StartingPoint:
 
     algorithm: type[Algorithm[Any]]
     defaults: AlgorithmConfig
-    preset: Preset | None = None
-    """What the defaults are made of, where they are not the class's own or a checkpoint's."""
+    preset: Preset = PLAIN
+    """What the defaults are made of; ``none``: they are the class's own, or a checkpoint's."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,13 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     if choice.resume is not None:
         return _stored(choice.resume, algorithm if ":" in choice.algo else Algorithm, trust=choice.trust)
     plain = algorithm.config_class()
-    if choice.preset == "none":
+    if choice.preset == PLAIN.name:
         return StartingPoint(algorithm, plain)
-    spec = _environment(kind, command, wanted, plain, is_help=len(wanted) < len(words))
-    if spec is None:
+    flags = _over_defaults(kind, command, wanted, plain, is_help=len(wanted) < len(words))
+    if flags.own.env is None:
         return StartingPoint(algorithm, plain)
-    preset = preset_for(algorithm.__mro__, spec, choice.preset)
+    spec = environment_spec(flags.own.env, flags.config)
+    preset = preset_for(algorithm.__mro__, spec, choice.preset, flags.config.model)
     defaults = overridden(plain, preset.settings)
     print_preset(console, preset, configs.changes(defaults, plain))
     return StartingPoint(algorithm, defaults, preset)
@@ -200,14 +200,13 @@ def _stored(path: Path, kind: type[Algorithm[Any]], *, trust: bool) -> StartingP
     return StartingPoint(*Reader(kind, Algorithm, trust=trust).read_settings(path))
 
 
-def _environment(
+def _over_defaults(
     kind: type[Any], command: str, words: Sequence[str], defaults: AlgorithmConfig, *, is_help: bool
-) -> EnvSpec | None:
-    """Return the environment that the words name; who asks for help need not name one, or spell the rest right."""
+) -> Flags[Any]:
+    """Return what the words say; who asks for help need not name an environment, or spell the rest right."""
     try:
-        flags = parse(kind, command, words, defaults, quiet=is_help)
+        return parse(kind, command, words, defaults, quiet=is_help)
     except SystemExit:
         if is_help:
             parse(kind, command, ["--help"], defaults)
         raise
-    return None if flags.own.env is None else environment_spec(flags.own.env, flags.config)

@@ -73,7 +73,7 @@ def test_gtrxl_trains_as_a_custom_model():
     sizes = {"attention_dim": 6, "memory_inference": 3, "memory_training": 3, "num_transformer_units": 2}
     model = {"custom_model": GTrXLNet, "custom_model_config": sizes, "fcnet_hiddens": []}
     settings = {"train_batch_size": 64, "minibatch_size": 64, "num_epochs": 1, "seed": 0, "model": model}
-    with closing(PPO("CartPole-v1", config=settings)) as algorithm:
+    with closing(PPO("CartPole-v1", config=settings, preset="none")) as algorithm:
         before = algorithm.policy.runtime.parameters(algorithm.policy.model)
         result = algorithm.train()
         after = algorithm.policy.runtime.parameters(algorithm.policy.model)

@@ -185,7 +185,7 @@ def test_custom_models_get_the_network_or_bring_their_own(own: bool) -> None:
         observation_space, action_space = OBS, PAIR
 
     model = {"custom_model": Narrow, "custom_model_config": {"own": own}, **FAST["model"]}
-    algorithm = PPO(Env, {**FAST, "model": model})
+    algorithm = PPO(Env, {**FAST, "model": model}, preset="none")
     assert isinstance(algorithm.policy.model.action_network, MaskedActionNetwork)  # type: ignore[attr-defined]
     before = algorithm.policy.state()
     algorithm.train()
@@ -261,14 +261,14 @@ class Drawn(gym.Env[Any, Any]):
 
 @pytest.mark.parametrize("name", SEVERAL)
 def test_every_action_space_of_several_parts_trains_and_actions_are_members(name: str) -> None:
-    result = PPO(lambda: Drawn(ACTION_SPACES[name]), FAST, entropy_coeff=0.01).train()
+    result = PPO(lambda: Drawn(ACTION_SPACES[name]), FAST, entropy_coeff=0.01, preset="none").train()
     assert np.isfinite(result["learner"]["total_loss"])
     assert np.isfinite(result["learner"]["entropy"])
     assert result["learner"]["ratio_error"] < 1e-5
 
 
 def test_masks_are_never_violated() -> None:
-    algorithm = PPO(Alike, FAST, num_envs_per_env_runner=4, lr=1e-2)
+    algorithm = PPO(Alike, FAST, num_envs_per_env_runner=4, lr=1e-2, preset="none")
     for _ in range(10):
         algorithm.train()
     algorithm.evaluate(5)
@@ -284,7 +284,9 @@ MEMORIES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("memory", MEMORIES, ids=lambda memory: next(iter(memory)))
 def test_it_works_on_top_of_a_memory_and_with_masks(memory: dict[str, Any]) -> None:
-    algorithm = PPO(Alike, {**FAST, "model": {**FAST["model"], **memory, "max_seq_len": 10}}, entropy_coeff=0.01)
+    algorithm = PPO(
+        Alike, {**FAST, "model": {**FAST["model"], **memory, "max_seq_len": 10}}, entropy_coeff=0.01, preset="none"
+    )
     networks = [part for part in algorithm.policy.model.modules() if isinstance(part, MaskedActionNetwork)]  # type: ignore[attr-defined]
     assert networks == [algorithm.policy.model.action_network]  # type: ignore[attr-defined]
     assert networks[0].context.in_features == 8
@@ -299,7 +301,7 @@ def test_it_works_on_top_of_a_memory_and_with_masks(memory: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("explore", [True, False])
 def test_a_rollout_takes_the_actions_that_the_network_gives(explore: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = PPO(Alike, FAST, num_envs_per_env_runner=4).policy
+    policy = PPO(Alike, FAST, num_envs_per_env_runner=4, preset="none").policy
     shaken(policy.model)
     space = Alike.observation_space
     space.seed(0)
@@ -325,7 +327,7 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(explore: bool, monke
 
 @pytest.mark.parametrize("action_space", [PAIR, Tuple((Box(-1, 1, (2,)), MultiDiscrete([3, 2])))], ids=str)
 def test_a_saved_policy_takes_equal_actions(action_space: gym.Space[Any], tmp_path: Any) -> None:
-    algorithm = PPO(lambda: Drawn(action_space), FAST, lr=1e-2)
+    algorithm = PPO(lambda: Drawn(action_space), FAST, lr=1e-2, preset="none")
     algorithm.train()
     algorithm.save(tmp_path / "saved")
     loaded = Algorithm.load(tmp_path / "saved", env=lambda: Drawn(action_space))
@@ -341,10 +343,10 @@ def test_one_seed_gives_one_run() -> None:
     """Also where the entropy is an estimate, which draws from the policy's own source."""
     space = Tuple((Box(-1, 1, (2,)), Discrete(3)))
     torch.manual_seed(0)
-    first = PPO(lambda: Drawn(space), FAST, entropy_coeff=0.1)
+    first = PPO(lambda: Drawn(space), FAST, entropy_coeff=0.1, preset="none")
     results = [first.train()["learner"]["total_loss"] for _ in range(2)]
     torch.manual_seed(1)
-    second = PPO(lambda: Drawn(space), FAST, entropy_coeff=0.1)
+    second = PPO(lambda: Drawn(space), FAST, entropy_coeff=0.1, preset="none")
     assert [second.train()["learner"]["total_loss"] for _ in range(2)] == results
 
 
@@ -352,7 +354,7 @@ def test_one_seed_gives_one_run() -> None:
 
 
 def test_ppo_rebuilds_no_distribution_that_the_model_has_left_behind() -> None:
-    algorithm = PPO(Alike, FAST, kl_coeff=0.5)
+    algorithm = PPO(Alike, FAST, kl_coeff=0.5, preset="none")
     policy = algorithm.policy
     batch = next(algorithm.updates(policy, algorithm.fleet.gather(64))).rows
     shaken(policy.model.action_network)
@@ -368,7 +370,7 @@ def test_ppo_rebuilds_no_distribution_that_the_model_has_left_behind() -> None:
 
 
 def test_the_reported_entropy_is_that_of_the_policy_that_collected() -> None:
-    algorithm = PPO(Alike, FAST, minibatch_size=None)
+    algorithm = PPO(Alike, FAST, minibatch_size=None, preset="none")
     policy = algorithm.policy
     shaken(policy.model)
     updates = algorithm.updates(policy, algorithm.fleet.gather(64))

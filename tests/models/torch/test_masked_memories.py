@@ -88,7 +88,7 @@ def test_what_is_forbidden_is_never_done_and_losses_stay_finite(memory, kind, in
 
     settings = {"num_envs_per_env_runner": 2, "train_batch_size": 128, "minibatch_size": 64, "num_epochs": 2, "seed": 0}
     model = {"fcnet_hiddens": [8], "max_seq_len": 5, **MEMORIES[memory]}
-    with closing(PPO(make, settings, model=model, lr=0.01, entropy_coeff=0.01)) as algorithm:
+    with closing(PPO(make, settings, model=model, lr=0.01, entropy_coeff=0.01, preset="none")) as algorithm:
         before = algorithm.policy.runtime.parameters(algorithm.policy.model)
         for _ in range(5):
             learner = algorithm.train()["learner"]

@@ -94,7 +94,7 @@ def trained():
         def run(env, kind="given", *, settings=None, **model):
             small = {"train_batch_size": 96, "minibatch_size": 96, "num_epochs": 1, "entropy_coeff": 0.01, "seed": 0}
             config = {"parametric_actions": kind, "fcnet_hiddens": [8], "max_seq_len": 5, **model}
-            algorithm = stack.enter_context(closing(PPO(env, small, model=config, **(settings or {}))))
+            algorithm = stack.enter_context(closing(PPO(env, small, model=config, **(settings or {}), preset="none")))
             assert isinstance(algorithm.policy.model, ParametricActionsModel)
             for _ in range(2):
                 before = algorithm.policy.runtime.parameters(algorithm.policy.model)
@@ -214,7 +214,9 @@ def test_the_number_of_actions_may_vary_up_to_the_largest(trained):
 def test_learnt_embeddings_train_and_id_0_has_no_part_in_it(trained):
     settings = {"train_batch_size": 64, "minibatch_size": 64, "num_epochs": 2, "lr": 0.01, "seed": 0}
     model = {"parametric_actions": "learned", "action_embedding_dim": 3, "fcnet_hiddens": [8]}
-    with closing(PPO(ParametricCartPole, settings, env_config={"embedded": False}, model=model)) as algorithm:
+    with closing(
+        PPO(ParametricCartPole, settings, env_config={"embedded": False}, model=model, preset="none")
+    ) as algorithm:
         before = algorithm.policy.model.embeddings.weight.detach().clone()
         algorithm.train()
         changed = (algorithm.policy.model.embeddings.weight != before).any(dim=1)
