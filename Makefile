@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz versions peers peers-rllib names bench clean
+.PHONY: demo test lint spec hashes learning fuzz packages versions peers peers-rllib names bench clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -50,6 +50,13 @@ learning: $(READY)  ## what has to be learnt, on every seed: minutes
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
 
+packages: .venv-packages/.ready  ## tests with environments of other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo
+	.venv-packages/bin/python -m pytest tests/data/test_packages.py tests/data/test_supersuit.py tests/data/test_foreign.py \
+	  tests/spaces/kinds/test_minigrid.py tests/algorithms/test_doors.py
+
+.venv-packages/.ready: pyproject.toml constraints.txt
+	$(call install,.venv-packages,.[packages])
+
 versions:  ## the lowest allowed versions, other Gymnasiums and Pythons, the newest: hours; the table goes into docs/installation.md
 	$(PYTHON) -m tests.support.versions --write
 
@@ -78,4 +85,4 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/memory_cartpole.py
 
 clean:
-	rm -rf $(VENV) $(DEV) .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-packages .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

@@ -21,7 +21,7 @@ def test_lunar_lander_leaves_the_box_that_it_declares(caplog: pytest.LogCaptureF
     for seed in range(4):
         caplog.clear()
         with caplog.at_level(logging.WARNING, "anyspace"):
-            assert PPO("LunarLander-v3", seed=seed).evaluate(3)["episodes"] == 3
+            assert PPO("LunarLander-v3", preset="none", seed=seed).evaluate(3)["episodes"] == 3
         if caplog.messages:
             break
     (told,) = caplog.messages
@@ -31,7 +31,7 @@ def test_lunar_lander_leaves_the_box_that_it_declares(caplog: pytest.LogCaptureF
 @pytest.mark.filterwarnings("ignore")
 def test_bipedal_walker_trains() -> None:
     pytest.importorskip("Box2D")
-    algo = PPO("BipedalWalker-v3", SMALL)
+    algo = PPO("BipedalWalker-v3", SMALL, preset="none")
     assert algo.train()["timesteps_total"] == 64
     assert algo.evaluate(1)["episodes"] == 1
 

@@ -22,6 +22,7 @@ from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
+from anyspace.data.supersuit import adapted
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
@@ -87,7 +88,8 @@ def preset_for(
 def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
     """Return the observation space and the action space of an environment; unless they are at hand, make one."""
     if isinstance(spec.env, VectorEnv):
-        return spec.env.single_observation_space, spec.env.single_action_space
+        envs = adapted(spec.env)
+        return envs.single_observation_space, envs.single_action_space
     source = make_source(spec, 1)
     try:
         return source.observation_space, source.action_space
