@@ -33,12 +33,14 @@ def send(*signals: int) -> None:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Every handler is as it was before."""
+    """Every handler is as it was before; none is ignored, as ``nohup`` has it of those that it starts."""
+    outside = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = {one: signal.getsignal(one) for one in SIGNALS}
     yield
     for one, handler in before.items():
         assert signal.getsignal(one) is handler
         signal.signal(one, handler)
+    signal.signal(signal.SIGHUP, outside)
 
 
 @pytest.mark.parametrize(("one", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
