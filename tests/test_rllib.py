@@ -17,6 +17,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, Text
 
 import anyspace
 from anyspace import distributions, models, rllib, spaces
+from anyspace._rllib import algorithms
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import placeholders
 from anyspace.models import torch as networks
@@ -141,7 +142,7 @@ def test_every_name_resolves(path):
 
 def test_names_are_those_of_anyspace():
     found = {
-        "algorithms.ppo.PPO": anyspace.PPO,
+        "algorithms.ppo.PPO": algorithms.PPO,
         "models.action_dist.ActionDistribution": distributions.ActionDistribution,
         "models.catalog.ModelCatalog": models.ModelCatalog,
         "models.catalog.MODEL_DEFAULTS": models.MODEL_DEFAULTS,
@@ -176,7 +177,8 @@ def test_the_ways_to_import():
     from anyspace.rllib.models.torch import fcnet
 
     assert by_alias is by_parent is anyspace.rllib.algorithms.ppo
-    assert by_alias.PPO is anyspace.PPO
+    assert by_alias.PPO is algorithms.PPO
+    assert issubclass(algorithms.PPO, anyspace.PPO)
     assert package.catalog.ModelCatalog is ModelCatalog is models.ModelCatalog
     assert ModelV2 is models.ModelV2
     assert fcnet.FullyConnectedNetwork is models.FullyConnectedNetwork

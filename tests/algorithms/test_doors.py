@@ -247,7 +247,9 @@ def test_an_environment_without_an_end_neither_hangs_nor_stays_unsaid(
             super().__init__(lambda: (Box(-1, 1, (2,)), Discrete(2)), length=10**9)
 
     config = {"train_batch_size": 60, "minibatch_size": 30, "num_epochs": 1, "seed": 0, "evaluate_every": 60}
-    algorithm = PPO(Endless, config={**config, "evaluation_max_episode_steps": 50, "evaluation_episodes": 3})
+    algorithm = PPO(
+        Endless, config={**config, "evaluation_max_episode_steps": 50, "evaluation_episodes": 3}, preset="none"
+    )
     with caplog.at_level(logging.WARNING, "anyspace"):
         evaluation = algorithm.train()["evaluation"]
     assert evaluation["episodes"] == evaluation["episodes_cut"] == 3

@@ -155,7 +155,7 @@ def without_names() -> dict[str, Any]:
 def test_code_without_a_name_trains_saves_and_is_asked_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     given = without_names()
     with caplog.at_level(logging.INFO, "anyspace"):
-        algorithm = PPO(config={**SMALL, **given, "model": {**SMALL["model"], **given["model"]}})
+        algorithm = PPO(config={**SMALL, **given, "model": {**SMALL["model"], **given["model"]}}, preset="none")
         algorithm.train()
         assert not caplog.records
         algorithm.save(tmp_path)

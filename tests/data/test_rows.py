@@ -179,7 +179,7 @@ def test_parts_without_values_in_observations_and_actions(action: Any, model: di
     envs = [Samples(observation, action) for _ in range(2)]
     made = iter(envs)
     config = {"train_batch_size": 8, "minibatch_size": 4, "num_epochs": 1, "num_envs_per_env_runner": 2, "model": model}
-    algo = PPO(lambda: next(made), config)
+    algo = PPO(lambda: next(made), config, preset="none")
     algo.train()
     assert all(action.contains(taken) for env in envs for taken in env.actions)
     taken = algo.compute_single_action(observation.sample())

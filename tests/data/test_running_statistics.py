@@ -62,7 +62,7 @@ KINDS: list[tuple[str, Any, list[str]]] = [
 def test_wrappers_with_statistics_are_said_once(
     name: str, env: Any, keys: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    algo = PPO(env, SMALL)
+    algo = PPO(env, SMALL, preset="none")
     algo.train()
     (message,) = caplog.messages
     assert message.startswith(f"{name} around the environment: the running statistics are not part of checkpoints")
@@ -71,21 +71,21 @@ def test_wrappers_with_statistics_are_said_once(
 
 
 def test_wrappers_of_an_id_and_in_other_processes(caplog: pytest.LogCaptureFixture) -> None:
-    PPO("CartPole-v1", {**SMALL, "wrappers": [NormalizeObservation], "vectorization": "async"}).close()
+    PPO("CartPole-v1", {**SMALL, "wrappers": [NormalizeObservation], "vectorization": "async"}, preset="none").close()
     (message,) = caplog.messages
     assert message.startswith("NormalizeObservation around")
 
 
 def test_nothing_is_said_of_other_wrappers(caplog: pytest.LogCaptureFixture) -> None:
-    PPO(lambda: RecordEpisodeStatistics(plain()), SMALL).train()
-    PPO("CartPole-v1", SMALL).train()
+    PPO(lambda: RecordEpisodeStatistics(plain()), SMALL, preset="none").train()
+    PPO("CartPole-v1", SMALL, preset="none").train()
     assert not caplog.messages
     assert statistics_warning([]) is None
 
 
 def test_the_advice_does_what_the_wrapper_did() -> None:
     config = {**SMALL, "observation_filter": "MeanStdFilter", "normalize_rewards": True}
-    algo = PPO(plain, config)
+    algo = PPO(plain, config, preset="none")
     algo.train()
     assert any(name.startswith("filter") for name in algo.policy.weights())
     assert np.isfinite(algo.rewards.stat.std).all()

@@ -262,7 +262,7 @@ SETTINGS: dict[str, Any] = {
 
 
 def test_save_does_not_write_among_the_files_of_a_run(tmp_path: Path) -> None:
-    algorithm = PPO("CartPole-v1", SETTINGS)
+    algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
     algorithm.learn(32, out=tmp_path / "run", progress=False)
     with pytest.raises(ConfigError, match=rf"save into another one, such as {tmp_path / 'run' / 'final'}"):
         algorithm.save(tmp_path / "run")
@@ -283,13 +283,13 @@ def test_what_is_saved_is_the_state_after_the_last_whole_iteration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     """Random sources, moments of the optimiser and statistics included, wherever in the next iteration it fails."""
-    reference = PPO("CartPole-v1", SETTINGS)
+    reference = PPO("CartPole-v1", SETTINGS, preset="none")
     for _ in range(3):
         reference.train()
     _, expected = reference.snapshot()
     reference.close()
 
-    algorithm = PPO("CartPole-v1", SETTINGS)
+    algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
     calls = 0
 
     def failing(original: Any, last: int) -> Any:

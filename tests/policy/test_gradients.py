@@ -29,6 +29,7 @@ CONFIG: dict[str, Any] = {
     "lr": 0.01,
     "vf_clip_param": None,
     "seed": 0,
+    "preset": "none",
 }
 
 

@@ -82,7 +82,8 @@ class AlgorithmConfig(PolicyConfig):
         """
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
         custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
-        if model.free_log_std and custom not in (None, *gaussian) and "model.free_log_std" not in given:
+        without_deviations = model.autoregressive_actions or custom not in (None, *gaussian)
+        if model.free_log_std and without_deviations and "model.free_log_std" not in given:
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 

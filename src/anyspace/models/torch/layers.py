@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as modules
 
 from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, ModelError, nearest
@@ -168,7 +168,10 @@ def has_hooks(module: nn.Module) -> bool:
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks
-        or _has_any_global_hook()  # type: ignore[no-untyped-call]
+        or modules._global_forward_hooks
+        or modules._global_forward_pre_hooks
+        or modules._global_backward_hooks
+        or modules._global_backward_pre_hooks
     )
 
 
