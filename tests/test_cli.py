@@ -265,7 +265,7 @@ def test_a_folder_with_a_run_is_refused_before_anything_is_built(
         patch.setattr("anyspace.cli.train.parse", None)
         status, out, err = run(capsys, "train", "cli_envs:Nested", "--out", "run", *TINY)
         assert (status, out) == (2, "")
-        assert "error: run already holds a run (PPO on CartPole-v1, 64 steps)" in err
+        assert re.match(r"error: run already holds a run \(PPO on CartPole-v1, \d+ steps\)", err)
         assert "anyspace train --resume run" in err
         assert "--overwrite" in err
         Path("file").write_text("x")

@@ -214,7 +214,10 @@ def test_rllib_s_paths_keep_its_defaults(tmp_path: Path, caplog: pytest.LogCaptu
 @pytest.mark.parametrize(
     ("given", "fitted"),
     [
-        ({"train_batch_size": 64}, {"minibatch_size": 64, "num_envs_per_env_runner": 8}),
+        ({"train_batch_size": 20}, {"num_envs_per_env_runner": 1, "minibatch_size": 20}),
+        ({"train_batch_size": 100}, {"num_envs_per_env_runner": 3}),
+        ({"train_batch_size": 100, "num_envs_per_env_runner": 8}, {"num_envs_per_env_runner": 8}),
+        ({"train_batch_size": 64}, {"minibatch_size": 64, "num_envs_per_env_runner": 2}),
         ({"minibatch_size": 2000}, {"train_batch_size": 2000}),
         ({"use_critic": False}, {"use_gae": False, "batch_mode": "complete_episodes"}),
         ({"kl_target": 0.05}, {"kl_coeff": 0.2}),

@@ -163,7 +163,7 @@ def chosen(
             )
     else:
         found = _preset(kind, environment_spec(env, settings), preset, settings.model)
-        settings = overridden(base, found.settings, own, overrides)
+        settings = _with_fewer_environments(overridden(base, found.settings, own, overrides), given)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
     settings = settings.fitted(given)
@@ -171,6 +171,21 @@ def chosen(
     require_values(settings)
     require_steps(settings)
     return Choice(environment_spec(env, settings), settings, given, found.name)
+
+
+SHORTEST_ROLLOUT = 32
+"""Steps of each environment in a round: a preset's environments become fewer where a batch is too small for them."""
+
+
+def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -> AlgorithmConfig:
+    """Return settings of a preset under a batch size that somebody gave: so many environments that it takes some steps.
+
+    Else 20 steps in eight environments would be two of each, and no episode would ever be seen to end.
+    """
+    if "train_batch_size" not in given or "num_envs_per_env_runner" in given:
+        return settings
+    most = max(1, settings.steps_per_round // SHORTEST_ROLLOUT)
+    return overridden(settings, {"num_envs_per_env_runner": min(settings.num_envs_per_env_runner, most)})
 
 
 def _preset(kind: type[Any], spec: EnvSpec, preset: str | Preset | None, model: ModelConfig) -> Preset:
