@@ -161,7 +161,7 @@ class Policy(Pipeline):
     def _continued(self, state: PolicyState | Sequence[Any] | None, obs: Sequence[NumpyArray], rewards: Any) -> History:
         """Return the history of the steps before ``obs``."""
         if not self.views.remembers:
-            raise ObservationError("state: one was given, but this policy has no memory; leave `state` out.")
+            raise ObservationError("a state was given, but this policy has no memory; leave `state` out.")
         if not isinstance(state, PolicyState) or len(state.begun) != len(obs[0]):
             came = repr(state) if isinstance(state, PolicyState) else f"a {type(state).__name__}"
             raise ObservationError(
