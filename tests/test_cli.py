@@ -273,6 +273,15 @@ def test_a_batch_size_alone_is_enough(capsys: pytest.CaptureFixture[str]) -> Non
         assert "config key `minibatch_size` is 128" in err
 
 
+def test_a_preset_s_entropy_bonus_gives_way(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--model.custom-action-dist", "SquashedGaussian"]
+    for command in (["inspect"], ["train", "--steps", "32", "--evaluate", "0", "--out", "run", *TINY]):
+        assert run(capsys, command[0], "cli_envs:Nested", *command[1:], *flags)[0] == 0
+        status, _, err = run(capsys, "inspect", "cli_envs:Nested", *flags, "--entropy-coeff", "0.01")
+        assert status == 2
+        assert "defines no entropy()" in err
+
+
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "list")
     assert status == 0

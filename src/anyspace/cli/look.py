@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
@@ -66,7 +67,8 @@ def inspect(words: list[str]) -> None:
     flags = parse(InspectFlags, "inspect", words, start.defaults)
     settings = flags.config.fitted(flags.given)
     settings.validate()
-    algorithm = start.algorithm(flags.own.env, settings.short())
+    short = configs.changes(settings.short(), settings)
+    algorithm = start.algorithm(flags.own.env, {**flags.changes(), **short}, preset=start.preset)
     try:
         console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
         result = algorithm.train()
