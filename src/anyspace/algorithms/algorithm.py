@@ -55,8 +55,8 @@ class Algorithm(ABC, Generic[C]):
         env: a Gymnasium id, a name passed to ``register_env``, ``package.module:EnvClass``, a class, a callable or an
             instance. It may also stand in the config as ``env``.
         config: keys to override, nested for ``model``: ``{"model": {"fcnet_hiddens": [64, 64]}, "lr": 3e-4}``.
-        preset: the shipped settings to start from: ``"auto"`` chooses by the environment, ``"none"`` keeps the plain
-            defaults. None is ``"auto"``, and ``"none"`` where ``config`` is a whole configuration.
+        preset: the shipped settings to start from: ``"auto"``, which is taken by itself, chooses by the environment, of
+            which it may make one to see the spaces; ``"none"`` keeps the defaults, and so does a whole configuration.
         overrides: single keys, laid over ``config``.
 
     Raises:
