@@ -79,7 +79,7 @@ VALUES: dict[str, Any] = {
     "ordered": OrderedDict([("b", 1), ("a", (2,))]),
     "sets": [{1, 2, "a"}, frozenset({(1, 2)}), set()],
     "bytes": [b"\x00\xff", bytearray(b"ab"), b""],
-    "paths": [Path("/tmp/a b"), PurePosixPath("x/y"), PureWindowsPath("c:/d")],
+    "paths": [Path("some folder/a b"), PurePosixPath("x/y"), PureWindowsPath("c:/d")],
     "ranges": [range(3), range(1, 9, 2), slice(None, 4), ...],
     "scalars": [np.float32(0.1), np.int8(-3), np.bool_(True), np.float64("nan"), np.uint64(2**63), np.str_("a")],
     "scalar types and dtypes": [np.float32, np.int64, np.bool_, np.dtype("float16"), np.dtype(">i4"), np.dtype("O")],

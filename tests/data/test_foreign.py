@@ -100,8 +100,12 @@ def test_an_error_of_the_constructor_is_its_own() -> None:
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
 def test_spaces_that_differ_between_instances(vectorization: Any, tmp_path: Any) -> None:
     made = tmp_path / "made"
+    closed: list[Any] = []
 
     class Grows(Samples):
+        def close(self) -> None:
+            closed.append(self)
+
         def __init__(self) -> None:
             with made.open("a") as file:
                 file.write("x")
@@ -110,3 +114,5 @@ def test_spaces_that_differ_between_instances(vectorization: Any, tmp_path: Any)
     message = r"environment \d: the observation space of Grows is Box\(.*, but that of the first one made is Box\("
     with pytest.raises(EnvironmentSetupError, match=message):
         make_source(EnvSpec(Grows), 6, vectorization)
+    if vectorization == "sync":
+        assert len(closed) == len(made.read_text()), "all that were made are closed"

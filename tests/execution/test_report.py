@@ -100,11 +100,31 @@ def test_an_evaluation_shows_how_far_it_is(terminal: bool, monkeypatch: pytest.M
         assert text == "evaluating: 3 / 10 episodes  16,000 steps  2,000 steps/s\n"
 
 
-def test_an_evaluation_shows_nothing_when_switched_off() -> None:
-    stream = io.StringIO()
-    with EvaluationReport(10, False, Console(file=stream, force_terminal=True)) as shown_to:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_evaluation_shows_nothing_when_switched_off(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, stream = Clock(monkeypatch), io.StringIO()
+    with EvaluationReport(10, False, Console(file=stream, force_terminal=terminal)) as shown_to:
+        clock.now += 60
         shown_to.update(1, 100)
     assert stream.getvalue() == ""
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_where_the_terminal_is_gone_the_work_goes_on(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, console = Clock(monkeypatch), Console(file=Gone(), force_terminal=terminal)
+    with EvaluationReport(10, True, console) as evaluation:
+        clock.now += 60
+        evaluation.update(1, 100)
+    with ProgressReport(100, True, console) as training:
+        training.update({"timesteps_total": 100, "steps_per_s": 1.0})
+        training.say("a line")
 
 
 # ----------------------------------------------------------------------------------------- learning curve

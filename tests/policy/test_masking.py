@@ -17,6 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import nn
 
 from anyspace import PPO, Algorithm
+from anyspace.algorithms.reading import Reader
 from anyspace.errors import CheckpointError, ObservationError
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.models import FullyConnectedNetwork, GTrXLNet, ModelConfig, TorchModelV2
@@ -604,6 +605,7 @@ def test_a_checkpoint_from_before_the_key_keeps_the_mask_as_a_feature(tmp_path: 
     aged(saved.save(tmp_path))
     old = Algorithm.load(tmp_path, env=make)
     assert old.config.model.mask_as_feature
+    assert Reader(Algorithm, Algorithm, trust=False).read_settings(tmp_path)[1].model.mask_as_feature
     obs = [make().reset(seed=seed)[0] for seed in range(10)]
     actions = [old.compute_single_action(one) for one in obs]
     assert actions == [saved.compute_single_action(one) for one in obs]

@@ -14,7 +14,16 @@ from anyspace.algorithms.from_plain import from_plain
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
 from anyspace.algorithms.settings import given_keys, overridden
-from anyspace.algorithms.state import ENTRIES, Spaces, check, is_shipped, modern, require_plausible, spaces_of, upgraded
+from anyspace.algorithms.state import (
+    ENTRIES,
+    Spaces,
+    check,
+    is_shipped,
+    modern_config,
+    require_plausible,
+    spaces_of,
+    upgraded,
+)
 from anyspace.algorithms.trust import Want, code_in, require_granted, wants
 from anyspace.config import import_name, type_hints
 from anyspace.data.environments import EnvLike
@@ -85,7 +94,7 @@ class Reader:
         An environment that nobody has vouched for is no reason to refuse yet: the caller may hand over another one.
         """
         state = read_state(path)
-        state = {**state, "config": modern(state.get("config"), state["format"])}
+        state = {**state, "config": modern_config(state.get("config"), state["format"])}
         check(state, {key: ENTRIES[key] for key in ("algorithm", "env", "config")}, find_checkpoint(path) / STATE_FILE)
         return self.settings(state, path, given_env=False, env_can_wait=True)
 

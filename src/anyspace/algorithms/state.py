@@ -80,9 +80,9 @@ def upgraded(
     other in the state, and one random source; the sources start anew from its seed.
     """
     number = state["format"]
-    state = {**state, "format": FORMAT, "config": modern(state.get("config"), number)}
+    state = {**state, "format": FORMAT, "config": modern_config(state.get("config"), number)}
     if number < 3:
-        state = {**state, "preset": state.get("preset", "none"), "config": _as_it_was(state["config"])}
+        state = {**state, "preset": state.get("preset", "none")}
     if number > 1:
         return state, tensors
     check(state, _OLD_ENTRIES, file)
@@ -95,25 +95,26 @@ def upgraded(
     return {**rest, "parts": {**plain, **{name: {} for name in coefficients}}}, arrays
 
 
-def _as_it_was(config: Any) -> Any:
-    """Return a configuration of format 1 or 2 with the model keys that came later, as models were before them.
+def modern_config(config: Any, number: int) -> Any:
+    """Return a configuration of format ``number`` as it is written today.
 
-    They saw the mask of an observation as a part of it.
+    Models of formats 1 and 2 saw the mask of an observation as a part of it, and had no key to say so.
     """
-    if not isinstance(config, dict) or not isinstance(config.get("model"), dict):
+    config = _modern(config, number)
+    if number > 2 or not isinstance(config, dict) or not isinstance(config.get("model"), dict):
         return config
     return {**config, "model": {"mask_as_feature": True, **config["model"]}}
 
 
-def modern(value: Any, number: int) -> Any:
+def _modern(value: Any, number: int) -> Any:
     """Return a value of a configuration of format ``number`` as :mod:`anyspace.algorithms.plain` writes it today."""
     if number > 2:
         return value
     if isinstance(value, list):
-        return [modern(item, number) for item in value]
+        return [_modern(item, number) for item in value]
     if not isinstance(value, dict):
         return value
-    items = {key: modern(item, number) for key, item in value.items()}
+    items = {key: _modern(item, number) for key, item in value.items()}
     return {MARK: "dict", "pairs": [list(item) for item in items.items()]} if MARK in items else items
 
 

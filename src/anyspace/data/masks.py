@@ -18,7 +18,7 @@ from anyspace.errors import ObservationError
 from anyspace.policy.masking import Masking, MaskOrigin
 
 
-def origin_of(masking: Masking, source: VectorSource, infos: Infos) -> MaskOrigin:
+def mask_origin(masking: Masking, source: VectorSource, infos: Infos) -> MaskOrigin:
     """Return where the masks of a source come from.
 
     Args:
@@ -49,7 +49,7 @@ def tell_origin(masking: Masking, source: VectorSource | None, spec: EnvSpec | N
 
     def by_reset() -> MaskOrigin:
         try:
-            return origin_of(masking, source, source.reset()[1])
+            return mask_origin(masking, source, source.reset()[1])
         except Exception as error:
             blame(error, "step 0", source.num_envs)
 
@@ -84,7 +84,7 @@ class InfoMasks:
 
     def first(self, infos: Infos) -> list[Bools]:
         """Return the masks [B, A] after a reset, or nothing where there are none."""
-        self.origin = origin_of(self._masking, self._source, infos)
+        self.origin = mask_origin(self._masking, self._source, infos)
         self._given = self.origin in ("infos", "method")
         if self._given:
             self._masking.require_consumer()

@@ -6,7 +6,7 @@ import copy
 import functools
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
@@ -16,7 +16,15 @@ from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
-from anyspace.data.batching import Fit, StackedActions, VectorMember, has_fixed_shape, has_time_limit, take_rows
+from anyspace.data.batching import (
+    Fit,
+    StackedActions,
+    VectorMember,
+    has_fixed_shape,
+    has_time_limit,
+    sync_envs,
+    take_rows,
+)
 from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.infos import Infos as Infos
@@ -282,14 +290,13 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
     make = functools.partial(_make_one, spec.resolved(), trainer=os.getpid(), known=registered_spaces())
     first = make(0)
     spaces = first.observation_space, first.action_space
-    others = [functools.partial(make, number, spaces) for number in range(num_envs)]
+    makers = [functools.partial(make, number, spaces) for number in range(num_envs)]
     try:
         if vectorization == "async":
             first.close()
-            envs = Processes(others, shared_memory=has_fixed_shape(first.observation_space))
+            envs = Processes(makers, shared_memory=has_fixed_shape(first.observation_space))
         else:
-            members: list[Callable[[], gym.Env[Any, Any]]] = [lambda: first, *others[1:]]
-            envs = SyncVectorEnv(members, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
+            envs = sync_envs(first, makers[1:])
     except (RuntimeError, IndexError):
         _refuse_spaces(*spaces)
         raise
@@ -333,6 +340,7 @@ def _make_one(
     spaces = env.observation_space, env.action_space
     for kind, mine, theirs in zip(("observation", "action"), spaces, expected or spaces, strict=True):
         if mine != theirs:
+            env.close()
             _refuse_spaces(*spaces)
             raise EnvironmentSetupError(
                 f"environment {number}: the {kind} space of {spec.name} is {mine}, but that of the first one made is"

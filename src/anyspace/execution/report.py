@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -31,86 +31,24 @@ class _Rate(ProgressColumn):
         return Text(f"{task.fields['rate']:>7,.0f} steps/s", style="cyan")
 
 
-class EvaluationReport:
-    """Shows how many episodes of an evaluation are over: a live bar on a terminal, else a line now and then.
+class _Report:
+    """A live bar on a terminal, else a line now and then; where the terminal is gone, nothing, and the work goes on.
 
     Use it as a context manager.
 
     Args:
-        episodes: how many there are to be.
+        columns: of the bar.
         enabled: False shows nothing.
+        console: where to show it; None takes stderr.
+        transient: whether the bar is removed at the end.
     """
 
-    def __init__(self, episodes: int, enabled: bool = True, console: Console | None = None):
-        self._console = console or Console(stderr=True)
-        self._episodes = episodes
-        self._bar = Progress(
-            TextColumn("evaluating: [bold]{task.completed}[/] / {task.total} episodes"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.fields[steps]:,} steps"),
-            _Rate(),
-            console=self._console,
-            disable=not (enabled and self._console.is_terminal),
-            transient=True,
-        )
-        self._task = self._bar.add_task("evaluate", total=episodes, steps=0, rate=0.0)
-        self._started = self._shown = time.monotonic()
+    def __init__(self, *columns: ProgressColumn, enabled: bool, console: Console | None, transient: bool = False):
+        self._console, self._enabled = console or Console(stderr=True), enabled
+        is_shown = enabled and self._console.is_terminal
+        self._bar = Progress(*columns, console=self._console, disable=not is_shown, transient=transient)
 
-    def __enter__(self) -> EvaluationReport:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bar.__exit__(kind, error, traceback)
-
-    def update(self, finished: int, steps: int) -> None:
-        """Show how many episodes are over, and how many steps were taken by all environments together."""
-        now = time.monotonic()
-        is_live = self._console.is_terminal
-        if now - self._shown < (LIVE_INTERVAL if is_live else PLAIN_INTERVAL):
-            return
-        self._shown, rate = now, steps / (now - self._started)
-        self._bar.update(self._task, completed=finished, steps=steps, rate=rate)
-        if not is_live:
-            self._console.print(
-                f"evaluating: {finished} / {self._episodes} episodes  {steps:,} steps  {rate:,.0f} steps/s",
-                highlight=False,
-            )
-
-
-class ProgressReport:
-    """Shows steps, steps per second, return and time left: a live bar on a terminal, else a line now and then.
-
-    Use it as a context manager. Where the terminal is gone, it shows nothing, and training goes on.
-
-    Args:
-        total_steps: where the bar ends.
-        enabled: False shows nothing.
-    """
-
-    def __init__(self, total_steps: int, enabled: bool = True, console: Console | None = None):
-        self._console = console or Console(stderr=True)
-        self._enabled = enabled
-        self._total = total_steps
-        self._last_line = float("-inf")
-        self._bar = Progress(
-            TextColumn("[bold]{task.completed:,}[/] / {task.total:,} steps", table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=16),
-            _Rate(),
-            TextColumn("return [bold green]{task.fields[mean]}[/]", table_column=Column(no_wrap=True)),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self._console,
-            disable=not (enabled and self._console.is_terminal),
-        )
-        self._task = self._bar.add_task("train", total=total_steps, rate=0.0, mean="-")
-
-    def __enter__(self) -> ProgressReport:
+    def __enter__(self) -> Self:
         with suppress(OSError):
             self._bar.__enter__()
         return self
@@ -124,32 +62,84 @@ class ProgressReport:
         with suppress(OSError):
             self._bar.__exit__(kind, error, traceback)
 
-    def update(self, result: dict[str, Any]) -> None:
-        """Show a training result."""
-        if self._enabled:
-            with suppress(OSError):
-                self._show(result)
-
-    def _show(self, result: dict[str, Any]) -> None:
-        steps, rate = result["timesteps_total"], result["steps_per_s"]
-        mean = result.get("episode_return_mean")
-        spelt = "-" if mean is None else f"{mean:,.1f}"
-        self._bar.update(self._task, completed=min(steps, self._total), rate=rate, mean=spelt)
-        now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > PLAIN_INTERVAL or steps >= self._total):
-            self._last_line = now
-            left = max(0, self._total - steps) / max(rate, 1e-9)
-            self._console.print(
-                f"{steps:,} / {self._total:,} steps  {rate:,.0f} steps/s  return {spelt}  left {left:,.0f} s",
-                highlight=False,
-            )
-
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         if self._enabled:
             # A signal's handler may speak in the middle of another line: that is a RuntimeError.
             with suppress(OSError, RuntimeError):
                 self._console.print(text, markup=False, emoji=False, highlight=False)
+
+
+class EvaluationReport(_Report):
+    """Shows how many episodes of an evaluation are over.
+
+    Args:
+        episodes: how many there are to be.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, episodes: int, enabled: bool = True, console: Console | None = None):
+        super().__init__(
+            TextColumn("evaluating: [bold]{task.completed}[/] / {task.total} episodes"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[steps]:,} steps"),
+            _Rate(),
+            enabled=enabled,
+            console=console,
+            transient=True,
+        )
+        self._episodes = episodes
+        self._task = self._bar.add_task("evaluate", total=episodes, steps=0, rate=0.0)
+        self._started = self._shown = time.monotonic()
+
+    def update(self, finished: int, steps: int) -> None:
+        """Show how many episodes are over, and how many steps were taken by all environments together."""
+        now = time.monotonic()
+        is_live = self._console.is_terminal
+        if now - self._shown < (LIVE_INTERVAL if is_live else PLAIN_INTERVAL):
+            return
+        self._shown, rate = now, steps / (now - self._started)
+        with suppress(OSError):
+            self._bar.update(self._task, completed=finished, steps=steps, rate=rate)
+        if not is_live:
+            self.say(f"evaluating: {finished} / {self._episodes} episodes  {steps:,} steps  {rate:,.0f} steps/s")
+
+
+class ProgressReport(_Report):
+    """Shows steps, steps per second, return and time left of a training run.
+
+    Args:
+        total_steps: where the bar ends.
+        enabled: False shows nothing.
+    """
+
+    def __init__(self, total_steps: int, enabled: bool = True, console: Console | None = None):
+        super().__init__(
+            TextColumn("[bold]{task.completed:,}[/] / {task.total:,} steps", table_column=Column(no_wrap=True)),
+            BarColumn(bar_width=16),
+            _Rate(),
+            TextColumn("return [bold green]{task.fields[mean]}[/]", table_column=Column(no_wrap=True)),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            enabled=enabled,
+            console=console,
+        )
+        self._total = total_steps
+        self._last_line = float("-inf")
+        self._task = self._bar.add_task("train", total=total_steps, rate=0.0, mean="-")
+
+    def update(self, result: dict[str, Any]) -> None:
+        """Show a training result."""
+        steps, rate = result["timesteps_total"], result["steps_per_s"]
+        mean = result.get("episode_return_mean")
+        spelt = "-" if mean is None else f"{mean:,.1f}"
+        with suppress(OSError):
+            self._bar.update(self._task, completed=min(steps, self._total), rate=rate, mean=spelt)
+        now = time.monotonic()
+        if not self._console.is_terminal and (now - self._last_line > PLAIN_INTERVAL or steps >= self._total):
+            self._last_line = now
+            left = max(0, self._total - steps) / max(rate, 1e-9)
+            self.say(f"{steps:,} / {self._total:,} steps  {rate:,.0f} steps/s  return {spelt}  left {left:,.0f} s")
 
 
 def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
