@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench clean
+.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench parity clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -87,6 +87,9 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/atari.py
 	$(BIN)/python benchmarks/memory_cartpole.py
 	$(BIN)/python benchmarks/algorithms.py
+
+parity: $(READY) peers  ## final returns beside Stable-Baselines3's, TASK=cartpole-dqn SEEDS="0 1": hours, and lines in docs/parity.csv
+	$(BIN)/python benchmarks/parity.py $(TASK) $(if $(SEEDS),--seeds $(SEEDS))
 
 clean:
 	rm -rf $(VENV) $(DEV) .venv-packages .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
