@@ -14,7 +14,8 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Losses
 from anyspace.maths.cell import Cell
-from anyspace.maths.xp import Array, xp
+from anyspace.maths.returns import explained_variance
+from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
@@ -151,6 +152,17 @@ class ActorCritic(Algorithm[C]):
         """Return what a checkpoint holds: the weight of the entropy bonus as well."""
         return {**super().parts(), "entropy_coeff": self.entropy_coeff}
 
+    def report(self, batch: Batch) -> dict[str, Any]:
+        """Return what is reported of a round: the weight of the bonus, and how well values explain the returns.
+
+        Args:
+            batch: the latest.
+        """
+        numbers: dict[str, Any] = {"entropy_coeff": float(self.entropy_coeff)}
+        if self.config.has_critic:
+            numbers["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
+        return numbers
+
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the sum over rows of -A log pi(a) + vf_loss_coeff (V - target)^2 / 2 - entropy_coeff H.
 
@@ -169,7 +181,9 @@ class ActorCritic(Algorithm[C]):
         return Losses({"policy": batch.sum(terms)}, metrics)
 
 
-def divergence(policy: Policy, batch: Batch, now: ActionDistribution, log_ratio: Array, *, exact: bool) -> Array:
+def divergence(
+    policy: Policy, batch: Batch, now: ActionDistribution, ratio: Array, log_ratio: Array, *, exact: bool
+) -> Array:
     """Return the mean of KL(old || new) over the rows of a batch, a scalar.
 
     It is the mean of ratio - 1 - log ratio, which rests on samples of the old policy, where the old distribution cannot
@@ -179,12 +193,13 @@ def divergence(policy: Policy, batch: Batch, now: ActionDistribution, log_ratio:
         policy: that learns.
         batch: with ``action_dist_inputs`` of the old policy.
         now: the new policy's distribution.
-        log_ratio: log-probability of each action under the new policy less that under the old one, [N].
+        ratio: probability of each action under the new policy over that under the old one, [N].
+        log_ratio: its logarithm.
         exact: False takes that mean in any case; it costs less.
     """
     if exact and now.has_kl and not now.depends_on_model:
         return batch.mean(policy.distribution(batch["action_dist_inputs"], batch.mask).kl(now))
-    return batch.mean(xp(log_ratio).exp(log_ratio) - 1 - log_ratio)
+    return batch.mean(ratio - 1 - log_ratio)
 
 
 def adapt_kl(weight: Cell, target: float, metrics: Mapping[str, NumpyArray], algorithm: str) -> None:

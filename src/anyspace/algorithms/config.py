@@ -142,7 +142,7 @@ class AlgorithmConfig(PolicyConfig):
 
 COLUMNS = (
     *("obs", "actions", "action_mask", "views", "sequences", "counted", "weights", "rewards", "action_logp"),
-    *("action_dist_inputs", "vf_preds", "advantages", "value_targets"),
+    *("target_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets"),
 )
 """Names of the columns that batches have or may have."""
 

@@ -16,7 +16,6 @@ from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Losses
 from anyspace.execution.training import Updates
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, standardise
-from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
@@ -24,7 +23,7 @@ from anyspace.policy.policy import Policy
 
 
 @dataclass(frozen=True)
-class PPOConfig(ClippedConfig, GAEConfig):
+class PPOConfig(GAEConfig, ClippedConfig):
     """PPO's keys, with RLlib's defaults, which were made for clusters; ``PPO(...)`` starts from a preset by itself."""
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(vf_share_layers=False))
@@ -115,10 +114,7 @@ class PPO(ActorCritic[PPOConfig]):
         overall["ratio_error"] = metrics.get("ratio_error", np.zeros(1))[0]
         if config.adapts_kl:
             adapt_kl(self.kl_coeff, config.kl_target, metrics, type(self).__name__)
-        overall |= {"kl_coeff": float(self.kl_coeff), "entropy_coeff": float(self.entropy_coeff)}
-        if config.use_critic:
-            overall["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
-        return overall
+        return {**overall, **self.report(batch), "kl_coeff": float(self.kl_coeff)}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""
@@ -136,7 +132,7 @@ class PPO(ActorCritic[PPOConfig]):
             total = total + config.vf_loss_coeff * metrics["vf_loss"]
         if config.rewards_entropy:
             total = total - self.entropy_coeff.value * batch.mean(policy.entropy(now.distribution))
-        metrics["kl"] = divergence(policy, batch, now.distribution, log_ratio, exact=config.adapts_kl)
+        metrics["kl"] = divergence(policy, batch, now.distribution, ratio, log_ratio, exact=config.adapts_kl)
         if config.adapts_kl:
             total = total + self.kl_coeff.value * metrics["kl"]
         metrics["ratio_error"] = ns.max(ns.abs(ratio - 1), axis=0)
