@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from anyspace.algorithms.actor_critic import ActorCritic, ActorCriticConfig
 from anyspace.algorithms.on_policy import training_rows, vtrace, with_logp
@@ -66,7 +66,7 @@ class IMPALAConfig(ActorCriticConfig):
 class IMPALA(ActorCritic[IMPALAConfig]):
     """One step on each batch, along the policy gradient; V-trace corrects for weights that have changed since."""
 
-    config_class = IMPALAConfig
+    config_class: ClassVar[type[IMPALAConfig]] = IMPALAConfig
 
     def setup(self) -> None:
         """Start the ring of recent batches, and what actor-critic algorithms share."""
