@@ -181,7 +181,8 @@ def training_rows(
     batch["action_logp"] = logp
     if under is not None:
         batch["target_logp"] = logp
-    log_ratios: NumpyArray = np.zeros(trajectory.valid.shape, np.float32)
+    values = rows.to_time(evaluated.values)
+    log_ratios = np.zeros_like(values)
     if trajectory.action_logp is not None:
         batch["action_logp"] = asarray(rows.from_time(trajectory.action_logp))
         log_ratios = rows.to_time(policy.runtime.numpy(logp)) - np.where(trajectory.valid, trajectory.action_logp, 0)
@@ -189,7 +190,7 @@ def training_rows(
         TimeMajor(
             log_ratios,
             trajectory.rewards,
-            rows.to_time(evaluated.values),
+            values,
             rows.to_time(evaluated.next_values),
             trajectory.terminated,
             trajectory.done | _ends(trajectory.valid),
