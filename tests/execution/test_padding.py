@@ -14,7 +14,7 @@ from anyspace.algorithms.on_policy import minibatches
 from anyspace.execution.torch_learner import TorchLearner
 from anyspace.policy.batch import Batch
 from anyspace.policy.sequences import Sequences
-from tests.support.hashes import CASES, SETTINGS
+from tests.support.hashes import PPO_CASES, SETTINGS
 
 TERMS = {"vf_clip_param": 0.5, "entropy_coeff": 0.05, "kl_coeff": 0.7, "grad_clip": 0.1, "lr": 1e-2}
 """Every term of the loss, and clipping: all of them reduce over rows."""
@@ -22,7 +22,7 @@ TERMS = {"vf_clip_param": 0.5, "entropy_coeff": 0.05, "kl_coeff": 0.7, "grad_cli
 
 def trained(case: str, **settings: Any) -> PPO:
     """Return an algorithm whose weights, filter and moments have moved."""
-    env, own = CASES[case]
+    env, own = PPO_CASES[case]
     algorithm = PPO(env, {**SETTINGS, **own, **TERMS, **settings}, preset="none")
     algorithm.train()
     return algorithm
@@ -101,7 +101,7 @@ def test_copies_would_move_the_statistics_of_a_batch() -> None:
 
 @pytest.mark.parametrize(("case", "there"), [("batch norm", True), ("dropout", False), ("dense", False)])
 def test_models_with_batch_statistics_are_known(case: str, there: bool) -> None:
-    env, own = CASES[case]
+    env, own = PPO_CASES[case]
     with closing(PPO(env, {**SETTINGS, **own}, preset="none")) as algorithm:
         assert algorithm.policy.runtime.has_batch_statistics(algorithm.policy.model) is there
 
@@ -120,7 +120,7 @@ def test_minibatches_are_whole_where_a_model_has_batch_statistics(
     rows: int, normed: list[int], plain: list[int]
 ) -> None:
     for case, sizes in (("batch norm", normed), ("dropout", plain)):
-        env, own = CASES[case]
+        env, own = PPO_CASES[case]
         with closing(PPO(env, {**SETTINGS, **own}, preset="none")) as algorithm:
             policy, learner = algorithm.policy, algorithm.learner
             steps = minibatches(policy, Batch(obs=[torch.arange(rows)]), 32, epochs=2)
@@ -133,7 +133,7 @@ def test_minibatches_are_whole_where_a_model_has_batch_statistics(
 
 def test_a_remainder_of_sequences_joins_its_neighbour_too() -> None:
     for case, sizes in (("batch norm", [4, 4, 6]), ("dropout", [4, 4, 4, 2])):
-        env, own = CASES[case]
+        env, own = PPO_CASES[case]
         with closing(PPO(env, {**SETTINGS, **own}, preset="none")) as algorithm:
             batch = Batch(obs=[torch.arange(14)], sequences=Sequences(np.full(7, 2), []))
             steps = minibatches(algorithm.policy, batch, 4)

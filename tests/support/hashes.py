@@ -1,4 +1,4 @@
-"""Hashes of all parameters after three iterations of PPO: what a change of structure must leave as it is.
+"""Hashes of all parameters after three iterations: what a change of structure must leave as it is.
 
 ``make hashes`` prints them. They differ between machines and versions of PyTorch, so they are compared with the hashes
 of the tree before, never committed.
@@ -19,7 +19,7 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from anyspace import PPO
+from anyspace.algorithms import ALGORITHMS
 from anyspace.models import TorchModelV2
 from anyspace.spaces import Repeated
 
@@ -113,7 +113,7 @@ ATTENTION = {
     "attention_memory_training": 10,
 }
 
-CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+PPO_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "dense": ("CartPole-v1", SHARED),
     "separate value net": ("CartPole-v1", {"model": {"fcnet_hiddens": [16, 16]}}),
     "continuous": ("Pendulum-v1", {**SHARED, "normalize_rewards": True, "clip_rewards": 5.0}),
@@ -151,13 +151,30 @@ SETTINGS: dict[str, Any] = {
     "lambda_": 0.95,
 }
 
+SMALL = {"seed": 7, "num_envs_per_env_runner": 4, "train_batch_size": 32, "lr": 1e-3}
+REPLAYED = {"replay_proportion": 1.5, "rollout_fragment_length": "auto"}
+LSTM = {"model": {**MEMORY, "use_lstm": True}}
+
+CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
+    **{name: ("PPO", env, {**SETTINGS, **settings}) for name, (env, settings) in PPO_CASES.items()},
+    "PG": ("PG", "CartPole-v1", {**SMALL, **SHARED}),
+    "PG, lstm": ("PG", sampled(VECTOR, spaces.Discrete(3)), {**SMALL, **LSTM}),
+    "A2C": ("A2C", "CartPole-v1", {**SMALL, **SHARED}),
+    "A2C, parts": ("A2C", sampled(VECTOR, PAIR), {**SMALL, **SHARED, "microbatch_size": 12}),
+    "IMPALA": ("IMPALA", "CartPole-v1", {**SMALL, **SHARED, "rollout_fragment_length": 4}),
+    "IMPALA, replayed": ("IMPALA", sampled(VECTOR, CHOICES), {**SMALL, **REPLAYED, **LSTM, "opt": "rmsprop"}),
+    "APPO": ("APPO", "CartPole-v1", {**SMALL, **SHARED, "target_network_update_freq": 48, "tau": 0.5}),
+    "APPO, replayed": ("APPO", sampled(VECTOR, spaces.Discrete(4), True), {**SMALL, **REPLAYED, "use_kl_loss": True}),
+}
+"""An algorithm, an environment and the settings, by what is special about them."""
+
 ITERATIONS = 3
 
 
 def digest(case: str) -> str:
     """Return the hash of weights, buffers and filter statistics after the iterations of a case."""
-    env, settings = CASES[case]
-    with closing(PPO(env, {**SETTINGS, **settings}, preset="none")) as algorithm:
+    name, env, settings = CASES[case]
+    with closing(ALGORITHMS[name](env, settings, preset="none")) as algorithm:
         for _ in range(ITERATIONS):
             algorithm.train()
         return digest_of(algorithm.policy.state())

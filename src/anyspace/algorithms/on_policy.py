@@ -66,6 +66,7 @@ class TimeMajor(NamedTuple):
     """Of the observations that the steps led to."""
     terminated: Bools
     done: Bools
+    """The episode ended here, or nothing follows that is learnt from."""
 
 
 Estimator = Callable[[TimeMajor], tuple[NumpyArray, NumpyArray]]
@@ -85,6 +86,41 @@ def gae(*, gamma: float, lambda_: float) -> Estimator:
             gamma=gamma,
             lambda_=lambda_,
         )
+
+    return estimate
+
+
+def monte_carlo(*, gamma: float) -> Estimator:
+    """Return the estimator of discounted returns, which end with the value of the next observation where a step is cut.
+
+    Advantages and value targets are the same: there is no baseline.
+    """
+
+    def estimate(steps: TimeMajor) -> tuple[NumpyArray, NumpyArray]:
+        found = returns.lambda_returns(
+            steps.rewards, steps.next_values, steps.terminated, steps.done, gamma=gamma, lambda_=1.0
+        )
+        return found, found
+
+    return estimate
+
+
+def vtrace(*, gamma: float, clip_rho: float, clip_pg_rho: float) -> Estimator:
+    """Return the V-trace estimator with its constants; see :func:`anyspace.maths.returns.vtrace`."""
+
+    def estimate(steps: TimeMajor) -> tuple[NumpyArray, NumpyArray]:
+        targets, advantages = returns.vtrace(
+            steps.log_ratios,
+            steps.rewards,
+            steps.values,
+            steps.next_values,
+            steps.terminated,
+            steps.done,
+            gamma=gamma,
+            clip_rho=clip_rho,
+            clip_pg_rho=clip_pg_rho,
+        )
+        return advantages, targets
 
     return estimate
 
@@ -130,11 +166,12 @@ def training_rows(
         trajectory: what happened.
         estimate: makes advantages and value targets.
         value: whether there is a critic.
-        under: a sibling of the policy whose values and distributions count, in place of the policy's.
+        under: a sibling of the policy whose values and distributions count, in place of the policy's. The trajectory
+            has to say its ``action_logp`` then; see :func:`with_logp`.
 
     Returns:
         The columns of :meth:`Rows.batch`, and ``action_logp`` (of the weights that acted), ``action_dist_inputs``,
-        ``vf_preds``, ``advantages``, ``value_targets``.
+        ``vf_preds``, ``advantages``, ``value_targets``; ``target_logp`` (of the sibling's weights) where there is one.
     """
     rows, asarray = Rows(policy, trajectory), policy.runtime.asarray
     batch = rows.batch()
@@ -142,7 +179,10 @@ def training_rows(
     with policy.runtime.no_grad():
         logp = evaluated.distribution.logp(batch["actions"])
     batch["action_logp"] = logp
-    log_ratios: NumpyArray = np.zeros(trajectory.valid.shape, np.float32)
+    if under is not None:
+        batch["target_logp"] = logp
+    values = rows.to_time(evaluated.values)
+    log_ratios = np.zeros_like(values)
     if trajectory.action_logp is not None:
         batch["action_logp"] = asarray(rows.from_time(trajectory.action_logp))
         log_ratios = rows.to_time(policy.runtime.numpy(logp)) - np.where(trajectory.valid, trajectory.action_logp, 0)
@@ -150,10 +190,10 @@ def training_rows(
         TimeMajor(
             log_ratios,
             trajectory.rewards,
-            rows.to_time(evaluated.values),
+            values,
             rows.to_time(evaluated.next_values),
             trajectory.terminated,
-            trajectory.done,
+            trajectory.done | _ends(trajectory.valid),
         )
     )
     batch["action_dist_inputs"] = evaluated.dist_inputs
@@ -161,6 +201,29 @@ def training_rows(
     batch["advantages"] = asarray(rows.from_time(advantages))
     batch["value_targets"] = asarray(rows.from_time(targets))
     return batch
+
+
+def _ends(valid: Bools) -> Bools:
+    """Return the steps that no valid step follows, [T, B]."""
+    follows = np.zeros_like(valid)
+    follows[:-1] = valid[1:]
+    return valid & ~follows
+
+
+def with_logp(policy: Policy, trajectory: Trajectory) -> Trajectory:
+    """Return a trajectory with ``action_logp``, so that it can be learnt from when the policy has changed.
+
+    Args:
+        policy: whose present weights acted, unless the trajectory says more.
+        trajectory: what happened.
+    """
+    if trajectory.action_logp is not None:
+        return trajectory
+    rows = Rows(policy, trajectory)
+    with policy.runtime.no_grad():
+        logp = rows.evaluate(value=False).distribution.logp(rows.actions())
+    by_time = rows.to_time(policy.runtime.numpy(logp)).astype(np.float32)
+    return dataclasses.replace(trajectory, action_logp=by_time)
 
 
 def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1) -> Steps:

@@ -137,7 +137,7 @@ class Rows:
 
     def to_time(self, values: NumpyArray) -> NumpyArray:
         """Return numbers of the N steps [N] as [T, B], 0 where no step is learnt from."""
-        by_time = np.zeros(self.trajectory.valid.size, np.float32)
+        by_time = np.zeros(self.trajectory.valid.size, values.dtype)
         by_time[self.layout.steps] = values
         return by_time.reshape(self.trajectory.valid.shape)
 

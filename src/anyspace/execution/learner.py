@@ -93,6 +93,8 @@ class Steps:
     """[S, N] booleans: False for entries that fill a step up. Those that count come first."""
     tau: NumpyArray | None = None
     """[S] how far the siblings' weights follow the policy's after each step; None: they stay."""
+    summed: bool = False
+    """Sum the gradients of all entries of ``order`` and take one step in all: a batch in parts, to save memory."""
 
 
 @dataclass(frozen=True)

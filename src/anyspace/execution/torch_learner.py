@@ -103,26 +103,37 @@ class TorchLearner:
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
-        with self.policy.runtime.own_randomness("learning"):
-            return self._step(batch)
+        return self._part(batch, begins=True, ends=True)
 
-    def _step(self, batch: Batch) -> Result:
+    def _part(self, batch: Batch, *, begins: bool, ends: bool) -> Result:
+        """Take a gradient step, or a part of one: gradients add up from its beginning, and its end moves parameters."""
+        with self.policy.runtime.own_randomness("learning"):
+            return self._step(batch, begins=begins, ends=ends)
+
+    def _step(self, batch: Batch, *, begins: bool, ends: bool) -> Result:
         found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
         self._require_gradients(found.by_group)
         losses = with_custom_loss(self.policy, found.by_group, batch)
         metrics = {name: _detached(value) for name, value in found.metrics.items()}
+        if begins:
+            self._clear_gradients()
         self._backward(losses)
         self._untouched.count()
+        if ends:
+            self._move(metrics)
+        metrics["total_loss"] = functools.reduce(operator.add, [loss.detach() for loss in losses.values()])
+        return Result(metrics, {name: value.detach() for name, value in found.rows.items()})
+
+    def _move(self, metrics: dict[str, torch.Tensor | float]) -> None:
+        """Let the optimisers move the parameters by their gradients, and report the norms of those that are clipped."""
         for name, group in self.groups.items():
             packs = self._packs[name]
             if group.grad_clip is not None and packs:
-                metrics["grad_norm" if len(losses) == 1 else f"grad_norm_{name}"] = _clip(packs, group.grad_clip)
+                metrics["grad_norm" if len(self.groups) == 1 else f"grad_norm_{name}"] = _clip(packs, group.grad_clip)
             _move(packs, group, self._rates[name])
         with torch.no_grad():
             for update in self.policy.model.update_ops():
                 update()
-        metrics["total_loss"] = functools.reduce(operator.add, [loss.detach() for loss in losses.values()])
-        return Result(metrics, {name: value.detach() for name, value in found.rows.items()})
 
     def _require_gradients(self, losses: dict[str, torch.Tensor]) -> None:
         """Refuse losses that could not move a parameter."""
@@ -141,11 +152,13 @@ class TorchLearner:
                         f"{where} is on {loss.device}, but the model is on {pack.values.device}: leave it there."
                     )
 
-    def _backward(self, losses: dict[str, torch.Tensor]) -> None:
-        """Let the gradient of each loss reach the parameters of its own group, and no others."""
+    def _clear_gradients(self) -> None:
         for packs in self._packs.values():
             for pack in packs:
                 pack.clear_gradients()
+
+    def _backward(self, losses: dict[str, torch.Tensor]) -> None:
+        """Add the gradient of each loss to the parameters of its own group, and to no others."""
         if len(losses) == 1:
             (loss,) = losses.values()
             torch.autograd.backward(loss)
@@ -160,8 +173,9 @@ class TorchLearner:
     def steps(self, steps: Steps) -> Result:
         """Take several gradient steps, one after the other; the rows of an epoch are gathered at once."""
         results: list[Result] = []
+        apart, last = not steps.summed, len(steps.order) - 1
         for number, batch in enumerate(self._batches(steps)):
-            results.append(self.step(batch))
+            results.append(self._part(batch, begins=apart or number == 0, ends=apart or number == last))
             if steps.tau is not None:
                 for sibling in self.policy.siblings:
                     self.follow(sibling, float(steps.tau[number]))

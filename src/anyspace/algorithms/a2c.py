@@ -1,0 +1,55 @@
+"""Advantage actor-critic (Mnih et al., "Asynchronous methods for deep reinforcement learning", 2016), synchronous."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from anyspace.algorithms.actor_critic import ActorCritic, GAEConfig
+from anyspace.algorithms.on_policy import gae, minibatches, training_rows
+from anyspace.config import require
+from anyspace.data.trajectory import Trajectory
+from anyspace.execution.training import Updates
+from anyspace.policy.policy import Policy
+
+
+@dataclass(frozen=True)
+class A2CConfig(GAEConfig):
+    """A2C's keys, with RLlib's defaults."""
+
+    lr: float = 1e-4
+    """Learning rate, at least 0."""
+    grad_clip: float | None = 40.0
+    """Largest global norm of the gradients, above 0; None does not clip. Losses are sums over the batch, and so are
+    gradients."""
+    microbatch_size: int | None = None
+    """Rows whose gradients are computed at a time, at least 1, to save memory; one step takes their sum. None: all."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        size = self.microbatch_size
+        require(size is None or size >= 1, "microbatch_size", size, "it must be at least 1; None takes all rows")
+
+    @property
+    def rows_per_step(self) -> int:
+        """How many rows are computed on at a time."""
+        return min(self.microbatch_size or self.train_batch_size, self.train_batch_size)
+
+
+class A2C(ActorCritic[A2CConfig]):
+    """One step on each batch, along the policy gradient with advantages by GAE."""
+
+    config_class = A2CConfig
+
+    def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
+        """Yield all steps at once, or parts of them whose gradients are summed."""
+        config = self.config
+        self.entropy_coeff.at(self.timesteps_total)
+        estimate = gae(gamma=config.gamma, lambda_=config.gae_lambda)
+        batch = training_rows(policy, trajectory, estimate, value=config.use_critic)
+        if config.microbatch_size is None:
+            yield batch
+        else:
+            yield dataclasses.replace(minibatches(policy, batch, config.microbatch_size), summed=True)
+        return self.report(batch)

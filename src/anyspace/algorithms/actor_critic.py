@@ -1,0 +1,226 @@
+"""What actor-critic algorithms share: keys, the entropy bonus, the summed loss, the penalty on the KL divergence."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from anyspace.algorithms.algorithm import Algorithm
+from anyspace.algorithms.on_policy import OnPolicyConfig, has_entropy, require_own_samples
+from anyspace.config import require
+from anyspace.distributions import ActionDistribution
+from anyspace.errors import ConfigError
+from anyspace.execution.learner import Losses
+from anyspace.maths.cell import Cell
+from anyspace.maths.returns import explained_variance
+from anyspace.maths.xp import Array
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.batch import Batch
+from anyspace.policy.policy import Policy
+from anyspace.policy.schedules import Scheduled, scheduled
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig(OnPolicyConfig):
+    """The keys of algorithms with a value loss and an entropy bonus."""
+
+    vf_loss_coeff: float = 0.5
+    """Weight of the value loss, at least 0."""
+    entropy_coeff: float = 0.01
+    """Weight of the entropy bonus, at least 0."""
+    entropy_coeff_schedule: list[tuple[float, float]] | None = None
+    """That weight over sampled steps as [step, value] pairs; takes precedence over `entropy_coeff`."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        for key in ("vf_loss_coeff", "entropy_coeff"):
+            require(getattr(self, key) >= 0, key, getattr(self, key), "it must not be negative")
+        scheduled(self.entropy_coeff, self.entropy_coeff_schedule, "entropy_coeff_schedule")
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether a value is learnt."""
+        return True
+
+    @property
+    def rewards_entropy(self) -> bool:
+        """Whether there is an entropy bonus, if only at times."""
+        return bool(self.entropy_coeff or self.entropy_coeff_schedule)
+
+
+@dataclass(frozen=True)
+class GAEConfig(ActorCriticConfig):
+    """The keys of algorithms whose advantages are GAE's, or returns without it."""
+
+    use_gae: bool = True
+    """Estimate advantages by GAE; False takes discounted returns less the value, of whole episodes."""
+    lambda_: float = 1.0
+    """GAE's lambda, in [0, 1]: 1 is unbiased, 0 leans on the value alone."""
+    use_critic: bool = True
+    """Learn a value; False takes the discounted returns of whole episodes as advantages, without GAE."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        require(0 <= self.lambda_ <= 1, "lambda_", self.lambda_, "it lies in [0, 1]")
+        if self.use_gae and not self.use_critic:
+            raise ConfigError("`use_gae` needs a critic, but `use_critic` is False; switch `use_gae` off as well.")
+        if not self.use_gae and self.batch_mode != "complete_episodes":
+            off = "use_gae" if self.use_critic else "use_critic"
+            raise ConfigError(
+                f"`{off}` is False, so returns are summed to the end of the episode, but `batch_mode` is"
+                " 'truncate_episodes'; set batch_mode='complete_episodes'."
+            )
+
+    def fitted(self, given: Collection[str]) -> Self:
+        """Return these settings with the keys that nobody gave fitted to those that somebody did."""
+        changed: dict[str, Any] = {}
+        if not self.use_critic:
+            changed["use_gae"] = False
+        if not (self.use_gae and self.use_critic):
+            changed["batch_mode"] = "complete_episodes"
+        free = {key: value for key, value in changed.items() if key not in given}
+        return dataclasses.replace(super().fitted(given), **free)
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether a value is learnt."""
+        return self.use_critic
+
+    @property
+    def gae_lambda(self) -> float:
+        """GAE's lambda; returns less the value are its estimates with 1."""
+        return self.lambda_ if self.use_gae else 1.0
+
+
+@dataclass(frozen=True)
+class ClippedConfig(ActorCriticConfig):
+    """The keys of algorithms that clip the probability ratio and may penalise the KL divergence."""
+
+    clip_param: float = 0.3
+    """How far the probability ratio may move from 1 before its gain is cut, above 0."""
+    use_kl_loss: bool = True
+    """Penalise KL(old || new) by `kl_coeff`; an estimate where the distribution has no kl() of its inputs alone."""
+    kl_coeff: float = 0.2
+    """First weight of that penalty, at least 0; 0 switches it off."""
+    kl_target: float = 0.01
+    """KL that the weight is adapted to, above 0."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        for key in ("clip_param", "kl_target"):
+            require(getattr(self, key) > 0, key, getattr(self, key), "it must be above 0")
+        require(self.kl_coeff >= 0, "kl_coeff", self.kl_coeff, "it must not be negative")
+
+    def fitted(self, given: Collection[str]) -> Self:
+        """Return these settings with the keys that nobody gave fitted to those that somebody did."""
+        changed: dict[str, Any] = {}
+        if self.kl_coeff == 0 and self.use_kl_loss and {"use_kl_loss", "kl_target"} & {*given}:
+            changed["kl_coeff"] = type(self)().kl_coeff
+        if not self.use_kl_loss and {"kl_coeff", "kl_target"} & {*given}:
+            changed["use_kl_loss"] = True
+        free = {key: value for key, value in changed.items() if key not in given}
+        return dataclasses.replace(super().fitted(given), **free)
+
+    @property
+    def adapts_kl(self) -> bool:
+        """Whether there is a KL penalty, whose weight is adapted."""
+        return self.use_kl_loss and self.kl_coeff > 0
+
+
+C = TypeVar("C", bound=ActorCriticConfig)
+
+
+class ActorCritic(Algorithm[C]):
+    """A policy gradient with a value and an entropy bonus; sub-classes say in ``updates`` what is learnt from."""
+
+    def setup(self) -> None:
+        """Start the weight of the entropy bonus, which changes while training."""
+        config, policy = self.config, self.policy
+        require_own_samples(policy, type(self).__name__)
+        asked = not self._given.isdisjoint(("entropy_coeff", "entropy_coeff_schedule"))
+        if config.rewards_entropy and not has_entropy(policy, asked=asked):
+            self.config = config = dataclasses.replace(config, entropy_coeff=0.0, entropy_coeff_schedule=None)
+        schedule = scheduled(config.entropy_coeff, config.entropy_coeff_schedule, "entropy_coeff_schedule")
+        self.entropy_coeff = Scheduled(schedule, policy.runtime.cell(0.0))
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint holds: the weight of the entropy bonus as well."""
+        return {**super().parts(), "entropy_coeff": self.entropy_coeff}
+
+    def report(self, batch: Batch) -> dict[str, Any]:
+        """Return what is reported of a round: the weight of the bonus, and how well values explain the returns.
+
+        Args:
+            batch: the latest.
+        """
+        numbers: dict[str, Any] = {"entropy_coeff": float(self.entropy_coeff)}
+        if self.config.has_critic:
+            numbers["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
+        return numbers
+
+    def losses(self, policy: Policy, batch: Batch) -> Losses:
+        """Return the sum over rows of -A log pi(a) + vf_loss_coeff (V - target)^2 / 2 - entropy_coeff H.
+
+        The terms are reported as means, so that they compare between batches of different sizes.
+        """
+        config = self.config
+        now = policy.evaluate(batch, value=config.has_critic, training=True)
+        gains = now.distribution.logp(batch["actions"]) * batch["advantages"]
+        terms, metrics = -gains, {"policy_loss": -batch.mean(gains)}
+        if now.values is not None:
+            errors = 0.5 * (now.values - batch["value_targets"]) ** 2
+            terms, metrics["vf_loss"] = terms + config.vf_loss_coeff * errors, batch.mean(errors)
+        if config.rewards_entropy:
+            entropies = policy.entropy(now.distribution)
+            terms, metrics["entropy"] = terms - self.entropy_coeff.value * entropies, batch.mean(entropies)
+        return Losses({"policy": batch.sum(terms)}, metrics)
+
+
+def divergence(
+    policy: Policy, batch: Batch, now: ActionDistribution, ratio: Array, log_ratio: Array, *, exact: bool
+) -> Array:
+    """Return the mean of KL(old || new) over the rows of a batch, a scalar.
+
+    It is the mean of ratio - 1 - log ratio, which rests on samples of the old policy, where the old distribution cannot
+    be made again of ``action_dist_inputs`` alone, or has no ``kl()``.
+
+    Args:
+        policy: that learns.
+        batch: with ``action_dist_inputs`` of the old policy.
+        now: the new policy's distribution.
+        ratio: probability of each action under the new policy over that under the old one, [N].
+        log_ratio: its logarithm.
+        exact: False takes that mean in any case; it costs less.
+    """
+    if exact and now.has_kl and not now.depends_on_model:
+        return batch.mean(policy.distribution(batch["action_dist_inputs"], batch.mask).kl(now))
+    return batch.mean(ratio - 1 - log_ratio)
+
+
+def adapt_kl(weight: Cell, target: float, metrics: Mapping[str, NumpyArray], algorithm: str) -> None:
+    """Raise the weight of a KL penalty by half where the KL is more than twice its target, halve it below half of it.
+
+    Args:
+        weight: of the penalty.
+        target: of the KL.
+        metrics: what gradient steps reported; the mean of ``kl`` counts.
+        algorithm: the name of its class, for messages.
+
+    Raises:
+        ConfigError: there is no ``kl`` among the metrics.
+    """
+    if "kl" not in metrics:
+        raise ConfigError(
+            f"{algorithm}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the metrics, or set"
+            " kl_coeff=0."
+        )
+    kl = metrics["kl"].mean().item()
+    if kl > 2 * target:
+        weight.assign(float(weight) * 1.5)
+    elif kl < 0.5 * target:
+        weight.assign(float(weight) * 0.5)

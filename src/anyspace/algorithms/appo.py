@@ -1,0 +1,108 @@
+"""Asynchronous PPO with a target network.
+
+Source: Luo et al., "IMPACT: Importance weighted asynchronous architectures with clipped target networks", 2020.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from anyspace.algorithms.actor_critic import ClippedConfig, adapt_kl, divergence
+from anyspace.algorithms.impala import IMPALA, IMPALAConfig
+from anyspace.algorithms.on_policy import training_rows, with_logp
+from anyspace.config import require
+from anyspace.data.trajectory import Trajectory
+from anyspace.execution.learner import Losses
+from anyspace.execution.training import Updates
+from anyspace.maths.losses import clipped_surrogate
+from anyspace.maths.xp import xp
+from anyspace.policy.batch import Batch
+from anyspace.policy.policy import Policy
+
+LARGEST_IMPORTANCE = 2.0
+"""Largest weight of the policy that acted over the target policy."""
+
+
+@dataclass(frozen=True)
+class APPOConfig(IMPALAConfig, ClippedConfig):
+    """APPO's keys, with RLlib's defaults."""
+
+    clip_param: float = 0.4
+    """How far the probability ratio may move from 1 before its gain is cut, above 0."""
+    use_kl_loss: bool = False
+    """Penalise KL(target || new) by `kl_coeff`; an estimate where the distribution has no kl() of its inputs alone."""
+    kl_coeff: float = 1.0
+    """First weight of that penalty, at least 0; 0 switches it off."""
+    target_network_update_freq: int = 1
+    """Environment steps between two updates of the target network, at least 1; at most one in each iteration."""
+    tau: float = 1.0
+    """How far an update takes the target's weights towards the policy's, in (0, 1]."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        every = self.target_network_update_freq
+        require(every >= 1, "target_network_update_freq", every, "it must be at least 1")
+        require(0 < self.tau <= 1, "tau", self.tau, "it lies in (0, 1]")
+
+
+class APPO(IMPALA):
+    """Clipped policy-gradient steps, with advantages by V-trace under a target network."""
+
+    config_class = APPOConfig
+    config: APPOConfig
+
+    def setup(self) -> None:
+        """Start the target network, which begins equal, and the weight of the KL penalty."""
+        super().setup()
+        self.target = self.policy.sibling()
+        self.kl_coeff = self.policy.runtime.cell(self.config.kl_coeff if self.config.use_kl_loss else 0.0)
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint holds: the target network and the weight of the KL penalty as well."""
+        return {**super().parts(), "target": self.target, "kl_coeff": self.kl_coeff}
+
+    def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
+        """Yield the new batch, and earlier ones, with V-trace's targets for the target network; then move that."""
+        config = self.config
+        self.entropy_coeff.at(self.timesteps_total)
+        for one in self.recent.with_earlier(with_logp(policy, trajectory), policy.runtime):
+            batch = training_rows(policy, one, self.estimate, under=self.target)
+            # clip(mu / target, 0, 2) * pi / mu is pi / max(target, mu / 2): its denominator is the old policy.
+            least = batch["action_logp"] - math.log(LARGEST_IMPORTANCE)
+            batch["action_logp"] = xp(least).clip(batch["target_logp"], least, None)
+            result = yield batch
+        if self._target_is_due(trajectory.num_steps):
+            if config.adapts_kl:
+                numbers = {name: policy.runtime.numpy(value) for name, value in result.metrics.items()}
+                adapt_kl(self.kl_coeff, config.kl_target, numbers, type(self).__name__)
+            self.learner.follow(self.target, config.tau)
+        return {**self.report(batch), "kl_coeff": float(self.kl_coeff)}
+
+    def losses(self, policy: Policy, batch: Batch) -> Losses:
+        """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""
+        config = self.config
+        now = policy.evaluate(batch, training=True)
+        logp = now.distribution.logp(batch["actions"])
+        ns = xp(logp)
+        ratio = ns.exp(logp - batch["action_logp"])
+        policy_loss = -batch.mean(clipped_surrogate(ratio, batch["advantages"], config.clip_param))
+        vf_loss = 0.5 * batch.mean((now.values - batch["value_targets"]) ** 2)
+        total, metrics = policy_loss + config.vf_loss_coeff * vf_loss, {"policy_loss": policy_loss, "vf_loss": vf_loss}
+        if config.rewards_entropy:
+            metrics["entropy"] = batch.mean(policy.entropy(now.distribution))
+            total = total - self.entropy_coeff.value * metrics["entropy"]
+        from_target = logp - batch["target_logp"]
+        metrics["kl"] = divergence(
+            policy, batch, now.distribution, ns.exp(from_target), from_target, exact=config.adapts_kl
+        )
+        if config.adapts_kl:
+            total = total + self.kl_coeff.value * metrics["kl"]
+        return Losses({"policy": total}, {name: ns.stop_gradient(value) for name, value in metrics.items()})
+
+    def _target_is_due(self, steps: int) -> bool:
+        """Return whether these steps pass a multiple of ``target_network_update_freq``."""
+        every = self.config.target_network_update_freq
+        return (self.timesteps_total + steps) // every > self.timesteps_total // every

@@ -1,0 +1,104 @@
+"""Importance weighted actor-learner architecture.
+
+Source: Espeholt et al., "IMPALA: Scalable distributed deep-RL with importance weighted actor-learner architectures",
+2018.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from anyspace.algorithms.actor_critic import ActorCritic, ActorCriticConfig
+from anyspace.algorithms.on_policy import training_rows, vtrace, with_logp
+from anyspace.config import require
+from anyspace.data.recent import Recent
+from anyspace.data.trajectory import Trajectory
+from anyspace.execution.learner import Group
+from anyspace.execution.training import Updates
+from anyspace.policy.policy import Policy
+
+
+@dataclass(frozen=True)
+class IMPALAConfig(ActorCriticConfig):
+    """IMPALA's keys, with RLlib's defaults."""
+
+    lr: float = 5e-4
+    """Learning rate, at least 0."""
+    train_batch_size: int = 500
+    """Environment steps per training iteration, at least 1."""
+    rollout_fragment_length: int | Literal["auto"] = 50
+    """Steps of one environment that are collected at a time, at least 1; auto collects what is learnt from at once."""
+    grad_clip: float | None = 40.0
+    """Largest global norm of the gradients, above 0; None does not clip."""
+    vtrace_clip_rho_threshold: float = 1.0
+    """Largest weight of a temporal difference, above 0; above 1 values lean towards those of the newer policy."""
+    vtrace_clip_pg_rho_threshold: float = 1.0
+    """Largest weight of an advantage, above 0."""
+    opt: Literal["adam", "rmsprop"] = "adam"
+    """The optimiser; Adam's stabiliser is `adam_epsilon`."""
+    decay: float = 0.99
+    """RMSProp's share of the old squared gradients, in [0, 1)."""
+    momentum: float = 0.0
+    """RMSProp's momentum, in [0, 1)."""
+    epsilon: float = 0.1
+    """RMSProp's stabiliser, above 0."""
+    replay_proportion: float = 0.0
+    """Earlier batches that are learnt from again for each new one, at least 0; 0.5 takes one with every second."""
+    replay_buffer_num_slots: int = 100
+    """Latest batches that are kept for that, at least 1."""
+    store_buffer_in_checkpoints: bool = False
+    """Write those batches into checkpoints; else a resumed run starts without any."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        for key in ("vtrace_clip_rho_threshold", "vtrace_clip_pg_rho_threshold", "epsilon"):
+            require(getattr(self, key) > 0, key, getattr(self, key), "it must be above 0")
+        for key in ("decay", "momentum"):
+            require(0 <= getattr(self, key) < 1, key, getattr(self, key), "it lies in [0, 1)")
+        require(self.replay_proportion >= 0, "replay_proportion", self.replay_proportion, "it must not be negative")
+        slots = self.replay_buffer_num_slots
+        require(slots >= 1, "replay_buffer_num_slots", slots, "it must be at least 1")
+
+
+class IMPALA(ActorCritic[IMPALAConfig]):
+    """One step on each batch, along the policy gradient; V-trace corrects for weights that have changed since."""
+
+    config_class: ClassVar[type[IMPALAConfig]] = IMPALAConfig
+
+    def setup(self) -> None:
+        """Start the ring of recent batches, and what actor-critic algorithms share."""
+        super().setup()
+        config = self.config
+        self.estimate = vtrace(
+            gamma=config.gamma,
+            clip_rho=config.vtrace_clip_rho_threshold,
+            clip_pg_rho=config.vtrace_clip_pg_rho_threshold,
+        )
+        self.recent = Recent(
+            config.replay_buffer_num_slots, config.replay_proportion, stored=config.store_buffer_in_checkpoints
+        )
+
+    def groups(self) -> dict[str, Group]:
+        """Return how the parameters are moved."""
+        config, groups = self.config, super().groups()
+        if config.opt == "adam":
+            return groups
+        rmsprop: dict[str, Any] = {"decay": config.decay, "momentum": config.momentum, "epsilon": config.epsilon}
+        return {name: dataclasses.replace(group, optimiser="rmsprop", **rmsprop) for name, group in groups.items()}
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint holds: the ring of recent batches as well."""
+        return {**super().parts(), "recent": self.recent}
+
+    def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
+        """Yield the new batch, and earlier ones, each with V-trace's targets under the present weights."""
+        self.entropy_coeff.at(self.timesteps_total)
+        if self.config.replay_proportion > 0:
+            trajectory = with_logp(policy, trajectory)
+        for one in self.recent.with_earlier(trajectory, policy.runtime):
+            batch = training_rows(policy, one, self.estimate)
+            yield batch
+        return self.report(batch)

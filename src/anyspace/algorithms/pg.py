@@ -1,0 +1,64 @@
+"""Policy gradients by sampled returns (Williams, "Simple statistical gradient-following algorithms", 1992)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from anyspace.algorithms.algorithm import Algorithm
+from anyspace.algorithms.on_policy import OnPolicyConfig, monte_carlo, require_own_samples, training_rows
+from anyspace.config import require
+from anyspace.data.trajectory import Trajectory
+from anyspace.execution.learner import Losses
+from anyspace.execution.training import Updates
+from anyspace.models.config import ModelConfig
+from anyspace.policy.batch import Batch
+from anyspace.policy.policy import Policy
+
+
+@dataclass(frozen=True)
+class PGConfig(OnPolicyConfig):
+    """The keys of policy gradients without a baseline."""
+
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(vf_share_layers=False))
+    """The model configuration; the value has layers of its own, so that nothing but returns moves the policy."""
+    batch_mode: Literal["truncate_episodes", "complete_episodes"] = "complete_episodes"
+    """Collect whole episodes only, whose returns need no value unless a time limit cuts them, or cut them anywhere."""
+    lr: float = 4e-4
+    """Learning rate, at least 0."""
+    train_batch_size: int = 200
+    """Environment steps per training iteration, at least 1."""
+    vf_loss_coeff: float = 0.5
+    """Weight of the loss of the value that stands in for what an episode earns after it is cut, at least 0. With 0 no
+    value is learnt, and the returns of episodes that are cut end there."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        require(self.vf_loss_coeff >= 0, "vf_loss_coeff", self.vf_loss_coeff, "it must not be negative")
+
+
+class PG(Algorithm[PGConfig]):
+    """One step on each batch, along the gradient of log-probabilities weighted with the returns that followed."""
+
+    config_class = PGConfig
+
+    def setup(self) -> None:
+        """Require that actions are samples of the policy."""
+        require_own_samples(self.policy, type(self).__name__)
+
+    def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
+        """Yield all steps at once, each with its discounted return."""
+        config = self.config
+        yield training_rows(policy, trajectory, monte_carlo(gamma=config.gamma), value=config.vf_loss_coeff > 0)
+        return {}
+
+    def losses(self, policy: Policy, batch: Batch) -> Losses:
+        """Return the mean of -G log pi(a), and of the squared error of the value by which G was completed."""
+        now = policy.evaluate(batch, value=self.config.vf_loss_coeff > 0, training=True)
+        policy_loss = -batch.mean(now.distribution.logp(batch["actions"]) * batch["advantages"])
+        if now.values is None:
+            return Losses({"policy": policy_loss}, {"policy_loss": policy_loss})
+        vf_loss = batch.mean((now.values - batch["value_targets"]) ** 2)
+        total = policy_loss + self.config.vf_loss_coeff * vf_loss
+        return Losses({"policy": total}, {"policy_loss": policy_loss, "vf_loss": vf_loss})
