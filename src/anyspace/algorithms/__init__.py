@@ -3,9 +3,10 @@
 from typing import Any
 
 from anyspace.algorithms.algorithm import Algorithm
+from anyspace.algorithms.dqn import DQN
 from anyspace.algorithms.ppo import PPO
 
-ALGORITHMS: dict[str, type[Algorithm[Any]]] = {"PPO": PPO}
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {"DQN": DQN, "PPO": PPO}
 """The shipped algorithms by class name."""
 
-__all__ = ["ALGORITHMS", "PPO", "Algorithm"]
+__all__ = ["ALGORITHMS", "DQN", "PPO", "Algorithm"]

@@ -57,6 +57,8 @@ class Evaluation:
     """Of N rows."""
     values: Array | None
     """[N], or None where the value was not asked for."""
+    mask: Array | None = None
+    """[N, A], which choices are allowed; None: all."""
 
 
 class Pipeline:
@@ -243,7 +245,7 @@ class Pipeline:
             training: whether this pass belongs to a gradient step.
         """
         output, values = self.forward(batch, value=value, training=training)
-        return Evaluation(output, self.distribution_of(output, batch.mask), values)
+        return Evaluation(output, self.distribution_of(output, batch.mask), values, batch.mask)
 
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""

@@ -185,6 +185,12 @@ class DQNTorchModel(TorchModelV2):
         )
         return q
 
+    def value_function(self) -> torch.Tensor:
+        """Return the value [N] of what the latest pass saw: Q of the best action, without a mask and without noise."""
+        q = self.branches.split(self.q_values(self.last_output(), noise=False))
+        value: torch.Tensor = q.amax(dim=-1).mean(dim=-1)
+        return value
+
     def action_inputs(self, output: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return the values of the options [N, A], without noise: what the distribution of the actions takes."""
         return self.q_values(output, mask, noise=False)
