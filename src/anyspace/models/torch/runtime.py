@@ -143,7 +143,10 @@ class TorchRuntime:
         seed = int(torch.randint(2**62, (), generator=self._generators[source], device=self.device))
         try:
             with torch.random.fork_rng(devices=[self.device] if self.device == "cuda" else []):
-                torch.manual_seed(seed)
+                # torch.manual_seed() asks every kind of device there is, which takes longer than small models compute.
+                torch.default_generator.manual_seed(seed)
+                if self.device == "cuda":
+                    torch.cuda.manual_seed_all(seed)
                 yield
         finally:
             self._borrowed = before
