@@ -140,7 +140,8 @@ def _of_box(space: spaces.Box) -> Leaf:
         finite_low, finite_high = (_placed(ns, np.where(np.isfinite(b), b, 0), noise) for b in (low, high))
         found = ns.where(ns.asarray(below, like=noise), finite_low + waits, found)
         found = ns.where(ns.asarray(above & ~below, like=noise), finite_high - waits, found)
-        inside = finite_low * (1.0 - even) + finite_high * even
+        # Clipped, for rounding may step over a bound, where both are the same for one.
+        inside = ns.clip(finite_low * (1.0 - even) + finite_high * even, finite_low, finite_high)
         return ns.where(ns.asarray(below & above, like=noise), inside, found)
 
     return draw

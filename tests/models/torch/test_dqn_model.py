@@ -451,7 +451,11 @@ def test_parametric_actions_are_q_values():
 
 @pytest.mark.parametrize(
     ("space", "place"),
-    [(Box(-1, 1, (2,)), "action"), (Tuple([FOUR, Dict(to=Box(-1, 1, ()))]), 'action[1]["to"]'), (Simplex((3,)), "action")],
+    [
+        (Box(-1, 1, (2,)), "action"),
+        (Tuple([FOUR, Dict(to=Box(-1, 1, ()))]), 'action[1]["to"]'),
+        (Simplex((3,)), "action"),
+    ],
 )
 def test_actions_have_to_be_discrete(space, place):
     with pytest.raises(

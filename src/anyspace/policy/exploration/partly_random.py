@@ -62,7 +62,8 @@ class PartlyRandom(ABC):
         own = self.draw_own(distribution, rng, steps)
         if own is None:
             return None
-        mixed = self._draw_random(distribution, rng, steps)
+        rows = distribution.inputs.shape[0]
+        mixed = self._draw_random(distribution, rng, self.timestep + np.arange(steps * rows).reshape(steps, rows))
         if mixed is None:
             return own
         return mixed if own.shape[-1] == 0 else xp(own).concatenate([mixed, own], axis=-1)
@@ -72,8 +73,8 @@ class PartlyRandom(ABC):
         if not explore:
             return distribution.deterministic_sample()
         if noise is None:
-            ahead = self._draw_random(distribution, rng, 1)
-            mixed = None if ahead is None else ahead[0]
+            drawn = self._draw_random(distribution, rng, np.full((1, distribution.inputs.shape[0]), self.timestep))
+            mixed = None if drawn is None else drawn[0]
             own = self.own_action(distribution, rng, None)
         else:
             width = noise.shape[-1] - self.own_width(distribution)
@@ -83,17 +84,16 @@ class PartlyRandom(ABC):
             return own
         return _chosen(mixed[:, 0] < 0, self._random(mixed[:, 1:], distribution.mask), own)
 
-    def _draw_random(self, distribution: ActionDistribution, rng: Rng, steps: int) -> Array | None:
-        """Draw who is random, and how, [steps, B, 1 + W]; None: nobody is."""
-        ns, rows = xp(distribution.inputs), distribution.inputs.shape[0]
-        shares = self.random_share(self.timestep + np.arange(steps * rows))
+    def _draw_random(self, distribution: ActionDistribution, rng: Rng, timesteps: Times) -> Array | None:
+        """Draw who is random at these steps [T, B], and how, [T, B, 1 + W]; None: nobody is."""
+        ns, shares = xp(distribution.inputs), self.random_share(timesteps)
         if not shares.any():
             return None
         # A number of the Gumbel distribution lies below -log(-log p) with probability p.
         with np.errstate(divide="ignore"):
             borders = -np.log(-np.log(shares))
-        shift = np.zeros((steps, rows, 1 + self._random.width), np.float32)
-        shift[..., 0] = borders.reshape(steps, rows)
+        shift = np.zeros((*timesteps.shape, 1 + self._random.width), np.float32)
+        shift[..., 0] = borders
         noise = ns.gumbel(rng, shift.shape, like=distribution.inputs)
         return noise - ns.cast(shift, like=noise)
 
