@@ -177,6 +177,10 @@ _ONE_PART = ("Discrete", "Box", "Simplex")
 
 def refusal(cell: Cell) -> str | None:
     """Return what the error of a cell that is refused says, or None for one that trains."""
+    if cell.algorithm == "DQN" and cell.head == "autoregressive":
+        return "each choice is made by itself"
+    if cell.algorithm == "DQN" and cell.actions in ("Box", "Simplex", "Tuple"):
+        return "Take SAC or PPO"
     if cell.head == "parametric" and cell.actions != "Discrete":
         return "embeddings"
     if cell.head == "autoregressive" and cell.actions in _ONE_PART:

@@ -5,11 +5,19 @@ from typing import Any
 from anyspace.algorithms.a2c import A2C
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.appo import APPO
+from anyspace.algorithms.dqn import DQN
 from anyspace.algorithms.impala import IMPALA
 from anyspace.algorithms.pg import PG
 from anyspace.algorithms.ppo import PPO
 
-ALGORITHMS: dict[str, type[Algorithm[Any]]] = {"A2C": A2C, "APPO": APPO, "IMPALA": IMPALA, "PG": PG, "PPO": PPO}
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
+    "A2C": A2C,
+    "APPO": APPO,
+    "DQN": DQN,
+    "IMPALA": IMPALA,
+    "PG": PG,
+    "PPO": PPO,
+}
 """The shipped algorithms by class name."""
 
-__all__ = ["A2C", "ALGORITHMS", "APPO", "IMPALA", "PG", "PPO", "Algorithm"]
+__all__ = ["A2C", "ALGORITHMS", "APPO", "DQN", "IMPALA", "PG", "PPO", "Algorithm"]

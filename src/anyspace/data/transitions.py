@@ -88,7 +88,7 @@ def following(pipeline: Pipeline, batch: Batch) -> Evaluation:
             output = tree.map_leaves(lambda leaf: leaf[rows], pipeline.forward(batch, value=False)[0])
             mask = None if batch.mask is None else batch.mask[rows]
         output = tree.map_leaves(lambda leaf: xp(leaf).stop_gradient(leaf), output)
-        return Evaluation(output, pipeline.distribution_of(output, mask), None)
+        return Evaluation(output, pipeline.distribution_of(output, mask), None, mask)
 
 
 def _stored(pipeline: Pipeline, trajectory: Trajectory) -> Batch:

@@ -190,6 +190,10 @@ class Namespace:
         """Return an array that shares no memory with ``x`` that could be written to."""
         raise NotImplementedError
 
+    def to_numpy(self, x: Array) -> Any:
+        """Return an array of NumPy with the numbers of ``x``, which may share its memory."""
+        raise NotImplementedError
+
     def stop_gradient(self, x: Array) -> Array:
         """Return the values of ``x`` with no gradient flowing back through them."""
         raise NotImplementedError

@@ -45,6 +45,9 @@ class _Torch(Namespace):
     def copy(self, x: Array) -> Array:
         return x.clone()
 
+    def to_numpy(self, x: Array) -> Any:
+        return x.detach().cpu().numpy()
+
     def stop_gradient(self, x: Array) -> Array:
         return x.detach()
 
