@@ -29,6 +29,17 @@ def clipped_squared_error(values: Array, targets: Array, clip: float | None = No
     return squared if clip is None else xp(squared).clip(squared, None, clip)
 
 
+def huber(errors: Array, delta: float = 1.0) -> Array:
+    """Half the squared error up to ``delta``, linear beyond: e^2 / 2, or delta (|e| - delta / 2). ``[N]``.
+
+    Source: Huber, "Robust estimation of a location parameter", 1964.
+    """
+    ns = xp(errors)
+    sizes = ns.abs(errors)
+    near = ns.clip(sizes, None, delta)
+    return near * (sizes - 0.5 * near)
+
+
 def masked_mean(x: Array, mask: Array | None = None) -> Array:
     """Mean of ``x`` over the rows where ``mask`` (booleans or 0/1, same shape) holds: a scalar.
 
