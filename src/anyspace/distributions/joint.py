@@ -1,7 +1,7 @@
 """An action as one choice among all joint options of its discrete parts, and the numbers of its continuous parts.
 
-Letters: N rows, k choices with n_i options each, K = n_1 ... n_k joint options (1 without choices), d numbers (0 without
-continuous parts).
+Letters: N rows, k choices with n_i options each, K = n_1 ... n_k joint options (1 without choices), d numbers (0
+without continuous parts).
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class JointActions:
         return Drawn(log_probs, numbers, entropies)
 
     def taken(self, actions: Tree) -> tuple[Array, Array | None]:
-        """Return which joint option actions are, integers ``[N]``, and their numbers ``[N, d]``, None if there are none.
+        """Return which joint options actions are, integers ``[N]``, and their numbers ``[N, d]``, if there are any.
 
         Args:
             actions: Samples of the action distribution, ``[N, *shape]`` per leaf, nested like the space.

@@ -134,7 +134,7 @@ def build(
         if not issubclass(custom, kind):
             raise ModelError(
                 f"custom_model {custom.__name__} has no Q networks. Derive it from {kind.__name__}, or give it as"
-                " `custom_model` in `policy_model_config` and `q_model_config`, which configure the networks one by one."
+                " `custom_model` in `policy_model_config` and `q_model_config`, each of which configures one network."
             )
     return ModelCatalog.get_model_v2(
         obs_space,

@@ -213,8 +213,8 @@ class SACTorchModel(TorchModelV2):
         if self.action_model.model_config.get("use_attention") or q_config["use_attention"]:
             raise ModelError(
                 f"{type(self).__name__}: `use_attention` gives a Q network a memory of all earlier steps, which starts"
-                " empty with every sequence that is drawn from replay; a short burn-in does not fill it. Take `use_lstm`"
-                " or `use_gru`, or an on-policy algorithm, such as PPO."
+                " empty with every sequence that is drawn from replay, and which a short burn-in does not fill. Take"
+                " `use_lstm` or `use_gru`, or an on-policy algorithm, such as PPO."
             )
         if self.has_memory != any(q_config[key] for key in _MEMORIES):
             one, other = ("policy_model_config", "q_model_config")[:: 1 if self.has_memory else -1]
