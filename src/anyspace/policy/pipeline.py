@@ -134,7 +134,7 @@ class Pipeline:
             self.model = self._new_model(model_config)
         runtime.place(self.model)
         runtime.seed(seed)
-        self.views = ModelViews(self.model, runtime, action_space, self._any_action)
+        self.views = ModelViews(self.model, runtime, action_space, self.any_action)
         self.max_seq_len = config.model.max_seq_len
         # Views look at whole observations, and the ones before a trajectory are kept whole as well.
         looks_back = bool(self.views.depth.get("obs"))
@@ -325,7 +325,7 @@ class Pipeline:
                 stack.enter_context(self.runtime.own_randomness(drawing))
             yield Actor(self.model, self.runtime, self._inputs, self.distribution_of, self.exploration, twin, source)
 
-    def _any_action(self) -> Tree:
+    def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
         with self.runtime.acting():
             return tree.map_leaves(self.runtime.numpy, self.new_distribution(1).deterministic_sample())
