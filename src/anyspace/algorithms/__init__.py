@@ -4,8 +4,9 @@ from typing import Any
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.ppo import PPO
+from anyspace.algorithms.sac import SAC
 
-ALGORITHMS: dict[str, type[Algorithm[Any]]] = {"PPO": PPO}
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {"PPO": PPO, "SAC": SAC}
 """The shipped algorithms by class name."""
 
-__all__ = ["ALGORITHMS", "PPO", "Algorithm"]
+__all__ = ["ALGORITHMS", "PPO", "SAC", "Algorithm"]

@@ -44,6 +44,11 @@ def joint_index(options: Array, counts: Sequence[int]) -> Array:
     return index
 
 
+def at(values: Array, index: Array) -> Array:
+    """What ``values`` ``[N, K]`` hold for the joint options ``index``, integers ``[N]``: ``[N]``."""
+    return xp(values).take_along_axis(values, index[..., None], axis=-1)[..., 0]
+
+
 def expectation(log_probs: Array, values: Array) -> Array:
     """Sum of p x over the options ``[N]``; options of probability 0 count for nothing, whatever their values are.
 

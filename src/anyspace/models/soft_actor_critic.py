@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast
 
 import gymnasium as gym
 
@@ -32,7 +32,6 @@ ON_TOP = ("use_lstm", "use_gru", "use_attention", "parametric_actions")
 _PLAIN = ModelConfig()
 
 
-@runtime_checkable
 class SoftActorCritic(Protocol):
     """A policy, one or two Q networks, and a temperature for each kind of parts of an action."""
 
@@ -51,9 +50,8 @@ class SoftActorCritic(Protocol):
 
 
 def soft_actor_critic(model: ModelV2) -> SoftActorCritic:
-    """Return a model as what soft actor-critic works with; `build` returns nothing else."""
-    assert isinstance(model, SoftActorCritic)
-    return model
+    """Return a model that `build` built, as what soft actor-critic works with."""
+    return cast(SoftActorCritic, model)
 
 
 def joint_actions(action_space: gym.Space[Any]) -> JointActions:
