@@ -82,9 +82,10 @@ class Ring:
         lanes = np.array([self._lane(int(worker), int(number)) for worker, _, number in trajectory.lanes])
         fresh = trajectory.begins | (self._incarnations[lanes] != trajectory.lanes[:, 1])
         self._incarnations[lanes] = trajectory.lanes[:, 1]
-        self._close_episodes(lanes[fresh])
+        if fresh.any():
+            self._close_episodes(lanes[fresh])
         lens = _lens(trajectory)
-        for length in np.unique(lens).tolist():
+        for length in sorted(set(lens.tolist())):
             (columns,) = np.nonzero(lens == length)
             for first in range(0, length, self._size):  # more than the ring holds
                 self._write(trajectory, columns, lanes[columns], slice(first, min(first + self._size, length)), fresh)
@@ -147,6 +148,8 @@ class Ring:
         self._move_on(lanes, steps)
 
     def _write_finals(self, final: FinalObs, columns: Ints, rows: Ints, part: slice) -> None:
+        if not len(final.t):
+            return
         for k in np.flatnonzero((final.t >= part.start) & (final.t < part.stop) & np.isin(final.b, columns)).tolist():
             row = int(rows[final.t[k] - part.start, columns.searchsorted(final.b[k])])
             self._flags[3, row] = True
@@ -154,17 +157,22 @@ class Ring:
 
     def _forget_finals(self, rows: Ints) -> None:
         """Remove the last observations of rows that are written anew."""
-        for row in rows[self._flags[3, rows]].tolist():
-            del self._finals[row]
-        self._flags[3, rows] = False
+        written = self._flags[3, rows]
+        if written.any():
+            for row in rows[written].tolist():
+                del self._finals[row]
+            self._flags[3, rows] = False
 
     def _drop(self, lanes: Ints, steps: int) -> None:
         """Give up the oldest steps of lanes, in whose place ``steps`` new ones are written next.
 
         Nothing is cut from them from now on, whatever ends the writing.
         """
+        firsts = self.counts[lanes] + steps - self._size
+        if firsts.max() <= 0:
+            return
         before = self.oldest(lanes)
-        self._firsts[lanes] = np.maximum(self._firsts[lanes], self.counts[lanes] + steps - self._size)
+        self._firsts[lanes] = np.maximum(self._firsts[lanes], firsts)
         gone = self.oldest(lanes) - 1 - np.arange(steps + self._lookback)[:, None]
         self._dropped(self.rows(lanes, gone)[gone >= before])
 
