@@ -165,15 +165,13 @@ class SAC(OffPolicy[SACConfig]):
 
         drawn = model.joint.draw(now.distribution, policy.runtime.rng("learning"))
         losses = {"actor": -batch.mean(self._soft_value(policy, now.output, drawn)), **losses}
-        entropies = {kind: batch.mean(drawn.entropies[kind]) for kind in model.joint.kinds}
         targeted = model.entropy_targets(drawn)
         excess = {kind: batch.mean(drawn.entropies[kind] - targeted[kind]) for kind in model.joint.kinds}
         losses["alpha"] = sum(model.log_alphas[kind] * ns.stop_gradient(excess[kind]) for kind in model.joint.kinds)
 
-        metrics = {f"{name}_loss": loss for name, loss in losses.items()}
-        metrics |= {f"alpha_{kind}": ns.exp(model.log_alphas[kind]) for kind in model.joint.kinds}
-        metrics |= {f"entropy_{kind}": entropy for kind, entropy in entropies.items()}
-        metrics["q_mean"] = batch.mean(values[0])
+        metrics = {f"{name}_loss": loss for name, loss in losses.items()} | {"q_mean": batch.mean(values[0])}
+        metrics |= {f"alpha_{kind}": ns.exp(log_alpha) for kind, log_alpha in model.log_alphas.items()}
+        metrics |= {f"entropy_excess_{kind}": entropy for kind, entropy in excess.items()}
         td_error = sum(ns.abs(error) for error in errors) / len(errors)
         return Losses(
             losses,

@@ -67,8 +67,10 @@ class _Interval(VectorDistribution):
         return 2 * size_of(action_space)
 
     @cached_property
-    def _limits(self) -> tuple[Array, Array]:
-        """Low and high ``[d]``."""
+    def _limits(self) -> tuple[Array | float, Array | float]:
+        """Low and high ``[d]``, or numbers where they are the same for all values."""
+        if isinstance(self.low, float) and isinstance(self.high, float):
+            return self.low, self.high
         shape = (self.inputs.shape[-1] // 2,)
         low, high = (np.broadcast_to(np.ravel(bound), shape) for bound in (self.low, self.high))
         ns = xp(self.inputs)
@@ -78,6 +80,8 @@ class _Interval(VectorDistribution):
     def _log_width(self) -> Array:
         """Sum of log(high - low): what stretching from (0, 1) takes off every log-density."""
         low, high = self._limits
+        if isinstance(low, float):
+            return self.inputs.shape[-1] // 2 * math.log(high - low)
         ns = xp(self.inputs)
         return ns.sum(ns.log(high - low))
 

@@ -46,6 +46,8 @@ def joint_index(options: Array, counts: Sequence[int]) -> Array:
 
 def at(values: Array, index: Array) -> Array:
     """What ``values`` ``[N, K]`` hold for the joint options ``index``, integers ``[N]``: ``[N]``."""
+    if values.shape[-1] == 1:
+        return values[..., 0]
     return xp(values).take_along_axis(values, index[..., None], axis=-1)[..., 0]
 
 
