@@ -109,8 +109,9 @@ class OffPolicyConfig(AlgorithmConfig):
         return dataclasses.replace(
             self,
             min_sample_timesteps_per_iteration=(longest + 1) * self.num_envs_per_env_runner,
+            rollout_fragment_length=1,
             num_steps_sampled_before_learning_starts=0,
-            training_intensity=1.0,
+            training_intensity=None,
         )
 
     @property
@@ -150,6 +151,7 @@ class OffPolicy(Algorithm[C]):
         target: a sibling of the policy, whose weights start equal and follow the policy's.
         owed: gradient steps, and fractions of one, that are due for the steps that were taken.
         moved_at: when the target last moved, in environment steps.
+        gradient_steps: that were taken so far.
     """
 
     replay: Replay
@@ -170,7 +172,7 @@ class OffPolicy(Algorithm[C]):
         self.replay.in_checkpoints = config.store_buffer_in_checkpoints
         self.draws = np.random.default_rng(self._seed_of(2))
         self.target = policy.sibling()
-        self.owed, self.moved_at = 0.0, 0
+        self.owed, self.moved_at, self.gradient_steps = 0.0, 0, 0
 
     @property
     def learnt_length(self) -> int:
@@ -180,23 +182,24 @@ class OffPolicy(Algorithm[C]):
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint holds: the target, the replayed transitions if asked for, and when to learn."""
         own = {"target": self.target, "replay": self.replay, "draws": self.draws}
-        return {**super().parts(), **own, "owed": self.owed, "moved_at": self.moved_at}
+        numbers = {name: getattr(self, name) for name in ("owed", "moved_at", "gradient_steps")}
+        return {**super().parts(), **own, **numbers}
 
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
         """Keep the steps, and yield draws for the gradient steps that are due.
 
         Returns:
-            How many transitions are kept, and how many gradient steps were taken.
+            How many transitions are kept, and how many gradient steps were taken so far.
         """
         config, steps = self.config, trajectory.num_steps
         self.replay.add(trajectory)
-        if self.replay.added < config.num_steps_sampled_before_learning_starts:
-            return {"replay_size": len(self.replay)}
-        learnt_at_once = config.train_batch_size * self.learnt_length
-        self.owed += steps if config.training_intensity is None else steps * config.training_intensity / learnt_at_once
-        taken = yield from self._gradient_steps(policy, int(self.owed), self.timesteps_total + steps)
-        self.owed -= taken
-        return {"replay_size": len(self.replay), "gradient_steps": taken}
+        if self.replay.added >= config.num_steps_sampled_before_learning_starts:
+            rows, intensity = config.train_batch_size * self.learnt_length, config.training_intensity
+            self.owed += steps if intensity is None else steps * intensity / rows
+            taken = yield from self._gradient_steps(policy, int(self.owed), self.timesteps_total + steps)
+            self.owed -= taken
+            self.gradient_steps += taken
+        return {"replay_size": len(self.replay), "gradient_steps": self.gradient_steps}
 
     def _gradient_steps(self, policy: Policy, count: int, now: int) -> Generator[Batch | Steps, Result, int]:
         """Yield draws for ``count`` gradient steps; return how many could be taken."""
