@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from anyspace.distributions import Beta, DiagGaussian, SquashedGaussian
+from anyspace.distributions import Beta, SquashedGaussian
 from tests.support.frameworks import Framework
 
 BOTH = pytest.mark.parametrize("build", [SquashedGaussian, Beta])
