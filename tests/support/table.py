@@ -177,6 +177,10 @@ _ONE_PART = ("Discrete", "Box", "Simplex")
 
 def refusal(cell: Cell) -> str | None:
     """Return what the error of a cell that is refused says, or None for one that trains."""
+    if cell.algorithm == "SAC" and cell.memory == "GTrXL":
+        return "`use_attention` does not go with SAC|`autoregressive_actions` does not go with SAC"
+    if cell.algorithm == "SAC" and cell.head == "autoregressive":
+        return "`autoregressive_actions` does not go with SAC"
     if cell.head == "parametric" and cell.actions != "Discrete":
         return "embeddings"
     if cell.head == "autoregressive" and cell.actions in _ONE_PART:
