@@ -181,6 +181,10 @@ def refusal(cell: Cell) -> str | None:
         return "each choice is made by itself"
     if cell.algorithm == "DQN" and cell.actions in ("Box", "Simplex", "Tuple"):
         return "Take SAC or PPO"
+    if cell.algorithm == "SAC" and cell.memory == "GTrXL":
+        return "`use_attention` does not go with SAC|`autoregressive_actions` does not go with SAC"
+    if cell.algorithm == "SAC" and cell.head == "autoregressive":
+        return "`autoregressive_actions` does not go with SAC"
     if cell.head == "parametric" and cell.actions != "Discrete":
         return "embeddings"
     if cell.head == "autoregressive" and cell.actions in _ONE_PART:

@@ -9,6 +9,7 @@ from anyspace.algorithms.dqn import DQN
 from anyspace.algorithms.impala import IMPALA
 from anyspace.algorithms.pg import PG
 from anyspace.algorithms.ppo import PPO
+from anyspace.algorithms.sac import SAC
 
 ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
     "A2C": A2C,
@@ -17,7 +18,8 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
     "IMPALA": IMPALA,
     "PG": PG,
     "PPO": PPO,
+    "SAC": SAC,
 }
 """The shipped algorithms by class name."""
 
-__all__ = ["A2C", "ALGORITHMS", "APPO", "DQN", "IMPALA", "PG", "PPO", "Algorithm"]
+__all__ = ["A2C", "ALGORITHMS", "APPO", "DQN", "IMPALA", "PG", "PPO", "SAC", "Algorithm"]

@@ -14,12 +14,13 @@ from anyspace.data.trajectory import Floats, Ints, Trajectory, flattened
 from anyspace.data.view_windows import states, windows
 from anyspace.maths.returns import n_step
 from anyspace.maths.sequences import chop, ranges
-from anyspace.maths.xp import xp
+from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.acting import on_device
 from anyspace.policy.batch import NEXT, Batch
 from anyspace.policy.pipeline import Evaluation, Pipeline
 from anyspace.policy.sequences import Sequences
+from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
 
@@ -78,6 +79,13 @@ def following(pipeline: Pipeline, batch: Batch) -> Evaluation:
         pipeline: the policy, or a sibling of it.
         batch: as :func:`transitions` makes them. Of rows that are not counted the result means nothing.
     """
+    output, mask = following_output(pipeline, batch)
+    with pipeline.runtime.no_grad():
+        return Evaluation(output, pipeline.distribution_of(output, mask), None, mask)
+
+
+def following_output(pipeline: Pipeline, batch: Batch) -> tuple[Tree, Array | None]:
+    """Return the model's output for what transitions led to, N rows, and the mask [N, A]; see :func:`following`."""
     with pipeline.runtime.no_grad():
         if "ahead" not in batch:
             batch = batch.following()
@@ -87,8 +95,7 @@ def following(pipeline: Pipeline, batch: Batch) -> Evaluation:
             rows = ns.arange(len(ahead), like=ahead) + ahead
             output = tree.map_leaves(lambda leaf: leaf[rows], pipeline.forward(batch, value=False)[0])
             mask = None if batch.mask is None else batch.mask[rows]
-        output = tree.map_leaves(lambda leaf: xp(leaf).stop_gradient(leaf), output)
-        return Evaluation(output, pipeline.distribution_of(output, mask), None, mask)
+        return map_arrays(lambda array: xp(array).stop_gradient(array), output), mask
 
 
 def _stored(pipeline: Pipeline, trajectory: Trajectory) -> Batch:

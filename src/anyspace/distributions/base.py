@@ -68,6 +68,9 @@ class ActionDistribution:
         cls.entropy_takes_rng = "rng" in inspect.signature(cls.entropy).parameters
         samplers = (vars(base).keys() & {"sample", "sample_from_noise"} for base in cls.__mro__)
         cls._noise_ahead = "sample_from_noise" in next(names for names in samplers if names)
+        if "sample_logp" not in own and own.keys() & {"sample", "sample_from_noise", "logp"}:
+            # What a class inherits draws and scores at once, in a way that is no longer its own.
+            cls.sample_logp = ActionDistribution.sample_logp  # type: ignore[method-assign]
 
     if not TYPE_CHECKING:
 
@@ -135,9 +138,21 @@ class ActionDistribution:
         return self.logp(self.last_sample)
 
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
-        """Draw an action per row and return it with its `logp` ``[B]``."""
+        """Draw an action per row and return it with its `logp` ``[B]``.
+
+        Of a continuous distribution of the library both carry the gradient of the inputs, along the path of the sample
+        (reparameterisation: Kingma & Welling, 2014, https://arxiv.org/abs/1312.6114; for gamma draws implicitly:
+        Figurnov et al., 2018, https://arxiv.org/abs/1805.08498).
+        """
         actions = self.sample(rng) if self.sample_takes_rng else self.sample()
         return actions, self.logp(actions)
+
+    def option_log_probs(self) -> list[Array]:
+        """Log-probabilities of the options of each choice, ``[B, n]`` each, those of masked options -inf.
+
+        The choices are the components of the action space, leaf by leaf, in C order. None stands for numbers.
+        """
+        raise self._missing("option_log_probs")
 
     def entropy(self) -> Array:
         """Entropy in nats ``[B]``."""

@@ -67,8 +67,10 @@ class _Interval(VectorDistribution):
         return 2 * size_of(action_space)
 
     @cached_property
-    def _limits(self) -> tuple[Array, Array]:
-        """Low and high ``[d]``."""
+    def _limits(self) -> tuple[Array | float, Array | float]:
+        """Low and high ``[d]``, or numbers where they are the same for all values."""
+        if isinstance(self.low, float) and isinstance(self.high, float):
+            return self.low, self.high
         shape = (self.inputs.shape[-1] // 2,)
         low, high = (np.broadcast_to(np.ravel(bound), shape) for bound in (self.low, self.high))
         ns = xp(self.inputs)
@@ -78,6 +80,8 @@ class _Interval(VectorDistribution):
     def _log_width(self) -> Array:
         """Sum of log(high - low): what stretching from (0, 1) takes off every log-density."""
         low, high = self._limits
+        if isinstance(low, float):
+            return self.inputs.shape[-1] // 2 * math.log(high - low)
         ns = xp(self.inputs)
         return ns.sum(ns.log(high - low))
 
@@ -132,18 +136,18 @@ class SquashedGaussian(_Interval):
     def _squashed(self, raw: Array) -> Array:
         return self._stretched(0.5 * (xp(raw).tanh(raw) + 1.0))
 
-    def _raw_sample(self, noise: Array) -> Array:
-        gaussian = self._gaussian
-        return gaussian.mean + xp(noise).exp(gaussian.log_std) * noise
-
     def sample_from_noise(self, noise: Array) -> Array:
         """Actions ``[B, *shape]``: mean + std * ``noise`` ``[B, d]``, squashed."""
-        return self._squashed(self._raw_sample(noise))
+        gaussian = self._gaussian
+        return self._squashed(gaussian.mean + xp(noise).exp(gaussian.log_std) * noise)
 
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
-        """Draw actions and return them with their log-density ``[B]``, exact also where tanh is flat."""
-        raw = self._raw_sample(self.standard_noise(rng, 1)[0])
-        return self._squashed(raw), self._raw_logp(raw)
+        """Draw actions and return them with their log-density ``[B]``, exact also where tanh is flat.
+
+        Both carry the gradient of the inputs.
+        """
+        raw, of_gaussian = self._gaussian.sample_logp(rng)
+        return self._squashed(raw), of_gaussian - self._log_slope(raw)
 
     def deterministic_sample(self) -> Array:
         """Squashed means ``[B, *shape]``."""
@@ -151,13 +155,15 @@ class SquashedGaussian(_Interval):
 
     def logp(self, actions: Array) -> Array:
         """Log-density ``[B]`` of ``actions``, ``[B, *shape]`` or ``[B, d]``; one on a bound counts as just inside."""
-        return self._raw_logp(xp(self.inputs).arctanh(2.0 * self._shares(actions) - 1.0))
+        raw = xp(self.inputs).arctanh(2.0 * self._shares(actions) - 1.0)
+        return self._gaussian.logp(raw) - self._log_slope(raw)
 
-    def _raw_logp(self, raw: Array) -> Array:
+    def _log_slope(self, raw: Array) -> Array:
+        """Log of what squashing stretches volumes by at ``raw`` ``[B, d]``: ``[B]``."""
         ns = xp(self.inputs)
         # log of d(share) / d(raw) = (1 - tanh^2) / 2, written so that no large number cancels.
         log_slope = math.log(2.0) - 2.0 * (raw + ns.softplus(-2.0 * raw))
-        return self._gaussian.logp(raw) - ns.sum(log_slope, axis=-1) - self._log_width
+        return ns.sum(log_slope, axis=-1) + self._log_width
 
     def kl(self, other: SquashedGaussian) -> Array:
         """Divergence of the normal distributions ``[B]``; ``other`` has the same bounds."""

@@ -102,6 +102,10 @@ class Categorical(ActionDistribution):
         indices = ns.reshape(indices, (*self._batch_shape, 1))
         return ns.take_along_axis(self.log_probs, indices, axis=-1)[..., 0]
 
+    def option_log_probs(self) -> list[Array]:
+        """Log-probabilities of the actions ``[B, A]``."""
+        return [self.log_probs]
+
     def entropy(self) -> Array:
         """-sum p log p ``[B]``."""
         ns = xp(self.inputs)
@@ -222,6 +226,12 @@ class MultiCategorical(ActionDistribution):
         columns = [choices] if self._uniform else [choices[..., i] for i in range(len(self.input_lens))]
         logps = [part.logp(column) for part, column in zip(self._parts, columns, strict=True)]
         return ns.sum(self._join(logps), axis=-1)
+
+    def option_log_probs(self) -> list[Array]:
+        """Log-probabilities of the options of each choice, ``[B, n]`` each."""
+        if self._uniform:
+            return [self._parts[0].log_probs[..., choice, :] for choice in range(len(self.input_lens))]
+        return [part.log_probs for part in self._parts]
 
     def multi_entropy(self) -> Array:
         """Entropy of each choice ``[B, k]``."""

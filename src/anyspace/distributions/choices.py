@@ -83,6 +83,10 @@ class Bernoulli(ActionDistribution):
         bits = ns.reshape(ns.asarray(actions, like=self.inputs), self.inputs.shape)
         return ns.sum(self._bits.logp(bits), axis=-1)
 
+    def option_log_probs(self) -> list[Array]:
+        """Log-probabilities that each bit is 0, and 1, ``[B, 2]`` each."""
+        return [self._bits.log_probs[..., bit, :] for bit in range(int(self.inputs.shape[-1]))]
+
     def multi_entropy(self) -> Array:
         """Entropy of each bit ``[B, n]``."""
         return self._bits.entropy()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyspace.distributions.base import ActionDistribution
 from anyspace.maths.xp import Array, Rng, xp
+from anyspace.tree import Tree
 
 if TYPE_CHECKING:
     import gymnasium as gym
@@ -54,6 +55,10 @@ class VectorDistribution(ActionDistribution):
         shape = values.shape if space is None else (*self._batch_shape, *(space.shape or ()))
         self.last_sample = xp(values).reshape(values, shape)
         return self.last_sample
+
+    def option_log_probs(self) -> list[Array]:
+        """Return nothing: numbers are no choices."""
+        return []
 
 
 class DiagGaussian(VectorDistribution):
@@ -113,6 +118,12 @@ class DiagGaussian(VectorDistribution):
         """Actions mean + std * ``noise`` ``[B, *shape]``, without a gradient."""
         ns = xp(self.inputs)
         return self._as_actions(ns.stop_gradient(self.mean + ns.exp(self.log_std) * noise))
+
+    def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
+        """Draw actions mean + std * noise and return them with their log-density ``[B]``; both carry the gradient."""
+        ns, noise = xp(self.inputs), self.standard_noise(rng, 1)[0]
+        logp = -ns.sum(0.5 * noise**2 + self.log_std + _HALF_LOG_2PI, axis=-1)
+        return self._as_actions(self.mean + ns.exp(self.log_std) * noise), logp
 
     def deterministic_sample(self) -> Array:
         """Means ``[B, *shape]``."""

@@ -94,6 +94,19 @@ class MultiActionDistribution(ActionDistribution):
             ]
         )
 
+    def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
+        """Draw a sample of each child, structured like the space, and return it with the sum of their `logp` ``[B]``.
+
+        Both carry the gradients that the children's have.
+        """
+        sources = xp(self.inputs).split(rng, len(self.children))
+        drawn = [child.sample_logp(source) for child, source in zip(self.children, sources, strict=True)]
+        return self._as_actions([sample for sample, _ in drawn]), reduce(add, [logp for _, logp in drawn])
+
+    def option_log_probs(self) -> list[Array]:
+        """Log-probabilities of the options of each choice of each child, ``[B, n]`` each."""
+        return [log_probs for child in self.children for log_probs in child.option_log_probs()]
+
     def deterministic_sample(self) -> Tree:
         """Each child's deterministic action, structured like the space."""
         return self._as_actions([child.deterministic_sample() for child in self.children])

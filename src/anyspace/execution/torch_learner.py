@@ -49,6 +49,7 @@ class TorchLearner:
         self.losses = losses
         self.groups = dict(groups)
         self._there: list[tuple[int, bool]] = []
+        self._followed: dict[int, _Followed] = {}
         self._packed: dict[str, nn.Parameter] = {}
         self._packs: dict[str, list[_Pack]] = {group: [] for group in groups}
         self._pack()
@@ -66,6 +67,7 @@ class TorchLearner:
         if there == self._there:
             return
         self._there = there
+        self._followed.clear()
         now = {name: one for name, one in self._module.named_parameters() if one.requires_grad}
         if [*map(id, now.values())] == [*map(id, self._packed.values())]:
             return
@@ -221,13 +223,10 @@ class TorchLearner:
         """
         if tau == 0:
             return
-        ours, theirs = _state_of(self.policy), _state_of(target)
+        if id(target) not in self._followed:
+            self._followed[id(target)] = _Followed(self._module, target)
         with torch.no_grad():
-            for name, value in theirs.items():
-                if isinstance(value, nn.Parameter) and value.is_floating_point() and tau < 1:
-                    value.lerp_(ours[name], tau)
-                else:
-                    value.copy_(ours[name])
+            self._followed[id(target)].move(tau)
 
     def is_finite(self) -> bool:
         """Whether every parameter is finite."""
@@ -269,10 +268,36 @@ def _side_by_side(rows: list[torch.Tensor], steps: Steps) -> torch.Tensor:
     return found
 
 
-def _state_of(pipeline: Pipeline) -> dict[str, torch.Tensor]:
-    assert isinstance(pipeline.model, nn.Module)
-    state: dict[str, torch.Tensor] = pipeline.model.state_dict(keep_vars=True)
-    return state
+class _Followed:
+    """The parameters and buffers of a model beside those of a sibling's, each once: what ``state_dict()`` holds."""
+
+    def __init__(self, model: nn.Module, target: Pipeline):
+        assert isinstance(target.model, nn.Module)
+        self.target = target
+        self._moving: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
+        self._copied: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], str]] = []
+        ours, theirs = dict(model.named_modules()), dict(target.model.named_modules())
+        for name, value in target.model.named_parameters():
+            if value.is_floating_point():
+                self._moving[0].append(value)
+                self._moving[1].append(model.get_parameter(name))
+        for name, module in theirs.items():
+            moved = {id(value) for value in self._moving[0]}
+            for kind in ("_parameters", "_buffers"):
+                own = module.__dict__[kind]
+                kept = [key for key, value in own.items() if value is not None and id(value) not in moved]
+                kept = [key for key in kept if key not in module._non_persistent_buffers_set]
+                self._copied += [(ours[name].__dict__[kind], own, key) for key in kept]
+
+    def move(self, tau: float) -> None:
+        """Go ``tau`` of the way, 1 all of it; buffers are copied."""
+        theirs, ours = self._moving
+        if theirs and tau < 1:
+            torch._foreach_lerp_(theirs, ours, tau)
+        elif theirs:
+            torch._foreach_copy_(theirs, ours)
+        for source, to, name in self._copied:
+            to[name].copy_(source[name])
 
 
 def _clip(packs: list[_Pack], limit: float) -> torch.Tensor:

@@ -159,6 +159,20 @@ def choose_options(
     return whole, sum(widths)
 
 
+def squashed(
+    action_space: gym.Space[Any], config: ModelConfig, *, normalize: bool = True
+) -> tuple[DistributionFactory, int]:
+    """Return the distribution of :func:`choose`, but for bounded float Boxes a Gaussian squashed into their bounds.
+
+    Args:
+        action_space: the environment's action space.
+        config: the model configuration; a ``custom_action_dist`` takes precedence.
+        normalize: whether actions are scaled from [-1, 1] to the bounds; where not, nothing is squashed.
+    """
+    bounded = any(map(_has_bounds, nesting.leaves(action_space)))
+    return choose(action_space, config, SquashedGaussian if normalize and bounded else None)
+
+
 def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionParts:
     """Return the parts of an action as `AutoregressiveActions` takes them, with their default distributions.
 

@@ -199,7 +199,7 @@ def is_built_in(config: ModelConfig, framework: str) -> bool:
     Raises:
         ModelError: if the custom model is unknown, or is not a model of the framework.
     """
-    return config.custom_model is None or is_of_library(_custom_class(config.custom_model, framework))
+    return config.custom_model is None or is_of_library(custom_class(config.custom_model, framework))
 
 
 class _Layer(NamedTuple):
@@ -242,7 +242,7 @@ def _layers(
         # The memory computes the value; a stack for it in the base would never be trained.
         config = replace(config, use_lstm=False, use_gru=False, use_attention=False, vf_share_layers=True)
         num_outputs = None
-    given = default_model if config.custom_model is None else _custom_class(config.custom_model, framework)
+    given = default_model if config.custom_model is None else custom_class(config.custom_model, framework)
     base = given or network(_default_role(obs_space), framework)
     custom = None if given is None else repr(config.custom_model or given)
     return [_Layer(base, obs_space, num_outputs, config, memory, custom), *on_top[::-1]]
@@ -290,7 +290,12 @@ def _is_flat(node: Node) -> bool:
     return isinstance(node, dict | tuple) and all(map(_is_flat, children(node)))
 
 
-def _custom_class(model: str | type, framework: str) -> type[ModelV2]:
+def custom_class(model: str | type, framework: str) -> type[ModelV2]:
+    """Return the class that `custom_model` stands for.
+
+    Raises:
+        ModelError: it is unknown, or is not a model of the framework.
+    """
     if isinstance(model, str) and model not in _custom_models and is_path(model):
         model = import_path(model)
     if isinstance(model, str):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from torch import nn
 
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
@@ -352,10 +352,18 @@ def test_shapes_are_checked_in_the_networks():
 # ------------------------------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("space", [MultiDiscrete([2, 2]), Box(0, 3, (2,), np.int32), Tuple((PUSH, THREE))], ids=str)
-def test_other_actions_are_refused(space):
-    with pytest.raises(UnsupportedSpaceError, match="action: SAC takes Discrete, float Box and Simplex actions, but"):
-        build(space, 4)
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (MultiBinary(11), "at most 1,024 options, but .* has 2,048: take PPO or DQN, which choose part by part"),
+        (Tuple((PUSH, MultiDiscrete([40, 40]))), "at most 1,024 options, but .* has 1,600: take PPO, which choose"),
+        (Box(0, 1, (0,)), "holds no value to choose"),
+    ],
+    ids=str,
+)
+def test_actions_that_are_refused(space, message):
+    with pytest.raises(UnsupportedSpaceError, match=f"action: .*{message}"):
+        build(space, 22)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +371,10 @@ def test_other_actions_are_refused(space):
     [
         ({"initial_alpha": 0.0}, "`initial_alpha` is 0.0, but a temperature is above 0"),
         ({"target_entropy": "automatic"}, "`target_entropy` is 'automatic', but it is a number, 'auto' or None"),
+        (
+            {"target_entropy": {"discrete": 1.0}},
+            "`target_entropy` is .*, but the parts of these actions are continuous",
+        ),
     ],
 )
 def test_settings_out_of_range(keywords, message):
@@ -371,12 +383,16 @@ def test_settings_out_of_range(keywords, message):
 
 
 @pytest.mark.parametrize("memory", ["use_lstm", "use_gru", "use_attention"])
-def test_memories_are_refused(memory):
-    with pytest.raises(ModelError, match=r"SACTorchModel puts out actions, but features .* SAC has none: leave"):
+def test_memories_are_in_both_networks_or_in_none(memory):
+    with pytest.raises(ModelError, match=r"SACTorchModel puts out actions, but features .* networks have memories of"):
         build(model={memory: True})
+    reason = "`use_attention` gives a Q network" if memory == "use_attention" else "gives a memory and .* gives none"
     for key in ("policy_model_config", "q_model_config"):
-        with pytest.raises(ModelError, match=rf"Wrapper of `{key}` needs .*a state beside the present observation"):
+        with pytest.raises(ModelError, match=reason):
             build(**{key: {memory: True}})
+    if memory == "use_attention":
+        with pytest.raises(ModelError, match="which a short burn-in does not fill"):
+            build(policy_model_config={memory: True}, q_model_config={memory: True})
 
 
 def test_views_are_refused():
@@ -403,3 +419,132 @@ def test_misspelt_keyword_arguments_are_refused():
         build(twin=True)
     with pytest.raises(TypeError, match="unexpected keyword argument 'twin'"):
         build(model={"custom_model": OwnQ}, twin=True)
+
+
+# --------------------------------------------------------------------------------- actions of several kinds
+
+HYBRID = Tuple((Discrete(3), Box(-1, 1, (2,)), MultiDiscrete([4, 5])))
+
+
+def test_choices_are_enumerated_jointly_beside_numbers():
+    model = shuffled(build(HYBRID, 16))
+    obs, numbers = draw(5, 3), draw(5, 2, seed=1)
+    assert (model.joint.choices, model.joint.width) == (60, 2)
+    assert sizes(model.q_net)[:-1] == [(5, 8), (8, 60)]
+    assert sizes(model.action_model)[:-1] == [(3, 8), (8, 16)]
+    assert model.get_q_values(obs, numbers).shape == model.get_twin_q_values(obs, numbers).shape == (5, 60)
+    assert {name: tuple(value.shape) for name, value in model.log_alphas.items()} == {"discrete": (), "continuous": ()}
+    assert model.log_alpha is model.log_alphas["continuous"]
+    assert model.target_entropy == -2
+    with pytest.raises(ModelError, match="no actions came"):
+        model.get_q_values(obs)
+
+
+@pytest.mark.parametrize(
+    "space", [MultiDiscrete([3, 2]), MultiBinary(2), Box(-1, 2, (2,), np.int64), Dict(a=THREE, b=Discrete(4, start=2))]
+)
+def test_choices_alone_take_no_numbers(space):
+    model = shuffled(build(space, 8))
+    choices = {MultiDiscrete: 6, MultiBinary: 4, Box: 16, Dict: 12}[type(space)]
+    assert model.get_q_values(draw(5, 3)).shape == (5, choices)
+    assert [*model.log_alphas] == ["discrete"]
+    assert model.target_entropy == pytest.approx(0.98 * math.log(choices))
+
+
+def test_target_entropies_of_several_kinds():
+    given = build(HYBRID, 16, target_entropy={"discrete": 1.5})
+    drawn = given.joint.draw(_blank_hybrid(), None)
+    assert given.entropy_targets(drawn) == {"discrete": 1.5, "continuous": -2.0}
+    automatic = build(HYBRID, 16).entropy_targets(drawn)
+    assert automatic["discrete"].tolist() == pytest.approx([0.98 * math.log(60)] * 2)
+    with pytest.raises(ConfigError, match=r"`target_entropy` is 1.0, but these actions have choices and numbers"):
+        build(HYBRID, 16, target_entropy=1.0)
+
+
+def _blank_hybrid():
+    factory, width = ModelCatalog.get_action_dist(HYBRID)
+    return factory(torch.zeros(2, width), None)
+
+
+def test_every_parameter_belongs_to_the_group_of_its_network():
+    model = build(HYBRID, 16)
+    groups = {name: model.group_of(name) for name, _ in model.named_parameters()}
+    assert {*groups.values()} == {"actor", "q", "twin_q", "alpha"}
+    assert {name.split(".")[0] for name, group in groups.items() if group == "twin_q"} == {"twin_q_net"}
+    assert model.group_of("encoder.weight") is None
+
+
+# ------------------------------------------------------------------------------------------ memories
+
+
+def remembering(action_space=PUSH, num_outputs=4, obs_space=OBS, memory="use_lstm", **keywords):
+    config = {memory: True, "lstm_cell_size": 6, "lstm_use_prev_action": True}
+    return shuffled(
+        build(action_space, num_outputs, obs_space, policy_model_config=config, q_model_config=dict(config), **keywords)
+    )
+
+
+def rows_of(lens, width=2, seed=0):
+    """Inputs of sequences that are all as long as the longest, for the model."""
+    count = len(lens) * max(lens)
+    return {"obs": draw(count, 3, seed=seed), "prev_actions": draw(count, width, seed=seed + 1).tanh()}
+
+
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru"])
+@pytest.mark.parametrize("twin_q", [True, False])
+def test_each_network_remembers_by_itself(memory, twin_q):
+    model = remembering(memory=memory, twin_q=twin_q)
+    inputs, lens = rows_of([3, 3]), torch.tensor([3, 3], dtype=torch.int32)
+    states = [torch.zeros(2, 6) for _ in model.get_initial_state()]
+    assert len(states) == (1 if memory == "use_gru" else 2)
+    output, after = model(inputs, states, lens)
+    assert output.keys() == {"policy", "q", *(["twin_q"] if twin_q else [])}
+    policy, policy_after = model.action_model(inputs, states, lens)
+    torch.testing.assert_close(model.get_action_model_outputs(output), policy)
+    torch.testing.assert_close(after, policy_after)
+    numbers = draw(6, 2, seed=9).tanh()
+    remembered = model.q_memory(inputs, states, lens)[0]
+    expected = model.q_net({"obs": torch.cat([remembered, numbers], dim=1)})[0]
+    torch.testing.assert_close(model.get_q_values(output, numbers), expected)
+    groups = {name.split(".")[0]: model.group_of(name) for name, _ in model.named_parameters()}
+    twins = {"twin_q_net": "twin_q", "twin_q_memory": "twin_q"} if twin_q else {}
+    assert groups == {"action_model": "actor", "q_net": "q", "q_memory": "q", "log_alphas": "alpha", **twins}
+
+
+def test_the_memories_of_q_networks_start_at_zero():
+    """Whatever states the policy starts from; and its actions enter behind the memory."""
+    model, lens = remembering(), torch.tensor([3], dtype=torch.int32)
+    inputs = rows_of([3])
+    zeros, others = [torch.zeros(1, 6)] * 2, [draw(1, 6, seed=4), draw(1, 6, seed=5)]
+    first, second = model(inputs, zeros, lens)[0], model(inputs, others, lens)[0]
+    torch.testing.assert_close(first["q"], second["q"])
+    assert not torch.allclose(first["policy"], second["policy"])
+    low, high = torch.full((3, 2), -1.0), torch.full((3, 2), 1.0)
+    assert (model.get_q_values(first, low) != model.get_q_values(first, high)).all()
+
+
+def test_acting_computes_the_policy_alone():
+    model = remembering()
+    called = []
+    for part in (model.q_memory, model.twin_q_memory, model.q_net):
+        part.register_forward_hook(lambda *_: called.append(1))
+    with torch.inference_mode():
+        output, _ = model(rows_of([1, 1]), [torch.zeros(2, 6)] * 2, torch.ones(2, dtype=torch.int32))
+        assert output.keys() == {"policy"}
+        assert model.action_inputs(output, None).shape == (2, 4)
+    assert not called
+    model(rows_of([1, 1]), [torch.zeros(2, 6)] * 2, torch.ones(2, dtype=torch.int32))
+    assert len(called) == 2
+
+
+def test_memories_see_views_of_their_own():
+    views = remembering(HYBRID, 16).view_requirements
+    assert views.keys() == {"obs", "prev_actions"}
+    assert views["prev_actions"].shift == -1
+
+
+@pytest.mark.parametrize("twin_q", [True, False])
+def test_parameters_of_remembering_networks_are_all_listed(twin_q):
+    model = remembering(twin_q=twin_q)
+    listed = [*model.policy_variables(), *model.q_variables(), *model.log_alphas.values()]
+    assert {id(value) for value in listed} == {id(value) for value in model.parameters()}

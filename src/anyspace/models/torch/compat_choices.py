@@ -12,6 +12,7 @@ import gymnasium as gym
 import torch
 from gymnasium import spaces
 from torch import distributions as td
+from torch.nn.functional import logsigmoid
 
 from anyspace.distributions import Bernoulli, Categorical, MultiCategorical, SlateMultiCategorical
 from anyspace.distributions.allowed import allowed_by
@@ -61,6 +62,10 @@ class TorchCategorical(TorchDistributionWrapper):
     def logp(self, actions: Any) -> torch.Tensor:
         """Log-probability of actions [B], or [B, 1]."""
         return super().logp(self._values(actions).reshape(self._batch_shape))
+
+    def option_log_probs(self) -> list[torch.Tensor]:
+        """Log-probabilities of the actions [B, A]."""
+        return [_log_probs(self._wrapped("option_log_probs"))]
 
 
 def get_torch_categorical_class_with_temperature(t: float) -> type[TorchCategorical]:
@@ -131,6 +136,10 @@ class TorchMultiCategorical(TorchDistributionWrapper):
             columns = [*self._values(actions).reshape(*self._batch_shape, len(self.cats)).unbind(dim=-1)]
         pairs = zip(self.cats, columns, strict=True)
         return torch.stack([choice.log_prob(column) for choice, column in pairs], dim=-1).sum(dim=-1)
+
+    def option_log_probs(self) -> list[torch.Tensor]:
+        """Log-probabilities of the options of each choice, [B, n] each."""
+        return [*map(_log_probs, self.cats)]
 
     def multi_entropy(self) -> torch.Tensor:
         """Entropy of each choice [B, k]."""
@@ -242,6 +251,11 @@ class TorchBernoulli(TorchDistributionWrapper):
         bits = self._values(actions).reshape(self.inputs.shape).to(self.inputs.dtype)
         return super().logp(bits).sum(dim=-1)
 
+    def option_log_probs(self) -> list[torch.Tensor]:
+        """Log-probabilities that each bit is 0, and 1, [B, 2] each."""
+        logits: torch.Tensor = self._wrapped("option_log_probs").logits  # type: ignore[attr-defined]
+        return [*torch.stack([logsigmoid(-logits), logsigmoid(logits)], dim=-1).unbind(dim=-2)]
+
     def entropy(self) -> torch.Tensor:
         """Sum of the bits' entropies [B]."""
         return super().entropy().sum(dim=-1)
@@ -255,6 +269,11 @@ def _categorical(logits: torch.Tensor, mask: Any) -> td.Categorical:
     if mask is not None:
         logits = torch.where(allowed_by(mask, like=logits), logits, _FORBIDDEN)
     return td.Categorical(logits=logits, validate_args=False)
+
+
+def _log_probs(dist: td.Distribution) -> torch.Tensor:
+    log_probs: torch.Tensor = dist.logits  # type: ignore[attr-defined]
+    return log_probs
 
 
 def _likeliest(dist: td.Distribution) -> torch.Tensor:

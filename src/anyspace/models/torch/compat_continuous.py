@@ -45,6 +45,10 @@ class _OfVectors(TorchDistributionWrapper):
         values = self._values(actions).reshape(*dist.batch_shape, *dist.event_shape)
         return super().logp(values).sum(dim=-1)
 
+    def option_log_probs(self) -> list[torch.Tensor]:
+        """Return nothing: numbers are no choices."""
+        return []
+
     def entropy(self) -> torch.Tensor:
         """Sum of the values' entropies [B]."""
         return super().entropy().sum(dim=-1)
@@ -92,6 +96,12 @@ class TorchDiagGaussian(_OfVectors):
         self.dist = td.Normal(mean, self.log_std.exp(), validate_args=False)
         self.action_space = action_space
         self.zero_action_dim = action_space is not None and action_space.shape == ()
+
+    def sample_logp(self, rng: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw actions and return them with their log-density [B]; both carry the gradient of the inputs."""
+        dist = self._wrapped("sample_logp")
+        raw = dist.rsample()
+        return self._as_samples(raw), dist.log_prob(raw).sum(dim=-1)
 
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
@@ -300,6 +310,10 @@ class TorchDeterministic(TorchDistributionWrapper):
         """The same as `deterministic_sample`."""
         return self.deterministic_sample()
 
+    def option_log_probs(self) -> list[torch.Tensor]:
+        """Return nothing: numbers are no choices."""
+        return []
+
     def logp(self, actions: Any) -> torch.Tensor:
         """Zeros [B]: the action could not have been another one."""
         return torch.zeros(self._batch_shape, dtype=self.inputs.dtype, device=self.inputs.device)
@@ -344,6 +358,10 @@ class TorchDirichlet(TorchDistributionWrapper):
         dist = self._wrapped("logp")
         shares = self._values(actions).double().reshape(*dist.batch_shape, *dist.event_shape)
         return self._result(super().logp(self._off_the_edge(shares)))
+
+    def option_log_probs(self) -> list[torch.Tensor]:
+        """Return nothing: numbers are no choices."""
+        return []
 
     def entropy(self) -> torch.Tensor:
         """Sum of the rows' entropies [B]."""

@@ -1,12 +1,13 @@
-"""The model of soft actor-critic: a policy, one or two Q networks and the temperature.
+"""The model of soft actor-critic: a policy, one or two Q networks and the temperatures.
 
-Letters: N rows, A actions of a Discrete space, d numbers in a continuous action.
+Letters: N rows, S sequences, H width of a memory, K joint options of the discrete parts of an action (1 where there are
+none), d numbers in its continuous parts (0 where there are none).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -15,61 +16,81 @@ from gymnasium import spaces
 from torch import nn
 
 from anyspace.config import require
-from anyspace.errors import ModelError, UnsupportedSpaceError
+from anyspace.distributions.joint import Drawn
+from anyspace.errors import ModelError
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.soft_actor_critic import ON_TOP, given_targets, joint_actions
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.spaces import Simplex
+from anyspace.models.view_requirement import ViewRequirement
+from anyspace.models.wrapping import joined_views
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.restore import restore_original_dimensions, structure_of
 from anyspace.tree import Tree
 
+_MEMORIES = ("use_lstm", "use_gru", "use_attention")
+
+_GROUPS = {"action_model": "actor", "q_net": "q", "q_memory": "q", "log_alphas": "alpha"} | {
+    f"twin_{part}": "twin_q" for part in ("q_net", "q_memory")
+}
+"""Whose loss trains the parameters of each part."""
+
 
 class SACTorchModel(TorchModelV2):
-    """Policy, Q networks and temperature; each network is built by the catalogue and has weights of its own.
+    """Policy, Q networks and temperatures; each network is built by the catalogue and has weights of its own.
 
-    ``forward`` passes the observation on, restored to its structure; the methods below take it as ``model_out``. It is
-    built by ``ModelCatalog.get_model_v2(..., default_model=SACTorchModel, twin_q=True)``. A custom model in its place
-    derives from it; `build_policy_model` and `build_q_model` are there to be overridden.
+    It is built by ``ModelCatalog.get_model_v2(..., default_model=SACTorchModel, twin_q=True)``. A custom model in its
+    place derives from it; `build_policy_model` and `build_q_model` are there to be overridden. Each network is
+    configured by the model configuration, under the keys of its own sub-configuration; `custom_model` and
+    `custom_model_config` are not handed on. Its value is not asked for.
 
-    Each network is configured by the model configuration, under the keys of its own sub-configuration; `custom_model`
-    and `custom_model_config` are not handed on. Its value is not asked for. It must have no memory, nor views of
-    anything but the present observation.
+    Actions are what their space holds: the discrete parts (Discrete, MultiDiscrete, MultiBinary, integer Box), wherever
+    they are in a Tuple or Dict, are enumerated jointly, and a Q network gives one value to each of the K joint options.
+    It sees the numbers of the continuous parts (float Box, Simplex), if there are any, beside the observation: beside
+    one vector, through dense layers; beside any other as ``Tuple(observation, numbers)``, through the network for
+    observations of several parts. There `post_fcnet_hiddens` are `fcnet_hiddens` if they are empty: without a layer on
+    both, Q would be a sum of one term for each, and the same action the best in all states.
 
-    For discrete actions a Q network gives one value to each action. For continuous ones it sees the action as well:
-    beside an observation that is one vector, through dense layers; beside any other as ``Tuple(observation, action)``,
-    through the network for observations of several parts. There `post_fcnet_hiddens` are `fcnet_hiddens` if they are
-    empty: without a layer on both parts, Q would be a sum of one term for each, and the same action the best in all
-    states.
+    Without memory ``forward`` passes the observation on, restored to its structure; the methods below take it as
+    ``model_out``. With `use_lstm` or `use_gru` in both sub-configurations, policy and Q networks have a memory of their
+    own. The model's states are the policy's; those of Q networks are zero before each sequence. A Q network then is
+    dense layers (`post_fcnet_hiddens`, or `fcnet_hiddens` if they are empty) on what its memory remembers and the
+    numbers of the action. What ``forward`` returns holds what these methods take; when acting, it computes the policy
+    alone.
 
-    Source: Haarnoja et al., "Soft actor-critic algorithms and applications", 2018; for discrete actions, Christodoulou,
-    "Soft actor-critic for discrete action settings", 2019.
+    Source: Haarnoja et al., "Soft actor-critic algorithms and applications", 2018, https://arxiv.org/abs/1812.05905;
+    for discrete actions, Christodoulou, "Soft actor-critic for discrete action settings", 2019,
+    https://arxiv.org/abs/1910.07207; both kinds together as Delalleau et al., "Discrete and continuous action
+    representation for practical RL in video games", 2019, https://arxiv.org/abs/1912.11077.
 
     Attributes:
+        joint: what is enumerated of an action, and what is sampled.
         action_model: the policy.
         q_net: the first Q network.
         twin_q_net: the second one, or None.
-        log_alpha: logarithm of the temperature, learnt, a scalar.
-        target_entropy: the entropy that the temperature holds the policy at, in nats.
+        q_memory: the memory beneath the first Q network, or None.
+        twin_q_memory: that beneath the second one, or None.
+        log_alphas: logarithms of the temperatures, learnt, scalars by kind: "discrete", "continuous", or both.
 
     Args:
         obs_space: as for every model.
-        action_space: Discrete, float Box or Simplex.
-        num_outputs: what the action distribution takes: A, 2d, or d of a Simplex; the width of the policy's output.
+        action_space: any, with at most 1,024 joint options.
+        num_outputs: what the action distribution takes; the width of the policy's output.
         model_config: as for every model.
         name: as for every model.
         policy_model_config: keys of the model configuration for the policy.
         q_model_config: keys of the model configuration for the Q networks.
         twin_q: build two Q networks.
-        initial_alpha: the first temperature, above 0.
-        target_entropy: None or "auto": -d, and 0.98 log A for discrete actions.
+        initial_alpha: the first temperature, above 0, of each kind.
+        target_entropy: None or "auto": 0.98 log K for the choices, of rows with a mask 0.98 times the logarithm of how
+            many joint options it allows, and -d for the numbers. Else a number, or numbers by kind.
 
     Raises:
-        UnsupportedSpaceError: the action space is another one.
-        ConfigError: ``initial_alpha`` is not above 0.
-        ModelError: there is a memory on this model or in one of its networks.
+        UnsupportedSpaceError: the actions have more joint options, or nothing to choose.
+        ConfigError: ``initial_alpha`` is not above 0, or the target entropy is not as it must be.
+        ModelError: a memory is not where it must be, or a network needs other views.
     """
 
     def __init__(
@@ -84,39 +105,42 @@ class SACTorchModel(TorchModelV2):
         q_model_config: Mapping[str, Any] | None = None,
         twin_q: bool = True,
         initial_alpha: float = 1.0,
-        target_entropy: float | str | None = None,
+        target_entropy: float | str | Mapping[str, float] | None = None,
     ):
         if num_outputs is None:
             raise ModelError(
                 f"{type(self).__name__} puts out actions, but features were asked for (num_outputs=None), as a memory"
-                " asks the model beneath it. SAC has none: leave `use_lstm`, `use_gru` and `use_attention` off."
+                " asks the model beneath it. Its networks have memories of their own: set `use_lstm` or `use_gru` in"
+                " `policy_model_config` and in `q_model_config`, and leave them off here."
             )
         require(initial_alpha > 0, "initial_alpha", initial_alpha, "a temperature is above 0")
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
-        # A Q network's output is no distribution, whose deviations could be free.
         policy_config = _sub_config(config, policy_model_config)
+        # A Q network's output is no distribution, whose deviations could be free.
         q_config = _sub_config(config, {"free_log_std": False, **(q_model_config or {})})
-        self.discrete, self._action_width = _kind_of(action_space)
-        self._is_vector = _is_vector(obs_space)
-        outputs = self._action_width if self.discrete else 1
-
-        def q_net(q_name: str) -> TorchModelV2:
-            model = self.build_q_model(obs_space, action_space, outputs, q_config, q_name)
-            return _without_memory(model, "q_model_config")
-
+        self.joint = joint_actions(action_space)
         policy = self.build_policy_model(obs_space, num_outputs, policy_config, "policy_model")
-        self.action_model = _without_memory(policy, "policy_model_config")
-        self.q_net = q_net("q")
-        self.twin_q_net = q_net("twin_q") if twin_q else None
-        self.log_alpha = nn.Parameter(torch.tensor(math.log(initial_alpha)))
-        self.target_entropy = self._entropy_of(target_entropy)
+        assert isinstance(policy, TorchModelV2)
+        self.action_model = policy
+        self.has_memory = bool(len(policy.get_initial_state()))
+        self._require_memories(q_config)
+        names = ("q", "twin_q") if twin_q else ("q",)
+        memories: list[TorchModelV2 | None] = [self._new_memory(q_config, each) for each in names]
+        q_space = obs_space if memories[0] is None else _vector(memories[0].num_outputs)
+        self._is_vector = _is_vector(q_space)
+        nets = [self._new_q(q_space, q_config, each) for each in names]
+        self.q_memory, self.twin_q_memory = [*memories, None][:2]
+        self.q_net: TorchModelV2 = nets[0]
+        self.twin_q_net: TorchModelV2 | None = [*nets, None][1]
+        start = math.log(initial_alpha)
+        self.log_alphas = nn.ParameterDict({kind: nn.Parameter(torch.tensor(start)) for kind in self.joint.kinds})
+        self._targets = given_targets(target_entropy, self.joint.kinds)
+        if self.q_memory is not None:
+            self.time_major = self.action_model.is_time_major()
+            self.view_requirements = self._views(obs_space)
 
-    def _entropy_of(self, target: float | str | None) -> float:
-        if target is None or target == "auto":
-            return 0.98 * math.log(self._action_width) if self.discrete else -float(self._action_width)
-        require(not isinstance(target, str), "target_entropy", target, "it is a number, 'auto' or None")
-        return float(target)
+    # ----------------------------------------------------------------------------------------- parts
 
     def build_policy_model(
         self, obs_space: gym.Space[Any], num_outputs: int, policy_model_config: dict[str, Any], name: str
@@ -141,37 +165,109 @@ class SACTorchModel(TorchModelV2):
     ) -> ModelV2:
         """Return a Q network, called once for each.
 
-        Its input is ``{"obs": ...}``: for discrete actions the observation; for continuous ones a vector of observation
-        and action [N, F + d], or, where the observation is no vector, a list of the observation and the action [N, d].
+        Its input is ``{"obs": ...}``: without continuous parts the observation; with them a vector of observation and
+        numbers [N, F + d], or, where the observation is no vector, a list of the observation and the numbers [N, d].
+        With a memory the observation is what that remembers.
 
         Args:
-            obs_space: the preprocessed observation space.
+            obs_space: the preprocessed observation space; a vector, where there is a memory.
             action_space: the environment's action space.
-            num_outputs: A for discrete actions, 1 for continuous ones.
-            q_model_config: every key of the model configuration.
+            num_outputs: K.
+            q_model_config: every key of the model configuration; it asks for no memory.
             name: of the network.
         """
-        if not self.discrete and self._is_vector:
+        width = self.joint.width
+        if width and self._is_vector:
             assert obs_space.shape is not None
-            obs_space = _vector(obs_space.shape[0] + self._action_width)
-        elif not self.discrete:
+            obs_space = _vector(obs_space.shape[0] + width)
+        elif width:
             observation = getattr(obs_space, "original_space", obs_space)
-            obs_space = spaces.Tuple((observation, _vector(self._action_width)))
+            obs_space = spaces.Tuple((observation, _vector(width)))
             if not q_model_config["post_fcnet_hiddens"]:
                 shared = {f"post_fcnet_{key}": q_model_config[f"fcnet_{key}"] for key in ("hiddens", "activation")}
                 q_model_config = {**q_model_config, **shared}
         return ModelCatalog.get_model_v2(obs_space, action_space, num_outputs, q_model_config, name=name)
 
+    def _new_memory(self, q_config: dict[str, Any], name: str) -> TorchModelV2 | None:
+        """Return the memory beneath a Q network."""
+        if not self.has_memory:
+            return None
+        config = {**q_config, "parametric_actions": None, "_time_major": self.action_model.is_time_major()}
+        memory = ModelCatalog.get_model_v2(self.obs_space, self.action_space, None, config, name=f"{name}_memory")
+        assert isinstance(memory, TorchModelV2)
+        return memory
+
+    def _new_q(self, q_space: gym.Space[Any], q_config: dict[str, Any], name: str) -> TorchModelV2:
+        config = q_config
+        if self.has_memory:
+            behind = q_config["post_fcnet_hiddens"] or q_config["fcnet_hiddens"]
+            plain = {key: MODEL_DEFAULTS[key] for key in (*ON_TOP, "custom_model", "post_fcnet_hiddens")}
+            config = {**q_config, **plain, "custom_model_config": {}, "fcnet_hiddens": behind}
+        model = self.build_q_model(q_space, self.action_space, self.joint.choices, config, name)
+        assert isinstance(model, TorchModelV2)
+        _require_no_more_than_observations(model, "q_model_config")
+        return model
+
+    def _require_memories(self, q_config: dict[str, Any]) -> None:
+        """Refuse a memory of one kind of networks alone, and attention."""
+        if self.action_model.model_config.get("use_attention") or q_config["use_attention"]:
+            raise ModelError(
+                f"{type(self).__name__}: `use_attention` gives a Q network a memory of all earlier steps, which starts"
+                " empty with every sequence that is drawn from replay, and which a short burn-in does not fill. Take"
+                " `use_lstm` or `use_gru`, or an on-policy algorithm, such as PPO."
+            )
+        if self.has_memory != any(q_config[key] for key in _MEMORIES):
+            one, other = ("policy_model_config", "q_model_config")[:: 1 if self.has_memory else -1]
+            raise ModelError(
+                f"{type(self).__name__}: `{one}` gives a memory and `{other}` gives none. Set `use_lstm` or `use_gru`"
+                " in both: the value of what a policy does from memory depends on what it remembers."
+            )
+        if not self.has_memory:
+            _require_no_more_than_observations(self.action_model, "policy_model_config")
+
+    def _views(self, obs_space: gym.Space[Any]) -> dict[str, ViewRequirement]:
+        """Return the views of all memories."""
+        views = dict(self.action_model.view_requirements)
+        for memory in (self.q_memory, self.twin_q_memory):
+            if memory is not None:
+                views = joined_views(memory, {name: view for name, view in views.items() if name != "obs"})
+        return {**views, "obs": ViewRequirement(space=obs_space)}
+
+    # ---------------------------------------------------------------------------------------- passes
+
+    def get_initial_state(self) -> State:
+        """Return the policy's states before an episode; [] without memory."""
+        return self.action_model.get_initial_state()
+
     def forward(self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None) -> tuple[Tree, State]:
-        """Return ``(the observation, restored to its structure; the state as it came)``."""
-        return restore_original_dimensions(of_network(input_dict, "obs"), self.obs_space), state
+        """Return ``(what the other methods take as model_out, the policy's new states)``.
+
+        Without memory that is the observation, restored to its structure. With a memory it is the policy's output [N,
+        num_outputs] by the name "policy" and what the Q networks' memories remember [N, H] by "q" and "twin_q"; these
+        are left out in inference mode, in which policies act.
+        """
+        if self.q_memory is None:
+            return restore_original_dimensions(of_network(input_dict, "obs"), self.obs_space), state
+        output, state_out = self.action_model(input_dict, state, seq_lens)
+        found = {"policy": output}
+        if not torch.is_inference_mode_enabled():
+            assert seq_lens is not None
+            for name, memory in (("q", self.q_memory), ("twin_q", self.twin_q_memory)):
+                if memory is not None:
+                    zeros = [part.expand(len(seq_lens), *part.shape) for part in memory.get_initial_state()]
+                    found[name] = memory(input_dict, zeros, seq_lens)[0]
+        return found, state_out
 
     def _check_shape(self, output: Tree) -> None:
-        """Check nothing: the output is the observation. With `always_check_shapes` each network checks its own."""
+        """Check nothing: the output is no distribution's. With `always_check_shapes` each network checks its own."""
+
+    def action_inputs(self, output: Tree, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return the parameters [N, num_outputs] of the action distribution, for what ``forward`` returned."""
+        return self.get_action_model_outputs(output)
 
     def get_action_model_outputs(self, model_out: Tree) -> torch.Tensor:
         """Return the parameters [N, num_outputs] of the action distribution."""
-        output: torch.Tensor = self.action_model({"obs": model_out})[0]
+        output: torch.Tensor = model_out["policy"] if self.has_memory else self.action_model({"obs": model_out})[0]
         return output
 
     def get_q_values(self, model_out: Tree, actions: torch.Tensor | None = None) -> torch.Tensor:
@@ -179,15 +275,16 @@ class SACTorchModel(TorchModelV2):
 
         Args:
             model_out: what ``forward`` returned for N observations.
-            actions: of a continuous space, raw samples [N, ...] of the action distribution; None for a discrete one.
+            actions: the numbers of actions, raw samples [N, ...] of the distribution of their continuous parts, the
+                parts side by side [N, d]; None without continuous parts.
 
         Returns:
-            [N, A] for discrete actions; [N, 1] for continuous ones.
+            [N, K]: for each joint option its value; [N, 1] where nothing is discrete.
 
         Raises:
-            ModelError: actions are missing, or came although every action has a value.
+            ModelError: numbers are missing, or came although there are no continuous parts.
         """
-        return self._q_of(self.q_net, model_out, actions)
+        return self._q_of("q", self.q_net, model_out, actions)
 
     def get_twin_q_values(self, model_out: Tree, actions: torch.Tensor | None = None) -> torch.Tensor:
         """Return the values of the second Q network; arguments are as for :meth:`get_q_values`.
@@ -197,21 +294,47 @@ class SACTorchModel(TorchModelV2):
         """
         if self.twin_q_net is None:
             raise ModelError(f"{type(self).__name__} has one Q network; build it with twin_q=True.")
-        return self._q_of(self.twin_q_net, model_out, actions)
+        return self._q_of("twin_q", self.twin_q_net, model_out, actions)
 
-    def _q_of(self, net: TorchModelV2, model_out: Tree, actions: torch.Tensor | None) -> torch.Tensor:
-        if (actions is None) != self.discrete:
+    def _q_of(self, name: str, net: TorchModelV2, model_out: Tree, actions: torch.Tensor | None) -> torch.Tensor:
+        width = self.joint.width
+        if (actions is None) != (width == 0):
             raise ModelError(
-                f"{type(self).__name__}: {'actions' if self.discrete else 'no actions'} came, but the action space is"
-                f" {self.action_space}. Discrete actions get one value each and none is given; of continuous ones give"
+                f"{type(self).__name__}: {'no actions' if width else 'actions'} came, but the action space is"
+                f" {self.action_space}. Discrete parts get one value each and none is given; of continuous parts give"
                 " those whose value is asked for."
             )
-        obs = model_out
+        obs = model_out[name] if self.has_memory else model_out
         if actions is not None:
-            numbers = actions.float().reshape(len(actions), self._action_width)
-            obs = torch.cat([model_out.float(), numbers], dim=1) if self._is_vector else [model_out, numbers]
+            numbers = actions.float().reshape(len(actions), width)
+            obs = torch.cat([obs.float(), numbers], dim=1) if self._is_vector else [obs, numbers]
         values: torch.Tensor = net({"obs": obs})[0]
         return values
+
+    # ----------------------------------------------------------------------------------- temperatures
+
+    @property
+    def log_alpha(self) -> nn.Parameter:
+        """Logarithm of the temperature, a scalar; that of the continuous parts, where there are two."""
+        parameter: nn.Parameter = self.log_alphas[self.joint.kinds[-1]]
+        return parameter
+
+    @property
+    def target_entropy(self) -> float:
+        """The entropy in nats that the temperature holds the policy at, without a mask; see :attr:`log_alpha`."""
+        kind = self.joint.kinds[-1]
+        automatic = -float(self.joint.width) if self.joint.width else 0.98 * math.log(self.joint.choices)
+        return self._targets.get(kind, automatic)
+
+    def entropy_targets(self, drawn: Drawn) -> dict[str, Any]:
+        """Return the entropy in nats that each kind of parts is held at: a number, or [N] where masks decide."""
+        return {**self.joint.entropy_targets(drawn), **self._targets}
+
+    # --------------------------------------------------------------------------------------- training
+
+    def group_of(self, name: str) -> str | None:
+        """Return "actor", "q", "twin_q" or "alpha"; None for what a derived class adds."""
+        return _GROUPS.get(name.partition(".")[0])
 
     def policy_variables(self) -> list[nn.Parameter]:
         """Return the parameters of the policy."""
@@ -219,8 +342,25 @@ class SACTorchModel(TorchModelV2):
 
     def q_variables(self) -> list[nn.Parameter]:
         """Return the parameters of the Q networks, first network first."""
-        twin = [] if self.twin_q_net is None else self.twin_q_net.parameters()
-        return [*self.q_net.parameters(), *twin]
+        parts = (self.q_memory, self.q_net, self.twin_q_memory, self.twin_q_net)
+        return [parameter for part in parts if part is not None for parameter in part.parameters()]
+
+    def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
+        """Return the losses of actor, first Q, second Q and temperatures after the policy has added its own terms."""
+        return self.action_model.custom_loss(policy_loss, loss_inputs)
+
+    def has_custom_loss(self) -> bool:
+        """Return whether the policy adds losses, or a derived class does."""
+        return type(self).custom_loss is not SACTorchModel.custom_loss or self.action_model.has_custom_loss()
+
+    def metrics(self) -> dict[str, float]:
+        """Return the policy's metrics."""
+        return self.action_model.metrics()
+
+    def update_ops(self) -> list[Callable[[], None]]:
+        """Return what the networks want to be called after every gradient step."""
+        parts = (self.action_model, self.q_memory, self.q_net, self.twin_q_memory, self.twin_q_net)
+        return [update for part in parts if part is not None for update in part.update_ops()]
 
 
 def _sub_config(model_config: dict[str, Any], overrides: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -230,40 +370,24 @@ def _sub_config(model_config: dict[str, Any], overrides: Mapping[str, Any] | Non
     return {**model_config, **handed_on, **(overrides or {})}
 
 
-def _kind_of(action_space: gym.Space[Any]) -> tuple[bool, int]:
-    """Return whether actions are discrete, and A or d."""
-    match action_space:
-        case spaces.Discrete():
-            return True, int(action_space.n)
-        case Simplex():
-            return False, math.prod(action_space.shape)
-        case spaces.Box() if action_space.dtype.kind == "f":
-            return False, math.prod(action_space.shape)
-    raise UnsupportedSpaceError(
-        f"action: SAC takes Discrete, float Box and Simplex actions, but the action space is {action_space}. Enumerate"
-        " the actions, or take an algorithm for any space, such as PPO."
-    )
-
-
 def _is_vector(obs_space: gym.Space[Any]) -> bool:
     """Whether observations are one vector, and not several parts side by side."""
     one_leaf = isinstance(structure_of(obs_space), LeafSpec)
     return one_leaf and isinstance(obs_space, spaces.Box) and len(obs_space.shape) == 1
 
 
-def _vector(width: int) -> spaces.Box:
+def _vector(width: int | None) -> spaces.Box:
+    assert width is not None
     return spaces.Box(-math.inf, math.inf, (width,))
 
 
-def _without_memory(model: ModelV2, key: str) -> TorchModelV2:
-    """Return a network; refuse one that needs more than the present observation."""
-    assert isinstance(model, TorchModelV2)
+def _require_no_more_than_observations(model: ModelV2, key: str) -> None:
+    """Refuse a network that needs more than the present observation."""
     more = [name for name, view in model.view_requirements.items() if name != "obs" or view.offsets != (0,)]
     if len(model.get_initial_state()):
         more.append("a state")
     if more:
         raise ModelError(
             f"{type(model).__name__} of `{key}` needs {', '.join(more)} beside the present observation, but SAC's"
-            " networks see that alone. Switch memory and previous actions off, or give a model without such views."
+            " networks see that alone. Switch previous actions off, or give a model without such views."
         )
-    return model

@@ -1,0 +1,420 @@
+"""SAC's losses against formulas in NumPy, every kind of action, memories, and what is refused."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from anyspace import SAC
+from anyspace.algorithms.sac import SACConfig
+from anyspace.distributions import Beta, DiagGaussian, Dirichlet, GumbelSoftmax, SquashedGaussian
+from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
+from anyspace.models import FullyConnectedNetwork
+from anyspace.models.torch import SACTorchModel
+from anyspace.policy.batch import Batch
+from anyspace.spaces import Simplex
+from tests.support.hashes import PICTURE, VECTOR, sampled
+from tests.support.table import ACTIONS
+
+N, WIDTH = 6, 5
+PUSH = spaces.Box(-1.0, 1.0, (2,))
+CHOICE = spaces.Discrete(3)
+HYBRID = spaces.Tuple([spaces.Discrete(3), PUSH, spaces.MultiDiscrete([2, 2])])
+SMALL: dict[str, Any] = {
+    "model": {"fcnet_hiddens": [8], "fcnet_activation": "relu"},
+    "train_batch_size": 4,
+    "replay_capacity": 200,
+    "num_steps_sampled_before_learning_starts": 12,
+    "min_sample_timesteps_per_iteration": 24,
+    "seed": 3,
+}
+
+
+def sac(action_space: gym.Space[Any] = PUSH, *, masked: bool = False, observed: Any = VECTOR, **settings: Any) -> SAC:
+    return SAC(sampled(observed, action_space, masked), {**SMALL, **settings}, preset="none")
+
+
+def shuffle(algorithm: SAC) -> None:
+    """Give policy, Q networks and temperatures weights that show, and the targets others."""
+    for seed, pipeline in enumerate((algorithm.policy, algorithm.target)):
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in pipeline.model.parameters():
+                parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator))
+
+
+def batch_of(actions: Any, options: int, *, masked: bool) -> Batch:
+    rng = np.random.default_rng(0)
+
+    def tensor(array: Any) -> torch.Tensor:
+        return torch.from_numpy(np.asarray(array, np.float32))
+
+    columns: dict[str, Any] = {
+        "obs": [tensor(rng.uniform(-1, 1, (N, WIDTH)))],
+        "next_obs": [tensor(rng.uniform(-1, 1, (N, WIDTH)))],
+        "actions": actions,
+        "returns": tensor(3 * rng.normal(size=N)),
+        "discounts": tensor([0.9, 0.81, 0.0, 0.9, 0.9, 0.0]),
+        "weights": tensor(rng.uniform(0.2, 1, N)),
+    }
+    if masked:
+        for name in ("action_mask", "next_action_mask"):
+            mask = rng.random((N, options)) < 0.6
+            mask[:, 0] = mask[:, 3::2] = True  # no choice of any part is left empty
+            columns[name] = torch.from_numpy(mask)
+    return Batch(columns)
+
+
+# ---------------------------------------------------------------------- the same in NumPy, float64
+
+
+class Reference:
+    """Twin Q networks, policy and temperatures of an algorithm, by its weights alone.
+
+    Args:
+        algorithm: whose weights they are.
+        choices: options of each choice, as the policy's outputs have them.
+        numbers: how many numbers an action has; their outputs lie after the first choice's, as in `HYBRID`.
+    """
+
+    def __init__(self, algorithm: SAC, choices: list[int], numbers: int):
+        self.ours, self.targets = (
+            {name: value.astype(np.float64) for name, value in pipeline.runtime.parameters(pipeline.model).items()}
+            for pipeline in (algorithm.policy, algorithm.target)
+        )
+        self.generator = torch.Generator()
+        self.generator.set_state(algorithm.policy.runtime.rng("learning").get_state())
+        self.choices, self.numbers = choices, numbers
+
+    @staticmethod
+    def network(weights: Any, name: str, x: Any) -> Any:
+        hidden = x @ weights[f"{name}.encoder.0.weight"].T + weights[f"{name}.encoder.0.bias"]
+        return np.maximum(hidden, 0) @ weights[f"{name}.logits.weight"].T + weights[f"{name}.logits.bias"]
+
+    def alpha(self, kind: str) -> float:
+        return float(np.exp(self.ours[f"log_alphas.{kind}"])) if f"log_alphas.{kind}" in self.ours else 0.0
+
+    def drawn(self, obs: Any, mask: Any) -> Any:
+        """Return joint probabilities [N, K], their entropies, numbers [N, d] and their log-densities."""
+        outputs = self.network(self.ours, "action_model", obs)
+        first = self.choices[0] if self.choices else 0
+        mean, log_std = np.split(outputs[:, first : first + 2 * self.numbers], 2, axis=1)
+        logits = np.concatenate([outputs[:, :first], outputs[:, first + 2 * self.numbers :]], axis=1)
+        if mask is not None:
+            logits = np.where(mask, logits, -np.inf)
+        joint, start = np.ones((len(obs), 1)), 0
+        for count in self.choices:
+            part = np.exp(logits[:, start : start + count])
+            start += count
+            part /= part.sum(axis=1, keepdims=True)
+            joint = (joint[:, :, None] * part[:, None, :]).reshape(len(obs), -1)
+        logs = np.log(np.where(joint > 0, joint, 1.0))
+        noise = torch.randn((len(obs), self.numbers), generator=self.generator).numpy().astype(np.float64)
+        log_std = np.clip(log_std, -5, 2)
+        raw = mean + np.exp(log_std) * noise
+        density = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(raw) ** 2)
+        return joint, -(joint * logs).sum(axis=1), np.tanh(raw), density.sum(axis=1)
+
+    def value(self, weights: Any, obs: Any, drawn: Any) -> Any:
+        """V = sum pi min Q + alpha H - alpha log p."""
+        joint, entropy, numbers, logp = drawn
+        q = np.minimum(*(self.q(weights, name, obs, numbers) for name in ("q_net", "twin_q_net")))
+        return (joint * q).sum(axis=1) + self.alpha("discrete") * entropy - self.alpha("continuous") * logp
+
+    def q(self, weights: Any, name: str, obs: Any, numbers: Any) -> Any:
+        return self.network(weights, name, np.concatenate([obs, numbers], axis=1))
+
+    def losses(self, batch: Batch, option: Any, numbers: Any, huber: bool) -> tuple[dict[str, float], Any]:
+        columns = {name: batch[name].numpy().astype(np.float64) for name in ("returns", "discounts", "weights")}
+        obs, after = (batch[name][0].numpy().astype(np.float64) for name in ("obs", "next_obs"))
+        masks = [batch[name].numpy() if name in batch else None for name in ("action_mask", "next_action_mask")]
+        ahead = self.drawn(after, masks[1])
+        targets = columns["returns"] + columns["discounts"] * self.value(self.targets, after, ahead)
+        losses, sizes = {}, 0.0
+        for group, name in (("q", "q_net"), ("twin_q", "twin_q_net")):
+            error = self.q(self.ours, name, obs, numbers)[np.arange(N), option] - targets
+            squared, size = 0.5 * error**2, np.abs(error)
+            each = np.where(size < 1, squared, size - 0.5) if huber else squared
+            losses[group], sizes = float((columns["weights"] * each).mean()), sizes + size / 2
+        now = self.drawn(obs, masks[0])
+        losses["actor"] = -float(self.value(self.ours, obs, now).mean())
+        allowed = np.log((now[0] > 0).sum(axis=1))
+        losses["alpha"] = 0.0
+        if self.choices:
+            losses["alpha"] += float((self.ours["log_alphas.discrete"] * (now[1] - 0.98 * allowed)).mean())
+        if self.numbers:
+            losses["alpha"] += float((self.ours["log_alphas.continuous"] * (-now[3] + self.numbers)).mean())
+        return losses, sizes
+
+
+def of_space(space: gym.Space[Any]) -> tuple[Any, list[int], int, Any, Any]:
+    """Return actions as they are stored, options, numbers d, and the joint options and numbers that these are."""
+    rng = np.random.default_rng(1)
+    push = np.tanh(rng.normal(size=(N, 2))).astype(np.float32)
+    turn, pair = rng.integers(3, size=N), rng.integers(2, size=(N, 2))
+    if space is PUSH:
+        return torch.from_numpy(push), [], 2, np.zeros(N, int), push
+    if space is CHOICE:
+        return torch.from_numpy(turn), [3], 0, turn, np.zeros((N, 0))
+    actions = (torch.from_numpy(turn), torch.from_numpy(push), torch.from_numpy(pair))
+    return actions, [3, 2, 2], 2, turn * 4 + pair[:, 0] * 2 + pair[:, 1], push
+
+
+@pytest.mark.parametrize("loss", ["huber", "mse"])
+@pytest.mark.parametrize(
+    ("space", "masked"),
+    [(PUSH, False), (CHOICE, False), (CHOICE, True), (HYBRID, False), (HYBRID, True)],
+    ids=["numbers", "choices", "masked choices", "both", "masked both"],
+)
+def test_losses_are_the_formulas(space: Any, masked: bool, loss: str) -> None:
+    with closing(sac(space, td_error_loss_fn=loss)) as algorithm:
+        shuffle(algorithm)
+        actions, choices, numbers, option, taken = of_space(space)
+        batch = batch_of(actions, sum(choices), masked=masked)
+        reference = Reference(algorithm, choices, numbers)
+        expected, sizes = reference.losses(batch, option, taken, loss == "huber")
+        found = algorithm.losses(algorithm.policy, batch)
+        assert [*found.by_group] == ["actor", "q", "twin_q", "alpha"]
+        for name, value in found.by_group.items():
+            assert value.item() == pytest.approx(expected[name], rel=2e-5, abs=2e-6), name
+        np.testing.assert_allclose(found.rows["td_error"], sizes, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("space", [PUSH, CHOICE], ids=["numbers", "choices"])
+def test_one_kind_alone_is_the_textbook(space: Any) -> None:
+    """Haarnoja et al. (2018) for numbers, Christodoulou (2019) with the smaller Q for choices, in PyTorch."""
+    with closing(sac(space, td_error_loss_fn="mse")) as algorithm:
+        shuffle(algorithm)
+        policy, model, target = algorithm.policy, algorithm.policy.model, algorithm.target.model
+        batch = batch_of(of_space(space)[0], 3, masked=False)
+        generator = torch.Generator()
+        generator.set_state(policy.runtime.rng("learning").get_state())
+        alpha, obs, after = model.log_alpha.exp(), batch["obs"][0], batch["next_obs"][0]
+
+        def pi(seen: torch.Tensor) -> Any:
+            outputs = model.get_action_model_outputs(seen)
+            if space is CHOICE:
+                return outputs.log_softmax(1)
+            return SquashedGaussian(outputs).sample_logp(generator)
+
+        def least(of: Any, seen: torch.Tensor, numbers: Any = None) -> torch.Tensor:
+            return torch.minimum(of.get_q_values(seen, numbers), of.get_twin_q_values(seen, numbers))
+
+        if space is CHOICE:
+            logs = pi(after)
+            value = (logs.exp() * (least(target, after) - alpha * logs)).sum(1)
+            logs = pi(obs)
+            actor = (logs.exp() * (alpha.detach() * logs - least(model, obs))).sum(1).mean()
+            entropy = -(logs.exp() * logs).sum(1)
+            q = [net(obs).gather(1, batch["actions"][:, None])[:, 0] for net in (model.get_q_values,)]
+        else:
+            numbers, logp = pi(after)
+            value = least(target, after, numbers)[:, 0] - alpha * logp
+            numbers, logp = pi(obs)
+            actor = (alpha.detach() * logp - least(model, obs, numbers)[:, 0]).mean()
+            entropy = -logp
+            q = [model.get_q_values(obs, batch["actions"])[:, 0]]
+        targets = (batch["returns"] + batch["discounts"] * value).detach()
+        expected = {
+            "actor": actor,
+            "q": (batch["weights"] * 0.5 * (q[0] - targets) ** 2).mean(),
+            "alpha": (model.log_alpha * (entropy - model.target_entropy).detach()).mean(),
+        }
+        found = algorithm.losses(policy, batch).by_group
+        for group, loss in expected.items():
+            torch.testing.assert_close(found[group], loss)
+            own = [value for name, value in model.named_parameters() if model.group_of(name) == group]
+            ours, theirs = (
+                torch.autograd.grad(one, own, retain_graph=True, allow_unused=True) for one in (found[group], loss)
+            )
+            for first, second in zip(ours, theirs, strict=True):
+                assert (first is None) == (second is None)
+                if first is not None:
+                    torch.testing.assert_close(first, second)
+
+
+def test_forbidden_options_have_no_gradient() -> None:
+    with closing(sac(CHOICE)) as algorithm:
+        shuffle(algorithm)
+        batch = batch_of(torch.zeros(N, dtype=torch.long), 3, masked=True)
+        batch["action_mask"] = batch["next_action_mask"] = torch.tensor([[True, False, True]] * N)
+        algorithm.learner.step(batch)
+        output = dict(algorithm.policy.model.action_model.named_parameters())["logits.weight"].grad
+        assert torch.isfinite(output).all()
+        assert not output[1].any()
+        assert output[[0, 2]].any(dim=1).all()
+
+
+# --------------------------------------------------------------------------------- iterations
+
+
+@pytest.mark.parametrize("name", ["Simplex", "Tuple", "MultiBinary", "integer Box"])
+def test_every_kind_of_parts_moves(name: str) -> None:
+    with closing(sac(ACTIONS[name])) as algorithm:
+        before = algorithm.policy.runtime.parameters(algorithm.policy.model)
+        result = algorithm.train()["learner"]
+        after = algorithm.policy.runtime.parameters(algorithm.policy.model)
+        learnt = [key for key in before if "value_head" not in key]
+        assert [key for key in learnt if np.array_equal(before[key], after[key])] == []
+        kinds = algorithm.policy.model.joint.kinds
+        assert all(np.isfinite(result[f"alpha_{kind}"]) for kind in kinds)
+
+
+@pytest.mark.parametrize("twin_q", [True, False])
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru"])
+def test_memories_learn_from_sequences(memory: str, twin_q: bool) -> None:
+    model = {**SMALL["model"], memory: True, "lstm_cell_size": 4, "max_seq_len": 3}
+    settings: dict[str, Any] = {"model": model, "replay_burn_in": 2, "n_step": 2, "twin_q": twin_q}
+    with closing(sac(ACTIONS["Tuple"], prioritized_replay=True, **settings)) as algorithm:
+        assert algorithm.config.model.lstm_use_prev_action
+        before = algorithm.policy.runtime.parameters(algorithm.policy.model)
+        algorithm.train()
+        after = algorithm.policy.runtime.parameters(algorithm.policy.model)
+        learnt = [key for key in before if "value_head" not in key]
+        assert [key for key in learnt if np.array_equal(before[key], after[key])] == []
+
+
+def test_previous_actions_are_left_out_where_somebody_says_so() -> None:
+    model = {**SMALL["model"], "use_lstm": True, "lstm_use_prev_action": False}
+    with closing(sac(model=model)) as algorithm:
+        assert algorithm.policy.model.view_requirements.keys() == {"obs"}
+
+
+@pytest.mark.parametrize("observed", [PICTURE, spaces.Dict(a=VECTOR, b=spaces.Discrete(3))], ids=["picture", "parts"])
+def test_other_observations(observed: Any) -> None:
+    with closing(sac(observed=observed, observation_filter="MeanStdFilter")) as algorithm:
+        assert np.isfinite(algorithm.train()["learner"]["q_loss"])
+
+
+def test_targets_start_equal() -> None:
+    with closing(sac()) as algorithm:
+        ours, theirs = (p.runtime.parameters(p.model) for p in (algorithm.policy, algorithm.target))
+        assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_temperature_that_is_fixed_stays() -> None:
+    with closing(sac(alpha_lr=0.0, initial_alpha=0.3)) as algorithm:
+        assert algorithm.train()["learner"]["alpha_continuous"] == pytest.approx(0.3)
+
+
+# ---------------------------------------------------------------------------------- distributions
+
+
+@pytest.mark.parametrize(
+    ("space", "settings", "expected"),
+    [
+        (PUSH, {}, SquashedGaussian),
+        (PUSH, {"normalize_actions": False}, DiagGaussian),
+        (PUSH, {"model": {**SMALL["model"], "custom_action_dist": "Beta"}}, Beta),
+        (spaces.Box(-np.inf, np.inf, (2,)), {}, DiagGaussian),
+        (Simplex((3,)), {}, Dirichlet),
+    ],
+)
+def test_which_distribution_numbers_are_drawn_from(space: Any, settings: Any, expected: Any) -> None:
+    with closing(sac(space, **settings)) as algorithm:
+        assert type(algorithm.policy.new_distribution(1)) is expected
+        algorithm.train()
+
+
+# --------------------------------------------------------------------------------------- models
+
+
+class Regularised(SACTorchModel):
+    """Adds a term to the loss of the policy, and counts what it is given."""
+
+    returned = 4
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        self.given = [loss.shape for loss in policy_loss]
+        assert loss_inputs["actions"].shape == (4, 2)
+        extra = sum(parameter.square().sum() for parameter in self.policy_variables())
+        return [policy_loss[0] + extra, *policy_loss[1:]][: self.returned]
+
+
+class Short(Regularised):
+    """Returns too few losses."""
+
+    returned = 3
+
+
+@pytest.mark.spec(150)
+def test_a_custom_loss_is_given_the_losses_of_all_groups() -> None:
+    with closing(sac(model={**SMALL["model"], "custom_model": Regularised})) as algorithm:
+        algorithm.train()
+        assert algorithm.policy.model.given == [()] * 4
+    with (
+        closing(sac(model={**SMALL["model"], "custom_model": Short})) as algorithm,
+        pytest.raises(ModelError, match=r"Short.custom_loss\(\) must return a list of 4 losses"),
+    ):
+        algorithm.train()
+
+
+class OwnPolicy(FullyConnectedNetwork):
+    """A network of a user's, with a term of its own."""
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        self.asked = len(policy_loss)
+        return policy_loss
+
+    def metrics(self) -> dict[str, float]:
+        return {"mine": 7.0}
+
+
+def test_networks_are_configured_one_by_one() -> None:
+    networks = {"policy_model_config": {"custom_model": OwnPolicy}, "q_model_config": {"fcnet_hiddens": [5]}}
+    with closing(sac(**networks)) as algorithm:
+        result, model = algorithm.train(), algorithm.policy.model
+        assert type(model.action_model) is OwnPolicy
+        assert model.q_net.encoder[0].out_features == 5
+        assert model.action_model.asked == 4
+        assert result["learner"]["model"] == {"mine": 7.0}
+
+
+# --------------------------------------------------------------------------------------- refusals
+
+MODEL = SMALL["model"]
+
+
+@pytest.mark.spec(165)
+@pytest.mark.parametrize(
+    ("space", "settings", "message"),
+    [
+        (HYBRID, {"model": {**MODEL, "autoregressive_actions": True}}, "no part of an action may depend on another"),
+        (HYBRID, {"policy_model_config": {"autoregressive_actions": True}}, "no part of an action may depend"),
+        (PUSH, {"model": {**MODEL, "use_attention": True}}, "a short burn-in does not fill it; take `use_lstm`"),
+        (PUSH, {"model": {**MODEL, "vf_share_layers": False}}, "SAC has Q networks and no value"),
+        (PUSH, {"initial_alpha": 0.0}, "`initial_alpha` is 0.0, but a temperature is above 0"),
+        (PUSH, {"critic_lr": -1.0}, "`critic_lr` is -1.0, but a learning rate is not negative"),
+        (HYBRID, {"target_entropy": 1.0}, "these actions have choices and numbers"),
+        (
+            CHOICE,
+            {"model": {**MODEL, "custom_action_dist": GumbelSoftmax}},
+            r"GumbelSoftmax has no option_log_probs\(\)",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(space: Any, settings: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sac(space, **settings)
+
+
+def test_other_refusals() -> None:
+    with pytest.raises(UnsupportedSpaceError, match=r"at most 1,024 options, but .* has 4,096: take PPO or DQN"):
+        sac(spaces.MultiBinary(12))
+    with pytest.raises(ModelError, match=r"custom_model FullyConnectedNetwork has no Q networks. Derive it from SAC"):
+        sac(model={**MODEL, "custom_model": FullyConnectedNetwork})
+
+
+def test_defaults() -> None:
+    config = SACConfig()
+    found = (config.tau, config.initial_alpha, config.n_step, config.lr, config.adam_epsilon, config.train_batch_size)
+    assert found == (5e-3, 1.0, 1, 3e-4, 1e-7, 256)
+    assert (config.target_network_update_freq, config.num_steps_sampled_before_learning_starts) == (0, 1500)
+    assert (config.model.fcnet_hiddens, config.model.fcnet_activation) == ([256, 256], "relu")
+    assert (config.grad_clip, config.clip_actions, config.replay_capacity) == (None, False, 1_000_000)
