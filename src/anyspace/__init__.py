@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anyspace.algorithms import PPO, Algorithm
+    from anyspace.algorithms import BC, MARWIL, PPO, Algorithm
     from anyspace.data.environments import register_env
     from anyspace.policy.policy import Policy
     from anyspace.spaces import register_space
 
 __version__ = "0.1.0"
-__all__ = ["PPO", "Algorithm", "Policy", "register_env", "register_space"]
+__all__ = ["BC", "MARWIL", "PPO", "Algorithm", "Policy", "register_env", "register_space"]
 
 _HOMES = {
     "Algorithm": "anyspace.algorithms",
+    "BC": "anyspace.algorithms",
+    "MARWIL": "anyspace.algorithms",
     "PPO": "anyspace.algorithms",
     "Policy": "anyspace.policy.policy",
     "register_env": "anyspace.data.environments",
