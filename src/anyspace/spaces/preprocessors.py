@@ -281,5 +281,10 @@ def _stored(spec: LeafSpec, feature: NumpyArray) -> NumpyArray:
         batch = feature.shape[: feature.ndim - len(spec.feature_shape)]
         return np.stack(indices, axis=-1).astype(spec.dtype).reshape(*batch, *spec.shape)
     numbers = feature.astype(np.float64) / spec.scale + spec.shift
+    if spec.dtype.kind in "iu":
+        # Features are float32, which rounds the largest whole numbers up; the largest of int64 is no float64 either.
+        lowest, highest = np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max
+        top = float(highest) if int(float(highest)) == highest else np.nextafter(float(highest), 0)
+        numbers = np.clip(np.rint(numbers), lowest, top)
     with np.errstate(over="ignore", invalid="ignore"):
-        return (numbers if spec.dtype.kind == "f" else np.rint(numbers)).astype(spec.dtype)
+        return numbers.astype(spec.dtype)

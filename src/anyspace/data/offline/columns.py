@@ -18,6 +18,9 @@ from anyspace.spaces.decoding import options
 from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
 
+_FORBIDDEN = -1e30
+"""Below this, the log-probability of an action is that of one which a mask forbids."""
+
 Where = Callable[[int], str]
 """Spells the place of a row."""
 
@@ -86,6 +89,7 @@ class ColumnReader:
         over[:-1] |= self._borders(columns, obs, following, rows, place)
         ends = ends_of(over, flags["terminateds"], has_next=following is not None or not self._needs_values)
         actions, kept = self._actions(columns["actions"], rows, place), ends.kept
+        self._require_allowed(obs, actions, where)
         terminated = flags["terminateds"][kept]
         truncated = np.zeros_like(terminated)
         truncated[ends.last] = ~terminated[ends.last]
@@ -247,6 +251,25 @@ class ColumnReader:
                 " holds, are read with `actions_in_input_normalized` on."
             )
 
+    def _require_allowed(self, obs: ObsLeaves, actions: Tree, where: Where) -> None:
+        """Refuse actions that their mask forbids: their probability is zero, whatever is learnt."""
+        policy, runtime = self._policy, self._policy.runtime
+        mask = policy.masking.find(obs)
+        if mask is None or not policy.masking.takes_mask:
+            return
+        policy.require_choice(obs, np.ones(len(mask), np.bool_), lambda row: where(row[0]))
+        with runtime.no_grad():
+            inputs = runtime.asarray(np.zeros((len(mask), policy.num_outputs), np.float32))
+            distribution = policy.distribution(inputs, runtime.asarray(mask))
+            if distribution.depends_on_model:
+                return
+            logp: Any = runtime.numpy(distribution.logp(tree.map_leaves(runtime.asarray, actions)))
+        forbidden = np.flatnonzero(logp < _FORBIDDEN)
+        if len(forbidden):
+            row = int(forbidden[0])
+            action = tree.map_leaves(lambda leaf: leaf[row].tolist(), actions)
+            raise ObservationError(f"{where(row)}: the mask forbids the action that was taken, {action}.")
+
     # ------------------------------------------------------------------------------------- other columns
 
     def _flags(self, columns: Mapping[str, Any], name: str, rows: int, place: str) -> Bools:
@@ -281,7 +304,7 @@ class ColumnReader:
             return np.asarray(borders | (ids[1:] != ids[:-1]))
         if following is not None:
             for leaf, led_to in zip(self._policy.masking.observation(obs), following, strict=False):
-                borders |= (leaf[1:] != led_to[:-1]).reshape(len(borders), -1).any(axis=1)
+                borders |= (leaf[1:] != led_to[:-1]).any(axis=tuple(range(1, leaf.ndim)))
         return borders
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import glob
-import io
 import logging
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
@@ -134,24 +132,38 @@ class JsonLines:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the places and the texts of the lines of a file that are not blank."""
+    """Yield the places and the texts of the lines of a file that are not blank; no file stays open in between."""
     try:
         if path.suffix != ".zip":
-            with path.open("rb") as file:
-                yield from _lines_of(file, str(path))
+            yield from _numbered(_lines_of(path), str(path))
             return
         with zipfile.ZipFile(path) as archive:
-            for name in sorted(archive.namelist()):
-                inner = PurePosixPath(name)
-                if inner.suffix in _KINDS[:2] and inner.name != SPACES_FILE:
-                    with archive.open(name) as file:
-                        yield from _lines_of(file, f"{path}/{name}")
+            inner = [PurePosixPath(name) for name in sorted(archive.namelist())]
+            found = {str(name): archive.read(str(name)) for name in inner if _is_lines(name)}
+        for name, content in found.items():
+            yield from _numbered(content.splitlines(), f"{path}/{name}")
     except (OSError, zipfile.BadZipFile) as error:
         raise ConfigError(f"config key `input`: {path} cannot be read: {error}.") from error
 
 
-def _lines_of(file: Any, name: str) -> Iterator[tuple[str, str]]:
-    # What is no UTF-8 makes its own line a bad one, and not the whole file.
-    for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8", errors="replace"), 1):
+def _is_lines(name: PurePosixPath) -> bool:
+    return name.suffix in _KINDS[:2] and name.name != SPACES_FILE
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
+    offset = 0
+    while True:
+        with path.open("rb") as file:
+            file.seek(offset)
+            line = file.readline()
+        if not line:
+            return
+        offset += len(line)
+        yield line
+
+
+def _numbered(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines, 1):
         if line.strip():
-            yield f"{name}, line {number}", line
+            # What is no UTF-8 makes its own line a bad one, and not the whole file.
+            yield f"{name}, line {number}", line.decode("utf-8", errors="replace")

@@ -83,7 +83,8 @@ def _of_one_policy(batch: dict[str, Any], place: str) -> dict[str, Any]:
             f"{place}: it holds the steps of {len(policies)} policies ({', '.join(sorted(policies))}), but one policy"
             " learns here: write the batch of one policy, as a SampleBatch."
         )
-    return dict(*policies.values())
+    (only,) = policies.values()
+    return {name: column for name, column in only.items() if name != "type"}
 
 
 def _column(name: str, value: Any, place: str, unpacks: bool) -> Any:
