@@ -1,4 +1,4 @@
-"""MARWIL and BC: their losses against NumPy in float64, the moving norm, bootstraps, every axis that they combine with."""
+"""MARWIL and BC: their losses against NumPy in float64, the moving norm, bootstraps, all axes that they combine with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from anyspace import BC, MARWIL, Algorithm
 from anyspace.data.offline import write_spaces
 from anyspace.data.rows import Rows
 from anyspace.errors import ConfigError
-from anyspace.policy.batch import Batch
 from anyspace.spaces import Simplex
 
 SMALL = {"seed": 3, "train_batch_size": 12, "model": {"fcnet_hiddens": [5], "vf_share_layers": True}}
@@ -28,7 +27,7 @@ def steps(actions: Any, rows: int = 12, seed: int = 0, **columns: Any) -> dict[s
     rng = np.random.default_rng(seed)
     obs = rng.uniform(-1, 1, (rows + 1, 3))
     ends = np.zeros((2, rows), bool)
-    ends[0, 4] = ends[1, 8] = True
+    ends[0, 4:5] = ends[1, 8:9] = True
     return {
         "type": "SampleBatch",
         "obs": obs[:-1].tolist(),
@@ -181,24 +180,21 @@ def test_the_mean_log_deviation_is_weighed(kind, tmp_path):
         expected = -(weights * (logp + 0.4 * log_std.mean(axis=1))).mean()
         assert algorithm.train()["learner"]["policy_loss"] == pytest.approx(expected, rel=1e-5)
     with pytest.raises(ConfigError, match="Categorical has no `log_std`"):
-        kind(input=written(tmp_path / "other", steps(choices())), bc_logstd_coeff=0.4, **SMALL)
+        kind("CartPole-v1", input="sampler", bc_logstd_coeff=0.4, **SMALL)
 
 
 def test_no_gradient_flows_through_the_weights(tmp_path):
     """The gradient of the policy loss is that of -mean(w logp) with w held fixed."""
     with closing(MARWIL(input=written(tmp_path, steps(choices())), vf_coeff=0.0, **SMALL)) as algorithm:
-        seen: list[Batch] = []
-        original = algorithm.losses
         (asked,) = [next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(12)))]
         batch = asked.rows
-        losses = original(algorithm.policy, batch)
+        losses = algorithm.losses(algorithm.policy, batch)
         model = algorithm.policy.model
         (gradient,) = torch.autograd.grad(losses.by_group["policy"], [next(model.parameters())], retain_graph=True)
         logp = algorithm.policy.evaluate(batch, training=True).distribution.logp(batch["actions"])
         weights = torch.exp(batch["advantages"] / 10)
         (expected,) = torch.autograd.grad(-(weights * logp).mean(), [next(model.parameters())])
         torch.testing.assert_close(gradient, expected)
-        assert not seen
 
 
 def test_minibatches_and_epochs_take_every_step(tmp_path):
@@ -299,12 +295,12 @@ def test_keys_out_of_range_are_refused(config, text, tmp_path):
 
 
 def test_bc_has_no_beta(tmp_path):
-    with pytest.raises(ConfigError, match="`beta` is 0.5, but BC imitates every action alike"):
+    with pytest.raises(ConfigError, match=r"`beta` is 0\.5, but BC imitates every action alike"):
         BC(input=str(tmp_path), beta=0.5)
 
 
 def test_a_discount_of_recorded_returns_is_learnt(tmp_path):
-    """Values come to the returns of what was recorded: 1 + 0.5 V' in an episode of two steps, cut where it would go on."""
+    """Values come to the returns of what was recorded: 1 + 0.5 * 4, and 4."""
     obs = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     line = {
         "type": "SampleBatch",

@@ -80,8 +80,9 @@ class TrajectoryWriter:
             }
             if len(stored) > len(self._places):
                 columns["action_mask"] = stored[-1][t * width + b]
-            if trajectory.action_logp is not None:
-                columns["action_logp"] = trajectory.action_logp[t, b]
+            logp = None if trajectory.action_logp is None else trajectory.action_logp[t, b]
+            if logp is not None and np.isfinite(logp).all():
+                columns["action_logp"] = logp
             self._writer.write(columns)
 
     def close(self) -> None:
