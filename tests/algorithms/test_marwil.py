@@ -1,4 +1,4 @@
-"""MARWIL and BC: their losses against NumPy in float64, the moving norm, bootstraps, all axes that they combine with."""
+"""MARWIL and BC: their losses against NumPy in float64, the moving norm, bootstraps, all that they combine with."""
 
 from __future__ import annotations
 

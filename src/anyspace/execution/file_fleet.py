@@ -162,8 +162,7 @@ class WritingFleet:
         return self._fleet.metrics()
 
     def close(self) -> None:
-        """Close the file and the other fleet."""
-        self._writer.close()
+        """Close the other fleet."""
         self._fleet.close()
 
 

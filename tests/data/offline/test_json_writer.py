@@ -24,8 +24,6 @@ def test_writers_of_one_second_write_into_files_of_their_own(tmp_path):
     for turn in range(2):
         for number, writer in enumerate(writers):
             writer.write({"rewards": np.full(2, 10 * number + turn)})
-    for writer in writers:
-        writer.close()
     assert len(list(tmp_path.glob("output-*_worker-0_*.json"))) == 3
     assert sorted(line["rewards"][0] for line in lines_of(tmp_path)) == [0, 1, 10, 11, 20, 21]
 
@@ -38,7 +36,6 @@ def test_writers_that_race_lose_nothing(tmp_path):
         barrier.wait()
         for turn in range(5):
             writer.write({"rewards": np.array([number, turn])})
-        writer.close()
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -52,7 +49,6 @@ def test_files_begin_anew_at_their_largest_size(tmp_path):
     writer = JsonWriter(tmp_path, largest_file=100, worker=3)
     for number in range(6):
         writer.write({"rewards": np.full(10, number)})
-    writer.close()
     files = sorted(tmp_path.iterdir())
     assert [file.name.partition("_worker-")[2] for file in files] == ["3_0.json", "3_1.json", "3_2.json"]
     assert all(100 <= file.stat().st_size < 200 for file in files)
@@ -63,7 +59,6 @@ def test_a_line_is_in_its_file_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
     writer.write({"rewards": np.ones(1)})
     assert lines_of(tmp_path) == [{"type": "SampleBatch", "rewards": [1.0]}]
-    writer.close()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

@@ -37,7 +37,6 @@ def recorded(env: Any, folder: Path, steps: int = 24, **config: Any) -> tuple[PP
     trajectory = algorithm.fleet.gather(steps)
     writer = TrajectoryWriter(folder, algorithm.policy)
     writer.write(trajectory)
-    writer.close()
     algorithm.close()
     return algorithm, trajectory
 
@@ -167,7 +166,6 @@ def test_every_environment_has_a_line_and_its_episodes_numbers(tmp_path):
         trajectories = [algorithm.fleet.gather(steps) for steps in (6, 8, 10)]
         for trajectory in trajectories:
             writer.write(trajectory)
-        writer.close()
     (file,) = tmp_path.glob("output-*.json")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 6

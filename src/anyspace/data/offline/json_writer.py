@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from anyspace.data.offline.json_lines import write_line
 from anyspace.errors import ConfigError
@@ -19,7 +19,7 @@ class JsonWriter:
     """Writes batches of columns as lines into new files ``output-TIME_worker-I_K.json`` of a folder.
 
     A file is made with the first line, and only if no file has its name: two writers never share one. Each line is
-    written at once.
+    written at once, and no file stays open.
 
     Args:
         folder: made if it is not there.
@@ -42,7 +42,7 @@ class JsonWriter:
         self.folder = Path(folder).expanduser()
         self._largest, self._worker, self._compressed = largest_file, worker, compressed
         self._began, self._number = time.strftime("%Y-%m-%d_%H-%M-%S"), 0
-        self._file: TextIO | None = None
+        self._file: Path | None = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -56,25 +56,19 @@ class JsonWriter:
         """
         line = write_line(columns, self._compressed) + "\n"
         try:
-            if self._file is None or self._file.tell() >= self._largest:
-                self._file = self._next_file()
-            self._file.write(line)
-            self._file.flush()
+            if self._file is None or self._file.stat().st_size >= self._largest:
+                self._file = self._new_file()
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(line)
         except OSError as error:
             raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
 
-    def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _next_file(self) -> TextIO:
-        self.close()
+    def _new_file(self) -> Path:
         while True:
             path = self.folder / f"output-{self._began}_worker-{self._worker}_{self._number}.json"
             self._number += 1
             try:
-                return path.open("x", encoding="utf-8")
+                path.open("x").close()
             except FileExistsError:
                 continue
+            return path

@@ -85,10 +85,6 @@ class TrajectoryWriter:
                 columns["action_logp"] = logp
             self._writer.write(columns)
 
-    def close(self) -> None:
-        """Close the file."""
-        self._writer.close()
-
     def _obs(self, stored: Sequence[NumpyArray | Gathered], rows: Ints) -> Any:
         found = [leaf[rows] for leaf in stored[: len(self._places)]]
         leaves = [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in found]
