@@ -23,7 +23,6 @@ from anyspace.data.offline.recording import Recording
 from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.trajectory import Trajectory
 from anyspace.maths.gather import Gathered
-from tests.fuzz.generator import observation_spaces
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, UNSTACKED
 from tests.support.environments import Script
 
@@ -150,11 +149,16 @@ def test_actions_of_one_part_come_back(name, tmp_path):
     require_equal(recording, expected(trajectory, 0))
 
 
-@given(space=observation_spaces(), seed=st.integers(0, 100))
+@given(
+    names=st.lists(st.sampled_from(UNSTACKED), min_size=1, max_size=4),
+    action=st.sampled_from([*ACTION_SPACES]),
+    seed=st.integers(0, 100),
+)
 @settings(deadline=None, max_examples=10)
-def test_observations_of_random_spaces_come_back(space, seed, tmp_path_factory):
+def test_mixtures_of_spaces_come_back(names, action, seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recorded")
-    algorithm, trajectory = recorded(drawn(space), folder, seed=seed)
+    space = Tuple([OBSERVATION_SPACES[name] for name in names])
+    algorithm, trajectory = recorded(drawn(space, ACTION_SPACES[action]), folder, seed=seed)
     (recording,) = read(algorithm, folder)
     require_equal(recording, expected(trajectory, 0))
 
