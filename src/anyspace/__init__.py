@@ -5,19 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anyspace.algorithms import A2C, APPO, DQN, IMPALA, PG, PPO, SAC, Algorithm
+    from anyspace.algorithms import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
     from anyspace.data.environments import register_env
     from anyspace.policy.policy import Policy
     from anyspace.spaces import register_space
 
 __version__ = "0.1.0"
-__all__ = ["A2C", "APPO", "DQN", "IMPALA", "PG", "PPO", "SAC", "Algorithm", "Policy", "register_env", "register_space"]
+__all__ = [
+    "A2C",
+    "APPO",
+    "BC",
+    "DQN",
+    "IMPALA",
+    "MARWIL",
+    "PG",
+    "PPO",
+    "SAC",
+    "Algorithm",
+    "Policy",
+    "register_env",
+    "register_space",
+]
 
 _HOMES = {
     "A2C": "anyspace.algorithms",
     "APPO": "anyspace.algorithms",
+    "BC": "anyspace.algorithms",
     "DQN": "anyspace.algorithms",
     "IMPALA": "anyspace.algorithms",
+    "MARWIL": "anyspace.algorithms",
     "PG": "anyspace.algorithms",
     "PPO": "anyspace.algorithms",
     "SAC": "anyspace.algorithms",

@@ -25,6 +25,7 @@ _BUILDER = "anyspace._rllib.sample_batch_builder"
 _ENVIRONMENTS = "anyspace._rllib.environments"
 _FILTERS = "anyspace._rllib.filters"
 _HELPERS = "anyspace._rllib.helpers"
+_OFFLINE = "anyspace._rllib.offline"
 _POSTPROCESSING = "anyspace._rllib.postprocessing"
 _SCHEDULES = "anyspace._rllib.schedules"
 _SEQUENCES = "anyspace._rllib.sequencing"
@@ -49,6 +50,8 @@ PATHS: dict[str, dict[str, str]] = {
     "algorithms.dqn": {},
     "algorithms.dqn.distributional_q_tf_model": {_PLACEHOLDERS: "DistributionalQTFModel=TFModelV2"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
+    "algorithms.bc": {"anyspace.algorithms": "BC"},
+    "algorithms.marwil": {"anyspace.algorithms": "MARWIL"},
     "algorithms.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
     "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
     "algorithms.sac": {},
@@ -151,6 +154,16 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},
     "models.utils": {_LAYERS: "get_activation_fn get_filter_config get_initializer get_initializer_fn"},
+    "offline": {
+        _OFFLINE: "IOContext InputReader JsonReader JsonWriter MixedInput NoopOutput OutputWriter ShuffledInput"
+    },
+    "offline.input_reader": {_OFFLINE: "InputReader"},
+    "offline.io_context": {_OFFLINE: "IOContext"},
+    "offline.json_reader": {_OFFLINE: "JsonReader from_json_data"},
+    "offline.json_writer": {_OFFLINE: "JsonWriter"},
+    "offline.mixed_input": {_OFFLINE: "MixedInput"},
+    "offline.output_writer": {_OFFLINE: "NoopOutput OutputWriter"},
+    "offline.shuffled_input": {_OFFLINE: "ShuffledInput"},
     "policy": {},
     "policy.rnn_sequencing": {
         _SEQUENCES: "chop_into_sequences pad_batch_to_sequences_of_same_size",

@@ -42,6 +42,34 @@ from tests.support.catalogue import OBSERVATION_SPACES, stacked
 from tests.support.flat_reference import flattened
 
 
+@pytest.mark.parametrize("name", OBSERVATION_SPACES)
+def test_flat_vectors_come_back_as_leaves(name):
+    space = OBSERVATION_SPACES[name]
+    preprocessor = get_preprocessor(space)
+    leaves = preprocessor.encode(stacked(space, samples(space, 6, seed=3)))
+    back = preprocessor.unflatten(preprocessor.flatten(leaves))
+    for spec, leaf, again in zip(preprocessor.specs, leaves, back, strict=True):
+        assert (again.shape, again.dtype) == ((6, *spec.shape), spec.dtype), spec.place()
+        if np.abs(leaf.astype(np.float64)).max(initial=0) < 2**24:  # features are float32, which holds no larger ones
+            np.testing.assert_allclose(again, leaf, rtol=1e-6 if leaf.dtype.kind == "f" else 0)
+
+
+def test_atari_comes_back_from_its_scale():
+    for space in (AtariRam(), AtariPixels()):
+        preprocessor = get_preprocessor(space)
+        leaves = preprocessor.encode(np.stack([space.sample() for _ in range(2)]))
+        (back,) = preprocessor.unflatten(preprocessor.flatten(leaves))
+        np.testing.assert_array_equal(back, leaves[0])
+
+
+@given(observation_spaces(), st.integers(0, 1000))
+@settings(deadline=None, max_examples=25)
+def test_flat_vectors_of_random_spaces_come_back(space, seed):
+    preprocessor = get_preprocessor(space)
+    flat = preprocessor.flatten(preprocessor.encode(stacked(space, samples(space, 3, seed))))
+    np.testing.assert_allclose(preprocessor.flatten(preprocessor.unflatten(flat)), flat, rtol=1e-6)
+
+
 def test_the_class_of_each_space():
     classes = {
         OneHotPreprocessor: [Discrete(2), MultiDiscrete([2, 3])],

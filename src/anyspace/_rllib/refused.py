@@ -23,8 +23,8 @@ REASONS = {
     "workers": "there are no workers to be held: algo.train(), algo.evaluate() and algo.policy take their place",
     "callbacks": "callbacks are not offered. Go on between two calls of algo.train(), or derive the algorithm",
     "recorded": (
-        "reading and writing recorded experiences is not built yet. Load them with json or NumPy, and give the model"
-        " arrays by `custom_model_config`"
+        "recorded steps are read from JSON (JsonReader, or MARWIL and BC with `input`) and from Minari. Convert others"
+        " to one of these"
     ),
     "new stack": "RLlib's new API stack (RLModule, Learner, connectors, episodes) is not offered. Write a TorchModelV2",
     "exploration": "exploration belongs to the algorithm. Derive it, and return another `exploration` from its `plan`",
@@ -115,21 +115,9 @@ NAMES: dict[str, dict[str, str]] = {
             " TorchMultiDistribution TorchSquashedGaussian"
         )
     },
-    "offline": {
-        "recorded": (
-            "D4RLReader DatasetReader DatasetWriter IOContext InputReader JsonReader JsonWriter MixedInput NoopOutput"
-            " OutputWriter ShuffledInput"
-        )
-    },
+    "offline": {"recorded": "D4RLReader DatasetReader DatasetWriter"},
     "offline.dataset_reader": {"recorded": "DatasetReader get_dataset_and_shards"},
     "offline.dataset_writer": {"recorded": "DatasetWriter"},
-    "offline.input_reader": {"recorded": "InputReader"},
-    "offline.io_context": {"recorded": "IOContext"},
-    "offline.json_reader": {"recorded": "JsonReader from_json_data"},
-    "offline.json_writer": {"recorded": "JsonWriter"},
-    "offline.mixed_input": {"recorded": "MixedInput"},
-    "offline.output_writer": {"recorded": "NoopOutput OutputWriter"},
-    "offline.shuffled_input": {"recorded": "ShuffledInput"},
     "policy": {"policies": "Policy TFPolicy TorchPolicy build_policy_class build_tf_policy"},
     "policy.policy": {
         "policies": "Policy PolicySpec get_gym_space_from_struct_of_spaces get_gym_space_from_struct_of_tensors"

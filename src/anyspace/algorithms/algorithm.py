@@ -17,12 +17,11 @@ from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
-from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, training_source
+from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
 from anyspace.algorithms.trust import announce, needs_trust, remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.stepping import require_same_spaces
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
@@ -82,12 +81,13 @@ class Algorithm(ABC, Generic[C]):
         **overrides: Any,
     ):
         choice = chosen(type(self), env, config, preset, overrides)
-        source = training_source(choice.spec, choice.settings)
+        source, spaces = choice.opened()
         self._given, self.preset = choice.given, choice.preset
         try:
-            self._build(choice.spec, choice.settings, source.observation_space, source.action_space, source)
+            self._build(choice.spec, choice.settings, *spaces, source)
         except Exception:
-            source.close()
+            if source is not None:
+                source.close()
             raise
 
     # ---------------------------------------------------------------------------- to be implemented
@@ -178,30 +178,30 @@ class Algorithm(ABC, Generic[C]):
 
     @property
     def env_spec(self) -> EnvSpec:
-        """The environment.
-
-        Raises:
-            ConfigError: the algorithm was loaded from a checkpoint that could not name it.
-        """
+        """The environment; a :class:`ConfigError` where none was given, or a checkpoint could not name it."""
         if self._env_spec is None:
             raise ConfigError(
-                "the checkpoint does not name its environment (it was a local object): give it, as in"
-                " Algorithm.load(path, env=...)."
+                "there is no environment: none was given, or the checkpoint could not name it (it was a local object)."
+                f" Give it, as in {type(self).__name__}(env=...) or Algorithm.load(path, env=...)."
             )
         return self._env_spec
+
+    @property
+    def has_environment(self) -> bool:
+        """Whether there is an environment; learning from recorded steps takes none."""
+        return self._env_spec is not None
 
     @property
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
-            config = self.config
-            source = self._source or training_source(self.env_spec, config)
-            if self._source is None:
-                require_same_spaces(self.policy, source, self.env_spec.name)
-            self.rewards.is_atari = source.is_atari
-            seed, steps_before = self._seed_of(self.training_iteration), self.counters.vector_steps
-            self._fleet = local_fleet(self.env_spec, source, self.policy, config, self.rewards, seed, steps_before)
+            self._fleet = written(self.new_fleet(self._seed_of(self.training_iteration)), self.policy, self.config)
         return self._fleet
+
+    def new_fleet(self, seed: int) -> Fleet:
+        """Return who collects: the environments, stepped in this process. ``seed`` is of their first reset."""
+        steps_before = self.counters.vector_steps
+        return local_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, seed, steps_before)
 
     @property
     def evaluator(self) -> Evaluator:
@@ -394,7 +394,7 @@ class Algorithm(ABC, Generic[C]):
         """Close every environment."""
         if self._evaluator is not None:
             self._evaluator.close()
+        if self._fleet is not None:
+            self._fleet.close()
         if self._source is not None:
             self._source.close()
-        elif self._fleet is not None:
-            self._fleet.close()

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from anyspace.config import require
+from anyspace.data.offline.json_writer import LARGEST_FILE
+from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.schedules import scheduled
@@ -70,6 +72,10 @@ class AlgorithmConfig(PolicyConfig):
     10,000, or ten times the longest of the latest training episodes."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+    output: str | None = None
+    """A folder to write all steps to that are learnt from, as JSON beside a ``spaces.json``; files there stay."""
+    output_max_file_size: int = LARGEST_FILE
+    """Bytes after which another file is begun, at least 1."""
 
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
@@ -114,6 +120,10 @@ class AlgorithmConfig(PolicyConfig):
         """Whether trajectories end with the episodes that are in them."""
         return False
 
+    def recorded_spaces(self) -> Spaces | None:
+        """Return the spaces of the recorded steps to learn from; None: an environment is needed."""
+        return None
+
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
@@ -155,4 +165,5 @@ _AT_LEAST_ONE = (
     "evaluation_episodes",
     "evaluation_max_episode_steps",
     "checkpoint_every",
+    "output_max_file_size",
 )

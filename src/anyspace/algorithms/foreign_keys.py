@@ -6,7 +6,10 @@ _NO_USE = "Nothing here depends on it; leave it out."
 _ONE_PROCESS = "Everything runs in this process, so nothing here depends on it; leave it out."
 _OLD_STACK = "There is one kind of models and environments here, RLlib's old API stack; leave it out."
 _REPLAY = "It is for algorithms that learn from a replay buffer; this one learns from the steps it has just collected."
-_OFFLINE = "Learning from recorded steps is not built."
+_OFFLINE = (
+    "This algorithm learns from the steps that it has just taken itself; MARWIL and BC learn from recorded ones, as"
+    " BC(input='DIR'), or on the command line --algo bc --input DIR."
+)
 _OWN_LOOP = "Call train() in a loop of your own: it runs one iteration and returns a dict of numbers."
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope."
 
@@ -109,7 +112,8 @@ _RLLIB = {
     "num_steps_sampled_before_learning_starts": _REPLAY,
     "input": _OFFLINE,
     "input_": _OFFLINE,
-    "output": "Writing the steps to files is not built.",
+    "output_compress_columns": "Columns are written as plain JSON; leave it out.",
+    "output_write_episodes": "Each line holds the steps of one environment, with the numbers of their episodes.",
     "log_level": "Messages go to Python's logger 'anyspace': logging.getLogger('anyspace').setLevel('ERROR').",
     "logger_config": "Messages go to Python's logger 'anyspace', metrics into the run folder: learn(steps, out=...).",
     **dict.fromkeys(("multiagent", "policies", "policy_mapping_fn", "policies_to_train"), _SEVERAL_AGENTS),

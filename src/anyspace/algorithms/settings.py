@@ -20,12 +20,16 @@ from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.offline.spaces_file import Spaces
+from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
+from anyspace.data.stepping import require_same_spaces
 from anyspace.data.supersuit import adapted
 from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ConfigError
-from anyspace.execution.fleet import LocalFleet
+from anyspace.execution.file_fleet import WritingFleet
+from anyspace.execution.fleet import Fleet, LocalFleet
 from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
 
@@ -65,7 +69,7 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
 
 
 def preset_for(
-    lineage: Sequence[type], spec: EnvSpec, preset: str = "auto", model: ModelConfig | None = None
+    lineage: Sequence[type], spec: EnvSpec | None, preset: str = "auto", model: ModelConfig | None = None
 ) -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
@@ -73,15 +77,17 @@ def preset_for(
 
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
-        spec: the environment.
+        spec: the environment; without one, ``auto`` changes nothing.
         preset: the name of one, ``"auto"`` or ``"none"``.
         model: says which memory the policy has; None: it has none.
     """
     algorithm = preset_name(lineage)
-    if preset == "none" or (preset == "auto" and not preset_names(algorithm)):
+    if preset == "none" or (preset == "auto" and (spec is None or not preset_names(algorithm))):
         return PLAIN
-    if preset != "auto" or spec.name in preset_names(algorithm):
-        return named_preset(algorithm, spec.name if preset == "auto" else preset, model)
+    if spec is None or preset != "auto":
+        return named_preset(algorithm, preset, model)
+    if spec.name in preset_names(algorithm):
+        return named_preset(algorithm, spec.name, model)
     return general_preset(algorithm, *_spaces_of(spec), model)
 
 
@@ -113,13 +119,24 @@ def preset_name(lineage: Sequence[type]) -> str:
 class Choice:
     """What the arguments of an algorithm's constructor stand for."""
 
-    spec: EnvSpec
+    spec: EnvSpec | None
+    """The environment; None: there is none, and recorded steps are learnt from."""
     settings: AlgorithmConfig
     """Validated."""
     given: frozenset[str]
     """The keys that came with the arguments, nested ones as ``model.use_lstm``; a preset's are not among them."""
     preset: str
     """The name of the preset that the settings start from; ``none``: the plain defaults, or a whole configuration."""
+    recorded_spaces: Spaces | None = None
+    """Of the recorded steps, where there is no environment."""
+
+    def opened(self) -> tuple[VectorSource | None, Spaces]:
+        """Return the environments to train on, if there are any, and the spaces."""
+        if self.spec is None:
+            assert self.recorded_spaces is not None
+            return None, self.recorded_spaces
+        source = training_source(self.spec, self.settings)
+        return source, (source.observation_space, source.action_space)
 
 
 def chosen(
@@ -139,8 +156,9 @@ def chosen(
         overrides: single keys, laid over ``config``.
 
     Raises:
-        ConfigError: there is no environment, a key is unknown or out of range, a preset is laid over a whole
-            configuration, or the class of algorithms is not as it must be.
+        ConfigError: there is no environment, and recorded steps do not say of which spaces they are; a key is unknown
+            or out of range, a preset is laid over a whole configuration, or the class of algorithms is not as it must
+            be.
     """
     config_class = config_class_of(kind)
     require_signatures(kind)
@@ -148,10 +166,11 @@ def chosen(
     own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
     named_env = own.pop("env", None)
     env = named_env if env is None else env
-    if env is None:
-        raise ConfigError(f"{kind.__name__} needs an environment: {kind.__name__}(env='CartPole-v1').")
     base = config if isinstance(config, AlgorithmConfig) else config_class()
     settings = overridden(base, own, overrides)
+    recorded = settings.recorded_spaces() if env is None else None
+    if env is None and recorded is None:
+        raise ConfigError(f"{kind.__name__} needs an environment: {kind.__name__}(env='CartPole-v1').")
     given = given_keys(base, own, overrides)
     found = PLAIN
     if whole:
@@ -162,7 +181,7 @@ def chosen(
                 " one of them out, or give `config` as a dict of the keys to override."
             )
     else:
-        found = _preset(kind, environment_spec(env, settings), preset, settings.model)
+        found = _preset(kind, None if env is None else environment_spec(env, settings), preset, settings.model)
         settings = _with_fewer_environments(overridden(base, found.settings, own, overrides), given)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
@@ -170,7 +189,8 @@ def chosen(
     settings.validate()
     require_values(settings)
     require_steps(settings)
-    return Choice(environment_spec(env, settings), settings, given, found.name)
+    spec = None if env is None else environment_spec(env, settings)
+    return Choice(spec, settings, given, found.name, recorded)
 
 
 SHORTEST_ROLLOUT = 32
@@ -188,12 +208,12 @@ def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -
     return overridden(settings, {"num_envs_per_env_runner": min(settings.num_envs_per_env_runner, most)})
 
 
-def _preset(kind: type[Any], spec: EnvSpec, preset: str | Preset | None, model: ModelConfig) -> Preset:
+def _preset(kind: type[Any], spec: EnvSpec | None, preset: str | Preset | None, model: ModelConfig) -> Preset:
     """Return the preset that is asked for; one that is taken unasked is named in the log."""
     if isinstance(preset, Preset):
         return preset
     found = preset_for(kind.__mro__, spec, kind.default_preset if preset is None else preset, model)
-    if preset is None and found.settings:
+    if preset is None and found.settings and spec is not None:
         logging.getLogger("anyspace").warning(
             f"{kind.__name__} on {spec.name} starts from the preset {found.name!r}; preset='none' keeps the plain"
             " defaults, and keys that you give take precedence over both."
@@ -208,7 +228,7 @@ def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[s
 
 def local_fleet(
     spec: EnvSpec,
-    source: VectorSource,
+    source: VectorSource | None,
     policy: Policy,
     config: AlgorithmConfig,
     rewards: RewardTransform,
@@ -219,13 +239,20 @@ def local_fleet(
 
     Args:
         spec: the environment.
-        source: the environments that were made of it.
+        source: the environments that were made of it; None: they are made now.
         policy: that acts.
         config: the settings.
-        rewards: how rewards are clipped, and whether they are scaled.
+        rewards: how rewards are clipped, and whether they are scaled; it is told whether they are Atari's.
         seed: of the environments' first reset.
         steps_before: vector steps of this run so far, for messages.
+
+    Raises:
+        CheckpointError: the environments are new ones, and of other spaces than the policy.
     """
+    if source is None:
+        source = training_source(spec, config)
+        require_same_spaces(policy, source, spec.name)
+    rewards.is_atari = source.is_atari
     returns = ReturnMoments(source.num_envs, rewards.clip, config.gamma) if rewards.normalize else None
     fragment = config.rollout_fragment_length
     watch = EndlessWatch(spec, limited=source.is_limited)
@@ -235,3 +262,10 @@ def local_fleet(
         whole_episodes=config.collects_whole_episodes,
         explore=config.explore,
     )
+
+
+def written(fleet: Fleet, policy: Policy, config: AlgorithmConfig) -> Fleet:
+    """Return a fleet whose trajectories are written to the folder ``output``; the fleet itself where that is None."""
+    if config.output is None:
+        return fleet
+    return WritingFleet(fleet, TrajectoryWriter(config.output, policy, config.output_max_file_size))

@@ -27,7 +27,7 @@ class TrainFlags:
     """Train an algorithm on an environment and keep a run folder."""
 
     env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
-    """A Gymnasium id or package.module:EnvClass; left out with --resume."""
+    """A Gymnasium id or package.module:EnvClass; left out with --resume, and where recorded steps name their spaces."""
     algo: str = "ppo"
     """The algorithm: see `anyspace list`, or package.module:Class."""
     steps: int = 100_000
@@ -74,7 +74,7 @@ def train(words: list[str]) -> None:
         own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
         if stored is not None:
             _require_something_to_do(stored, own.steps)
-        elif own.env is None:
+        elif own.env is None and flags.config.recorded_spaces() is None:
             raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
         if folder is None:
             origin = stored or {"env": own.env, "seed": seed}
@@ -124,7 +124,6 @@ def _require_something_to_do(stored: Mapping[str, Any], steps: int) -> None:
 
 
 def _new(start: StartingPoint, flags: Flags[TrainFlags], seed: int) -> Algorithm[Any]:
-    assert flags.own.env is not None
     return start.algorithm(flags.own.env, flags.changes(), preset=start.preset, seed=seed)
 
 
@@ -139,7 +138,7 @@ def _learn(algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, consol
     result = algorithm.learn(own.steps, out=folder, progress=own.progress)
     output.print_result(console, algorithm, result, steps_before, time.monotonic() - started)
     try:
-        if own.evaluate:
+        if own.evaluate and algorithm.has_environment:
             output.print_evaluation(console, algorithm.evaluate(own.evaluate, progress=own.progress))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped while evaluating; the run is saved in {folder.path}") from None

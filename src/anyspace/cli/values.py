@@ -101,6 +101,8 @@ def _from_json(hint: Any, words: list[str]) -> Any:
     try:
         value = json.loads(words[0])
     except json.JSONDecodeError as error:
+        if configs.matches(words[0], hint):
+            return words[0]
         raise ValueError(f"{words[0]!r} is not JSON ({error}); write it like '{{\"key\": 1}}'.") from error
     if not configs.matches(value, hint):
         raise ValueError(f"{words[0]} is not what the key takes: {configs.spell(hint)}.")

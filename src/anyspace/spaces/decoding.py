@@ -53,7 +53,7 @@ class _Index:
         rows = _rows(ns, raw, self.shape)
         return ns.astype(ns.astype(rows, "int64") + ns.asarray(self._first, like=rows), self.dtype)
 
-    def invert(self, action: Array) -> Array:
+    def invert(self, action: Array, normalize: bool) -> Array:
         ns = xp(action)
         rows = _rows(ns, action, self.shape)
         return ns.astype(rows, "int64") - ns.asarray(self._first, like=rows)
@@ -115,9 +115,11 @@ class _Real:
         none = inner_low > inner_high
         return np.where(none, low, inner_low), np.where(none, high, inner_high)
 
-    def invert(self, action: Array) -> Array:
+    def invert(self, action: Array, normalize: bool) -> Array:
         ns = xp(action)
         rows = _rows(ns, action, self.shape)
+        if not normalize:
+            return ns.astype(rows, "float32")
         distance = ns.astype(rows, "float64") - ns.asarray(self._centre, like=rows)
         return ns.astype(distance / ns.asarray(np.where(self._half > 0, self._half, 1.0), like=rows), "float32")
 
@@ -134,7 +136,7 @@ class _Shares:
         ns = xp(raw)
         return ns.astype(ns.shares(_rows(ns, raw, self.shape)), self.dtype)
 
-    def invert(self, action: Array) -> Array:
+    def invert(self, action: Array, normalize: bool) -> Array:
         ns = xp(action)
         return ns.astype(_rows(ns, action, self.shape), "float32")
 
@@ -278,18 +280,19 @@ def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree
     )
 
 
-def normalize_action(space: gym.Space[Any], action: tree.Tree) -> tree.Tree:
+def normalize_action(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True) -> tree.Tree:
     """Turn stacked environment actions into what a distribution would have drawn: the inverse of `decode`.
 
     Args:
         space: the action space.
         action: environment actions [B, *shape] per leaf, nested like the space.
+        normalize: whether `decode` scales float Boxes; False leaves their numbers as they are.
 
     Returns:
         int64 indices for discrete leaves; float32 for float Boxes, in [-1, 1] where a component has both
         bounds and untouched elsewhere, and for the shares of a Simplex. A component whose bounds are equal gives 0.
     """
-    return tree.map_leaves(lambda codec, values: codec.invert(_as_array(values)), _codecs(space), action)
+    return tree.map_leaves(lambda codec, values: codec.invert(_as_array(values), normalize), _codecs(space), action)
 
 
 def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:

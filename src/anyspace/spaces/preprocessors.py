@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.spaces import Box
 
 from anyspace import tree
@@ -25,7 +26,7 @@ from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.registered import equivalent
 from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.leaves import LeafSpec, Node, NumpyArray, Repeat, structure
-from anyspace.spaces.restore import PreprocessedBox, join, nest
+from anyspace.spaces.restore import PreprocessedBox, cut, join, nest
 
 
 class Preprocessor:
@@ -120,6 +121,14 @@ class Preprocessor:
     def flatten(self, leaves: Sequence[Array]) -> Array:
         """Return encoded leaves [N, *shape] as one float32 array [N, F]."""
         return self.flatten_features(self.expand(leaves))
+
+    def unflatten(self, flat: NumpyArray) -> tuple[NumpyArray, ...]:
+        """Return the encoded leaves [N, *shape] of flat vectors [N, F]; undoes `flatten`.
+
+        An index is the position of the largest entry of its one-hot vector, and 0 where all entries are 0. Whole
+        numbers are rounded. Where `flatten` makes other vectors of the leaves, the vectors are of another space.
+        """
+        return tuple(map(_stored, self.specs, cut(self.encode.structure, flat)))
 
     def _result(self, obs: tree.Tree, leaves: Sequence[NumpyArray]) -> Any:
         """Return the result for raw observations whose encoded leaves are ``leaves``."""
@@ -262,3 +271,20 @@ def _feature(spec: LeafSpec, leaf: Array, there: Array | None) -> Array:
         feature = feature * spec.scale
     # What is not there is stored as zero, and only a shift moves that.
     return feature if there is None or not spec.shift else zero_absent(feature, there)
+
+
+def _stored(spec: LeafSpec, feature: NumpyArray) -> NumpyArray:
+    """Return the encoded leaf [N, *shape] of its features [N, *feature shape]; undoes `_feature`."""
+    if spec.kind == "index":
+        ends = np.cumsum(spec.nvec)[:-1]
+        indices = [part.argmax(axis=-1) for part in np.split(feature, ends, axis=-1)]
+        batch = feature.shape[: feature.ndim - len(spec.feature_shape)]
+        return np.stack(indices, axis=-1).astype(spec.dtype).reshape(*batch, *spec.shape)
+    numbers = feature.astype(np.float64) / spec.scale + spec.shift
+    if spec.dtype.kind in "iu":
+        # Features are float32, which rounds the largest whole numbers up; the largest of int64 is no float64 either.
+        lowest, highest = np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max
+        top = float(highest) if int(float(highest)) == highest else np.nextafter(float(highest), 0)
+        numbers = np.clip(np.rint(numbers), lowest, top)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return numbers.astype(spec.dtype)

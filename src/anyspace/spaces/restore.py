@@ -69,7 +69,7 @@ def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: 
     size = _width(node, 0)
     if not obs.shape or obs.shape[-1] != size:
         raise ValueError(f"obs: expected flattened observations of shape [..., {size}], got {tuple(obs.shape)}.")
-    return nest(node, _cut(node, obs, 0))
+    return nest(node, cut(node, obs))
 
 
 def structure_of(obs_space: gym.Space[Any]) -> Node:
@@ -139,8 +139,8 @@ def _graph(node: Network, features: Iterator[Array]) -> dict[str, RepeatedValues
     return graph
 
 
-def _cut(node: Node, flat: Array, depth: int) -> Iterator[Array]:
-    """Yield the features [N, *feature shape] of a node's flat vectors, in the order of its leaves.
+def cut(node: Node, flat: Array, depth: int = 0) -> Iterator[Array]:
+    """Yield the features [N, *feature shape] of a node's flat vectors, in the order of its leaves; undoes `join`.
 
     Args:
         node: the node.
@@ -154,12 +154,12 @@ def _cut(node: Node, flat: Array, depth: int) -> Iterator[Array]:
         case Repeat():
             yield flat[..., 0]
             block = (flat.shape[-1] - 1) // node.max_len
-            yield from _cut(node.element, ns.reshape(flat[..., 1:], (*shape, node.max_len, block)), depth + 1)
+            yield from cut(node.element, ns.reshape(flat[..., 1:], (*shape, node.max_len, block)), depth + 1)
         case _:
             position = 0
             for child in children(node):
                 width = _width(child, depth)
-                yield from _cut(child, flat[..., position : position + width], depth)
+                yield from cut(child, flat[..., position : position + width], depth)
                 position += width
 
 

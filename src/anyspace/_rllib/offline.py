@@ -1,0 +1,214 @@
+"""Readers and writers of recorded steps, as RLlib's old stack had them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from anyspace import tree
+from anyspace._rllib.sample_batch import SampleBatch, concat_samples
+from anyspace.data.offline import json_writer
+from anyspace.data.offline.files import JsonLines, find_files
+from anyspace.data.offline.json_lines import read_line
+from anyspace.data.offline.spaces_file import read_spaces
+from anyspace.execution.file_fleet import require_shares
+from anyspace.spaces import Preprocessor, get_preprocessor
+
+
+class IOContext:
+    """What a reader or writer is told of the process that it is made in.
+
+    Args:
+        log_dir: where a writer without a path writes; None: the current folder.
+        config: ``train_batch_size`` over the number of collecting processes is how many rows a reader returns at least.
+        worker_index: of the process.
+        worker: accepted for old call sites, and kept.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        worker_index: int = 0,
+        worker: Any = None,
+    ):
+        self.log_dir = log_dir or os.getcwd()
+        self.config: dict[str, Any] = dict(config or {})
+        self.worker_index, self.worker = worker_index, worker
+
+
+class InputReader:
+    """Base of what gives batches of recorded steps."""
+
+    def next(self) -> SampleBatch:
+        """Return the next batch."""
+        raise NotImplementedError(f"{type(self).__name__} has no next().")
+
+    def tf_input_ops(self, queue_size: int = 1) -> NoReturn:
+        """Refuse: there is no TensorFlow here.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("tf_input_ops: there is no TensorFlow here; read `next()` within custom_loss().")
+
+
+class JsonReader(InputReader):
+    """Reads batches of files of JSON, without end, the files in random order.
+
+    Where a file ``spaces.json`` lies beside the files, observations are what a preprocessor makes of them, as RLlib
+    wrote them: one-hot vectors of indices, one flat vector of several parts, pictures as they are. Otherwise all
+    columns are as they were written, with the types that JSON gives.
+
+    Args:
+        inputs: a folder, file or pattern, or a list of these.
+        ioctx: says how many rows a batch has at least; None: one line.
+        unpacks: turn packed columns into arrays, which takes lz4. Arrays of NumPy alone are accepted.
+
+    Raises:
+        ValueError: there is no file.
+    """
+
+    def __init__(self, inputs: str | Sequence[str], ioctx: IOContext | None = None, *, unpacks: bool = False):
+        files = find_files(os.fspath(inputs) if isinstance(inputs, str | os.PathLike) else inputs)
+        spaces = read_spaces({file.parent for file in files})
+        self._lines = JsonLines(files, unpacks=unpacks)
+        self._preprocessor = None if spaces is None else get_preprocessor(spaces[0], scale_images=False)
+        self.batch_size = 1
+        if ioctx is not None:
+            workers = int(ioctx.config.get("num_env_runners", ioctx.config.get("num_workers", 0)))
+            self.batch_size = max(1, int(ioctx.config.get("train_batch_size", 1)) // max(1, workers))
+
+    def next(self) -> SampleBatch:
+        """Return the steps of as many lines as make a batch."""
+        batches, rows = [], 0
+        while rows < self.batch_size:
+            _, columns = self._lines.next()
+            batches.append(_batch(columns, self._preprocessor))
+            rows += max(1, batches[-1].count)
+        return batches[0] if len(batches) == 1 else concat_samples(batches)
+
+
+class MixedInput(InputReader):
+    """Draws each batch from one of several readers, by probability.
+
+    Args:
+        dist: probabilities by source, a path or a reader. They sum to 1.
+        ioctx: of the readers.
+    """
+
+    def __init__(self, dist: Mapping[Any, float], ioctx: IOContext | None = None):
+        require_shares({str(source): share for source, share in dist.items()})
+        self.choices = [source if isinstance(source, InputReader) else JsonReader(source, ioctx) for source in dist]
+        self.p = np.array([*dist.values()], np.float64)
+        self._rng = np.random.default_rng()
+
+    def next(self) -> SampleBatch:
+        """Return a batch of a source that is drawn."""
+        return self.choices[self._rng.choice(len(self.choices), p=self.p / self.p.sum())].next()
+
+
+class ShuffledInput(InputReader):
+    """Keeps some batches of another reader, and returns them in random order.
+
+    Args:
+        child: the other reader.
+        n: how many are kept; 0 keeps none.
+    """
+
+    def __init__(self, child: InputReader, n: int = 0):
+        self.child, self.n = child, n
+        self.buffer: list[SampleBatch] = []
+        self._rng = np.random.default_rng()
+
+    def next(self) -> SampleBatch:
+        """Return one of the batches that are kept, and read another in its place."""
+        if self.n <= 1:
+            return self.child.next()
+        while len(self.buffer) < self.n:
+            self.buffer.append(self.child.next())
+        position = int(self._rng.integers(self.n))
+        found, self.buffer[position] = self.buffer[position], self.child.next()
+        return found
+
+
+class OutputWriter:
+    """Base of what writes batches."""
+
+    def write(self, sample_batch: Any) -> None:
+        """Write a batch."""
+        raise NotImplementedError(f"{type(self).__name__} has no write().")
+
+
+class NoopOutput(OutputWriter):
+    """Writes nothing."""
+
+    def write(self, sample_batch: Any) -> None:
+        """Do nothing."""
+
+
+class JsonWriter(OutputWriter):
+    """Writes batches as lines of JSON, into files that no other writer writes into.
+
+    Args:
+        path: of the folder; None: that of the context.
+        ioctx: names the folder and the process.
+        max_file_size: bytes after which another file is begun.
+        compress_columns: columns of arrays to pack, which takes lz4; none by default.
+    """
+
+    def __init__(
+        self,
+        path: str | None = None,
+        ioctx: IOContext | None = None,
+        max_file_size: int = json_writer.LARGEST_FILE,
+        compress_columns: Collection[str] = (),
+    ):
+        self.ioctx = ioctx or IOContext()
+        self._writer = json_writer.JsonWriter(
+            path or self.ioctx.log_dir,
+            largest_file=max_file_size,
+            worker=self.ioctx.worker_index,
+            compressed=compress_columns,
+        )
+
+    def write(self, sample_batch: Mapping[str, Any]) -> None:
+        """Write a batch as a line."""
+        self._writer.write({name: sample_batch[name] for name in sample_batch})
+
+
+def from_json_data(json_data: dict[str, Any], worker: Any = None) -> SampleBatch:
+    """Return the batch of a line of a file that was read already."""
+    return _batch(read_line(json.dumps(json_data), "the data"), None)
+
+
+def _batch(columns: Mapping[str, Any], preprocessor: Preprocessor | None) -> SampleBatch:
+    found = {name: tree.map_leaves(np.asarray, _nested(value)) for name, value in columns.items()}
+    if preprocessor is not None:
+        found |= {name: _preprocessed(preprocessor, columns[name]) for name in ("obs", "new_obs") if name in columns}
+    return SampleBatch(found)
+
+
+def _nested(value: Any) -> Any:
+    """Return the dicts of a column as they are, and everything else as an array if it is one."""
+    if isinstance(value, dict):
+        return {key: _nested(part) for key, part in value.items()}
+    try:
+        return np.asarray(value)
+    except ValueError:
+        return np.array([*value, None], object)[:-1]
+
+
+def _preprocessed(preprocessor: Preprocessor, obs: Any) -> Any:
+    places = [spec.place() for spec in preprocessor.encode.specs]
+    if isinstance(obs, dict) and obs.keys() == {*places}:
+        pairs = zip(places, preprocessor.encode.specs, strict=True)
+        return preprocessor.flatten([np.asarray(obs[place], spec.dtype) for place, spec in pairs])
+    array = None if isinstance(obs, dict) else np.asarray(obs)
+    if array is not None and array.shape[1:] == preprocessor.shape:
+        return array.astype(preprocessor.observation_space.dtype or np.float32)
+    return preprocessor.transform_batch(obs)

@@ -1,0 +1,192 @@
+"""What algorithms share that learn from recorded steps: keys, where the steps come from, no need of an environment."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from anyspace.algorithms.algorithm import Algorithm
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.presets import Preset
+from anyspace.config import require
+from anyspace.data.environments import EnvLike
+from anyspace.data.offline.columns import ColumnReader
+from anyspace.data.offline.files import JsonLines, find_files
+from anyspace.data.offline.minari_episodes import PREFIX, MinariEpisodes
+from anyspace.data.offline.spaces_file import Spaces, read_spaces, require_same
+from anyspace.data.rewards import ReturnMoments
+from anyspace.errors import ConfigError
+from anyspace.execution.file_fleet import FileFleet, MixedFleet, require_shares
+from anyspace.execution.fleet import Fleet
+
+SAMPLER = "sampler"
+"""The source of steps that the policy takes itself."""
+
+
+@dataclass(frozen=True)
+class OfflineConfig(AlgorithmConfig):
+    """The keys of algorithms that learn from recorded steps."""
+
+    input: str | list[str] | dict[str, float] | None = None
+    """Where steps come from: a folder, file or pattern of JSON files, or a list of these; ``minari:ID``, a data set of
+    Minari; ``sampler``, the policy's own steps in the environment; or such sources with their probabilities, which sum
+    to 1: ``{"recorded": 0.7, "sampler": 0.3}``, of which each round takes one."""
+    actions_in_input_normalized: bool = True
+    """Actions in JSON files are samples, where -1 and 1 stand for bounds; False: they are the environment's."""
+    unpack_input: bool = False
+    """Read packed columns, compressed pickles, of which arrays of NumPy alone are accepted; needs lz4."""
+    input_max_bad_lines: int = 100
+    """Lines in a row without steps that are left out of files before that is an error, at least 0."""
+    train_batch_size: int = 2000
+    """Steps that are read before learning, at least 1; lines and episodes are taken whole."""
+    minibatch_size: int | None = None
+    """Rows per gradient step, at least 1; None takes all that were read."""
+    num_epochs: int = 1
+    """Passes over the steps that were read, at least 1."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        if not self.input:
+            raise ConfigError(
+                "config key `input` is missing: recorded steps are learnt from. Give a folder or files of JSON, as"
+                " input='DIR' (on the command line --input DIR), `minari:ID`, or 'sampler' for the policy's own steps."
+            )
+        if isinstance(self.input, dict):
+            require_shares(self.input)
+        for key in ("train_batch_size", "minibatch_size", "num_epochs"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, key, value, "it must be at least 1")
+        bad = self.input_max_bad_lines
+        require(bad >= 0, "input_max_bad_lines", bad, "it must not be negative")
+        if self.stop_return is not None and self.evaluate_every is None and SAMPLER not in self.sources:
+            raise ConfigError(
+                "`stop_return` takes returns, which recorded steps do not have: set `evaluate_every` too."
+            )
+
+    def short(self) -> Self:
+        """Return these settings for one short iteration: two steps of each environment."""
+        steps = 2 * self.num_envs_per_env_runner
+        return dataclasses.replace(self, train_batch_size=steps, minibatch_size=None, num_epochs=1)
+
+    @property
+    def steps_per_round(self) -> int:
+        """Steps that are read before learning."""
+        return self.train_batch_size
+
+    @property
+    def rows_per_step(self) -> int:
+        """How many rows a gradient step takes."""
+        return self.minibatch_size or self.train_batch_size
+
+    @property
+    def sources(self) -> dict[str, str | list[str]]:
+        """The single sources of ``input``, by name."""
+        if isinstance(self.input, list):
+            return {", ".join(self.input): self.input}
+        return {name: name for name in ([self.input] if isinstance(self.input, str) else self.input or [])}
+
+    def recorded_spaces(self) -> Spaces | None:
+        """Return the spaces of the recorded steps to learn from.
+
+        Raises:
+            ConfigError: no source says of which spaces its steps are, or two of them disagree.
+        """
+        self.validate()
+        found: Spaces | None = None
+        for name, source in self.sources.items():
+            spaces = None if source == SAMPLER else _spaces_of(source)
+            if found is not None and spaces is not None:
+                require_same(found, spaces, "the first source of `input`", name)
+            found = found or spaces
+        if found is None or SAMPLER in self.sources:
+            why = "'sampler' takes steps in one" if found is not None else "no source of `input` names its spaces"
+            raise ConfigError(
+                f"an environment is needed, for {why}: give it (env=..., or on the command line after `train`)"
+                + ("." if found else ", or write its spaces beside the files by anyspace.data.offline.write_spaces.")
+            )
+        if self.evaluate_every is not None:
+            raise ConfigError("`evaluate_every` is set, but there is no environment to evaluate in: give one, too.")
+        return found
+
+
+C = TypeVar("C", bound=OfflineConfig)
+
+
+class Offline(Algorithm[C]):
+    """Learns from recorded steps, in place of an environment's or mixed with them.
+
+    Where the recorded steps say of which spaces they are, no environment is needed. One that is given is evaluated in.
+    """
+
+    def __init__(
+        self,
+        env: EnvLike | None = None,
+        config: Mapping[str, Any] | AlgorithmConfig | None = None,
+        *,
+        preset: str | Preset | None = None,
+        **overrides: Any,
+    ):
+        super().__init__(env, config, preset=preset, **overrides)
+        try:
+            _ = self.fleet  # which reads the first steps, so that those of other spaces are found now
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def learns_values(self) -> bool:
+        """Whether rewards, ends and next observations are learnt from."""
+        return True
+
+    def new_fleet(self, seed: int) -> Fleet:
+        """Return what reads recorded steps, in an order by ``seed``, and steps environments where that is asked."""
+        sources = self.config.sources
+        fleets = {name: self._fleet_of(source, seed + i) for i, (name, source) in enumerate(sources.items())}
+        if isinstance(self.config.input, dict):
+            return MixedFleet(fleets, self.config.input, seed)
+        return next(iter(fleets.values()))
+
+    def _fleet_of(self, source: str | list[str], seed: int) -> Fleet:
+        if source == SAMPLER:
+            return super().new_fleet(seed)
+        config, policy = self.config, self.policy
+        episodes = _minaris(source, seed)
+        reader = ColumnReader(
+            policy,
+            normalized=config.actions_in_input_normalized and episodes is None,
+            needs_values=self.learns_values,
+            collect=config.collect_infos,
+        )
+        returns = ReturnMoments(1, self.rewards.clip, config.gamma) if self.rewards.normalize else None
+        if episodes is not None:
+            return FileFleet(policy, episodes, reader, returns)
+        files = find_files(source)
+        recorded = read_spaces({file.parent for file in files})
+        if recorded is not None:
+            # Bounds of observations may differ, for values are checked one by one; those of actions say what -1 means.
+            own = (policy.observation_space, policy.env_action_space)
+            require_same(own, (own[0], recorded[1]), "the environment", f"the steps in {source}")
+        lines = JsonLines(
+            files,
+            seed,
+            unpacks=config.unpack_input,
+            wanted=reader.wanted,
+            most_bad_lines=config.input_max_bad_lines,
+        )
+        return FileFleet(policy, lines, reader, returns)
+
+
+def _minaris(source: str | list[str], seed: int | None = None) -> MinariEpisodes | None:
+    is_minaris = isinstance(source, str) and source.startswith(PREFIX)
+    return MinariEpisodes(str(source).removeprefix(PREFIX), seed) if is_minaris else None
+
+
+def _spaces_of(source: str | list[str]) -> Spaces | None:
+    episodes = _minaris(source)
+    if episodes is not None:
+        return episodes.spaces
+    return read_spaces({Path(file).parent for file in find_files(source)})

@@ -1,0 +1,169 @@
+"""Finding files of recorded steps and reading their lines, without end."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from anyspace.data.offline.json_lines import BadLine, Columns, read_line
+from anyspace.data.offline.spaces_file import SPACES_FILE
+from anyspace.errors import ConfigError
+
+_KINDS = (".json", ".jsonl", ".zip")
+
+
+def find_files(source: str | Sequence[str]) -> list[Path]:
+    """Return the files that a source stands for, sorted by name.
+
+    Args:
+        source: a folder, whose files ``*.json``, ``*.jsonl`` and ``*.zip`` are taken, a file, a pattern such as
+            ``runs/*/output-*.json``, or a list of these. ``~`` is the home folder.
+
+    Raises:
+        ConfigError: one of them stands for no file.
+    """
+    sources = [source] if isinstance(source, str) else list(source)
+    if not sources:
+        raise ConfigError("config key `input` is an empty list, which names no file.")
+    return sorted({file for one in sources for file in _files_of(one)})
+
+
+def _files_of(source: str) -> list[Path]:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        found = [file for file in path.iterdir() if file.suffix in _KINDS and file.name != SPACES_FILE]
+        kinds = ", ".join(f"*{kind}" for kind in _KINDS)
+        looked_for = f"the folder {source} holds no file {kinds}"
+    elif path.is_file():
+        return [path]
+    else:
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        found = [file for file in found if file.is_file() and file.name != SPACES_FILE]
+        looked_for = f"no file matches {source!r}"
+    if not found:
+        raise ConfigError(
+            f"config key `input`: {looked_for} (the current folder is {Path.cwd()}). Give a folder, a file or a pattern"
+            " of JSON files, or `minari:ID`."
+        )
+    return found
+
+
+class JsonLines:
+    """Reads the lines of files of recorded steps, without end: the files in random order, each from first to last line.
+
+    A line that holds no steps is counted, named in the log and left out.
+
+    Args:
+        files: their paths, see :func:`find_files`.
+        seed: of the files' order.
+        unpacks: turn packed columns into arrays.
+        wanted: names of the columns to read; None: all.
+        most_bad_lines: bad lines in a row that are put up with.
+
+    Attributes:
+        bad_lines: how many lines were left out.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        seed: int | None = None,
+        *,
+        unpacks: bool = False,
+        wanted: Sequence[str] | None = None,
+        most_bad_lines: int = 100,
+    ):
+        self._files, self._unpacks, self._wanted = list(files), unpacks, wanted
+        self._most_bad_lines = most_bad_lines
+        self.bad_lines = 0
+        self._told: set[str] = set()
+        self.restart(seed)
+
+    def restart(self, seed: int | None) -> None:
+        """Begin anew with a file that ``seed`` chooses."""
+        self._rng = np.random.default_rng(seed)
+        self._steps = self._endless()
+
+    def next(self) -> tuple[str, Columns]:
+        """Return the place of the next line and the columns that it holds.
+
+        Raises:
+            ConfigError: too many bad lines came in a row, no file has a line, or a file is gone.
+        """
+        return next(self._steps)
+
+    def metrics(self) -> dict[str, float]:
+        """Return how many lines were left out."""
+        return {"bad_lines": float(self.bad_lines)}
+
+    def _endless(self) -> Iterator[tuple[str, Columns]]:
+        bad_in_a_row = 0
+        while True:
+            was_empty = True
+            for number in self._rng.permutation(len(self._files)):
+                for place, line in _lines(self._files[number]):
+                    was_empty = False
+                    try:
+                        columns = read_line(line, place, unpacks=self._unpacks, wanted=self._wanted)
+                    except BadLine as error:
+                        bad_in_a_row += 1
+                        self._leave_out(place, error, bad_in_a_row)
+                        continue
+                    bad_in_a_row = 0
+                    yield place, columns
+            if was_empty:
+                raise ConfigError(f"config key `input`: {', '.join(map(str, self._files))}: there is no line in it.")
+
+    def _leave_out(self, place: str, error: BadLine, in_a_row: int) -> None:
+        self.bad_lines += 1
+        if in_a_row > self._most_bad_lines:
+            raise ConfigError(
+                f"{place}: {error}; it is the line number {in_a_row} in a row that holds no steps. Files hold one JSON"
+                " object in a line, {'type': 'SampleBatch', 'obs': [...], 'actions': [...], ...}."
+            ) from error
+        if place not in self._told:
+            self._told.add(place)
+            logging.getLogger("anyspace").warning(f"{place} is left out: {error}.")
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the places and the texts of the lines of a file that are not blank; no file stays open in between."""
+    try:
+        if path.suffix != ".zip":
+            yield from _numbered(_lines_of(path), str(path))
+            return
+        with zipfile.ZipFile(path) as archive:
+            inner = [PurePosixPath(name) for name in sorted(archive.namelist())]
+            found = {str(name): archive.read(str(name)) for name in inner if _is_lines(name)}
+        for name, content in found.items():
+            yield from _numbered(content.splitlines(), f"{path}/{name}")
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ConfigError(f"config key `input`: {path} cannot be read: {error}.") from error
+
+
+def _is_lines(name: PurePosixPath) -> bool:
+    return name.suffix in _KINDS[:2] and name.name != SPACES_FILE
+
+
+def _lines_of(path: Path) -> Iterator[bytes]:
+    offset = 0
+    while True:
+        with path.open("rb") as file:
+            file.seek(offset)
+            line = file.readline()
+        if not line:
+            return
+        offset += len(line)
+        yield line
+
+
+def _numbered(lines: Iterable[bytes], name: str) -> Iterator[tuple[str, str]]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            # What is no UTF-8 makes its own line a bad one, and not the whole file.
+            yield f"{name}, line {number}", line.decode("utf-8", errors="replace")

@@ -1,0 +1,113 @@
+"""Recorded steps as lines of JSON, one object a line.
+
+``{"type": "SampleBatch", column: list, ...}`` holds columns of N steps that follow each other. ``{"type":
+"MultiAgentBatch", "policy_batches": {name: {column: list, ...}}}`` holds the same of one policy. A text in place of a
+list is a packed column (`packed`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from anyspace import tree
+from anyspace.data.offline.packed import pack, unpack
+from anyspace.errors import ConfigError
+
+Columns = dict[str, Any]
+"""Columns of N steps by name: arrays [N, ...], and observations and actions as they were written."""
+
+NESTED = ("obs", "new_obs", "actions", "infos")
+"""Columns that may be nested, or vary in length from step to step."""
+RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
+"""Names that columns had once."""
+
+
+class BadLine(ValueError):
+    """A line holds no steps."""
+
+
+def read_line(text: str, place: str, *, unpacks: bool = False, wanted: Collection[str] | None = None) -> Columns:
+    """Return the columns of a line.
+
+    Args:
+        text: the line.
+        place: of the line, for messages.
+        unpacks: turn packed columns into arrays.
+        wanted: names of the columns to return, where they are there; None: all.
+
+    Raises:
+        BadLine: the line holds no steps.
+        ConfigError: it holds the steps of several policies, or a packed column that nobody asked to be unpacked.
+    """
+    try:
+        batch = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise BadLine(f"it is no JSON: {error}") from error
+    kind = batch.pop("type", None) if isinstance(batch, dict) else None
+    if kind == "MultiAgentBatch":
+        batch = _of_one_policy(batch, place)
+    elif kind != "SampleBatch":
+        raise BadLine("it is no object of type 'SampleBatch' or 'MultiAgentBatch'")
+    columns: Columns = {}
+    for old, value in batch.items():
+        name = RENAMED.get(old, old)
+        if wanted is None or name in wanted:
+            columns[name] = _column(name, value, place, unpacks)
+    return columns
+
+
+def write_line(columns: Mapping[str, Any], compressed: Collection[str] = ()) -> str:
+    """Return columns of arrays, or of nested dicts and tuples of them, as a line.
+
+    Args:
+        columns: by name.
+        compressed: names of the columns to pack, which have to be arrays.
+    """
+    batch = {
+        name: pack(np.asarray(value)) if name in compressed else tree.map_leaves(_plain, value)
+        for name, value in columns.items()
+    }
+    return json.dumps({"type": "SampleBatch", **batch}, allow_nan=False)
+
+
+def _of_one_policy(batch: dict[str, Any], place: str) -> dict[str, Any]:
+    policies = batch.get("policy_batches")
+    if not isinstance(policies, dict) or not policies or not all(isinstance(one, dict) for one in policies.values()):
+        raise BadLine("its `policy_batches` is no object of batches")
+    if len(policies) > 1:
+        raise ConfigError(
+            f"{place}: it holds the steps of {len(policies)} policies ({', '.join(sorted(policies))}), but one policy"
+            " learns here: write the batch of one policy, as a SampleBatch."
+        )
+    (only,) = policies.values()
+    return {name: column for name, column in only.items() if name != "type"}
+
+
+def _column(name: str, value: Any, place: str, unpacks: bool) -> Any:
+    if isinstance(value, str):
+        if not unpacks:
+            raise ConfigError(
+                f"{place}: the column {name!r} is packed, that is a compressed pickle. Set `unpack_input` to read such"
+                " columns (`unpacks=True` of a JsonReader); arrays of NumPy alone are read from them."
+            )
+        try:
+            return unpack(value)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise BadLine(f"{name!r}: {error}") from error
+    if name in NESTED:
+        return value
+    try:
+        column = np.asarray(value)
+    except ValueError as error:
+        raise BadLine(f"{name!r} is no column: {error}") from error
+    return column
+
+
+def _plain(leaf: Any) -> Any:
+    return leaf.tolist() if isinstance(leaf, np.ndarray | np.generic) else leaf

@@ -1,0 +1,74 @@
+"""Writing recorded steps into files of JSON that nobody else writes into."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from anyspace.data.offline.json_lines import write_line
+from anyspace.errors import ConfigError
+
+LARGEST_FILE = 64 * 2**20
+"""Bytes after which another file is begun."""
+
+
+class JsonWriter:
+    """Writes batches of columns as lines into new files ``output-TIME_worker-I_K.json`` of a folder.
+
+    A file is made with the first line, and only if no file has its name: two writers never share one. Each line is
+    written at once, and no file stays open.
+
+    Args:
+        folder: made if it is not there.
+        largest_file: bytes after which another file is begun.
+        worker: I.
+        compressed: names of the columns to pack (`packed`).
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        largest_file: int = LARGEST_FILE,
+        worker: int = 0,
+        compressed: Collection[str] = (),
+    ):
+        self.folder = Path(folder).expanduser()
+        self._largest, self._worker, self._compressed = largest_file, worker, compressed
+        self._began, self._number = time.strftime("%Y-%m-%d_%H-%M-%S"), 0
+        self._file: Path | None = None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
+
+    def write(self, columns: Mapping[str, Any]) -> None:
+        """Write the columns of steps that follow each other as one line.
+
+        Raises:
+            ConfigError: the file cannot be written.
+        """
+        line = write_line(columns, self._compressed) + "\n"
+        try:
+            if self._file is None or self._file.stat().st_size >= self._largest:
+                self._file = self._new_file()
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
+
+    def _new_file(self) -> Path:
+        while True:
+            path = self.folder / f"output-{self._began}_worker-{self._worker}_{self._number}.json"
+            self._number += 1
+            try:
+                path.open("x").close()
+            except FileExistsError:
+                continue
+            return path

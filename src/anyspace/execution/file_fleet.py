@@ -1,0 +1,183 @@
+"""Fleets of recorded steps: read from files, mixed with others, and written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from anyspace.data.offline.columns import ColumnReader
+from anyspace.data.offline.recording import Recording, trajectory_of
+from anyspace.data.offline.trajectories import TrajectoryWriter
+from anyspace.data.rewards import ReturnMoments
+from anyspace.data.trajectory import Trajectory
+from anyspace.errors import ConfigError
+from anyspace.execution.fleet import Fleet
+from anyspace.policy.policy import Policy
+
+_MOST_EMPTY = 1000
+"""How many sources of columns without a whole step are read before that is an error."""
+
+
+class RecordedSteps(Protocol):
+    """Gives columns of recorded steps, without end."""
+
+    def next(self) -> tuple[str, dict[str, Any]]:
+        """Return the place of columns, for messages, and the columns."""
+
+    def restart(self, seed: int | None) -> None:
+        """Begin anew, in an order that depends on ``seed``."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return numbers about reading, for reports."""
+
+
+class FileFleet:
+    """Gathers recorded steps in place of an environment's.
+
+    The first columns are read when it is built, so that steps of other spaces are found then.
+
+    Args:
+        policy: of the spaces.
+        source: gives columns.
+        reader: makes recordings of them.
+        returns: takes the moments of discounted returns, where rewards are to be scaled by them.
+
+    Raises:
+        ConfigError: the source has no steps.
+        ObservationError: a value is outside its space.
+    """
+
+    def __init__(
+        self, policy: Policy, source: RecordedSteps, reader: ColumnReader, returns: ReturnMoments | None = None
+    ):
+        self._policy, self._source, self._reader, self._returns = policy, source, reader, returns
+        self._ready = [self._next()]
+
+    def gather(self, steps: int) -> Trajectory:
+        """Return at least ``steps`` recorded steps: whole lines or episodes, in one column."""
+        found, count = [], 0
+        while count < steps:
+            recording = self._ready.pop() if self._ready else self._next()
+            found.append(recording)
+            count += recording.num_steps
+        trajectory = trajectory_of(self._policy, found)
+        if self._returns is None:
+            return trajectory
+        self._returns.restart()
+        return replace(trajectory, reward_moments=self._returns(trajectory))
+
+    def restart(self, seed: int | None = None) -> None:
+        """Begin anew, in an order that depends on ``seed``."""
+        self._source.restart(seed)
+        self._ready = []
+
+    def metrics(self) -> dict[str, float]:
+        """Return what the source says of reading."""
+        return self._source.metrics()
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+    def _next(self) -> Recording:
+        for _ in range(_MOST_EMPTY):
+            place, columns = self._source.next()
+            recording = self._reader(columns, place)
+            if recording.num_steps:
+                return recording
+        raise ConfigError(
+            f"{place}: {_MOST_EMPTY} lines in a row hold no step whose next observation is known: record `new_obs`, or"
+            " several steps of an episode in a line."
+        )
+
+
+class MixedFleet:
+    """Gathers from one of several fleets at a time, drawn by probability.
+
+    Args:
+        fleets: by name.
+        shares: the probability of each, by the same names; they sum to 1.
+        seed: of the draws.
+    """
+
+    def __init__(self, fleets: Mapping[str, Fleet], shares: Mapping[str, float], seed: int):
+        self._fleets = dict(fleets)
+        given = np.array([shares[name] for name in self._fleets], np.float64)
+        self._shares = given / given.sum()
+        self._rng = np.random.default_rng(seed)
+        self._drawn = dict.fromkeys(self._fleets, 0)
+
+    def gather(self, steps: int) -> Trajectory:
+        """Return about ``steps`` steps of one of the fleets."""
+        name = list(self._fleets)[self._rng.choice(len(self._fleets), p=self._shares)]
+        self._drawn[name] += 1
+        return self._fleets[name].gather(steps)
+
+    def restart(self, seed: int | None = None) -> None:
+        """Let all fleets begin anew."""
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        for fleet in self._fleets.values():
+            fleet.restart(seed)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the sums of the fleets' numbers, and how often each of them was drawn."""
+        found = {f"drawn/{name}": float(count) for name, count in self._drawn.items()}
+        for fleet in self._fleets.values():
+            for name, value in fleet.metrics().items():
+                found[name] = found.get(name, 0.0) + value
+        return found
+
+    def close(self) -> None:
+        """Close all fleets."""
+        for fleet in self._fleets.values():
+            fleet.close()
+
+
+class WritingFleet:
+    """Writes what another fleet gathers, and passes it on.
+
+    Args:
+        fleet: that gathers.
+        writer: that writes.
+    """
+
+    def __init__(self, fleet: Fleet, writer: TrajectoryWriter):
+        self._fleet, self._writer = fleet, writer
+
+    def gather(self, steps: int) -> Trajectory:
+        """Return what the other fleet gathers."""
+        trajectory = self._fleet.gather(steps)
+        self._writer.write(trajectory)
+        return trajectory
+
+    def restart(self, seed: int | None = None) -> None:
+        """Let the other fleet begin anew."""
+        self._fleet.restart(seed)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the other fleet's numbers."""
+        return self._fleet.metrics()
+
+    def close(self) -> None:
+        """Close the other fleet."""
+        self._fleet.close()
+
+
+def require_shares(shares: Mapping[str, float]) -> None:
+    """Raise :class:`ConfigError` unless the probabilities of sources are positive and sum to 1, but for rounding."""
+    total = sum(shares.values())
+    if not shares or any(share < 0 for share in shares.values()) or abs(total - 1) > 1e-6:
+        raise ConfigError(
+            f"config key `input` is {dict(shares)!r}, but the probabilities of sources are at least 0 and sum to 1:"
+            f" these sum to {total:g}."
+        )
+
+
+def sources_of(source: str | Sequence[str] | Mapping[str, float]) -> list[str | list[str]]:
+    """Return the single sources that the config key ``input`` names."""
+    if isinstance(source, str):
+        return [source]
+    return [*source] if isinstance(source, Mapping) else [[*source]]

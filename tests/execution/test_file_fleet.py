@@ -1,0 +1,117 @@
+"""Fleets of recorded steps: read, mixed, written."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anyspace import BC, MARWIL, PPO
+from anyspace.data.offline.columns import ColumnReader
+from anyspace.errors import ConfigError
+from anyspace.execution.file_fleet import FileFleet, MixedFleet, require_shares
+from tests.data.offline.test_columns import columns, policy
+
+
+class Columns:
+    """Gives the columns that it was told, over and over."""
+
+    def __init__(self, *given: dict[str, Any]):
+        self.given, self.restarts, self.turn = given, [], 0
+
+    def next(self):
+        self.turn += 1
+        return f"turn {self.turn}", self.given[(self.turn - 1) % len(self.given)]
+
+    def restart(self, seed):
+        self.restarts.append(seed)
+
+    def metrics(self):
+        return {"bad_lines": 2.0}
+
+
+def fleet_of(*given: dict[str, Any]) -> tuple[FileFleet, Columns]:
+    acting, source = policy(), Columns(*given)
+    return FileFleet(acting, source, ColumnReader(acting)), source
+
+
+def test_whole_lines_are_gathered_until_there_are_enough_steps():
+    fleet, source = fleet_of(columns(4), columns(3, rewards=[7.0] * 3))
+    assert source.turn == 1  # so that what does not fit is found before training
+    assert fleet.gather(4).rewards[:, 0].tolist() == [1, 2, 3, 4]
+    assert fleet.gather(5).rewards[:, 0].tolist() == [7, 7, 7, 1, 2, 3, 4]
+    fleet.restart(5)
+    assert source.restarts == [5]
+    assert fleet.metrics() == {"bad_lines": 2.0}
+    fleet.close()
+
+
+def test_lines_without_a_whole_step_are_passed_over():
+    lonely = columns(1, new_obs=None)
+    fleet, _ = fleet_of(lonely, columns(2))
+    assert fleet.gather(1).num_steps == 2
+    with pytest.raises(ConfigError, match="1000 lines in a row hold no step"):
+        fleet_of(lonely)
+
+
+def test_fleets_are_drawn_by_their_shares():
+    one, two = fleet_of(columns(2))[0], fleet_of(columns(2, rewards=[7.0, 7.0]))[0]
+    mixed = MixedFleet({"a": one, "b": two}, {"b": 0.25, "a": 0.75}, seed=3)
+    drawn = [mixed.gather(2).rewards[0, 0] for _ in range(400)]
+    assert 0.68 < np.mean(np.array(drawn) == 1.0) < 0.82
+    metrics = mixed.metrics()
+    assert metrics["drawn/a"] + metrics["drawn/b"] == 400
+    assert metrics["drawn/a"] == drawn.count(1.0)
+    assert metrics["bad_lines"] == 4
+    mixed.restart(3)
+    assert [mixed.gather(2).rewards[0, 0] for _ in range(400)] == drawn
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 1.2, "b": -0.2}, {"a": 0.6, "b": 0.6}])
+def test_shares_that_are_no_probabilities_are_refused(shares):
+    with pytest.raises(ConfigError, match="sum to 1"):
+        require_shares(shares)
+
+
+def test_shares_may_be_rounded():
+    require_shares({"a": 0.1, "b": 0.2, "c": 0.7})
+    require_shares({str(number): 1 / 3 for number in range(3)})
+
+
+def test_a_run_is_written_on_the_way(tmp_path):
+    settings = {
+        "train_batch_size": 40,
+        "minibatch_size": 40,
+        "num_epochs": 1,
+        "seed": 1,
+        "model": {"fcnet_hiddens": [4]},
+    }
+    with closing(PPO("CartPole-v1", preset="none", output=str(tmp_path), output_max_file_size=2000, **settings)) as one:
+        one.train()
+        one.train()
+    with closing(PPO("CartPole-v1", preset="none", **settings)) as other:
+        # Writing changes nothing in the run.
+        other.train()
+        other.train()
+        for mine, theirs in zip(one.policy.weights().values(), other.policy.weights().values(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    files = sorted(file for file in tmp_path.iterdir() if file.name.startswith("output-"))
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert len(files) == 2
+    assert [len(line["rewards"]) for line in lines] == [40, 39]  # one step was spent on a reset
+    assert lines[1]["t"][0] in (0, lines[0]["t"][-1] + 1)
+    with closing(MARWIL(input=str(tmp_path), output=str(tmp_path / "again"), train_batch_size=79)) as copied:
+        copied.train()
+    with closing(BC(input=str(tmp_path / "again"), train_batch_size=79)) as reading:
+        assert reading.fleet.gather(79).num_steps == 79
+
+
+def test_two_runs_of_other_spaces_do_not_share_a_folder(tmp_path):
+    settings = {"preset": "none", "train_batch_size": 8, "minibatch_size": 8, "num_epochs": 1, "output": str(tmp_path)}
+    with closing(PPO("CartPole-v1", **settings)) as one, closing(PPO("Pendulum-v1", **settings)) as other:
+        one.train()
+        with pytest.raises(ConfigError, match=r"spaces\.json: the observation space"):
+            other.train()
