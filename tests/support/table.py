@@ -136,16 +136,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
     name: {"train_batch_size": 16, "num_envs_per_env_runner": 2, "seed": 0} for name in ALGORITHMS
 }
 """What makes an iteration of each algorithm short."""
-for _name in {"DQN", "SAC"} & SETTINGS.keys():
+for _name in ("DQN", "SAC"):
     SETTINGS[_name] |= {
         "train_batch_size": 4,
         "replay_capacity": 200,
         "num_steps_sampled_before_learning_starts": 12,
         "min_sample_timesteps_per_iteration": 16,
     }
-for _name in {"PPO", "APPO"} & SETTINGS.keys():
-    SETTINGS[_name] |= {"num_epochs": 2}
-SETTINGS["PPO"] |= {"minibatch_size": 8}
+SETTINGS["PPO"] |= {"num_epochs": 2, "minibatch_size": 8}
+for _name in ("MARWIL", "BC"):
+    SETTINGS[_name] |= {"input": "sampler"}
 
 
 def outcome(cell: Cell) -> str:
@@ -221,7 +221,7 @@ def _guarded(cell: Cell) -> str:
 
 
 def _page(found: dict[Cell, str]) -> str:
-    """Return a table for each algorithm, and the reasons of what is refused."""
+    """Return a table for each group of algorithms that take the same, and the reasons of what is refused."""
     reasons: list[str] = []
 
     def entry(algorithm: str, actions: str, memory: str) -> str:
@@ -240,15 +240,17 @@ def _page(found: dict[Cell, str]) -> str:
             reasons.append(said)
         return f"no ({reasons.index(said) + 1})"
 
-    lines = []
+    tables: dict[str, list[str]] = {}
     for algorithm in ALGORITHMS:
-        lines += [f"### {algorithm}", "", f"| actions | {' | '.join(f'memory: {name}' for name in MEMORIES)} |"]
-        lines += [f"|{'---|' * (1 + len(MEMORIES))}"]
-        lines += [
-            f"| {actions} | {' | '.join(entry(algorithm, actions, memory) for memory in MEMORIES)} |"
-            for actions in ACTIONS
+        lines = [
+            f"| actions | {' | '.join(f'memory: {name}' for name in MEMORIES)} |",
+            f"|{'---|' * (1 + len(MEMORIES))}",
         ]
-        lines.append("")
+        for actions in ACTIONS:
+            entries = [entry(algorithm, actions, memory) for memory in MEMORIES]
+            lines.append(f"| {' | '.join([actions, *entries])} |")
+        tables.setdefault("\n".join(lines), []).append(algorithm)
+    lines = [line for table, names in tables.items() for line in (f"### {', '.join(names)}", "", table, "")]
     lines += [f"{number}. {said}" for number, said in enumerate(reasons, 1)]
     return "\n".join(lines).strip()
 
