@@ -76,8 +76,7 @@ class APPO(IMPALA):
             result = yield batch
         if self._target_is_due(trajectory.num_steps):
             if config.adapts_kl:
-                numbers = {name: policy.runtime.numpy(value) for name, value in result.metrics.items()}
-                adapt_kl(self.kl_coeff, config.kl_target, numbers, type(self).__name__)
+                adapt_kl(self.kl_coeff, config.kl_target, result, policy.runtime, type(self).__name__)
             self.learner.follow(self.target, config.tau)
         return {**self.report(batch), "kl_coeff": float(self.kl_coeff)}
 
