@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz packages versions peers peers-rllib names bench clean
+.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -44,11 +44,14 @@ spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests tha
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
 
-learning: $(READY)  ## what has to be learnt, on every seed: minutes
-	$(BIN)/python -m pytest -m $@ -v -s
+learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum and 1": hours, and lines in docs/learning.md
+	LEARNING_LOG=docs/learning.md $(BIN)/python -m pytest -m $@ -v -s $(if $(TASK),-k '$(TASK)')
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
+
+table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
+	$(BIN)/python -m tests.support.table --write
 
 packages: .venv-packages/.ready  ## tests with environments of other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo
 	.venv-packages/bin/python -m pytest tests/data/test_packages.py tests/data/test_supersuit.py tests/data/test_foreign.py \
@@ -83,6 +86,7 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/preprocess.py
 	$(BIN)/python benchmarks/atari.py
 	$(BIN)/python benchmarks/memory_cartpole.py
+	$(BIN)/python benchmarks/algorithms.py
 
 clean:
 	rm -rf $(VENV) $(DEV) .venv-packages .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

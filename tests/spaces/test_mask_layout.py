@@ -8,6 +8,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Text, Tuple
 from gymnasium.vector import SyncVectorEnv
 
+from anyspace.data.infos import add_info
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Simplex
 
@@ -253,6 +254,24 @@ def test_nothing_is_empty_where_nothing_can_be_masked():
 def test_unsupported_leaves_are_named():
     with pytest.raises(UnsupportedSpaceError, match=re.escape('action["a"][0]: no decoding for actions of Text(')):
         ActionMasks(Dict(a=Tuple((Text(3),))))
+
+
+@pytest.mark.parametrize("who", [("_", 0), "_0"], ids=["ours", "Gymnasium's"])
+def test_parts_of_infos_whose_keys_are_no_texts(who: Any) -> None:
+    """Of two environments the second one says nothing of part 0, which allows everything."""
+    space = Dict([(0, Discrete(2)), (1, Dict({"b": Discrete(3)}))])
+    stacked = {0: np.array([[1, 0], [0, 0]]), who: np.array([True, False]), 1: {"b": np.array([[1, 0, 0], [0, 1, 0]])}}
+    assert rows(stacked, space) == [[1, 0, 1, 0, 0], [1, 1, 0, 1, 0]]
+
+
+@pytest.mark.parametrize("keys", [(0, "0"), ("0", 0)])
+def test_keys_that_are_spelt_alike_have_a_mask_each(keys: tuple[Any, Any]) -> None:
+    space = Dict([(key, Discrete(2)) for key in keys])
+    stacked: dict[Any, Any] = {}
+    for number, mask in enumerate(({0: [0, 1], "0": [1, 0]}, {"0": [0, 1]})):
+        add_info(2, stacked, {key: np.array(part) for key, part in mask.items()}, number)
+    allowed = {0: [[0, 1], [1, 1]], "0": [[1, 0], [0, 1]]}
+    assert rows(stacked, space) == np.concatenate([allowed[key] for key in keys], axis=1).tolist()
 
 
 def test_a_list_of_whole_rows():

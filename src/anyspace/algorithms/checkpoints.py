@@ -31,6 +31,17 @@ class Stateful(Protocol):
 
 
 @runtime_checkable
+class OnRequest(Stateful, Protocol):
+    """A part that is too large to be copied after every iteration, and that training can do without.
+
+    Where ``in_checkpoints`` is set, a checkpoint holds it as it is when the checkpoint is written; where a checkpoint
+    holds none, it stays as it is.
+    """
+
+    in_checkpoints: bool
+
+
+@runtime_checkable
 class Module(Protocol):
     """A module or an optimiser of a framework."""
 
@@ -90,7 +101,8 @@ def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str
             part cannot be saved.
     """
     require_named(f"{algorithm}.setup() sets", parts, added)
-    _content(_copied({name: part for name, part in parts.items() if name not in ALWAYS}, runtime), runtime)
+    own = {name: part for name, part in parts.items() if name not in ALWAYS and not isinstance(part, OnRequest)}
+    _content(_copied(own, runtime), runtime)
 
 
 class Attributes:
@@ -149,10 +161,12 @@ def copied(
         ConfigError: a part is nothing that can be saved, or, when the content is made, its state holds something that
             can not.
     """
-    states = _copied(parts, runtime)
+    large = {name: part for name, part in parts.items() if isinstance(part, OnRequest)}
+    states = _copied({name: part for name, part in parts.items() if name not in large}, runtime)
 
     def content() -> Snapshot:
-        plain, tensors = _content(states, runtime)
+        asked = {name: part.state() for name, part in large.items() if part.in_checkpoints}
+        plain, tensors = _content({**states, **asked}, runtime)
         return {**description(), "parts": plain}, tensors
 
     return content
@@ -236,6 +250,7 @@ def restored(
     Raises:
         CheckpointError: the checkpoint holds other parts, or they do not fit.
     """
+    parts = {name: part for name, part in parts.items() if name in plain or not isinstance(part, OnRequest)}
     if plain.keys() != parts.keys():
         raise CheckpointError(
             f"{path} holds the parts {', '.join(sorted(plain))}, but the algorithm has {', '.join(sorted(parts))}; load"

@@ -142,7 +142,8 @@ class AlgorithmConfig(PolicyConfig):
 
 COLUMNS = (
     *("obs", "actions", "action_mask", "views", "sequences", "counted", "weights", "rewards", "action_logp"),
-    *("target_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets"),
+    *("action_dist_inputs", "vf_preds", "advantages", "value_targets", "returns", "discounts", "ahead", "windows"),
+    *("next_obs", "next_action_mask", "next_views", "target_logp"),
 )
 """Names of the columns that batches have or may have."""
 

@@ -144,9 +144,9 @@ class Collector:
     def _finish(self, record: Record) -> Trajectory:
         self._require_valid_obs(record)
         trajectory = record.trajectory(self._begun, self._lanes, self.policy.version)
-        wrong = np.argwhere(~np.isfinite(trajectory.rewards))
-        if len(wrong):
-            t, b = wrong[0]
+        finite = np.isfinite(trajectory.rewards)
+        if not finite.all():
+            t, b = np.argwhere(~finite)[0]
             raise NonFiniteError(
                 f"{self._name(t + 1)}, environment {b}: the reward is {trajectory.rewards[t, b]};"
                 " rewards must be finite. Nothing was learnt from this batch."
@@ -162,10 +162,13 @@ class Collector:
         final, obs = record.final_obs(), [leaf[: record.t + 1] for leaf in record.obs]
         try:
             self.policy.require_valid(obs, lambda row: f"{self._name(row[0])}, {environment(row[1])}")
-            self.policy.require_valid(
-                final.leaves,
-                lambda row: f"{self._name(final.t[row[0]] + 1)}, {environment(final.b[row[0]])}, {LAST_OBSERVATION}",
-            )
+            if len(final.t):
+                self.policy.require_valid(
+                    final.leaves,
+                    lambda row: (
+                        f"{self._name(final.t[row[0]] + 1)}, {environment(final.b[row[0]])}, {LAST_OBSERVATION}"
+                    ),
+                )
             used = record.used(now=cause is not None)
             self.policy.require_choice(
                 [leaf[: len(used)] for leaf in obs],
@@ -182,6 +185,10 @@ class Collector:
     def _ended_episodes(self, trajectory: Trajectory, record: Record) -> list[Episode]:
         """Return the episodes that end in the trajectory and carry the others' sums on, over lost lives too."""
         done = trajectory.done & trajectory.valid & ~record.life_lost()
+        if not done.any():
+            self._returns += trajectory.rewards.sum(axis=0, dtype=np.float64)
+            self._lengths += trajectory.valid.sum(axis=0)
+            return self._watched([])
         rewards = np.cumsum(trajectory.rewards, axis=0, dtype=np.float64)
         lengths = np.cumsum(trajectory.valid, axis=0)
         episodes = []
@@ -191,6 +198,9 @@ class Collector:
             self._returns[b], self._lengths[b] = -rewards[t, b], -lengths[t, b]
         self._returns += rewards[-1]
         self._lengths += lengths[-1]
+        return self._watched(episodes)
+
+    def _watched(self, episodes: list[Episode]) -> list[Episode]:
         if self._watch is not None:
             self._watch(int(self._lengths.max()))
         return episodes

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gymnasium.vector import VectorEnv
 
 from anyspace.data.trajectory import Bools, Ints
+from anyspace.spaces.mask_layout import given_key
 
 Infos = dict[Any, Any]
 Numbers = npt.NDArray[np.float64]
@@ -64,7 +65,7 @@ def _add_value(num_envs: int, infos: Infos, key: Any, value: Any, number: int) -
     name = key[1:] if isinstance(key, str) and key.startswith("_") else None
     if name is not None and isinstance(infos.get(name), np.ndarray | dict):
         return  # where Gymnasium has this key, it holds a mask
-    there, given = infos.get(key), infos.get(_mask(key))
+    there, given = infos.get(key), infos.get(given_key(key))
     if there is None or not isinstance(given, np.ndarray):
         given = np.zeros(num_envs, np.bool_)
     if isinstance(value, dict) and key != "final_obs" and (there is None or isinstance(there, dict)):
@@ -77,7 +78,7 @@ def _add_value(num_envs: int, infos: Infos, key: Any, value: Any, number: int) -
         there[number] = value
         infos[key] = there
     given[number] = True
-    infos[_mask(key)] = given
+    infos[given_key(key)] = given
 
 
 def listed(num_envs: int, infos: Any) -> Infos:
@@ -98,7 +99,7 @@ def numbers(infos: Infos, key: Any, wanted: Bools) -> tuple[Ints, Numbers]:
     values = infos.get(key)
     if not isinstance(values, np.ndarray) or values.shape != wanted.shape:
         return _NOBODY, _NONE
-    given = infos.get(_mask(key))
+    given = infos.get(given_key(key))
     rows = np.flatnonzero(wanted & given if isinstance(given, np.ndarray) and given.shape == wanted.shape else wanted)
     found: Numbers
     if values.dtype.kind in "biuf":
@@ -144,11 +145,6 @@ def _replace_rows(infos: Infos, others: Infos, rows: Ints) -> Infos:
 
 _NOBODY: Ints = np.zeros(0, np.int64)
 _NONE: Numbers = np.zeros(0)
-
-
-def _mask(key: Any) -> Any:
-    """Return the key of the mask that says who gave ``key``; 0 and "0" have one each."""
-    return f"_{key}" if isinstance(key, str) else ("_", key)
 
 
 def _is_mask(key: Any) -> bool:

@@ -64,6 +64,7 @@ class Record:
         self._collected = {name: np.zeros((steps, self._width), np.float32) for name in collect}
         self.last_infos: dict[tuple[int, int], dict[str, float]] = {}
         self._acting: Bools | None = None
+        self._ignores = False
 
     def add(self, raw: Tree, stepped: Stepped, ignored: Bools) -> None:
         """Write a step.
@@ -92,6 +93,7 @@ class Record:
                 buffer[len(self._before[name][0]) + t] = leaf
         self._rewards[t] = step.rewards
         if step.eventful or ignored is not step.ignored:
+            self._ignores = True
             flags = self._flags
             flags[0, t], flags[1, t], flags[2, t], flags[3, t] = (
                 step.terminated,
@@ -196,14 +198,17 @@ class Record:
         """
         t = self.t
         terminated, truncated, ignored, _ = self._flags[:, :t]
-        valid = ~ignored
+        valid, rewards = ~ignored, self._rewards[:t]
+        if self._ignores:  # an ignored row may hold anything
+            terminated, truncated = terminated & valid, truncated & valid
+            rewards = np.where(valid, rewards, np.float32(0))
         actions = iter([buffer[:t] for buffer in self._actions])
         return Trajectory(
             obs=[buffer[: t + 1] for buffer in self.obs],
             actions=tree.map_leaves(lambda _: next(actions), self._like),
-            rewards=np.where(valid, self._rewards[:t], np.float32(0)),  # an ignored row may hold anything
-            terminated=terminated & valid,
-            truncated=truncated & valid,
+            rewards=rewards,
+            terminated=terminated,
+            truncated=truncated,
             valid=valid,
             final_obs=self.final_obs(),
             begins=begins,
@@ -213,7 +218,7 @@ class Record:
             collected={name: np.where(valid, column[:t], np.float32(0)) for name, column in self._collected.items()},
             earlier={position: stack.earlier for position, stack in self._stacks.items()},
             earlier_obs=self._before.get("obs", []),
-            columns=self._viewed(terminated & valid, truncated & valid),
+            columns=self._viewed(terminated, truncated),
         )
 
     def _viewed(self, terminated: Bools, truncated: Bools) -> Columns:

@@ -243,14 +243,20 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
 
 def _loss_inputs(policy: Policy, batch: Batch) -> InputDict:
     """Return a minibatch as models get to see it: observations of several parts flat, sequences padded."""
-    columns = {name: column for name, column in batch.items() if name not in ("obs", "views", "sequences")}
+    own = ("obs", "views", "sequences", "windows", "next_obs", "next_views")
+    columns = {name: column for name, column in batch.items() if name not in own}
     seen = policy.model_inputs(batch["obs"], batch.mask, batch.get("views", {}))
     views = {name: lambda name=name: seen[name] for name in batch.get("views", {})}
     observed = "obs" if policy.preprocessor.is_array else "obs_flat"
+    computed: dict[str, Callable[[], Any]] = {"obs": partial(seen.__getitem__, observed), **views}
+    if "next_obs" in batch:
+        led_to = batch.following()
+        after = policy.model_inputs(led_to["obs"], led_to.mask, led_to.get("views", {}))
+        computed["new_obs"] = partial(after.__getitem__, observed)
     scaled = seen.scaled()
     if scaled:
         scaled["obs"] = scaled[observed]
-    inputs = InputDict(columns, {"obs": partial(seen.__getitem__, observed), **views}, scaled)
+    inputs = InputDict(columns, computed, scaled)
     # Models that are called with it nest its observations, and change nothing in it.
     inputs.taken = inputs.owned = True
     sequences: Sequences | None = batch.get("sequences")

@@ -18,6 +18,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, described, spelt, with_custom_loss
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.layers import within
 from anyspace.models.torch.untouched import Untouched
 from anyspace.policy.batch import Batch
 from anyspace.policy.check import reached_by_value
@@ -47,6 +48,7 @@ class TorchLearner:
         self.policy = policy
         self.losses = losses
         self.groups = dict(groups)
+        self._there: list[tuple[int, bool]] = []
         self._packed: dict[str, nn.Parameter] = {}
         self._packs: dict[str, list[_Pack]] = {group: [] for group in groups}
         self._pack()
@@ -55,6 +57,15 @@ class TorchLearner:
 
     def _pack(self) -> None:
         """Take in the parameters that are to be trained, and keep the moments of those that were there before."""
+        there = [
+            (id(weight), weight.requires_grad)
+            for module in within(self._module)
+            for weight in module._parameters.values()
+            if weight is not None
+        ]
+        if there == self._there:
+            return
+        self._there = there
         now = {name: one for name, one in self._module.named_parameters() if one.requires_grad}
         if [*map(id, now.values())] == [*map(id, self._packed.values())]:
             return

@@ -123,7 +123,8 @@ class Training:
             if len(valid):
                 with runtime.threads_for(rows), runtime.own_randomness("learning"):
                     self._learn(self.rewards(trajectory), done)
-            self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
+            if self.policy.filter.active:
+                self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
             self.policy.version += 1
             counters.count(trajectory, width)
             done.add(trajectory)

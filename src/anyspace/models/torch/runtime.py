@@ -17,7 +17,8 @@ from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
-from anyspace.models.torch.twins import numpy_twin
+from anyspace.models.torch.layers import within
+from anyspace.models.torch.twins import Twins
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -51,6 +52,7 @@ class TorchRuntime:
         self.seed(0)
         self._borrowed: RandomSource | None = None
         self._parameters = 0
+        self._twins = Twins()
 
     @contextlib.contextmanager
     def initialising(self, seed: int) -> Iterator[None]:
@@ -112,7 +114,7 @@ class TorchRuntime:
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the NumPy twin of a small model on the CPU, where it has one."""
         small = self.device == "cpu" and self._parameters < SMALL_MODEL
-        return numpy_twin(model) if small else None
+        return self._twins.of(model) if small else None
 
     def acting(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""
@@ -143,7 +145,10 @@ class TorchRuntime:
         seed = int(torch.randint(2**62, (), generator=self._generators[source], device=self.device))
         try:
             with torch.random.fork_rng(devices=[self.device] if self.device == "cuda" else []):
-                torch.manual_seed(seed)
+                # torch.manual_seed() notes for each kind of device that is not there who called it, which takes 1 ms.
+                torch.default_generator.manual_seed(seed)
+                if self.device == "cuda":
+                    torch.cuda.manual_seed(seed)
                 yield
         finally:
             self._borrowed = before
@@ -165,8 +170,14 @@ class TorchRuntime:
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Call ``train()`` or ``eval()`` where the mode differs."""
         module = _module(model)
-        if module.training != training:
+        if module.training == training:
+            return
+        modules = within(module)
+        if any(type(one).train is not nn.Module.train for one in modules):
             module.train(training)
+            return
+        for one in modules:
+            one.__dict__["training"] = training
 
     def has_batch_statistics(self, model: ModelV2) -> bool:
         """Return whether there is a batch normalisation of any kind among the layers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
-from anyspace.models.torch.layers import DenseStack, Tanh, UncalledLinear, has_hooks
+from anyspace.models.torch.layers import DenseStack, Tanh, UncalledLinear, has_hooks, within
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper, is_plain
 
@@ -43,6 +44,43 @@ _ACTIVATIONS: dict[type[nn.Module], Function] = {
 
 class _NoTwin(Exception):
     """A module is not one that is known here."""
+
+
+_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, *_ACTIVATIONS)
+"""Modules whose twins read the weights where they are, whatever gradient steps make of them."""
+
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+class Twins:
+    """Makes twins, and keeps those that stay right while their weights change: to make one takes as long as to act.
+
+    A twin is made anew where a module or a parameter was exchanged, or a hook was added.
+    """
+
+    def __init__(self) -> None:
+        self._kept: WeakKeyDictionary[nn.Module, tuple[list[object], CompiledForward | None]] = WeakKeyDictionary()
+
+    def of(self, model: ModelV2) -> CompiledForward | None:
+        """Return the twin of a model, as :func:`numpy_twin` does."""
+        if not isinstance(model, nn.Module):
+            return None
+        # The address of a weight is no other one's as long as a kept twin reads it.
+        state: list[object] = []
+        for module in within(model):
+            own = module.__dict__
+            state += (id(module), type(module), "forward" in own)
+            state += [weight if weight is None else weight.data_ptr() for weight in own["_parameters"].values()]
+            state += [True for hooks in _HOOKS if own[hooks]]
+        kept = self._kept.get(model)
+        if kept is None or kept[0] != state or has_hooks(model):
+            in_place = all(type(module) in _READ_IN_PLACE for module in within(model))
+            twin = numpy_twin(model)
+            if not in_place:
+                return twin
+            self._kept[model] = kept = (state, twin)
+        return kept[1]
 
 
 def numpy_twin(model: ModelV2) -> CompiledForward | None:

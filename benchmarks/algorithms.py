@@ -1,0 +1,132 @@
+"""Steps per second of DQN, SAC and A2C beside Stable-Baselines3's, and gradient steps beside a bare loop, in turn.
+
+* DQN on CartPole-v1: one gradient step per environment step, batch 128, 256x256, plain (no dueling, no double Q).
+* SAC on Pendulum-v1: one gradient step per environment step, batch 256, 256x256, two critics.
+* A2C on CartPole-v1: 8 environments x 5 steps, two tanh layers of 64 for each of policy and value.
+
+All go through their public ``learn()``; ours has every check on and does not count reset rows. The peer and the bare
+loop get the thread count that serves each best. Medians of five runs.
+
+    python benchmarks/algorithms.py [dqn] [sac] [a2c]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, NamedTuple
+
+from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
+
+RUNS = 5
+PEER = [str(PEER_PYTHON), str(HERE / "peers" / "sb3_algorithms.py")]
+BARE = [sys.executable, str(HERE / "bare.py")]
+
+OFF_POLICY = {
+    "num_steps_sampled_before_learning_starts": 1000,
+    "replay_capacity": 50_000,
+    "seed": 0,
+    "model": {"fcnet_hiddens": [256, 256], "fcnet_activation": "relu"},
+}
+
+
+class Contest(NamedTuple):
+    """An algorithm and its settings, here."""
+
+    env: str
+    settings: dict[str, Any]
+    steps: int
+
+
+CONTESTS = {
+    "dqn": Contest(
+        "CartPole-v1",
+        {
+            **OFF_POLICY,
+            "train_batch_size": 128,
+            "lr": 1e-4,
+            "grad_clip": 10.0,
+            "target_network_update_freq": 500,
+            "hiddens": [],
+            "dueling": False,
+            "double_q": False,
+        },
+        6000,
+    ),
+    "sac": Contest("Pendulum-v1", {**OFF_POLICY, "train_batch_size": 256}, 2000),
+    "a2c": Contest(
+        "CartPole-v1",
+        {
+            "num_envs_per_env_runner": 8,
+            "train_batch_size": 40,
+            "lr": 7e-4,
+            "lambda_": 1.0,
+            "entropy_coeff": 0.0,
+            "grad_clip": 0.5,
+            "seed": 0,
+            "model": {"fcnet_hiddens": [64, 64]},
+        },
+        40_000,
+    ),
+}
+
+
+def ours(name: str) -> None:
+    """Measure this library in this process and print one JSON line."""
+    from anyspace.algorithms import ALGORITHMS
+
+    contest = CONTESTS[name]
+    algorithm = ALGORITHMS[name.upper()](contest.env, contest.settings, preset="none")
+    algorithm.learn(2000, progress=False)
+    before, started, learning = algorithm.timesteps_total, time.perf_counter(), 0.0
+    while algorithm.timesteps_total < before + contest.steps:
+        result = algorithm.train()
+        learning += result["time_this_iter_s"] - result["time_collect_s"]
+    steps, seconds = algorithm.timesteps_total - before, time.perf_counter() - started
+    print(json.dumps({"rate": steps / seconds, "updates": steps / learning}))
+
+
+def best(command: list[str], name: str, steps: int) -> int:
+    """Return the number of threads, 1 or 2, with which a program is faster."""
+    rates = {threads: run_json([*command, name, str(steps), str(threads)])["rate"] for threads in (1, 2)}
+    return max(rates, key=lambda threads: rates[threads])
+
+
+def compare(name: str) -> None:
+    """Measure all in turn and print the table."""
+    steps = CONTESTS[name].steps
+    has_bare = name in ("dqn", "sac")
+    peer_threads = best(PEER, name, steps // 3)
+    bare_threads = best(BARE, name, steps // 3) if has_bare else 1
+    mine, peers, bare = [], [], []
+    for _ in range(RUNS):
+        mine.append(run_json([sys.executable, __file__, "--ours", name]))
+        peers.append(run_json([*PEER, name, str(steps), str(peer_threads)]))
+        if has_bare:
+            bare.append(run_json([*BARE, name, str(steps), str(bare_threads)]))
+    our_rate, peer_rate = (median([run["rate"] for run in runs]) for runs in (mine, peers))
+    ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(mine, peers, strict=True))
+    print(f"{name.upper()} on {CONTESTS[name].env}, median of {RUNS} runs in turn; {describe()}\n")
+    print("| library | steps/s |")
+    print("|---|---|")
+    print(f"| anyspace | {our_rate:,.0f} |")
+    print(f"| Stable-Baselines3 {peers[0]['version']} ({peer_threads} threads, its best) | {peer_rate:,.0f} |")
+    print(f"\nratio of the medians {our_rate / peer_rate:.2f}; run by run {ratios[0]:.2f} to {ratios[-1]:.2f}\n")
+    if has_bare:
+        updates, rate = median([run["updates"] for run in mine]), median([run["rate"] for run in bare])
+        print(
+            f"gradient steps with all that learning takes: {updates:,.0f} a second; a bare loop"
+            f" ({bare_threads} threads, its best): {rate:,.0f}; ratio {updates / rate:.2f}\n"
+        )
+
+
+def main(names: list[str]) -> None:
+    """Print a table for each algorithm."""
+    require_peers()
+    for name in names or CONTESTS:
+        compare(name)
+
+
+if __name__ == "__main__":
+    ours(sys.argv[2]) if sys.argv[1:2] == ["--ours"] else main(sys.argv[1:])

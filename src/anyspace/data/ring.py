@@ -1,0 +1,325 @@
+"""``Ring``: the latest steps of every environment, stored once, and windows of them that are trajectories again.
+
+Letters: L lanes, one for each environment; N windows; H steps of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anyspace import tree
+from anyspace.data.trajectory import Bools, FinalObs, Floats, Ints, ObsLeaves, Trajectory
+from anyspace.errors import ConfigError
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.pipeline import Pipeline
+
+
+class Ring:
+    """Room for the latest ``size`` transitions of each of L lanes.
+
+    Step t of lane l lies in row ``l * (size + 1) + t % (size + 1)``: the newest observation is of no transition yet. An
+    observation is stored once, as trajectories store it: of frame stacks the newest frame alone, encoded and not
+    expanded. Memory is taken as the ring fills.
+
+    A trajectory's columns go on where the columns of the same lanes ended. Where one does not, because its environment
+    was started anew, the last transition before counts as truncated, and a step that does not count lies in between.
+
+    Attributes:
+        counts: how many steps were ever written to each lane [L].
+        has_gaps: whether any step was written that does not count.
+
+    Args:
+        pipeline: whose steps they are; its spaces, views and frame stacks decide what is kept.
+        size: transitions of a lane.
+        lanes: L.
+        lookback: how many steps before it a window looks at.
+        dropped: is told which rows [n] windows may no longer begin at, before others are written in their place.
+        written: is told, for lanes [n], which steps [T, n] were reached; see :meth:`rows`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        size: int,
+        lanes: int,
+        lookback: int,
+        dropped: Callable[[Ints], None],
+        written: Callable[[Ints, Ints], None],
+    ):
+        self._views, self._stacks = pipeline.views, pipeline.stacks
+        self._size, self._lanes, self._lookback = size, lanes, lookback
+        self._dropped, self._written = dropped, written
+        self.counts: Ints = np.zeros(lanes, np.int64)
+        self._firsts: Ints = np.zeros(lanes, np.int64)  # the first step of each lane that is still there
+        self._places: dict[tuple[int, int], int] = {}
+        self._incarnations: Ints = np.full(lanes, -1)
+        self._room = size + 1
+        rows = self._room * lanes
+        # By row: reward; terminated, truncated, valid, has a last observation; steps since its episode began.
+        self._rewards: Floats = np.zeros(rows, np.float32)
+        self._flags: Bools = np.zeros((4, rows), np.bool_)
+        self._since: npt.NDArray[np.int32] = np.zeros(rows, np.int32)
+        self._obs: ObsLeaves = []
+        self._finals: dict[int, ObsLeaves] = {}
+        self._like = pipeline.any_action()
+        self._actions: list[NumpyArray] = []
+        self._viewed: dict[str, ObsLeaves] = {}
+        self._collected: dict[str, Floats] = {}
+        self.has_gaps = False
+
+    def __len__(self) -> int:
+        """Return how many transitions are there."""
+        return int((self.counts - self._firsts).sum())
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Take in the steps of a trajectory; the oldest ones of a full lane make room."""
+        if not self._obs:
+            self._allocate(trajectory)
+        lanes = np.array([self._lane(int(worker), int(number)) for worker, _, number in trajectory.lanes])
+        fresh = trajectory.begins | (self._incarnations[lanes] != trajectory.lanes[:, 1])
+        self._incarnations[lanes] = trajectory.lanes[:, 1]
+        if fresh.any():
+            self._close_episodes(lanes[fresh])
+        lens = _lens(trajectory)
+        for length in sorted(set(lens.tolist())):
+            (columns,) = np.nonzero(lens == length)
+            for first in range(0, length, self._size):  # more than the ring holds
+                self._write(trajectory, columns, lanes[columns], slice(first, min(first + self._size, length)), fresh)
+
+    def _lane(self, worker: int, number: int) -> int:
+        place = self._places.setdefault((worker, number), len(self._places))
+        if place >= self._lanes:
+            raise ConfigError(
+                f"replay was made for {self._lanes} environments, but steps of number {number} of worker {worker} came."
+            )
+        return place
+
+    def _close_episodes(self, lanes: Ints) -> None:
+        """Put a step that does not count between the last transition of lanes and what begins anew.
+
+        The observation that the transition led to stays there with it. One that ended no episode is truncated.
+        """
+        heads = self.counts[lanes]
+        before = self.rows(lanes, heads - 1)
+        terminated, _, valid, has_final = self._flags[:, before]
+        there = (heads > 0) & valid & ~has_final
+        if not there.any():
+            return
+        self._flags[1, before[there & ~terminated]] = True
+        self._drop(lanes[there], 1)
+        at = self.rows(lanes[there], heads[there])
+        self._forget_finals(at)
+        self._flags[:, at] = False
+        self._rewards[at] = 0
+        self.has_gaps = True
+        self._move_on(lanes[there], 1)
+
+    def _write(self, trajectory: Trajectory, columns: Ints, lanes: Ints, part: slice, fresh: Bools) -> None:
+        """Write the steps ``part`` of some columns into their lanes, and the observations that they led to."""
+        steps = part.stop - part.start
+        self._drop(lanes, steps)
+        rows = self.rows(lanes, self.counts[lanes] + np.arange(steps + 1)[:, None])
+        own = rows[:-1]
+        self._forget_finals(own)
+        for ours, leaf in zip(self._obs, trajectory.obs, strict=True):
+            ours[rows] = leaf[part.start : part.stop + 1, columns]
+        for ours, leaf in zip(self._actions, tree.leaves(trajectory.actions), strict=True):
+            ours[own] = leaf[part, columns]
+        for name, leaves in trajectory.columns.items():
+            for ours, leaf in zip(self._viewed[name], leaves, strict=True):
+                ours[own] = leaf[len(leaf) - len(trajectory.valid) :][part, columns]
+        for name, column in trajectory.collected.items():
+            self._collected[name][own] = column[part, columns]
+        self._rewards[own] = trajectory.rewards[part, columns]
+        flags = (trajectory.terminated, trajectory.truncated, trajectory.valid)
+        for i, flag in enumerate(flags):
+            self._flags[i][own] = flag[part, columns]
+        self.has_gaps = self.has_gaps or not trajectory.valid.all()
+        self._write_finals(trajectory.final_obs, columns, rows, part)
+        if part.start == 0:
+            self._since[rows[0, fresh[columns]]] = 0
+        restarts = trajectory.restarts()[part, columns]
+        for t in range(steps):
+            self._since[rows[t + 1]] = np.where(restarts[t], 0, self._since[rows[t]] + 1)
+        self._move_on(lanes, steps)
+
+    def _write_finals(self, final: FinalObs, columns: Ints, rows: Ints, part: slice) -> None:
+        if not len(final.t):
+            return
+        for k in np.flatnonzero((final.t >= part.start) & (final.t < part.stop) & np.isin(final.b, columns)).tolist():
+            row = int(rows[final.t[k] - part.start, columns.searchsorted(final.b[k])])
+            self._flags[3, row] = True
+            self._finals[row] = [leaf[k].copy() for leaf in final.leaves]
+
+    def _forget_finals(self, rows: Ints) -> None:
+        """Remove the last observations of rows that are written anew."""
+        written = self._flags[3, rows]
+        if written.any():
+            for row in rows[written].tolist():
+                del self._finals[row]
+            self._flags[3, rows] = False
+
+    def _drop(self, lanes: Ints, steps: int) -> None:
+        """Give up the oldest steps of lanes, in whose place ``steps`` new ones are written next.
+
+        Nothing is cut from them from now on, whatever ends the writing.
+        """
+        firsts = self.counts[lanes] + steps - self._size
+        if firsts.max() <= 0:
+            return
+        before = self.oldest(lanes)
+        self._firsts[lanes] = np.maximum(self._firsts[lanes], firsts)
+        gone = self.oldest(lanes) - 1 - np.arange(steps + self._lookback)[:, None]
+        self._dropped(self.rows(lanes, gone)[gone >= before])
+
+    def _move_on(self, lanes: Ints, steps: int) -> None:
+        """Count steps that were written."""
+        self.counts[lanes] += steps
+        self._written(lanes, self.counts[lanes] - np.arange(steps)[:, None])
+
+    def steps(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Return the lanes of rows, and the latest steps of them that lie there, [n] each."""
+        lanes = rows // self._room
+        latest = self.counts[lanes] - 1
+        return lanes, latest - (latest - rows) % self._room
+
+    def oldest(self, lanes: Ints) -> Ints:
+        """Return the first steps of lanes before which everything is there that is looked back at."""
+        firsts = self._firsts[lanes]
+        return np.where(firsts > 0, firsts + self._lookback, 0)
+
+    def are_valid(self, rows: Ints) -> Bools:
+        """Return which rows hold steps that count."""
+        valid: Bools = self._flags[2, rows]
+        return valid
+
+    def rows(self, lanes: Ints, times: Ints) -> Ints:
+        """Return where steps of lanes lie."""
+        rows: Ints = lanes * self._room + times % self._room
+        return rows
+
+    def _allocate(self, trajectory: Trajectory) -> None:
+        rows = self._room * self._lanes
+
+        def room(like: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            # Pages of zeros that nobody has written to cost nothing.
+            return np.zeros((rows, *like.shape[2:]), like.dtype)
+
+        self._obs = [room(leaf) for leaf in trajectory.obs]
+        self._actions = [room(leaf) for leaf in tree.leaves(trajectory.actions)]
+        self._viewed = {name: [room(leaf) for leaf in leaves] for name, leaves in trajectory.columns.items()}
+        self._collected = {name: room(column) for name, column in trajectory.collected.items()}
+
+    def windows(self, lanes: Ints, times: Ints, horizon: int) -> Trajectory:
+        """Return the windows of H = ``horizon`` steps that begin at the steps ``times`` [N] of ``lanes`` [N]."""
+        rows = self.rows(lanes, times + np.arange(horizon + 1)[:, None])
+        own, since = rows[:-1], self._since[rows[0]]
+        terminated, truncated, valid, has_final = self._flags[:, own]
+        actions = iter([leaf.take(own, axis=0) for leaf in self._actions])
+        return Trajectory(
+            obs=[leaf.take(rows, axis=0) for leaf in self._obs],
+            actions=tree.map_leaves(lambda _: next(actions), self._like),
+            rewards=self._rewards[own],
+            terminated=terminated,
+            truncated=truncated,
+            valid=valid,
+            final_obs=self._final_obs(own, has_final),
+            begins=since == 0,
+            lanes=np.stack([np.zeros_like(lanes), np.zeros_like(lanes), np.arange(len(lanes))], axis=1),
+            versions=np.zeros(len(lanes), np.int64),
+            collected={name: column.take(own, axis=0) for name, column in self._collected.items()},
+            earlier={i: self._before(self._obs[i], lanes, times, k - 1, since) for i, k in self._stacks.items()},
+            earlier_obs=self._earlier_obs(lanes, times, since),
+            columns=self._columns(lanes, times, own, since),
+        )
+
+    def _final_obs(self, own: Ints, has_final: Bools) -> FinalObs:
+        t, b = has_final.nonzero()
+        if not len(t):
+            return FinalObs(t, b, [leaf[:0] for leaf in self._obs])
+        found = [self._finals[row] for row in own[t, b].tolist()]
+        return FinalObs(t, b, [np.stack([leaves[i] for leaves in found]) for i in range(len(self._obs))])
+
+    def _before(self, leaf: NumpyArray, lanes: Ints, times: Ints, depth: int, since: Ints) -> NumpyArray:
+        """Return what was stored in the ``depth`` steps before windows [depth, N]; an episode's first stands in."""
+        back = np.minimum(np.arange(depth, 0, -1)[:, None], since)
+        found: NumpyArray = leaf.take(self.rows(lanes, times - back), axis=0)
+        return found
+
+    def _earlier_obs(self, lanes: Ints, times: Ints, since: Ints) -> ObsLeaves:
+        depth = self._views.depth.get("obs", 0)
+        if not depth:
+            return []
+        return [self._before(leaf, lanes, times, depth, since) for leaf in self._obs]
+
+    def _columns(self, lanes: Ints, times: Ints, own: Ints, since: Ints) -> dict[str, ObsLeaves]:
+        """Return the columns of windows [depth + H, N]; what was before an episode is filled in."""
+        found: dict[str, ObsLeaves] = {}
+        for name, leaves in self._viewed.items():
+            depth = self._views.depth[name]
+            missing, found[name] = np.arange(depth, 0, -1)[:, None] > since, []
+            for leaf in leaves:
+                before = self._before(leaf, lanes, times, depth, since)
+                before[missing] = self._views.fill(name)
+                found[name].append(np.concatenate([before, leaf.take(own, axis=0)]))
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """Return all that was written, by name; arrays are no copies."""
+        rows = sorted(self._finals)
+        return {
+            "obs": self._obs,
+            "actions": self._actions,
+            "viewed": self._viewed,
+            "collected": self._collected,
+            "final_rows": np.array(rows, np.int64),
+            "finals": [np.stack([self._finals[row][i] for row in rows]) for i in range(len(self._obs))] if rows else [],
+            **dict(zip(_ARRAYS, self._arrays(), strict=True)),
+            "places": [[*place] for place in self._places],
+            "has_gaps": self.has_gaps,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
+        self._obs, self._actions = [*map(np.array, state["obs"])], [*map(np.array, state["actions"])]
+        self._viewed = {name: [*map(np.array, leaves)] for name, leaves in state["viewed"].items()}
+        self._collected = {name: np.array(column) for name, column in state["collected"].items()}
+        rows = state["final_rows"].tolist()
+        self._finals = {row: [np.array(leaf[k]) for leaf in state["finals"]] for k, row in enumerate(rows)}
+        for name, array in zip(_ARRAYS, self._arrays(), strict=True):
+            array[...] = state[name]
+        self._places = {(int(worker), int(number)): i for i, (worker, number) in enumerate(state["places"])}
+        self.has_gaps = bool(state["has_gaps"])
+
+    def _arrays(self) -> list[NumpyArray]:
+        return [self._rewards, self._flags, self._since, self.counts, self._firsts, self._incarnations]
+
+
+_ARRAYS = ("rewards", "flags", "since", "counts", "firsts", "incarnations")
+
+
+def _lens(trajectory: Trajectory) -> Ints:
+    """Return how many steps of each column are written [B]: without those that fill up a fragment that ended early.
+
+    Such a filling follows a transition on which no episode ended.
+    """
+    steps, width = trajectory.valid.shape
+    if trajectory.valid[-1].all():
+        return np.full(width, steps)
+    last: Ints = steps - 1 - trajectory.valid[::-1].argmax(axis=0)
+    fills = trajectory.valid.any(axis=0) & ~trajectory.done[last, np.arange(width)]
+    return np.where(fills, last + 1, steps)
+
+
+def bytes_of_a_step(pipeline: Pipeline) -> int:
+    """Return how many bytes a step of one environment takes."""
+    stacks = pipeline.stacks
+    obs = sum(leaf[0].nbytes // stacks.get(i, 1) for i, leaf in enumerate(pipeline.example))
+    columns = pipeline.views.before_episodes(pipeline.example)
+    rows = [leaf for name, leaves in columns.items() if name != "obs" for leaf in leaves]
+    actions = tree.leaves(pipeline.any_action())
+    return int(obs + sum(np.asarray(leaf)[0].nbytes for leaf in [*rows, *actions]) + 12)

@@ -1,0 +1,309 @@
+"""Replay: a draw is a trajectory of steps as they were lived, whatever resets the environments."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from anyspace import PPO
+from anyspace.algorithms.on_policy import gae, training_rows
+from anyspace.data.free_memory import free_memory
+from anyspace.data.replay import Replay
+from anyspace.data.trajectory import Trajectory
+from anyspace.data.transitions import transitions
+from anyspace.errors import ConfigError
+from anyspace.spaces.kinds.frames import StackedFrames
+from anyspace.tree import leaves
+from tests.support.scripted import MODES
+
+every_mode = pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+ENDS = ((3, "terminated"), (1, "truncated"), (6, "truncated"), (2, "terminated"), (9, "terminated"))
+
+
+def end_of(number: int, episode: int) -> tuple[int, str]:
+    """How long an episode is, and how it ends."""
+    return ENDS[(episode + number) % len(ENDS)]
+
+
+class Diary(gym.Env[Any, Any]):
+    """Every observation says which it is, and every reward which step it is for: 100 episode + t."""
+
+    observation_space: gym.Space[Any] = spaces.Dict(
+        where=spaces.Box(-np.inf, np.inf, (3,)),
+        film=StackedFrames(0, 255, (2, 2, 3), np.uint8, stack=3),
+        kind=spaces.Discrete(3),
+    )
+    action_space: gym.Space[Any] = spaces.Tuple([spaces.Discrete(2), spaces.Box(-1, 1, (2,))])
+
+    def __init__(self, number: int = 0):
+        self.number, self.episode = number, -1
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.episode, self.t = self.episode + 1, 0
+        self.frames = [self._frame()] * 3
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        reward = 100 * self.episode + self.t
+        self.t += 1
+        self.frames = [*self.frames[1:], self._frame()]
+        length, how = end_of(self.number, self.episode)
+        over = self.t >= length
+        return self._seen(), reward, over and how == "terminated", over and how == "truncated", {"reward": reward}
+
+    def _frame(self) -> Any:
+        return np.full((2, 2, 1), (16 * self.episode + self.t) % 256, np.uint8)
+
+    def _seen(self) -> Any:
+        where = np.array([self.number, self.episode, self.t], np.float32)
+        return {"where": where, "film": np.concatenate(self.frames, axis=-1), "kind": self.t % 3}
+
+
+class Plain(Diary):
+    """The same without film, with a choice alone."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,))
+    action_space = spaces.Discrete(2)
+
+    def _seen(self) -> Any:
+        return np.array([self.number, self.episode, self.t], np.float32)
+
+
+def made(kind: type[Diary], mode: AutoresetMode, width: int = 3, **settings: Any) -> PPO:
+    envs = SyncVectorEnv([lambda number=number: kind(number) for number in range(width)], autoreset_mode=mode)
+    model = {"fcnet_hiddens": [4], "post_fcnet_hiddens": [4], "conv_filters": [[2, 2, 1]], **settings.pop("model", {})}
+    return PPO(envs, {"model": model, "seed": 3, **settings}, preset="none")
+
+
+def where_of(leaf: Any) -> list[tuple[int, ...]]:
+    return [tuple(map(int, row)) for row in np.asarray(leaf).reshape(-1, 3)]
+
+
+def position(algorithm: PPO) -> int:
+    """Which leaf says where an observation is from."""
+    return next(i for i, spec in enumerate(algorithm.policy.encode.specs) if spec.shape == (3,))
+
+
+FRAGMENTS = (1, 5, 2, 1, 1, 12, 3, 8, 1, 30, 2)
+
+
+@every_mode
+@pytest.mark.parametrize("prioritised", [False, True])
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_windows_are_steps_as_they_were_lived(mode: AutoresetMode, prioritised: bool, horizon: int) -> None:
+    """Each window is checked against what the environment says of itself, in a ring that runs over many times."""
+    priorities = {"alpha": 0.6, "beta": 0.4, "eps": 1e-3} if prioritised else None
+    rng, seen = np.random.default_rng(0), Counter[tuple[int, ...]]()
+    with closing(made(Plain, mode)) as algorithm:
+        replay = Replay(algorithm.policy, 45, 3, horizon, priorities)
+        for steps in FRAGMENTS:
+            replay.add(algorithm.fleet.collector.gather(steps))
+            drawn = replay.draw(16, rng)
+            if drawn is None:
+                continue
+            trajectory = drawn.trajectory
+            assert trajectory.valid.shape == (horizon, 16)
+            assert trajectory.valid[0].all()
+            for b in range(16):
+                check_window(trajectory, b)
+            seen.update(where_of(trajectory.obs[0][0]))
+            if prioritised:
+                replay.reweigh(drawn.rows, rng.random(16).astype(np.float32))
+                assert drawn.weights.max() == 1
+                assert drawn.weights.min() > 0
+        assert len(replay) == 45
+        # All that is there is drawn, and nothing else.
+        now = Counter[tuple[int, ...]]()
+        for _ in range(60):
+            again = replay.draw(64, rng)
+            assert again is not None
+            now.update(where_of(again.trajectory.obs[0][0]))
+        assert len({number for number, _, _ in now}) == 3
+        expected = latest_steps(algorithm, horizon)
+        assert set(now) == expected
+
+
+def latest_steps(algorithm: PPO, horizon: int) -> set[tuple[int, ...]]:
+    """The steps that count among the latest 15 of each environment, the last ``horizon`` - 1 left out."""
+    found: set[tuple[int, ...]] = set()
+    source = algorithm.fleet.collector.source
+    for number, env in enumerate(source.envs.envs):
+        episode, t = env.unwrapped.episode, env.unwrapped.t
+        lived: list[tuple[int, ...] | None] = []
+        while len(lived) < 15:
+            if t > 0:
+                t -= 1
+                lived.append((number, episode, t))
+                continue
+            episode -= 1
+            t = end_of(number, episode)[0]
+            if source.mode == AutoresetMode.NEXT_STEP:
+                lived.append(None)  # the step that reset it
+        found |= {step for step in lived[horizon - 1 : 15] if step is not None}
+    return found
+
+
+def check_window(trajectory: Trajectory, b: int) -> None:
+    number, episode, t = map(int, trajectory.obs[0][0, b])
+    length, how = end_of(number, episode)
+    for k in range(len(trajectory.valid)):
+        assert trajectory.valid[k, b]
+        assert trajectory.rewards[k, b] == 100 * episode + t
+        (after,) = (leaf[0] for leaf in trajectory.next_obs(k, b))
+        assert tuple(map(int, after)) == (number, episode, t + 1)
+        t += 1
+        assert trajectory.terminated[k, b] == (t == length and how == "terminated")
+        assert trajectory.truncated[k, b] == (t == length and how == "truncated")
+        if t == length:
+            return
+
+
+@every_mode
+@pytest.mark.parametrize("n", [1, 3])
+def test_returns_discounts_and_what_follows(mode: AutoresetMode, n: int) -> None:
+    with closing(made(Plain, mode)) as algorithm:
+        replay = Replay(algorithm.policy, 90, 3, n)
+        for steps in FRAGMENTS:
+            replay.add(algorithm.fleet.collector.gather(steps))
+        drawn = replay.draw(200, np.random.default_rng(1))
+        assert drawn is not None
+        batch = transitions(algorithm.policy, drawn.trajectory, n=n, gamma=0.9)
+        assert (batch["weights"] == 1).all()
+        rows = zip(
+            where_of(batch["obs"][0]),
+            batch["returns"].tolist(),
+            batch["discounts"].tolist(),
+            where_of(batch["next_obs"][0]),
+            strict=True,
+        )
+        for (number, episode, t), returned, discount, after in rows:
+            length, how = end_of(number, episode)
+            m = min(n, length - t)
+            assert returned == pytest.approx(sum(0.9**j * (100 * episode + t + j) for j in range(m)), rel=1e-6)
+            assert discount == pytest.approx(0.0 if t + m == length and how == "terminated" else 0.9**m)
+            assert after == (number, episode, t + m)
+
+
+MODELS: dict[str, Any] = {
+    "plain": {},
+    "LSTM": {"use_lstm": True, "lstm_cell_size": 4, "lstm_use_prev_action": True, "lstm_use_prev_reward": True},
+    "GRU": {"use_gru": True, "lstm_cell_size": 4},
+    "GTrXL": {
+        "use_attention": True,
+        "attention_dim": 4,
+        "attention_num_heads": 1,
+        "attention_head_dim": 4,
+        "attention_num_transformer_units": 1,
+        "attention_memory_inference": 4,
+        "attention_memory_training": 4,
+        "attention_use_n_prev_actions": 2,
+    },
+}
+
+
+@every_mode
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_draw_has_the_columns_of_the_trajectory_that_it_was_written_from(mode: AutoresetMode, model: Any) -> None:
+    """Film, views, states and previous actions too: what a step shows does not depend on how it was stored."""
+    if model:
+        model = {**model, "max_seq_len": 1}
+    with (
+        closing(made(Diary, mode, model=model)) as whole,
+        closing(made(Diary, mode, model=model)) as cut,
+    ):
+        expected = training_rows(
+            whole.policy, whole.fleet.collector.gather(30, explore=False), gae(gamma=0.9, lambda_=1.0)
+        )
+        replay = Replay(cut.policy, 90, 3, 1)
+        for steps in (1, 5, 2, 1, 1, 12, 8):
+            replay.add(cut.fleet.collector.gather(steps, explore=False))
+        drawn = replay.draw(150, np.random.default_rng(1))
+        assert drawn is not None
+        batch = transitions(cut.policy, drawn.trajectory, n=1, gamma=0.9)
+        known = {at: row for row, at in enumerate(where_of(expected["obs"][position(whole)]))}
+        counted = batch["counted"].numpy() > 0 if model else np.ones(150, bool)
+        rows = np.flatnonzero(counted)
+        places = where_of(batch["obs"][position(cut)])
+        mine = np.array([known[places[row]] for row in rows])
+        for name in ("obs", "actions"):
+            for ours, theirs in zip(leaves(batch[name]), leaves(expected[name]), strict=True):
+                assert np.array_equal(put_together(ours, rows), put_together(theirs, mine))
+        for name, window in expected.get("views", {}).items():
+            ours, theirs = batch["views"][name][rows], window[mine]
+            for one, other in zip(ours.leaves(), theirs.leaves(), strict=True):
+                assert np.array_equal(ours.spread(one), theirs.spread(other))
+        if model:
+            for ours, theirs in zip(batch["sequences"].state, expected["sequences"].state, strict=True):
+                assert np.allclose(ours, theirs[mine], atol=1e-6)
+
+
+def put_together(leaf: Any, rows: Any) -> Any:
+    picked = leaf[rows]
+    return np.asarray(picked.put_together() if hasattr(picked, "put_together") else picked)
+
+
+def test_an_environment_that_begins_anew_leaves_a_truncated_transition_behind() -> None:
+    with closing(made(Plain, AutoresetMode.SAME_STEP, width=1)) as algorithm:
+        replay, collector = Replay(algorithm.policy, 50, 1, 3), algorithm.fleet.collector
+        replay.add(collector.gather(6))  # episodes of 3, 1 and 2 of 6 steps
+        collector.restart()
+        replay.add(collector.gather(4))
+        drawn = replay.draw(200, np.random.default_rng(0))
+        assert drawn is not None
+        batch = transitions(algorithm.policy, drawn.trajectory, n=3, gamma=0.5)
+        columns = (batch["returns"].tolist(), batch["discounts"].tolist(), where_of(batch["next_obs"][0]))
+        found = dict(zip(where_of(batch["obs"][0]), zip(*columns, strict=True), strict=True))
+        assert found[(0, 2, 1)] == (201, 0.5, (0, 2, 2))
+        assert found[(0, 2, 0)] == (200 + 0.5 * 201, 0.25, (0, 2, 2))
+        assert (0, 3, 0) in found
+
+
+def test_a_capacity_that_memory_has_no_room_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(made(Plain, AutoresetMode.SAME_STEP)) as algorithm:
+        with pytest.raises(ConfigError, match=r"`replay_capacity`.*3 environments need at least 9: a window of 3"):
+            Replay(algorithm.policy, 6, 3, 3)
+        monkeypatch.setattr("anyspace.data.replay.free_memory", lambda: 10**6)
+        with pytest.raises(ConfigError, match=r"at 32 bytes a step that takes 0\.3 GiB.*Set it to 25,000 at most"):
+            Replay(algorithm.policy, 10**7, 3, 1)
+
+
+def test_free_memory_is_the_least_of_what_the_system_says(tmp_path: Any) -> None:
+    assert free_memory(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    4 kB\n")
+    assert free_memory(tmp_path) == 4096
+    (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("max\n")
+    (tmp_path / "sys/fs/cgroup/memory.current").write_text("1000\n")
+    assert free_memory(tmp_path) == 4096
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("3000\n")
+    assert free_memory(tmp_path) == 2000
+
+
+def test_state_is_restored() -> None:
+    with closing(made(Diary, AutoresetMode.SAME_STEP)) as algorithm:
+        settings: Any = {"alpha": 0.6, "beta": 0.4, "eps": 1e-3}
+        first, second = (Replay(algorithm.policy, 45, 3, 2, settings) for _ in range(2))
+        for steps in FRAGMENTS[:6]:
+            first.add(algorithm.fleet.collector.gather(steps))
+        second.load_state(first.state())
+        more = algorithm.fleet.collector.gather(4)
+        for replay in (first, second):
+            replay.add(more)
+        drawn = [replay.draw(20, np.random.default_rng(2)) for replay in (first, second)]
+        assert drawn[0] is not None
+        assert drawn[1] is not None
+        assert np.array_equal(drawn[0].rows, drawn[1].rows)
+        for ours, theirs in zip(drawn[0].trajectory.obs, drawn[1].trajectory.obs, strict=True):
+            assert np.array_equal(ours, theirs)
+        assert len(first) == len(second)
+        assert math.isclose(drawn[0].weights.sum(), drawn[1].weights.sum())
