@@ -12,20 +12,23 @@ import torch
 from gymnasium import spaces
 
 from anyspace import A2C, APPO, IMPALA, PG, PPO, Algorithm, tree
-from anyspace.algorithms.on_policy import Estimator, gae, monte_carlo, training_rows, vtrace, with_logp
+from anyspace.algorithms.on_policy import Estimator, TimeMajor, gae, monte_carlo, training_rows, vtrace, with_logp
 from anyspace.data.rows import Rows
 from anyspace.data.trajectory import Trajectory
 from anyspace.distributions import Deterministic
 from anyspace.errors import ConfigError
 from anyspace.models import ModelCatalog
 from anyspace.policy.batch import Batch
+from anyspace.policy.exploration import StochasticSampling
+from anyspace.policy.plan import Plan
 from tests.support.hashes import CHOICES, PAIR, VECTOR, sampled
 
 DISCRETE = sampled(VECTOR, spaces.Discrete(3))
 LSTM = {"use_lstm": True, "lstm_cell_size": 6, "max_seq_len": 5}
 GAMMA, ENTROPY = 0.9, 0.03
 FLOAT64 = {"float32": False, "float64": True}
-MODELS = {"dense": {}, "lstm": LSTM}
+# Where sequences are cut, states are rounded to float32.
+MODELS = {"dense": {}, "lstm": {**LSTM, "max_seq_len": 20}}
 
 
 def settings(model: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def shaken(algorithm: Any, size: float = 0.2) -> None:
 
 
 @pytest.fixture
-def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def in_float64(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give a function that lets a policy compute in float64."""
 
     def doubled(module: torch.nn.Module, inputs: Any) -> Any:
@@ -78,7 +81,7 @@ def _in_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
                 module.register_forward_pre_hook(doubled)
         monkeypatch.setattr(algorithm.policy.runtime, "asarray", asarray)
 
-    yield convert
+    return convert
 
 
 def gradient_of(algorithm: Any, batch: Batch, factor: float = 1.0) -> np.ndarray:
@@ -90,7 +93,7 @@ def gradient_of(algorithm: Any, batch: Batch, factor: float = 1.0) -> np.ndarray
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("precision", FLOAT64)
-def test_a2c_is_impala_on_fresh_data_and_n_times_ppo(model: str, precision: str, _in_float64: Any) -> None:
+def test_a2c_is_impala_on_fresh_data_and_n_times_ppo(model: str, precision: str, in_float64: Any) -> None:
     shared = {"entropy_coeff": ENTROPY, "model": MODELS[model]}
     a2c = make(A2C, vf_loss_coeff=0.6, lambda_=1.0, **shared)
     impala = make(IMPALA, vf_loss_coeff=0.6, **shared)
@@ -99,7 +102,7 @@ def test_a2c_is_impala_on_fresh_data_and_n_times_ppo(model: str, precision: str,
     trajectory = gathered(a2c)
     if FLOAT64[precision]:
         for algorithm in (a2c, impala, ppo):
-            _in_float64(algorithm)
+            in_float64(algorithm)
     tolerance = 1e-9 if FLOAT64[precision] else 1e-5
 
     batch = next(a2c.updates(a2c.policy, trajectory))
@@ -287,24 +290,14 @@ def test_the_loss_of_appo_on_steps_of_older_weights(use_kl_loss: bool) -> None:
     ],
 )
 def test_returns_golden(terminated: list[int], truncated: list[int], expected: list[float]) -> None:
-    algorithm = make(PG, num_envs_per_env_runner=1)
-    trajectory = algorithm.fleet.gather(64)
-    _, targets = monte_carlo(gamma=0.9)(
-        _time_major(trajectory)._replace(
-            rewards=np.array([[1.0], [2.0], [3.0]]),
-            next_values=np.array([[0.6], [0.7], [0.8]]),
-            terminated=np.array(terminated, bool)[:, None],
-            done=np.array(truncated, bool)[:, None] | np.array(terminated, bool)[:, None],
-        )
-    )
-    np.testing.assert_allclose(targets[:, 0], expected, rtol=1e-9)
-
-
-def _time_major(trajectory: Trajectory) -> Any:
-    from anyspace.algorithms.on_policy import TimeMajor
-
+    rewards, next_values = np.array([[1.0], [2.0], [3.0]]), np.array([[0.6], [0.7], [0.8]])
+    ended = np.array(terminated, bool)[:, None]
+    done = np.array(truncated, bool)[:, None] | ended
     nothing = np.zeros((3, 1))
-    return TimeMajor(nothing, nothing, nothing, nothing, trajectory.terminated, trajectory.done)
+    steps = TimeMajor(nothing, rewards, nothing, next_values, ended, done)  # type: ignore[arg-type]
+    advantages, targets = monte_carlo(gamma=0.9)(steps)
+    np.testing.assert_allclose(targets[:, 0], expected, rtol=1e-9)
+    np.testing.assert_array_equal(advantages, targets)
 
 
 ESTIMATORS: dict[str, Estimator] = {
@@ -398,9 +391,6 @@ def test_an_entropy_bonus_wants_an_entropy(kind: type[Any]) -> None:
 
 @pytest.mark.parametrize("kind", [PG, A2C, IMPALA, APPO])
 def test_another_exploration_than_sampling_is_refused(kind: type[Any]) -> None:
-    from anyspace.policy.exploration import StochasticSampling
-    from anyspace.policy.plan import Plan
-
     class Timid(StochasticSampling):
         pass
 

@@ -66,8 +66,9 @@ class Sampled(gym.Env[Any, Any]):
 
 
 def _numbers(action: Any) -> list[Any]:
-    if isinstance(action, tuple):
-        return [number for part in action for number in _numbers(part)]
+    if isinstance(action, tuple | dict):
+        parts = action.values() if isinstance(action, dict) else action
+        return [number for part in parts for number in _numbers(part)]
     return [np.asarray(action, np.float64).reshape(-1)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -12,11 +12,11 @@ from anyspace.algorithms.on_policy import OnPolicyConfig, has_entropy, require_o
 from anyspace.config import require
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Losses
+from anyspace.execution.learner import Losses, Result
 from anyspace.maths.cell import Cell
 from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import Array
-from anyspace.models.runtime import NumpyArray
+from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import Scheduled, scheduled
@@ -202,24 +202,26 @@ def divergence(
     return batch.mean(ratio - 1 - log_ratio)
 
 
-def adapt_kl(weight: Cell, target: float, metrics: Mapping[str, NumpyArray], algorithm: str) -> None:
+def adapt_kl(weight: Cell, target: float, result: Result, runtime: Runtime, algorithm: str) -> None:
     """Raise the weight of a KL penalty by half where the KL is more than twice its target, halve it below half of it.
 
     Args:
         weight: of the penalty.
         target: of the KL.
-        metrics: what gradient steps reported; the mean of ``kl`` counts.
+        result: of gradient steps; the mean of the ``kl`` that they report counts.
+        runtime: of the policy's framework.
         algorithm: the name of its class, for messages.
 
     Raises:
         ConfigError: there is no ``kl`` among the metrics.
     """
-    if "kl" not in metrics:
+    found: Any = result.metrics.get("kl")
+    if found is None:
         raise ConfigError(
             f"{algorithm}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the metrics, or set"
             " kl_coeff=0."
         )
-    kl = metrics["kl"].mean().item()
+    kl = found if isinstance(found, int | float) else runtime.numpy(found).mean().item()
     if kl > 2 * target:
         weight.assign(float(weight) * 1.5)
     elif kl < 0.5 * target:

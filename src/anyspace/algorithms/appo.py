@@ -36,16 +36,16 @@ class APPOConfig(IMPALAConfig, ClippedConfig):
     kl_coeff: float = 1.0
     """First weight of that penalty, at least 0; 0 switches it off."""
     target_network_update_freq: int = 1
-    """Environment steps between two updates of the target network, at least 1; at most one in each iteration."""
+    """Environment steps for each move of the target network, at least 1; it moves once in a batch at most."""
     tau: float = 1.0
-    """How far an update takes the target's weights towards the policy's, in (0, 1]."""
+    """How far such a move goes towards the network that learns, in (0, 1]."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
         every = self.target_network_update_freq
         require(every >= 1, "target_network_update_freq", every, "it must be at least 1")
-        require(0 < self.tau <= 1, "tau", self.tau, "it lies in (0, 1]")
+        require(0 < self.tau <= 1, "tau", self.tau, "it lies above 0 and up to 1")
 
 
 class APPO(IMPALA):
@@ -76,8 +76,7 @@ class APPO(IMPALA):
             result = yield batch
         if self._target_is_due(trajectory.num_steps):
             if config.adapts_kl:
-                numbers = {name: policy.runtime.numpy(value) for name, value in result.metrics.items()}
-                adapt_kl(self.kl_coeff, config.kl_target, numbers, type(self).__name__)
+                adapt_kl(self.kl_coeff, config.kl_target, result, policy.runtime, type(self).__name__)
             self.learner.follow(self.target, config.tau)
         return {**self.report(batch), "kl_coeff": float(self.kl_coeff)}
 

@@ -10,6 +10,10 @@ _OFFLINE = (
     "This algorithm learns from the steps that it has just taken itself; MARWIL and BC learn from recorded ones, as"
     " BC(input='DIR'), or on the command line --algo bc --input DIR."
 )
+_ONE_OPTIMISER = (
+    "Policy and value are moved by one optimiser. Derive an algorithm with two `groups` and losses, and let a model say"
+    " by `group_of` which of its parameters are the value's."
+)
 _OWN_LOOP = "Call train() in a loop of your own: it runs one iteration and returns a dict of numbers."
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope."
 
@@ -108,6 +112,11 @@ _RLLIB = {
     "num_gpus": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
     "num_gpus_per_learner": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
     "replay_buffer_config": _REPLAY,
+    "minibatch_buffer_size": (
+        "Each batch takes one gradient step; IMPALA and APPO learn from earlier ones again by `replay_proportion`."
+    ),
+    "vtrace": "V-trace is what IMPALA and APPO go by; leave it out.",
+    **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),
     "target_network_update_freq": _REPLAY,
     "num_steps_sampled_before_learning_starts": _REPLAY,
     "input": _OFFLINE,
@@ -133,6 +142,13 @@ _RLLIB = {
             "evaluation_num_workers",
             "evaluation_num_env_runners",
             "sample_timeout_s",
+            "sample_async",
+            "broadcast_interval",
+            "learner_queue_size",
+            "learner_queue_timeout",
+            "num_multi_gpu_tower_stacks",
+            "num_aggregation_workers",
+            "max_requests_in_flight_per_env_runner",
         ),
         _ONE_PROCESS,
     ),
@@ -157,6 +173,8 @@ _RLLIB = {
             "eager_tracing",
             "tf_session_args",
             "min_time_s_per_iteration",
+            "target_worker_clipping",
+            "vtrace_drop_last_ts",
         ),
         _NO_USE,
     ),

@@ -49,7 +49,7 @@ class IMPALAConfig(ActorCriticConfig):
     replay_buffer_num_slots: int = 100
     """Latest batches that are kept for that, at least 1."""
     store_buffer_in_checkpoints: bool = False
-    """Write those batches into checkpoints; else a resumed run starts without any."""
+    """Write those batches into checkpoints that are saved on purpose; else a run that goes on starts without any."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -78,7 +78,7 @@ class IMPALA(ActorCritic[IMPALAConfig]):
             clip_pg_rho=config.vtrace_clip_pg_rho_threshold,
         )
         self.recent = Recent(
-            config.replay_buffer_num_slots, config.replay_proportion, stored=config.store_buffer_in_checkpoints
+            config.replay_buffer_num_slots, config.replay_proportion, in_checkpoints=config.store_buffer_in_checkpoints
         )
 
     def groups(self) -> dict[str, Group]:

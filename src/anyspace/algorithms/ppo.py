@@ -110,10 +110,9 @@ class PPO(ActorCritic[PPOConfig]):
             if before.has_entropy:
                 overall["entropy"] = batch.mean(policy.entropy(before))
         result = yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
-        metrics = {name: policy.runtime.numpy(value) for name, value in result.metrics.items()}
-        overall["ratio_error"] = metrics.get("ratio_error", np.zeros(1))[0]
+        overall["ratio_error"] = result.metrics.get("ratio_error", np.zeros(1))[0]
         if config.adapts_kl:
-            adapt_kl(self.kl_coeff, config.kl_target, metrics, type(self).__name__)
+            adapt_kl(self.kl_coeff, config.kl_target, result, policy.runtime, type(self).__name__)
         return {**overall, **self.report(batch), "kl_coeff": float(self.kl_coeff)}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:

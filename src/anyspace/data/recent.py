@@ -20,11 +20,11 @@ class Recent:
     Args:
         slots: how many trajectories are kept at most, at least 1.
         proportion: how many are drawn for each new one, at least 0; with 0.4 they are 0, 0, 1, 0, 1 in turn.
-        stored: whether its state holds the trajectories; else a ring that loads it is empty.
+        in_checkpoints: whether checkpoints hold them; else a run that goes on starts without any.
     """
 
-    def __init__(self, slots: int, proportion: float, *, stored: bool):
-        self._slots, self._proportion, self._stored = slots, proportion, stored
+    def __init__(self, slots: int, proportion: float, *, in_checkpoints: bool):
+        self._slots, self._proportion, self.in_checkpoints = slots, proportion, in_checkpoints
         self._kept: list[Trajectory] = []
         self._added = 0
 
@@ -49,8 +49,8 @@ class Recent:
         self._kept = [*self._kept, dataclasses.replace(trajectory, episodes=[], infos={})][-self._slots :]
 
     def state(self) -> dict[str, Any]:
-        """Return how many trajectories came so far and, if the ring is stored, those that are kept."""
-        kept = [vars(one) | {"final_obs": vars(one.final_obs)} for one in self._kept] if self._stored else []
+        """Return the trajectories that are kept, and how many came so far."""
+        kept = [vars(one) | {"final_obs": vars(one.final_obs)} for one in self._kept]
         return {"added": self._added, "kept": kept}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
