@@ -118,9 +118,9 @@ class PPOConfig:
         name = cls.__name__
         algorithm = name.removesuffix("Config")
         raise ConfigError(
-            f"{name}: configurations are not built by calls of .environment() and .training() here. Give the keys to the"
-            f' algorithm, {algorithm}(env="CartPole-v1", config={{"lr": 1e-3, "model": {{...}}}}), or fill the dataclass'
-            f" anyspace.algorithms.{algorithm.lower()}.{name}."
+            f"{name}: configurations are not built by calls of .environment() and .training() here. Give the keys to"
+            f' the algorithm, {algorithm}(env="CartPole-v1", config={{"lr": 1e-3, "model": {{...}}}}), or fill the'
+            f" dataclass anyspace.algorithms.{algorithm.lower()}.{name}."
         )
 
 
