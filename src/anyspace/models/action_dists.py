@@ -143,16 +143,13 @@ def choose_options(
     widths: list[int] = []
     for path, leaf in nesting.iter_leaves(action_space):
         counts = options(leaf, path)
-        if isinstance(leaf, spaces.Discrete):
-            _default(leaf, config, DiagGaussian, path)  # refuses too many
-            child: DistributionFactory = (
-                Categorical if temperature == 1 else partial(Categorical, temperature=temperature)
-            )
-        else:
-            child, _ = _of_components(leaf, path)
-            child = partial(child, temperature=temperature) if counts else child
+        child, width = _default(leaf, config, DiagGaussian, path)
+        if width != sum(counts):  # bits have one logit each
+            child, width = _of_components(leaf, path)
+        if counts and temperature != 1:
+            child = partial(child, temperature=temperature)
         children.append(child)
-        widths.append(sum(counts))
+        widths.append(width)
     if nesting.is_leaf(action_space):
         return children[0], widths[0]
     whole = partial(MultiActionDistribution, child_distributions=children, input_lens=widths, action_space=action_space)
