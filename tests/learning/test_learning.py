@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.vector.utils import batch_space, iterate
 
-from anyspace import PPO, Algorithm
+from anyspace import BC, PPO, Algorithm
 from tests.learning.record import record
 from tests.support.tasks import Duet, Echo, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
 
@@ -59,6 +60,27 @@ def test_the_bits_of_a_mask_do_not_slow_learning_down(seed: int) -> None:
     settings = {"gamma": 0.1, "clip_param": 0.4, "lr": 3e-4, "kl_coeff": 0.0, "train_batch_size": 2048}
     settings |= {"minibatch_size": 64, "num_epochs": 2, "model": {"fcnet_hiddens": [64, 64]}}
     assert learnt(PPO(Echo, settings, seed=seed), 4 * 2048) >= 0.95 * Echo.HORIZON
+
+
+@pytest.fixture(scope="module")
+def expert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the folder of 50 episodes of a policy that has learnt CartPole, acting deterministically."""
+    folder = tmp_path_factory.mktemp("expert")
+    with closing(PPO("CartPole-v1", seed=0, stop_return=475.0)) as teacher:
+        teacher.learn(100_000, progress=False)
+        teacher.save(folder / "policy")
+    recording = {"output": str(folder / "steps"), "explore": False, "batch_mode": "complete_episodes"}
+    with closing(Algorithm.load(folder / "policy", num_envs_per_env_runner=10, **recording)) as acting:
+        episodes = [episode for _ in range(5) for episode in acting.fleet.gather(1).episodes]
+    assert len(episodes) == 50
+    return str(folder / "steps")
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_an_expert_is_imitated(expert: str, seed: int) -> None:
+    settings = {"lr": 1e-3, "minibatch_size": 128, "model": {"fcnet_hiddens": [64, 64]}, "seed": seed}
+    assert learnt(BC("CartPole-v1", input=expert, **settings), 200_000) >= 450
 
 
 def return_with_leaf_zeroed(algorithm: Algorithm[Any], env: Any, position: int, episodes: int = 50) -> float:

@@ -145,7 +145,7 @@ for _name in ("DQN", "SAC"):
     }
 SETTINGS["PPO"] |= {"num_epochs": 2, "minibatch_size": 8}
 for _name in ("MARWIL", "BC"):
-    SETTINGS[_name] |= {"input": "sampler"}
+    SETTINGS[_name] |= {"input": "sampler", "minibatch_size": 8}
 
 
 def outcome(cell: Cell) -> str:
