@@ -125,23 +125,22 @@ class DQN(OffPolicy[DQNConfig]):
         valued without noise.
         """
         model, target = q_model(policy.model), q_model(self.target.model)
+        branches, chosen = model.branches, choices(policy.action_space, batch["actions"])  # [N, k]
         output, _ = policy.forward(batch, value=False, training=True)
         logits = model.q_logits(output, batch.mask)
-        taken = model.branches.at(logits, choices(policy.action_space, batch["actions"]))  # [N, k, Z]
         later = following(self.target, batch)
         chooser = following(policy, batch) if self.config.double_q else later
-        best = model.branches.argmax(chooser.distribution.inputs)  # [N, k]
-        ns, returns, discounts = xp(taken), batch["returns"], batch["discounts"]
+        best = branches.argmax(chooser.distribution.inputs)
+        ns, returns, discounts = xp(logits), batch["returns"], batch["discounts"]
         if model.support is None:
-            q = ns.mean(taken[..., 0], axis=-1)
-            following_q = ns.mean(model.branches.at(later.distribution.inputs, best), axis=-1)
-            td_errors = q - (returns + discounts * following_q)
+            q = branches.mean(branches.at(logits[..., 0], chosen))
+            td_errors = q - (returns + discounts * branches.mean(branches.at(later.distribution.inputs, best)))
             errors = huber(td_errors) if self.config.td_error_loss_fn == "huber" else 0.5 * td_errors**2
         else:
-            log_probs = mean_log_probs(taken)
+            log_probs = mean_log_probs(branches.at(logits, chosen))
             q = ns.sum(model.support * ns.exp(log_probs), axis=-1)
             with policy.runtime.no_grad():
-                there = model.branches.at(target.q_logits(later.output, later.mask, noise=False), best)
+                there = branches.at(target.q_logits(later.output, later.mask, noise=False), best)
                 goal = projected(ns.exp(mean_log_probs(there)), returns, discounts, model.support)
             td_errors = errors = cross_entropy(goal, log_probs)
         loss = batch.mean(batch["weights"] * errors)

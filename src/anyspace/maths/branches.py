@@ -84,6 +84,10 @@ class Branches:
             index = ns.broadcast_to(index, (*index.shape[:2], *rest))
         return ns.take_along_axis(x, index, axis=1)
 
+    def mean(self, x: Array) -> Array:
+        """Return the mean over the branches, ``[N, k]`` to ``[N]``."""
+        return xp(x).reshape(x, (x.shape[0],)) if self.count == 1 else xp(x).mean(x, axis=-1)
+
     def _taken(self, x: Array, columns: Array, shape: tuple[int, ...]) -> Array:
         """Return entries of the second axis, which become axes of ``shape``."""
         ns = xp(x)

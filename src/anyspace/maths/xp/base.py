@@ -202,6 +202,12 @@ class Namespace:
         """log(1 + exp(``x``)), exact for large and for very negative ``x``."""
         raise NotImplementedError
 
+    def huber(self, x: Array, delta: float) -> Array:
+        """Return x^2 / 2 where ``x`` is at most ``delta``, and delta (|x| - delta / 2) beyond."""
+        sizes = self.abs(x)
+        near = self.clip(sizes, None, delta)
+        return near * (sizes - 0.5 * near)
+
     def lgamma(self, x: Array) -> Array:
         """Logarithm of the gamma function, for ``x`` above 0."""
         raise NotImplementedError

@@ -55,6 +55,9 @@ class _Torch(Namespace):
         # Not torch's own: it cuts the tail off, and with it the gradient.
         return torch.logaddexp(x, torch.zeros_like(x))
 
+    def huber(self, x: Array, delta: float) -> Array:
+        return torch.nn.functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=delta)
+
     def lgamma(self, x: Array) -> Array:
         return x.lgamma()
 
