@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.adam import adam
-from torch.optim.rmsprop import rmsprop
-from torch.optim.sgd import sgd
 
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, described, spelt, with_custom_loss
+from anyspace.execution.torch_packs import Followed, Pack, clip, move
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import within
@@ -25,8 +22,6 @@ from anyspace.policy.check import reached_by_value
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import take_sequences
-
-M = TypeVar("M", torch.Tensor, NumpyArray)
 
 
 class TorchLearner:
@@ -49,9 +44,9 @@ class TorchLearner:
         self.losses = losses
         self.groups = dict(groups)
         self._there: list[tuple[int, bool]] = []
-        self._followed: dict[int, _Followed] = {}
+        self._followed: dict[int, Followed] = {}
         self._packed: dict[str, nn.Parameter] = {}
-        self._packs: dict[str, list[_Pack]] = {group: [] for group in groups}
+        self._packs: dict[str, list[Pack]] = {group: [] for group in groups}
         self._pack()
         self._untouched = Untouched(self._module, self._packed, functools.partial(reached_by_value, policy))
         self.at(0)
@@ -75,7 +70,7 @@ class TorchLearner:
         parameters: dict[str, dict[torch.dtype, dict[str, nn.Parameter]]] = {name: {} for name in self.groups}
         for name, parameter in now.items():
             parameters[self._group_of(name)].setdefault(parameter.dtype, {})[name] = parameter
-        self._packs = {group: [_Pack(one) for one in by_type.values()] for group, by_type in parameters.items()}
+        self._packs = {group: [Pack(one) for one in by_type.values()] for group, by_type in parameters.items()}
         for name, value in self._slots():
             if name in before and before[name].size == value.numel():
                 value.copy_(torch.from_numpy(before[name]).view(value.shape))
@@ -131,8 +126,8 @@ class TorchLearner:
         for name, group in self.groups.items():
             packs = self._packs[name]
             if group.grad_clip is not None and packs:
-                metrics["grad_norm" if len(self.groups) == 1 else f"grad_norm_{name}"] = _clip(packs, group.grad_clip)
-            _move(packs, group, self._rates[name])
+                metrics["grad_norm" if len(self.groups) == 1 else f"grad_norm_{name}"] = clip(packs, group.grad_clip)
+            move(packs, group, self._rates[name])
         with torch.no_grad():
             for update in self.policy.model.update_ops():
                 update()
@@ -224,7 +219,7 @@ class TorchLearner:
         if tau == 0:
             return
         if id(target) not in self._followed:
-            self._followed[id(target)] = _Followed(self._module, target)
+            self._followed[id(target)] = Followed(self._module, target)
         with torch.no_grad():
             self._followed[id(target)].move(tau)
 
@@ -266,140 +261,3 @@ def _side_by_side(rows: list[torch.Tensor], steps: Steps) -> torch.Tensor:
     for number, row in enumerate(rows):
         found[number, : len(row)] = row
     return found
-
-
-class _Followed:
-    """The parameters and buffers of a model beside those of a sibling's, each once: what ``state_dict()`` holds."""
-
-    def __init__(self, model: nn.Module, target: Pipeline):
-        assert isinstance(target.model, nn.Module)
-        self.target = target
-        self._moving: tuple[list[torch.Tensor], list[torch.Tensor]] = [], []
-        self._copied: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], str]] = []
-        ours, theirs = dict(model.named_modules()), dict(target.model.named_modules())
-        for name, value in target.model.named_parameters():
-            if value.is_floating_point():
-                self._moving[0].append(value)
-                self._moving[1].append(model.get_parameter(name))
-        for name, module in theirs.items():
-            moved = {id(value) for value in self._moving[0]}
-            for kind in ("_parameters", "_buffers"):
-                own = module.__dict__[kind]
-                kept = [key for key, value in own.items() if value is not None and id(value) not in moved]
-                kept = [key for key in kept if key not in module._non_persistent_buffers_set]
-                self._copied += [(ours[name].__dict__[kind], own, key) for key in kept]
-
-    def move(self, tau: float) -> None:
-        """Go ``tau`` of the way, 1 all of it; buffers are copied."""
-        theirs, ours = self._moving
-        if theirs and tau < 1:
-            torch._foreach_lerp_(theirs, ours, tau)
-        elif theirs:
-            torch._foreach_copy_(theirs, ours)
-        for source, to, name in self._copied:
-            to[name].copy_(source[name])
-
-
-def _clip(packs: list[_Pack], limit: float) -> torch.Tensor:
-    """Scale gradients down to a global norm of at most ``limit``, and return the norm before."""
-    norms = [torch.linalg.vector_norm(pack.gradients) for pack in packs]
-    norm: torch.Tensor = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-    scale = (limit / (norm + 1e-6)).clamp(max=1.0)
-    for pack in packs:
-        pack.gradients.mul_(scale)
-    return norm
-
-
-@torch.no_grad()
-def _move(packs: list[_Pack], group: Group, lr: float) -> None:
-    """Take the optimiser's step.
-
-    These are the functions behind PyTorch's optimisers: for one tensor, the class around one costs several times the
-    step.
-    """
-    values, gradients = [pack.values for pack in packs], [pack.gradients for pack in packs]
-    first, second = [pack.first for pack in packs], [pack.second for pack in packs]
-    counts = [pack.step for pack in packs]
-    shared: dict[str, Any] = {"lr": lr, "weight_decay": 0.0, "maximize": False}
-    if group.optimiser == "adam":
-        adam(
-            values,
-            gradients,
-            first,
-            second,
-            [],
-            counts,
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            eps=group.epsilon,
-            **shared,
-        )
-    elif group.optimiser == "rmsprop":
-        rmsprop(
-            values,
-            gradients,
-            second,
-            [],
-            first if group.momentum else [],
-            counts,
-            alpha=group.decay,
-            eps=group.epsilon,
-            momentum=group.momentum,
-            centered=False,
-            **shared,
-        )
-    else:
-        buffers: list[torch.Tensor | None] = [*first] if group.momentum else [None for _ in packs]
-        sgd(values, gradients, buffers, momentum=group.momentum, dampening=0.0, nesterov=False, **shared)
-
-
-class _Pack:
-    """Parameters of one element type as slices of one tensor; so are their gradients and the optimiser's moments."""
-
-    def __init__(self, parameters: dict[str, nn.Parameter]):
-        self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
-        self.gradients = torch.zeros_like(self.values)
-        self.first = torch.zeros_like(self.values)
-        self.second = torch.zeros_like(self.values)
-        # Fused Adam wants its step count too on the parameters' device.
-        self.step = torch.zeros((), dtype=torch.float32, device=self.values.device)
-        self.parameters = list(parameters.values())
-        self._slices: dict[str, tuple[slice, torch.Size]] = {}
-        self._parts: list[tuple[nn.Parameter, torch.Tensor]] = []
-        start = 0
-        for name, parameter in parameters.items():
-            stop = start + parameter.numel()
-            self._slices[name] = slice(start, stop), parameter.shape
-            parameter.data = self.values[start:stop].view(parameter.shape)
-            self._parts.append((parameter, self.gradients[start:stop].view(parameter.shape)))
-            start = stop
-        self.clear_gradients()
-
-    def clear_gradients(self) -> None:
-        """Set the gradients to 0; parameters whose gradient a ``zero_grad()`` of the model dropped get it back."""
-        self.gradients.zero_()
-        for parameter, part in self._parts:
-            if parameter.grad is None:
-                parameter.grad = part
-
-    def slots(self, group: Group, first: M, second: M, step: M) -> Iterator[tuple[str, M]]:
-        """Yield what the optimiser keeps by parameter name, as views of one tensor or array for each kind of moment.
-
-        Args:
-            group: says which optimiser it is.
-            first: moments of all parameters, side by side.
-            second: likewise.
-            step: the step count that all parameters share.
-        """
-        for name, (part, shape) in self._slices.items():
-            if group.optimiser == "adam":
-                yield f"{name}/exp_avg", first[part].reshape(shape)
-                yield f"{name}/exp_avg_sq", second[part].reshape(shape)
-            else:
-                if group.momentum:
-                    yield f"{name}/momentum", first[part].reshape(shape)
-                if group.optimiser == "rmsprop":
-                    yield f"{name}/square_avg", second[part].reshape(shape)
-            yield f"{name}/step", step
