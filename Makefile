@@ -44,8 +44,8 @@ spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests tha
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
 
-learning: $(READY)  ## what has to be learnt, on every seed: minutes
-	$(BIN)/python -m pytest -m $@ -v -s
+learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum and 1": hours, and lines in docs/learning.md
+	LEARNING_LOG=docs/learning.md $(BIN)/python -m pytest -m $@ -v -s $(if $(TASK),-k '$(TASK)')
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s

@@ -9,16 +9,14 @@ import pytest
 from gymnasium.vector.utils import batch_space, iterate
 
 from anyspace import PPO, Algorithm
+from tests.learning.record import record
 from tests.support.tasks import Duet, Echo, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
 
 
 def learnt(algorithm: Algorithm[Any], steps: int, explore: bool = False) -> float:
     algorithm.learn(steps, progress=False)
     mean: float = algorithm.evaluate(100, explore=explore)["episode_return_mean"]
-    name, done = algorithm.env_spec.name, algorithm.counters
-    print(
-        f"\n{name}, seed {algorithm.seed}: {mean:.1f} after {done.timesteps_total:,} steps, {done.time_total_s:.0f} s"
-    )
+    record(algorithm, mean)
     return mean
 
 
