@@ -17,9 +17,12 @@ from gymnasium import spaces
 from anyspace import DQN, PPO, tree
 from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.off_policy import OffPolicyConfig
-from anyspace.config import paths
+from anyspace.algorithms.presets import general_preset, named_preset, preset_names
+from anyspace.config import merge, paths
 from anyspace.errors import ConfigError, UnsupportedSpaceError
+from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
+from anyspace.policy.exploration import EpsilonGreedy
 from anyspace.policy.sequences import take_sequences
 from tests.algorithms.test_effects import nested
 from tests.support.hashes import VECTOR, Sampled, digest_of
@@ -550,3 +553,21 @@ def test_defaults() -> None:
             algorithm.policy.at(timestep)
             epsilons.append(algorithm.policy.exploration.epsilon)
     np.testing.assert_allclose(epsilons, [1.0, 0.51, 0.020098, 0.02])
+
+
+@pytest.mark.parametrize("name", preset_names("dqn"))
+def test_every_shipped_preset_is_a_valid_configuration(name: str) -> None:
+    for memory in (None, "use_lstm", "use_gru", "use_attention"):
+        model = ModelConfig() if memory is None else ModelConfig(**{memory: True})
+        merge(DQNConfig(), named_preset("dqn", name, model).settings).validate()
+
+
+def test_presets_go_by_the_spaces_and_what_is_given() -> None:
+    assert general_preset("dqn", VECTOR, PAIR).name == "discrete"
+    assert general_preset("dqn", VECTOR, spaces.Box(-1, 1, (2,))).name == "discrete"  # refused when DQN is built
+    assert general_preset("dqn", spaces.Box(0, 255, (8, 8, 3), np.uint8), PAIR).name == "image"
+    settings = {"train_batch_size": 16, "replay_capacity": 1000}
+    with closing(DQN(quiet(PAIR), settings, preset="discrete")) as algorithm:
+        # A small batch is no reason for fewer environments.
+        assert (algorithm.config.train_batch_size, algorithm.config.num_envs_per_env_runner) == (16, 8)
+        assert type(algorithm.policy.exploration) is EpsilonGreedy
