@@ -48,6 +48,7 @@ CONTESTS = {
             "lr": 1e-4,
             "grad_clip": 10.0,
             "target_network_update_freq": 500,
+            "prioritized_replay": False,
             "hiddens": [],
             "dueling": False,
             "double_q": False,

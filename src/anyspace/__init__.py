@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anyspace.algorithms import PPO, SAC, Algorithm
+    from anyspace.algorithms import DQN, PPO, SAC, Algorithm
     from anyspace.data.environments import register_env
     from anyspace.policy.policy import Policy
     from anyspace.spaces import register_space
 
 __version__ = "0.1.0"
-__all__ = ["PPO", "SAC", "Algorithm", "Policy", "register_env", "register_space"]
+__all__ = ["DQN", "PPO", "SAC", "Algorithm", "Policy", "register_env", "register_space"]
 
 _HOMES = {
     "Algorithm": "anyspace.algorithms",
+    "DQN": "anyspace.algorithms",
     "PPO": "anyspace.algorithms",
     "SAC": "anyspace.algorithms",
     "Policy": "anyspace.policy.policy",

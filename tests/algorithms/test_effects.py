@@ -176,6 +176,7 @@ SHOWN_BY = {
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "framework": ("tf", "only 'torch' is built"),
+    "exploration_config": ({"type": "Random"}, "learns from samples of its own distribution"),
     "num_env_runners": (1, "collecting in other processes is not built"),
     "model.custom_preprocessor": ("mine", "put a gymnasium wrapper around the environment"),
     "model.encoder_latent_dim": (8, "it belonged to another kind of model"),

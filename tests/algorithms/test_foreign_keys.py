@@ -23,7 +23,7 @@ STABLE_BASELINES = (
 RLLIB = (
     "callbacks evaluation_interval evaluation_duration evaluation_config evaluation_num_workers num_rollout_workers"
     " num_gpus num_cpus_per_worker num_learners log_level disable_env_checking create_env_on_driver remote_worker_envs"
-    " exploration_config horizon observation_space action_space multiagent policies policy_mapping_fn"
+    " horizon observation_space action_space multiagent policies policy_mapping_fn"
     " metrics_num_episodes_for_smoothing min_sample_timesteps_per_iteration enable_rl_module_and_learner"
     " train_batch_size_per_learner simple_optimizer shuffle_sequences compress_observations render_env model_config"
     " recreate_failed_workers replay_buffer_config stop checkpoint_freq"

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from anyspace.maths import clipped_squared_error, clipped_surrogate, masked_mean, standardise
+from anyspace.maths.losses import huber
 from tests.support.frameworks import Framework
 
 
@@ -66,3 +67,15 @@ def test_standardise_divides_by_epsilon_at_least(epsilon: float, expected: float
 
 def test_standardise_of_equal_values_is_zero(framework: Framework) -> None:
     assert not np.asarray(standardise(framework.array([2, 2, 2]))).any()
+
+
+def test_huber_is_quadratic_and_then_linear(framework: Framework) -> None:
+    np.testing.assert_allclose(np.asarray(huber(framework.array([0.5, -2.0, 0.0, 1.0]))), [0.125, 1.5, 0, 0.5])
+    np.testing.assert_allclose(np.asarray(huber(framework.array([1.0, -5.0]), 2.0)), [0.5, 8.0])
+
+
+def test_the_slope_of_huber_is_the_error_up_to_delta() -> None:
+    errors = torch.tensor([0.5, -2.0, 0.0, 3.0], requires_grad=True)
+    huber(errors).sum().backward()
+    assert errors.grad is not None
+    assert errors.grad.tolist() == [0.5, -1.0, 0.0, 1.0]

@@ -443,3 +443,46 @@ def test_masked_samples_are_allowed(convert, space, seed):
         indices = [np.asarray(part).reshape(rows, -1) for leaf, part in leaves if options_of(leaf)]
         picked = np.concatenate([np.zeros((rows, 0), int), *indices], axis=1)
         assert mask[np.arange(rows)[:, None], firsts + picked].all()
+
+
+# ----------------------------------------------------------------------------------- one number an option
+
+
+def test_distributions_that_take_a_number_for_each_option():
+    space = Tuple([Discrete(3, start=2), Dict(bits=MultiBinary((2, 1)), kinds=MultiDiscrete([2, 4]))])
+    for temperature in (1.0, 0.5):
+        factory, width = action_dists.choose_options(space, ModelConfig(), temperature=temperature)
+        assert width == ActionMasks(space).width == 3 + 4 + 6
+        inputs = torch.randn(500, width, generator=torch.Generator().manual_seed(0))
+        distribution = factory(inputs)
+        best, kinds = distribution.deterministic_sample()
+        assert torch.equal(best, inputs[:, :3].argmax(1))
+        assert torch.equal(kinds["bits"].reshape(500, 2), inputs[:, 3:7].reshape(500, 2, 2).argmax(2))
+        assert torch.equal(kinds["kinds"], torch.stack([inputs[:, 7:9].argmax(1), inputs[:, 9:].argmax(1)], dim=1))
+        parts = inputs.double().split([3, 2, 2, 2, 4], dim=1)
+        chosen = [best, *kinds["bits"].reshape(500, 2).T, *kinds["kinds"].T]
+        logps = [
+            torch.log_softmax(part / temperature, 1)[torch.arange(500), i]
+            for part, i in zip(parts, chosen, strict=True)
+        ]
+        found = distribution.logp((best, kinds)).double()
+        torch.testing.assert_close(found, sum(logps), rtol=1e-4, atol=1e-4)
+        mask = torch.ones(500, width, dtype=torch.bool)
+        mask[:, [0, 3, 5, 7, 9]] = False
+        masked = factory(inputs, mask=ActionMasks(space).split(mask))
+        choice, others = masked.sample(torch.Generator().manual_seed(1))
+        assert (choice > 0).all()
+        assert (others["bits"] == 1).all()
+        assert (others["kinds"][:, 0] == 1).all()
+        assert (others["kinds"][:, 1] > 0).all()
+
+
+def test_options_need_discrete_leaves_and_choices_by_themselves():
+    with pytest.raises(UnsupportedSpaceError, match=r"^action\[1\]: Q-learning .* Take SAC or PPO"):
+        action_dists.choose_options(Tuple([Discrete(2), Box(-1, 1, (2,))]), ModelConfig())
+    with pytest.raises(ConfigError, match="each choice is made by itself"):
+        action_dists.choose_options(MultiDiscrete([2, 2]), ModelConfig(autoregressive_actions=True))
+    with pytest.raises(UnsupportedSpaceError, match="more than 10,000,000 actions"):
+        action_dists.choose_options(Discrete(10**8), ModelConfig())
+    mine = action_dists.choose_options(Discrete(3), ModelConfig(custom_action_dist=GumbelSoftmax))
+    assert (class_of(mine[0]), mine[1]) == (GumbelSoftmax, 3)

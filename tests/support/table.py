@@ -177,6 +177,10 @@ _ONE_PART = ("Discrete", "Box", "Simplex")
 
 def refusal(cell: Cell) -> str | None:
     """Return what the error of a cell that is refused says, or None for one that trains."""
+    if cell.algorithm == "DQN" and cell.head == "autoregressive":
+        return "each choice is made by itself"
+    if cell.algorithm == "DQN" and cell.actions in ("Box", "Simplex", "Tuple"):
+        return "Take SAC or PPO"
     if cell.algorithm == "SAC" and cell.memory == "GTrXL":
         return "`use_attention` does not go with SAC|`autoregressive_actions` does not go with SAC"
     if cell.algorithm == "SAC" and cell.head == "autoregressive":

@@ -5,6 +5,12 @@ from __future__ import annotations
 from anyspace import algorithms
 
 
+class DQN(algorithms.DQN):
+    """DQN with RLlib's defaults. Its checkpoints are DQN's."""
+
+    default_preset = "none"
+
+
 class PPO(algorithms.PPO):
     """PPO with RLlib's defaults. Its checkpoints are PPO's."""
 

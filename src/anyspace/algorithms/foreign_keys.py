@@ -77,7 +77,6 @@ _STABLE_BASELINES = {
 }
 _RLLIB = {
     "callbacks": _OWN_LOOP,
-    "exploration_config": "{explore=False} takes the most likely action while collecting; else actions are sampled.",
     "model_config": "It is called {model} here.",
     "num_rollout_workers": "It is called {num_env_runners} here, and only 0, this process, is built.",
     "num_workers_per_learner": _ONE_PROCESS,

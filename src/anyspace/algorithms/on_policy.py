@@ -91,7 +91,15 @@ def gae(*, gamma: float, lambda_: float) -> Estimator:
 
 def require_own_samples(policy: Policy, algorithm: str) -> None:
     """Raise :class:`ConfigError` unless actions are samples of the policy's own distribution."""
-    if type(policy.exploration) is not StochasticSampling:
+    asked = policy.config.exploration_config
+    explorer = policy.exploration
+    own = type(explorer) is StochasticSampling and not explorer.random_timesteps
+    if asked and not own:
+        raise ConfigError(
+            f"config key `exploration_config` is {asked!r}, but {algorithm} learns from samples of its own"
+            " distribution; leave it out."
+        )
+    if not own:
         raise ConfigError(
             f"{algorithm} learns from samples of its own distribution, but the plan explores by"
             f" {type(policy.exploration).__name__}; leave `exploration` at StochasticSampling."

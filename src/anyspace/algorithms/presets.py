@@ -79,7 +79,9 @@ def general_preset(
     if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in leaves):
         return named_preset(algorithm, "image", model)
     is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"
-    preset = named_preset(algorithm, "continuous" if is_continuous else "discrete", model)
+    # An algorithm without one for such actions refuses them with the reason, when it is built.
+    kind = "continuous" if is_continuous and "continuous" in preset_names(algorithm) else "discrete"
+    preset = named_preset(algorithm, kind, model)
     if all(map(_is_flat, leaves)):
         return preset
     layers = preset.settings["model"]

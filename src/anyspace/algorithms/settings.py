@@ -182,7 +182,9 @@ def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -
 
     Else 20 steps in eight environments would be two of each, and no episode would ever be seen to end.
     """
-    if "train_batch_size" not in given or "num_envs_per_env_runner" in given:
+    # Where an iteration has many rounds, a round is no batch, and short on purpose.
+    is_batch = settings.steps_per_iteration == 0
+    if "train_batch_size" not in given or "num_envs_per_env_runner" in given or not is_batch:
         return settings
     most = max(1, settings.steps_per_round // SHORTEST_ROLLOUT)
     return overridden(settings, {"num_envs_per_env_runner": min(settings.num_envs_per_env_runner, most)})

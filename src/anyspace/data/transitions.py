@@ -81,7 +81,7 @@ def following(pipeline: Pipeline, batch: Batch) -> Evaluation:
     """
     output, mask = following_output(pipeline, batch)
     with pipeline.runtime.no_grad():
-        return Evaluation(output, pipeline.distribution_of(output, mask), None)
+        return Evaluation(output, pipeline.distribution_of(output, mask), None, mask)
 
 
 def following_output(pipeline: Pipeline, batch: Batch) -> tuple[Tree, Array | None]:

@@ -132,6 +132,7 @@ class MultiCategorical(ActionDistribution):
         input_lens: Number of options of each choice.
         action_space: Samples have its shape, ``[B, *shape]``; without it they are ``[B, k]``. Options count
             from 0: adding ``start`` or ``low`` is left to decoding.
+        temperature: See `Categorical`.
     """
 
     depends_on_model = False
@@ -144,8 +145,10 @@ class MultiCategorical(ActionDistribution):
         mask: Array | None = None,
         input_lens: Sequence[int],
         action_space: gym.Space[Any] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__(inputs, model, mask=mask)
+        self.temperature = temperature
         self.input_lens = tuple(int(length) for length in input_lens)
         self.action_space = action_space
         if sum(self.input_lens) != inputs.shape[-1]:
@@ -165,7 +168,8 @@ class MultiCategorical(ActionDistribution):
         """The choices; those of one length are one distribution ``[B, k, n]``."""
         logits, mask = self._split(self.inputs), self.mask
         masks = [None] * len(logits) if mask is None else self._split(xp(self.inputs).asarray(mask, like=self.inputs))
-        return [Categorical(part, self.model, mask=m) for part, m in zip(logits, masks, strict=True)]
+        pairs = zip(logits, masks, strict=True)
+        return [Categorical(part, self.model, mask=m, temperature=self.temperature) for part, m in pairs]
 
     @staticmethod
     def required_model_output_shape(action_space: spaces.MultiDiscrete | spaces.Box, model_config: Any) -> int:

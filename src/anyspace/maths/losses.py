@@ -34,10 +34,7 @@ def huber(errors: Array, delta: float = 1.0) -> Array:
 
     Source: Huber, "Robust estimation of a location parameter", 1964.
     """
-    ns = xp(errors)
-    sizes = ns.abs(errors)
-    near = ns.clip(sizes, None, delta)
-    return near * (sizes - 0.5 * near)
+    return xp(errors).huber(errors, delta)
 
 
 def masked_mean(x: Array, mask: Array | None = None) -> Array:

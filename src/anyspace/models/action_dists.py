@@ -49,6 +49,7 @@ from anyspace.distributions.continuous import size_of
 from anyspace.distributions.parts import ActionParts, Part
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
 from anyspace.models.config import ModelConfig
+from anyspace.models.number_of_actions import numbers_of_options
 from anyspace.spaces import Simplex
 from anyspace.spaces.decoding import flatten_actions, options
 from anyspace.tree import Tree
@@ -125,6 +126,48 @@ def squashed(
     """
     bounded = any(map(_has_bounds, nesting.leaves(action_space)))
     return choose(action_space, config, SquashedGaussian if normalize and bounded else None)
+
+
+def choose_options(
+    action_space: gym.Space[Any], config: ModelConfig, *, temperature: float = 1.0
+) -> tuple[DistributionFactory, int]:
+    """Return the distribution of an action space that takes one number for each option: softmax(inputs / temperature).
+
+    It is that of :func:`choose` but for MultiBinary, of which each bit has two numbers here. So inputs and masks have
+    the same layout, that of `spaces.ActionMasks`.
+
+    Args:
+        action_space: of discrete leaves alone.
+        config: the model configuration; a ``custom_action_dist`` takes precedence.
+        temperature: above 0.
+
+    Raises:
+        ConfigError: ``autoregressive_actions`` is on.
+        UnsupportedSpaceError: some leaf is continuous, or has too many options.
+    """
+    if config.autoregressive_actions:
+        raise ConfigError(
+            "`autoregressive_actions` draws each part of an action given those before it, but here the values of all"
+            " options are known at once, and each choice is made by itself. Switch it off."
+        )
+    if config.custom_action_dist is not None:
+        return choose(action_space, config)
+    numbers_of_options(action_space)
+    children: list[DistributionFactory] = []
+    widths: list[int] = []
+    for path, leaf in nesting.iter_leaves(action_space):
+        counts = options(leaf, path)
+        child, width = _default(leaf, config, DiagGaussian, path)
+        if width != sum(counts):  # bits have one logit each
+            child, width = _of_components(leaf, path)
+        if counts and temperature != 1:
+            child = partial(child, temperature=temperature)
+        children.append(child)
+        widths.append(width)
+    if nesting.is_leaf(action_space):
+        return children[0], widths[0]
+    whole = partial(MultiActionDistribution, child_distributions=children, input_lens=widths, action_space=action_space)
+    return whole, sum(widths)
 
 
 def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionParts:

@@ -133,4 +133,15 @@ def _mixed(model_class: type[ModelV2], interface: type, keywords: dict[str, Any]
         model_class.__init__(self, *arguments, **keywords)
 
     base = type(model_class.__name__, (model_class,), {"__init__": construct}) if keywords else model_class
-    return type(f"{base.__name__}_as_{interface.__name__}", (interface, base), {})
+    return type(f"{base.__name__}_as_{interface.__name__}", (interface, base), {_MADE_OF: (interface, model_class)})
+
+
+_MADE_OF = "_interface_and_model"
+
+
+def interface_and_model(kind: type) -> tuple[type, type] | None:
+    """Return the interface and the model class that a class was made of by :func:`construct_with_interface`.
+
+    None: it was not; classes that derive from one that was are none of these.
+    """
+    return vars(kind).get(_MADE_OF)

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from anyspace.errors import ModelError
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, Rng
 from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces.restore import PreprocessedBox, restore_original_dimensions
@@ -77,6 +77,18 @@ class ModelV2:
             mask: [N, A], True where a choice is allowed, or None.
         """
         return output
+
+    def exploring_inputs(self, output: Tree, mask: Array | None, rng: Rng) -> Array:
+        """Return what the action distribution takes [N, P] when acting explores.
+
+        By default that is :meth:`action_inputs`. A model that explores by noise in its layers draws that noise here.
+
+        Args:
+            output: of the latest :meth:`forward`.
+            mask: [N, A], True where a choice is allowed, or None.
+            rng: the random source to draw from, the framework's own.
+        """
+        return self.action_inputs(output, mask)
 
     def group_of(self, name: str) -> str | None:
         """Return whose loss trains the parameter ``name``: the name of one of the algorithm's groups.

@@ -1,13 +1,16 @@
-"""How many actions a Discrete space has, for models with a number or a vector for every single action."""
+"""How many options actions have, for models with a number or a vector for every single one."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium as gym
 from gymnasium import spaces
 
+from anyspace import nesting, tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.spaces.decoding import options
 
 
 def number_of_actions(action_space: gym.Space[Any], purpose: str, advice: str) -> int:
@@ -26,3 +29,28 @@ def number_of_actions(action_space: gym.Space[Any], purpose: str, advice: str) -
             f"action: {purpose}, so the action space has to be Discrete, but it is {action_space}. {advice}"
         )
     return int(action_space.n)
+
+
+def numbers_of_options(action_space: gym.Space[Any]) -> tuple[int, ...]:
+    """Return how many options each choice of an action has, leaf by leaf, in the order of `spaces.ActionMasks`.
+
+    ``Tuple([Discrete(3), MultiDiscrete([4, 5]), MultiBinary(2)])`` has 3, 4, 5, 2 and 2.
+
+    Args:
+        action_space: the environment's action space, for Q-learning.
+
+    Raises:
+        UnsupportedSpaceError: naming the leaf that is continuous; or nothing is there to choose.
+    """
+    found: list[int] = []
+    for path, leaf in nesting.iter_leaves(action_space):
+        counts = options(leaf, path)
+        if not counts and math.prod(leaf.shape or ()) > 0:
+            raise UnsupportedSpaceError(
+                f"{tree.place('action', path)}: Q-learning compares the values of all options of an action, and {leaf}"
+                " has infinitely many. Take SAC or PPO for these actions, or let the environment offer a Discrete."
+            )
+        found += counts
+    if not found:
+        raise UnsupportedSpaceError(f"action: {action_space} holds no value to choose.")
+    return tuple(found)

@@ -23,7 +23,8 @@ forward passes of users' models in collecting; those in other acting. Each has a
 that one of them drawing more changes nothing for the others."""
 
 CompiledForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
-"""A model's ``forward`` for one step, in NumPy: inputs and states [N, ...] -> outputs [N, num_outputs], new states."""
+"""A model's ``forward`` and ``action_inputs`` for one step, in NumPy: inputs and states [N, ...] -> what the action
+distribution takes [N, P], and the new states."""
 
 
 class Layer(NamedTuple):
@@ -68,7 +69,7 @@ class Runtime(Protocol):
         """Return the context of work on ``rows`` rows at a time: as many threads as serve the model best."""
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
-        """Return a NumPy function that equals ``model``'s forward pass, if there is one that acts quicker.
+        """Return a NumPy function that equals ``model``'s pass when acting, if there is one that acts quicker.
 
         It must be asked for anew whenever weights may have changed.
         """

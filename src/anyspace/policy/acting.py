@@ -18,7 +18,6 @@ from anyspace.models.runtime import CompiledForward, NumpyArray, RandomSource, R
 from anyspace.policy.exploration import Exploration
 from anyspace.policy.history import Acted, History
 from anyspace.policy.inputs import Inputs
-from anyspace.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Actor:
     runtime: Runtime
     inputs: Inputs
     """Makes the model's input dict."""
-    distribution: Callable[[Tree, Array | None], ActionDistribution]
-    """The action distribution of a model's output and a mask."""
+    distribution: Callable[[Array, Array | None], ActionDistribution]
+    """The action distribution of its inputs [B, P] and a mask."""
     exploration: Exploration
     twin: CompiledForward | None
     source: RandomSource
@@ -87,8 +86,8 @@ class Actor:
     ) -> Acted:
         views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
         states: State = [] if history is None else history.states(own=False)
-        output, state_out = twin(self.inputs.of(obs, mask, views, False), states)
-        distribution = self.distribution(output, mask)
+        dist_inputs, state_out = twin(self.inputs.of(obs, mask, views, False), states)
+        distribution = self.distribution(dist_inputs, mask)
         return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
 
     def _by_network(
@@ -112,7 +111,11 @@ class Actor:
             inputs.add_states(states, seq_lens)
         runtime.set_training(self.model, False)
         output, state_out = self.model(inputs, states, seq_lens)
-        distribution = self.distribution(output, placed)
+        if explore:
+            dist_inputs = self.model.exploring_inputs(output, placed, runtime.rng(self.source))
+        else:
+            dist_inputs = self.model.action_inputs(output, placed)
+        distribution = self.distribution(dist_inputs, placed)
         rng = None if noise is not None else runtime.rng(self.source)
         drawn = None if noise is None else runtime.asarray(noise)
         sampling = explore and noise is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from anyspace.config import require
 from anyspace.errors import ConfigError
@@ -45,7 +45,10 @@ class PolicyConfig:
     clip_actions: bool = False
     """Clip Box actions to their bounds."""
     explore: bool = True
-    """Sample actions while collecting; False takes the distribution's mode or mean."""
+    """Explore while collecting; False takes the distribution's mode or mean."""
+    exploration_config: dict[str, Any] = field(default_factory=dict)
+    """How actions explore: `type`, such as "EpsilonGreedy" or `package.module:Class`, and its keywords; without `type`
+    they change the algorithm's own."""
 
     def __post_init__(self) -> None:
         if self._disable_action_flattening and not self.model._disable_action_flattening:

@@ -26,7 +26,7 @@ from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, Place
+from anyspace.policy.exploration import ALONE, Place, StatefulExploration, exploration_of
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
@@ -43,6 +43,7 @@ from anyspace.spaces import (
 )
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
+from anyspace.spaces.uniform import raw_space
 from anyspace.tree import Tree
 
 
@@ -56,6 +57,8 @@ class Evaluation:
     """Of N rows."""
     values: Array | None
     """[N], or None where the value was not asked for."""
+    mask: Array | None = None
+    """[N, A], which choices are allowed; None: all."""
 
 
 class Pipeline:
@@ -127,7 +130,8 @@ class Pipeline:
         self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
         self.masking = self._new_masking(model_config, custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
-        self.exploration = plan.exploration(action_space, place)
+        drawn = raw_space(action_space, normalize=config.normalize_actions)
+        self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
         self.timestep = self.version = 0
         self.inputs_decide = False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
@@ -243,7 +247,7 @@ class Pipeline:
             training: whether this pass belongs to a gradient step.
         """
         output, values = self.forward(batch, value=value, training=training)
-        return Evaluation(output, self.distribution_of(output, batch.mask), values)
+        return Evaluation(output, self.distribution_of(output, batch.mask), values, batch.mask)
 
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
@@ -323,7 +327,7 @@ class Pipeline:
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            yield Actor(self.model, self.runtime, self._inputs, self.distribution_of, self.exploration, twin, source)
+            yield Actor(self.model, self.runtime, self._inputs, self.distribution, self.exploration, twin, source)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
@@ -369,13 +373,18 @@ class Pipeline:
         self.at(int(given.get("timestep", self.timestep)))
 
     def state(self) -> dict[str, NumpyArray]:
-        """Return everything an action depends on, by name: :meth:`weights` and the random sources."""
-        return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state())}
+        """Return everything an action depends on, by name: weights, random sources, exploration's state."""
+        remembered = self.exploration.state() if isinstance(self.exploration, StatefulExploration) else {}
+        sources = tree.prefixed("rng", self.runtime.rng_state())
+        return {**self.weights(), **sources, **tree.prefixed("exploration", remembered)}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self.load_weights(state)
         self.runtime.set_rng_state(tree.under("rng", dict(state)))
+        remembered = tree.under("exploration", dict(state))
+        if remembered and isinstance(self.exploration, StatefulExploration):
+            self.exploration.load_state(remembered)
 
 
 def _require_scaling(config: PolicyConfig) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from anyspace.config import require
 from anyspace.maths.cell import Cell
@@ -40,6 +42,11 @@ class PiecewiseSchedule:
     def __call__(self, step: int) -> float:
         """Return the value at ``step`` sampled environment steps."""
         return float(np.interp(step, self._steps, self._values))
+
+    def values(self, steps: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+        """Return the values at several numbers of sampled steps, shaped like them."""
+        found: npt.NDArray[np.float64] = np.interp(steps, self._steps, self._values)
+        return found
 
 
 def scheduled(constant: float, endpoints: Endpoints | None, key: str) -> PiecewiseSchedule:

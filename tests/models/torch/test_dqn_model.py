@@ -1,16 +1,18 @@
 """The heads of Q-learning on default, custom and remembering models."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 from torch import nn
 
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2
 from anyspace.models.torch import DQNTorchModel
 from anyspace.models.torch.noisy import NoisyLinear
-from anyspace.spaces import get_preprocessor
+from anyspace.spaces import Simplex, get_preprocessor
 from tests.support.torch_nets import draw, shuffled
 
 OBS, FOUR, FLOAT_MIN = Box(-1, 1, (3,)), Discrete(4), -3.4e38
@@ -256,6 +258,72 @@ def test_a_model_may_mask_itself():
     assert all(value.grad.isfinite().all() for value in model.net.logits.parameters())
 
 
+# ------------------------------------------------------------------------------------------- branches
+
+CHOICES = Tuple([Discrete(3), Dict(bits=MultiBinary(2), kinds=MultiDiscrete([2, 4])), Box(5, 6, (1,), np.int64)])
+WIDTHS = [3, 2, 2, 2, 4, 2]
+
+
+def branching(space=CHOICES, width=15, **keywords):
+    keywords = {"q_hiddens": [5], **keywords}
+    return shuffled(
+        ModelCatalog.get_model_v2(OBS, space, width, {"fcnet_hiddens": [6]}, model_interface=DQNTorchModel, **keywords)
+    )
+
+
+@pytest.mark.parametrize("distributions", [{}, DISTRIBUTIONS])
+def test_each_choice_is_dueling_by_itself(distributions):
+    model = branching(dueling=True, **distributions)
+    assert model.branches.widths == tuple(WIDTHS)
+    features, atoms = features_of(model), model.num_atoms
+    advantages, values = (through(head, features.detach().numpy()) for head in (model.advantage_head, model.state_head))
+    advantages = advantages.reshape(5, 15, atoms)
+    mask = torch.rand(5, 15, generator=torch.Generator().manual_seed(0)) < 0.6
+    for given in (None, mask):
+        logits, q = (ask(features, given).detach().numpy() for ask in (model.q_logits, model.q_values))
+        start = 0
+        for width in WIDTHS:
+            for row in range(5):
+                allowed = [i for i in range(start, start + width) if given is None or given[row, i]]
+                allowed = allowed or list(range(start, start + width))
+                mean = np.mean([advantages[row, i] for i in allowed], axis=0)
+                for i in range(start, start + width):
+                    if i not in allowed:
+                        assert q[row, i] == -np.inf
+                        continue
+                    expected = values[row] + advantages[row, i] - mean
+                    np.testing.assert_allclose(logits[row, i], expected, rtol=1e-4, atol=1e-4)
+                    mean_return = expected[0] if atoms == 1 else softmax(expected) @ [-1, 2, 5]
+                    np.testing.assert_allclose(q[row, i], mean_return, rtol=1e-4, atol=1e-4)
+            start += width
+        torch.testing.assert_close(model.action_inputs(features, given), torch.tensor(q))
+
+
+def test_one_choice_is_what_a_discrete_action_is():
+    alone, one = (branching(space, 4, dueling=True) for space in (FOUR, MultiDiscrete([4])))
+    features = features_of(alone)
+    torch.testing.assert_close(one.load_state_dict(alone.state_dict()).missing_keys, [])
+    for mask in (None, MASK):
+        torch.testing.assert_close(one.q_values(features, mask), alone.q_values(features, mask))
+
+
+def test_the_value_is_that_of_the_best_action():
+    model = branching(dueling=True, use_noisy=True)
+    q = model.q_values(features_of(model), noise=False).detach()
+    best = [part.max(dim=1).values for part in q.split(WIDTHS, dim=1)]
+    torch.testing.assert_close(model.value_function().detach(), torch.stack(best).mean(dim=0))
+
+
+def test_noise_is_in_what_explores_and_not_in_what_acts():
+    model = branching(use_noisy=True)
+    features = features_of(model)
+    assert torch.equal(model.action_inputs(features, None), model.action_inputs(features, None))
+    ask = [model.exploring_inputs(features, None, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(ask[0], ask[1])
+    assert (ask[0] != ask[2]).any()
+    assert (ask[0] != model.action_inputs(features, None)).any()
+
+
 # ------------------------------------------------------------------------------------- what lies beneath
 
 
@@ -381,11 +449,21 @@ def test_parametric_actions_are_q_values():
 # ------------------------------------------------------------------------------------------- errors
 
 
-def test_actions_have_to_be_discrete():
+@pytest.mark.parametrize(
+    ("space", "place"),
+    [
+        (Box(-1, 1, (2,)), "action"),
+        (Tuple([FOUR, Dict(to=Box(-1, 1, ()))]), 'action[1]["to"]'),
+        (Simplex((3,)), "action"),
+    ],
+)
+def test_actions_have_to_be_discrete(space, place):
     with pytest.raises(
-        UnsupportedSpaceError, match=r"action: Q-learning .* has to be Discrete, but it is MultiDiscrete"
+        UnsupportedSpaceError, match=rf"^{re.escape(place)}: Q-learning .* has infinitely many. Take SAC or PPO"
     ):
-        ModelCatalog.get_model_v2(OBS, MultiDiscrete([2, 2]), 4, {}, model_interface=DQNTorchModel)
+        ModelCatalog.get_model_v2(OBS, space, 4, {}, model_interface=DQNTorchModel)
+    with pytest.raises(UnsupportedSpaceError, match=r"holds no value to choose"):
+        ModelCatalog.get_model_v2(OBS, Tuple([]), 4, {}, model_interface=DQNTorchModel)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from anyspace.config import merge
 from anyspace.models import FullyConnectedNetwork, ModelCatalog
 from anyspace.models.input_dict import InputDict
 from anyspace.models.torch.attention import GTrXLNet
+from anyspace.models.torch.dqn_model import DQNTorchModel
 from anyspace.models.torch.gtrxl_layers import GRUGate
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.models.torch.twins import numpy_twin
@@ -277,3 +278,68 @@ def test_whoever_overrides_the_network_acts_through_pytorch():
         with made.acting() as act:
             assert act.twin is None
             act([np.zeros((3, 4), np.float32)])
+
+
+# ------------------------------------------------------------------------------------------------ Q values
+
+CHOICES = gym.spaces.Tuple([gym.spaces.Discrete(3), gym.spaces.MultiBinary(2), gym.spaces.MultiDiscrete([2, 4])])
+HEADS = {
+    "plain": {"q_hiddens": [5]},
+    "dueling": {"q_hiddens": [5, 4], "dueling": True, "dueling_activation": "tanh"},
+    "none": {"q_hiddens": []},
+    "distributions": {"q_hiddens": [5], "dueling": True, "num_atoms": 3, "v_min": -1.0, "v_max": 5.0},
+}
+
+
+def q_network(action_space=CHOICES, model=None, **heads):
+    keys = {"fcnet_hiddens": [7], **(model or {})}
+    box = gym.spaces.Box(-3, 3, (5,))
+    made = ModelCatalog.get_model_v2(box, action_space, 13, keys, model_interface=DQNTorchModel, **heads)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
+    return made
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("heads", HEADS)
+@pytest.mark.parametrize("memory", [None, "lstm", "gru", "gtrxl"])
+def test_q_values_equal_the_networks(memory, heads, masked):
+    model, rng, rows = q_network(model=MEMORIES.get(memory), **HEADS[heads]), np.random.default_rng(1), 9
+    inputs, state = {"obs_flat": rng.normal(size=(rows, 5)).astype(np.float32)}, []
+    for i, initial in enumerate(model.get_initial_state()):
+        view = model.view_requirements.get(f"state_in_{i}")
+        lead = [] if view is None or view.single else [len(view.offsets)]
+        state.append(rng.normal(size=(rows, *lead, *initial.shape)).astype(np.float32))
+    if memory == "gtrxl":
+        state[-1] = np.arange(rows, dtype=np.float32)[:, None]
+    mask = rng.random((rows, 13)) < 0.6 if masked else None
+    with torch.no_grad():
+        tensors = InputDict({name: torch.from_numpy(value) for name, value in inputs.items()} | {"is_training": False})
+        lens = None if memory is None else torch.ones(rows, dtype=torch.int32)
+        features, new = model(tensors, [torch.from_numpy(part) for part in state], lens)
+        expected = model.action_inputs(features, None if mask is None else torch.from_numpy(mask))
+    acted, acted_new = numpy_twin(model)(InputDict(inputs | ({} if mask is None else {"action_mask": mask})), state)
+    np.testing.assert_allclose(acted, expected, rtol=1e-4, atol=1e-5)
+    assert acted.dtype == np.float32
+    for own, wanted in zip(acted_new, new, strict=True):
+        np.testing.assert_allclose(own, wanted, rtol=1e-5, atol=1e-5)
+
+
+class Mine(DQNTorchModel):
+    """An interface of a user's, which may compute something else."""
+
+
+def test_other_heads_have_no_twin():
+    assert numpy_twin(q_network(q_hiddens=[5])) is not None
+    assert numpy_twin(q_network(q_hiddens=[5], use_noisy=True)) is None
+    assert numpy_twin(q_network(q_hiddens=[5], add_layer_norm=True)) is None
+    keys = {"fcnet_hiddens": [7]}
+    mine = ModelCatalog.get_model_v2(gym.spaces.Box(-3, 3, (5,)), CHOICES, 13, keys, model_interface=Mine)
+    assert numpy_twin(mine) is None
+    hooked = q_network(q_hiddens=[5])
+    hooked.advantage_head.register_forward_hook(lambda *_: None)
+    assert numpy_twin(hooked) is None
+    derived = q_network(q_hiddens=[5])
+    derived.__class__ = type("Derived", (type(derived),), {"q_values": lambda self, *_, **__: None})
+    assert numpy_twin(derived) is None

@@ -190,6 +190,10 @@ class Namespace:
         """Return an array that shares no memory with ``x`` that could be written to."""
         raise NotImplementedError
 
+    def to_numpy(self, x: Array) -> Any:
+        """Return an array of NumPy with the numbers of ``x``, which may share its memory."""
+        raise NotImplementedError
+
     def stop_gradient(self, x: Array) -> Array:
         """Return the values of ``x`` with no gradient flowing back through them."""
         raise NotImplementedError
@@ -197,6 +201,12 @@ class Namespace:
     def softplus(self, x: Array) -> Array:
         """log(1 + exp(``x``)), exact for large and for very negative ``x``."""
         raise NotImplementedError
+
+    def huber(self, x: Array, delta: float) -> Array:
+        """Return x^2 / 2 where ``x`` is at most ``delta``, and delta (|x| - delta / 2) beyond."""
+        sizes = self.abs(x)
+        near = self.clip(sizes, None, delta)
+        return near * (sizes - 0.5 * near)
 
     def lgamma(self, x: Array) -> Array:
         """Logarithm of the gamma function, for ``x`` above 0."""

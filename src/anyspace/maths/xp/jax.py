@@ -94,6 +94,9 @@ class _Jax(Namespace):
     def copy(self, x: Array) -> Array:
         return x
 
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x)
+
     def stop_gradient(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)
 

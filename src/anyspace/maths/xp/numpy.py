@@ -55,6 +55,9 @@ class _NumPy(Namespace):
     def copy(self, x: Array) -> Array:
         return x.copy()
 
+    def to_numpy(self, x: Array) -> Any:
+        return np.asarray(x)
+
     def stop_gradient(self, x: Array) -> Array:
         return x
 

@@ -45,12 +45,18 @@ class _Torch(Namespace):
     def copy(self, x: Array) -> Array:
         return x.clone()
 
+    def to_numpy(self, x: Array) -> Any:
+        return x.detach().cpu().numpy()
+
     def stop_gradient(self, x: Array) -> Array:
         return x.detach()
 
     def softplus(self, x: Array) -> Array:
         # Not torch's own: it cuts the tail off, and with it the gradient.
         return torch.logaddexp(x, torch.zeros_like(x))
+
+    def huber(self, x: Array, delta: float) -> Array:
+        return torch.nn.functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=delta)
 
     def lgamma(self, x: Array) -> Array:
         return x.lgamma()

@@ -1,7 +1,7 @@
 """The model interface of Q-learning: heads for the values of actions, on top of any model.
 
-Letters: N rows, F features of the model beneath, A actions, Z atoms of a return's distribution (1 where Q values
-are learnt themselves).
+Letters: N rows, F features of the model beneath, k choices that an action is made of (its branches), A options of all
+of them together, Z atoms of a return's distribution (1 where Q values are learnt themselves).
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import torch
 from torch import nn
 
 from anyspace.config import require
-from anyspace.distributions.allowed import allowed_by
 from anyspace.errors import ModelError
-from anyspace.maths.q_values import dueling as combined
-from anyspace.maths.q_values import expected_values
-from anyspace.models.number_of_actions import number_of_actions
+from anyspace.maths.branches import Branches
+from anyspace.maths.q_values import branched_logits, expected_values, masked_values
+from anyspace.models.number_of_actions import numbers_of_options
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import activation_class, xavier
 from anyspace.models.torch.noisy import Noise, NoisyLinear
@@ -38,6 +37,10 @@ class QDistributions(NamedTuple):
 class DQNTorchModel(TorchModelV2):
     """Values of discrete actions, from the features that the model beneath puts out.
 
+    An action is one choice (Discrete), or several: MultiDiscrete, MultiBinary, integer Box, and Tuples and Dicts of
+    these. The options of all choices lie side by side, in the order of `spaces.ActionMasks`: each choice is a branch
+    with values of its own, Q(s, a) is the mean of Q_i(s, a_i), and so the best action is the best option of each.
+
     ``ModelCatalog.get_model_v2(..., model_interface=DQNTorchModel, dueling=True)`` puts it on the default model or a
     custom one, memory included. ``features, state = model(inputs, state, seq_lens)``, and then ``q_values(features)``.
 
@@ -52,9 +55,10 @@ class DQNTorchModel(TorchModelV2):
     evaluation wants it.
 
     Sources: Mnih et al. 2015 (DQN), Wang et al. 2016 (dueling), Bellemare et al. 2017 (distributional), Fortunato et
-    al. 2018 (noisy).
+    al. 2018 (noisy), Tavakoli et al. 2018 (branches).
 
     Attributes:
+        branches: where the options of each choice lie among A.
         num_atoms: Z.
         support: the returns [Z] that the atoms stand for, v_min + i (v_max - v_min) / (Z - 1); None where Z is 1.
         advantage_head: features to advantages or, without ``dueling``, to Q values; None where there are no heads.
@@ -62,7 +66,7 @@ class DQNTorchModel(TorchModelV2):
 
     Args:
         obs_space: as for every model.
-        action_space: Discrete.
+        action_space: Discrete, MultiDiscrete, MultiBinary, integer Box, or a Tuple or Dict of them.
         num_outputs: the width of a derived class's output; not read where a model lies beneath.
         model_config: as for every model. Beneath heads `vf_share_layers` is on, for no value is computed there.
         name: as for every model.
@@ -77,7 +81,7 @@ class DQNTorchModel(TorchModelV2):
         add_layer_norm: normalise the output of each dense layer, for noise on parameters.
 
     Raises:
-        UnsupportedSpaceError: the actions are not Discrete.
+        UnsupportedSpaceError: some part of the actions is continuous.
         ConfigError: a setting is out of range, or has no effect here.
         ModelError: the model beneath does not say how wide its features are, or puts out another number of values.
     """
@@ -102,11 +106,8 @@ class DQNTorchModel(TorchModelV2):
         sigma0: float = 0.5,
         add_layer_norm: bool = False,
     ):
-        count = number_of_actions(
-            action_space,
-            "Q-learning compares the values of all actions",
-            "Enumerate the actions, or take an algorithm with a policy, such as PPO.",
-        )
+        branches = Branches(numbers_of_options(action_space))
+        count = branches.total
         require(all(size >= 1 for size in q_hiddens), "q_hiddens", q_hiddens, "layer sizes are at least 1")
         require(num_atoms >= 1, "num_atoms", num_atoms, "it must be at least 1")
         require(num_atoms == 1 or v_min < v_max, "v_max", v_max, f"it must be above `v_min`, which is {v_min!r}")
@@ -119,7 +120,7 @@ class DQNTorchModel(TorchModelV2):
             model_config = {**model_config, "vf_share_layers": True}
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
         width = _width_of(self, None if has_heads else count * num_atoms)
-        self.num_atoms = num_atoms
+        self.num_atoms, self.branches = num_atoms, branches
         self.register_buffer("support", torch.linspace(v_min, v_max, num_atoms) if num_atoms > 1 else None, False)
 
         def head(width_out: int) -> QHead:
@@ -154,12 +155,12 @@ class DQNTorchModel(TorchModelV2):
     def q_logits(
         self, features: torch.Tensor, mask: torch.Tensor | None = None, *, noise: Noise = True
     ) -> torch.Tensor:
-        """Return the logits [N, A, Z] of the actions' returns, value and advantages put together; where Z is 1, Q.
+        """Return the logits [N, A, Z] of the options' returns, value and advantages put together; where Z is 1, Q.
 
         Args:
             features: [N, F].
-            mask: [N, A] of booleans or 0/1, what is allowed; a row that allows nothing counts as one that allows
-                everything. A forbidden action counts as one whose logits (with ``dueling``, advantages) are 0: the
+            mask: [N, A] of booleans or 0/1, what is allowed; a choice that allows nothing counts as one that allows
+                everything. A forbidden option counts as one whose logits (with ``dueling``, advantages) are 0: the
                 head's output for it changes nothing, and the mean of ``dueling`` leaves it out.
             noise: where noisy layers draw their noise from, see `Noise`.
 
@@ -167,22 +168,36 @@ class DQNTorchModel(TorchModelV2):
             ModelError: the features are not F wide.
         """
         advantages = self.__action_logits(features, noise)
-        allowed = None if mask is None else allowed_by(mask, like=advantages)
-        if self.state_head is not None:
-            q: torch.Tensor = combined(self.state_head(features, noise), advantages, allowed)
-            return q
-        return advantages if allowed is None else torch.where(allowed[..., None], advantages, 0.0)
+        values = None if self.state_head is None else self.state_head(features, noise)
+        q: torch.Tensor = branched_logits(self.branches, values, advantages, mask)
+        return q
 
     def q_values(
         self, features: torch.Tensor, mask: torch.Tensor | None = None, *, noise: Noise = True
     ) -> torch.Tensor:
-        """Return Q [N, A], the expected returns of the actions; actions that ``mask`` forbids have -inf.
+        """Return Q [N, A], the expected returns of the options; options that ``mask`` forbids have -inf.
 
         Pick values by index: a product of 0 and -inf is no number. A model that masks itself keeps its own large
         negative numbers. Arguments and errors are as for :meth:`q_logits`.
         """
-        q = _means(self.q_logits(features, mask, noise=noise), self.support)
-        return q if mask is None else torch.where(allowed_by(mask, like=q), q, -torch.inf)
+        q: torch.Tensor = masked_values(
+            self.branches, _means(self.q_logits(features, mask, noise=noise), self.support), mask
+        )
+        return q
+
+    def value_function(self) -> torch.Tensor:
+        """Return the value [N] of what the latest pass saw: Q of the best action, without a mask and without noise."""
+        q = self.branches.split(self.q_values(self.last_output(), noise=False))
+        value: torch.Tensor = q.amax(dim=-1).mean(dim=-1)
+        return value
+
+    def action_inputs(self, output: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return the values of the options [N, A], without noise: what the distribution of the actions takes."""
+        return self.q_values(output, mask, noise=False)
+
+    def exploring_inputs(self, output: torch.Tensor, mask: torch.Tensor | None, rng: torch.Generator) -> torch.Tensor:
+        """Return the values of the options [N, A] with the noise of noisy layers, drawn from ``rng``."""
+        return self.q_values(output, mask, noise=rng)
 
     # Two underscores, for the model beneath may have a method of any name.
     def __action_logits(self, features: torch.Tensor, noise: Noise) -> torch.Tensor:

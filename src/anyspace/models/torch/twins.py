@@ -7,7 +7,7 @@ not listed here, and classes that derive from one of them, act through PyTorch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -15,20 +15,30 @@ import torch
 from torch import nn
 
 from anyspace.maths.xp import xp
+from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.pure.acting import Features, acting_memory, acting_network
+from anyspace.models.pure.acting import (
+    Features,
+    Values,
+    acting_memory,
+    acting_network,
+    acting_values,
+    q_values,
+)
 from anyspace.models.pure.dense import Dense, Function, dense
 from anyspace.models.pure.gtrxl import Block, folded, gtrxl
 from anyspace.models.pure.recurrent import Step, gru, lstm
 from anyspace.models.runtime import CompiledForward, Floats
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
+from anyspace.models.torch.dqn_model import DQNTorchModel, QHead
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMultiHeadAttention
 from anyspace.models.torch.layers import DenseStack, Tanh, UncalledLinear, has_hooks, within
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper, is_plain
+from anyspace.models.torch.sac_model import SACTorchModel
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,7 +56,7 @@ class _NoTwin(Exception):
     """A module is not one that is known here."""
 
 
-_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, *_ACTIVATIONS)
+_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, QHead, nn.ModuleList, *_ACTIVATIONS)
 """Modules whose twins read the weights where they are, whatever gradient steps make of them."""
 
 
@@ -64,6 +74,7 @@ class Twins:
 
     def of(self, model: ModelV2) -> CompiledForward | None:
         """Return the twin of a model, as :func:`numpy_twin` does."""
+        model = _acting_part(model)
         if not isinstance(model, nn.Module):
             return None
         # The address of a weight is no other one's as long as a kept twin reads it.
@@ -75,7 +86,7 @@ class Twins:
             state += [True for hooks in _HOOKS if own[hooks]]
         kept = self._kept.get(model)
         if kept is None or kept[0] != state or has_hooks(model):
-            in_place = all(type(module) in _READ_IN_PLACE for module in within(model))
+            in_place = all(_kind(module) in _READ_IN_PLACE for module in within(model))
             twin = numpy_twin(model)
             if not in_place:
                 return twin
@@ -89,12 +100,20 @@ def numpy_twin(model: ModelV2) -> CompiledForward | None:
     Most weights are read where they are; those of attention are folded into each other once, here. There is none for a
     model with modules of other types than the library builds, with hooks, or with a ``forward`` that replaced theirs.
     """
+    model = _acting_part(model)
     if not isinstance(model, nn.Module) or any(_is_changed(name, module) for name, module in model.named_modules()):
         return None
     try:
         return _of_model(model)
     except _NoTwin:
         return None
+
+
+def _acting_part(model: ModelV2) -> ModelV2:
+    """Return the network that acts in a model: of soft actor-critic's the policy, else the model itself."""
+    if type(model) is SACTorchModel and not _is_changed("", model):
+        return model.action_model
+    return model
 
 
 def _is_changed(name: str, module: nn.Module) -> bool:
@@ -110,17 +129,39 @@ def _exactly(module: object, kind: type[M]) -> M:
     return module
 
 
-def _of_model(model: nn.Module) -> CompiledForward:
+def _kind(module: nn.Module) -> type:
+    """Return the class of a module, without the heads of Q values that may have been added to it."""
+    made_of = interface_and_model(type(module))
+    return type(module) if made_of is None or made_of[0] is not DQNTorchModel else made_of[1]
+
+
+def _of_model(model: Any) -> CompiledForward:
+    kind = _kind(model)
+    network = _of_kind(model, kind)
+    return network if kind is type(model) else acting_values(network, _values(model))
+
+
+def _of_kind(model: Any, kind: type) -> CompiledForward:
     p: Weights = {}
-    if type(model) is FullyConnectedNetwork:
+    if kind is FullyConnectedNetwork:
         layers = [*_dense(p, "encoder", _exactly(model.encoder, DenseStack)), *_output(p, model.logits)]
         return acting_network(dense(p, layers), _log_std(model.log_std if model.free_log_std else None))
-    if type(model) is RecurrentWrapper:
+    if kind is RecurrentWrapper:
         return _of_memory(p, model, _features(model), _recurrent(p, model))
-    if type(model) is AttentionWrapper:
+    if kind is AttentionWrapper:
         return _of_memory(p, model, _features(model), _gtrxl(p, model.gtrxl))
-    net = _exactly(model, GTrXLNet)
-    return _of_memory(p, net, _flat_observations, _gtrxl(p, net.gtrxl))
+    if kind is GTrXLNet:
+        return _of_memory(p, model, _flat_observations, _gtrxl(p, model.gtrxl))
+    raise _NoTwin
+
+
+def _values(model: Any) -> Values:
+    p: Weights = {}
+    heads = [
+        None if head is None else dense(p, _dense(p, name, _exactly(head, QHead).layers))
+        for name, head in (("advantages", model.advantage_head), ("state", model.state_head))
+    ]
+    return q_values(model.branches, (heads[0], heads[1]), None if model.support is None else _array(model.support))
 
 
 def _flat_observations(inputs: InputDict) -> Floats:

@@ -1,0 +1,58 @@
+"""What Q-learning asks of a model, whatever its framework."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, cast
+
+import gymnasium as gym
+
+from anyspace.maths.branches import Branches
+from anyspace.maths.xp import Array
+from anyspace.models.catalog import ModelCatalog
+from anyspace.models.config import ModelConfig
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.networks import network
+
+
+class QModel(Protocol):
+    """A model whose output is features, of which heads make the values of actions.
+
+    Letters: N rows, A options of all choices that an action is made of, Z atoms of a return's distribution.
+    """
+
+    branches: Branches
+    """Where the options of each choice lie among A."""
+    support: Array | None
+    """The returns [Z] that the atoms stand for; None where Z is 1 and values are learnt themselves."""
+
+    def q_logits(self, features: Array, mask: Array | None = None, *, noise: bool = True) -> Array:
+        """Return the logits [N, A, Z] of the options' returns, where Z is 1 Q; ``noise``: in noisy layers."""
+
+
+def q_model(model: ModelV2) -> QModel:
+    """Return a model that :func:`build_q_model` built, as what it is."""
+    return cast(QModel, model)
+
+
+def build_q_model(
+    obs_space: gym.Space[Any],
+    action_space: gym.Space[Any],
+    num_outputs: int,
+    model_config: ModelConfig,
+    framework: str,
+    **heads: Any,
+) -> ModelV2:
+    """Return the model that the catalogue has for the spaces, with heads for the values of actions on top.
+
+    Args:
+        obs_space: as for ``ModelCatalog.get_model_v2``.
+        action_space: as for ``ModelCatalog.get_model_v2``.
+        num_outputs: as for ``ModelCatalog.get_model_v2``.
+        model_config: as for ``ModelCatalog.get_model_v2``.
+        framework: as for ``ModelCatalog.get_model_v2``.
+        heads: keyword arguments of the framework's class for the role "q values".
+    """
+    interface = network("q values", framework)
+    return ModelCatalog.get_model_v2(
+        obs_space, action_space, num_outputs, model_config, framework, model_interface=interface, **heads
+    )

@@ -1,0 +1,34 @@
+"""How an action is chosen from its distribution: explorations as objects, which may have a schedule and a state.
+
+| name | exploring |
+|---|---|
+| StochasticSampling | samples the distribution |
+| Random | random actions |
+| EpsilonGreedy, PerWorkerEpsilonGreedy | the best action, and with a probability that falls a random one |
+| SoftQ | samples softmax(values / temperature) |
+| GaussianNoise, OrnsteinUhlenbeckNoise | the deterministic action with noise |
+
+Without exploring, all of them take the deterministic action. The config key `exploration_config` chooses one, as in
+``{"type": "EpsilonGreedy", "epsilon_timesteps": 5000}``; a class of your own goes by ``package.module:Class``.
+"""
+
+from anyspace.policy.exploration.chosen import exploration_of
+from anyspace.policy.exploration.epsilon import EpsilonGreedy, PerWorkerEpsilonGreedy
+from anyspace.policy.exploration.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from anyspace.policy.exploration.protocol import ALONE, Exploration, Place, StatefulExploration
+from anyspace.policy.exploration.sampling import Random, SoftQ, StochasticSampling
+
+__all__ = [
+    "ALONE",
+    "EpsilonGreedy",
+    "Exploration",
+    "GaussianNoise",
+    "OrnsteinUhlenbeckNoise",
+    "PerWorkerEpsilonGreedy",
+    "Place",
+    "Random",
+    "SoftQ",
+    "StatefulExploration",
+    "StochasticSampling",
+    "exploration_of",
+]

@@ -1,0 +1,87 @@
+"""The best action, and now and then any."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from anyspace.config import require
+from anyspace.distributions import ActionDistribution
+from anyspace.maths.xp import Array, Rng
+from anyspace.policy.exploration.partly_random import Numbers, PartlyRandom, Times
+from anyspace.policy.exploration.protocol import ALONE, Place
+from anyspace.policy.schedules import PiecewiseSchedule
+from anyspace.tree import Tree
+
+
+class EpsilonGreedy(PartlyRandom):
+    """Takes a random action with probability epsilon, row by row, and the best one otherwise.
+
+    Of a composite action the whole is random, each of its parts among what is allowed. Epsilon stays at
+    ``initial_epsilon`` for ``warmup_timesteps`` sampled steps, falls linearly for ``epsilon_timesteps`` more, and stays
+    at ``final_epsilon``.
+
+    Source: Mnih et al., "Human-level control through deep reinforcement learning", 2015.
+
+    Args:
+        action_space: of raw actions.
+        place: which of several collecting processes this is; it makes no difference.
+        initial_epsilon: in [0, 1].
+        final_epsilon: in [0, 1].
+        warmup_timesteps: at least 0.
+        epsilon_timesteps: at least 1.
+        epsilon_schedule: [step, epsilon] pairs, linear in between; takes the place of the four numbers.
+
+    Raises:
+        ConfigError: a setting is out of range.
+    """
+
+    def __init__(
+        self,
+        action_space: gym.Space[Any],
+        place: Place = ALONE,
+        *,
+        initial_epsilon: float = 1.0,
+        final_epsilon: float = 0.05,
+        warmup_timesteps: int = 0,
+        epsilon_timesteps: int = 100_000,
+        epsilon_schedule: list[tuple[float, float]] | None = None,
+    ) -> None:
+        super().__init__(action_space, place)
+        require(warmup_timesteps >= 0, "warmup_timesteps", warmup_timesteps, "a number of steps is at least 0")
+        require(epsilon_timesteps >= 1, "epsilon_timesteps", epsilon_timesteps, "it must be at least 1")
+        falling = [(warmup_timesteps, initial_epsilon), (warmup_timesteps + epsilon_timesteps, final_epsilon)]
+        pairs = falling if epsilon_schedule is None else [(step, value) for step, value in epsilon_schedule]
+        for _, value in pairs:
+            require(0 <= value <= 1, "epsilon", value, "a probability lies in [0, 1]")
+        self._schedule = PiecewiseSchedule(pairs, "epsilon_schedule")
+
+    @property
+    def epsilon(self) -> float:
+        """The present probability."""
+        return float(self.random_share(np.array([self.timestep]))[0])
+
+    def random_share(self, timesteps: Times) -> Numbers:
+        """Return epsilon."""
+        return self._schedule.values(timesteps)
+
+    def own_action(self, distribution: ActionDistribution, rng: Rng, noise: Array | None) -> Tree:
+        """Return the best actions."""
+        return distribution.deterministic_sample()
+
+
+class PerWorkerEpsilonGreedy(EpsilonGreedy):
+    """Epsilon-greedy with an epsilon that differs by process and stays: 0.4^(1 + 7 i / (N - 1)) in process i of N.
+
+    Where there is one process alone, epsilon falls as that of :class:`EpsilonGreedy`, whose arguments it takes.
+
+    Source: Horgan et al., "Distributed prioritized experience replay", 2018, section 4.
+    """
+
+    def random_share(self, timesteps: Times) -> Numbers:
+        """Return epsilon."""
+        if self.place.of == 1:
+            return super().random_share(timesteps)
+        return np.full(timesteps.shape, 0.4 ** (1 + 7 * self.place.number / (self.place.of - 1)))

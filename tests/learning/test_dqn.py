@@ -1,0 +1,72 @@
+"""What DQN has to learn, and how well; see `test_learning.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from anyspace import DQN, Algorithm
+from tests.learning.record import record
+from tests.support.tasks import Lock, ParametricCartPole, TMaze
+
+
+def best_learnt(algorithm: Algorithm[Any], steps: int, enough: float) -> float:
+    """Return the mean return of 100 episodes with the first weights that earn ``enough``, or with the last ones.
+
+    Weights of which an evaluation says that they are good enough are judged by these episodes.
+    """
+    mean = -float("inf")
+    while algorithm.timesteps_total < steps and mean < enough:
+        evaluation = algorithm.train().get("evaluation")
+        if evaluation is not None and evaluation["episode_return_mean"] >= enough:
+            mean = algorithm.evaluate(100)["episode_return_mean"]
+    mean = mean if mean >= enough else algorithm.evaluate(100)["episode_return_mean"]
+    record(algorithm, mean)
+    return mean
+
+
+EVALUATED: dict[str, Any] = {"evaluate_every": 4000, "evaluation_episodes": 20}
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_cartpole_with_dqn(seed: int) -> None:
+    algorithm = DQN("CartPole-v1", preset="auto", seed=seed, **EVALUATED)
+    assert best_learnt(algorithm, 100_000, 475) >= 475
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_lunar_lander_with_dqn(seed: int) -> None:
+    algorithm = DQN("LunarLander-v3", preset="auto", seed=seed, evaluate_every=20_000, evaluation_episodes=20)
+    assert best_learnt(algorithm, 300_000, 200) >= 200
+
+
+@pytest.mark.learning
+@pytest.mark.spec(160)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("embedded", [False, True])
+def test_parametric_cartpole_with_dqn(embedded: bool, seed: int) -> None:
+    settings: dict[str, Any] = {**EVALUATED, "env_config": {"embedded": embedded}}
+    if embedded:
+        settings["model"] = {"parametric_actions": "given", "action_embedding_key": "avail_actions"}
+    algorithm = DQN(ParametricCartPole, settings, preset="CartPole-v1", seed=seed)
+    assert best_learnt(algorithm, 100_000, 180) >= 180
+
+
+@pytest.mark.learning
+@pytest.mark.spec(112)
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru"])
+@pytest.mark.parametrize("seed", range(3))
+def test_recurrent_dqn_remembers(memory: str, seed: int) -> None:
+    settings = {"gamma": 0.97, "model": {memory: True, "max_seq_len": TMaze.DELAY + 4}}
+    algorithm = DQN(TMaze, settings, preset="auto", seed=seed, **EVALUATED)
+    assert best_learnt(algorithm, 60_000, 0.95 * TMaze.best_return()) >= 0.95 * TMaze.best_return()
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_branches_learn_what_depends_on_all_of_them(seed: int) -> None:
+    algorithm = DQN(Lock, preset="auto", seed=seed, evaluate_every=10_000, evaluation_episodes=20)
+    assert best_learnt(algorithm, 150_000, 0.95 * Lock.best_return()) >= 0.95 * Lock.best_return()
