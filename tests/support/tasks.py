@@ -457,8 +457,8 @@ class Crane(gym.Env[Any, Any]):
     """Pick the right hook of three and lower it to the depth that is shown; nothing counts without both.
 
     The right hook is ``(load + floor) mod 3``. It earns ``1 - |depth - wanted|``, three times that on floor 3, and
-    takes the crane up, from floor 3 to 0. A wrong hook earns nothing and leaves the crane where it is. An episode has 24
-    steps, each with a new load.
+    takes the crane up, from floor 3 to 0. A wrong hook earns nothing and leaves the crane where it is. An episode has
+    24 steps, each with a new load.
     """
 
     HORIZON = 24
