@@ -34,6 +34,7 @@ SMALL: dict[str, Any] = {
     "min_sample_timesteps_per_iteration": 24,
     "seed": 3,
 }
+MODEL = SMALL["model"]
 
 
 def sac(action_space: gym.Space[Any] = PUSH, *, masked: bool = False, observed: Any = VECTOR, **settings: Any) -> SAC:
@@ -280,6 +281,24 @@ def test_memories_learn_from_sequences(memory: str, twin_q: bool) -> None:
         assert [key for key in learnt if np.array_equal(before[key], after[key])] == []
 
 
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 4}], ids=["none", "LSTM"])
+@pytest.mark.parametrize("observed", [VECTOR, spaces.Dict(a=VECTOR, b=spaces.Discrete(3))], ids=["vector", "parts"])
+def test_the_policy_acts_through_its_twin(observed: Any, memory: Any) -> None:
+    """It equals the network; Q networks and temperatures are not asked."""
+    with closing(sac(HYBRID, observed=observed, model={**MODEL, **memory})) as algorithm:
+        shuffle(algorithm)
+        policy = algorithm.policy
+        leaves = [leaf[:, 0] for leaf in algorithm.fleet.gather(6).obs]
+        raw = []
+        for compiled in (policy.runtime.compiled, lambda _: None):
+            policy.runtime.compiled = compiled  # type: ignore[method-assign]
+            with policy.acting() as act:
+                assert (act.twin is None) == (len(raw) == 1)
+                raw.append(act(leaves, explore=False).raw)
+        for ours, theirs in zip(*raw, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
 def test_previous_actions_are_left_out_where_somebody_says_so() -> None:
     model = {**SMALL["model"], "use_lstm": True, "lstm_use_prev_action": False}
     with closing(sac(model=model)) as algorithm:
@@ -377,8 +396,6 @@ def test_networks_are_configured_one_by_one() -> None:
 
 
 # --------------------------------------------------------------------------------------- refusals
-
-MODEL = SMALL["model"]
 
 
 @pytest.mark.spec(165)

@@ -451,3 +451,50 @@ class Duet(gym.Env[Any, Any]):
         the step.
         """
         return 1 + (cls.HORIZON - 1) * 2 / 27**0.5
+
+
+class Crane(gym.Env[Any, Any]):
+    """Pick the right hook of three and lower it to the depth that is shown; nothing counts without both.
+
+    The right hook is ``(load + floor) mod 3``. It earns ``1 - |depth - wanted|``, three times that on floor 3, and
+    takes the crane up, from floor 3 to 0. A wrong hook earns nothing and leaves the crane where it is. An episode has
+    24 steps, each with a new load.
+    """
+
+    HORIZON = 24
+
+    observation_space = spaces.Dict(
+        {
+            "floor": spaces.Discrete(4),
+            "load": spaces.Discrete(3, start=1),
+            "wanted": spaces.Box(-1, 1, (1,), np.float32),
+        }
+    )
+    action_space = spaces.Tuple([spaces.Discrete(3, start=-1), spaces.Box(-1, 1, (1,), np.float32)])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t, self.floor = 0, 0
+        return self._draw(), {}
+
+    def _draw(self) -> Any:
+        self.load, self.wanted = int(self.np_random.integers(3)), self.np_random.uniform(-1, 1, 1).astype(np.float32)
+        return {"floor": self.floor, "load": self.load + 1, "wanted": self.wanted}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        reward = 0.0
+        if int(action[0]) + 1 == (self.load + self.floor) % 3:
+            reward = (3.0 if self.floor == 3 else 1.0) * max(0.0, 1.0 - float(abs(action[1] - self.wanted)[0]))
+            self.floor = (self.floor + 1) % 4
+        self.t += 1
+        return self._draw(), reward, False, self.t >= self.HORIZON, {}
+
+    @classmethod
+    def best_return(cls) -> float:
+        """Return the optimum by dynamic programming over (steps left, floor)."""
+        value = np.zeros(4)
+        for _ in range(cls.HORIZON):
+            right = [(3.0 if floor == 3 else 1.0) + value[(floor + 1) % 4] for floor in range(4)]
+            value = np.maximum(right, value)
+        return float(value[0])

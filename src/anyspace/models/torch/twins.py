@@ -38,6 +38,7 @@ from anyspace.models.torch.gtrxl_layers import GRUGate, GTrXLBlock, RelativeMult
 from anyspace.models.torch.layers import DenseStack, Tanh, UncalledLinear, has_hooks, within
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.recurrent import RecurrentWrapper, is_plain
+from anyspace.models.torch.sac_model import SACTorchModel
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -73,6 +74,7 @@ class Twins:
 
     def of(self, model: ModelV2) -> CompiledForward | None:
         """Return the twin of a model, as :func:`numpy_twin` does."""
+        model = _acting_part(model)
         if not isinstance(model, nn.Module):
             return None
         # The address of a weight is no other one's as long as a kept twin reads it.
@@ -98,12 +100,20 @@ def numpy_twin(model: ModelV2) -> CompiledForward | None:
     Most weights are read where they are; those of attention are folded into each other once, here. There is none for a
     model with modules of other types than the library builds, with hooks, or with a ``forward`` that replaced theirs.
     """
+    model = _acting_part(model)
     if not isinstance(model, nn.Module) or any(_is_changed(name, module) for name, module in model.named_modules()):
         return None
     try:
         return _of_model(model)
     except _NoTwin:
         return None
+
+
+def _acting_part(model: ModelV2) -> ModelV2:
+    """Return the network that acts in a model: of soft actor-critic's the policy, else the model itself."""
+    if type(model) is SACTorchModel and not _is_changed("", model):
+        return model.action_model
+    return model
 
 
 def _is_changed(name: str, module: nn.Module) -> bool:
