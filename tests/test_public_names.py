@@ -6,7 +6,7 @@ import sys
 import pytest
 
 NAMES = {
-    "anyspace": {"PPO", "Algorithm", "Policy", "register_env", "register_space"},
+    "anyspace": {"BC", "MARWIL", "PPO", "Algorithm", "Policy", "register_env", "register_space"},
     "anyspace.models": {
         "MODEL_DEFAULTS",
         "ComplexInputNetwork",
