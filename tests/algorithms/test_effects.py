@@ -155,6 +155,8 @@ SHOWN_BY = {
     "vectorization": "data/test_vector.py",
     "stop_return": "algorithms/test_algorithm.py",
     "checkpoint_every": "execution/test_run_processes.py",
+    "output": "execution/test_file_fleet.py",
+    "output_max_file_size": "execution/test_file_fleet.py",
     "ignore": "spaces/kinds/test_ignored.py",
     "out_of_bounds": "policy/test_policy.py",
     "collect_infos": "data/test_infos.py",

@@ -119,6 +119,8 @@ VALUES: dict[str, list[Any]] = {
     "collect_infos": [[]],
     "ignore": [[]],
     "checkpoint_every": [1, 10**9],
+    "output": [None],
+    "output_max_file_size": [1, 10**9],
     # What on-policy algorithms and PPO add.
     "batch_mode": ["truncate_episodes", "complete_episodes"],
     "train_batch_size": [1, 2, 3, 100],
