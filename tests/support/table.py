@@ -146,6 +146,8 @@ for _name in {"DQN", "SAC"} & SETTINGS.keys():
 for _name in {"PPO", "APPO"} & SETTINGS.keys():
     SETTINGS[_name] |= {"num_epochs": 2}
 SETTINGS["PPO"] |= {"minibatch_size": 8}
+for _name in {"A2C", "APPO", "IMPALA"} & SETTINGS.keys():
+    SETTINGS[_name] |= {"min_sample_timesteps_per_iteration": 1}
 
 
 def outcome(cell: Cell) -> str:
