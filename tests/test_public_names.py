@@ -6,7 +6,7 @@ import sys
 import pytest
 
 NAMES = {
-    "anyspace": {"PPO", "Algorithm", "Policy", "register_env", "register_space"},
+    "anyspace": {"A2C", "APPO", "IMPALA", "PG", "PPO", "Algorithm", "Policy", "register_env", "register_space"},
     "anyspace.models": {
         "MODEL_DEFAULTS",
         "ComplexInputNetwork",

@@ -5,6 +5,30 @@ from __future__ import annotations
 from anyspace import algorithms
 
 
+class A2C(algorithms.A2C):
+    """A2C with RLlib's defaults. Its checkpoints are A2C's."""
+
+    default_preset = "none"
+
+
+class APPO(algorithms.APPO):
+    """APPO with RLlib's defaults. Its checkpoints are APPO's."""
+
+    default_preset = "none"
+
+
+class IMPALA(algorithms.IMPALA):
+    """IMPALA with RLlib's defaults. Its checkpoints are IMPALA's."""
+
+    default_preset = "none"
+
+
+class PG(algorithms.PG):
+    """PG with RLlib's defaults, but for whole episodes. Its checkpoints are PG's."""
+
+    default_preset = "none"
+
+
 class PPO(algorithms.PPO):
     """PPO with RLlib's defaults. Its checkpoints are PPO's."""
 

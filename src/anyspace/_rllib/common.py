@@ -115,8 +115,26 @@ class PPOConfig:
 
     def __new__(cls, *_: object, **__: object) -> NoReturn:
         """Refuse to be constructed."""
+        name = cls.__name__
+        algorithm = name.removesuffix("Config")
         raise ConfigError(
-            "PPOConfig: configurations are not built by calls of .environment() and .training() here. Give the"
-            ' keys to the algorithm, PPO(env="CartPole-v1", config={"lr": 1e-3, "model": {...}}), or fill the dataclass'
-            " anyspace.algorithms.ppo.PPOConfig."
+            f"{name}: configurations are not built by calls of .environment() and .training() here. Give the keys to"
+            f' the algorithm, {algorithm}(env="CartPole-v1", config={{"lr": 1e-3, "model": {{...}}}}), or fill the'
+            f" dataclass anyspace.algorithms.{algorithm.lower()}.{name}."
         )
+
+
+class A2CConfig(PPOConfig):
+    """RLlib's builder of A2C's configurations, in name only."""
+
+
+class APPOConfig(PPOConfig):
+    """RLlib's builder of APPO's configurations, in name only."""
+
+
+class IMPALAConfig(PPOConfig):
+    """RLlib's builder of IMPALA's configurations, in name only."""
+
+
+class PGConfig(PPOConfig):
+    """RLlib's builder of PG's configurations, in name only."""
