@@ -16,8 +16,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from anyspace.algorithms.a2c import A2CConfig
+from anyspace.algorithms.appo import APPOConfig
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.algorithms.on_policy import OnPolicyConfig
+from anyspace.algorithms.pg import PGConfig
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
     changes,
@@ -259,7 +263,13 @@ def test_python_s_path_is_left_as_it_is(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------------------------- fields
 
 
-@pytest.mark.parametrize("config_class", [ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig])
+CONFIGS = [
+    *(ModelConfig, PolicyConfig, AlgorithmConfig, OnPolicyConfig, PPOConfig),
+    *(PGConfig, A2CConfig, IMPALAConfig, APPOConfig),
+]
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
 def test_every_field_is_documented(config_class):
     docs = field_docs(config_class)
     assert docs.keys() == {item.name for item in dataclasses.fields(config_class)}
@@ -332,6 +342,23 @@ OUT_OF_RANGE = [
     (PPOConfig, {"entropy_coeff_schedule": []}, "a schedule needs at least one [step, value] pair"),
     (PPOConfig, {"entropy_coeff_schedule": LEVEL}, "the steps of a schedule must rise from pair to pair"),
     (PPOConfig, {"entropy_coeff_schedule": [(0.0, -1.0)]}, "the values of a schedule must not be negative"),
+    (PGConfig, {"vf_loss_coeff": -1.0}, "it must not be negative"),
+    (A2CConfig, {"lambda_": 1.1}, "it lies in [0, 1]"),
+    (A2CConfig, {"microbatch_size": 0}, "it must be at least 1"),
+    (A2CConfig, {"min_sample_timesteps_per_iteration": 0}, "it must be at least 1"),
+    (A2CConfig, {"entropy_coeff": -1.0}, "it must not be negative"),
+    (IMPALAConfig, {"vtrace_clip_rho_threshold": 0.0}, "it must be above 0"),
+    (IMPALAConfig, {"vtrace_clip_pg_rho_threshold": 0.0}, "it must be above 0"),
+    (IMPALAConfig, {"epsilon": 0.0}, "it must be above 0"),
+    (IMPALAConfig, {"decay": 1.0}, "it lies in [0, 1)"),
+    (IMPALAConfig, {"momentum": -0.1}, "it lies in [0, 1)"),
+    (IMPALAConfig, {"num_epochs": 0}, "it must be at least 1"),
+    (IMPALAConfig, {"replay_proportion": -0.5}, "it must not be negative"),
+    (IMPALAConfig, {"replay_buffer_num_slots": 0}, "it must be at least 1"),
+    (APPOConfig, {"clip_param": 0.0}, "it must be above 0"),
+    (APPOConfig, {"target_network_update_freq": 0}, "it must be at least 1"),
+    (APPOConfig, {"tau": 0.0}, "it lies above 0 and up to 1"),
+    (APPOConfig, {"tau": 1.1}, "it lies above 0 and up to 1"),
     (PPOConfig, {"minibatch_size": 4001}, "at most the batch's (train_batch_size = 4000)"),
 ]
 
@@ -352,7 +379,7 @@ def test_out_of_range_values_are_refused_with_key_value_and_reason(config_class,
 def test_every_documented_range_is_in_that_table():
     ranged = {
         name
-        for config_class in (ModelConfig, PolicyConfig, AlgorithmConfig, OnPolicyConfig, PPOConfig)
+        for config_class in CONFIGS
         for name, text in field_docs(config_class).items()
         if re.search(r"at least|above 0|in \[0|Only ", text)
     }
@@ -379,7 +406,7 @@ def test_contradictions_are_refused(overrides, message):
         merge(PPOConfig(), overrides).validate()
 
 
-@pytest.mark.parametrize("config_class", [ModelConfig, PolicyConfig, AlgorithmConfig, PPOConfig])
+@pytest.mark.parametrize("config_class", CONFIGS)
 def test_defaults_and_the_ends_of_ranges_are_valid(config_class):
     config_class().validate()
 

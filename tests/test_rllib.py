@@ -31,6 +31,10 @@ TABLE = {
     "algorithms.dqn.dqn": "DQN DQNConfig",
     "algorithms.dqn.distributional_q_tf_model": "DistributionalQTFModel",
     "algorithms.dqn.dqn_torch_model": "DQNTorchModel",
+    "algorithms.a2c": "A2C A2CConfig",
+    "algorithms.appo": "APPO APPOConfig",
+    "algorithms.impala": "IMPALA IMPALAConfig Impala ImpalaConfig",
+    "algorithms.pg": "PG PGConfig",
     "algorithms.ppo": "PPO PPOConfig",
     "algorithms.ppo.ppo": "PPO PPOConfig",
     "algorithms.sac": "",
@@ -143,6 +147,7 @@ def test_every_name_resolves(path):
 
 def test_names_are_those_of_anyspace():
     found = {
+        "algorithms.impala.Impala": algorithms.IMPALA,
         "algorithms.ppo.PPO": algorithms.PPO,
         "models.action_dist.ActionDistribution": distributions.ActionDistribution,
         "models.catalog.ModelCatalog": models.ModelCatalog,
@@ -307,6 +312,8 @@ def test_what_is_not_built_explains_itself():
 
     with pytest.raises(ConfigError, match=r"PPOConfig: .*PPO\(env="):
         PPOConfig()
+    with pytest.raises(ConfigError, match=r"A2CConfig: .*A2C\(env=.*anyspace.algorithms.a2c.A2CConfig"):
+        module("algorithms.a2c").A2CConfig()
 
 
 # ---------------------------------------------------------------------------------------- small things

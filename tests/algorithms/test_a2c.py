@@ -17,7 +17,7 @@ from tests.support.tasks import Endless
 
 ENV = sampled(VECTOR, spaces.Discrete(3))
 SMALL: dict[str, Any] = {"seed": 0, "num_envs_per_env_runner": 2, "train_batch_size": 20, "lr": 1e-2}
-SMALL |= {"model": {"fcnet_hiddens": [8]}}
+SMALL |= {"min_sample_timesteps_per_iteration": 1, "model": {"fcnet_hiddens": [8]}}
 LSTM = {"fcnet_hiddens": [8], "use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 4}
 
 
@@ -119,6 +119,7 @@ WHOLE = {"batch_mode": "complete_episodes"}
         ("microbatch_size", {"grad_clip": 0.01}, 3, 7),
         ("batch_mode", {}, "truncate_episodes", "complete_episodes"),
         ("lr", {}, 1e-3, 1e-2),
+        ("min_sample_timesteps_per_iteration", {}, 1, 30),
     ],
 )
 def test_a_key_has_an_effect(key: str, context: dict[str, Any], first: Any, second: Any) -> None:

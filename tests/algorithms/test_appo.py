@@ -17,7 +17,7 @@ from tests.support.keys import fingerprint
 
 ENV = sampled(VECTOR, spaces.Discrete(3))
 SMALL: dict[str, Any] = {"seed": 0, "num_envs_per_env_runner": 2, "train_batch_size": 20, "lr": 1e-2}
-SMALL |= {"rollout_fragment_length": "auto", "model": {"fcnet_hiddens": [8]}}
+SMALL |= {"min_sample_timesteps_per_iteration": 1, "rollout_fragment_length": "auto", "model": {"fcnet_hiddens": [8]}}
 LATE = {"target_network_update_freq": 1000}
 
 
@@ -134,6 +134,7 @@ def test_ranges(key: str, value: Any) -> None:
         ("tau", {"replay_proportion": 1.0}, 0.1, 1.0),
         ("vtrace_clip_rho_threshold", {"replay_proportion": 1.0, "lr": 0.1}, 1.0, 0.2),
         ("replay_proportion", {}, 0.0, 1.0),
+        ("num_epochs", {}, 1, 2),
         ("vf_loss_coeff", {"grad_clip": 0.01}, 0.1, 1.0),
         ("entropy_coeff", {}, 0.0, 0.5),
     ],

@@ -18,7 +18,7 @@ from tests.support.tasks import Endless
 
 ENV = sampled(VECTOR, spaces.Discrete(3))
 SMALL: dict[str, Any] = {"seed": 0, "num_envs_per_env_runner": 2, "train_batch_size": 20, "lr": 1e-2}
-SMALL |= {"rollout_fragment_length": "auto", "model": {"fcnet_hiddens": [8]}}
+SMALL |= {"min_sample_timesteps_per_iteration": 1, "rollout_fragment_length": "auto", "model": {"fcnet_hiddens": [8]}}
 RMSPROP = {"opt": "rmsprop", "momentum": 0.5}
 REPLAYED = {"replay_proportion": 1.0}
 
@@ -49,6 +49,21 @@ def test_earlier_batches_take_further_steps() -> None:
             algorithm.train()
             counts.append(max(float(value) for name, value in algorithm.learner.state().items() if "/step" in name))
     assert counts == [1, 4, 7, 10]
+
+
+def test_epochs_are_further_steps_on_the_same_batch() -> None:
+    with closing(IMPALA(ENV, SMALL, num_epochs=3, lr=0.1, preset="none")) as algorithm:
+        policy, trajectory = algorithm.policy, algorithm.fleet.gather(20)
+        updates = algorithm.updates(policy, trajectory)
+        batches = [next(updates)]
+        for _ in range(2):
+            batches.append(updates.send(algorithm.learner.step(batches[-1])))
+        with pytest.raises(StopIteration):
+            updates.send(algorithm.learner.step(batches[-1]))
+    for batch in batches[1:]:
+        assert torch.equal(batch["action_logp"], batches[0]["action_logp"]), "of the weights that acted"
+        assert torch.equal(batch["actions"], batches[0]["actions"])
+    assert not torch.equal(batches[1]["value_targets"], batches[2]["value_targets"])
 
 
 def test_fragments_are_columns() -> None:
@@ -129,6 +144,8 @@ def test_keys_without_effect_are_refused_by_name(key: str, reason: str) -> None:
         ("epsilon", RMSPROP, 0.1, 1.0),
         ("adam_epsilon", {}, 1e-8, 1.0),
         ("replay_proportion", {}, 0.0, 1.0),
+        ("num_epochs", {}, 1, 2),
+        ("min_sample_timesteps_per_iteration", {}, 1, 30),
         ("replay_buffer_num_slots", {"replay_proportion": 2.0}, 1, 2),
         ("vf_loss_coeff", {"grad_clip": 0.01}, 0.1, 1.0),
         ("entropy_coeff", {}, 0.0, 0.5),

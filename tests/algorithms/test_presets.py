@@ -11,8 +11,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from anyspace import PPO, Algorithm
-from anyspace.algorithms import presets
+from anyspace import PG, PPO, Algorithm
+from anyspace.algorithms import ALGORITHMS, presets
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
 from anyspace.algorithms.settings import preset_for
 from anyspace.config import merge
@@ -116,11 +116,19 @@ def test_an_environment_without_a_preset_gets_the_general_one() -> None:
 # ------------------------------------------------------------------------------------------- by memory
 
 
-@pytest.mark.parametrize("name", preset_names("ppo"))
-def test_every_shipped_preset_is_valid_with_every_memory(name: str) -> None:
+SHIPPED = [(kind, name) for kind in ALGORITHMS.values() for name in preset_names(kind.name())]
+
+
+@pytest.mark.parametrize(("kind", "name"), SHIPPED)
+def test_every_shipped_preset_is_valid_with_every_memory(kind: type[Algorithm[Any]], name: str) -> None:
     for memory in ("use_lstm", "use_gru", "use_attention"):
         model = ModelConfig(**{memory: True})
-        merge(PPO.config_class(), named_preset("ppo", name, model).settings).validate()
+        merge(kind.config_class(), named_preset(kind.name(), name, model).settings).validate()
+
+
+@pytest.mark.parametrize("kind", ALGORITHMS.values())
+def test_every_algorithm_has_general_presets(kind: type[Algorithm[Any]]) -> None:
+    assert {*GENERAL} <= {*preset_names(kind.name())}
 
 
 def test_a_preset_depends_on_the_memory() -> None:
@@ -231,6 +239,13 @@ def test_presets_give_way_to_what_is_given(given: dict[str, Any], fitted: dict[s
     assert {key: getattr(config, key) for key in given | fitted} == given | fitted
     with pytest.raises(ConfigError, match="minibatch_size"):
         PPO(Countdown, train_batch_size=8, minibatch_size=16)
+
+
+def test_a_preset_s_schedule_gives_way_to_a_learning_rate() -> None:
+    assert PG("CartPole-v1").config.lr_schedule is not None
+    assert PG("CartPole-v1", lr=0.5).config.lr_schedule is None
+    schedule = [(0, 1.0), (9, 0.0)]
+    assert PG("CartPole-v1", lr=0.5, lr_schedule=schedule).config.lr_schedule == schedule
 
 
 def test_a_preset_s_entropy_bonus_gives_way_to_a_distribution_without_entropy(tmp_path: Path) -> None:

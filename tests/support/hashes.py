@@ -153,6 +153,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 SMALL = {"seed": 7, "num_envs_per_env_runner": 4, "train_batch_size": 32, "lr": 1e-3}
+EACH = {**SMALL, "min_sample_timesteps_per_iteration": 1}
 REPLAYED = {"replay_proportion": 1.5, "rollout_fragment_length": "auto"}
 LSTM = {"model": {**MEMORY, "use_lstm": True}}
 
@@ -160,12 +161,12 @@ CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     **{name: ("PPO", env, {**SETTINGS, **settings}) for name, (env, settings) in PPO_CASES.items()},
     "PG": ("PG", "CartPole-v1", {**SMALL, **SHARED}),
     "PG, lstm": ("PG", sampled(VECTOR, spaces.Discrete(3)), {**SMALL, **LSTM}),
-    "A2C": ("A2C", "CartPole-v1", {**SMALL, **SHARED}),
-    "A2C, parts": ("A2C", sampled(VECTOR, PAIR), {**SMALL, **SHARED, "microbatch_size": 12}),
-    "IMPALA": ("IMPALA", "CartPole-v1", {**SMALL, **SHARED, "rollout_fragment_length": 4}),
-    "IMPALA, replayed": ("IMPALA", sampled(VECTOR, CHOICES), {**SMALL, **REPLAYED, **LSTM, "opt": "rmsprop"}),
-    "APPO": ("APPO", "CartPole-v1", {**SMALL, **SHARED, "target_network_update_freq": 48, "tau": 0.5}),
-    "APPO, replayed": ("APPO", sampled(VECTOR, spaces.Discrete(4), True), {**SMALL, **REPLAYED, "use_kl_loss": True}),
+    "A2C": ("A2C", "CartPole-v1", {**EACH, **SHARED}),
+    "A2C, parts": ("A2C", sampled(VECTOR, PAIR), {**EACH, **SHARED, "microbatch_size": 12}),
+    "IMPALA": ("IMPALA", "CartPole-v1", {**EACH, **SHARED, "rollout_fragment_length": 4}),
+    "IMPALA, replayed": ("IMPALA", sampled(VECTOR, CHOICES), {**EACH, **REPLAYED, **LSTM, "opt": "rmsprop"}),
+    "APPO": ("APPO", "CartPole-v1", {**EACH, **SHARED, "target_network_update_freq": 48, "tau": 0.5}),
+    "APPO, replayed": ("APPO", sampled(VECTOR, spaces.Discrete(4), True), {**EACH, **REPLAYED, "use_kl_loss": True}),
 }
 """An algorithm, an environment and the settings, by what is special about them."""
 

@@ -146,6 +146,8 @@ for _name in ("DQN", "SAC"):
 SETTINGS["PPO"] |= {"num_epochs": 2, "minibatch_size": 8}
 for _name in ("MARWIL", "BC"):
     SETTINGS[_name] |= {"input": "sampler", "minibatch_size": 8}
+for _name in ("A2C", "APPO", "IMPALA"):
+    SETTINGS[_name] |= {"min_sample_timesteps_per_iteration": 1}
 
 
 def outcome(cell: Cell) -> str:

@@ -126,3 +126,31 @@ class PPOConfig:
 
 class DQNConfig(PPOConfig):
     """RLlib's builder of DQN's configurations, in name only."""
+
+
+class A2CConfig(PPOConfig):
+    """RLlib's builder of A2C's configurations, in name only."""
+
+
+class APPOConfig(PPOConfig):
+    """RLlib's builder of APPO's configurations, in name only."""
+
+
+class IMPALAConfig(PPOConfig):
+    """RLlib's builder of IMPALA's configurations, in name only."""
+
+
+class PGConfig(PPOConfig):
+    """RLlib's builder of PG's configurations, in name only."""
+
+
+class SACConfig(PPOConfig):
+    """RLlib's builder of SAC's configurations, in name only."""
+
+
+class MARWILConfig(PPOConfig):
+    """RLlib's builder of MARWIL's configurations, in name only."""
+
+
+class BCConfig(PPOConfig):
+    """RLlib's builder of BC's configurations, in name only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from anyspace.algorithms.actor_critic import ActorCritic, GAEConfig
+from anyspace.algorithms.actor_critic import ActorCritic, GAEConfig, SmallBatchConfig
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
@@ -14,7 +14,7 @@ from anyspace.policy.policy import Policy
 
 
 @dataclass(frozen=True)
-class A2CConfig(GAEConfig):
+class A2CConfig(GAEConfig, SmallBatchConfig):
     """A2C's keys, with RLlib's defaults."""
 
     lr: float = 1e-4

@@ -52,6 +52,29 @@ class ActorCriticConfig(OnPolicyConfig):
 
 
 @dataclass(frozen=True)
+class SmallBatchConfig(ActorCriticConfig):
+    """The keys of algorithms that take a gradient step on each of many small batches."""
+
+    min_sample_timesteps_per_iteration: int = 1000
+    """Environment steps of an iteration, at least 1, in as many batches as it takes: how often results are reported."""
+
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
+        super().validate()
+        key = "min_sample_timesteps_per_iteration"
+        require(self.steps_per_iteration >= 1, key, self.steps_per_iteration, "it must be at least 1")
+
+    def short(self) -> Self:
+        """Return these settings for one short iteration: a single batch."""
+        return dataclasses.replace(super().short(), min_sample_timesteps_per_iteration=1)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps that one iteration collects at least."""
+        return self.min_sample_timesteps_per_iteration
+
+
+@dataclass(frozen=True)
 class GAEConfig(ActorCriticConfig):
     """The keys of algorithms whose advantages are GAE's, or returns without it."""
 

@@ -73,7 +73,8 @@ class APPO(IMPALA):
             # clip(mu / target, 0, 2) * pi / mu is pi / max(target, mu / 2): its denominator is the old policy.
             least = batch["action_logp"] - math.log(LARGEST_IMPORTANCE)
             batch["action_logp"] = xp(least).clip(batch["target_logp"], least, None)
-            result = yield batch
+            for _ in range(config.num_epochs):
+                result = yield batch
         if self._target_is_due(trajectory.num_steps):
             if config.adapts_kl:
                 adapt_kl(self.kl_coeff, config.kl_target, result, policy.runtime, type(self).__name__)

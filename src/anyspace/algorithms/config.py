@@ -86,6 +86,8 @@ class AlgorithmConfig(PolicyConfig):
         Args:
             given: keys that were given, nested ones as ``model.use_lstm``.
         """
+        if "lr" in given and "lr_schedule" not in given and self.lr_schedule is not None:
+            return dataclasses.replace(self, lr_schedule=None).fitted(given)
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
         custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
         without_deviations = model.autoregressive_actions or custom not in (None, *gaussian)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from anyspace.algorithms.actor_critic import ActorCritic, ActorCriticConfig
+from anyspace.algorithms.actor_critic import ActorCritic, SmallBatchConfig
 from anyspace.algorithms.on_policy import training_rows, vtrace, with_logp
 from anyspace.config import require
 from anyspace.data.recent import Recent
@@ -21,13 +21,13 @@ from anyspace.policy.policy import Policy
 
 
 @dataclass(frozen=True)
-class IMPALAConfig(ActorCriticConfig):
+class IMPALAConfig(SmallBatchConfig):
     """IMPALA's keys, with RLlib's defaults."""
 
     lr: float = 5e-4
     """Learning rate, at least 0."""
     train_batch_size: int = 500
-    """Environment steps per training iteration, at least 1."""
+    """Environment steps of a batch, at least 1."""
     rollout_fragment_length: int | Literal["auto"] = 50
     """Steps of one environment that are collected at a time, at least 1; auto collects what is learnt from at once."""
     grad_clip: float | None = 40.0
@@ -44,6 +44,8 @@ class IMPALAConfig(ActorCriticConfig):
     """RMSProp's momentum, in [0, 1)."""
     epsilon: float = 0.1
     """RMSProp's stabiliser, above 0."""
+    num_epochs: int = 1
+    """Gradient steps on each batch, at least 1; V-trace corrects for those before."""
     replay_proportion: float = 0.0
     """Earlier batches that are learnt from again for each new one, at least 0; 0.5 takes one with every second."""
     replay_buffer_num_slots: int = 100
@@ -59,8 +61,12 @@ class IMPALAConfig(ActorCriticConfig):
         for key in ("decay", "momentum"):
             require(0 <= getattr(self, key) < 1, key, getattr(self, key), "it lies in [0, 1)")
         require(self.replay_proportion >= 0, "replay_proportion", self.replay_proportion, "it must not be negative")
-        slots = self.replay_buffer_num_slots
-        require(slots >= 1, "replay_buffer_num_slots", slots, "it must be at least 1")
+        for key in ("num_epochs", "replay_buffer_num_slots"):
+            require(getattr(self, key) >= 1, key, getattr(self, key), "it must be at least 1")
+
+    def short(self) -> Self:
+        """Return these settings for one short iteration: a single gradient step."""
+        return dataclasses.replace(super().short(), num_epochs=1)
 
 
 class IMPALA(ActorCritic[IMPALAConfig]):
@@ -95,10 +101,12 @@ class IMPALA(ActorCritic[IMPALAConfig]):
 
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
         """Yield the new batch, and earlier ones, each with V-trace's targets under the present weights."""
+        config = self.config
         self.entropy_coeff.at(self.timesteps_total)
-        if self.config.replay_proportion > 0:
+        if config.replay_proportion > 0 or config.num_epochs > 1:
             trajectory = with_logp(policy, trajectory)
         for one in self.recent.with_earlier(trajectory, policy.runtime):
-            batch = training_rows(policy, one, self.estimate)
-            yield batch
+            for _ in range(config.num_epochs):
+                batch = training_rows(policy, one, self.estimate)
+                yield batch
         return self.report(batch)
