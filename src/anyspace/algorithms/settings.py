@@ -106,13 +106,14 @@ def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
 def preset_name(lineage: Sequence[type]) -> str:
     """Return the name under which presets are shipped for an algorithm.
 
-    A subclass has the presets of the algorithm that it changes.
+    A subclass has the presets of the algorithm that it changes; a user's class that only has the name of one has none.
 
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
     """
-    names = [kind.__name__.lower() for kind in lineage]
-    return next((name for name in names if preset_names(name)), names[0])
+    shipped = [kind.__name__.lower() for kind in lineage if kind.__module__.startswith("anyspace.")]
+    own = lineage[0]
+    return next((name for name in shipped if preset_names(name)), f"{own.__module__}.{own.__name__}")
 
 
 @dataclass(frozen=True)

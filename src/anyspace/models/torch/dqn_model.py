@@ -192,12 +192,15 @@ class DQNTorchModel(TorchModelV2):
         return value
 
     def action_inputs(self, output: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """Return the values of the options [N, A], without noise: what the distribution of the actions takes."""
-        return self.q_values(output, mask, noise=False)
+        """Return the values of the options [N, A], without noise: what the distribution of the actions takes.
+
+        Of a class that derives from this one it is what its ``forward`` puts out, as for every model.
+        """
+        return self.q_values(output, mask, noise=False) if _lies_on_a_model(type(self)) else output
 
     def exploring_inputs(self, output: torch.Tensor, mask: torch.Tensor | None, rng: torch.Generator) -> torch.Tensor:
         """Return the values of the options [N, A] with the noise of noisy layers, drawn from ``rng``."""
-        return self.q_values(output, mask, noise=rng)
+        return self.q_values(output, mask, noise=rng) if _lies_on_a_model(type(self)) else output
 
     # Two underscores, for the model beneath may have a method of any name.
     def __action_logits(self, features: torch.Tensor, noise: Noise) -> torch.Tensor:
