@@ -527,7 +527,6 @@ def test_flags_that_explanations_show_are_taken() -> None:
     config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], PPOConfig()).config
     assert config.model.fcnet_hiddens == [64, 64]
     assert config.lr_schedule == [(0.0, 3e-4), (1e6, 0.0)]
-    assert not config.explore
 
 
 @pytest.mark.parametrize(

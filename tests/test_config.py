@@ -328,6 +328,7 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"adam_epsilon": 0.0}, "it must be finite and above 0"),
     (AlgorithmConfig, {"grad_clip": 0.0}, "a largest gradient norm is above 0; None switches clipping off"),
     (AlgorithmConfig, {"seed": -1}, "a seed is not negative"),
+    (AlgorithmConfig, {"output_max_file_size": 0}, "it must be at least 1"),
     (OnPolicyConfig, {"train_batch_size": 0}, "it must be at least 1"),
     (PPOConfig, {"num_epochs": 0}, "it must be at least 1"),
     (PPOConfig, {"minibatch_size": 0}, "a minibatch has at least 1 row"),

@@ -114,6 +114,7 @@ VALUES: dict[str, list[Any]] = {
     "evaluate_every": [1, 10**9, None],
     "evaluation_episodes": [1, 3],
     "evaluation_max_episode_steps": ["auto", 1, None],
+    "exploration_config": [{}, {"type": "StochasticSampling"}],
     "out_of_bounds": ["warn", "clip", "error"],
     "scale_images": ["auto", True, False],
     "collect_infos": [[]],

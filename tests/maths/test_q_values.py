@@ -153,7 +153,7 @@ def test_a_delta_is_fitted_as_its_projection(framework: Framework) -> None:
     goal = projected(*(framework.array(x) for x in (delta, returns, discounts, support)))
     # 1 + 0.9 * 5 = 5.5 lies 0.1 of the way from 5 to 10, and 2.5 - 5 halfway between two atoms.
     np.testing.assert_allclose(np.asarray(goal), [[0, 0, 0, 0.9, 0.1], [0, 0.5, 0.5, 0, 0]], atol=1e-6)
-    certain = framework.array(np.log(np.clip(goal, 1e-12, None)))
+    certain = framework.array(np.log(np.clip(np.asarray(goal), 1e-12, None)))
     entropy = [-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)), np.log(2)]
     np.testing.assert_allclose(np.asarray(cross_entropy(goal, certain)), entropy, rtol=1e-5)
 
