@@ -5,6 +5,10 @@ from __future__ import annotations
 _NO_USE = "Nothing here depends on it; leave it out."
 _ONE_PROCESS = "Everything runs in this process, so nothing here depends on it; leave it out."
 _OLD_STACK = "There is one kind of models and environments here, RLlib's old API stack; leave it out."
+_EPSILON = (
+    "It is in {exploration_config} here, with the names `initial_epsilon`, `final_epsilon` and `epsilon_timesteps`"
+    " (steps, no fraction); {explore=False} takes the most likely action while collecting."
+)
 _REPLAY = "It is for algorithms that learn from a replay buffer; this one learns from the steps it has just collected."
 _OFFLINE = (
     "This algorithm learns from the steps that it has just taken itself; MARWIL and BC learn from recorded ones, as"
@@ -75,12 +79,10 @@ _STABLE_BASELINES = {
             "train_freq",
             "tau",
             "target_update_interval",
-            "exploration_fraction",
-            "exploration_initial_eps",
-            "exploration_final_eps",
         ),
         _REPLAY,
     ),
+    **dict.fromkeys(("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), _EPSILON),
 }
 _RLLIB = {
     "callbacks": _OWN_LOOP,
