@@ -6,7 +6,7 @@ import sys
 import pytest
 
 NAMES = {
-    "anyspace": {"DQN", "PPO", "Algorithm", "Policy", "register_env", "register_space"},
+    "anyspace": {"DQN", "PPO", "SAC", "Algorithm", "Policy", "register_env", "register_space"},
     "anyspace.models": {
         "MODEL_DEFAULTS",
         "ComplexInputNetwork",

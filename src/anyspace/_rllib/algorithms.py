@@ -15,3 +15,9 @@ class PPO(algorithms.PPO):
     """PPO with RLlib's defaults. Its checkpoints are PPO's."""
 
     default_preset = "none"
+
+
+class SAC(algorithms.SAC):
+    """SAC with RLlib's defaults. Its checkpoints are SAC's."""
+
+    default_preset = "none"

@@ -126,3 +126,7 @@ class PPOConfig:
 
 class DQNConfig(PPOConfig):
     """RLlib's builder of DQN's configurations, in name only."""
+
+
+class SACConfig(PPOConfig):
+    """RLlib's builder of SAC's configurations, in name only."""
