@@ -1,0 +1,42 @@
+"""What SAC has to learn, and how well; see `test_learning.py`. Choices and numbers are learnt by PPO as well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from anyspace import PPO, SAC
+from tests.learning.test_dqn import EVALUATED, best_learnt
+from tests.learning.test_learning import learnt, return_with_leaf_zeroed
+from tests.support.tasks import Crane
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_pendulum_with_sac(seed: int) -> None:
+    assert learnt(SAC("Pendulum-v1", preset="auto", seed=seed), 15_000) >= -200
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
+def test_cartpole_with_sac(seed: int) -> None:
+    assert best_learnt(SAC("CartPole-v1", preset="auto", seed=seed, **EVALUATED), 100_000, 475) >= 475
+
+
+CRANE: dict[Any, tuple[dict[str, Any], int]] = {
+    SAC: ({"gamma": 0.9, "target_entropy": {"discrete": 0.1, "continuous": -2.0}, "td_error_loss_fn": "mse"}, 60_000),
+    PPO: ({"gamma": 0.9}, 300_000),
+}
+"""By algorithm: settings beside its preset, and environment steps."""
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("kind", CRANE)
+@pytest.mark.parametrize("seed", range(3))
+def test_choices_and_numbers_are_learnt_together(kind: Any, seed: int) -> None:
+    settings, steps = CRANE[kind]
+    algorithm = kind(Crane, {**settings, **EVALUATED}, preset="auto", seed=seed)
+    assert best_learnt(algorithm, steps, 0.95 * Crane.best_return()) >= 0.95 * Crane.best_return()
+    for position, leaf in enumerate(algorithm.policy.encode.specs):
+        assert return_with_leaf_zeroed(algorithm, Crane(), position) < 0.7 * Crane.best_return(), leaf.place()
