@@ -53,8 +53,8 @@ fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pair
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write
 
-packages: .venv-packages/.ready  ## tests with environments of other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo
-	.venv-packages/bin/python -m pytest tests/data/test_packages.py tests/data/test_supersuit.py tests/data/test_foreign.py \
+packages: .venv-packages/.ready  ## tests with other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo, Minari, lz4
+	.venv-packages/bin/python -m pytest tests/data/offline tests/data/test_packages.py tests/data/test_supersuit.py tests/data/test_foreign.py \
 	  tests/spaces/kinds/test_minigrid.py tests/algorithms/test_doors.py
 
 .venv-packages/.ready: pyproject.toml constraints.txt

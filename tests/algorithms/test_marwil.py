@@ -18,7 +18,12 @@ from anyspace.data.rows import Rows
 from anyspace.errors import ConfigError
 from anyspace.spaces import Simplex
 
-SMALL = {"seed": 3, "train_batch_size": 12, "model": {"fcnet_hiddens": [5], "vf_share_layers": True}}
+SMALL: dict[str, Any] = {
+    "preset": "none",
+    "seed": 3,
+    "train_batch_size": 12,
+    "model": {"fcnet_hiddens": [5], "vf_share_layers": True},
+}
 VECTOR = Box(-1, 1, (3,))
 
 

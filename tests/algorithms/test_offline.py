@@ -13,12 +13,14 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from anyspace import BC, MARWIL, PPO, Algorithm, Policy
+from anyspace.algorithms.presets import named_preset, preset_names
 from anyspace.cli import main
+from anyspace.config import merge
 from anyspace.data.offline import write_spaces
 from anyspace.errors import ConfigError
 
-SMALL = {"seed": 1, "train_batch_size": 30, "model": {"fcnet_hiddens": [4]}}
-BATCH = {"preset": "none", "minibatch_size": 30, "num_epochs": 1}
+SMALL: dict[str, Any] = {"preset": "none", "seed": 1, "train_batch_size": 30, "model": {"fcnet_hiddens": [4]}}
+BATCH = {"minibatch_size": 30, "num_epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +94,14 @@ def test_live_steps_alone_are_learnt_from():
     ("config", "text"),
     [
         ({}, "`input` is missing: recorded steps are learnt from"),
-        ({"input": "sampler"}, "'sampler' takes steps in one|no source of `input` names its spaces"),
+        ({"input": "sampler"}, "'sampler' takes steps in one"),
         ({"input": "BARE"}, r"no source of `input` names its spaces.*anyspace\.data\.offline\.write_spaces"),
         ({"input": {"FOLDER": 0.5, "sampler": 0.5}}, "'sampler' takes steps in one"),
         ({"input": "nowhere/*.json"}, r"no file matches 'nowhere/\*\.json'"),
         ({"input": {"FOLDER": 0.5}}, "sum to 1"),
-        ({"input": "FOLDER", "evaluate_every": 100}, "`evaluate_every` is set, but there is no environment"),
+        ({"input": "FOLDER", "evaluate_every": 100}, "`evaluate_every` is given, but there is no environment"),
+        ({"input": "FOLDER", "evaluation_episodes": 3}, "`evaluation_episodes` is given, but there is no environment"),
+        ({"input": "FOLDER", "env_config": {"a": 1}}, "`env_config` is given"),
         ({"input": "FOLDER", "stop_return": 100.0}, "`stop_return` takes returns"),
         ({"input": "minari:none"}, "minari"),
     ],
@@ -203,3 +207,21 @@ def test_the_command_line_says_what_is_missing(tmp_path, monkeypatch, capsys, ba
     ):
         assert main(["train", *words]) == 2
         assert text in " ".join(capsys.readouterr().err.split())
+
+
+# --------------------------------------------------------------------------------------------- presets
+
+
+@pytest.mark.parametrize("name", preset_names("marwil"))
+@pytest.mark.parametrize("kind", [BC, MARWIL])
+def test_every_shipped_preset_is_a_valid_configuration(kind, name):
+    merge(kind.config_class(input="sampler"), named_preset("marwil", name).settings).validate()
+
+
+def test_recorded_spaces_choose_the_preset(folder, bare, caplog):
+    with closing(BC(input=folder, seed=1)) as algorithm:
+        assert algorithm.preset == "discrete"
+        assert algorithm.config.minibatch_size == 128
+    assert "BC on recorded steps starts from the preset 'discrete'" in caplog.text
+    with closing(MARWIL("CartPole-v1", input=bare, preset="none")) as algorithm:
+        assert algorithm.config.lr == 1e-4

@@ -45,3 +45,15 @@ class SAC(algorithms.SAC):
     """SAC with RLlib's defaults. Its checkpoints are SAC's."""
 
     default_preset = "none"
+
+
+class MARWIL(algorithms.MARWIL):
+    """MARWIL with RLlib's defaults. Its checkpoints are MARWIL's."""
+
+    default_preset = "none"
+
+
+class BC(algorithms.BC):
+    """BC with RLlib's defaults. Its checkpoints are BC's."""
+
+    default_preset = "none"

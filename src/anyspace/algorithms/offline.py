@@ -103,15 +103,23 @@ class OfflineConfig(AlgorithmConfig):
                 require_same(found, spaces, "the first source of `input`", name)
             found = found or spaces
         if found is None or SAMPLER in self.sources:
-            why = "'sampler' takes steps in one" if found is not None else "no source of `input` names its spaces"
+            why = "'sampler' takes steps in one" if SAMPLER in self.sources else "no source of `input` names its spaces"
             raise ConfigError(
                 f"an environment is needed, for {why}: give it (env=..., or on the command line after `train`)"
-                + ("." if found else ", or write its spaces beside the files by anyspace.data.offline.write_spaces.")
+                + (
+                    "."
+                    if SAMPLER in self.sources
+                    else ", or write its spaces beside the files by anyspace.data.offline.write_spaces."
+                )
             )
-        if self.evaluate_every is not None:
-            raise ConfigError("`evaluate_every` is set, but there is no environment to evaluate in: give one, too.")
         return found
 
+
+_OF_ENVIRONMENTS = (
+    *("evaluate_every", "evaluation_episodes", "evaluation_max_episode_steps"),
+    *("env_config", "wrappers", "vectorization", "num_envs_per_env_runner"),
+)
+"""Keys that mean nothing without an environment."""
 
 C = TypeVar("C", bound=OfflineConfig)
 
@@ -131,6 +139,11 @@ class Offline(Algorithm[C]):
         **overrides: Any,
     ):
         super().__init__(env, config, preset=preset, **overrides)
+        idle = [key for key in _OF_ENVIRONMENTS if key in self._given and not self.has_environment]
+        if idle:
+            raise ConfigError(
+                f"`{idle[0]}` is given, but there is no environment, for which it is meant: give one, too."
+            )
         try:
             _ = self.fleet  # which reads the first steps, so that those of other spaces are found now
         except BaseException:

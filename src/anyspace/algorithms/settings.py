@@ -69,7 +69,11 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
 
 
 def preset_for(
-    lineage: Sequence[type], spec: EnvSpec | None, preset: str = "auto", model: ModelConfig | None = None
+    lineage: Sequence[type],
+    spec: EnvSpec | None,
+    preset: str = "auto",
+    model: ModelConfig | None = None,
+    recorded: Spaces | None = None,
 ) -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
@@ -77,18 +81,20 @@ def preset_for(
 
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
-        spec: the environment; without one, ``auto`` changes nothing.
+        spec: the environment, if there is one.
         preset: the name of one, ``"auto"`` or ``"none"``.
         model: says which memory the policy has; None: it has none.
+        recorded: the spaces of recorded steps, where there is no environment.
     """
     algorithm = preset_name(lineage)
-    if preset == "none" or (preset == "auto" and (spec is None or not preset_names(algorithm))):
+    if preset == "none" or (preset == "auto" and not preset_names(algorithm)):
         return PLAIN
-    if spec is None or preset != "auto":
+    if preset != "auto":
         return named_preset(algorithm, preset, model)
-    if spec.name in preset_names(algorithm):
+    if spec is not None and spec.name in preset_names(algorithm):
         return named_preset(algorithm, spec.name, model)
-    return general_preset(algorithm, *_spaces_of(spec), model)
+    spaces = recorded if spec is None else _spaces_of(spec)
+    return PLAIN if spaces is None else general_preset(algorithm, *spaces, model)
 
 
 def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
@@ -182,7 +188,8 @@ def chosen(
                 " one of them out, or give `config` as a dict of the keys to override."
             )
     else:
-        found = _preset(kind, None if env is None else environment_spec(env, settings), preset, settings.model)
+        spec = None if env is None else environment_spec(env, settings)
+        found = _preset(kind, spec, preset, settings.model, recorded)
         settings = _with_fewer_environments(overridden(base, found.settings, own, overrides), given)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
@@ -211,15 +218,18 @@ def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -
     return overridden(settings, {"num_envs_per_env_runner": min(settings.num_envs_per_env_runner, most)})
 
 
-def _preset(kind: type[Any], spec: EnvSpec | None, preset: str | Preset | None, model: ModelConfig) -> Preset:
+def _preset(
+    kind: type[Any], spec: EnvSpec | None, preset: str | Preset | None, model: ModelConfig, recorded: Spaces | None
+) -> Preset:
     """Return the preset that is asked for; one that is taken unasked is named in the log."""
     if isinstance(preset, Preset):
         return preset
-    found = preset_for(kind.__mro__, spec, kind.default_preset if preset is None else preset, model)
-    if preset is None and found.settings and spec is not None:
+    found = preset_for(kind.__mro__, spec, kind.default_preset if preset is None else preset, model, recorded)
+    if preset is None and found.settings:
+        place = "recorded steps" if spec is None else spec.name
         logging.getLogger("anyspace").warning(
-            f"{kind.__name__} on {spec.name} starts from the preset {found.name!r}; preset='none' keeps the plain"
-            " defaults, and keys that you give take precedence over both."
+            f"{kind.__name__} on {place} starts from the preset {found.name!r}; preset='none' keeps the plain defaults,"
+            " and keys that you give take precedence over both."
         )
     return found
 

@@ -99,11 +99,13 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     plain = algorithm.config_class()
     if choice.preset == PLAIN.name:
         return StartingPoint(algorithm, plain)
-    flags = _over_defaults(kind, command, wanted, plain, is_help=len(wanted) < len(words))
-    if flags.own.env is None:
+    is_help = len(wanted) < len(words)
+    flags = _over_defaults(kind, command, wanted, plain, is_help=is_help)
+    spec = None if flags.own.env is None else environment_spec(flags.own.env, flags.config)
+    recorded = flags.config.recorded_spaces() if spec is None and not is_help else None
+    if spec is None and recorded is None:
         return StartingPoint(algorithm, plain)
-    spec = environment_spec(flags.own.env, flags.config)
-    preset = preset_for(algorithm.__mro__, spec, choice.preset, flags.config.model)
+    preset = preset_for(algorithm.__mro__, spec, choice.preset, flags.config.model, recorded)
     defaults = overridden(plain, preset.settings)
     print_preset(console, preset, configs.changes(defaults, plain))
     return StartingPoint(algorithm, defaults, preset)

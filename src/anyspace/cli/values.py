@@ -30,7 +30,7 @@ def _json_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar="JSON",
+        metavar="STR|JSON" if configs.matches("", info.type) else "JSON",
         instance_from_str=functools.partial(_from_json, info.type),
         is_instance=lambda value: True,
         str_from_instance=lambda value: [json.dumps(value, default=repr)],
