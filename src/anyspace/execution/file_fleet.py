@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -174,10 +174,3 @@ def require_shares(shares: Mapping[str, float]) -> None:
             f"config key `input` is {dict(shares)!r}, but the probabilities of sources are at least 0 and sum to 1:"
             f" these sum to {total:g}."
         )
-
-
-def sources_of(source: str | Sequence[str] | Mapping[str, float]) -> list[str | list[str]]:
-    """Return the single sources that the config key ``input`` names."""
-    if isinstance(source, str):
-        return [source]
-    return [*source] if isinstance(source, Mapping) else [[*source]]
