@@ -11,7 +11,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from anyspace import PG, PPO, Algorithm
+from anyspace import A2C, APPO, IMPALA, PG, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS, presets
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
 from anyspace.algorithms.settings import preset_for
@@ -126,8 +126,8 @@ def test_every_shipped_preset_is_valid_with_every_memory(kind: type[Algorithm[An
         merge(kind.config_class(), named_preset(kind.name(), name, model).settings).validate()
 
 
-@pytest.mark.parametrize("kind", ALGORITHMS.values())
-def test_every_algorithm_has_general_presets(kind: type[Algorithm[Any]]) -> None:
+@pytest.mark.parametrize("kind", [PG, A2C, PPO, IMPALA, APPO])
+def test_on_policy_algorithms_have_general_presets(kind: type[Algorithm[Any]]) -> None:
     assert {*GENERAL} <= {*preset_names(kind.name())}
 
 

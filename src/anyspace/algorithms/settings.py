@@ -100,13 +100,14 @@ def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
 def preset_name(lineage: Sequence[type]) -> str:
     """Return the name under which presets are shipped for an algorithm.
 
-    A subclass has the presets of the algorithm that it changes.
+    A subclass has the presets of the algorithm that it changes. A user's own class has none, whatever it is called.
 
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
     """
-    names = [kind.__name__.lower() for kind in lineage]
-    return next((name for name in names if preset_names(name)), names[0])
+    shipped = [kind.__name__.lower() for kind in lineage if kind.__module__.startswith("anyspace.")]
+    own = f"{lineage[0].__name__.lower()} of {lineage[0].__module__}"
+    return next((name for name in shipped if preset_names(name)), own)
 
 
 @dataclass(frozen=True)
