@@ -94,9 +94,9 @@ def test_live_steps_alone_are_learnt_from():
     ("config", "text"),
     [
         ({}, "`input` is missing: recorded steps are learnt from"),
-        ({"input": "sampler"}, "'sampler' takes steps in one"),
+        ({"input": "sampler"}, "'sampler' in `input` takes steps in an environment: give one"),
         ({"input": "BARE"}, r"no source of `input` names its spaces.*anyspace\.data\.offline\.write_spaces"),
-        ({"input": {"FOLDER": 0.5, "sampler": 0.5}}, "'sampler' takes steps in one"),
+        ({"input": {"FOLDER": 0.5, "sampler": 0.5}}, "'sampler' in `input` takes steps in an environment: give one"),
         ({"input": "nowhere/*.json"}, r"no file matches 'nowhere/\*\.json'"),
         ({"input": {"FOLDER": 0.5}}, "sum to 1"),
         ({"input": "FOLDER", "evaluate_every": 100}, "`evaluate_every` is given, but there is no environment"),

@@ -25,6 +25,8 @@ from anyspace.execution.fleet import Fleet
 SAMPLER = "sampler"
 """The source of steps that the policy takes itself."""
 
+_GIVE_ONE = "give one (env=..., or on the command line after `train`)"
+
 
 @dataclass(frozen=True)
 class OfflineConfig(AlgorithmConfig):
@@ -102,15 +104,12 @@ class OfflineConfig(AlgorithmConfig):
             if found is not None and spaces is not None:
                 require_same(found, spaces, "the first source of `input`", name)
             found = found or spaces
-        if found is None or SAMPLER in self.sources:
-            why = "'sampler' takes steps in one" if SAMPLER in self.sources else "no source of `input` names its spaces"
+        if SAMPLER in self.sources:
+            raise ConfigError(f"'{SAMPLER}' in `input` takes steps in an environment: {_GIVE_ONE}.")
+        if found is None:
             raise ConfigError(
-                f"an environment is needed, for {why}: give it (env=..., or on the command line after `train`)"
-                + (
-                    "."
-                    if SAMPLER in self.sources
-                    else ", or write its spaces beside the files by anyspace.data.offline.write_spaces."
-                )
+                f"an environment is needed, for no source of `input` names its spaces: {_GIVE_ONE}, or write the spaces"
+                " beside the files by anyspace.data.offline.write_spaces."
             )
         return found
 
@@ -141,9 +140,7 @@ class Offline(Algorithm[C]):
         super().__init__(env, config, preset=preset, **overrides)
         idle = [key for key in _OF_ENVIRONMENTS if key in self._given and not self.has_environment]
         if idle:
-            raise ConfigError(
-                f"`{idle[0]}` is given, but there is no environment, for which it is meant: give one, too."
-            )
+            raise ConfigError(f"`{idle[0]}` is given, but there is no environment, which it is about: give one, too.")
         try:
             _ = self.fleet  # which reads the first steps, so that those of other spaces are found now
         except BaseException:

@@ -159,7 +159,9 @@ def test_columns_of_another_form_are_named():
         ({"rewards": None}, "there is no column 'rewards'"),
         ({"rewards": [1.0]}, r"rewards: expected 4 numbers, one for each step, got shape \(1,\)"),
         ({"actions": [0]}, r"action: expected an array \[4\], got shape \(1,\)"),
-        ({"eps_id": [1]}, "eps_id: expected 4 numbers"),
+        ({"eps_id": [1]}, "eps_id: expected 4 rows"),
+        ({"new_obs": [[0, 0]]}, "new_obs: expected 4 rows, as many as `obs` has, got 1"),
+        ({"action_mask": [[1, 1]]}, "action_mask: expected 4 rows"),
     ):
         with pytest.raises(ConfigError, match=f"line 3: {text}"):
             read(columns(**changes))
@@ -178,6 +180,10 @@ def test_an_action_that_its_mask_forbids_is_named():
     assert recording.obs[1].tolist() == [[bool(entry) for entry in row] for row in masks]
     with pytest.raises(ObservationError, match="row 1: the mask forbids the action that was taken, 0"):
         read(columns(action_mask=masks, actions=[0, 0, 1, 0]))
+    reader = ColumnReader(policy())
+    reader(columns(action_mask=masks, actions=[0, 1, 1, 0]), "a")
+    with pytest.raises(ConfigError, match="b: there is no column 'action_mask', other than in what was read before"):
+        reader(columns(), "b")
     with pytest.raises(ObservationError, match="row 0: the mask allows no action at all"):
         read(columns(1, action_mask=[[0, 0]]))
 

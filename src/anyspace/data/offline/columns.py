@@ -50,6 +50,7 @@ class ColumnReader:
     ):
         self._policy, self._normalized, self._needs_values = policy, normalized, needs_values
         self._collect = list(collect)
+        self._has_masks: bool | None = None
         self._unscaled = get_preprocessor(policy.observation_space, scale_images=False)
         self._specs = {spec.place(): spec for spec in policy.encode.specs}
         self._decode = Decoder(policy.action_space)
@@ -58,8 +59,8 @@ class ColumnReader:
     @property
     def wanted(self) -> list[str]:
         """Names of the columns that are read, where they are there."""
-        known = ["obs", "new_obs", "actions", "rewards", "terminateds", "truncateds", "eps_id", "t"]
-        return [*known, "action_mask", "action_logp", *self._collect]
+        known = ["obs", "actions", "rewards", "terminateds", "truncateds", "eps_id", "t", "action_mask", "action_logp"]
+        return [*known, *(["new_obs"] if self._needs_values else []), *self._collect]
 
     def __call__(self, columns: Mapping[str, Any], place: str) -> Recording:
         """Return the recording of some columns.
@@ -77,11 +78,13 @@ class ColumnReader:
         def where(row: int) -> str:
             return f"{place}, row {row}"
 
-        obs = [*self._leaves("obs", columns["obs"], where), *self._mask(columns, place)]
+        obs = self._leaves("obs", columns["obs"], where)
         rows = len(obs[0])
+        obs += self._mask(columns, rows, place)
         following = None
         if self._needs_values and "new_obs" in columns:
-            following = [*self._leaves("new_obs", columns["new_obs"], where)]
+            following = self._leaves("new_obs", columns["new_obs"], where)
+            _require_rows("new_obs", len(following[0]), rows, place)
             # What a last observation allows is not recorded: everything.
             following += [np.ones((rows, *mask.shape[1:]), np.bool_) for mask in obs[len(following) :]]
         flags = {name: self._flags(columns, name, rows, place) for name in ("terminateds", "truncateds")}
@@ -170,13 +173,23 @@ class ColumnReader:
             )
         return [*leaves]
 
-    def _mask(self, columns: Mapping[str, Any], place: str) -> list[Bools]:
-        masking = self._policy.masking
-        if "action_mask" not in columns or not masking.reads_infos:
+    def _mask(self, columns: Mapping[str, Any], rows: int, place: str) -> list[Bools]:
+        masking, has_mask = self._policy.masking, "action_mask" in columns
+        if not masking.reads_infos:
+            return []
+        if self._has_masks not in (None, has_mask):
+            raise ConfigError(
+                f"{place}: there is {'a' if has_mask else 'no'} column 'action_mask', other than in what was read"
+                " before: masks come with all steps or with none; record ones where everything is allowed."
+            )
+        self._has_masks = has_mask
+        if not has_mask:
             return []
         masking.require_consumer()
         masking.trained_with("infos")
-        return [masking.layout.flatten(columns["action_mask"], place=f"{place}: action_mask")]
+        mask = masking.layout.flatten(columns["action_mask"], place=f"{place}: action_mask")
+        _require_rows("action_mask", len(mask), rows, place)
+        return [mask]
 
     # ------------------------------------------------------------------------------------------ actions
 
@@ -299,13 +312,17 @@ class ColumnReader:
             borders |= np.diff(self._numbers(columns, "t", rows, place).astype(np.int64)) != 1
         if "eps_id" in columns:
             ids = np.asarray(columns["eps_id"]).reshape(-1)
-            if len(ids) != rows:
-                raise ConfigError(f"{place}: eps_id: expected {rows} numbers, one for each step, got {len(ids)}.")
+            _require_rows("eps_id", len(ids), rows, place)
             return np.asarray(borders | (ids[1:] != ids[:-1]))
         if following is not None:
             for leaf, led_to in zip(self._policy.masking.observation(obs), following, strict=False):
                 borders |= (leaf[1:] != led_to[:-1]).any(axis=tuple(range(1, leaf.ndim)))
         return borders
+
+
+def _require_rows(name: str, count: int, rows: int, place: str) -> None:
+    if count != rows:
+        raise ConfigError(f"{place}: {name}: expected {rows} rows, as many as `obs` has, got {count}.")
 
 
 def _array(value: Any) -> NumpyArray | None:
