@@ -11,7 +11,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from anyspace import A2C, APPO, IMPALA, PG, PPO, Algorithm
+from anyspace import PG, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS, presets
 from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
 from anyspace.algorithms.settings import preset_for
