@@ -128,8 +128,8 @@ def test_every_shipped_preset_is_valid_with_every_memory(kind: type[Algorithm[An
 
 @pytest.mark.parametrize("kind", ALGORITHMS.values())
 def test_algorithms_have_general_presets_for_their_actions(kind: type[Algorithm[Any]]) -> None:
-    """Recorded steps do not say of which environment they are; Q-learning knows choices alone."""
-    expected = {"BC": set(), "MARWIL": set(), "DQN": {"discrete", "image"}}.get(kind.__name__, {*GENERAL})
+    """BC takes those of MARWIL, from which it derives; Q-learning knows choices alone."""
+    expected = {"BC": set(), "DQN": {"discrete", "image"}}.get(kind.__name__, {*GENERAL})
     assert {*GENERAL} & {*preset_names(kind.name())} == expected
 
 
