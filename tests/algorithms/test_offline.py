@@ -177,6 +177,9 @@ def test_the_command_line_writes_and_learns(tmp_path, monkeypatch, capsys):
     assert "run folder: cloned" in printed.out
     assert "evaluation" not in printed.out.partition("run folder: runs")[2]
     assert main(["train", "--resume", "cloned", "--steps", "160", "--no-progress"]) == 0
+    assert main(["evaluate", "cloned"]) == 2
+    assert "`anyspace evaluate --env`" in capsys.readouterr().err
+    assert main(["evaluate", "cloned", "--episodes", "1", "--env", "CartPole-v1"]) == 0
     assert (
         main(
             [

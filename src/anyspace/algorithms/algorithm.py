@@ -182,7 +182,7 @@ class Algorithm(ABC, Generic[C]):
         if self._env_spec is None:
             raise ConfigError(
                 "there is no environment: none was given, or the checkpoint could not name it (it was a local object)."
-                f" Give it, as in {type(self).__name__}(env=...) or Algorithm.load(path, env=...)."
+                f" Give it: {type(self).__name__}(env=...), Algorithm.load(path, env=...), `anyspace evaluate --env`."
             )
         return self._env_spec
 

@@ -35,6 +35,8 @@ class EvaluateFlags:
     """Import the code that the checkpoint names; only for runs whose author you trust."""
     algo: str | None = None
     """The class of an algorithm of your own, package.module:Class."""
+    env: str | None = None
+    """A Gymnasium id or package.module:EnvClass, in place of the run's, or for a run that learnt from recorded steps."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def evaluate(words: list[str]) -> None:
     if flags.episodes < 1:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
     kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
-    algorithm = kind.load(flags.run / "best" if flags.best else flags.run, trust=flags.trust)
+    algorithm = kind.load(flags.run / "best" if flags.best else flags.run, env=flags.env, trust=flags.trust)
     try:
         output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render, progress=True))
     finally:
