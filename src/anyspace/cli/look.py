@@ -36,7 +36,7 @@ class EvaluateFlags:
     algo: str | None = None
     """The class of an algorithm of your own, package.module:Class."""
     env: str | None = None
-    """A Gymnasium id or package.module:EnvClass, in place of the run's, or for a run that learnt from recorded steps."""
+    """A Gymnasium id or package.module:EnvClass, in place of the run's; a run of recorded steps may have none."""
 
 
 @dataclass(frozen=True)
