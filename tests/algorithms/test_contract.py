@@ -446,7 +446,7 @@ def test_keys_of_ones_own() -> None:
 
 def test_an_algorithm_without_presets_has_its_defaults() -> None:
     assert A2C(Countdown, FAST, preset="auto").config == A2C(Countdown, FAST).config
-    with pytest.raises(ConfigError, match="there is no preset 'discrete' for a2c of tests.*, which has none"):
+    with pytest.raises(ConfigError, match=r"there is no preset 'discrete' for a2c of tests.*, which has none"):
         A2C(Countdown, FAST, preset="discrete")
 
 
