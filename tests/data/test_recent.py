@@ -108,7 +108,7 @@ def test_stored_rings_come_back_from_checkpoints(name: str, tmp_path: Path) -> N
     env, model = ENVIRONMENTS[name]
     small = {"train_batch_size": 16, "num_envs_per_env_runner": 2, "rollout_fragment_length": "auto", "seed": 0}
     settings = {**small, "replay_proportion": 1.0, "store_buffer_in_checkpoints": True}
-    settings["min_sample_timesteps_per_iteration"] = 16
+    settings["min_sample_timesteps_per_iteration"] = 1
     settings["model"] = {"fcnet_hiddens": [4], "lstm_cell_size": 4, **model}
     with closing(IMPALA(env, settings, preset="none")) as algorithm:
         for _ in range(3):
@@ -123,7 +123,7 @@ def test_stored_rings_come_back_from_checkpoints(name: str, tmp_path: Path) -> N
 
 def test_a_ring_is_left_out_of_checkpoints_unless_asked_for(tmp_path: Path) -> None:
     settings = {"train_batch_size": 16, "replay_proportion": 0.5, "model": {"fcnet_hiddens": [4]}}
-    settings["min_sample_timesteps_per_iteration"] = 16
+    settings["min_sample_timesteps_per_iteration"] = 1
     with closing(IMPALA("CartPole-v1", settings, rollout_fragment_length="auto", preset="none")) as algorithm:
         algorithm.train()
         algorithm.save(tmp_path)
