@@ -341,7 +341,8 @@ POLICIES: dict[str, tuple[Any, dict[str, Any]]] = {
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_policy_trains(kind: type[Any], policy: str) -> None:
     env, model = POLICIES[policy]
-    replayed = {"replay_proportion": 1.0} if kind in (IMPALA, APPO) else {}
+    replayed: dict[str, Any] = {"replay_proportion": 1.0} if kind in (IMPALA, APPO) else {}
+    replayed |= {} if kind is PG else {"min_sample_timesteps_per_iteration": 1}
     with closing(make(kind, env, model, **replayed)) as algorithm:
         algorithm.train()
         assert np.isfinite(algorithm.train()["learner"]["total_loss"])
