@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
@@ -20,6 +21,7 @@ from anyspace.data.replay import Replay
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.transitions import transitions
 from anyspace.errors import ConfigError
+from anyspace.models import TorchModelV2, ViewRequirement
 from anyspace.spaces.kinds.frames import StackedFrames
 from anyspace.tree import leaves
 from tests.support.scripted import MODES
@@ -244,6 +246,46 @@ def test_a_draw_has_the_columns_of_the_trajectory_that_it_was_written_from(mode:
         if model:
             for ours, theirs in zip(batch["sequences"].state, expected["sequences"].state, strict=True):
                 assert np.allclose(ours, theirs[mine], atol=1e-6)
+
+
+class Foresighted(TorchModelV2):
+    """A model whose views of training look at the reward of this step and of the next two, and two observations on."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.layer = torch.nn.Linear(3, self.num_outputs)
+        self.view_requirements |= {
+            name: ViewRequirement(column, shift=shift, used_for_compute_actions=False)
+            for name, column, shift in (("coming", "rewards", "0:2"), ("later", "obs", 2))
+        }
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        self.output = self.layer(input_dict["obs"].float())
+        return self.output, state
+
+    def value_function(self) -> Any:
+        return self.output.sum(dim=1)
+
+
+@every_mode
+def test_views_that_look_ahead_see_what_came(mode: AutoresetMode) -> None:
+    with closing(made(Plain, mode, model={"custom_model": Foresighted})) as algorithm:
+        views = algorithm.policy.views
+        assert views.lookahead == 3
+        replay = Replay(algorithm.policy, 90, 3, 2 + views.lookahead)
+        for steps in FRAGMENTS:
+            replay.add(algorithm.fleet.collector.gather(steps))
+        drawn = replay.draw(100, np.random.default_rng(1))
+        assert drawn is not None
+        batch = transitions(algorithm.policy, drawn.trajectory, n=2, gamma=0.9, lookahead=views.lookahead)
+        for prefix in ("", "next_"):
+            coming, later = (batch[f"{prefix}views"][name] for name in ("coming", "later"))
+            rewards = coming.spread(*coming.leaves()).numpy()
+            observed = later.spread(*later.leaves()).numpy()
+            for row, (number, episode, t) in enumerate(where_of(batch[f"{prefix}obs"][0])):
+                length, _ = end_of(number, episode)
+                assert rewards[row].tolist() == [100 * episode + t + k if t + k < length else 0 for k in range(3)]
+                assert observed[row].tolist() == ([number, episode, t + 2] if t + 2 <= length else [0, 0, 0])
 
 
 def put_together(leaf: Any, rows: Any) -> Any:

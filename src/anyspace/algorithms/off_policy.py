@@ -167,7 +167,7 @@ class OffPolicy(Algorithm[C]):
             config.replay_burn_in,
             "there is no state to burn in: the model has no memory",
         )
-        window = config.replay_burn_in + self.learnt_length + config.n_step - 1
+        window = config.replay_burn_in + self.learnt_length + config.n_step - 1 + policy.views.lookahead
         self.replay = Replay(policy, config.replay_capacity, config.num_envs_per_env_runner, window, config.priorities)
         self.replay.in_checkpoints = config.store_buffer_in_checkpoints
         self.draws = np.random.default_rng(self._seed_of(2))
@@ -239,6 +239,7 @@ class OffPolicy(Algorithm[C]):
             n=config.n_step,
             gamma=config.gamma,
             burn_in=config.replay_burn_in,
+            lookahead=policy.views.lookahead,
             weights=drawn.weights,
         )
         return batch if len(batch["obs"][0]) else None

@@ -31,6 +31,7 @@ def transitions(
     n: int,
     gamma: float,
     burn_in: int = 0,
+    lookahead: int = 0,
     weights: Floats | None = None,
 ) -> Batch:
     """Return what is learnt from in windows: the columns of :meth:`Rows.batch`, and those of n-step returns.
@@ -38,13 +39,13 @@ def transitions(
     ``returns`` [N] is the sum over j < m of gamma^j r_{t+j}, and ``discounts`` [N] is gamma^m, or 0 after termination:
     ``returns + discounts * V(what the m steps led to)`` is the target. m is n, or less where the episode ends first.
 
-    A model without states learns from the first step of each window, H = n. What the m steps led to stands in the
-    columns ``next_obs``, ``next_action_mask`` and ``next_views``; :meth:`Batch.following` has them as a batch.
+    A model without states learns from the first step of each window, H = n + lookahead. What the m steps led to stands
+    in the columns ``next_obs``, ``next_action_mask`` and ``next_views``; :meth:`Batch.following` has them as a batch.
 
-    A model with states learns from the steps ``burn_in`` to H - n of each window. The rows are all steps of these
-    sequences, so that states are computed from the one that was stored; ``counted`` is 1 where a row is learnt from,
-    ``ahead`` says how many rows later lies what the m steps led to. Two sequences of one counted step, n = 1 and
-    without burn-in, are the rows ``[a0, a1, b0, b1]`` with ``counted`` [1, 0, 1, 0] and ``ahead`` [1, 0, 1, 0].
+    A model with states learns from the steps ``burn_in`` to H - n - lookahead of each window. The rows are all steps of
+    these sequences, so that states are computed from the one that was stored; ``counted`` is 1 where a row is learnt
+    from, and ``ahead`` says how many rows later lies what the m steps led to. Two sequences of one counted step, n = 1
+    and without burn-in, are the rows ``[a0, a1, b0, b1]`` with ``counted`` [1, 0, 1, 0] and ``ahead`` [1, 0, 1, 0].
 
     Args:
         pipeline: whose model learns.
@@ -52,6 +53,7 @@ def transitions(
         n: at least 1.
         gamma: discount per step.
         burn_in: steps at the head of each window that are not learnt from; 0 without states.
+        lookahead: steps at its tail that views alone look at.
         weights: importance weights of the windows [B], which become the column ``weights``; None: ones.
     """
     returns, discounts, steps = n_step(trajectory.rewards, trajectory.terminated, trajectory.done, n=n, gamma=gamma)
@@ -63,7 +65,7 @@ def transitions(
         **trajectory.collected,
     }
     if pipeline.views.recurrent:
-        return _sequences(pipeline, trajectory, columns, steps, burn_in, n)
+        return _sequences(pipeline, trajectory, columns, steps, burn_in, n + lookahead)
     stored, first = _stored(pipeline, trajectory), slice(0, width)
     led_to = trajectory.next_rows()[steps[0] - 1, np.arange(width)]
     batch = _learnt(pipeline, trajectory, stored, columns, first, first)
@@ -144,14 +146,17 @@ def _picked(runtime: Runtime, column: Tree, rows: Ints | slice) -> Any:
 
 
 def _sequences(
-    pipeline: Pipeline, trajectory: Trajectory, columns: dict[str, NumpyArray], m: Ints, burn_in: int, n: int
+    pipeline: Pipeline, trajectory: Trajectory, columns: dict[str, NumpyArray], m: Ints, burn_in: int, tail: int
 ) -> Batch:
-    """Return the rows of whole windows as sequences; those without a step that is learnt from are left out."""
+    """Return the rows of whole windows as sequences; those without a step that is learnt from are left out.
+
+    Of the last ``tail`` steps of a window the first one alone is learnt from.
+    """
     length, width = trajectory.valid.shape
     begins = np.concatenate([np.ones((1, width), np.bool_), trajectory.restarts()[:-1]])
     t, b, lens = chop(trajectory.valid, begins, length)
     counts = trajectory.valid.copy()
-    counts[:burn_in] = counts[length - n + 1 :] = False
+    counts[:burn_in] = counts[length - tail + 1 :] = False
     before = np.concatenate([np.zeros((1, width), np.int64), counts.cumsum(axis=0)])
     kept = before[t + lens, b] > before[t, b]
     if not kept.any():

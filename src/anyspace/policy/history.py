@@ -116,6 +116,15 @@ class ModelViews:
         return {name: view for name, view in self.rows.items() if view.used_for_compute_actions}
 
     @property
+    def lookahead(self) -> int:
+        """How many steps behind an observation have to be known for all that the views of training show to it.
+
+        An action or reward with shift 0 is that of the step that begins with it.
+        """
+        known = [max(view.offsets) + (view.data_col != "obs") for view in self.training_views().values()]
+        return max([0, *known])
+
+    @property
     def remembers(self) -> bool:
         """Whether acting takes anything from earlier steps."""
         return any(self.depth.values())
