@@ -115,7 +115,7 @@ def test_the_target_starts_equal_and_follows(frequency: int, tau: float) -> None
         assert moved_at > 20
 
 
-@pytest.mark.parametrize("extra", [{}, LSTM, {"prioritized_replay": True}, {**LSTM, "prioritized_replay": True}])
+@pytest.mark.parametrize("extra", [{}, {**LSTM, "prioritized_replay": True}])
 def test_values_of_a_known_environment_are_learnt(extra: dict[str, Any]) -> None:
     """V of a countdown is the sum of gamma^j over the steps that are left."""
     settings = {
@@ -129,7 +129,7 @@ def test_values_of_a_known_environment_are_learnt(extra: dict[str, Any]) -> None
         "training_intensity": 64.0,
     }
     with closing(fitted(**settings)) as algorithm:
-        while algorithm.timesteps_total < 500:
+        while algorithm.timesteps_total < 400:
             algorithm.train()
         rows = Rows(algorithm.policy, algorithm.fleet.gather(6))
         evaluated = rows.evaluate()
