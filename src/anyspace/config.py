@@ -9,7 +9,9 @@ import numbers
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -131,6 +133,16 @@ def type_hints(config_class: type) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 
 
+KEYS_OF = "keys of"
+"""In the metadata of a field that is a dict: the dataclass whose keys the dict has. It says which of them name code."""
+
+
+def keys_of(config_class: type) -> dict[str, type]:
+    """Return the fields of a configuration that are dicts with keys of a dataclass, with the dataclass."""
+    fields = dataclasses.fields(config_class)
+    return {field.name: field.metadata[KEYS_OF] for field in fields if KEYS_OF in field.metadata}
+
+
 def matches(value: object, hint: Any) -> bool:
     """Whether a value has the type that a field is annotated with."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -237,13 +249,26 @@ def is_path(name: str) -> bool:
     return "." in name or ":" in name
 
 
+_may_import: ContextVar[Callable[[str], bool]] = ContextVar("_may_import", default=lambda name: True)
+
+
+@contextmanager
+def importing_only(allowed: Callable[[str], bool]) -> Iterator[None]:
+    """Let :func:`import_path` import within the context only names ``module:Name`` for which ``allowed`` holds."""
+    token = _may_import.set(allowed)
+    try:
+        yield
+    finally:
+        _may_import.reset(token)
+
+
 def import_path(path: str) -> Any:
     """Return what ``package.module:Name`` or ``package.module.Name`` stands for.
 
     Raises:
-        ConfigError: it cannot be imported.
+        ConfigError: it cannot be imported, or must not be; see :func:`importing_only`.
     """
-    if ":" in path:
-        return import_name(path)
-    module, _, name = path.rpartition(".")
+    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    if not _may_import.get()(f"{module}:{name}"):
+        raise ConfigError(f"{path!r} names code that nobody has vouched for, so it is not imported.")
     return import_name(f"{module}:{name}")

@@ -8,14 +8,15 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import pytest
 
-from anyspace import PPO, Algorithm, Policy, register_env
-from anyspace.algorithms import trust
+from anyspace import DQN, PPO, SAC, Algorithm, Policy, register_env
+from anyspace.algorithms import reading, trust
 from anyspace.algorithms.plain import MARK
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.trust import needs_trust
@@ -25,6 +26,7 @@ from anyspace.data.environments import origin_of
 from anyspace.distributions import Categorical
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog
+from anyspace.policy.exploration import EpsilonGreedy
 from tests.support.tasks import Countdown, Endless
 
 SMALL: dict[str, Any] = {
@@ -126,6 +128,7 @@ FORMS: dict[str, Any] = {
     "an object": {MARK: "object", "name": f"{MODULE}:Env", "fields": {}},
     "a name in a list": [f"{MODULE}:Wrapper"],
     "a name in a dict": {"a": f"{MODULE}:Env"},
+    "a name of NumPy's": {MARK: "scalar", "dtype": "<U30", "value": f"{MODULE}:Env"},
 }
 
 
@@ -147,7 +150,7 @@ def require_refused_or_text(stranger: Path, keys: tuple[str, ...], form: str, lo
     path = edited(stranger, functools.partial(put, keys=keys, value=FORMS[form]))
     said = refusal(load, path)
     require_untouched(stranger)
-    if "import" in str(FORMS[form]) or MARK in str(FORMS[form]):
+    if "import" in str(FORMS[form]) or (MARK in str(FORMS[form]) and form != "a name of NumPy's"):  # a text else
         assert said is not None, form
         # Where a value of that type may not stand, that is said first.
         assert f"{MODULE}:" in said or f"`{keys[-1]}` is" in said or "unknown config key" in said, form
@@ -164,6 +167,54 @@ def test_no_key_imports_what_it_names(stranger: Path, keys: tuple[str, ...]) -> 
 def test_no_form_is_imported(stranger: Path, keys: tuple[str, ...], form: str) -> None:
     for load in (Algorithm.load, PPO.load, Policy.load):
         require_refused_or_text(stranger, keys, form, load)
+
+
+NAME = f"{MODULE}:Own"
+OTHERS: dict[str, tuple[type[Any], str, tuple[str, str]]] = {
+    "exploration": (DQN, "CartPole-v1", ("exploration_config", "type")),
+    "policy model": (SAC, "Pendulum-v1", ("policy_model_config", "custom_model")),
+    "Q model": (SAC, "Pendulum-v1", ("q_model_config", "custom_model")),
+    "activation": (SAC, "Pendulum-v1", ("q_model_config", "fcnet_activation")),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_names_in_dicts_of_other_algorithms_are_asked_for(stranger: Path, case: str) -> None:
+    """However the dict is written; and where the list of what is asked for missed one, it would not be imported."""
+    kind, env, (key, inner) = OTHERS[case]
+    path = stranger / "run"
+    with closing(kind(env, {"model": {"fcnet_hiddens": [4]}, "replay_capacity": 2000}, preset="none")) as algorithm:
+        algorithm.save(path)
+    numpys = {MARK: "scalar", "dtype": "<U30", "value": NAME}
+    for item in (NAME, NAME.replace(":", "."), numpys):
+        pairs = [[inner, item]]
+        for value in ({inner: item}, {MARK: "dict", "pairs": pairs}, {MARK: "ordered dict", "pairs": pairs}):
+            edited(stranger, functools.partial(put, keys=("config", key), value=value))
+            for load in (Algorithm.load, kind.load, Policy.load):
+                said = refusal(load, path)
+                require_untouched(stranger)
+                assert said is not None
+                assert f"\n  {key}.{inner}: {NAME}\n" in said
+
+
+def test_what_is_not_listed_is_not_imported_either(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The door itself is shut while an algorithm of a stranger's is built."""
+    monkeypatch.setattr(reading, "wants", lambda *_: [])
+    path = edited(stranger, functools.partial(put, keys=("config", "model", "custom_model"), value=NAME))
+    said = refusal(Algorithm.load, path)
+    assert said is not None
+    assert "names code that nobody has vouched for, so it is not imported" in said
+    require_untouched(stranger)
+
+
+def test_an_exploration_that_is_handed_over_takes_the_place_of_its_name_alone(stranger: Path) -> None:
+    path, config = stranger / "run", {"exploration_config": {"type": "EpsilonGreedy", "final_epsilon": 0.3}}
+    with closing(DQN("CartPole-v1", {**config, "replay_capacity": 2000}, preset="none")) as algorithm:
+        algorithm.save(path)
+    edited(stranger, functools.partial(put, keys=("config", "exploration_config", "type"), value=NAME))
+    with closing(Algorithm.load(path, config={"exploration_config": {"type": EpsilonGreedy}})) as loaded:
+        assert loaded.config.exploration_config == {"type": EpsilonGreedy, "final_epsilon": 0.3}
+    require_untouched(stranger)
 
 
 @pytest.mark.fuzz

@@ -359,7 +359,7 @@ class Algorithm(ABC, Generic[C]):
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Algorithm[Any] = object.__new__(loaded.kind)
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
-        with building(path, changed=bool(config or overrides)):
+        with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
         changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
         for name, value in changed.items():

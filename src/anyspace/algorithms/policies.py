@@ -21,7 +21,7 @@ def load_policy(
     loaded = reader.read(path, layers=[config or {}])
     settings = loaded.settings
     runtime = backend_of(settings.framework).runtime(settings)
-    with building(path, changed=bool(config)):
+    with building(path, loaded.kind.config_class, config or {}, trust=trust):
         policy = Policy(*loaded.spaces, settings, runtime, loaded.kind.plan(settings), loaded.seed)
     restored({"policy": policy}, {"policy": loaded.parts.get("policy", {})}, loaded.tensors, runtime, path)
     return policy

@@ -24,8 +24,8 @@ from anyspace.algorithms.state import (
     spaces_of,
     upgraded,
 )
-from anyspace.algorithms.trust import Want, code_in, require_granted, wants
-from anyspace.config import import_name, type_hints
+from anyspace.algorithms.trust import Want, code_in, names_in, require_granted, wants
+from anyspace.config import import_name, importing_only, keys_of, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
@@ -219,14 +219,14 @@ class Reader:
         A dict takes the place of the recorded one. Where the recorded one holds code that the file cannot give and the
         caller hands over all of it, what is recorded beside that code stays.
         """
-        left = {key: value for key, value in recorded.items() if key not in given}
+        left, nested = {key: value for key, value in recorded.items() if key not in given}, keys_of(config_class)
         for key in recorded.keys() & given.keys():
             ours, theirs = recorded[key], given[key]
             if not isinstance(ours, dict) or _is_marked(ours) or not isinstance(theirs, dict):
                 continue
             if key in sections(config_class):
                 left[key] = self._left(ours, theirs, sections(config_class)[key])
-            elif self._lacks(ours) and not self._lacks(without(ours, theirs)):
+            elif self._lacks(ours, nested.get(key)) and not self._lacks(without(ours, theirs), nested.get(key)):
                 left[key] = without(ours, theirs)
         return left
 
@@ -244,22 +244,40 @@ class Reader:
                 completed[key] = _merged(from_plain(rest, self._found, f"{prefix}{key}"), given[key])
         return completed
 
-    def _lacks(self, value: Any) -> bool:
-        """Return whether a recorded value holds code that has to be handed over."""
-        found = code_in(value, (), ())
+    def _lacks(self, value: Any, config_class: type | None) -> bool:
+        """Return whether a recorded value holds code that has to be handed over.
+
+        Args:
+            value: as it is written.
+            config_class: whose keys it has; None: it has keys of its own.
+        """
+        found = [*code_in(value, (), ()), *(() if config_class is None else names_in(value, config_class, ()))]
         return any(want.kind == "local" or (want.needs_trust and not self._trust) for want in found)
 
 
 @contextmanager
-def building(path: object, *, changed: bool) -> Iterator[None]:
+def building(
+    path: object, config_class: type[AlgorithmConfig], *layers: Mapping[str, Any], trust: bool
+) -> Iterator[None]:
     """Say of an error that comes up when an algorithm is built which checkpoint it was built of.
+
+    Whatever a configuration hides its names in, none is imported that nobody has vouched for.
 
     Args:
         path: the checkpoint's.
-        changed: whether the caller has changed its settings, so that the error may well be about those.
+        config_class: of the algorithm.
+        layers: keys that the caller laid over the recorded ones: the error may well be about them.
+        trust: whether the user trusts the checkpoint.
     """
+    changed = any(layers)
+    given = {want.name for layer in layers for want in wants({"config": dict(layer)}, config_class)}
+
+    def allowed(name: str) -> bool:
+        return trust or name in given or not Want(("config",), (), "code", name).needs_trust
+
     try:
-        yield
+        with importing_only(allowed):
+            yield
     except Exception as error:
         if changed or isinstance(error, CheckpointError):
             raise

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Literal, Self
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
-from anyspace.config import require
+from anyspace.config import KEYS_OF, require
 from anyspace.data.transitions import following, following_output
 from anyspace.distributions.joint import Drawn
 from anyspace.errors import ConfigError
@@ -34,9 +34,9 @@ class SACConfig(OffPolicyConfig):
 
     model: ModelConfig = field(default_factory=lambda: ModelConfig(fcnet_activation="relu"))
     """The model configuration, from which those of policy and Q networks start."""
-    policy_model_config: dict[str, Any] = field(default_factory=dict)
+    policy_model_config: dict[str, Any] = field(default_factory=dict, metadata={KEYS_OF: ModelConfig})
     """Keys of `model` that differ in the policy network, a `custom_model` among them."""
-    q_model_config: dict[str, Any] = field(default_factory=dict)
+    q_model_config: dict[str, Any] = field(default_factory=dict, metadata={KEYS_OF: ModelConfig})
     """Keys of `model` that differ in the Q networks, a `custom_model` among them."""
     twin_q: bool = True
     """Learn two Q networks and go by the smaller value (Fujimoto et al., 2018)."""

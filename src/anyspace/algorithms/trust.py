@@ -25,12 +25,13 @@ from typing import Any, Literal
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, at, mark_of
-from anyspace.config import import_name, type_hints
+from anyspace.config import import_name, keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
+from anyspace.policy.exploration.chosen import BY_NAME
 
 _built_with: set[str] = set()
 """Names of the code by which this process has built algorithms."""
@@ -106,18 +107,30 @@ def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = 
 def _of_section(
     section: Mapping[str, Any], config_class: type, above: tuple[str, ...], *, takes_names: bool
 ) -> Iterator[Want]:
-    hints = type_hints(config_class)
+    hints, nested = type_hints(config_class), keys_of(config_class)
     for key, value in section.items():
         keys, hint = (*above, key), hints.get(key)
         if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
             yield from _of_section(value, hint, keys, takes_names=takes_names)
             continue
         yield from code_in(value, keys, ())
+        if key in nested:
+            yield from names_in(value, nested[key], keys)
         if _names_code(hint):
             yield from _of_names(value, keys)
         # An environment of somebody else's may import what its arguments name, as wrappers of old environments do.
         elif keys == ("env_config",) and takes_names:
             yield from (Want(keys, inside, "code", text) for text, inside in _texts(value, ()) if _NAME.fullmatch(text))
+
+
+def names_in(value: Any, config_class: type, above: tuple[str, ...]) -> Iterator[Want]:
+    """Yield what the texts in a dict that has keys of a configuration stand for, however the dict is written."""
+    if not isinstance(value, dict):
+        return
+    hints = type_hints(config_class)
+    for key, item in _parts(value):
+        if isinstance(key, str) and _names_code(hints.get(key)):
+            yield from _of_names(item, (*above, key))
 
 
 _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w./-]*")
@@ -165,6 +178,8 @@ def _texts(value: Any, inside: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _texts(item, (*inside, i))
+    elif isinstance(value, dict) and mark_of(value) == "scalar":  # a text of NumPy's is one of Python's as well
+        yield from _texts(value.get("value"), inside)
     elif isinstance(value, dict) and mark_of(value) in (None, "tuple", "set", "frozenset", "dict", "ordered dict"):
         for key, item in _parts(value):
             yield from _texts(item, inside if key is None else (*inside, key))
@@ -235,14 +250,14 @@ def _is_built_in(name: str) -> bool:
     if module in ("torch.nn.modules.activation", "torch.nn.init"):
         found = getattr(sys.modules.get(module), attribute, None)
         return getattr(found, "__module__", None) == module
-    if not module.startswith(("anyspace.models.", "anyspace.distributions.")):
+    if not module.startswith(("anyspace.models.", "anyspace.distributions.", "anyspace.policy.exploration.")):
         return False
     try:
         found = import_name(name)
     except ConfigError:
         return False
     is_ours = isinstance(found, type) and found.__module__.startswith("anyspace.")
-    return is_ours and issubclass(found, ModelV2 | ActionDistribution)
+    return is_ours and (found in BY_NAME.values() or issubclass(found, ModelV2 | ActionDistribution))
 
 
 # ------------------------------------------------------------------------------------------------- messages

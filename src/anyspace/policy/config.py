@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from anyspace.config import require
+from anyspace.config import KEYS_OF, require
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.spaces import FILTERS
+
+_Class = type[Any]  # by a name of its own: within the class below `type` is the field
+
+
+@dataclass(frozen=True)
+class ExplorationKeys:
+    """What of `exploration_config` is no keyword of the exploration."""
+
+    type: str | _Class | None = None
+    """A short name, `package.module:Class`, or the class."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class PolicyConfig:
     """Clip Box actions to their bounds."""
     explore: bool = True
     """Explore while collecting; False takes the distribution's mode or mean."""
-    exploration_config: dict[str, Any] = field(default_factory=dict)
+    exploration_config: dict[str, Any] = field(default_factory=dict, metadata={KEYS_OF: ExplorationKeys})
     """How actions explore: `type`, such as "EpsilonGreedy" or `package.module:Class`, and its keywords; without `type`
     they change the algorithm's own."""
 
