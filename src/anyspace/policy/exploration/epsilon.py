@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
 
 from anyspace.config import require
 from anyspace.distributions import ActionDistribution
 from anyspace.maths.xp import Array, Rng
 from anyspace.policy.exploration.partly_random import Numbers, PartlyRandom, Times
-from anyspace.policy.exploration.protocol import ALONE, Place
 from anyspace.policy.schedules import PiecewiseSchedule
 from anyspace.tree import Tree
 
 
+@dataclass(eq=False, kw_only=True)
 class EpsilonGreedy(PartlyRandom):
     """Takes a random action with probability epsilon, row by row, and the best one otherwise.
 
@@ -24,36 +23,26 @@ class EpsilonGreedy(PartlyRandom):
     at ``final_epsilon``.
 
     Source: Mnih et al., "Human-level control through deep reinforcement learning", 2015.
-
-    Args:
-        action_space: of raw actions.
-        place: which of several collecting processes this is; it makes no difference.
-        initial_epsilon: in [0, 1].
-        final_epsilon: in [0, 1].
-        warmup_timesteps: at least 0.
-        epsilon_timesteps: at least 1.
-        epsilon_schedule: [step, epsilon] pairs, linear in between; takes the place of the four numbers.
-
-    Raises:
-        ConfigError: a setting is out of range.
     """
 
-    def __init__(
-        self,
-        action_space: gym.Space[Any],
-        place: Place = ALONE,
-        *,
-        initial_epsilon: float = 1.0,
-        final_epsilon: float = 0.05,
-        warmup_timesteps: int = 0,
-        epsilon_timesteps: int = 100_000,
-        epsilon_schedule: list[tuple[float, float]] | None = None,
-    ) -> None:
-        super().__init__(action_space, place)
-        require(warmup_timesteps >= 0, "warmup_timesteps", warmup_timesteps, "a number of steps is at least 0")
-        require(epsilon_timesteps >= 1, "epsilon_timesteps", epsilon_timesteps, "it must be at least 1")
-        falling = [(warmup_timesteps, initial_epsilon), (warmup_timesteps + epsilon_timesteps, final_epsilon)]
-        pairs = falling if epsilon_schedule is None else [(step, value) for step, value in epsilon_schedule]
+    initial_epsilon: float = 1.0
+    """In [0, 1]."""
+    final_epsilon: float = 0.05
+    """In [0, 1]."""
+    warmup_timesteps: int = 0
+    """At least 0."""
+    epsilon_timesteps: int = 100_000
+    """At least 1."""
+    epsilon_schedule: list[tuple[float, float]] | None = None
+    """[step, epsilon] pairs, linear in between; they take the place of the four numbers."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        warmup, falls = self.warmup_timesteps, self.epsilon_timesteps
+        require(warmup >= 0, "warmup_timesteps", warmup, "a number of steps is at least 0")
+        require(falls >= 1, "epsilon_timesteps", falls, "it must be at least 1")
+        falling = [(warmup, self.initial_epsilon), (warmup + falls, self.final_epsilon)]
+        pairs = falling if self.epsilon_schedule is None else [(step, value) for step, value in self.epsilon_schedule]
         for _, value in pairs:
             require(0 <= value <= 1, "epsilon", value, "a probability lies in [0, 1]")
         self._schedule = PiecewiseSchedule(pairs, "epsilon_schedule")

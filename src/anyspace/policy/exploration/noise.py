@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
 
 from anyspace import nesting
@@ -15,51 +14,42 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.models.runtime import NumpyArray
-from anyspace.policy.exploration.protocol import ALONE, Place
 from anyspace.policy.exploration.sampling import RandomFirst
 from anyspace.policy.schedules import PiecewiseSchedule
 from anyspace.spaces.uniform import float_components
 from anyspace.tree import Tree
 
 
+@dataclass(eq=False, kw_only=True)
 class AddedNoise(RandomFirst):
     """Adds noise to the deterministic actions of float Boxes, and clips to their bounds; other leaves stay.
 
     Noise is in units of raw actions. Its ``scale`` goes linearly from ``initial_scale`` to ``final_scale`` in
     ``scale_timesteps`` sampled steps.
-
-    Args:
-        action_space: of raw actions.
-        place: which of several collecting processes this is; it makes no difference.
-        random_timesteps: how many sampled steps are random first, at least 0.
-        initial_scale: at least 0.
-        final_scale: at least 0.
-        scale_timesteps: at least 1.
-
-    Raises:
-        ConfigError: no leaf is a float Box, or a setting is out of range.
     """
 
-    def __init__(
-        self,
-        action_space: gym.Space[Any],
-        place: Place = ALONE,
-        *,
-        random_timesteps: int = 1000,
-        initial_scale: float = 1.0,
-        final_scale: float = 0.02,
-        scale_timesteps: int = 10_000,
-    ) -> None:
-        super().__init__(action_space, place, random_timesteps=random_timesteps)
-        boxes = float_components(action_space)
+    random_timesteps: int = 1000
+    """How many sampled steps are random first, at least 0."""
+    initial_scale: float = 1.0
+    """At least 0."""
+    final_scale: float = 0.02
+    """At least 0."""
+    scale_timesteps: int = 10_000
+    """At least 1."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        boxes = float_components(self.action_space)
         if not boxes:
             raise ConfigError(
-                f"exploration {type(self).__name__} adds noise to float Boxes, but {action_space} has none; take"
+                f"exploration {type(self).__name__} adds noise to float Boxes, but {self.action_space} has none; take"
                 " EpsilonGreedy, SoftQ or StochasticSampling."
             )
-        require(scale_timesteps >= 1, "scale_timesteps", scale_timesteps, "it must be at least 1")
+        require(self.scale_timesteps >= 1, "scale_timesteps", self.scale_timesteps, "it must be at least 1")
         self._boxes = dict(boxes)
-        self._schedule = PiecewiseSchedule([(0, initial_scale), (scale_timesteps, final_scale)], "initial_scale")
+        self._schedule = PiecewiseSchedule(
+            [(0, self.initial_scale), (self.scale_timesteps, self.final_scale)], "initial_scale"
+        )
         self.width = sum(math.prod(leaf.shape) for leaf in self._boxes.values())
 
     @abstractmethod
@@ -101,46 +91,23 @@ class AddedNoise(RandomFirst):
         return parts[0] if nesting.is_leaf(self.action_space) else nesting.built(self.action_space, parts)
 
 
+@dataclass(eq=False, kw_only=True)
 class GaussianNoise(AddedNoise):
-    """Adds scale times normal noise of deviation ``stddev``.
+    """Adds scale times normal noise of deviation ``stddev``."""
 
-    Args:
-        action_space: as for :class:`AddedNoise`.
-        place: as for :class:`AddedNoise`.
-        stddev: at least 0.
-        random_timesteps: as for :class:`AddedNoise`.
-        initial_scale: as for :class:`AddedNoise`.
-        final_scale: as for :class:`AddedNoise`.
-        scale_timesteps: as for :class:`AddedNoise`.
-    """
+    stddev: float = 0.1
+    """At least 0."""
 
-    def __init__(
-        self,
-        action_space: gym.Space[Any],
-        place: Place = ALONE,
-        *,
-        stddev: float = 0.1,
-        random_timesteps: int = 1000,
-        initial_scale: float = 1.0,
-        final_scale: float = 0.02,
-        scale_timesteps: int = 10_000,
-    ) -> None:
-        super().__init__(
-            action_space,
-            place,
-            random_timesteps=random_timesteps,
-            initial_scale=initial_scale,
-            final_scale=final_scale,
-            scale_timesteps=scale_timesteps,
-        )
-        require(stddev >= 0, "stddev", stddev, "a deviation is at least 0")
-        self.stddev = stddev
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.stddev >= 0, "stddev", self.stddev, "a deviation is at least 0")
 
     def added(self, like: Array, rng: Rng, steps: int, *, ahead: bool) -> Array:
         """Return independent normal noise."""
         return xp(like).normal(rng, (steps, like.shape[0], self.width), like=like) * self.stddev
 
 
+@dataclass(eq=False, kw_only=True)
 class OrnsteinUhlenbeckNoise(AddedNoise):
     """Adds scale times ``ou_base_scale`` times x times the width of each component: high - low, or 1 without bounds.
 
@@ -149,60 +116,36 @@ class OrnsteinUhlenbeckNoise(AddedNoise):
     distribution and changes none of them.
 
     Source: Lillicrap et al., "Continuous control with deep reinforcement learning", 2016, section 3.
-
-    Args:
-        action_space: as for :class:`AddedNoise`.
-        place: as for :class:`AddedNoise`.
-        ou_theta: in (0, 1].
-        ou_sigma: at least 0.
-        ou_base_scale: at least 0.
-        random_timesteps: as for :class:`AddedNoise`.
-        initial_scale: as for :class:`AddedNoise`.
-        final_scale: as for :class:`AddedNoise`.
-        scale_timesteps: as for :class:`AddedNoise`.
     """
 
-    def __init__(
-        self,
-        action_space: gym.Space[Any],
-        place: Place = ALONE,
-        *,
-        ou_theta: float = 0.15,
-        ou_sigma: float = 0.2,
-        ou_base_scale: float = 0.1,
-        random_timesteps: int = 1000,
-        initial_scale: float = 1.0,
-        final_scale: float = 0.02,
-        scale_timesteps: int = 10_000,
-    ) -> None:
-        super().__init__(
-            action_space,
-            place,
-            random_timesteps=random_timesteps,
-            initial_scale=initial_scale,
-            final_scale=final_scale,
-            scale_timesteps=scale_timesteps,
-        )
-        require(0 < ou_theta <= 1, "ou_theta", ou_theta, "it lies above 0 and at most at 1")
-        for key, value in (("ou_sigma", ou_sigma), ("ou_base_scale", ou_base_scale)):
+    ou_theta: float = 0.15
+    """In (0, 1]."""
+    ou_sigma: float = 0.2
+    """At least 0."""
+    ou_base_scale: float = 0.1
+    """At least 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(0 < self.ou_theta <= 1, "ou_theta", self.ou_theta, "it lies above 0 and at most at 1")
+        for key, value in (("ou_sigma", self.ou_sigma), ("ou_base_scale", self.ou_base_scale)):
             require(value >= 0, key, value, "it must not be negative")
-        self._theta, self._sigma = ou_theta, ou_sigma
         spans = [np.where(box.bounded_below & box.bounded_above, box.high - box.low, 1) for box in self._boxes.values()]
-        self._sizes = ou_base_scale * np.concatenate([np.ravel(span) for span in spans]).astype(np.float32)
+        self._sizes = self.ou_base_scale * np.concatenate([np.ravel(span) for span in spans]).astype(np.float32)
         self._x: NumpyArray = np.zeros((0, self.width), np.float32)
 
     def added(self, like: Array, rng: Rng, steps: int, *, ahead: bool) -> Array:
         """Return x of each environment, step after step, times its size."""
         ns, rows = xp(like), like.shape[0]
-        pushes = self._sigma * ns.normal(rng, (steps, rows, self.width), like=like)
+        pushes = self.ou_sigma * ns.normal(rng, (steps, rows, self.width), like=like)
         sizes = ns.cast(self._sizes, like=like)
         if not ahead:
-            return pushes * sizes / math.sqrt(1 - (1 - self._theta) ** 2)
+            return pushes * sizes / math.sqrt(1 - (1 - self.ou_theta) ** 2)
         if len(self._x) != rows:
             self._x = np.zeros((rows, self.width), np.float32)
         x, path = ns.cast(self._x, like=like), []
         for push in pushes:
-            x = x - self._theta * x + push
+            x = x - self.ou_theta * x + push
             path.append(x)
         self._x = ns.to_numpy(x)
         return ns.stack(path) * sizes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +21,7 @@ Numbers = npt.NDArray[np.floating[Any]]
 Times = npt.NDArray[np.integer[Any]]
 
 
+@dataclass(eq=False)
 class PartlyRandom(ABC):
     """Takes a random action with a probability that goes by time, and an action of its own otherwise.
 
@@ -28,14 +30,19 @@ class PartlyRandom(ABC):
     A row of noise begins with one number that is negative where the action is random, and the numbers of that action;
     the numbers of the own action follow. Of steps that are all without random actions the latter are all there is.
 
-    Args:
-        action_space: of raw actions.
-        place: which of several collecting processes this is.
+    Raises:
+        ConfigError: a setting is out of range, or does not go with the space.
     """
 
-    def __init__(self, action_space: gym.Space[Any], place: Place = ALONE) -> None:
-        self.action_space, self.place, self.timestep = action_space, place, 0
-        self._random = UniformActions(action_space)
+    action_space: gym.Space[Any]
+    """The space of raw actions."""
+    place: Place = ALONE
+    """Which of several collecting processes this is; it makes a difference where a class says so."""
+    timestep: int = field(default=0, init=False)
+    """How many environment steps were sampled so far."""
+
+    def __post_init__(self) -> None:
+        self._random = UniformActions(self.action_space)
 
     @abstractmethod
     def random_share(self, timesteps: Times) -> Numbers:

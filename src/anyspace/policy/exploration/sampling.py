@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-import gymnasium as gym
 import numpy as np
 
 from anyspace.config import require
@@ -12,24 +11,21 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.maths.xp import Array, Rng
 from anyspace.policy.exploration.partly_random import Numbers, PartlyRandom, Times
-from anyspace.policy.exploration.protocol import ALONE, Place
 from anyspace.spaces.uniform import float_components
 from anyspace.tree import Tree
 
 
+@dataclass(eq=False, kw_only=True)
 class RandomFirst(PartlyRandom):
-    """Takes random actions in the first steps.
+    """Takes random actions in the first steps."""
 
-    Args:
-        action_space: of raw actions.
-        place: which of several collecting processes this is; it makes no difference.
-        random_timesteps: how many sampled steps are random, at least 0.
-    """
+    random_timesteps: int = 0
+    """How many sampled steps are random, at least 0."""
 
-    def __init__(self, action_space: gym.Space[Any], place: Place = ALONE, *, random_timesteps: int = 0) -> None:
-        super().__init__(action_space, place)
-        require(random_timesteps >= 0, "random_timesteps", random_timesteps, "a number of steps is at least 0")
-        self.random_timesteps = random_timesteps
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        steps = self.random_timesteps
+        require(steps >= 0, "random_timesteps", steps, "a number of steps is at least 0")
 
     def random_share(self, timesteps: Times) -> Numbers:
         """Return 1 for the first steps, then 0."""
@@ -37,7 +33,7 @@ class RandomFirst(PartlyRandom):
 
 
 class StochasticSampling(RandomFirst):
-    """Samples when exploring, takes the deterministic action otherwise; arguments as for :class:`RandomFirst`."""
+    """Samples when exploring, takes the deterministic action otherwise."""
 
     def draw(self, distribution: ActionDistribution, rng: Rng, steps: int) -> Array | None:
         """Draw the noise of a rollout: after the random steps it is the distribution's own."""
@@ -67,12 +63,7 @@ class StochasticSampling(RandomFirst):
 
 
 class Random(PartlyRandom):
-    """Takes random actions always when exploring, the deterministic action otherwise.
-
-    Args:
-        action_space: of raw actions.
-        place: which of several collecting processes this is; it makes no difference.
-    """
+    """Takes random actions always when exploring, the deterministic action otherwise."""
 
     def random_share(self, timesteps: Times) -> Numbers:
         """Return 1."""
@@ -83,35 +74,24 @@ class Random(PartlyRandom):
         return distribution.deterministic_sample()
 
 
+@dataclass(eq=False, kw_only=True)
 class SoftQ(StochasticSampling):
     """Samples from softmax(values / temperature) when exploring, takes the best action otherwise.
 
-    Args:
-        action_space: of raw actions, of discrete leaves alone.
-        place: which of several collecting processes this is; it makes no difference.
-        temperature: above 0; near 0 the best action is nearly always taken. It multiplies the distribution's own.
-        random_timesteps: as for :class:`RandomFirst`.
-
-    Raises:
-        ConfigError: a leaf is continuous, or the temperature is out of range.
+    Every leaf of the action space is discrete.
     """
 
-    def __init__(
-        self,
-        action_space: gym.Space[Any],
-        place: Place = ALONE,
-        *,
-        temperature: float = 1.0,
-        random_timesteps: int = 0,
-    ) -> None:
-        super().__init__(action_space, place, random_timesteps=random_timesteps)
-        require(temperature > 0, "temperature", temperature, "it must be above 0")
-        if float_components(action_space):
+    temperature: float = 1.0
+    """Above 0; near 0 the best action is nearly always taken. It multiplies the distribution's own."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.temperature > 0, "temperature", self.temperature, "it must be above 0")
+        if float_components(self.action_space):
             raise ConfigError(
-                f"exploration SoftQ draws among options by their values, but {action_space} has continuous parts; take"
-                " StochasticSampling."
+                f"exploration SoftQ draws among options by their values, but {self.action_space} has continuous parts;"
+                " take StochasticSampling."
             )
-        self.temperature = temperature
 
     def draw(self, distribution: ActionDistribution, rng: Rng, steps: int) -> Array | None:
         """Draw the noise of a rollout; that of the samples is T times as large as the distribution's own."""
