@@ -73,7 +73,7 @@ def helper_that_fails():
 """
 
 ALGORITHMS = """
-from anyspace import PPO, Algorithm
+from anyspace import PPO, Algorithm, Callback
 from anyspace.algorithms.on_policy import OnPolicyConfig, gae, training_rows
 
 class A2C(Algorithm):
@@ -89,6 +89,13 @@ class A2C(Algorithm):
         now = policy.evaluate(batch, training=True)
         loss = -batch.mean(now.distribution.logp(batch["actions"]) * batch["advantages"])
         return {"policy": loss + batch.mean((now.values - batch["value_targets"]) ** 2)}, {}
+
+def counted(algorithm, result):
+    result["calls"] = result["training_iteration"]
+
+class FailsAtOnce(Callback):
+    def on_iteration(self, algorithm, result):
+        raise RuntimeError("as I was told")
 
 class Waits(A2C):
     def updates(self, policy, trajectory):
@@ -176,6 +183,22 @@ def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.Captu
     assert status == 0, err
     assert "preset: discrete" in out
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
+
+
+def test_callbacks_go_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "cli_envs:Nested", *TINY, "--steps", "64", "--evaluate", "0", "--out", "called"]
+    status, _, err = run(capsys, *command, "--callback", "cli_algorithms:counted", "cli_algorithms:FailsAtOnce")
+    assert status != 0
+    assert "as I was told" in err
+    assert "anyspace train --resume called --callback cli_algorithms:counted cli_algorithms:FailsAtOnce --trust" in err
+    status, _, err = run(capsys, *command, "--overwrite", "--callback", "cli_algorithms:counted")
+    assert status == 0, err
+    header, row, *_ = Path("called/metrics.csv").read_text().splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["calls"] == "1"
+    status, _, err = run(capsys, *command, "--overwrite", "--callback", "cli_algorithms:no_such_thing")
+    assert status == 2
+    assert "no_such_thing" in err
+    assert Path("called/metrics.csv").read_text().startswith(header), "the run that was there is still there"
 
 
 def test_a_part_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution import run
 from anyspace.execution.backends import backend_of
+from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
@@ -254,20 +255,22 @@ class Algorithm(ABC, Generic[C]):
 
     def should_stop(self) -> bool:
         """Whether the mean return has reached ``stop_return`` (see :class:`Counters`)."""
-        goal = self.config.stop_return
-        return goal is not None and self.counters.reached(goal)
-
-    def is_best(self) -> bool:
-        """Whether the latest iteration brought the highest mean return so far (see :class:`Counters`)."""
-        return self.counters.is_best
+        return self.config.stop_return is not None and self.counters.reached(self.config.stop_return)
 
     def learn(
-        self, total_steps: int, *, out: PathLike | None = None, overwrite: bool = False, progress: bool = True
+        self,
+        total_steps: int,
+        *,
+        callback: AnyCallbacks = None,
+        out: PathLike | None = None,
+        overwrite: bool = False,
+        progress: bool = True,
     ) -> dict[str, Any]:
         """Train until ``total_steps`` environment steps in all, or until ``stop_return``, and return the last result.
 
         Args:
             total_steps: counted from the algorithm's beginning, resumed steps included.
+            callback: ``f(algorithm, result)`` after every iteration, a :class:`Callback`, or several of them.
             out: a folder for checkpoints, metrics and the learning curve; None writes nothing. An algorithm goes on in
                 the run folder that it wrote or was loaded from; a folder that holds another run is refused.
             overwrite: let the run take the place of another one in the folder.
@@ -277,7 +280,7 @@ class Algorithm(ABC, Generic[C]):
             ConfigError: there is nothing to do, or the folder is not free, or it cannot be written.
             CheckpointError: the last checkpoint could not be written.
         """
-        return run.learn(self, total_steps, out, overwrite, self.config.checkpoint_every, progress)
+        return run.learn(self, total_steps, out, overwrite, self.config.checkpoint_every, progress, callback)
 
     def evaluate(
         self, episodes: int | None = None, *, explore: bool = False, render: bool = False, progress: bool = False
@@ -291,8 +294,6 @@ class Algorithm(ABC, Generic[C]):
             progress: show how many episodes are over.
         """
         episodes = self.config.evaluation_episodes if episodes is None else episodes
-        if episodes < 1:
-            raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
         seed, longest = self._seed_of(self.timesteps_total, 1), self.counters.latest.longest
         request = Request(episodes, seed, explore, render, progress, longest)
         with undisturbed(self.policy.observation_space, self.policy.action_space):
@@ -368,9 +369,7 @@ class Algorithm(ABC, Generic[C]):
         return self
 
     def load_weights(self, path: PathLike) -> None:
-        """Start from the weights and filter statistics of another run; counters and optimiser stay new.
-
-        Nothing but numbers is read, so nothing has to be trusted.
+        """Start from the weights and filter statistics of another run, nothing else; nothing has to be trusted.
 
         Raises:
             CheckpointError: its spaces or its model differ from this one's.

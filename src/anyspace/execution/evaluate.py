@@ -16,7 +16,7 @@ from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
-from anyspace.errors import NonFiniteError
+from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
 
@@ -68,6 +68,10 @@ class Request:
     """Show how far it is."""
     longest: int = 0
     """Steps of the longest episode that training has seen lately."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError(f"evaluate() was asked for {self.episodes} episodes, but it needs at least 1.")
 
 
 class Evaluator(Protocol):
