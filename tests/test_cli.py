@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import anyspace
 from anyspace import PPO
 from anyspace.algorithms import Algorithm
+from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import main
 from anyspace.cli.flags import parse
 from anyspace.cli.look import InspectFlags
+from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
 
 KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
@@ -153,6 +156,13 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert status == 0
     assert "over 3 episodes" in out
 
+    asked = [
+        json.loads(run(capsys, "evaluate", "run", "--episodes", "3", "--json", "--seed", seed)[1]) for seed in "778"
+    ]
+    assert asked[0] == asked[1] != asked[2]
+    assert asked[0]["returns"] == asked[0]["lengths"]
+    assert sum(asked[0]["returns"]) / 3 == pytest.approx(asked[0]["episode_return_mean"])
+
     steps_before = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())["parts"]["counters"][
         "counters"
     ]["timesteps_total"]
@@ -183,6 +193,39 @@ def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.Captu
     assert status == 0, err
     assert "preset: discrete" in out
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[:2] == (0, f"anyspace {anyspace.__version__}\n")
+
+
+@pytest.mark.parametrize(("word", "steps"), [("64", 64), ("6.4e1", 64), ("1e5", 100_000), ("1_000", 1000)])
+def test_whole_numbers_may_be_spelt_shortly(word: str, steps: int) -> None:
+    words = ["CartPole-v1", "--steps", word, "--replay-capacity", word]
+    flags = parse(TrainFlags, "train", words, DQNConfig())
+    assert (flags.own.steps, flags.config.replay_capacity) == (steps, steps)  # type: ignore[attr-defined]
+
+
+def test_other_numbers_are_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("1.5", "inf", "many"):
+        with pytest.raises(SystemExit) as stop:
+            run(capsys, "train", "CartPole-v1", "--steps", word)
+        assert stop.value.code == 2
+        assert word in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are other there")
+@pytest.mark.parametrize("words", [["list"], ["train", "--help"], ["inspect", "CartPole-v1"]])
+def test_whoever_reads_the_output_may_stop(words: list[str]) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "anyspace", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.close()
+    with command.stderr as errors:
+        assert errors.read() == ""
+    assert command.wait() == 1
 
 
 def test_callbacks_go_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:

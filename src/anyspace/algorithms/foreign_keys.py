@@ -62,7 +62,7 @@ _STABLE_BASELINES = {
         "learn(steps, out='runs/mine') writes TensorBoard's files into that folder; on the command line --out."
     ),
     "stats_window_size": "It is called {return_window} here.",
-    "total_timesteps": "The steps are an argument of learn(steps); on the command line --steps.",
+    "total_timesteps": "It is an argument of learn(); on the command line --steps.",
     "callback": _CALLBACK,
     "progress_bar": "It is an argument of learn(steps, progress=True); on the command line --no-progress.",
     "eval_freq": "It is called {evaluate_every} here.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, parse, starting_point
+from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError
 from anyspace.execution.inspection import pipeline_tree
 
@@ -27,6 +29,10 @@ class EvaluateFlags:
     """A run folder or a checkpoint."""
     episodes: int = 10
     """How many, at least 1."""
+    seed: int | None = None
+    """Of the environments; by default one that goes by the run's seed and its steps."""
+    json: bool = False
+    """Print one JSON object: the numbers, and the return and length of each episode."""
     render: bool = False
     """Show them in a window."""
     best: bool = False
@@ -53,13 +59,17 @@ class InspectFlags:
 
 def evaluate(words: list[str]) -> None:
     """Play episodes with what a run learnt."""
-    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate")
+    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
     if flags.episodes < 1:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
     kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
     algorithm = kind.load(flags.run / "best" if flags.best else flags.run, env=flags.env, trust=flags.trust)
     try:
-        output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render, progress=True))
+        result = algorithm.evaluate(flags.episodes, render=flags.render, progress=not flags.json, seed=flags.seed)
+        if flags.json:
+            print(json.dumps(result))
+        else:
+            output.print_evaluation(Console(), result)
     finally:
         algorithm.close()
 

@@ -30,7 +30,7 @@ class Callback:
     def on_episode(self, algorithm: Any, episode: Episode) -> None:
         """Take in an episode that training has ended; the episodes of an iteration come when it is over."""
 
-    def on_evaluation(self, algorithm: Any, evaluation: dict[str, float]) -> bool | None:
+    def on_evaluation(self, algorithm: Any, evaluation: dict[str, Any]) -> bool | None:
         """Take in an evaluation of ``evaluate_every``; return False to end the run."""
         return None
 

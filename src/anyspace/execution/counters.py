@@ -55,7 +55,7 @@ class Counters:
         """Whether enough steps have passed since the latest evaluation."""
         return self._every is not None and self.timesteps_total - self._evaluated_at >= self._every
 
-    def judge(self, evaluation: dict[str, float] | None) -> None:
+    def judge(self, evaluation: dict[str, Any] | None) -> None:
         """Take in the evaluation of this iteration, if there was one, and settle whether it is the best so far."""
         if evaluation is not None:
             self._evaluated_at = self.timesteps_total

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -47,8 +47,12 @@ class EvaluationResult:
     episode_return_min: float
     episode_return_max: float
     episode_len_mean: float
+    returns: list[float]
+    """Of each episode, in the order of their ends."""
+    lengths: list[int]
+    """Likewise."""
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the statistics by name."""
         return asdict(self)
 
@@ -300,7 +304,8 @@ class _Tally:
 
 def summary(played: Sequence[Played]) -> EvaluationResult:
     """Return the statistics of one episode or more."""
-    totals = np.array([episode.total_reward for episode in played])
+    returns, lengths = [episode.total_reward for episode in played], [episode.length for episode in played]
+    totals = np.array(returns)
     return EvaluationResult(
         episodes=len(played),
         episodes_cut=sum(episode.cut for episode in played),
@@ -308,5 +313,7 @@ def summary(played: Sequence[Played]) -> EvaluationResult:
         episode_return_std=float(totals.std()),
         episode_return_min=float(totals.min()),
         episode_return_max=float(totals.max()),
-        episode_len_mean=float(np.mean([episode.length for episode in played])),
+        episode_len_mean=float(np.mean(lengths)),
+        returns=returns,
+        lengths=lengths,
     )

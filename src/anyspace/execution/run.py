@@ -56,6 +56,20 @@ def learn(
         return _run(algorithm, total_steps, folder, checkpoint_every, progress, callbacks)
 
 
+def last_step(now: int, total_steps: int | None, total_timesteps: int | None) -> int:
+    """Return the step at which a run ends: given from the beginning, or from ``now`` on.
+
+    Raises:
+        ConfigError: both are given, or neither.
+    """
+    if (total_steps is None) == (total_timesteps is None):
+        raise ConfigError(
+            "learn() takes either `total_steps`, which count from the beginning, or `total_timesteps`, from now on:"
+            f" {'both' if total_steps is not None else 'neither'} came."
+        )
+    return total_steps if total_steps is not None else now + (total_timesteps or 0)
+
+
 def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:
     steps = algorithm.timesteps_total
     if steps >= total_steps:
