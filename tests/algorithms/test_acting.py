@@ -118,3 +118,15 @@ def test_an_evaluation_repeats_with_its_seed() -> None:
         assert one == two != three
         assert np.mean(one["returns"]) == one["episode_return_mean"]
         assert len(one["lengths"]) == one["episodes"] == 4
+
+
+def test_words_of_other_libraries_are_explained() -> None:
+    with pytest.raises(ConfigError, match=r"`config` is a dict, but 'CartPole-v1' came.*PPO\('CartPole-v1'\)"):
+        PPO("MlpPolicy", "CartPole-v1")  # type: ignore[arg-type]
+    with closing(PPO("CartPole-v1", **SMALL)) as algorithm:
+        result = algorithm.train()
+    with pytest.raises(KeyError, match=r"no 'episode_reward_mean'. It is called 'episode_return_mean' here"):
+        result["episode_reward_mean"]
+    with pytest.raises(KeyError, match=r"no 'episodes_totl'. Did you mean 'episodes_total'"):
+        result["episodes_totl"]
+    assert result.get("episode_reward_mean") is None

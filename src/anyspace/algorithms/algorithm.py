@@ -34,6 +34,7 @@ from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
+from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import run_folder_of, without_run
 from anyspace.execution.training import Training, Updates
@@ -240,7 +241,8 @@ class Algorithm(Acts, ABC, Generic[C]):
         counters.time_total_s += elapsed
         learner = {"learner": {**learnt, "model": dict(self.policy.model.metrics())}}
         more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
-        return {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
+        found = {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
+        return TrainingResult(found)
 
     @property
     def timesteps_total(self) -> int:
