@@ -195,6 +195,17 @@ def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.Captu
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
 
 
+def test_runs_are_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        words = [*TINY, "--steps", "64", "--seed", seed, "--evaluate", "0", "--out", f"drawn{seed}"]
+        assert run(capsys, "train", "cli_envs:Nested", *words)[0] == 0
+    status, out, err = run(capsys, "plot", "drawn1", "drawn2", "--out", "both.svg")
+    assert status == 0, err
+    assert out.startswith("PPO on cli_envs:Nested (2 seeds): 6, 6 to 6 at ")
+    assert Path("both.svg").is_file()
+    assert run(capsys, "plot", "cli_envs.py")[0] == 2
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[:2] == (0, f"anyspace {anyspace.__version__}\n")
 

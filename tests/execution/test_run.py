@@ -22,8 +22,8 @@ from anyspace.execution import checkpoint as checkpoint_module
 from anyspace.execution import log as log_module
 from anyspace.execution import run_folder as run_module
 from anyspace.execution.checkpoint import read_checkpoint
+from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import read_metrics
-from anyspace.execution.report import draw_learning_curve
 from anyspace.execution.run_folder import RunFolder
 from tests.support.counts import Counts, ran, saved
 

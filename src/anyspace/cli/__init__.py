@@ -1,4 +1,4 @@
-"""The command line: ``anyspace train | evaluate | inspect | list``."""
+"""The command line: ``anyspace train | evaluate | inspect | plot | list``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ anyspace: any Gymnasium space in, any Gymnasium space out.
   anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--preset NAME] ...
   anyspace evaluate RUN [--episodes N] [--seed N] [--json] [--render] [--trust]
   anyspace inspect ENV [--algo ppo] [--model.fcnet-hiddens 64 64] ...
+  anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
   anyspace list
 
 ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or a checkpoint.
@@ -93,7 +94,7 @@ def _reader_is_gone() -> bool:
 
 
 def _commands() -> dict[str, Callable[[list[str]], None]]:
-    from anyspace.cli.look import evaluate, inspect, list_algorithms
+    from anyspace.cli.look import evaluate, inspect, list_algorithms, plot
     from anyspace.cli.train import train
 
-    return {"train": train, "evaluate": evaluate, "inspect": inspect, "list": list_algorithms}
+    return {"train": train, "evaluate": evaluate, "inspect": inspect, "plot": plot, "list": list_algorithms}

@@ -1,4 +1,4 @@
-"""The commands that change nothing: ``anyspace evaluate``, ``anyspace inspect`` and ``anyspace list``."""
+"""The commands that change no run: ``anyspace evaluate``, ``inspect``, ``plot`` and ``list``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, parse, starting_point
 from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError
+from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
 
 
@@ -57,6 +58,18 @@ class InspectFlags:
     """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
 
 
+@dataclass(frozen=True)
+class PlotFlags:
+    """Draw learning curves of runs; those that differ in their seeds alone are one line with a band."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
+    out: Path = Path("curves.png")
+    """The picture: .png, .svg or .pdf."""
+    metric: str = curves.RETURN
+    """A column of metrics.csv, such as evaluation/episode_return_mean or learner/entropy."""
+
+
 def evaluate(words: list[str]) -> None:
     """Play episodes with what a run learnt."""
     flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
@@ -72,6 +85,24 @@ def evaluate(words: list[str]) -> None:
             output.print_evaluation(Console(), result)
     finally:
         algorithm.close()
+
+
+def plot(words: list[str]) -> None:
+    """Draw learning curves of runs."""
+    flags = tyro.cli(PlotFlags, args=words, prog="anyspace plot")
+    console = Console()
+    if not flags.runs:
+        raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
+    for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
+        steps, mean, low, high = group.band()
+        spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
+        console.print(
+            f"{group.label}: {mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"picture: {flags.out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def inspect(words: list[str]) -> None:

@@ -16,8 +16,8 @@ from anyspace.data.trajectory import Episode
 from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import resume_command, write_checkpoint
+from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog
-from anyspace.execution.report import draw_learning_curve
 from anyspace.execution.run_lock import RunLock
 from anyspace.models.runtime import NumpyArray
 
