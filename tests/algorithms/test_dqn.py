@@ -24,8 +24,8 @@ from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy
 from anyspace.policy.sequences import take_sequences
-from tests.algorithms.test_effects import nested
-from tests.support.hashes import VECTOR, Sampled, digest_of
+from tests.support.hashes import VECTOR, Sampled, digest_of, sampled
+from tests.support.keys import fingerprint, nested
 
 THREE, PAIR = spaces.Discrete(3), spaces.MultiDiscrete([2, 3])
 NESTED = spaces.Tuple(
@@ -82,8 +82,10 @@ def _leaves(action: Any) -> list[Any]:
     return [leaf for part in action for leaf in _leaves(part)] if isinstance(action, tuple) else [action]
 
 
-def make(env: Any = None, **settings: Any) -> DQN:
-    env = (lambda: Sampled(VECTOR, THREE)) if env is None else env
+CHOOSING = sampled(VECTOR, THREE)
+
+
+def make(env: Any = CHOOSING, **settings: Any) -> DQN:
     return DQN(env, nested({**TINY, **settings}), preset="none")
 
 
@@ -474,13 +476,8 @@ def test_every_key_of_dqn_is_here() -> None:
 @pytest.mark.parametrize("key", EFFECTS)
 def test_a_key_has_an_effect(key: str) -> None:
     context, *values = EFFECTS[key]
-    found = []
-    for value in values:
-        with closing(
-            make(**{"lr": 1e-2, "min_sample_timesteps_per_iteration": 60, **context, key: value})
-        ) as algorithm:
-            algorithm.train()
-            found.append(digest_of(algorithm.policy.state()))
+    shared = {**TINY, "lr": 1e-2, "min_sample_timesteps_per_iteration": 60, **context}
+    found = [fingerprint(DQN, CHOOSING, {**shared, key: value}, 1)[0] for value in values]
     assert found[0] != found[1]
 
 

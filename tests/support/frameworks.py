@@ -25,6 +25,8 @@ class Framework:
     rng: Callable[[int], Any]
     kind: type
     run: Callable[..., Any] = lambda function, *arguments: function(*arguments)
+    compiles: bool = False
+    """Whether each new shape of an array costs it time."""
 
     def array(self, data: Any, dtype: Any = np.float32) -> Any:
         return self.convert(np.array(data, dtype))
@@ -33,5 +35,5 @@ class Framework:
 FRAMEWORKS = [
     Framework("numpy", np.array, np.random.default_rng, np.ndarray),
     Framework("torch", torch.tensor, lambda seed: torch.Generator().manual_seed(seed), torch.Tensor),
-    Framework("jax", jax.numpy.array, jax.random.key, jax.Array, lambda f, *x: jax.jit(f)(*x)),
+    Framework("jax", jax.numpy.array, jax.random.key, jax.Array, lambda f, *x: jax.jit(f)(*x), True),
 ]

@@ -1,7 +1,8 @@
-"""The commands that change nothing: ``anyspace evaluate``, ``anyspace inspect`` and ``anyspace list``."""
+"""The commands that change no run: ``anyspace evaluate``, ``inspect``, ``plot`` and ``list``."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,9 @@ from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, parse, starting_point
+from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError
+from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
 
 
@@ -27,6 +30,10 @@ class EvaluateFlags:
     """A run folder or a checkpoint."""
     episodes: int = 10
     """How many, at least 1."""
+    seed: int | None = None
+    """Of the environments; by default one that goes by the run's seed and its steps."""
+    json: bool = False
+    """Print one JSON object: the numbers, and the return and length of each episode."""
     render: bool = False
     """Show them in a window."""
     best: bool = False
@@ -51,17 +58,51 @@ class InspectFlags:
     """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
 
 
+@dataclass(frozen=True)
+class PlotFlags:
+    """Draw learning curves of runs; those that differ in their seeds alone are one line with a band."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
+    out: Path = Path("curves.png")
+    """The picture: .png, .svg or .pdf."""
+    metric: str = curves.RETURN
+    """A column of metrics.csv, such as evaluation/episode_return_mean or learner/entropy."""
+
+
 def evaluate(words: list[str]) -> None:
     """Play episodes with what a run learnt."""
-    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate")
+    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
     if flags.episodes < 1:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
     kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
     algorithm = kind.load(flags.run / "best" if flags.best else flags.run, env=flags.env, trust=flags.trust)
     try:
-        output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render, progress=True))
+        result = algorithm.evaluate(flags.episodes, render=flags.render, progress=not flags.json, seed=flags.seed)
+        if flags.json:
+            print(json.dumps(result))
+        else:
+            output.print_evaluation(Console(), result)
     finally:
         algorithm.close()
+
+
+def plot(words: list[str]) -> None:
+    """Draw learning curves of runs."""
+    flags = tyro.cli(PlotFlags, args=words, prog="anyspace plot")
+    console = Console()
+    if not flags.runs:
+        raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
+    for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
+        steps, mean, low, high = group.band()
+        spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
+        console.print(
+            f"{group.label}: {mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"picture: {flags.out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def inspect(words: list[str]) -> None:
