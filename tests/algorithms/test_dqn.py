@@ -398,9 +398,9 @@ def test_values_are_finite_where_actions_are_allowed(settings: dict[str, Any]) -
         with policy.acting() as act:
             leaves = [np.zeros((2, 5), np.float32), mask]
             acted = act(leaves, explore=False)
-            assert act.twin is not None
+            assert act.network.twin is not None
             history = None if not policy.views.depth else policy_history(policy, leaves)
-            inputs, _ = act.twin(act.inputs.of(leaves[:1], mask, {}, False), [] if history is None else history)
+            inputs, _ = act.network.twin(act.inputs.of(leaves[:1], mask, {}, False), [] if history is None else history)
         assert np.isfinite(inputs[mask]).all()
         assert (inputs[~mask] == -np.inf).all()
         assert all(mask[row, choice] for row, choice in enumerate(np.asarray(acted.raw)[:, 0]))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from anyspace.config import KEYS_OF, require
 from anyspace.errors import ConfigError
+from anyspace.models.action_dists import is_bounded
 from anyspace.models.config import ModelConfig
 from anyspace.spaces import FILTERS
 
@@ -81,6 +82,11 @@ class PolicyConfig:
             require(length is None or length >= 1, "max_len", self.max_len, "a longest length is at least 1")
         self.model.validate()
         self.model.require_effect()
+        if not self.normalize_actions and is_bounded(self.model.custom_action_dist):
+            raise ConfigError(
+                f"custom_action_dist={self.model.custom_action_dist!r} draws actions between -1 and 1, which"
+                " `normalize_actions` scales to the bounds; switch that on."
+            )
 
     @property
     def preprocesses(self) -> bool:

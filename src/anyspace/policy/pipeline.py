@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -14,28 +14,27 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.errors import CheckpointError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
-from anyspace.models.action_dists import is_bounded, is_built_in_distribution
+from anyspace.models.action_dists import is_built_in_distribution
 from anyspace.models.catalog import is_built_in
-from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, Place, StatefulExploration, exploration_of
+from anyspace.policy.exploration import ALONE, PerturbingExploration, Place, StatefulExploration, exploration_of
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
+from anyspace.policy.perturbed import Network, Perturbed
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import (
     Decoder,
     Encoder,
-    LeafSpec,
     ObservationFilter,
     Preprocessor,
     describe_images,
@@ -108,7 +107,6 @@ class Pipeline:
         place: Place = ALONE,
     ):
         config.validate()
-        _require_scaling(config)
         observation_space = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
         self.observation_space, self.env_action_space = observation_space, known_actions(action_space)
         self.action_space = action_space = equivalent(self.env_action_space)
@@ -124,11 +122,11 @@ class Pipeline:
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
 
-        model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
-        self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
+        self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
+        self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
         self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
-        self.masking = self._new_masking(model_config, custom)
+        self.masking = self._new_masking(custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
@@ -137,7 +135,7 @@ class Pipeline:
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
-            self.model = self._new_model(model_config)
+            self.model = self._new_model()
         runtime.place(self.model)
         runtime.seed(seed)
         self.views = ModelViews(self.model, runtime, action_space, self.any_action)
@@ -157,9 +155,10 @@ class Pipeline:
             copies=custom,
             scaled=self._scaled_for_networks() if raw else None,
         )
+        self._perturbed = self._new_perturbed()
 
-    def _new_masking(self, model_config: ModelConfig, custom: bool) -> Masking:
-        own = self.plan.custom or not is_built_in(model_config, self.runtime.framework)
+    def _new_masking(self, custom: bool) -> Masking:
+        own = self.plan.custom or not is_built_in(self._model_config, self.runtime.framework)
         return Masking(
             self.observation_space,
             self.action_space,
@@ -167,7 +166,7 @@ class Pipeline:
             key=self.config.action_mask_key,
             distribution=self.dist_factory,
             custom_model=custom,
-            is_feature=model_config.mask_as_feature or own,
+            is_feature=self._model_config.mask_as_feature or own,
         )
 
     def _shown(self, observation_space: gym.Space[Any], scales: bool) -> tuple[Preprocessor, gym.Space[Any]]:
@@ -196,9 +195,9 @@ class Pipeline:
         )
         return None if self.filter.active else scaled
 
-    def _new_model(self, model_config: ModelConfig) -> ModelV2:
-        framework = self.runtime.framework
-        return self.plan.build(self.obs_space, self.action_space, self.num_outputs, model_config, framework)
+    def _new_model(self) -> ModelV2:
+        wanted = (self.obs_space, self.action_space, self.num_outputs, self._model_config)
+        return self.plan.build(*wanted, self.runtime.framework)
 
     def _new_filter(self) -> ObservationFilter:
         model, specs = self.config.model, self.masking.of_model(self.preprocessor.specs)
@@ -207,7 +206,8 @@ class Pipeline:
         left_alone = {(embeddings,), *(self.encode.specs[i].path for i in self.masking.positions)}
         return ObservationFilter(
             self.config.observation_filter,
-            specs if self.config.preprocesses else _unscaled(specs),
+            # A model that takes leaves as they are stored sees them unscaled.
+            specs if self.config.preprocesses else [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs],
             exclude=frozenset(i for i, leaf in enumerate(specs) if leaf.path in left_alone),
             cell=self.runtime.cell,
         )
@@ -220,11 +220,15 @@ class Pipeline:
         Raises:
             ModelError: the plan has one ready model and builds no other.
         """
+        other = self._copy()
+        other.siblings = []
+        self.siblings.append(other)
+        return other
+
+    def _copy(self) -> Pipeline:
         other = copy.copy(self)
         with self.runtime.initialising(0):
-            other.model = self._new_model(
-                dataclasses.replace(self.config.model, _disable_preprocessor_api=not self.config.preprocesses)
-            )
+            other.model = self._new_model()
         if other.model is self.model:
             raise ModelError(
                 f"the plan hands over one ready {type(self.model).__name__}, but a sibling needs weights of its own:"
@@ -232,9 +236,17 @@ class Pipeline:
             )
         self.runtime.place(other.model)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
-        other.siblings = []
-        self.siblings.append(other)
         return other
+
+    def _new_perturbed(self) -> Perturbed | None:
+        if not isinstance(self.exploration, PerturbingExploration):
+            return None
+        other = self._copy()
+        return Perturbed(other.model, self.model, self.runtime, self.exploration, other._network)
+
+    def _network(self) -> Network:
+        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
+        return Network(self.model, self.distribution, twin)
 
     # ------------------------------------------------------------------------------------- forward
 
@@ -320,14 +332,14 @@ class Pipeline:
         Args:
             source: where samples draw from.
         """
-        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
+        network = self._network()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())
-            if twin is None and (self.plan.custom or self.config.model.custom_model is not None):
+            if network.twin is None and (self.plan.custom or self.config.model.custom_model is not None):
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            yield Actor(self.model, self.runtime, self._inputs, self.distribution, self.exploration, twin, source)
+            yield Actor(network, self.runtime, self._inputs, self.exploration, source, self._perturbed)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
@@ -344,7 +356,8 @@ class Pipeline:
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far: exploration goes by it."""
-        self.timestep = timestep
+        for one in (self, *self.siblings):  # these share the exploration, and are saved with it
+            one.timestep = timestep
         self.exploration.at(timestep)
 
     def weights(self) -> dict[str, NumpyArray]:
@@ -385,16 +398,3 @@ class Pipeline:
         remembered = tree.under("exploration", dict(state))
         if remembered and isinstance(self.exploration, StatefulExploration):
             self.exploration.load_state(remembered)
-
-
-def _require_scaling(config: PolicyConfig) -> None:
-    if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
-        raise ConfigError(
-            f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
-            " `normalize_actions` scales to the bounds; switch that on."
-        )
-
-
-def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:
-    """Return the leaves as a model sees them that takes them as they are stored."""
-    return [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs]

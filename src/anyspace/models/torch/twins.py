@@ -56,7 +56,7 @@ class _NoTwin(Exception):
     """A module is not one that is known here."""
 
 
-_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, QHead, nn.ModuleList, *_ACTIVATIONS)
+_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, nn.LayerNorm, QHead, nn.ModuleList, *_ACTIVATIONS)
 """Modules whose twins read the weights where they are, whatever gradient steps make of them."""
 
 
@@ -256,14 +256,31 @@ def _norm(p: Weights, name: str, module: nn.Module | None) -> float:
 
 
 def _dense(p: Weights, name: str, modules: Iterable[nn.Module]) -> list[Dense]:
-    """Note the weights of linear layers, each with its activation or without one, and return the layers."""
+    """Note the weights of linear layers and return these, each with the activation and the layer norm behind it."""
     layers: list[Dense] = []
     for module in modules:
-        if type(module) in _ACTIVATIONS and layers and layers[-1].activation is None:
+        if type(module) is nn.LayerNorm and layers:
+            layers[-1] = layers[-1]._replace(activation=_normed(layers[-1].activation, module))
+        elif type(module) in _ACTIVATIONS and layers and layers[-1].activation is None:
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
         else:
             layers.append(_linear(p, f"{name}/{len(layers)}", module))
     return layers
+
+
+def _normed(activation: Function | None, module: nn.LayerNorm) -> Function:
+    """Return an activation with a layer norm behind it."""
+    p: Weights = {}
+    epsilon = _norm(p, "norm", module)
+
+    def function(x: Floats) -> Floats:
+        y = x if activation is None else activation(x)
+        centred = y - y.mean(axis=1, keepdims=True)
+        scale = 1 / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + epsilon)
+        normed: Floats = centred * scale * p["norm/gain"] + p["norm/shift"]
+        return normed
+
+    return function
 
 
 def _linear(p: Weights, name: str, module: nn.Module) -> Dense:
