@@ -44,6 +44,9 @@ NETWORKS: dict[str, dict[Role, str]] = {
         "q values": "dqn_model.DQNTorchModel",
         "soft actor-critic": "sac_model.SACTorchModel",
     },
+    "jax": {
+        "base class": "base.JaxModelV2",
+    },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""
 

@@ -30,6 +30,7 @@ from anyspace.policy.exploration import ALONE, Place, StatefulExploration, explo
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
+from anyspace.policy.passes import CompiledPasses
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import (
@@ -157,6 +158,10 @@ class Pipeline:
             copies=custom,
             scaled=self._scaled_for_networks() if raw else None,
         )
+        self._passes = self._new_passes()
+
+    def _new_passes(self) -> CompiledPasses:
+        return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
 
     def _new_masking(self, model_config: ModelConfig, custom: bool) -> Masking:
         own = self.plan.custom or not is_built_in(model_config, self.runtime.framework)
@@ -232,7 +237,7 @@ class Pipeline:
             )
         self.runtime.place(other.model)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
-        other.siblings = []
+        other.siblings, other._passes = [], other._new_passes()
         self.siblings.append(other)
         return other
 
@@ -251,6 +256,11 @@ class Pipeline:
 
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
+        if not training and self.runtime.compiles(self.model):
+            return self._passes.forward(batch, value=value)
+        return self._forward(batch, value, training)
+
+    def _forward(self, batch: Batch, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         inputs = self.model_inputs(batch["obs"], batch.mask, batch.get("views", {}), training)
         self.runtime.set_training(self.model, training)
         sequences: Sequences | None = batch.get("sequences")
@@ -327,7 +337,7 @@ class Pipeline:
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            yield Actor(self.model, self.runtime, self._inputs, self.distribution, self.exploration, twin, source)
+            yield Actor(self.model, self.runtime, self._inputs, self.distribution, self.exploration, twin, self._passes, source)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
