@@ -116,9 +116,7 @@ class JaxLearner:
             return results[0]
         metrics = {name: np.concatenate([one.metrics[name] for one in results]) for name in results[0].metrics}
         width = steps.order.shape[1]
-        rows = {
-            name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows
-        }
+        rows = {name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows}
         return Result(metrics, rows)
 
     def _take(self, steps: Steps, *, scans: bool) -> Result:
@@ -274,7 +272,7 @@ class JaxLearner:
         return dict(self.policy.model.metrics()) if self._model_metrics is None else dict(self._model_metrics)
 
     def follow(self, target: Pipeline, tau: float) -> None:
-        """Move a sibling's arrays towards the policy's; what is not trained is copied. A ``tau`` of 0 changes nothing."""
+        """Move a sibling's arrays towards the policy's; what is not trained is copied. A ``tau`` of 0 does nothing."""
         if tau:
             theirs = jax_base(target.model).held()
             theirs.write(nearer(theirs.arrays(), self._model.held().arrays(), tau, theirs.trained.__contains__))
@@ -282,7 +280,9 @@ class JaxLearner:
     def is_finite(self) -> bool:
         """Whether every parameter is finite."""
         held = self._model.held()
-        return all(bool(np.isfinite(as_numpy(one)).all()) for name, one in held.arrays().items() if name in held.trained)
+        return all(
+            bool(np.isfinite(as_numpy(one)).all()) for name, one in held.arrays().items() if name in held.trained
+        )
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""
@@ -296,4 +296,3 @@ class JaxLearner:
 def _as_wide(values: NumpyArray, width: int) -> NumpyArray:
     """Return [S, n] as [S, width], with NaN behind."""
     return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=np.nan)
-

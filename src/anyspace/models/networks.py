@@ -61,6 +61,11 @@ def network(role: Role, framework: str) -> type[ModelV2]:
     return found
 
 
+def base_class(framework: str) -> str:
+    """Return the name of the class that models of a framework derive from."""
+    return NETWORKS[framework]["base class"].rpartition(".")[2]
+
+
 def action_network(framework: str) -> Callable[[ModelV2, gym.Space[Any], ModelConfig], None]:
     """Return the function that gives a model its ``action_network``, for `autoregressive_actions`.
 

@@ -37,8 +37,8 @@ _SEQUENCES = 8
 class Columns:
     """The columns of a batch as plain arrays.
 
-    A batch with the observation of one leaf and a view ``last`` of it is ``rows`` ``obs/0`` [N, ...], ``views/last/index``
-    and ``views/last/missing`` [N, k], and ``stored`` ``views/last/0`` [M, ...].
+    A batch with an observation of one leaf and a view ``last`` of it has the rows ``obs/0`` [N, ...],
+    ``views/last/index`` and ``views/last/missing`` [N, k]; stored is ``views/last/0`` [M, ...].
     """
 
     rows: Named
@@ -127,8 +127,8 @@ def _longer(array: NumpyArray, size: int) -> NumpyArray:
 class Grid(NamedTuple):
     """Where the rows of padded sequences come from.
 
-    Of sequences of 2 and 1 steps, the rows 0, 1 and 2, padded to three steps: ``index`` [0, 1, 1, 2, 2, 2] and ``there``
-    [1, 1, 0, 1, 0, 0].
+    Of sequences of 2 and 1 steps, the rows 0, 1 and 2, padded to three steps: ``index`` [0, 1, 1, 2, 2, 2] and
+    ``there`` [1, 1, 0, 1, 0, 0].
     """
 
     index: Ints

@@ -14,10 +14,10 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.errors import CheckpointError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
-from anyspace.models.action_dists import is_bounded, is_built_in_distribution
+from anyspace.models.action_dists import is_built_in_distribution
 from anyspace.models.catalog import is_built_in
 from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
@@ -109,7 +109,6 @@ class Pipeline:
         place: Place = ALONE,
     ):
         config.validate()
-        _require_scaling(config)
         observation_space = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
         self.observation_space, self.env_action_space = observation_space, known_actions(action_space)
         self.action_space = action_space = equivalent(self.env_action_space)
@@ -137,6 +136,7 @@ class Pipeline:
         self.inputs_decide = False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
+        self._model_config = model_config
         with runtime.initialising(seed):
             self.model = self._new_model(model_config)
         runtime.place(self.model)
@@ -227,9 +227,7 @@ class Pipeline:
         """
         other = copy.copy(self)
         with self.runtime.initialising(0):
-            other.model = self._new_model(
-                dataclasses.replace(self.config.model, _disable_preprocessor_api=not self.config.preprocesses)
-            )
+            other.model = self._new_model(self._model_config)
         if other.model is self.model:
             raise ModelError(
                 f"the plan hands over one ready {type(self.model).__name__}, but a sibling needs weights of its own:"
@@ -337,7 +335,8 @@ class Pipeline:
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            yield Actor(self.model, self.runtime, self._inputs, self.distribution, self.exploration, twin, self._passes, source)
+            parts = (self.distribution, self.exploration, twin, self._passes, source)
+            yield Actor(self.model, self.runtime, self._inputs, *parts)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
@@ -395,14 +394,6 @@ class Pipeline:
         remembered = tree.under("exploration", dict(state))
         if remembered and isinstance(self.exploration, StatefulExploration):
             self.exploration.load_state(remembered)
-
-
-def _require_scaling(config: PolicyConfig) -> None:
-    if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
-        raise ConfigError(
-            f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
-            " `normalize_actions` scales to the bounds; switch that on."
-        )
 
 
 def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -15,8 +16,12 @@ import numpy.typing as npt
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
+from anyspace.models.compat import interface_and_model
 from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
-from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.modelv2 import ModelV2
+
+NETWORKS = "anyspace.models.jax.networks"
+"""The module whose classes run in NumPy as they run in JAX."""
 
 
 class Keys:
@@ -43,8 +48,8 @@ class JaxModelV2(ModelV2):
     """A :class:`ModelV2` for JAX: it holds modules of ``flax.nnx`` or Equinox, trees of ``jax.Array``, or other models.
 
     Make all of them in the constructor, after ``super().__init__``. Floating arrays of JAX and ``nnx.Param`` are
-    trained. Other variables of NNX, such as batch statistics, and trees that ``forward`` assigns anew, such as Equinox's
-    ``State``, are kept as training passes leave them. Arrays of NumPy are constants.
+    trained. Other variables of NNX, such as batch statistics, and trees that ``forward`` assigns anew, such as
+    Equinox's ``State``, are kept as training passes leave them. Arrays of NumPy are constants.
 
     ``forward`` and ``value_function`` are traced by ``jax.jit``: they take arrays of fixed shapes, and Python in them
     runs when a step is compiled, not when it is taken. What they keep on ``self`` is there until the pass ends.
@@ -98,6 +103,25 @@ class JaxModelV2(ModelV2):
         if self._held is None:
             self._held = find(self)
         return self._held
+
+    @functools.cached_property
+    def runs_in_numpy(self) -> bool:
+        """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
+        held = self.held()
+        return held.in_numpy and all(
+            isinstance(one, JaxModelV2) and not one.compiled_acting and _is_of_library(type(one)) for one in held.models
+        )
+
+    def plain_values(self) -> dict[str, Any]:
+        """Return the attributes that are numbers and texts, and how long lists, dicts and sets are."""
+        found: dict[str, Any] = {}
+        for model in self.held().models:
+            for name, value in vars(model).items():
+                if isinstance(value, bool | int | float | str):
+                    found[f"{type(model).__name__}.{name}"] = value
+                elif isinstance(value, list | dict | set):
+                    found[f"{type(model).__name__}.{name}"] = len(value)
+        return found
 
     def has_batch_statistics(self) -> bool:
         """Return whether training passes take statistics of a batch, so that repeated rows would change them.
@@ -155,6 +179,11 @@ class JaxModelV2(ModelV2):
         self.__dict__[name] = value
 
 
+def _is_of_library(kind: type) -> bool:
+    made_of = interface_and_model(kind)
+    return all(one.__module__ == NETWORKS for one in made_of or (kind,))
+
+
 def _holds_state(value: object) -> bool:
     """Whether a value is Equinox's ``State``, or a tree with one in it."""
     found = jax.tree_util.tree_leaves(value, is_leaf=_is_state) if not isinstance(value, gym.Space) else []
@@ -171,8 +200,8 @@ def _require_nothing_made(model: ModelV2, before: Mapping[str, Any]) -> None:
             continue
         if is_nnx(value) or isinstance(value, ModelV2) or type(value).__module__.startswith("equinox"):
             raise ModelError(
-                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew in"
-                " every pass and never be trained: make it in the constructor."
+                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew"
+                " in every pass and never be trained: make it in the constructor."
             )
 
 
@@ -192,6 +221,3 @@ def as_numpy(array: Array) -> npt.NDArray[Any]:
     if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(array))
     return np.asarray(array)
-
-
-__all__ = ["KEYS", "JaxModelV2", "Keys", "State", "as_numpy", "jax_base"]

@@ -36,20 +36,20 @@ def explained(name: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, jax.errors.UnexpectedTracerError):
         return (
-            "an array of an earlier pass is used again, which was kept outside of the model (in a global, or in an object"
-            " that the model holds): keep arrays of a pass on `self`, and only for that pass."
+            "an array of an earlier pass is used again, which was kept outside of the model (in a global, or in an"
+            " object that the model holds): keep arrays of a pass on `self`, and only for that pass."
         )
     if isinstance(error, _DYNAMIC):
         return (
-            "an array is picked from by booleans, so that the shape would depend on numbers, but a compiled step has fixed"
-            " shapes: use jnp.where(condition, x, y)."
+            "an array is picked from by booleans, so that the shape would depend on numbers, but a compiled step has"
+            " fixed shapes: use jnp.where(condition, x, y)."
         )
     if isinstance(error, _NUMPY):
         return "NumPy, or float() or int(), is applied to an array of JAX within a compiled pass: use jax.numpy."
     if isinstance(error, _BRANCH):
         return (
-            "Python branches on the numbers of an array (`if`, `while`, `and`, `max`), which a compiled pass cannot: use"
-            " jnp.where or jax.lax.cond."
+            "Python branches on the numbers of an array (`if`, `while`, `and`, `max`), which a compiled pass cannot:"
+            " use jnp.where or jax.lax.cond."
         )
     if isinstance(error, _SIZE):
         return (

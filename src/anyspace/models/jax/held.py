@@ -1,8 +1,8 @@
 """What a JAX model holds: arrays in its attributes, found once, bound to a step's arguments, and taken over again.
 
-A model may hold dicts, lists and tuples of arrays, modules of Equinox and any other class that is a tree of JAX, modules
-and variables of Flax NNX, weights in NumPy (``adopt``), and other models that hold such. Arrays of JAX are weights;
-arrays of NumPy elsewhere are constants.
+A model may hold dicts, lists and tuples of arrays, modules of Equinox and any other class that is a tree of JAX,
+modules and variables of Flax NNX, weights in NumPy (``adopt``), and other models that hold such. Arrays of JAX are
+weights; arrays of NumPy elsewhere are constants.
 """
 
 from __future__ import annotations
@@ -83,13 +83,16 @@ class Adopted(Part):
     """The attribute ``weights``: NumPy's arrays, or within a trace that step's."""
 
     def read(self) -> Arrays:
+        """Return the arrays by name."""
         return {f"{self.prefix}{name}": array for name, array in vars(self.owner)["weights"].items()}
 
     def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
         names = vars(self.owner)["weights"]
         self._set({name: np.asarray(values[f"{self.prefix}{name}"]) for name in names})
 
     def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
+        """Put a trace's arrays in their place, and return what reads them later."""
         self._set({name: values[f"{self.prefix}{name}"] for name in vars(self.owner)["weights"]})
         return self.read
 
@@ -118,6 +121,7 @@ class Leaves(Part):
         return jax.tree_util.tree_flatten_with_path(vars(self.owner)[self.attribute], is_leaf=_is_own)
 
     def read(self) -> Arrays:
+        """Return the arrays by name."""
         leaves, _ = self._flat()
         if len(leaves) != len(self._names):
             raise ModelError(
@@ -127,13 +131,13 @@ class Leaves(Part):
         return {name: leaf for name, (_, leaf) in zip(self._names, leaves, strict=True) if name is not None}
 
     def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
         leaves, structure = self._flat()
-        changed = [
-            leaf if name is None else values[name] for name, (_, leaf) in zip(self._names, leaves, strict=True)
-        ]
+        changed = [leaf if name is None else values[name] for name, (_, leaf) in zip(self._names, leaves, strict=True)]
         vars(self.owner)[self.attribute] = jax.tree_util.tree_unflatten(structure, changed)
 
     def set_training(self, training: bool) -> None:
+        """Switch what behaves differently in training."""
         equinox = sys.modules.get("equinox")
         if equinox is not None:
             own = vars(self.owner)
@@ -174,13 +178,16 @@ class NnxObjects(Part):
         return any(isinstance(variable, _nnx().BatchStat) for variable in self._variables.values())
 
     def read(self) -> Arrays:
+        """Return the arrays by name."""
         return {name: variable.get_raw_value() for name, variable in self._variables.items()}
 
     def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
         for name, variable in self._variables.items():
             variable.set_raw_value(values[name])
 
     def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
+        """Put a trace's arrays in their place, and return what reads them later."""
         nnx = _nnx()
         definition, state = nnx.split(self._objects())
 
@@ -207,6 +214,7 @@ class NnxObjects(Part):
         return self.prefix + ".".join(map(str, path))
 
     def set_training(self, training: bool) -> None:
+        """Switch what behaves differently in training."""
         nnx = _nnx()
         modules = [one for _, one in nnx.iter_graph(self._objects()) if isinstance(one, nnx.Module)]
         for module in modules:
@@ -277,7 +285,9 @@ def _leaves(value: object) -> Iterator[tuple[Any, Any]]:
 
 
 def _joined(start: str, path: Iterable[Any]) -> str:
-    return ".".join([start, *(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)])
+    return ".".join(
+        [start, *(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)]
+    )
 
 
 def _floating(arrays: Arrays) -> set[str]:
@@ -290,6 +300,6 @@ def _require_own_framework(model: ModelV2, attribute: str, leaves: list[tuple[An
         other = homes & {"torch", "tensorflow", "keras", "tf_keras"}
         if other or (isinstance(leaf, ModelV2) and leaf.framework != "jax"):
             raise ModelError(
-                f"{type(model).__name__}.{attribute} is a {type(leaf).__name__}, which is of another framework and would"
-                " not be trained; make it with flax.nnx, Equinox or arrays of JAX."
+                f"{type(model).__name__}.{attribute} is a {type(leaf).__name__}, which is of another framework and"
+                " would not be trained; make it with flax.nnx, Equinox or arrays of JAX."
             )

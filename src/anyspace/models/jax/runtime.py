@@ -13,10 +13,9 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.errors import CheckpointError, ConfigError
+from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
-from anyspace.models.compat import interface_and_model
 from anyspace.models.jax.base import KEYS, JaxModelV2, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import reached_by
@@ -24,11 +23,6 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-
-NETWORKS = "anyspace.models.jax.networks"
-"""The module whose classes run in NumPy as they run in JAX."""
-
-ACTING: RandomSource = "evaluation"
 
 
 class JaxRuntime:
@@ -77,7 +71,7 @@ class JaxRuntime:
 
     def compiles(self, model: ModelV2) -> bool:
         """Return whether passes are compiled: outside of a trace, of models that NumPy cannot run, or runs slowly."""
-        return KEYS.get() is None and not _runs_in_numpy(jax_base(model))
+        return KEYS.get() is None and not jax_base(model).runs_in_numpy
 
     def compile(self, model: ModelV2, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``function`` compiled; weights, cells and random numbers are arguments."""
@@ -87,13 +81,21 @@ class JaxRuntime:
             with self.tracing(cells, key), own.bound(weights):
                 return function(*arrays)
 
+        def tried(weights: Any, cells: Any, key: Array, *arrays: Any) -> Any:
+            with self.tracing(cells, key), own.bound(weights):
+                function(*arrays)
+                once = own.plain_values()
+                found = function(*arrays)
+                _require_same(once, own.plain_values())
+                return found
+
         compiled = jax.jit(traced)
 
         def run(*arrays: Any) -> Any:
             values = own.held().arrays(), self.cell_values(), self.keys(1, self._drawing)[0], *arrays
             with explained(type(own).__name__), jax.default_device(self._device):
                 if self._trial:
-                    return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), jax.eval_shape(traced, *values))
+                    return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), jax.eval_shape(tried, *values))
                 return jax.tree.map(np.asarray, compiled(*values))
 
         return run
@@ -134,7 +136,7 @@ class JaxRuntime:
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = jax_base(model)
-        return None if not _runs_in_numpy(own) else _acting(own)
+        return _acting(own) if own.runs_in_numpy else None
 
     def acting(self) -> AbstractContextManager[object]:
         """Do nothing: a traced step alone has gradients."""
@@ -280,17 +282,14 @@ def _acting(model: JaxModelV2) -> CompiledForward:
     return forward
 
 
-def _runs_in_numpy(model: JaxModelV2) -> bool:
-    """Whether all of a model is networks of this library, and NumPy runs them quickly."""
-    held = model.held()
-    return held.in_numpy and all(
-        isinstance(one, JaxModelV2) and not one.compiled_acting and _is_of_library(type(one)) for one in held.models
-    )
-
-
-def _is_of_library(kind: type) -> bool:
-    made_of = interface_and_model(kind)
-    return all(one.__module__ == NETWORKS for one in made_of or (kind,))
+def _require_same(before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Require that a second pass, like the first one, leaves Python's numbers on a model as they were."""
+    for name, value in after.items():
+        if name in before and before[name] != value:
+            raise ModelError(
+                f"{name} changes with every forward(), but Python in a compiled pass runs once, when it is compiled:"
+                " keep what counts steps in an array (jnp.zeros(())), which forward() assigns anew."
+            )
 
 
 def _like(old: Array, new: NumpyArray) -> Array:
