@@ -124,11 +124,11 @@ class Pipeline:
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
 
-        model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
-        self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
+        self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
+        self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
         self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
-        self.masking = self._new_masking(model_config, custom)
+        self.masking = self._new_masking(self._model_config, custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
@@ -136,9 +136,8 @@ class Pipeline:
         self.inputs_decide = False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
-        self._model_config = model_config
         with runtime.initialising(seed):
-            self.model = self._new_model(model_config)
+            self.model = self._new_model(self._model_config)
         runtime.place(self.model)
         runtime.seed(seed)
         self.views = ModelViews(self.model, runtime, action_space, self.any_action)
