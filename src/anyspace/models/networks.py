@@ -46,6 +46,7 @@ NETWORKS: dict[str, dict[Role, str]] = {
     },
     "jax": {
         "base class": "base.JaxModelV2",
+        "dense": "networks.FullyConnectedNetwork",
     },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""
