@@ -174,9 +174,9 @@ class TorchRuntime:
         return {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
 
     def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Restore generators."""
+        """Restore generators. What another framework saved, as text, is left alone: its streams cannot go on here."""
         for name, generator in self._generators.items():
-            if name in state:
+            if name in state and state[name][:1].tobytes() != b"{":
                 generator.set_state(torch.from_numpy(np.array(state[name], np.uint8)))
 
     def permutation(self, n: int) -> torch.Tensor:
