@@ -140,7 +140,7 @@ def test_policies_are_loaded_alone(build: Build, tmp_path: Path) -> None:
 
 def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(tmp_path / "run")
-    words = ["train", "--algo", "ppo", "--env", "CartPole-v1", "--framework", "jax", "--preset", "none", "--seed", "0"]
+    words = ["train", "CartPole-v1", "--algo", "ppo", "--framework", "jax", "--preset", "none", "--seed", "0"]
     sizes = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--model.fcnet-hiddens", "8"]
     main([*words, *sizes, "--steps", "64", "--out", folder])
     assert Algorithm.load(folder).config.framework == "jax"
