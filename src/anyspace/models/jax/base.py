@@ -64,8 +64,6 @@ class JaxModelV2(ArrayModel):
     """
 
     framework = "jax"
-    compiled_acting = False
-    """Whether acting goes through a compiled pass although NumPy could run the network: where that is slow."""
 
     def __init__(
         self,
@@ -104,11 +102,13 @@ class JaxModelV2(ArrayModel):
 
     @functools.cached_property
     def runs_in_numpy(self) -> bool:
-        """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
+        """Whether all of it is networks of this library, on weights that they adopted, without convolutions.
+
+        NumPy takes long for these.
+        """
         held = self.held()
-        return held.in_numpy and all(
-            isinstance(one, JaxModelV2) and not one.compiled_acting and _is_of_library(type(one)) for one in held.models
-        )
+        convolves = any(len(array.shape) == 4 for array in held.arrays().values())
+        return held.in_numpy and not convolves and all(_is_of_library(type(one)) for one in held.models)
 
     def acting_pass(self) -> CompiledForward:
         """Return what acts one step, in NumPy: by default the model as it is. Weights must not change meanwhile."""
