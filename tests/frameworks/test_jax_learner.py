@@ -19,6 +19,7 @@ from anyspace.errors import CheckpointError
 from anyspace.execution.learner import Losses, Steps
 from anyspace.maths.sequences import slots
 from anyspace.maths.xp import Array, Rng
+from anyspace.models import JaxModelV2
 from anyspace.policy.batch import Batch
 from anyspace.policy.sequences import PaddedSequences, Sequences
 from tests.frameworks.conftest import SMALL, Build
@@ -188,6 +189,21 @@ def test_losses_and_gradients_agree(pair: Pair) -> None:
     assert mine.keys() == named.keys()
     for name, gradient in zip(named, theirs, strict=True):
         np.testing.assert_allclose(mine[name], gradient.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("model", [{"free_log_std": True}, LSTM, {"use_gru": True}], ids=["dense", "lstm", "gru"])
+def test_what_acts_quickly_acts_as_the_model_does(
+    build: Build, model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, plain = (build("Pendulum-v1", model=model) for _ in range(2))
+    moved(quick, 0.1)
+    moved(plain, 0.1)
+    kind = type(plain.policy.model)
+    assert kind.acting_pass is not JaxModelV2.acting_pass
+    found = [quick.fleet.gather(32)]
+    monkeypatch.setattr(kind, "acting_pass", JaxModelV2.acting_pass)
+    found.append(plain.fleet.gather(32))
+    np.testing.assert_allclose(*(trajectory.actions for trajectory in found), rtol=1e-4, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ padding

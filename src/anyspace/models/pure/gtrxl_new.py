@@ -9,7 +9,6 @@ memory that are seen, K = τ + T keys.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
