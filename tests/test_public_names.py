@@ -28,6 +28,7 @@ NAMES = {
         "FullyConnectedNetwork",
         "GTrXLNet",
         "InputDict",
+        "JaxModelV2",
         "ModelCatalog",
         "ModelConfig",
         "ModelV2",

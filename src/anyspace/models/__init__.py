@@ -13,6 +13,7 @@ from anyspace.models.placeholders import TFModelV2
 from anyspace.models.view_requirement import ViewRequirement
 
 if TYPE_CHECKING:
+    from anyspace.models.jax.base import JaxModelV2
     from anyspace.models.torch import (
         ComplexInputNetwork,
         FullyConnectedNetwork,
@@ -28,6 +29,7 @@ __all__ = [
     "FullyConnectedNetwork",
     "GTrXLNet",
     "InputDict",
+    "JaxModelV2",
     "ModelCatalog",
     "ModelConfig",
     "ModelV2",

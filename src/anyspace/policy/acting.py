@@ -79,7 +79,8 @@ class Actor:
         # Both networks have twins or none, unless somebody hooked one of them.
         has_twin = network.twin is not None and self.network.twin is not None
         by_twin = has_twin and (noise is not None or not explore)
-        forward = self._by_twin if by_twin else self._by_network
+        by_pass = self.runtime.compiles(network.model)
+        forward = self._by_twin if by_twin else self._by_pass if by_pass else self._by_network
         distribution, state_out = forward(network, obs, mask, history, explore)
         if network is not self.network and self.source == "acting":
             assert self.perturbed is not None
@@ -100,6 +101,19 @@ class Actor:
         views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
         states: State = [] if history is None else history.states(own=False)
         dist_inputs, state_out = network.twin(self.inputs.of(obs, mask, views, False), states)
+        return network.distribution(dist_inputs, mask), state_out
+
+    def _by_pass(
+        self,
+        network: Network,
+        obs: Sequence[NumpyArray],
+        mask: NumpyArray | None,
+        history: History | None,
+        explore: bool,
+    ) -> tuple[ActionDistribution, Sequence[Array]]:
+        views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
+        states: State = [] if history is None else history.states(own=False)
+        dist_inputs, state_out = network.passes.act(obs, mask, views, states, explore=explore)
         return network.distribution(dist_inputs, mask), state_out
 
     def _by_network(

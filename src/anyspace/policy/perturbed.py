@@ -12,6 +12,7 @@ from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, RandomSource, Runtime
 from anyspace.policy.exploration import PerturbingExploration
+from anyspace.policy.passes import CompiledPasses
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Network:
     distribution: Callable[[Array, Array | None], ActionDistribution]
     """The action distribution of its inputs [B, P] and a mask."""
     twin: CompiledForward | None
+    passes: CompiledPasses
+    """The model's passes, where they are compiled."""
 
 
 class Perturbed:

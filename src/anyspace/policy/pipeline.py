@@ -27,8 +27,9 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, PerturbingExploration, Place, StatefulExploration, exploration_of
 from anyspace.policy.history import ModelViews
-from anyspace.policy.inputs import Inputs, Leaves, stacked
+from anyspace.policy.inputs import Inputs, Leaves, scaled_pictures, stacked
 from anyspace.policy.masking import Masking
+from anyspace.policy.passes import CompiledPasses
 from anyspace.policy.perturbed import Network, Perturbed
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
@@ -153,9 +154,13 @@ class Pipeline:
             self.obs_space,
             config.preprocesses,
             copies=custom,
-            scaled=self._scaled_for_networks() if raw else None,
+            scaled=self._scaled_for_networks() if raw and config.preprocesses else None,
         )
+        self._passes = self._new_passes()
         self._perturbed = self._new_perturbed()
+
+    def _new_passes(self) -> CompiledPasses:
+        return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
 
     def _new_masking(self, custom: bool) -> Masking:
         own = self.plan.custom or not is_built_in(self._model_config, self.runtime.framework)
@@ -178,21 +183,9 @@ class Pipeline:
         return shown, shown.observation_space if config.preprocesses else equivalent(seen)
 
     def _scaled_for_networks(self) -> Preprocessor | None:
-        """Return what scales pictures for the networks in a custom model, which itself sees them as they are.
-
-        None: there are no pictures, or a filter brings them to one scale.
-        """
-        scaled = get_preprocessor(self.observation_space)
-        pairs = zip(self.preprocessor.specs, scaled.specs, strict=True)
-        pictures = [spec.place() for spec, other in pairs if spec.scale != other.scale]
-        if not pictures or not self.config.preprocesses:
-            return None
+        """Return what scales pictures for the networks in a custom model; None: a filter does, or nothing has to."""
         custom = self.config.model.custom_model or type(self.model)
-        logging.getLogger("anyspace").warning(
-            f"{', '.join(pictures)}: {getattr(custom, '__name__', custom)} gets pictures as numbers from 0 to 255;"
-            " built-in networks in it divide them by 255. Set scale_images=True to give it numbers from 0 to 1, or"
-            " False to divide nothing."
-        )
+        scaled = scaled_pictures(self.preprocessor.specs, self.observation_space, getattr(custom, "__name__", custom))
         return None if self.filter.active else scaled
 
     def _new_model(self) -> ModelV2:
@@ -236,6 +229,7 @@ class Pipeline:
             )
         self.runtime.place(other.model)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
+        other._passes = other._new_passes()
         return other
 
     def _new_perturbed(self) -> Perturbed | None:
@@ -246,7 +240,7 @@ class Pipeline:
 
     def _network(self) -> Network:
         twin = self.runtime.compiled(self.model) if self._may_have_twin else None
-        return Network(self.model, self.distribution, twin)
+        return Network(self.model, self.distribution, twin, self._passes)
 
     # ------------------------------------------------------------------------------------- forward
 
@@ -263,6 +257,11 @@ class Pipeline:
 
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
+        if not training and self.runtime.compiles(self.model):
+            return self._passes.forward(batch, value=value)
+        return self._forward(batch, value, training)
+
+    def _forward(self, batch: Batch, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         inputs = self.model_inputs(batch["obs"], batch.mask, batch.get("views", {}), training)
         self.runtime.set_training(self.model, training)
         sequences: Sequences | None = batch.get("sequences")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -14,6 +14,9 @@ Rng: TypeAlias = Any
 
 Axis: TypeAlias = int | tuple[int, ...] | None
 """The axis or axes to reduce over; None reduces over all of them."""
+
+Padding: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after the rows of a picture, and before and after its columns."""
 
 
 class Namespace:
@@ -201,6 +204,49 @@ class Namespace:
     def softplus(self, x: Array) -> Array:
         """log(1 + exp(``x``)), exact for large and for very negative ``x``."""
         raise NotImplementedError
+
+    def relu(self, x: Array) -> Array:
+        """Return ``x`` where it is above 0, else 0, with no gradient there."""
+        raise NotImplementedError
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        """Convolve pictures, channels last.
+
+        out[n, i, j, o] is the sum over a, b, c of k[o, a, b, c] x[n, s i + a, s j + b, c].
+
+        Args:
+            x: ``[N, H, W, C]``.
+            kernels: k ``[O, height, width, C]``.
+            stride: s.
+            padding: How many zeros go above and below x, left and right of it.
+
+        Returns:
+            ``[N, ., ., O]``.
+        """
+        raise NotImplementedError
+
+    def scan(
+        self,
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        state: list[Array],
+        inputs: list[Array],
+    ) -> tuple[list[Array], Array]:
+        """Carry a state from step to step, and return the last state and the outputs of all steps ``[T, ...]``.
+
+        An example: where ``step`` makes ``([s + x], s + x)`` of a state ``[s]`` and inputs ``[x]``, the state ``[0]``
+        and the inputs ``[[1, 2, 3]]`` give ``[6]`` and ``[1, 3, 6]``.
+
+        Args:
+            step: From a state and the inputs of one step to the state after it, of the same shapes and dtypes, and its
+                output.
+            state: Arrays.
+            inputs: Arrays ``[T, ...]``, T at least 1.
+        """
+        outputs = []
+        for t in range(inputs[0].shape[0]):
+            state, output = step(state, [array[t] for array in inputs])
+            outputs.append(output)
+        return state, self.stack(outputs)
 
     def huber(self, x: Array, delta: float) -> Array:
         """Return x^2 / 2 where ``x`` is at most ``delta``, and delta (|x| - delta / 2) beyond."""

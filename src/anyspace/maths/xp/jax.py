@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.maths.xp.base import Array, Namespace, Rng
+from anyspace.maths.xp.base import Array, Namespace, Padding, Rng
 
 NumpyArray: TypeAlias = npt.NDArray[Any]
 
@@ -102,6 +103,22 @@ class _Jax(Namespace):
 
     def softplus(self, x: Array) -> Array:
         return jax.nn.softplus(x)
+
+    def relu(self, x: Array) -> Array:
+        return jax.nn.relu(x)
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        axes = ("NHWC", "OHWI", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernels, (stride, stride), padding, dimension_numbers=axes)
+
+    def scan(
+        self,
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        state: list[Array],
+        inputs: list[Array],
+    ) -> tuple[list[Array], Array]:
+        last, outputs = jax.lax.scan(step, state, inputs)
+        return last, outputs
 
     def lgamma(self, x: Array) -> Array:
         return jax.lax.lgamma(x)

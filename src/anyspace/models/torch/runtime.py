@@ -19,6 +19,7 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.twins import Twins
+from anyspace.tree import Tree
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -119,7 +120,19 @@ class TorchRuntime:
         small = self.device == "cpu" and self._parameters < SMALL_MODEL
         return self._twins.of(model) if small else None
 
+    def compiles(self, model: ModelV2) -> bool:
+        """Return False: modules run as they are."""
+        return False
+
+    def compile(self, model: ModelV2, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return the function as it is."""
+        return function
+
     def acting(self) -> AbstractContextManager[object]:
+        """Return ``torch.inference_mode``."""
+        return torch.inference_mode()
+
+    def trial(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""
         return torch.inference_mode()
 
@@ -161,9 +174,9 @@ class TorchRuntime:
         return {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
 
     def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Restore generators."""
+        """Restore generators. What another framework saved, as text, is left alone: its streams cannot go on here."""
         for name, generator in self._generators.items():
-            if name in state:
+            if name in state and state[name][:1].tobytes() != b"{":
                 generator.set_state(torch.from_numpy(np.array(state[name], np.uint8)))
 
     def permutation(self, n: int) -> torch.Tensor:
