@@ -86,13 +86,13 @@ class Window:
         return spread[:, 0] if k == 1 else spread
 
 
-def rows_of(x: Array | Gathered, rows: Any) -> Any:
-    """Return some rows of stored or gathered ones, of their framework.
+def rows_of(x: Array | Gathered | Window, rows: Any) -> Any:
+    """Return some rows of stored, gathered or shown ones, of their framework.
 
     Args:
         x: ``[M, ...]``.
         rows: A slice, or integers ``[N]``.
     """
-    if isinstance(x, Gathered) or isinstance(rows, slice):
+    if isinstance(x, Gathered | Window) or isinstance(rows, slice):
         return x[rows]
     return xp(x).take_rows(x, rows)
