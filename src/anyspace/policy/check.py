@@ -69,7 +69,7 @@ def _takes(policy: Pipeline, leaves: list[NumpyArray]) -> bool:
 
 
 def _check_on(policy: Pipeline, leaves: list[NumpyArray]) -> None:
-    with policy.runtime.acting():
+    with policy.runtime.trial():
         evaluation = _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
         if policy.config.model.custom_action_dist is not None:
             _check_distribution(policy, evaluation.distribution)

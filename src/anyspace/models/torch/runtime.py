@@ -19,6 +19,7 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.twins import Twins
+from anyspace.tree import Tree
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -119,7 +120,19 @@ class TorchRuntime:
         small = self.device == "cpu" and self._parameters < SMALL_MODEL
         return self._twins.of(model) if small else None
 
+    def compiles(self, model: ModelV2) -> bool:
+        """Return False: modules run as they are."""
+        return False
+
+    def compile(self, model: ModelV2, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return the function as it is."""
+        return function
+
     def acting(self) -> AbstractContextManager[object]:
+        """Return ``torch.inference_mode``."""
+        return torch.inference_mode()
+
+    def trial(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""
         return torch.inference_mode()
 
