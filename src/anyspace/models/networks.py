@@ -47,6 +47,9 @@ NETWORKS: dict[str, dict[Role, str]] = {
     "jax": {
         "base class": "base.JaxModelV2",
     },
+    "tf": {
+        "base class": "base.TFModelV2",
+    },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import gymnasium as gym
@@ -54,7 +54,7 @@ class TFModelV2(ArrayModel):
     Where :meth:`register_variables` was called, those that were registered are trained, and no others.
 
     ``forward`` gets tensors. It and ``value_function`` are compiled: Python in them runs when a step is compiled, not
-    when it is taken. Code that cannot be compiled by XLA runs as a graph, and what no graph can be made of runs eagerly.
+    when it is taken. Code that XLA cannot compile runs as a graph, and what no graph can be made of runs eagerly.
 
     Attributes:
         adopted: the variables of weights that a built-in network drew, by name.
@@ -112,7 +112,7 @@ class TFModelV2(ArrayModel):
         found = self.trained()
         return found if as_dict else list(found.values())
 
-    @property
+    @cached_property
     def runs_in_numpy(self) -> bool:
         """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
         held = self.held()
@@ -121,7 +121,7 @@ class TFModelV2(ArrayModel):
         )
 
     def has_batch_statistics(self) -> bool:
-        """Return whether training passes take statistics of a batch: whether there is a batch normalisation of Keras."""
+        """Return whether training passes take statistics of a batch, as batch normalisation of Keras does."""
         return any(
             base.__name__ in ("BatchNormalization", "BatchNormalizationBase")
             for layer in self.held().layers()

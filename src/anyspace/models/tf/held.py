@@ -1,8 +1,8 @@
 """What a TensorFlow model holds: variables in its attributes, wherever they come from, by the way to them.
 
-A model may hold layers and models of Keras 3 or Keras 2, modules and variables of TensorFlow, dicts, lists and tuples of
-these, weights that it adopted, and other models that hold such. The third variable of the layer ``self.base_model`` is
-``base_model/2``; the weight ``logits.bias`` of the model ``self.base`` is ``base.logits.bias``.
+A model may hold layers and models of Keras 3 or Keras 2, modules and variables of TensorFlow, dicts, lists and tuples
+of these, weights that it adopted, and other models that hold such. The third variable of the layer ``self.base_model``
+is ``base_model/2``; the weight ``logits.bias`` of the model ``self.base`` is ``base.logits.bias``.
 """
 
 from __future__ import annotations
@@ -123,6 +123,6 @@ def _require_own_framework(model: ModelV2, path: str, value: object) -> None:
     homes = {base.__module__.partition(".")[0] for base in type(value).__mro__}
     if homes & {"torch", "flax", "equinox", "jaxlib"} or (isinstance(value, ModelV2) and value.framework != "tf"):
         raise ModelError(
-            f"{type(model).__name__}.{path.rpartition('.')[2]} is a {type(value).__name__}, which is of another framework"
-            " and would not be trained; make it with tf.keras, tf.Module or tf.Variable."
+            f"{type(model).__name__}.{path.rpartition('.')[2]} is a {type(value).__name__}, which is of another"
+            " framework and would not be trained; make it with tf.keras, tf.Module or tf.Variable."
         )

@@ -12,27 +12,25 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace import tree
-from anyspace.errors import CheckpointError, ConfigError, described_misfit
-from anyspace.maths.cell import Cell
+from anyspace.errors import ConfigError
 from anyspace.maths.xp import Array
+from anyspace.models.host import HostRuntime, numpy_pass, require_fit
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.numpy_sources import NumpySources
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
-from anyspace.models.tf.base import SEEDS, Seeds, TFModelV2, tf_base
+from anyspace.models.tf.base import SEEDS, Seeds, tf_base
 from anyspace.models.tf.ways import Way, Ways
 from anyspace.tree import Tree
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
-class TFRuntime(NumpySources):
+class TFRuntime(HostRuntime):
     """TensorFlow on one device; see :class:`anyspace.models.runtime.Runtime`.
 
     Args:
         device: ``auto`` is TensorFlow's default device.
 
     Attributes:
-        cells: every cell that was made; compiled passes take their values as arguments.
         ways: how passes and gradient steps run.
 
     Raises:
@@ -47,7 +45,6 @@ class TFRuntime(NumpySources):
         if device == "mps" or (device == "cuda" and not gpus):
             raise ConfigError(f"config key `device` is {device!r}, but TensorFlow finds no such device; use 'auto'.")
         self.device: str = "cuda" if gpus and device != "cpu" else "cpu"
-        self.cells: list[Cell] = []
         self.ways = Ways()
         self._trial = False
         self._drawing: RandomSource = "evaluation"
@@ -70,11 +67,6 @@ class TFRuntime(NumpySources):
         """Return a context whose variables and operations are on the device."""
         device: AbstractContextManager[object] = tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
         return device
-
-    def cell(self, value: float | NumpyArray) -> Cell:
-        """Return a cell, which compiled passes take as an argument."""
-        self.cells.append(Cell(value))
-        return self.cells[-1]
 
     def place(self, model: ModelV2) -> None:
         """Require that the model is TensorFlow's; its variables are where they were made."""
@@ -119,26 +111,10 @@ class TFRuntime(NumpySources):
         """Return the present value of every cell; numbers are float32, as losses are."""
         return [cell.host if cell.host.ndim else cell.host.astype(np.float32) for cell in self.cells]
 
-    def asarray(self, array: NumpyArray) -> NumpyArray:
-        """Return the array as it is."""
-        return array
-
-    def numpy(self, tensor: Array) -> NumpyArray:
-        """Return a tensor as NumPy's array."""
-        return np.asarray(tensor)
-
-    def threads_for(self, rows: int) -> AbstractContextManager[object]:
-        """Do nothing: TensorFlow chooses its own threads."""
-        return contextlib.nullcontext()
-
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = tf_base(model)
-        return _acting(own) if own.runs_in_numpy else None
-
-    def acting(self) -> AbstractContextManager[object]:
-        """Do nothing: gradient steps alone are recorded."""
-        return contextlib.nullcontext()
+        return numpy_pass(own) if own.runs_in_numpy else None
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:
@@ -148,10 +124,6 @@ class TFRuntime(NumpySources):
             yield
         finally:
             self._trial = False
-
-    def no_grad(self) -> AbstractContextManager[object]:
-        """Do nothing: formulas stop gradients themselves."""
-        return contextlib.nullcontext()
 
     # ------------------------------------------------------------------------------------ randomness
 
@@ -213,9 +185,7 @@ class TFRuntime(NumpySources):
         own = tf_base(model)
         variables = own.held().variables
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        came = {name: value.shape for name, value in values.items()}
-        if shapes != came:
-            raise CheckpointError(described_misfit(shapes, came))
+        require_fit(shapes, {name: value.shape for name, value in values.items()})
         for name, variable in variables.items():
             variable.assign(values[name].astype(variable.dtype.as_numpy_dtype))
         own.synchronise()
@@ -257,19 +227,3 @@ def _layer_and_part(name: str) -> tuple[str, str]:
     """Split ``encoder.0.bias`` before ``bias``, and ``base_model/3`` before ``3``."""
     at = max(name.rfind("."), name.rfind("/"))
     return name[: max(at, 0)], name[at + 1 :]
-
-
-def _acting(model: TFModelV2) -> CompiledForward:
-    """Return a model's pass when acting, by NumPy."""
-
-    def forward(inputs: Any, state: list[Any]) -> tuple[Any, list[Any]]:
-        lens = None
-        if state:
-            lens = np.ones(len(state[0]), np.int32)
-            inputs.add_states(state, lens)
-        # Observations near the largest float overflow as quietly as they do elsewhere.
-        with np.errstate(over="ignore", invalid="ignore"):
-            output, state_out = model(inputs, state, lens)
-            return model.action_inputs(output, inputs.get("action_mask")), state_out
-
-    return forward
