@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from anyspace.maths.xp import xp
-from anyspace.models.pure.dense import Dense, dense, sigmoid
+from anyspace.models.pure.activations import sigmoid, tanh
+from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.gtrxl import gate
-from anyspace.models.pure.recurrent import gru, lstm
+from anyspace.models.pure.recurrent import gru, lstm, unrolled
 from tests.support.frameworks import FRAMEWORKS
 
 N, F, H = 5, 3, 4
@@ -31,11 +32,11 @@ def framework(request):
 
 
 def test_dense_layers(framework):
-    ns, make = xp(framework.array(0)), framework.array
-    p = {"a": numbers(F, H), "b": numbers(H), "c": numbers(H, 2)}
-    network = dense(arrays(framework, p), [Dense("a", "b", ns.tanh), Dense("c")])
+    p = {"a.weight": numbers(H, F), "a.bias": numbers(H), "c.weight": numbers(2, H)}
+    network = dense(arrays(framework, p), [Dense("a", tanh), Dense("c", bias=False)])
     x = numbers(N, F)
-    np.testing.assert_allclose(network(make(x)), np.tanh(x @ p["a"] + p["b"]) @ p["c"], rtol=1e-5, atol=1e-6)
+    expected = np.tanh(x @ p["a.weight"].T + p["a.bias"]) @ p["c.weight"].T
+    np.testing.assert_allclose(network(framework.array(x)), expected, rtol=1e-5, atol=1e-6)
     assert dense({}, [])(x) is x
 
 
@@ -46,56 +47,80 @@ def test_a_sigmoid_of_any_size(framework):
         np.testing.assert_allclose(sigmoid(ns, make(x)), logistic(x), atol=1e-6)
 
 
-def test_a_step_of_an_lstm(framework):
-    ns, make = xp(framework.array(0)), framework.array
-    p = {"rnn/input": numbers(F, 4 * H), "rnn/hidden": numbers(H, 4 * H), "rnn/bias": numbers(4 * H)}
-    x, h, c = numbers(N, F), numbers(N, H), numbers(N, H, seed=1)
-    i, f, g, o = np.split(x @ p["rnn/input"] + h @ p["rnn/hidden"] + p["rnn/bias"], 4, axis=1)
+def recurrent_weights(gates):
+    p = {"rnn.weight_ih_l0": numbers(gates * H, F), "rnn.weight_hh_l0": numbers(gates * H, H)}
+    return p | {"rnn.bias_ih_l0": numbers(gates * H), "rnn.bias_hh_l0": numbers(gates * H, seed=1)}
+
+
+def by_hand_lstm(p, x, h, c):
+    bias = p["rnn.bias_ih_l0"] + p["rnn.bias_hh_l0"]
+    i, f, g, o = np.split(x @ p["rnn.weight_ih_l0"].T + h @ p["rnn.weight_hh_l0"].T + bias, 4, axis=1)
     cell = logistic(f) * c + logistic(i) * np.tanh(g)
-    step = lstm(ns, arrays(framework, p), "rnn")
-    remembered, state = step(make(x), [make(h), make(c)])
-    np.testing.assert_allclose(remembered, logistic(o) * np.tanh(cell), rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(state[0], remembered)
-    np.testing.assert_allclose(state[1], cell, rtol=1e-4, atol=1e-5)
+    return logistic(o) * np.tanh(cell), cell
 
 
-def test_a_step_of_a_gru(framework):
-    ns, make = xp(framework.array(0)), framework.array
-    p = {"rnn/input": numbers(F, 3 * H), "rnn/hidden": numbers(H, 3 * H)}
-    p |= {"rnn/input_bias": numbers(3 * H), "rnn/hidden_bias": numbers(3 * H, seed=1)}
-    x, h = numbers(N, F), numbers(N, H)
-    r, z, n = np.split(x @ p["rnn/input"] + p["rnn/input_bias"], 3, axis=1)
-    r2, z2, n2 = np.split(h @ p["rnn/hidden"] + p["rnn/hidden_bias"], 3, axis=1)
-    kept, new = logistic(z + z2), np.tanh(n + logistic(r + r2) * n2)
-    step = gru(ns, arrays(framework, p), "rnn")
-    remembered, (state,) = step(make(x), [make(h)])
-    np.testing.assert_allclose(remembered, (1 - kept) * new + kept * h, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(state, remembered)
+def by_hand_gru(p, x, h):
+    r, z, n = np.split(x @ p["rnn.weight_ih_l0"].T + p["rnn.bias_ih_l0"], 3, axis=1)
+    r2, z2, n2 = np.split(h @ p["rnn.weight_hh_l0"].T + p["rnn.bias_hh_l0"], 3, axis=1)
+    kept = logistic(z + z2)
+    return ((1 - kept) * np.tanh(n + logistic(r + r2) * n2) + kept * h,)
+
+
+RECURRENT = {"lstm": (lstm, by_hand_lstm, 4, 2), "gru": (gru, by_hand_gru, 3, 1)}
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_step_of_a_memory(framework, kind):
+    make, by_hand, gates, parts = RECURRENT[kind]
+    p, x, state = recurrent_weights(gates), numbers(N, F), [numbers(N, H, seed=i) for i in range(parts)]
+    step = make(arrays(framework, p), "rnn")
+    remembered, new = step(framework.array(x), [framework.array(part) for part in state])
+    for own, wanted in zip(new, by_hand(p, x, *state), strict=True):
+        np.testing.assert_allclose(own, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(new[0], remembered)
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_a_memory_over_sequences_is_its_steps_and_padding_leaves_states_as_they_are(framework, kind):
+    make, by_hand, gates, parts = RECURRENT[kind]
+    p, x, state = recurrent_weights(gates), numbers(6, N, F), [numbers(N, H, seed=i) for i in range(parts)]
+    lens = np.array([6, 1, 4, 2, 6], np.int32)
+    out, last = framework.run(
+        lambda p, x, state, lens: unrolled(make(p, "rnn"), x, state, lens),
+        arrays(framework, p),
+        framework.array(x),
+        [framework.array(part) for part in state],
+        framework.array(lens, np.int32),
+    )
+    for t in range(6):
+        inside = t < lens
+        new = by_hand(p, x[t], *state)
+        state = [np.where(inside[:, None], after, before) for after, before in zip(new, state, strict=True)]
+        np.testing.assert_allclose(np.asarray(out[t])[inside], state[0][inside], rtol=1e-4, atol=1e-5)
+    for own, wanted in zip(last, state, strict=True):
+        np.testing.assert_allclose(own, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_gate(framework):
-    ns, make = xp(framework.array(0)), framework.array
-    bias = numbers(H)
-    p = {"g/input": numbers(H, 3 * H), "g/skip": numbers(H, 2 * H), "g/reset": numbers(H, H)}
+    p = {"g.of_input.weight": numbers(3 * H, H), "g.of_skip.weight": numbers(2 * H, H)}
+    p |= {"g.of_reset.weight": numbers(H, H), "g.bias": numbers(H)}
     h, x = numbers(N, H), numbers(N, H, seed=1)
-    by_input, by_skip = np.split(x @ p["g/input"], 3, axis=1), np.split(h @ p["g/skip"], 2, axis=1)
-    r, z = logistic(by_input[0] + by_skip[0]), logistic(by_input[1] + by_skip[1] - bias)
-    expected = (1 - z) * h + z * np.tanh(by_input[2] + (r * h) @ p["g/reset"])
-    p["g/bias"] = np.concatenate([np.zeros(H, np.float32), bias])
-    gated = gate(ns, arrays(framework, p), "g")(make(h), make(x))
+    by_input = np.split(x @ p["g.of_input.weight"].T, 3, axis=1)
+    by_skip = np.split(h @ p["g.of_skip.weight"].T, 2, axis=1)
+    r, z = logistic(by_input[0] + by_skip[0]), logistic(by_input[1] + by_skip[1] - p["g.bias"])
+    expected = (1 - z) * h + z * np.tanh(by_input[2] + (r * h) @ p["g.of_reset.weight"].T)
+    gated = gate(arrays(framework, p), "g")(framework.array(h), framework.array(x))
     np.testing.assert_allclose(gated, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_formulas_are_made_and_compiled_inside_of_a_traced_function():
-    p = {"rnn/input": numbers(F, 4 * H), "rnn/hidden": numbers(H, 4 * H), "rnn/bias": numbers(4 * H)}
-    x, state = numbers(N, F), [numbers(N, H), numbers(N, H, seed=1)]
-    ns = xp(jax.numpy.zeros(0))
+    p, x, state = recurrent_weights(4), numbers(N, F), [numbers(N, H), numbers(N, H, seed=1)]
 
     def loss(p):
-        return (lstm(ns, p, "rnn")(x, state)[0] ** 2).mean()
+        return (lstm(p, "rnn")(x, state)[0] ** 2).mean()
 
     value, gradient = jax.jit(jax.value_and_grad(loss))(p)
-    expected = (lstm(xp(x), p, "rnn")(x, state)[0] ** 2).mean()
+    expected = loss(p)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
-    changed = p | {"rnn/bias": p["rnn/bias"] - 1e-2 * np.asarray(gradient["rnn/bias"])}
-    assert (lstm(xp(x), changed, "rnn")(x, state)[0] ** 2).mean() < expected
+    changed = p | {"rnn.bias_ih_l0": p["rnn.bias_ih_l0"] - 1e-2 * np.asarray(gradient["rnn.bias_ih_l0"])}
+    assert loss(changed) < expected

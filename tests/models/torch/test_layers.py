@@ -4,6 +4,7 @@ from torch import nn
 
 from anyspace.errors import ConfigError
 from anyspace.models import MODEL_DEFAULTS
+from anyspace.models.architecture import stack
 from anyspace.models.torch.layers import DenseStack, activation_class, configured_stack, dense_stack, linear
 
 OWN = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "swish": nn.SiLU, "silu": nn.SiLU}
@@ -87,12 +88,12 @@ def test_a_stack_heeds_the_keys_of_its_prefix(prefix):
         config |= {f"{other}_activation": activation, f"{other}_hiddens": [9]}
         for part in ("weights", "bias"):
             config |= {f"{other}_{part}_initializer": "constant", f"{other}_{part}_initializer_config": {"val": val}}
-    stack = configured_stack(3, [4, 2], config, prefix)
+    layers = configured_stack(stack(3, [4, 2], config, prefix), config)
     val, activation = (1, nn.ELU) if prefix == "fcnet" else (2, nn.Tanh)
-    assert [layer.out_features for layer in stack[::2]] == [4, 2]
-    assert all(isinstance(layer, activation) for layer in stack[1::2])
-    assert all((parameter == val).all() for parameter in stack.parameters())
-    assert len(configured_stack(3, [], config, prefix)) == 0
+    assert [layer.out_features for layer in layers[::2]] == [4, 2]
+    assert all(isinstance(layer, activation) for layer in layers[1::2])
+    assert all((parameter == val).all() for parameter in layers.parameters())
+    assert len(configured_stack(stack(3, [], config, prefix), config)) == 0
 
 
 def test_hooks_on_a_stack_run():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -205,6 +205,33 @@ class Namespace:
     def softplus(self, x: Array) -> Array:
         """log(1 + exp(``x``)), exact for large and for very negative ``x``."""
         raise NotImplementedError
+
+    def relu(self, x: Array) -> Array:
+        """Return ``x`` where it is above 0, else 0, with no gradient there."""
+        raise NotImplementedError
+
+    def scan(
+        self,
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        state: list[Array],
+        inputs: list[Array],
+    ) -> tuple[list[Array], Array]:
+        """Carry a state from step to step, and return the last state and the outputs of all steps ``[T, ...]``.
+
+        An example: where ``step`` makes ``([s + x], s + x)`` of a state ``[s]`` and inputs ``[x]``, the state ``[0]``
+        and the inputs ``[[1, 2, 3]]`` give ``[6]`` and ``[1, 3, 6]``.
+
+        Args:
+            step: From a state and the inputs of one step to the state after it, of the same shapes and dtypes, and its
+                output.
+            state: Arrays.
+            inputs: Arrays ``[T, ...]``, T at least 1.
+        """
+        outputs = []
+        for t in range(inputs[0].shape[0]):
+            state, output = step(state, [array[t] for array in inputs])
+            outputs.append(output)
+        return state, self.stack(outputs)
 
     def huber(self, x: Array, delta: float) -> Array:
         """Return x^2 / 2 where ``x`` is at most ``delta``, and delta (|x| - delta / 2) beyond."""

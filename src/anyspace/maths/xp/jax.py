@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -102,6 +103,18 @@ class _Jax(Namespace):
 
     def softplus(self, x: Array) -> Array:
         return jax.nn.softplus(x)
+
+    def relu(self, x: Array) -> Array:
+        return jax.nn.relu(x)
+
+    def scan(
+        self,
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        state: list[Array],
+        inputs: list[Array],
+    ) -> tuple[list[Array], Array]:
+        last, outputs = jax.lax.scan(step, state, inputs)
+        return last, outputs
 
     def lgamma(self, x: Array) -> Array:
         return jax.lax.lgamma(x)

@@ -64,6 +64,9 @@ class _NumPy(Namespace):
     def softplus(self, x: Array) -> Array:
         return np.logaddexp(x, x.dtype.type(0))
 
+    def relu(self, x: Array) -> Array:
+        return np.maximum(x, 0)
+
     def lgamma(self, x: Array) -> Array:
         return np.vectorize(math.lgamma, otypes=[np.float64])(x).astype(x.dtype)
 

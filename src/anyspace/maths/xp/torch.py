@@ -58,6 +58,9 @@ class _Torch(Namespace):
     def huber(self, x: Array, delta: float) -> Array:
         return torch.nn.functional.huber_loss(x, torch.zeros_like(x), reduction="none", delta=delta)
 
+    def relu(self, x: Array) -> Array:
+        return x.relu()
+
     def lgamma(self, x: Array) -> Array:
         return x.lgamma()
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from anyspace.maths.branches import Branches
 from anyspace.maths.q_values import branched_logits, expected_values, masked_values
 from anyspace.models.input_dict import InputDict
-from anyspace.models.pure.dense import Function
+from anyspace.models.pure.activations import Function
 from anyspace.models.pure.recurrent import Step
 from anyspace.models.runtime import CompiledForward, Floats
 

@@ -5,36 +5,34 @@ Letters: N rows, F features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from anyspace.maths.xp import Array, Namespace
+from anyspace.maths.xp import Array, xp
+from anyspace.models.pure.activations import Activation, Function
 
 Parameters = Mapping[str, Array]
-"""The parameters of a network by name, such as ``{"encoder/0/kernel": [4, 64], "encoder/0/bias": [64]}``."""
-
-Function = Callable[[Array], Array]
-"""An array to an array: a network, or an elementwise function of the framework's own, such as ``numpy.tanh``."""
+"""The weights of a network by name, such as ``{"encoder.0.weight": [64, 4], "encoder.0.bias": [64]}``."""
 
 
 class Dense(NamedTuple):
-    """One dense layer: which parameters it has, and what follows."""
+    """One dense layer: which weights it has, and what follows."""
 
-    kernel: str
-    """Name of the weights [in, out]."""
-    bias: str | None = None
-    """Name of the biases [out]; None: there are none."""
-    activation: Function | None = None
+    name: str
+    """Its weights are ``name.weight`` [out, in] and ``name.bias`` [out]."""
+    activation: Activation | None = None
     """Elementwise; None: the layer is linear."""
+    bias: bool = True
+    """Whether there are biases."""
 
 
 def dense(p: Parameters, layers: Sequence[Dense]) -> Function:
-    """Return dense layers in a row, [N, F] to [N, out], in any framework.
+    """Return dense layers in a row, [..., F] to [..., out].
 
-    ``dense(p, [Dense("hidden/kernel", "hidden/bias", numpy.tanh), Dense("out/kernel")])`` is
-    ``x -> tanh(x @ p["hidden/kernel"] + p["hidden/bias"]) @ p["out/kernel"]``.
+    ``dense(p, [Dense("hidden", tanh), Dense("out", bias=False)])`` is
+    ``x -> tanh(x @ p["hidden.weight"].T + p["hidden.bias"]) @ p["out.weight"].T``.
     """
-    made = [(p[kernel], None if bias is None else p[bias], activation) for kernel, bias, activation in layers]
+    made = [_made(p, layer) for layer in layers]
 
     def forward(x: Array) -> Array:
         for kernel, bias, activation in made:
@@ -46,6 +44,9 @@ def dense(p: Parameters, layers: Sequence[Dense]) -> Function:
     return forward
 
 
-def sigmoid(ns: Namespace, x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)) as half of a tanh: σ(x) = tanh(x / 2) / 2 + 1/2, which never overflows."""
-    return ns.tanh(x * 0.5) * 0.5 + 0.5
+def _made(p: Parameters, layer: Dense) -> tuple[Array, Array | None, Function | None]:
+    """Return a layer's kernel [in, out], its biases and its activation, each None where there is none."""
+    weight = p[f"{layer.name}.weight"]
+    ns = xp(weight)
+    bias = p[f"{layer.name}.bias"] if layer.bias else None
+    return ns.swapaxes(weight, 0, 1), bias, None if layer.activation is None else layer.activation(ns)

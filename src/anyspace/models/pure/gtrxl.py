@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.maths.xp import Array, Namespace
-from anyspace.models.pure.dense import Dense, Parameters, dense, sigmoid
+from anyspace.maths.xp import Array, xp
+from anyspace.models.pure.activations import sigmoid
+from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.recurrent import Step
 
 Floats = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ class Block(NamedTuple):
     """The position-wise network, behind its layer norm."""
 
 
-def gtrxl(ns: Namespace, p: Parameters, blocks: Sequence[Block], *, memory: int, reach: int) -> Step:
+def gtrxl(p: Parameters, name: str, blocks: Sequence[Block], *, memory: int, reach: int) -> Step:
     """Return one step of a GTrXL.
 
     Its states are each block's inputs of the steps before [N, memory * D] or [N, memory, D], oldest first, and the
@@ -53,14 +54,14 @@ def gtrxl(ns: Namespace, p: Parameters, blocks: Sequence[Block], *, memory: int,
     ages -3, -2, -1, 0 of the keys, those below -1 are not attended to.
 
     Args:
-        ns: the namespace of the arrays.
-        p: the parameters that :func:`folded` returns.
+        p: the weights that :func:`folded` returns.
+        name: of the network.
         blocks: of the network, at least one.
         memory: the steps that a state holds.
         reach: M, the steps before the present one that are attended to, at most ``memory``.
     """
-    run = [_block(ns, p, f"blocks/{i}", block) for i, block in enumerate(blocks)]
-    embedding = dense(p, [Dense("embedding/kernel", "embedding/bias")])
+    run = [_block(p, f"{name}.blocks.{i}", block) for i, block in enumerate(blocks)]
+    embedding = dense(p, [Dense(f"{name}.embedding")])
     ages, skipped = np.arange(-reach, 1, dtype=np.float32), memory - reach
 
     def step(x: Array, state: list[Array]) -> tuple[Array, list[Array]]:
@@ -76,11 +77,11 @@ def gtrxl(ns: Namespace, p: Parameters, blocks: Sequence[Block], *, memory: int,
     return step
 
 
-def _block(ns: Namespace, p: Parameters, name: str, block: Block) -> Attention:
+def _block(p: Parameters, name: str, block: Block) -> Attention:
     """Return attention and a position-wise network, each after a layer norm and behind a gate."""
-    attention = _attention(p, f"{name}/attention", block)
-    attention_gate, mlp_gate = gate(ns, p, f"{name}/attention_gate"), gate(ns, p, f"{name}/mlp_gate")
-    mlp, gain, shift = dense(p, block.mlp), p[f"{name}/mlp/norm/gain"], p[f"{name}/mlp/norm/shift"]
+    attention = _attention(p, f"{name}.attention", block)
+    attention_gate, mlp_gate = gate(p, f"{name}.attention_gate"), gate(p, f"{name}.mlp_gate")
+    mlp, gain, shift = dense(p, block.mlp), p[f"{name}.mlp.0.weight"], p[f"{name}.mlp.0.bias"]
 
     def forward(x: Floats, memory: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
         attended = attention_gate(x, attention(x, memory, missing))
@@ -91,16 +92,19 @@ def _block(ns: Namespace, p: Parameters, name: str, block: Block) -> Attention:
     return forward
 
 
-def gate(ns: Namespace, p: Parameters, name: str) -> Gate:
+def gate(p: Parameters, name: str) -> Gate:
     """Return the gate that stands for a residual sum, in any framework.
 
     r = σ(x W_r + h U_r); z = σ(x W_z + h U_z - b); ĥ = tanh(x W_h + (r∘h) U_h); out = h + z∘(ĥ - h).
 
-    Its parameters are ``name/input`` (W_r, W_z, W_h side by side, [D, 3 D]), ``name/skip`` (U_r, U_z, [D, 2 D]),
-    ``name/reset`` (U_h, [D, D]) and ``name/bias``, D zeros and then b, [2 D].
+    Its weights are ``name.of_input.weight`` (W_r, W_z, W_h below each other, [3 D, D]), ``name.of_skip.weight`` (U_r,
+    U_z, [2 D, D]), ``name.of_reset.weight`` (U_h, [D, D]) and ``name.bias``, b [D].
     """
-    of_input, of_skip, of_reset, bias = (p[f"{name}/{part}"] for part in ("input", "skip", "reset", "bias"))
-    dim = of_reset.shape[0]
+    ns, b = xp(p[f"{name}.bias"]), p[f"{name}.bias"]
+    of_input, of_skip, of_reset = (
+        ns.swapaxes(p[f"{name}.{part}.weight"], 0, 1) for part in ("of_input", "of_skip", "of_reset")
+    )
+    dim, bias = b.shape[0], ns.concatenate([b * 0.0, b])
 
     def forward(h: Array, x: Array) -> Array:
         by_input = x @ of_input
@@ -111,51 +115,48 @@ def gate(ns: Namespace, p: Parameters, name: str) -> Gate:
     return forward
 
 
-def folded(p: Parameters, blocks: Sequence[Block], positions: Floats) -> dict[str, Floats]:
+def folded(p: Parameters, name: str, blocks: Sequence[Block], positions: Floats) -> dict[str, Floats]:
     """Return the parameters of :func:`gtrxl`, with the matrices of attention multiplied into each other.
 
     With one query a row, keys and values need not be computed. Write n for a normed step less its gain and shift, so
     that a step is n∘g + s. A key k scores q·k = (W_q (n∘g + s) + u)·(W_k (m∘g + s)), where m is the key's normed step:
     W_k and both gains go to the query's side (``to_scores``), and terms that all keys of a query share fall out of the
-    softmax. Likewise W_v and W_o are one matrix (``to_output``) on the weighted sum of normed steps. Biases of gates
-    get zeros in front, for the reset gates.
+    softmax. Likewise W_v and W_o are one matrix (``to_output``) on the weighted sum of normed steps.
 
     Args:
-        p: the parameters as they are trained: under ``blocks/i/attention/``, ``norm/gain`` and ``norm/shift`` [D],
-            ``query_key_value`` [3 H d, D], ``position`` [H d, D], ``content_bias`` and ``position_bias`` [H, d],
-            ``output`` [D, H d]; under ``blocks/i/attention_gate/`` and ``blocks/i/mlp_gate/``, ``bias`` [D]; all others
-            as the formulas take them.
+        p: the weights as they are trained: under ``name.blocks.i.attention``, ``norm.weight`` and ``norm.bias`` [D],
+            ``query_key_value.weight`` [3 H d, D], ``position.weight`` [H d, D], ``content_bias`` and ``position_bias``
+            [H, d], ``output.weight`` [D, H d]; all others as the formulas take them.
+        name: of the network.
         blocks: of the network.
         positions: the encodings [K, D] of the distances M to 0.
     """
     result = dict(p)
     for i, block in enumerate(blocks):
-        name = f"blocks/{i}/attention"
-        for bias in (f"blocks/{i}/attention_gate/bias", f"blocks/{i}/mlp_gate/bias"):
-            result[bias] = np.concatenate([np.zeros_like(p[bias]), p[bias]])
-        result |= {f"{name}/{part}": values for part, values in _folded_attention(p, name, block, positions).items()}
+        of = f"{name}.blocks.{i}.attention"
+        result |= {f"{of}.{part}": values for part, values in _folded_attention(p, of, block, positions).items()}
     return result
 
 
 def _folded_attention(p: Parameters, name: str, block: Block, positions: Floats) -> dict[str, Floats]:
     heads, width = block.heads, block.head_dim
     keys, dim = positions.shape
-    gain, shift = p[f"{name}/norm/gain"], p[f"{name}/norm/shift"]
-    query, key, value = p[f"{name}/query_key_value"].reshape(3, heads, width, dim)
-    by_distance = (positions @ p[f"{name}/position"].T).reshape(keys, heads, width).transpose(1, 2, 0)
+    gain, shift = p[f"{name}.norm.weight"], p[f"{name}.norm.bias"]
+    query, key, value = p[f"{name}.query_key_value.weight"].reshape(3, heads, width, dim)
+    by_distance = (positions @ p[f"{name}.position.weight"].T).reshape(keys, heads, width).transpose(1, 2, 0)
     # What a query [H, d] is multiplied by: D columns for the content of a key, K for its distance.
     score = np.concatenate([key * gain, by_distance], axis=2) * np.float32(width**-0.5)  # [H, d, D + K]
     # u and v of Transformer-XL: what is added to a query when it scores contents, and when it scores distances.
     offsets = np.concatenate(
         [
-            np.broadcast_to(p[f"{name}/content_bias"][..., None], (heads, width, dim)),
-            np.broadcast_to(p[f"{name}/position_bias"][..., None], (heads, width, keys)),
+            np.broadcast_to(p[f"{name}.content_bias"][..., None], (heads, width, dim)),
+            np.broadcast_to(p[f"{name}.position_bias"][..., None], (heads, width, keys)),
         ],
         axis=2,
     )
     shifted = query @ shift
     to_scores = ((query * gain).transpose(0, 2, 1) @ score).transpose(1, 0, 2).reshape(dim, -1)  # [D, H (D + K)]
-    output = p[f"{name}/output"].reshape(-1, heads, width).transpose(1, 2, 0)  # [H, d, D out]
+    output = p[f"{name}.output.weight"].reshape(-1, heads, width).transpose(1, 2, 0)  # [H, d, D out]
     return {
         "to_scores": to_scores,
         "score_bias": ((shifted[..., None] + offsets) * score).sum(axis=1).reshape(-1),
@@ -168,7 +169,7 @@ def _attention(p: Parameters, name: str, block: Block) -> Attention:
     """Return attention of one step to itself and the steps before it, on folded parameters; a ReLU follows."""
     heads, epsilon = block.heads, block.attention_epsilon
     to_scores, score_bias, to_output, output_bias = (
-        p[f"{name}/{part}"] for part in ("to_scores", "score_bias", "to_output", "output_bias")
+        p[f"{name}.{part}"] for part in ("to_scores", "score_bias", "to_output", "output_bias")
     )
 
     def forward(x: Floats, memory: Floats, missing: npt.NDArray[np.bool_]) -> Floats:

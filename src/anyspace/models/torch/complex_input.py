@@ -11,6 +11,7 @@ from torch import nn
 
 from anyspace import nesting
 from anyspace.errors import ModelError
+from anyspace.models.architecture import after_encoder
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.actor_critic import ActorCritic
@@ -174,11 +175,8 @@ class ComplexInputNetwork(ActorCritic):
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
         components = component_of(self._structure, self.model_config)
-        sizes = [*self.model_config["post_fcnet_hiddens"]]
-        if resized:
-            sizes[-1:] = [resized]
-        post = configured_stack(components.width, sizes, self.model_config, "post_fcnet")
-        return DenseStack(components, *post), [components.width, *sizes][-1]
+        post = after_encoder(components.width, self.model_config, resized)
+        return DenseStack(components, *configured_stack(post, self.model_config)), post.width
 
     def _value_encoder(self) -> tuple[nn.Module, int]:
         return self._policy_encoder(None)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from anyspace.errors import ModelError
+from anyspace.models.architecture import element_width, stack
 from anyspace.models.torch.convolution import ConvolutionStack, filters_of
 from anyspace.models.torch.layers import configured_stack
 from anyspace.spaces.kinds.images import ImageLayout
@@ -64,10 +65,10 @@ class DenseEncoder(FeatureEncoder):
 
     def __init__(self, encoder: FeatureEncoder, model_config: Mapping[str, Any]):
         super().__init__()
-        sizes = model_config["fcnet_hiddens"]
+        layers = stack(encoder.width, model_config["fcnet_hiddens"], model_config, "fcnet")
         self.encoder = encoder
-        self.dense = configured_stack(encoder.width, sizes, model_config, "fcnet")
-        self.width = [encoder.width, *sizes][-1]
+        self.dense = configured_stack(layers, model_config)
+        self.width = layers.width
 
     def forward(self, x: Tree) -> torch.Tensor:
         """Return the features of what the encoder takes."""
@@ -111,7 +112,8 @@ class AlternativesEncoder(FeatureEncoder):
         self._positions = [position for position, option in enumerate(options) if option.width]
         self.options = nn.ModuleList(options[position] for position in self._positions)
         self.dense = nn.ModuleList(
-            configured_stack(options[position].width, [size], model_config, "fcnet") for position in self._positions
+            configured_stack(stack(options[position].width, [size], model_config, "fcnet"), model_config)
+            for position in self._positions
         )
         self.width = self.which.width + (size if self._positions else 0)
 
@@ -123,12 +125,3 @@ class AlternativesEncoder(FeatureEncoder):
             features = dense(option(x[1 + position]))
             chosen.append(torch.where(which[:, position : position + 1] > 0, features, 0.0))
         return torch.cat([which, sum(chosen[1:], start=chosen[0])], dim=1) if chosen else which
-
-
-def element_width(model_config: Mapping[str, Any]) -> int:
-    """Return the width of the dense layer that an element of a list or an alternative goes through.
-
-    It is the first of `fcnet_hiddens`, or 64 where there is none.
-    """
-    hiddens = model_config["fcnet_hiddens"]
-    return int(hiddens[0]) if hiddens else 64

@@ -9,6 +9,7 @@ import gymnasium as gym
 import torch
 
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.architecture import fully_connected
 from anyspace.models.input_dict import of_network
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.layers import DenseStack, configured_stack
@@ -39,17 +40,9 @@ class FullyConnectedNetwork(ActorCritic):
         self._width_in = math.prod(obs_space.shape)
 
     def _policy_encoder(self, resized: int | None) -> tuple[DenseStack, int]:
-        config = dict(self.model_config)
-        hiddens, post = [*config["fcnet_hiddens"]], [*config["post_fcnet_hiddens"]]
-        if hiddens:
-            config["post_fcnet_activation"] = config["fcnet_activation"]
-        if resized:
-            last = post if post or not hiddens else hiddens
-            last[-1:] = [resized]
-        layers = configured_stack(self._width_in, hiddens, config, "fcnet")
-        widths = [self._width_in, *hiddens]
-        post_layers = configured_stack(widths[-1], post, config, "post_fcnet")
-        return DenseStack(*layers, *post_layers), [*widths, *post][-1]
+        stacks = fully_connected(self._width_in, self.model_config, resized)
+        layers = [layer for stack in stacks for layer in configured_stack(stack, self.model_config)]
+        return DenseStack(*layers), stacks[-1].width
 
     def _value_encoder(self) -> tuple[DenseStack, int]:
         return self._policy_encoder(None)

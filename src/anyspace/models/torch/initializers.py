@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from anyspace.config import import_path, is_path
-from anyspace.errors import ConfigError, nearest
+from anyspace.models.initializers import ERRORS, misfit, named
 
 Initializer = Callable[[torch.Tensor], None]
 """Fills a tensor in place."""
@@ -54,16 +53,12 @@ def initialise(
     Raises:
         ConfigError: there is no such function, or it takes neither these keyword arguments nor such a tensor.
     """
-    fill = _resolved(initializer, key)
+    fill = named(initializer, key, _KNOWN)
     try:
         with torch.no_grad():
             fill(tensor, **(config or {}))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"config key `model.{key}` is {initializer!r} with the arguments {dict(config or {})}, which cannot fill a"
-            f" tensor of shape {tuple(tensor.shape)}: {error}. Correct `model.{key}_config`, or take another"
-            " initialiser."
-        ) from error
+    except ERRORS as error:
+        raise misfit(error, initializer, config, tuple(tensor.shape), key) from error
 
 
 def initializer_of(model_config: Mapping[str, Any], key: str) -> Initializer | None:
@@ -79,21 +74,5 @@ def initializer_of(model_config: Mapping[str, Any], key: str) -> Initializer | N
     initializer = model_config[key]
     if initializer is None:
         return None
-    _resolved(initializer, key)
+    named(initializer, key, _KNOWN)
     return partial(initialise, initializer=initializer, config=model_config[f"{key}_config"], key=key)
-
-
-def _resolved(initializer: str | Callable[..., Any], key: str) -> Callable[..., Any]:
-    if isinstance(initializer, str) and is_path(initializer):
-        initializer = import_path(initializer)
-    if callable(initializer):
-        return initializer
-    bare = initializer.rstrip("_")
-    known = _KNOWN.get(bare) or _KNOWN.get(f"{bare}_")
-    if known is None:
-        names = [name.rstrip("_") for name in _KNOWN]
-        raise ConfigError(
-            f"config key `model.{key}` is {initializer!r}, but there is no such initialiser.{nearest(bare, names)}"
-            f" Known: {', '.join(names)}; or a function that fills the tensor it is given."
-        )
-    return known

@@ -13,6 +13,7 @@ from torch.nn.modules import module as modules
 
 from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, ModelError, nearest
+from anyspace.models.architecture import Stack, outputs_of
 from anyspace.models.torch.initializers import Initializer, initializer_of, normc_
 
 
@@ -116,14 +117,8 @@ def free_log_std(num_outputs: int | None, model_config: Mapping[str, Any]) -> tu
     Raises:
         ModelError: `free_log_std` is on, but the outputs are not means and deviations.
     """
-    if not model_config["free_log_std"] or not num_outputs:
-        return num_outputs, None
-    if num_outputs % 2:
-        raise ModelError(
-            f"`free_log_std` needs an even number of outputs (means and log deviations), but the action"
-            f" distribution takes {num_outputs}. Leave it off for this action space."
-        )
-    return num_outputs // 2, nn.Parameter(torch.zeros(num_outputs // 2))
+    outputs = outputs_of(num_outputs, model_config)
+    return outputs.computed, nn.Parameter(torch.zeros(outputs.log_std)) if outputs.log_std else None
 
 
 def with_log_std(output: torch.Tensor, log_std: nn.Parameter | None) -> torch.Tensor:
@@ -227,14 +222,14 @@ def dense_stack(
     return DenseStack(*layers)
 
 
-def configured_stack(width_in: int, sizes: Sequence[int], model_config: Mapping[str, Any], prefix: str) -> DenseStack:
-    """Return dense layers with the activation and the initialisers of the configuration.
+def configured_stack(stack: Stack, model_config: Mapping[str, Any]) -> DenseStack:
+    """Return dense layers with the initialisers of the configuration.
 
     Args:
-        width_in: width of the input.
-        sizes: of the layers.
+        stack: what layers there are.
         model_config: every key of the model configuration.
-        prefix: of the keys: "fcnet" or "post_fcnet".
     """
-    weights, biases = (initializer_of(model_config, f"{prefix}_{part}_initializer") for part in ("weights", "bias"))
-    return dense_stack(width_in, sizes, model_config[f"{prefix}_activation"], weights, biases)
+    weights, biases = (
+        initializer_of(model_config, f"{stack.prefix}_{part}_initializer") for part in ("weights", "bias")
+    )
+    return dense_stack(stack.width_in, stack.sizes, stack.activation, weights, biases)

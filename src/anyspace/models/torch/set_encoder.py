@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from anyspace.models.torch.components import FeatureEncoder, element_width
+from anyspace.models.architecture import element_width
+from anyspace.models.torch.components import FeatureEncoder
 from anyspace.models.torch.initializers import initializer_of, normc_
 from anyspace.models.torch.layers import activation_class, linear
 from anyspace.spaces.leaves import LeafSpec

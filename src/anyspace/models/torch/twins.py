@@ -1,7 +1,7 @@
 """Small PyTorch models as NumPy functions: to act one step, PyTorch takes longer to call than to compute.
 
-`models/pure` has the formulas; this file says which tensor of a module is which of their parameters. Models that are
-not listed here, and classes that derive from one of them, act through PyTorch.
+`models/pure` has the formulas, whose weights have the names that they have in a model; this file says what a model is
+made of. Models that are not listed here, and classes that derive from one of them, act through PyTorch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from anyspace.maths.xp import xp
 from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
@@ -26,7 +25,8 @@ from anyspace.models.pure.acting import (
     acting_values,
     q_values,
 )
-from anyspace.models.pure.dense import Dense, Function, dense
+from anyspace.models.pure.activations import Activation, relu, tanh
+from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.gtrxl import Block, folded, gtrxl
 from anyspace.models.pure.recurrent import Step, gru, lstm
 from anyspace.models.runtime import CompiledForward, Floats
@@ -43,13 +43,8 @@ from anyspace.models.torch.sac_model import SACTorchModel
 M = TypeVar("M", bound=nn.Module)
 
 Weights = dict[str, Floats]
-_NUMPY = xp(np.zeros(0))
 
-_ACTIVATIONS: dict[type[nn.Module], Function] = {
-    nn.Tanh: np.tanh,
-    Tanh: np.tanh,
-    nn.ReLU: lambda x: np.maximum(x, 0),
-}
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.Tanh: tanh, Tanh: tanh, nn.ReLU: relu}
 
 
 class _NoTwin(Exception):
@@ -142,10 +137,10 @@ def _of_model(model: Any) -> CompiledForward:
 
 
 def _of_kind(model: Any, kind: type) -> CompiledForward:
-    p: Weights = {}
+    p = _weights(model)
     if kind is FullyConnectedNetwork:
-        layers = [*_dense(p, "encoder", _exactly(model.encoder, DenseStack)), *_output(p, model.logits)]
-        return acting_network(dense(p, layers), _log_std(model.log_std if model.free_log_std else None))
+        layers = [*_dense("encoder", _exactly(model.encoder, DenseStack)), *_output(model.logits)]
+        return acting_network(dense(p, layers), p["log_std"] if model.free_log_std else None)
     if kind is RecurrentWrapper:
         return _of_memory(p, model, _features(model), _recurrent(p, model))
     if kind is AttentionWrapper:
@@ -156,12 +151,17 @@ def _of_kind(model: Any, kind: type) -> CompiledForward:
 
 
 def _values(model: Any) -> Values:
-    p: Weights = {}
+    p = _weights(model)
     heads = [
-        None if head is None else dense(p, _dense(p, name, _exactly(head, QHead).layers))
-        for name, head in (("advantages", model.advantage_head), ("state", model.state_head))
+        None if head is None else dense(p, _dense(f"{name}.layers", _exactly(head, QHead).layers))
+        for name, head in (("advantage_head", model.advantage_head), ("state_head", model.state_head))
     ]
     return q_values(model.branches, (heads[0], heads[1]), None if model.support is None else _array(model.support))
+
+
+def _weights(model: nn.Module) -> Weights:
+    """Return the weights of a model by name, where they are."""
+    return {name: _array(weight) for name, weight in model.named_parameters(remove_duplicate=False)}
 
 
 def _flat_observations(inputs: InputDict) -> Floats:
@@ -180,99 +180,69 @@ def _features(model: MemoryWrapper) -> Features:
 
 
 def _of_memory(p: Weights, model: Remembering, features: Features, remember: Step) -> CompiledForward:
-    return acting_memory(features, remember, dense(p, _output(p, model.logits)), _log_std(model.log_std))
+    return acting_memory(features, remember, dense(p, _output(model.logits)), p.get("log_std"))
 
 
-def _output(p: Weights, logits: nn.Module | None) -> list[Dense]:
-    return [] if logits is None else [_linear(p, "logits", logits)]
-
-
-def _log_std(log_std: nn.Parameter | None) -> Floats | None:
-    return None if log_std is None else _array(log_std)
+def _output(logits: nn.Module | None) -> list[Dense]:
+    return [] if logits is None else [_linear("logits", logits)]
 
 
 def _recurrent(p: Weights, model: RecurrentWrapper) -> Step:
     if not is_plain(model.rnn):
         raise _NoTwin
-    of_input, of_hidden, input_bias, hidden_bias = map(_array, model.rnn.parameters())
-    p["rnn/input"], p["rnn/hidden"] = of_input.T, of_hidden.T
-    if type(model.rnn) is nn.LSTM:
-        p["rnn/bias"] = input_bias + hidden_bias
-        return lstm(_NUMPY, p, "rnn")
-    _exactly(model.rnn, nn.GRU)
-    p["rnn/input_bias"], p["rnn/hidden_bias"] = input_bias, hidden_bias
-    return gru(_NUMPY, p, "rnn")
+    return lstm(p, "rnn") if type(model.rnn) is nn.LSTM else gru(p, "rnn")
 
 
 def _gtrxl(p: Weights, model: GTrXL) -> Step:
-    sizes, weights = _exactly(model, GTrXL).sizes, Weights()
-    if _linear(weights, "embedding", model.embedding).bias is None:
+    sizes = _exactly(model, GTrXL).sizes
+    if not _linear("embedding", model.embedding).bias:
         raise _NoTwin
-    blocks = [_block(weights, f"blocks/{i}", block) for i, block in enumerate(model.blocks)]
+    blocks = [_block(f"gtrxl.blocks.{i}", block) for i, block in enumerate(model.blocks)]
     reach = sizes.memory_inference
-    p |= folded(weights, blocks, _array(model.positions)[sizes.memory - reach :])
-    return gtrxl(_NUMPY, p, blocks, memory=sizes.memory, reach=reach)
+    p = folded(p, "gtrxl", blocks, _array(model.positions)[sizes.memory - reach :])
+    return gtrxl(p, "gtrxl", blocks, memory=sizes.memory, reach=reach)
 
 
-def _block(p: Weights, name: str, module: nn.Module) -> Block:
+def _block(name: str, module: nn.Module) -> Block:
     block = _exactly(module, GTrXLBlock)
     attention = _exactly(block.attention, RelativeMultiHeadAttention)
-    _attention(p, f"{name}/attention", attention)
+    _exactly(attention.activation, nn.ReLU)
+    for part, kind in (("query_key_value", UncalledLinear), ("position", nn.Linear), ("output", nn.Linear)):
+        _exactly(getattr(attention, part), kind)
     norm, *layers = _exactly(block.mlp, nn.Sequential)
-    for part, gate in (("attention_gate", block.attention_gate), ("mlp_gate", block.mlp_gate)):
-        _gate(p, f"{name}/{part}", gate)
+    for gate in (block.attention_gate, block.mlp_gate):
+        for layer in (_exactly(gate, GRUGate).of_input, gate.of_skip, gate.of_reset):
+            _exactly(layer, UncalledLinear)
     return Block(
         heads=attention.heads,
         head_dim=attention.head_dim,
-        attention_epsilon=_norm(p, f"{name}/attention/norm", attention.norm),
-        mlp_epsilon=_norm(p, f"{name}/mlp/norm", norm),
-        mlp=_dense(p, f"{name}/mlp", layers),
+        attention_epsilon=_epsilon(attention.norm),
+        mlp_epsilon=_epsilon(norm),
+        mlp=_dense(f"{name}.mlp", layers, first=1),
     )
 
 
-def _attention(p: Weights, name: str, attention: RelativeMultiHeadAttention) -> None:
-    _exactly(attention.activation, nn.ReLU)
-    for part, kind in (("query_key_value", UncalledLinear), ("position", nn.Linear), ("output", nn.Linear)):
-        p[f"{name}/{part}"] = _array(_exactly(getattr(attention, part), kind).weight)
-    p[f"{name}/content_bias"], p[f"{name}/position_bias"] = map(
-        _array, (attention.content_bias, attention.position_bias)
-    )
-
-
-def _gate(p: Weights, name: str, module: nn.Module) -> None:
-    gate = _exactly(module, GRUGate)
-    for part, layer in (("input", gate.of_input), ("skip", gate.of_skip), ("reset", gate.of_reset)):
-        p[f"{name}/{part}"] = _array(_exactly(layer, UncalledLinear).weight).T
-    p[f"{name}/bias"] = _array(gate.bias)
-
-
-def _norm(p: Weights, name: str, module: nn.Module | None) -> float:
-    """Note the weights of a layer norm and return what it adds to the variance."""
+def _epsilon(module: nn.Module | None) -> float:
+    """Return what a layer norm adds to the variance."""
     norm = _exactly(module, nn.LayerNorm)
     if norm.weight is None or norm.bias is None:
         raise _NoTwin
-    p[f"{name}/gain"], p[f"{name}/shift"] = _array(norm.weight), _array(norm.bias)
     return norm.eps
 
 
-def _dense(p: Weights, name: str, modules: Iterable[nn.Module]) -> list[Dense]:
-    """Note the weights of linear layers, each with its activation or without one, and return the layers."""
+def _dense(name: str, modules: Iterable[nn.Module], first: int = 0) -> list[Dense]:
+    """Return linear layers, each with its activation or without one, of modules in a row from place ``first`` on."""
     layers: list[Dense] = []
-    for module in modules:
+    for place, module in enumerate(modules, first):
         if type(module) in _ACTIVATIONS and layers and layers[-1].activation is None:
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
         else:
-            layers.append(_linear(p, f"{name}/{len(layers)}", module))
+            layers.append(_linear(f"{name}.{place}", module))
     return layers
 
 
-def _linear(p: Weights, name: str, module: nn.Module) -> Dense:
-    layer = _exactly(module, nn.Linear)
-    p[f"{name}/kernel"] = _array(layer.weight).T
-    if layer.bias is None:
-        return Dense(f"{name}/kernel")
-    p[f"{name}/bias"] = _array(layer.bias)
-    return Dense(f"{name}/kernel", f"{name}/bias")
+def _linear(name: str, module: nn.Module) -> Dense:
+    return Dense(name, bias=_exactly(module, nn.Linear).bias is not None)
 
 
 def _array(tensor: torch.Tensor) -> Floats:

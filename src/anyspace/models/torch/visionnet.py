@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.architecture import after_encoder
 from anyspace.models.input_dict import of_network
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.convolution import ConvolutionStack, channels_last, filters_of
@@ -120,16 +121,13 @@ class VisionNetwork(ActorCritic):
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
         config, filters = self.model_config, filters_of(self.model_config, self._layout)
-        sizes = [*config["post_fcnet_hiddens"]]
-        if resized and sizes:
-            sizes[-1] = resized
-        elif resized:
-            filters[-1] = filters[-1]._replace(channels=resized)
+        if resized and not config["post_fcnet_hiddens"]:
+            filters[-1], resized = filters[-1]._replace(channels=resized), None
         convolutions = ConvolutionStack(self._layout, filters, config)
-        if self.num_outputs and not sizes:
+        post = after_encoder(convolutions.width, config, resized)
+        if self.num_outputs and not post.sizes:
             convolutions.require_one_pixel()
-        post = configured_stack(convolutions.width, sizes, config, "post_fcnet")
-        return DenseStack(convolutions, *post), [convolutions.width, *sizes][-1]
+        return DenseStack(convolutions, *configured_stack(post, config)), post.width
 
     def _value_encoder(self) -> tuple[nn.Module, int]:
         filters = filters_of(self.model_config, self._layout)

@@ -1,0 +1,88 @@
+"""Activations by the names that a configuration may give them, over array namespaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from anyspace.config import import_path, is_path
+from anyspace.errors import ConfigError, nearest
+from anyspace.maths.xp import Array, Namespace, xp
+
+Function = Callable[[Array], Array]
+"""An array to an array of the same shape."""
+
+Activation = Callable[[Namespace], Function]
+"""Makes the function of a framework."""
+
+
+def sigmoid(ns: Namespace, x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)) as half of a tanh: σ(x) = tanh(x / 2) / 2 + 1/2, which never overflows."""
+    return ns.tanh(x * 0.5) * 0.5 + 0.5
+
+
+def tanh(ns: Namespace) -> Function:
+    """Return the hyperbolic tangent of a framework."""
+    return ns.tanh
+
+
+def relu(ns: Namespace) -> Function:
+    """Return max(x, 0) of a framework."""
+    return ns.relu
+
+
+def _exponential(scale: float, alpha: float) -> Activation:
+    """Return scale * (x where x > 0, else alpha (exp(x) - 1)): ELU and SELU."""
+
+    def of(ns: Namespace) -> Function:
+        # Of what is above 0 the exponential is not taken: where it overflows, a gradient would be NaN.
+        return lambda x: scale * (ns.relu(x) + alpha * (ns.exp(-ns.relu(-x)) - 1.0))
+
+    return of
+
+
+_SELU = 1.0507009873554804934193349852946, 1.6732632423543772848170429916717
+"""Scale and alpha. Klambauer et al., "Self-normalizing neural networks", 2017."""
+
+_NAMED: dict[str, Activation | None] = {
+    "linear": None,
+    "identity": lambda ns: lambda x: x,
+    "tanh": tanh,
+    "relu": relu,
+    "elu": _exponential(1.0, 1.0),
+    "selu": _exponential(*_SELU),
+    "swish": lambda ns: lambda x: x * sigmoid(ns, x),
+    "silu": lambda ns: lambda x: x * sigmoid(ns, x),
+    "sigmoid": lambda ns: lambda x: sigmoid(ns, x),
+    "softplus": lambda ns: ns.softplus,
+    "mish": lambda ns: lambda x: x * ns.tanh(ns.softplus(x)),
+    "leakyrelu": lambda ns: lambda x: ns.relu(x) - 0.01 * ns.relu(-x),
+    "softsign": lambda ns: lambda x: x / (1.0 + ns.abs(x)),
+}
+"""By name, in small letters and without underscores."""
+
+
+def activation(name: str | type | Function | None, framework: str) -> Activation | None:
+    """Return an activation; None for ``None`` and ``"linear"``.
+
+    Args:
+        name: a name, such as "relu", or as PyTorch spells it ("LeakyReLU"); the path of a function of the framework, or
+            the function itself, such as ``jax.nn.hard_swish``. Such a function is given NumPy's arrays when acting.
+        framework: for messages.
+
+    Raises:
+        ConfigError: there is none of the name, or a class of a framework is given.
+    """
+    if name is None:
+        return None
+    if isinstance(name, str) and is_path(name):
+        name = import_path(name)
+    if isinstance(name, str) and (key := name.lower().replace("_", "")) in _NAMED:
+        return _NAMED[key]
+    if callable(name) and not isinstance(name, type):
+        return lambda ns: _own(name)
+    raise ConfigError(f"Unknown activation ({name}) for framework={framework}!{nearest(str(name), _NAMED)}")
+
+
+def _own(function: Function) -> Function:
+    """Return a user's function, whose result is an array of the framework that the input is of."""
+    return lambda x: xp(x).asarray(function(x), like=x)

@@ -1,0 +1,44 @@
+"""The fully connected network: the default model of flat observations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import gymnasium as gym
+
+from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.xp import Array, xp
+from anyspace.models.architecture import fully_connected
+from anyspace.models.input_dict import of_network
+from anyspace.models.pure.actor_critic import ActorCritic
+from anyspace.models.pure.drawing import Drawing
+from anyspace.models.pure.encoders import DenseStack
+
+
+class FullyConnectedNetwork(ActorCritic):
+    """Dense layers, then linear logits and a linear value; see :class:`ActorCritic`.
+
+    The hidden sizes are ``fcnet_hiddens + post_fcnet_hiddens``, all with the activation of the first of them. With
+    ``num_outputs=None`` the output is the last hidden layer.
+    """
+
+    def _read_space(self, obs_space: gym.Space[Any]) -> None:
+        if obs_space.shape is None:
+            raise UnsupportedSpaceError(
+                f"{type(self).__name__} takes observations that are one array, not {obs_space}."
+            )
+        self._width_in = math.prod(obs_space.shape)
+
+    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> DenseStack:
+        return DenseStack(draw, name, fully_connected(self._width_in, self.model_config, resized))
+
+    def _network_input(self, input_dict: dict[str, Any]) -> Array:
+        return flat_input(input_dict)
+
+
+def flat_input(input_dict: dict[str, Any]) -> Array:
+    """Return flat observations as floats [N, F]."""
+    flat = of_network(input_dict, "obs_flat")
+    ns = xp(flat)
+    return ns.reshape(ns.astype(flat, "float32"), (flat.shape[0], -1))
