@@ -147,7 +147,8 @@ class TFLearner:
             def loop(*arguments: Any) -> Reported:
                 return self._loop(batches, summed, *arguments)
 
-            self._ways[key] = Way(loop, self.runtime.ways, spelt(self.losses))
+            name = f"{type(self._model).__name__} in {spelt(self.losses)}"
+            self._ways[key] = Way(loop, self.runtime.ways, name)
         return self._ways[key]
 
     # ------------------------------------------------------------------------------- what is traced

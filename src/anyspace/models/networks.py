@@ -49,6 +49,7 @@ NETWORKS: dict[str, dict[Role, str]] = {
     },
     "tf": {
         "base class": "base.TFModelV2",
+        "dense": "networks.FullyConnectedNetwork",
     },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""

@@ -124,6 +124,9 @@ class _TensorFlow(Namespace):
     def softplus(self, x: Array) -> Array:
         return tf.math.softplus(x)
 
+    def relu(self, x: Array) -> Array:
+        return tf.nn.relu(x)
+
     def lgamma(self, x: Array) -> Array:
         return tf.math.lgamma(x)
 

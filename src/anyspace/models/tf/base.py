@@ -19,7 +19,7 @@ from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel
 from anyspace.models.runtime import NumpyArray
-from anyspace.models.tf.held import Held, Variables, find, plain_variable
+from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
 
@@ -146,6 +146,8 @@ class TFModelV2(ArrayModel):
                 weights = {name: tf.convert_to_tensor(variable) for name, variable in model.adopted.items()}
                 vars(model)["weights"] = weights
             yield
+            for model, attributes in zip(models, before, strict=True):
+                _require_nothing_remade(model, attributes)
         finally:
             for model, attributes in zip(models, before, strict=True):
                 vars(model)["weights"] = attributes["weights"]
@@ -177,6 +179,17 @@ def _on_tensors(inputs: InputDict) -> InputDict:
     )
     made.taken, made.owned = inputs.taken, inputs.owned
     return made
+
+
+def _require_nothing_remade(model: TFModelV2, before: Mapping[str, Any]) -> None:
+    """Require that a pass leaves layers and variables that are there; a first pass may make some."""
+    for name, value in vars(model).items():
+        old = before.get(name)
+        if value is not old and holds_variables(value) and holds_variables(old):
+            raise ModelError(
+                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew in"
+                " every pass and never be trained: make it in the constructor."
+            )
 
 
 def _drop_symbolic(attributes: dict[str, Any], before: Mapping[str, Any]) -> None:

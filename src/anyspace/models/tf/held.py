@@ -102,6 +102,11 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
         _require_own_framework(model, path, value)
 
 
+def holds_variables(value: object) -> bool:
+    """Return whether a value is a layer, a module or a variable."""
+    return is_layer(value) or is_keras_variable(value) or isinstance(value, tf.Module | tf.Variable)
+
+
 def is_layer(value: object) -> bool:
     """Return whether a value is a layer or a model of Keras 3; Keras is not imported to find out."""
     keras = sys.modules.get("keras")

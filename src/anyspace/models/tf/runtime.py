@@ -18,7 +18,7 @@ from anyspace.models.host import HostRuntime, numpy_pass, require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, tf_base
-from anyspace.models.tf.ways import Way, Ways
+from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
 from anyspace.tree import Tree
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -84,7 +84,8 @@ class TFRuntime(HostRuntime):
             with self.recording(cells, seed), own.bound():
                 return function(*arrays)
 
-        way = Way(on_tensors, self.ways, type(own).__name__)
+        # XLA compiles a pass longer than a graph of it takes for thousands of calls.
+        way = Way(on_tensors, self.ways, type(own).__name__, AS_A_GRAPH)
 
         def run(*arrays: Any) -> Any:
             values = tensors((self.cell_values(), self.seeds(1, self._drawing)[0], *arrays))

@@ -15,7 +15,7 @@ _LOG = logging.getLogger("anyspace")
 WAYS = ("compiled by XLA", "as a graph", "eagerly")
 """From the quickest to the one that takes anything."""
 
-EAGERLY = len(WAYS) - 1
+AS_A_GRAPH, EAGERLY = 1, 2
 
 
 class Ways:
@@ -55,10 +55,11 @@ class Way:
         function: of trees of tensors; within it ``ways.eager`` says whether it is traced.
         ways: shared by the functions of a model.
         name: whose code it is, for messages.
+        first: the position in `WAYS` of the quickest that is worth its preparation.
     """
 
-    def __init__(self, function: Callable[..., Any], ways: Ways, name: str):
-        self._function, self._ways, self._name = function, ways, name
+    def __init__(self, function: Callable[..., Any], ways: Ways, name: str, first: int = 0):
+        self._function, self._ways, self._name, self._first = function, ways, name, first
         self._made: dict[int, Callable[..., Any]] = {}
 
     def __call__(self, *arguments: Any) -> Any:
@@ -67,9 +68,9 @@ class Way:
         Raises:
             ModelError: the function makes new variables at every call.
         """
-        first, refused = self._ways.number, None
-        for number in range(first, len(WAYS)):
-            self._ways.number = number
+        before, refused = self._ways.number, None
+        for number in range(max(before, self._first), len(WAYS)):
+            self._ways.number = max(before, number if refused else before)
             try:
                 found = self._of(number)(*arguments)
             except AnyspaceError:
@@ -77,7 +78,7 @@ class Way:
             except Exception as error:
                 # Whatever a trace raises, a plain call may do without.
                 if number == EAGERLY:
-                    self._ways.number = first
+                    self._ways.number = before
                     raise
                 _refuse_new_variables(self._name, error)
                 refused = error
