@@ -246,7 +246,10 @@ def test_a_framework_that_is_not_installed_is_told_with_the_line_to_install_it(m
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"model": {"custom_model": models.MakesVariables}}, r"makes `hidden`, a Dense, which would be made anew in every pass.* in the constructor"),
+        (
+            {"model": {"custom_model": models.MakesVariables}},
+            "makes `hidden`, a Dense, .* anew in every pass",
+        ),
         ({"device": "mps"}, "TensorFlow finds no such device"),
     ],
 )

@@ -97,7 +97,9 @@ class CallsPython(Functional):
             return 2 * x
 
         out, state = super().forward(input_dict, state, seq_lens)
-        return out + 0.0 * tf.ensure_shape(tf.py_function(doubled, [tf.stop_gradient(out)], tf.float32), out.shape), state
+        return out + 0.0 * tf.ensure_shape(
+            tf.py_function(doubled, [tf.stop_gradient(out)], tf.float32), out.shape
+        ), state
 
 
 class AsksForNumbers(Functional):
@@ -119,5 +121,3 @@ class MakesVariables(TFModelV2):
 
     def value_function(self):
         return self._value_out
-
-

@@ -91,7 +91,7 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False)
     index, there, lens, state = order, counted, None, []
     if sequences is not None:
         padded = grid(sequences, order, max_seq_len)
-        index, lens, state = padded.index, padded.lens, padded.state
+        index, lens, state = padded.rows, padded.lens, padded.state
         there = padded.there & np.repeat(counted, index.shape[1] // order.shape[1], axis=1)
     rows = {name: array[index] for name, array in columns.rows.items()}
     missing = len(order) - len(steps.order)

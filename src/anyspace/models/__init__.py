@@ -14,6 +14,7 @@ from anyspace.models.networks import public
 from anyspace.models.view_requirement import ViewRequirement
 
 if TYPE_CHECKING:
+    from anyspace.models.jax.base import JaxModelV2
     from anyspace.models.tf.base import TFModelV2
     from anyspace.models.torch import (
         ComplexInputNetwork,
@@ -30,6 +31,7 @@ __all__ = [
     "FullyConnectedNetwork",
     "GTrXLNet",
     "InputDict",
+    "JaxModelV2",
     "ModelCatalog",
     "ModelConfig",
     "ModelV2",

@@ -46,6 +46,7 @@ NETWORKS: dict[str, dict[Role, str]] = {
     },
     "jax": {
         "base class": "base.JaxModelV2",
+        "dense": "networks.FullyConnectedNetwork",
     },
     "tf": {
         "base class": "base.TFModelV2",

@@ -25,8 +25,8 @@ class TFModelV2(ModelV2):
     def __new__(cls, *_: object, **__: object) -> NoReturn:
         """Refuse to be constructed."""
         raise ModelError(
-            f"{cls.__name__} is a TensorFlow model, and TensorFlow is not installed: pip install 'anyspace[tf]'. Or derive"
-            " it from TorchModelV2 (anyspace.models) and make its layers with torch.nn."
+            f"{cls.__name__} is a TensorFlow model, and TensorFlow is not installed: pip install 'anyspace[tf]'. Or"
+            " derive it from TorchModelV2 (anyspace.models) and make its layers with torch.nn."
         )
 
 
@@ -40,6 +40,6 @@ class TFActionDistribution(ActionDistribution):
     def __new__(cls, *_: object, **__: object) -> NoReturn:
         """Refuse to be constructed."""
         raise ModelError(
-            f"{cls.__name__} is a TensorFlow distribution, and TensorFlow is not installed: pip install 'anyspace[tf]'. Or"
-            " derive it from ActionDistribution or from a distribution of anyspace.distributions."
+            f"{cls.__name__} is a TensorFlow distribution, and TensorFlow is not installed: pip install 'anyspace[tf]'."
+            " Or derive it from ActionDistribution or from a distribution of anyspace.distributions."
         )

@@ -127,21 +127,21 @@ def _longer(array: NumpyArray, size: int) -> NumpyArray:
 class Grid(NamedTuple):
     """Where the rows of padded sequences come from.
 
-    Of sequences of 2 and 1 steps, the rows 0, 1 and 2, padded to three steps: ``index`` [0, 1, 1, 2, 2, 2] and
+    Of sequences of 2 and 1 steps, the rows 0, 1 and 2, padded to three steps: ``rows`` [0, 1, 1, 2, 2, 2] and
     ``there`` [1, 1, 0, 1, 0, 0].
     """
 
-    index: Ints
+    rows: Ints
     """[..., S * T] a row; where no step is, the last step of the sequence."""
     there: Any
     """[..., S * T] booleans: whether there is a step."""
-    lens: Ints
+    lens: NumpyArray
     """[..., S] int32."""
     state: list[NumpyArray]
     """[..., S, ...] each."""
 
 
-def grid(sequences: Sequences, order: Ints, max_seq_len: int) -> Grid:
+def grid(sequences: Sequences, order: NumpyArray, max_seq_len: int) -> Grid:
     """Return some sequences, padded.
 
     Args:
@@ -154,6 +154,6 @@ def grid(sequences: Sequences, order: Ints, max_seq_len: int) -> Grid:
     lens, starts = sequences.lens[order], (np.cumsum(sequences.lens) - sequences.lens)[order]
     times = np.arange(longest)
     shape = (*order.shape[:-1], order.shape[-1] * longest)
-    index = (starts[..., None] + np.minimum(times, lens[..., None] - 1)).reshape(shape)
+    rows: Ints = (starts[..., None] + np.minimum(times, lens[..., None] - 1)).reshape(shape)
     there = (times < lens[..., None]).reshape(shape)
-    return Grid(index, there, lens.astype(np.int32), [np.asarray(state)[order] for state in sequences.state])
+    return Grid(rows, there, lens.astype(np.int32), [np.asarray(state)[order] for state in sequences.state])

@@ -50,7 +50,7 @@ class CompiledPasses:
             some = np.arange(len(sequences.lens))
             # Each sequence has the observation after its last step as well.
             found = grid(sequences, _repeated(some, size_for(len(some))), self._max_seq_len + 1)
-            index, padding = found.index, [found.lens, found.state]
+            index, padding = found.rows, [found.lens, found.state]
             there = np.flatnonzero(found.there[: len(found.there) // len(found.lens) * len(some)])
         rows = {name: array[index] for name, array in columns.rows.items()}
 

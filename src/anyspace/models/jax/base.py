@@ -19,6 +19,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.compat import interface_and_model
 from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
+from anyspace.models.pure.base import ArrayModel
 
 NETWORKS = "anyspace.models.jax.networks"
 """The module whose classes run in NumPy as they run in JAX."""
@@ -44,7 +45,7 @@ KEYS: ContextVar[Keys | None] = ContextVar("keys", default=None)
 """Where draws of the pass that is being traced come from; None: no pass is traced."""
 
 
-class JaxModelV2(ModelV2):
+class JaxModelV2(ArrayModel):
     """A :class:`ModelV2` for JAX: it holds modules of ``flax.nnx`` or Equinox, trees of ``jax.Array``, or other models.
 
     Make all of them in the constructor, after ``super().__init__``. Floating arrays of JAX and ``nnx.Param`` are
@@ -73,14 +74,9 @@ class JaxModelV2(ModelV2):
         name: str = "jax_model",
     ):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
-        self.weights: Arrays = {}
         self.seed = random.getrandbits(31)
         self.training = False
         self._held: Held | None = None
-
-    def adopt(self, weights: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Hold arrays as weights, by name, beside those that are held already."""
-        self.weights = {**self.weights, **weights}
 
     def random_key(self) -> Array:
         """Return a key for a draw in ``forward``, a new one in every pass: for dropout, for noise.
@@ -218,6 +214,6 @@ def jax_base(model: ModelV2) -> JaxModelV2:
 
 def as_numpy(array: Array) -> npt.NDArray[Any]:
     """Return an array as NumPy's, for a file; a key as the integers it is made of."""
-    if isinstance(array, jax.Array) and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+    if isinstance(array, jax.Array) and jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(array))
     return np.asarray(array)

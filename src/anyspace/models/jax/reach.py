@@ -30,7 +30,8 @@ def reached_by(
             def total(weights: dict[str, Array]) -> Array:
                 return jnp.sum(function(weights, *arguments)[position] * back)
 
-            return jax.grad(total)(weights)
+            found: dict[str, Array] = jax.grad(total)(weights)
+            return found
 
         if not jnp.issubdtype(shapes[position].dtype, jnp.inexact):
             return frozenset()

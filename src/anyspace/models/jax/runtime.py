@@ -119,15 +119,16 @@ class JaxRuntime:
 
     def on_device(self) -> AbstractContextManager[object]:
         """Return a context whose compiled steps run on the device."""
-        return jax.default_device(self._device)
+        context: AbstractContextManager[object] = jax.default_device(self._device)
+        return context
 
-    def asarray(self, array: NumpyArray) -> NumpyArray:
-        """Return the array as it is."""
-        return array
+    def asarray(self, array: NumpyArray) -> Array:
+        """Return the array as it is; within a trace as one of JAX."""
+        return array if KEYS.get() is None else jax.numpy.asarray(array)
 
-    def numpy(self, tensor: Array) -> NumpyArray:
-        """Return an array of JAX as NumPy's; on the CPU they share memory."""
-        return np.asarray(tensor)
+    def numpy(self, tensor: Array) -> Any:
+        """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
+        return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
 
     def threads_for(self, rows: int) -> AbstractContextManager[object]:
         """Do nothing: XLA chooses its own threads."""
@@ -296,8 +297,8 @@ def _like(old: Array, new: NumpyArray) -> Array:
     """Return an array as the kind that it takes the place of."""
     if isinstance(old, np.ndarray):
         return new.astype(old.dtype)
-    if jax.dtypes.issubdtype(old.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(new, impl=jax.random.key_impl(old))
+    if jax.numpy.issubdtype(old.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jax.numpy.asarray(new), impl=jax.random.key_impl(old))
     return jax.numpy.asarray(new, old.dtype)
 
 

@@ -187,8 +187,8 @@ def _require_nothing_remade(model: TFModelV2, before: Mapping[str, Any]) -> None
         old = before.get(name)
         if value is not old and holds_variables(value) and holds_variables(old):
             raise ModelError(
-                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew in"
-                " every pass and never be trained: make it in the constructor."
+                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew"
+                " in every pass and never be trained: make it in the constructor."
             )
 
 

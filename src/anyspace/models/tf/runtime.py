@@ -53,7 +53,7 @@ class TFRuntime(HostRuntime):
 
     @contextlib.contextmanager
     def initialising(self, seed: int) -> Iterator[None]:
-        """Seed Python's ``random``, from which Keras and our networks draw, and put it back; and TensorFlow's source."""
+        """Seed Python's ``random``, from which Keras and our networks draw, and put it back; seed TensorFlow's source."""
         before = random.getstate()
         random.seed(seed)
         tf.random.set_seed(seed)

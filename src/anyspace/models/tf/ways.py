@@ -101,8 +101,8 @@ class Way:
 def _refuse_new_variables(name: str, error: Exception) -> None:
     if isinstance(error, ValueError) and "singleton tf.Variable" in str(error):
         raise ModelError(
-            f"{name} makes a variable in every pass, which would be new each time and never be trained: make variables and"
-            " layers in the constructor."
+            f"{name} makes a variable in every pass, which would be new each time and never be trained: make variables"
+            " and layers in the constructor."
         ) from error
 
 
