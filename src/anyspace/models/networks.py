@@ -51,6 +51,7 @@ NETWORKS: dict[str, dict[Role, str]] = {
     "tf": {
         "base class": "base.TFModelV2",
         "dense": "networks.FullyConnectedNetwork",
+        "recurrent": "recurrent.RecurrentNetwork",
     },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""

@@ -46,6 +46,9 @@ class Seeds:
 SEEDS: ContextVar[Seeds | None] = ContextVar("seeds", default=None)
 """Where draws of the pass that runs on tensors come from; None: all is NumPy's."""
 
+RUNNING: ContextVar[TFModelV2 | None] = ContextVar("running", default=None)
+"""The model whose ``forward`` runs: where the variable store of TensorFlow 1 keeps what it makes."""
+
 
 class TFModelV2(ArrayModel):
     """A :class:`ModelV2` for TensorFlow: it holds layers and models of Keras, ``tf.Module``, ``tf.Variable``.
@@ -59,6 +62,7 @@ class TFModelV2(ArrayModel):
     Attributes:
         adopted: the variables of weights that a built-in network drew, by name.
         registered: the variables of :meth:`register_variables`.
+        training: whether the pass is part of a gradient step.
         compiled_acting: whether acting goes through a compiled pass although NumPy could run the network: where that is
             slow.
     """
@@ -77,6 +81,7 @@ class TFModelV2(ArrayModel):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
         self.adopted: Variables = {}
         self.registered: list[Any] = []
+        self.training = False
 
     def adopt(self, weights: Mapping[str, NumpyArray]) -> None:
         """Hold arrays as weights, by name: as variables, and in ``weights`` as NumPy's, which act."""
@@ -128,6 +133,12 @@ class TFModelV2(ArrayModel):
             for base in type(layer).__mro__
         )
 
+    def set_training(self, training: bool) -> None:
+        """Say whether passes are part of a gradient step, to the models in this one as well."""
+        if self.training != training:
+            for model in self.held().models:
+                vars(model)["training"] = training
+
     def synchronise(self) -> None:
         """Let NumPy's weights be what the variables are."""
         for model in self.held().models:
@@ -157,7 +168,13 @@ class TFModelV2(ArrayModel):
         if SEEDS.get() is None and self.runs_in_numpy:
             return self.forward(inputs, state, seq_lens)
         lens = None if seq_lens is None else as_tensor(seq_lens)
-        return self.forward(_on_tensors(inputs), [as_tensor(one) for one in state], lens)
+        token = RUNNING.set(self)
+        if "_tf1_store" in vars(self):
+            vars(self)["_tf1_store"].begin()
+        try:
+            return self.forward(_on_tensors(inputs), [as_tensor(one) for one in state], lens)
+        finally:
+            RUNNING.reset(token)
 
 
 def as_tensor(value: Any) -> Any:

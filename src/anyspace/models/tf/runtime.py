@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -12,14 +13,18 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace import tree
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.host import HostRuntime, numpy_pass, require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, tf_base
-from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
+from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
 from anyspace.tree import Tree
+
+_FOR_KERAS_2 = (
+    "written for Keras 2: pip install --no-deps tf_keras, and set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported."
+)
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -53,13 +58,17 @@ class TFRuntime(HostRuntime):
 
     @contextlib.contextmanager
     def initialising(self, seed: int) -> Iterator[None]:
-        """Seed Python's ``random``, from which Keras and our networks draw, and put it back; seed TensorFlow's source."""
+        """Seed Python's ``random``, from which networks draw, and put it back; seed TensorFlow's global source."""
         before = random.getstate()
         random.seed(seed)
         tf.random.set_seed(seed)
         try:
             with self.on_device():
                 yield
+        except (AttributeError, TypeError, ValueError) as error:
+            if not _is_of_keras(error):
+                raise
+            raise ModelError(f"Keras refuses the model: {one_line(error)} If the file was {_FOR_KERAS_2}") from error
         finally:
             random.setstate(before)
 
@@ -151,7 +160,8 @@ class TFRuntime(HostRuntime):
     # ------------------------------------------------------------------------------------ parameters
 
     def set_training(self, model: ModelV2, training: bool) -> None:
-        """Do nothing: layers are told by their argument ``training``, models by ``input_dict["is_training"]``."""
+        """Say it to the models; layers are told by their argument ``training``."""
+        tf_base(model).set_training(training)
 
     def has_batch_statistics(self, model: ModelV2) -> bool:
         """Return whether the model takes statistics of a batch in training."""
@@ -206,6 +216,16 @@ class TFRuntime(HostRuntime):
             )
             for layer, parts in by_layer.items()
         ]
+
+
+def _is_of_keras(error: Exception) -> bool:
+    """Return whether Keras 3 raised an error."""
+    trace = error.__traceback__
+    while trace is not None:
+        if f"{os.sep}keras{os.sep}src{os.sep}" in trace.tb_frame.f_code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def tensors(arrays: Tree) -> Tree:
