@@ -1,8 +1,8 @@
 """Steps per second of PPO on CartPole-v1 by framework, beside Stable-Baselines3 and SBX, in turn in one run.
 
 The settings are those of `ppo_cartpole.py`: 8 environments x 128 steps, 4 epochs, minibatches of 256, two tanh layers
-of 64, separate value network. All go through their public ``learn()``. Compiling is not counted, but the time of the first
-iteration is printed. Medians of five runs.
+of 64, separate value network. All go through their public ``learn()``. Compiling is not counted, but the time of the
+first iteration is printed. Medians of five runs.
 
     python benchmarks/frameworks.py
     python benchmarks/frameworks.py --smoke     # a few thousand steps of each, once

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anyspace.maths.sequences import chop, ranges, slots
+from anyspace.maths.sequences import add_time_dimension, chop, ranges, slots
 
 
 def columns(*environments):
@@ -101,3 +101,12 @@ def test_padded_rows_of_both_orders_hold_the_same():
     batch_major[slots(lens)], time_major[slots(lens, time_major=True)] = rows, rows
     assert batch_major.reshape(3, 3).tolist() == [[10, 11, 0], [12, 13, 14], [15, 0, 0]]
     assert np.array_equal(time_major.reshape(3, 3), batch_major.reshape(3, 3).T)
+
+
+@pytest.mark.spec(104)
+def test_rows_get_an_axis_of_time(framework):
+    rows, lens = framework.array(range(6), np.int32), framework.array([3, 1], np.int32)
+    np.testing.assert_array_equal(add_time_dimension(rows, lens), [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(add_time_dimension(rows, lens, time_major=True), [[0, 3], [1, 4], [2, 5]])
+    assert add_time_dimension(rows, None).shape == (6, 1)
+    assert add_time_dimension(rows[:0], lens[:0]).shape == (0, 1)

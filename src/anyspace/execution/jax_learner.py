@@ -15,6 +15,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, spelt, with_custom_loss
 from anyspace.execution.xla import (
     Inputs,
+    Pack,
     Slots,
     Stacked,
     Weights,
@@ -70,12 +71,13 @@ class JaxLearner:
         self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.runtime = policy.runtime
         self.scans, self.compilations = True, 0
-        self._own: dict[str, list[str]] = {name: [] for name in groups}
+        shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in groups}
         held = self._model.held()
-        for name in held.arrays():
+        for name, array in held.arrays().items():
             if name in held.trained:
-                self._own[self._group_of(name)].append(name)
-        self._slots = new_slots(groups, self._own, {name: as_numpy(one) for name, one in held.arrays().items()})
+                shapes[self._group_of(name)][name] = tuple(array.shape)
+        self._packs = {name: Pack(group, shapes[name]) for name, group in groups.items()}
+        self._slots = new_slots(self._packs)
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._model_metrics: dict[str, float] | None = None
         self.at(0)
@@ -176,13 +178,13 @@ class JaxLearner:
         own, key = inputs
         batch = batches.batch(own, stored)
         reported, kept, gradients = self.gradients([weights, *siblings], batch, cells, key)
-        after, slots_after, norms = moved(self.groups, rates, weights, slots, gradients)
+        after, slots_after, norms = moved(self._packs, rates, weights, slots, gradients)
         after |= kept
         if own.tau is not None:
             siblings = [nearer(one, after, own.tau, self._model.held().trained.__contains__) for one in siblings]
         counts = own.counted.any()
         moved_all = [chosen(counts, new, old) for new, old in zip([after, *siblings], carry[0], strict=True)]
-        kept_slots = {kind: chosen(counts, values, slots[kind]) for kind, values in slots_after.items()}
+        kept_slots = {group: chosen(counts, values, slots[group]) for group, values in slots_after.items()}
         metrics, of_model, rows = reported
         return (moved_all, kept_slots), ({**metrics, **norms}, of_model, rows)
 
@@ -190,7 +192,10 @@ class JaxLearner:
         """Take one step on the sum of the gradients of all parts."""
         self.compilations += 1
         (weights, *siblings), slots = carry
-        zeros = {group: {name: jnp.zeros_like(weights[name]) for name in names} for group, names in self._own.items()}
+        zeros = {
+            group: {name: jnp.zeros(shape) for name, shape in pack.shapes.items()}
+            for group, pack in self._packs.items()
+        }
 
         def part(carry: Any, one: tuple[Inputs, Array]) -> Any:
             weights, total = carry
@@ -204,7 +209,7 @@ class JaxLearner:
             return ({**weights, **chosen(counts, kept, weights)}, added), reported
 
         (weights, total), (metrics, of_model, rows) = jax.lax.scan(part, (weights, zeros), inputs)
-        after, slots, norms = moved(self.groups, rates, weights, slots, total)
+        after, slots, norms = moved(self._packs, rates, weights, slots, total)
         count = inputs[0].counted.shape[0]
         repeated = {name: jnp.broadcast_to(norm, (count,)) for name, norm in norms.items()}
         return ([after, *siblings], slots), ({**metrics, **repeated}, of_model, rows)
@@ -220,20 +225,19 @@ class JaxLearner:
         found: Any = None
         gradients: dict[str, Weights] = {}
         kept: dict[str, Weights] = {}
-        for group, names in self._own.items():
+        for group, pack in self._packs.items():
 
             def loss(own: Weights, group: str = group) -> Any:
                 by_group, rest = self.traced_losses([{**weights[0], **own}, *weights[1:]], batch, cells, key)
                 return by_group[group], (by_group, rest)
 
-            mine = {name: weights[0][name] for name in names}
+            mine = {name: weights[0][name] for name in pack.shapes}
             (_, (by_group, (reported, changed))), gradients[group] = jax.value_and_grad(loss, has_aux=True)(mine)
             kept[group] = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
-            gradients[group] = {name: one for name, one in gradients[group].items() if name not in changed}
             found = found or (by_group, reported)
         by_group, (metrics, of_model, rows) = found
         total = sum(by_group.values())
-        return ({**metrics, "total_loss": total}, of_model, rows), kept[next(iter(self._own))], gradients
+        return ({**metrics, "total_loss": total}, of_model, rows), kept[next(iter(self._packs))], gradients
 
     def traced_losses(self, weights: list[Weights], batch: Batch, cells: Any, key: Array) -> Any:
         """Return the losses by group, and what else comes of the pass, as functions of what is handed over alone."""
@@ -281,8 +285,8 @@ class JaxLearner:
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""
-        return slots_by_name(self._slots, self._own)
+        return slots_by_name(self._slots, self._packs)
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        self._slots = slots_from(state, self._slots, self._own)
+        self._slots = slots_from(state, self._packs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, spelt, with_custom_loss
 from anyspace.execution.xla import (
     Inputs,
+    Pack,
     Slots,
     Stacked,
     Weights,
@@ -28,11 +30,13 @@ from anyspace.execution.xla import (
     stacked,
 )
 from anyspace.maths.xp import Array
+from anyspace.models.host import CALLBACK
+from anyspace.models.input_dict import InputDict
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.base import TFModelV2, tf_base
 from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
-from anyspace.models.tf.ways import Way
+from anyspace.models.tf.ways import NotByXLA, Way, Ways
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
@@ -66,7 +70,7 @@ class TFLearner:
         self.runtime = policy.runtime
         self.compilations = 0
         self._trained: Variables = {}
-        self._own: dict[str, list[str]] = {}
+        self._packs: dict[str, Pack] = {}
         self._slots: dict[str, Variables] = {}
         self._ways: dict[Any, Way] = {}
         self._model_metrics: dict[str, float] | None = None
@@ -83,12 +87,13 @@ class TFLearner:
         if [*map(id, trained.values())] == [*map(id, self._trained.values())]:
             return
         before = self.state() if self._trained else {}
-        self._trained, self._own = trained, {name: [] for name in self.groups}
-        for name in trained:
-            self._own[self._group_of(name)].append(name)
-        slots = new_slots(self.groups, self._own, {name: variable.numpy() for name, variable in trained.items()})
+        shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
+        for name, variable in trained.items():
+            shapes[self._group_of(name)][name] = tuple(variable.shape)
+        self._trained = trained
+        self._packs = {name: Pack(group, shapes[name]) for name, group in self.groups.items()}
         with self.runtime.on_device():
-            self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), slots)
+            self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._packs))
         self._ways.clear()
         self.load_state({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
 
@@ -109,13 +114,14 @@ class TFLearner:
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
-        sequences = batch.get("sequences")
+        batch, sequences = _on_host(batch), batch.get("sequences")
         order = np.arange(len(batch["obs"][0]) if sequences is None else len(sequences.lens))[None]
         result = self._take(Steps(batch, order, np.ones(order.shape, np.bool_)))
         return Result(*(tree.map_leaves(lambda leaf: leaf[0], part) for part in (result.metrics, result.rows)))
 
     def steps(self, steps: Steps) -> Result:
         """Take several gradient steps, in as few calls as memory allows."""
+        steps = dataclasses.replace(steps, rows=_on_host(steps.rows))
         return joined([self._take(part) for part in parts_of(steps)], steps)
 
     def _take(self, steps: Steps) -> Result:
@@ -186,7 +192,7 @@ class TFLearner:
 
     def _zeros(self) -> dict[str, Weights]:
         return {
-            group: {name: tf.zeros_like(self._trained[name]) for name in names} for group, names in self._own.items()
+            group: {name: tf.zeros(shape) for name, shape in pack.shapes.items()} for group, pack in self._packs.items()
         }
 
     def _gradients(self, batch: Batch, cells: Any, seed: Array) -> tuple[Reported, dict[str, Weights]]:
@@ -197,13 +203,15 @@ class TFLearner:
                 stack.enter_context(model.bound())
             policy = self.policy
             found = as_losses(self.losses(policy, batch), self.groups, spelt(self.losses))
-            by_group = with_custom_loss(policy, found.by_group, batch)
+            with _calling_back(self.runtime.ways):
+                by_group = with_custom_loss(policy, found.by_group, batch)
             for update in policy.model.update_ops():
                 update()
             of_model = _scalars(policy.model.metrics())
         metrics = {**_scalars(found.metrics), "total_loss": sum(by_group.values())}
         gradients: dict[str, Weights] = {}
-        for group, names in self._own.items():
+        for group, pack in self._packs.items():
+            names = list(pack.shapes)
             variables = [self._trained[name] for name in names]
             given = tape.gradient(by_group[group], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             gradients[group] = {name: tf.convert_to_tensor(one) for name, one in zip(names, given, strict=True)}
@@ -212,7 +220,7 @@ class TFLearner:
     def _move(self, gradients: dict[str, Weights], rates: Any, tau: Array | None) -> dict[str, Array]:
         """Assign all variables after one step of the optimisers, and return the norms of clipped gradients."""
         weights, slots = tree.map_leaves(tf.convert_to_tensor, (self._trained, self._slots))
-        after, slots_after, norms = moved(self.groups, rates, weights, slots, gradients)
+        after, slots_after, norms = moved(self._packs, rates, weights, slots, gradients)
         for name, variable in self._trained.items():
             variable.assign(after[name])
         for kind, values in self._slots.items():
@@ -251,16 +259,50 @@ class TFLearner:
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""
-        return slots_by_name(self._host_slots(), self._own)
+        return slots_by_name(self._host_slots(), self._packs)
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        for kind, values in slots_from(state, self._host_slots(), self._own).items():
+        for kind, values in slots_from(state, self._packs).items():
             for name, value in values.items():
                 self._slots[kind][name].assign(value)
 
     def _host_slots(self) -> Slots:
         return {kind: {name: one.numpy() for name, one in values.items()} for kind, values in self._slots.items()}
+
+
+def _on_host(batch: Batch) -> Batch:
+    """Return a batch whose columns are NumPy's; those of a user's distribution are tensors."""
+    return Batch({name: arrays_of(column) for name, column in batch.items()})
+
+
+@contextlib.contextmanager
+def _calling_back(ways: Ways) -> Iterator[None]:
+    """Let readers be asked at every step of a graph."""
+    if ways.eager:
+        yield
+        return
+
+    def ask(read: Callable[[], Mapping[str, NumpyArray]]) -> InputDict:
+        if ways.number == 0:
+            raise NotByXLA("custom_loss() asks a reader of recorded steps, which is Python's.")
+        columns_of = {name: np.asarray(column) for name, column in read().items()}
+        example = {name: column for name, column in columns_of.items() if column.dtype.kind in "biuf"}
+
+        def columns() -> list[NumpyArray]:
+            batch = read()
+            return [np.asarray(batch[name], example[name].dtype) for name in example]
+
+        found = tf.numpy_function(columns, [], [tf.as_dtype(column.dtype) for column in example.values()])
+        for column, of_example in zip(found, example.values(), strict=True):
+            column.set_shape([None, *of_example.shape[1:]])
+        return InputDict(dict(zip(example, found, strict=True)))
+
+    token = CALLBACK.set(ask)
+    try:
+        yield
+    finally:
+        CALLBACK.reset(token)
 
 
 def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:

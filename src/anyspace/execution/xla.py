@@ -8,6 +8,7 @@ Letters: S steps; N rows of a step; M rows that others point into.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,7 +27,7 @@ Weights = dict[str, Array]
 """Arrays by name."""
 
 Slots = dict[str, dict[str, Array]]
-"""What an optimiser keeps: for each kind of moment the arrays by name of the weight; ``step``, counts by group."""
+"""What the optimisers keep for each group: a vector for each kind of moment, and the count ``step``."""
 
 MOST_BYTES = 2**27
 """The rows of several steps that one call takes: steps beyond that are taken by further calls."""
@@ -65,7 +66,7 @@ class Stacked:
         counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
         batch["counted"] = counted
         if inputs.lens is not None:
-            batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, len(counted) // len(inputs.lens))
+            batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, counted.shape[0] // inputs.lens.shape[0])
         return batch
 
     @property
@@ -153,55 +154,73 @@ def of_rows(values: NumpyArray, there: npt.NDArray[np.bool_]) -> NumpyArray:
 # ------------------------------------------------------------------------------------------ optimisers
 
 
-def new_slots(groups: Mapping[str, Group], own: Mapping[str, list[str]], weights: Mapping[str, NumpyArray]) -> Slots:
-    """Return what the optimisers keep, zeros at first.
+@dataclass(frozen=True)
+class Pack:
+    """The weights that one group moves, by name, side by side in one vector: a few operations move all of them."""
 
-    Args:
-        groups: the algorithm's.
-        own: the names of the weights of each group.
-        weights: all of them.
-    """
-    slots: Slots = {"step": {name: np.zeros((), np.float32) for name in groups}}
-    for group, names in own.items():
-        for kind in _kinds(groups[group]):
-            slots.setdefault(kind, {}).update({name: np.zeros_like(weights[name]) for name in names})
+    group: Group
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return sum(map(math.prod, self.shapes.values()))
+
+    @property
+    def kinds(self) -> list[str]:
+        """What the optimiser keeps of each number, as PyTorch names it."""
+        if self.group.optimiser == "adam":
+            return ["exp_avg", "exp_avg_sq"]
+        return ["momentum"] * bool(self.group.momentum) + ["square_avg"] * (self.group.optimiser == "rmsprop")
+
+    def side_by_side(self, arrays: Mapping[str, Array]) -> Array:
+        """Return arrays by name as one vector."""
+        flat = [xp(arrays[name]).reshape(arrays[name], (-1,)) for name in self.shapes]
+        return flat[0] if len(flat) == 1 else xp(flat[0]).concatenate(flat)
+
+    def by_name(self, vector: Array) -> Weights:
+        """Return the parts of a vector by name."""
+        found, start = {}, 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            found[name] = xp(vector).reshape(vector[start:stop], shape)
+            start = stop
+        return found
+
+
+def new_slots(packs: Mapping[str, Pack]) -> Slots:
+    """Return what the optimisers keep, zeros at first."""
+    return {
+        group: {"step": np.zeros((), np.float32), **{kind: np.zeros(pack.size, np.float32) for kind in pack.kinds}}
+        for group, pack in packs.items()
+    }
+
+
+def slots_by_name(slots: Slots, packs: Mapping[str, Pack]) -> dict[str, NumpyArray]:
+    """Return what the optimisers keep by the names of weights: ``logits.bias/exp_avg``, ``logits.bias/step``."""
+    found: dict[str, NumpyArray] = {}
+    for group, pack in packs.items():
+        for kind in pack.kinds:
+            parts = pack.by_name(np.asarray(slots[group][kind]))
+            found |= {f"{name}/{kind}": np.array(part) for name, part in parts.items()}
+        found |= {f"{name}/step": np.array(slots[group]["step"]) for name in pack.shapes}
+    return found
+
+
+def slots_from(state: Mapping[str, NumpyArray], packs: Mapping[str, Pack]) -> Slots:
+    """Return what :func:`slots_by_name` named."""
+    slots = new_slots(packs)
+    for group, pack in packs.items():
+        for kind in pack.kinds if pack.shapes else ():
+            parts = {name: np.array(state[f"{name}/{kind}"]).reshape(shape) for name, shape in pack.shapes.items()}
+            slots[group][kind] = pack.side_by_side(parts)
+        for name in pack.shapes:
+            slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())
     return slots
 
 
-def _kinds(group: Group) -> list[str]:
-    if group.optimiser == "adam":
-        return ["exp_avg", "exp_avg_sq"]
-    return ["momentum"] * bool(group.momentum) + ["square_avg"] * (group.optimiser == "rmsprop")
-
-
-def slots_by_name(slots: Slots, own: Mapping[str, list[str]]) -> dict[str, NumpyArray]:
-    """Return what the optimisers keep by the names of weights: ``logits.bias/exp_avg``, ``logits.bias/step``."""
-    named = {
-        f"{name}/{kind}": np.array(value)
-        for kind, values in slots.items()
-        if kind != "step"
-        for name, value in values.items()
-    }
-    counts = {f"{name}/step": np.array(slots["step"][group]) for group, names in own.items() for name in names}
-    return {**named, **counts}
-
-
-def slots_from(state: Mapping[str, NumpyArray], slots: Slots, own: Mapping[str, list[str]]) -> Slots:
-    """Return what :func:`slots_by_name` named, in the place of ``slots``."""
-    restored: Slots = {
-        kind: {name: np.array(state[f"{name}/{kind}"]).reshape(np.shape(value)) for name, value in values.items()}
-        for kind, values in slots.items()
-        if kind != "step"
-    }
-    counts = {
-        group: np.array(state[f"{names[0]}/step"], np.float32).reshape(()) if names else slots["step"][group]
-        for group, names in own.items()
-    }
-    return {"step": counts, **restored}
-
-
 def moved(
-    groups: Mapping[str, Group],
+    packs: Mapping[str, Pack],
     rates: Mapping[str, Array],
     weights: Weights,
     slots: Slots,
@@ -210,59 +229,54 @@ def moved(
     """Return the weights after one step of the optimisers, what these keep then, and the norms of clipped gradients.
 
     Args:
-        groups: the algorithm's.
+        packs: the weights of each group.
         rates: learning rate of each group.
-        weights: all that gradients move.
+        weights: all of the model.
         slots: as :func:`new_slots` returns them.
         gradients: of each group, of its own weights.
     """
-    weights, metrics = dict(weights), {}
-    slots = {kind: dict(values) for kind, values in slots.items()}
-    for name, group in groups.items():
-        own = gradients[name]
-        if not own:
+    weights, slots, metrics = dict(weights), {group: dict(kept) for group, kept in slots.items()}, {}
+    for name, pack in packs.items():
+        if not pack.shapes:
             continue
-        if group.grad_clip is not None:
-            norm = _norm(own)
-            metrics["grad_norm" if len(groups) == 1 else f"grad_norm_{name}"] = norm
-            scale = xp(norm).clip(group.grad_clip / (norm + 1e-6), None, 1.0)
-            own = {key: gradient * scale for key, gradient in own.items()}
-        count = slots["step"][name] = slots["step"][name] + 1.0
-        step = {"adam": _adam, "rmsprop": _rmsprop, "sgd": _sgd}[group.optimiser]
-        for key, gradient in own.items():
-            weights[key] = weights[key] - rates[name] * step(group, slots, key, gradient, count)
+        gradient, limit = pack.side_by_side(gradients[name]), pack.group.grad_clip
+        if limit is not None:
+            norm = xp(gradient).sum(gradient * gradient) ** 0.5
+            metrics["grad_norm" if len(packs) == 1 else f"grad_norm_{name}"] = norm
+            gradient = gradient * xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
+        slots[name]["step"] = slots[name]["step"] + 1.0
+        step = {"adam": _adam, "rmsprop": _rmsprop, "sgd": _sgd}[pack.group.optimiser](
+            pack.group, slots[name], gradient
+        )
+        for key, part in pack.by_name(rates[name] * step).items():
+            weights[key] = weights[key] - part
     return weights, slots, metrics
 
 
-def _norm(gradients: Weights) -> Array:
-    squares = [xp(gradient).sum(gradient * gradient) for gradient in gradients.values()]
-    return sum(squares[1:], start=squares[0]) ** 0.5
-
-
-def _adam(group: Group, slots: Slots, name: str, gradient: Array, count: Array) -> Array:
+def _adam(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
     """m and v are means of g and g^2; the step is m / (sqrt(v) + epsilon), both without their bias."""
-    first = slots["exp_avg"][name] = 0.9 * slots["exp_avg"][name] + 0.1 * gradient
-    second = slots["exp_avg_sq"][name] = 0.999 * slots["exp_avg_sq"][name] + 0.001 * gradient * gradient
+    first = kept["exp_avg"] = 0.9 * kept["exp_avg"] + 0.1 * gradient
+    second = kept["exp_avg_sq"] = 0.999 * kept["exp_avg_sq"] + 0.001 * gradient * gradient
+    count = kept["step"]
     spread = (second / (1.0 - 0.999**count)) ** 0.5 + group.epsilon
     return first / (1.0 - 0.9**count) / spread
 
 
-def _rmsprop(group: Group, slots: Slots, name: str, gradient: Array, count: Array) -> Array:
+def _rmsprop(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
     """v is the mean of g^2; the step is g / (sqrt(v) + epsilon)."""
-    kept = slots["square_avg"][name]
-    second = slots["square_avg"][name] = group.decay * kept + (1.0 - group.decay) * gradient * gradient
-    return _with_momentum(group, slots, name, gradient / (second**0.5 + group.epsilon))
+    second = kept["square_avg"] = group.decay * kept["square_avg"] + (1.0 - group.decay) * gradient * gradient
+    return _with_momentum(group, kept, gradient / (second**0.5 + group.epsilon))
 
 
-def _sgd(group: Group, slots: Slots, name: str, gradient: Array, count: Array) -> Array:
+def _sgd(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
     """The step is the gradient."""
-    return _with_momentum(group, slots, name, gradient)
+    return _with_momentum(group, kept, gradient)
 
 
-def _with_momentum(group: Group, slots: Slots, name: str, step: Array) -> Array:
+def _with_momentum(group: Group, kept: dict[str, Array], step: Array) -> Array:
     if not group.momentum:
         return step
-    moving = slots["momentum"][name] = group.momentum * slots["momentum"][name] + step
+    moving = kept["momentum"] = group.momentum * kept["momentum"] + step
     return moving
 
 

@@ -35,7 +35,7 @@ class Gathered:
         return Gathered(self.stored, rows_of(self.index, rows))
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(self.index.shape[0])
 
     def put_together(self) -> Array:
         """Return the rows as one array of ``shape``."""
@@ -68,7 +68,7 @@ class Window:
         return Window(self.stored, rows_of(self.index, rows), missing)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(self.index.shape[0])
 
     def leaves(self) -> list[Array]:
         """Return the rows that are shown, [N * k, ...] for each leaf; any row where they are missing."""

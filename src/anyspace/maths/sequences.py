@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.maths.xp import Array, xp
+
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
@@ -62,3 +64,21 @@ def slots(lens: Ints, *, time_major: bool = False) -> Ints:
     if time_major:
         return ranges(np.arange(count), lens, count)
     return ranges(np.arange(count) * longest, lens)
+
+
+def add_time_dimension(rows: Array, seq_lens: Array | None, *, time_major: bool = False) -> Array:
+    """Return padded rows [N, ...] of any framework as [S, T, ...], or [T, S, ...] if ``time_major``.
+
+    Two sequences a, b of three steps: rows a0 a1 a2 b0 b1 b2 become [[a0, a1, a2], [b0, b1, b2]], and if
+    ``time_major`` [[a0, b0], [a1, b1], [a2, b2]].
+
+    Args:
+        rows: sequence after sequence.
+        seq_lens: [S] lengths; None: every row is a sequence.
+        time_major: the order of the two axes.
+    """
+    ns, count = xp(rows), rows.shape[0]
+    sequences = count if seq_lens is None else seq_lens.shape[0]
+    steps = count // sequences if sequences else 1
+    by_sequence = ns.reshape(rows, (sequences, steps, *rows.shape[1:]))
+    return ns.swapaxes(by_sequence, 0, 1) if time_major else by_sequence

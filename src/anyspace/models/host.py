@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import get_args
 
 import numpy as np
@@ -19,6 +20,12 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Floats, NumpyArray, RandomSource
 
 Shape = tuple[int, ...]
+
+Callback = Callable[[Callable[[], Mapping[str, NumpyArray]]], InputDict]
+"""Has a function of the host called at every step of a compiled loop; gives the columns that it returns."""
+
+CALLBACK: ContextVar[Callback | None] = ContextVar("callback", default=None)
+"""What readers of recorded steps go through while a step is traced; None: none is."""
 
 
 class HostRuntime:
@@ -39,6 +46,10 @@ class HostRuntime:
         return self.cells[-1]
 
     def asarray(self, array: NumpyArray) -> NumpyArray:
+        """Return the array as it is."""
+        return array
+
+    def native(self, array: Array) -> Array:
         """Return the array as it is."""
         return array
 

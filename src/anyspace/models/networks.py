@@ -47,11 +47,22 @@ NETWORKS: dict[str, dict[Role, str]] = {
     "jax": {
         "base class": "base.JaxModelV2",
         "dense": "networks.FullyConnectedNetwork",
+        "vision": "networks.VisionNetwork",
+        "complex input": "networks.ComplexInputNetwork",
+        "recurrent": "networks.RecurrentNetwork",
+        "gtrxl": "networks.GTrXLNet",
+        "recurrent memory": "networks.RecurrentWrapper",
+        "attention memory": "networks.AttentionWrapper",
     },
     "tf": {
         "base class": "base.TFModelV2",
         "dense": "networks.FullyConnectedNetwork",
-        "recurrent": "recurrent.RecurrentNetwork",
+        "vision": "networks.VisionNetwork",
+        "complex input": "networks.ComplexInputNetwork",
+        "recurrent": "networks.RecurrentNetwork",
+        "gtrxl": "networks.GTrXLNet",
+        "recurrent memory": "networks.RecurrentWrapper",
+        "attention memory": "networks.AttentionWrapper",
     },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""

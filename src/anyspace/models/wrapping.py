@@ -1,11 +1,11 @@
-"""A memory on top of another model: what is checked of that model, in any framework."""
+"""Models on top of other models: what is checked of these, and what is handed on to them, in any framework."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from anyspace.errors import ModelError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.view_requirement import ViewRequirement
@@ -72,3 +72,57 @@ def joined_views(base: ModelV2, own: dict[str, ViewRequirement]) -> dict[str, Vi
                 f" on it needs {view} under that name. Give the model's view another name."
             )
     return base.view_requirements | own
+
+
+def require_base(base: ModelV2 | None, kind: type[ModelV2], keys: str) -> ModelV2:
+    """Return the model that lies beneath another one.
+
+    Args:
+        base: that model, as the catalogue handed it over.
+        kind: the class on top of it.
+        keys: the configuration keys that ask for that class.
+
+    Raises:
+        ConfigError: there is none, because the class was given as `custom_model`.
+    """
+    if base is None:
+        raise ConfigError(
+            f"{kind.__name__} is put on top of another model by {keys}; set that key, and leave `custom_model`"
+            " to the model beneath."
+        )
+    return base
+
+
+class OnModel(ModelV2):
+    """A model on top of another one: what it asks that one for. It comes before the framework's class.
+
+    Attributes:
+        base: the model beneath.
+    """
+
+    base: ModelV2
+
+    def columns_beneath(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Return the columns of a model, or of its loss, as the model beneath sees them; by default all."""
+        return columns
+
+    def group_of(self, name: str) -> str | None:
+        """Return the group that the model beneath says, for its own parameters."""
+        beneath = name.removeprefix("base.")
+        return None if beneath == name else self.base.group_of(beneath)
+
+    def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
+        """Return the losses after the model beneath has added its own."""
+        return self.base.custom_loss(policy_loss, self.columns_beneath(loss_inputs))
+
+    def has_custom_loss(self) -> bool:
+        """Return whether the model beneath adds losses, or a subclass does."""
+        return type(self).custom_loss is not OnModel.custom_loss or self.base.has_custom_loss()
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics of the model beneath."""
+        return self.base.metrics()
+
+    def update_ops(self) -> list[Callable[[], None]]:
+        """Return what the model beneath wants to be called after every gradient step."""
+        return self.base.update_ops()

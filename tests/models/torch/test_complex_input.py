@@ -51,7 +51,7 @@ def test_each_part_has_a_network_of_its_own():
     assert type(model) is ComplexInputNetwork
     picture, vector, discrete, multidiscrete = model.encoder[0].parts
     assert isinstance(picture, PictureEncoder)
-    assert [layer.channels for layer in picture.convolutions.filters] == [16, 32, 256]
+    assert [layer.channels for layer in picture.convolutions.placed.filters] == [16, 32, 256]
     for part, width in ((vector, 5), (discrete, 3), (multidiscrete, 5)):
         assert isinstance(part, DenseEncoder)
         sizes = [(layer.in_features, layer.out_features) for layer in part.dense if isinstance(layer, nn.Linear)]

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import MODEL_DEFAULTS
 from anyspace.models.config import check_filters
-from anyspace.models.torch.convolution import (
-    Convolution,
-    ConvolutionStack,
-    Filter,
-    default_filters,
-    filters_of,
-    same_padding,
-)
+from anyspace.models.pictures import Convolutions, Filter, Placed, default_filters, filters_of, same_padding
+from anyspace.models.torch.convolution import Convolution, ConvolutionStack
 from anyspace.spaces import Image
 from anyspace.spaces.kinds.images import ImageLayout, image_layout
 from tests.support.torch_nets import draw, shuffled
@@ -35,7 +29,7 @@ SQUARE = {
 
 def stack(layout, filters=None, **config):
     config = {**MODEL_DEFAULTS, "conv_filters": filters, **config}
-    return ConvolutionStack(layout, filters_of(config, layout), config)
+    return ConvolutionStack(Convolutions.of(layout, filters_of(config, layout)), config)
 
 
 def convolved(x, weight, bias, stride, before, after):
@@ -70,11 +64,11 @@ def arrays(layer):
 def test_same_padding(side, kernel, stride, padding, out):
     assert same_padding(side, kernel, stride) == padding
     one = Filter(2, (kernel, kernel), stride)
-    inner = Convolution(side, side, 3, one, last=False, model_config=MODEL_DEFAULTS)
+    inner = Convolution(Placed(side, side, 3, one, last=False), MODEL_DEFAULTS)
     assert inner.size == (out, out)
     assert inner(torch.zeros(1, side, side, 3)).shape == (1, out, out, 2)
     # Nothing is padded before the last layer.
-    last = Convolution(side, side, 3, one, last=True, model_config=MODEL_DEFAULTS)
+    last = Convolution(Placed(side, side, 3, one, last=True), MODEL_DEFAULTS)
     assert last.size == (math.ceil((side - kernel + 1) / stride),) * 2
     assert last(torch.zeros(1, side, side, 3)).shape == (1, *last.size, 2)
 
@@ -98,7 +92,7 @@ PADDED = [(3, 3, (5, 5), 3), (4, 3, (8, 6), 4)]
     [(*case, last) for case in FITTING for last in (True, False)] + [(*case, False) for case in PADDED],
 )
 def test_a_convolution_is_what_loops_give(height, width, kernel, stride, last):
-    layer = shuffled(Convolution(height, width, 2, Filter(3, kernel, stride), last=last, model_config=MODEL_DEFAULTS))
+    layer = shuffled(Convolution(Placed(height, width, 2, Filter(3, kernel, stride), last), MODEL_DEFAULTS))
     x = draw(2, height, width, 2)
     sides = zip((height, width), kernel, strict=True)
     padding = [(0, 0) if last else same_padding(side, length, stride) for side, length in sides]
@@ -115,7 +109,7 @@ def test_a_stack_is_its_layers_with_activations_between():
     for row, features in zip(x.double().numpy(), made(x).detach(), strict=True):
         hidden = np.tanh(convolved(row, *arrays(first), 2, (1, 0), (1, 0)))
         expected = np.tanh(convolved(hidden, *arrays(second), 1, (0, 0), (0, 0)))
-        assert expected.shape == made.shape == (3, 1, 4)
+        assert expected.shape == made.placed.shape == (3, 1, 4)
         np.testing.assert_allclose(features, expected.ravel(), rtol=1e-5, atol=1e-5)
     assert made.width == 12
 
@@ -124,7 +118,7 @@ def test_a_stack_is_its_layers_with_activations_between():
 @pytest.mark.parametrize("side", SQUARE)
 def test_the_default_stacks_of_five_sizes(side):
     assert default_filters(side, side) == [Filter(out, (kernel, kernel), step) for out, kernel, step in SQUARE[side]]
-    assert stack(ImageLayout(side, side, 3)).shape == (1, 1, SQUARE[side][-1][0])
+    assert stack(ImageLayout(side, side, 3)).placed.shape == (1, 1, SQUARE[side][-1][0])
 
 
 @settings(max_examples=60, deadline=None)
@@ -133,9 +127,9 @@ def test_every_size_ends_in_one_pixel(height, width, channels):
     # Shapes alone are computed on this device.
     with torch.device("meta"):
         made = stack(ImageLayout(height, width, channels))
-        assert made.shape[:2] == (1, 1)
+        assert made.placed.shape[:2] == (1, 1)
         assert made(torch.empty(2, height, width, channels)).shape == (2, made.width)
-    made.require_one_pixel()
+    made.placed.require_one_pixel()
     assert sum(parameter.numel() for parameter in made.parameters()) < 2_300_000
 
 
@@ -259,7 +253,7 @@ def test_what_are_no_filters_is_refused(filters):
 def test_kernels_are_sides_or_pairs_of_any_whole_numbers():
     layout = ImageLayout(9, 9, 3)
     for kernel in (3, (3, 3), [3, 3], np.int64(3)):
-        assert stack(layout, [(np.int64(4), kernel, 2), [5, 5, 1]]).filters == [
+        assert stack(layout, [(np.int64(4), kernel, 2), [5, 5, 1]]).placed.filters == [
             Filter(4, (3, 3), 2),
             Filter(5, (5, 5), 1),
         ]
@@ -269,11 +263,11 @@ def test_kernels_are_sides_or_pairs_of_any_whole_numbers():
 def test_filters_that_leave_several_pixels_say_what_they_leave():
     made = stack(ImageLayout(20, 24, 3), [[16, [4, 4], 2], [32, 5, 1]])
     with pytest.raises(ModelError) as caught:
-        made.require_one_pixel()
+        made.placed.require_one_pixel()
     for part in ("[[16, [4, 4], 2], [32, [5, 5], 1]]", "20 x 24", "into [6, 8, 32]", "[1, 1, 32] is wanted"):
         assert part in str(caught.value)
     made = stack(ImageLayout(20, 24, 3), [[16, [4, 4], 2], [32, [10, 12], 1]])
-    made.require_one_pixel()
+    made.placed.require_one_pixel()
 
 
 def test_a_last_kernel_larger_than_what_is_left_is_refused():

@@ -75,20 +75,20 @@ def test_the_model_beneath_sees_neither_embeddings_nor_mask(kind):
     head, inputs = model(kind), seen()
     hidden = {"action_mask", "avail_actions"} if kind == "given" else {"action_mask"}
     assert list(head.base.obs_space.original_space) == [key for key in SHOP if key not in hidden]
-    intents, values = head.base(head._beneath(inputs))[0], head.base.value_function()
+    intents, values = head.base(head.columns_beneath(inputs))[0], head.base.value_function()
     for key in hidden:
         inputs["obs"] = {**inputs["obs"], key: inputs["obs"][key] + 1}
-    torch.testing.assert_close(head.base(head._beneath(inputs))[0], intents)
+    torch.testing.assert_close(head.base(head.columns_beneath(inputs))[0], intents)
     torch.testing.assert_close(head.base.value_function(), values)
     inputs["obs"] = {**inputs["obs"], "kind": inputs["obs"]["kind"] + 1}
-    assert (head.base(head._beneath(inputs))[0] != intents).all()
+    assert (head.base(head.columns_beneath(inputs))[0] != intents).all()
 
 
 @pytest.mark.spec(161)
 def test_id_0_is_what_the_mask_forbids():
     head, inputs = model("learned"), seen()
     assert head.embeddings.weight.shape == (6, 3)
-    intents, mask = head.base(head._beneath(inputs))[0], inputs["action_mask"]
+    intents, mask = head.base(head.columns_beneath(inputs))[0], inputs["action_mask"]
     assert 0 < mask.sum() < mask.numel()
     ids = torch.arange(1, 6) * mask  # 0 where the mask forbids
     logits, _ = head(inputs)

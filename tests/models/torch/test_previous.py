@@ -106,7 +106,7 @@ def test_widths_are_plain_integers(space, width):
 
 def test_views_look_at_the_steps_before():
     def views(n, m):
-        return PreviousInputs(NESTED, actions=n, rewards=m, nested=True).view_requirements()
+        return PreviousInputs(NESTED, actions=n, rewards=m, nested=True).features.view_requirements()
 
     assert views(0, 0) == {}
     assert views(1, 0) == {"prev_actions": ViewRequirement("actions", NESTED, -1)}

@@ -5,7 +5,7 @@ from torch import nn
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, ModelCatalog, RecurrentNetwork, TorchModelV2
-from anyspace.models.torch.recurrent import RecurrentWrapper, add_time_dimension
+from anyspace.models.torch.recurrent import RecurrentWrapper
 from tests.support.torch_nets import draw, shuffled
 
 OBS, ACTIONS = Box(-1, 1, (4,)), Discrete(3)
@@ -165,14 +165,6 @@ def test_custom_models_beneath(kind):
         build(custom_model=Forgetful, **{kind: True})
     with pytest.raises(ModelError, match="Remembering has a state of its own"):
         build(custom_model=Remembering, **{kind: True})
-
-
-@pytest.mark.spec(104)
-def test_rows_get_an_axis_of_time():
-    rows = torch.arange(6)
-    assert add_time_dimension(rows, torch.tensor([3, 1])).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert add_time_dimension(rows, torch.tensor([3, 1]), time_major=True).tolist() == [[0, 3], [1, 4], [2, 5]]
-    assert add_time_dimension(rows, None).shape == (6, 1)
 
 
 class Doubling(RecurrentNetwork):

@@ -8,7 +8,8 @@ from torch import nn
 
 from anyspace import tree
 from anyspace.models import MODEL_DEFAULTS
-from anyspace.models.torch.complex_input import encoder_of
+from anyspace.models.components import encoder_of
+from anyspace.models.torch.complex_input import module_of
 from anyspace.models.torch.set_encoder import GraphEncoder, SetEncoder, pooled
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, get_preprocessor
 from anyspace.spaces.leaves import iter_specs, structure
@@ -25,7 +26,8 @@ ROWS = 16
 
 
 def encoder(space, **config):
-    return shuffled(encoder_of(structure(space), {**MODEL_DEFAULTS, "fcnet_hiddens": [6], **config}))
+    config = {**MODEL_DEFAULTS, "fcnet_hiddens": [6], **config}
+    return shuffled(module_of(encoder_of(structure(space), config), config))
 
 
 def observations(space, *, raw=False):
@@ -245,7 +247,7 @@ def test_elements_go_through_a_layer_as_configured():
     assert encoder(VECTORS, fcnet_activation="linear")(lists(100 * draw(1, 4, 3), [4])).abs().max() > 10
     config = {**MODEL_DEFAULTS, "fcnet_weights_initializer": "zeros", "fcnet_bias_initializer": "ones"}
     for space, kind in ((VECTORS, SetEncoder), (GRAPH, GraphEncoder)):
-        fresh = encoder_of(structure(space), config)
+        fresh = module_of(encoder_of(structure(space), config), config)
         assert type(fresh) is kind
         dense = [layer for layer in fresh.modules() if isinstance(layer, nn.Linear)]
         assert len(dense) == (1 if kind is SetEncoder else 3)

@@ -15,6 +15,7 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Image, get_preprocessor
+from anyspace.spaces.kinds.images import ImageLayout
 from tests.support.torch_nets import draw, shuffled
 
 FOUR = Discrete(4)
@@ -144,14 +145,14 @@ def test_no_final_linear(post, share):
     model = network(post_fcnet_hiddens=post, no_final_linear=True, vf_share_layers=share)
     assert model.logits is None
     assert dense(model.encoder)[::2] == [*post[:-1], 4][: len(post)]
-    assert model.encoder[0].filters[-1].channels == (5 if post else 4)
+    assert model.encoder[0].placed.filters[-1].channels == (5 if post else 4)
     outputs, _ = model({"obs": draw(3, 14, 12, 3)})
     assert outputs.shape == (3, 4)
     # A rectifier is the last thing that they go through.
     assert outputs.min() == 0
     assert model.value_function().shape == (3,)
     if not share:
-        assert model.value_encoder.filters[-1].channels == 5
+        assert model.value_encoder.placed.filters[-1].channels == 5
 
 
 @pytest.mark.parametrize("no_final_linear", [True, False])
@@ -211,7 +212,7 @@ def test_channels_first_pictures_give_what_permuted_ones_give(shape, space):
 def test_other_boxes_of_rank_three_have_their_channels_last(dtype):
     space = Box(-1 if dtype is not np.uint8 else 0, 1, (3, 14, 12), dtype)
     model = network(space, filters=None)
-    assert model.encoder[0].layout == type(model.encoder[0].layout)(3, 14, 12)
+    assert model.encoder[0].placed.layout == ImageLayout(3, 14, 12)
     assert model({"obs": draw(2, 3, 14, 12).to(torch.from_numpy(np.zeros(1, dtype)).dtype)})[0].shape == (2, 4)
 
 

@@ -15,6 +15,9 @@ Rng: TypeAlias = Any
 Axis: TypeAlias = int | tuple[int, ...] | None
 """The axis or axes to reduce over; None reduces over all of them."""
 
+Padding: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after the rows of a picture, and before and after its columns."""
+
 
 class Namespace:
     """Functions over arrays of one framework.
@@ -208,6 +211,22 @@ class Namespace:
 
     def relu(self, x: Array) -> Array:
         """Return ``x`` where it is above 0, else 0, with no gradient there."""
+        raise NotImplementedError
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        """Convolve pictures, channels last.
+
+        out[n, i, j, o] is the sum over a, b, c of k[o, a, b, c] x[n, s i + a, s j + b, c].
+
+        Args:
+            x: ``[N, H, W, C]``.
+            kernels: k ``[O, height, width, C]``.
+            stride: s.
+            padding: How many zeros go above and below x, left and right of it.
+
+        Returns:
+            ``[N, ., ., O]``.
+        """
         raise NotImplementedError
 
     def scan(

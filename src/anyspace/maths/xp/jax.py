@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.maths.xp.base import Array, Namespace, Rng
+from anyspace.maths.xp.base import Array, Namespace, Padding, Rng
 
 NumpyArray: TypeAlias = npt.NDArray[Any]
 
@@ -106,6 +106,10 @@ class _Jax(Namespace):
 
     def relu(self, x: Array) -> Array:
         return jax.nn.relu(x)
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        axes = ("NHWC", "OHWI", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernels, (stride, stride), padding, dimension_numbers=axes)
 
     def scan(
         self,

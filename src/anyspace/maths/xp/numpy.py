@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from anyspace.maths.xp.base import Array, Namespace, Rng
+from anyspace.maths.xp.base import Array, Namespace, Padding, Rng
 
 
 class _NumPy(Namespace):
@@ -66,6 +66,13 @@ class _NumPy(Namespace):
 
     def relu(self, x: Array) -> Array:
         return np.maximum(x, 0)
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        x = np.pad(x, ((0, 0), *padding, (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(x, kernels.shape[1:3], axis=(1, 2))[:, ::stride, ::stride]
+        patches = windows.transpose(0, 1, 2, 4, 5, 3)  # [N, ., ., height, width, C]
+        flat = patches.reshape(*patches.shape[:3], -1)
+        return flat @ kernels.reshape(len(kernels), -1).T
 
     def lgamma(self, x: Array) -> Array:
         return np.vectorize(math.lgamma, otypes=[np.float64])(x).astype(x.dtype)

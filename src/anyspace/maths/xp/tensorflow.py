@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from anyspace.maths.xp.base import Array, Axis, Namespace, Rng
+from anyspace.maths.xp.base import Array, Axis, Namespace, Padding, Rng
 
 
 class _TensorFlow(Namespace):
-    """TensorFlow, eager or traced. ``rng`` is a seed of two integers ``[2]``; None draws from its global source.
+    """TensorFlow, eager or traced. ``rng`` is a seed of two integers ``[2]``, or a generator of NumPy, which draws one.
+
+    None draws from its global source.
 
     TensorFlow converts no dtypes by itself: where two arrays meet, the one takes the other's.
     """
@@ -86,9 +88,12 @@ class _TensorFlow(Namespace):
     def one_hot(self, indices: Array, n: int, dtype: str = "float32") -> Array:
         return tf.one_hot(tf.cast(indices, tf.int64), n, dtype=dtype)
 
+    def _seed(self, rng: Rng) -> Rng:
+        return rng.integers(2**31, size=2, dtype=np.int32) if isinstance(rng, np.random.Generator) else rng
+
     def split(self, rng: Rng, parts: int) -> list[Rng]:
-        if rng is None:
-            return [None] * parts
+        if rng is None or isinstance(rng, np.random.Generator):
+            return [rng] * parts
         return tf.unstack(tf.random.split(rng, parts))  # type: ignore[no-any-return]
 
     def asarray(self, x: Any, *, like: Array) -> Array:
@@ -107,7 +112,7 @@ class _TensorFlow(Namespace):
         return tf.fill(shape, tf.constant(value, self._float_dtype(like)))
 
     def arange(self, n: int, *, like: Array) -> Array:
-        return tf.range(n, dtype=tf.int64)
+        return tf.range(n, dtype=like.dtype if like.dtype in (tf.int32, tf.int64) else tf.int64)
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))
@@ -127,6 +132,10 @@ class _TensorFlow(Namespace):
     def relu(self, x: Array) -> Array:
         return tf.nn.relu(x)
 
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        padded = tf.pad(x, [(0, 0), *padding, (0, 0)])
+        return tf.nn.conv2d(padded, tf.transpose(kernels, [1, 2, 3, 0]), stride, "VALID")
+
     def lgamma(self, x: Array) -> Array:
         return tf.math.lgamma(x)
 
@@ -145,7 +154,7 @@ class _TensorFlow(Namespace):
         dtype = self._float_dtype(like)
         if rng is None:
             return tf.random.normal(shape, dtype=dtype)
-        return tf.random.stateless_normal(shape, rng, dtype=dtype)
+        return tf.random.stateless_normal(shape, self._seed(rng), dtype=dtype)
 
     def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
         dtype = self._float_dtype(like)
@@ -154,13 +163,14 @@ class _TensorFlow(Namespace):
         if rng is None:
             even = tf.random.uniform(shape, least, 1.0, dtype)
         else:
-            even = tf.random.stateless_uniform(shape, rng, least, 1.0, dtype)
+            even = tf.random.stateless_uniform(shape, self._seed(rng), least, 1.0, dtype)
         return -tf.math.log(-tf.math.log(even))
 
     def gamma(self, rng: Rng, concentration: Array) -> Array:
         if rng is None:
             return tf.random.gamma((), concentration, dtype=concentration.dtype)
-        return tf.random.stateless_gamma(concentration.shape, rng, concentration, dtype=concentration.dtype)
+        seed = self._seed(rng)
+        return tf.random.stateless_gamma(concentration.shape, seed, concentration, dtype=concentration.dtype)
 
 
 NAMESPACE = _TensorFlow()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from anyspace.maths.xp.base import Array, Namespace, Rng
+from anyspace.maths.xp.base import Array, Namespace, Padding, Rng
 
 
 class _Torch(Namespace):
@@ -60,6 +60,11 @@ class _Torch(Namespace):
 
     def relu(self, x: Array) -> Array:
         return x.relu()
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        (top, bottom), (left, right) = padding
+        x = torch.nn.functional.pad(x, (0, 0, left, right, top, bottom)).permute(0, 3, 1, 2)
+        return torch.nn.functional.conv2d(x, kernels.permute(0, 3, 1, 2), stride=stride).permute(0, 2, 3, 1)
 
     def lgamma(self, x: Array) -> Array:
         return x.lgamma()

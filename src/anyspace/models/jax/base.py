@@ -17,9 +17,11 @@ import numpy.typing as npt
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.compat import interface_and_model
+from anyspace.models.input_dict import InputDict
 from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel
+from anyspace.models.runtime import CompiledForward, Floats
 
 NETWORKS = "anyspace.models.jax.networks"
 """The module whose classes run in NumPy as they run in JAX."""
@@ -62,8 +64,6 @@ class JaxModelV2(ArrayModel):
     """
 
     framework = "jax"
-    compiled_acting = False
-    """Whether acting goes through a compiled pass although NumPy could run the network: where that is slow."""
 
     def __init__(
         self,
@@ -102,11 +102,28 @@ class JaxModelV2(ArrayModel):
 
     @functools.cached_property
     def runs_in_numpy(self) -> bool:
-        """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
+        """Whether all of it is networks of this library, on weights that they adopted, without convolutions.
+
+        NumPy takes long for these.
+        """
         held = self.held()
-        return held.in_numpy and all(
-            isinstance(one, JaxModelV2) and not one.compiled_acting and _is_of_library(type(one)) for one in held.models
-        )
+        convolves = any(len(array.shape) == 4 for array in held.arrays().values())
+        return held.in_numpy and not convolves and all(_is_of_library(type(one)) for one in held.models)
+
+    def acting_pass(self) -> CompiledForward:
+        """Return what acts one step, in NumPy: by default the model as it is. Weights must not change meanwhile."""
+
+        def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
+            lens = None
+            if state:
+                lens = np.ones(len(state[0]), np.int32)
+                inputs.add_states(state, lens)
+            # Observations near the largest float overflow as quietly as they do elsewhere.
+            with np.errstate(over="ignore", invalid="ignore"):
+                output, state_out = self(inputs, state, lens)
+                return self.action_inputs(output, inputs.get("action_mask")), state_out
+
+        return forward
 
     def plain_values(self) -> dict[str, Any]:
         """Return the attributes that are numbers and texts, and how long lists, dicts and sets are."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from anyspace.errors import CheckpointError, ConfigError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
-from anyspace.models.jax.base import KEYS, JaxModelV2, Keys, as_numpy, jax_base
+from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import reached_by
 from anyspace.models.modelv2 import ModelV2
@@ -126,6 +126,10 @@ class JaxRuntime:
         """Return the array as it is; within a trace as one of JAX."""
         return array if KEYS.get() is None else jax.numpy.asarray(array)
 
+    def native(self, array: Array) -> Array:
+        """Return the array as it is: functions of JAX take NumPy's."""
+        return array
+
     def numpy(self, tensor: Array) -> Any:
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
@@ -137,7 +141,7 @@ class JaxRuntime:
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = jax_base(model)
-        return _acting(own) if own.runs_in_numpy else None
+        return own.acting_pass() if own.runs_in_numpy else None
 
     def acting(self) -> AbstractContextManager[object]:
         """Do nothing: a traced step alone has gradients."""
@@ -265,22 +269,6 @@ class JaxRuntime:
             )
             for layer, parts in by_layer.items()
         ]
-
-
-def _acting(model: JaxModelV2) -> CompiledForward:
-    """Return a model's pass when acting, by NumPy."""
-
-    def forward(inputs: Any, state: list[Any]) -> tuple[Any, list[Any]]:
-        lens = None
-        if state:
-            lens = np.ones(len(state[0]), np.int32)
-            inputs.add_states(state, lens)
-        # Observations near the largest float overflow as quietly as they do elsewhere.
-        with np.errstate(over="ignore", invalid="ignore"):
-            output, state_out = model(inputs, state, lens)
-            return model.action_inputs(output, inputs.get("action_mask")), state_out
-
-    return forward
 
 
 def _require_same(before: Mapping[str, object], after: Mapping[str, object]) -> None:

@@ -17,12 +17,14 @@ from anyspace.models.runtime import NumpyArray
 class ArrayModel(ModelV2):
     """A model whose weights are arrays by name: the built-in networks, on the base class of a framework.
 
-    By itself it is a model of NumPy, which acts and does not learn. A framework's base class derives from it and says
-    how weights are held, by overriding :meth:`adopt`.
+    By itself it is a model of NumPy, which acts and does not learn. A framework's base class derives from it, has a
+    ``framework`` and says how weights are held, by overriding :meth:`adopt`.
 
     Attributes:
         weights: the model's own weights by name; those of models within it are theirs.
     """
+
+    framework = "pure"
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.models.architecture import Stack
+from anyspace.models.pictures import Placed
 from anyspace.models.pure.activations import activation
 from anyspace.models.pure.base import initial_randomness
 from anyspace.models.pure.dense import Dense
@@ -86,6 +87,14 @@ class Drawing:
         self.filled(f"{name}.weight_hh_l0", (gates * width, width), weights)
         self.filled(f"{name}.bias_ih_l0", (gates * width,), biases)
         self.filled(f"{name}.bias_hh_l0", (gates * width,), biases)
+
+    def convolution(self, name: str, placed: Placed) -> None:
+        """Add a convolution: kernels [out, height, width, in], Xavier uniform by default, and zero biases."""
+        kernels = np.zeros((placed.filter.channels, placed.channels, *placed.filter.kernel), np.float32)
+        # Initialisers count what goes in and out, in the order of axes that torch.nn has.
+        self.initializer("conv_kernel_initializer", xavier_uniform)(kernels, self._rng)
+        self.weights[f"{name}.weight"] = np.ascontiguousarray(kernels.transpose(0, 2, 3, 1))
+        self.filled(f"{name}.bias", (placed.filter.channels,), self.initializer("conv_bias_initializer", zeros))
 
     def stacks(self, name: str, stacks: Sequence[Stack], first: int = 0) -> list[Dense]:
         """Add dense layers, named by their places in a row of layers and activations.

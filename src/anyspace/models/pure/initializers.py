@@ -128,11 +128,24 @@ def eye(array: Floats, rng: np.random.Generator) -> None:
     array[...] = np.eye(*array.shape)
 
 
+def dirac(array: Floats, rng: np.random.Generator) -> None:
+    """Fill kernels [out, in, height, width] so that each output is the input of its number.
+
+    Raises:
+        ValueError: the array has another number of dimensions than four.
+    """
+    if array.ndim != 4:
+        raise ValueError("only kernels, arrays of 4 dimensions, can pass their input on")
+    array[...] = 0.0
+    same = np.arange(min(array.shape[:2]))
+    array[same, same, array.shape[2] // 2, array.shape[3] // 2] = 1.0
+
+
 _KNOWN: dict[str, Fill] = {
     fill.__name__: fill
     for fill in (
         *(zeros, ones, constant, uniform, normal, trunc_normal, normc, xavier_uniform, xavier_normal),
-        *(kaiming_uniform, kaiming_normal, orthogonal, eye),
+        *(kaiming_uniform, kaiming_normal, orthogonal, eye, dirac),
     )
 }
 

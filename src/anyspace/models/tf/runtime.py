@@ -18,7 +18,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.host import HostRuntime, numpy_pass, require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
-from anyspace.models.tf.base import SEEDS, Seeds, tf_base
+from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
 from anyspace.tree import Tree
 
@@ -120,6 +120,18 @@ class TFRuntime(HostRuntime):
     def cell_values(self) -> list[NumpyArray]:
         """Return the present value of every cell; numbers are float32, as losses are."""
         return [cell.host if cell.host.ndim else cell.host.astype(np.float32) for cell in self.cells]
+
+    def asarray(self, array: NumpyArray) -> Array:
+        """Return the array as it is; in a pass that runs on tensors as one of them."""
+        return array if SEEDS.get() is None else tf.convert_to_tensor(array)
+
+    def numpy(self, tensor: Array) -> Any:
+        """Return a tensor as NumPy's array; one of a graph comes back as it is."""
+        return tensor if tf.is_symbolic_tensor(tensor) else np.asarray(tensor)
+
+    def native(self, array: Array) -> Array:
+        """Return a tensor."""
+        return as_tensor(array)
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""

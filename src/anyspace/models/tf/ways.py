@@ -48,6 +48,10 @@ class Ways:
         )
 
 
+class NotByXLA(Exception):
+    """Raised within a trace by what XLA cannot compile, so that it is not tried."""
+
+
 class Way:
     """A function of tensors that is run in the quickest way that works.
 

@@ -14,9 +14,10 @@ import torch
 
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.gtrxl import GTrXLSizes
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import ModelV2, State
-from anyspace.models.torch.gtrxl import GTrXL, GTrXLSizes
+from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.old_names import Gone, OldName
 from anyspace.models.torch.old_views import layer_of
@@ -76,7 +77,7 @@ class GTrXLNet(Remembering):
             setattr(self, size, value)
         self.obs_dim, self.max_seq_len = math.prod(obs_space.shape), self.model_config["max_seq_len"]
         self.add_heads(self.gtrxl.sizes.attention_dim)
-        self.view_requirements |= self.gtrxl.view_requirements(self.model_config["max_seq_len"])
+        self.view_requirements |= self.gtrxl.sizes.view_requirements(self.model_config["max_seq_len"])
 
     def get_initial_state(self) -> State:
         """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
@@ -130,7 +131,7 @@ class AttentionWrapper(MemoryWrapper):
         self.attention_dim = sizes.attention_dim
         self.gtrxl = GTrXL(self.width_in, sizes)
         self.add_heads(sizes.attention_dim)
-        self.view_requirements |= self.gtrxl.view_requirements(config["max_seq_len"])
+        self.view_requirements |= self.gtrxl.sizes.view_requirements(config["max_seq_len"])
 
     def get_initial_state(self) -> State:
         """Return the state before an episode; see :meth:`GTrXL.initial_state`."""

@@ -8,11 +8,12 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.errors import ConfigError, ModelError
+from anyspace.errors import ModelError
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.old_names import assign, require_no_clash
+from anyspace.models.wrapping import require_base
 
 
 class TorchModelV2(ModelV2, nn.Module):
@@ -75,25 +76,17 @@ class TorchModelV2(ModelV2, nn.Module):
         return dict(named) if as_dict else list(named.values())
 
 
-def torch_base(base: ModelV2 | None, kind: str, keys: str) -> TorchModelV2:
-    """Return the PyTorch model that lies beneath another one.
-
-    Args:
-        base: that model, as the catalogue handed it over.
-        kind: name of the class on top of it.
-        keys: the configuration keys that ask for that class.
+def torch_base(base: ModelV2 | None, kind: type[ModelV2], keys: str) -> TorchModelV2:
+    """Return the PyTorch model that lies beneath another one; see :func:`require_base`.
 
     Raises:
-        ConfigError: there is none, because the class was given as `custom_model`.
+        ConfigError: there is none.
         ModelError: it is no TorchModelV2.
     """
-    if base is None:
-        raise ConfigError(
-            f"{kind} is put on top of another model by {keys}; set that key, and leave `custom_model`"
-            " to the model beneath."
-        )
-    if not isinstance(base, TorchModelV2):
+    found = require_base(base, kind, keys)
+    if not isinstance(found, TorchModelV2):
         raise ModelError(
-            f"{type(base).__name__} lies beneath {kind}, so it has to be an nn.Module; derive it from TorchModelV2."
+            f"{type(base).__name__} lies beneath {kind.__name__}, so it has to be an nn.Module; derive it from"
+            " TorchModelV2."
         )
-    return base
+    return found

@@ -15,9 +15,9 @@ from torch import nn
 
 from anyspace.errors import ConfigError
 from anyspace.models.modelv2 import State
+from anyspace.models.pictures import default_filters
+from anyspace.models.pictures import same_padding as one_side
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.models.torch.convolution import default_filters
-from anyspace.models.torch.convolution import same_padding as one_side
 from anyspace.models.torch.initializers import Initializer, normc_
 from anyspace.models.torch.layers import activation_class
 from anyspace.models.torch.slim import Activation, Sides, both

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from anyspace import nesting, tree
 from anyspace.errors import ConfigError, UnsupportedSpaceError
-from anyspace.models.torch import recurrent
+from anyspace.maths import sequences
 from anyspace.spaces.repeated_values import RepeatedValues, map_arrays
 from anyspace.tree import Tree
 
@@ -165,7 +165,7 @@ def add_time_dimension(
         lens = None if seq_lens is None else torch.as_tensor(seq_lens)
     else:
         lens = torch.empty(len(rows) // longest)
-    by_both = recurrent.add_time_dimension(rows, lens, time_major=time_major)
+    by_both = sequences.add_time_dimension(rows, lens, time_major=time_major)
     return by_both.numpy() if framework == "np" else by_both
 
 

@@ -12,6 +12,17 @@ from torch import nn
 from anyspace import nesting
 from anyspace.errors import ModelError
 from anyspace.models.architecture import after_encoder
+from anyspace.models.components import (
+    Alternatives,
+    Behind,
+    Flat,
+    Graphs,
+    Lists,
+    Parts,
+    Picture,
+    Plan,
+    component_of,
+)
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.actor_critic import ActorCritic
@@ -27,8 +38,7 @@ from anyspace.models.torch.layers import DenseStack, configured_stack
 from anyspace.models.torch.old_names import Gone, OldName
 from anyspace.models.torch.old_views import layer_of
 from anyspace.models.torch.set_encoder import GraphEncoder, SetEncoder
-from anyspace.models.torch.visionnet import picture_layout
-from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, Repeat
+from anyspace.spaces.leaves import LeafSpec, Node
 from anyspace.spaces.restore import restore_original_dimensions, structure_of
 from anyspace.tree import Tree
 
@@ -174,7 +184,7 @@ class ComplexInputNetwork(ActorCritic):
         self.flattened_input_space = nesting.leaves(self.original_space)
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
-        components = component_of(self._structure, self.model_config)
+        components = module_of(component_of(self._structure, self.model_config), self.model_config)
         post = after_encoder(components.width, self.model_config, resized)
         return DenseStack(components, *configured_stack(post, self.model_config)), post.width
 
@@ -185,43 +195,22 @@ class ComplexInputNetwork(ActorCritic):
         return restore_original_dimensions(of_network(input_dict, "obs"), self.obs_space)
 
 
-def component_of(node: Node, model_config: Mapping[str, Any]) -> FeatureEncoder:
-    """Return the encoder of a space, each of its components with convolutions or dense layers of its own."""
-    match node:
-        case dict():
-            return PartsEncoder({key: component_of(child, model_config) for key, child in node.items()})
-        case tuple():
-            return PartsEncoder({key: component_of(child, model_config) for key, child in enumerate(node)})
-        case _:
-            encoder = encoder_of(node, model_config)
-            is_done = isinstance(encoder, PictureEncoder) or not encoder.width
-            return encoder if is_done else DenseEncoder(encoder, model_config)
-
-
-def encoder_of(node: Node, model_config: Mapping[str, Any]) -> FeatureEncoder:
-    """Return the encoder of what elements of lists and alternatives are made of: arrays pass it as they are."""
-    match node:
-        case LeafSpec():
-            layout = picture_layout(node)
-            return LeafEncoder(node) if layout is None else PictureEncoder(node, layout, model_config)
-        case dict():
-            return PartsEncoder({key: encoder_of(child, model_config) for key, child in node.items()})
-        case tuple():
-            return PartsEncoder({key: encoder_of(child, model_config) for key, child in enumerate(node)})
-        case Repeat():
-            return SetEncoder(encoder_of(node.element, model_config), node.max_len, model_config)
-        case Choice():
-            options = [encoder_of(option, model_config) for option in node.options]
-            return AlternativesEncoder(node.which, options, model_config)
-        case Network():
-            return _graph(node, model_config)
-
-
-def _graph(node: Network, model_config: Mapping[str, Any]) -> GraphEncoder:
-    nodes = encoder_of(node.nodes.element, model_config)
-    if node.edges is None:
-        return GraphEncoder(nodes, None, None, model_config)
-    assert isinstance(node.edges.element, tuple)
-    features, links = node.edges.element
-    assert isinstance(links, LeafSpec)
-    return GraphEncoder(nodes, encoder_of(features, model_config), links, model_config)
+def module_of(plan: Plan, model_config: Mapping[str, Any]) -> FeatureEncoder:
+    """Return the encoder of a plan."""
+    match plan:
+        case Flat():
+            return LeafEncoder(plan)
+        case Picture():
+            return PictureEncoder(plan.placed, model_config)
+        case Behind():
+            return DenseEncoder(module_of(plan.inner, model_config), plan.stack, model_config)
+        case Parts():
+            return PartsEncoder({key: module_of(part, model_config) for key, part in plan.parts.items()})
+        case Alternatives():
+            options = [module_of(option.inner, model_config) for option in plan.options.values()]
+            return AlternativesEncoder(plan, options, model_config)
+        case Lists():
+            return SetEncoder(module_of(plan.element, model_config), plan.max_len, model_config)
+        case Graphs():
+            edge = None if plan.edge is None else module_of(plan.edge, model_config)
+            return GraphEncoder(module_of(plan.node, model_config), edge, plan.links, model_config)

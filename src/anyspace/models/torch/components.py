@@ -5,19 +5,17 @@ Letters: N rows, F features.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from anyspace.errors import ModelError
-from anyspace.models.architecture import element_width, stack
-from anyspace.models.torch.convolution import ConvolutionStack, filters_of
+from anyspace.models.architecture import Stack
+from anyspace.models.components import Alternatives, Flat
+from anyspace.models.pictures import Convolutions
+from anyspace.models.torch.convolution import ConvolutionStack
 from anyspace.models.torch.layers import configured_stack
-from anyspace.spaces.kinds.images import ImageLayout
-from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.preprocessors import one_hot
 from anyspace.tree import Tree
 
@@ -31,10 +29,9 @@ class FeatureEncoder(nn.Module):
 class LeafEncoder(FeatureEncoder):
     """An array as it is, flat; indices that no preprocessor has touched become one-hot."""
 
-    def __init__(self, leaf: LeafSpec):
+    def __init__(self, plan: Flat):
         super().__init__()
-        self._leaf = leaf
-        self.width = math.prod(leaf.feature_shape[len(leaf.repeats) :])
+        self._leaf, self.width = plan.leaf, plan.width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features of an array [N, ...] of any dtype."""
@@ -46,12 +43,9 @@ class LeafEncoder(FeatureEncoder):
 class PictureEncoder(FeatureEncoder):
     """A picture through convolutions of its own."""
 
-    def __init__(self, leaf: LeafSpec, layout: ImageLayout, model_config: Mapping[str, Any]):
+    def __init__(self, placed: Convolutions, model_config: Mapping[str, Any]):
         super().__init__()
-        try:
-            self.convolutions = ConvolutionStack(layout, filters_of(model_config, layout), model_config)
-        except ModelError as error:
-            raise ModelError(f"{leaf.place()}: {error}") from error
+        self.convolutions = ConvolutionStack(placed, model_config)
         self.width = self.convolutions.width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -63,9 +57,8 @@ class PictureEncoder(FeatureEncoder):
 class DenseEncoder(FeatureEncoder):
     """Another encoder and dense layers (`fcnet_hiddens`) on its features."""
 
-    def __init__(self, encoder: FeatureEncoder, model_config: Mapping[str, Any]):
+    def __init__(self, encoder: FeatureEncoder, layers: Stack, model_config: Mapping[str, Any]):
         super().__init__()
-        layers = stack(encoder.width, model_config["fcnet_hiddens"], model_config, "fcnet")
         self.encoder = encoder
         self.dense = configured_stack(layers, model_config)
         self.width = layers.width
@@ -77,12 +70,12 @@ class DenseEncoder(FeatureEncoder):
 
 
 class PartsEncoder(FeatureEncoder):
-    """The parts of a Dict or Tuple side by side, in the space's own order; those without features are left out."""
+    """The parts of a Dict or Tuple side by side, in the space's own order."""
 
     def __init__(self, parts: Mapping[Any, FeatureEncoder]):
         super().__init__()
-        self._keys = [key for key, part in parts.items() if part.width]
-        self.parts = nn.ModuleList(parts[key] for key in self._keys)
+        self._keys = [*parts]
+        self.parts = nn.ModuleList(parts.values())
         self.width = sum(part.width for part in parts.values())
 
     def part(self, key: Any) -> FeatureEncoder | None:
@@ -105,17 +98,13 @@ class AlternativesEncoder(FeatureEncoder):
     The values of the alternatives that are not chosen change nothing.
     """
 
-    def __init__(self, which: LeafSpec, options: Sequence[FeatureEncoder], model_config: Mapping[str, Any]):
+    def __init__(self, plan: Alternatives, options: Sequence[FeatureEncoder], model_config: Mapping[str, Any]):
         super().__init__()
-        self.which = LeafEncoder(which)
-        size = element_width(model_config)
-        self._positions = [position for position, option in enumerate(options) if option.width]
-        self.options = nn.ModuleList(options[position] for position in self._positions)
-        self.dense = nn.ModuleList(
-            configured_stack(stack(options[position].width, [size], model_config, "fcnet"), model_config)
-            for position in self._positions
-        )
-        self.width = self.which.width + (size if self._positions else 0)
+        self.which = LeafEncoder(plan.which)
+        self._positions = [*plan.options]
+        self.options = nn.ModuleList(options)
+        self.dense = nn.ModuleList(configured_stack(option.stack, model_config) for option in plan.options.values())
+        self.width = plan.width
 
     def forward(self, x: Sequence[Tree]) -> torch.Tensor:
         """Return the features of a list: the choice, one-hot [N, A] or indices [N], then every alternative."""

@@ -16,6 +16,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from anyspace.models import gtrxl
 from anyspace.models.torch.layers import tanh_, xavier
 
 _MASKED = -1e30
@@ -23,15 +24,8 @@ _MASKED = -1e30
 
 
 def position_encoding(length: int, dim: int) -> torch.Tensor:
-    """Return the encodings [length, dim] of the distances length - 1 to 0, sines first, then cosines.
-
-    Distance p has sin(p f_j) and cos(p f_j) with f_j = 10000^(-2j / dim); of an odd ``dim`` the last cosine is left
-    out.
-    """
-    distances = torch.arange(length - 1, -1, -1, dtype=torch.float64)
-    frequencies = 10_000.0 ** (-torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    angles = distances[:, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :dim].float()
+    """Return :func:`anyspace.models.gtrxl.position_encoding` as a tensor."""
+    return torch.from_numpy(gtrxl.position_encoding(length, dim))
 
 
 def relative_shift(scores: torch.Tensor, keys: int) -> torch.Tensor:

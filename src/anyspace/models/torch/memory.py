@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +14,7 @@ from anyspace.models.torch.layers import free_log_std, with_log_std, xavier
 from anyspace.models.torch.old_names import OldName
 from anyspace.models.torch.old_views import layer_of
 from anyspace.models.torch.previous import PreviousInputs
-from anyspace.models.wrapping import features_of, joined_views
+from anyspace.models.wrapping import OnModel, features_of, joined_views
 
 
 class Remembering(TorchModelV2):
@@ -54,7 +53,7 @@ class Remembering(TorchModelV2):
         return value.flatten()
 
 
-class MemoryWrapper(Remembering):
+class MemoryWrapper(OnModel, Remembering):
     """A memory on the features of a model without one, with linear logits and a linear value on what it remembers.
 
     Subclasses set the memory up, call :meth:`add_heads` and implement :meth:`remember`.
@@ -92,12 +91,12 @@ class MemoryWrapper(Remembering):
         prev_rewards: int,
     ):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
-        self.base = torch_base(base, type(self).__name__, "`use_lstm`, `use_gru` or `use_attention`")
+        self.base = torch_base(base, type(self), "`use_lstm`, `use_gru` or `use_attention`")
         nested = model_config["_disable_action_flattening"]
         self.previous = PreviousInputs(action_space, actions=prev_actions, rewards=prev_rewards, nested=nested)
         assert self.base.num_outputs is not None, "the catalogue checks that the base says how wide its features are"
         self.width_in = self.base.num_outputs + self.previous.width
-        self.view_requirements = joined_views(self.base, self.previous.view_requirements())
+        self.view_requirements = joined_views(self.base, self.previous.features.view_requirements())
 
     def remember(
         self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
@@ -121,24 +120,3 @@ class MemoryWrapper(Remembering):
             features = torch.cat([features, self.previous(input_dict)], dim=1)
         remembered, state_out = self.remember(features, input_dict, state, seq_lens)
         return self.heads(remembered), state_out
-
-    def group_of(self, name: str) -> str | None:
-        """Return the group that the base says, for the base's own parameters."""
-        beneath = name.removeprefix("base.")
-        return None if beneath == name else self.base.group_of(beneath)
-
-    def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
-        """Return the losses after the base has added its own."""
-        return self.base.custom_loss(policy_loss, loss_inputs)
-
-    def has_custom_loss(self) -> bool:
-        """Return whether the model beneath adds losses, or a subclass does."""
-        return type(self).custom_loss is not MemoryWrapper.custom_loss or self.base.has_custom_loss()
-
-    def metrics(self) -> dict[str, float]:
-        """Return the base's metrics."""
-        return self.base.metrics()
-
-    def update_ops(self) -> list[Callable[[], None]]:
-        """Return what the base wants to be called after every gradient step."""
-        return self.base.update_ops()

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from anyspace.errors import ModelError
-from anyspace.models.torch.convolution import Convolution, ConvolutionStack, channels_last
+from anyspace.models.pictures import channels_last
+from anyspace.models.torch.convolution import Convolution, ConvolutionStack
 from anyspace.models.torch.layers import DenseStack
 from anyspace.models.torch.slim import AppendBiasLayer, SlimConv2d, SlimFC
 from anyspace.spaces.kinds.images import ImageLayout

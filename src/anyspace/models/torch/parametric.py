@@ -12,17 +12,18 @@ import torch
 from torch import nn
 
 from anyspace.errors import ModelError
+from anyspace.maths.sequences import add_time_dimension
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.embedded_actions import MASK, EmbeddedActions, views_of_observations
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2, torch_base
 from anyspace.models.torch.initializers import normc_
-from anyspace.models.torch.recurrent import add_time_dimension
 from anyspace.models.view_requirement import ViewRequirement
+from anyspace.models.wrapping import OnModel
 from anyspace.spaces.restore import restore_original_dimensions
 
 
-class ParametricActionsModel(TorchModelV2):
+class ParametricActionsModel(OnModel, TorchModelV2):
     """Logit i is the dot product of action i's embedding and of an intent [E], the output of the model beneath.
 
     With `parametric_actions="given"` the embeddings come in the observation, a Dict, under `action_embedding_key`: a
@@ -66,17 +67,16 @@ class ParametricActionsModel(TorchModelV2):
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
-        base = torch_base(base, type(self).__name__, "`parametric_actions`")
+        self.base = torch_base(base, type(self), "`parametric_actions`")
         self._embedded = EmbeddedActions.of(obs_space, action_space, config)
         self._embedded.require_outputs(num_outputs)
         self.embeddings: nn.Embedding | None = None
         if self._embedded.given is None:
             self.embeddings = nn.Embedding(self._embedded.count + 1, self._embedded.width)
             normc_(self.embeddings.weight)
-        self.base = base
-        self.time_major = base.is_time_major()
-        self._observations = views_of_observations(base)
-        self.view_requirements = {**base.view_requirements, "obs": ViewRequirement(space=obs_space)}
+        self.time_major = self.base.is_time_major()
+        self._observations = views_of_observations(self.base)
+        self.view_requirements = {**self.base.view_requirements, "obs": ViewRequirement(space=obs_space)}
 
     def get_initial_state(self) -> State:
         """Return the state of the model beneath before an episode."""
@@ -90,7 +90,7 @@ class ParametricActionsModel(TorchModelV2):
         Raises:
             ModelError: the model beneath puts out something else than an intent [N, E].
         """
-        intent, state_out = self.base(self._beneath(input_dict), state, seq_lens)
+        intent, state_out = self.base(self.columns_beneath(input_dict), state, seq_lens)
         if intent.dim() != 2 or intent.shape[1] != self._embedded.width:
             raise ModelError(
                 f"{type(self.base).__name__}.forward() gave an output of shape {tuple(intent.shape)}, but under"
@@ -110,31 +110,15 @@ class ParametricActionsModel(TorchModelV2):
         value: torch.Tensor = self.base.value_function()
         return value
 
-    def group_of(self, name: str) -> str | None:
-        """Return the group that the model beneath says, for its own parameters."""
-        beneath = name.removeprefix("base.")
-        return None if beneath == name else self.base.group_of(beneath)
-
-    def custom_loss(self, policy_loss: list[torch.Tensor], loss_inputs: dict[str, Any]) -> list[torch.Tensor]:
-        """Return the losses after the model beneath has added its own."""
-        return self.base.custom_loss(policy_loss, self._beneath(loss_inputs))
-
-    def has_custom_loss(self) -> bool:
-        """Return whether the model beneath adds losses, or a subclass does."""
-        return type(self).custom_loss is not ParametricActionsModel.custom_loss or self.base.has_custom_loss()
-
-    def metrics(self) -> dict[str, float]:
-        """Return the metrics of the model beneath."""
-        return self.base.metrics()
-
     def _in_order(self, rows: torch.Tensor, seq_lens: torch.Tensor | None) -> torch.Tensor:
         """Return input rows [N, ...] in the order of the intents: step after step under a time-major memory."""
         if not self.is_time_major() or seq_lens is None:
             return rows
-        return add_time_dimension(rows, seq_lens, time_major=True).reshape(rows.shape)
+        ordered: torch.Tensor = add_time_dimension(rows, seq_lens, time_major=True).reshape(rows.shape)
+        return ordered
 
-    def _beneath(self, columns: dict[str, Any]) -> dict[str, Any]:
-        """Return the columns of a model, or of its loss, as the model beneath sees them."""
+    def columns_beneath(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Return the columns of a model, or of its loss, without embeddings and mask."""
         return self._embedded.columns_beneath(columns, self._observations)
 
 

@@ -11,8 +11,10 @@ import gymnasium as gym
 import torch
 from torch import nn
 
+from anyspace.maths.sequences import add_time_dimension
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.pure import recurrent_models
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.initializers import initializer_of
 from anyspace.models.torch.layers import has_hooks
@@ -31,46 +33,8 @@ def is_plain(rnn: nn.Module) -> bool:
     return rnn.num_layers == 1 and rnn.bias and not rnn.bidirectional and not rnn.proj_size
 
 
-class RecurrentNetwork(TorchModelV2):
+class RecurrentNetwork(recurrent_models.RecurrentNetwork, TorchModelV2):
     """Base of custom models with memory: implement :meth:`forward_rnn` and ``get_initial_state``."""
-
-    def forward_rnn(
-        self, inputs: torch.Tensor, state: State, seq_lens: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        """Return ``(output [S, T, num_outputs], the states after the last step)``.
-
-        Args:
-            inputs: flat observations [S, T, F], zero beyond a sequence's length. If `_time_major` is on they come as
-                [T, S, F], and the output and the values follow the same order.
-            state: the states before each sequence, [S, ...] each.
-            seq_lens: [S] lengths; T is 1 and they are 1 when acting.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must implement forward_rnn(inputs, state, seq_lens)")
-
-    def forward(
-        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        """Give ``obs_flat`` [N, F] an axis of time, call :meth:`forward_rnn`, return ``(output [N, ...], states)``."""
-        flat: torch.Tensor = input_dict["obs_flat"]
-        inputs = add_time_dimension(flat.float().flatten(1), seq_lens, time_major=self.is_time_major())
-        output, state_out = self.forward_rnn(inputs, state, seq_lens)
-        return output.reshape(len(flat), -1), state_out
-
-
-def add_time_dimension(rows: torch.Tensor, seq_lens: torch.Tensor | None, *, time_major: bool = False) -> torch.Tensor:
-    """Return padded rows [N, ...] as [S, T, ...], or [T, S, ...] if ``time_major``.
-
-    Two sequences a, b of three steps: rows a0 a1 a2 b0 b1 b2 become [[a0, a1, a2], [b0, b1, b2]], and if
-    ``time_major`` [[a0, b0], [a1, b1], [a2, b2]].
-
-    Args:
-        rows: sequence after sequence.
-        seq_lens: [S] lengths; None: every row is a sequence.
-        time_major: the order of the two axes.
-    """
-    sequences = len(rows) if seq_lens is None else len(seq_lens)
-    by_sequence = rows.reshape(sequences, -1, *rows.shape[1:])
-    return by_sequence.transpose(0, 1) if time_major else by_sequence
 
 
 class RecurrentWrapper(MemoryWrapper):

@@ -96,6 +96,10 @@ class TorchRuntime:
         tensor = torch.from_numpy(array)
         return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
 
+    def native(self, array: torch.Tensor) -> torch.Tensor:
+        """Return the tensor as it is."""
+        return array
+
     def numpy(self, tensor: torch.Tensor | NumpyArray) -> NumpyArray:
         """Return ``tensor`` as a NumPy array; on the CPU they share memory. What is one already comes back."""
         if isinstance(tensor, np.ndarray):  # from a distribution or a model of the user's
@@ -175,9 +179,9 @@ class TorchRuntime:
         return {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
 
     def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Restore generators."""
+        """Restore generators. What another framework saved, as text, is left alone: its streams cannot go on here."""
         for name, generator in self._generators.items():
-            if name in state:
+            if name in state and state[name][:1].tobytes() != b"{":
                 generator.set_state(torch.from_numpy(np.array(state[name], np.uint8)))
 
     def permutation(self, n: int) -> torch.Tensor:

@@ -170,11 +170,11 @@ def _flat_observations(inputs: InputDict) -> Floats:
 
 
 def _features(model: MemoryWrapper) -> Features:
-    base, previous = _of_model(model.base), model.previous.numpy_forward()
+    base, previous = _of_model(model.base), model.previous.features
 
     def features(inputs: InputDict) -> Floats:
         below = base(inputs, [])[0]
-        return below if previous is None else np.concatenate([below, previous(inputs)], axis=1)
+        return np.concatenate([below, previous(inputs)], axis=1) if previous.width else below
 
     return features
 

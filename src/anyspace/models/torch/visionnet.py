@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from anyspace.errors import UnsupportedSpaceError
-from anyspace.models.architecture import after_encoder
 from anyspace.models.input_dict import of_network
+from anyspace.models.pictures import Convolutions, channels_last, filters_of, picture_layout, vision
 from anyspace.models.torch.actor_critic import ActorCritic
-from anyspace.models.torch.convolution import ConvolutionStack, channels_last, filters_of
+from anyspace.models.torch.convolution import ConvolutionStack
 from anyspace.models.torch.layers import DenseStack, configured_stack
 from anyspace.models.torch.old_names import OldName
 from anyspace.models.torch.old_views import (
@@ -24,7 +24,6 @@ from anyspace.models.torch.old_views import (
     layer_of,
     pixel_layer,
 )
-from anyspace.spaces.kinds.images import ImageLayout
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.restore import structure_of
 
@@ -80,7 +79,8 @@ class VisionNetwork(ActorCritic):
         if self._given is not None or self._encoded is None:
             return self._given
         if self.value_encoder is not None:
-            return channels_last(self._seen, self._layout).permute(0, 3, 1, 2)
+            seen: torch.Tensor = channels_last(self._seen, self._layout).permute(0, 3, 1, 2)
+            return seen
         return self._encoded[:, :, None, None] if self._ends_in_a_pixel else self._encoded
 
     @_features.setter
@@ -120,33 +120,14 @@ class VisionNetwork(ActorCritic):
         self.last_layer_is_flattened = not self.num_outputs
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
-        config, filters = self.model_config, filters_of(self.model_config, self._layout)
-        if resized and not config["post_fcnet_hiddens"]:
-            filters[-1], resized = filters[-1]._replace(channels=resized), None
-        convolutions = ConvolutionStack(self._layout, filters, config)
-        post = after_encoder(convolutions.width, config, resized)
-        if self.num_outputs and not post.sizes:
-            convolutions.require_one_pixel()
-        return DenseStack(convolutions, *configured_stack(post, config)), post.width
+        placed, post = vision(self._layout, self.model_config, self.num_outputs, resized)
+        convolutions = ConvolutionStack(placed, self.model_config)
+        return DenseStack(convolutions, *configured_stack(post, self.model_config)), post.width
 
     def _value_encoder(self) -> tuple[nn.Module, int]:
-        filters = filters_of(self.model_config, self._layout)
-        convolutions = ConvolutionStack(self._layout, filters, self.model_config)
-        return convolutions, convolutions.width
+        placed = Convolutions.of(self._layout, filters_of(self.model_config, self._layout))
+        return ConvolutionStack(placed, self.model_config), placed.width
 
     def _network_input(self, input_dict: dict[str, Any]) -> torch.Tensor:
         obs: torch.Tensor = of_network(input_dict, "obs")
         return obs
-
-
-def picture_layout(leaf: LeafSpec) -> ImageLayout | None:
-    """Return which axis of a leaf is which, or None where it is no picture.
-
-    Pictures are the Boxes of bytes that `spaces.images` takes for ones, and every other Box of rank 3, whose channels
-    come last.
-    """
-    is_box = isinstance(leaf.space, gym.spaces.Box)
-    if leaf.image is not None or not is_box or len(leaf.element_shape) != 3 or not leaf.width:
-        return leaf.image
-    height, width, channels = leaf.element_shape
-    return ImageLayout(height, width, channels)

@@ -154,9 +154,8 @@ def _presence(node: Node, leaves: Iterator[Array], around: Array | None) -> Iter
         case Repeat():
             yield around
             count = next(leaves)[..., None]
-            position = xp(count).cast(xp(count).arange(node.max_len, like=count), like=count)
             # A list that is not there has length 0, so the presence of what is around it need not be asked.
-            yield from _presence(node.element, leaves, position < count)
+            yield from _presence(node.element, leaves, xp(count).arange(node.max_len, like=count) < count)
         case Choice():
             yield around
             which = next(leaves)

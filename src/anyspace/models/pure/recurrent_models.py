@@ -1,0 +1,95 @@
+"""Recurrent models over arrays: the base class of custom ones, and LSTM or GRU on top of any model without memory.
+
+Letters: N rows, S sequences of T steps each (N = S T), F features, H width of the memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from anyspace.maths.sequences import add_time_dimension
+from anyspace.maths.xp import Array, xp
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.pure.drawing import Drawing
+from anyspace.models.pure.memory import MemoryWrapper
+from anyspace.models.pure.recurrent import gru, lstm, unrolled
+
+
+class RecurrentNetwork(ModelV2):
+    """Base of custom models with memory: implement :meth:`forward_rnn` and ``get_initial_state``."""
+
+    def forward_rnn(self, inputs: Array, state: State, seq_lens: Array | None) -> tuple[Array, State]:
+        """Return ``(output [S, T, num_outputs], the states after the last step)``.
+
+        Args:
+            inputs: flat observations [S, T, F], zero beyond a sequence's length. If `_time_major` is on they come as
+                [T, S, F], and the output and the values follow the same order.
+            state: the states before each sequence, [S, ...] each.
+            seq_lens: [S] lengths; T is 1 and they are 1 when acting.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement forward_rnn(inputs, state, seq_lens)")
+
+    def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
+        """Give ``obs_flat`` [N, F] an axis of time, call :meth:`forward_rnn`, return ``(output [N, ...], states)``."""
+        flat = input_dict["obs_flat"]
+        ns, count = xp(flat), flat.shape[0]
+        rows = ns.reshape(ns.astype(flat, "float32"), (count, -1))
+        inputs = add_time_dimension(rows, seq_lens, time_major=self.is_time_major())
+        output, state_out = self.forward_rnn(inputs, state, seq_lens)
+        return xp(output).reshape(output, (count, -1)), state_out
+
+
+class RecurrentWrapper(MemoryWrapper):
+    """LSTM (`use_lstm`) or GRU (`use_gru`) on another model's features and, if asked for, the last action and reward.
+
+    Its states are zeros [H] before an episode: two for an LSTM (output, cell), one for a GRU. Steps of padding leave
+    them as they are.
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "default_model",
+        *,
+        base: ModelV2 | None = None,
+    ):
+        config = {**MODEL_DEFAULTS, **model_config}
+        super().__init__(
+            obs_space,
+            action_space,
+            num_outputs,
+            config,
+            name,
+            base=base,
+            prev_actions=int(config["lstm_use_prev_action"]),
+            prev_rewards=int(config["lstm_use_prev_reward"]),
+        )
+        self.cell_size = int(config["lstm_cell_size"])
+        draw = Drawing(self.framework, config)
+        draw.recurrent("rnn", self.width_in, self.cell_size, gates=3 if config["use_gru"] else 4)
+        self.add_heads(draw, self.cell_size)
+        self.adopt(draw.weights)
+
+    def get_initial_state(self) -> State:
+        """Return zeros [H] of NumPy, two for an LSTM and one for a GRU."""
+        return [np.zeros(self.cell_size, np.float32) for _ in range(1 if self.model_config["use_gru"] else 2)]
+
+    def remember(
+        self, features: Array, input_dict: dict[str, Any], state: State, seq_lens: Array | None
+    ) -> tuple[Array, State]:
+        """Return ``(output [N, H], the states after each sequence's last step)``."""
+        assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
+        cell = (gru if self.model_config["use_gru"] else lstm)(self.weights, "rnn")
+        count, ns = features.shape[0], xp(features)
+        if count == seq_lens.shape[0]:
+            return cell(features, state)
+        inputs = add_time_dimension(features, seq_lens, time_major=True)  # [T, S, F]
+        output, new = unrolled(cell, inputs, state, seq_lens)
+        return ns.reshape(output if self.is_time_major() else ns.swapaxes(output, 0, 1), (count, -1)), new

@@ -1,0 +1,17 @@
+"""The catalogue builds networks over arrays under the name of a framework."""
+
+import pytest
+
+from anyspace.models.networks import NETWORKS
+
+
+@pytest.fixture(autouse=True)
+def _in_the_catalogue(monkeypatch):
+    homes = {
+        "base class": "base.ArrayModel",
+        "dense": "fcnet.FullyConnectedNetwork",
+        "vision": "visionnet.VisionNetwork",
+        "complex input": "complex_input.ComplexInputNetwork",
+        "recurrent memory": "recurrent_models.RecurrentWrapper",
+    }
+    monkeypatch.setitem(NETWORKS, "pure", homes)
