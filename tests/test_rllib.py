@@ -246,7 +246,13 @@ def test_annotations_and_columns_bring_in_no_framework():
 # ---------------------------------------------------------------------------------------- placeholders
 
 
-def test_tensorflow_models_can_be_defined_and_not_built():
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    monkeypatch.setattr("anyspace._rllib.tensorflow.is_installed", lambda: False)
+    monkeypatch.setattr("anyspace.models.find_spec", lambda name: None)
+
+
+def test_tensorflow_models_can_be_defined_and_not_built(no_tensorflow):
     assert models.TFModelV2 is placeholders.TFModelV2
     from anyspace.rllib.models.tf.recurrent_net import RecurrentNetwork
 
@@ -261,7 +267,7 @@ def test_tensorflow_models_can_be_defined_and_not_built():
         models.TFModelV2(*arguments)
 
 
-def test_tensorflow_distributions_can_be_defined_and_not_built():
+def test_tensorflow_distributions_can_be_defined_and_not_built(no_tensorflow):
     from anyspace.rllib.models.tf.tf_action_dist import Categorical
 
     class Sharp(Categorical):
@@ -274,7 +280,7 @@ def test_tensorflow_distributions_can_be_defined_and_not_built():
         Sharp(np.zeros((1, 3), np.float32), None)
 
 
-def test_there_is_no_other_framework():
+def test_there_is_no_other_framework(no_tensorflow):
     from anyspace.rllib.utils.framework import (
         tf_function,
         try_import_jax,
@@ -294,7 +300,7 @@ def test_there_is_no_other_framework():
             function(error=True)
 
 
-def test_the_stand_in_for_tensorflow_lets_files_be_imported():
+def test_the_stand_in_for_tensorflow_lets_files_be_imported(no_tensorflow):
     from anyspace.rllib.utils.framework import try_import_tf
 
     _, tf, _ = try_import_tf()

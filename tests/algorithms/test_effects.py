@@ -177,7 +177,7 @@ SHOWN_BY = {
 """Keys whose effect shows elsewhere than in what is learnt, and the tests of it."""
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "framework": ("tf", "only 'torch' is built"),
+    "framework": ("mxnet", "framework"),
     "exploration_config": ({"type": "Random"}, "learns from samples of its own distribution"),
     "num_env_runners": (1, "collecting in other processes is not built"),
     "model.custom_preprocessor": ("mine", "put a gymnasium wrapper around the environment"),

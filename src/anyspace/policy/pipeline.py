@@ -126,7 +126,8 @@ class Pipeline:
         self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
-        self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
+        self._is_built_in = is_built_in_distribution(self.dist_factory)
+        self._may_have_twin = config.preprocesses and self._is_built_in
         self.masking = self._new_masking(custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
@@ -304,6 +305,8 @@ class Pipeline:
             mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
                 respects it then.
         """
+        if not self._is_built_in:
+            dist_inputs = self.runtime.native(dist_inputs)
         if mask is None or not self.masking.takes_mask:
             made = self.dist_factory(dist_inputs, self.model)
         else:
