@@ -11,8 +11,8 @@ from torch import nn
 from anyspace import PPO
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2
-from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.gtrxl import GTrXLSizes
+from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.view_requirement import ViewRequirement
 from tests.support.torch_nets import draw, shuffled
 
