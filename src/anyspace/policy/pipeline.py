@@ -127,8 +127,7 @@ class Pipeline:
         self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
-        self._is_built_in = is_built_in_distribution(self.dist_factory)
-        self._may_have_twin = config.preprocesses and self._is_built_in
+        self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
         self.masking = self._new_masking(self._model_config, custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
@@ -301,12 +300,9 @@ class Pipeline:
             mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
                 respects it then.
         """
-        if not self._is_built_in:
-            dist_inputs = self.runtime.native(dist_inputs)
-        if mask is None or not self.masking.takes_mask:
-            made = self.dist_factory(dist_inputs, self.model)
-        else:
-            made = self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
+        given = dist_inputs if self._may_have_twin else self.runtime.native(dist_inputs)
+        masks = {"mask": self.masking.split(mask)} if mask is not None and self.masking.takes_mask else {}
+        made = self.dist_factory(given, self.model, **masks)
         if self.inputs_decide:
             made.depends_on_model = False
         return made
