@@ -19,6 +19,7 @@ from anyspace.cli import main
 from anyspace.errors import ConfigError
 from anyspace.execution import backends
 from anyspace.execution.inspection import pipeline_tree
+from anyspace.spaces import StackedFrames
 from tests.frameworks.conftest import Build
 
 SHORT = {"train_batch_size": 32}
@@ -105,6 +106,39 @@ def test_nested_spaces_with_masks_filters_and_whole_episodes(build: Build) -> No
         console.print(pipeline_tree(algorithm.policy, "Corridor"))
     assert "jax on cpu" in shown.get()
     assert "encoder.0" in shown.get()
+
+
+class Pictures(gym.Env[Any, Any]):
+    """Stacks of three pictures, of which the newest is stored."""
+
+    observation_space = StackedFrames(0, 255, (20, 20, 3), stack=3)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.steps, self.frames = 0, [self._picture()] * 3
+        return np.stack(self.frames, axis=-1), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        self.steps += 1
+        self.frames = [*self.frames[1:], self._picture()]
+        return np.stack(self.frames, axis=-1), 1.0, self.steps == 9, False, {}
+
+    def _picture(self) -> Any:
+        return self.np_random.integers(0, 256, (20, 20)).astype(np.uint8)
+
+
+def test_stacks_of_pictures_are_stored_once_and_learnt_from(build: Build) -> None:
+    model = {"conv_filters": [[4, [4, 4], 4], [8, [5, 5], 1]]}
+    algorithm = build(Pictures, model=model, num_epochs=1, observation_filter="NoFilter")
+    assert algorithm.policy.stacks == {0: 3}
+    assert not algorithm.policy.model.runs_in_numpy
+    trajectory = algorithm.fleet.gather(64)
+    steps = next(algorithm.updates(algorithm.policy, trajectory))
+    inputs = algorithm.learner.stacked(steps)
+    assert inputs.stored["obs/0"].shape[1:] == (20, 20, 1)
+    result = algorithm.learner.steps(steps)
+    assert result.metrics["ratio_error"][0] <= 1e-5
 
 
 def test_a_checkpoint_of_torch_goes_on_with_jax(build: Build, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ class Batch(dict[str, Any]):
     sequences.
 
     A compiled framework wants few shapes: its learner repeats rows up to the next of a few sizes and adds ``counted``
-    [N], ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean` and :meth:`sum`.
+    [N], ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean`, :meth:`sum` and
+    :meth:`max`.
     """
 
     @property
@@ -48,6 +49,11 @@ class Batch(dict[str, Any]):
         """Return the sum of ``x`` [N] over the rows that count, a scalar."""
         counted = self.counted
         return xp(x).sum(x if counted is None else x * counted)
+
+    def max(self, x: Array) -> Array:
+        """Return the largest of ``x`` [N] over the rows that count, a scalar."""
+        ns, counted = xp(x), self.counted
+        return ns.max(x if counted is None else ns.where(counted > 0, x, -float("inf")), axis=0)
 
     def following(self) -> Batch:
         """Return the columns ``next_obs``, ``next_action_mask`` and ``next_views`` as a batch of their own.
