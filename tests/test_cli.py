@@ -493,7 +493,7 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--gamma", "1.5"], "config key `gamma` is 1.5, but a discount lies in [0, 1]"),
         (["train", "CartPole-v1", "--model.encoder-latent-dim", "8"], "it belonged to another kind of model"),
         (["train", "CartPole-v1", "--model.use-lstm", "--model.use-attention"], "Only one of `use_lstm`"),
-        (["train", "CartPole-v1", "--framework", "tf"], "TensorFlow and JAX follow"),
+        (["train", "CartPole-v1", "--framework", "mxnet"], "framework"),
         (["train", "cli_envs:Lists"], "max_len"),
         (["train", "cli_envs:Nowhere"], "cannot be imported"),
         (["train", "CartPole-v1", "--algo", "cli_algorithms:NoLosses"], "NoLosses has no losses(): an algorithm says"),

@@ -27,6 +27,7 @@ NAMES = {
         "FullyConnectedNetwork",
         "GTrXLNet",
         "InputDict",
+        "JaxModelV2",
         "ModelCatalog",
         "ModelConfig",
         "ModelV2",

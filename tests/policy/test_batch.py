@@ -51,6 +51,7 @@ def test_without_marks_every_row_counts(framework: Framework) -> None:
     assert batch.counted is None
     assert float(batch.mean(x)) == 2.5
     assert float(batch.sum(x)) == 10
+    assert float(batch.max(x)) == 7
     assert np.shape(batch.mean(x)) == np.shape(batch.sum(x)) == ()
 
 
@@ -59,6 +60,7 @@ def test_rows_that_do_not_count_are_left_out(framework: Framework) -> None:
     assert batch.counted is batch["counted"]
     assert float(batch.mean(x)) == 1
     assert float(batch.sum(x)) == 3
+    assert float(batch.max(x)) == 4
     assert np.shape(batch.mean(x)) == np.shape(batch.sum(x)) == ()
 
 

@@ -238,7 +238,7 @@ class Algorithm(ABC, Generic[C]):
         counters.judge(evaluation)
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
-        learner = {"learner": {**learnt, "model": dict(self.policy.model.metrics())}}
+        learner = {"learner": {**learnt, "model": self.learner.model_metrics()}}
         more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
         return {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
 

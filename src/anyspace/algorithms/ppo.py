@@ -134,5 +134,5 @@ class PPO(ActorCritic[PPOConfig]):
         metrics["kl"] = divergence(policy, batch, now.distribution, ratio, log_ratio, exact=config.adapts_kl)
         if config.adapts_kl:
             total = total + self.kl_coeff.value * metrics["kl"]
-        metrics["ratio_error"] = ns.max(ns.abs(ratio - 1), axis=0)
+        metrics["ratio_error"] = batch.max(ns.abs(ratio - 1))
         return Losses({"policy": total}, {name: ns.stop_gradient(value) for name, value in metrics.items()})

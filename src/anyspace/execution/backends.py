@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from anyspace.errors import ConfigError
@@ -40,16 +41,57 @@ class TorchBackend:
         return TorchLearner(policy, losses, groups)
 
 
-BACKENDS: dict[str, Backend] = {"torch": TorchBackend()}
+class JaxBackend:
+    """JAX."""
+
+    def runtime(self, config: PolicyConfig) -> Runtime:
+        """Return a runtime on the configured device."""
+        from anyspace.models.jax.runtime import JaxRuntime
+
+        return JaxRuntime(config.device)
+
+    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
+        """Return a learner for a policy."""
+        from anyspace.execution.jax_learner import JaxLearner
+
+        return JaxLearner(policy, losses, groups)
+
+
+class TFBackend:
+    """TensorFlow."""
+
+    def runtime(self, config: PolicyConfig) -> Runtime:
+        """Return a runtime on the configured device."""
+        from anyspace.models.tf.runtime import TFRuntime
+
+        return TFRuntime(config.device)
+
+    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
+        """Return a learner for a policy."""
+        from anyspace.execution.tf_learner import TFLearner
+
+        return TFLearner(policy, losses, groups)
+
+
+BACKENDS: dict[str, Backend] = {"torch": TorchBackend(), "jax": JaxBackend(), "tf": TFBackend()}
 """By the name of the framework."""
+
+PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
+"""What has to be installed for each."""
 
 
 def backend_of(framework: str) -> Backend:
     """Return what a framework brings.
 
     Raises:
-        ConfigError: it is not built.
+        ConfigError: it is not built, or not installed.
     """
     if framework not in BACKENDS:
         raise ConfigError(f"config key `framework` is {framework!r}, but built are {', '.join(BACKENDS)}.")
+    package = PACKAGES[framework]
+    if find_spec(package) is None:
+        raise ConfigError(
+            f"config key `framework` is {framework!r}, but {package} is not installed: pip install"
+            f" 'anyspace[{framework}]', or leave `framework` at 'torch'."
+        )
     return BACKENDS[framework]

@@ -133,6 +133,9 @@ class Learner(Protocol):
     def is_finite(self) -> bool:
         """Whether every parameter is finite; a NaN gradient leaves a NaN behind for good."""
 
+    def model_metrics(self) -> dict[str, float]:
+        """Return what the model itself reports (``ModelV2.metrics``), after the latest gradient step."""
+
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' state by name."""
 

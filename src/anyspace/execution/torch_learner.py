@@ -227,6 +227,10 @@ class TorchLearner:
         """Whether every parameter is finite."""
         return all(bool(pack.values.isfinite().all()) for packs in self._packs.values() for pack in packs)
 
+    def model_metrics(self) -> dict[str, float]:
+        """Return what the model reports."""
+        return dict(self.policy.model.metrics())
+
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""
         state: dict[str, NumpyArray] = {}

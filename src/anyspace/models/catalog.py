@@ -20,7 +20,7 @@ from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig
 from anyspace.models.embedded_actions import EmbeddedActions
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.networks import action_network, is_of_library, network
+from anyspace.models.networks import action_network, base_class, is_of_library, network
 from anyspace.models.wrapping import feature_model
 from anyspace.spaces import Preprocessor, get_preprocessor
 from anyspace.spaces.leaves import LeafSpec, Node, children
@@ -308,11 +308,13 @@ def custom_class(model: str | type, framework: str) -> type[ModelV2]:
         model = _custom_models[model]
     if not (isinstance(model, type) and issubclass(model, ModelV2)):
         raise ModelError(
-            f"`model_cls` must be a ModelV2 sub-class, but custom_model is {model!r}; derive it from TorchModelV2."
+            f"`model_cls` must be a ModelV2 sub-class, but custom_model is {model!r}; derive it from"
+            f" {base_class(framework)}."
         )
     if model.framework != framework:
         raise ModelError(
             f"custom_model {model.__name__} is no model of framework {framework!r} (its `framework` is"
-            f" {model.framework!r}); for PyTorch derive it from TorchModelV2, which is an nn.Module."
+            f" {model.framework!r}); derive it from {base_class(framework)}, or set `framework` to"
+            f" {model.framework!r}."
         )
     return model

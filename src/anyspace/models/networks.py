@@ -44,6 +44,26 @@ NETWORKS: dict[str, dict[Role, str]] = {
         "q values": "dqn_model.DQNTorchModel",
         "soft actor-critic": "sac_model.SACTorchModel",
     },
+    "jax": {
+        "base class": "base.JaxModelV2",
+        "dense": "networks.FullyConnectedNetwork",
+        "vision": "networks.VisionNetwork",
+        "complex input": "networks.ComplexInputNetwork",
+        "recurrent": "networks.RecurrentNetwork",
+        "gtrxl": "networks.GTrXLNet",
+        "recurrent memory": "networks.RecurrentWrapper",
+        "attention memory": "networks.AttentionWrapper",
+    },
+    "tf": {
+        "base class": "base.TFModelV2",
+        "dense": "networks.FullyConnectedNetwork",
+        "vision": "networks.VisionNetwork",
+        "complex input": "networks.ComplexInputNetwork",
+        "recurrent": "networks.RecurrentNetwork",
+        "gtrxl": "networks.GTrXLNet",
+        "recurrent memory": "networks.RecurrentWrapper",
+        "attention memory": "networks.AttentionWrapper",
+    },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""
 
@@ -56,6 +76,11 @@ def network(role: Role, framework: str) -> type[ModelV2]:
     """
     found: type[ModelV2] = _found(role, framework)
     return found
+
+
+def base_class(framework: str) -> str:
+    """Return the name of the class that models of a framework derive from."""
+    return NETWORKS[framework]["base class"].rpartition(".")[2]
 
 
 def action_network(framework: str) -> Callable[[ModelV2, gym.Space[Any], ModelConfig], None]:

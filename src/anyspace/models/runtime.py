@@ -13,6 +13,7 @@ from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
+from anyspace.tree import Tree
 
 NumpyArray = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
@@ -62,6 +63,9 @@ class Runtime(Protocol):
         A framework whose steps are compiled returns it as it is: outside of the compiled call all is NumPy's.
         """
 
+    def native(self, array: Array) -> Array:
+        """Return an array as code of users expects it: of the framework, where NumPy's will not do."""
+
     def numpy(self, tensor: Array) -> NumpyArray:
         """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""
 
@@ -74,8 +78,20 @@ class Runtime(Protocol):
         It must be asked for anew whenever weights may have changed.
         """
 
+    def compiles(self, model: ModelV2) -> bool:
+        """Return whether a pass through the model, here and now, is to be compiled: outside of a gradient step."""
+
+    def compile(self, model: ModelV2, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return ``function``, which runs the model on NumPy's arrays, compiled: from NumPy's arrays to NumPy's arrays.
+
+        The model's weights, cells and random numbers are those of each call.
+        """
+
     def acting(self) -> AbstractContextManager[object]:
         """Return a context in which nothing is recorded for gradients and results never meet a gradient."""
+
+    def trial(self) -> AbstractContextManager[object]:
+        """Return the context of passes whose shapes matter and whose numbers do not; nothing is recorded in it."""
 
     def no_grad(self) -> AbstractContextManager[object]:
         """Return a context in which nothing is recorded for gradients, but results may enter a loss later."""

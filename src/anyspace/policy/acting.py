@@ -18,6 +18,7 @@ from anyspace.models.runtime import CompiledForward, NumpyArray, RandomSource, R
 from anyspace.policy.exploration import Exploration
 from anyspace.policy.history import Acted, History
 from anyspace.policy.inputs import Inputs
+from anyspace.policy.passes import CompiledPasses
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Actor:
     """The action distribution of its inputs [B, P] and a mask."""
     exploration: Exploration
     twin: CompiledForward | None
+    passes: CompiledPasses
+    """The network's passes, where they are compiled."""
     source: RandomSource
     """Where samples draw from."""
 
@@ -73,6 +76,8 @@ class Actor:
             history = History.before(self.inputs.views, obs)
         if self.twin is not None and (noise is not None or not explore):
             return self._by_twin(self.twin, obs, mask, history, explore, noise)
+        if self.runtime.compiles(self.model):
+            return self._by_pass(obs, mask, history, explore, noise)
         return self._by_network(obs, mask, history, explore, noise)
 
     def _by_twin(
@@ -89,6 +94,22 @@ class Actor:
         dist_inputs, state_out = twin(self.inputs.of(obs, mask, views, False), states)
         distribution = self.distribution(dist_inputs, mask)
         return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
+
+    def _by_pass(
+        self,
+        obs: Sequence[NumpyArray],
+        mask: NumpyArray | None,
+        history: History | None,
+        explore: bool,
+        noise: NumpyArray | None,
+    ) -> Acted:
+        views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
+        states: State = [] if history is None else history.states(own=False)
+        dist_inputs, state_out = self.passes.act(obs, mask, views, states, explore=explore)
+        distribution = self.distribution(dist_inputs, mask)
+        rng = None if noise is not None else self.runtime.rng(self.source)
+        raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=noise)
+        return Acted(tree.map_leaves(self.runtime.numpy, raw), state_out)
 
     def _by_network(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anyspace import tree
+from anyspace.maths.gather import rows_of
 from anyspace.maths.xp import Array, xp
 
 OF_ALL_ROWS = ("sequences", "windows")
@@ -22,7 +23,8 @@ class Batch(dict[str, Any]):
     sequences.
 
     A compiled framework wants few shapes: its learner repeats rows up to the next of a few sizes and adds ``counted``
-    [N], ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean` and :meth:`sum`.
+    [N], ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean`, :meth:`sum` and
+    :meth:`max`.
     """
 
     @property
@@ -48,6 +50,11 @@ class Batch(dict[str, Any]):
         counted = self.counted
         return xp(x).sum(x if counted is None else x * counted)
 
+    def max(self, x: Array) -> Array:
+        """Return the largest of ``x`` [N] over the rows that count, a scalar."""
+        ns, counted = xp(x), self.counted
+        return ns.max(x if counted is None else ns.where(counted > 0, x, -float("inf")), axis=0)
+
     def following(self) -> Batch:
         """Return the columns ``next_obs``, ``next_action_mask`` and ``next_views`` as a batch of their own.
 
@@ -69,5 +76,9 @@ class Batch(dict[str, Any]):
     def take(self, rows: object) -> Batch:
         """Return the given rows of every column; ``rows`` is a slice, or an index of the framework."""
         return Batch(
-            {name: tree.map_leaves(lambda leaf: leaf[rows], self[name]) for name in self if name not in OF_ALL_ROWS}
+            {
+                name: tree.map_leaves(lambda leaf: rows_of(leaf, rows), self[name])
+                for name in self
+                if name not in OF_ALL_ROWS
+            }
         )

@@ -69,7 +69,7 @@ def _takes(policy: Pipeline, leaves: list[NumpyArray]) -> bool:
 
 
 def _check_on(policy: Pipeline, leaves: list[NumpyArray]) -> None:
-    with policy.runtime.acting():
+    with policy.runtime.trial():
         evaluation = _check_evaluation(policy, leaves, np.ones(2, np.int64), "when acting")
         if policy.config.model.custom_action_dist is not None:
             _check_distribution(policy, evaluation.distribution)
@@ -146,9 +146,9 @@ def reached(policy: Pipeline) -> Reached | None:
     model, runtime = policy.model, policy.runtime
     has_value = type(model).value_function is not ModelV2.value_function
     is_custom = policy.config.model.custom_action_dist is not None
-    batch = _blank_batch(policy, policy.example, np.ones(2, np.int64))
 
     def compute() -> list[Array]:
+        batch = _blank_batch(policy, policy.example, np.ones(2, np.int64))
         output, values = policy.forward(batch, value=has_value)
         inputs = model.action_inputs(output, batch.mask)
         distribution = policy.distribution(inputs, batch.mask)

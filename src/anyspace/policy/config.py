@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from anyspace.config import KEYS_OF, require
 from anyspace.errors import ConfigError
+from anyspace.models.action_dists import is_bounded
 from anyspace.models.config import ModelConfig
 from anyspace.spaces import FILTERS
 
@@ -26,7 +27,7 @@ class PolicyConfig:
     """How observations become actions."""
 
     framework: Literal["torch", "tf", "jax"] = "torch"
-    """The framework of the model. Only torch is built; tf and jax are refused for now."""
+    """The framework of the model: torch; jax (``pip install 'anyspace[jax]'``); tf (``pip install 'anyspace[tf]'``)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model lives. auto keeps networks under a million parameters on the CPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -66,11 +67,6 @@ class PolicyConfig:
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range or not built."""
-        if self.framework != "torch":
-            raise ConfigError(
-                f"config key `framework` is {self.framework!r}, but only 'torch' is built in this version;"
-                " TensorFlow and JAX follow."
-            )
         require(
             self.observation_filter in FILTERS,
             "observation_filter",
@@ -79,6 +75,11 @@ class PolicyConfig:
         )
         for length in self.max_len.values() if isinstance(self.max_len, dict) else [self.max_len]:
             require(length is None or length >= 1, "max_len", self.max_len, "a longest length is at least 1")
+        if not self.normalize_actions and is_bounded(self.model.custom_action_dist):
+            raise ConfigError(
+                f"custom_action_dist={self.model.custom_action_dist!r} draws actions between -1 and 1, which"
+                " `normalize_actions` scales to the bounds; switch that on."
+            )
         self.model.validate()
         self.model.require_effect()
 

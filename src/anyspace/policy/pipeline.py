@@ -14,10 +14,10 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.errors import CheckpointError, ModelError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
-from anyspace.models.action_dists import is_bounded, is_built_in_distribution
+from anyspace.models.action_dists import is_built_in_distribution
 from anyspace.models.catalog import is_built_in
 from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
@@ -30,6 +30,7 @@ from anyspace.policy.exploration import ALONE, Place, StatefulExploration, explo
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, stacked
 from anyspace.policy.masking import Masking
+from anyspace.policy.passes import CompiledPasses
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import (
@@ -108,7 +109,6 @@ class Pipeline:
         place: Place = ALONE,
     ):
         config.validate()
-        _require_scaling(config)
         observation_space = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
         self.observation_space, self.env_action_space = observation_space, known_actions(action_space)
         self.action_space = action_space = equivalent(self.env_action_space)
@@ -124,11 +124,11 @@ class Pipeline:
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
 
-        model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
-        self.dist_factory, self.num_outputs = plan.distribution(action_space, model_config)
+        self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
+        self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
         self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
-        self.masking = self._new_masking(model_config, custom)
+        self.masking = self._new_masking(self._model_config, custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
@@ -137,7 +137,7 @@ class Pipeline:
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
-            self.model = self._new_model(model_config)
+            self.model = self._new_model(self._model_config)
         runtime.place(self.model)
         runtime.seed(seed)
         self.views = ModelViews(self.model, runtime, action_space, self.any_action)
@@ -157,6 +157,10 @@ class Pipeline:
             copies=custom,
             scaled=self._scaled_for_networks() if raw else None,
         )
+        self._passes = self._new_passes()
+
+    def _new_passes(self) -> CompiledPasses:
+        return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
 
     def _new_masking(self, model_config: ModelConfig, custom: bool) -> Masking:
         own = self.plan.custom or not is_built_in(model_config, self.runtime.framework)
@@ -222,9 +226,7 @@ class Pipeline:
         """
         other = copy.copy(self)
         with self.runtime.initialising(0):
-            other.model = self._new_model(
-                dataclasses.replace(self.config.model, _disable_preprocessor_api=not self.config.preprocesses)
-            )
+            other.model = self._new_model(self._model_config)
         if other.model is self.model:
             raise ModelError(
                 f"the plan hands over one ready {type(self.model).__name__}, but a sibling needs weights of its own:"
@@ -232,7 +234,7 @@ class Pipeline:
             )
         self.runtime.place(other.model)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
-        other.siblings = []
+        other.siblings, other._passes = [], other._new_passes()
         self.siblings.append(other)
         return other
 
@@ -251,6 +253,11 @@ class Pipeline:
 
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
+        if not training and self.runtime.compiles(self.model):
+            return self._passes.forward(batch, value=value)
+        return self._forward(batch, value, training)
+
+    def _forward(self, batch: Batch, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         inputs = self.model_inputs(batch["obs"], batch.mask, batch.get("views", {}), training)
         self.runtime.set_training(self.model, training)
         sequences: Sequences | None = batch.get("sequences")
@@ -293,10 +300,9 @@ class Pipeline:
             mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
                 respects it then.
         """
-        if mask is None or not self.masking.takes_mask:
-            made = self.dist_factory(dist_inputs, self.model)
-        else:
-            made = self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
+        given = dist_inputs if self._may_have_twin else self.runtime.native(dist_inputs)
+        masks = {"mask": self.masking.split(mask)} if mask is not None and self.masking.takes_mask else {}
+        made = self.dist_factory(given, self.model, **masks)
         if self.inputs_decide:
             made.depends_on_model = False
         return made
@@ -327,7 +333,8 @@ class Pipeline:
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            yield Actor(self.model, self.runtime, self._inputs, self.distribution, self.exploration, twin, source)
+            parts = (self.distribution, self.exploration, twin, self._passes, source)
+            yield Actor(self.model, self.runtime, self._inputs, *parts)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
@@ -385,14 +392,6 @@ class Pipeline:
         remembered = tree.under("exploration", dict(state))
         if remembered and isinstance(self.exploration, StatefulExploration):
             self.exploration.load_state(remembered)
-
-
-def _require_scaling(config: PolicyConfig) -> None:
-    if not config.normalize_actions and is_bounded(config.model.custom_action_dist):
-        raise ConfigError(
-            f"custom_action_dist={config.model.custom_action_dist!r} draws actions between -1 and 1, which"
-            " `normalize_actions` scales to the bounds; switch that on."
-        )
 
 
 def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:

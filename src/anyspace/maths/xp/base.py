@@ -65,6 +65,10 @@ class Namespace:
         """Absolute value, elementwise."""
         return self._module.abs(x)
 
+    def holds(self, x: Array) -> Array:
+        """Return as booleans where ``x``, booleans or 0/1, holds."""
+        return x != 0
+
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
         """Take ``x`` where the boolean ``condition`` holds and ``y`` elsewhere."""
         return self._module.where(condition, x, y)

@@ -13,12 +13,14 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.cell import Cell
+from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.twins import Twins
+from anyspace.tree import Tree
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -94,6 +96,10 @@ class TorchRuntime:
         tensor = torch.from_numpy(array)
         return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
 
+    def native(self, array: torch.Tensor) -> torch.Tensor:
+        """Return the tensor as it is."""
+        return array
+
     def numpy(self, tensor: torch.Tensor | NumpyArray) -> NumpyArray:
         """Return ``tensor`` as a NumPy array; on the CPU they share memory. What is one already comes back."""
         if isinstance(tensor, np.ndarray):  # from a distribution or a model of the user's
@@ -119,7 +125,19 @@ class TorchRuntime:
         small = self.device == "cpu" and self._parameters < SMALL_MODEL
         return self._twins.of(model) if small else None
 
+    def compiles(self, model: ModelV2) -> bool:
+        """Return False: modules run as they are."""
+        return False
+
+    def compile(self, model: ModelV2, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return the function as it is."""
+        return function
+
     def acting(self) -> AbstractContextManager[object]:
+        """Return ``torch.inference_mode``."""
+        return torch.inference_mode()
+
+    def trial(self) -> AbstractContextManager[object]:
         """Return ``torch.inference_mode``."""
         return torch.inference_mode()
 
@@ -161,9 +179,9 @@ class TorchRuntime:
         return {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
 
     def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Restore generators."""
+        """Restore generators. What another framework saved, as text, is left alone: its streams cannot go on here."""
         for name, generator in self._generators.items():
-            if name in state:
+            if name in state and state[name][:1].tobytes() != b"{":
                 generator.set_state(torch.from_numpy(np.array(state[name], np.uint8)))
 
     def permutation(self, n: int) -> torch.Tensor:
@@ -211,17 +229,7 @@ class TorchRuntime:
         """Set parameters and buffers by name; see the protocol."""
         module = _module(model)
         own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-        came = {name: value.shape for name, value in values.items()}
-        if own != came:
-            differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
-            detail = "; ".join(
-                f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
-                for name in differing[:4]
-            )
-            raise CheckpointError(
-                f"the weights do not fit the model ({len(differing)} of {len(own)} tensors differ): {detail}."
-                " Build the model with the configuration that the weights were trained with."
-            )
+        require_fit(own, {name: value.shape for name, value in values.items()})
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in values.items()})
 
     def layers(self, model: ModelV2) -> list[Layer]:

@@ -1,0 +1,302 @@
+"""What the learners of compiled frameworks share: rows of fixed shapes, the optimisers, what one step does.
+
+A compiled step takes as arguments whatever changes between two steps, and arrays of few shapes: rows are repeated up to
+one of a few numbers and do not count. Its functions are written over ``xp``, so that any framework compiles them.
+
+Letters: S steps; N rows of a step; M rows that others point into.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.execution.learner import Group, Result, Steps
+from anyspace.maths.xp import Array, xp
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.batch import Batch
+from anyspace.policy.columns import Columns, Named, columns_of, grid, padded_stored, size_for
+from anyspace.policy.sequences import PaddedSequences
+
+Weights = dict[str, Array]
+"""Arrays by name."""
+
+Slots = dict[str, dict[str, Array]]
+"""What the optimisers keep for each group: a vector for each kind of moment, and the count ``step``."""
+
+MOST_BYTES = 2**27
+"""The rows of several steps that one call takes: steps beyond that are taken by further calls."""
+
+
+class Inputs(NamedTuple):
+    """What changes from step to step, as arrays [S, ...]; of one step without the first axis."""
+
+    rows: Named
+    """The columns, [N, ...] in each step."""
+    counted: Array
+    """[N] ones, and zeros where a row does not count."""
+    lens: Array | None
+    """Lengths of the sequences that the rows are; None: they are none."""
+    state: list[Array]
+    """The states before the sequences."""
+    tau: Array | None
+    """How far the siblings follow; None: they stay."""
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """The rows of several steps for one call."""
+
+    inputs: Inputs
+    stored: Named
+    """[M, ...] each, the same for all steps."""
+    columns: Columns
+    """What puts a batch together again."""
+    there: npt.NDArray[np.bool_]
+    """[S, N] which rows are the steps' own, in their order; the others are repeated."""
+
+    def batch(self, inputs: Inputs, stored: Named) -> Batch:
+        """Return the batch of one step, of the framework's arrays."""
+        batch = self.columns.batch(inputs.rows, stored)
+        counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
+        batch["counted"] = counted
+        if inputs.lens is not None:
+            batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, counted.shape[0] // inputs.lens.shape[0])
+        return batch
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What compiled steps are told apart by, beside shapes: which columns there are."""
+        return (*self.inputs.rows, "|", *self.stored)
+
+
+def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False) -> Stacked:
+    """Return the rows of several steps, padded to one of a few shapes.
+
+    Entries that do not count repeat the first one of their step; a step too many takes row 0.
+
+    Args:
+        steps: the steps.
+        max_seq_len: longest sequence that the model learns from.
+        whole: the model takes statistics of a batch: no row is repeated within a step, and steps are as long as the
+            shortest.
+        alone: each step is taken by a call of its own, so that their number does not matter.
+    """
+    order, counted = _fitted(steps, whole=whole, alone=alone)
+    columns, sequences = columns_of(steps.rows), steps.rows.get("sequences")
+    index, there, lens, state = order, counted, None, []
+    if sequences is not None:
+        padded = grid(sequences, order, max_seq_len)
+        index, lens, state = padded.rows, padded.lens, padded.state
+        there = padded.there & np.repeat(counted, index.shape[1] // order.shape[1], axis=1)
+    rows = {name: array[index] for name, array in columns.rows.items()}
+    missing = len(order) - len(steps.order)
+    tau = None if steps.tau is None else np.pad(steps.tau, (0, missing)).astype(np.float32)
+    inputs = Inputs(rows, there.astype(np.float32), lens, state, tau)
+    return Stacked(inputs, padded_stored(columns.stored), columns, there[: len(steps.order)])
+
+
+def _fitted(steps: Steps, *, whole: bool, alone: bool) -> tuple[NumpyArray, npt.NDArray[np.bool_]]:
+    """Return the entries of each step and which of them count, [S, N], of one of a few shapes."""
+    count, width = steps.order.shape
+    size = size_for(width)
+    if whole:
+        size = width = int(steps.counted.sum(axis=1).min())
+    shape = (count if alone else size_for(count), size)
+    order, counted = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
+    order[:count] = steps.order[:, :1]
+    counted[:count, :width] = steps.counted[:, :width]
+    order[:count, :width] = np.where(counted[:count, :width], steps.order[:, :width], order[:count, :width])
+    return order, counted
+
+
+def parts_of(steps: Steps) -> list[Steps]:
+    """Return steps in parts whose rows fit a reasonable share of memory."""
+    bytes_of_row = sum(array[:1].nbytes for array in columns_of(steps.rows).rows.values())
+    lens = steps.rows["sequences"].lens.max() if "sequences" in steps.rows else 1
+    each = max(1, MOST_BYTES // max(1, int(bytes_of_row * lens * steps.order.shape[1])))
+    at_once = 1 << (each.bit_length() - 1)
+    if steps.summed or at_once >= len(steps.order):
+        return [steps]
+    slices = [slice(first, first + at_once) for first in range(0, len(steps.order), at_once)]
+    taus = [None if steps.tau is None else steps.tau[some] for some in slices]
+    return [Steps(steps.rows, steps.order[s], steps.counted[s], tau) for s, tau in zip(slices, taus, strict=True)]
+
+
+def joined(results: list[Result], steps: Steps) -> Result:
+    """Return what several calls report as one result of all of their steps."""
+    if len(results) == 1:
+        return results[0]
+    metrics = {name: np.concatenate([one.metrics[name] for one in results]) for name in results[0].metrics}
+    width = steps.order.shape[1]
+    rows = {name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows}
+    return Result(metrics, rows)
+
+
+def _as_wide(values: NumpyArray, width: int) -> NumpyArray:
+    """Return [S, n] as [S, width], with NaN behind."""
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=np.nan)
+
+
+def of_rows(values: NumpyArray, there: npt.NDArray[np.bool_]) -> NumpyArray:
+    """Return numbers of padded rows [S, N] as those of the steps' own rows, filled up with NaN."""
+    lens = there.sum(axis=1)
+    found = np.full((len(lens), lens.max()), np.nan, np.promote_types(values.dtype, np.float32))
+    found[np.arange(lens.max()) < lens[:, None]] = values[: len(lens)][there]
+    return found
+
+
+# ------------------------------------------------------------------------------------------ optimisers
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The weights that one group moves, by name, side by side in one vector: a few operations move all of them."""
+
+    group: Group
+    shapes: dict[str, tuple[int, ...]]
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return sum(map(math.prod, self.shapes.values()))
+
+    @property
+    def kinds(self) -> list[str]:
+        """What the optimiser keeps of each number, as PyTorch names it."""
+        if self.group.optimiser == "adam":
+            return ["exp_avg", "exp_avg_sq"]
+        return ["momentum"] * bool(self.group.momentum) + ["square_avg"] * (self.group.optimiser == "rmsprop")
+
+    def side_by_side(self, arrays: Mapping[str, Array]) -> Array:
+        """Return arrays by name as one vector."""
+        flat = [xp(arrays[name]).reshape(arrays[name], (-1,)) for name in self.shapes]
+        return flat[0] if len(flat) == 1 else xp(flat[0]).concatenate(flat)
+
+    def by_name(self, vector: Array) -> Weights:
+        """Return the parts of a vector by name."""
+        found, start = {}, 0
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape)
+            found[name] = xp(vector).reshape(vector[start:stop], shape)
+            start = stop
+        return found
+
+
+def new_slots(packs: Mapping[str, Pack]) -> Slots:
+    """Return what the optimisers keep, zeros at first."""
+    return {
+        group: {"step": np.zeros((), np.float32), **{kind: np.zeros(pack.size, np.float32) for kind in pack.kinds}}
+        for group, pack in packs.items()
+    }
+
+
+def slots_by_name(slots: Slots, packs: Mapping[str, Pack]) -> dict[str, NumpyArray]:
+    """Return what the optimisers keep by the names of weights: ``logits.bias/exp_avg``, ``logits.bias/step``."""
+    found: dict[str, NumpyArray] = {}
+    for group, pack in packs.items():
+        for kind in pack.kinds:
+            parts = pack.by_name(np.asarray(slots[group][kind]))
+            found |= {f"{name}/{kind}": np.array(part) for name, part in parts.items()}
+        found |= {f"{name}/step": np.array(slots[group]["step"]) for name in pack.shapes}
+    return found
+
+
+def slots_from(state: Mapping[str, NumpyArray], packs: Mapping[str, Pack]) -> Slots:
+    """Return what :func:`slots_by_name` named."""
+    slots = new_slots(packs)
+    for group, pack in packs.items():
+        for kind in pack.kinds if pack.shapes else ():
+            parts = {name: np.array(state[f"{name}/{kind}"]).reshape(shape) for name, shape in pack.shapes.items()}
+            slots[group][kind] = pack.side_by_side(parts)
+        for name in pack.shapes:
+            slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())
+    return slots
+
+
+def moved(
+    packs: Mapping[str, Pack],
+    rates: Mapping[str, Array],
+    weights: Weights,
+    slots: Slots,
+    gradients: Mapping[str, Weights],
+) -> tuple[Weights, Slots, dict[str, Array]]:
+    """Return the weights after one step of the optimisers, what these keep then, and the norms of clipped gradients.
+
+    Args:
+        packs: the weights of each group.
+        rates: learning rate of each group.
+        weights: all of the model.
+        slots: as :func:`new_slots` returns them.
+        gradients: of each group, of its own weights.
+    """
+    weights, slots, metrics = dict(weights), {group: dict(kept) for group, kept in slots.items()}, {}
+    for name, pack in packs.items():
+        if not pack.shapes:
+            continue
+        gradient, limit = pack.side_by_side(gradients[name]), pack.group.grad_clip
+        if limit is not None:
+            norm = xp(gradient).sum(gradient * gradient) ** 0.5
+            metrics["grad_norm" if len(packs) == 1 else f"grad_norm_{name}"] = norm
+            gradient = gradient * xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
+        slots[name]["step"] = slots[name]["step"] + 1.0
+        step = {"adam": _adam, "rmsprop": _rmsprop, "sgd": _sgd}[pack.group.optimiser](
+            pack.group, slots[name], gradient
+        )
+        for key, part in pack.by_name(rates[name] * step).items():
+            weights[key] = weights[key] - part
+    return weights, slots, metrics
+
+
+def _adam(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
+    """m and v are means of g and g^2; the step is m / (sqrt(v) + epsilon), both without their bias."""
+    first = kept["exp_avg"] = 0.9 * kept["exp_avg"] + 0.1 * gradient
+    second = kept["exp_avg_sq"] = 0.999 * kept["exp_avg_sq"] + 0.001 * gradient * gradient
+    count = kept["step"]
+    spread = (second / (1.0 - 0.999**count)) ** 0.5 + group.epsilon
+    return first / (1.0 - 0.9**count) / spread
+
+
+def _rmsprop(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
+    """v is the mean of g^2; the step is g / (sqrt(v) + epsilon)."""
+    second = kept["square_avg"] = group.decay * kept["square_avg"] + (1.0 - group.decay) * gradient * gradient
+    return _with_momentum(group, kept, gradient / (second**0.5 + group.epsilon))
+
+
+def _sgd(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
+    """The step is the gradient."""
+    return _with_momentum(group, kept, gradient)
+
+
+def _with_momentum(group: Group, kept: dict[str, Array], step: Array) -> Array:
+    if not group.momentum:
+        return step
+    moving = kept["momentum"] = group.momentum * kept["momentum"] + step
+    return moving
+
+
+def nearer(own: Weights, others: Weights, tau: Array | float, trained: Callable[[str], bool]) -> Weights:
+    """Return weights moved towards others by ``tau`` of the way; what is not trained is copied, unless ``tau`` is 0."""
+    found = {}
+    for name, value in own.items():
+        if trained(name):
+            found[name] = value + tau * (others[name] - value)
+        else:
+            found[name] = _copied(value, others[name], tau)
+    return found
+
+
+def _copied(value: Array, other: Array, tau: Array | float) -> Array:
+    if isinstance(tau, float):
+        return other if tau else value
+    return xp(tau).where(tau > 0, other, value)
+
+
+def chosen(condition: Array, new: Weights, old: Weights) -> Weights:
+    """Return the new arrays where a scalar condition holds, else the old ones."""
+    return {name: xp(condition).where(condition, value, old[name]) for name, value in new.items()}

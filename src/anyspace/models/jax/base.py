@@ -1,0 +1,240 @@
+"""``JaxModelV2``: the base class of every JAX model, built in or custom."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import gymnasium as gym
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.compat import interface_and_model
+from anyspace.models.input_dict import InputDict
+from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.pure.base import ArrayModel
+from anyspace.models.runtime import CompiledForward, Floats
+
+NETWORKS = "anyspace.models.jax.networks"
+"""The module whose classes run in NumPy as they run in JAX."""
+
+
+class Keys:
+    """Gives keys that were not used before, all from one.
+
+    Args:
+        key: the first one.
+    """
+
+    def __init__(self, key: Array):
+        self._key = key
+
+    def fresh(self) -> Array:
+        """Return the next key."""
+        self._key, key = jax.random.split(self._key)
+        return key
+
+
+KEYS: ContextVar[Keys | None] = ContextVar("keys", default=None)
+"""Where draws of the pass that is being traced come from; None: no pass is traced."""
+
+
+class JaxModelV2(ArrayModel):
+    """A :class:`ModelV2` for JAX: it holds modules of ``flax.nnx`` or Equinox, trees of ``jax.Array``, or other models.
+
+    Make all of them in the constructor, after ``super().__init__``. Floating arrays of JAX and ``nnx.Param`` are
+    trained. Other variables of NNX, such as batch statistics, and trees that ``forward`` assigns anew, such as
+    Equinox's ``State``, are kept as training passes leave them. Arrays of NumPy are constants.
+
+    ``forward`` and ``value_function`` are traced by ``jax.jit``: they take arrays of fixed shapes, and Python in them
+    runs when a step is compiled, not when it is taken. What they keep on ``self`` is there until the pass ends.
+
+    Attributes:
+        weights: arrays that a built-in network adopted, by name.
+        seed: depends on the algorithm's ``seed``: ``nnx.Rngs(self.seed)``, ``jax.random.key(self.seed)``.
+        training: whether the pass is part of a gradient step.
+    """
+
+    framework = "jax"
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "jax_model",
+    ):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.seed = random.getrandbits(31)
+        self.training = False
+        self._held: Held | None = None
+
+    def random_key(self) -> Array:
+        """Return a key for a draw in ``forward``, a new one in every pass: for dropout, for noise.
+
+        Raises:
+            ModelError: no pass is running.
+        """
+        keys = KEYS.get()
+        if keys is None:
+            raise ModelError(
+                f"{type(self).__name__}.random_key() gives keys while forward() is traced; elsewhere make one by"
+                " jax.random.key(self.seed)."
+            )
+        return keys.fresh()
+
+    # ---------------------------------------------------------------------------- what it holds
+
+    def held(self) -> Held:
+        """Return what the constructor left: looked for once, for later passes leave arrays of their own."""
+        if self._held is None:
+            self._held = find(self)
+        return self._held
+
+    @functools.cached_property
+    def runs_in_numpy(self) -> bool:
+        """Whether all of it is networks of this library, on weights that they adopted, without convolutions.
+
+        NumPy takes long for these.
+        """
+        held = self.held()
+        return held.in_numpy and not self.convolves and all(_is_of_library(type(one)) for one in held.models)
+
+    @functools.cached_property
+    def convolves(self) -> bool:
+        """Whether there are kernels of convolutions over pictures among the arrays."""
+        return any(len(array.shape) > 3 for array in self.held().arrays().values())
+
+    def acting_pass(self) -> CompiledForward:
+        """Return what acts one step, in NumPy: by default the model as it is. Weights must not change meanwhile."""
+
+        def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
+            lens = None
+            if state:
+                lens = np.ones(len(state[0]), np.int32)
+                inputs.add_states(state, lens)
+            # Observations near the largest float overflow as quietly as they do elsewhere.
+            with np.errstate(over="ignore", invalid="ignore"):
+                output, state_out = self(inputs, state, lens)
+                return self.action_inputs(output, inputs.get("action_mask")), state_out
+
+        return forward
+
+    def plain_values(self) -> dict[str, Any]:
+        """Return the attributes that are numbers and texts, and how long lists, dicts and sets are."""
+        found: dict[str, Any] = {}
+        for model in self.held().models:
+            for name, value in vars(model).items():
+                if isinstance(value, bool | int | float | str):
+                    found[f"{type(model).__name__}.{name}"] = value
+                elif isinstance(value, list | dict | set):
+                    found[f"{type(model).__name__}.{name}"] = len(value)
+        return found
+
+    def has_batch_statistics(self) -> bool:
+        """Return whether training passes take statistics of a batch, so that repeated rows would change them.
+
+        It is found for batch normalisation of ``flax.nnx`` and of Equinox. A model that computes its own overrides it.
+        """
+        held = self.held()
+        nnx = any(part.has_batch_statistics() for part in held.parts if isinstance(part, NnxObjects))
+        return nnx or any(_holds_state(value) for model in held.models for value in vars(model).values())
+
+    def set_training(self, training: bool) -> None:
+        """Switch modules that behave differently in training, those of the models in it as well."""
+        held = self.held()
+        for model in held.models:
+            vars(model)["training"] = training
+        for part in held.parts:
+            part.set_training(training)
+
+    @contextlib.contextmanager
+    def bound(self, values: Mapping[str, Array]) -> Iterator[Callable[[], Arrays]]:
+        """Run with these arrays, within a trace, and be as before afterwards: nothing of a trace stays in the model.
+
+        Yields:
+            What returns all arrays as passes have left them.
+
+        Raises:
+            ModelError: a pass made modules.
+        """
+        held = self.held()
+        before = [dict(vars(model)) for model in held.models]
+        keys = KEYS.get()
+        assert keys is not None, "models are bound within a trace"
+        try:
+            readers = [part.bind(values, keys.fresh) for part in held.parts]
+            yield lambda: {name: array for read in readers for name, array in read().items()}
+            for model, attributes in zip(held.models, before, strict=True):
+                _require_nothing_made(model, attributes)
+        finally:
+            for model, attributes in zip(held.models, before, strict=True):
+                vars(model).clear()
+                vars(model).update(attributes)
+
+    def variables(self, as_dict: bool = False) -> list[Array] | dict[str, Array]:
+        """Return all arrays that are held, as a list or by name."""
+        arrays = self.held().arrays()
+        return arrays if as_dict else list(arrays.values())
+
+    def trainable_variables(self, as_dict: bool = False) -> list[Array] | dict[str, Array]:
+        """Return the arrays that gradient steps move, as a list or by name."""
+        held = self.held()
+        arrays = {name: array for name, array in held.arrays().items() if name in held.trained}
+        return arrays if as_dict else list(arrays.values())
+
+    def _keep(self, name: str, value: Any) -> None:
+        self.__dict__[name] = value
+
+
+def _is_of_library(kind: type) -> bool:
+    made_of = interface_and_model(kind)
+    return all(one.__module__ == NETWORKS for one in made_of or (kind,))
+
+
+def _holds_state(value: object) -> bool:
+    """Whether a value is Equinox's ``State``, or a tree with one in it."""
+    found = jax.tree_util.tree_leaves(value, is_leaf=_is_state) if not isinstance(value, gym.Space) else []
+    return any(map(_is_state, found))
+
+
+def _is_state(value: object) -> bool:
+    return type(value).__name__ == "State" and type(value).__module__.startswith("equinox")
+
+
+def _require_nothing_made(model: ModelV2, before: Mapping[str, Any]) -> None:
+    for name, value in vars(model).items():
+        if name in before and before[name] is not None:
+            continue
+        if is_nnx(value) or isinstance(value, ModelV2) or type(value).__module__.startswith("equinox"):
+            raise ModelError(
+                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew"
+                " in every pass and never be trained: make it in the constructor."
+            )
+
+
+def jax_base(model: ModelV2) -> JaxModelV2:
+    """Return a model as what JAX's runtime works with.
+
+    Raises:
+        ModelError: it is no JaxModelV2.
+    """
+    if not isinstance(model, JaxModelV2):
+        raise ModelError(f"{type(model).__name__} is no JAX model; derive it from JaxModelV2.")
+    return model
+
+
+def as_numpy(array: Array) -> npt.NDArray[Any]:
+    """Return an array as NumPy's, for a file; a key as the integers it is made of."""
+    if isinstance(array, jax.Array) and jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return np.asarray(jax.random.key_data(array))
+    return np.asarray(array)

@@ -1,0 +1,305 @@
+"""What a JAX model holds: arrays in its attributes, found once, bound to a step's arguments, and taken over again.
+
+A model may hold dicts, lists and tuples of arrays, modules of Equinox and any other class that is a tree of JAX,
+modules and variables of Flax NNX, weights in NumPy (``adopt``), and other models that hold such. Arrays of JAX are
+weights; arrays of NumPy elsewhere are constants.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import jax
+import numpy as np
+
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.modelv2 import ModelV2
+
+Arrays: TypeAlias = dict[str, Array]
+"""Arrays by name: the way to them, with dots: ``base.hidden.kernel``."""
+
+_NO_WEIGHTS = {"obs_space", "action_space", "model_config", "view_requirements", "_last_output"}
+"""Attributes of every model that hold no weights."""
+
+_TRAINED = "Param"
+"""The class of Flax NNX, by name, whose variables take gradients; the others are changed by the model itself."""
+
+
+@dataclass
+class Held:
+    """All that a model and the models in it hold."""
+
+    models: list[ModelV2] = field(default_factory=list)
+    """The model itself first, each once."""
+    parts: list[Part] = field(default_factory=list)
+    trained: set[str] = field(default_factory=set)
+    """Names of the arrays that gradient steps move."""
+    in_numpy: bool = True
+    """Whether all that is held was adopted, as NumPy's arrays."""
+
+    def arrays(self) -> Arrays:
+        """Return all arrays by name."""
+        return {name: array for part in self.parts for name, array in part.read().items()}
+
+    def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays, under the names of all that is held, for good."""
+        for part in self.parts:
+            part.write(values)
+
+
+class Part:
+    """Some of the arrays of one model.
+
+    Args:
+        owner: the model.
+        prefix: what their names begin with.
+    """
+
+    def __init__(self, owner: ModelV2, prefix: str):
+        self.owner, self.prefix = owner, prefix
+
+    def read(self) -> Arrays:
+        """Return the arrays by name."""
+        raise NotImplementedError
+
+    def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
+        raise NotImplementedError
+
+    def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
+        """Put arrays in the place of those that are there, within a trace; return what reads them later."""
+        self.write(values)
+        return self.read
+
+    def set_training(self, training: bool) -> None:
+        """Switch what behaves differently in training."""
+
+
+class Adopted(Part):
+    """The attribute ``weights``: NumPy's arrays, or within a trace that step's."""
+
+    def read(self) -> Arrays:
+        """Return the arrays by name."""
+        return {f"{self.prefix}{name}": array for name, array in vars(self.owner)["weights"].items()}
+
+    def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
+        names = vars(self.owner)["weights"]
+        self._set({name: np.asarray(values[f"{self.prefix}{name}"]) for name in names})
+
+    def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
+        """Put a trace's arrays in their place, and return what reads them later."""
+        self._set({name: values[f"{self.prefix}{name}"] for name in vars(self.owner)["weights"]})
+        return self.read
+
+    def _set(self, weights: Arrays) -> None:
+        vars(self.owner)["weights"] = weights
+
+
+class Leaves(Part):
+    """The arrays of JAX in one attribute that is a tree: a dict, a module of Equinox, a single array.
+
+    Args:
+        owner: the model.
+        prefix: of the model's names.
+        attribute: of the model.
+    """
+
+    def __init__(self, owner: ModelV2, prefix: str, attribute: str):
+        super().__init__(owner, prefix)
+        self.attribute = attribute
+        leaves, _ = self._flat()
+        self._names = [
+            _joined(f"{prefix}{attribute}", path) if isinstance(leaf, jax.Array) else None for path, leaf in leaves
+        ]
+
+    def _flat(self) -> tuple[list[Any], Any]:
+        return jax.tree_util.tree_flatten_with_path(vars(self.owner)[self.attribute], is_leaf=_is_own)
+
+    def read(self) -> Arrays:
+        """Return the arrays by name."""
+        leaves, _ = self._flat()
+        if len(leaves) != len(self._names):
+            raise ModelError(
+                f"{type(self.owner).__name__}.forward() changes how many parts `{self.attribute}` has, which holds"
+                " weights: leave its structure as the constructor made it."
+            )
+        return {name: leaf for name, (_, leaf) in zip(self._names, leaves, strict=True) if name is not None}
+
+    def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
+        leaves, structure = self._flat()
+        changed = [leaf if name is None else values[name] for name, (_, leaf) in zip(self._names, leaves, strict=True)]
+        vars(self.owner)[self.attribute] = jax.tree_util.tree_unflatten(structure, changed)
+
+    def set_training(self, training: bool) -> None:
+        """Switch what behaves differently in training."""
+        equinox = sys.modules.get("equinox")
+        if equinox is not None:
+            own = vars(self.owner)
+            own[self.attribute] = equinox.nn.inference_mode(own[self.attribute], value=not training)
+
+
+class NnxObjects(Part):
+    """The modules and variables of Flax NNX in the attributes of one model, all together: they may share parts.
+
+    Keys of random streams are no weights: every pass has fresh ones.
+
+    Args:
+        owner: the model.
+        prefix: of the model's names.
+        attributes: the names of the attributes.
+    """
+
+    def __init__(self, owner: ModelV2, prefix: str, attributes: list[str]):
+        super().__init__(owner, prefix)
+        self.attributes = attributes
+        nnx = _nnx()
+        self._variables = {
+            ".".join([prefix[:-1], *map(str, path)] if prefix else map(str, path)): variable
+            for path, variable in nnx.iter_graph(self._objects())
+            if isinstance(variable, nnx.Variable) and not isinstance(variable, nnx.RngState)
+        }
+
+    def _objects(self) -> dict[str, Any]:
+        return {attribute: vars(self.owner)[attribute] for attribute in self.attributes}
+
+    def trained(self) -> set[str]:
+        """Return the names of the variables that take gradients."""
+        nnx = _nnx()
+        return {name for name, variable in self._variables.items() if isinstance(variable, getattr(nnx, _TRAINED))}
+
+    def has_batch_statistics(self) -> bool:
+        """Return whether there are running statistics of batches."""
+        return any(isinstance(variable, _nnx().BatchStat) for variable in self._variables.values())
+
+    def read(self) -> Arrays:
+        """Return the arrays by name."""
+        return {name: variable.get_raw_value() for name, variable in self._variables.items()}
+
+    def write(self, values: Mapping[str, Array]) -> None:
+        """Take over arrays for good."""
+        for name, variable in self._variables.items():
+            variable.set_raw_value(values[name])
+
+    def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
+        """Put a trace's arrays in their place, and return what reads them later."""
+        nnx = _nnx()
+        definition, state = nnx.split(self._objects())
+
+        def bound(path: tuple[Any, ...], variable: Any) -> Any:
+            if isinstance(variable, nnx.RngState):
+                return variable.replace(fresh_key()) if isinstance(variable, nnx.RngKey) else variable
+            return variable.replace(values[self._name(path)])
+
+        flat = [(path, bound(path, variable)) for path, variable in nnx.to_flat_state(state)]
+        copies = nnx.merge(definition, nnx.from_flat_state(flat), copy=True)
+        vars(self.owner).update(copies)
+
+        def read() -> Arrays:
+            found = nnx.to_flat_state(nnx.state(copies))
+            return {
+                self._name(path): variable.get_raw_value()
+                for path, variable in found
+                if not isinstance(variable, nnx.RngState)
+            }
+
+        return read
+
+    def _name(self, path: Iterable[Any]) -> str:
+        return self.prefix + ".".join(map(str, path))
+
+    def set_training(self, training: bool) -> None:
+        """Switch what behaves differently in training."""
+        nnx = _nnx()
+        modules = [one for _, one in nnx.iter_graph(self._objects()) if isinstance(one, nnx.Module)]
+        for module in modules:
+            module.train() if training else module.eval()
+
+
+def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
+    """Return all that a model holds.
+
+    Raises:
+        ModelError: it holds a module of another framework.
+    """
+    found = Held() if found is None else found
+    found.models.append(model)
+    nnx_attributes: list[str] = []
+    for attribute, value in vars(model).items():
+        if attribute in _NO_WEIGHTS:
+            continue
+        if attribute == "weights" and _is_adopted(value):
+            part = Adopted(model, prefix)
+            found.parts.append(part)
+            found.trained |= _floating(part.read())
+            continue
+        leaves = list(_leaves(value))
+        _require_own_framework(model, attribute, leaves)
+        for path, leaf in leaves:
+            if isinstance(leaf, ModelV2) and all(leaf is not one for one in found.models):
+                find(leaf, _joined(f"{prefix}{attribute}", path) + ".", found)
+        if any(map(is_nnx, (leaf for _, leaf in leaves))):
+            nnx_attributes.append(attribute)
+        elif any(isinstance(leaf, jax.Array) for _, leaf in leaves):
+            tree_part = Leaves(model, prefix, attribute)
+            found.parts.append(tree_part)
+            found.trained |= _floating(tree_part.read())
+            found.in_numpy = False
+    if nnx_attributes:
+        objects = NnxObjects(model, prefix, nnx_attributes)
+        found.parts.append(objects)
+        found.trained |= objects.trained()
+        found.in_numpy = False
+    return found
+
+
+def is_nnx(value: object) -> bool:
+    """Return whether a value is a module or a variable of Flax NNX."""
+    nnx = sys.modules.get("flax.nnx")
+    return nnx is not None and isinstance(value, nnx.Pytree | nnx.Variable)
+
+
+def _nnx() -> Any:
+    return sys.modules["flax.nnx"]
+
+
+def _is_adopted(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(array, np.ndarray | jax.Array) for array in value.values())
+
+
+def _is_own(value: object) -> bool:
+    """Whether a part of a tree is looked into apart from it."""
+    return isinstance(value, ModelV2) or is_nnx(value)
+
+
+def _leaves(value: object) -> Iterator[tuple[Any, Any]]:
+    try:
+        yield from jax.tree_util.tree_flatten_with_path(value, is_leaf=_is_own)[0]
+    except (TypeError, ValueError):  # a dict whose keys cannot be sorted, which holds no weights
+        return
+
+
+def _joined(start: str, path: Iterable[Any]) -> str:
+    return ".".join(
+        [start, *(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)]
+    )
+
+
+def _floating(arrays: Arrays) -> set[str]:
+    return {name for name, array in arrays.items() if np.issubdtype(array.dtype, np.inexact)}
+
+
+def _require_own_framework(model: ModelV2, attribute: str, leaves: list[tuple[Any, Any]]) -> None:
+    for _, leaf in leaves:
+        homes = {base.__module__.partition(".")[0] for base in type(leaf).__mro__}
+        other = homes & {"torch", "tensorflow", "keras", "tf_keras"}
+        if other or (isinstance(leaf, ModelV2) and leaf.framework != "jax"):
+            raise ModelError(
+                f"{type(model).__name__}.{attribute} is a {type(leaf).__name__}, which is of another framework and"
+                " would not be trained; make it with flax.nnx, Equinox or arrays of JAX."
+            )

@@ -1,0 +1,46 @@
+"""To which arguments gradients go, read off the operations of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from anyspace.maths.xp import Array
+
+
+def reached_by(
+    function: Callable[..., list[Array]], weights: dict[str, Array], *arguments: Any
+) -> list[frozenset[str]]:
+    """Return, for each array that a function gives, the names of the weights that get a gradient from it.
+
+    A gradient that does not depend on what comes back to the array is zero whatever the numbers are.
+
+    Args:
+        function: of the weights and the arguments.
+        weights: by name.
+        arguments: further ones.
+    """
+    shapes = jax.eval_shape(function, weights, *arguments)
+
+    def pulled(position: int) -> frozenset[str]:
+        def gradient(back: Array, weights: dict[str, Array]) -> dict[str, Array]:
+            def total(weights: dict[str, Array]) -> Array:
+                return jnp.sum(function(weights, *arguments)[position] * back)
+
+            found: dict[str, Array] = jax.grad(total)(weights)
+            return found
+
+        if not jnp.issubdtype(shapes[position].dtype, jnp.inexact):
+            return frozenset()
+        closed = jax.make_jaxpr(gradient)(jnp.ones(shapes[position].shape, shapes[position].dtype), weights)
+        depend = {closed.jaxpr.invars[0]}
+        for equation in closed.jaxpr.eqns:
+            if any(not hasattr(one, "val") and one in depend for one in equation.invars):
+                depend.update(equation.outvars)
+        found = (not hasattr(one, "val") and one in depend for one in closed.jaxpr.outvars)
+        return frozenset(name for name, reached in zip(sorted(weights), found, strict=True) if reached)
+
+    return [pulled(position) for position in range(len(shapes))]

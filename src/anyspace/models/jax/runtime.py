@@ -1,0 +1,300 @@
+"""The JAX runtime: compiled passes, random sources, parameters. Outside of compiled calls all arrays are NumPy's."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, get_args
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.maths.cell import Cell
+from anyspace.maths.xp import Array
+from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
+from anyspace.models.jax.failures import explained
+from anyspace.models.jax.reach import reached_by
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class JaxRuntime:
+    """JAX on one device; see :class:`anyspace.models.runtime.Runtime`.
+
+    Args:
+        device: ``auto`` is JAX's default device.
+
+    Attributes:
+        cells: every cell that was made; compiled passes take their values as arguments.
+
+    Raises:
+        ConfigError: JAX has no such device.
+    """
+
+    framework = "jax"
+
+    def __init__(self, device: Device = "auto"):
+        self._device = _device(device)
+        self.device: str = "cuda" if self._device.platform == "gpu" else self._device.platform
+        self.cells: list[Cell] = []
+        self._trial = False
+        self._drawing: RandomSource = "evaluation"
+        self.seed(0)
+
+    # ---------------------------------------------------------------------------- models and passes
+
+    @contextlib.contextmanager
+    def initialising(self, seed: int) -> Iterator[None]:
+        """Seed Python's ``random``, of which models draw their seeds, and put it back afterwards."""
+        before = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+
+    def cell(self, value: float | NumpyArray) -> Cell:
+        """Return a cell, which compiled passes take as an argument."""
+        self.cells.append(Cell(value))
+        return self.cells[-1]
+
+    def place(self, model: ModelV2) -> None:
+        """Look for what the model holds; modules of users are in evaluation mode until a gradient step."""
+        jax_base(model).set_training(False)
+
+    def compiles(self, model: ModelV2) -> bool:
+        """Return whether passes are compiled: outside of a trace, of models that NumPy cannot run, or runs slowly."""
+        return KEYS.get() is None and not jax_base(model).runs_in_numpy
+
+    def compile(self, model: ModelV2, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``function`` compiled; weights, cells and random numbers are arguments."""
+        own = jax_base(model)
+
+        def traced(weights: Any, cells: Any, key: Array, *arrays: Any) -> Any:
+            with self.tracing(cells, key), own.bound(weights):
+                return function(*arrays)
+
+        def tried(weights: Any, cells: Any, key: Array, *arrays: Any) -> Any:
+            with self.tracing(cells, key), own.bound(weights):
+                function(*arrays)
+                once = own.plain_values()
+                found = function(*arrays)
+                _require_same(once, own.plain_values())
+                return found
+
+        compiled = jax.jit(traced)
+
+        def run(*arrays: Any) -> Any:
+            values = own.held().arrays(), self.cell_values(), self.keys(1, self._drawing)[0], *arrays
+            with explained(type(own).__name__), jax.default_device(self._device):
+                if self._trial:
+                    return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), jax.eval_shape(tried, *values))
+                return jax.tree.map(np.asarray, compiled(*values))
+
+        return run
+
+    @contextlib.contextmanager
+    def tracing(self, cells: Sequence[Array], key: Array) -> Iterator[None]:
+        """Let cells have these values and draws come from this key, as long as a pass or a step is traced."""
+        for cell, value in zip(self.cells, cells, strict=True):
+            cell.bind(value)
+        token = KEYS.set(Keys(jax.random.wrap_key_data(key)))
+        try:
+            yield
+        finally:
+            KEYS.reset(token)
+            for cell in self.cells:
+                cell.bind(None)
+
+    def cell_values(self) -> list[NumpyArray]:
+        """Return the present value of every cell."""
+        return [cell.host for cell in self.cells]
+
+    def on_device(self) -> AbstractContextManager[object]:
+        """Return a context whose compiled steps run on the device."""
+        context: AbstractContextManager[object] = jax.default_device(self._device)
+        return context
+
+    def asarray(self, array: NumpyArray) -> Array:
+        """Return the array as it is; within a trace as one of JAX."""
+        return array if KEYS.get() is None else jax.numpy.asarray(array)
+
+    def native(self, array: Array) -> Array:
+        """Return the array as it is: functions of JAX take NumPy's."""
+        return array
+
+    def numpy(self, tensor: Array) -> Any:
+        """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
+        return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
+
+    def threads_for(self, rows: int) -> AbstractContextManager[object]:
+        """Do nothing: XLA chooses its own threads."""
+        return contextlib.nullcontext()
+
+    def compiled(self, model: ModelV2) -> CompiledForward | None:
+        """Return the model's own pass where NumPy runs it."""
+        own = jax_base(model)
+        return own.acting_pass() if own.runs_in_numpy else None
+
+    def acting(self) -> AbstractContextManager[object]:
+        """Do nothing: a traced step alone has gradients."""
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """Let compiled passes find shapes alone, and return zeros of these."""
+        self._trial = True
+        try:
+            yield
+        finally:
+            self._trial = False
+
+    def no_grad(self) -> AbstractContextManager[object]:
+        """Do nothing: formulas stop gradients themselves."""
+        return contextlib.nullcontext()
+
+    # ------------------------------------------------------------------------------------ randomness
+
+    def seed(self, seed: int) -> None:
+        """Start a generator of NumPy for every source."""
+        names = get_args(RandomSource)
+        streams = np.random.SeedSequence(seed).spawn(len(names))
+        self._generators = {name: np.random.default_rng(one) for name, one in zip(names, streams, strict=True)}
+
+    def rng(self, source: RandomSource) -> np.random.Generator | Array:
+        """Return NumPy's generator; within a trace a key that was not used before."""
+        keys = KEYS.get()
+        return self._generators[source] if keys is None else keys.fresh()
+
+    def keys(self, count: int, source: RandomSource = "learning") -> npt.NDArray[np.uint32]:
+        """Draw the keys of compiled steps or passes, [count, 2]."""
+        return self._generators[source].integers(2**32, size=(count, 2), dtype=np.uint32)
+
+    @contextlib.contextmanager
+    def own_randomness(self, source: RandomSource) -> Iterator[None]:
+        """Let the keys of compiled passes come from ``source``: JAX has no global one."""
+        before, self._drawing = self._drawing, source
+        try:
+            yield
+        finally:
+            self._drawing = before
+
+    def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
+        """Return the state of each generator as bytes."""
+        return {
+            name: np.frombuffer(json.dumps(generator.bit_generator.state).encode(), np.uint8)
+            for name, generator in self._generators.items()
+        }
+
+    def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+        """Restore generators. What another framework saved is left alone: its streams cannot go on here."""
+        for name, generator in self._generators.items():
+            data = state[name].tobytes() if name in state else b""
+            if data.startswith(b"{"):
+                generator.bit_generator.state = json.loads(data)
+
+    def permutation(self, n: int) -> NumpyArray:
+        """Return a random order of ``0..n-1``, int64 [n]."""
+        return self._generators["learning"].permutation(n)
+
+    # ------------------------------------------------------------------------------------ parameters
+
+    def set_training(self, model: ModelV2, training: bool) -> None:
+        """Switch modules that behave differently in training, where the mode differs."""
+        own = jax_base(model)
+        if own.training != training:
+            own.set_training(training)
+
+    def has_batch_statistics(self, model: ModelV2) -> bool:
+        """Return whether the model takes statistics of a batch in training."""
+        return jax_base(model).has_batch_statistics()
+
+    def trained(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the arrays that gradient steps move."""
+        return frozenset(jax_base(model).held().trained)
+
+    def reached(self, model: ModelV2, compute: Callable[[], Sequence[Array]]) -> list[frozenset[str]]:
+        """Return to which arrays gradients go, by the operations of a trace."""
+        own = jax_base(model)
+        values, held = own.held().arrays(), own.held().trained
+
+        def traced(trained: dict[str, Array], cells: Any, key: Array) -> list[Array]:
+            with self.tracing(cells, key), own.bound({**values, **trained}):
+                return list(compute())
+
+        trained = {name: value for name, value in values.items() if name in held}
+        with explained(type(own).__name__):
+            return reached_by(traced, trained, self.cell_values(), np.zeros(2, np.uint32))
+
+    def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
+        """Return copies of all arrays by name."""
+        return {name: np.array(as_numpy(value)) for name, value in jax_base(model).held().arrays().items()}
+
+    def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
+        """Set all arrays by name; see the protocol."""
+        held = jax_base(model).held()
+        own = {name: as_numpy(value).shape for name, value in held.arrays().items()}
+        came = {name: value.shape for name, value in values.items()}
+        if own != came:
+            differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
+            detail = "; ".join(
+                f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
+                for name in differing[:4]
+            )
+            raise CheckpointError(
+                f"the weights do not fit the model ({len(differing)} of {len(own)} arrays differ): {detail}."
+                " Build the model with the configuration that the weights were trained with."
+            )
+        held.write({name: _like(old, np.array(values[name])) for name, old in held.arrays().items()})
+
+    def layers(self, model: ModelV2) -> list[Layer]:
+        """Return what holds parameters, in order."""
+        by_layer: dict[str, dict[str, Array]] = {}
+        for name, value in jax_base(model).held().arrays().items():
+            layer, _, part = name.rpartition(".")
+            by_layer.setdefault(layer, {})[part] = as_numpy(value)
+        return [
+            Layer(
+                layer or "(model)",
+                "Layer",
+                ", ".join(f"{part} {value.shape}" for part, value in parts.items()),
+                sum(value.size for value in parts.values()),
+            )
+            for layer, parts in by_layer.items()
+        ]
+
+
+def _require_same(before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Require that a second pass, like the first one, leaves Python's numbers on a model as they were."""
+    for name, value in after.items():
+        if name in before and before[name] != value:
+            raise ModelError(
+                f"{name} changes with every forward(), but Python in a compiled pass runs once, when it is compiled:"
+                " keep what counts steps in an array (jnp.zeros(())), which forward() assigns anew."
+            )
+
+
+def _like(old: Array, new: NumpyArray) -> Array:
+    """Return an array as the kind that it takes the place of."""
+    if isinstance(old, np.ndarray):
+        return new.astype(old.dtype)
+    if jax.numpy.issubdtype(old.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jax.numpy.asarray(new), impl=jax.random.key_impl(old))
+    return jax.numpy.asarray(new, old.dtype)
+
+
+def _device(name: Device) -> Any:
+    if name == "auto":
+        return jax.devices()[0]
+    platform = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}[name]
+    try:
+        return jax.devices(platform)[0]
+    except RuntimeError as error:
+        raise ConfigError(f"config key `device` is {name!r}, but JAX finds no such device; use 'auto'.") from error

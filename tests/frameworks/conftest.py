@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import jax
+import pytest
+
+from anyspace import PPO, Algorithm
+
+Build = Callable[..., Any]
+
+SMALL = {
+    "seed": 0,
+    "num_envs_per_env_runner": 4,
+    "train_batch_size": 64,
+    "minibatch_size": 32,
+    "num_epochs": 2,
+    "entropy_coeff": 0.01,
+    "kl_coeff": 0.2,
+    "observation_filter": "MeanStdFilter",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiles_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile with little optimising, and no programme twice: what is run here is run a few times."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
+
+
+@pytest.fixture
+def build() -> Iterator[Build]:
+    """Build algorithms, closed after the test: PPO on JAX with a tiny network, unless more is said."""
+    with ExitStack() as stack:
+
+        def make(
+            env: Any = "CartPole-v1",
+            kind: type[Algorithm[Any]] = PPO,
+            model: dict[str, Any] | None = None,
+            framework: str = "jax",
+            **settings: Any,
+        ) -> Any:
+            sizes = {"fcnet_hiddens": [16, 16], "lstm_cell_size": 16, "max_seq_len": 8}
+            shared = SMALL if kind is PPO else {"seed": 0, "num_envs_per_env_runner": 4}
+            keys = {**shared, "framework": framework, "model": {**sizes, **(model or {})}, **settings}
+            return stack.enter_context(closing(kind(env, keys, preset="none")))
+
+        yield make

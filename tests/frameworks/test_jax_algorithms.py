@@ -1,0 +1,193 @@
+"""Every algorithm on JAX, through the same doors as on PyTorch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from rich.console import Console
+
+from anyspace import A2C, APPO, BC, IMPALA, MARWIL, PG, PPO, Algorithm, Policy
+from anyspace.cli import main
+from anyspace.errors import ConfigError
+from anyspace.execution import backends
+from anyspace.execution.inspection import pipeline_tree
+from anyspace.spaces import StackedFrames
+from tests.frameworks.conftest import Build
+
+SHORT = {"train_batch_size": 32}
+
+
+def weights_of(algorithm: Algorithm[Any]) -> dict[str, Any]:
+    return algorithm.policy.runtime.parameters(algorithm.policy.model)
+
+
+def moved(algorithm: Algorithm[Any]) -> bool:
+    """Train for an iteration; return whether a weight of the policy moved."""
+    before = weights_of(algorithm)
+    result = algorithm.train()
+    assert np.isfinite(result["learner"]["total_loss"])
+    return any((value != before[name]).any() for name, value in weights_of(algorithm).items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (PG, {}),
+        (A2C, {"microbatch_size": 8}),
+        (IMPALA, {"opt": "rmsprop", "momentum": 0.5}),
+        (APPO, {}),
+    ],
+)
+def test_on_policy_algorithms_learn(build: Build, kind: type[Algorithm[Any]], settings: dict[str, Any]) -> None:
+    assert moved(build(kind=kind, **SHORT, **settings))
+
+
+def test_parts_of_a_batch_sum_up_to_its_gradient(build: Build) -> None:
+    whole, parts = (build(kind=A2C, **SHORT, microbatch_size=size, grad_clip=None) for size in (None, 8))
+    for algorithm in (whole, parts):
+        algorithm.train()
+    for name, value in weights_of(whole).items():
+        np.testing.assert_allclose(weights_of(parts)[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", [MARWIL, BC])
+def test_recorded_steps_are_learnt_from(build: Build, kind: type[Algorithm[Any]], tmp_path: Path) -> None:
+    writer = build(kind=PG, framework="torch", train_batch_size=32, output=str(tmp_path))
+    writer.train()
+    writer.close()
+    assert moved(build(kind=kind, input=str(tmp_path), train_batch_size=16))
+
+
+# ------------------------------------------------------------------------------------ any space, any door
+
+
+class Corridor(gym.Env[Any, Any]):
+    """A part of each kind, with a mask; the longer an episode goes on, the more it earns."""
+
+    observation_space = spaces.Dict(
+        {
+            "place": spaces.Discrete(5),
+            "speed": spaces.Box(-1.0, 1.0, (2,)),
+            "action_mask": spaces.MultiBinary(5),
+        }
+    )
+    action_space = spaces.Tuple([spaces.Discrete(3), spaces.Discrete(2)])
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        assert action[0] != 2, "masked"
+        self.steps += 1
+        return self._seen(), 1.0, self.steps == 7, False, {}
+
+    def _seen(self) -> dict[str, Any]:
+        speed = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        mask = np.array([1, 1, 0, 1, 1], np.int8)
+        return {"place": np.int64(self.steps % 5), "speed": speed, "action_mask": mask}
+
+
+def test_nested_spaces_with_masks_filters_and_whole_episodes(build: Build) -> None:
+    algorithm = build(Corridor, batch_mode="complete_episodes", train_batch_size=28, minibatch_size=14)
+    assert moved(algorithm)
+    assert algorithm.evaluate(2)["episode_return_mean"] == 7.0
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(pipeline_tree(algorithm.policy, "Corridor"))
+    assert "jax on cpu" in shown.get()
+    assert "encoder.0" in shown.get()
+
+
+class Pictures(gym.Env[Any, Any]):
+    """Stacks of three pictures, of which the newest is stored."""
+
+    observation_space = StackedFrames(0, 255, (20, 20, 3), stack=3)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.steps, self.frames = 0, [self._picture()] * 3
+        return np.stack(self.frames, axis=-1), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        self.steps += 1
+        self.frames = [*self.frames[1:], self._picture()]
+        return np.stack(self.frames, axis=-1), 1.0, self.steps == 9, False, {}
+
+    def _picture(self) -> Any:
+        return self.np_random.integers(0, 256, (20, 20)).astype(np.uint8)
+
+
+def test_stacks_of_pictures_are_stored_once_and_learnt_from(build: Build) -> None:
+    model = {"conv_filters": [[4, [4, 4], 4], [8, [5, 5], 1]]}
+    algorithm = build(Pictures, model=model, num_epochs=1, observation_filter="NoFilter")
+    assert algorithm.policy.stacks == {0: 3}
+    assert not algorithm.policy.model.runs_in_numpy
+    trajectory = algorithm.fleet.gather(64)
+    steps = next(algorithm.updates(algorithm.policy, trajectory))
+    inputs = algorithm.learner.stacked(steps)
+    assert inputs.stored["obs/0"].shape[1:] == (20, 20, 1)
+    result = algorithm.learner.steps(steps)
+    assert result.metrics["ratio_error"][0] <= 1e-5
+
+
+def test_a_checkpoint_of_torch_goes_on_with_jax(build: Build, tmp_path: Path) -> None:
+    torch_ppo = build(framework="torch", lr=1e-2)
+    torch_ppo.train()
+    saved = torch_ppo.save(tmp_path)
+    jax_ppo = build(lr=1e-2)
+    jax_ppo.load_weights(saved)
+    for name, value in weights_of(torch_ppo).items():
+        np.testing.assert_array_equal(weights_of(jax_ppo)[name], value, err_msg=name)
+    obs = np.random.default_rng(0).uniform(-1, 1, (64, 4)).astype(np.float32)
+    np.testing.assert_array_equal(jax_ppo.compute_actions(obs), torch_ppo.compute_actions(obs))
+    assert moved(jax_ppo)
+    # The whole algorithm, moments and counters too, and back again.
+    whole = PPO.load(saved, config={"framework": "jax"})
+    assert whole.timesteps_total == torch_ppo.timesteps_total
+    np.testing.assert_equal(whole.learner.state(), torch_ppo.learner.state())
+    assert moved(whole)
+    whole.close()
+    back = PPO.load(jax_ppo.save(tmp_path / "back"), config={"framework": "torch"})
+    assert moved(back)
+    back.close()
+
+
+def test_policies_are_loaded_alone(build: Build, tmp_path: Path) -> None:
+    algorithm = build("Pendulum-v1")
+    algorithm.train()
+    obs = np.zeros((5, 3), np.float32)
+    loaded = Policy.load(algorithm.save(tmp_path))
+    assert loaded.runtime.framework == "jax"
+    np.testing.assert_array_equal(loaded.compute_actions(obs), algorithm.compute_actions(obs))
+
+
+def test_the_command_line_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "run")
+    words = ["train", "CartPole-v1", "--algo", "ppo", "--framework", "jax", "--preset", "none", "--seed", "0"]
+    sizes = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--model.fcnet-hiddens", "8"]
+    main([*words, *sizes, "--steps", "64", "--out", folder])
+    assert Algorithm.load(folder).config.framework == "jax"
+
+
+def test_what_is_not_installed_is_told_with_the_line(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "find_spec", lambda name: None if name == "jax" else find_spec(name))
+    with pytest.raises(ConfigError, match=r"jax is not installed: pip install 'anyspace\[jax\]'"):
+        build()
+
+
+def test_neither_the_library_nor_torch_loads_jax() -> None:
+    check = (
+        "import anyspace, sys; anyspace.PPO; anyspace.models; assert not {'jax', 'flax', 'equinox'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -1,0 +1,254 @@
+"""Models of users on JAX: what they hold, what training makes of it, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+
+from anyspace import PPO, Policy
+from anyspace.errors import ConfigError, ModelError
+from anyspace.models import JaxModelV2, TorchModelV2
+from anyspace.models.modelv2 import State
+from tests.frameworks.conftest import Build
+from tests.frameworks.jax_models import (
+    Array,
+    DictLSTM,
+    EquinoxModel,
+    Holder,
+    NnxDropout,
+    NnxModel,
+    NnxNorm,
+)
+
+PLAIN = {"observation_filter": "NoFilter"}
+
+
+def arrays_of(algorithm: PPO) -> dict[str, Any]:
+    return algorithm.policy.runtime.parameters(algorithm.policy.model)
+
+
+def holds_tracer(value: object) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(value))
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (NnxModel, {"hidden.kernel", "hidden.bias", "logits.kernel", "logits.bias", "value.kernel", "value.bias"}),
+        (DictLSTM, {"cell.input", "cell.hidden", "cell.bias", "heads.0", "heads.1"}),
+        (Holder, {"policy.logits.weight", "critics.0.hidden.kernel"}),
+    ],
+)
+def test_what_is_held_is_trained_and_saved(
+    build: Build, tmp_path: Path, model: type[JaxModelV2], names: set[str]
+) -> None:
+    algorithm = build(model={"custom_model": model}, lr=1e-2, **PLAIN)
+    before = arrays_of(algorithm)
+    assert names <= before.keys()
+    assert algorithm.policy.runtime.trained(algorithm.policy.model) == before.keys()
+    algorithm.train()
+    after = arrays_of(algorithm)
+    # A policy that lies on its own network has no use for the value's, and the other way round.
+    unused = {name for name in before if name.startswith(("critics.0.value.", "policy.value_"))}
+    assert {name for name in before if (after[name] == before[name]).all()} == unused
+    for one in algorithm.policy.model.held().models:
+        assert not holds_tracer({k: v for k, v in vars(one).items() if not isinstance(v, nnx.Module)})
+    restored = Policy.load(algorithm.save(tmp_path), trust=True)
+    obs = np.full((3, 4), 0.1, np.float32)
+    np.testing.assert_array_equal(first(restored.compute_actions(obs)), first(algorithm.compute_actions(obs)))
+    np.testing.assert_equal(restored.runtime.parameters(restored.model), after)
+
+
+def first(result: Any) -> Any:
+    """Return the actions of what may be actions and a state."""
+    return result[0] if isinstance(result, tuple) else result
+
+
+@pytest.mark.parametrize(
+    ("model", "statistics"),
+    [(NnxNorm, ["norm.mean", "norm.var"]), (EquinoxModel, None)],
+)
+def test_batch_statistics_move_in_training_alone(
+    build: Build, model: type[JaxModelV2], statistics: list[str] | None
+) -> None:
+    algorithm = build(model={"custom_model": model}, lr=0.0, **PLAIN)
+    policy = algorithm.policy
+    assert policy.runtime.has_batch_statistics(policy.model)
+    statistics = statistics or [name for name in arrays_of(algorithm) if name.startswith("state.")]
+    before = arrays_of(algorithm)
+    trajectory = algorithm.fleet.gather(64)
+    policy.compute_actions(np.full((3, 4), 0.1, np.float32))
+    np.testing.assert_equal(arrays_of(algorithm), before)
+    steps = next(algorithm.updates(policy, trajectory))
+    # Whole minibatches: no row is repeated, and the remainder is left out.
+    inputs = algorithm.learner.stacked(steps).inputs
+    assert inputs.counted[: len(steps.order)].all()
+    algorithm.learner.steps(steps)
+    after = arrays_of(algorithm)
+    changed = {name for name in before if (after[name] != before[name]).any()}
+    assert changed
+    assert changed <= set(statistics)
+
+
+def test_dropout_draws_anew_in_every_step_and_not_when_acting(build: Build) -> None:
+    algorithm = build(model={"custom_model": NnxDropout}, lr=0.0, kl_coeff=0.0, entropy_coeff=0.0, **PLAIN)
+    batch = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(64))).rows
+    losses = [float(algorithm.learner.step(batch).metrics["total_loss"]) for _ in range(3)]
+    assert len(set(losses)) == 3
+    assert algorithm.learner.compilations == 1
+    evaluated = [algorithm.policy.forward(batch, value=True) for _ in range(2)]
+    np.testing.assert_array_equal(evaluated[0][0], evaluated[1][0])
+    again = build(model={"custom_model": NnxDropout}, lr=0.0, kl_coeff=0.0, entropy_coeff=0.0, **PLAIN)
+    batch = next(again.updates(again.policy, again.fleet.gather(64))).rows
+    assert [float(again.learner.step(batch).metrics["total_loss"]) for _ in range(3)] == losses
+
+
+def test_same_seed_same_weights(build: Build) -> None:
+    first, second, other = (build(model={"custom_model": NnxModel}, seed=seed, **PLAIN) for seed in (0, 0, 1))
+    np.testing.assert_equal(arrays_of(first), arrays_of(second))
+    assert (arrays_of(first)["hidden.kernel"] != arrays_of(other)["hidden.kernel"]).any()
+
+
+class Counting(NnxModel):
+    """Reports a number of its custom loss."""
+
+    def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
+        self._size = jnp.mean(loss_inputs["obs"] ** 2)
+        return [policy_loss[0] + 0.1 * self._size * jnp.sum(self.hidden.kernel[...] ** 2)]
+
+    def metrics(self) -> dict[str, Any]:
+        return {"size": self._size}
+
+
+def test_custom_loss_and_metrics_within_the_step(build: Build) -> None:
+    algorithm = build(model={"custom_model": Counting}, **PLAIN)
+    result = algorithm.train()
+    assert 0 < result["learner"]["model"]["size"] < 10
+    assert isinstance(result["learner"]["model"]["size"], float)
+
+
+# ------------------------------------------------------------------------------------------- refused
+
+
+class MadeInForward(NnxModel):
+    def features(self, obs: Array) -> Array:
+        self.late = nnx.Linear(4, 16, rngs=nnx.Rngs(0))
+        return self.late(obs)
+
+
+class Steps(NnxModel):
+    steps = 0
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.steps = 0
+
+    def features(self, obs: Array) -> Array:
+        self.steps += 1
+        return super().features(obs)
+
+
+class Branches(NnxModel):
+    def features(self, obs: Array) -> Array:
+        return super().features(obs if obs.sum() > 0 else -obs)
+
+
+class Picks(NnxModel):
+    def features(self, obs: Array) -> Array:
+        return super().features(obs[obs[:, 0] > 0])
+
+
+class UsesNumPy(NnxModel):
+    def features(self, obs: Array) -> Array:
+        return super().features(np.asarray(obs))
+
+
+KEPT: list[Array] = []
+
+
+class Leaks(NnxModel):
+    def features(self, obs: Array) -> Array:
+        KEPT.append(obs)
+        return super().features(KEPT[0])
+
+
+class HoldsTorch(NnxModel):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.other = torch.nn.Linear(4, 4)
+
+
+class NothingToTrain(JaxModelV2):
+    def forward(self, input_dict: Any, state: State, seq_lens: Any) -> tuple[Array, State]:
+        self._count = len(input_dict["obs"])
+        return jnp.zeros((self._count, self.num_outputs)), state
+
+    def value_function(self) -> Array:
+        return jnp.zeros(self._count)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (MadeInForward, r"makes `late`, a Linear, .*make it in the constructor"),
+        (Steps, r"Steps\.steps changes with every forward\(\)"),
+        (Branches, r"Branches: Python branches on the numbers of an array"),
+        (Picks, r"Picks: an array is picked from by booleans"),
+        (UsesNumPy, r"UsesNumPy: NumPy, or float\(\) or int\(\)"),
+        (HoldsTorch, r"HoldsTorch\.other is a Linear, which is of another framework"),
+    ],
+)
+def test_what_a_compiled_pass_cannot_do_is_one_sentence(build: Build, model: type[JaxModelV2], message: str) -> None:
+    KEPT.clear()
+    with pytest.raises(ModelError, match=message):
+        build(model={"custom_model": model}, **PLAIN)
+
+
+def test_an_array_of_an_earlier_pass_is_told(build: Build) -> None:
+    KEPT.clear()
+    with pytest.raises(ModelError, match="Leaks: an array of an earlier pass is used again"):
+        build(model={"custom_model": Leaks}, **PLAIN).train()
+
+
+def test_a_model_without_weights_is_refused(build: Build) -> None:
+    algorithm = build(model={"custom_model": NothingToTrain}, **PLAIN)
+    with pytest.raises(ModelError, match="has no parameters to train"):
+        algorithm.train()
+
+
+class Detached(NnxModel):
+    def features(self, obs: Array) -> Array:
+        return jax.lax.stop_gradient(super().features(obs))
+
+    def forward(self, input_dict: Any, state: State, seq_lens: Any) -> tuple[Array, State]:
+        output, state = super().forward(input_dict, state, seq_lens)
+        return jax.lax.stop_gradient(output), state
+
+
+def test_an_output_without_gradient_is_refused(build: Build) -> None:
+    algorithm = build(model={"custom_model": Detached}, **PLAIN)
+    with pytest.raises(ModelError, match="from which no gradient gets back"):
+        algorithm.train()
+
+
+class OfTorch(TorchModelV2):
+    pass
+
+
+def test_models_of_another_framework_are_refused(build: Build) -> None:
+    with pytest.raises(ModelError, match=r"OfTorch is no model of framework 'jax'.*derive it from JaxModelV2"):
+        build(model={"custom_model": OfTorch}, **PLAIN)
+    with pytest.raises(ModelError, match=r"NnxModel is no model of framework 'torch'.*derive it from TorchModelV2"):
+        build(model={"custom_model": NnxModel}, framework="torch", **PLAIN)
+
+
+def test_a_device_that_is_not_there_is_refused(build: Build) -> None:
+    with pytest.raises(ConfigError, match="`device` is 'mps', but JAX finds no such device"):
+        build(device="mps")
