@@ -147,6 +147,8 @@ def test_every_name_resolves(path):
 
 
 def test_names_are_those_of_anyspace():
+    from anyspace.models.tf import keras_networks
+
     found = {
         "algorithms.impala.Impala": algorithms.IMPALA,
         "algorithms.ppo.PPO": algorithms.PPO,
@@ -156,7 +158,8 @@ def test_names_are_those_of_anyspace():
         "models.modelv2.ModelV2": models.ModelV2,
         "models.modelv2.restore_original_dimensions": spaces.restore_original_dimensions,
         "models.repeated_values.RepeatedValues": spaces.RepeatedValues,
-        "models.tf.fcnet.FullyConnectedNetwork": models.TFModelV2,
+        "models.tf.fcnet.FullyConnectedNetwork": keras_networks.FullyConnectedNetwork,
+        "models.tf.tf_modelv2.TFModelV2": models.TFModelV2,
         "models.torch.attention_net.GTrXLNet": models.GTrXLNet,
         "models.torch.fcnet.FullyConnectedNetwork": models.FullyConnectedNetwork,
         "models.torch.recurrent_net.LSTMWrapper": networks.RecurrentWrapper,

@@ -171,13 +171,13 @@ SHOWN_BY = {
     "model.custom_model": "models/test_custom_models.py",
     "model.custom_model_config": "models/test_catalog.py",
     "model.always_check_shapes": "policy/test_check.py",
+    "framework": "frameworks/test_tf_learner.py",
     "model._disable_action_flattening": "policy/test_history.py",
     "model.action_embedding_key": "models/torch/test_parametric.py",
 }
 """Keys whose effect shows elsewhere than in what is learnt, and the tests of it."""
 
 REFUSED: dict[str, tuple[Any, str]] = {
-    "framework": ("mxnet", "framework"),
     "exploration_config": ({"type": "Random"}, "learns from samples of its own distribution"),
     "num_env_runners": (1, "collecting in other processes is not built"),
     "model.custom_preprocessor": ("mine", "put a gymnasium wrapper around the environment"),

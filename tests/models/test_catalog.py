@@ -122,12 +122,12 @@ def test_what_is_no_model_is_refused(by_name):
 
 
 def test_what_is_not_built_says_so():
-    with pytest.raises(NotImplementedError, match="framework 'tf' has no network for the role 'dense' yet; give a `cu"):
-        ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {}, framework="tf")
+    with pytest.raises(NotImplementedError, match="framework 'mx' has no network for the role 'dense' yet; give a `cu"):
+        ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {}, framework="mx")
     with pytest.raises(
-        NotImplementedError, match=r"'jax' has no network for the role 'recurrent memory' yet; .* 'torch'"
+        NotImplementedError, match=r"'mx' has no network for the role 'recurrent memory' yet; .* 'torch' or 'jax'"
     ):
-        ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {"use_lstm": True}, framework="jax")
+        ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {"use_lstm": True}, framework="mx")
 
 
 VECTOR, MATRIX = Box(-1, 1, (4,)), Box(-1, 1, (2, 3))

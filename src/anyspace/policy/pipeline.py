@@ -305,12 +305,9 @@ class Pipeline:
             mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
                 respects it then.
         """
-        if not self._is_built_in:
-            dist_inputs = self.runtime.native(dist_inputs)
-        if mask is None or not self.masking.takes_mask:
-            made = self.dist_factory(dist_inputs, self.model)
-        else:
-            made = self.dist_factory(dist_inputs, self.model, mask=self.masking.split(mask))
+        given = dist_inputs if self._may_have_twin else self.runtime.native(dist_inputs)
+        masks = {"mask": self.masking.split(mask)} if mask is not None and self.masking.takes_mask else {}
+        made = self.dist_factory(given, self.model, **masks)
         if self.inputs_decide:
             made.depends_on_model = False
         return made

@@ -107,8 +107,12 @@ class JaxModelV2(ArrayModel):
         NumPy takes long for these.
         """
         held = self.held()
-        convolves = any(len(array.shape) == 4 for array in held.arrays().values())
-        return held.in_numpy and not convolves and all(_is_of_library(type(one)) for one in held.models)
+        return held.in_numpy and not self.convolves and all(_is_of_library(type(one)) for one in held.models)
+
+    @functools.cached_property
+    def convolves(self) -> bool:
+        """Whether there are kernels of convolutions over pictures among the arrays."""
+        return any(len(array.shape) > 3 for array in self.held().arrays().values())
 
     def acting_pass(self) -> CompiledForward:
         """Return what acts one step, in NumPy: by default the model as it is. Weights must not change meanwhile."""

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from anyspace import nesting, tree
 from anyspace.maths.xp import Array
+from anyspace.spaces.decoding import options
 from anyspace.tree import Tree
 
 
@@ -38,7 +39,7 @@ def flatten_inputs_to_1d_tensor(inputs: Tree, spaces_struct: Tree | None = None,
     for value, space in zip(leaves, spaces, strict=True):
         array = tf.convert_to_tensor(value)
         shape = tf.shape(array)[:rank]
-        encoded = one_hot(array, space) if isinstance(space, gym.spaces.Discrete | gym.spaces.MultiDiscrete) else array
+        encoded = one_hot(array, space) if space is not None and options(space) else array
         width = int(np.prod(encoded.shape[rank:]))
         parts.append(tf.reshape(tf.cast(encoded, tf.float32), tf.concat([shape, [width]], 0)))
     return tf.concat(parts, -1)
@@ -107,13 +108,11 @@ def minimize_and_clip(
 
 def one_hot(x: Array, space: gym.Space[Any]) -> Array:
     """Return choices of a Discrete [B] or a MultiDiscrete [B, k] one-hot, float32 [B, F]."""
-    if isinstance(space, gym.spaces.Discrete):
-        return tf.one_hot(tf.cast(x, tf.int64), int(space.n), dtype=tf.float32)
-    if isinstance(space, gym.spaces.MultiDiscrete):
-        widths = np.ravel(space.nvec)
-        columns = [tf.one_hot(tf.cast(x[..., i], tf.int64), int(n), dtype=tf.float32) for i, n in enumerate(widths)]
-        return tf.concat(columns, -1)
-    raise ValueError(f"one_hot: expected Discrete or MultiDiscrete, got {space}.")
+    widths = options(space)
+    if not widths:
+        raise ValueError(f"one_hot: expected Discrete or MultiDiscrete, got {space}.")
+    choices = tf.cast(x if space.shape else x[..., None], tf.int64)
+    return tf.concat([tf.one_hot(choices[..., i], n, dtype=tf.float32) for i, n in enumerate(widths)], -1)
 
 
 def reduce_mean_ignore_inf(x: Array, axis: int | None = None) -> Array:

@@ -23,7 +23,7 @@ from anyspace.models.tf.base import TFModelV2
 
 Initializer = Callable[..., Array]
 
-_PICTURES = {
+_PICTURES: dict[tuple[int, ...], list[tuple[int, int, int]]] = {
     (42, 42): [(16, 4, 2), (32, 4, 2), (256, 11, 1)],
     (84, 84): [(16, 8, 4), (32, 4, 2), (256, 11, 1)],
 }
@@ -124,7 +124,7 @@ class VisionNetwork(_KerasNetwork):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
         shape = obs_space.shape or ()
-        filters = config["conv_filters"] or _PICTURES.get(shape[:2])
+        filters = config["conv_filters"] or _PICTURES.get(tuple(shape[:2]))
         if filters is None:
             raise ModelError(
                 f"VisionNetwork knows no filters for pictures of {shape[0]}x{shape[1]}: give `conv_filters`, such as"

@@ -57,7 +57,7 @@ def store() -> Store:
     if found is None:
         found = vars(model)["_tf1_store"] = Store()
         vars(model)["tf1"] = found.made
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 class Layers:
