@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.errors import ModelError
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import interface_and_model
-from anyspace.models.input_dict import InputDict
 from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel
-from anyspace.models.runtime import CompiledForward, Floats
 
 NETWORKS = "anyspace.models.jax.networks"
 """The module whose classes run in NumPy as they run in JAX."""
@@ -114,20 +112,10 @@ class JaxModelV2(ArrayModel):
         """Whether there are kernels of convolutions over pictures among the arrays."""
         return any(len(array.shape) > 3 for array in self.held().arrays().values())
 
-    def acting_pass(self) -> CompiledForward:
-        """Return what acts one step, in NumPy: by default the model as it is. Weights must not change meanwhile."""
-
-        def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
-            lens = None
-            if state:
-                lens = np.ones(len(state[0]), np.int32)
-                inputs.add_states(state, lens)
-            # Observations near the largest float overflow as quietly as they do elsewhere.
-            with np.errstate(over="ignore", invalid="ignore"):
-                output, state_out = self(inputs, state, lens)
-                return self.action_inputs(output, inputs.get("action_mask")), state_out
-
-        return forward
+    def random_source(self) -> Rng:
+        """Return a source for the draws of a training pass: a new key while one is traced, else None."""
+        keys = KEYS.get()
+        return None if keys is None else keys.fresh()
 
     def plain_values(self) -> dict[str, Any]:
         """Return the attributes that are numbers and texts, and how long lists, dicts and sets are."""
