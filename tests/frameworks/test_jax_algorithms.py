@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import pytest
 from gymnasium import spaces
 from rich.console import Console
 
-from anyspace import A2C, APPO, BC, IMPALA, MARWIL, PG, PPO, Algorithm, Policy
+from anyspace import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm, Policy
 from anyspace.cli import main
 from anyspace.errors import ConfigError
 from anyspace.execution import backends
 from anyspace.execution.inspection import pipeline_tree
+from anyspace.execution.learner import Steps
 from anyspace.spaces import StackedFrames
 from tests.frameworks.conftest import Build
 
@@ -64,6 +66,65 @@ def test_recorded_steps_are_learnt_from(build: Build, kind: type[Algorithm[Any]]
     writer.train()
     writer.close()
     assert moved(build(kind=kind, input=str(tmp_path), train_batch_size=16))
+
+
+REPLAYED = {
+    "train_batch_size": 8,
+    "num_steps_sampled_before_learning_starts": 16,
+    "min_sample_timesteps_per_iteration": 32,
+    "replay_capacity": 500,
+    "lr": 1e-3,
+}
+MEMORY = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 4}
+
+
+@pytest.mark.parametrize(
+    ("kind", "env", "settings"),
+    [
+        (
+            DQN,
+            "CartPole-v1",
+            {"hiddens": [8], "prioritized_replay": False, "target_network_update_freq": 0, "tau": 0.1},
+        ),
+        (DQN, "CartPole-v1", {"hiddens": [8], "model": MEMORY, "replay_burn_in": 2, "num_atoms": 5}),
+        (SAC, "CartPole-v1", {"tau": 0.1}),
+    ],
+    ids=["DQN, several steps at once", "DQN, sequences by priority", "SAC"],
+)
+def test_replayed_steps_are_learnt_from_as_with_torch(
+    build: Build, kind: type[Algorithm[Any]], settings: dict[str, Any]
+) -> None:
+    theirs, mine = (build(kind=kind, framework=name, **REPLAYED, **settings) for name in ("torch", "jax"))
+    mine.policy.load_weights(theirs.policy.weights())
+    mine.target.load_weights(theirs.target.weights())
+    trajectories = [theirs.fleet.gather(4) for _ in range(8)]
+    numbers = []
+    for algorithm in (theirs, mine):
+        numpy, found = algorithm.policy.runtime.numpy, []
+        for trajectory in trajectories:
+            updates, result = algorithm.updates(algorithm.policy, trajectory), None
+            with suppress(StopIteration):
+                while True:
+                    asked = next(updates) if result is None else updates.send(result)
+                    learner = algorithm.learner
+                    result = learner.steps(asked) if isinstance(asked, Steps) else learner.step(asked)
+                    found.append({name: np.atleast_1d(numpy(value)) for name, value in result.metrics.items()})
+                    found[-1] |= {name: numpy(value).reshape(-1) for name, value in result.rows.items()}
+        numbers.append(found)
+    assert len(numbers[1]) == len(numbers[0]) > 4
+    for one, other in zip(*numbers, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            np.testing.assert_allclose(other[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+    assert mine.learner.compilations <= 2
+
+
+def test_sac_samples_numbers_and_noisy_layers_draw(build: Build) -> None:
+    pendulum = build("Pendulum-v1", SAC, model={"fcnet_hiddens": [8]}, **REPLAYED)
+    noisy = build(kind=DQN, noisy=True, hiddens=[8], **REPLAYED)
+    assert moved(pendulum)
+    assert moved(noisy)
+    assert pendulum.evaluate(1)["episode_len_mean"] > 0
 
 
 # ------------------------------------------------------------------------------------ any space, any door

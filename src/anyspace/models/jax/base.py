@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import interface_and_model
-from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
+from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel
 
@@ -135,7 +135,8 @@ class JaxModelV2(ArrayModel):
         """
         held = self.held()
         nnx = any(part.has_batch_statistics() for part in held.parts if isinstance(part, NnxObjects))
-        return nnx or any(_holds_state(value) for model in held.models for value in vars(model).values())
+        trees = [part.tree() for part in held.parts if isinstance(part, Leaves)]
+        return nnx or any(map(_is_state, jax.tree_util.tree_leaves(trees, is_leaf=_is_state)))
 
     def set_training(self, training: bool) -> None:
         """Switch modules that behave differently in training, those of the models in it as well."""
@@ -189,13 +190,8 @@ def _is_of_library(kind: type) -> bool:
     return all(one.__module__ == NETWORKS for one in made_of or (kind,))
 
 
-def _holds_state(value: object) -> bool:
-    """Whether a value is Equinox's ``State``, or a tree with one in it."""
-    found = jax.tree_util.tree_leaves(value, is_leaf=_is_state) if not isinstance(value, gym.Space) else []
-    return any(map(_is_state, found))
-
-
 def _is_state(value: object) -> bool:
+    """Whether a value is Equinox's ``State``."""
     return type(value).__name__ == "State" and type(value).__module__.startswith("equinox")
 
 
