@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 from contextlib import suppress
@@ -23,6 +24,8 @@ from anyspace.execution.inspection import pipeline_tree
 from anyspace.execution.learner import Steps
 from anyspace.spaces import StackedFrames
 from tests.frameworks.conftest import Build
+from tests.fuzz.checks import SMALL
+from tests.fuzz.runs import run
 
 SHORT = {"train_batch_size": 32}
 
@@ -79,15 +82,14 @@ MEMORY = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 4}
 
 
 @pytest.mark.parametrize(
-    ("kind", "env", "settings"),
+    ("kind", "settings"),
     [
         (
             DQN,
-            "CartPole-v1",
             {"hiddens": [8], "prioritized_replay": False, "target_network_update_freq": 0, "tau": 0.1},
         ),
-        (DQN, "CartPole-v1", {"hiddens": [8], "model": MEMORY, "replay_burn_in": 2, "num_atoms": 5}),
-        (SAC, "CartPole-v1", {"tau": 0.1}),
+        (DQN, {"hiddens": [8], "model": MEMORY, "replay_burn_in": 2, "num_atoms": 5}),
+        (SAC, {"tau": 0.1}),
     ],
     ids=["DQN, several steps at once", "DQN, sequences by priority", "SAC"],
 )
@@ -167,6 +169,52 @@ def test_nested_spaces_with_masks_filters_and_whole_episodes(build: Build) -> No
         console.print(pipeline_tree(algorithm.policy, "Corridor"))
     assert "jax on cpu" in shown.get()
     assert "encoder.0" in shown.get()
+
+
+class Menu(gym.Env[Any, Any]):
+    """Actions told by their embeddings, or by nothing but their number."""
+
+    observation_space = spaces.Dict(
+        {
+            "avail_actions": spaces.Box(-1.0, 1.0, (3, 2)),
+            "cart": spaces.Box(-1.0, 1.0, (2,)),
+            "action_mask": spaces.MultiBinary(3),
+        }
+    )
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        self.steps += 1
+        return self._seen(), float(action), self.steps == 5, False, {}
+
+    def _seen(self) -> dict[str, Any]:
+        draw = self.np_random.uniform
+        embeddings, cart = draw(-1, 1, (3, 2)).astype(np.float32), draw(-1, 1, 2).astype(np.float32)
+        return {"avail_actions": embeddings, "cart": cart, "action_mask": np.array([1, 1, 0], np.int8)}
+
+
+@pytest.mark.parametrize(
+    ("env", "model"),
+    [
+        (Menu, {"parametric_actions": "given", "action_embedding_key": "avail_actions", "use_lstm": True}),
+        (Corridor, {"autoregressive_actions": True}),
+    ],
+    ids=["parametric", "autoregressive"],
+)
+def test_actions_by_embeddings_and_in_parts(build: Build, env: type[gym.Env[Any, Any]], model: dict[str, Any]) -> None:
+    algorithm = build(env, model=model, observation_filter="NoFilter")
+    other = build(env, model=model, framework="torch", observation_filter="NoFilter")
+    other.policy.load_weights(algorithm.policy.weights())
+    trajectory = algorithm.fleet.gather(64)
+    found = [next(one.updates(one.policy, trajectory)).rows for one in (algorithm, other)]
+    np.testing.assert_allclose(found[0]["vf_preds"], found[1]["vf_preds"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[0]["action_logp"], found[1]["action_logp"].numpy(), rtol=1e-4, atol=1e-5)
+    assert moved(algorithm)
 
 
 class Pictures(gym.Env[Any, Any]):
@@ -252,3 +300,17 @@ def test_neither_the_library_nor_torch_loads_jax() -> None:
         "import anyspace, sys; anyspace.PPO; anyspace.models; assert not {'jax', 'flax', 'equinox'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+# ---------------------------------------------------------------------------------------- random spaces
+
+
+def test_random_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SMALL, "framework", "jax")
+    run(0, 4).require_small()
+
+
+@pytest.mark.fuzz
+def test_two_hundred_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SMALL, "framework", "jax")
+    run(secrets.randbits(31), 200).require_small()
