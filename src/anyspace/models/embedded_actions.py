@@ -14,6 +14,8 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
+from anyspace.maths.sequences import add_time_dimension
+from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.number_of_actions import number_of_actions
@@ -87,6 +89,16 @@ class EmbeddedActions:
                 " any: `hiddens=[]`, `dueling=False`), and an action distribution with other parameters does not fit."
             )
 
+    def require_intent(self, intent: Array, base: ModelV2) -> None:
+        """Raise a ModelError unless the model beneath puts out an intent [N, E]."""
+        shape = tuple(intent.shape)
+        if len(shape) != 2 or shape[1] != self.width:
+            raise ModelError(
+                f"{type(base).__name__}.forward() gave an output of shape {shape}, but under"
+                f" `parametric_actions` an intent as wide as an embedding, [N, {self.width}], is expected."
+                " Make its last layer num_outputs wide."
+            )
+
     def columns_beneath(self, columns: dict[str, Any], observations: list[str]) -> dict[str, Any]:
         """Return the columns of a model, or of its loss, as the model beneath sees them; computed when touched.
 
@@ -114,6 +126,26 @@ class EmbeddedActions:
         parts = restore_original_dimensions(seen, self.observed)
         kept = {key: parts[key] for key in rest.spaces}
         return kept if parts is seen else join(kept, len(seen.shape) - 1)
+
+
+def scores_of_given(embeddings: Array, intent: Array) -> Array:
+    """Return logits [N, A] from embeddings [N, A, E] and intents [N, E]."""
+    return (xp(embeddings).astype(embeddings, "float32") @ intent[:, :, None])[..., 0]
+
+
+def scores_of_learned(table: Array, intent: Array, mask: Array | None) -> Array:
+    """Return logits [N, A] from a table [A + 1, E], intents [N, E] and a mask [N, A]."""
+    ns = xp(intent)
+    scores = intent @ ns.swapaxes(table, 0, 1)  # [N, A + 1]
+    # The same as looking up the ids 1..A, with id 0 for forbidden actions, but without an array [N, A, E].
+    return scores[:, 1:] if mask is None else ns.where(ns.astype(mask, "bool"), scores[:, 1:], scores[:, :1])
+
+
+def in_order(rows: Array, seq_lens: Array | None, *, time_major: bool) -> Array:
+    """Return input rows [N, ...] in the order of the intents: step after step under a time-major memory."""
+    if not time_major or seq_lens is None:
+        return rows
+    return xp(rows).reshape(add_time_dimension(rows, seq_lens, time_major=True), rows.shape)
 
 
 def views_of_observations(base: ModelV2) -> list[str]:

@@ -5,11 +5,13 @@ Letters: N rows, K joint options of the discrete parts of an action, d numbers i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
 import gymnasium as gym
+from gymnasium import spaces
 
 from anyspace import nesting
 from anyspace.config import require
@@ -21,6 +23,8 @@ from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import network
 from anyspace.spaces.decoding import options
+from anyspace.spaces.leaves import LeafSpec
+from anyspace.spaces.restore import structure_of
 from anyspace.tree import Tree
 
 MAX_CHOICES = 1024
@@ -145,3 +149,34 @@ def build(
         q_model_config={**given, **q_model_config},
         **keywords,
     )
+
+
+def sub_config(model_config: dict[str, Any], overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the configuration of one network."""
+    # A second stack for a value that no algorithm asks for would never be trained.
+    handed_on: dict[str, Any] = {"custom_model": None, "custom_model_config": {}, "vf_share_layers": True}
+    return {**model_config, **handed_on, **(overrides or {})}
+
+
+def is_vector(obs_space: gym.Space[Any]) -> bool:
+    """Whether observations are one vector, and not several parts side by side."""
+    one_leaf = isinstance(structure_of(obs_space), LeafSpec)
+    return one_leaf and isinstance(obs_space, spaces.Box) and len(obs_space.shape) == 1
+
+
+def vector(width: int | None) -> spaces.Box:
+    """Return the space of vectors of a width."""
+    assert width is not None
+    return spaces.Box(-math.inf, math.inf, (width,))
+
+
+def require_no_more_than_observations(model: ModelV2, key: str) -> None:
+    """Refuse a network that needs more than the present observation."""
+    more = [name for name, view in model.view_requirements.items() if name != "obs" or view.offsets != (0,)]
+    if len(model.get_initial_state()):
+        more.append("a state")
+    if more:
+        raise ModelError(
+            f"{type(model).__name__} of `{key}` needs {', '.join(more)} beside the present observation, but SAC's"
+            " networks see that alone. Switch previous actions off, or give a model without such views."
+        )

@@ -13,5 +13,11 @@ def _in_the_catalogue(monkeypatch):
         "vision": "visionnet.VisionNetwork",
         "complex input": "complex_input.ComplexInputNetwork",
         "recurrent memory": "recurrent_models.RecurrentWrapper",
+        "parametric head": "parametric.ParametricActionsModel",
+        "action network": "autoregressive.attach_action_network",
+        "q values": "dqn_model.DQNModel",
+        "soft actor-critic": "sac_model.SACModel",
+        "gtrxl": "attention.GTrXLNet",
+        "attention memory": "attention.AttentionWrapper",
     }
     monkeypatch.setitem(NETWORKS, "pure", homes)

@@ -134,7 +134,7 @@ def assert_equal(
 
 
 def _real(leaf: Any, real: np.ndarray | None) -> Any:
-    return leaf if real is None or leaf.shape[0] != len(real) else leaf[np.flatnonzero(real)]
+    return leaf if real is None or tuple(leaf.shape[:1]) != real.shape else leaf[np.flatnonzero(real)]
 
 
 def _slopes(shape: Any) -> torch.Tensor:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
+from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.fcnet import FullyConnectedNetwork
 from anyspace.models.torch import fcnet
 from tests.models.pure.equal import assert_equal, named_weights, take_weights
@@ -69,6 +70,26 @@ def test_a_function_may_be_an_activation():
     model.weights["encoder.2.weight"] = state["encoder.2.weight"] / 2
     expected, _ = module({"obs": torch.as_tensor(x)})
     np.testing.assert_allclose(model({"obs": x})[0], 2 * expected.detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_acts_is_what_learns(case):
+    model = built(FullyConnectedNetwork, 6, CASES[case])
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    acted, _ = model.acting_pass()(InputDict({"obs_flat": x}), [])
+    np.testing.assert_allclose(acted, model({"obs": x, "obs_flat": x})[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_derived_class_acts_as_it_says():
+    class Doubled(FullyConnectedNetwork):
+        def forward(self, input_dict, state, seq_lens):
+            output, state = super().forward(input_dict, state, seq_lens)
+            return 2 * output, state
+
+    model = built(Doubled, 6, {})
+    x = np.ones((5, 4), np.float32)
+    acted, _ = model.acting_pass()(InputDict({"obs_flat": x, "obs": x}), [])
+    np.testing.assert_allclose(acted, model({"obs": x, "obs_flat": x})[0], rtol=1e-6)
 
 
 def test_weights_start_as_those_of_pytorch():

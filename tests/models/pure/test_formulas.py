@@ -7,7 +7,7 @@ import pytest
 from anyspace.maths.xp import xp
 from anyspace.models.pure.activations import sigmoid, tanh
 from anyspace.models.pure.dense import Dense, dense
-from anyspace.models.pure.gtrxl import gate
+from anyspace.models.pure.gates import gate
 from anyspace.models.pure.recurrent import gru, lstm, unrolled
 from tests.support.frameworks import FRAMEWORKS
 

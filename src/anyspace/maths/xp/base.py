@@ -49,6 +49,10 @@ class Namespace:
         """log(1 + ``x``), exact for small ``x``."""
         return self._module.log1p(x)
 
+    def sqrt(self, x: Array) -> Array:
+        """Square root, elementwise."""
+        return self._module.sqrt(x)
+
     def tanh(self, x: Array) -> Array:
         """Hyperbolic tangent, elementwise."""
         return self._module.tanh(x)
@@ -268,6 +272,10 @@ class Namespace:
 
     def log_softmax(self, x: Array) -> Array:
         """Logarithm of the softmax over the last axis."""
+        raise NotImplementedError
+
+    def softmax(self, x: Array) -> Array:
+        """Return e to the power of ``x``, over the sum of these along the last axis."""
         raise NotImplementedError
 
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:

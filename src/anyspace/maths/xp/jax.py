@@ -129,6 +129,9 @@ class _Jax(Namespace):
     def log_softmax(self, x: Array) -> Array:
         return jax.nn.log_softmax(x)
 
+    def softmax(self, x: Array) -> Array:
+        return jax.nn.softmax(x)
+
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         return jnp.take_along_axis(x, indices, axis=axis)
 

@@ -91,6 +91,11 @@ class _NumPy(Namespace):
         shifted = x - np.max(x, axis=-1, keepdims=True)
         return shifted - np.log(np.sum(np.exp(shifted), axis=-1, keepdims=True))
 
+    def softmax(self, x: Array) -> Array:
+        shares: Array = np.exp(x - np.maximum.reduce(x, axis=-1, keepdims=True))
+        shares /= np.add.reduce(shares, axis=-1, keepdims=True)
+        return shares
+
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         return np.take_along_axis(x, indices, axis=axis)
 

@@ -75,6 +75,9 @@ class _Torch(Namespace):
     def log_softmax(self, x: Array) -> Array:
         return x.log_softmax(-1)
 
+    def softmax(self, x: Array) -> Array:
+        return x.softmax(-1)
+
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         return x.gather(axis, indices)
 

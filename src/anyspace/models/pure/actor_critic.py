@@ -34,6 +34,8 @@ class ActorCritic(ArrayModel):
         value_head: features -> [N, 1]; None where the features are the output.
     """
 
+    encoder: Encoder
+
     def __init__(
         self,
         obs_space: gym.Space[Any],

@@ -6,7 +6,7 @@ Letters: N rows, S sequences of T steps each (N = S T), D width of the GTrXL.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -18,7 +18,7 @@ from anyspace.models.gtrxl import GTrXLSizes
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.fcnet import flat_input
-from anyspace.models.pure.gtrxl_new import GTrXL
+from anyspace.models.pure.gtrxl import GTrXL
 from anyspace.models.pure.memory import MemoryWrapper, Remembering
 
 
@@ -36,6 +36,12 @@ class Attending(Remembering):
         self.add_heads(draw, sizes.attention_dim)
         self.adopt(draw.weights)
         self.view_requirements |= sizes.view_requirements(self.model_config["max_seq_len"])
+
+    def frozen(self) -> Self:
+        """Return the model for acting, with what is made of weights alone made once."""
+        model = super().frozen()
+        model.gtrxl = self.gtrxl.frozen(model.weights)
+        return model
 
     def get_initial_state(self) -> State:
         """Return zeros of NumPy: [D] for each block and [1] for the number of steps."""

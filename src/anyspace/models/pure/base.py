@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
 
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, Rng, xp
+from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import NumpyArray
+from anyspace.models.runtime import CompiledForward, Floats, NumpyArray
 
 
 class ArrayModel(ModelV2):
@@ -22,9 +24,11 @@ class ArrayModel(ModelV2):
 
     Attributes:
         weights: the model's own weights by name; those of models within it are theirs.
+        action_network: where dependent parts of actions have one (`autoregressive_actions`).
     """
 
     framework = "pure"
+    action_network: Callable[[Array, Array], Array]
 
     def __init__(
         self,
@@ -43,6 +47,40 @@ class ArrayModel(ModelV2):
         Constructors call it. It may be called again, with other names.
         """
         self.weights |= weights
+
+    def frozen(self) -> Self:
+        """Return the model for acting in NumPy: a copy with the weights as they are, in NumPy's arrays.
+
+        What is made of weights alone may be made once in it.
+        """
+        model = copy.copy(self)
+        model.weights = {name: xp(value).to_numpy(value) for name, value in self.weights.items()}
+        for name, part in vars(self).items():
+            if isinstance(part, ArrayModel):
+                setattr(model, name, part.frozen())
+        return model
+
+    def acting_pass(self) -> CompiledForward:
+        """Return the model's ``forward`` and ``action_inputs`` for one step, in NumPy.
+
+        It has to be asked for anew whenever weights may have changed.
+        """
+        model = self.frozen()
+
+        def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
+            lens = np.ones(len(state[0]), np.int32) if state else None
+            if lens is not None:
+                inputs.add_states(state, lens)
+            # Observations near the largest float overflow as quietly as they do in other frameworks.
+            with np.errstate(over="ignore", invalid="ignore"):
+                output, state_out = model(inputs, state, lens)
+                return model.action_inputs(output, inputs.get("action_mask")), state_out
+
+        return forward
+
+    def random_source(self) -> Rng:
+        """Return a source for the draws of a training pass, the framework's own; a new one in every call."""
+        return None
 
 
 def initial_randomness() -> np.random.Generator:

@@ -11,9 +11,13 @@ from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.architecture import fully_connected
 from anyspace.models.input_dict import of_network
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.pure.acting import acting_network
 from anyspace.models.pure.actor_critic import ActorCritic
+from anyspace.models.pure.dense import dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.encoders import DenseStack
+from anyspace.models.runtime import CompiledForward
 
 
 class FullyConnectedNetwork(ActorCritic):
@@ -22,6 +26,8 @@ class FullyConnectedNetwork(ActorCritic):
     The hidden sizes are ``fcnet_hiddens + post_fcnet_hiddens``, all with the activation of the first of them. With
     ``num_outputs=None`` the output is the last hidden layer.
     """
+
+    encoder: DenseStack
 
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
         if obs_space.shape is None:
@@ -32,6 +38,16 @@ class FullyConnectedNetwork(ActorCritic):
 
     def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> DenseStack:
         return DenseStack(draw, name, fully_connected(self._width_in, self.model_config, resized))
+
+    def acting_pass(self) -> CompiledForward:
+        """Return the layers alone, made once, where no derived class puts more around them."""
+        kind = type(self)
+        if kind.forward is not ActorCritic.forward or kind.action_inputs is not ModelV2.action_inputs:
+            return super().acting_pass()
+        p = self.frozen().weights
+        return acting_network(
+            dense(p, [*self.encoder.layers, *([self.logits] if self.logits else [])]), p.get("log_std")
+        )
 
     def _network_input(self, input_dict: dict[str, Any]) -> Array:
         return flat_input(input_dict)

@@ -1,197 +1,268 @@
-"""One step of a GTrXL.
+"""GTrXL over arrays: relative attention, gates, blocks, and their memory.
 
 Parisotto et al. 2019, "Stabilizing transformers for reinforcement learning"; relative attention after Dai et al. 2019,
-"Transformer-XL". `models/torch/gtrxl.py` is the same network over whole sequences.
+"Transformer-XL". `models/torch/gtrxl_layers.py` is the same with gradients of its own.
 
-Embedding, gates and position-wise networks are written for any framework. Attention is NumPy's alone: it works in place
-and on weights that were folded into each other before, which pays for one query to a row and not for sequences.
-
-Letters: N rows, F features, D width, H heads, d width of a head, M steps of memory that are seen, K = M + 1 keys.
+Letters: N rows, S sequences of T steps each (N = S T), F features, D width, H heads, d width of a head, τ steps of
+memory that are seen, K = τ + T keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import copy
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from anyspace.maths.xp import Array, xp
-from anyspace.models.pure.activations import sigmoid
+from anyspace.models.gtrxl import GTrXLSizes, position_encoding
+from anyspace.models.modelv2 import State
+from anyspace.models.pure.activations import relu
 from anyspace.models.pure.dense import Dense, Parameters, dense
+from anyspace.models.pure.drawing import Drawing
+from anyspace.models.pure.gates import gate
+from anyspace.models.pure.gtrxl_step import Block, folded, gtrxl_step
+from anyspace.models.pure.initializers import ones, xavier_uniform, zeros
 from anyspace.models.pure.recurrent import Step
 
+_MASKED = -1e30
+"""The score of a key that is not attended to: its weight is exactly 0, and no gradient is NaN."""
+
+_EPSILON = 1e-5
+"""Added to the variance in layer norms."""
+
 Floats = npt.NDArray[np.float32]
-Gate = Callable[[Array, Array], Array]
-"""The skipped input h [N, D] and the output x [N, D] of what was skipped -> [N, D]."""
-Attention = Callable[[Floats, Floats, npt.NDArray[np.bool_]], Floats]
-"""A step [N, D], the M steps before it [N, M, D] and which keys are not there [N, 1, K] -> [N, D]."""
+Attention = Callable[[Array, Array, Array | None], Array]
+"""Present steps [S, T, D], the steps before them [S, τ, D], oldest first, which get no gradient, and booleans
+[S, 1, K], False where a key may not be attended to, or None -> [S, T, D] or [N, D]."""
+Network = Callable[[Array, State], tuple[Array, State]]
+"""Features [N, F] and states -> features [S, T, D] and the states of every step [S, T, ...]."""
 
 
-class Block(NamedTuple):
-    """What the formulas know of a block beside its parameters."""
+class GTrXL:
+    """Gated Transformer-XL over features: features of each step that take the steps before into account.
 
-    heads: int
-    """H."""
-    head_dim: int
-    """d."""
-    attention_epsilon: float
-    """Added to the variance in the layer norm of attention."""
-    mlp_epsilon: float
-    """Added to the variance in the layer norm of the position-wise network."""
-    mlp: Sequence[Dense]
-    """The position-wise network, behind its layer norm."""
+    A step attends to itself and to ``memory_inference`` steps before it (in gradient steps, ``memory_training``). It
+    makes no difference where sequences are cut and which of these steps come from memory. Steps before the episode are
+    never attended to. So acting step by step gives the same as one pass over the sequence.
 
-
-def gtrxl(p: Parameters, name: str, blocks: Sequence[Block], *, memory: int, reach: int) -> Step:
-    """Return one step of a GTrXL.
-
-    Its states are each block's inputs of the steps before [N, memory * D] or [N, memory, D], oldest first, and the
-    number of steps that the episode had [N, 1].
-
-    With ``reach`` 3, a counter of 1 says that only the latest of the three steps before belongs to the episode: of the
-    ages -3, -2, -1, 0 of the keys, those below -1 are not attended to.
+    The state has each block's inputs of the last M steps and, last, the number of steps that the episode had. With one
+    block, D = 2 and M = 3, after two steps of an episode with block inputs a and b, it is [[0, 0], a, b] and [2].
 
     Args:
-        p: the weights that :func:`folded` returns.
+        draw: draws the weights.
         name: of the network.
-        blocks: of the network, at least one.
-        memory: the steps that a state holds.
-        reach: M, the steps before the present one that are attended to, at most ``memory``.
+        width_in: width of the features.
+        sizes: of the network.
     """
-    run = [_block(p, f"{name}.blocks.{i}", block) for i, block in enumerate(blocks)]
-    embedding = dense(p, [Dense(f"{name}.embedding")])
-    ages, skipped = np.arange(-reach, 1, dtype=np.float32), memory - reach
 
-    def step(x: Array, state: list[Array]) -> tuple[Array, list[Array]]:
+    def __init__(self, draw: Drawing, name: str, width_in: int, sizes: GTrXLSizes):
+        self.sizes, self._name = sizes, name
+        draw.xavier(f"{name}.embedding", width_in, sizes.attention_dim, bias=True)
+        for block in _blocks(name, sizes):
+            _draw_block(draw, block, sizes)
+        self._positions = position_encoding(sizes.memory + 1, sizes.attention_dim)
+        self._step: Step | None = None
+
+    def frozen(self, p: Parameters) -> GTrXL:
+        """Return the network for acting in NumPy with weights that stay as they are."""
+        sizes, name = self.sizes, self._name
+        blocks = [Block(sizes.num_heads, sizes.head_dim, _EPSILON, _EPSILON, _mlp(of)) for of in _blocks(name, sizes)]
+        reach = sizes.memory_inference
+        p = folded(p, name, blocks, self._positions[sizes.memory - reach :])
+        ready = copy.copy(self)
+        ready._step = gtrxl_step(p, name, blocks, memory=sizes.memory, reach=reach)
+        return ready
+
+    def __call__(
+        self, p: Parameters, features: Array, state: State, *, training: bool = False, time_major: bool = False
+    ) -> tuple[Array, State]:
+        """Return features [N, D] and, of every row, the inputs of each block [N, D] and the counter [N, 1].
+
+        Args:
+            p: the weights.
+            features: [N, width_in], sequence after sequence. Sequences that are shorter are padded on the right; what
+                the padding holds matters to no other row.
+            state: for each block its inputs of the M steps before the sequence, [S, M, D], oldest first (where M is 1,
+                also [S, D]); last, [S, 1], how many of these steps belong to the episode, which may be more than M.
+            training: whether this is a gradient step.
+            time_major: the rows that are returned lie step after step.
+
+        Raises:
+            ModelError: the state has another number of arrays, or another shape.
+        """
+        self.sizes.require_state(state)
+        if self._step is not None:
+            return self._step(features, state)
+        reach = self.sizes.memory_training if training else self.sizes.memory_inference
+        x, state_out = gtrxl(p, self._name, self.sizes, self._positions, reach)(features, state)
+        ns = xp(x)
+
+        def rows(x: Array) -> Array:
+            return ns.reshape(ns.swapaxes(x, 0, 1) if time_major else x, (-1, x.shape[2]))
+
+        return rows(x), [rows(part) for part in state_out]
+
+
+def gtrxl(p: Parameters, name: str, sizes: GTrXLSizes, positions: Floats, reach: int) -> Network:
+    """Return a GTrXL made of weights: features [N, F] and states -> features [S, T, D] and states [S, T, ...].
+
+    Args:
+        p: the weights.
+        name: of the network.
+        sizes: of the network.
+        positions: encodings [M + 1, D] of the distances M to 0.
+        reach: τ, the steps before the present one that are attended to, at most M.
+    """
+    embedding, dim, memory = dense(p, [Dense(f"{name}.embedding")]), sizes.attention_dim, sizes.memory
+    positions = positions[memory - reach :]
+    blocks = [block(p, of, sizes, positions) for of in _blocks(name, sizes)]
+
+    def forward(features: Array, state: State) -> tuple[Array, State]:
         *memories, counter = state
-        x, new = embedding(x), []
-        before_episode = (ages < -counter)[:, None]  # [N, 1, K]
-        for block, earlier in zip(run, memories, strict=True):
-            new.append(x)
-            steps = earlier.reshape(len(x), memory, x.shape[1])
-            x = block(x, steps[:, skipped:], before_episode)
-        return x, [*new, counter + 1]
+        x = embedding(features)
+        ns, sequences = xp(x), counter.shape[0]
+        steps = x.shape[0] // sequences
+        x = ns.reshape(x, (sequences, steps, dim))
+        keys = ns.asarray(np.arange(-reach, steps, dtype=np.float32), like=x)
+        mask = (keys >= -counter)[:, None] if reach else None  # [S, 1, K]
+        state_out = []
+        for run, earlier in zip(blocks, memories, strict=True):
+            state_out.append(x)
+            x = run(x, ns.reshape(earlier, (sequences, memory, dim))[:, memory - reach :], mask)
+        return x, [*state_out, counter[:, None] + keys[reach:, None] + 1.0]
 
-    return step
+    return forward
 
 
-def _block(p: Parameters, name: str, block: Block) -> Attention:
+def _mlp(name: str) -> list[Dense]:
+    """Return the position-wise network of a block, behind its layer norm."""
+    return [Dense(f"{name}.mlp.{i}", relu, bias=False) for i in (1, 3)]
+
+
+def _blocks(name: str, sizes: GTrXLSizes) -> list[str]:
+    """Return the names of the blocks."""
+    return [f"{name}.blocks.{i}" for i in range(sizes.num_transformer_units)]
+
+
+def _draw_block(draw: Drawing, name: str, sizes: GTrXLSizes) -> None:
+    """Add the weights of a block: Xavier uniform, biases of the gates as configured."""
+    dim, width, heads = sizes.attention_dim, sizes.num_heads * sizes.head_dim, (sizes.num_heads, sizes.head_dim)
+    for norm in ("attention.norm", "mlp.0"):
+        draw.filled(f"{name}.{norm}.weight", (dim,), ones)
+        draw.filled(f"{name}.{norm}.bias", (dim,), zeros)
+    draw.xavier(f"{name}.attention.query_key_value", dim, 3 * width)
+    draw.xavier(f"{name}.attention.position", dim, width)
+    draw.xavier(f"{name}.attention.output", width, dim)
+    draw.filled(f"{name}.attention.content_bias", heads, xavier_uniform)
+    draw.filled(f"{name}.attention.position_bias", heads, xavier_uniform)
+    draw.xavier(f"{name}.mlp.1", dim, sizes.position_wise_mlp_dim)
+    draw.xavier(f"{name}.mlp.3", sizes.position_wise_mlp_dim, dim)
+    for of_gate in ("attention_gate", "mlp_gate"):
+        for part, count in (("of_input", 3), ("of_skip", 2), ("of_reset", 1)):
+            draw.xavier(f"{name}.{of_gate}.{part}", dim, dim, parts=count)
+        draw.value(f"{name}.{of_gate}.bias", [sizes.init_gru_gate_bias] * dim)
+
+
+def block(p: Parameters, name: str, sizes: GTrXLSizes, positions: Floats) -> Attention:
     """Return attention and a position-wise network, each after a layer norm and behind a gate."""
-    attention = _attention(p, f"{name}.attention", block)
+    attend, dim = attention(p, f"{name}.attention", sizes, positions), sizes.attention_dim
     attention_gate, mlp_gate = gate(p, f"{name}.attention_gate"), gate(p, f"{name}.mlp_gate")
-    mlp, gain, shift = dense(p, block.mlp), p[f"{name}.mlp.0.weight"], p[f"{name}.mlp.0.bias"]
+    mlp = dense(p, _mlp(name))
+    gain, shift = p[f"{name}.mlp.0.weight"], p[f"{name}.mlp.0.bias"]
+    activate = relu(xp(gain))
 
-    def forward(x: Floats, memory: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
-        attended = attention_gate(x, attention(x, memory, missing))
-        centred, scale = _centred(attended, block.mlp_epsilon)
-        result: Floats = mlp_gate(attended, mlp(centred * scale[..., None] * gain + shift))
-        return result
-
-    return forward
-
-
-def gate(p: Parameters, name: str) -> Gate:
-    """Return the gate that stands for a residual sum, in any framework.
-
-    r = σ(x W_r + h U_r); z = σ(x W_z + h U_z - b); ĥ = tanh(x W_h + (r∘h) U_h); out = h + z∘(ĥ - h).
-
-    Its weights are ``name.of_input.weight`` (W_r, W_z, W_h below each other, [3 D, D]), ``name.of_skip.weight`` (U_r,
-    U_z, [2 D, D]), ``name.of_reset.weight`` (U_h, [D, D]) and ``name.bias``, b [D].
-    """
-    ns, b = xp(p[f"{name}.bias"]), p[f"{name}.bias"]
-    of_input, of_skip, of_reset = (
-        ns.swapaxes(p[f"{name}.{part}.weight"], 0, 1) for part in ("of_input", "of_skip", "of_reset")
-    )
-    dim, bias = b.shape[0], ns.concatenate([b * 0.0, b])
-
-    def forward(h: Array, x: Array) -> Array:
-        by_input = x @ of_input
-        opened = sigmoid(ns, by_input[:, : 2 * dim] + (h @ of_skip - bias))  # r, z
-        candidate = ns.tanh(by_input[:, 2 * dim :] + (opened[:, :dim] * h) @ of_reset)
-        return h + opened[:, dim:] * (candidate - h)
+    def forward(x: Array, memory: Array, mask: Array | None) -> Array:
+        rows = xp(x).reshape(x, (-1, dim))
+        attended = attention_gate(rows, activate(attend(x, memory, mask)))
+        centred, scale = _centred(attended)
+        result = mlp_gate(attended, mlp(centred * scale[:, None] * gain + shift))
+        return xp(x).reshape(result, x.shape)
 
     return forward
 
 
-def folded(p: Parameters, name: str, blocks: Sequence[Block], positions: Floats) -> dict[str, Floats]:
-    """Return the parameters of :func:`gtrxl`, with the matrices of attention multiplied into each other.
+def attention(p: Parameters, name: str, sizes: GTrXLSizes, positions: Floats) -> Attention:
+    """Return attention of the present steps to themselves and the steps before, by content and by distance: [N, D].
 
-    With one query a row, keys and values need not be computed. Write n for a normed step less its gain and shift, so
-    that a step is n∘g + s. A key k scores q·k = (W_q (n∘g + s) + u)·(W_k (m∘g + s)), where m is the key's normed step:
-    W_k and both gains go to the query's side (``to_scores``), and terms that all keys of a query share fall out of the
-    softmax. Likewise W_v and W_o are one matrix (``to_output``) on the weighted sum of normed steps.
+    Write m for a normed step less its gain g and shift s. A query q scores a key by q·W_k (g∘m) = (g∘W_k q)·m, and what
+    it gets is the sum of w W_v (g∘m) = W_v (g∘(the sum of w m)): so W_k and W_v are multiplied into the few queries and
+    weighted sums instead of into all steps. The shift of keys adds the same to all scores of a query, which the softmax
+    does not notice; that of values adds W_v s, for weights sum to 1.
 
     Args:
-        p: the weights as they are trained: under ``name.blocks.i.attention``, ``norm.weight`` and ``norm.bias`` [D],
-            ``query_key_value.weight`` [3 H d, D], ``position.weight`` [H d, D], ``content_bias`` and ``position_bias``
-            [H, d], ``output.weight`` [D, H d]; all others as the formulas take them.
-        name: of the network.
-        blocks: of the network.
-        positions: the encodings [K, D] of the distances M to 0.
+        p: the weights.
+        name: of the attention.
+        sizes: of the network.
+        positions: encodings [τ + 1, D] of the distances τ to 0: nothing further back is attended to.
     """
-    result = dict(p)
-    for i, block in enumerate(blocks):
-        of = f"{name}.blocks.{i}.attention"
-        result |= {f"{of}.{part}": values for part, values in _folded_attention(p, of, block, positions).items()}
-    return result
+    weight, gain, shift = (p[f"{name}.{part}"] for part in ("query_key_value.weight", "norm.weight", "norm.bias"))
+    ns, dim, heads, width = xp(weight), sizes.attention_dim, sizes.num_heads, sizes.head_dim
+    weights = ns.reshape(weight * gain, (3, heads, width, dim))
+    of_query = ns.swapaxes(ns.reshape(weights[0], (heads * width, dim)), 0, 1)
+    shifts = ns.reshape(weight @ shift[:, None], (3, heads * width))
+    encoded = ns.asarray(positions, like=weight) @ ns.swapaxes(p[f"{name}.position.weight"], 0, 1)
+    by_distance = ns.moveaxis(ns.reshape(encoded, (-1, heads, width)), 0, 2)  # [H, d, τ + 1]
+    # What a query is multiplied by, D columns for the content of a key and τ + 1 for its distance, and what is added:
+    # Transformer-XL's u and v are parts of the query when it scores contents, and when it scores distances.
+    scoring = [weights[1], by_distance]
+    offsets = [
+        ns.reshape(shifts[0] + ns.reshape(p[f"{name}.{part}_bias"], (heads * width,)), (heads, 1, width)) @ columns
+        for part, columns in zip(("content", "position"), scoring, strict=True)
+    ]
+    score, offset = (ns.concatenate(parts, axis=2) * width**-0.5 for parts in (scoring, offsets))
+    of_value = ns.swapaxes(weights[2], 1, 2)  # [H, D, d]
+    output = dense(p, [Dense(f"{name}.output", bias=False)])
 
+    def forward(x: Array, memory: Array, mask: Array | None) -> Array:
+        sequences, steps, _ = x.shape
 
-def _folded_attention(p: Parameters, name: str, block: Block, positions: Floats) -> dict[str, Floats]:
-    heads, width = block.heads, block.head_dim
-    keys, dim = positions.shape
-    gain, shift = p[f"{name}.norm.weight"], p[f"{name}.norm.bias"]
-    query, key, value = p[f"{name}.query_key_value.weight"].reshape(3, heads, width, dim)
-    by_distance = (positions @ p[f"{name}.position.weight"].T).reshape(keys, heads, width).transpose(1, 2, 0)
-    # What a query [H, d] is multiplied by: D columns for the content of a key, K for its distance.
-    score = np.concatenate([key * gain, by_distance], axis=2) * np.float32(width**-0.5)  # [H, d, D + K]
-    # u and v of Transformer-XL: what is added to a query when it scores contents, and when it scores distances.
-    offsets = np.concatenate(
-        [
-            np.broadcast_to(p[f"{name}.content_bias"][..., None], (heads, width, dim)),
-            np.broadcast_to(p[f"{name}.position_bias"][..., None], (heads, width, keys)),
-        ],
-        axis=2,
-    )
-    shifted = query @ shift
-    to_scores = ((query * gain).transpose(0, 2, 1) @ score).transpose(1, 0, 2).reshape(dim, -1)  # [D, H (D + K)]
-    output = p[f"{name}.output.weight"].reshape(-1, heads, width).transpose(1, 2, 0)  # [H, d, D out]
-    return {
-        "to_scores": to_scores,
-        "score_bias": ((shifted[..., None] + offsets) * score).sum(axis=1).reshape(-1),
-        "to_output": ((value * gain).transpose(0, 2, 1) @ output).reshape(heads * dim, -1),
-        "output_bias": ((value @ shift)[:, None] @ output).sum(axis=(0, 1)),
-    }
-
-
-def _attention(p: Parameters, name: str, block: Block) -> Attention:
-    """Return attention of one step to itself and the steps before it, on folded parameters; a ReLU follows."""
-    heads, epsilon = block.heads, block.attention_epsilon
-    to_scores, score_bias, to_output, output_bias = (
-        p[f"{name}.{part}"] for part in ("to_scores", "score_bias", "to_output", "output_bias")
-    )
-
-    def forward(x: Floats, memory: Floats, missing: npt.NDArray[np.bool_]) -> Floats:
         # Normed steps are centred * scale. The scale of a key is a number, so it is applied to scores and weights.
-        centred, scale = _centred(np.concatenate([memory, x[:, None]], axis=1), epsilon)  # [N, K, D], [N, K]
-        scoring = ((centred[:, -1] * scale[:, -1:]) @ to_scores + score_bias).reshape(len(x), heads, -1)
-        dim = x.shape[1]
-        # By content: a product with each key; by distance: the last K numbers as they are. [N, H, K]
-        scores = (scoring[..., :dim] @ centred.transpose(0, 2, 1)) * scale[:, None] + scoring[..., dim:]
-        np.copyto(scores, -np.inf, where=missing)
-        # Softmax, and the scale of the steps that are summed.
-        weights = np.exp(scores - np.maximum.reduce(scores, axis=2, keepdims=True))
-        weights *= scale[:, None] / np.add.reduce(weights, axis=2, keepdims=True)
-        mixed = (weights @ centred).reshape(len(x), -1)  # [N, H D]
-        attended: Floats = np.maximum(mixed @ to_output + output_bias, 0)
-        return attended
+        centred, scale = _centred(ns.concatenate([ns.stop_gradient(memory), x], axis=1))  # [S, K, D], [S, K]
+        before = centred.shape[1] - steps
+        query = ns.reshape(centred[:, before:] * scale[:, before:, None], (-1, dim)) @ of_query  # [N, H d]
+        scored = ns.swapaxes(ns.reshape(query, (-1, heads, width)), 0, 1) @ score + offset  # [H, N, D + τ + 1]
+        scored = ns.swapaxes(ns.reshape(scored, (heads, sequences, steps, -1)), 0, 1)  # [S, H, T, D + τ + 1]
+        by_content = ns.reshape(scored[..., :dim], (sequences, heads * steps, dim)) @ ns.swapaxes(centred, 1, 2)
+        by_distance = ns.reshape(relative_shift(scored[..., dim:], centred.shape[1]), by_content.shape)
+        scores = by_content * scale[:, None] + by_distance  # [S, H T, K]
+        if mask is not None:
+            scores = ns.where(mask, scores, _MASKED)
+        mixed = (ns.softmax(scores) * scale[:, None]) @ centred  # [S, H T, D]
+        mixed = ns.swapaxes(ns.reshape(mixed, (sequences, heads, steps, dim)), 0, 1)
+        values = ns.reshape(mixed, (heads, sequences * steps, dim)) @ of_value  # [H, N, d]
+        return output(ns.reshape(ns.swapaxes(values, 0, 1), (-1, heads * width)) + shifts[2])
 
     return forward
 
 
-def _centred(x: Floats, epsilon: float) -> tuple[Floats, Floats]:
+def relative_shift(scores: Array, keys: int) -> Array:
+    """Move scores by distance to the keys that are that far back: Transformer-XL's shift.
+
+    Two queries, distances 2, 1, 0 and three keys, of which the last two are the queries' own steps:
+    [[a2, a1, a0], [b2, b1, b0]] becomes [[a1, a0, -1e30], [b2, b1, b0]].
+
+    Args:
+        scores: [..., T, P] for the distances P - 1 to 0.
+        keys: K, the last T of which are the queries' own steps; K < T + P.
+
+    Returns:
+        [..., T, K]: entry (i, j) is that of distance K - T + i - j; keys that lie ahead of a query, or further back
+        than the distances go, have a score so low that their weight is 0.
+    """
+    ns, (*lead, steps, distances) = xp(scores), scores.shape
+    if steps == 1:
+        return scores[..., distances - keys :]
+    # Rows are padded by T and read as rows one shorter, so that each begins one column further right than the last.
+    padded = ns.concatenate([scores, ns.full((*lead, steps, steps), _MASKED, like=scores)], axis=-1)
+    width = distances + steps - 1
+    moved = ns.reshape(padded, (*lead, steps * (distances + steps)))[..., : steps * width]
+    return ns.reshape(moved, (*lead, steps, width))[..., width - keys :]
+
+
+def _centred(x: Array) -> tuple[Array, Array]:
     """Return ``x`` [..., D] less its mean, and [...] by which that is multiplied to be of variance 1."""
-    centred = x - np.add.reduce(x, axis=-1, keepdims=True) / x.shape[-1]  # np.mean takes as long again to call
-    squares: Floats = np.einsum("...d,...d->...", centred, centred)
-    return centred, np.float32(1) / np.sqrt(squares / np.float32(x.shape[-1]) + np.float32(epsilon))
+    ns, part = xp(x), 1 / x.shape[-1]
+    centred = x - ns.sum(x, axis=-1, keepdims=True) * part
+    return centred, 1.0 / ns.sqrt(ns.sum(centred * centred, axis=-1) * part + _EPSILON)

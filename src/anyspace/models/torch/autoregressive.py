@@ -11,25 +11,16 @@ import torch
 from torch import nn
 from torch.nn.functional import linear as affine
 
-from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.action_dists import action_parts
 from anyspace.models.config import ModelConfig
+from anyspace.models.masked_network import OUTPUT_SCALE, MaskedNetwork, sizes_for
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.torch.initializers import normc_
 from anyspace.models.torch.layers import Tanh, linear
 
-LEAST_PER_PART = 8
-"""Hidden units that each part has at least, however narrow the context is."""
-
 
 class MaskedActionNetwork(nn.Module):
     """Parameters of all parts of an action, each made from the context and the encodings of the parts before it.
-
-    One hidden layer of tanh units, as many as the context is wide or `LEAST_PER_PART` for each of D parts. Every unit
-    sees the context and the parts before some part m, m = 0 .. D-1 in turn; the parameters of part d are made from the
-    units with m <= d (Germain et al., MADE: masked autoencoder for distribution estimation, 2015). The last layer
-    starts small, so that the first policy is nearly uniform.
 
     Tensors give a tensor. NumPy arrays give an array, computed from the same weights, which have to be on the CPU then.
 
@@ -41,15 +32,12 @@ class MaskedActionNetwork(nn.Module):
 
     def __init__(self, context: int, encodings: Sequence[int], parameters: Sequence[int]):
         super().__init__()
-        parts = torch.arange(len(encodings))
-        hidden = max(context, LEAST_PER_PART * len(encodings))
-        seen = torch.arange(hidden) % len(encodings)
-        encoded, wanted = (parts.repeat_interleave(torch.tensor(widths)) for widths in (encodings, parameters))
-        self.context = linear(context, hidden, 1.0)
-        self.actions = _MaskedWeight(encoded < seen[:, None], 1.0)
+        masked = MaskedNetwork.of(context, encodings, parameters)
+        self.context = linear(masked.context, masked.hidden, 1.0)
+        self.actions = _MaskedWeight(torch.from_numpy(masked.of_actions), 1.0)
         self.activation = Tanh()
-        self.output = _MaskedWeight(seen <= wanted[:, None], 0.01)
-        self.bias = nn.Parameter(torch.zeros(len(wanted)))
+        self.output = _MaskedWeight(torch.from_numpy(masked.of_output), OUTPUT_SCALE)
+        self.bias = nn.Parameter(torch.zeros(len(masked.of_output)))
 
     def forward(self, context: Array, encoded: Array) -> Array:
         """Return the parameters ``[..., B, P]`` for contexts ``[B, C]`` and encoded actions ``[..., B, E]``."""
@@ -99,13 +87,4 @@ def attach_action_network(model: ModelV2, action_space: gym.Space[Any], config: 
     # A model that is no module is refused when it is placed on a device.
     if not isinstance(model, nn.Module) or getattr(model, "action_network", None) is not None:
         return
-    if not model.num_outputs:
-        raise ModelError(
-            f"{type(model).__name__}.num_outputs is {model.num_outputs!r} after it was built, but"
-            " `autoregressive_actions` needs the width of its output. Set `self.num_outputs` to it."
-        )
-    parts = action_parts(action_space, config).parts
-    network = MaskedActionNetwork(
-        model.num_outputs, [part.encoding for part in parts], [part.parameters for part in parts]
-    )
-    model.add_module("action_network", network)
+    model.add_module("action_network", MaskedActionNetwork(*sizes_for(model, action_space, config)))

@@ -11,10 +11,15 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.errors import ModelError
-from anyspace.maths.sequences import add_time_dimension
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.embedded_actions import MASK, EmbeddedActions, views_of_observations
+from anyspace.models.embedded_actions import (
+    MASK,
+    EmbeddedActions,
+    in_order,
+    scores_of_given,
+    scores_of_learned,
+    views_of_observations,
+)
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.base import TorchModelV2, torch_base
 from anyspace.models.torch.initializers import normc_
@@ -91,19 +96,15 @@ class ParametricActionsModel(OnModel, TorchModelV2):
             ModelError: the model beneath puts out something else than an intent [N, E].
         """
         intent, state_out = self.base(self.columns_beneath(input_dict), state, seq_lens)
-        if intent.dim() != 2 or intent.shape[1] != self._embedded.width:
-            raise ModelError(
-                f"{type(self.base).__name__}.forward() gave an output of shape {tuple(intent.shape)}, but under"
-                f" `parametric_actions` an intent as wide as an embedding, [N, {self._embedded.width}], is expected."
-                " Make its last layer num_outputs wide."
-            )
+        self._embedded.require_intent(intent, self.base)
         if self.embeddings is not None:
             mask = input_dict.get(MASK)
             mask = None if mask is None else self._in_order(mask, seq_lens)
-            return _scores(self.embeddings.weight, intent, mask), state_out
-        embeddings: torch.Tensor = restore_original_dimensions(input_dict["obs"], self.obs_space)[self._embedded.given]
-        embeddings = self._in_order(embeddings, seq_lens)
-        return (embeddings.float() @ intent[:, :, None]).squeeze(2), state_out
+            logits: torch.Tensor = scores_of_learned(self.embeddings.weight, intent, mask)
+            return logits, state_out
+        embeddings = restore_original_dimensions(input_dict["obs"], self.obs_space)[self._embedded.given]
+        logits = scores_of_given(self._in_order(embeddings, seq_lens), intent)
+        return logits, state_out
 
     def value_function(self) -> torch.Tensor:
         """Return the value estimates [N] that the model beneath gives of the latest forward pass."""
@@ -111,19 +112,9 @@ class ParametricActionsModel(OnModel, TorchModelV2):
         return value
 
     def _in_order(self, rows: torch.Tensor, seq_lens: torch.Tensor | None) -> torch.Tensor:
-        """Return input rows [N, ...] in the order of the intents: step after step under a time-major memory."""
-        if not self.is_time_major() or seq_lens is None:
-            return rows
-        ordered: torch.Tensor = add_time_dimension(rows, seq_lens, time_major=True).reshape(rows.shape)
+        ordered: torch.Tensor = in_order(rows, seq_lens, time_major=self.is_time_major())
         return ordered
 
     def columns_beneath(self, columns: dict[str, Any]) -> dict[str, Any]:
         """Return the columns of a model, or of its loss, without embeddings and mask."""
         return self._embedded.columns_beneath(columns, self._observations)
-
-
-def _scores(table: torch.Tensor, intent: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """Return logits [N, A] from a table [A + 1, E], intents [N, E] and a mask [N, A]."""
-    scores = intent @ table.T  # [N, A + 1]
-    # The same as looking up the ids 1..A, with id 0 for forbidden actions, but without an array [N, A, E].
-    return scores[:, 1:] if mask is None else torch.where(mask.bool(), scores[:, 1:], scores[:, :1])

@@ -27,7 +27,7 @@ from anyspace.models.pure.acting import (
 )
 from anyspace.models.pure.activations import Activation, relu, tanh
 from anyspace.models.pure.dense import Dense, dense
-from anyspace.models.pure.gtrxl import Block, folded, gtrxl
+from anyspace.models.pure.gtrxl_step import Block, folded, gtrxl_step
 from anyspace.models.pure.recurrent import Step, gru, lstm
 from anyspace.models.runtime import CompiledForward, Floats
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
@@ -200,7 +200,7 @@ def _gtrxl(p: Weights, model: GTrXL) -> Step:
     blocks = [_block(f"gtrxl.blocks.{i}", block) for i, block in enumerate(model.blocks)]
     reach = sizes.memory_inference
     p = folded(p, "gtrxl", blocks, _array(model.positions)[sizes.memory - reach :])
-    return gtrxl(p, "gtrxl", blocks, memory=sizes.memory, reach=reach)
+    return gtrxl_step(p, "gtrxl", blocks, memory=sizes.memory, reach=reach)
 
 
 def _block(name: str, module: nn.Module) -> Block:
