@@ -11,9 +11,7 @@ class FullyConnectedNetwork(fcnet.FullyConnectedNetwork, TFModelV2):
 
 
 class VisionNetwork(visionnet.VisionNetwork, TFModelV2):
-    """See :class:`anyspace.models.pure.visionnet.VisionNetwork`; pictures are too slow in NumPy."""
-
-    compiled_acting = True
+    """See :class:`anyspace.models.pure.visionnet.VisionNetwork`."""
 
 
 class ComplexInputNetwork(complex_input.ComplexInputNetwork, TFModelV2):
