@@ -85,6 +85,7 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/time_to_solve.py
 	$(BIN)/python benchmarks/preprocess.py
 	$(BIN)/python benchmarks/atari.py
+	$(BIN)/python benchmarks/atari_ppo.py
 	$(BIN)/python benchmarks/memory_cartpole.py
 	$(BIN)/python benchmarks/algorithms.py
 

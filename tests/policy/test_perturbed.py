@@ -14,7 +14,7 @@ from torch import nn
 
 from anyspace import DQN, SAC, Algorithm
 from anyspace.errors import ConfigError
-from anyspace.models import ModelV2
+from anyspace.models import ModelV2, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
 from tests.support.hashes import CHOICES, VECTOR, digest_of, sampled
 
@@ -147,6 +147,27 @@ def test_layer_norms_are_added_to_heads_and_stay_as_they_are() -> None:
         assert {name for name in own if name.rpartition(".")[0] in norms} == same
     with closing(made(exploration_config={})) as plain:
         assert not [layer for layer in plain.policy.model.modules() if isinstance(layer, nn.LayerNorm)]
+
+
+class Tied(TorchModelV2):
+    """One layer of two names."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        assert self.num_outputs is not None
+        self.first = nn.Linear(5, self.num_outputs)
+        self.same = self.first
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        return self.same(input_dict["obs_flat"]), state
+
+
+def test_weights_with_two_names_get_their_noise() -> None:
+    with closing(made("masked", model={"custom_model": Tied})) as algorithm:
+        algorithm.fleet.gather(8)
+        own, acting = weights_of(algorithm)
+        assert all((own[name] != acting[name]).all() for name in own)
+        np.testing.assert_array_equal(acting["first.weight"], acting["same.weight"])
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,10 @@ from anyspace.tree import Tree
 _FACTOR = 1.01
 """By which the deviation grows or shrinks."""
 
+_OF_CHOICES = (EpsilonGreedy, PerWorkerEpsilonGreedy)
+_OF_NUMBERS = (OrnsteinUhlenbeckNoise, GaussianNoise)
+"""What may act on top of it, the one that is taken unasked first."""
+
 
 @dataclass(eq=False)
 class ParameterNoise:
@@ -199,7 +203,3 @@ class ParameterNoise:
         self._seed, self._noise = np.array(state["seed"], np.uint32), {}
         if isinstance(self.sub, StatefulExploration):
             self.sub.load_state(tree.under("sub", state))
-
-
-_OF_CHOICES = (EpsilonGreedy, PerWorkerEpsilonGreedy)
-_OF_NUMBERS = (OrnsteinUhlenbeckNoise, GaussianNoise)
