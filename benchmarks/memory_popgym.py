@@ -61,15 +61,15 @@ class Run(NamedTuple):
     """At most; see ``taken``."""
     taken: int
     mean: float
-    seconds: float
+    seconds: int
 
 
 def logged() -> Iterator[Run]:
     """Yield the runs that are noted."""
     if LOG.exists():
         with LOG.open(encoding="utf-8", newline="") as file:
-            for task, memory, *numbers, mean, seconds in csv.reader(file):
-                yield Run(task, memory, *map(int, numbers), float(mean), float(seconds))
+            for task, memory, seed, steps, taken, mean, seconds in csv.reader(file):
+                yield Run(task, memory, int(seed), int(steps), int(taken), float(mean), int(seconds))
 
 
 def train(task: str, memory: str, seed: int, steps: int) -> Run:
@@ -81,9 +81,9 @@ def train(task: str, memory: str, seed: int, steps: int) -> Run:
     algorithm.learn(steps, progress=False)
     seconds = time.perf_counter() - started
     mean = algorithm.evaluate(EPISODES)["episode_return_mean"]
-    done = Run(task, memory, seed, steps, algorithm.timesteps_total, mean, seconds)
+    done = Run(task, memory, seed, steps, algorithm.timesteps_total, round(mean, 3), round(seconds))
     with LOG.open("a", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow([*done[:5], f"{mean:.3f}", f"{seconds:.0f}"])
+        csv.writer(file, lineterminator="\n").writerow(done)
     return done
 
 
@@ -99,7 +99,7 @@ def table() -> None:
             noted.append(run)
     print(f"| task | {' | '.join(MEMORIES)} |")
     print(f"|---|{'---|' * len(MEMORIES)}")
-    for task in TASKS:
+    for task in [task for task in TASKS if any(cells[task, memory] for memory in MEMORIES)]:
         print(f"| {task} | {' | '.join(_cell(cells[task, memory]) for memory in MEMORIES)} |")
 
 
