@@ -195,6 +195,15 @@ def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.Captu
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
 
 
+def test_an_environment_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "check", "cli_envs:Nested", "--steps", "5e1")
+    assert status == 0
+    assert "cli_envs:Nested: 50 steps with random actions, 8 episodes of 6 to 6 steps and returns of 6 to 6" in out
+    status, out, _ = run(capsys, "check", "cli_envs:Broken", "--steps", "20")
+    assert status == 1
+    assert "step 3: RuntimeError: the simulator lost its licence, in helper_that_fails() at cli_envs.py line" in out
+
+
 def test_runs_are_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for seed in ("1", "2"):
         words = [*TINY, "--steps", "64", "--seed", seed, "--evaluate", "0", "--out", f"drawn{seed}"]

@@ -1,4 +1,4 @@
-"""The command line: ``anyspace train | evaluate | inspect | plot | list``."""
+"""The command line: ``anyspace train | evaluate | inspect | check | plot | list``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ anyspace: any Gymnasium space in, any Gymnasium space out.
   anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--preset NAME] ...
   anyspace evaluate RUN [--episodes N] [--seed N] [--json] [--render] [--trust]
   anyspace inspect ENV [--algo ppo] [--model.fcnet-hiddens 64 64] ...
+  anyspace check ENV [--steps N] [--env-config JSON]
   anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
   anyspace list
 
@@ -57,7 +58,7 @@ def _run(name: str, words: list[str]) -> int:
         print_error(f"error: there is no command {name!r}.{nearest(name, commands)}\n\n{OVERVIEW}")
         return 2
     try:
-        commands[name](words)
+        return commands[name](words) or 0
     except AnyspaceError as error:
         print_error(with_notes(f"error: {error}", error), style="red")
         return 2
@@ -72,7 +73,6 @@ def _run(name: str, words: list[str]) -> int:
         if not (isinstance(error, BrokenPipeError) and _reader_is_gone()):
             print_traceback(error)
         return 1
-    return 0
 
 
 def _reader_is_gone() -> bool:
@@ -93,8 +93,9 @@ def _reader_is_gone() -> bool:
     return True
 
 
-def _commands() -> dict[str, Callable[[list[str]], None]]:
-    from anyspace.cli.look import evaluate, inspect, list_algorithms, plot
+def _commands() -> dict[str, Callable[[list[str]], int | None]]:
+    from anyspace.cli.look import check, evaluate, inspect, list_algorithms, plot
     from anyspace.cli.train import train
 
-    return {"train": train, "evaluate": evaluate, "inspect": inspect, "plot": plot, "list": list_algorithms}
+    looking = {"evaluate": evaluate, "inspect": inspect, "check": check, "plot": plot, "list": list_algorithms}
+    return {"train": train, **looking}

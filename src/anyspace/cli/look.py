@@ -1,11 +1,11 @@
-"""The commands that change no run: ``anyspace evaluate``, ``inspect``, ``plot`` and ``list``."""
+"""The commands that change no run: ``anyspace evaluate``, ``inspect``, ``check``, ``plot``, ``list``."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -17,6 +17,8 @@ from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, parse, starting_point
 from anyspace.cli.values import REGISTRY
+from anyspace.data.env_check import check_env
+from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
 from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
@@ -59,6 +61,26 @@ class InspectFlags:
 
 
 @dataclass(frozen=True)
+class CheckFlags:
+    """Step an environment with random actions, and list everything that is not as it should be."""
+
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
+    """A Gymnasium id or package.module:EnvClass."""
+    steps: int = 1000
+    """How many to take."""
+    seed: int = 0
+    """Of the environment and of the actions."""
+    env_config: dict[str, Any] = field(default_factory=dict)
+    """Keywords for the environment."""
+    action_mask_key: str = "action_mask"
+    """The name of masks in observations and infos."""
+    max_len: int | None = None
+    """Longest length of the observation's Sequences and Graphs without one."""
+    ignore: tuple[str, ...] = ()
+    """Parts to leave out of observations."""
+
+
+@dataclass(frozen=True)
 class PlotFlags:
     """Draw learning curves of runs; those that differ in their seeds alone are one line with a band."""
 
@@ -82,15 +104,32 @@ def evaluate(words: list[str]) -> None:
         if flags.json:
             print(json.dumps(result))
         else:
-            output.print_evaluation(Console(), result)
+            output.print_evaluation(Console(emoji=False), result)
     finally:
         algorithm.close()
+
+
+def check(words: list[str]) -> int:
+    """Check an environment; the exit status is 1 where training would stop."""
+    flags = tyro.cli(CheckFlags, args=words, prog="anyspace check", registry=REGISTRY)
+    if flags.steps < 1:
+        raise ConfigError(f"--steps is {flags.steps}, but it must be at least 1.")
+    spec = EnvSpec(
+        flags.env,
+        flags.env_config,
+        action_mask_key=flags.action_mask_key,
+        max_len=flags.max_len,
+        ignore=flags.ignore,
+    )
+    found = check_env(spec, steps=flags.steps, seed=flags.seed)
+    output.print_check(Console(emoji=False), found)
+    return 1 if found.errors else 0
 
 
 def plot(words: list[str]) -> None:
     """Draw learning curves of runs."""
     flags = tyro.cli(PlotFlags, args=words, prog="anyspace plot")
-    console = Console()
+    console = Console(emoji=False)
     if not flags.runs:
         raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
     for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
@@ -107,7 +146,7 @@ def plot(words: list[str]) -> None:
 
 def inspect(words: list[str]) -> None:
     """Show what becomes of an environment's spaces, and train on two steps of each copy of it."""
-    console = Console()
+    console = Console(emoji=False)
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start.defaults)
     settings = flags.config.fitted(flags.given)
@@ -133,7 +172,7 @@ def list_algorithms(words: list[str]) -> None:
     for algorithm in ALGORITHMS.values():
         summary = (algorithm.__doc__ or "").splitlines()[0]
         table.add_row(algorithm.name(), summary, ", ".join(preset_names(algorithm.name())))
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def _no_flags() -> None:

@@ -64,7 +64,7 @@ class _Place:
 
 def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
-    console = Console()
+    console = Console(emoji=False)
     place, _ = tyro.cli(_Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True)
     stored = None if place.resume is None else read_state(place.resume)
     with ExitStack() as stack:

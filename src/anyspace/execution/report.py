@@ -40,7 +40,7 @@ class _Report:
     """
 
     def __init__(self, *columns: ProgressColumn, enabled: bool, console: Console | None, transient: bool = False):
-        self._console, self._enabled = console or Console(stderr=True), enabled
+        self._console, self._enabled = console or Console(stderr=True, emoji=False), enabled
         is_shown = enabled and self._console.is_terminal
         self._bar = Progress(*columns, console=self._console, disable=not is_shown, transient=transient)
 
