@@ -286,7 +286,6 @@ def test_a_subclass_documents_its_own_version_of_a_field():
 NAN = float("nan")
 LEVEL = [(5.0, 1.0), (5.0, 2.0)]
 OUT_OF_RANGE = [
-    (PolicyConfig, {"framework": "tf"}, "built are 'torch' and 'jax'"),
     (PolicyConfig, {"observation_filter": "MeanStd"}, "NoFilter, MeanStdFilter, ConcurrentMeanStdFilter"),
     (ModelConfig, {"fcnet_hiddens": [4, 0]}, "layer sizes are at least 1"),
     (ModelConfig, {"post_fcnet_hiddens": [-1]}, "layer sizes are at least 1"),

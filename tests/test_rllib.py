@@ -147,6 +147,8 @@ def test_every_name_resolves(path):
 
 
 def test_names_are_those_of_anyspace():
+    from anyspace.models.tf import keras_networks
+
     found = {
         "algorithms.impala.Impala": algorithms.IMPALA,
         "algorithms.ppo.PPO": algorithms.PPO,
@@ -156,7 +158,8 @@ def test_names_are_those_of_anyspace():
         "models.modelv2.ModelV2": models.ModelV2,
         "models.modelv2.restore_original_dimensions": spaces.restore_original_dimensions,
         "models.repeated_values.RepeatedValues": spaces.RepeatedValues,
-        "models.tf.fcnet.FullyConnectedNetwork": models.TFModelV2,
+        "models.tf.fcnet.FullyConnectedNetwork": keras_networks.FullyConnectedNetwork,
+        "models.tf.tf_modelv2.TFModelV2": models.TFModelV2,
         "models.torch.attention_net.GTrXLNet": models.GTrXLNet,
         "models.torch.fcnet.FullyConnectedNetwork": models.FullyConnectedNetwork,
         "models.torch.recurrent_net.LSTMWrapper": networks.RecurrentWrapper,
@@ -246,7 +249,13 @@ def test_annotations_and_columns_bring_in_no_framework():
 # ---------------------------------------------------------------------------------------- placeholders
 
 
-def test_tensorflow_models_can_be_defined_and_not_built():
+@pytest.fixture
+def no_tensorflow(monkeypatch):
+    monkeypatch.setattr("anyspace._rllib.tensorflow.is_installed", lambda: False)
+    monkeypatch.setattr("anyspace.models.find_spec", lambda name: None)
+
+
+def test_tensorflow_models_can_be_defined_and_not_built(no_tensorflow):
     assert models.TFModelV2 is placeholders.TFModelV2
     from anyspace.rllib.models.tf.recurrent_net import RecurrentNetwork
 
@@ -261,7 +270,7 @@ def test_tensorflow_models_can_be_defined_and_not_built():
         models.TFModelV2(*arguments)
 
 
-def test_tensorflow_distributions_can_be_defined_and_not_built():
+def test_tensorflow_distributions_can_be_defined_and_not_built(no_tensorflow):
     from anyspace.rllib.models.tf.tf_action_dist import Categorical
 
     class Sharp(Categorical):
@@ -274,7 +283,7 @@ def test_tensorflow_distributions_can_be_defined_and_not_built():
         Sharp(np.zeros((1, 3), np.float32), None)
 
 
-def test_there_is_no_other_framework():
+def test_there_is_no_other_framework(no_tensorflow):
     from anyspace.rllib.utils.framework import (
         tf_function,
         try_import_jax,
@@ -294,7 +303,7 @@ def test_there_is_no_other_framework():
             function(error=True)
 
 
-def test_the_stand_in_for_tensorflow_lets_files_be_imported():
+def test_the_stand_in_for_tensorflow_lets_files_be_imported(no_tensorflow):
     from anyspace.rllib.utils.framework import try_import_tf
 
     _, tf, _ = try_import_tf()

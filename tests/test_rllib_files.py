@@ -24,7 +24,6 @@ from tests.rllib_files.custom_losses import TorchImitatingModel, TorchReconstruc
 from tests.rllib_files.frame_stacking import TorchFrameStackingModel
 from tests.rllib_files.fully_connected import KerasDenseModel, KerasWrapper, TorchDenseModel
 from tests.rllib_files.model_apis import (
-    DuelingQModel,
     TorchContActionQModel,
     TorchDuelingQModel,
     TorchWideModel,
@@ -106,8 +105,6 @@ def test_the_tensorflow_models_of_that_file_explain_themselves(build, model):
     ModelCatalog.register_custom_model("keras", model)
     with pytest.raises(ModelError, match=rf"{model.__name__} is no model of framework 'torch'.*TorchModelV2"):
         build({"custom_model": "keras"})
-    with pytest.raises(ModelError, match=f"{model.__name__} is a TensorFlow model"):
-        model(Box(-1, 1, (4,)), Discrete(2), 2, MODEL_DEFAULTS, "keras")
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Taxi-v4"])
@@ -470,8 +467,3 @@ def test_interfaces_on_memories(custom):
     out, states_out = model({"obs": torch.ones(6, 4), **states, "seq_lens": torch.tensor([3, 2])})
     assert (out.shape, model.get_q_values(out).shape) == ((6, 12), (6, 3))
     assert [state.shape for state in states_out] == [(2, 12)] * 2
-
-
-def test_an_interface_of_tensorflow_explains_itself():
-    with pytest.raises(ModelError, match="DuelingQModel is a TensorFlow model"):
-        ModelCatalog.get_model_v2(OBS, CHOICES, 3, {}, model_interface=DuelingQModel)

@@ -36,7 +36,7 @@ _LAYERS = "anyspace.models.torch.compat"
 _GRADIENTS = "anyspace.models.torch.compat_gradients"
 _MODULES = "anyspace.models.torch.compat_modules"
 _TENSORS = "anyspace.models.torch.compat_tensors"
-_PLACEHOLDERS = "anyspace.models.placeholders"
+_TF = "anyspace._rllib.tensorflow"
 _REFUSED = "refused"
 _PREPROCESSORS = (
     "NoPreprocessor OneHotPreprocessor AtariRamPreprocessor GenericPixelPreprocessor"
@@ -54,7 +54,7 @@ PATHS: dict[str, dict[str, str]] = {
     "algorithms.bc": {_ALGORITHMS: "BC", _RLLIB: "BCConfig"},
     "algorithms.bc.bc": {_ALGORITHMS: "BC", _RLLIB: "BCConfig"},
     "algorithms.dqn": {_ALGORITHMS: "DQN", _RLLIB: "DQNConfig"},
-    "algorithms.dqn.distributional_q_tf_model": {_PLACEHOLDERS: "DistributionalQTFModel=TFModelV2"},
+    "algorithms.dqn.distributional_q_tf_model": {_TF: "DistributionalQTFModel"},
     "algorithms.dqn.dqn": {_ALGORITHMS: "DQN", _RLLIB: "DQNConfig"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
     "algorithms.impala": {_ALGORITHMS: "IMPALA Impala=IMPALA", _RLLIB: "IMPALAConfig ImpalaConfig=IMPALAConfig"},
@@ -67,7 +67,7 @@ PATHS: dict[str, dict[str, str]] = {
     "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
     "algorithms.sac": {_ALGORITHMS: "SAC", _RLLIB: "SACConfig"},
     "algorithms.sac.sac": {_ALGORITHMS: "SAC", _RLLIB: "SACConfig"},
-    "algorithms.sac.sac_tf_model": {_PLACEHOLDERS: "SACTFModel=TFModelV2"},
+    "algorithms.sac.sac_tf_model": {_TF: "SACTFModel"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
     "env": {_ENVIRONMENTS: "DMCEnv DMEnv EnvContext"},
     "env.apis": {},
@@ -112,25 +112,23 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace.spaces": f"MultiBinaryPreprocessor=NoPreprocessor {_PREPROCESSORS}",
     },
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
-    "models.tf": {_PLACEHOLDERS: "TFModelV2"},
+    "models.tf": {_TF: "TFModelV2"},
     "models.tf.layers": {},
-    "models.tf.attention_net": {_PLACEHOLDERS: "AttentionWrapper=TFModelV2 GTrXLNet=TFModelV2"},
-    "models.tf.complex_input_net": {_PLACEHOLDERS: "ComplexInputNetwork=TFModelV2"},
-    "models.tf.fcnet": {_PLACEHOLDERS: "FullyConnectedNetwork=TFModelV2"},
-    "models.tf.misc": {_LAYERS: "normc_initializer"},
-    "models.tf.recurrent_net": {_PLACEHOLDERS: "LSTMWrapper=TFModelV2 RecurrentNetwork=TFModelV2"},
+    "models.tf.attention_net": {_TF: "AttentionWrapper GTrXLNet"},
+    "models.tf.complex_input_net": {_TF: "ComplexInputNetwork"},
+    "models.tf.fcnet": {_TF: "FullyConnectedNetwork"},
+    "models.tf.misc": {_TF: "normc_initializer"},
+    "models.tf.recurrent_net": {_TF: "LSTMWrapper RecurrentNetwork"},
     "models.tf.tf_action_dist": {
-        _PLACEHOLDERS: (
-            "Beta=TFActionDistribution Categorical=TFActionDistribution Deterministic=TFActionDistribution"
-            " DiagGaussian=TFActionDistribution Dirichlet=TFActionDistribution GumbelSoftmax=TFActionDistribution"
-            " MultiActionDistribution=TFActionDistribution MultiCategorical=TFActionDistribution"
-            " SlateMultiCategorical=TFActionDistribution SquashedGaussian=TFActionDistribution TFActionDistribution"
+        _TF: (
+            "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution"
+            " MultiCategorical SlateMultiCategorical SquashedGaussian TFActionDistribution"
         ),
         _ARRAYS: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER",
         _DISTRIBUTIONS: "ActionDistribution",
     },
-    "models.tf.tf_modelv2": {_PLACEHOLDERS: "TFModelV2"},
-    "models.tf.visionnet": {_PLACEHOLDERS: "VisionNetwork=TFModelV2"},
+    "models.tf.tf_modelv2": {_TF: "TFModelV2"},
+    "models.tf.visionnet": {_TF: "VisionNetwork"},
     "models.torch": {},
     "models.torch.attention_net": {"anyspace.models.torch": "AttentionWrapper GTrXLNet"},
     "models.torch.complex_input_net": {"anyspace.models.torch": "ComplexInputNetwork"},
@@ -257,6 +255,12 @@ PATHS: dict[str, dict[str, str]] = {
         )
     },
     "utils.tensor_dtype": {_TENSORS: "get_np_dtype numpy_to_torch_dtype_dict torch_to_numpy_dtype_dict"},
+    "utils.tf_utils": {
+        _TF: (
+            "explained_variance flatten_inputs_to_1d_tensor get_gpu_devices huber_loss inverse_symlog l2_loss"
+            " minimize_and_clip one_hot reduce_mean_ignore_inf symlog two_hot zero_logps_from_actions"
+        ),
+    },
     "utils.threading": {_HELPERS: "with_lock"},
     "utils.torch_utils": {
         _ARRAYS: "SMALL_NUMBER",

@@ -10,6 +10,7 @@ _DISTRIBUTION = r"models\.torch\.torch_action_dist\."
 KNOWN: dict[str, str] = {
     r"utils\.framework\.TensorType": "for annotations alone",
     r"utils\.error\.(ERR|HOWTO)": "texts of our own",
+    r"utils\.framework\.try_import_tf: call": "TensorFlow was not installed there",
     # ------------------------------------------------------------------------------------ parameters
     r"\S+: `framework='tf": "PyTorch is what there is",
     r"\S+\.logp: has no parameter `x`": "called `actions`",

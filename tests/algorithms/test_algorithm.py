@@ -56,7 +56,7 @@ class TestConstruction:
                 {"env": Endless, "minibatch_size": 5000, "train_batch_size": 4000},
                 r"at most the batch's \(train_batch_size = 4000\)",
             ),
-            ({"env": Endless, "framework": "jax"}, "only 'torch' is built"),
+            ({"env": Endless, "framework": "mxnet"}, "`framework`"),
             ({"env": Endless, "device": "cuda"}, "finds no such device"),
             ({"env": Endless, "model": {"use_lstm": True, "use_attention": True}}, "Only one of"),
             ({"env": Endless, "num_env_runners": 2}, "not\n? ?built"),
@@ -131,7 +131,7 @@ class TestTraining:
         first, second = algorithm.train(), algorithm.train()
         assert "evaluation" not in first
         assert not algorithm.config.evaluate_every or second["evaluation"]["episodes"] == 3
-        assert algorithm.is_best()
+        assert algorithm.counters.is_best
         assert algorithm.should_stop()
 
     def test_evaluation_does_not_disturb_training(self) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anyspace.distributions import ActionDistribution, Categorical, MultiCategorical
+from anyspace.maths import xp
 from tests.support.frameworks import Framework
 
 MASKED = -3.4e38
@@ -270,7 +271,7 @@ def test_samples_have_the_shape_of_the_space(framework: Framework, space: Any) -
     assert dist.deterministic_sample().shape == (5, *space.shape)
     assert np.asarray(actions).min() >= 0
     assert np.all(np.asarray(actions).reshape(5, -1) < lens)
-    flat = actions.reshape(5, -1)
+    flat = xp(actions).reshape(actions, (5, -1))
     close(dist.logp(actions), dist.logp(flat))
     close(dist.logp(actions), dist.logp([flat[:, i] for i in range(len(lens))]))
 

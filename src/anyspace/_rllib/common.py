@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
+from anyspace._rllib import tensorflow
 from anyspace.errors import ConfigError
 from anyspace.models.placeholders import TFModelV2
 
@@ -58,18 +59,22 @@ class _NoTensorFlow:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(
-            f"tf.{name}: there is no TensorFlow here. Ask `if tf:` first, and use PyTorch (try_import_torch)."
+            f"tf.{name}: there is no TensorFlow here. Ask `if tf:` first, and use PyTorch (try_import_torch), or"
+            " pip install 'anyspace[tf]'."
         )
 
 
-def try_import_tf(error: bool = False) -> tuple[None, _NoTensorFlow, None]:
-    """Return ``(None, tf, None)`` for ``tf1, tf, tfv``: there is no TensorFlow here, and ``tf`` is false.
+def try_import_tf(error: bool = False) -> tuple[Any, ...]:
+    """Return ``tf1, tf, tfv``: TensorFlow as old files know it, which is imported when something of it is used.
 
-    Classes can be derived from ``tf.keras.Model``; building one is an error that says so.
+    Where it is not installed these are None, a ``tf`` that is false, and None. Classes can be derived from its
+    ``tf.keras.Model``; building one is an error that says so.
 
     Raises:
-        ImportError: ``error`` asks for one.
+        ImportError: it is not installed, and ``error`` asks for this error.
     """
+    if tensorflow.is_installed():
+        return tensorflow.Imported((tensorflow.Lazy("tf1"), tensorflow.Lazy("tf"), 2))
     _absent("TensorFlow", error)
     return None, _NoTensorFlow(), None
 
@@ -84,7 +89,7 @@ def try_import_tfp(error: bool = False) -> None:
 
 
 def tf_function(tf_module: Any) -> Callable[[T], T]:
-    """Return a decorator that leaves a function as it is: there is no TensorFlow to compile it."""
+    """Return a decorator that leaves a function as it is: what calls it is compiled as a whole."""
     return _unchanged
 
 

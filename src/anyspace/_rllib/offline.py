@@ -16,6 +16,7 @@ from anyspace.data.offline.files import JsonLines, find_files
 from anyspace.data.offline.json_lines import read_line
 from anyspace.data.offline.spaces_file import read_spaces
 from anyspace.execution.file_fleet import require_shares
+from anyspace.models.host import CALLBACK
 from anyspace.spaces import Preprocessor, get_preprocessor
 
 
@@ -83,8 +84,15 @@ class JsonReader(InputReader):
             workers = int(ioctx.config.get("num_env_runners", ioctx.config.get("num_workers", 0)))
             self.batch_size = max(1, int(ioctx.config.get("train_batch_size", 1)) // max(1, workers))
 
-    def next(self) -> SampleBatch:
-        """Return the steps of as many lines as make a batch."""
+    def next(self) -> Any:
+        """Return the steps of as many lines as make a batch.
+
+        Within a compiled step these are the framework's arrays, of new steps at every one.
+        """
+        callback = CALLBACK.get()
+        return self._read() if callback is None else callback(self._read)
+
+    def _read(self) -> SampleBatch:
         batches, rows = [], 0
         while rows < self.batch_size:
             _, columns = self._lines.next()

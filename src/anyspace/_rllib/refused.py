@@ -11,8 +11,8 @@ from typing import Any, ClassVar, NoReturn
 
 REASONS = {
     "tensorflow": (
-        "it works on TensorFlow, and anyspace runs PyTorch. Use the module of PyTorch beside it, `models.torch` or"
-        " `utils.torch_utils`"
+        "it works on TensorFlow, and is not offered, or TensorFlow is not installed (pip install 'anyspace[tf]'). Use"
+        " `tf.keras`, or the module of PyTorch beside it, `models.torch` or `utils.torch_utils`"
     ),
     "agents": "several agents in one environment are not offered. Train on one agent's gymnasium.Env",
     "environments": "environments are gymnasium.Env, one by one or as a gymnasium.vector.VectorEnv",
@@ -21,7 +21,9 @@ REASONS = {
         " algo.policy"
     ),
     "workers": "there are no workers to be held: algo.train(), algo.evaluate() and algo.policy take their place",
-    "callbacks": "callbacks are not offered. Go on between two calls of algo.train(), or derive the algorithm",
+    "callbacks": (
+        "its methods have other arguments here: derive from anyspace.Callback, and hand an object to learn(callback=)"
+    ),
     "recorded": (
         "recorded steps are read from JSON (JsonReader, or MARWIL and BC with `input`) and from Minari. Convert others"
         " to one of these"
@@ -48,10 +50,8 @@ _REPLAYS = (
     " ReplayMode ReservoirReplayBuffer StorageUnit"
 )
 _FUNCTIONS_OF_TF = (
-    "clip_gradients explained_variance flatten_inputs_to_1d_tensor get_gpu_devices get_placeholder"
-    " get_tf_eager_cls_if_necessary huber_loss inverse_symlog l2_loss make_tf_callable minimize_and_clip one_hot"
-    " reduce_mean_ignore_inf scope_vars symlog two_hot update_target_network warn_if_infinite_kl_divergence"
-    " zero_logps_from_actions"
+    "clip_gradients get_placeholder get_tf_eager_cls_if_necessary make_tf_callable scope_vars update_target_network"
+    " warn_if_infinite_kl_divergence"
 )
 
 NAMES: dict[str, dict[str, str]] = {

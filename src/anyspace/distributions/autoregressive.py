@@ -78,7 +78,7 @@ class AutoregressiveActions(ActionDistribution):
         masks = []
         for options, mask in zip(self.parts.options, by_leaf, strict=True):
             given = ns.full((*self._batch_shape, sum(options)), 1.0, like=self.inputs) if mask is None else mask
-            masks.append(ns.asarray(given, like=self.inputs) != 0)
+            masks.append(ns.holds(ns.asarray(given, like=self.inputs)))
         return ns.concatenate(masks, axis=-1)
 
     @cached_property
@@ -100,7 +100,8 @@ class AutoregressiveActions(ActionDistribution):
         ns = xp(self.inputs)
         column, option, is_option = self._encoding
         values = ns.take_columns(flat, column)
-        parameters = network(self.inputs, ns.where(is_option, ns.cast(values == option, like=flat), values))
+        one_hot = ns.cast(values == ns.cast(option, like=flat), like=flat)
+        parameters = network(self.inputs, ns.where(is_option, one_hot, values))
         if parameters.shape[-1] != self.parts.parameters:
             raise ModelError(
                 f"{type(self.model).__name__}.action_network gave {parameters.shape[-1]} numbers per row, but the parts"

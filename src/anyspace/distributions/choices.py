@@ -158,7 +158,7 @@ class SlateMultiCategorical(Categorical):
             return None
         ns = xp(inputs)
         offsets = ns.asarray(np.arange(self.all_slates.shape[1]) * candidates, like=inputs)
-        entries = ns.take_columns(ns.asarray(mask, like=inputs) != 0, self.all_slates + offsets)
+        entries = ns.take_columns(ns.holds(ns.asarray(mask, like=inputs)), self.all_slates + offsets)
         return ~ns.any(~entries, axis=-1)
 
     def sample_from_noise(self, noise: Array) -> Array:
@@ -176,7 +176,7 @@ class SlateMultiCategorical(Categorical):
     def logp(self, actions: Array) -> Array:
         """Log-probability of slates ``[B, k]``; -inf for one that does not exist or is masked."""
         ns = xp(self.inputs)
-        slates = ns.asarray(actions, like=self.inputs)
+        slates = ns.astype(ns.asarray(actions, like=self.inputs), "int64")
         same = ~ns.any(slates[..., None, :] != self.all_slates, axis=-1)
         logps = super().logp(ns.argmax(ns.astype(same, "int64"), axis=-1))
         return ns.where(ns.any(same, axis=-1), logps, -float("inf"))

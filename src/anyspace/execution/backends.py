@@ -57,10 +57,26 @@ class JaxBackend:
         return JaxLearner(policy, losses, groups)
 
 
-BACKENDS: dict[str, Backend] = {"torch": TorchBackend(), "jax": JaxBackend()}
+class TFBackend:
+    """TensorFlow."""
+
+    def runtime(self, config: PolicyConfig) -> Runtime:
+        """Return a runtime on the configured device."""
+        from anyspace.models.tf.runtime import TFRuntime
+
+        return TFRuntime(config.device)
+
+    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
+        """Return a learner for a policy."""
+        from anyspace.execution.tf_learner import TFLearner
+
+        return TFLearner(policy, losses, groups)
+
+
+BACKENDS: dict[str, Backend] = {"torch": TorchBackend(), "jax": JaxBackend(), "tf": TFBackend()}
 """By the name of the framework."""
 
-PACKAGES = {"torch": "torch", "jax": "jax"}
+PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
 """What has to be installed for each."""
 
 

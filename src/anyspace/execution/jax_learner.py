@@ -20,6 +20,7 @@ from anyspace.execution.xla import (
     Stacked,
     Weights,
     chosen,
+    joined,
     moved,
     nearer,
     new_slots,
@@ -114,13 +115,7 @@ class JaxLearner:
 
     def steps(self, steps: Steps) -> Result:
         """Take several gradient steps, in as few calls as memory allows."""
-        results = [self._take(part, scans=self.scans) for part in parts_of(steps)]
-        if len(results) == 1:
-            return results[0]
-        metrics = {name: np.concatenate([one.metrics[name] for one in results]) for name in results[0].metrics}
-        width = steps.order.shape[1]
-        rows = {name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows}
-        return Result(metrics, rows)
+        return joined([self._take(part, scans=self.scans) for part in parts_of(steps)], steps)
 
     def _take(self, steps: Steps, *, scans: bool) -> Result:
         batches = self.stacked(steps, alone=not scans and not steps.summed)
@@ -296,8 +291,3 @@ class JaxLearner:
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self._slots = slots_from(state, self._packs)
-
-
-def _as_wide(values: NumpyArray, width: int) -> NumpyArray:
-    """Return [S, n] as [S, width], with NaN behind."""
-    return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=np.nan)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.execution.learner import Group, Steps
+from anyspace.execution.learner import Group, Result, Steps
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -66,7 +66,7 @@ class Stacked:
         counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
         batch["counted"] = counted
         if inputs.lens is not None:
-            batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, len(counted) // len(inputs.lens))
+            batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, counted.shape[0] // inputs.lens.shape[0])
         return batch
 
     @property
@@ -126,6 +126,21 @@ def parts_of(steps: Steps) -> list[Steps]:
     slices = [slice(first, first + at_once) for first in range(0, len(steps.order), at_once)]
     taus = [None if steps.tau is None else steps.tau[some] for some in slices]
     return [Steps(steps.rows, steps.order[s], steps.counted[s], tau) for s, tau in zip(slices, taus, strict=True)]
+
+
+def joined(results: list[Result], steps: Steps) -> Result:
+    """Return what several calls report as one result of all of their steps."""
+    if len(results) == 1:
+        return results[0]
+    metrics = {name: np.concatenate([one.metrics[name] for one in results]) for name in results[0].metrics}
+    width = steps.order.shape[1]
+    rows = {name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows}
+    return Result(metrics, rows)
+
+
+def _as_wide(values: NumpyArray, width: int) -> NumpyArray:
+    """Return [S, n] as [S, width], with NaN behind."""
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=np.nan)
 
 
 def of_rows(values: NumpyArray, there: npt.NDArray[np.bool_]) -> NumpyArray:

@@ -65,7 +65,7 @@ class Branches:
         inside = None if self._even else ns.asarray(self._inside, like=like)
         if mask is None:
             return inside
-        held = self.split(ns.asarray(mask, like=like) != 0)
+        held = self.split(ns.holds(ns.asarray(mask, like=like)))
         held = held if inside is None else held & inside
         opened = held | ~ns.any(held, axis=-1, keepdims=True)
         return opened if inside is None else opened & inside

@@ -35,7 +35,7 @@ class Gathered:
         return Gathered(self.stored, rows_of(self.index, rows))
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(self.index.shape[0])
 
     def put_together(self) -> Array:
         """Return the rows as one array of ``shape``."""
@@ -68,7 +68,7 @@ class Window:
         return Window(self.stored, rows_of(self.index, rows), missing)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return int(self.index.shape[0])
 
     def leaves(self) -> list[Array]:
         """Return the rows that are shown, [N * k, ...] for each leaf; any row where they are missing."""
@@ -86,13 +86,13 @@ class Window:
         return spread[:, 0] if k == 1 else spread
 
 
-def rows_of(x: Array | Gathered, rows: Any) -> Any:
-    """Return some rows of stored or gathered ones, of their framework.
+def rows_of(x: Array | Gathered | Window, rows: Any) -> Any:
+    """Return some rows of stored, gathered or shown ones, of their framework.
 
     Args:
         x: ``[M, ...]``.
         rows: A slice, or integers ``[N]``.
     """
-    if isinstance(x, Gathered) or isinstance(rows, slice):
+    if isinstance(x, Gathered | Window) or isinstance(rows, slice):
         return x[rows]
     return xp(x).take_rows(x, rows)

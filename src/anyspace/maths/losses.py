@@ -46,7 +46,7 @@ def masked_mean(x: Array, mask: Array | None = None) -> Array:
     ns = xp(x)
     if mask is None:
         return ns.mean(x)
-    held = ns.asarray(mask, like=x) != 0
+    held = ns.holds(ns.asarray(mask, like=x))
     # Counted in float32: an integer count would turn float32 sums of NumPy into float64.
     return ns.sum(ns.where(held, x, 0.0)) / ns.clip(ns.sum(ns.astype(held, "float32")), 1.0, None)
 
@@ -59,4 +59,4 @@ def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> A
     ns = xp(x)
     centred = x - masked_mean(x, mask)
     scaled = centred / ns.clip(masked_mean(centred**2, mask) ** 0.5, epsilon, None)
-    return scaled if mask is None else ns.where(ns.asarray(mask, like=x) != 0, scaled, 0.0)
+    return scaled if mask is None else ns.where(ns.holds(ns.asarray(mask, like=x)), scaled, 0.0)

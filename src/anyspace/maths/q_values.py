@@ -105,7 +105,8 @@ def projected(probs: Array, returns: Array, discounts: Array, support: Array) ->
     moved = returns[:, None] + discounts[:, None] * support
     # In units of the distance between atoms, so that atom i lies at i.
     places = ns.clip((moved - support[0]) * ((atoms - 1) / (support[-1] - support[0])), 0.0, float(atoms - 1))
-    distances = ns.abs(places[:, None, :] - ns.arange(atoms, like=probs)[:, None])  # [N, Z (to), Z (from)]
+    atom = ns.cast(ns.arange(atoms, like=probs), like=probs)
+    distances = ns.abs(places[:, None, :] - atom[:, None])  # [N, Z (to), Z (from)]
     return ns.sum(ns.clip(1.0 - distances, 0.0, None) * probs[:, None, :], axis=-1)
 
 

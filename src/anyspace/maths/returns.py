@@ -53,7 +53,7 @@ def discounted_cumsum(x: Array, gamma: float, last: Array | None = None) -> Arra
     """Discounted sums of later rewards: y_t = x_t + gamma y_{t+1}, from y_T = ``last`` (0 when None). ``[T, ...]``."""
     ns = xp(x)
     factors = ns.full(tuple(x.shape), gamma, like=x)
-    return reverse_recurrence(x, factors, factors[-1] * 0.0 if last is None else last)
+    return reverse_recurrence(ns.cast(x, like=factors), factors, factors[-1] * 0.0 if last is None else last)
 
 
 def gae(
@@ -77,8 +77,8 @@ def gae(
     2015, https://arxiv.org/abs/1506.02438.
     """
     ns = xp(rewards)
-    deltas = rewards + gamma * ns.where(terminated != 0, 0.0, next_values) - values
-    factors = ns.where(done != 0, 0.0, ns.full(tuple(deltas.shape), gamma * lambda_, like=deltas))
+    deltas = rewards + gamma * ns.where(ns.holds(terminated), 0.0, next_values) - values
+    factors = ns.where(ns.holds(done), 0.0, ns.full(tuple(deltas.shape), gamma * lambda_, like=deltas))
     advantages = reverse_recurrence(deltas, factors, factors[-1] * 0.0)
     return advantages, advantages + values
 
@@ -94,8 +94,8 @@ def lambda_returns(
     Source: Sutton and Barto, "Reinforcement learning", 2nd edition, chapter 12.
     """
     ns = xp(rewards)
-    bootstraps = ns.where(terminated != 0, 0.0, next_values)
-    decay = ns.where(done != 0, 0.0, ns.full(tuple(rewards.shape), lambda_, like=rewards))
+    bootstraps = ns.where(ns.holds(terminated), 0.0, next_values)
+    decay = ns.where(ns.holds(done), 0.0, ns.full(tuple(rewards.shape), lambda_, like=rewards))
     return reverse_recurrence(rewards + gamma * (1.0 - decay) * bootstraps, gamma * decay, bootstraps[-1])
 
 
@@ -115,8 +115,8 @@ def n_step(rewards: Array, terminated: Array, done: Array, *, n: int, gamma: flo
     if n < 1:
         raise ValueError(f"n_step needs n of at least 1, got n={n}.")
     ns = xp(rewards)
-    cut = (done != 0)[:-1]
-    first = ns.where(terminated != 0, 0.0, ns.full(tuple(rewards.shape), gamma, like=rewards))
+    cut = ns.holds(done)[:-1]
+    first = ns.where(ns.holds(terminated), 0.0, ns.full(tuple(rewards.shape), gamma, like=rewards))
     ones = ns.astype(first * 0.0 + 1.0, "int64")
     returns, discounts, steps = rewards, first, ones
     for _ in range(n - 1):
@@ -166,11 +166,11 @@ def vtrace(
     """
     ns = xp(rewards)
     ratios = ns.exp(log_ratios)
-    bootstraps = ns.where(terminated != 0, 0.0, next_values)
+    bootstraps = ns.where(ns.holds(terminated), 0.0, next_values)
     deltas = ns.clip(ratios, None, clip_rho) * (rewards + gamma * bootstraps - values)
-    factors = ns.where(done != 0, 0.0, gamma * ns.clip(ratios, None, 1.0))
+    factors = ns.where(ns.holds(done), 0.0, gamma * ns.clip(ratios, None, 1.0))
     targets = values + reverse_recurrence(deltas, factors, factors[-1] * 0.0)
-    continued = ns.where((done != 0)[:-1], bootstraps[:-1], targets[1:])
+    continued = ns.where(ns.holds(done)[:-1], bootstraps[:-1], targets[1:])
     next_targets = ns.concatenate([continued, bootstraps[-1:]])
     advantages = ns.clip(ratios, None, clip_pg_rho) * (rewards + gamma * next_targets - values)
     return ns.stop_gradient(targets), ns.stop_gradient(advantages)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from anyspace.models import placeholders
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS, ModelConfig
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import public
-from anyspace.models.placeholders import TFModelV2
 from anyspace.models.view_requirement import ViewRequirement
 
 if TYPE_CHECKING:
     from anyspace.models.jax.base import JaxModelV2
+    from anyspace.models.tf.base import TFModelV2
     from anyspace.models.torch import (
         ComplexInputNetwork,
         FullyConnectedNetwork,
@@ -45,4 +47,6 @@ def __getattr__(name: str) -> Any:
     """Import the models of a framework when they are first used: most of this package needs no framework."""
     if name not in __all__:
         raise AttributeError(f"module 'anyspace.models' has no attribute {name!r}")
+    if name == "TFModelV2" and find_spec("tensorflow") is None:
+        return placeholders.TFModelV2
     return public(name)

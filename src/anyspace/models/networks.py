@@ -58,6 +58,16 @@ NETWORKS: dict[str, dict[Role, str]] = {
         "q values": "networks.DQNJaxModel",
         "soft actor-critic": "networks.SACJaxModel",
     },
+    "tf": {
+        "base class": "base.TFModelV2",
+        "dense": "networks.FullyConnectedNetwork",
+        "vision": "networks.VisionNetwork",
+        "complex input": "networks.ComplexInputNetwork",
+        "recurrent": "networks.RecurrentNetwork",
+        "gtrxl": "networks.GTrXLNet",
+        "recurrent memory": "networks.RecurrentWrapper",
+        "attention memory": "networks.AttentionWrapper",
+    },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""
 

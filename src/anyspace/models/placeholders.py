@@ -1,7 +1,7 @@
-"""Stand-ins for TensorFlow's base classes of the old stack.
+"""Stand-ins for TensorFlow's base classes where TensorFlow is not installed.
 
-A file that defines TensorFlow models beside PyTorch ones can be imported without TensorFlow. The error comes when a
-TensorFlow model is built.
+A file that defines TensorFlow models beside PyTorch ones can be imported without it. The error comes when a TensorFlow
+model is built.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class TFModelV2(ModelV2):
     def __new__(cls, *_: object, **__: object) -> NoReturn:
         """Refuse to be constructed."""
         raise ModelError(
-            f"{cls.__name__} is a TensorFlow model, of which none can be built: anyspace runs PyTorch. Derive it from"
-            " TorchModelV2 (anyspace.models) and make its layers with torch.nn."
+            f"{cls.__name__} is a TensorFlow model, and TensorFlow is not installed: pip install 'anyspace[tf]'. Or"
+            " derive it from TorchModelV2 (anyspace.models) and make its layers with torch.nn."
         )
 
 
@@ -40,6 +40,6 @@ class TFActionDistribution(ActionDistribution):
     def __new__(cls, *_: object, **__: object) -> NoReturn:
         """Refuse to be constructed."""
         raise ModelError(
-            f"{cls.__name__} is a TensorFlow distribution, of which none can be built: anyspace runs PyTorch. Derive it"
-            " from ActionDistribution or from a distribution of anyspace.distributions."
+            f"{cls.__name__} is a TensorFlow distribution, and TensorFlow is not installed: pip install 'anyspace[tf]'."
+            " Or derive it from ActionDistribution or from a distribution of anyspace.distributions."
         )

@@ -63,6 +63,9 @@ class Runtime(Protocol):
         A framework whose steps are compiled returns it as it is: outside of the compiled call all is NumPy's.
         """
 
+    def native(self, array: Array) -> Array:
+        """Return an array as code of users expects it: of the framework, where NumPy's will not do."""
+
     def numpy(self, tensor: Array) -> NumpyArray:
         """Return ``tensor`` as a NumPy array, without a copy where the framework allows."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anyspace import tree
+from anyspace.maths.gather import rows_of
 from anyspace.maths.xp import Array, xp
 
 OF_ALL_ROWS = ("sequences", "windows")
@@ -75,5 +76,9 @@ class Batch(dict[str, Any]):
     def take(self, rows: object) -> Batch:
         """Return the given rows of every column; ``rows`` is a slice, or an index of the framework."""
         return Batch(
-            {name: tree.map_leaves(lambda leaf: leaf[rows], self[name]) for name in self if name not in OF_ALL_ROWS}
+            {
+                name: tree.map_leaves(lambda leaf: rows_of(leaf, rows), self[name])
+                for name in self
+                if name not in OF_ALL_ROWS
+            }
         )

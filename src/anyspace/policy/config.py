@@ -27,7 +27,7 @@ class PolicyConfig:
     """How observations become actions."""
 
     framework: Literal["torch", "tf", "jax"] = "torch"
-    """The framework of the model: torch, or jax (``pip install 'anyspace[jax]'``). tf is refused for now."""
+    """The framework of the model: torch; jax (``pip install 'anyspace[jax]'``); tf (``pip install 'anyspace[tf]'``)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model lives. auto keeps networks under a million parameters on the CPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -67,8 +67,6 @@ class PolicyConfig:
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range or not built."""
-        if self.framework == "tf":
-            raise ConfigError("config key `framework` is 'tf', but built are 'torch' and 'jax'; TensorFlow follows.")
         require(
             self.observation_filter in FILTERS,
             "observation_filter",
@@ -84,6 +82,11 @@ class PolicyConfig:
             )
         self.model.validate()
         self.model.require_effect()
+        if not self.normalize_actions and is_bounded(self.model.custom_action_dist):
+            raise ConfigError(
+                f"custom_action_dist={self.model.custom_action_dist!r} draws actions between -1 and 1, which"
+                " `normalize_actions` scales to the bounds; switch that on."
+            )
 
     @property
     def preprocesses(self) -> bool:

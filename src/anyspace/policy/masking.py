@@ -164,7 +164,7 @@ class Masking:
             return None
         parts = [_flat(self._specs[i], leaves[i]) for i in self.positions]
         mask = parts[0] if len(parts) == 1 else xp(parts[0]).concatenate(parts, axis=-1)
-        return mask != 0
+        return xp(mask).holds(mask)
 
     def given(self, mask: Any, info: Any, count: int, *, single: bool = False) -> Bools | None:
         """Return the mask [``count``, A] that a caller gave, by itself or in ``info``, or None.

@@ -58,7 +58,7 @@ class CompiledPasses:
             made = columns.batch(rows, stored)
             if padding:
                 lens, state = padding
-                made["sequences"] = PaddedSequences(lens, state, len(made["obs"][0]) // len(lens))
+                made["sequences"] = PaddedSequences(lens, state, made["obs"][0].shape[0] // lens.shape[0])
             return self._forward(made, value)
 
         key = ("forward", value, *columns.built, *_kinds(columns))
@@ -94,7 +94,7 @@ class CompiledPasses:
         inputs = self._inputs.of(obs, mask, columns["views"], False)
         seq_lens = None
         if self._inputs.views.recurrent:
-            seq_lens = runtime.asarray(np.ones(len(obs[0]), np.int32))
+            seq_lens = runtime.asarray(np.ones(obs[0].shape[0], np.int32))
             inputs.add_states(states, seq_lens)
         runtime.set_training(model, False)
         output, state_out = model(inputs, states, seq_lens)

@@ -115,7 +115,7 @@ class Padding:
 
     def take_out(self, array: Array) -> Array:
         """Return the rows [N, ...] of results [S * T, ...], or [T * S, ...] if ``time_major``."""
-        return array if self._results is None else array[self._results]
+        return array if self._results is None else xp(array).take_rows(array, self._results)
 
     def of_inputs(self, inputs: InputDict) -> InputDict:
         """Return a model's inputs with every column padded, still computed when touched."""
@@ -140,17 +140,20 @@ class _Grid(Padding):
 
     def __init__(self, lens: Array, longest: int, *, time_major: bool) -> None:
         self.seq_lens, self._full = lens, False
-        self._shape, self._time_major = (len(lens), longest), time_major
-        self._inside = (xp(lens).arange(longest, like=lens) < lens[:, None]).reshape(-1)
+        self._shape, self._time_major = (lens.shape[0], longest), time_major
+        ns = xp(lens)
+        self._inside = ns.reshape(ns.arange(longest, like=lens) < lens[:, None], (-1,))
 
     def put_in(self, array: Array) -> Array:
         """Return an array [S * T, ...] with zeros in the padding."""
-        ns, steps = xp(array), self._inside.reshape((-1,) + (1,) * (len(array.shape) - 1))
+        ns = xp(array)
+        steps = ns.reshape(ns.asarray(self._inside, like=array), (-1,) + (1,) * (len(array.shape) - 1))
         return ns.where(steps, array, ns.cast(0, like=array))
 
     def take_out(self, array: Array) -> Array:
         """Return results as rows [S * T, ...], sequence after sequence."""
         if not self._time_major:
             return array
-        by_step = array.reshape((*self._shape[::-1], *array.shape[1:]))
-        return xp(array).moveaxis(by_step, 0, 1).reshape(array.shape)
+        ns = xp(array)
+        by_step = ns.reshape(array, (*self._shape[::-1], *array.shape[1:]))
+        return ns.reshape(ns.moveaxis(by_step, 0, 1), tuple(array.shape))

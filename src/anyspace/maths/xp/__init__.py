@@ -1,4 +1,4 @@
-"""The array namespace of an array: one spelling, NumPy's, for NumPy, PyTorch and JAX.
+"""The array namespace of an array: one spelling, NumPy's, for NumPy, PyTorch, JAX and TensorFlow.
 
 Formulas of this library are written once over ``xp(x)``; NumPy is then the oracle of the tests and the other
 frameworks run the very same lines. A framework is imported only when an array of it turns up.
@@ -14,7 +14,7 @@ from anyspace.maths.xp.base import Array, Axis, Namespace, Rng
 
 __all__ = ["Array", "Axis", "Namespace", "Rng", "xp"]
 
-_FILES = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax"}
+_FILES = {"numpy": "numpy", "torch": "torch", "jax": "jax", "jaxlib": "jax", "tensorflow": "tensorflow"}
 """Which file of this folder serves the arrays whose type comes from a package."""
 
 _BY_TYPE: dict[type, Namespace] = {}
@@ -39,4 +39,4 @@ def _resolve(x: Array) -> Namespace:
                 _BY_TYPE[type(x)] = namespace
                 return namespace
     kind = f"{type(x).__module__}.{type(x).__qualname__}"
-    raise TypeError(f"Expected an array of NumPy, PyTorch or JAX, got {kind}: {x!r:.80}")
+    raise TypeError(f"Expected an array of NumPy, PyTorch, JAX or TensorFlow, got {kind}: {x!r:.80}")

@@ -65,6 +65,10 @@ class Namespace:
         """Absolute value, elementwise."""
         return self._module.abs(x)
 
+    def holds(self, x: Array) -> Array:
+        """Return as booleans where ``x``, booleans or 0/1, holds."""
+        return x != 0
+
     def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
         """Take ``x`` where the boolean ``condition`` holds and ``y`` elsewhere."""
         return self._module.where(condition, x, y)
@@ -272,7 +276,7 @@ class Namespace:
 
     def softmax(self, x: Array) -> Array:
         """Return e to the power of ``x``, over the sum of these along the last axis."""
-        raise NotImplementedError
+        return self.exp(self.log_softmax(x))
 
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """Pick values along ``axis`` by integer ``indices``, shaped like ``x`` on every other axis."""

@@ -126,6 +126,10 @@ class JaxRuntime:
         """Return the array as it is; within a trace as one of JAX."""
         return array if KEYS.get() is None else jax.numpy.asarray(array)
 
+    def native(self, array: Array) -> Array:
+        """Return the array as it is: functions of JAX take NumPy's."""
+        return array
+
     def numpy(self, tensor: Array) -> Any:
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anyspace.errors import CheckpointError, ConfigError, ModelError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.cell import Cell
+from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.layers import within
@@ -94,6 +95,10 @@ class TorchRuntime:
             array = array.copy()
         tensor = torch.from_numpy(array)
         return tensor if self.device == "cpu" else tensor.to(self.device, non_blocking=True)
+
+    def native(self, array: torch.Tensor) -> torch.Tensor:
+        """Return the tensor as it is."""
+        return array
 
     def numpy(self, tensor: torch.Tensor | NumpyArray) -> NumpyArray:
         """Return ``tensor`` as a NumPy array; on the CPU they share memory. What is one already comes back."""
@@ -200,8 +205,9 @@ class TorchRuntime:
         return any(isinstance(layer, _BatchNorm) for layer in _module(model).modules())
 
     def trained(self, model: ModelV2) -> frozenset[str]:
-        """Return the names of the parameters that require a gradient."""
-        return frozenset(name for name, parameter in _module(model).named_parameters() if parameter.requires_grad)
+        """Return the names of the parameters that require a gradient, all names of one that has several."""
+        named = _module(model).named_parameters(remove_duplicate=False)
+        return frozenset(name for name, parameter in named if parameter.requires_grad)
 
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[torch.Tensor]]) -> list[frozenset[str]]:
         """Return to which parameters gradients go; see the protocol."""
@@ -224,17 +230,7 @@ class TorchRuntime:
         """Set parameters and buffers by name; see the protocol."""
         module = _module(model)
         own = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-        came = {name: value.shape for name, value in values.items()}
-        if own != came:
-            differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
-            detail = "; ".join(
-                f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
-                for name in differing[:4]
-            )
-            raise CheckpointError(
-                f"the weights do not fit the model ({len(differing)} of {len(own)} tensors differ): {detail}."
-                " Build the model with the configuration that the weights were trained with."
-            )
+        require_fit(own, {name: value.shape for name, value in values.items()})
         module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in values.items()})
 
     def layers(self, model: ModelV2) -> list[Layer]:

@@ -1,0 +1,93 @@
+"""The names of TensorFlow's side of RLlib's old stack: real where TensorFlow is installed, stand-ins where it is not.
+
+TensorFlow is imported when one of its names is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from anyspace._rllib import refused
+from anyspace.models import placeholders
+
+_TF = "anyspace.models.tf"
+
+_HOMES = {
+    f"{_TF}.base": "DistributionalQTFModel=TFModelV2 SACTFModel=TFModelV2 TFModelV2",
+    f"{_TF}.networks": "AttentionWrapper ComplexInputNetwork GTrXLNet LSTMWrapper=RecurrentWrapper RecurrentNetwork",
+    f"{_TF}.keras_networks": "FullyConnectedNetwork VisionNetwork normc_initializer",
+    f"{_TF}.compat_dists": "TFActionDistribution",
+    f"{_TF}.compat_functions": (
+        "explained_variance flatten_inputs_to_1d_tensor get_gpu_devices huber_loss inverse_symlog l2_loss"
+        " minimize_and_clip one_hot reduce_mean_ignore_inf symlog two_hot zero_logps_from_actions"
+    ),
+    "anyspace.distributions": (
+        "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution MultiCategorical"
+        " SlateMultiCategorical SquashedGaussian"
+    ),
+}
+"""Module -> names in it; ``old=new`` where the name has changed."""
+
+HOMES = {
+    entry.partition("=")[0]: (home, entry.rpartition("=")[2])
+    for home, names in _HOMES.items()
+    for entry in names.split()
+}
+"""Name -> module, and name there."""
+
+
+def _imported(module: str) -> Any:
+    """Import a module of TensorFlow's side, on Keras 2 where that is installed and nothing has chosen before."""
+    if "tensorflow" not in sys.modules and find_spec("tf_keras") is not None:
+        # TensorFlow reads it when it is imported.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    return import_module(module)
+
+
+def is_installed() -> bool:
+    """Return whether there is a TensorFlow to import."""
+    return find_spec("tensorflow") is not None
+
+
+def __getattr__(name: str) -> Any:
+    """Return what a name stands for."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home, new = HOMES[name]
+    if is_installed():
+        return getattr(_imported(home), new)
+    if home == f"{_TF}.compat_functions" or name == "normc_initializer":
+        return refused.stand_in(name, "tensorflow")
+    if home in ("anyspace.distributions", f"{_TF}.compat_dists"):
+        return placeholders.TFActionDistribution
+    return placeholders.TFModelV2
+
+
+class Lazy:
+    """Stands for a module of TensorFlow's, which is imported when something of it is asked for.
+
+    Args:
+        name: of the module in ``anyspace.models.tf.compat``: ``tf`` or ``tf1``.
+    """
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(_imported(f"{_TF}.compat"), self._name), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(getattr(_imported(f"{_TF}.compat"), self._name))
+
+
+class Imported(tuple[Any, ...]):
+    """What `try_import_tf` returns: three values, or as the oldest files take it, TensorFlow itself."""
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self[1], name)

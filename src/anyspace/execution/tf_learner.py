@@ -1,0 +1,342 @@
+"""Gradient steps with TensorFlow: several in one compiled loop."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from anyspace import tree
+from anyspace.errors import ConfigError
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, spelt, with_custom_loss
+from anyspace.execution.xla import (
+    Inputs,
+    Pack,
+    Slots,
+    Stacked,
+    Weights,
+    joined,
+    moved,
+    nearer,
+    new_slots,
+    of_rows,
+    parts_of,
+    slots_by_name,
+    slots_from,
+    stacked,
+)
+from anyspace.maths.xp import Array
+from anyspace.models.host import CALLBACK
+from anyspace.models.input_dict import InputDict
+from anyspace.models.runtime import NumpyArray
+from anyspace.models.tf.base import TFModelV2, tf_base
+from anyspace.models.tf.held import Variables
+from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
+from anyspace.models.tf.ways import AS_A_GRAPH, NotByXLA, Way, Ways
+from anyspace.policy.batch import Batch
+from anyspace.policy.pipeline import Pipeline
+from anyspace.policy.policy import Policy
+
+Reported = dict[str, dict[str, Array]]
+"""``metrics``, the model's own as ``of_model``, and results by row as ``rows``."""
+
+
+class TFLearner:
+    """Optimises the variables of the policy's model; see :class:`anyspace.execution.learner.Learner`.
+
+    All steps of a call run in one loop, which XLA compiles. What it takes: the padded rows, the number of steps, seeds,
+    the values of all cells, the learning rates. The variables of the model, of its siblings and of the optimisers are
+    read and assigned within it.
+
+    Args:
+        policy: whose model learns.
+        losses: the algorithm's.
+        groups: how the parameters of each loss are moved.
+
+    Attributes:
+        compilations: how often steps were traced.
+
+    Raises:
+        ConfigError: the model puts a parameter into a group that the algorithm does not have.
+    """
+
+    def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
+        assert isinstance(policy.runtime, TFRuntime)
+        self.policy, self.losses, self.groups = policy, losses, dict(groups)
+        self.runtime = policy.runtime
+        self.compilations = 0
+        self._trained: Variables = {}
+        self._packs: dict[str, Pack] = {}
+        self._slots: dict[str, Variables] = {}
+        self._ways: dict[Any, Way] = {}
+        self._model_metrics: dict[str, float] | None = None
+        self.at(0)
+
+    @property
+    def _model(self) -> TFModelV2:
+        return tf_base(self.policy.model)
+
+    def at(self, timestep: int) -> None:
+        """Take in how many environment steps were sampled so far, and what was frozen or released since."""
+        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
+        trained = self._model.trained()
+        if [*map(id, trained.values())] == [*map(id, self._trained.values())]:
+            return
+        before = self.state() if self._trained else {}
+        shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
+        for name, variable in trained.items():
+            shapes[self._group_of(name)][name] = tuple(variable.shape)
+        self._trained = trained
+        self._packs = {name: Pack(group, shapes[name]) for name, group in self.groups.items()}
+        with self.runtime.on_device():
+            self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._packs))
+        self._ways.clear()
+        self.load_state({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
+
+    def _group_of(self, parameter: str) -> str:
+        group = self.policy.model.group_of(parameter) or next(iter(self.groups))
+        if group not in self.groups:
+            raise ConfigError(
+                f"{type(self.policy.model).__name__}.group_of({parameter!r}) is {group!r}, but the algorithm trains the"
+                f" groups {', '.join(self.groups)}."
+            )
+        return group
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the present learning rate of each group."""
+        return dict(self._rates)
+
+    # ------------------------------------------------------------------------------------- steps
+
+    def step(self, batch: Batch) -> Result:
+        """Take one gradient step; see the protocol."""
+        batch, sequences = _on_host(batch), batch.get("sequences")
+        order = np.arange(len(batch["obs"][0]) if sequences is None else len(sequences.lens))[None]
+        result = self._take(Steps(batch, order, np.ones(order.shape, np.bool_)))
+        return Result(*(tree.map_leaves(lambda leaf: leaf[0], part) for part in (result.metrics, result.rows)))
+
+    def steps(self, steps: Steps) -> Result:
+        """Take several gradient steps, in as few calls as memory allows."""
+        steps = dataclasses.replace(steps, rows=_on_host(steps.rows))
+        return joined([self._take(part) for part in parts_of(steps)], steps)
+
+    def _take(self, steps: Steps) -> Result:
+        batches = self.stacked(steps)
+        count = len(steps.order)
+        seeds = self.runtime.seeds(len(batches.inputs.counted))
+        rates = {name: np.float32(rate) for name, rate in self._rates.items()}
+        arguments = batches.inputs, seeds, batches.stored, self.runtime.cell_values(), rates, np.int32(count)
+        with self.runtime.on_device():
+            found = arrays_of(self._way(steps.summed, batches)(*tensors(arguments)))
+        for model in self._models():
+            model.synchronise()
+        self._model_metrics = {name: float(value[count - 1]) for name, value in found["of_model"].items()}
+        return Result(
+            {name: value[:count] for name, value in found["metrics"].items()},
+            {name: of_rows(value, batches.there) for name, value in found["rows"].items()},
+        )
+
+    def stacked(self, steps: Steps) -> Stacked:
+        """Return the rows of steps as compiled steps take them."""
+        whole = self.runtime.has_batch_statistics(self.policy.model)
+        return stacked(steps, self.policy.max_seq_len, whole=whole)
+
+    def _way(self, summed: bool, batches: Stacked) -> Way:
+        """Return what runs the loop; it is traced anew for other columns, and for other shapes of them."""
+        key = (summed, len(self.policy.siblings), *batches.key)
+        if key not in self._ways:
+
+            def loop(*arguments: Any) -> Reported:
+                return self._loop(batches, summed, *arguments)
+
+            name = f"{type(self._model).__name__} in {spelt(self.losses)}"
+            # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
+            slow = self._model.held().convolves and self.runtime.device == "cpu"
+            self._ways[key] = Way(loop, self.runtime.ways, name, AS_A_GRAPH if slow else 0)
+        return self._ways[key]
+
+    # ------------------------------------------------------------------------------- what is traced
+
+    def _loop(
+        self,
+        batches: Stacked,
+        summed: bool,
+        inputs: Inputs,
+        seeds: Array,
+        stored: Any,
+        cells: Any,
+        rates: Any,
+        count: Array,
+    ) -> Reported:
+        """Take the first ``count`` of S steps, and return what they report, ``[S, ...]``."""
+        self.compilations += not self.runtime.ways.eager
+        totals = self._zeros() if summed else {}
+
+        def body(number: Array) -> tuple[Reported, dict[str, Weights]]:
+            own = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[number], inputs)
+            reported, gradients = self._gradients(batches.batch(own, stored), cells, seeds[number])
+            if summed:
+                return reported, gradients
+            norms = self._move(gradients, rates, own.tau)
+            return {**reported, "metrics": {**reported["metrics"], **norms}}, {}
+
+        run = _unrolled if self.runtime.ways.eager else _looped
+        length = int(seeds.shape[0])
+        reported, totals = run(body, totals, length, count)
+        if summed:
+            norms = self._move(totals, rates, None)
+            reported["metrics"] |= {name: tf.broadcast_to(norm, (length,)) for name, norm in norms.items()}
+        return reported
+
+    def _zeros(self) -> dict[str, Weights]:
+        return {
+            group: {name: tf.zeros(shape) for name, shape in pack.shapes.items()} for group, pack in self._packs.items()
+        }
+
+    def _gradients(self, batch: Batch, cells: Any, seed: Array) -> tuple[Reported, dict[str, Weights]]:
+        """Return what a batch reports, and each group's gradients, which are those of its own loss alone."""
+        with contextlib.ExitStack() as stack, tf.GradientTape(persistent=len(self.groups) > 1) as tape:
+            stack.enter_context(self.runtime.recording(cells, seed))
+            for model in self._models():
+                stack.enter_context(model.bound())
+            policy = self.policy
+            found = as_losses(self.losses(policy, batch), self.groups, spelt(self.losses))
+            with _calling_back(self.runtime.ways):
+                by_group = with_custom_loss(policy, found.by_group, batch)
+            for update in policy.model.update_ops():
+                update()
+            of_model = _scalars(policy.model.metrics())
+        metrics = {**_scalars(found.metrics), "total_loss": sum(by_group.values())}
+        gradients: dict[str, Weights] = {}
+        for group, pack in self._packs.items():
+            names = list(pack.shapes)
+            variables = [self._trained[name] for name in names]
+            given = tape.gradient(by_group[group], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            gradients[group] = {name: tf.convert_to_tensor(one) for name, one in zip(names, given, strict=True)}
+        return {"metrics": metrics, "of_model": of_model, "rows": dict(found.rows)}, gradients
+
+    def _move(self, gradients: dict[str, Weights], rates: Any, tau: Array | None) -> dict[str, Array]:
+        """Assign all variables after one step of the optimisers, and return the norms of clipped gradients."""
+        weights, slots = tree.map_leaves(tf.convert_to_tensor, (self._trained, self._slots))
+        after, slots_after, norms = moved(self._packs, rates, weights, slots, gradients)
+        for name, variable in self._trained.items():
+            variable.assign(after[name])
+        for kind, values in self._slots.items():
+            for name, variable in values.items():
+                variable.assign(slots_after[kind][name])
+        if tau is not None:
+            for sibling in self.policy.siblings:
+                self._follow(tf_base(sibling.model), tau)
+        return norms
+
+    def _follow(self, target: TFModelV2, tau: Array | float) -> None:
+        theirs, ours = target.held().variables, self._model.held().variables
+        own, others = tree.map_leaves(tf.convert_to_tensor, (theirs, ours))
+        moving = target.held().trained().keys()
+        for name, value in nearer(own, others, tau, moving.__contains__).items():
+            theirs[name].assign(value)
+
+    # -------------------------------------------------------------------------------------- others
+
+    def _models(self) -> list[TFModelV2]:
+        return [tf_base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
+
+    def model_metrics(self) -> dict[str, float]:
+        """Return the model's own metrics, of the latest gradient step."""
+        return dict(self.policy.model.metrics()) if self._model_metrics is None else dict(self._model_metrics)
+
+    def follow(self, target: Pipeline, tau: float) -> None:
+        """Move a sibling's variables towards the policy's; what is not trained is copied. 0 changes nothing."""
+        if tau:
+            self._follow(tf_base(target.model), tau)
+            tf_base(target.model).synchronise()
+
+    def is_finite(self) -> bool:
+        """Whether every parameter is finite."""
+        return all(bool(np.isfinite(variable.numpy()).all()) for variable in self._trained.values())
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return the optimisers' moments and step counts by parameter name."""
+        return slots_by_name(self._host_slots(), self._packs)
+
+    def load_state(self, state: dict[str, NumpyArray]) -> None:
+        """Restore what :meth:`state` returned."""
+        for kind, values in slots_from(state, self._packs).items():
+            for name, value in values.items():
+                self._slots[kind][name].assign(value)
+
+    def _host_slots(self) -> Slots:
+        return {kind: {name: one.numpy() for name, one in values.items()} for kind, values in self._slots.items()}
+
+
+def _on_host(batch: Batch) -> Batch:
+    """Return a batch whose columns are NumPy's; those of a user's distribution are tensors."""
+    return Batch({name: arrays_of(column) for name, column in batch.items()})
+
+
+@contextlib.contextmanager
+def _calling_back(ways: Ways) -> Iterator[None]:
+    """Let readers be asked at every step of a graph."""
+    if ways.eager:
+        yield
+        return
+
+    def ask(read: Callable[[], Mapping[str, NumpyArray]]) -> InputDict:
+        if ways.number == 0:
+            raise NotByXLA("custom_loss() asks a reader of recorded steps, which is Python's.")
+        columns_of = {name: np.asarray(column) for name, column in read().items()}
+        example = {name: column for name, column in columns_of.items() if column.dtype.kind in "biuf"}
+
+        def columns() -> list[NumpyArray]:
+            batch = read()
+            return [np.asarray(batch[name], example[name].dtype) for name in example]
+
+        found = tf.numpy_function(columns, [], [tf.as_dtype(column.dtype) for column in example.values()])
+        for column, of_example in zip(found, example.values(), strict=True):
+            column.set_shape([None, *of_example.shape[1:]])
+        return InputDict(dict(zip(example, found, strict=True)))
+
+    token = CALLBACK.set(ask)
+    try:
+        yield
+    finally:
+        CALLBACK.reset(token)
+
+
+def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:
+    return {name: tf.cast(tf.convert_to_tensor(value), tf.float32) for name, value in metrics.items()}
+
+
+def _unrolled(body: Any, totals: dict[str, Weights], length: int, count: Array) -> tuple[Reported, dict[str, Weights]]:
+    """Call ``body`` for each step, in Python; add up what else it gives, where there are totals."""
+    results = []
+    for number in range(int(count)):
+        reported, added = body(number)
+        totals = tree.map_leaves(tf.add, totals, added) if totals else totals
+        results.append(reported)
+    return tree.map_leaves(lambda *values: tf.stack(values), *results), totals
+
+
+def _looped(body: Any, totals: dict[str, Weights], length: int, count: Array) -> tuple[Reported, dict[str, Weights]]:
+    """Do as `_unrolled` does, in a loop of TensorFlow's: results are ``[length, ...]``, zeros after ``count``."""
+    # What a step returns has to be known before the loop is made of it.
+    step = tf.function(body, autograph=False).get_concrete_function(tf.TensorSpec((), tf.int32))
+    shapes, _ = step.structured_outputs
+    kept = tf.nest.map_structure(
+        lambda one: tf.TensorArray(one.dtype, length, element_shape=one.shape, clear_after_read=False), shapes
+    )
+
+    def again(number: Array, kept: Any, totals: Any) -> tuple[Array, Any, Any]:
+        reported, added = step(number)
+        written = tf.nest.map_structure(lambda array, value: array.write(number, value), kept, reported)
+        return number + 1, written, tf.nest.map_structure(tf.add, totals, added)
+
+    start = tf.constant(0), kept, totals
+    _, kept, totals = tf.while_loop(
+        lambda number, *_: number < count, again, start, maximum_iterations=length, parallel_iterations=1
+    )
+    return tf.nest.map_structure(lambda array: array.stack(), kept), totals

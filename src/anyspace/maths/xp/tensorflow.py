@@ -1,0 +1,176 @@
+"""The array namespace of TensorFlow; imported when the first of its tensors turns up."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from anyspace.maths.xp.base import Array, Axis, Namespace, Padding, Rng
+
+
+class _TensorFlow(Namespace):
+    """TensorFlow, eager or traced. ``rng`` is a seed of two integers ``[2]``, or a generator of NumPy, which draws one.
+
+    None draws from its global source.
+
+    TensorFlow converts no dtypes by itself: where two arrays meet, the one takes the other's.
+    """
+
+    array_type = (tf.Tensor, tf.Variable)
+
+    def __init__(self) -> None:
+        super().__init__(tf)
+
+    def _float_dtype(self, like: Array) -> Any:
+        return like.dtype if like.dtype.is_floating and like.dtype.size >= 4 else tf.float32
+
+    def log(self, x: Array) -> Array:
+        return tf.math.log(x)
+
+    def log1p(self, x: Array) -> Array:
+        return tf.math.log1p(x)
+
+    def arctanh(self, x: Array) -> Array:
+        return tf.math.atanh(x)
+
+    def holds(self, x: Array) -> Array:
+        return tf.cast(x, tf.bool)
+
+    def where(self, condition: Array, x: Array | float, y: Array | float) -> Array:
+        like = x if isinstance(x, self.array_type) else y
+        return tf.where(condition, self.cast(x, like=like), self.cast(y, like=like))
+
+    def clip(self, x: Array, low: Array | float | None, high: Array | float | None) -> Array:
+        above = x if low is None else tf.maximum(x, self.cast(low, like=x))
+        return above if high is None else tf.minimum(above, self.cast(high, like=x))
+
+    def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return tf.reduce_sum(tf.cast(x, tf.int64) if x.dtype == tf.bool else x, axis, keepdims)
+
+    def mean(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        return tf.reduce_mean(x if x.dtype.is_floating else tf.cast(x, tf.float32), axis, keepdims)
+
+    def max(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        return tf.reduce_max(x, axis, keepdims)
+
+    def min(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        return tf.reduce_min(x, axis, keepdims)
+
+    def any(self, x: Array, axis: int, keepdims: bool = False) -> Array:
+        return tf.reduce_any(x, axis, keepdims)
+
+    def concatenate(self, arrays: Any, axis: int = 0) -> Array:
+        return tf.concat(arrays, axis)
+
+    def take_rows(self, x: Array, rows: Array) -> Array:
+        return tf.gather(x, rows)
+
+    def take_columns(self, x: Array, columns: Array) -> Array:
+        return tf.gather(x, columns, axis=-1)
+
+    def swapaxes(self, x: Array, one: int, other: int) -> Array:
+        axes = list(range(len(x.shape)))
+        axes[one], axes[other] = axes[other], axes[one]
+        return tf.transpose(x, axes)
+
+    def moveaxis(self, x: Array, source: int, destination: int) -> Array:
+        axes = list(range(len(x.shape)))
+        axes.insert(destination % len(axes), axes.pop(source))
+        return x if axes == sorted(axes) else tf.transpose(x, axes)
+
+    def shares(self, x: Array) -> Array:
+        wide = tf.maximum(tf.cast(x, tf.float64), sys.float_info.min)
+        return wide / tf.reduce_sum(wide, -1, keepdims=True)
+
+    def one_hot(self, indices: Array, n: int, dtype: str = "float32") -> Array:
+        return tf.one_hot(tf.cast(indices, tf.int64), n, dtype=dtype)
+
+    def _seed(self, rng: Rng) -> Rng:
+        return rng.integers(2**31, size=2, dtype=np.int32) if isinstance(rng, np.random.Generator) else rng
+
+    def split(self, rng: Rng, parts: int) -> list[Rng]:
+        if rng is None or isinstance(rng, np.random.Generator):
+            return [rng] * parts
+        return tf.unstack(tf.random.split(rng, parts))  # type: ignore[no-any-return]
+
+    def asarray(self, x: Any, *, like: Array) -> Array:
+        known = isinstance(x, (*self.array_type, list, tuple, int, float))
+        return tf.convert_to_tensor(x if known else np.asarray(x))
+
+    def astype(self, x: Array, dtype: str) -> Array:
+        return tf.cast(x, dtype)
+
+    def cast(self, x: Any, *, like: Array) -> Array:
+        if isinstance(x, self.array_type):
+            return tf.cast(x, like.dtype)
+        return tf.constant(np.asarray(x).astype(like.dtype.as_numpy_dtype))
+
+    def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
+        return tf.fill(shape, tf.constant(value, self._float_dtype(like)))
+
+    def arange(self, n: int, *, like: Array) -> Array:
+        return tf.range(n, dtype=like.dtype if like.dtype in (tf.int32, tf.int64) else tf.int64)
+
+    def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
+        return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))
+
+    def copy(self, x: Array) -> Array:
+        return tf.identity(x)
+
+    def to_numpy(self, x: Array) -> Any:
+        return x.numpy()
+
+    def stop_gradient(self, x: Array) -> Array:
+        return tf.stop_gradient(x)
+
+    def softplus(self, x: Array) -> Array:
+        return tf.math.softplus(x)
+
+    def relu(self, x: Array) -> Array:
+        return tf.nn.relu(x)
+
+    def convolve(self, x: Array, kernels: Array, stride: int, padding: Padding) -> Array:
+        padded = tf.pad(x, [(0, 0), *padding, (0, 0)])
+        return tf.nn.conv2d(padded, tf.transpose(kernels, [1, 2, 3, 0]), stride, "VALID")
+
+    def lgamma(self, x: Array) -> Array:
+        return tf.math.lgamma(x)
+
+    def digamma(self, x: Array) -> Array:
+        return tf.math.digamma(x)
+
+    def log_softmax(self, x: Array) -> Array:
+        return tf.nn.log_softmax(x)
+
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
+        last = self.moveaxis(x, axis, -1)
+        found = tf.gather(last, self.moveaxis(indices, axis, -1), axis=-1, batch_dims=len(x.shape) - 1)
+        return self.moveaxis(found, -1, axis)
+
+    def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        dtype = self._float_dtype(like)
+        if rng is None:
+            return tf.random.normal(shape, dtype=dtype)
+        return tf.random.stateless_normal(shape, self._seed(rng), dtype=dtype)
+
+    def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
+        dtype = self._float_dtype(like)
+        # A number that is 0 would give an infinite noise, which no masked logit could lose against.
+        least = np.finfo(dtype.as_numpy_dtype).tiny
+        if rng is None:
+            even = tf.random.uniform(shape, least, 1.0, dtype)
+        else:
+            even = tf.random.stateless_uniform(shape, self._seed(rng), least, 1.0, dtype)
+        return -tf.math.log(-tf.math.log(even))
+
+    def gamma(self, rng: Rng, concentration: Array) -> Array:
+        if rng is None:
+            return tf.random.gamma((), concentration, dtype=concentration.dtype)
+        seed = self._seed(rng)
+        return tf.random.stateless_gamma(concentration.shape, seed, concentration, dtype=concentration.dtype)
+
+
+NAMESPACE = _TensorFlow()

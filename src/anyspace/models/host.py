@@ -1,0 +1,133 @@
+"""What runtimes share whose arrays are NumPy's outside of compiled calls: random sources, conversions, acting."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.errors import CheckpointError
+from anyspace.maths.cell import Cell
+from anyspace.maths.xp import Array
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.runtime import CompiledForward, Floats, NumpyArray, RandomSource
+
+Shape = tuple[int, ...]
+
+Callback = Callable[[Callable[[], Mapping[str, NumpyArray]]], InputDict]
+"""Has a function of the host called at every step of a compiled loop; gives the columns that it returns."""
+
+CALLBACK: ContextVar[Callback | None] = ContextVar("callback", default=None)
+"""What readers of recorded steps go through while a step is traced; None: none is."""
+
+
+class HostRuntime:
+    """The part of a runtime that deals with NumPy alone; see :class:`anyspace.models.runtime.Runtime`.
+
+    Attributes:
+        cells: every cell that was made; compiled calls take their values as arguments.
+        generators: NumPy's generator of each random source.
+    """
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+        self.seed(0)
+
+    def cell(self, value: float | NumpyArray) -> Cell:
+        """Return a cell, which compiled calls take as an argument."""
+        self.cells.append(Cell(value))
+        return self.cells[-1]
+
+    def asarray(self, array: NumpyArray) -> NumpyArray:
+        """Return the array as it is."""
+        return array
+
+    def native(self, array: Array) -> Array:
+        """Return the array as it is."""
+        return array
+
+    def numpy(self, tensor: Array) -> NumpyArray:
+        """Return an array of the framework as NumPy's."""
+        return np.asarray(tensor)
+
+    def threads_for(self, rows: int) -> AbstractContextManager[object]:
+        """Do nothing: the framework chooses its own threads."""
+        return contextlib.nullcontext()
+
+    def acting(self) -> AbstractContextManager[object]:
+        """Do nothing: gradient steps alone are recorded."""
+        return contextlib.nullcontext()
+
+    def no_grad(self) -> AbstractContextManager[object]:
+        """Do nothing: formulas stop gradients themselves."""
+        return contextlib.nullcontext()
+
+    def seed(self, seed: int) -> None:
+        """Start a generator of NumPy for every source."""
+        names = get_args(RandomSource)
+        streams = np.random.SeedSequence(seed).spawn(len(names))
+        self.generators = {name: np.random.default_rng(one) for name, one in zip(names, streams, strict=True)}
+
+    def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
+        """Return the state of each generator as bytes."""
+        return {
+            name: np.frombuffer(json.dumps(generator.bit_generator.state).encode(), np.uint8)
+            for name, generator in self.generators.items()
+        }
+
+    def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+        """Restore generators. What another framework saved is left alone: its streams cannot go on here."""
+        for name, generator in self.generators.items():
+            data = state[name].tobytes() if name in state else b""
+            if data.startswith(b"{"):
+                generator.bit_generator.state = json.loads(data)
+
+    def permutation(self, n: int) -> NumpyArray:
+        """Return a random order of ``0..n-1``, int64 [n]."""
+        return self.generators["learning"].permutation(n)
+
+
+def numpy_pass(model: ModelV2) -> CompiledForward:
+    """Return the pass of a model that NumPy runs, when acting."""
+
+    def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
+        lens = None
+        if state:
+            lens = np.ones(len(state[0]), np.int32)
+            inputs.add_states(state, lens)
+        # Observations near the largest float overflow as quietly as they do elsewhere.
+        with np.errstate(over="ignore", invalid="ignore"):
+            output, state_out = model(inputs, state, lens)
+            return model.action_inputs(output, inputs.get("action_mask")), state_out
+
+    return forward
+
+
+def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
+    """Require that weights fit a model.
+
+    Args:
+        own: the shapes of the model's, by name.
+        came: those of the weights.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    if own == came:
+        return
+    differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
+    detail = "; ".join(
+        f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
+        for name in differing[:4]
+    )
+    raise CheckpointError(
+        f"the weights do not fit the model ({len(differing)} of {len(own)} tensors differ): {detail}."
+        " Build the model with the configuration that the weights were trained with."
+    )

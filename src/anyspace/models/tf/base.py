@@ -1,0 +1,238 @@
+"""``TFModelV2``: the base class of every TensorFlow model, built in or custom."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import cached_property, partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import tensorflow as tf
+
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.compat import interface_and_model
+from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import State
+from anyspace.models.pure.base import ArrayModel
+from anyspace.models.runtime import NumpyArray
+from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
+from anyspace.spaces.repeated_values import map_arrays
+from anyspace.tree import Tree
+
+NETWORKS = "anyspace.models.tf.networks"
+"""The module whose classes run in NumPy as they run in TensorFlow."""
+
+
+class Seeds:
+    """Gives seeds for stateless draws that were not used before, all from one.
+
+    Args:
+        seed: the first one, two integers.
+    """
+
+    def __init__(self, seed: Array):
+        self._seed = seed
+
+    def fresh(self) -> Array:
+        """Return the next seed."""
+        self._seed, seed = tf.unstack(tf.random.split(self._seed, 2))
+        return seed
+
+
+SEEDS: ContextVar[Seeds | None] = ContextVar("seeds", default=None)
+"""Where draws of the pass that runs on tensors come from; None: all is NumPy's."""
+
+RUNNING: ContextVar[TFModelV2 | None] = ContextVar("running", default=None)
+"""The model whose ``forward`` runs: where the variable store of TensorFlow 1 keeps what it makes."""
+
+
+class TFModelV2(ArrayModel):
+    """A :class:`ModelV2` for TensorFlow: it holds layers and models of Keras, ``tf.Module``, ``tf.Variable``.
+
+    Variables are found in the attributes of the model and of the models in it, and in dicts, lists and tuples there.
+    Where :meth:`register_variables` was called, those that were registered are trained, and no others.
+
+    ``forward`` gets tensors. It and ``value_function`` are compiled: Python in them runs when a step is compiled, not
+    when it is taken. Code that XLA cannot compile runs as a graph, and what no graph can be made of runs eagerly.
+
+    Attributes:
+        adopted: the variables of weights that a built-in network drew, by name.
+        registered: the variables of :meth:`register_variables`.
+        training: whether the pass is part of a gradient step.
+    """
+
+    framework = "tf"
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "tf_model",
+    ):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.adopted: Variables = {}
+        self.registered: list[Any] = []
+        self.training = False
+
+    def adopt(self, weights: Mapping[str, NumpyArray]) -> None:
+        """Hold arrays as weights, by name: as variables, and in ``weights`` as NumPy's, which act."""
+        super().adopt(weights)
+        self.adopted.update({name: tf.Variable(value) for name, value in weights.items()})
+
+    def register_variables(self, variables: Sequence[Any]) -> None:
+        """Say which variables are trained, in one call or several; without a call all are that are found."""
+        self.registered += [plain_variable(variable) for variable in variables]
+
+    # ---------------------------------------------------------------------------- what it holds
+
+    def held(self) -> Held:
+        """Return what the attributes hold now."""
+        return find(self)
+
+    def trained(self) -> Variables:
+        """Return the variables that gradient steps move, by name."""
+        held = self.held()
+        trained = held.trained()
+        chosen = [one for model in held.models if isinstance(model, TFModelV2) for one in model.registered]
+        if not chosen:
+            return trained
+        return {name: one for name, one in trained.items() if any(one is other for other in chosen)}
+
+    def variables(self, as_dict: bool = False) -> list[Any] | Variables:
+        """Return all variables that are held, as a list or by name."""
+        found = self.held().variables
+        return found if as_dict else list(found.values())
+
+    def trainable_variables(self, as_dict: bool = False) -> list[Any] | Variables:
+        """Return the variables that gradient steps move, as a list or by name."""
+        found = self.trained()
+        return found if as_dict else list(found.values())
+
+    @cached_property
+    def runs_in_numpy(self) -> bool:
+        """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
+        held = self.held()
+        return not held.of_keras and not held.convolves and all(_is_of_library(type(one)) for one in held.models)
+
+    def has_batch_statistics(self) -> bool:
+        """Return whether training passes take statistics of a batch, as batch normalisation of Keras does."""
+        return any(
+            base.__name__ in ("BatchNormalization", "BatchNormalizationBase")
+            for layer in self.held().layers()
+            for base in type(layer).__mro__
+        )
+
+    def set_training(self, training: bool) -> None:
+        """Say whether passes are part of a gradient step, to the models in this one as well."""
+        if self.training != training:
+            for model in self.held().models:
+                vars(model)["training"] = training
+
+    def synchronise(self) -> None:
+        """Let NumPy's weights be what the variables are."""
+        for model in self.held().models:
+            if isinstance(model, TFModelV2) and model.adopted:
+                vars(model)["weights"] = {name: variable.numpy() for name, variable in model.adopted.items()}
+
+    # ------------------------------------------------------------------------------------ passes
+
+    @contextlib.contextmanager
+    def bound(self) -> Iterator[None]:
+        """Run on tensors: adopted weights are variables. Nothing of a graph stays in the model afterwards."""
+        models = [model for model in self.held().models if isinstance(model, TFModelV2)]
+        before = [dict(vars(model)) for model in models]
+        try:
+            for model in models:
+                weights = {name: tf.convert_to_tensor(variable) for name, variable in model.adopted.items()}
+                vars(model)["weights"] = weights
+            yield
+            for model, attributes in zip(models, before, strict=True):
+                _require_nothing_remade(model, attributes)
+        finally:
+            for model, attributes in zip(models, before, strict=True):
+                vars(model)["weights"] = attributes["weights"]
+                _drop_symbolic(vars(model), attributes)
+
+    def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
+        if SEEDS.get() is None and self.runs_in_numpy:
+            return self.forward(inputs, state, seq_lens)
+        lens = None if seq_lens is None else as_tensor(seq_lens)
+        token = RUNNING.set(self)
+        if "_tf1_store" in vars(self):
+            vars(self)["_tf1_store"].begin()
+        try:
+            return self.forward(_on_tensors(inputs), [as_tensor(one) for one in state], lens)
+        finally:
+            RUNNING.reset(token)
+
+
+def as_tensor(value: Any) -> Any:
+    """Return a NumPy array as a tensor; anything else as it is."""
+    return tf.convert_to_tensor(value) if isinstance(value, np.ndarray) else value
+
+
+def _on_tensors(inputs: InputDict) -> InputDict:
+    """Return inputs whose columns are tensors; those that are computed still are when touched."""
+
+    def converted(compute: Callable[[], Tree]) -> Tree:
+        return map_arrays(as_tensor, compute())
+
+    names = [name for name in inputs if name != "is_training"]
+    made = InputDict(
+        {"is_training": inputs["is_training"]} if "is_training" in inputs else {},
+        {name: partial(converted, partial(inputs.__getitem__, name)) for name in names},
+        {name: partial(converted, compute) for name, compute in inputs.scaled().items()},
+    )
+    made.taken, made.owned = inputs.taken, inputs.owned
+    return made
+
+
+def _require_nothing_remade(model: TFModelV2, before: Mapping[str, Any]) -> None:
+    """Require that a pass leaves layers and variables that are there; a first pass may make some."""
+    for name, value in vars(model).items():
+        old = before.get(name)
+        if value is not old and holds_variables(value) and holds_variables(old):
+            raise ModelError(
+                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew"
+                " in every pass and never be trained: make it in the constructor."
+            )
+
+
+def _drop_symbolic(attributes: dict[str, Any], before: Mapping[str, Any]) -> None:
+    """Put back what attributes were that are tensors of a graph now."""
+    for name, value in list(attributes.items()):
+        if value is not before.get(name) and _is_symbolic(value):
+            if name in before:
+                attributes[name] = before[name]
+            else:
+                del attributes[name]
+
+
+def _is_symbolic(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_symbolic, dict.values(value)))
+    if isinstance(value, list | tuple):
+        return any(map(_is_symbolic, value))
+    return bool(tf.is_symbolic_tensor(value))
+
+
+def _is_of_library(kind: type) -> bool:
+    made_of = interface_and_model(kind)
+    return all(one.__module__ == NETWORKS for one in made_of or (kind,))
+
+
+def tf_base(model: object) -> TFModelV2:
+    """Return a model as what TensorFlow's runtime works with.
+
+    Raises:
+        ModelError: it is no TFModelV2.
+    """
+    if not isinstance(model, TFModelV2):
+        raise ModelError(f"{type(model).__name__} is no TensorFlow model; derive it from TFModelV2.")
+    return model

@@ -1,0 +1,128 @@
+"""Functions of RLlib's ``utils.tf_utils`` that files of the old stack use.
+
+Letters: B rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import tensorflow as tf
+
+from anyspace import nesting, tree
+from anyspace.maths.xp import Array
+from anyspace.spaces.decoding import options
+from anyspace.tree import Tree
+
+
+def explained_variance(y: Array, pred: Array) -> Array:
+    """Return the share of the variance of ``y`` [B] that predictions account for, at least -1."""
+    variance = tf.math.reduce_variance(y, axis=[0])
+    unexplained = tf.math.reduce_variance(y - pred, axis=[0])
+    return tf.maximum(-1.0, 1.0 - unexplained / (variance + 1e-6))
+
+
+def flatten_inputs_to_1d_tensor(inputs: Tree, spaces_struct: Tree | None = None, time_axis: bool = False) -> Array:
+    """Return nested inputs side by side, float32 [B, F], or [B, T, F]: discrete ones one-hot, others flat.
+
+    Args:
+        inputs: nested like the space.
+        spaces_struct: the space, or its leaves nested alike; None: nothing is discrete.
+        time_axis: whether inputs are [B, T, ...].
+    """
+    leaves = tree.leaves(inputs)
+    spaces = [None] * len(leaves) if spaces_struct is None else _spaces(spaces_struct)
+    rank, parts = 2 if time_axis else 1, []
+    for value, space in zip(leaves, spaces, strict=True):
+        array = tf.convert_to_tensor(value)
+        shape = tf.shape(array)[:rank]
+        encoded = one_hot(array, space) if space is not None and options(space) else array
+        width = int(np.prod(encoded.shape[rank:]))
+        parts.append(tf.reshape(tf.cast(encoded, tf.float32), tf.concat([shape, [width]], 0)))
+    return tf.concat(parts, -1)
+
+
+def _spaces(struct: Tree) -> list[Any]:
+    return nesting.leaves(struct) if isinstance(struct, gym.Space) else tree.leaves(struct)
+
+
+def get_gpu_devices() -> list[str]:
+    """Return the names of the devices that are no CPU."""
+    return [one.name for one in tf.config.list_physical_devices() if "CPU" not in one.device_type]
+
+
+def huber_loss(x: Array, delta: float = 1.0) -> Array:
+    """Return x^2 / 2 up to ``delta``, and delta (|x| - delta / 2) beyond."""
+    sizes = tf.abs(x)
+    return tf.where(sizes < delta, tf.square(x) * 0.5, delta * (sizes - 0.5 * delta))
+
+
+def l2_loss(x: Array) -> Array:
+    """Return half the sum of squares."""
+    return 0.5 * tf.reduce_sum(tf.square(x))
+
+
+def symlog(x: Array) -> Array:
+    """Return sign(x) log(|x| + 1)."""
+    return tf.sign(x) * tf.math.log(tf.abs(x) + 1)
+
+
+def inverse_symlog(y: Array) -> Array:
+    """Undo `symlog`."""
+    return tf.sign(y) * (tf.exp(tf.abs(y)) - 1)
+
+
+def two_hot(
+    value: Array, num_buckets: int = 255, lower_bound: float = -20.0, upper_bound: float = 20.0, dtype: Any = None
+) -> Array:
+    """Return numbers [B] as weights of the two buckets beside each, [B, ``num_buckets``]."""
+    value = tf.cast(value, dtype or tf.float32)
+    places = (tf.clip_by_value(value, lower_bound, upper_bound) - lower_bound) / (upper_bound - lower_bound)
+    places = places[:, None] * (num_buckets - 1)
+    return tf.maximum(0.0, 1.0 - tf.abs(places - tf.range(num_buckets, dtype=places.dtype)))
+
+
+def minimize_and_clip(
+    optimizer: Any, objective: Callable[[], Array], var_list: Sequence[Any], clip_val: float = 10.0
+) -> list[tuple[Array, Any]]:
+    """Return the gradients of an objective, each clipped to a norm of ``clip_val``, beside their variables.
+
+    Args:
+        optimizer: accepted for old call sites; ``optimizer.apply_gradients`` takes what is returned.
+        objective: a function of no arguments, which is recorded.
+        var_list: the variables.
+        clip_val: the largest norm; None does not clip.
+    """
+    with tf.GradientTape() as tape:
+        loss = objective()
+    gradients = tape.gradient(loss, var_list)
+    return [
+        (gradient if clip_val is None else tf.clip_by_norm(gradient, clip_val), variable)
+        for gradient, variable in zip(gradients, var_list, strict=True)
+        if gradient is not None
+    ]
+
+
+def one_hot(x: Array, space: gym.Space[Any]) -> Array:
+    """Return choices of a Discrete [B] or a MultiDiscrete [B, k] one-hot, float32 [B, F]."""
+    widths = options(space)
+    if not widths:
+        raise ValueError(f"one_hot: expected Discrete or MultiDiscrete, got {space}.")
+    choices = tf.cast(x if space.shape else x[..., None], tf.int64)
+    return tf.concat([tf.one_hot(choices[..., i], n, dtype=tf.float32) for i, n in enumerate(widths)], -1)
+
+
+def reduce_mean_ignore_inf(x: Array, axis: int | None = None) -> Array:
+    """Return the mean of the numbers that are not the lowest float or -inf, as masked values are."""
+    there = tf.not_equal(x, tf.float32.min) & tf.math.is_finite(x)
+    numbers = tf.where(there, x, tf.zeros_like(x))
+    return tf.reduce_sum(numbers, axis) / tf.reduce_sum(tf.cast(there, x.dtype), axis)
+
+
+def zero_logps_from_actions(actions: Tree) -> Array:
+    """Return zeros [B]."""
+    first = tree.leaves(actions)[0]
+    return tf.zeros(tf.shape(first)[:1], tf.float32)

@@ -1,0 +1,138 @@
+"""What a TensorFlow model holds: variables in its attributes, wherever they come from, by the way to them.
+
+A model may hold layers and models of Keras 3 or Keras 2, modules and variables of TensorFlow, dicts, lists and tuples
+of these, weights that it adopted, and other models that hold such. The third variable of the layer ``self.base_model``
+is ``base_model/2``; the weight ``logits.bias`` of the model ``self.base`` is ``base.logits.bias``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from anyspace.errors import ModelError
+from anyspace.models.modelv2 import ModelV2
+
+Variables = dict[str, Any]
+"""Variables of TensorFlow by name."""
+
+_NO_WEIGHTS = {"obs_space", "action_space", "model_config", "view_requirements", "weights", "_last_output"}
+"""Attributes of every model that hold no variables."""
+
+
+@dataclass
+class Held:
+    """All that a model and the models in it hold."""
+
+    models: list[ModelV2] = field(default_factory=list)
+    """The model itself first, each once."""
+    variables: Variables = field(default_factory=dict)
+    """Each once, under the first way that leads to it."""
+    parts: list[Any] = field(default_factory=list)
+    """The layers and modules."""
+    of_keras: bool = False
+    """Whether there is a variable that no model adopted."""
+
+    def add(self, name: str, variable: Any) -> None:
+        """Add a variable, unless it is there under another name."""
+        if all(variable is not one for one in self.variables.values()):
+            self.variables[name] = variable
+
+    def trained(self) -> Variables:
+        """Return the variables that gradients move: those that are not frozen."""
+        return {name: one for name, one in self.variables.items() if one.trainable and one.dtype.is_floating}
+
+    @property
+    def convolves(self) -> bool:
+        """Whether there are kernels of convolutions over pictures."""
+        return any(len(variable.shape) > 3 for variable in self.variables.values())
+
+    def layers(self) -> Iterator[Any]:
+        """Yield the layers and modules, and those within them."""
+        for part in self.parts:
+            yield part
+            if hasattr(part, "_flatten_layers"):
+                yield from part._flatten_layers(include_self=False)
+            else:
+                yield from part.submodules
+
+
+def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
+    """Return all that a model holds.
+
+    Raises:
+        ModelError: it holds a module of another framework.
+    """
+    found = Held() if found is None else found
+    found.models.append(model)
+    for name, variable in vars(model).get("adopted", {}).items():
+        found.add(f"{prefix}{name}", variable)
+    for attribute, value in list(vars(model).items()):
+        if attribute in _NO_WEIGHTS or attribute in ("adopted", "registered"):
+            continue
+        _look(model, value, f"{prefix}{attribute}", found)
+    for position, variable in enumerate(vars(model).get("registered", ())):
+        found.of_keras = True
+        found.add(f"{prefix}registered/{position}", variable)
+    return found
+
+
+def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
+    if isinstance(value, ModelV2):
+        if all(value is not one for one in found.models):
+            _require_own_framework(model, path, value)
+            find(value, f"{path}.", found)
+    elif isinstance(value, tf.Variable):
+        found.of_keras = True
+        found.add(path, value)
+    elif is_keras_variable(value):
+        found.of_keras = True
+        found.add(path, value.value)
+    elif is_layer(value) or isinstance(value, tf.Module):
+        found.of_keras = True
+        found.parts.append(value)
+        for position, variable in enumerate(value.variables):
+            found.add(f"{path}/{position}", plain_variable(variable))
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            _look(model, part, f"{path}/{key}", found)
+    elif isinstance(value, list | tuple):
+        for position, part in enumerate(value):
+            _look(model, part, f"{path}/{position}", found)
+    else:
+        _require_own_framework(model, path, value)
+
+
+def holds_variables(value: object) -> bool:
+    """Return whether a value is a layer, a module or a variable."""
+    return is_layer(value) or is_keras_variable(value) or isinstance(value, tf.Module | tf.Variable)
+
+
+def is_layer(value: object) -> bool:
+    """Return whether a value is a layer or a model of Keras 3; Keras is not imported to find out."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.layers.Layer)
+
+
+def is_keras_variable(value: object) -> bool:
+    """Return whether a value is a variable as Keras 3 wraps it."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.Variable)
+
+
+def plain_variable(variable: Any) -> Any:
+    """Return TensorFlow's variable, where Keras 3 wraps it."""
+    return variable.value if is_keras_variable(variable) else variable
+
+
+def _require_own_framework(model: ModelV2, path: str, value: object) -> None:
+    homes = {base.__module__.partition(".")[0] for base in type(value).__mro__}
+    if homes & {"torch", "flax", "equinox", "jaxlib"} or (isinstance(value, ModelV2) and value.framework != "tf"):
+        raise ModelError(
+            f"{type(model).__name__}.{path.rpartition('.')[2]} is a {type(value).__name__}, which is of another"
+            " framework and would not be trained; make it with tf.keras, tf.Module or tf.Variable."
+        )

@@ -1,0 +1,206 @@
+"""``FullyConnectedNetwork`` and ``VisionNetwork`` as models of Keras, for files that reach for their ``base_model``.
+
+They are what ``anyspace.rllib.models.tf`` has. What the algorithms use by default are the networks of `networks.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import tensorflow as tf
+
+from anyspace.errors import ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.architecture import fully_connected, outputs_of
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.modelv2 import State
+from anyspace.models.tf.base import TFModelV2
+
+Initializer = Callable[..., Array]
+
+_PICTURES: dict[tuple[int, ...], list[tuple[int, int, int]]] = {
+    (42, 42): [(16, 4, 2), (32, 4, 2), (256, 11, 1)],
+    (84, 84): [(16, 8, 4), (32, 4, 2), (256, 11, 1)],
+}
+"""Height and width -> filters, kernels and strides that end in one pixel."""
+
+
+def normc_initializer(std: float = 1.0) -> Initializer:
+    """Return a function that draws weights [..., out], those of each output of L2 norm ``std``."""
+
+    def initializer(shape: Sequence[int], dtype: Any = None, partition_info: Any = None) -> Array:
+        drawn = np.random.default_rng(random.getrandbits(64)).standard_normal([*shape]).astype(np.float32)
+        drawn *= std / np.sqrt(np.square(drawn).sum(axis=0, keepdims=True))
+        return tf.constant(drawn)
+
+    return initializer
+
+
+class _KerasNetwork(TFModelV2):
+    """What both share: a model of Keras that gives outputs and values.
+
+    Attributes:
+        base_model: observations -> outputs [N, num_outputs] and values [N, 1].
+    """
+
+    base_model: Any
+    _value_out: Array
+
+    def _observed(self, input_dict: dict[str, Any]) -> Array:
+        raise NotImplementedError
+
+    def __call__(
+        self, input_dict: Any, state: State | None = None, seq_lens: Array | None = None
+    ) -> tuple[Array, State]:
+        """Run :meth:`forward`; an observation may be one of Keras' symbolic tensors, of which a model is made."""
+        if isinstance(input_dict, dict) and is_symbolic(input_dict.get("obs")):
+            return self.forward(input_dict, state or [], seq_lens)
+        return super().__call__(input_dict, state, seq_lens)
+
+    def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
+        """Return ``(outputs [N, num_outputs], state as it came)``."""
+        outputs, self._value_out = self.base_model(self._observed(input_dict))
+        return outputs, state
+
+    def value_function(self) -> Array:
+        """Return the value estimates [N] of the latest forward pass."""
+        return tf.reshape(self._value_out, [-1])
+
+
+class FullyConnectedNetwork(_KerasNetwork):
+    """Dense layers of Keras (`fcnet_hiddens`, `post_fcnet_hiddens`), then linear outputs and a linear value.
+
+    `fcnet_activation`, `vf_share_layers`, `no_final_linear` and `free_log_std` are respected. With ``num_outputs=None``
+    the outputs are the last hidden layer.
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "fcnet",
+    ):
+        config = {**MODEL_DEFAULTS, **model_config}
+        super().__init__(obs_space, action_space, num_outputs, config, name)
+        computed, log_std = outputs_of(num_outputs, config)
+        inputs = tf.keras.layers.Input((math.prod(obs_space.shape or ()),), name="observations")
+        resized = computed if config["no_final_linear"] else None
+        features = _hidden(inputs, config, "fc", resized)
+        outputs = features if resized or computed is None else _linear(features, computed, "fc_out")
+        if computed is None:
+            self.num_outputs = int(features.shape[-1])
+        if log_std:
+            outputs = _WithLogStd(log_std)(outputs)
+        seen = features if config["vf_share_layers"] else _hidden(inputs, config, "fc_value", None)
+        self.base_model = tf.keras.Model(inputs, [outputs, _linear(seen, 1, "value_out")])
+
+    def _observed(self, input_dict: dict[str, Any]) -> Array:
+        obs = input_dict.get("obs")
+        return obs if is_symbolic(obs) else tf.cast(input_dict["obs_flat"], tf.float32)
+
+
+class VisionNetwork(_KerasNetwork):
+    """Convolutions of Keras (`conv_filters`), then linear outputs and a linear value, on pictures [N, H, W, C].
+
+    Raises:
+        ModelError: there are no `conv_filters`, and none are known for pictures of this size.
+    """
+
+    def __init__(
+        self,
+        obs_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        num_outputs: int | None,
+        model_config: dict[str, Any],
+        name: str = "visionnet",
+    ):
+        config = {**MODEL_DEFAULTS, **model_config}
+        super().__init__(obs_space, action_space, num_outputs, config, name)
+        shape = obs_space.shape or ()
+        filters = config["conv_filters"] or _PICTURES.get(tuple(shape[:2]))
+        if filters is None:
+            raise ModelError(
+                f"VisionNetwork knows no filters for pictures of {shape[0]}x{shape[1]}: give `conv_filters`, such as"
+                " [[16, [4, 4], 2], [32, [4, 4], 2]]."
+            )
+        inputs = tf.keras.layers.Input(shape, name="observations")
+        features = _convolved(inputs, filters, config, "conv")
+        outputs = features if num_outputs is None else _linear(features, num_outputs, "fc_out")
+        if num_outputs is None:
+            self.num_outputs = int(features.shape[-1])
+        seen = features if config["vf_share_layers"] else _convolved(inputs, filters, config, "conv_value")
+        self.base_model = tf.keras.Model(inputs, [outputs, _linear(seen, 1, "value_out")])
+
+    def _observed(self, input_dict: dict[str, Any]) -> Array:
+        return tf.cast(input_dict["obs"], tf.float32)
+
+
+class _WithLogStd(tf.keras.layers.Layer):  # type: ignore[misc]
+    """Puts log deviations, which are weights of their own, beside outputs.
+
+    Args:
+        count: of the deviations.
+    """
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.log_std = self.add_weight(name="log_std", shape=(count,), initializer="zeros")
+
+    def call(self, outputs: Array) -> Array:
+        """Return outputs [N, F] with the deviations [A] behind, [N, F + A]."""
+        rows = tf.ones_like(outputs[:, :1])
+        return tf.concat([outputs, rows * tf.convert_to_tensor(self.log_std)[None]], axis=1)
+
+
+def is_symbolic(value: object) -> bool:
+    """Return whether a value is what Keras makes models of: a tensor without numbers."""
+    return bool(tf.keras.backend.is_keras_tensor(value)) if hasattr(value, "shape") else False
+
+
+def _linear(x: Array, width: int, name: str) -> Array:
+    layer = tf.keras.layers.Dense(int(width), name=name, kernel_initializer=normc_initializer(0.01))
+    return layer(x)
+
+
+def _hidden(x: Array, config: dict[str, Any], name: str, resized: int | None) -> Array:
+    number = 0
+    for stack in fully_connected(int(x.shape[-1]), config, resized):
+        for width in stack.sizes:
+            number += 1
+            layer = tf.keras.layers.Dense(
+                int(width),
+                name=f"{name}_{number}",
+                activation=_activation(stack.activation),
+                kernel_initializer=normc_initializer(1.0),
+            )
+            x = layer(x)
+    return x
+
+
+def _convolved(x: Array, filters: Sequence[Any], config: dict[str, Any], name: str) -> Array:
+    for number, (width, kernel, stride) in enumerate(filters):
+        last = number == len(filters) - 1
+        layer = tf.keras.layers.Conv2D(
+            int(width),
+            kernel,
+            strides=stride,
+            padding="valid" if last else "same",
+            activation=_activation(config["conv_activation"]),
+            name=f"{name}{number}",
+        )
+        x = layer(x)
+    return tf.keras.layers.Flatten(name=f"{name}_flat")(x)
+
+
+def _activation(name: Any) -> Any:
+    """Return what Keras calls an activation of the configuration."""
+    if name is None or callable(name):
+        return name
+    return {"swish": "silu", "leakyrelu": "leaky_relu"}.get(str(name).lower(), str(name).lower())

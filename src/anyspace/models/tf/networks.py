@@ -1,0 +1,34 @@
+"""The built-in networks on TensorFlow: those of `models/pure` on TensorFlow's base class. NumPy acts with them."""
+
+from __future__ import annotations
+
+from anyspace.models.pure import attention, complex_input, fcnet, recurrent_models, visionnet
+from anyspace.models.tf.base import TFModelV2
+
+
+class FullyConnectedNetwork(fcnet.FullyConnectedNetwork, TFModelV2):
+    """See :class:`anyspace.models.pure.fcnet.FullyConnectedNetwork`."""
+
+
+class VisionNetwork(visionnet.VisionNetwork, TFModelV2):
+    """See :class:`anyspace.models.pure.visionnet.VisionNetwork`."""
+
+
+class ComplexInputNetwork(complex_input.ComplexInputNetwork, TFModelV2):
+    """See :class:`anyspace.models.pure.complex_input.ComplexInputNetwork`."""
+
+
+class RecurrentNetwork(recurrent_models.RecurrentNetwork, TFModelV2):
+    """See :class:`anyspace.models.pure.recurrent_models.RecurrentNetwork`."""
+
+
+class RecurrentWrapper(recurrent_models.RecurrentWrapper, TFModelV2):
+    """See :class:`anyspace.models.pure.recurrent_models.RecurrentWrapper`."""
+
+
+class GTrXLNet(attention.GTrXLNet, TFModelV2):
+    """See :class:`anyspace.models.pure.attention.GTrXLNet`."""
+
+
+class AttentionWrapper(attention.AttentionWrapper, TFModelV2):
+    """See :class:`anyspace.models.pure.attention.AttentionWrapper`."""

@@ -1,0 +1,262 @@
+"""The TensorFlow runtime: compiled passes, random sources, variables. Outside of such calls all arrays are NumPy's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from anyspace import tree
+from anyspace.errors import ConfigError, ModelError
+from anyspace.maths.xp import Array
+from anyspace.models.host import HostRuntime, numpy_pass, require_fit
+from anyspace.models.modelv2 import ModelV2
+from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
+from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
+from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
+from anyspace.tree import Tree
+
+_FOR_KERAS_2 = (
+    "written for Keras 2: pip install --no-deps tf_keras, and set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported."
+)
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class TFRuntime(HostRuntime):
+    """TensorFlow on one device; see :class:`anyspace.models.runtime.Runtime`.
+
+    Args:
+        device: ``auto`` is TensorFlow's default device.
+
+    Attributes:
+        ways: how passes and gradient steps run.
+
+    Raises:
+        ConfigError: TensorFlow has no such device.
+    """
+
+    framework = "tf"
+
+    def __init__(self, device: Device = "auto"):
+        super().__init__()
+        gpus = tf.config.list_physical_devices("GPU")
+        if device == "mps" or (device == "cuda" and not gpus):
+            raise ConfigError(f"config key `device` is {device!r}, but TensorFlow finds no such device; use 'auto'.")
+        self.device: str = "cuda" if gpus and device != "cpu" else "cpu"
+        self.ways = Ways()
+        self._trial = False
+        self._drawing: RandomSource = "evaluation"
+
+    # ---------------------------------------------------------------------------- models and passes
+
+    @contextlib.contextmanager
+    def initialising(self, seed: int) -> Iterator[None]:
+        """Seed Python's ``random``, from which networks draw, and put it back; seed TensorFlow's global source."""
+        before = random.getstate()
+        random.seed(seed)
+        tf.random.set_seed(seed)
+        try:
+            with self.on_device():
+                yield
+        except (AttributeError, TypeError, ValueError) as error:
+            if not _is_of_keras(error):
+                raise
+            raise ModelError(f"Keras refuses the model: {one_line(error)} If the file was {_FOR_KERAS_2}") from error
+        finally:
+            random.setstate(before)
+
+    def on_device(self) -> AbstractContextManager[object]:
+        """Return a context whose variables and operations are on the device."""
+        device: AbstractContextManager[object] = tf.device("/GPU:0" if self.device == "cuda" else "/CPU:0")
+        return device
+
+    def place(self, model: ModelV2) -> None:
+        """Require that the model is TensorFlow's; its variables are where they were made."""
+        tf_base(model)
+
+    def compiles(self, model: ModelV2) -> bool:
+        """Return whether passes are compiled: outside of one, of models that NumPy cannot run, or runs slowly."""
+        return SEEDS.get() is None and not tf_base(model).runs_in_numpy
+
+    def compile(self, model: ModelV2, function: Callable[..., Tree]) -> Callable[..., Tree]:
+        """Return ``function`` in the quickest way that its code allows; variables are those of each call."""
+        own = tf_base(model)
+
+        def on_tensors(cells: Any, seed: Array, *arrays: Any) -> Any:
+            with self.recording(cells, seed), own.bound():
+                return function(*arrays)
+
+        # XLA compiles a pass longer than a graph of it takes for thousands of calls.
+        way = Way(on_tensors, self.ways, type(own).__name__, AS_A_GRAPH)
+
+        def run(*arrays: Any) -> Any:
+            values = tensors((self.cell_values(), self.seeds(1, self._drawing)[0], *arrays))
+            with self.on_device():
+                # A trial makes the variables that a model makes in its first pass.
+                return arrays_of((on_tensors if self._trial else way)(*values))
+
+        return run
+
+    @contextlib.contextmanager
+    def recording(self, cells: Sequence[Array], seed: Array) -> Iterator[None]:
+        """Let cells have these values and draws come from this seed, as long as a pass runs on tensors."""
+        for cell, value in zip(self.cells, cells, strict=True):
+            cell.bind(value)
+        token = SEEDS.set(Seeds(seed))
+        try:
+            yield
+        finally:
+            SEEDS.reset(token)
+            for cell in self.cells:
+                cell.bind(None)
+
+    def cell_values(self) -> list[NumpyArray]:
+        """Return the present value of every cell; numbers are float32, as losses are."""
+        return [cell.host if cell.host.ndim else cell.host.astype(np.float32) for cell in self.cells]
+
+    def asarray(self, array: NumpyArray) -> Array:
+        """Return the array as it is; in a pass that runs on tensors as one of them."""
+        return array if SEEDS.get() is None else tf.convert_to_tensor(array)
+
+    def numpy(self, tensor: Array) -> Any:
+        """Return a tensor as NumPy's array; one of a graph comes back as it is."""
+        return tensor if tf.is_symbolic_tensor(tensor) else np.asarray(tensor)
+
+    def native(self, array: Array) -> Array:
+        """Return a tensor."""
+        return as_tensor(array)
+
+    def compiled(self, model: ModelV2) -> CompiledForward | None:
+        """Return the model's own pass where NumPy runs it."""
+        own = tf_base(model)
+        return numpy_pass(own) if own.runs_in_numpy else None
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """Let passes run eagerly, each once: nothing is compiled."""
+        self._trial = True
+        try:
+            yield
+        finally:
+            self._trial = False
+
+    # ------------------------------------------------------------------------------------ randomness
+
+    def rng(self, source: RandomSource) -> np.random.Generator | Array:
+        """Return NumPy's generator; on tensors a seed that was not used before."""
+        seeds = SEEDS.get()
+        return self.generators[source] if seeds is None else seeds.fresh()
+
+    def seeds(self, count: int, source: RandomSource = "learning") -> NumpyArray:
+        """Draw the seeds of steps or passes, int32 [count, 2]."""
+        return self.generators[source].integers(2**31, size=(count, 2), dtype=np.int32)
+
+    @contextlib.contextmanager
+    def own_randomness(self, source: RandomSource) -> Iterator[None]:
+        """Let the seeds of passes come from ``source``, and TensorFlow's global source start from it."""
+        before, self._drawing = self._drawing, source
+        if source != before and SEEDS.get() is None:
+            tf.random.set_seed(int(self.generators[source].integers(2**31)))
+        try:
+            yield
+        finally:
+            self._drawing = before
+
+    # ------------------------------------------------------------------------------------ parameters
+
+    def set_training(self, model: ModelV2, training: bool) -> None:
+        """Say it to the models; layers are told by their argument ``training``."""
+        tf_base(model).set_training(training)
+
+    def has_batch_statistics(self, model: ModelV2) -> bool:
+        """Return whether the model takes statistics of a batch in training."""
+        return tf_base(model).has_batch_statistics()
+
+    def trained(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the variables that gradient steps move."""
+        return frozenset(tf_base(model).trained())
+
+    def reached(self, model: ModelV2, compute: Callable[[], Sequence[Array]]) -> list[frozenset[str]]:
+        """Return to which variables gradients go, by a pass that is recorded."""
+        own = tf_base(model)
+        variables = {name: one for name, one in own.held().variables.items() if one.dtype.is_floating}
+        found = []
+        with self.on_device(), tf.GradientTape(persistent=True) as tape:
+            for variable in variables.values():
+                tape.watch(variable)
+            with self.recording(tensors(self.cell_values()), tf.zeros(2, tf.int32)), own.bound():
+                results = [tf.convert_to_tensor(array) for array in compute()]
+        for array in results:
+            gradients = tape.gradient(array, list(variables.values())) if array.dtype.is_floating else []
+            pairs = zip(variables, gradients, strict=False)
+            found.append(frozenset(name for name, gradient in pairs if gradient is not None))
+        return found
+
+    def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
+        """Return copies of all variables by name."""
+        return {name: np.array(variable.numpy()) for name, variable in tf_base(model).held().variables.items()}
+
+    def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
+        """Set all variables by name; see the protocol."""
+        own = tf_base(model)
+        variables = own.held().variables
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        require_fit(shapes, {name: value.shape for name, value in values.items()})
+        for name, variable in variables.items():
+            variable.assign(values[name].astype(variable.dtype.as_numpy_dtype))
+        own.synchronise()
+
+    def layers(self, model: ModelV2) -> list[Layer]:
+        """Return what holds variables, in order."""
+        by_layer: dict[str, dict[str, tuple[int, ...]]] = {}
+        for name, variable in tf_base(model).held().variables.items():
+            layer, part = _layer_and_part(name)
+            by_layer.setdefault(layer, {})[part] = tuple(variable.shape)
+        return [
+            Layer(
+                layer or "(model)",
+                "Layer",
+                ", ".join(f"{part} {shape}" for part, shape in parts.items()),
+                sum(int(np.prod(shape)) for shape in parts.values()),
+            )
+            for layer, parts in by_layer.items()
+        ]
+
+
+def _is_of_keras(error: Exception) -> bool:
+    """Return whether Keras 3 raised an error."""
+    trace = error.__traceback__
+    while trace is not None:
+        if f"{os.sep}keras{os.sep}src{os.sep}" in trace.tb_frame.f_code.co_filename:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def tensors(arrays: Tree) -> Tree:
+    """Return NumPy's arrays as tensors, float64 as float32: TensorFlow does not mix them."""
+    return tf.nest.map_structure(_tensor, arrays)
+
+
+def _tensor(array: Any) -> Any:
+    if isinstance(array, np.ndarray | np.generic) and array.dtype == np.float64:
+        array = array.astype(np.float32)
+    return tf.convert_to_tensor(array) if isinstance(array, np.ndarray | np.generic | float) else array
+
+
+def arrays_of(found: Tree) -> Tree:
+    """Return tensors as NumPy's arrays."""
+    return tree.map_leaves(lambda leaf: leaf.numpy() if isinstance(leaf, tf.Tensor) else leaf, found)
+
+
+def _layer_and_part(name: str) -> tuple[str, str]:
+    """Split ``encoder.0.bias`` before ``bias``, and ``base_model/3`` before ``3``."""
+    at = max(name.rfind("."), name.rfind("/"))
+    return name[: max(at, 0)], name[at + 1 :]

@@ -1,0 +1,172 @@
+"""The variables and layers that code of TensorFlow 1 makes by name in ``forward``, kept by the model that runs.
+
+In version 2 ``tf1.get_variable`` makes a new variable at every call, and ``tf1.layers`` is gone: nothing would be
+trained. Here the first pass makes them, and later passes find them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from anyspace.maths.xp import Array
+from anyspace.models.tf.base import RUNNING
+
+
+class Store:
+    """What one model made by name.
+
+    Attributes:
+        made: variables and layers by scope and name; an attribute of the model holds this dict.
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[str, Any] = {}
+        self.scopes: list[str] = []
+        self._counts: dict[str, int] = {}
+
+    def get(self, name: str | None, kind: str, make: Callable[[], Any]) -> Any:
+        """Return what has the name, or make it; without a name, by the number of its kind in this pass."""
+        if name is None:
+            number = self._counts[kind] = self._counts.get(kind, -1) + 1
+            name = kind if number == 0 else f"{kind}_{number}"
+        key = "/".join([*self.scopes, name])
+        if key not in self.made:
+            with tf.init_scope():
+                self.made[key] = make()
+        return self.made[key]
+
+    def begin(self) -> None:
+        """Count anew what has no name: a pass begins."""
+        self._counts.clear()
+
+
+_NOBODYS = Store()
+"""For calls outside of a model's pass."""
+
+
+def store() -> Store:
+    """Return the store of the model that runs."""
+    model = RUNNING.get()
+    if model is None:
+        return _NOBODYS
+    found = vars(model).get("_tf1_store")
+    if found is None:
+        found = vars(model)["_tf1_store"] = Store()
+        vars(model)["tf1"] = found.made
+    return found
+
+
+class Layers:
+    """``tf1.layers``: each function makes its layer once for each name."""
+
+    @staticmethod
+    def dense(
+        inputs: Array,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        name: str | None = None,
+        **_: Any,
+    ) -> Array:
+        """Return the outputs of a dense layer."""
+
+        def make() -> Any:
+            return tf.keras.layers.Dense(
+                int(units),
+                activation=activation,
+                use_bias=use_bias,
+                kernel_initializer=kernel_initializer or "glorot_uniform",
+                bias_initializer=bias_initializer,
+            )
+
+        return store().get(name, "dense", make)(inputs)
+
+    @staticmethod
+    def batch_normalization(
+        inputs: Array,
+        training: Any = False,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        name: str | None = None,
+        **_: Any,
+    ) -> Array:
+        """Return what batch normalisation makes of inputs; its statistics move where ``training`` holds."""
+
+        def make() -> Any:
+            return tf.keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+
+        return store().get(name, "batch_normalization", make)(inputs, training=training)
+
+    @staticmethod
+    def flatten(inputs: Array, **_: Any) -> Array:
+        """Return inputs [N, ...] as [N, F]."""
+        return tf.reshape(inputs, [inputs.shape[0], -1])
+
+
+class Scope:
+    """``tf1.VariableScope``: a name to put others beneath.
+
+    Args:
+        reuse: accepted for old call sites: what has a name is always found again.
+        name: of the scope.
+    """
+
+    def __init__(self, reuse: Any = None, name: str = ""):
+        self.name = name
+
+
+class TF1:
+    """``tf1``: the functions of ``tf.compat.v1``, and those that keep what they make by name.
+
+    Attributes:
+        layers: see `Layers`.
+        VariableScope: see `Scope`.
+    """
+
+    layers = Layers()
+    VariableScope = Scope
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(tf.compat.v1, name)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def variable_scope(name_or_scope: str | Scope, *_: Any, **__: Any) -> Iterator[None]:
+        """Put the names of what is made within beneath another one."""
+        scopes = store().scopes
+        scopes.append(name_or_scope if isinstance(name_or_scope, str) else name_or_scope.name)
+        try:
+            yield
+        finally:
+            scopes.pop()
+
+    @staticmethod
+    def get_variable(
+        name: str,
+        shape: Any = None,
+        dtype: Any = tf.float32,
+        initializer: Any = None,
+        trainable: bool = True,
+        **_: Any,
+    ) -> Any:
+        """Return the variable of a name, made when it is first asked for."""
+
+        def make() -> Any:
+            start = initializer or tf.keras.initializers.GlorotUniform()
+            return tf.Variable(start(shape, dtype) if callable(start) else start, trainable=trainable, name=name)
+
+        return store().get(name, "variable", make)
+
+    @staticmethod
+    def get_collection(key: Any, scope: str | None = None) -> list[Any]:
+        """Return the variables that were made by name."""
+        found: list[Any] = []
+        for one in store().made.values():
+            found += [one] if isinstance(one, tf.Variable) else one.variables
+        return found

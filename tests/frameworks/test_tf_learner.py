@@ -1,0 +1,273 @@
+"""The learner of TensorFlow: compiled loops, models of users, ways down from XLA, the same gradients as PyTorch's."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from anyspace import PPO
+from anyspace.algorithms.on_policy import gae, minibatches, training_rows
+from anyspace.errors import ConfigError, ModelError
+from anyspace.execution import backends
+from anyspace.execution.learner import Steps
+from anyspace.models.tf.runtime import tensors
+from anyspace.models.tf.ways import AS_A_GRAPH
+from anyspace.policy.batch import Batch
+from tests.frameworks import tf_models as models
+from tests.frameworks.conftest import Build
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+KINDS = [models.Functional, models.Normalised, models.Plain]
+
+
+def rows(algorithm: PPO, trajectory: Any = None) -> Batch:
+    return training_rows(algorithm.policy, trajectory or algorithm.fleet.gather(64), gae(gamma=0.99, lambda_=0.95))
+
+
+def variables(algorithm: Any) -> dict[str, Any]:
+    return algorithm.policy.runtime.parameters(algorithm.policy.model)
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
+    return {name for name, value in one.items() if np.array_equal(value, other[name])}
+
+
+# ---------------------------------------------------------------------------------- models of users
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_of_users_learn_in_one_compiled_loop(build: Build, kind: type) -> None:
+    algorithm = build(framework="tf", model={"custom_model": kind}, lr=1e-2)
+    before = variables(algorithm)
+    first = algorithm.learner.steps(next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(64))))
+    if kind is not models.Normalised:
+        assert first.metrics["ratio_error"][0] <= 1e-5 < first.metrics["ratio_error"][1]
+    assert algorithm.policy.runtime.ways.number == 0, "compiled by XLA"
+    assert same(before, variables(algorithm)) == ({"scale"} if kind is models.Plain else set())
+
+
+def test_a_checkpoint_names_variables_by_the_way_to_them_and_goes_on_as_the_original(
+    build: Build, tmp_path: Path
+) -> None:
+    model = {"custom_model": models.Functional}
+    algorithm = build(framework="tf", model=model)
+    assert np.isfinite(algorithm.train()["learner"]["model"]["mean_value"])
+    assert [*variables(algorithm)] == [f"base_model/{i}" for i in range(6)]
+    restored = PPO.load(algorithm.save(tmp_path), config={"model": model})
+    steps = minibatches(algorithm.policy, rows(algorithm), 32, 2)
+    for one in (algorithm, restored):
+        one.policy.runtime.seed(1)
+        one.learner.steps(steps)
+    np.testing.assert_equal(restored.snapshot()[1], algorithm.snapshot()[1])
+
+
+def test_batch_statistics_move_in_training_and_rest_in_acting(build: Build) -> None:
+    algorithm = build(framework="tf", model={"custom_model": models.Normalised})
+    model = algorithm.policy.model
+    assert algorithm.policy.runtime.has_batch_statistics(model)
+    before = variables(algorithm)
+    trajectory = algorithm.fleet.gather(64)
+    rows(algorithm, trajectory)
+    assert same(before, variables(algorithm)) >= {"norm/2", "norm/3"}
+    # The statistics are those of two steps with momentum 0.9: neither none nor one.
+    algorithm.learner.steps(minibatches(algorithm.policy, rows(algorithm, trajectory), 32, 1))
+    assert not same(before, variables(algorithm)) & {"norm/2", "norm/3"}
+
+
+def test_only_registered_variables_are_trained(build: Build) -> None:
+    algorithm = build(framework="tf", model={"custom_model": models.OnlyHeads}, lr=1e-2)
+    model = algorithm.policy.model
+    assert len(model.variables()) == 6
+    assert [*model.trainable_variables(as_dict=True)] == [f"base_model/{i}" for i in range(2, 6)]
+    before = variables(algorithm)
+    algorithm.train()
+    assert same(before, variables(algorithm)) == {"base_model/0", "base_model/1"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "way", "reason"), [(models.CallsPython, 1, "as a graph"), (models.AsksForNumbers, 2, "eagerly")]
+)
+def test_what_cannot_be_compiled_goes_another_way_and_says_so_once(
+    build: Build, kind: type, way: int, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "anyspace"):
+        algorithm = build(framework="tf", model={"custom_model": kind})
+        before = variables(algorithm)
+        for _ in range(2):
+            algorithm.train()
+    assert algorithm.policy.runtime.ways.number == way
+    said = [record.getMessage() for record in caplog.records if "slower" in record.getMessage()]
+    assert len(said) == 1
+    assert kind.__name__ in said[0]
+    assert f"runs {reason}" in said[0]
+    assert not same(before, variables(algorithm))
+
+
+def test_ways_down_give_the_same_steps(build: Build) -> None:
+    results = []
+    for way in range(3):
+        algorithm = build(framework="tf", lr=1e-2, grad_clip=0.5)
+        algorithm.policy.runtime.ways.number = way
+        found = algorithm.learner.steps(minibatches(algorithm.policy, rows(algorithm), 20, 2))
+        results.append((found.metrics, variables(algorithm)))
+    for other in results[1:]:
+        for mine, theirs in zip(results[0], other, strict=True):
+            for name, value in mine.items():
+                np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+# ------------------------------------------------------------------------------ agreement with PyTorch
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_losses_and_gradients_are_pytorchs(build: Build, env: str) -> None:
+    theirs, ours = (build(env, framework=framework) for framework in ("torch", "tf"))
+    trajectory = theirs.fleet.gather(64)
+    theirs.policy.push(trajectory.all_obs())
+    rng, weights = np.random.default_rng(0), theirs.policy.weights()
+    ours.policy.load_weights(weights)
+    batches = [rows(algorithm, trajectory) for algorithm in (theirs, ours)]
+    for name, value in weights.items():
+        if name.startswith("model/"):
+            weights[name] = value + 0.05 * rng.standard_normal(value.shape, np.float32)
+    for algorithm in (theirs, ours):
+        algorithm.policy.load_weights(weights)
+    found = theirs.losses(theirs.policy, batches[0])
+    named = dict(theirs.policy.model.named_parameters())
+    expected = torch.autograd.grad(found.by_group["policy"], [*named.values()])
+
+    learner, runtime = ours.learner, ours.policy.runtime
+    count = len(batches[1]["actions"])
+    # With room for rows that do not count.
+    order = np.arange(100)[None] % count
+    stacked = learner.stacked(Steps(batches[1], order, np.arange(100)[None] < count))
+    inputs = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[0], stacked.inputs)
+    batch = stacked.batch(tensors(inputs), tensors(stacked.stored))
+    reported, got = learner._gradients(batch, tensors(runtime.cell_values()), tf.zeros(2, tf.int32))
+    assert found.metrics["ratio_error"] > 0.01
+    for name, value in found.metrics.items():
+        np.testing.assert_allclose(reported["metrics"][name], float(value), rtol=1e-4, atol=1e-5, err_msg=name)
+    assert got["policy"].keys() == named.keys()
+    for name, gradient in zip(named, expected, strict=True):
+        np.testing.assert_allclose(got["policy"][name], gradient.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+# ------------------------------------------------------------------------------------- compilation
+
+
+def test_twenty_iterations_compile_few_steps(build: Build) -> None:
+    algorithm = build(
+        framework="tf",
+        num_envs_per_env_runner=8,
+        train_batch_size=128,
+        minibatch_size=32,
+        num_epochs=3,
+        kl_target=0.003,
+        entropy_coeff_schedule=[[0, 0.02], [5_000, 0.0]],
+        lr_schedule=[[0, 1e-2], [5_000, 0.0]],
+    )
+    moving: dict[str, set[Any]] = {"kl_coeff": set(), "entropy_coeff": set(), "mean": set(), "rows": set()}
+    for _ in range(20):
+        result = algorithm.train()
+        moving["rows"].add(result["timesteps_this_iter"])
+        moving["mean"].add(algorithm.policy.filter.affine()[0][0].tobytes())
+        for name in ("kl_coeff", "entropy_coeff"):
+            moving[name].add(result["learner"][name])
+    assert {name: len(values) >= 4 for name, values in moving.items()} == dict.fromkeys(moving, True)
+    assert 1 <= algorithm.learner.compilations <= 4
+    assert algorithm.policy.runtime.ways.number == 0
+
+
+def test_what_the_losses_read_is_never_stale_in_the_compiled_step(build: Build) -> None:
+    algorithm = build(framework="tf", lr=0.0)
+    algorithm.policy.runtime.ways.number = AS_A_GRAPH
+    batch = rows(algorithm)
+    batch["action_dist_inputs"] = batch["action_dist_inputs"] + np.array([1.0, -1.0], np.float32)
+
+    def loss() -> float:
+        return float(algorithm.learner.step(batch).metrics["total_loss"])
+
+    before = loss()
+    compilations = algorithm.learner.compilations
+    algorithm.parts()["kl_coeff"].load_state({"value": np.array(3.0)})
+    assert loss() > before + 0.1
+    algorithm.parts()["kl_coeff"].load_state({"value": np.array(0.2)})
+    assert loss() == pytest.approx(before, rel=1e-5)
+    algorithm.policy.push([np.full((50, 4), 3.0, np.float32)])
+    assert abs(loss() - before) > 1e-3
+    assert algorithm.learner.compilations == compilations
+
+
+def test_targets_follow_within_the_call(build: Build) -> None:
+    inside, outside = (build(framework="tf", lr=1e-2) for _ in range(2))
+    near, far = (algorithm.policy.sibling() for algorithm in (inside, outside))
+    for algorithm in (inside, outside):
+        algorithm.policy.runtime.ways.number = AS_A_GRAPH
+    batch = rows(inside)
+    steps = minibatches(inside.policy, batch, 20)
+    tau = np.linspace(0.2, 0.8, len(steps.order), dtype=np.float32)
+    inside.learner.steps(Steps(batch, steps.order, steps.counted, tau))
+    for number, much in enumerate(tau):
+        outside.learner.steps(Steps(batch, steps.order[[number]], steps.counted[[number]]))
+        outside.learner.follow(far, float(much))
+    for name, value in near.weights().items():
+        np.testing.assert_allclose(value, far.weights()[name], atol=1e-6, err_msg=name)
+
+
+# ------------------------------------------------------------------------------------------ checkpoints
+
+
+def test_weights_of_pytorch_go_on_here(build: Build) -> None:
+    theirs, ours = (build(framework=framework) for framework in ("torch", "tf"))
+    theirs.train()
+    ours.policy.load_weights(theirs.policy.weights())
+    trajectory = theirs.fleet.gather(64)
+    values = [rows(algorithm, trajectory)["vf_preds"] for algorithm in (theirs, ours)]
+    np.testing.assert_allclose(*map(np.asarray, values), atol=1e-5)
+    assert np.isfinite(ours.train()["learner"]["total_loss"])
+
+
+# --------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_framework_that_is_not_installed_is_told_with_the_line_to_install_it(monkeypatch: Any) -> None:
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"tensorflow is not installed: pip install 'anyspace\[tf\]'"):
+        PPO("CartPole-v1", {"framework": "tf"}, preset="none")
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"model": {"custom_model": models.MakesVariables}},
+            "makes `hidden`, a Dense, .* anew in every pass",
+        ),
+        ({"device": "mps"}, "TensorFlow finds no such device"),
+    ],
+)
+def test_what_does_not_fit_is_told(build: Build, settings: dict[str, Any], expected: str) -> None:
+    with pytest.raises((ModelError, ConfigError), match=expected):
+        build(framework="tf", **settings).train()
+
+
+@pytest.mark.learning
+def test_learns_cartpole(build: Build) -> None:
+    algorithm = build(
+        framework="tf",
+        num_envs_per_env_runner=8,
+        train_batch_size=1024,
+        minibatch_size=256,
+        num_epochs=6,
+        lr=2e-3,
+        kl_coeff=0.0,
+    )
+    returns = [algorithm.train().get("episode_return_mean", 0.0) for _ in range(60)]
+    assert max(returns) >= 150
