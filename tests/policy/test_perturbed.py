@@ -122,6 +122,19 @@ def test_noise_is_drawn_anew_with_an_episode_of_the_first_environment() -> None:
         assert rows == 2, "steps beside collecting are not compared, and new noise starts from nothing"
 
 
+def test_exploring_beside_collecting_changes_nothing() -> None:
+    def trained(*, interrupted: bool) -> tuple[str, list[Any]]:
+        with closing(made()) as algorithm:
+            for _ in range(2):
+                algorithm.train()
+                if interrupted:
+                    algorithm.evaluate(2, explore=True)
+            state = algorithm.policy.exploration.state()
+            return digest_of(algorithm.policy.state()), [state[name].tolist() for name in sorted(state)]
+
+    assert trained(interrupted=False) == trained(interrupted=True)
+
+
 @pytest.mark.parametrize("name", ["choice", "masked", "lstm", "numbers"])
 def test_the_twin_does_what_the_network_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def played() -> tuple[Any, Any]:
