@@ -5,6 +5,8 @@ TensorFlow is imported when one of its names is asked for.
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -15,8 +17,11 @@ from anyspace.models import placeholders
 _TF = "anyspace.models.tf"
 
 _HOMES = {
-    f"{_TF}.base": "DistributionalQTFModel=TFModelV2 SACTFModel=TFModelV2 TFModelV2",
-    f"{_TF}.networks": "AttentionWrapper ComplexInputNetwork GTrXLNet LSTMWrapper=RecurrentWrapper RecurrentNetwork",
+    f"{_TF}.base": "TFModelV2",
+    f"{_TF}.networks": (
+        "AttentionWrapper ComplexInputNetwork DistributionalQTFModel=DQNTFModel GTrXLNet LSTMWrapper=RecurrentWrapper"
+        " RecurrentNetwork SACTFModel"
+    ),
     f"{_TF}.keras_networks": "FullyConnectedNetwork VisionNetwork normc_initializer",
     f"{_TF}.compat_dists": "TFActionDistribution",
     f"{_TF}.compat_functions": (
@@ -38,6 +43,14 @@ HOMES = {
 """Name -> module, and name there."""
 
 
+def _imported(module: str) -> Any:
+    """Import a module of TensorFlow's side, on Keras 2 where that is installed and nothing has chosen before."""
+    if "tensorflow" not in sys.modules and find_spec("tf_keras") is not None:
+        # TensorFlow reads it when it is imported.
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    return import_module(module)
+
+
 def is_installed() -> bool:
     """Return whether there is a TensorFlow to import."""
     return find_spec("tensorflow") is not None
@@ -49,7 +62,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home, new = HOMES[name]
     if is_installed():
-        return getattr(import_module(home), new)
+        return getattr(_imported(home), new)
     if home == f"{_TF}.compat_functions" or name == "normc_initializer":
         return refused.stand_in(name, "tensorflow")
     if home in ("anyspace.distributions", f"{_TF}.compat_dists"):
@@ -68,10 +81,10 @@ class Lazy:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(getattr(import_module(f"{_TF}.compat"), self._name), name)
+        return getattr(getattr(_imported(f"{_TF}.compat"), self._name), name)
 
     def __dir__(self) -> list[str]:
-        return dir(getattr(import_module(f"{_TF}.compat"), self._name))
+        return dir(getattr(_imported(f"{_TF}.compat"), self._name))
 
 
 class Imported(tuple[Any, ...]):

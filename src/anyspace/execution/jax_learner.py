@@ -120,7 +120,7 @@ class JaxLearner:
     def _take(self, steps: Steps, *, scans: bool) -> Result:
         batches = self.stacked(steps, alone=not scans and not steps.summed)
         keys = self.runtime.keys(len(batches.inputs.counted))
-        carry: Carry = [model.held().arrays() for model in self._models()], self._slots
+        carry: Carry = [model.held().on_device() for model in self._models()], self._slots
         changing = batches.stored, self.runtime.cell_values(), self._rates
         with explained(spelt(self.losses)), self.runtime.on_device():
             if steps.summed:

@@ -36,7 +36,7 @@ from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.base import TFModelV2, tf_base
 from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
-from anyspace.models.tf.ways import NotByXLA, Way, Ways
+from anyspace.models.tf.ways import AS_A_GRAPH, NotByXLA, Way, Ways
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
@@ -154,7 +154,9 @@ class TFLearner:
                 return self._loop(batches, summed, *arguments)
 
             name = f"{type(self._model).__name__} in {spelt(self.losses)}"
-            self._ways[key] = Way(loop, self.runtime.ways, name)
+            # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
+            slow = self._model.held().convolves and self.runtime.device == "cpu"
+            self._ways[key] = Way(loop, self.runtime.ways, name, AS_A_GRAPH if slow else 0)
         return self._ways[key]
 
     # ------------------------------------------------------------------------------- what is traced

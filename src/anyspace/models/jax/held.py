@@ -45,6 +45,10 @@ class Held:
         """Return all arrays by name."""
         return {name: array for part in self.parts for name, array in part.read().items()}
 
+    def on_device(self) -> Arrays:
+        """Return all arrays by name, as arguments of a compiled call: those that one returned need not be copied."""
+        return {name: array for part in self.parts for name, array in part.on_device().items()}
+
     def write(self, values: Mapping[str, Array]) -> None:
         """Take over arrays, under the names of all that is held, for good."""
         for part in self.parts:
@@ -66,6 +70,10 @@ class Part:
         """Return the arrays by name."""
         raise NotImplementedError
 
+    def on_device(self) -> Arrays:
+        """Return the arrays by name, as arguments of a compiled call."""
+        return self.read()
+
     def write(self, values: Mapping[str, Array]) -> None:
         """Take over arrays for good."""
         raise NotImplementedError
@@ -82,6 +90,10 @@ class Part:
 class Adopted(Part):
     """The attribute ``weights``: NumPy's arrays, or within a trace that step's."""
 
+    def __init__(self, owner: ModelV2, prefix: str):
+        super().__init__(owner, prefix)
+        self._written: dict[str, tuple[Array, Array]] = {}
+
     def read(self) -> Arrays:
         """Return the arrays by name."""
         return {f"{self.prefix}{name}": array for name, array in vars(self.owner)["weights"].items()}
@@ -89,7 +101,17 @@ class Adopted(Part):
     def write(self, values: Mapping[str, Array]) -> None:
         """Take over arrays for good."""
         names = vars(self.owner)["weights"]
-        self._set({name: np.asarray(values[f"{self.prefix}{name}"]) for name in names})
+        given = {name: values[f"{self.prefix}{name}"] for name in names}
+        self._written = {name: (np.asarray(array), array) for name, array in given.items()}
+        self._set({name: array for name, (array, _) in self._written.items()})
+
+    def on_device(self) -> Arrays:
+        """Return the arrays by name; those that are NumPy's view of one of JAX as that one."""
+        found = {}
+        for name, array in vars(self.owner)["weights"].items():
+            view, original = self._written.get(name, (None, None))
+            found[f"{self.prefix}{name}"] = original if view is array else array
+        return found
 
     def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
         """Put a trace's arrays in their place, and return what reads them later."""
@@ -117,8 +139,12 @@ class Leaves(Part):
             _joined(f"{prefix}{attribute}", path) if isinstance(leaf, jax.Array) else None for path, leaf in leaves
         ]
 
+    def tree(self) -> Any:
+        """Return the tree."""
+        return vars(self.owner)[self.attribute]
+
     def _flat(self) -> tuple[list[Any], Any]:
-        return jax.tree_util.tree_flatten_with_path(vars(self.owner)[self.attribute], is_leaf=_is_own)
+        return jax.tree_util.tree_flatten_with_path(self.tree(), is_leaf=_is_own)
 
     def read(self) -> Arrays:
         """Return the arrays by name."""

@@ -92,7 +92,7 @@ class JaxRuntime:
         compiled = jax.jit(traced)
 
         def run(*arrays: Any) -> Any:
-            values = own.held().arrays(), self.cell_values(), self.keys(1, self._drawing)[0], *arrays
+            values = own.held().on_device(), self.cell_values(), self.keys(1, self._drawing)[0], *arrays
             with explained(type(own).__name__), jax.default_device(self._device):
                 if self._trial:
                     return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), jax.eval_shape(tried, *values))

@@ -63,12 +63,9 @@ class TFModelV2(ArrayModel):
         adopted: the variables of weights that a built-in network drew, by name.
         registered: the variables of :meth:`register_variables`.
         training: whether the pass is part of a gradient step.
-        compiled_acting: whether acting goes through a compiled pass although NumPy could run the network: where that is
-            slow.
     """
 
     framework = "tf"
-    compiled_acting = False
 
     def __init__(
         self,
@@ -121,9 +118,7 @@ class TFModelV2(ArrayModel):
     def runs_in_numpy(self) -> bool:
         """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
         held = self.held()
-        return not held.of_keras and all(
-            isinstance(one, TFModelV2) and not one.compiled_acting and _is_of_library(type(one)) for one in held.models
-        )
+        return not held.of_keras and not held.convolves and all(_is_of_library(type(one)) for one in held.models)
 
     def has_batch_statistics(self) -> bool:
         """Return whether training passes take statistics of a batch, as batch normalisation of Keras does."""
@@ -146,6 +141,11 @@ class TFModelV2(ArrayModel):
                 vars(model)["weights"] = {name: variable.numpy() for name, variable in model.adopted.items()}
 
     # ------------------------------------------------------------------------------------ passes
+
+    def random_source(self) -> Any:
+        """Return a seed that was not used before; None, NumPy's own source, where no pass runs on tensors."""
+        seeds = SEEDS.get()
+        return None if seeds is None else seeds.fresh()
 
     @contextlib.contextmanager
     def bound(self) -> Iterator[None]:

@@ -2,18 +2,10 @@
 
 `tf` and `tf1` are what ``try_import_tf()`` of `anyspace.rllib` hands out. Where Keras is version 3, the functions of
 `tf` also take its symbolic tensors, and some spellings of Keras 2 work; importing this module is what makes them work.
-Where `tf_keras` is installed and nothing has imported TensorFlow yet, Keras is version 2, and nothing is changed.
+Where it is version 2, nothing is changed.
 """
 
 from __future__ import annotations
-
-import importlib.util
-import os
-import sys
-
-if "tensorflow" not in sys.modules and importlib.util.find_spec("tf_keras") is not None:
-    # TensorFlow reads it once, when it is imported.
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 from collections.abc import Callable
 from types import FunctionType, ModuleType
@@ -24,7 +16,7 @@ import tensorflow as tensorflow
 
 from anyspace.models.tf.tf1 import TF1
 
-IS_KERAS_3 = tensorflow.keras.__version__.startswith("3.")
+IS_KERAS_3 = hasattr(tensorflow.keras, "Operation")
 """Whether ``tf.keras`` is Keras 3."""
 
 _MODULES = ("linalg", "math", "nn")

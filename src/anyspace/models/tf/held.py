@@ -46,6 +46,11 @@ class Held:
         """Return the variables that gradients move: those that are not frozen."""
         return {name: one for name, one in self.variables.items() if one.trainable and one.dtype.is_floating}
 
+    @property
+    def convolves(self) -> bool:
+        """Whether there are kernels of convolutions over pictures."""
+        return any(len(variable.shape) > 3 for variable in self.variables.values())
+
     def layers(self) -> Iterator[Any]:
         """Yield the layers and modules, and those within them."""
         for part in self.parts:

@@ -1,0 +1,120 @@
+"""Built-in networks on TensorFlow: equal to PyTorch's with the same weights, compiled with memories and pictures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Dict, Discrete
+
+from anyspace.algorithms.on_policy import gae, training_rows
+from anyspace.models.tf.ways import AS_A_GRAPH
+from tests.frameworks.conftest import Build
+from tests.support.environments import Samples
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+SMALL = {"fcnet_hiddens": [8], "max_seq_len": 4}
+ATTENTION = {
+    "use_attention": True,
+    "attention_dim": 8,
+    "attention_head_dim": 4,
+    "attention_num_heads": 1,
+    "attention_num_transformer_units": 1,
+    "attention_memory_inference": 4,
+    "attention_memory_training": 4,
+}
+MODELS = {
+    "dense": {},
+    "lstm": {"use_lstm": True, "lstm_cell_size": 8},
+    "gru": {"use_gru": True, "lstm_cell_size": 8, "lstm_use_prev_action": True},
+    "gtrxl": ATTENTION,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_networks_equal_pytorchs_and_learn_in_one_loop(build: Build, name: str) -> None:
+    model = {**SMALL, **MODELS[name]}
+    theirs, ours = (
+        build(framework=framework, model=model, observation_filter="NoFilter", lr=1e-3) for framework in ("torch", "tf")
+    )
+    ours.policy.load_weights(theirs.policy.weights())
+    trajectory = theirs.fleet.gather(64)
+    found = [training_rows(one.policy, trajectory, gae(gamma=0.99, lambda_=0.95)) for one in (theirs, ours)]
+    for column in ("action_dist_inputs", "vf_preds"):
+        np.testing.assert_allclose(*(np.asarray(batch[column]) for batch in found), atol=1e-5, err_msg=column)
+    # A graph takes what XLA takes, and is made quicker; dense networks go by XLA in the tests of the learner.
+    ours.policy.runtime.ways.number = AS_A_GRAPH
+    results = [one.learner.steps(next(one.updates(one.policy, trajectory))) for one in (theirs, ours)]
+    assert results[1].metrics["ratio_error"][0] <= 1e-5
+    assert ours.policy.runtime.ways.number == AS_A_GRAPH
+    assert ours.learner.compilations == 1
+
+
+PICTURES = Dict({"image": Box(0, 255, (8, 8, 3), np.uint8), "speed": Box(-1, 1, (2,)), "gear": Discrete(3)})
+
+
+def test_pictures_and_vectors(build: Build) -> None:
+    model = {"conv_filters": [[4, [4, 4], 4], [8, [2, 2], 1]], "fcnet_hiddens": [8], "post_fcnet_hiddens": [8]}
+    theirs, ours = (
+        build(lambda: Samples(PICTURES, Discrete(2)), framework=framework, model=model, observation_filter="NoFilter")
+        for framework in ("torch", "tf")
+    )
+    ours.policy.load_weights(theirs.policy.weights())
+    trajectory = theirs.fleet.gather(64)
+    found = [training_rows(one.policy, trajectory, gae(gamma=0.99, lambda_=0.95)) for one in (theirs, ours)]
+    for column in ("action_dist_inputs", "vf_preds"):
+        np.testing.assert_allclose(*(np.asarray(batch[column]) for batch in found), atol=1e-5, err_msg=column)
+    assert np.isfinite(ours.train()["learner"]["total_loss"])
+
+
+def test_importing_anyspace_loads_neither_tensorflow_nor_keras() -> None:
+    script = (
+        "import sys, anyspace, anyspace.models, anyspace.rllib.utils.framework as f; f.try_import_tf();"
+        "assert not {'tensorflow', 'keras', 'jax'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+KERAS_2 = Path("/tmp/tfkeras")
+
+
+@pytest.mark.skipif(not KERAS_2.exists(), reason="tf_keras is not installed")
+def test_files_for_keras_2_run_on_it(tmp_path: Path) -> None:
+    script = """
+from anyspace.rllib.algorithms.ppo import PPO
+from anyspace.rllib.models.tf.tf_modelv2 import TFModelV2
+from anyspace.rllib.utils.framework import try_import_tf
+tf1, tf, tfv = try_import_tf()
+
+
+class Old(TFModelV2):
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        inputs = tf.keras.layers.Input(shape=obs_space.shape)
+        hidden = tf.keras.layers.Dense(8, activation=tf.nn.tanh)(inputs)
+        hidden = tf.nn.relu(hidden) - tf.reduce_mean(hidden, axis=1, keepdims=True)
+        self.base_model = tf.keras.Model(
+            inputs, [tf.keras.layers.Dense(num_outputs)(hidden), tf.keras.layers.Dense(1)(hidden)]
+        )
+
+    def forward(self, input_dict, state, seq_lens):
+        out, self._value_out = self.base_model(input_dict["obs"])
+        return out, state
+
+    def value_function(self):
+        return tf.reshape(self._value_out, [-1])
+
+
+assert not hasattr(tf.keras, "Operation"), "this is Keras 3"
+settings = {"framework": "tf", "train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1}
+algo = PPO("CartPole-v1", {**settings, "model": {"custom_model": Old}})
+algo.train()
+assert algo.policy.runtime.ways.number == 0
+assert [*algo.policy.model.trainable_variables(as_dict=True)][0] == "base_model/0"
+"""
+    environment = {"PYTHONPATH": f"{KERAS_2}:{Path(__file__).parents[2] / 'src'}", "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment, cwd=tmp_path)
