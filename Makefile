@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench parity clean
+.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench parity popgym clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -85,11 +85,19 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/time_to_solve.py
 	$(BIN)/python benchmarks/preprocess.py
 	$(BIN)/python benchmarks/atari.py
+	$(BIN)/python benchmarks/atari_ppo.py
 	$(BIN)/python benchmarks/memory_cartpole.py
 	$(BIN)/python benchmarks/algorithms.py
 
 parity: $(READY) peers  ## final returns beside Stable-Baselines3's, TASK=cartpole-dqn SEEDS="0 1": hours, and lines in docs/parity.csv
 	$(BIN)/python benchmarks/parity.py $(TASK) $(if $(SEEDS),--seeds $(SEEDS))
 
+popgym: .venv-popgym/.ready  ## POPGym's Easy tasks with every memory, TASK=RepeatFirstEasy MEMORY=gru SEEDS="0 1" STEPS=500000: hours, and lines in docs/popgym.csv
+	.venv-popgym/bin/python benchmarks/memory_popgym.py $(TASK) $(if $(MEMORY),--memories $(MEMORY)) \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
+
+.venv-popgym/.ready: pyproject.toml constraints.txt
+	$(call install,.venv-popgym,.[popgym])
+
 clean:
-	rm -rf $(VENV) $(DEV) .venv-packages .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-packages .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

@@ -1,13 +1,14 @@
 """Steps per second of DQN, SAC and A2C beside Stable-Baselines3's, and gradient steps beside a bare loop, in turn.
 
-* DQN on CartPole-v1: one gradient step per environment step, batch 128, 256x256, plain (no dueling, no double Q).
+* DQN on CartPole-v1: one gradient step after each environment step, batch 128, 256x256, neither dueling nor double.
+* The same with 8 environment steps, then 8 gradient steps, on both sides.
 * SAC on Pendulum-v1: one gradient step per environment step, batch 256, 256x256, two critics.
 * A2C on CartPole-v1: 8 environments x 5 steps, two tanh layers of 64 for each of policy and value.
 
 All go through their public ``learn()``; ours has every check on and does not count reset rows. The peer and the bare
 loop get the thread count that serves each best. Medians of five runs.
 
-    python benchmarks/algorithms.py [dqn] [sac] [a2c]
+    python benchmarks/algorithms.py [dqn] [dqn-8] [sac] [a2c]
 """
 
 from __future__ import annotations
@@ -31,32 +32,36 @@ OFF_POLICY = {
 }
 
 
+DQN_SETTINGS = {
+    **OFF_POLICY,
+    "train_batch_size": 128,
+    "lr": 1e-4,
+    "grad_clip": 10.0,
+    "target_network_update_freq": 500,
+    "prioritized_replay": False,
+    "hiddens": [],
+    "dueling": False,
+    "double_q": False,
+}
+
+
 class Contest(NamedTuple):
     """An algorithm and its settings, here."""
 
+    algorithm: str
     env: str
     settings: dict[str, Any]
     steps: int
+    bare: str | None = None
+    """The bare loop of its gradient steps."""
 
 
 CONTESTS = {
-    "dqn": Contest(
-        "CartPole-v1",
-        {
-            **OFF_POLICY,
-            "train_batch_size": 128,
-            "lr": 1e-4,
-            "grad_clip": 10.0,
-            "target_network_update_freq": 500,
-            "prioritized_replay": False,
-            "hiddens": [],
-            "dueling": False,
-            "double_q": False,
-        },
-        6000,
-    ),
-    "sac": Contest("Pendulum-v1", {**OFF_POLICY, "train_batch_size": 256}, 2000),
+    "dqn": Contest("DQN", "CartPole-v1", DQN_SETTINGS, 6000, "dqn"),
+    "dqn-8": Contest("DQN", "CartPole-v1", {**DQN_SETTINGS, "rollout_fragment_length": 8}, 6000, "dqn"),
+    "sac": Contest("SAC", "Pendulum-v1", {**OFF_POLICY, "train_batch_size": 256}, 2000, "sac"),
     "a2c": Contest(
+        "A2C",
         "CartPole-v1",
         {
             "num_envs_per_env_runner": 8,
@@ -78,7 +83,7 @@ def ours(name: str) -> None:
     from anyspace.algorithms import ALGORITHMS
 
     contest = CONTESTS[name]
-    algorithm = ALGORITHMS[name.upper()](contest.env, contest.settings, preset="none")
+    algorithm = ALGORITHMS[contest.algorithm](contest.env, contest.settings, preset="none")
     algorithm.learn(2000, progress=False)
     before, started, learning = algorithm.timesteps_total, time.perf_counter(), 0.0
     while algorithm.timesteps_total < before + contest.steps:
@@ -96,25 +101,25 @@ def best(command: list[str], name: str, steps: int) -> int:
 
 def compare(name: str) -> None:
     """Measure all in turn and print the table."""
-    steps = CONTESTS[name].steps
-    has_bare = name in ("dqn", "sac")
+    contest = CONTESTS[name]
+    steps, loop = contest.steps, contest.bare
     peer_threads = best(PEER, name, steps // 3)
-    bare_threads = best(BARE, name, steps // 3) if has_bare else 1
+    bare_threads = best(BARE, loop, steps // 3) if loop else 1
     mine, peers, bare = [], [], []
     for _ in range(RUNS):
         mine.append(run_json([sys.executable, __file__, "--ours", name]))
         peers.append(run_json([*PEER, name, str(steps), str(peer_threads)]))
-        if has_bare:
-            bare.append(run_json([*BARE, name, str(steps), str(bare_threads)]))
+        if loop:
+            bare.append(run_json([*BARE, loop, str(steps), str(bare_threads)]))
     our_rate, peer_rate = (median([run["rate"] for run in runs]) for runs in (mine, peers))
     ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(mine, peers, strict=True))
-    print(f"{name.upper()} on {CONTESTS[name].env}, median of {RUNS} runs in turn; {describe()}\n")
+    print(f"{name.upper()} on {contest.env}, median of {RUNS} runs in turn; {describe()}\n")
     print("| library | steps/s |")
     print("|---|---|")
     print(f"| anyspace | {our_rate:,.0f} |")
     print(f"| Stable-Baselines3 {peers[0]['version']} ({peer_threads} threads, its best) | {peer_rate:,.0f} |")
     print(f"\nratio of the medians {our_rate / peer_rate:.2f}; run by run {ratios[0]:.2f} to {ratios[-1]:.2f}\n")
-    if has_bare:
+    if loop:
         updates, rate = median([run["updates"] for run in mine]), median([run["rate"] for run in bare])
         print(
             f"gradient steps with all that learning takes: {updates:,.0f} a second; a bare loop"

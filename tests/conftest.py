@@ -20,3 +20,19 @@ def _same_numbers_in_any_order() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.default_generator.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave one case of each test to a framework that compiles, and the others to `make fuzz`.
+
+    A formula is the same for all frameworks, and every new shape of an array takes it half a second there.
+    """
+    seen = set()
+    for item in items:
+        framework = item.callspec.params.get("framework") if hasattr(item, "callspec") else None
+        if getattr(framework, "compiles", False):
+            of = framework.name, item.nodeid.partition("[")[0]
+            if of in seen:
+                item.add_marker(pytest.mark.fuzz)
+            seen.add(of)

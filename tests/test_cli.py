@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import anyspace
 from anyspace import PPO
 from anyspace.algorithms import Algorithm
+from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import main
 from anyspace.cli.flags import parse
 from anyspace.cli.look import InspectFlags
+from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
 
 KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
@@ -73,7 +76,7 @@ def helper_that_fails():
 """
 
 ALGORITHMS = """
-from anyspace import PPO, Algorithm
+from anyspace import PPO, Algorithm, Callback
 from anyspace.algorithms.on_policy import OnPolicyConfig, gae, training_rows
 
 class A2C(Algorithm):
@@ -89,6 +92,13 @@ class A2C(Algorithm):
         now = policy.evaluate(batch, training=True)
         loss = -batch.mean(now.distribution.logp(batch["actions"]) * batch["advantages"])
         return {"policy": loss + batch.mean((now.values - batch["value_targets"]) ** 2)}, {}
+
+def counted(algorithm, result):
+    result["calls"] = result["training_iteration"]
+
+class FailsAtOnce(Callback):
+    def on_iteration(self, algorithm, result):
+        raise RuntimeError("as I was told")
 
 class Waits(A2C):
     def updates(self, policy, trajectory):
@@ -146,6 +156,13 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert status == 0
     assert "over 3 episodes" in out
 
+    asked = [
+        json.loads(run(capsys, "evaluate", "run", "--episodes", "3", "--json", "--seed", seed)[1]) for seed in "778"
+    ]
+    assert asked[0] == asked[1] != asked[2]
+    assert asked[0]["returns"] == asked[0]["lengths"]
+    assert sum(asked[0]["returns"]) / 3 == pytest.approx(asked[0]["episode_return_mean"])
+
     steps_before = json.loads((tmp_path / "run" / "checkpoint" / "state.json").read_text())["parts"]["counters"][
         "counters"
     ]["timesteps_total"]
@@ -176,6 +193,75 @@ def test_train_takes_a_class_by_path_and_the_general_preset(capsys: pytest.Captu
     assert status == 0, err
     assert "preset: discrete" in out
     assert "run folder: runs/cli_envs-Nested-ppo-" in out
+
+
+def test_an_environment_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "check", "cli_envs:Nested", "--steps", "5e1")
+    assert status == 0
+    assert "cli_envs:Nested: 50 steps with random actions, 8 episodes of 6 to 6 steps and returns of 6 to 6" in out
+    status, out, _ = run(capsys, "check", "cli_envs:Broken", "--steps", "20")
+    assert status == 1
+    assert "step 3: RuntimeError: the simulator lost its licence, in helper_that_fails() at cli_envs.py line" in out
+
+
+def test_runs_are_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        words = [*TINY, "--steps", "64", "--seed", seed, "--evaluate", "0", "--out", f"drawn{seed}"]
+        assert run(capsys, "train", "cli_envs:Nested", *words)[0] == 0
+    status, out, err = run(capsys, "plot", "drawn1", "drawn2", "--out", "both.svg")
+    assert status == 0, err
+    assert out.startswith("PPO on cli_envs:Nested (2 seeds): 6, 6 to 6 at ")
+    assert Path("both.svg").is_file()
+    assert run(capsys, "plot", "cli_envs.py")[0] == 2
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[:2] == (0, f"anyspace {anyspace.__version__}\n")
+
+
+@pytest.mark.parametrize(("word", "steps"), [("64", 64), ("6.4e1", 64), ("1e5", 100_000), ("1_000", 1000)])
+def test_whole_numbers_may_be_spelt_shortly(word: str, steps: int) -> None:
+    words = ["CartPole-v1", "--steps", word, "--replay-capacity", word]
+    flags = parse(TrainFlags, "train", words, DQNConfig())
+    assert (flags.own.steps, flags.config.replay_capacity) == (steps, steps)  # type: ignore[attr-defined]
+
+
+def test_other_numbers_are_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("1.5", "inf", "many"):
+        with pytest.raises(SystemExit) as stop:
+            run(capsys, "train", "CartPole-v1", "--steps", word)
+        assert stop.value.code == 2
+        assert word in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are other there")
+@pytest.mark.parametrize("words", [["list"], ["train", "--help"], ["inspect", "CartPole-v1"]])
+def test_whoever_reads_the_output_may_stop(words: list[str]) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "anyspace", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.close()
+    with command.stderr as errors:
+        assert errors.read() == ""
+    assert command.wait() == 1
+
+
+def test_callbacks_go_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "cli_envs:Nested", *TINY, "--steps", "64", "--evaluate", "0", "--out", "called"]
+    status, _, err = run(capsys, *command, "--callback", "cli_algorithms:counted", "cli_algorithms:FailsAtOnce")
+    assert status != 0
+    assert "as I was told" in err
+    assert "anyspace train --resume called --callback cli_algorithms:counted cli_algorithms:FailsAtOnce --trust" in err
+    status, _, err = run(capsys, *command, "--overwrite", "--callback", "cli_algorithms:counted")
+    assert status == 0, err
+    header, row, *_ = Path("called/metrics.csv").read_text().splitlines()
+    assert dict(zip(header.split(","), row.split(","), strict=True))["calls"] == "1"
+    status, _, err = run(capsys, *command, "--overwrite", "--callback", "cli_algorithms:no_such_thing")
+    assert status == 2
+    assert "no_such_thing" in err
+    assert Path("called/metrics.csv").read_text().startswith(header), "the run that was there is still there"
 
 
 def test_a_part_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:

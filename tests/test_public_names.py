@@ -11,6 +11,7 @@ NAMES = {
         "APPO",
         "Algorithm",
         "BC",
+        "Callback",
         "DQN",
         "IMPALA",
         "MARWIL",

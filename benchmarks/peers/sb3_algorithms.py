@@ -14,8 +14,6 @@ from stable_baselines3.common.env_util import make_vec_env
 
 OFF_POLICY: dict[str, Any] = {
     "learning_starts": 1000,
-    "train_freq": 1,
-    "gradient_steps": 1,
     "buffer_size": 50_000,
     "policy_kwargs": {"net_arch": [256, 256]},
 }
@@ -23,7 +21,8 @@ OFF_POLICY: dict[str, Any] = {
 
 def made(name: str) -> Any:
     """Return the algorithm on its environments."""
-    if name == "dqn":
+    if name.startswith("dqn"):
+        at_once = 8 if name == "dqn-8" else 1
         return DQN(
             "MlpPolicy",
             make_vec_env("CartPole-v1", n_envs=1, seed=0),
@@ -33,6 +32,8 @@ def made(name: str) -> Any:
             max_grad_norm=10.0,
             exploration_fraction=0.1,
             exploration_final_eps=0.05,
+            train_freq=at_once,
+            gradient_steps=at_once,
             seed=0,
             device="cpu",
             **OFF_POLICY,
@@ -44,6 +45,8 @@ def made(name: str) -> Any:
             batch_size=256,
             learning_rate=3e-4,
             tau=0.005,
+            train_freq=1,
+            gradient_steps=1,
             seed=0,
             device="cpu",
             **OFF_POLICY,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from anyspace.algorithms import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
     from anyspace.data.environments import register_env
+    from anyspace.execution.callbacks import Callback
     from anyspace.policy.policy import Policy
     from anyspace.spaces import register_space
 
@@ -22,6 +23,7 @@ __all__ = [
     "PPO",
     "SAC",
     "Algorithm",
+    "Callback",
     "Policy",
     "register_env",
     "register_space",
@@ -38,6 +40,7 @@ _HOMES = {
     "PPO": "anyspace.algorithms",
     "SAC": "anyspace.algorithms",
     "Algorithm": "anyspace.algorithms",
+    "Callback": "anyspace.execution.callbacks",
     "Policy": "anyspace.policy.policy",
     "register_env": "anyspace.data.environments",
     "register_space": "anyspace.spaces",

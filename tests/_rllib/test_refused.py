@@ -26,7 +26,7 @@ def test_files_that_name_them_can_be_imported():
     assert MultiAgentBatch is rllib.evaluation.MultiAgentBatch
     with pytest.raises(NotImplementedError, match=r"Many \(derived from MultiAgentEnv\): several agents .*porting\.md"):
         Many({})
-    with pytest.raises(NotImplementedError, match=r"Mine .*callbacks are not offered"):
+    with pytest.raises(NotImplementedError, match=r"Mine .*derive from anyspace.Callback"):
         Mine()
     with pytest.raises(NotImplementedError, match="MultiAgentBatch: several agents"):
         MultiAgentBatch({}, 3)

@@ -131,7 +131,7 @@ class TestTraining:
         first, second = algorithm.train(), algorithm.train()
         assert "evaluation" not in first
         assert not algorithm.config.evaluate_every or second["evaluation"]["episodes"] == 3
-        assert algorithm.is_best()
+        assert algorithm.counters.is_best
         assert algorithm.should_stop()
 
     def test_evaluation_does_not_disturb_training(self) -> None:

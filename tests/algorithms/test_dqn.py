@@ -24,8 +24,8 @@ from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy
 from anyspace.policy.sequences import take_sequences
-from tests.algorithms.test_effects import nested
-from tests.support.hashes import VECTOR, Sampled, digest_of
+from tests.support.hashes import VECTOR, Sampled, digest_of, sampled
+from tests.support.keys import fingerprint, nested
 
 THREE, PAIR = spaces.Discrete(3), spaces.MultiDiscrete([2, 3])
 NESTED = spaces.Tuple(
@@ -82,8 +82,10 @@ def _leaves(action: Any) -> list[Any]:
     return [leaf for part in action for leaf in _leaves(part)] if isinstance(action, tuple) else [action]
 
 
-def make(env: Any = None, **settings: Any) -> DQN:
-    env = (lambda: Sampled(VECTOR, THREE)) if env is None else env
+CHOOSING = sampled(VECTOR, THREE)
+
+
+def make(env: Any = CHOOSING, **settings: Any) -> DQN:
     return DQN(env, nested({**TINY, **settings}), preset="none")
 
 
@@ -396,9 +398,9 @@ def test_values_are_finite_where_actions_are_allowed(settings: dict[str, Any]) -
         with policy.acting() as act:
             leaves = [np.zeros((2, 5), np.float32), mask]
             acted = act(leaves, explore=False)
-            assert act.twin is not None
+            assert act.network.twin is not None
             history = None if not policy.views.depth else policy_history(policy, leaves)
-            inputs, _ = act.twin(act.inputs.of(leaves[:1], mask, {}, False), [] if history is None else history)
+            inputs, _ = act.network.twin(act.inputs.of(leaves[:1], mask, {}, False), [] if history is None else history)
         assert np.isfinite(inputs[mask]).all()
         assert (inputs[~mask] == -np.inf).all()
         assert all(mask[row, choice] for row, choice in enumerate(np.asarray(acted.raw)[:, 0]))
@@ -474,13 +476,8 @@ def test_every_key_of_dqn_is_here() -> None:
 @pytest.mark.parametrize("key", EFFECTS)
 def test_a_key_has_an_effect(key: str) -> None:
     context, *values = EFFECTS[key]
-    found = []
-    for value in values:
-        with closing(
-            make(**{"lr": 1e-2, "min_sample_timesteps_per_iteration": 60, **context, key: value})
-        ) as algorithm:
-            algorithm.train()
-            found.append(digest_of(algorithm.policy.state()))
+    shared = {**TINY, "lr": 1e-2, "min_sample_timesteps_per_iteration": 60, **context}
+    found = [fingerprint(DQN, CHOOSING, {**shared, key: value}, 1)[0] for value in values]
     assert found[0] != found[1]
 
 

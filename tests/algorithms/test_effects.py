@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from anyspace import PPO
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import paths
 from anyspace.errors import ConfigError
-from tests.support.hashes import CHOICES, LISTS, PICTURE, VECTOR, Sampled, digest_of, sampled
+from tests.support.hashes import CHOICES, LISTS, PICTURE, VECTOR, Sampled, sampled
+from tests.support.keys import fingerprint, nested, trained
 
 TESTS = Path(__file__).parent.parent
 
@@ -193,24 +193,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
 """Keys that have one value alone, another one, and why it is refused."""
 
 
-def nested(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return settings by path as nested dicts."""
-    found: dict[str, Any] = {"model": {}}
-    for path, value in settings.items():
-        outer, _, key = path.rpartition(".")
-        (found[outer] if outer else found)[key] = value
-    return found
-
-
-def fingerprint(env: Callable[[], gym.Env[Any, Any]], settings: dict[str, Any]) -> tuple[str, str]:
-    """Return what two iterations leave behind: the weights, and all that is reported but times."""
-    with closing(PPO(env, nested({**SETTINGS, **settings}), preset="none")) as algorithm:
-        algorithm.train()
-        result = algorithm.train()
-        reported = {key: value for key, value in result.items() if not re.search("time_|_per_s", key)}
-        return digest_of(algorithm.policy.state()), repr(reported)
-
-
 def test_every_key_is_here_once() -> None:
     found = [*EFFECTS, *SHOWN_BY, *REFUSED]
     assert len(found) == len({*found})
@@ -220,12 +202,12 @@ def test_every_key_is_here_once() -> None:
 @pytest.mark.parametrize("key", EFFECTS)
 def test_a_key_has_an_effect(key: str) -> None:
     env, context, *values = EFFECTS[key]
-    first, second = (fingerprint(env, {**context, key: value}) for value in values)
+    first, second = (fingerprint(PPO, env, {**SETTINGS, **context, key: value}) for value in values)
     assert first != second
 
 
 def test_equal_settings_leave_the_same_behind() -> None:
-    assert fingerprint(CHOOSING, {}) == fingerprint(CHOOSING, {})
+    assert trained(PPO, CHOOSING, SETTINGS, 2) == trained(PPO, CHOOSING, SETTINGS, 2)
 
 
 @pytest.mark.parametrize("key", SHOWN_BY)

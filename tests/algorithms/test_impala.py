@@ -155,5 +155,5 @@ def test_keys_without_effect_are_refused_by_name(key: str, reason: str) -> None:
     ],
 )
 def test_a_key_has_an_effect(key: str, context: dict[str, Any], first: Any, second: Any) -> None:
-    found = [fingerprint(IMPALA, ENV, {**SMALL, **context, key: value}) for value in (first, second)]
+    found = [fingerprint(IMPALA, ENV, {**SMALL, **context, key: value}, 3) for value in (first, second)]
     assert found[0] != found[1]

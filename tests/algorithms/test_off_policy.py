@@ -163,6 +163,14 @@ def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, stored: bool, extra: di
                 assert drawn[0] is not None
 
 
+def test_a_loaded_policy_explores_as_far_as_it_was_saved(tmp_path: Path) -> None:
+    with closing(fitted()) as first:
+        first.train()
+        first.save(tmp_path)
+        with closing(Fitted.load(tmp_path, trust=True)) as second:
+            assert second.policy.exploration.timestep == first.policy.exploration.timestep > 0
+
+
 def test_a_copy_of_the_state_holds_no_replay_until_it_is_written() -> None:
     with closing(fitted(store_buffer_in_checkpoints=True)) as algorithm:
         algorithm.train()

@@ -137,12 +137,13 @@ def test_algorithms_have_general_presets_for_their_actions(kind: type[Algorithm[
 def test_a_preset_depends_on_the_memory() -> None:
     plain, attention = (named_preset("ppo", "discrete", model) for model in (None, ModelConfig(use_attention=True)))
     assert (plain.settings["lr"], attention.settings["lr"]) == (1e-3, 3e-4)
-    assert {**attention.settings, "lr": 1e-3} == plain.settings
+    assert (plain.settings["lambda_"], attention.settings["lambda_"]) == (0.95, 0.8)
+    assert {**attention.settings, "lr": 1e-3, "lambda_": 0.95} == plain.settings
     assert "memory" not in plain.settings
     for memory, lr in (("use_lstm", 1e-3), ("use_gru", 1e-3), ("use_attention", 3e-4)):
         model = {memory: True, "lstm_cell_size": 4, "attention_dim": 4}
         algorithm = PPO(Countdown, SHORT, model=model)
-        assert (algorithm.preset, algorithm.config.lr) == ("discrete", lr)
+        assert (algorithm.preset, algorithm.config.lr, algorithm.config.lambda_) == ("discrete", lr, 0.8)
     assert PPO(Countdown, SHORT, model={"use_attention": True}, lr=0.5).config.lr == 0.5
 
 

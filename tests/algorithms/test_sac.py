@@ -293,7 +293,7 @@ def test_the_policy_acts_through_its_twin(observed: Any, memory: Any) -> None:
         for compiled in (policy.runtime.compiled, lambda _: None):
             policy.runtime.compiled = compiled  # type: ignore[method-assign]
             with policy.acting() as act:
-                assert (act.twin is None) == (len(raw) == 1)
+                assert (act.network.twin is None) == (len(raw) == 1)
                 raw.append(act(leaves, explore=False).raw)
         for ours, theirs in zip(*raw, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,8 @@ from anyspace import SAC
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.sac import SACConfig
 from anyspace.config import paths
-from tests.algorithms.test_effects import nested
-from tests.support.hashes import PAIR, VECTOR, digest_of, sampled
+from tests.support.hashes import PAIR, VECTOR, sampled
+from tests.support.keys import fingerprint, trained
 
 TESTS = Path(__file__).parent.parent
 STEERING = sampled(VECTOR, spaces.Box(-3.0, 1.0, (2,)))
@@ -26,7 +24,7 @@ SETTINGS: dict[str, Any] = {
     "train_batch_size": 4,
     "replay_capacity": 40,
     "num_steps_sampled_before_learning_starts": 6,
-    "min_sample_timesteps_per_iteration": 12,
+    "min_sample_timesteps_per_iteration": 10,
     "lr": 1e-2,
     "tau": 0.1,
     "model.fcnet_hiddens": [4],
@@ -45,7 +43,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any], Any, Any]] = {
     "actor_lr": (STEERING, {}, None, 1e-3),
     "critic_lr": (STEERING, {}, None, 1e-3),
     "alpha_lr": (STEERING, {}, None, 1e-3),
-    "min_sample_timesteps_per_iteration": (STEERING, {}, 12, 14),
+    "min_sample_timesteps_per_iteration": (STEERING, {}, 10, 12),
     "num_steps_sampled_before_learning_starts": (STEERING, {}, 6, 8),
     "training_intensity": (STEERING, {}, None, 2.0),
     "n_step": (STEERING, {}, 1, 3),
@@ -85,15 +83,6 @@ SHOWN_BY = {"store_buffer_in_checkpoints": "algorithms/test_off_policy.py"}
 """Keys whose effect shows elsewhere, and the tests of it."""
 
 
-def fingerprint(env: Any, settings: dict[str, Any]) -> tuple[str, str]:
-    """Return what two iterations leave behind: the weights, and all that is reported but times."""
-    with closing(SAC(env, nested({**SETTINGS, **settings}), preset="none")) as algorithm:
-        algorithm.train()
-        result = algorithm.train()
-        reported = {key: value for key, value in result.items() if not re.search("time_|_per_s", key)}
-        return digest_of(algorithm.policy.state()), repr(reported)
-
-
 def test_every_key_of_its_own_is_here() -> None:
     assert {*paths(SACConfig())} - {*paths(PPOConfig())} <= {*EFFECTS, *SHOWN_BY}
     assert {*EFFECTS, *SHOWN_BY} <= {*paths(SACConfig())}
@@ -102,12 +91,12 @@ def test_every_key_of_its_own_is_here() -> None:
 @pytest.mark.parametrize("key", EFFECTS)
 def test_a_key_has_an_effect(key: str) -> None:
     env, context, *values = EFFECTS[key]
-    first, second = (fingerprint(env, {**context, key: value}) for value in values)
+    first, second = (fingerprint(SAC, env, {**SETTINGS, **context, key: value}) for value in values)
     assert first != second
 
 
 def test_equal_settings_leave_the_same_behind() -> None:
-    assert fingerprint(BOTH, {}) == fingerprint(BOTH, {})
+    assert trained(SAC, BOTH, SETTINGS, 2) == trained(SAC, BOTH, SETTINGS, 2)
 
 
 @pytest.mark.parametrize("key", SHOWN_BY)

@@ -373,11 +373,20 @@ def test_an_instance_with_more_settings_than_its_id_is_not_recorded_by_it(env: A
     assert EnvSpec(env).describe() is None
 
 
-def test_ids_of_packages_that_are_not_installed_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "minigrid", None)
-    for name in ("MiniGrid-Nowhere-v0", "BabyAI-Nowhere-v0"):
-        with pytest.raises(EnvironmentSetupError, match="of MiniGrid, but minigrid cannot be imported"):
-            EnvSpec(name).make()
+@pytest.mark.parametrize(
+    ("name", "package", "said"),
+    [
+        ("MiniGrid-Nowhere-v0", "minigrid", "of MiniGrid, but minigrid cannot be imported"),
+        ("BabyAI-Nowhere-v0", "minigrid", "of MiniGrid, but minigrid cannot be imported"),
+        ("popgym-Nowhere-v0", "popgym", "of POPGym, but popgym cannot be imported"),
+    ],
+)
+def test_ids_of_packages_that_are_not_installed_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: str, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(EnvironmentSetupError, match=said):
+        EnvSpec(name).make()
 
 
 def test_ids_of_known_packages_are_registered_by_importing_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,13 @@ import errno
 import io
 import os
 import re
-import struct
-from pathlib import Path
 from typing import Any
 
-import matplotlib.image
-import numpy as np
 import pytest
 from rich.console import Console
 
 from anyspace.execution import report
-from anyspace.execution.log import MetricsLog
-from anyspace.execution.report import EvaluationReport, ProgressReport, draw_learning_curve
+from anyspace.execution.report import EvaluationReport, ProgressReport
 
 
 class Clock:
@@ -125,69 +120,3 @@ def test_where_the_terminal_is_gone_the_work_goes_on(terminal: bool, monkeypatch
     with ProgressReport(100, True, console) as training:
         training.update({"timesteps_total": 100, "steps_per_s": 1.0})
         training.say("a line")
-
-
-# ----------------------------------------------------------------------------------------- learning curve
-
-
-def drawn(folder: Path, *rows: dict[str, Any], title: str = "PPO on CartPole-v1") -> np.ndarray:
-    log = MetricsLog(folder)
-    for row in rows:
-        log.write(row)
-    log.close()
-    picture = folder / "curve.png"
-    draw_learning_curve(folder / "metrics.csv", picture, title)
-    head = picture.read_bytes()[:24]
-    assert head[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", head[16:24]) == (840, 480)
-    image: np.ndarray = matplotlib.image.imread(picture)[..., :3]
-    return image
-
-
-def colours(image: np.ndarray, colour: tuple[int, int, int]) -> int:
-    """How many points have a colour."""
-    return int((abs(image * 255 - colour).max(axis=-1) < 8).sum())
-
-
-BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
-
-
-def test_a_curve_of_training_and_one_of_evaluations(tmp_path: Path) -> None:
-    rows = [{"timesteps_total": steps, "episode_return_mean": steps**0.5} for steps in range(100, 1000, 100)]
-    rows[3]["evaluation"] = {"episode_return_mean": 10.0}
-    rows[7]["evaluation"] = {"episode_return_mean": 20.0}
-    image = drawn(tmp_path, *rows)
-    assert colours(image, BLUE) > 300
-    assert colours(image, ORANGE) > 100
-
-
-def test_only_training(tmp_path: Path) -> None:
-    image = drawn(tmp_path, {"timesteps_total": 1}, *({"timesteps_total": n, "episode_return_mean": n} for n in (5, 9)))
-    assert colours(image, BLUE) > 300
-    assert colours(image, ORANGE) == 0
-
-
-def test_a_curve_without_any_episode(tmp_path: Path) -> None:
-    assert colours(drawn(tmp_path, {"timesteps_total": 10}), BLUE) == 0
-
-
-def test_a_title_is_no_formula(tmp_path: Path) -> None:
-    drawn(tmp_path, {"timesteps_total": 10, "episode_return_mean": 1.0}, title=r"PPO on my$\broken{env$_v1")
-
-
-def test_a_full_disk_leaves_the_picture_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = MetricsLog(tmp_path)
-    log.write({"timesteps_total": 1, "episode_return_mean": 2.0})
-    picture = tmp_path / "learning_curve.png"
-    picture.write_bytes(b"the picture before")
-
-    def half(file: Path, data: bytes) -> None:
-        with file.open("wb") as handle:
-            handle.write(data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", half)
-    with pytest.raises(OSError, match="No space left"):
-        draw_learning_curve(tmp_path / "metrics.csv", picture, "x")
-    assert picture.read_bytes() == b"the picture before"
-    assert not list(tmp_path.glob("*.partial"))

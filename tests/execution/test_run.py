@@ -22,8 +22,8 @@ from anyspace.execution import checkpoint as checkpoint_module
 from anyspace.execution import log as log_module
 from anyspace.execution import run_folder as run_module
 from anyspace.execution.checkpoint import read_checkpoint
+from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import read_metrics
-from anyspace.execution.report import draw_learning_curve
 from anyspace.execution.run_folder import RunFolder
 from tests.support.counts import Counts, ran, saved
 
@@ -152,7 +152,7 @@ def test_a_best_is_as_it_was_when_it_was_best(tmp_path: Path, monkeypatch: pytes
     expected = {name: value.copy() for name, value in algorithm.snapshot()[1].items()}
     with RunFolder.claim(tmp_path) as folder:
         folder.begin(algorithm, 1000, progress=False)
-        monkeypatch.setattr(algorithm, "is_best", lambda: True)
+        algorithm.counters.is_best = True
         folder.add(algorithm, {"timesteps_total": 32})
         algorithm.train()
         folder.close()

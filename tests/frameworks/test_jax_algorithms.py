@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,16 @@ import pytest
 from gymnasium import spaces
 from rich.console import Console
 
-from anyspace import A2C, APPO, BC, IMPALA, MARWIL, PG, PPO, Algorithm, Policy
+from anyspace import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm, Policy
 from anyspace.cli import main
 from anyspace.errors import ConfigError
 from anyspace.execution import backends
 from anyspace.execution.inspection import pipeline_tree
+from anyspace.execution.learner import Steps
 from anyspace.spaces import StackedFrames
 from tests.frameworks.conftest import Build
+from tests.fuzz.checks import SMALL
+from tests.fuzz.runs import run
 
 SHORT = {"train_batch_size": 32}
 
@@ -66,6 +71,64 @@ def test_recorded_steps_are_learnt_from(build: Build, kind: type[Algorithm[Any]]
     assert moved(build(kind=kind, input=str(tmp_path), train_batch_size=16))
 
 
+REPLAYED = {
+    "train_batch_size": 8,
+    "num_steps_sampled_before_learning_starts": 16,
+    "min_sample_timesteps_per_iteration": 32,
+    "replay_capacity": 500,
+    "lr": 1e-3,
+}
+MEMORY = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 4}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (
+            DQN,
+            {"hiddens": [8], "prioritized_replay": False, "target_network_update_freq": 0, "tau": 0.1},
+        ),
+        (DQN, {"hiddens": [8], "model": MEMORY, "replay_burn_in": 2, "num_atoms": 5}),
+        (SAC, {"tau": 0.1}),
+    ],
+    ids=["DQN, several steps at once", "DQN, sequences by priority", "SAC"],
+)
+def test_replayed_steps_are_learnt_from_as_with_torch(
+    build: Build, kind: type[Algorithm[Any]], settings: dict[str, Any]
+) -> None:
+    theirs, mine = (build(kind=kind, framework=name, **REPLAYED, **settings) for name in ("torch", "jax"))
+    mine.policy.load_weights(theirs.policy.weights())
+    mine.target.load_weights(theirs.target.weights())
+    trajectories = [theirs.fleet.gather(4) for _ in range(8)]
+    numbers = []
+    for algorithm in (theirs, mine):
+        numpy, found = algorithm.policy.runtime.numpy, []
+        for trajectory in trajectories:
+            updates, result = algorithm.updates(algorithm.policy, trajectory), None
+            with suppress(StopIteration):
+                while True:
+                    asked = next(updates) if result is None else updates.send(result)
+                    learner = algorithm.learner
+                    result = learner.steps(asked) if isinstance(asked, Steps) else learner.step(asked)
+                    found.append({name: np.atleast_1d(numpy(value)) for name, value in result.metrics.items()})
+                    found[-1] |= {name: numpy(value).reshape(-1) for name, value in result.rows.items()}
+        numbers.append(found)
+    assert len(numbers[1]) == len(numbers[0]) > 4
+    for one, other in zip(*numbers, strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            np.testing.assert_allclose(other[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
+    assert mine.learner.compilations <= 2
+
+
+def test_sac_samples_numbers_and_noisy_layers_draw(build: Build) -> None:
+    pendulum = build("Pendulum-v1", SAC, model={"fcnet_hiddens": [8]}, **REPLAYED)
+    noisy = build(kind=DQN, noisy=True, hiddens=[8], **REPLAYED)
+    assert moved(pendulum)
+    assert moved(noisy)
+    assert pendulum.evaluate(1)["episode_len_mean"] > 0
+
+
 # ------------------------------------------------------------------------------------ any space, any door
 
 
@@ -106,6 +169,52 @@ def test_nested_spaces_with_masks_filters_and_whole_episodes(build: Build) -> No
         console.print(pipeline_tree(algorithm.policy, "Corridor"))
     assert "jax on cpu" in shown.get()
     assert "encoder.0" in shown.get()
+
+
+class Menu(gym.Env[Any, Any]):
+    """Actions told by their embeddings, or by nothing but their number."""
+
+    observation_space = spaces.Dict(
+        {
+            "avail_actions": spaces.Box(-1.0, 1.0, (3, 2)),
+            "cart": spaces.Box(-1.0, 1.0, (2,)),
+            "action_mask": spaces.MultiBinary(3),
+        }
+    )
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, Any]:
+        self.steps += 1
+        return self._seen(), float(action), self.steps == 5, False, {}
+
+    def _seen(self) -> dict[str, Any]:
+        draw = self.np_random.uniform
+        embeddings, cart = draw(-1, 1, (3, 2)).astype(np.float32), draw(-1, 1, 2).astype(np.float32)
+        return {"avail_actions": embeddings, "cart": cart, "action_mask": np.array([1, 1, 0], np.int8)}
+
+
+@pytest.mark.parametrize(
+    ("env", "model"),
+    [
+        (Menu, {"parametric_actions": "given", "action_embedding_key": "avail_actions", "use_lstm": True}),
+        (Corridor, {"autoregressive_actions": True}),
+    ],
+    ids=["parametric", "autoregressive"],
+)
+def test_actions_by_embeddings_and_in_parts(build: Build, env: type[gym.Env[Any, Any]], model: dict[str, Any]) -> None:
+    algorithm = build(env, model=model, observation_filter="NoFilter")
+    other = build(env, model=model, framework="torch", observation_filter="NoFilter")
+    other.policy.load_weights(algorithm.policy.weights())
+    trajectory = algorithm.fleet.gather(64)
+    found = [next(one.updates(one.policy, trajectory)).rows for one in (algorithm, other)]
+    np.testing.assert_allclose(found[0]["vf_preds"], found[1]["vf_preds"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[0]["action_logp"], found[1]["action_logp"].numpy(), rtol=1e-4, atol=1e-5)
+    assert moved(algorithm)
 
 
 class Pictures(gym.Env[Any, Any]):
@@ -191,3 +300,17 @@ def test_neither_the_library_nor_torch_loads_jax() -> None:
         "import anyspace, sys; anyspace.PPO; anyspace.models; assert not {'jax', 'flax', 'equinox'} & {*sys.modules}"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+# ---------------------------------------------------------------------------------------- random spaces
+
+
+def test_random_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SMALL, "framework", "jax")
+    run(0, 4).require_small()
+
+
+@pytest.mark.fuzz
+def test_two_hundred_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SMALL, "framework", "jax")
+    run(secrets.randbits(31), 200).require_small()

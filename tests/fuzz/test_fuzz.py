@@ -46,8 +46,9 @@ def test_ten_thousand_pairs() -> None:
     # How pictures are read is told in the log; most of these do not say it themselves.
     quiet: dict[str, Any] = {"initializer": logging.disable, "initargs": (logging.WARNING,)}
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"), **quiet) as pool:
-        for tally in pool.map(partial(run, count=250), range(first, first + 40)):
+        for done, tally in enumerate(pool.map(partial(run, count=250), range(first, first + 40)), start=1):
             total += tally
+            print(f"{250 * done:,} pairs of 10,000; round {done} had FUZZ_SEED={first + done - 1}", flush=True)
     print(total)
     total.require_small()
     total.require_every_kind(0.03)

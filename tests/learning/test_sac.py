@@ -20,6 +20,13 @@ def test_pendulum_with_sac(seed: int) -> None:
 
 @pytest.mark.learning
 @pytest.mark.parametrize("seed", range(3))
+def test_mountain_car_with_sac(seed: int) -> None:
+    algorithm = SAC("MountainCarContinuous-v0", preset="auto", seed=seed, evaluate_every=2000, evaluation_episodes=20)
+    assert best_learnt(algorithm, 50_000, 90) >= 90
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("seed", range(3))
 def test_cartpole_with_sac(seed: int) -> None:
     assert best_learnt(SAC("CartPole-v1", preset="auto", seed=seed, **EVALUATED), 100_000, 475) >= 475
 

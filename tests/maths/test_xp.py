@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -44,6 +45,9 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
         "log": (ns.log(x**2), np.log(data**2)),
         "log1p": (ns.log1p(x**2), np.log1p(data**2)),
         "tanh": (ns.tanh(x), np.tanh(data)),
+        "sqrt": (ns.sqrt(x**2), np.abs(data)),
+        "relu": (ns.relu(x), np.maximum(data, 0.0)),
+        "softmax": (ns.softmax(x * 30), np.exp(data * 30) / np.exp(data * 30).sum(-1, keepdims=True)),
         "arctanh": (ns.arctanh(ns.tanh(x)), data),
         "where": (ns.where(x > 0, x, 0.0), np.maximum(data, 0.0)),
         "clip": (ns.clip(x, -0.5, 0.5), np.clip(data, -0.5, 0.5)),
@@ -72,6 +76,42 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
     for name, (ours, numpys) in expected.items():
         assert isinstance(ours, (framework.kind, np.generic)), name
         np.testing.assert_allclose(np.asarray(ours), numpys, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 2), (0, 3))])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolutions_are_what_loops_give(
+    framework: Framework, stride: int, padding: tuple[tuple[int, int], tuple[int, int]]
+) -> None:
+    rng = np.random.default_rng(0)
+    pictures, kernels = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 6, 3), (4, 3, 2, 3)))
+    padded = np.pad(pictures, ((0, 0), *padding, (0, 0)))
+    height, width = ((side - kernel) // stride + 1 for side, kernel in zip(padded.shape[1:3], (3, 2), strict=True))
+    expected = np.empty((2, height, width, 4))
+    for i in range(height):
+        for j in range(width):
+            window = padded[:, i * stride : i * stride + 3, j * stride : j * stride + 2]
+            expected[:, i, j] = np.einsum("nabc,oabc->no", window, kernels)
+    x = framework.array(pictures)
+    found = xp(x).convolve(x, framework.array(kernels), stride, padding)
+    np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_scan_carries_states_from_step_to_step(framework: Framework) -> None:
+    x = framework.array([[1, 10], [2, 20], [3, 30]])
+
+    def run(x: Any) -> Any:
+        def step(state: list[Any], inputs: list[Any]) -> tuple[list[Any], Any]:
+            (total, last), (one, weight) = state, inputs
+            total = total + one * weight
+            return [total, one], total - last
+
+        return xp(x).scan(step, [x[0] * 0.0, x[0]], [x, x * 0.5])
+
+    (total, last), outputs = framework.run(run, x)
+    np.testing.assert_allclose(np.asarray(total), [7, 700])
+    np.testing.assert_allclose(np.asarray(last), [3, 30])
+    np.testing.assert_allclose(np.asarray(outputs), [[-0.5, 40], [1.5, 240], [5, 680]])
 
 
 def test_one_hot_of_an_index_out_of_range_is_zero(framework: Framework) -> None:

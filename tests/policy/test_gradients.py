@@ -261,4 +261,4 @@ def test_a_plan_with_a_distribution_of_ones_own_has_no_twin() -> None:
 
     for kind, has_twin in ((Own, False), (OwnNative, True)):
         with closing(kind(Script, **CONFIG)) as algorithm, algorithm.policy.acting() as act:
-            assert (act.twin is not None) is has_twin
+            assert (act.network.twin is not None) is has_twin

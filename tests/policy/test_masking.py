@@ -502,8 +502,12 @@ def test_the_numpy_twin_acts_as_the_network(memory: str) -> None:
     policy = inside(**MEMORIES[memory])
     leaves = leaves_of(policy, 0, 1)
     with policy.acting() as act:
-        assert act.twin is not None
-        by_twin, by_network = act(leaves, explore=False), dataclasses.replace(act, twin=None)(leaves, explore=False)
+        assert act.network.twin is not None
+        network = dataclasses.replace(act.network, twin=None)
+        by_twin, by_network = (
+            act(leaves, explore=False),
+            dataclasses.replace(act, network=network)(leaves, explore=False),
+        )
     np.testing.assert_array_equal(by_twin.raw, by_network.raw)
     for state, other in zip(by_twin.state_out, by_network.state_out, strict=True):
         np.testing.assert_allclose(state, other, atol=1e-6)

@@ -171,7 +171,7 @@ def test_so_do_networks_for_several_parts_and_dense_ones(observation_filter: str
         actions = []
         for one in (alone, within):
             with one.acting() as act:
-                assert (act.twin is not None) is (kind is not None)
+                assert (act.network.twin is not None) is (kind is not None)
                 actions.append(act(leaves, explore=False).raw.tolist())
         assert actions[0] == actions[1]
 

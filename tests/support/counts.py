@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from anyspace.data.trajectory import Episode
+from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.checkpoint import read_checkpoint
 from anyspace.execution.run import learn
+
+
+@dataclass
+class Counted:
+    is_best: bool = False
+    new: list[Episode] = field(default_factory=list)
 
 
 class Counts:
@@ -32,7 +41,7 @@ class Counts:
         self.iterations = 0
         self.returns, self.stop_at, self.on_train = returns, stop_at, on_train
         self.mean = self.highest = -float("inf")
-        self.improved = False
+        self.counters = Counted()
         self.run_folder: Path | None = None
 
     def train(self) -> dict[str, Any]:
@@ -40,7 +49,8 @@ class Counts:
         self.iterations += 1
         self.timesteps_total += 10
         mean = self.returns[min(self.iterations, len(self.returns)) - 1]
-        self.improved = mean > self.highest
+        self.counters.is_best = mean > self.highest
+        self.counters.new = [Episode(mean, 4), Episode(-mean, 6)]
         self.highest = max(mean, self.highest)
         self.mean = mean
         return {"timesteps_total": self.timesteps_total, "steps_per_s": 5.0, "episode_return_mean": mean}
@@ -58,15 +68,18 @@ class Counts:
 
     needs_trust = False
 
-    def is_best(self) -> bool:
-        return self.improved
 
-
-def ran(algorithm: Counts, folder: Path | None, steps: int = 100, every: int = 1_000_000) -> dict[str, Any]:
+def ran(
+    algorithm: Counts,
+    folder: Path | None,
+    steps: int = 100,
+    every: int = 1_000_000,
+    callback: AnyCallbacks = None,
+) -> dict[str, Any]:
     """Train, going on in the folder if there is a run already."""
     if folder is not None and (folder / "run.json").exists():
         algorithm.run_folder = folder.resolve()
-    return learn(algorithm, steps, folder, overwrite=False, checkpoint_every=every, progress=False)
+    return learn(algorithm, steps, folder, False, every, progress=False, callback=callback)
 
 
 def saved(folder: Path) -> int:

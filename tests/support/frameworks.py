@@ -27,6 +27,8 @@ class Framework:
     rng: Callable[[int], Any]
     kind_of: Callable[[], type]
     run: Callable[..., Any] = lambda function, *arguments: function(*arguments)
+    compiles: bool = False
+    """Whether each new shape of an array costs it time."""
 
     @property
     def kind(self) -> type:
@@ -47,12 +49,13 @@ def tensorflow() -> ModuleType:
 FRAMEWORKS = [
     Framework("numpy", np.array, np.random.default_rng, lambda: np.ndarray),
     Framework("torch", torch.tensor, lambda seed: torch.Generator().manual_seed(seed), lambda: torch.Tensor),
-    Framework("jax", jax.numpy.array, jax.random.key, lambda: jax.Array, lambda f, *x: jax.jit(f)(*x)),
+    Framework("jax", jax.numpy.array, jax.random.key, lambda: jax.Array, lambda f, *x: jax.jit(f)(*x), True),
     Framework(
         "tensorflow",
         lambda data: tensorflow().constant(data),
         lambda seed: tensorflow().constant([seed, 0]),
         lambda: tensorflow().Tensor,
         lambda f, *x: tensorflow().function(f, autograph=False)(*x),
+        True,
     ),
 ]

@@ -156,6 +156,14 @@ SMALL = {"seed": 7, "num_envs_per_env_runner": 4, "train_batch_size": 32, "lr": 
 EACH = {**SMALL, "min_sample_timesteps_per_iteration": 1}
 REPLAYED = {"replay_proportion": 1.5, "rollout_fragment_length": "auto"}
 LSTM = {"model": {**MEMORY, "use_lstm": True}}
+REPLAY = {
+    **SMALL,
+    "model": {"fcnet_hiddens": [16]},
+    "num_steps_sampled_before_learning_starts": 32,
+    "min_sample_timesteps_per_iteration": 64,
+    "training_intensity": 8.0,
+    "exploration_config": {"type": "ParameterNoise", "random_timesteps": 16},
+}
 
 CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     **{name: ("PPO", env, {**SETTINGS, **settings}) for name, (env, settings) in PPO_CASES.items()},
@@ -166,6 +174,8 @@ CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "IMPALA": ("IMPALA", "CartPole-v1", {**EACH, **SHARED, "rollout_fragment_length": 4}),
     "IMPALA, replayed": ("IMPALA", sampled(VECTOR, CHOICES), {**EACH, **REPLAYED, **LSTM, "opt": "rmsprop"}),
     "APPO": ("APPO", "CartPole-v1", {**EACH, **SHARED, "target_network_update_freq": 48, "tau": 0.5}),
+    "DQN, parameter noise": ("DQN", "CartPole-v1", {**REPLAY, "hiddens": [8]}),
+    "SAC, parameter noise": ("SAC", "Pendulum-v1", REPLAY),
     "APPO, replayed": ("APPO", sampled(VECTOR, spaces.Discrete(4), True), {**EACH, **REPLAYED, "use_kl_loss": True}),
 }
 """An algorithm, an environment and the settings, by what is special about them."""

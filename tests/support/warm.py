@@ -12,8 +12,8 @@ from pathlib import Path
 
 from anyspace import PPO
 from anyspace.cli import main
+from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog
-from anyspace.execution.report import draw_learning_curve
 
 
 def _everything_but_learning() -> None:

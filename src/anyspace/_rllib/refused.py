@@ -21,7 +21,9 @@ REASONS = {
         " algo.policy"
     ),
     "workers": "there are no workers to be held: algo.train(), algo.evaluate() and algo.policy take their place",
-    "callbacks": "callbacks are not offered. Go on between two calls of algo.train(), or derive the algorithm",
+    "callbacks": (
+        "its methods have other arguments here: derive from anyspace.Callback, and hand an object to learn(callback=)"
+    ),
     "recorded": (
         "recorded steps are read from JSON (JsonReader, or MARWIL and BC with `input`) and from Minari. Convert others"
         " to one of these"

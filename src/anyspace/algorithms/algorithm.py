@@ -8,12 +8,13 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, Unpack
+from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
 from anyspace.algorithms import checkpoints, contract, savable, state
+from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
@@ -27,27 +28,27 @@ from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution import run
 from anyspace.execution.backends import backend_of
+from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
+from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import run_folder_of, without_run
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
-from anyspace.policy.history import PolicyState
 from anyspace.policy.plan import Plan
-from anyspace.policy.policy import ActingOptions, Policy
+from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
-from anyspace.tree import Tree
 
 C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(ABC, Generic[C]):
+class Algorithm(Acts, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -240,7 +241,8 @@ class Algorithm(ABC, Generic[C]):
         counters.time_total_s += elapsed
         learner = {"learner": {**learnt, "model": self.learner.model_metrics()}}
         more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
-        return {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
+        found = {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
+        return TrainingResult(found)
 
     @property
     def timesteps_total(self) -> int:
@@ -254,34 +256,45 @@ class Algorithm(ABC, Generic[C]):
 
     def should_stop(self) -> bool:
         """Whether the mean return has reached ``stop_return`` (see :class:`Counters`)."""
-        goal = self.config.stop_return
-        return goal is not None and self.counters.reached(goal)
-
-    def is_best(self) -> bool:
-        """Whether the latest iteration brought the highest mean return so far (see :class:`Counters`)."""
-        return self.counters.is_best
+        return self.config.stop_return is not None and self.counters.reached(self.config.stop_return)
 
     def learn(
-        self, total_steps: int, *, out: PathLike | None = None, overwrite: bool = False, progress: bool = True
+        self,
+        total_steps: int | None = None,
+        *,
+        callback: AnyCallbacks = None,
+        out: PathLike | None = None,
+        overwrite: bool = False,
+        progress: bool = True,
+        total_timesteps: int | None = None,
     ) -> dict[str, Any]:
         """Train until ``total_steps`` environment steps in all, or until ``stop_return``, and return the last result.
 
         Args:
             total_steps: counted from the algorithm's beginning, resumed steps included.
+            callback: ``f(algorithm, result)`` after every iteration, a :class:`Callback`, or several of them.
             out: a folder for checkpoints, metrics and the learning curve; None writes nothing. An algorithm goes on in
                 the run folder that it wrote or was loaded from; a folder that holds another run is refused.
             overwrite: let the run take the place of another one in the folder.
             progress: show steps, steps/s, return and time left.
+            total_timesteps: in place of ``total_steps``, how many steps from now on.
 
         Raises:
             ConfigError: there is nothing to do, or the folder is not free, or it cannot be written.
             CheckpointError: the last checkpoint could not be written.
         """
-        return run.learn(self, total_steps, out, overwrite, self.config.checkpoint_every, progress)
+        until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
+        return run.learn(self, until, out, overwrite, self.config.checkpoint_every, progress, callback)
 
     def evaluate(
-        self, episodes: int | None = None, *, explore: bool = False, render: bool = False, progress: bool = False
-    ) -> dict[str, float]:
+        self,
+        episodes: int | None = None,
+        *,
+        explore: bool = False,
+        render: bool = False,
+        progress: bool = False,
+        seed: int | None = None,
+    ) -> dict[str, Any]:
         """Play whole episodes on separate environments and return their statistics.
 
         Args:
@@ -289,28 +302,16 @@ class Algorithm(ABC, Generic[C]):
             explore: sample actions instead of taking the deterministic ones.
             render: show them in a window.
             progress: show how many episodes are over.
+            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
+
+        Returns:
+            Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
         """
         episodes = self.config.evaluation_episodes if episodes is None else episodes
-        if episodes < 1:
-            raise ConfigError(f"evaluate() was asked for {episodes} episodes, but it needs at least 1.")
-        seed, longest = self._seed_of(self.timesteps_total, 1), self.counters.latest.longest
-        request = Request(episodes, seed, explore, render, progress, longest)
+        seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
+        request = Request(episodes, seed, explore, render, progress, self.counters.latest.longest)
         with undisturbed(self.policy.observation_space, self.policy.action_space):
             return summary(self.evaluator.evaluate(request)).as_dict()
-
-    # -------------------------------------------------------------------------------------- acting
-
-    def compute_single_action(
-        self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
-    ) -> Any:
-        """Return the environment action for one raw observation; see :meth:`Policy.compute_actions`."""
-        return self.policy.compute_single_action(observation, state, **options)
-
-    def compute_actions(
-        self, observations: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
-    ) -> Any:
-        """Return environment actions for stacked raw observations; see :meth:`Policy.compute_actions`."""
-        return self.policy.compute_actions(observations, state, **options)
 
     # --------------------------------------------------------------------------------- checkpoints
 
@@ -368,9 +369,7 @@ class Algorithm(ABC, Generic[C]):
         return self
 
     def load_weights(self, path: PathLike) -> None:
-        """Start from the weights and filter statistics of another run; counters and optimiser stay new.
-
-        Nothing but numbers is read, so nothing has to be trusted.
+        """Start from the weights and filter statistics of another run, nothing else; nothing has to be trusted.
 
         Raises:
             CheckpointError: its spaces or its model differ from this one's.

@@ -25,7 +25,7 @@ from anyspace.maths.xp import xp
 from anyspace.models.action_dists import choose_options
 from anyspace.models.q_model import build_q_model, q_model
 from anyspace.policy.batch import Batch
-from anyspace.policy.exploration import EpsilonGreedy
+from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, kind_of
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 
@@ -73,6 +73,7 @@ class DQNConfig(OffPolicyConfig):
         require(
             self.has_heads or not self.noisy, "noisy", self.noisy, "without `hiddens` no layer is there to be noisy"
         )
+        require(not (self.noisy and self.perturbs), "noisy", self.noisy, "ParameterNoise is noise on the same weights")
         if self.model.parametric_actions is not None:
             why = "`parametric_actions` gives the values of actions itself: set hiddens=[], dueling=False, num_atoms=1"
             require(not self.hiddens, "hiddens", self.hiddens, why)
@@ -86,6 +87,11 @@ class DQNConfig(OffPolicyConfig):
             return fitted
         changed: dict[str, Any] = {"hiddens": [], "dueling": False}
         return dataclasses.replace(fitted, **{key: value for key, value in changed.items() if key not in given})
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether weights explore by noise, for which layer norms in the heads bring their sizes together."""
+        return kind_of(EpsilonGreedy, self.exploration_config) is ParameterNoise
 
     @property
     def has_heads(self) -> bool:
@@ -110,6 +116,7 @@ class DQN(OffPolicy[DQNConfig]):
             v_max=config.v_max,
             use_noisy=config.noisy,
             sigma0=config.sigma0,
+            add_layer_norm=config.perturbs,
         )
         first, last = (0.0, 0.0) if config.noisy else (1.0, 0.02)
         return Plan(

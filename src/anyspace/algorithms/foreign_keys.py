@@ -18,7 +18,10 @@ _ONE_OPTIMISER = (
     "Policy and value are moved by one optimiser. Derive an algorithm with two `groups` and losses, and let a model say"
     " by `group_of` which of its parameters are the value's."
 )
-_OWN_LOOP = "Call train() in a loop of your own: it runs one iteration and returns a dict of numbers."
+_CALLBACK = (
+    "It is an argument of learn(): a function f(algorithm, result), or an object of a subclass of anyspace.Callback; on"
+    " the command line --callback."
+)
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope."
 
 _STABLE_BASELINES = {
@@ -59,8 +62,8 @@ _STABLE_BASELINES = {
         "learn(steps, out='runs/mine') writes TensorBoard's files into that folder; on the command line --out."
     ),
     "stats_window_size": "It is called {return_window} here.",
-    "total_timesteps": "The steps are an argument of learn(steps); on the command line --steps.",
-    "callback": _OWN_LOOP,
+    "total_timesteps": "It is an argument of learn(); on the command line --steps.",
+    "callback": _CALLBACK,
     "progress_bar": "It is an argument of learn(steps, progress=True); on the command line --no-progress.",
     "eval_freq": "It is called {evaluate_every} here.",
     "n_eval_episodes": "It is called {evaluation_episodes} here.",
@@ -85,7 +88,7 @@ _STABLE_BASELINES = {
     **dict.fromkeys(("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), _EPSILON),
 }
 _RLLIB = {
-    "callbacks": _OWN_LOOP,
+    "callbacks": _CALLBACK,
     "model_config": "It is called {model} here.",
     "num_rollout_workers": "It is called {num_env_runners} here, and only 0, this process, is built.",
     "num_workers_per_learner": _ONE_PROCESS,

@@ -170,6 +170,11 @@ def chosen(
     config_class = config_class_of(kind)
     require_signatures(kind)
     whole = isinstance(config, AlgorithmConfig)
+    if not (whole or config is None or isinstance(config, Mapping)):
+        raise ConfigError(
+            f"{kind.__name__}(env, config): `config` is a dict, but {config!r} came. First comes the environment,"
+            f" and the network follows from its spaces: {kind.__name__}('CartPole-v1')."
+        )
     own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
     named_env = own.pop("env", None)
     env = named_env if env is None else env

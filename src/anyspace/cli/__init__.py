@@ -1,28 +1,35 @@
-"""The command line: ``anyspace train | evaluate | inspect | list``."""
+"""The command line: ``anyspace train | evaluate | inspect | check | plot | list``."""
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from anyspace import __version__
 
 OVERVIEW = """\
 anyspace: any Gymnasium space in, any Gymnasium space out.
 
   anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--preset NAME] ...
-  anyspace evaluate RUN [--episodes N] [--render] [--trust]
+  anyspace evaluate RUN [--episodes N] [--seed N] [--json] [--render] [--trust]
   anyspace inspect ENV [--algo ppo] [--model.fcnet-hiddens 64 64] ...
+  anyspace check ENV [--steps N] [--env-config JSON]
+  anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
   anyspace list
 
 ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or a checkpoint.
 Algorithms of your own are package.module:Class; the current folder is searched as well.
-`anyspace COMMAND --help` lists every flag."""
+`anyspace COMMAND --help` lists every flag, and `anyspace --version` the version."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 for an environment's own error, 2 for wrong input.
 
-    A run that a signal stopped returns 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+    Where nobody reads the output any more, it is 1 without a word. A run that a signal stopped returns 128 and the
+    signal's number: 130 after Ctrl-C, 143 after SIGTERM.
 
     The folder in which the command runs is searched for modules as well, as by ``python -m``.
     """
@@ -30,10 +37,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(OVERVIEW)
         return 0
+    if arguments[0] == "--version":
+        print(f"anyspace {__version__}")
+        return 0
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    return _run(arguments[0], arguments[1:])
+    status = _run(arguments[0], arguments[1:])
+    return 1 if _reader_is_gone() else status
 
 
 def _run(name: str, words: list[str]) -> int:
@@ -47,7 +58,7 @@ def _run(name: str, words: list[str]) -> int:
         print_error(f"error: there is no command {name!r}.{nearest(name, commands)}\n\n{OVERVIEW}")
         return 2
     try:
-        commands[name](words)
+        return commands[name](words) or 0
     except AnyspaceError as error:
         print_error(with_notes(f"error: {error}", error), style="red")
         return 2
@@ -58,13 +69,33 @@ def _run(name: str, words: list[str]) -> int:
         print_error(with_notes(str(stop), stop))
         return stop.status
     except Exception as error:
-        print_traceback(error)
+        # `anyspace list | head -1`: what could not be printed is nobody's error.
+        if not (isinstance(error, BrokenPipeError) and _reader_is_gone()):
+            print_traceback(error)
         return 1
-    return 0
 
 
-def _commands() -> dict[str, Callable[[list[str]], None]]:
-    from anyspace.cli.look import evaluate, inspect, list_algorithms
+def _reader_is_gone() -> bool:
+    """Return whether the other end of a pipe for the output is closed; then the rest of the output goes nowhere."""
+    if sys.platform == "win32":
+        return False
+    try:
+        stream = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return False
+    watched = select.poll()
+    watched.register(stream, 0)
+    if not any(event & select.POLLERR for _, event in watched.poll(0)):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream)
+    os.close(nowhere)
+    return True
+
+
+def _commands() -> dict[str, Callable[[list[str]], int | None]]:
+    from anyspace.cli.look import check, evaluate, inspect, list_algorithms, plot
     from anyspace.cli.train import train
 
-    return {"train": train, "evaluate": evaluate, "inspect": inspect, "list": list_algorithms}
+    looking = {"evaluate": evaluate, "inspect": inspect, "check": check, "plot": plot, "list": list_algorithms}
+    return {"train": train, **looking}

@@ -1,10 +1,11 @@
-"""The commands that change nothing: ``anyspace evaluate``, ``anyspace inspect`` and ``anyspace list``."""
+"""The commands that change no run: ``anyspace evaluate``, ``inspect``, ``check``, ``plot``, ``list``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -15,7 +16,11 @@ from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, parse, starting_point
+from anyspace.cli.values import REGISTRY
+from anyspace.data.env_check import check_env
+from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
+from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
 
 
@@ -27,6 +32,10 @@ class EvaluateFlags:
     """A run folder or a checkpoint."""
     episodes: int = 10
     """How many, at least 1."""
+    seed: int | None = None
+    """Of the environments; by default one that goes by the run's seed and its steps."""
+    json: bool = False
+    """Print one JSON object: the numbers, and the return and length of each episode."""
     render: bool = False
     """Show them in a window."""
     best: bool = False
@@ -51,22 +60,93 @@ class InspectFlags:
     """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
 
 
+@dataclass(frozen=True)
+class CheckFlags:
+    """Step an environment with random actions, and list everything that is not as it should be."""
+
+    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
+    """A Gymnasium id or package.module:EnvClass."""
+    steps: int = 1000
+    """How many to take."""
+    seed: int = 0
+    """Of the environment and of the actions."""
+    env_config: dict[str, Any] = field(default_factory=dict)
+    """Keywords for the environment."""
+    action_mask_key: str = "action_mask"
+    """The name of masks in observations and infos."""
+    max_len: int | None = None
+    """Longest length of the observation's Sequences and Graphs without one."""
+    ignore: tuple[str, ...] = ()
+    """Parts to leave out of observations."""
+
+
+@dataclass(frozen=True)
+class PlotFlags:
+    """Draw learning curves of runs; those that differ in their seeds alone are one line with a band."""
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    """Run folders."""
+    out: Path = Path("curves.png")
+    """The picture: .png, .svg or .pdf."""
+    metric: str = curves.RETURN
+    """A column of metrics.csv, such as evaluation/episode_return_mean or learner/entropy."""
+
+
 def evaluate(words: list[str]) -> None:
     """Play episodes with what a run learnt."""
-    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate")
+    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
     if flags.episodes < 1:
         raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
     kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
     algorithm = kind.load(flags.run / "best" if flags.best else flags.run, env=flags.env, trust=flags.trust)
     try:
-        output.print_evaluation(Console(), algorithm.evaluate(flags.episodes, render=flags.render, progress=True))
+        result = algorithm.evaluate(flags.episodes, render=flags.render, progress=not flags.json, seed=flags.seed)
+        if flags.json:
+            print(json.dumps(result))
+        else:
+            output.print_evaluation(Console(emoji=False), result)
     finally:
         algorithm.close()
 
 
+def check(words: list[str]) -> int:
+    """Check an environment; the exit status is 1 where training would stop."""
+    flags = tyro.cli(CheckFlags, args=words, prog="anyspace check", registry=REGISTRY)
+    if flags.steps < 1:
+        raise ConfigError(f"--steps is {flags.steps}, but it must be at least 1.")
+    spec = EnvSpec(
+        flags.env,
+        flags.env_config,
+        action_mask_key=flags.action_mask_key,
+        max_len=flags.max_len,
+        ignore=flags.ignore,
+    )
+    found = check_env(spec, steps=flags.steps, seed=flags.seed)
+    output.print_check(Console(emoji=False), found)
+    return 1 if found.errors else 0
+
+
+def plot(words: list[str]) -> None:
+    """Draw learning curves of runs."""
+    flags = tyro.cli(PlotFlags, args=words, prog="anyspace plot")
+    console = Console(emoji=False)
+    if not flags.runs:
+        raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
+    for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
+        steps, mean, low, high = group.band()
+        spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
+        console.print(
+            f"{group.label}: {mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"picture: {flags.out}", highlight=False, markup=False, soft_wrap=True)
+
+
 def inspect(words: list[str]) -> None:
     """Show what becomes of an environment's spaces, and train on two steps of each copy of it."""
-    console = Console()
+    console = Console(emoji=False)
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start.defaults)
     settings = flags.config.fitted(flags.given)
@@ -92,7 +172,7 @@ def list_algorithms(words: list[str]) -> None:
     for algorithm in ALGORITHMS.values():
         summary = (algorithm.__doc__ or "").splitlines()[0]
         table.add_row(algorithm.name(), summary, ", ".join(preset_names(algorithm.name())))
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 def _no_flags() -> None:

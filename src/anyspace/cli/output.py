@@ -13,11 +13,12 @@ from rich.console import Console
 import anyspace
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.presets import Preset
+from anyspace.data.env_check import EnvCheck
 
 
 def print_error(text: str, style: str | None = None) -> None:
     """Print a message to the error stream, exactly as it is spelt."""
-    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True, emoji=False).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def with_notes(text: str, error: BaseException) -> str:
@@ -80,3 +81,20 @@ def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_check(console: Console, found: EnvCheck) -> None:
+    """Print what is wrong with an environment, and how quick it is."""
+    lines = [f"{found.name}: {found.steps:,} steps with random actions"]
+    if found.episodes:
+        lines[0] += (
+            f", {len(found.episodes)} episodes of {min(found.episodes)} to {max(found.episodes)} steps"
+            f" and returns of {min(found.returns):.6g} to {max(found.returns):.6g}"
+        )
+    lines.append(f"a step takes {found.step_seconds * 1e6:,.0f} us, a reset {found.reset_seconds * 1e6:,.0f} us")
+    if found.masks:
+        lines.append(f"{found.masks:,} of the steps came with a mask")
+    for line in [*lines, *map(str, found.findings)]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not found.findings:
+        console.print("nothing is wrong", highlight=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from anyspace.algorithms import Algorithm
 from anyspace.cli import output
 from anyspace.cli.flags import Flags, StartingPoint, parse, starting_point
 from anyspace.errors import ConfigError
+from anyspace.execution.callbacks import OneCallback, named_callback
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.run_files import remembered_options, require_writable, run_folder_of, steps_of
 from anyspace.execution.run_folder import RunFolder
@@ -44,6 +45,8 @@ class TrainFlags:
     """A run folder or checkpoint whose weights to start from, with everything else new."""
     preset: str = "auto"
     """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
+    callback: tuple[str, ...] = ()
+    """What to call after every iteration: package.module:name of a function, or of a subclass of anyspace.Callback."""
     progress: bool = True
     """Show live progress."""
     evaluate: int = 10
@@ -61,7 +64,7 @@ class _Place:
 
 def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
-    console = Console()
+    console = Console(emoji=False)
     place, _ = tyro.cli(_Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True)
     stored = None if place.resume is None else read_state(place.resume)
     with ExitStack() as stack:
@@ -81,13 +84,15 @@ def train(words: list[str]) -> None:
             name = f"{own.env or origin['env'] or 'run'}-{start.algorithm.name()}-s{origin['seed']}"
             folder = stack.enter_context(RunFolder.create(name))
         folder.options["evaluate"] = own.evaluate
+        folder.words += ["--callback", *own.callback] if own.callback else []
+        callbacks = [named_callback(name) for name in own.callback]
         algorithm = _new(start, flags, seed) if stored is None else _resumed(start, flags)
         stack.callback(algorithm.close)
         if stored is not None:
             console.print(f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps", highlight=False)
         if own.weights_from is not None:
             algorithm.load_weights(own.weights_from)
-        _learn(algorithm, own, folder, console)
+        _learn(algorithm, own, folder, callbacks, console)
 
 
 def _without_help(words: list[str]) -> list[str]:
@@ -133,9 +138,11 @@ def _resumed(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     return start.algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
 
 
-def _learn(algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, console: Console) -> None:
+def _learn(
+    algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, callbacks: Sequence[OneCallback], console: Console
+) -> None:
     started, steps_before = time.monotonic(), algorithm.timesteps_total
-    result = algorithm.learn(own.steps, out=folder, progress=own.progress)
+    result = algorithm.learn(own.steps, callback=callbacks, out=folder, progress=own.progress)
     output.print_result(console, algorithm, result, steps_before, time.monotonic() - started)
     try:
         if own.evaluate and algorithm.has_environment:

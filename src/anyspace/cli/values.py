@@ -38,6 +38,20 @@ def _json_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
 
 
 @REGISTRY.primitive_rule
+def _int_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take whole numbers, spelt like 1e5 or 100_000 as well."""
+    if info.type is not int:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="INT",
+        instance_from_str=lambda words: _whole(words[0]),
+        is_instance=lambda value: isinstance(value, int),
+        str_from_instance=lambda value: [str(value)],
+    )
+
+
+@REGISTRY.primitive_rule
 def _name_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Take classes and functions by the names that the library knows, or as package.module:Name."""
     if not _is_named(info.type):
@@ -95,6 +109,16 @@ def _from_name(words: list[str]) -> Any:
     if words[0] == "None":
         return None
     return import_name(words[0]) if ":" in words[0] else words[0]
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        value = float(word)
+        if not value.is_integer():
+            raise ValueError(f"{word} is no whole number.") from None
+        return int(value)
 
 
 def _from_json(hint: Any, words: list[str]) -> Any:

@@ -208,6 +208,7 @@ _PACKAGES = {
     "ALE/": ("ale_py", "an Atari environment", "'anyspace[atari]'"),
     "MiniGrid-": ("minigrid", "an environment of MiniGrid", "minigrid"),
     "BabyAI-": ("minigrid", "an environment of MiniGrid", "minigrid"),
+    "popgym-": ("popgym", "an environment of POPGym", "popgym"),
 }
 """How ids begin that a package registers when it is imported: its module, what they are, what to install."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from anyspace.data.batching import environment
 from anyspace.data.masks import InfoMasks
-from anyspace.data.trajectory import ObsLeaves
+from anyspace.data.trajectory import Bools, ObsLeaves
 from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
@@ -46,6 +48,7 @@ class Stepping:
     Attributes:
         leaves: the observations to act on next, and their mask if the infos give one.
         history: the steps before them.
+        begun: bool [B], where an episode begins with them.
     """
 
     def __init__(self, source: VectorSource, policy: Policy):
@@ -54,10 +57,12 @@ class Stepping:
         self._looks_back = bool(policy.views.depth)
         self.leaves: ObsLeaves = []
         self.history = History(policy.views, {})
+        self.begun: Bools = np.ones(source.num_envs, np.bool_)
 
     def reset(self, seed: int | None) -> None:
         """Start new episodes everywhere."""
         obs, infos = self.source.reset(seed)
+        self.begun = np.ones(self.source.num_envs, np.bool_)
         self._take([*self.policy.encode(obs, environment), *self._masks.first(infos)])
         self.history = History.before(self.policy.views, self.policy.masking.observation(self.leaves))
 
@@ -68,7 +73,7 @@ class Stepping:
 
     def act(self, act: Actor, *, explore: bool, noise: NumpyArray | None = None) -> Acted:
         """Return the actions for the present observations; see :class:`Actor`."""
-        return act(self.leaves, self.history, explore=explore, noise=noise)
+        return act(self.leaves, self.history, explore=explore, noise=noise, begun=self.begun)
 
     def step(self, acted: Acted) -> Stepped:
         """Step every environment with what was acted, and move on to what that leads to."""
@@ -78,12 +83,13 @@ class Stepping:
         if len(step.ended):
             leaves = policy.encode(step.final_obs, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
             final = [*leaves, *self._masks.final(step)]
+        self.begun = step.begun
         self._take([*policy.encode(step.obs, environment), *self._masks.later(step)])
         if not self._looks_back:
             return Stepped(step, self.leaves, final, {})
         before, after = policy.masking.observation(seen), policy.masking.observation(self.leaves)
         columns = policy.views.columns(before, acted.raw, step.rewards, acted.state_out)
-        self.history = self.history.after(columns, step.begun, after)
+        self.history = self.history.after(columns, self.begun, after)
         return Stepped(step, self.leaves, final, columns)
 
     def _take(self, leaves: ObsLeaves) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -72,16 +72,17 @@ def remove_checkpoint(folder: Path) -> None:
         folder.rmdir()
 
 
-def resume_command(path: Path, *, trust: bool = False) -> str:
+def resume_command(path: Path, words: Sequence[str] = (), *, trust: bool = False) -> str:
     """Return the command that goes on with a run, to be pasted into a shell.
 
     Args:
         path: the run folder, or one of its checkpoints.
+        words: more of the command.
         trust: it is a run of the user's own that names code, which loading has to be told.
     """
     spelt = str(path)
-    command = f"anyspace train --resume {shlex.quote(f'./{spelt}' if spelt.startswith('-') else spelt)}"
-    return f"{command} --trust" if trust else command
+    own = ["anyspace", "train", "--resume", f"./{spelt}" if spelt.startswith("-") else spelt]
+    return shlex.join([*own, *words, *(["--trust"] if trust else [])])
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NumpyArray]]:

@@ -23,6 +23,7 @@ class Counters:
         episodes_total: episodes that have ended.
         time_total_s: seconds spent in training.
         latest: the latest training episodes.
+        new: the training episodes that ended in the latest iteration.
         is_best: whether the latest iteration brought the highest return so far.
 
     Args:
@@ -34,6 +35,7 @@ class Counters:
         self.training_iteration = self.timesteps_total = self.vector_steps = self.episodes_total = 0
         self.time_total_s = 0.0
         self.latest = EpisodeWindow(window)
+        self.new: list[Episode] = []
         self.is_best = False
         self._every = evaluate_every
         self._evaluated_at = 0
@@ -46,13 +48,14 @@ class Counters:
         self.vector_steps += trajectory.valid.size // num_envs
         self.episodes_total += len(trajectory.episodes)
         self.latest.extend(trajectory.episodes)
+        self.new += trajectory.episodes
 
     @property
     def evaluation_due(self) -> bool:
         """Whether enough steps have passed since the latest evaluation."""
         return self._every is not None and self.timesteps_total - self._evaluated_at >= self._every
 
-    def judge(self, evaluation: dict[str, float] | None) -> None:
+    def judge(self, evaluation: dict[str, Any] | None) -> None:
         """Take in the evaluation of this iteration, if there was one, and settle whether it is the best so far."""
         if evaluation is not None:
             self._evaluated_at = self.timesteps_total

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -16,7 +16,7 @@ from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
-from anyspace.errors import NonFiniteError
+from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
 
@@ -47,8 +47,12 @@ class EvaluationResult:
     episode_return_min: float
     episode_return_max: float
     episode_len_mean: float
+    returns: list[float]
+    """Of each episode, in the order of their ends."""
+    lengths: list[int]
+    """Likewise."""
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the statistics by name."""
         return asdict(self)
 
@@ -68,6 +72,10 @@ class Request:
     """Show how far it is."""
     longest: int = 0
     """Steps of the longest episode that training has seen lately."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError(f"evaluate() was asked for {self.episodes} episodes, but it needs at least 1.")
 
 
 class Evaluator(Protocol):
@@ -296,7 +304,8 @@ class _Tally:
 
 def summary(played: Sequence[Played]) -> EvaluationResult:
     """Return the statistics of one episode or more."""
-    totals = np.array([episode.total_reward for episode in played])
+    returns, lengths = [episode.total_reward for episode in played], [episode.length for episode in played]
+    totals = np.array(returns)
     return EvaluationResult(
         episodes=len(played),
         episodes_cut=sum(episode.cut for episode in played),
@@ -304,5 +313,7 @@ def summary(played: Sequence[Played]) -> EvaluationResult:
         episode_return_std=float(totals.std()),
         episode_return_min=float(totals.min()),
         episode_return_max=float(totals.max()),
-        episode_len_mean=float(np.mean([episode.length for episode in played])),
+        episode_len_mean=float(np.mean(lengths)),
+        returns=returns,
+        lengths=lengths,
     )

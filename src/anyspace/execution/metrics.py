@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from anyspace.data.trajectory import Episode
-from anyspace.errors import NonFiniteError
+from anyspace.errors import NonFiniteError, nearest
 from anyspace.execution.learner import Result
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
@@ -49,6 +50,36 @@ def mean_results(results: Sequence[Result], numpy: Callable[[Array], NumpyArray]
 def _number(value: Array | float, numpy: Callable[[Array], NumpyArray]) -> NumpyArray:
     """Return a metric as NumPy has it; an algorithm may report tensors and plain numbers."""
     return np.asarray(value) if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value)
+
+
+class TrainingResult(dict[str, Any]):
+    """The numbers of an iteration by name; a name that other libraries use says what the number is called here."""
+
+    def __missing__(self, name: object) -> Any:
+        called = _CALLED.get(str(name))
+        advice = nearest(str(name), self) if called is None else f" It is called {called!r} here."
+        raise KeyError(f"the result has no {name!r}.{advice} It has: {', '.join(self)}.")
+
+
+_CALLED = {
+    "episode_reward_mean": "episode_return_mean",
+    "episode_reward_min": "episode_return_min",
+    "episode_reward_max": "episode_return_max",
+    "num_env_steps_sampled": "timesteps_total",
+    "num_env_steps_sampled_lifetime": "timesteps_total",
+    "num_env_steps_trained": "timesteps_total",
+    "agent_timesteps_total": "timesteps_total",
+    "env_runners": "episode_return_mean",
+    "sampler_results": "episode_return_mean",
+    "info": "learner",
+    "learners": "learner",
+    "time_since_restore": "time_total_s",
+    "rollout/ep_rew_mean": "episode_return_mean",
+    "rollout/ep_len_mean": "episode_len_mean",
+    "time/fps": "steps_per_s",
+    "time/total_timesteps": "timesteps_total",
+}
+"""What numbers of other libraries' results are called here."""
 
 
 class EpisodeWindow:

@@ -1,11 +1,9 @@
-"""What a run shows a person: progress while it lasts, a learning curve at its end."""
+"""What a run shows a person while it lasts."""
 
 from __future__ import annotations
 
-import io
 import time
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,8 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from rich.text import Text
-
-from anyspace.execution.log import read_metrics, write_whole
 
 PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal to redraw."""
@@ -44,7 +40,7 @@ class _Report:
     """
 
     def __init__(self, *columns: ProgressColumn, enabled: bool, console: Console | None, transient: bool = False):
-        self._console, self._enabled = console or Console(stderr=True), enabled
+        self._console, self._enabled = console or Console(stderr=True, emoji=False), enabled
         is_shown = enabled and self._console.is_terminal
         self._bar = Progress(*columns, console=self._console, disable=not is_shown, transient=transient)
 
@@ -140,29 +136,3 @@ class ProgressReport(_Report):
             self._last_line = now
             left = max(0, self._total - steps) / max(rate, 1e-9)
             self.say(f"{steps:,} / {self._total:,} steps  {rate:,.0f} steps/s  return {spelt}  left {left:,.0f} s")
-
-
-def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
-    """Draw the mean return over sampled steps, and evaluations where there are any, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    rows = read_metrics(metrics_file)
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for column, label, style in (
-        ("episode_return_mean", "training (latest episodes)", "-"),
-        ("evaluation/episode_return_mean", "evaluation", "o--"),
-    ):
-        points = [(float(row["timesteps_total"]), float(row[column])) for row in rows if row.get(column)]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
-    axes.set_title(title, parse_math=False)
-    axes.set(xlabel="environment steps", ylabel="mean return")
-    axes.grid(alpha=0.3)
-    if axes.has_data():
-        axes.legend()
-    drawn = io.BytesIO()
-    figure.savefig(drawn, dpi=120)
-    write_whole(picture, drawn.getvalue())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from anyspace.errors import ConfigError
+from anyspace.execution.callbacks import AnyCallbacks, Callbacks
 from anyspace.execution.report import ProgressReport
 from anyspace.execution.run_folder import RunFolder, Trainable
 from anyspace.execution.stopping import StopRequest, stop_signals
@@ -19,6 +21,7 @@ def learn(
     overwrite: bool,
     checkpoint_every: int,
     progress: bool,
+    callback: AnyCallbacks = None,
 ) -> dict[str, Any]:
     """Train until ``total_steps`` or the return to stop at, and return the last result.
 
@@ -29,17 +32,19 @@ def learn(
         overwrite: let the run take the place of another one in the folder.
         checkpoint_every: steps between two checkpoints.
         progress: show how far training has come.
+        callback: told of what happens.
 
     Raises:
-        ConfigError: there is nothing to do, or the folder holds another run, or cannot be written.
+        ConfigError: there is nothing to do, the folder holds another run or cannot be written, or a callback is none.
         CheckpointError: the last checkpoint cannot be written.
         KeyboardInterrupt: Ctrl-C was pressed. The first one ends the run after the current iteration and saves; a
             second one ends it at once.
         RunStopped: likewise for SIGTERM and SIGHUP.
     """
+    callbacks = Callbacks(callback)
     _require_something_to_do(algorithm, total_steps)
     if out is None:
-        return _run(algorithm, total_steps, None, checkpoint_every, progress)
+        return _run(algorithm, total_steps, None, checkpoint_every, progress, callbacks)
     if isinstance(out, RunFolder):
         folder = out
     else:
@@ -48,7 +53,21 @@ def learn(
         folder = RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=overwrite)
     with folder:
         folder.begin(algorithm, total_steps, progress)
-        return _run(algorithm, total_steps, folder, checkpoint_every, progress)
+        return _run(algorithm, total_steps, folder, checkpoint_every, progress, callbacks)
+
+
+def last_step(now: int, total_steps: int | None, total_timesteps: int | None) -> int:
+    """Return the step at which a run ends: given from the beginning, or from ``now`` on.
+
+    Raises:
+        ConfigError: both are given, or neither.
+    """
+    if (total_steps is None) == (total_timesteps is None):
+        raise ConfigError(
+            "learn() takes either `total_steps`, which count from the beginning, or `total_timesteps`, from now on:"
+            f" {'both' if total_steps is not None else 'neither'} came."
+        )
+    return total_steps if total_steps is not None else now + (total_timesteps or 0)
 
 
 def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:
@@ -66,11 +85,17 @@ def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:
 
 
 def _run(
-    algorithm: Trainable, total_steps: int, folder: RunFolder | None, checkpoint_every: int, progress: bool
+    algorithm: Trainable,
+    total_steps: int,
+    folder: RunFolder | None,
+    checkpoint_every: int,
+    progress: bool,
+    callbacks: Callbacks,
 ) -> dict[str, Any]:
     with ProgressReport(total_steps, progress) as report, stop_signals(report.say) as stop:
+        iterations = _Iterations(algorithm, total_steps, folder, checkpoint_every, report, stop, callbacks)
         try:
-            result = _iterations(algorithm, total_steps, folder, checkpoint_every, report, stop)
+            iterations.run()
         except BaseException as error:
             if stop.at_once:
                 _close(folder, error)
@@ -85,35 +110,52 @@ def _run(
         raise stop.error(f"stopped. {_farewell(algorithm, folder)}")
     if folder is not None:
         folder.require_saved()
-    return result
+    assert iterations.result is not None
+    return iterations.result
 
 
-def _iterations(
-    algorithm: Trainable,
-    total_steps: int,
-    folder: RunFolder | None,
-    checkpoint_every: int,
-    report: ProgressReport,
-    stop: StopRequest,
-) -> dict[str, Any]:
-    """Run iterations until the goal is reached or a signal asks for a stop; return the last result."""
-    result: dict[str, Any] = {}
-    saved_at = algorithm.timesteps_total
-    while algorithm.timesteps_total < total_steps and stop.signum is None:
-        result = algorithm.train()
-        if folder is not None:
-            folder.add(algorithm, result)
-            if algorithm.timesteps_total - saved_at >= checkpoint_every:
-                saved_at = algorithm.timesteps_total
-                folder.checkpoint(algorithm)
-            elif folder.is_due:
-                folder.checkpoint(algorithm)
-        report.update(result)
-        if algorithm.should_stop():
-            break
-    if folder is not None:
-        folder.finish(algorithm)
-    return result
+@dataclass
+class _Iterations:
+    """Iterations until the goal is reached, a callback ends the run, or a signal asks for a stop."""
+
+    algorithm: Trainable
+    total_steps: int
+    folder: RunFolder | None
+    checkpoint_every: int
+    report: ProgressReport
+    stop: StopRequest
+    callbacks: Callbacks
+    result: dict[str, Any] | None = None
+    """Of the latest iteration."""
+
+    def run(self) -> None:
+        """Run them, and tell the callbacks of the end whatever it is."""
+        algorithm, folder = self.algorithm, self.folder
+        try:
+            self.callbacks.start(algorithm)
+            saved_at = algorithm.timesteps_total
+            while algorithm.timesteps_total < self.total_steps and self.stop.signum is None:
+                result = self.result = algorithm.train()
+                goes_on = self.callbacks.iteration(algorithm, result, algorithm.counters.new)
+                if folder is not None:
+                    folder.add(algorithm, result)
+                    if algorithm.timesteps_total - saved_at >= self.checkpoint_every:
+                        saved_at = algorithm.timesteps_total
+                        self._checkpoint(folder)
+                    elif folder.is_due:
+                        self._checkpoint(folder)
+                self.report.update(result)
+                if algorithm.should_stop() or not goes_on:
+                    break
+            if folder is not None:
+                self._checkpoint(folder)
+                folder.close()
+        finally:
+            self.callbacks.end(algorithm, self.result)
+
+    def _checkpoint(self, folder: RunFolder) -> None:
+        if folder.checkpoint(self.algorithm):
+            self.callbacks.checkpoint(self.algorithm, folder.latest)
 
 
 def _close(folder: RunFolder | None, error: BaseException) -> None:

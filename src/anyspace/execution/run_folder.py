@@ -12,11 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from anyspace.data.trajectory import Episode
 from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import resume_command, write_checkpoint
+from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog
-from anyspace.execution.report import draw_learning_curve
 from anyspace.execution.run_lock import RunLock
 from anyspace.models.runtime import NumpyArray
 
@@ -34,8 +35,21 @@ COPY_SHARE = 0.01
 """The share of a run's time that copies of a larger state may take."""
 
 
+class Counted(Protocol):
+    """What a run needs to know of the latest iteration."""
+
+    is_best: bool
+    """Whether it brought the highest mean return so far."""
+    new: list[Episode]
+    """The training episodes that ended in it."""
+
+
 class Trainable(Protocol):
     """What a run needs of an algorithm."""
+
+    @property
+    def counters(self) -> Counted:
+        """What was counted."""
 
     run_folder: Path | None
     """The folder of the run that the algorithm wrote or was loaded from."""
@@ -60,9 +74,6 @@ class Trainable(Protocol):
     def should_stop(self) -> bool:
         """Whether the return to stop at is reached."""
 
-    def is_best(self) -> bool:
-        """Whether the latest iteration brought the highest mean return so far."""
-
 
 @dataclass(frozen=True)
 class _Copy:
@@ -86,12 +97,14 @@ class RunFolder(os.PathLike[str]):
     Attributes:
         path: of the folder.
         options: what the folder is to remember of the run beside its steps.
+        words: of the command line, which the command to go on repeats.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool):
         self.path = path
         self._place = path.absolute()  # an environment may change the current folder
         self.options: dict[str, int] = {}
+        self.words: list[str] = []
         self._lock, self._is_new, self._was_made = lock, is_new, was_made
         self._log: MetricsLog | None = None
         self._title, self._names_code = "", False
@@ -202,7 +215,7 @@ class RunFolder(os.PathLike[str]):
             self._copy(algorithm)
         log = self._log
         self._attempt("metrics", lambda: log.write(result))
-        if algorithm.is_best():
+        if algorithm.counters.is_best:
             self._best = self._current(algorithm)
             if time.monotonic() - self._best_written > BEST_INTERVAL:
                 self._attempt("best", self._save_best)
@@ -214,18 +227,19 @@ class RunFolder(os.PathLike[str]):
             return time.monotonic() - self._tried >= RETRY_INTERVAL
         return time.monotonic() - self._written >= CHECKPOINT_INTERVAL
 
-    def checkpoint(self, algorithm: Trainable) -> None:
-        """Save the latest checkpoint, and the best one if it is not on disk yet."""
-        self._current(algorithm)
+    def checkpoint(self, algorithm: Trainable) -> bool:
+        """Save the latest checkpoint, and the best one if it is not on disk yet; return whether the latest is new."""
+        before, _ = self._on_disk, self._current(algorithm)
         self._attempt("checkpoint", self._save)
         self._attempt("best", self._save_best)
+        return self._on_disk is not before
+
+    @property
+    def latest(self) -> Path:
+        """The folder of the latest checkpoint."""
+        return self.path / run_files.LATEST
 
     # ---------------------------------------------------------------------------------------- at the end
-
-    def finish(self, algorithm: Trainable) -> None:
-        """Save the last checkpoint and close the files."""
-        self.checkpoint(algorithm)
-        self.close()
 
     def require_saved(self) -> None:
         """Raise :class:`CheckpointError` where the latest state that was to be saved could not be written."""
@@ -241,7 +255,7 @@ class RunFolder(os.PathLike[str]):
             return self._loss(self._whole, error)
         return (
             f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on with\n"
-            f"  {resume_command(self.path, trust=self._names_code)}"
+            f"  {resume_command(self.path, self.words, trust=self._names_code)}"
         )
 
     def close(self) -> None:
@@ -260,7 +274,7 @@ class RunFolder(os.PathLike[str]):
         return (
             f"The checkpoint of {whole.steps:,} steps cannot be written ({reason or error}). The one of"
             f" {self._steps_on_disk:,} steps is whole: {room} on from there with\n"
-            f"  {resume_command(self.path, trust=self._names_code)}"
+            f"  {resume_command(self.path, self.words, trust=self._names_code)}"
         )
 
     @property

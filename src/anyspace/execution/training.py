@@ -111,6 +111,7 @@ class Training:
         if not self._checked:
             require_gradients(self.policy, self._reached)
             self._checked = True
+        counters.new = []
         while not done.rounds or done.num_steps < at_least:
             self.policy.at(counters.timesteps_total)
             started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from anyspace.spaces.restore import PreprocessedBox, restore_original_dimensions
 from anyspace.tree import Tree
 
 State = list[Array]
+
+_NORM = re.compile(r"(^|[^a-z])(layer|rms)?_?norm(\d|[^a-z]|$)", re.IGNORECASE)
 
 
 class ModelV2:
@@ -96,6 +99,14 @@ class ModelV2:
         By default that is None, which stands for the algorithm's first group.
         """
         return None
+
+    def takes_noise(self, name: str) -> bool:
+        """Return whether exploration by noise on parameters changes the parameter ``name`` of the network that acts.
+
+        By default it changes all but those of layer normalisations: here what has ``norm`` as a word of its name, as in
+        ``blocks.0.norm.weight`` or ``layer_norm/scale``.
+        """
+        return not _NORM.search(name)
 
     def get_initial_state(self) -> State:
         """Return the initial recurrent state, one array without batch dimension each; [] means no memory."""

@@ -53,6 +53,10 @@ NETWORKS: dict[str, dict[Role, str]] = {
         "gtrxl": "networks.GTrXLNet",
         "recurrent memory": "networks.RecurrentWrapper",
         "attention memory": "networks.AttentionWrapper",
+        "parametric head": "networks.ParametricActionsModel",
+        "action network": "networks.attach_action_network",
+        "q values": "networks.DQNJaxModel",
+        "soft actor-critic": "networks.SACJaxModel",
     },
     "tf": {
         "base class": "base.TFModelV2",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,15 @@ from anyspace import tree
 from anyspace.distributions import ActionDistribution
 from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import ModelV2, State
-from anyspace.models.runtime import CompiledForward, NumpyArray, RandomSource, Runtime
+from anyspace.models.modelv2 import State
+from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.exploration import Exploration
 from anyspace.policy.history import Acted, History
 from anyspace.policy.inputs import Inputs
-from anyspace.policy.passes import CompiledPasses
+from anyspace.policy.perturbed import Network, Perturbed
 
 
-@dataclass(frozen=True)
+@dataclass
 class Actor:
     """Chooses actions with weights that do not change: a pipeline's NumPy twin, or its network.
 
@@ -29,18 +29,17 @@ class Actor:
     the framework's, and so is that sample.
     """
 
-    model: ModelV2
+    network: Network
+    """Of the weights that learn."""
     runtime: Runtime
     inputs: Inputs
     """Makes the model's input dict."""
-    distribution: Callable[[Array, Array | None], ActionDistribution]
-    """The action distribution of its inputs [B, P] and a mask."""
     exploration: Exploration
-    twin: CompiledForward | None
-    passes: CompiledPasses
-    """The network's passes, where they are compiled."""
     source: RandomSource
-    """Where samples draw from."""
+    """Where samples draw from; "acting" where a fleet collects."""
+    perturbed: Perturbed | None = None
+    """What acts in the network's place where actions explore, if anything does."""
+    _noisy: Network | None = field(default=None, init=False)
 
     def draw_noise(self, blank: ActionDistribution, steps: int) -> NumpyArray | None:
         """Draw the exploration noise [steps, B, W] of the next calls ahead, if that is possible.
@@ -59,6 +58,7 @@ class Actor:
         *,
         explore: bool = True,
         noise: NumpyArray | None = None,
+        begun: NumpyArray | None = None,
     ) -> Acted:
         """Return raw actions (as the distribution gives them) for encoded NumPy observations [B, ...].
 
@@ -67,6 +67,7 @@ class Actor:
             history: the steps before; None: these are first observations.
             explore: sample instead of taking the deterministic action.
             noise: [B, W], what to sample from, if it was drawn ahead.
+            begun: bool [B], where an episode begins with the observation; None: nobody says.
         """
         masking = self.inputs.masking
         obs, mask = masking.observation(leaves), masking.find(leaves)
@@ -74,52 +75,56 @@ class Actor:
             history = None
         elif history is None:
             history = History.before(self.inputs.views, obs)
-        if self.twin is not None and (noise is not None or not explore):
-            return self._by_twin(self.twin, obs, mask, history, explore, noise)
-        if self.runtime.compiles(self.model):
-            return self._by_pass(obs, mask, history, explore, noise)
-        return self._by_network(obs, mask, history, explore, noise)
+        network = self._exploring(begun) if explore else self.network
+        # Both networks have twins or none, unless somebody hooked one of them.
+        has_twin = network.twin is not None and self.network.twin is not None
+        by_twin = has_twin and (noise is not None or not explore)
+        by_pass = self.runtime.compiles(network.model)
+        forward = self._by_twin if by_twin else self._by_pass if by_pass else self._by_network
+        distribution, state_out = forward(network, obs, mask, history, explore)
+        if network is not self.network and self.source == "acting":
+            assert self.perturbed is not None
+            self.perturbed.compare(forward(self.network, obs, mask, history, explore)[0], distribution)
+        if by_twin:
+            return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
+        return self._chosen(distribution, state_out, explore, noise)
 
     def _by_twin(
         self,
-        twin: CompiledForward,
+        network: Network,
         obs: Sequence[NumpyArray],
         mask: NumpyArray | None,
         history: History | None,
         explore: bool,
-        noise: NumpyArray | None,
-    ) -> Acted:
+    ) -> tuple[ActionDistribution, Sequence[Array]]:
+        assert network.twin is not None
         views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
         states: State = [] if history is None else history.states(own=False)
-        dist_inputs, state_out = twin(self.inputs.of(obs, mask, views, False), states)
-        distribution = self.distribution(dist_inputs, mask)
-        return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
+        dist_inputs, state_out = network.twin(self.inputs.of(obs, mask, views, False), states)
+        return network.distribution(dist_inputs, mask), state_out
 
     def _by_pass(
         self,
+        network: Network,
         obs: Sequence[NumpyArray],
         mask: NumpyArray | None,
         history: History | None,
         explore: bool,
-        noise: NumpyArray | None,
-    ) -> Acted:
+    ) -> tuple[ActionDistribution, Sequence[Array]]:
         views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
         states: State = [] if history is None else history.states(own=False)
-        dist_inputs, state_out = self.passes.act(obs, mask, views, states, explore=explore)
-        distribution = self.distribution(dist_inputs, mask)
-        rng = None if noise is not None else self.runtime.rng(self.source)
-        raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=noise)
-        return Acted(tree.map_leaves(self.runtime.numpy, raw), state_out)
+        dist_inputs, state_out = network.passes.act(obs, mask, views, states, explore=explore)
+        return network.distribution(dist_inputs, mask), state_out
 
     def _by_network(
         self,
+        network: Network,
         obs: Sequence[NumpyArray],
         mask: NumpyArray | None,
         history: History | None,
         explore: bool,
-        noise: NumpyArray | None,
-    ) -> Acted:
-        runtime = self.runtime
+    ) -> tuple[ActionDistribution, Sequence[Array]]:
+        runtime, model = self.runtime, network.model
         views: dict[str, Window] = {}
         states: State = []
         if history is not None:
@@ -130,19 +135,36 @@ class Actor:
         seq_lens = runtime.asarray(np.ones(len(obs[0]), np.int32)) if self.inputs.views.recurrent else None
         if seq_lens is not None:
             inputs.add_states(states, seq_lens)
-        runtime.set_training(self.model, False)
-        output, state_out = self.model(inputs, states, seq_lens)
+        runtime.set_training(model, False)
+        output, state_out = model(inputs, states, seq_lens)
         if explore:
-            dist_inputs = self.model.exploring_inputs(output, placed, runtime.rng(self.source))
+            dist_inputs = model.exploring_inputs(output, placed, runtime.rng(self.source))
         else:
-            dist_inputs = self.model.action_inputs(output, placed)
-        distribution = self.distribution(dist_inputs, placed)
+            dist_inputs = model.action_inputs(output, placed)
+        return network.distribution(dist_inputs, placed), state_out
+
+    def _chosen(
+        self, distribution: ActionDistribution, state_out: Sequence[Array], explore: bool, noise: NumpyArray | None
+    ) -> Acted:
+        """Return the actions of a network's distribution, as NumPy arrays."""
+        runtime = self.runtime
         rng = None if noise is not None else runtime.rng(self.source)
         drawn = None if noise is None else runtime.asarray(noise)
         sampling = explore and noise is None
         with runtime.own_randomness(self.source) if sampling else contextlib.nullcontext():
             raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
         return Acted(tree.map_leaves(runtime.numpy, raw), [runtime.numpy(state) for state in state_out])
+
+    def _exploring(self, begun: NumpyArray | None) -> Network:
+        """Return the network that explores; with an episode of the first environment its noise begins anew."""
+        if self.perturbed is None:
+            return self.network
+        begins = self.source == "acting" and begun is not None and bool(begun[0])
+        if begins:
+            self.perturbed.begin(self.source)
+        if begins or self._noisy is None:
+            self._noisy = self.perturbed.network()
+        return self._noisy
 
 
 def on_device(runtime: Runtime, rows: Any) -> Any:

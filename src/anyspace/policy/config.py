@@ -82,6 +82,11 @@ class PolicyConfig:
             )
         self.model.validate()
         self.model.require_effect()
+        if not self.normalize_actions and is_bounded(self.model.custom_action_dist):
+            raise ConfigError(
+                f"custom_action_dist={self.model.custom_action_dist!r} draws actions between -1 and 1, which"
+                " `normalize_actions` scales to the bounds; switch that on."
+            )
 
     @property
     def preprocesses(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,7 +15,7 @@ from anyspace.models.input_dict import InputDict
 from anyspace.models.runtime import Runtime
 from anyspace.policy.history import ModelViews
 from anyspace.policy.masking import Masking
-from anyspace.spaces import ObservationFilter
+from anyspace.spaces import LeafSpec, ObservationFilter, get_preprocessor
 from anyspace.spaces.preprocessors import Preprocessor
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
@@ -104,3 +105,27 @@ class Inputs:
 def stacked(leaves: Leaves) -> list[Array]:
     """Return leaves as arrays; frames that are stored once become stacks."""
     return [leaf.put_together() if isinstance(leaf, Gathered) else leaf for leaf in leaves]
+
+
+def scaled_pictures(
+    specs: Sequence[LeafSpec], observation_space: gym.Space[Tree], custom: object
+) -> Preprocessor | None:
+    """Return what scales pictures for the built-in networks in a custom model, which itself sees them as they are.
+
+    Args:
+        specs: the leaves as the custom model sees them.
+        observation_space: the environment's.
+        custom: the model's name, for what the log says.
+
+    Returns:
+        None where there are no pictures.
+    """
+    scaled = get_preprocessor(observation_space)
+    pictures = [spec.place() for spec, other in zip(specs, scaled.specs, strict=True) if spec.scale != other.scale]
+    if not pictures:
+        return None
+    logging.getLogger("anyspace").warning(
+        f"{', '.join(pictures)}: {custom} gets pictures as numbers from 0 to 255; built-in networks in it divide them"
+        " by 255. Set scale_images=True to give it numbers from 0 to 1, or False to divide nothing."
+    )
+    return scaled

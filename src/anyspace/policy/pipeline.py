@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -19,24 +19,23 @@ from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_built_in_distribution
 from anyspace.models.catalog import is_built_in
-from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, Place, StatefulExploration, exploration_of
+from anyspace.policy.exploration import ALONE, PerturbingExploration, Place, StatefulExploration, exploration_of
 from anyspace.policy.history import ModelViews
-from anyspace.policy.inputs import Inputs, Leaves, stacked
+from anyspace.policy.inputs import Inputs, Leaves, scaled_pictures, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.passes import CompiledPasses
+from anyspace.policy.perturbed import Network, Perturbed
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import (
     Decoder,
     Encoder,
-    LeafSpec,
     ObservationFilter,
     Preprocessor,
     describe_images,
@@ -118,26 +117,25 @@ class Pipeline:
         raw = custom and config.scale_images == "auto"
         scales = bool(config.scale_images) and not raw
         self.preprocessor = get_preprocessor(observation_space, scale_images=scales)
-        self.encode = self.preprocessor.encode
-        if config.out_of_bounds == "clip":
-            self.encode = Encoder(observation_space, clip=True)
+        clips = config.out_of_bounds == "clip"
+        self.encode = Encoder(observation_space, clip=True) if clips else self.preprocessor.encode
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
 
         self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
-        self._may_have_twin = config.preprocesses and is_built_in_distribution(self.dist_factory)
-        self.masking = self._new_masking(self._model_config, custom)
+        self._is_built_in = is_built_in_distribution(self.dist_factory)
+        self._may_have_twin = config.preprocesses and self._is_built_in
+        self.masking = self._new_masking(custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
-        self.timestep = self.version = 0
-        self.inputs_decide = False
+        self.timestep, self.version, self.inputs_decide = 0, 0, False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
-            self.model = self._new_model(self._model_config)
+            self.model = self._new_model()
         runtime.place(self.model)
         runtime.seed(seed)
         self.views = ModelViews(self.model, runtime, action_space, self.any_action)
@@ -155,15 +153,16 @@ class Pipeline:
             self.obs_space,
             config.preprocesses,
             copies=custom,
-            scaled=self._scaled_for_networks() if raw else None,
+            scaled=self._scaled_for_networks() if raw and config.preprocesses else None,
         )
         self._passes = self._new_passes()
+        self._perturbed = self._new_perturbed()
 
     def _new_passes(self) -> CompiledPasses:
         return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
 
-    def _new_masking(self, model_config: ModelConfig, custom: bool) -> Masking:
-        own = self.plan.custom or not is_built_in(model_config, self.runtime.framework)
+    def _new_masking(self, custom: bool) -> Masking:
+        own = self.plan.custom or not is_built_in(self._model_config, self.runtime.framework)
         return Masking(
             self.observation_space,
             self.action_space,
@@ -171,7 +170,7 @@ class Pipeline:
             key=self.config.action_mask_key,
             distribution=self.dist_factory,
             custom_model=custom,
-            is_feature=model_config.mask_as_feature or own,
+            is_feature=self._model_config.mask_as_feature or own,
         )
 
     def _shown(self, observation_space: gym.Space[Any], scales: bool) -> tuple[Preprocessor, gym.Space[Any]]:
@@ -183,26 +182,14 @@ class Pipeline:
         return shown, shown.observation_space if config.preprocesses else equivalent(seen)
 
     def _scaled_for_networks(self) -> Preprocessor | None:
-        """Return what scales pictures for the networks in a custom model, which itself sees them as they are.
-
-        None: there are no pictures, or a filter brings them to one scale.
-        """
-        scaled = get_preprocessor(self.observation_space)
-        pairs = zip(self.preprocessor.specs, scaled.specs, strict=True)
-        pictures = [spec.place() for spec, other in pairs if spec.scale != other.scale]
-        if not pictures or not self.config.preprocesses:
-            return None
+        """Return what scales pictures for the networks in a custom model; None: a filter does, or nothing has to."""
         custom = self.config.model.custom_model or type(self.model)
-        logging.getLogger("anyspace").warning(
-            f"{', '.join(pictures)}: {getattr(custom, '__name__', custom)} gets pictures as numbers from 0 to 255;"
-            " built-in networks in it divide them by 255. Set scale_images=True to give it numbers from 0 to 1, or"
-            " False to divide nothing."
-        )
+        scaled = scaled_pictures(self.preprocessor.specs, self.observation_space, getattr(custom, "__name__", custom))
         return None if self.filter.active else scaled
 
-    def _new_model(self, model_config: ModelConfig) -> ModelV2:
-        framework = self.runtime.framework
-        return self.plan.build(self.obs_space, self.action_space, self.num_outputs, model_config, framework)
+    def _new_model(self) -> ModelV2:
+        wanted = (self.obs_space, self.action_space, self.num_outputs, self._model_config)
+        return self.plan.build(*wanted, self.runtime.framework)
 
     def _new_filter(self) -> ObservationFilter:
         model, specs = self.config.model, self.masking.of_model(self.preprocessor.specs)
@@ -211,7 +198,8 @@ class Pipeline:
         left_alone = {(embeddings,), *(self.encode.specs[i].path for i in self.masking.positions)}
         return ObservationFilter(
             self.config.observation_filter,
-            specs if self.config.preprocesses else _unscaled(specs),
+            # A model that takes leaves as they are stored sees them unscaled.
+            specs if self.config.preprocesses else [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs],
             exclude=frozenset(i for i, leaf in enumerate(specs) if leaf.path in left_alone),
             cell=self.runtime.cell,
         )
@@ -224,9 +212,15 @@ class Pipeline:
         Raises:
             ModelError: the plan has one ready model and builds no other.
         """
+        other = self._copy()
+        other.siblings = []
+        self.siblings.append(other)
+        return other
+
+    def _copy(self) -> Pipeline:
         other = copy.copy(self)
         with self.runtime.initialising(0):
-            other.model = self._new_model(self._model_config)
+            other.model = self._new_model()
         if other.model is self.model:
             raise ModelError(
                 f"the plan hands over one ready {type(self.model).__name__}, but a sibling needs weights of its own:"
@@ -234,9 +228,18 @@ class Pipeline:
             )
         self.runtime.place(other.model)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
-        other.siblings, other._passes = [], other._new_passes()
-        self.siblings.append(other)
+        other._passes = other._new_passes()
         return other
+
+    def _new_perturbed(self) -> Perturbed | None:
+        if not isinstance(self.exploration, PerturbingExploration):
+            return None
+        other = self._copy()
+        return Perturbed(other.model, self.model, self.runtime, self.exploration, other._network)
+
+    def _network(self) -> Network:
+        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
+        return Network(self.model, self.distribution, twin, self._passes)
 
     # ------------------------------------------------------------------------------------- forward
 
@@ -326,15 +329,14 @@ class Pipeline:
         Args:
             source: where samples draw from.
         """
-        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
+        network = self._network()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())
-            if twin is None and (self.plan.custom or self.config.model.custom_model is not None):
+            if network.twin is None and (self.plan.custom or self.config.model.custom_model is not None):
                 # A model of a user's may draw in its forward pass, and does so from the framework's global source.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            parts = (self.distribution, self.exploration, twin, self._passes, source)
-            yield Actor(self.model, self.runtime, self._inputs, *parts)
+            yield Actor(network, self.runtime, self._inputs, self.exploration, source, self._perturbed)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""
@@ -351,7 +353,8 @@ class Pipeline:
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far: exploration goes by it."""
-        self.timestep = timestep
+        for one in (self, *self.siblings):  # these share the exploration, and are saved with it
+            one.timestep = timestep
         self.exploration.at(timestep)
 
     def weights(self) -> dict[str, NumpyArray]:
@@ -392,8 +395,3 @@ class Pipeline:
         remembered = tree.under("exploration", dict(state))
         if remembered and isinstance(self.exploration, StatefulExploration):
             self.exploration.load_state(remembered)
-
-
-def _unscaled(specs: Sequence[LeafSpec]) -> list[LeafSpec]:
-    """Return the leaves as a model sees them that takes them as they are stored."""
-    return [dataclasses.replace(leaf, shift=0.0, scale=1.0) for leaf in specs]

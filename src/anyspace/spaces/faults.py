@@ -81,21 +81,37 @@ class ValueCheck:
 
     def __call__(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
         """Check stacked encoded leaves; arguments and errors are those of :func:`require_valid`."""
-        faults, outside = [], []
-        for spec, leaf, wrong in _wrong_values(self._encoder, leaves):
-            is_number = _is_number(spec) and spec.path not in self._strict
-            beyond = wrong & np.isfinite(leaf) if is_number else np.zeros_like(wrong)
-            if beyond.any() and spec.path not in self._told:
-                outside.append(_locate(spec, leaf, beyond))
-            if (wrong & ~beyond).any():
-                faults.append(_locate(spec, leaf, wrong & ~beyond))
+        faults, outside = weighed_faults(self._encoder, leaves, self._strict)
         _refuse(min(faults, key=lambda fault: fault.index, default=None), where)
         for fault in outside:
+            if fault.leaf.path in self._told:
+                continue
             self._told.add(fault.leaf.path)
             logging.getLogger("anyspace").warning(
                 f"{where(fault.index)}: {fault}. The number is used as it is, and further ones of this part are not"
                 " reported. Widen the space, or set `out_of_bounds` to 'clip' or 'error'."
             )
+
+
+def weighed_faults(
+    encoder: Encoder, leaves: Sequence[NumpyArray], strict: Collection[tree.Path] = ()
+) -> tuple[list[Fault], list[Fault]]:
+    """Return the first fault of each leaf that nothing can be made of, and those that are finite numbers out of bounds.
+
+    Args:
+        encoder: the encoder of the space.
+        leaves: one array [N, *shape] per leaf.
+        strict: paths of leaves whose bounds count, so that a number outside is of the first kind.
+    """
+    faults, outside = [], []
+    for spec, leaf, wrong in _wrong_values(encoder, leaves):
+        is_number = _is_number(spec) and spec.path not in strict
+        beyond = wrong & np.isfinite(leaf) if is_number else np.zeros_like(wrong)
+        if beyond.any():
+            outside.append(_locate(spec, leaf, beyond))
+        if (wrong & ~beyond).any():
+            faults.append(_locate(spec, leaf, wrong & ~beyond))
+    return faults, outside
 
 
 def _refuse(fault: Fault | None, where: Callable[[tuple[int, ...]], str]) -> None:

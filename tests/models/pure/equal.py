@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import tensorflow as tf
 import torch
 
 from anyspace import tree
@@ -92,8 +93,9 @@ def assert_equal(
     run: Pass = forward_and_value,
     real: np.ndarray | None = None,
     gradients: bool = False,
+    compiled: bool = True,
 ) -> None:
-    """Assert that a pass gives the same in PyTorch, NumPy and JAX, to 1e-5 of what is as large as 1.
+    """Assert that a pass gives the same in PyTorch, NumPy, JAX and TensorFlow, to 1e-5 of what is as large as 1.
 
     Args:
         model: over arrays.
@@ -104,33 +106,41 @@ def assert_equal(
         run: what is compared.
         real: which rows are compared, of results that have as many; None: all.
         gradients: whether the gradients of the weights are compared as well, to 1e-4.
+        compiled: whether JAX is among them, which takes as long as all others together.
     """
     weights = take_weights(model, module)
     given = (state or [], seq_lens)
     tensors = tree.map_leaves(lambda leaf: None if leaf is None else torch.as_tensor(leaf), given)
     expected = [_real(leaf, real) for leaf in tree.leaves(run(module, inputs_of(columns, torch.as_tensor), *tensors))]
 
-    def traced(weights: dict[str, Any], state: Any, seq_lens: Any) -> list[Any]:
+    def traced(weights: dict[str, Any], state: Any, seq_lens: Any) -> tuple[Any, list[Any]]:
         with bound(model, weights):
             results = run(model, inputs_of(columns, jnp.asarray), state, seq_lens)
-        return [_real(leaf, real) for leaf in tree.leaves(results)]
+        leaves = [_real(leaf, real) for leaf in tree.leaves(results)]
+        return sum((leaf * _slopes(leaf.shape).numpy()).sum() for leaf in leaves), leaves
 
-    found = {"jax": jax.jit(traced)(weights, *given)}
-    found["numpy"] = [_real(leaf, real) for leaf in tree.leaves(run(model, inputs_of(columns, np.asarray), *given))]
+    found, of_weights = {}, {}
+    if gradients:
+        (_, found["jax"]), of_weights = jax.jit(jax.value_and_grad(traced, has_aux=True))(weights, *given)
+    elif compiled:
+        _, found["jax"] = jax.jit(traced)(weights, *given)
+    found["numpy"] = tree.leaves(run(model, inputs_of(columns, np.asarray), *given))
+    with bound(model, {name: tf.constant(value) for name, value in weights.items()}):
+        tensors = tree.map_leaves(lambda leaf: None if leaf is None else tf.constant(leaf), given)
+        found["tensorflow"] = [
+            leaf.numpy() for leaf in tree.leaves(run(model, inputs_of(columns, tf.constant), *tensors))
+        ]
     for framework, results in found.items():
         for own, wanted in zip(results, expected, strict=True):
+            own = _real(own, None if framework == "jax" else real)
             assert str(own.dtype) == str(wanted.dtype).removeprefix("torch."), framework
             np.testing.assert_allclose(own, wanted.detach(), rtol=1e-5, atol=1e-5, err_msg=framework)
-    if not gradients:
-        return
-    # Any function of all results will do.
-    sum(((leaf * _slopes(leaf.shape)).sum() for leaf in expected), torch.zeros(())).backward()
-    own_gradients = jax.jit(
-        jax.grad(lambda weights: sum((leaf * _slopes(leaf.shape).numpy()).sum() for leaf in traced(weights, *given)))
-    )(weights)
-    for name, parameter in module.named_parameters():
-        wanted = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
-        np.testing.assert_allclose(own_gradients[name], wanted, rtol=1e-4, atol=1e-4, err_msg=name)
+    if gradients:
+        # Any function of all results will do.
+        sum(((leaf * _slopes(leaf.shape)).sum() for leaf in expected), torch.zeros(())).backward()
+        for name, parameter in module.named_parameters():
+            wanted = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
+            np.testing.assert_allclose(of_weights[name], wanted, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def _real(leaf: Any, real: np.ndarray | None) -> Any:

@@ -7,6 +7,7 @@ import pytest
 from anyspace import tree
 from anyspace.errors import ConfigError
 from anyspace.models import ModelCatalog
+from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.recurrent_models import RecurrentNetwork, RecurrentWrapper
 from tests.models.pure.equal import assert_equal, named_weights
 
@@ -64,7 +65,19 @@ def test_outputs_states_and_values_are_those_of_pytorch(case, steps):
     columns = columns_of(model, 3 * steps, rng, nested="nested" in case)
     inside = np.arange(steps) < lens[:, None]
     real = (inside.T if model.is_time_major() else inside).ravel()
-    assert_equal(model, module, columns, state, lens, real=real, gradients=case == "lstm, told" and steps == 4)
+    tried = {"gradients": case == "lstm, told" and steps == 4, "compiled": steps == 4}
+    assert_equal(model, module, columns, state, lens, real=real, **tried)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_acts_is_what_learns(case):
+    model, rng = build("pure", **CASES[case]), np.random.default_rng(0)
+    columns, state = columns_of(model, 5, rng, nested="nested" in case), [numbers(rng, 5, 6)] * 2
+    state = state[: len(model.get_initial_state())]
+    output, after = model(columns, state, np.ones(5, np.int32))
+    acted, acted_after = model.acting_pass()(InputDict(columns), state)
+    for one, two in zip([acted, *acted_after], [output, *after], strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_padding_leaves_states_as_they_are():

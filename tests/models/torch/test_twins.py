@@ -81,7 +81,7 @@ def test_every_distribution_acts_in_numpy(name):
     made = policy(gym.spaces.Box(-3, 3, (4,)), ACTION_SPACES[name])
     leaves = [np.zeros((3, 4), np.float32)]
     with made.acting() as act:
-        assert act.twin is not None
+        assert act.network.twin is not None
         noise = act.draw_noise(made.new_distribution(3), 1)
         act(leaves, explore=noise is not None, noise=None if noise is None else noise[0])
 
@@ -276,7 +276,7 @@ def test_whoever_overrides_the_network_acts_through_pytorch():
     for made in (policy(box, two, custom_model=Own), policy(box, two, fcnet_activation="elu")):
         assert made.runtime.compiled(made.model) is None
         with made.acting() as act:
-            assert act.twin is None
+            assert act.network.twin is None
             act([np.zeros((3, 4), np.float32)])
 
 
@@ -287,6 +287,7 @@ HEADS = {
     "plain": {"q_hiddens": [5]},
     "dueling": {"q_hiddens": [5, 4], "dueling": True, "dueling_activation": "tanh"},
     "none": {"q_hiddens": []},
+    "layer norms": {"q_hiddens": [5, 4], "dueling": True, "add_layer_norm": True},
     "distributions": {"q_hiddens": [5], "dueling": True, "num_atoms": 3, "v_min": -1.0, "v_max": 5.0},
 }
 
@@ -333,7 +334,6 @@ class Mine(DQNTorchModel):
 def test_other_heads_have_no_twin():
     assert numpy_twin(q_network(q_hiddens=[5])) is not None
     assert numpy_twin(q_network(q_hiddens=[5], use_noisy=True)) is None
-    assert numpy_twin(q_network(q_hiddens=[5], add_layer_norm=True)) is None
     keys = {"fcnet_hiddens": [7]}
     mine = ModelCatalog.get_model_v2(gym.spaces.Box(-3, 3, (5,)), CHOICES, 13, keys, model_interface=Mine)
     assert numpy_twin(mine) is None

@@ -13,6 +13,7 @@ from anyspace.policy.exploration import (
     EpsilonGreedy,
     GaussianNoise,
     OrnsteinUhlenbeckNoise,
+    ParameterNoise,
     PerWorkerEpsilonGreedy,
     Place,
     Random,
@@ -36,7 +37,16 @@ class Mine(StochasticSampling):
 
 @pytest.mark.parametrize(
     "kind",
-    [StochasticSampling, Random, EpsilonGreedy, PerWorkerEpsilonGreedy, SoftQ, GaussianNoise, OrnsteinUhlenbeckNoise],
+    [
+        StochasticSampling,
+        Random,
+        EpsilonGreedy,
+        PerWorkerEpsilonGreedy,
+        SoftQ,
+        GaussianNoise,
+        OrnsteinUhlenbeckNoise,
+        ParameterNoise,
+    ],
 )
 def test_short_names(kind):
     space = BOX if kind in (GaussianNoise, OrnsteinUhlenbeckNoise) else THREE
@@ -78,9 +88,7 @@ def test_mistakes_are_named(config, message):
         exploration_of(partial(EpsilonGreedy, final_epsilon=0.02), config, THREE, ALONE)
 
 
-@pytest.mark.parametrize(
-    "name", ["Curiosity", "RE3", "SlateEpsilonGreedy", "SlateSoftQ", "ThompsonSampling", "UCB", "ParameterNoise"]
-)
+@pytest.mark.parametrize("name", ["Curiosity", "RE3", "SlateEpsilonGreedy", "SlateSoftQ", "ThompsonSampling", "UCB"])
 def test_what_is_not_offered_says_what_to_do(name):
     with pytest.raises(ConfigError, match=f"is of type '{name}': {NOT_OFFERED[name][:20]}"):
         exploration_of(StochasticSampling, {"type": name}, THREE, ALONE)

@@ -276,7 +276,7 @@ class Namespace:
 
     def softmax(self, x: Array) -> Array:
         """Return e to the power of ``x``, over the sum of these along the last axis."""
-        raise NotImplementedError
+        return self.exp(self.log_softmax(x))
 
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """Pick values along ``axis`` by integer ``indices``, shaped like ``x`` on every other axis."""

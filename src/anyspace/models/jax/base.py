@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.errors import ModelError
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import interface_and_model
-from anyspace.models.input_dict import InputDict
-from anyspace.models.jax.held import Arrays, Held, NnxObjects, find, is_nnx
+from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel
-from anyspace.models.runtime import CompiledForward, Floats
 
 NETWORKS = "anyspace.models.jax.networks"
 """The module whose classes run in NumPy as they run in JAX."""
@@ -114,20 +112,10 @@ class JaxModelV2(ArrayModel):
         """Whether there are kernels of convolutions over pictures among the arrays."""
         return any(len(array.shape) > 3 for array in self.held().arrays().values())
 
-    def acting_pass(self) -> CompiledForward:
-        """Return what acts one step, in NumPy: by default the model as it is. Weights must not change meanwhile."""
-
-        def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
-            lens = None
-            if state:
-                lens = np.ones(len(state[0]), np.int32)
-                inputs.add_states(state, lens)
-            # Observations near the largest float overflow as quietly as they do elsewhere.
-            with np.errstate(over="ignore", invalid="ignore"):
-                output, state_out = self(inputs, state, lens)
-                return self.action_inputs(output, inputs.get("action_mask")), state_out
-
-        return forward
+    def random_source(self) -> Rng:
+        """Return a source for the draws of a training pass: a new key while one is traced, else None."""
+        keys = KEYS.get()
+        return None if keys is None else keys.fresh()
 
     def plain_values(self) -> dict[str, Any]:
         """Return the attributes that are numbers and texts, and how long lists, dicts and sets are."""
@@ -147,7 +135,8 @@ class JaxModelV2(ArrayModel):
         """
         held = self.held()
         nnx = any(part.has_batch_statistics() for part in held.parts if isinstance(part, NnxObjects))
-        return nnx or any(_holds_state(value) for model in held.models for value in vars(model).values())
+        trees = [part.tree() for part in held.parts if isinstance(part, Leaves)]
+        return nnx or any(map(_is_state, jax.tree_util.tree_leaves(trees, is_leaf=_is_state)))
 
     def set_training(self, training: bool) -> None:
         """Switch modules that behave differently in training, those of the models in it as well."""
@@ -201,13 +190,8 @@ def _is_of_library(kind: type) -> bool:
     return all(one.__module__ == NETWORKS for one in made_of or (kind,))
 
 
-def _holds_state(value: object) -> bool:
-    """Whether a value is Equinox's ``State``, or a tree with one in it."""
-    found = jax.tree_util.tree_leaves(value, is_leaf=_is_state) if not isinstance(value, gym.Space) else []
-    return any(map(_is_state, found))
-
-
 def _is_state(value: object) -> bool:
+    """Whether a value is Equinox's ``State``."""
     return type(value).__name__ == "State" and type(value).__module__.startswith("equinox")
 
 

@@ -139,8 +139,12 @@ class Leaves(Part):
             _joined(f"{prefix}{attribute}", path) if isinstance(leaf, jax.Array) else None for path, leaf in leaves
         ]
 
+    def tree(self) -> Any:
+        """Return the tree."""
+        return vars(self.owner)[self.attribute]
+
     def _flat(self) -> tuple[list[Any], Any]:
-        return jax.tree_util.tree_flatten_with_path(vars(self.owner)[self.attribute], is_leaf=_is_own)
+        return jax.tree_util.tree_flatten_with_path(self.tree(), is_leaf=_is_own)
 
     def read(self) -> Arrays:
         """Return the arrays by name."""

@@ -6,24 +6,39 @@ import numpy as np
 
 from anyspace.models.input_dict import InputDict
 from anyspace.models.jax.base import JaxModelV2, jax_base
-from anyspace.models.pure import attention, complex_input, fcnet, recurrent_models, visionnet
-from anyspace.models.pure.acting import acting_memory, acting_network
+from anyspace.models.pure import (
+    attention,
+    complex_input,
+    dqn_model,
+    fcnet,
+    parametric,
+    recurrent_models,
+    sac_model,
+    visionnet,
+)
+from anyspace.models.pure.acting import acting_memory
+from anyspace.models.pure.autoregressive import attach_action_network
 from anyspace.models.pure.dense import dense
-from anyspace.models.pure.encoders import DenseStack
 from anyspace.models.pure.recurrent import gru, lstm
 from anyspace.models.runtime import CompiledForward, Floats
+
+__all__ = [
+    "AttentionWrapper",
+    "ComplexInputNetwork",
+    "DQNJaxModel",
+    "FullyConnectedNetwork",
+    "GTrXLNet",
+    "ParametricActionsModel",
+    "RecurrentNetwork",
+    "RecurrentWrapper",
+    "SACJaxModel",
+    "VisionNetwork",
+    "attach_action_network",
+]
 
 
 class FullyConnectedNetwork(fcnet.FullyConnectedNetwork, JaxModelV2):
     """See :class:`anyspace.models.pure.fcnet.FullyConnectedNetwork`."""
-
-    def acting_pass(self) -> CompiledForward:
-        """Return the layers, made once for a whole rollout."""
-        encoder = self.encoder
-        if type(self) is not FullyConnectedNetwork or not isinstance(encoder, DenseStack):
-            return super().acting_pass()
-        layers = [*encoder.layers, *([] if self.logits is None else [self.logits])]
-        return acting_network(dense(self.weights, layers), self.weights.get("log_std"))
 
 
 class VisionNetwork(visionnet.VisionNetwork, JaxModelV2):
@@ -61,3 +76,15 @@ class GTrXLNet(attention.GTrXLNet, JaxModelV2):
 
 class AttentionWrapper(attention.AttentionWrapper, JaxModelV2):
     """See :class:`anyspace.models.pure.attention.AttentionWrapper`."""
+
+
+class ParametricActionsModel(parametric.ParametricActionsModel, JaxModelV2):
+    """See :class:`anyspace.models.pure.parametric.ParametricActionsModel`."""
+
+
+class DQNJaxModel(dqn_model.DQNModel, JaxModelV2):
+    """See :class:`anyspace.models.pure.dqn_model.DQNModel`."""
+
+
+class SACJaxModel(sac_model.SACModel, JaxModelV2):
+    """See :class:`anyspace.models.pure.sac_model.SACModel`."""

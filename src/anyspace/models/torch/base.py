@@ -65,6 +65,10 @@ class TorchModelV2(ModelV2, nn.Module):
         """Set an attribute; ``nn.Module`` would search its registries for the name on every step of a rollout."""
         self.__dict__[name] = value
 
+    def takes_noise(self, name: str) -> bool:
+        """Return whether noise on parameters changes the parameter ``name``: those of layer normalisations stay."""
+        return not isinstance(self.get_submodule(name.rpartition(".")[0]), nn.LayerNorm)
+
     def variables(self, as_dict: bool = False) -> list[torch.Tensor] | dict[str, torch.Tensor]:
         """Return parameters and buffers, as a list or by name."""
         named = self.state_dict(keep_vars=True)

@@ -205,8 +205,9 @@ class TorchRuntime:
         return any(isinstance(layer, _BatchNorm) for layer in _module(model).modules())
 
     def trained(self, model: ModelV2) -> frozenset[str]:
-        """Return the names of the parameters that require a gradient."""
-        return frozenset(name for name, parameter in _module(model).named_parameters() if parameter.requires_grad)
+        """Return the names of the parameters that require a gradient, all names of one that has several."""
+        named = _module(model).named_parameters(remove_duplicate=False)
+        return frozenset(name for name, parameter in named if parameter.requires_grad)
 
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[torch.Tensor]]) -> list[frozenset[str]]:
         """Return to which parameters gradients go; see the protocol."""

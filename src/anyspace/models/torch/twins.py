@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from anyspace.maths.xp import Namespace
 from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
@@ -25,7 +26,7 @@ from anyspace.models.pure.acting import (
     acting_values,
     q_values,
 )
-from anyspace.models.pure.activations import Activation, relu, tanh
+from anyspace.models.pure.activations import Activation, Function, relu, tanh
 from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.gtrxl_step import Block, folded, gtrxl_step
 from anyspace.models.pure.recurrent import Step, gru, lstm
@@ -51,7 +52,7 @@ class _NoTwin(Exception):
     """A module is not one that is known here."""
 
 
-_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, QHead, nn.ModuleList, *_ACTIVATIONS)
+_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, nn.LayerNorm, QHead, nn.ModuleList, *_ACTIVATIONS)
 """Modules whose twins read the weights where they are, whatever gradient steps make of them."""
 
 
@@ -231,14 +232,38 @@ def _epsilon(module: nn.Module | None) -> float:
 
 
 def _dense(name: str, modules: Iterable[nn.Module], first: int = 0) -> list[Dense]:
-    """Return linear layers, each with its activation or without one, of modules in a row from place ``first`` on."""
+    """Return the linear layers among modules in a row, which count from place ``first`` on.
+
+    A layer is returned with the activation and the layer norm behind it.
+    """
     layers: list[Dense] = []
     for place, module in enumerate(modules, first):
-        if type(module) in _ACTIVATIONS and layers and layers[-1].activation is None:
+        if type(module) is nn.LayerNorm and layers:
+            layers[-1] = layers[-1]._replace(activation=_normed(layers[-1].activation, module))
+        elif type(module) in _ACTIVATIONS and layers and layers[-1].activation is None:
             layers[-1] = layers[-1]._replace(activation=_ACTIVATIONS[type(module)])
         else:
             layers.append(_linear(f"{name}.{place}", module))
     return layers
+
+
+def _normed(activation: Activation | None, module: nn.LayerNorm) -> Activation:
+    """Return an activation with a layer norm behind it."""
+    epsilon, gain, shift = _epsilon(module), _array(module.weight), _array(module.bias)
+
+    def of(ns: Namespace) -> Function:
+        before = None if activation is None else activation(ns)
+
+        def function(x: Floats) -> Floats:
+            y = x if before is None else before(x)
+            centred = y - y.mean(axis=1, keepdims=True)
+            scale = 1 / np.sqrt(np.square(centred).mean(axis=1, keepdims=True) + epsilon)
+            normed: Floats = centred * scale * gain + shift
+            return normed
+
+        return function
+
+    return of
 
 
 def _linear(name: str, module: nn.Module) -> Dense:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -12,12 +11,11 @@ import gymnasium as gym
 from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
 from anyspace.policy.exploration.epsilon import EpsilonGreedy, PerWorkerEpsilonGreedy
+from anyspace.policy.exploration.keywords import Factory, made
 from anyspace.policy.exploration.noise import GaussianNoise, OrnsteinUhlenbeckNoise
+from anyspace.policy.exploration.parameter_noise import ParameterNoise
 from anyspace.policy.exploration.protocol import Exploration, Place
 from anyspace.policy.exploration.sampling import Random, SoftQ, StochasticSampling
-
-Factory = Callable[..., Exploration]
-"""Called with the space of raw actions, a place, and keywords."""
 
 BY_NAME: dict[str, Factory] = {
     kind.__name__: kind
@@ -29,6 +27,7 @@ BY_NAME: dict[str, Factory] = {
         SoftQ,
         GaussianNoise,
         OrnsteinUhlenbeckNoise,
+        ParameterNoise,
     )
 }
 """The explorations that have short names."""
@@ -46,8 +45,6 @@ NOT_OFFERED = {
     "ThompsonSampling": _BANDITS,
     "UCB": _BANDITS,
     "UpperConfidenceBound": _BANDITS,
-    "ParameterNoise": "it acts with other weights than those that learn, which acting does not offer; noisy=True of DQN"
-    " puts learnt noise on the weights of its heads",
 }
 """Explorations of other libraries, and what to do without them."""
 
@@ -67,20 +64,21 @@ def exploration_of(
     Raises:
         ConfigError: there is no such exploration, or it takes no such keyword, or refuses a value.
     """
-    settings = dict(config)
-    given = settings.pop("type", None)
-    factory = default if given is None else _resolved(given)
+    settings = {key: value for key, value in config.items() if key != "type"}
+    factory = kind_of(default, config)
     if isinstance(default, partial) and factory is default.func:
         factory = default
-    taken = inspect.signature(factory).parameters
-    if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
-        known = [name for name, one in taken.items() if one.kind is inspect.Parameter.KEYWORD_ONLY]
-        for key in settings.keys() - known:
-            raise ConfigError(
-                f"config key `exploration_config` has {key!r}, which {_name(factory)} does not take."
-                f"{nearest(str(key), known)} It takes: {', '.join(known) or 'nothing'}."
-            )
-    return factory(action_space, place, **settings)
+    return made("exploration_config", factory, settings, action_space, place)
+
+
+def kind_of(default: Factory, config: Mapping[str, Any]) -> Factory:
+    """Return the class of the exploration that a configuration asks for; arguments are as for `exploration_of`.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    given = config.get("type")
+    return default if given is None else _resolved(given)
 
 
 def _resolved(given: object) -> Factory:
@@ -98,8 +96,3 @@ def _resolved(given: object) -> Factory:
         )
     factory: Factory = found
     return factory
-
-
-def _name(factory: Factory) -> str:
-    made = factory.func if isinstance(factory, partial) else factory
-    return getattr(made, "__name__", repr(made))

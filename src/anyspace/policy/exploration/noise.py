@@ -57,6 +57,11 @@ class AddedNoise(RandomFirst):
         """Return the noise at scale 1, [steps, B, width], for B rows of ``like``; ``ahead``: of a rollout."""
 
     @property
+    @abstractmethod
+    def deviation(self) -> float:
+        """The present deviation by which actions are to differ, in units of raw actions."""
+
+    @property
     def scale(self) -> float:
         """The present scale."""
         return self._schedule(self.timestep)
@@ -102,6 +107,11 @@ class GaussianNoise(AddedNoise):
         super().__post_init__()
         require(self.stddev >= 0, "stddev", self.stddev, "a deviation is at least 0")
 
+    @property
+    def deviation(self) -> float:
+        """Scale times ``stddev``."""
+        return self.scale * self.stddev
+
     def added(self, like: Array, rng: Rng, steps: int, *, ahead: bool) -> Array:
         """Return independent normal noise."""
         return xp(like).normal(rng, (steps, like.shape[0], self.width), like=like) * self.stddev
@@ -133,6 +143,11 @@ class OrnsteinUhlenbeckNoise(AddedNoise):
         spans = [np.where(box.bounded_below & box.bounded_above, box.high - box.low, 1) for box in self._boxes.values()]
         self._sizes = self.ou_base_scale * np.concatenate([np.ravel(span) for span in spans]).astype(np.float32)
         self._x: NumpyArray = np.zeros((0, self.width), np.float32)
+
+    @property
+    def deviation(self) -> float:
+        """Scale times ``ou_sigma``, as RLlib has it."""
+        return self.scale * self.ou_sigma
 
     def added(self, like: Array, rng: Rng, steps: int, *, ahead: bool) -> Array:
         """Return x of each environment, step after step, times its size."""

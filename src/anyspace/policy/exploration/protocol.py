@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from anyspace.distributions import ActionDistribution
@@ -56,3 +57,25 @@ class StatefulExploration(Exploration, Protocol):
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
+
+
+@runtime_checkable
+class PerturbingExploration(StatefulExploration, Protocol):
+    """An exploration that acts with other weights than those that learn.
+
+    These stay as they are: what acts is a second network, see `policy/perturbed.py`.
+    """
+
+    def begin(self, seed: NumpyArray) -> None:
+        """Take in that an episode of the first environment begins, with random bits, uint32 [4]."""
+
+    def perturbed(self, weights: Mapping[str, NumpyArray], takes_noise: Callable[[str], bool]) -> dict[str, NumpyArray]:
+        """Return the weights to act with, by name.
+
+        Args:
+            weights: that learn, by name.
+            takes_noise: whether the weight of a name may differ.
+        """
+
+    def compare(self, own: ActionDistribution, perturbed: ActionDistribution) -> None:
+        """Take in the distributions [B] of one step, by the weights that learn and by those that act."""

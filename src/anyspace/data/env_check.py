@@ -1,0 +1,299 @@
+"""An environment against its own spaces and Gymnasium's rules: everything that is wrong, as a list."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import gymnasium as gym
+import numpy as np
+
+from anyspace import tree
+from anyspace.data.batching import VectorMember
+from anyspace.data.endless import advice
+from anyspace.data.environments import EnvSpec
+from anyspace.errors import AnyspaceError
+from anyspace.models.runtime import NumpyArray
+from anyspace.spaces import ActionMasks, Decoder, Encoder
+from anyspace.spaces.decoding import one_action
+from anyspace.spaces.faults import weighed_faults
+from anyspace.spaces.kinds.registered import equivalent
+from anyspace.spaces.uniform import UniformActions, raw_space
+
+T = TypeVar("T")
+Severity = Literal["error", "warning"]
+REPLAYED = 200
+"""Most steps that are repeated with the same seed."""
+_NUMBERED = re.compile(r"^environment 0: ")
+
+
+@dataclass
+class Finding:
+    """Something that is wrong.
+
+    Attributes:
+        severity: an ``error`` stops training, with a ``warning`` it goes on.
+        what: what was expected, what came, and what to do.
+        first: where it was seen first, such as ``step 17``.
+        count: how often it was seen.
+    """
+
+    severity: Severity
+    what: str
+    first: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        often = f" ({self.count:,} times)" if self.count > 1 else ""
+        return f"{self.severity}, {self.first}: {self.what}{often}"
+
+
+@dataclass
+class EnvCheck:
+    """What was found out about an environment.
+
+    Attributes:
+        name: of the environment.
+        findings: what is wrong, errors first.
+        steps: that were taken.
+        episodes: lengths of the episodes that ended.
+        returns: of the same episodes, under random actions.
+        step_seconds: median time of ``step``.
+        reset_seconds: median time of ``reset``.
+        masks: how many steps came with a mask.
+    """
+
+    name: str
+    findings: list[Finding] = field(default_factory=list)
+    steps: int = 0
+    episodes: list[int] = field(default_factory=list)
+    returns: list[float] = field(default_factory=list)
+    step_seconds: float = 0.0
+    reset_seconds: float = 0.0
+    masks: int = 0
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that stop training."""
+        return [one for one in self.findings if one.severity == "error"]
+
+    def add(self, severity: Severity, what: str, where: str) -> None:
+        """Take in a finding; the same one is counted."""
+        what = _NUMBERED.sub("", what)
+        for one in self.findings:
+            if _alike(one.what) == _alike(what):
+                one.count += 1
+                return
+        self.findings.append(Finding(severity, what, where))
+
+
+def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
+    """Take random steps in an environment, and return everything that is not as it should be.
+
+    Looked at are: the signatures and what ``reset`` and ``step`` return; whether observations are in their space, and
+    rewards numbers; masks, where there are any; whether episodes end; whether a seed decides everything; whether the
+    action that ``step`` is handed stays as it was; whether instances have the same spaces; ``close``; and how long
+    ``step`` and ``reset`` take. Actions are random, among those that masks allow.
+
+    Args:
+        spec: the environment.
+        steps: how many to take, at least 1.
+        seed: of the environment and of the actions.
+
+    Raises:
+        EnvironmentSetupError: it cannot be made.
+    """
+    found = EnvCheck(spec.name)
+    env, other = spec.make(), spec.make()
+    try:
+        probe, another = _Probe(env, spec), _Probe(other, spec)
+    except AnyspaceError as error:
+        found.add("error", str(error), "its spaces")
+        return found
+    moments = probe.play(found, seed, steps)
+    if repr(another.spaces) != repr(probe.spaces):
+        found.add("error", "another instance has other spaces; all instances need the same ones.", "its spaces")
+    if not found.errors:
+        for one, where in ((probe, "on the same instance"), (another, "on another instance")):
+            if not _agree(found, moments, one.play(EnvCheck(spec.name), seed, min(steps, REPLAYED)), seed, where):
+                break
+        if not found.episodes and not probe.env.metadata["limited"]:
+            what = f"no episode has ended. If that is not by chance, {advice(spec)}."
+            found.add("warning", what, f"{steps:,} steps")
+    for one in (probe, another):
+        one.close(found)
+    found.findings.sort(key=lambda one: one.severity)
+    return found
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What a step or a reset led to, as numbers that can be compared."""
+
+    leaves: tuple[NumpyArray, ...]
+    reward: float
+    over: bool
+    failed: bool = False
+    """There is no observation: it was no member of its space, or the step raised an error."""
+
+    def differs(self, other: _Moment) -> bool:
+        same = all(map(_equal, self.leaves, other.leaves))
+        return not (same and _equal(self.reward, other.reward) and self.over == other.over)
+
+
+class _Probe:
+    """One instance of an environment, which is stepped with random actions."""
+
+    def __init__(self, env: gym.Env[Any, Any], spec: EnvSpec):
+        self.env = VectorMember(env, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True)
+        self.spaces = self.env.observation_space, self.env.action_space
+        self._key = spec.action_mask_key
+        self._encode = Encoder(self.env.observation_space)
+        space = equivalent(self.env.action_space)
+        self._decode = Decoder(self.env.action_space)
+        self._random = UniformActions(raw_space(space, normalize=True))
+        self._masks = ActionMasks(space)
+
+    def play(self, found: EnvCheck, seed: int, steps: int) -> list[_Moment]:
+        """Take steps, note what is wrong, and return what resets and steps led to."""
+        rng, timed, moments = np.random.default_rng(seed), _Times(), []
+        moment, mask = self._begin(found, seed, "reset()", timed)
+        length, total = 0, 0.0
+        # After a reset that failed nothing more can be said.
+        while moment is not None and found.steps < steps:
+            moments.append(moment)
+            if moment.over or moment.failed:
+                length, total = 0, 0.0
+                moment, mask = self._begin(found, None, f"reset() after step {found.steps}", timed)
+                continue
+            found.steps += 1
+            found.masks += mask is not None
+            moment, mask = self._step(found, self._action(rng, mask), f"step {found.steps}", timed)
+            length, total = length + 1, total + moment.reward
+            if moment.over:
+                found.episodes.append(length)
+                found.returns.append(total)
+        found.step_seconds, found.reset_seconds = (
+            statistics.median(times) if times else 0.0 for times in (timed.steps, timed.resets)
+        )
+        return moments
+
+    def close(self, found: EnvCheck) -> None:
+        """Close the environment."""
+        try:
+            self.env.close()
+        except Exception as error:
+            found.add("warning", f"{type(error).__name__}: {error}{_own_line(error)}", "close()")
+
+    def _begin(self, found: EnvCheck, seed: int | None, where: str, timed: _Times) -> tuple[_Moment | None, Any]:
+        started = time.perf_counter()
+        returned = _called(found, lambda: self.env.reset(seed=seed), where)
+        timed.resets.append(time.perf_counter() - started)
+        if returned is None:
+            return None, None
+        obs, info = returned
+        return self._moment(found, obs, 0.0, False, where), self._mask(found, info, obs, where)
+
+    def _step(self, found: EnvCheck, action: Any, where: str, timed: _Times) -> tuple[_Moment, Any]:
+        before = tree.map_leaves(np.array, action)
+        started = time.perf_counter()
+        returned = _called(found, lambda: self.env.step(action), where)
+        timed.steps.append(time.perf_counter() - started)
+        if not all(map(_equal, tree.leaves(before), tree.leaves(action))):
+            found.add("warning", "step() changes the action that it is handed; change a copy of it.", where)
+        if returned is None:
+            return _Moment((), 0.0, False, failed=True), None
+        obs, reward, terminated, truncated, info = returned
+        if not math.isfinite(reward):
+            found.add("error", f"the reward is {reward}; a reward is a finite number.", where)
+        over = bool(terminated or truncated)
+        return self._moment(found, obs, float(reward), over, where), self._mask(found, info, obs, where, over=over)
+
+    def _moment(self, found: EnvCheck, obs: Any, reward: float, over: bool, where: str) -> _Moment:
+        leaves = _called(found, lambda: self._encode.single(obs), where)
+        if leaves is None:
+            return _Moment((), reward, over, failed=True)
+        faults, outside = weighed_faults(self._encode, [leaf[None] for leaf in leaves])
+        for severity, some in (("error", faults), ("warning", outside)):
+            for fault in some:
+                found.add("error" if severity == "error" else "warning", str(fault), where)
+        return _Moment(tuple(np.array(leaf) for leaf in leaves), reward, over)
+
+    def _mask(self, found: EnvCheck, info: dict[Any, Any], obs: Any, where: str, *, over: bool = False) -> Any:
+        """Return the mask [1, A] of a step, or None."""
+        key = self._key
+        given = None if key is None else info.get(key)
+        if key is not None and given is None and isinstance(obs, dict) and key in obs:
+            flat = _called(found, lambda: self._masks.flatten(obs[key], single=True, place=f"obs[{key!r}]"), where)
+            given = flat
+        if given is None:
+            return None
+        row = np.asarray(given, np.bool_).reshape(1, -1)
+        if not over and self._masks.empty_rows(row)[0]:
+            found.add("error", f"the mask allows no action: {self._masks.describe_empty(row[0])}.", where)
+        return row
+
+    def _action(self, rng: np.random.Generator, mask: Any) -> Any:
+        noise = rng.gumbel(size=(1, self._random.width)).astype(np.float32)
+        raw = self._random(noise, None if mask is None else self._masks.split(mask))
+        return one_action(self.env.action_space, self._decode(raw), 0)
+
+
+@dataclass
+class _Times:
+    """Seconds that calls took."""
+
+    steps: list[float] = field(default_factory=list)
+    resets: list[float] = field(default_factory=list)
+
+
+def _called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
+    """Return what a call returned; None where it failed, which is noted."""
+    try:
+        return call()
+    except AnyspaceError as error:
+        found.add("error", str(error), where)
+    except Exception as error:
+        found.add("error", f"{type(error).__name__}: {error}{_own_line(error)}", where)
+    return None
+
+
+def _agree(found: EnvCheck, expected: list[_Moment], came: list[_Moment], seed: int, where: str) -> bool:
+    """Return whether two plays with the same seed agree; where they differ is noted."""
+    for number, (one, other) in enumerate(zip(expected, came, strict=False)):
+        if one.differs(other):
+            found.add(
+                "warning",
+                f"{where}, reset(seed={seed}) and the same actions led to something else. Call"
+                " super().reset(seed=seed), draw all random numbers from self.np_random, and keep nothing of earlier"
+                " episodes.",
+                f"step {number}" if number else "reset()",
+            )
+            return False
+    return True
+
+
+def _alike(what: str) -> str:
+    """Return a text without its numbers, by which the same fault is known again."""
+    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "0", what)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    first, second = np.asarray(one), np.asarray(other)
+    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind == "f" and second.dtype.kind == "f"))
+
+
+def _own_line(error: Exception) -> str:
+    """Return where an error arose, as ``, in shop.py line 12``."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return ""
+    code = trace.tb_frame.f_code
+    return f", in {code.co_name}() at {code.co_filename.rpartition('/')[2]} line {trace.tb_lineno}"

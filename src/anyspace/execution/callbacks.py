@@ -1,0 +1,214 @@
+"""What a user has done beside training: after an iteration, an episode, an evaluation, a checkpoint."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anyspace.config import import_path
+from anyspace.data.trajectory import Episode
+from anyspace.errors import ConfigError
+
+CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
+"""``f(algorithm, result)``, called after every iteration; False ends the run."""
+
+
+class Callback:
+    """What happens beside training: override what you need, and hand an object to ``learn(callback=...)``.
+
+    ``algorithm`` is the one that trains. An error that a method raises ends the run, which is saved like after any
+    other error. A checkpoint holds nothing of a callback: one that goes on with a run begins anew.
+    """
+
+    def on_start(self, algorithm: Any) -> None:
+        """Take in that a run begins, before its first iteration."""
+
+    def on_episode(self, algorithm: Any, episode: Episode) -> None:
+        """Take in an episode that training has ended; the episodes of an iteration come when it is over."""
+
+    def on_evaluation(self, algorithm: Any, evaluation: dict[str, Any]) -> bool | None:
+        """Take in an evaluation of ``evaluate_every``; return False to end the run."""
+        return None
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        """Take in an iteration; return False to end the run.
+
+        Numbers that you put into ``result`` are written to ``metrics.csv`` and to TensorBoard with the others.
+        """
+        return None
+
+    def on_checkpoint(self, algorithm: Any, path: Path) -> None:
+        """Take in that the run's latest checkpoint was written into the folder ``path``."""
+
+    def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
+        """Take in that the run is over, whatever ended it; ``result``: the last iteration's, None if there is none."""
+
+
+OneCallback = Callback | CallbackFunction
+AnyCallbacks = OneCallback | Sequence[OneCallback] | None
+"""What ``learn(callback=...)`` takes."""
+
+
+class _Function(Callback):
+    """A function that is called after every iteration."""
+
+    def __init__(self, function: CallbackFunction):
+        self._function = function
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        return self._function(algorithm, result)
+
+
+class Callbacks:
+    """Several callbacks, told one after the other.
+
+    Args:
+        given: a :class:`Callback`, a function of an algorithm and a result, several of either, or None.
+
+    Raises:
+        ConfigError: something else came.
+    """
+
+    def __init__(self, given: AnyCallbacks):
+        parts = [] if given is None else given if isinstance(given, Sequence) else [given]
+        self._parts = [_callback(part) for part in parts]
+        self._watching = [part for part in self._parts if type(part).on_episode is not Callback.on_episode]
+
+    def start(self, algorithm: Any) -> None:
+        """Tell that a run begins."""
+        for part in self._parts:
+            part.on_start(algorithm)
+
+    def iteration(self, algorithm: Any, result: dict[str, Any], episodes: Iterable[Episode]) -> bool:
+        """Tell of an iteration and of what was in it; return whether the run is to go on.
+
+        Raises:
+            ConfigError: a callback returned something else than a truth value or None, or put what is no number into
+                the result.
+        """
+        before = dict(result)
+        goes_on = True
+        if self._watching:
+            for episode in episodes:
+                for part in self._watching:
+                    part.on_episode(algorithm, episode)
+        for part in self._parts:
+            if "evaluation" in before:
+                goes_on &= _answer(part, "on_evaluation", part.on_evaluation(algorithm, before["evaluation"]))
+            goes_on &= _answer(part, "on_iteration", part.on_iteration(algorithm, result))
+            _require_numbers(part, before, result)
+        return goes_on
+
+    def checkpoint(self, algorithm: Any, path: Path) -> None:
+        """Tell that a checkpoint was written."""
+        for part in self._parts:
+            part.on_checkpoint(algorithm, path)
+
+    def end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
+        """Tell that the run is over."""
+        for part in self._parts:
+            part.on_end(algorithm, result)
+
+
+class StopWithoutImprovement(Callback):
+    """Ends the run when a number has not risen for a while.
+
+    Args:
+        patience: environment steps without a new highest value after which the run ends, at least 1.
+        metric: the path of the number in the result, such as ``episode_return_mean`` or
+            ``evaluation/episode_return_mean``. Iterations that lack it are passed over.
+        least_gain: how much a value has to lie above the highest one so far, at least 0.
+    """
+
+    def __init__(self, patience: int, metric: str = "episode_return_mean", least_gain: float = 0.0):
+        if patience < 1 or least_gain < 0:
+            raise ConfigError(
+                f"StopWithoutImprovement(patience={patience}, least_gain={least_gain}): patience is at least 1 step,"
+                " and least_gain at least 0."
+            )
+        self.patience, self.metric, self.least_gain = patience, metric, least_gain
+        self.highest: float | None = None
+        self._risen_at = 0
+
+    def on_start(self, algorithm: Any) -> None:
+        """Begin to count."""
+        self.highest, self._risen_at = None, algorithm.timesteps_total
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        """Compare with the highest value so far."""
+        value = value_at(result, self.metric)
+        if value is not None and (self.highest is None or value > self.highest + self.least_gain):
+            self.highest, self._risen_at = value, algorithm.timesteps_total
+        return algorithm.timesteps_total - self._risen_at < self.patience if self.highest is not None else None
+
+
+def named_callback(path: str) -> OneCallback:
+    """Return the callback that ``package.module:name`` names: a function, an object, or a class that takes nothing.
+
+    Raises:
+        ConfigError: nothing of that name can be imported, or it is no callback.
+    """
+    found = import_path(path)
+    if isinstance(found, type) and issubclass(found, Callback):
+        return found()
+    return _callback(found)
+
+
+def value_at(result: Mapping[str, Any], path: str) -> float | None:
+    """Return the number at a path such as ``evaluation/episode_return_mean``; None where there is none."""
+    found: Any = result
+    for name in path.split("/"):
+        if not isinstance(found, Mapping) or name not in found:
+            return None
+        found = found[name]
+    return float(found)
+
+
+def _callback(part: object) -> Callback:
+    if isinstance(part, Callback):
+        return part
+    if isinstance(part, type) and issubclass(part, Callback):
+        raise ConfigError(f"the callback is the class {part.__name__}: hand over an object, {part.__name__}().")
+    if not callable(part):
+        raise ConfigError(
+            f"a callback is a function f(algorithm, result) or an object of a subclass of anyspace.Callback, but"
+            f" {part!r} came."
+        )
+    return _Function(part)
+
+
+def _name(part: Callback, method: str) -> str:
+    if isinstance(part, _Function):
+        return f"the callback {getattr(part._function, '__name__', repr(part._function))}()"
+    return f"{type(part).__name__}.{method}()"
+
+
+def _answer(part: Callback, method: str, answer: object) -> bool:
+    if answer is None or isinstance(answer, bool | np.bool_):
+        return answer is None or bool(answer)
+    raise ConfigError(
+        f"{_name(part, method)} returned {answer!r}: return False to end the run, and nothing (or True) to go on."
+    )
+
+
+def _require_numbers(part: Callback, before: dict[str, Any], result: dict[str, Any]) -> None:
+    """Refuse what a callback put into the result and no log could hold; note what is new."""
+    for name, value in result.items():
+        if name in before and value is before[name]:
+            continue
+        if not isinstance(name, str) or not _is_number(value):
+            raise ConfigError(
+                f"{_name(part, 'on_iteration')} put {name!r}: {value!r} into the result: names are texts, and values"
+                " numbers or dicts of numbers."
+            )
+        before[name] = value
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_number(part) for name, part in value.items())
+    return isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()

@@ -1,0 +1,189 @@
+"""Pictures of runs: the learning curve of one, and several side by side, seeds as a band."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.errors import ConfigError, nearest
+from anyspace.execution import run_files
+from anyspace.execution.log import read_metrics, write_whole
+
+Numbers = npt.NDArray[np.float64]
+
+FORMATS = ("png", "svg", "pdf")
+"""What the ending of a picture's name may be."""
+POINTS = 400
+"""How many places the mean of several seeds is taken at."""
+STEPS = "timesteps_total"
+RETURN = "episode_return_mean"
+_NAMES = {RETURN: "mean return of the latest episodes", "evaluation/episode_return_mean": "mean return of evaluations"}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A number of one run over the environment steps.
+
+    Attributes:
+        run: its folder.
+        steps: [P] rising.
+        values: [P].
+        described: the run's ``config.json``.
+    """
+
+    run: Path
+    steps: Numbers
+    values: Numbers
+    described: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path, metric: str) -> Curve:
+        """Read a run's.
+
+        Raises:
+            ConfigError: the folder is no run's, or has no such number.
+        """
+        file = folder / run_files.METRICS_FILE
+        if not file.is_file():
+            raise ConfigError(f"{folder} is not the folder of a run: there is no {run_files.METRICS_FILE} in it.")
+        rows = read_metrics(file)
+        points = [(float(row[STEPS]), float(row[metric])) for row in rows if row.get(metric)]
+        if not points:
+            known = sorted({name for row in rows for name, value in row.items() if value})
+            raise ConfigError(
+                f"{file} has no numbers called {metric!r}.{nearest(metric, known)} It has: {', '.join(known)}."
+            )
+        steps, values = np.array(points).T
+        config = folder / run_files.CONFIG_FILE
+        return cls(folder, steps, values, json.loads(config.read_text()) if config.is_file() else {})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the run was, by path, but for its seed."""
+        return {name: value for name, value in _flat(self.described) if name not in ("seed", "config.seed")}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seeds."""
+
+    label: str
+    curves: list[Curve]
+
+    def band(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
+        """Return steps that all of the runs have reached, [P], and the mean, lowest and highest value there."""
+        first = max(curve.steps[0] for curve in self.curves)
+        last = min(curve.steps[-1] for curve in self.curves)
+        if len(self.curves) == 1 or last <= first:
+            (longest, *_) = sorted(self.curves, key=lambda curve: -curve.steps[-1])
+            return longest.steps, longest.values, longest.values, longest.values
+        steps = np.linspace(first, last, POINTS)
+        values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in self.curves])
+        return steps, values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+
+
+def grouped(curves: Sequence[Curve]) -> list[Group]:
+    """Return runs in groups that differ in nothing but the seed, each labelled by what it differs in from others."""
+    groups: dict[str, list[Curve]] = {}
+    for curve in curves:
+        groups.setdefault(json.dumps(curve.settings, sort_keys=True), []).append(curve)
+    settings = [same[0].settings for same in groups.values()]
+    named = ("algorithm", "env")
+    differing = [
+        name
+        for name in dict.fromkeys(name for one in settings for name in one)
+        if name not in named and len({json.dumps(one.get(name)) for one in settings}) > 1
+    ]
+    return [Group(_label(same, differing), same) for same in groups.values()]
+
+
+def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> list[Group]:
+    """Draw a number of several runs over the environment steps, and return them in groups as they are drawn.
+
+    Runs that differ in their seeds alone are one line, the mean, with a band from the lowest to the highest value.
+
+    Args:
+        runs: their folders.
+        picture: the file; its ending says whether it is a PNG, an SVG or a PDF.
+        metric: a column of ``metrics.csv``.
+
+    Raises:
+        ConfigError: a folder is no run's, or has no such number; or the picture's ending is of no known kind.
+    """
+    kind = picture.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise ConfigError(f"--out is {picture}, but pictures end in .{', .'.join(FORMATS)}.")
+    groups = grouped([Curve.read(Path(run), metric) for run in runs])
+    figure, axes = _axes(_NAMES.get(metric, metric))
+    for group in groups:
+        steps, mean, low, high = group.band()
+        (line,) = axes.plot(steps, mean, label=group.label, linewidth=1.5)
+        if len(group.curves) > 1:
+            axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.legend(fontsize="small")
+    _save(figure, picture, kind)
+    return groups
+
+
+def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
+    """Draw the mean return over sampled steps, and evaluations where there are any, as a PNG."""
+    rows = read_metrics(metrics_file)
+    figure, axes = _axes("mean return")
+    for column, label, style in (
+        (RETURN, "training (latest episodes)", "-"),
+        ("evaluation/episode_return_mean", "evaluation", "o--"),
+    ):
+        points = [(float(row[STEPS]), float(row[column])) for row in rows if row.get(column)]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
+    axes.set_title(title, parse_math=False)
+    if axes.has_data():
+        axes.legend()
+    _save(figure, picture, "png")
+
+
+def _axes(name: str) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set(xlabel="environment steps", ylabel=name)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.grid(alpha=0.3)
+    return figure, axes
+
+
+def _save(figure: Any, picture: Path, kind: str) -> None:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format=kind)
+    write_whole(picture, drawn.getvalue())
+
+
+def _label(same: list[Curve], differing: Sequence[str]) -> str:
+    described, settings = same[0].described, same[0].settings
+    algorithm, env = described.get("algorithm"), described.get("env")
+    name = f"{algorithm} on {env}" if algorithm and env else same[0].run.name
+    own = [f"{path.removeprefix('config.')}={settings[path]}" for path in differing if path in settings]
+    shown = f", {', '.join(own[:_MOST_NAMED])}{', ...' if len(own) > _MOST_NAMED else ''}" if own else ""
+    return f"{name}{shown}{f' ({len(same)} seeds)' if len(same) > 1 else ''}"
+
+
+_MOST_NAMED = 3
+"""Settings that a label names."""
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        found += _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
+    return found

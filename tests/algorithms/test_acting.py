@@ -1,0 +1,132 @@
+"""Acting by the words of other libraries, and weights that are handed over."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from anyspace import PPO
+from anyspace.errors import CheckpointError, ConfigError, ObservationError
+from tests.support.hashes import CHOICES, VECTOR, sampled
+
+SMALL: dict[str, Any] = {
+    "seed": 0,
+    "preset": "none",
+    "num_envs_per_env_runner": 2,
+    "train_batch_size": 32,
+    "minibatch_size": 16,
+    "num_epochs": 1,
+}
+LSTM = {"fcnet_hiddens": [4], "use_lstm": True, "lstm_cell_size": 4}
+NESTED = spaces.Dict(number=spaces.Discrete(3), vector=VECTOR)
+
+
+def some(space: Any, count: int) -> Any:
+    space.seed(0)
+    drawn = [space.sample() for _ in range(count)]
+    if isinstance(space, spaces.Dict):
+        return {key: np.stack([one[key] for one in drawn]) for key in space.spaces}
+    return np.stack(drawn)
+
+
+def row(observations: Any, index: int) -> Any:
+    return (
+        {key: part[index] for key, part in observations.items()}
+        if isinstance(observations, dict)
+        else observations[index]
+    )
+
+
+@pytest.mark.parametrize("space", [VECTOR, spaces.Discrete(5), NESTED], ids=["vector", "index", "nested"])
+def test_predict_takes_one_observation_or_several(space: Any) -> None:
+    with closing(PPO(sampled(space, CHOICES), model={"fcnet_hiddens": [4]}, **SMALL)) as algorithm:
+        observations = some(space, 6)
+        actions, state = algorithm.predict(observations, deterministic=True)
+        assert state is None
+        np.testing.assert_array_equal(actions, algorithm.compute_actions(observations))
+        for index, action in enumerate(actions):
+            one, _ = algorithm.predict(row(observations, index), deterministic=True)
+            np.testing.assert_array_equal(one, action)
+            assert algorithm.policy.env_action_space.contains(one)
+        sampled_actions = [algorithm.predict(observations)[0] for _ in range(8)]
+        assert len({found.tobytes() for found in sampled_actions}) > 1
+
+
+def test_predict_carries_a_state_and_begins_episodes_anew() -> None:
+    with closing(PPO(sampled(VECTOR, spaces.Box(-1, 1, (1,))), model=LSTM, **SMALL)) as algorithm:
+        first, second = some(VECTOR, 4)[:2], some(VECTOR, 4)[2:]
+        begun, state = algorithm.predict(first, None, np.ones(2, bool), deterministic=True)
+        np.testing.assert_array_equal(begun, algorithm.compute_actions(first)[0])
+        went_on, _ = algorithm.predict(second, state, np.array([False, True]), deterministic=True)
+        expected, _ = algorithm.compute_actions(second, state)
+        anew, _ = algorithm.compute_actions(second)
+        np.testing.assert_allclose(went_on, [expected[0], anew[1]], rtol=1e-6)
+        assert not np.allclose(expected[1], anew[1], rtol=1e-3)
+        with pytest.raises(ObservationError, match="episode_start: expected one boolean for each of 2 observations"):
+            algorithm.predict(second, state, np.zeros(3, bool))
+
+
+def test_predict_respects_masks() -> None:
+    with closing(PPO(sampled(VECTOR, spaces.Discrete(4), masked=True), **SMALL)) as algorithm:
+        observation = algorithm.policy.observation_space.sample()
+        for allowed in np.eye(4, dtype=np.int8):
+            action, _ = algorithm.predict(observation, action_masks=allowed)
+            assert allowed[action] == 1
+
+
+def test_predict_names_what_is_no_observation() -> None:
+    with closing(PPO("CartPole-v1", **SMALL)) as algorithm, pytest.raises(ObservationError, match=r"\(4,\)"):
+        algorithm.predict(np.zeros(3, np.float32))
+
+
+def test_weights_are_handed_over() -> None:
+    with (
+        closing(PPO("CartPole-v1", **SMALL, observation_filter="MeanStdFilter")) as one,
+        closing(PPO("CartPole-v1", **{**SMALL, "seed": 1}, observation_filter="MeanStdFilter")) as other,
+        closing(PPO("CartPole-v1", **SMALL, model={"fcnet_hiddens": [3]})) as smaller,
+    ):
+        one.train()
+        weights = one.get_weights()
+        other.set_weights(weights)
+        observations = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+        np.testing.assert_array_equal(one.compute_actions(observations), other.compute_actions(observations))
+        np.testing.assert_equal(other.get_weights(), weights)
+        one.train()
+        assert any((weights[name] != value).any() for name, value in one.get_weights().items())
+        with pytest.raises(CheckpointError):
+            smaller.set_weights(weights)
+
+
+def test_steps_may_be_counted_from_now_on() -> None:
+    with closing(PPO("CartPole-v1", **SMALL)) as algorithm:
+        algorithm.learn(total_timesteps=32, progress=False)
+        before = algorithm.timesteps_total
+        algorithm.learn(total_timesteps=33, progress=False)
+        assert algorithm.timesteps_total >= before + 33
+        for both in ({}, {"total_steps": 9, "total_timesteps": 9}):
+            with pytest.raises(ConfigError, match="either `total_steps`"):
+                algorithm.learn(**both, progress=False)
+
+
+def test_an_evaluation_repeats_with_its_seed() -> None:
+    with closing(PPO("CartPole-v1", **SMALL)) as algorithm:
+        one, two, three = (algorithm.evaluate(4, seed=seed) for seed in (5, 5, 6))
+        assert one == two != three
+        assert np.mean(one["returns"]) == one["episode_return_mean"]
+        assert len(one["lengths"]) == one["episodes"] == 4
+
+
+def test_words_of_other_libraries_are_explained() -> None:
+    with pytest.raises(ConfigError, match=r"`config` is a dict, but 'CartPole-v1' came.*PPO\('CartPole-v1'\)"):
+        PPO("MlpPolicy", "CartPole-v1")  # type: ignore[arg-type]
+    with closing(PPO("CartPole-v1", **SMALL)) as algorithm:
+        result = algorithm.train()
+    with pytest.raises(KeyError, match=r"no 'episode_reward_mean'. It is called 'episode_return_mean' here"):
+        result["episode_reward_mean"]
+    with pytest.raises(KeyError, match=r"no 'episodes_totl'. Did you mean 'episodes_total'"):
+        result["episodes_totl"]
+    assert result.get("episode_reward_mean") is None

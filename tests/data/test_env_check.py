@@ -1,0 +1,209 @@
+"""Environments that do something wrong, and what is said of them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from anyspace.data.env_check import EnvCheck, check_env
+from anyspace.data.environments import EnvSpec
+from anyspace.errors import EnvironmentSetupError
+from tests.support.catalogue import ACTION_SPACES
+
+
+class Good(gym.Env[Any, Any]):
+    """Episodes of five steps; everything is as it should be."""
+
+    observation_space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2,)))
+    action_space: Any = spaces.Discrete(4)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self.look(), {}
+
+    def look(self) -> Any:
+        return {"a": int(self.np_random.integers(3)), "b": self.np_random.uniform(-1, 1, 2).astype(np.float32)}
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return self.look(), 1.0, self.t == 5, False, {}
+
+
+class OutOfBounds(Good):
+    def look(self) -> Any:
+        return super().look() | {"b": np.array([0, self.t], np.float32)}
+
+
+class OutsideIndex(Good):
+    def look(self) -> Any:
+        return super().look() | {"a": 3 if self.t == 2 else 0}
+
+
+class ClosedMask(Good):
+    def action_masks(self) -> Any:
+        return np.full(4, self.t != 3)
+
+
+class LongMask(Good):
+    def step(self, action: Any) -> Any:
+        *rest, info = super().step(action)
+        return *rest, info | {"action_mask": np.ones(5)}
+
+
+class NoReward(Good):
+    def step(self, action: Any) -> Any:
+        obs, _, *rest = super().step(action)
+        return obs, float("nan"), *rest
+
+
+class Endless(Good):
+    def step(self, action: Any) -> Any:
+        obs, reward, _, *rest = super().step(action)
+        return obs, reward, False, *rest
+
+
+class Fails(Good):
+    def step(self, action: Any) -> Any:
+        return self.no_such_thing if action == 2 else super().step(action)  # type: ignore[attr-defined]
+
+
+class OldStep(Good):
+    def step(self, action: Any) -> Any:
+        obs, reward, terminated, _, info = super().step(action)
+        return obs, reward, terminated, info
+
+
+class NoSeed(Good):
+    def reset(self) -> Any:  # type: ignore[override]
+        return super().reset()
+
+
+class OwnRandomness(Good):
+    def look(self) -> Any:
+        return super().look() | {"b": np.full(2, random.random(), np.float32)}
+
+
+class Remembers(Good):
+    seen = 0
+
+    def look(self) -> Any:
+        self.seen += 1
+        return super().look() | {"b": np.full(2, min(1, self.seen / 1e5), np.float32)}
+
+
+class ChangesAction(Good):
+    action_space = spaces.Box(-1, 1, (2,))
+
+    def step(self, action: Any) -> Any:
+        action *= 0.5
+        return super().step(action)
+
+
+class OtherSpaces(Good):
+    count = 0
+
+    def __init__(self) -> None:
+        type(self).count += 1
+        self.observation_space = spaces.Dict(a=spaces.Discrete(2 + self.count), b=spaces.Box(-1, 1, (2,)))
+
+
+class FailsToClose(Good):
+    def close(self) -> None:
+        raise OSError("the window is gone")
+
+
+FAULTS = [
+    (OutOfBounds, 'warning, step 2: obs["b"]: expected a value in [-1.0, 1.0], got 2.0 at component (1,)'),
+    (OutsideIndex, 'error, step 2: obs["a"]: expected a value in 0..2, got 3'),
+    (ClosedMask, "error, step 3: the mask allows no action: action has [0, 0, 0, 0]."),
+    (LongMask, "error, step 1: info['action_mask']"),
+    (NoReward, "error, step 1: the reward is nan; a reward is a finite number."),
+    (Endless, "warning, 60 steps: no episode has ended. If that is not by chance, put a limit around it"),
+    (Fails, "'Fails' object has no attribute 'no_such_thing', in step() at test_env_check.py line "),
+    (OldStep, "error, step 1: OldStep.step() returned a tuple of 4 values, but Gymnasium's step returns"),
+    (NoSeed, "does not take what Gymnasium hands over: write `def reset(self, *, seed=None, options=None)`."),
+    (
+        OwnRandomness,
+        "warning, reset(): on the same instance, reset(seed=0) and the same actions led to something else.",
+    ),
+    (Remembers, "warning, reset(): on the same instance, reset(seed=0)"),
+    (ChangesAction, "warning, step 1: step() changes the action that it is handed"),
+    (OtherSpaces, "error, its spaces: another instance has other spaces"),
+    (FailsToClose, "warning, close(): OSError: the window is gone, in close() at test_env_check.py line "),
+]
+
+
+def checked(env: Any, **options: Any) -> EnvCheck:
+    return check_env(EnvSpec(env, **options), steps=60)
+
+
+def test_nothing_is_found_where_nothing_is_wrong() -> None:
+    found = checked(Good)
+    assert found.findings == []
+    assert (found.steps, found.episodes, found.returns, found.masks) == (60, [5] * 12, [5.0] * 12, 0)
+    assert 0 < found.step_seconds < 1
+    assert 0 < found.reset_seconds < 1
+
+
+@pytest.mark.parametrize(("env", "text"), FAULTS, ids=[env.__name__ for env, _ in FAULTS])
+def test_a_fault_is_found_and_explained(env: Any, text: str) -> None:
+    found = checked(env)
+    assert [str(one) for one in found.findings if text in str(one)], [str(one) for one in found.findings]
+    assert len(found.findings) == 1, [str(one) for one in found.findings]
+    assert bool(found.errors) == (found.findings[0].severity == "error")
+
+
+def test_the_same_fault_is_counted() -> None:
+    (finding,) = checked(OutsideIndex).findings
+    assert finding.count == 12
+    assert str(finding).endswith("(12 times)")
+
+
+def test_actions_respect_masks_and_are_members() -> None:
+    class Masked(Good):
+        def action_masks(self) -> Any:
+            return np.arange(4) == self.t % 4
+
+        def step(self, action: Any) -> Any:
+            assert action == self.t % 4
+            return super().step(action)
+
+    found = checked(Masked)
+    assert found.findings == []
+    assert found.masks == 60
+
+
+@pytest.mark.parametrize("name", ACTION_SPACES)
+def test_actions_of_every_space_are_members(name: str) -> None:
+    class Strict(Good):
+        action_space = ACTION_SPACES[name]
+
+        def step(self, action: Any) -> Any:
+            assert self.action_space.contains(action), action
+            return super().step(action)
+
+    assert checked(Strict).findings == []
+
+
+def test_a_space_that_is_not_supported_is_a_finding() -> None:
+    class Texts(Good):
+        observation_space = spaces.Dict(a=spaces.Sequence(spaces.Discrete(3)))
+
+    (finding,) = checked(Texts).errors
+    assert "max_len" in str(finding)
+
+
+def test_what_cannot_be_made_is_an_error() -> None:
+    with pytest.raises(EnvironmentSetupError, match="NoSuchThing"):
+        checked("NoSuchThing-v0")
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0", "Acrobot-v1"])
+def test_environments_of_gymnasium_are_fine(env: str) -> None:
+    assert checked(env).findings == []

@@ -1,0 +1,178 @@
+"""What a user has done beside training."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anyspace import PPO, Callback
+from anyspace.errors import ConfigError
+from anyspace.execution import run_folder as run_module
+from anyspace.execution.callbacks import StopWithoutImprovement, named_callback
+from anyspace.execution.log import read_metrics
+from tests.support.counts import Counts, ran
+
+SMALL: dict[str, Any] = {
+    "num_envs_per_env_runner": 2,
+    "train_batch_size": 64,
+    "minibatch_size": 32,
+    "num_epochs": 1,
+    "seed": 0,
+    "model": {"fcnet_hiddens": [4]},
+}
+
+
+@pytest.fixture(autouse=True)
+def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+
+
+class Diary(Callback):
+    """Notes every call."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[Any, ...]] = []
+
+    def on_start(self, algorithm: Any) -> None:
+        self.notes.append(("start", algorithm.timesteps_total))
+
+    def on_episode(self, algorithm: Any, episode: Any) -> None:
+        self.notes.append(("episode", episode.total_reward))
+
+    def on_evaluation(self, algorithm: Any, evaluation: dict[str, float]) -> None:
+        self.notes.append(("evaluation", evaluation["episodes"]))
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> None:
+        self.notes.append(("iteration", result["timesteps_total"]))
+
+    def on_checkpoint(self, algorithm: Any, path: Path) -> None:
+        self.notes.append(("checkpoint", algorithm.timesteps_total, path.name))
+
+    def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
+        self.notes.append(("end", None if result is None else result["timesteps_total"]))
+
+
+def test_everything_is_told_in_order(tmp_path: Path) -> None:
+    diary = Diary()
+    ran(Counts([1.0, 2.0]), tmp_path / "run", 20, every=10, callback=diary)
+    assert diary.notes == [
+        ("start", 0),
+        ("episode", 1.0),
+        ("episode", -1.0),
+        ("iteration", 10),
+        ("checkpoint", 10, "checkpoint"),
+        ("episode", 2.0),
+        ("episode", -2.0),
+        ("iteration", 20),
+        ("checkpoint", 20, "checkpoint"),
+        ("end", 20),
+    ]
+
+
+def test_an_algorithm_tells_of_its_episodes_and_evaluations() -> None:
+    diary, returns = Diary(), []
+    algorithm = PPO("CartPole-v1", SMALL, preset="none", evaluate_every=1, evaluation_episodes=2)
+    algorithm.learn(
+        128, progress=False, callback=[diary, lambda algo, result: returns.append(result["episodes_this_iter"])]
+    )
+    kinds = [kind for kind, *_ in diary.notes]
+    assert kinds.count("evaluation") == kinds.count("iteration") == len(returns) > 1
+    assert kinds.count("episode") == sum(returns) == algorithm.counters.episodes_total > 0
+    assert kinds.index("evaluation") < kinds.index("iteration")
+
+
+def test_numbers_of_a_callback_are_logged_with_the_others(tmp_path: Path) -> None:
+    def add(algorithm: Any, result: dict[str, Any]) -> None:
+        result["twice"] = np.float32(2 * result["timesteps_total"])
+        result["mine"] = {"half": result["timesteps_total"] / 2}
+
+    ran(Counts(), tmp_path / "run", 20, callback=add)
+    rows = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert [(float(row["twice"]), float(row["mine/half"])) for row in rows] == [(20, 5), (40, 10)]
+
+
+@pytest.mark.parametrize("no", [False, np.False_])
+def test_false_ends_the_run_which_is_saved(tmp_path: Path, no: Any) -> None:
+    diary = Diary()
+    result = ran(
+        Counts(),
+        tmp_path / "run",
+        100,
+        callback=[lambda algo, result: no if algo.timesteps_total == 30 else True, diary],
+    )
+    assert result["timesteps_total"] == 30
+    assert diary.notes[-2:] == [("checkpoint", 30, "checkpoint"), ("end", 30)]
+
+
+def test_an_evaluation_may_end_the_run() -> None:
+    class Enough(Callback):
+        def on_evaluation(self, algorithm: Any, evaluation: dict[str, float]) -> bool:
+            return False
+
+    algorithm = PPO("CartPole-v1", SMALL, preset="none", evaluate_every=1, evaluation_episodes=1)
+    algorithm.learn(6400, progress=False, callback=Enough())
+    assert algorithm.training_iteration == 1
+
+
+def test_an_error_in_a_callback_ends_the_run_which_is_saved(tmp_path: Path) -> None:
+    def fail(algorithm: Any, result: dict[str, Any]) -> None:
+        if algorithm.timesteps_total == 30:
+            raise ZeroDivisionError("mine")
+
+    diary = Diary()
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        ran(Counts(), tmp_path / "run", 100, callback=[diary, fail])
+    assert "saved at 20 steps" in caught.value.__notes__[0]
+    assert diary.notes[-1] == ("end", 30)
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (Diary, "the callback is the class Diary: hand over an object, Diary()."),
+        (
+            7,
+            "a callback is a function f(algorithm, result) or an object of a subclass of anyspace.Callback, but 7",
+        ),
+        (lambda algo, result: 3.5, "the callback <lambda>() returned 3.5: return False to end the run, and nothing"),
+        (
+            lambda algo, result: result.update(picture="a.png"),
+            "the callback <lambda>() put 'picture': 'a.png' into the result: names are texts, and values numbers",
+        ),
+    ],
+)
+def test_slips_are_named(callback: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        ran(Counts(), None, 20, callback=callback)
+
+
+def test_a_run_ends_without_improvement() -> None:
+    returns = [1.0, 5.0, 5.0, 6.0, 6.2, 6.4, 6.4, 9.0]
+    assert ran(Counts(returns), None, 200, callback=StopWithoutImprovement(20))["timesteps_total"] == 100
+    stop = StopWithoutImprovement(20, least_gain=0.5)
+    assert ran(Counts(returns), None, 200, callback=stop)["timesteps_total"] == 60
+    assert stop.highest == 6.0
+    assert ran(Counts(returns), None, 50, callback=StopWithoutImprovement(1, "no/such"))["timesteps_total"] == 50
+
+
+def test_bad_patience_is_refused() -> None:
+    with pytest.raises(ConfigError, match="patience is at least 1 step"):
+        StopWithoutImprovement(0)
+
+
+def notice(algorithm: Any, result: dict[str, Any]) -> None:
+    """A callback that has a name."""
+
+
+def test_callbacks_go_by_name() -> None:
+    here = "tests.execution.test_callbacks"
+    assert isinstance(named_callback(f"{here}:Diary"), Diary)
+    with pytest.raises(ConfigError, match="no_such"):
+        named_callback(f"{here}:no_such")
+    with pytest.raises(ConfigError, match=r"but \{.* came"):
+        named_callback(f"{here}:SMALL")
+    ran(Counts(), None, 20, callback=named_callback(f"{here}:notice"))

@@ -1,0 +1,146 @@
+"""Pictures of runs."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from anyspace.errors import ConfigError
+from anyspace.execution.curves import Curve, Group, draw_curves, draw_learning_curve, grouped
+from anyspace.execution.log import MetricsLog
+
+# ----------------------------------------------------------------------------------------- the curve of one run
+
+
+def drawn(folder: Path, *rows: dict[str, Any], title: str = "PPO on CartPole-v1") -> np.ndarray:
+    log = MetricsLog(folder)
+    for row in rows:
+        log.write(row)
+    log.close()
+    picture = folder / "curve.png"
+    draw_learning_curve(folder / "metrics.csv", picture, title)
+    head = picture.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", head[16:24]) == (840, 480)
+    image: np.ndarray = matplotlib.image.imread(picture)[..., :3]
+    return image
+
+
+def colours(image: np.ndarray, colour: tuple[int, int, int]) -> int:
+    """How many points have a colour."""
+    return int((abs(image * 255 - colour).max(axis=-1) < 8).sum())
+
+
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
+
+
+def test_a_curve_of_training_and_one_of_evaluations(tmp_path: Path) -> None:
+    rows = [{"timesteps_total": steps, "episode_return_mean": steps**0.5} for steps in range(100, 1000, 100)]
+    rows[3]["evaluation"] = {"episode_return_mean": 10.0}
+    rows[7]["evaluation"] = {"episode_return_mean": 20.0}
+    image = drawn(tmp_path, *rows)
+    assert colours(image, BLUE) > 300
+    assert colours(image, ORANGE) > 100
+
+
+def test_only_training(tmp_path: Path) -> None:
+    image = drawn(tmp_path, {"timesteps_total": 1}, *({"timesteps_total": n, "episode_return_mean": n} for n in (5, 9)))
+    assert colours(image, BLUE) > 300
+    assert colours(image, ORANGE) == 0
+
+
+def test_a_curve_without_any_episode(tmp_path: Path) -> None:
+    assert colours(drawn(tmp_path, {"timesteps_total": 10}), BLUE) == 0
+
+
+def test_a_title_is_no_formula(tmp_path: Path) -> None:
+    drawn(tmp_path, {"timesteps_total": 10, "episode_return_mean": 1.0}, title=r"PPO on my$\broken{env$_v1")
+
+
+def test_a_full_disk_leaves_the_picture_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MetricsLog(tmp_path)
+    log.write({"timesteps_total": 1, "episode_return_mean": 2.0})
+    picture = tmp_path / "learning_curve.png"
+    picture.write_bytes(b"the picture before")
+
+    def half(file: Path, data: bytes) -> None:
+        with file.open("wb") as handle:
+            handle.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(OSError, match="No space left"):
+        draw_learning_curve(tmp_path / "metrics.csv", picture, "x")
+    assert picture.read_bytes() == b"the picture before"
+    assert not list(tmp_path.glob("*.partial"))
+
+
+# ----------------------------------------------------------------------------------------- several runs
+
+
+def run_folder(folder: Path, seed: int, values: list[float], *, first: int = 100, **config: Any) -> Path:
+    """Write the files of a run whose mean returns these are, a hundred steps apart."""
+    folder.mkdir()
+    described = {"algorithm": "PPO", "env": "CartPole-v1", "seed": seed, "config": {"seed": seed, **config}}
+    (folder / "config.json").write_text(json.dumps(described))
+    log = MetricsLog(folder)
+    for number, value in enumerate(values):
+        log.write({"timesteps_total": first + 100 * number, "episode_return_mean": value, "learner": {"loss": -value}})
+    log.close()
+    return folder
+
+
+def test_seeds_are_one_line_with_a_band(tmp_path: Path) -> None:
+    runs = [
+        run_folder(tmp_path / "a", 1, [0.0, 10.0, 20.0]),
+        run_folder(tmp_path / "b", 2, [20.0, 30.0, 40.0, 50.0], first=150),
+        run_folder(tmp_path / "c", 1, [7.0], lr=0.5),
+    ]
+    together, alone = grouped([Curve.read(run, "episode_return_mean") for run in runs])
+    assert together.label == "PPO on CartPole-v1 (2 seeds)"
+    assert alone.label == "PPO on CartPole-v1, lr=0.5"
+    steps, mean, low, high = together.band()
+    assert (steps[0], steps[-1]) == (150, 300)
+    # On a line of a tenth a step each: 5 and 20 at 150 steps, 20 and 35 at 300.
+    np.testing.assert_allclose([mean[0], low[0], high[0]], [12.5, 5, 20])
+    np.testing.assert_allclose([mean[-1], low[-1], high[-1]], [27.5, 20, 35])
+    for group in (alone, Group("", together.curves[:1])):
+        assert group.band()[1].tolist() == group.curves[0].values.tolist()
+
+
+@pytest.mark.parametrize("name", ["curves.png", "curves.svg", "curves.pdf"])
+def test_the_ending_says_what_picture_it_is(tmp_path: Path, name: str) -> None:
+    runs = [run_folder(tmp_path / str(seed), seed, [float(seed), 10.0, 20.0 + seed]) for seed in range(2)]
+    draw_curves(runs, tmp_path / name)
+    data = (tmp_path / name).read_bytes()
+    assert data.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[name[-3:]])
+    if name == "curves.png":
+        image = matplotlib.image.imread(tmp_path / name)[..., :3]
+        assert colours(image, BLUE) > 300
+        light = (np.array(BLUE) * 0.2 + 255 * 0.8).round().astype(int)
+        assert colours(image, tuple(light)) > 1000
+
+
+def test_other_numbers_are_drawn(tmp_path: Path) -> None:
+    (group,) = draw_curves([run_folder(tmp_path / "a", 1, [1.0, 2.0])], tmp_path / "loss.png", "learner/loss")
+    assert group.curves[0].values.tolist() == [-1.0, -2.0]
+
+
+def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "a", 1, [1.0, 2.0])
+    for runs, picture, metric, message in [
+        ([run], "curves.jpeg", "episode_return_mean", "pictures end in .png, .svg, .pdf"),
+        ([tmp_path], "curves.png", "episode_return_mean", "is not the folder of a run: there is no metrics.csv in it"),
+        ([run], "curves.png", "learner/lost", "no numbers called 'learner/lost'. Did you mean 'learner/loss'?"),
+    ]:
+        with pytest.raises(ConfigError, match=re.escape(message)):
+            draw_curves(runs, tmp_path / picture, metric)
