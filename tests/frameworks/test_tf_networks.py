@@ -93,7 +93,7 @@ LEARNERS: dict[str, tuple[type, Any, dict[str, Any]]] = {
 }
 
 
-LONG = {"A2C", "APPO", "Rainbow", "SAC", "PPO on parts"}
+LONG = {"A2C", "APPO", "Rainbow", "SAC", "SAC on parts", "PPO on parts"}
 """They take seconds each: run by `make learning`."""
 
 
