@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -41,6 +42,9 @@ from anyspace.policy.policy import Policy
 
 Carry = tuple[list[Weights], Slots]
 """What one step hands to the next: the arrays of the policy's model and of its siblings, and the moments."""
+
+BuildBatch = Callable[[Inputs, dict[str, Array]], Batch]
+"""What puts a batch together of the inputs of one step and of what is stored."""
 
 Reported = tuple[dict[str, Array], dict[str, Array], dict[str, Array]]
 """Metrics, the model's own metrics, and results by row."""
@@ -158,26 +162,26 @@ class JaxLearner:
         key = (kind, len(self.policy.siblings), *batches.key)
         if key not in self._compiled:
             traced = {"scan": self._scan, "step": self._step, "summed": self._summed}[kind]
-            self._compiled[key] = jax.jit(lambda *arguments: traced(batches, *arguments))
+            self._compiled[key] = jax.jit(partial(traced, batches.put_together))
         return self._compiled[key]
 
     # ------------------------------------------------------------------------------- what is traced
 
-    def _scan(self, batches: Stacked, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
+    def _scan(self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
         self.compilations += 1
-        return jax.lax.scan(lambda carry, one: self._move(batches, carry, one, stored, cells, rates), carry, inputs)
+        return jax.lax.scan(lambda carry, one: self._move(build, carry, one, stored, cells, rates), carry, inputs)
 
-    def _step(self, batches: Stacked, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
+    def _step(self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
         self.compilations += 1
-        return self._move(batches, carry, inputs, stored, cells, rates)
+        return self._move(build, carry, inputs, stored, cells, rates)
 
     def _move(
-        self, batches: Stacked, carry: Carry, inputs: tuple[Inputs, Array], stored: Any, cells: Any, rates: Any
+        self, build: BuildBatch, carry: Carry, inputs: tuple[Inputs, Array], stored: Any, cells: Any, rates: Any
     ) -> tuple[Carry, Reported]:
         """Take one step. One in which nothing counts moves nothing."""
         (weights, *siblings), slots = carry
         own, key = inputs
-        batch = batches.batch(own, stored)
+        batch = build(own, stored)
         reported, kept, gradients = self.gradients([weights, *siblings], batch, cells, key)
         after, slots_after, norms = moved(self._packs, rates, weights, slots, gradients)
         after |= kept
@@ -189,7 +193,7 @@ class JaxLearner:
         metrics, of_model, rows = reported
         return (moved_all, kept_slots), ({**metrics, **norms}, of_model, rows)
 
-    def _summed(self, batches: Stacked, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
+    def _summed(self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
         """Take one step on the sum of the gradients of all parts."""
         self.compilations += 1
         (weights, *siblings), slots = carry
@@ -201,7 +205,7 @@ class JaxLearner:
         def part(carry: Any, one: tuple[Inputs, Array]) -> Any:
             weights, total = carry
             own, key = one
-            reported, kept, gradients = self.gradients([weights, *siblings], batches.batch(own, stored), cells, key)
+            reported, kept, gradients = self.gradients([weights, *siblings], build(own, stored), cells, key)
             counts = own.counted.any()
             added = {
                 group: {name: total[group][name] + jnp.where(counts, value, 0.0) for name, value in values.items()}

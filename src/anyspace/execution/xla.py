@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from anyspace.execution.learner import Group, Result, Steps
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
-from anyspace.policy.columns import Columns, Named, columns_of, grid, padded_stored, size_for
+from anyspace.policy.columns import Build, Columns, Named, columns_of, grid, padded_stored, put_together, size_for
 from anyspace.policy.sequences import PaddedSequences
 
 Weights = dict[str, Array]
@@ -62,17 +63,25 @@ class Stacked:
 
     def batch(self, inputs: Inputs, stored: Named) -> Batch:
         """Return the batch of one step, of the framework's arrays."""
-        batch = self.columns.batch(inputs.rows, stored)
-        counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
-        batch["counted"] = counted
-        if inputs.lens is not None:
-            batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, counted.shape[0] // inputs.lens.shape[0])
-        return batch
+        return self.put_together(inputs, stored)
+
+    @property
+    def put_together(self) -> Callable[[Inputs, Named], Batch]:
+        """:meth:`batch` as a function that holds on to no rows, as long as what is compiled of it is kept."""
+        return partial(_batch, self.columns.built)
 
     @property
     def key(self) -> tuple[str, ...]:
         """What compiled steps are told apart by, beside shapes: which columns there are."""
         return (*self.inputs.rows, "|", *self.stored)
+
+
+def _batch(built: dict[str, Build], inputs: Inputs, stored: Named) -> Batch:
+    batch = put_together(built, inputs.rows, stored)
+    batch["counted"] = counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
+    if inputs.lens is not None:
+        batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, counted.shape[0] // inputs.lens.shape[0])
+    return batch
 
 
 def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False) -> Stacked:

@@ -48,9 +48,10 @@ class Columns:
     built: dict[str, Build]
     """What makes each column of them."""
 
-    def batch(self, rows: Named, stored: Named) -> Batch:
-        """Return the batch of such arrays, of any framework, and of any number of rows."""
-        return Batch({name: build(rows, stored) for name, build in self.built.items()})
+
+def put_together(built: Mapping[str, Build], rows: Named, stored: Named) -> Batch:
+    """Return the batch of such arrays, of any framework, and of any number of rows."""
+    return Batch({name: build(rows, stored) for name, build in built.items()})
 
 
 def columns_of(batch: Mapping[str, Any]) -> Columns:

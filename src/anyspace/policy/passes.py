@@ -13,7 +13,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.batch import Batch
-from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, grid, padded_stored, size_for
+from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, grid, padded_stored, put_together, size_for
 from anyspace.policy.inputs import Inputs
 from anyspace.policy.sequences import PaddedSequences
 from anyspace.tree import Tree
@@ -41,6 +41,7 @@ class CompiledPasses:
     def forward(self, batch: Batch, *, value: bool) -> tuple[Tree, NumpyArray | None]:
         """Return output and values of a batch of NumPy's arrays, NumPy's as well."""
         columns, sequences = columns_of(batch), batch.get("sequences")
+        built = columns.built  # what is compiled holds on to no rows
         if sequences is None:
             count = len(next(iter(columns.rows.values())))
             index = _repeated(np.arange(count), max(FEWEST_ROWS, size_for(count)))
@@ -55,7 +56,7 @@ class CompiledPasses:
         rows = {name: array[index] for name, array in columns.rows.items()}
 
         def run(rows: Named, stored: Named, *padding: Any) -> Any:
-            made = columns.batch(rows, stored)
+            made = put_together(built, rows, stored)
             if padding:
                 lens, state = padding
                 made["sequences"] = PaddedSequences(lens, state, made["obs"][0].shape[0] // lens.shape[0])
@@ -77,11 +78,11 @@ class CompiledPasses:
         """Return what the action distribution takes [B, P], and the new states, for one step of B environments."""
         given: dict[str, Any] = {"obs": list(obs), "views": dict(views), "states": list(states)}
         columns = columns_of(given if mask is None else {**given, "action_mask": mask})
-        count = len(obs[0])
+        count, built = len(obs[0]), columns.built
         index = _repeated(np.arange(count), max(FEWEST_ROWS, size_for(count)))
 
         def run(rows: Named, stored: Named) -> Any:
-            return self._step(columns.batch(rows, stored), explore)
+            return self._step(put_together(built, rows, stored), explore)
 
         key = ("act", explore, *_kinds(columns))
         rows = {name: array[index] for name, array in columns.rows.items()}
