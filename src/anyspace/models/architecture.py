@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from anyspace.errors import ModelError
+from anyspace.models.config import ActivationSpec
 
 
 class Stack(NamedTuple):
@@ -19,7 +20,7 @@ class Stack(NamedTuple):
     """Of the layers; none passes the input."""
     prefix: str
     """Of the keys of initialisers: "fcnet" or "post_fcnet"."""
-    activation: str | type | None
+    activation: ActivationSpec | None
     """Of every layer."""
 
     @property

@@ -17,8 +17,12 @@ DEPRECATED_VALUE = -1
 FilterSpec = tuple[int, int | tuple[int, int], int]
 """One convolution: output channels, kernel (side, or height and width), stride."""
 
+ActivationSpec = str | Callable[..., Any]
+"""The name of an activation, a module class of PyTorch, a function of JAX or TensorFlow, or the path of either."""
+
 InitializerSpec = str | Callable[..., Any]
-"""The name of a function of the framework (`torch.nn.init`), "normc", a function that fills a tensor, or its path."""
+"""The name of a function of `torch.nn.init`, whatever the framework, "normc", a function that fills a tensor (on JAX
+and TensorFlow an array of NumPy), or its path."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,9 @@ class ModelConfig:
 
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Sizes of the dense hidden layers, each at least 1."""
-    fcnet_activation: str | type | None = "tanh"
-    """Activation of these layers: relu, tanh, elu, swish, silu, linear, or a class: itself, its name or its path."""
+    fcnet_activation: ActivationSpec | None = "tanh"
+    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, on JAX and TensorFlow a
+    function: itself, its name or its path."""
     fcnet_weights_initializer: InitializerSpec | None = None
     """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
@@ -39,7 +44,7 @@ class ModelConfig:
     """Keyword arguments of that initialiser."""
     conv_filters: list[FilterSpec] | None = None
     """Convolutions as [channels, kernel or [height, width], stride], each at least 1; None picks them by image size."""
-    conv_activation: str | type | None = "relu"
+    conv_activation: ActivationSpec | None = "relu"
     """Activation of the convolutions, as `fcnet_activation` takes it."""
     conv_kernel_initializer: InitializerSpec | None = None
     """Initialiser of their kernels: a name from torch.nn.init, normc, or a function; None: xavier_uniform."""
@@ -59,7 +64,7 @@ class ModelConfig:
     """Not supported: no transposed convolutions are built here."""
     post_fcnet_hiddens: list[int] = field(default_factory=list)
     """Sizes of the dense layers after the main encoder (dense, convolutions, all components), each at least 1."""
-    post_fcnet_activation: str | type | None = "relu"
+    post_fcnet_activation: ActivationSpec | None = "relu"
     """Activation of these layers. A dense encoder uses it only if `fcnet_hiddens` is empty."""
     post_fcnet_weights_initializer: InitializerSpec | None = None
     """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""

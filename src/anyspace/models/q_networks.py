@@ -18,6 +18,7 @@ from anyspace.errors import ModelError
 from anyspace.maths.branches import Branches
 from anyspace.maths.q_values import branched_logits, expected_values, masked_values
 from anyspace.maths.xp import Array, Rng, xp
+from anyspace.models.config import ActivationSpec
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import network
 from anyspace.models.number_of_actions import numbers_of_options
@@ -33,7 +34,7 @@ class HeadLayers(NamedTuple):
     """F."""
     sizes: tuple[int, ...]
     """Of the dense layers."""
-    activation: str | type | None
+    activation: ActivationSpec | None
     """After each of them."""
     sigma0: float | None
     """Of noisy layers, the last one among them; None: the layers are linear."""
@@ -118,7 +119,7 @@ class QNetworks(ModelV2):
         *,
         q_hiddens: Sequence[int] = (256,),
         dueling: bool = False,
-        dueling_activation: str | type | None = "relu",
+        dueling_activation: ActivationSpec | None = "relu",
         num_atoms: int = 1,
         use_noisy: bool = False,
         v_min: float = -10.0,

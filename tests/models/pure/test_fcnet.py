@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
+from anyspace.models import ModelCatalog
 from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.fcnet import FullyConnectedNetwork
 from anyspace.models.torch import fcnet
@@ -69,7 +70,8 @@ def test_activations_are_those_of_pytorch(activation):
 
 
 def test_a_function_may_be_an_activation():
-    model = built(FullyConnectedNetwork, None, {"fcnet_activation": lambda x: abs(x) + x})
+    function = {"fcnet_hiddens": [8, 8], "fcnet_activation": lambda x: abs(x) + x}
+    model = ModelCatalog.get_model_v2(BOX, ACTIONS, None, function, "pure")
     module = built(fcnet.FullyConnectedNetwork, None, {"fcnet_activation": "relu"})
     x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
     state = take_weights(model, module)
@@ -119,6 +121,10 @@ def test_equal_seeds_give_equal_weights():
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(ConfigError, match=r"Unknown activation \(tanhh\) for framework=.* Did you mean .*tanh"):
         pair(6, {"fcnet_activation": "tanhh"})
+    with pytest.raises(ConfigError, match=r"Unknown activation .* for framework=torch"):
+        built(fcnet.FullyConnectedNetwork, 6, {"fcnet_activation": abs})
+    with pytest.raises(ConfigError, match=r"Unknown activation .* for framework=pure"):
+        built(FullyConnectedNetwork, 6, {"fcnet_activation": torch.nn.Tanh})
     with pytest.raises(ModelError, match="needs an even number of outputs"):
         FullyConnectedNetwork(BOX, ACTIONS, 5, {"free_log_std": True})
     with pytest.raises(UnsupportedSpaceError, match="takes observations that are one array"):

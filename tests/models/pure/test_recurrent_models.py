@@ -77,7 +77,20 @@ def test_what_acts_is_what_learns(case):
     output, after = model(columns, state, np.ones(5, np.int32))
     acted, acted_after = model.acting_pass()(InputDict(columns), state)
     for one, two in zip([acted, *acted_after], [output, *after], strict=True):
-        np.testing.assert_array_equal(one, two)
+        np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-6)
+        assert one.dtype == np.float32
+
+
+def test_a_derived_memory_acts_as_it_says():
+    class Fading(RecurrentWrapper):
+        def remember(self, features, input_dict, state, seq_lens):
+            remembered, after = super().remember(features, input_dict, state, seq_lens)
+            return remembered / 2, after
+
+    model = Fading(OBS, ACTIONS, 8, {"lstm_cell_size": 6}, base=build("pure", None, fcnet_hiddens=[5]))
+    columns, state = columns_of(model, 5, np.random.default_rng(0)), [np.zeros((5, 6), np.float32)] * 2
+    output, _ = model(columns, state, np.ones(5, np.int32))
+    np.testing.assert_array_equal(model.acting_pass()(InputDict(columns), state)[0], output)
 
 
 def test_padding_leaves_states_as_they_are():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
 from anyspace.maths.xp import Array, Namespace, xp
+from anyspace.models.config import ActivationSpec
 
 Function = Callable[[Array], Array]
 """An array to an array of the same shape."""
@@ -61,7 +62,7 @@ _NAMED: dict[str, Activation | None] = {
 """By name, in small letters and without underscores."""
 
 
-def activation(name: str | type | Function | None, framework: str) -> Activation | None:
+def activation(name: ActivationSpec | None, framework: str) -> Activation | None:
     """Return an activation; None for ``None`` and ``"linear"``.
 
     Args:

@@ -16,10 +16,12 @@ from anyspace.maths.xp import Array
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.gtrxl import GTrXLSizes
 from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.pure.base import in_numpy
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.fcnet import flat_input
 from anyspace.models.pure.gtrxl import GTrXL
 from anyspace.models.pure.memory import MemoryWrapper, Remembering
+from anyspace.models.pure.recurrent import Step
 
 
 class Attending(Remembering):
@@ -124,6 +126,11 @@ class AttentionWrapper(MemoryWrapper, Attending):
             prev_rewards=config["attention_use_n_prev_rewards"],
         )
         self.add_gtrxl(self.width_in, GTrXLSizes.of(config))
+
+    def acting_step(self) -> Step | None:
+        """Return one step of the GTrXL, unless a derived class remembers otherwise."""
+        own = type(self).remember is not AttentionWrapper.remember or type(self).attend is not Attending.attend
+        return None if own else self.gtrxl.step(in_numpy(self.weights))
 
     def remember(
         self, features: Array, input_dict: dict[str, Any], state: State, seq_lens: Array | None

@@ -54,7 +54,7 @@ class ArrayModel(ModelV2):
         What is made of weights alone may be made once in it.
         """
         model = copy.copy(self)
-        model.weights = {name: xp(value).to_numpy(value) for name, value in self.weights.items()}
+        model.weights = in_numpy(self.weights)
         for name, part in vars(self).items():
             if isinstance(part, ArrayModel):
                 setattr(model, name, part.frozen())
@@ -81,6 +81,11 @@ class ArrayModel(ModelV2):
     def random_source(self) -> Rng:
         """Return a source for the draws of a training pass, the framework's own; a new one in every call."""
         return None
+
+
+def in_numpy(weights: Mapping[str, Array]) -> dict[str, Floats]:
+    """Return weights of any framework as arrays of NumPy, which may share their memory."""
+    return {name: xp(value).to_numpy(value) for name, value in weights.items()}
 
 
 def initial_randomness() -> np.random.Generator:

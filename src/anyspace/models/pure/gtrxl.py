@@ -67,13 +67,17 @@ class GTrXL:
 
     def frozen(self, p: Parameters) -> GTrXL:
         """Return the network for acting in NumPy with weights that stay as they are."""
+        ready = copy.copy(self)
+        ready._step = self.step(p)
+        return ready
+
+    def step(self, p: Parameters) -> Step:
+        """Return one step of acting in NumPy, made of weights that stay as they are."""
         sizes, name = self.sizes, self._name
         blocks = [Block(sizes.num_heads, sizes.head_dim, _EPSILON, _EPSILON, _mlp(of)) for of in _blocks(name, sizes)]
         reach = sizes.memory_inference
         p = folded(p, name, blocks, self._positions[sizes.memory - reach :])
-        ready = copy.copy(self)
-        ready._step = gtrxl_step(p, name, blocks, memory=sizes.memory, reach=reach)
-        return ready
+        return gtrxl_step(p, name, blocks, memory=sizes.memory, reach=reach)
 
     def __call__(
         self, p: Parameters, features: Array, state: State, *, training: bool = False, time_major: bool = False

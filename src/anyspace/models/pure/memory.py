@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from anyspace.maths.xp import Array, xp
 from anyspace.models.architecture import outputs_of
+from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.previous import PreviousFeatures
+from anyspace.models.pure.acting import acting_memory
 from anyspace.models.pure.actor_critic import with_outputs
-from anyspace.models.pure.base import ArrayModel
+from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.drawing import Drawing
+from anyspace.models.pure.recurrent import Step
+from anyspace.models.runtime import CompiledForward, Floats
 from anyspace.models.wrapping import OnModel, features_of, joined_views, require_base
 
 
@@ -105,6 +110,24 @@ class MemoryWrapper(OnModel, Remembering):
             seq_lens: as for ``forward``.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement remember()")
+
+    def acting_step(self) -> Step | None:
+        """Return one step of the memory in NumPy, made of weights once; None: there is none but :meth:`remember`."""
+        return None
+
+    def acting_pass(self) -> CompiledForward:
+        """Return base, memory and heads alone, made once, where no derived class puts more around them."""
+        kind, step = type(self), self.acting_step()
+        own = kind.forward is not MemoryWrapper.forward or kind.action_inputs is not ModelV2.action_inputs
+        if own or step is None or not isinstance(self.base, ArrayModel):
+            return super().acting_pass()
+        beneath, previous, p = self.base.acting_pass(), self.previous, in_numpy(self.weights)
+
+        def features(inputs: InputDict) -> Floats:
+            seen, _ = beneath(inputs, [])
+            return np.concatenate([seen, previous(inputs)], axis=1) if previous.width else seen
+
+        return acting_memory(features, step, dense(p, [self.logits] if self.logits else []), p.get("log_std"))
 
     def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
         """Return ``(logits [N, num_outputs], new states)``."""

@@ -5,7 +5,7 @@ Letters: N rows, S sequences of T steps each (N = S T), F features, H width of t
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -14,9 +14,11 @@ from anyspace.maths.sequences import add_time_dimension
 from anyspace.maths.xp import Array, xp
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.pure.base import in_numpy
+from anyspace.models.pure.dense import Parameters
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.memory import MemoryWrapper
-from anyspace.models.pure.recurrent import Cell, gru, lstm, unrolled
+from anyspace.models.pure.recurrent import Cell, Step, gru, lstm, unrolled
 
 
 class RecurrentNetwork(ModelV2):
@@ -72,20 +74,17 @@ class RecurrentWrapper(MemoryWrapper):
             prev_rewards=int(config["lstm_use_prev_reward"]),
         )
         self.cell_size = int(config["lstm_cell_size"])
-        self._cell: Cell | None = None
         draw = Drawing(self.framework, config)
         draw.recurrent("rnn", self.width_in, self.cell_size, gates=3 if config["use_gru"] else 4)
         self.add_heads(draw, self.cell_size)
         self.adopt(draw.weights)
 
-    def frozen(self) -> Self:
-        """Return the model for acting, with what is made of weights alone made once."""
-        model = super().frozen()
-        model._cell = model._made_cell()
-        return model
+    def acting_step(self) -> Step | None:
+        """Return the cell, unless a derived class remembers otherwise."""
+        return self._cell(in_numpy(self.weights)) if type(self).remember is RecurrentWrapper.remember else None
 
-    def _made_cell(self) -> Cell:
-        return (gru if self.model_config["use_gru"] else lstm)(self.weights, "rnn")
+    def _cell(self, p: Parameters) -> Cell:
+        return (gru if self.model_config["use_gru"] else lstm)(p, "rnn")
 
     def get_initial_state(self) -> State:
         """Return zeros [H] of NumPy, two for an LSTM and one for a GRU."""
@@ -96,7 +95,7 @@ class RecurrentWrapper(MemoryWrapper):
     ) -> tuple[Array, State]:
         """Return ``(output [N, H], the states after each sequence's last step)``."""
         assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
-        cell = self._cell or self._made_cell()
+        cell = self._cell(self.weights)
         count, ns = features.shape[0], xp(features)
         if count == seq_lens.shape[0]:
             return cell(features, state)

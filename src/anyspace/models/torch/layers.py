@@ -14,6 +14,7 @@ from torch.nn.modules import module as modules
 from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, ModelError, nearest
 from anyspace.models.architecture import Stack, outputs_of
+from anyspace.models.config import ActivationSpec
 from anyspace.models.torch.initializers import Initializer, initializer_of, normc_
 
 
@@ -62,7 +63,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def activation_class(name: str | type[nn.Module] | None) -> type[nn.Module] | None:
+def activation_class(name: ActivationSpec | None) -> type[nn.Module] | None:
     """Return the module class of an activation; None for ``None`` and ``"linear"``.
 
     Args:
@@ -199,7 +200,7 @@ class DenseStack(nn.Sequential):
 def dense_stack(
     width_in: int,
     sizes: Sequence[int],
-    activation: str | type[nn.Module] | None,
+    activation: ActivationSpec | None,
     weights: Initializer | None = None,
     biases: Initializer | None = None,
 ) -> DenseStack:
