@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
 from anyspace.models.tf.ways import AS_A_GRAPH, NotByXLA, Way, Ways
 from anyspace.policy.batch import Batch
+from anyspace.policy.columns import Named
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 
@@ -155,10 +157,7 @@ class TFLearner:
         """Return what runs the loop; it is traced anew for other columns, and for other shapes of them."""
         key = (summed, len(self.policy.siblings), *batches.key)
         if key not in self._ways:
-
-            def loop(*arguments: Any) -> Reported:
-                return self._loop(batches, summed, *arguments)
-
+            loop = partial(self._loop, batches.put_together, summed)
             name = f"{type(self._model).__name__} in {spelt(self.losses)}"
             # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
             slow = self._model.held().convolves and self.runtime.device == "cpu"
@@ -169,7 +168,7 @@ class TFLearner:
 
     def _loop(
         self,
-        batches: Stacked,
+        build: Callable[[Inputs, Named], Batch],
         summed: bool,
         inputs: Inputs,
         seeds: Array,
@@ -184,7 +183,7 @@ class TFLearner:
 
         def body(number: Array) -> tuple[Reported, dict[str, Weights]]:
             own = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[number], inputs)
-            reported, gradients = self._gradients(batches.batch(own, stored), cells, seeds[number])
+            reported, gradients = self._gradients(build(own, stored), cells, seeds[number])
             if summed:
                 return reported, gradients
             norms = self._move(gradients, rates, own.tau)
