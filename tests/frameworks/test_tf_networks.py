@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
+from anyspace import A2C, APPO, DQN, PPO, SAC
 from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.models.tf.ways import AS_A_GRAPH
 from tests.frameworks.conftest import Build
@@ -69,6 +71,55 @@ def test_pictures_and_vectors(build: Build) -> None:
     for column in ("action_dist_inputs", "vf_preds"):
         np.testing.assert_allclose(*(np.asarray(batch[column]) for batch in found), atol=1e-5, err_msg=column)
     assert np.isfinite(ours.train()["learner"]["total_loss"])
+
+
+REPLAY = {
+    "train_batch_size": 8,
+    "num_steps_sampled_before_learning_starts": 16,
+    "min_sample_timesteps_per_iteration": 32,
+}
+SMALL_Q = {"policy_model_config": {"fcnet_hiddens": [8]}, "q_model_config": {"fcnet_hiddens": [8]}}
+MIXED = Tuple([Discrete(2), Box(-1, 1, (2,)), MultiDiscrete([2, 3])])
+LEARNERS: dict[str, tuple[type, Any, dict[str, Any]]] = {
+    "A2C": (A2C, Discrete(3), {"train_batch_size": 32}),
+    "APPO": (APPO, Box(-1, 1, (2,)), {"train_batch_size": 32}),
+    "DQN": (DQN, Discrete(3), REPLAY),
+    "Rainbow": (DQN, MultiDiscrete([2, 3]), {**REPLAY, "num_atoms": 5, "v_min": 0.0, "v_max": 2.0, "noisy": True}),
+    "SAC": (SAC, Box(-1, 1, (2,)), {**REPLAY, **SMALL_Q}),
+    "SAC on parts": (SAC, MIXED, {**REPLAY, **SMALL_Q}),
+    "PPO on parts": (PPO, MIXED, {"train_batch_size": 32, "minibatch_size": 32}),
+    "dependent parts": (PPO, MIXED, {"train_batch_size": 32, "model": {"autoregressive_actions": True}}),
+    "Beta": (PPO, Box(0, 1, (2,)), {"train_batch_size": 32, "model": {"custom_action_dist": "Beta"}}),
+}
+
+
+LONG = {"A2C", "APPO", "Rainbow", "SAC", "SAC on parts", "PPO on parts"}
+"""They take seconds each: run by `make learning`."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.learning) if name in LONG else name for name in LEARNERS]
+)
+def test_algorithms_and_distributions_run_in_a_graph(build: Build, name: str) -> None:
+    kind, actions, settings = LEARNERS[name]
+    settings = {"minibatch_size": 32, "num_epochs": 1, **settings} if kind is PPO else dict(settings)
+    model = settings.pop("model", {})
+    algorithm = build(
+        lambda: Samples(Box(-1, 1, (3,)), actions),
+        kind,
+        framework="tf",
+        model={"fcnet_hiddens": [8], **model},
+        observation_filter="NoFilter",
+        **settings,
+    )
+    algorithm.policy.runtime.ways.number = AS_A_GRAPH
+    before = algorithm.policy.runtime.parameters(algorithm.policy.model)
+    algorithm.train()
+    after = algorithm.policy.runtime.parameters(algorithm.policy.model)
+    assert algorithm.policy.runtime.ways.number == AS_A_GRAPH
+    assert algorithm.learner.compilations <= 2
+    assert algorithm.learner.is_finite()
+    assert any((after[key] != before[key]).any() for key in before)
 
 
 def test_importing_anyspace_loads_neither_tensorflow_nor_keras() -> None:

@@ -45,7 +45,7 @@ SMALL: dict[str, Any] = {
     "num_epochs": 1,
     "seed": 0,
 }
-AS_A_GRAPH = 1
+AS_A_GRAPH, EAGERLY = 1, 2
 
 
 @pytest.fixture(autouse=True)
@@ -55,8 +55,8 @@ def registries(monkeypatch):
     monkeypatch.setattr(action_dists, "_registered", {})
 
 
-def trained(env: Any, way: int = AS_A_GRAPH, **settings: Any) -> Any:
-    """Train a little, as a graph: XLA takes what a graph takes, but for calls of Python, and longer. Return PPO."""
+def trained(env: Any, way: int = EAGERLY, **settings: Any) -> Any:
+    """Train a little, eagerly or as a graph, and return PPO: XLA takes what a graph takes, but for calls of Python."""
     with closing(ppo.PPO(env=env, config={**SMALL, **settings})) as algo:
         algo.policy.runtime.ways.number = way
         before = algo.policy.runtime.parameters(algo.policy.model)
@@ -157,7 +157,7 @@ class ComplexModel(TFModelV2):
 
 
 def test_a_model_of_an_observation_of_several_parts():
-    trained(TwoPictures, model={"custom_model": ComplexModel, "fcnet_hiddens": [8]})
+    trained(TwoPictures, AS_A_GRAPH, model={"custom_model": ComplexModel, "fcnet_hiddens": [8]})
 
 
 class LastThree(TFModelV2):
@@ -248,7 +248,7 @@ class RNNModel(RecurrentNetwork):
 
 
 def test_a_custom_recurrent_network():
-    algo = trained("CartPole-v1", model={"custom_model": RNNModel, "max_seq_len": 5})
+    algo = trained("CartPole-v1", AS_A_GRAPH, model={"custom_model": RNNModel, "max_seq_len": 5})
     action, _ = algo.compute_single_action(np.zeros(4, np.float32))
     assert action in (0, 1)
 
@@ -287,7 +287,7 @@ class BatchNormModel(TFModelV2):
 
 
 def test_batch_normalisation():
-    algo = trained("CartPole-v1", model={"custom_model": BatchNormModel})
+    algo = trained("CartPole-v1", AS_A_GRAPH, model={"custom_model": BatchNormModel})
     model = algo.policy.model
     assert algo.policy.runtime.has_batch_statistics(model)
     names = [*algo.policy.runtime.parameters(model)]
@@ -510,7 +510,7 @@ class ParametricActionsModel(TFModelV2):
 def test_parametric_actions():
     # The environment raises where the mask is not respected.
     model = {"custom_model": ParametricActionsModel, "custom_model_config": {"true_obs_shape": (3,)}}
-    trained(MyParamActionEnv, model={**model, "fcnet_hiddens": [8], "vf_share_layers": True})
+    trained(MyParamActionEnv, AS_A_GRAPH, model={**model, "fcnet_hiddens": [8], "vf_share_layers": True})
 
 
 # -------------------------------------------------------------------------------- autoregressive actions
@@ -649,7 +649,7 @@ def test_autoregressive_actions():
     ModelCatalog.register_custom_action_dist("binary", WithEntropyAndValue)
     ModelCatalog.register_custom_model("autoregressive", AutoregressiveActionsModel)
     model = {"custom_model": "autoregressive", "custom_action_dist": "binary"}
-    algo = trained(Pairs, kl_coeff=0.0, model=model)
+    algo = trained(Pairs, AS_A_GRAPH, kl_coeff=0.0, model=model)
     names = {*algo.policy.model.trainable_variables(as_dict=True)}
     assert {"base_model/0", "base_model/1"} | {f"action_model/{i}" for i in range(6)} == {
         name for name in names if not name.startswith("value")

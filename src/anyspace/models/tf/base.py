@@ -18,7 +18,7 @@ from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel
-from anyspace.models.runtime import NumpyArray
+from anyspace.models.runtime import CompiledForward, NumpyArray
 from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
@@ -79,6 +79,7 @@ class TFModelV2(ArrayModel):
         self.adopted: Variables = {}
         self.registered: list[Any] = []
         self.training = False
+        self._stale = False
 
     def adopt(self, weights: Mapping[str, NumpyArray]) -> None:
         """Hold arrays as weights, by name: as variables, and in ``weights`` as NumPy's, which act."""
@@ -134,13 +135,38 @@ class TFModelV2(ArrayModel):
             for model in self.held().models:
                 vars(model)["training"] = training
 
-    def synchronise(self) -> None:
-        """Let NumPy's weights be what the variables are."""
+    def adopting(self) -> dict[str, TFModelV2]:
+        """Return the models that adopted weights, this one and those in it, by what the names of weights begin with."""
+        found: dict[str, TFModelV2] = {}
+        names = {id(variable): name for name, variable in self.held().variables.items()}
         for model in self.held().models:
             if isinstance(model, TFModelV2) and model.adopted:
-                vars(model)["weights"] = {name: variable.numpy() for name, variable in model.adopted.items()}
+                own, variable = next(iter(model.adopted.items()))
+                found[names[id(variable)].removesuffix(own)] = model
+        return found
+
+    def synchronise(self, weights: Mapping[str, NumpyArray] | None = None) -> None:
+        """Let NumPy's weights be what the variables are.
+
+        Args:
+            weights: their values by name; None: they are read when NumPy runs the model next.
+        """
+        self._stale = weights is None
+        if weights is not None:
+            for prefix, model in self.adopting().items():
+                vars(model)["weights"] = {name: weights[f"{prefix}{name}"] for name in model.adopted}
+
+    def refresh(self) -> None:
+        """Read the variables, if they have moved since NumPy's weights were read."""
+        if self._stale:
+            self.synchronise({name: variable.numpy() for name, variable in self.held().variables.items()})
 
     # ------------------------------------------------------------------------------------ passes
+
+    def acting_pass(self) -> CompiledForward:
+        """Return what acts one step, in NumPy."""
+        self.refresh()
+        return super().acting_pass()
 
     def random_source(self) -> Any:
         """Return a seed that was not used before; None, NumPy's own source, where no pass runs on tensors."""
@@ -166,6 +192,7 @@ class TFModelV2(ArrayModel):
 
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
         if SEEDS.get() is None and self.runs_in_numpy:
+            self.refresh()
             return self.forward(inputs, state, seq_lens)
         lens = None if seq_lens is None else as_tensor(seq_lens)
         token = RUNNING.set(self)
