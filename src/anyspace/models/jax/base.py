@@ -19,7 +19,7 @@ from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import interface_and_model
 from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.pure.base import ArrayModel
+from anyspace.models.pure.base import ArrayModel, is_norm
 
 NETWORKS = "anyspace.models.jax.networks"
 """The module whose classes run in NumPy as they run in JAX."""
@@ -169,6 +169,10 @@ class JaxModelV2(ArrayModel):
             for model, attributes in zip(held.models, before, strict=True):
                 vars(model).clear()
                 vars(model).update(attributes)
+
+    def takes_noise(self, name: str) -> bool:
+        """Return whether noise on parameters changes ``name``: those of layer normalisations stay."""
+        return super().takes_noise(name) and not is_norm(self.held().arrays(), name)
 
     def variables(self, as_dict: bool = False) -> list[Array] | dict[str, Array]:
         """Return all arrays that are held, as a list or by name."""

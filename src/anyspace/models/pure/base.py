@@ -83,6 +83,17 @@ class ArrayModel(ModelV2):
         return None
 
 
+def is_norm(arrays: Mapping[str, Array], name: str) -> bool:
+    """Return whether a weight of a built-in network is a layer norm's: its ``weight`` is a vector.
+
+    Args:
+        arrays: all weights by name.
+        name: of the one that is asked for.
+    """
+    weight = arrays.get(f"{name.rpartition('.')[0]}.weight")
+    return weight is not None and len(weight.shape) == 1
+
+
 def in_numpy(weights: Mapping[str, Array]) -> dict[str, Floats]:
     """Return weights of any framework as arrays of NumPy, which may share their memory."""
     return {name: xp(value).to_numpy(value) for name, value in weights.items()}

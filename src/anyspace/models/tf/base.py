@@ -17,7 +17,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
-from anyspace.models.pure.base import ArrayModel
+from anyspace.models.pure.base import ArrayModel, is_norm
 from anyspace.models.runtime import CompiledForward, NumpyArray
 from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
 from anyspace.spaces.repeated_values import map_arrays
@@ -104,6 +104,10 @@ class TFModelV2(ArrayModel):
         if not chosen:
             return trained
         return {name: one for name, one in trained.items() if any(one is other for other in chosen)}
+
+    def takes_noise(self, name: str) -> bool:
+        """Return whether noise on parameters changes ``name``: those of layer normalisations stay."""
+        return super().takes_noise(name) and not is_norm(self.held().variables, name)
 
     def variables(self, as_dict: bool = False) -> list[Any] | Variables:
         """Return all variables that are held, as a list or by name."""
