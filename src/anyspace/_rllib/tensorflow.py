@@ -17,8 +17,11 @@ from anyspace.models import placeholders
 _TF = "anyspace.models.tf"
 
 _HOMES = {
-    f"{_TF}.base": "DistributionalQTFModel=TFModelV2 SACTFModel=TFModelV2 TFModelV2",
-    f"{_TF}.networks": "AttentionWrapper ComplexInputNetwork GTrXLNet LSTMWrapper=RecurrentWrapper RecurrentNetwork",
+    f"{_TF}.base": "TFModelV2",
+    f"{_TF}.networks": (
+        "AttentionWrapper ComplexInputNetwork DistributionalQTFModel=DQNTFModel GTrXLNet LSTMWrapper=RecurrentWrapper"
+        " RecurrentNetwork SACTFModel"
+    ),
     f"{_TF}.keras_networks": "FullyConnectedNetwork VisionNetwork normc_initializer",
     f"{_TF}.compat_dists": "TFActionDistribution",
     f"{_TF}.compat_functions": (

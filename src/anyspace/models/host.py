@@ -16,8 +16,7 @@ from anyspace.errors import CheckpointError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
-from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Floats, NumpyArray, RandomSource
+from anyspace.models.runtime import NumpyArray, RandomSource
 
 Shape = tuple[int, ...]
 
@@ -92,22 +91,6 @@ class HostRuntime:
     def permutation(self, n: int) -> NumpyArray:
         """Return a random order of ``0..n-1``, int64 [n]."""
         return self.generators["learning"].permutation(n)
-
-
-def numpy_pass(model: ModelV2) -> CompiledForward:
-    """Return the pass of a model that NumPy runs, when acting."""
-
-    def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
-        lens = None
-        if state:
-            lens = np.ones(len(state[0]), np.int32)
-            inputs.add_states(state, lens)
-        # Observations near the largest float overflow as quietly as they do elsewhere.
-        with np.errstate(over="ignore", invalid="ignore"):
-            output, state_out = model(inputs, state, lens)
-            return model.action_inputs(output, inputs.get("action_mask")), state_out
-
-    return forward
 
 
 def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:

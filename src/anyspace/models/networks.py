@@ -67,6 +67,10 @@ NETWORKS: dict[str, dict[Role, str]] = {
         "gtrxl": "networks.GTrXLNet",
         "recurrent memory": "networks.RecurrentWrapper",
         "attention memory": "networks.AttentionWrapper",
+        "parametric head": "networks.ParametricActionsModel",
+        "action network": "networks.attach_action_network",
+        "q values": "networks.DQNTFModel",
+        "soft actor-critic": "networks.SACTFModel",
     },
 }
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""

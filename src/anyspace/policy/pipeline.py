@@ -117,9 +117,8 @@ class Pipeline:
         raw = custom and config.scale_images == "auto"
         scales = bool(config.scale_images) and not raw
         self.preprocessor = get_preprocessor(observation_space, scale_images=scales)
-        self.encode = self.preprocessor.encode
-        if config.out_of_bounds == "clip":
-            self.encode = Encoder(observation_space, clip=True)
+        clips = config.out_of_bounds == "clip"
+        self.encode = Encoder(observation_space, clip=True) if clips else self.preprocessor.encode
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
 
@@ -132,8 +131,7 @@ class Pipeline:
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
-        self.timestep = self.version = 0
-        self.inputs_decide = False
+        self.timestep, self.version, self.inputs_decide = 0, 0, False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):

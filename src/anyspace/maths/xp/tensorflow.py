@@ -129,6 +129,9 @@ class _TensorFlow(Namespace):
     def softplus(self, x: Array) -> Array:
         return tf.math.softplus(x)
 
+    def softmax(self, x: Array) -> Array:
+        return tf.nn.softmax(x)
+
     def relu(self, x: Array) -> Array:
         return tf.nn.relu(x)
 

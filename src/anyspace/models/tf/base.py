@@ -142,6 +142,11 @@ class TFModelV2(ArrayModel):
 
     # ------------------------------------------------------------------------------------ passes
 
+    def random_source(self) -> Any:
+        """Return a seed that was not used before; None, NumPy's own source, where no pass runs on tensors."""
+        seeds = SEEDS.get()
+        return None if seeds is None else seeds.fresh()
+
     @contextlib.contextmanager
     def bound(self) -> Iterator[None]:
         """Run on tensors: adopted weights are variables. Nothing of a graph stays in the model afterwards."""

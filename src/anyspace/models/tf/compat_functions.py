@@ -46,7 +46,7 @@ def flatten_inputs_to_1d_tensor(inputs: Tree, spaces_struct: Tree | None = None,
 
 
 def _spaces(struct: Tree) -> list[Any]:
-    return nesting.leaves(struct) if isinstance(struct, gym.Space) else tree.leaves(struct)
+    return [leaf for part in tree.leaves(struct) for leaf in nesting.leaves(part)]
 
 
 def get_gpu_devices() -> list[str]:

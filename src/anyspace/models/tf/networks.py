@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
-from anyspace.models.pure import attention, complex_input, fcnet, recurrent_models, visionnet
+from anyspace.models.pure import (
+    attention,
+    complex_input,
+    dqn_model,
+    fcnet,
+    parametric,
+    recurrent_models,
+    sac_model,
+    visionnet,
+)
+from anyspace.models.pure.autoregressive import attach_action_network
 from anyspace.models.tf.base import TFModelV2
+
+__all__ = [
+    "AttentionWrapper",
+    "ComplexInputNetwork",
+    "DQNTFModel",
+    "FullyConnectedNetwork",
+    "GTrXLNet",
+    "ParametricActionsModel",
+    "RecurrentNetwork",
+    "RecurrentWrapper",
+    "SACTFModel",
+    "VisionNetwork",
+    "attach_action_network",
+]
 
 
 class FullyConnectedNetwork(fcnet.FullyConnectedNetwork, TFModelV2):
@@ -32,3 +56,15 @@ class GTrXLNet(attention.GTrXLNet, TFModelV2):
 
 class AttentionWrapper(attention.AttentionWrapper, TFModelV2):
     """See :class:`anyspace.models.pure.attention.AttentionWrapper`."""
+
+
+class ParametricActionsModel(parametric.ParametricActionsModel, TFModelV2):
+    """See :class:`anyspace.models.pure.parametric.ParametricActionsModel`."""
+
+
+class DQNTFModel(dqn_model.DQNModel, TFModelV2):
+    """See :class:`anyspace.models.pure.dqn_model.DQNModel`."""
+
+
+class SACTFModel(sac_model.SACModel, TFModelV2):
+    """See :class:`anyspace.models.pure.sac_model.SACModel`."""

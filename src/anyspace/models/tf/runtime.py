@@ -15,7 +15,7 @@ import tensorflow as tf
 from anyspace import tree
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.host import HostRuntime, numpy_pass, require_fit
+from anyspace.models.host import HostRuntime, require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
@@ -136,7 +136,7 @@ class TFRuntime(HostRuntime):
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = tf_base(model)
-        return numpy_pass(own) if own.runs_in_numpy else None
+        return own.acting_pass() if own.runs_in_numpy else None
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:
