@@ -307,7 +307,7 @@ def test_neither_the_library_nor_torch_loads_jax() -> None:
 
 def test_random_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SMALL, "framework", "jax")
-    run(0, 4).require_small()
+    run(0, 2).require_small()
 
 
 @pytest.mark.fuzz
