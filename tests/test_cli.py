@@ -226,6 +226,13 @@ def test_whole_numbers_may_be_spelt_shortly(word: str, steps: int) -> None:
     assert (flags.own.steps, flags.config.replay_capacity) == (steps, steps)  # type: ignore[attr-defined]
 
 
+def test_an_unknown_framework_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(capsys, "train", "CartPole-v1", "--framework", "mxnet")
+    assert stop.value.code == 2
+    assert "'torch', 'tf', 'jax'" in " ".join(capsys.readouterr().err.split())
+
+
 def test_other_numbers_are_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
     for word in ("1.5", "inf", "many"):
         with pytest.raises(SystemExit) as stop:
@@ -579,7 +586,6 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--gamma", "1.5"], "config key `gamma` is 1.5, but a discount lies in [0, 1]"),
         (["train", "CartPole-v1", "--model.encoder-latent-dim", "8"], "it belonged to another kind of model"),
         (["train", "CartPole-v1", "--model.use-lstm", "--model.use-attention"], "Only one of `use_lstm`"),
-        (["train", "CartPole-v1", "--framework", "mxnet"], "framework"),
         (["train", "cli_envs:Lists"], "max_len"),
         (["train", "cli_envs:Nowhere"], "cannot be imported"),
         (["train", "CartPole-v1", "--algo", "cli_algorithms:NoLosses"], "NoLosses has no losses(): an algorithm says"),

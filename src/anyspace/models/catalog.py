@@ -312,9 +312,9 @@ def custom_class(model: str | type, framework: str) -> type[ModelV2]:
             f" {base_class(framework)}."
         )
     if model.framework != framework:
+        other = f", or set `framework` to {model.framework!r}" if model.framework else ""
         raise ModelError(
             f"custom_model {model.__name__} is no model of framework {framework!r} (its `framework` is"
-            f" {model.framework!r}); derive it from {base_class(framework)}, or set `framework` to"
-            f" {model.framework!r}."
+            f" {model.framework!r}); derive it from {base_class(framework)}{other}."
         )
     return model

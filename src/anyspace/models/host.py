@@ -27,6 +27,10 @@ CALLBACK: ContextVar[Callback | None] = ContextVar("callback", default=None)
 """What readers of recorded steps go through while a step is traced; None: none is."""
 
 
+_BEGINS = b'{"bit_generator"'
+"""How the state of a generator begins; that of PyTorch's may begin with any byte."""
+
+
 class HostRuntime:
     """The part of a runtime that deals with NumPy alone; see :class:`anyspace.models.runtime.Runtime`.
 
@@ -85,7 +89,7 @@ class HostRuntime:
         """Restore generators. What another framework saved is left alone: its streams cannot go on here."""
         for name, generator in self.generators.items():
             data = state[name].tobytes() if name in state else b""
-            if data.startswith(b"{"):
+            if data.startswith(_BEGINS):
                 generator.bit_generator.state = json.loads(data)
 
     def permutation(self, n: int) -> NumpyArray:

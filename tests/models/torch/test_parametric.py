@@ -294,9 +294,6 @@ def test_the_head_is_asked_for_by_its_key():
         ConfigError, match=r"ParametricActionsModel is put on top of .* by `parametric_actions`; set th"
     ):
         ModelCatalog.get_model_v2(get_preprocessor(SHOP).observation_space, Discrete(5), 5, config)
-    config = {"custom_model": type("OfJax", (TorchModelV2,), {"framework": "jax"}), "parametric_actions": "given"}
-    with pytest.raises(NotImplementedError, match="framework 'jax' has no network for the role 'parametric head'"):
-        ModelCatalog.get_model_v2(SHOP, Discrete(5), 5, config, "jax")
 
 
 @pytest.mark.parametrize(

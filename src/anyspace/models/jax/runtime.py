@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.errors import CheckpointError, ConfigError, ModelError
-from anyspace.maths.cell import Cell
+from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
+from anyspace.models.host import HostRuntime, require_fit
 from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import reached_by
@@ -25,7 +24,7 @@ from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSo
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
-class JaxRuntime:
+class JaxRuntime(HostRuntime):
     """JAX on one device; see :class:`anyspace.models.runtime.Runtime`.
 
     Args:
@@ -41,12 +40,11 @@ class JaxRuntime:
     framework = "jax"
 
     def __init__(self, device: Device = "auto"):
+        super().__init__()
         self._device = _device(device)
         self.device: str = "cuda" if self._device.platform == "gpu" else self._device.platform
-        self.cells: list[Cell] = []
         self._trial = False
         self._drawing: RandomSource = "evaluation"
-        self.seed(0)
 
     # ---------------------------------------------------------------------------- models and passes
 
@@ -59,11 +57,6 @@ class JaxRuntime:
             yield
         finally:
             random.setstate(before)
-
-    def cell(self, value: float | NumpyArray) -> Cell:
-        """Return a cell, which compiled passes take as an argument."""
-        self.cells.append(Cell(value))
-        return self.cells[-1]
 
     def place(self, model: ModelV2) -> None:
         """Look for what the model holds; modules of users are in evaluation mode until a gradient step."""
@@ -134,18 +127,10 @@ class JaxRuntime:
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
 
-    def threads_for(self, rows: int) -> AbstractContextManager[object]:
-        """Do nothing: XLA chooses its own threads."""
-        return contextlib.nullcontext()
-
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = jax_base(model)
         return own.acting_pass() if own.runs_in_numpy else None
-
-    def acting(self) -> AbstractContextManager[object]:
-        """Do nothing: a traced step alone has gradients."""
-        return contextlib.nullcontext()
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[None]:
@@ -156,26 +141,16 @@ class JaxRuntime:
         finally:
             self._trial = False
 
-    def no_grad(self) -> AbstractContextManager[object]:
-        """Do nothing: formulas stop gradients themselves."""
-        return contextlib.nullcontext()
-
     # ------------------------------------------------------------------------------------ randomness
-
-    def seed(self, seed: int) -> None:
-        """Start a generator of NumPy for every source."""
-        names = get_args(RandomSource)
-        streams = np.random.SeedSequence(seed).spawn(len(names))
-        self._generators = {name: np.random.default_rng(one) for name, one in zip(names, streams, strict=True)}
 
     def rng(self, source: RandomSource) -> np.random.Generator | Array:
         """Return NumPy's generator; within a trace a key that was not used before."""
         keys = KEYS.get()
-        return self._generators[source] if keys is None else keys.fresh()
+        return self.generators[source] if keys is None else keys.fresh()
 
     def keys(self, count: int, source: RandomSource = "learning") -> npt.NDArray[np.uint32]:
         """Draw the keys of compiled steps or passes, [count, 2]."""
-        return self._generators[source].integers(2**32, size=(count, 2), dtype=np.uint32)
+        return self.generators[source].integers(2**32, size=(count, 2), dtype=np.uint32)
 
     @contextlib.contextmanager
     def own_randomness(self, source: RandomSource) -> Iterator[None]:
@@ -185,24 +160,6 @@ class JaxRuntime:
             yield
         finally:
             self._drawing = before
-
-    def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
-        """Return the state of each generator as bytes."""
-        return {
-            name: np.frombuffer(json.dumps(generator.bit_generator.state).encode(), np.uint8)
-            for name, generator in self._generators.items()
-        }
-
-    def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Restore generators. What another framework saved is left alone: its streams cannot go on here."""
-        for name, generator in self._generators.items():
-            data = state[name].tobytes() if name in state else b""
-            if data.startswith(b"{"):
-                generator.bit_generator.state = json.loads(data)
-
-    def permutation(self, n: int) -> NumpyArray:
-        """Return a random order of ``0..n-1``, int64 [n]."""
-        return self._generators["learning"].permutation(n)
 
     # ------------------------------------------------------------------------------------ parameters
 
@@ -241,17 +198,7 @@ class JaxRuntime:
         """Set all arrays by name; see the protocol."""
         held = jax_base(model).held()
         own = {name: as_numpy(value).shape for name, value in held.arrays().items()}
-        came = {name: value.shape for name, value in values.items()}
-        if own != came:
-            differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
-            detail = "; ".join(
-                f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
-                for name in differing[:4]
-            )
-            raise CheckpointError(
-                f"the weights do not fit the model ({len(differing)} of {len(own)} arrays differ): {detail}."
-                " Build the model with the configuration that the weights were trained with."
-            )
+        require_fit(own, {name: value.shape for name, value in values.items()})
         held.write({name: _like(old, np.array(values[name])) for name, old in held.arrays().items()})
 
     def layers(self, model: ModelV2) -> list[Layer]:

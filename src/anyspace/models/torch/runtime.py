@@ -179,9 +179,9 @@ class TorchRuntime:
         return {name: generator.get_state().numpy().copy() for name, generator in self._generators.items()}
 
     def set_rng_state(self, state: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-        """Restore generators. What another framework saved, as text, is left alone: its streams cannot go on here."""
+        """Restore generators. What another framework saved is left alone: its streams cannot go on here."""
         for name, generator in self._generators.items():
-            if name in state and state[name][:1].tobytes() != b"{":
+            if name in state and len(state[name]) == generator.get_state().numel():
                 generator.set_state(torch.from_numpy(np.array(state[name], np.uint8)))
 
     def permutation(self, n: int) -> torch.Tensor:
