@@ -9,6 +9,7 @@ from torch import nn
 
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, TorchModelV2
+from anyspace.models.host import HostRuntime
 from anyspace.models.runtime import Layer
 from anyspace.models.torch import runtime as module
 from anyspace.models.torch.runtime import TorchRuntime
@@ -111,6 +112,24 @@ def test_random_sources_restart_and_are_restored(runtime, source):
     runtime.seed(3)
     assert torch.equal(torch.rand(4, generator=runtime.rng(source)), first)
     assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("first", [0, 123])
+def test_a_state_is_restored_whatever_byte_it_begins_with(runtime, first):
+    state = torch.Generator().manual_seed(first).get_state().numpy()
+    assert state[0] == first
+    runtime.set_rng_state({"acting": state})
+    assert np.array_equal(runtime.rng_state()["acting"], state)
+
+
+def test_what_another_framework_saved_is_left_alone(runtime):
+    before = runtime.rng_state()["acting"]
+    runtime.set_rng_state(HostRuntime().rng_state())
+    assert np.array_equal(runtime.rng_state()["acting"], before)
+    host = HostRuntime()
+    state = host.rng_state()
+    host.set_rng_state({"acting": torch.Generator().manual_seed(123).get_state().numpy()})
+    assert all(np.array_equal(host.rng_state()[name], state[name]) for name in state)
 
 
 def test_random_sources_are_independent(runtime):
