@@ -12,8 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from anyspace import tree
-from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, spelt, with_custom_loss
+from anyspace.execution.learner import (
+    Group,
+    LossFunction,
+    Result,
+    Steps,
+    as_losses,
+    group_of,
+    spelt,
+    with_custom_loss,
+)
 from anyspace.execution.xla import (
     Inputs,
     Pack,
@@ -80,7 +88,7 @@ class JaxLearner:
         held = self._model.held()
         for name, array in held.arrays().items():
             if name in held.trained:
-                shapes[self._group_of(name)][name] = tuple(array.shape)
+                shapes[group_of(self.policy.model, name, self.groups)][name] = tuple(array.shape)
         self._packs = {name: Pack(group, shapes[name]) for name, group in groups.items()}
         self._slots = new_slots(self._packs)
         self._compiled: dict[Any, Callable[..., Any]] = {}
@@ -90,15 +98,6 @@ class JaxLearner:
     @property
     def _model(self) -> JaxModelV2:
         return jax_base(self.policy.model)
-
-    def _group_of(self, parameter: str) -> str:
-        group = self.policy.model.group_of(parameter) or next(iter(self.groups))
-        if group not in self.groups:
-            raise ConfigError(
-                f"{type(self.policy.model).__name__}.group_of({parameter!r}) is {group!r}, but the algorithm trains the"
-                f" groups {', '.join(self.groups)}."
-            )
-        return group
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far."""

@@ -13,6 +13,7 @@ from anyspace.config import require
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
@@ -141,6 +142,21 @@ class Learner(Protocol):
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
+
+
+def group_of(model: ModelV2, parameter: str, groups: Mapping[str, Group]) -> str:
+    """Return the group whose loss trains a parameter.
+
+    Raises:
+        ConfigError: the model names a group that the algorithm does not have.
+    """
+    group = model.group_of(parameter) or next(iter(groups))
+    if group not in groups:
+        raise ConfigError(
+            f"{type(model).__name__}.group_of({parameter!r}) is {group!r}, but the algorithm trains the groups"
+            f" {', '.join(groups)}."
+        )
+    return group
 
 
 def spelt(method: Callable[..., object]) -> str:

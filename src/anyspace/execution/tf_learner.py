@@ -12,8 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace import tree
-from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, spelt, with_custom_loss
+from anyspace.execution.learner import (
+    Group,
+    LossFunction,
+    Result,
+    Steps,
+    as_losses,
+    group_of,
+    spelt,
+    with_custom_loss,
+)
 from anyspace.execution.xla import (
     Inputs,
     Pack,
@@ -93,7 +101,7 @@ class TFLearner:
         before = self.state() if self._trained else {}
         shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
         for name, variable in trained.items():
-            shapes[self._group_of(name)][name] = tuple(variable.shape)
+            shapes[group_of(self.policy.model, name, self.groups)][name] = tuple(variable.shape)
         self._trained, self._whole = trained, self.runtime.has_batch_statistics(self._model)
         held = self._model.held().variables
         adopted = {id(one) for model in self._model.adopting().values() for one in model.adopted.values()}
@@ -103,15 +111,6 @@ class TFLearner:
             self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._packs))
         self._ways.clear()
         self.load_state({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
-
-    def _group_of(self, parameter: str) -> str:
-        group = self.policy.model.group_of(parameter) or next(iter(self.groups))
-        if group not in self.groups:
-            raise ConfigError(
-                f"{type(self.policy.model).__name__}.group_of({parameter!r}) is {group!r}, but the algorithm trains the"
-                f" groups {', '.join(self.groups)}."
-            )
-        return group
 
     def learning_rates(self) -> dict[str, float]:
         """Return the present learning rate of each group."""

@@ -11,7 +11,17 @@ import torch
 from torch import nn
 
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, as_losses, described, spelt, with_custom_loss
+from anyspace.execution.learner import (
+    Group,
+    LossFunction,
+    Result,
+    Steps,
+    as_losses,
+    described,
+    group_of,
+    spelt,
+    with_custom_loss,
+)
 from anyspace.execution.torch_packs import Followed, Pack, clip, move
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.torch.base import TorchModelV2
@@ -69,7 +79,7 @@ class TorchLearner:
         before, self._packed = self.state(), now
         parameters: dict[str, dict[torch.dtype, dict[str, nn.Parameter]]] = {name: {} for name in self.groups}
         for name, parameter in now.items():
-            parameters[self._group_of(name)].setdefault(parameter.dtype, {})[name] = parameter
+            parameters[group_of(self.policy.model, name, self.groups)].setdefault(parameter.dtype, {})[name] = parameter
         self._packs = {group: [Pack(one) for one in by_type.values()] for group, by_type in parameters.items()}
         for name, value in self._slots():
             if name in before and before[name].size == value.numel():
@@ -79,15 +89,6 @@ class TorchLearner:
     def _module(self) -> TorchModelV2:
         assert isinstance(self.policy.model, TorchModelV2)
         return self.policy.model
-
-    def _group_of(self, parameter: str) -> str:
-        group = self.policy.model.group_of(parameter) or next(iter(self.groups))
-        if group not in self.groups:
-            raise ConfigError(
-                f"{type(self.policy.model).__name__}.group_of({parameter!r}) is {group!r}, but the algorithm trains the"
-                f" groups {', '.join(self.groups)}."
-            )
-        return group
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen, released or exchanged since."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import get_args
@@ -37,10 +37,12 @@ class HostRuntime:
     Attributes:
         cells: every cell that was made; compiled calls take their values as arguments.
         generators: NumPy's generator of each random source.
+        is_trial: whether passes are only tried: a framework then compiles nothing, and may return zeros.
     """
 
     def __init__(self) -> None:
         self.cells: list[Cell] = []
+        self.is_trial = False
         self.seed(0)
 
     def cell(self, value: float | NumpyArray) -> Cell:
@@ -71,6 +73,15 @@ class HostRuntime:
     def no_grad(self) -> AbstractContextManager[object]:
         """Do nothing: formulas stop gradients themselves."""
         return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[None]:
+        """Let passes be tried, so that shapes and errors show at once: nothing is compiled."""
+        self.is_trial = True
+        try:
+            yield
+        finally:
+            self.is_trial = False
 
     def seed(self, seed: int) -> None:
         """Start a generator of NumPy for every source."""

@@ -43,7 +43,6 @@ class JaxRuntime(HostRuntime):
         super().__init__()
         self._device = _device(device)
         self.device: str = "cuda" if self._device.platform == "gpu" else self._device.platform
-        self._trial = False
         self._drawing: RandomSource = "evaluation"
 
     # ---------------------------------------------------------------------------- models and passes
@@ -87,7 +86,7 @@ class JaxRuntime(HostRuntime):
         def run(*arrays: Any) -> Any:
             values = own.held().on_device(), self.cell_values(), self.keys(1, self._drawing)[0], *arrays
             with explained(type(own).__name__), jax.default_device(self._device):
-                if self._trial:
+                if self.is_trial:
                     return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), jax.eval_shape(tried, *values))
                 return jax.tree.map(np.asarray, compiled(*values))
 
@@ -119,10 +118,6 @@ class JaxRuntime(HostRuntime):
         """Return the array as it is; within a trace as one of JAX."""
         return array if KEYS.get() is None else jax.numpy.asarray(array)
 
-    def native(self, array: Array) -> Array:
-        """Return the array as it is: functions of JAX take NumPy's."""
-        return array
-
     def numpy(self, tensor: Array) -> Any:
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
@@ -131,15 +126,6 @@ class JaxRuntime(HostRuntime):
         """Return the model's own pass where NumPy runs it."""
         own = jax_base(model)
         return own.acting_pass() if own.runs_in_numpy else None
-
-    @contextlib.contextmanager
-    def trial(self) -> Iterator[None]:
-        """Let compiled passes find shapes alone, and return zeros of these."""
-        self._trial = True
-        try:
-            yield
-        finally:
-            self._trial = False
 
     # ------------------------------------------------------------------------------------ randomness
 

@@ -51,7 +51,6 @@ class TFRuntime(HostRuntime):
             raise ConfigError(f"config key `device` is {device!r}, but TensorFlow finds no such device; use 'auto'.")
         self.device: str = "cuda" if gpus and device != "cpu" else "cpu"
         self.ways = Ways()
-        self._trial = False
         self._drawing: RandomSource = "evaluation"
 
     # ---------------------------------------------------------------------------- models and passes
@@ -100,7 +99,7 @@ class TFRuntime(HostRuntime):
             values = tensors((self.cell_values(), self.seeds(1, self._drawing)[0], *arrays))
             with self.on_device():
                 # A trial makes the variables that a model makes in its first pass.
-                return arrays_of((on_tensors if self._trial else way)(*values))
+                return arrays_of((on_tensors if self.is_trial else way)(*values))
 
         return run
 
@@ -137,15 +136,6 @@ class TFRuntime(HostRuntime):
         """Return the model's own pass where NumPy runs it."""
         own = tf_base(model)
         return own.acting_pass() if own.runs_in_numpy else None
-
-    @contextlib.contextmanager
-    def trial(self) -> Iterator[None]:
-        """Let passes run eagerly, each once: nothing is compiled."""
-        self._trial = True
-        try:
-            yield
-        finally:
-            self._trial = False
 
     # ------------------------------------------------------------------------------------ randomness
 
