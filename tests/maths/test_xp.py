@@ -72,6 +72,7 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
         "take": (ns.take_along_axis(x, framework.array([[1], [0], [3]], np.int64), axis=-1)[:, 0],
                  data[[0, 1, 2], [1, 0, 3]]),
         "arange": (ns.arange(3, like=x), np.arange(3)),
+        "places": (ns.places(framework.array([[7], [5]], np.int64)), np.arange(2)),
     }  # fmt: skip
     for name, (ours, numpys) in expected.items():
         assert isinstance(ours, (framework.kind, np.generic)), name

@@ -185,6 +185,10 @@ class Namespace:
         """Return the integers 0..n-1."""
         raise NotImplementedError
 
+    def places(self, x: Array) -> Array:
+        """Return the integers 0..n-1, one for each entry of the first axis of integers ``x`` ``[n, ...]``."""
+        return self.arange(x.shape[0], like=x)
+
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         """Return zeros ``[n, ...]`` in which the entries of ``x`` ``[N, ...]`` lie at ``rows`` ``[N]``, distinct."""
         raise NotImplementedError

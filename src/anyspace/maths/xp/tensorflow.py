@@ -114,6 +114,9 @@ class _TensorFlow(Namespace):
     def arange(self, n: int, *, like: Array) -> Array:
         return tf.range(n, dtype=like.dtype if like.dtype in (tf.int32, tf.int64) else tf.int64)
 
+    def places(self, x: Array) -> Array:
+        return tf.range(tf.shape(x, x.dtype)[0], dtype=x.dtype)
+
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))
 
