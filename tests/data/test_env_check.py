@@ -207,3 +207,34 @@ def test_what_cannot_be_made_is_an_error() -> None:
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1", "MountainCar-v0", "Acrobot-v1"])
 def test_environments_of_gymnasium_are_fine(env: str) -> None:
     assert checked(env).findings == []
+
+
+def test_faults_of_two_parts_are_two_findings() -> None:
+    class Joints(Good):
+        observation_space = spaces.Dict(joint1=spaces.Box(-1, 1, (2,)), joint2=spaces.Box(-1, 1, (2,)))
+
+        def look(self) -> Any:
+            return {name: np.full(2, 1.5 + self.t, np.float32) for name in ("joint1", "joint2")}
+
+    assert [one.count > 1 for one in checked(Joints).findings] == [True, True]
+
+
+def test_a_reset_whose_observation_fits_nothing_ends_the_check() -> None:
+    class Wrong(Good):
+        def look(self) -> Any:
+            return {"a": "north", "b": None}
+
+    assert checked(Wrong).steps == 0
+
+
+def test_environments_are_closed_where_their_spaces_are_refused() -> None:
+    closed = []
+
+    class Texts(Good):
+        observation_space = spaces.Dict(a=spaces.Sequence(spaces.Discrete(3)))
+
+        def close(self) -> None:
+            closed.append(self)
+
+    checked(Texts)
+    assert len(closed) == 2

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
@@ -15,6 +16,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.data.batching import VectorMember
+from anyspace.data.contract import frames_of
 from anyspace.data.endless import advice
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError
@@ -114,6 +116,8 @@ def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
         probe, another = _Probe(env, spec), _Probe(other, spec)
     except AnyspaceError as error:
         found.add("error", str(error), "its spaces")
+        for made in (env, other):
+            _close(made, found)
         return found
     moments = probe.play(found, seed, steps)
     if repr(another.spaces) != repr(probe.spaces):
@@ -126,7 +130,7 @@ def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
             what = f"no episode has ended. If that is not by chance, {advice(spec)}."
             found.add("warning", what, f"{steps:,} steps")
     for one in (probe, another):
-        one.close(found)
+        _close(one.env, found)
     found.findings.sort(key=lambda one: one.severity)
     return found
 
@@ -183,13 +187,6 @@ class _Probe:
         )
         return moments
 
-    def close(self, found: EnvCheck) -> None:
-        """Close the environment."""
-        try:
-            self.env.close()
-        except Exception as error:
-            found.add("warning", f"{type(error).__name__}: {error}{_own_line(error)}", "close()")
-
     def _begin(self, found: EnvCheck, seed: int | None, where: str, timed: _Times) -> tuple[_Moment | None, Any]:
         started = time.perf_counter()
         returned = _called(found, lambda: self.env.reset(seed=seed), where)
@@ -197,7 +194,8 @@ class _Probe:
         if returned is None:
             return None, None
         obs, info = returned
-        return self._moment(found, obs, 0.0, False, where), self._mask(found, info, obs, where)
+        moment = self._moment(found, obs, 0.0, False, where)
+        return None if moment.failed else moment, self._mask(found, info, obs, where)
 
     def _step(self, found: EnvCheck, action: Any, where: str, timed: _Times) -> tuple[_Moment, Any]:
         before = tree.map_leaves(np.array, action)
@@ -219,9 +217,10 @@ class _Probe:
         if leaves is None:
             return _Moment((), reward, over, failed=True)
         faults, outside = weighed_faults(self._encode, [leaf[None] for leaf in leaves])
-        for severity, some in (("error", faults), ("warning", outside)):
-            for fault in some:
-                found.add("error" if severity == "error" else "warning", str(fault), where)
+        for fault in faults:
+            found.add("error", str(fault), where)
+        for fault in outside:
+            found.add("warning", str(fault), where)
         return _Moment(tuple(np.array(leaf) for leaf in leaves), reward, over)
 
     def _mask(self, found: EnvCheck, info: dict[Any, Any], obs: Any, where: str, *, over: bool = False) -> Any:
@@ -229,8 +228,7 @@ class _Probe:
         key = self._key
         given = None if key is None else info.get(key)
         if key is not None and given is None and isinstance(obs, dict) and key in obs:
-            flat = _called(found, lambda: self._masks.flatten(obs[key], single=True, place=f"obs[{key!r}]"), where)
-            given = flat
+            given = _called(found, lambda: self._masks.flatten(obs[key], single=True, place=f"obs[{key!r}]"), where)
         if given is None:
             return None
         row = np.asarray(given, np.bool_).reshape(1, -1)
@@ -250,6 +248,13 @@ class _Times:
 
     steps: list[float] = field(default_factory=list)
     resets: list[float] = field(default_factory=list)
+
+
+def _close(env: gym.Env[Any, Any], found: EnvCheck) -> None:
+    try:
+        env.close()
+    except Exception as error:
+        found.add("warning", f"{type(error).__name__}: {error}{_own_line(error)}", "close()")
 
 
 def _called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
@@ -279,8 +284,8 @@ def _agree(found: EnvCheck, expected: list[_Moment], came: list[_Moment], seed: 
 
 
 def _alike(what: str) -> str:
-    """Return a text without its numbers, by which the same fault is known again."""
-    return re.sub(r"-?\d+(\.\d+)?(e[-+]?\d+)?", "0", what)
+    """Return a text without its numbers, by which the same fault is known again; digits in names and keys stay."""
+    return re.sub(r"(?<![\w'\"])-?\d+(\.\d+)?(e[-+]?\d+)?", "0", what)
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -289,11 +294,6 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _own_line(error: Exception) -> str:
-    """Return where an error arose, as ``, in shop.py line 12``."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return ""
-    code = trace.tb_frame.f_code
-    return f", in {code.co_name}() at {code.co_filename.rpartition('/')[2]} line {trace.tb_lineno}"
+    """Return where an error arose, as ``, in step() at shop.py line 12``."""
+    frame = frames_of(error)[-1]
+    return f", in {frame.f_code.co_name}() at {Path(frame.f_code.co_filename).name} line {frame.f_lineno}"

@@ -12,6 +12,7 @@ import numpy as np
 from anyspace.config import import_path
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError
+from anyspace.execution.log import flat_metrics
 
 CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
 """``f(algorithm, result)``, called after every iteration; False ends the run."""
@@ -140,7 +141,7 @@ class StopWithoutImprovement(Callback):
 
     def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
         """Compare with the highest value so far."""
-        value = value_at(result, self.metric)
+        value = flat_metrics(result).get(self.metric)
         if value is not None and (self.highest is None or value > self.highest + self.least_gain):
             self.highest, self._risen_at = value, algorithm.timesteps_total
         return algorithm.timesteps_total - self._risen_at < self.patience if self.highest is not None else None
@@ -156,16 +157,6 @@ def named_callback(path: str) -> OneCallback:
     if isinstance(found, type) and issubclass(found, Callback):
         return found()
     return _callback(found)
-
-
-def value_at(result: Mapping[str, Any], path: str) -> float | None:
-    """Return the number at a path such as ``evaluation/episode_return_mean``; None where there is none."""
-    found: Any = result
-    for name in path.split("/"):
-        if not isinstance(found, Mapping) or name not in found:
-            return None
-        found = found[name]
-    return float(found)
 
 
 def _callback(part: object) -> Callback:

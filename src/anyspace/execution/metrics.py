@@ -69,8 +69,6 @@ _CALLED = {
     "num_env_steps_sampled_lifetime": "timesteps_total",
     "num_env_steps_trained": "timesteps_total",
     "agent_timesteps_total": "timesteps_total",
-    "env_runners": "episode_return_mean",
-    "sampler_results": "episode_return_mean",
     "info": "learner",
     "learners": "learner",
     "time_since_restore": "time_total_s",
