@@ -246,3 +246,22 @@ def test_naming_the_library_imports_no_framework():
     code = "import sys; from anyspace import PPO, Algorithm, Policy, register_env; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("package", "name"), [("jax", "JaxModelV2"), ("tensorflow", "TFModelV2")])
+def test_all_models_can_be_imported_without_a_framework(package: str, name: str) -> None:
+    script = f"""
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == {package!r} else find(name, *rest)
+sys.modules[{package!r}] = None
+from anyspace.models import *
+from anyspace.errors import ModelError
+try:
+    type("Mine", ({name},), {{}})()
+except ModelError as error:
+    print(error)
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "Mine is a" in found.stdout, found.stderr
+    assert "pip install 'anyspace[" in found.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import gymnasium as gym
@@ -209,14 +210,75 @@ def test_environments_of_gymnasium_are_fine(env: str) -> None:
     assert checked(env).findings == []
 
 
-def test_faults_of_two_parts_are_two_findings() -> None:
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Dict({f"joint{sign}{number}": spaces.Box(-1, 1, (2,)) for number in (1, 2)})
+        if sign is not None
+        else spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (2,))])
+        for sign in ("", "-", None)
+    ],
+)
+def test_faults_of_two_parts_are_two_findings(space: Any) -> None:
     class Joints(Good):
-        observation_space = spaces.Dict(joint1=spaces.Box(-1, 1, (2,)), joint2=spaces.Box(-1, 1, (2,)))
+        observation_space = space
 
         def look(self) -> Any:
-            return {name: np.full(2, 1.5 + self.t, np.float32) for name in ("joint1", "joint2")}
+            far = np.full(2, 1.5 + self.t, np.float32)
+            return (far, far) if isinstance(space, spaces.Tuple) else dict.fromkeys(space, far)
 
     assert [one.count > 1 for one in checked(Joints).findings] == [True, True]
+
+
+def test_what_goes_wrong_in_the_repetition_is_told() -> None:
+    class Once(Good):
+        taken = 0
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            if not hasattr(self, "t"):
+                type(self).taken += 1
+                if self.taken > 1:
+                    raise OSError("address in use")
+            return super().reset(seed=seed)
+
+    (finding,) = checked(Once).findings
+    assert str(finding).startswith("error, reset(), on another instance: OSError: address in use, in reset() at")
+
+
+def test_the_step_that_differs_is_a_step_of_the_environment() -> None:
+    class Differs(Good):
+        total = 0
+
+        def look(self) -> Any:
+            self.total += 1
+            return super().look() | {"a": int(self.total > 70)}
+
+    (finding,) = checked(Differs).findings
+    # 60 steps and 12 resets before it; the repetition's first five observations are before the seventieth.
+    assert finding.first == "reset()"
+
+
+def test_times_are_the_environments_own() -> None:
+    class Waits(Good):
+        def step(self, action: Any) -> Any:
+            time.sleep(0.002)
+            return super().step(action)
+
+    found = checked(Waits)
+    assert found.step_seconds > 0.002 > found.reset_seconds
+
+
+def test_the_line_of_an_error_is_where_it_arose() -> None:
+    class Tidies(Good):
+        def step(self, action: Any) -> Any:
+            try:
+                raise OSError("gone")
+            finally:
+                self.t = 0
+
+    (finding,) = checked(Tidies).findings
+    line = Tidies.step.__code__.co_firstlineno + 2
+    assert f"OSError: gone, in step() at test_env_check.py line {line}" in str(finding)
 
 
 def test_a_reset_whose_observation_fits_nothing_ends_the_check() -> None:

@@ -176,3 +176,35 @@ def test_callbacks_go_by_name() -> None:
     with pytest.raises(ConfigError, match=r"but \{.* came"):
         named_callback(f"{here}:SMALL")
     ran(Counts(), None, 20, callback=named_callback(f"{here}:notice"))
+
+
+def test_a_value_that_is_no_number_is_no_improvement() -> None:
+    stop = StopWithoutImprovement(20)
+    assert ran(Counts([float("nan"), 1.0, 2.0, 3.0, 4.0]), None, 50, callback=stop)["timesteps_total"] == 50
+    assert stop.highest == 4.0
+
+
+def test_all_are_told_of_the_end_and_the_first_error_stands() -> None:
+    class FailsAtTheEnd(Callback):
+        def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
+            raise RuntimeError("at the end")
+
+    def fail(algorithm: Any, result: dict[str, Any]) -> None:
+        raise ZeroDivisionError("mine")
+
+    diary = Diary()
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        ran(Counts(), None, 20, callback=[FailsAtTheEnd(), diary, fail])
+    assert "(a callback failed at the end as well: RuntimeError('at the end'))" in caught.value.__notes__
+    assert diary.notes[-1] == ("end", 10)
+    diary = Diary()
+    with pytest.raises(RuntimeError, match="at the end"):
+        ran(Counts(), None, 20, callback=[FailsAtTheEnd(), diary])
+    assert diary.notes[-1] == ("end", 20)
+
+
+def test_what_an_evaluation_returns_may_be_put_into_the_result() -> None:
+    algorithm = PPO("CartPole-v1", SMALL, preset="none")
+    algorithm.learn(64, progress=False, callback=lambda algo, result: result.update(mine=algo.evaluate(1)))
+    with pytest.raises(ConfigError, match="put 'name'"):
+        ran(Counts(), None, 20, callback=lambda algo, result: result.update(name=np.array("text")))

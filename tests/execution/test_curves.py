@@ -109,10 +109,11 @@ def test_seeds_are_one_line_with_a_band(tmp_path: Path) -> None:
     assert together.label == "PPO on CartPole-v1 (2 seeds)"
     assert alone.label == "PPO on CartPole-v1, lr=0.5"
     steps, mean, low, high = together.band()
-    assert (steps[0], steps[-1]) == (150, 300)
-    # On a line of a tenth a step each: 5 and 20 at 150 steps, 20 and 35 at 300.
-    np.testing.assert_allclose([mean[0], low[0], high[0]], [12.5, 5, 20])
-    np.testing.assert_allclose([mean[-1], low[-1], high[-1]], [27.5, 20, 35])
+    assert (steps[0], steps[-1]) == (100, 450)
+    # Alone up to 150 and from 300 on. On a line of a tenth a step each, 5 and 20 at 150 steps, 20 and 35 at 300.
+    for step, values in {100: [0, 0, 0], 150: [12.5, 5, 20], 300: [27.5, 20, 35], 450: [50, 50, 50]}.items():
+        at = int(np.flatnonzero(steps == step)[0])
+        np.testing.assert_allclose([mean[at], low[at], high[at]], values)
     for group in (alone, Group("", together.curves[:1])):
         assert group.band()[1].tolist() == group.curves[0].values.tolist()
 
@@ -144,3 +145,10 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ConfigError, match=re.escape(message)):
             draw_curves(runs, tmp_path / picture, metric)
+
+
+def test_runs_without_a_description_stay_apart(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / name, 1, [1.0, 2.0]) for name in ("ppo", "dqn")]
+    for run in runs:
+        (run / "config.json").unlink()
+    assert [group.label for group in draw_curves(runs, tmp_path / "c.png")] == ["ppo", "dqn"]

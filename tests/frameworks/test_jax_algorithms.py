@@ -314,3 +314,21 @@ def test_random_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_hundred_pairs_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SMALL, "framework", "jax")
     run(secrets.randbits(31), 200).require_small()
+
+
+@pytest.mark.parametrize("explore", [False, True])
+def test_sac_with_a_memory_acts_by_its_policy_alone(
+    build: Build, explore: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = build("Pendulum-v1", SAC, model={"fcnet_hiddens": [8], **MEMORY}, **REPLAYED)
+    model, called = algorithm.policy.model, []
+    for name in ("action_model", "q_memory", "twin_q_memory"):
+        kind = type(getattr(model, name))
+        forward = kind.forward
+        monkeypatch.setattr(
+            kind, "forward", lambda self, *rest, of=forward: called.append(self.name) or of(self, *rest), raising=True
+        )
+    algorithm.compute_single_action(np.zeros(3, np.float32), explore=explore)
+    assert not any("q" in name.split("_") for name in called)
+    algorithm.train()
+    assert any("q" in name.split("_") for name in called)

@@ -71,7 +71,7 @@ def step_on(algorithm: PPO, batch: Batch, room: int = 0) -> Parts:
     order[0, :count] = np.arange(count)
     found = algorithm.learner.stacked(Steps(batch, order, np.arange(order.shape[1])[None] < count))
     inputs = jax.tree.map(lambda leaf: leaf[0], found.inputs)
-    return Parts(batch, found.batch, inputs, found.stored)
+    return Parts(batch, found.put_together, inputs, found.stored)
 
 
 def gradients(algorithm: PPO, parts: Parts) -> tuple[dict[str, Array], dict[str, Array]]:

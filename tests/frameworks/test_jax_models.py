@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
+from gymnasium import spaces
 
-from anyspace import PPO, Policy
+from anyspace import DQN, PPO, Policy
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import JaxModelV2, TorchModelV2
+from anyspace.models.host import CALLBACK
 from anyspace.models.modelv2 import State
 from tests.frameworks.conftest import Build
 from tests.frameworks.jax_models import (
@@ -26,6 +28,7 @@ from tests.frameworks.jax_models import (
     NnxModel,
     NnxNorm,
 )
+from tests.support.environments import Samples
 
 PLAIN = {"observation_filter": "NoFilter"}
 
@@ -252,3 +255,51 @@ def test_models_of_another_framework_are_refused(build: Build) -> None:
 def test_a_device_that_is_not_there_is_refused(build: Build) -> None:
     with pytest.raises(ConfigError, match="`device` is 'mps', but JAX finds no such device"):
         build(device="mps")
+
+
+class Imitates(NnxModel):
+    """Reads other steps in its loss, as files for imitation do."""
+
+    reads = 0
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        def read() -> dict[str, Any]:
+            type(self).reads += 1
+            # Batches of files differ in their lengths.
+            return {"obs": np.full((3 + self.reads % 2, 4), self.reads, np.float64), "names": np.array(["a"])}
+
+        callback = CALLBACK.get()
+        assert callback is not None
+        self._seen = jnp.mean(callback(read)["obs"])
+        return [loss + 0.0 * self._seen for loss in policy_loss]
+
+    def metrics(self) -> dict[str, Any]:
+        return {"seen": self._seen}
+
+
+def test_a_reader_is_asked_at_every_step(build: Build) -> None:
+    algorithm = build(model={"custom_model": Imitates})
+    seen = [algorithm.train()["learner"]["model"]["seen"] for _ in range(3)]
+    steps = 3 * 2 * 2  # iterations, epochs, minibatches
+    assert Imitates.reads >= steps
+    assert seen == sorted(seen)
+    assert len({*seen}) == 3
+
+
+def test_evaluating_before_acting_changes_nothing_that_compiled_passes_draw(build: Build) -> None:
+    pictures = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    drawn = []
+    for evaluates in (False, True):
+        algorithm = build(
+            lambda: Samples(pictures, spaces.Discrete(2)),
+            DQN,
+            model={"conv_filters": [[4, [8, 8], 1]]},
+            hiddens=[8],
+            noisy=True,
+        )
+        if evaluates:
+            algorithm.evaluate(1)
+        obs = np.random.default_rng(0).integers(0, 255, (64, 8, 8, 3)).astype(np.uint8)
+        with algorithm.policy.acting("acting") as actor:
+            drawn.append([actor([obs]).raw for _ in range(3)])
+    np.testing.assert_array_equal(*drawn)

@@ -10,14 +10,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
+from gymnasium.spaces import Box, Discrete
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution import backends
-from anyspace.execution.learner import Steps
+from anyspace.execution.learner import Losses, Steps
+from anyspace.execution.xla import parts_of
+from anyspace.maths.xp import xp
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.tf.base import RUNNING
+from anyspace.models.tf.keras_networks import VisionNetwork
 from anyspace.models.tf.runtime import tensors
-from anyspace.models.tf.ways import AS_A_GRAPH
+from anyspace.models.tf.tf1 import TF1
+from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
 from anyspace.policy.batch import Batch
 from tests.frameworks import tf_models as models
 from tests.frameworks.conftest import Build
@@ -155,7 +162,7 @@ def test_losses_and_gradients_are_pytorchs(build: Build, env: str) -> None:
     order = np.arange(100)[None] % count
     stacked = learner.stacked(Steps(batches[1], order, np.arange(100)[None] < count))
     inputs = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[0], stacked.inputs)
-    batch = stacked.batch(tensors(inputs), tensors(stacked.stored))
+    batch = stacked.put_together(tensors(inputs), tensors(stacked.stored))
     reported, got = learner._gradients(batch, tensors(runtime.cell_values()), tf.zeros(2, tf.int32))
     assert found.metrics["ratio_error"] > 0.01
     for name, value in found.metrics.items():
@@ -278,3 +285,88 @@ def test_learns_cartpole(build: Build) -> None:
     )
     returns = [algorithm.train().get("episode_return_mean", 0.0) for _ in range(60)]
     assert max(returns) >= 150
+
+
+def test_long_sequences_are_a_loop() -> None:
+    @tf.function(autograph=False)
+    def summed(x: Any) -> Any:
+        return xp(x).scan(lambda state, inputs: ([state[0] + inputs[0]], state[0] * inputs[0]), [x[0] * 0.0], [x])
+
+    x = np.arange(1.0, 41.0, dtype=np.float32)[:, None]
+    (last,), outs = summed(tf.constant(x))
+    assert float(last[0]) == x.sum()
+    np.testing.assert_allclose(outs, (np.cumsum(x, axis=0) - x) * x)
+    graph = summed.get_concrete_function(tf.TensorSpec([40, 1])).graph
+    assert len(graph.get_operations()) < 60
+
+
+def test_a_way_that_begins_as_a_graph_is_known_as_one_while_it_is_traced() -> None:
+    seen, ways = [], Ways()
+
+    def function(x: Any) -> Any:
+        seen.append(ways.number)
+        return x + 1
+
+    assert int(Way(function, ways, "mine", first=AS_A_GRAPH)(tf.constant(1))) == 2
+    assert (seen, ways.number) == ([AS_A_GRAPH], 0)
+
+
+@pytest.mark.parametrize("framework", ["jax", "tf"])
+def test_rows_of_several_calls_are_side_by_side(build: Build, framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rated(PPO):
+        def losses(self, policy: Any, batch: Batch) -> Losses:
+            by_group, metrics = super().losses(policy, batch)
+            return Losses(by_group, metrics, {"rated": batch["advantages"]})
+
+    monkeypatch.setattr("anyspace.execution.xla.MOST_BYTES", 2_000)
+    algorithm = build(kind=Rated, framework=framework, model={"use_lstm": True}, train_batch_size=128, **SMALL_STEPS)
+    steps = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(32)))
+    assert len(parts_of(steps)) > 1
+    rated = algorithm.learner.steps(steps).rows["rated"]
+    assert rated.shape[0] == len(steps.order)
+    lens = steps.rows["sequences"].lens
+    whole = [lens[order[counted]].sum() for order, counted in zip(steps.order, steps.counted, strict=True)]
+    assert np.isfinite(rated).sum(axis=1).tolist() == whole
+
+
+SMALL_STEPS = {"minibatch_size": 32, "num_epochs": 2, "num_envs_per_env_runner": 4}
+
+
+def test_what_runs_on_after_training_is_in_evaluation_mode(build: Build) -> None:
+    algorithm = build(framework="tf", model={"custom_model": models.Functional})
+    algorithm.train()
+    assert not algorithm.policy.model.training
+
+
+def test_collections_hold_what_is_asked_for() -> None:
+    model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
+    token = RUNNING.set(model)
+    try:
+        tf1 = TF1()
+        with tf1.variable_scope("a"):
+            first = tf1.get_variable("x", (1,))
+        with tf1.variable_scope("b"):
+            second = tf1.get_variable("y", (1,), trainable=False)
+        keys = tf.compat.v1.GraphKeys
+        assert [one is first for one in tf1.get_collection(keys.TRAINABLE_VARIABLES)] == [True]
+        assert [one is second for one in tf1.get_collection(keys.GLOBAL_VARIABLES, scope="b")] == [True]
+        assert tf1.get_collection(keys.UPDATE_OPS) == []
+        with pytest.raises(ModelError, match="get_collection"):
+            tf1.get_collection("losses")
+        with pytest.raises(TypeError, match="kernel_regularizer"):
+            tf1.layers.dense(tf.zeros((1, 2)), 3, kernel_regularizer="l2")
+    finally:
+        RUNNING.reset(token)
+
+
+def test_the_old_vision_network_respects_its_configuration() -> None:
+    def shapes(size: int = 42, **config: Any) -> list[tuple[int, ...]]:
+        space = Box(0, 255, (size, size, 3), np.uint8)
+        model = VisionNetwork(space, Box(-1, 1, (2,)), 4, {**MODEL_DEFAULTS, **config}, "v")
+        return [tuple(one.shape) for one in model.base_model.variables]
+
+    plain = shapes()
+    assert shapes(post_fcnet_hiddens=[32]) != plain
+    assert shapes(no_final_linear=True) != plain
+    assert (2,) in shapes(free_log_std=True)
+    assert shapes(size=10)

@@ -91,7 +91,8 @@ def print_check(console: Console, found: EnvCheck) -> None:
             f", {len(found.episodes)} episodes of {min(found.episodes)} to {max(found.episodes)} steps"
             f" and returns of {min(found.returns):.6g} to {max(found.returns):.6g}"
         )
-    lines.append(f"a step takes {found.step_seconds * 1e6:,.0f} us, a reset {found.reset_seconds * 1e6:,.0f} us")
+    step, reset = (f"{seconds * 1e6:,.0f} us" for seconds in (found.step_seconds, found.reset_seconds))
+    lines.append(f"the environment itself takes {step} for a step and {reset} for a reset")
     if found.masks:
         lines.append(f"{found.masks:,} of the steps came with a mask")
     for line in [*lines, *map(str, found.findings)]:

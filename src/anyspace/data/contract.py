@@ -147,7 +147,7 @@ class Contract:
         """Refuse what the environment beneath a wrapper returned to it, where the wrapper failed because of that."""
         found, method = frame.f_locals, frame.f_code.co_name
         advice = RESET if method == "reset" else STEP
-        if "unpack" in str(cause) and frame is frames_of(cause)[-1]:
+        if "unpack" in str(cause) and frame is _frames(cause)[-1]:
             wrapper = type(found["self"]).__name__
             old = OLD if method == "step" and "got 4" in str(cause) else ""
             self._refuse(
@@ -225,7 +225,7 @@ def cannot_unpack(error: Exception) -> bool:
 
 def failed_stacking(error: Exception) -> bool:
     """Whether an error is of Gymnasium's vector environments themselves, not of what they hold."""
-    name: str = frames_of(error)[-1].f_globals.get("__name__", "")
+    name: str = _frames(error)[-1].f_globals.get("__name__", "")
     return name.startswith("gymnasium.vector")
 
 
@@ -234,13 +234,13 @@ _UNPACKING = r"(not enough|too many) values to unpack \(expected [25]\b|cannot u
 
 def _failed_wrapper(error: Exception) -> FrameType | None:
     """Return the ``reset`` or ``step`` of the wrapper in which an error arose, None where it is the environment's."""
-    for frame in reversed(frames_of(error)):
+    for frame in reversed(_frames(error)):
         layer = frame.f_locals.get("self")
         if frame.f_code.co_name in SIGNATURES and isinstance(layer, gym.Env):
             return frame if isinstance(layer, gym.Wrapper) else None
     return None
 
 
-def frames_of(error: Exception) -> list[FrameType]:
+def _frames(error: Exception) -> list[FrameType]:
     """Return the frames of an error's traceback, the one that raised it last."""
     return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

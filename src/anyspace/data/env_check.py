@@ -6,8 +6,9 @@ import math
 import re
 import statistics
 import time
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +17,6 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.data.batching import VectorMember
-from anyspace.data.contract import frames_of
 from anyspace.data.endless import advice
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError
@@ -32,6 +32,7 @@ Severity = Literal["error", "warning"]
 REPLAYED = 200
 """Most steps that are repeated with the same seed."""
 _NUMBERED = re.compile(r"^environment 0: ")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
 
 
 @dataclass
@@ -65,8 +66,8 @@ class EnvCheck:
         steps: that were taken.
         episodes: lengths of the episodes that ended.
         returns: of the same episodes, under random actions.
-        step_seconds: median time of ``step``.
-        reset_seconds: median time of ``reset``.
+        step_seconds: median time of the environment's ``step``.
+        reset_seconds: median time of its ``reset``.
         masks: how many steps came with a mask.
     """
 
@@ -78,20 +79,29 @@ class EnvCheck:
     step_seconds: float = 0.0
     reset_seconds: float = 0.0
     masks: int = 0
+    _known: dict[str, Finding] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:
         """The findings that stop training."""
         return [one for one in self.findings if one.severity == "error"]
 
-    def add(self, severity: Severity, what: str, where: str) -> None:
-        """Take in a finding; the same one is counted."""
+    def add(self, severity: Severity, what: str, where: str, of: str = "") -> None:
+        """Take in a finding; one of the same part ``of`` an observation that differs in numbers alone is counted."""
         what = _NUMBERED.sub("", what)
-        for one in self.findings:
-            if _alike(one.what) == _alike(what):
-                one.count += 1
-                return
-        self.findings.append(Finding(severity, what, where))
+        of = of or _NUMBER.sub("0", what)
+        if of in self._known:
+            self._known[of].count += 1
+        else:
+            self._known[of] = Finding(severity, what, where)
+            self.findings.append(self._known[of])
+
+    def take(self, other: EnvCheck, where: str) -> None:
+        """Take in what another check found that this one did not."""
+        for of, finding in other._known.items():
+            if of not in self._known:
+                self._known[of] = replace(finding, first=f"{finding.first}, {where}")
+                self.findings.append(self._known[of])
 
 
 def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
@@ -124,7 +134,10 @@ def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
         found.add("error", "another instance has other spaces; all instances need the same ones.", "its spaces")
     if not found.errors:
         for one, where in ((probe, "on the same instance"), (another, "on another instance")):
-            if not _agree(found, moments, one.play(EnvCheck(spec.name), seed, min(steps, REPLAYED)), seed, where):
+            again = EnvCheck(spec.name)
+            came = one.play(again, seed, min(steps, REPLAYED))
+            found.take(again, where)
+            if again.errors or not _agree(found, moments, came, seed, where):
                 break
         if not found.episodes and not probe.env.metadata["limited"]:
             what = f"no episode has ended. If that is not by chance, {advice(spec)}."
@@ -139,6 +152,7 @@ def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
 class _Moment:
     """What a step or a reset led to, as numbers that can be compared."""
 
+    where: str
     leaves: tuple[NumpyArray, ...]
     reward: float
     over: bool
@@ -150,11 +164,33 @@ class _Moment:
         return not (same and _equal(self.reward, other.reward) and self.over == other.over)
 
 
+class _Timed(gym.Wrapper[Any, Any, Any, Any]):
+    """Notes how long each call takes; what is returned passes as it is."""
+
+    def __init__(self, env: gym.Env[Any, Any]):
+        super().__init__(env)
+        self.steps: list[float] = []
+        self.resets: list[float] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        started = time.perf_counter()
+        returned = self.env.reset(seed=seed, options=options)
+        self.resets.append(time.perf_counter() - started)
+        return returned
+
+    def step(self, action: Any) -> Any:
+        started = time.perf_counter()
+        returned = self.env.step(action)
+        self.steps.append(time.perf_counter() - started)
+        return returned
+
+
 class _Probe:
     """One instance of an environment, which is stepped with random actions."""
 
     def __init__(self, env: gym.Env[Any, Any], spec: EnvSpec):
-        self.env = VectorMember(env, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True)
+        self._timed = _Timed(env)
+        self.env = VectorMember(self._timed, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True)
         self.spaces = self.env.observation_space, self.env.action_space
         self._key = spec.action_mask_key
         self._encode = Encoder(self.env.observation_space)
@@ -164,48 +200,45 @@ class _Probe:
         self._masks = ActionMasks(space)
 
     def play(self, found: EnvCheck, seed: int, steps: int) -> list[_Moment]:
-        """Take steps, note what is wrong, and return what resets and steps led to."""
-        rng, timed, moments = np.random.default_rng(seed), _Times(), []
-        moment, mask = self._begin(found, seed, "reset()", timed)
+        """Take steps, note what is wrong, and return what the first `REPLAYED` of them, and resets, led to."""
+        rng, moments = np.random.default_rng(seed), []
+        moment, mask = self._begin(found, seed, "reset()")
         length, total = 0, 0.0
         # After a reset that failed nothing more can be said.
         while moment is not None and found.steps < steps:
-            moments.append(moment)
+            if found.steps <= REPLAYED:
+                moments.append(moment)
             if moment.over or moment.failed:
                 length, total = 0, 0.0
-                moment, mask = self._begin(found, None, f"reset() after step {found.steps}", timed)
+                moment, mask = self._begin(found, None, f"reset() after step {found.steps}")
                 continue
             found.steps += 1
             found.masks += mask is not None
-            moment, mask = self._step(found, self._action(rng, mask), f"step {found.steps}", timed)
+            moment, mask = self._step(found, self._action(rng, mask), f"step {found.steps}")
             length, total = length + 1, total + moment.reward
             if moment.over:
                 found.episodes.append(length)
                 found.returns.append(total)
         found.step_seconds, found.reset_seconds = (
-            statistics.median(times) if times else 0.0 for times in (timed.steps, timed.resets)
+            statistics.median(times) if times else 0.0 for times in (self._timed.steps, self._timed.resets)
         )
         return moments
 
-    def _begin(self, found: EnvCheck, seed: int | None, where: str, timed: _Times) -> tuple[_Moment | None, Any]:
-        started = time.perf_counter()
+    def _begin(self, found: EnvCheck, seed: int | None, where: str) -> tuple[_Moment | None, Any]:
         returned = _called(found, lambda: self.env.reset(seed=seed), where)
-        timed.resets.append(time.perf_counter() - started)
         if returned is None:
             return None, None
         obs, info = returned
         moment = self._moment(found, obs, 0.0, False, where)
         return None if moment.failed else moment, self._mask(found, info, obs, where)
 
-    def _step(self, found: EnvCheck, action: Any, where: str, timed: _Times) -> tuple[_Moment, Any]:
+    def _step(self, found: EnvCheck, action: Any, where: str) -> tuple[_Moment, Any]:
         before = tree.map_leaves(np.array, action)
-        started = time.perf_counter()
         returned = _called(found, lambda: self.env.step(action), where)
-        timed.steps.append(time.perf_counter() - started)
         if not all(map(_equal, tree.leaves(before), tree.leaves(action))):
             found.add("warning", "step() changes the action that it is handed; change a copy of it.", where)
         if returned is None:
-            return _Moment((), 0.0, False, failed=True), None
+            return _Moment(where, (), 0.0, False, failed=True), None
         obs, reward, terminated, truncated, info = returned
         if not math.isfinite(reward):
             found.add("error", f"the reward is {reward}; a reward is a finite number.", where)
@@ -215,13 +248,13 @@ class _Probe:
     def _moment(self, found: EnvCheck, obs: Any, reward: float, over: bool, where: str) -> _Moment:
         leaves = _called(found, lambda: self._encode.single(obs), where)
         if leaves is None:
-            return _Moment((), reward, over, failed=True)
+            return _Moment(where, (), reward, over, failed=True)
         faults, outside = weighed_faults(self._encode, [leaf[None] for leaf in leaves])
         for fault in faults:
-            found.add("error", str(fault), where)
+            found.add("error", str(fault), where, f"error of {fault.leaf.place()}")
         for fault in outside:
-            found.add("warning", str(fault), where)
-        return _Moment(tuple(np.array(leaf) for leaf in leaves), reward, over)
+            found.add("warning", str(fault), where, f"warning of {fault.leaf.place()}")
+        return _Moment(where, tuple(np.array(leaf) for leaf in leaves), reward, over)
 
     def _mask(self, found: EnvCheck, info: dict[Any, Any], obs: Any, where: str, *, over: bool = False) -> Any:
         """Return the mask [1, A] of a step, or None."""
@@ -240,14 +273,6 @@ class _Probe:
         noise = rng.gumbel(size=(1, self._random.width)).astype(np.float32)
         raw = self._random(noise, None if mask is None else self._masks.split(mask))
         return one_action(self.env.action_space, self._decode(raw), 0)
-
-
-@dataclass
-class _Times:
-    """Seconds that calls took."""
-
-    steps: list[float] = field(default_factory=list)
-    resets: list[float] = field(default_factory=list)
 
 
 def _close(env: gym.Env[Any, Any], found: EnvCheck) -> None:
@@ -270,22 +295,17 @@ def _called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
 
 def _agree(found: EnvCheck, expected: list[_Moment], came: list[_Moment], seed: int, where: str) -> bool:
     """Return whether two plays with the same seed agree; where they differ is noted."""
-    for number, (one, other) in enumerate(zip(expected, came, strict=False)):
+    for one, other in zip(expected, came, strict=False):
         if one.differs(other):
             found.add(
                 "warning",
                 f"{where}, reset(seed={seed}) and the same actions led to something else. Call"
                 " super().reset(seed=seed), draw all random numbers from self.np_random, and keep nothing of earlier"
                 " episodes.",
-                f"step {number}" if number else "reset()",
+                one.where,
             )
             return False
     return True
-
-
-def _alike(what: str) -> str:
-    """Return a text without its numbers, by which the same fault is known again; digits in names and keys stay."""
-    return re.sub(r"(?<![\w'\"])-?\d+(\.\d+)?(e[-+]?\d+)?", "0", what)
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -295,5 +315,5 @@ def _equal(one: Any, other: Any) -> bool:
 
 def _own_line(error: Exception) -> str:
     """Return where an error arose, as ``, in step() at shop.py line 12``."""
-    frame = frames_of(error)[-1]
-    return f", in {frame.f_code.co_name}() at {Path(frame.f_code.co_filename).name} line {frame.f_lineno}"
+    frame, line = [*traceback.walk_tb(error.__traceback__)][-1]
+    return f", in {frame.f_code.co_name}() at {Path(frame.f_code.co_filename).name} line {line}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from anyspace.config import import_path
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError
-from anyspace.execution.log import flat_metrics
+from anyspace.execution.log import flat_metrics, is_number
 
 CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
 """``f(algorithm, result)``, called after every iteration; False ends the run."""
@@ -110,9 +111,10 @@ class Callbacks:
             part.on_checkpoint(algorithm, path)
 
     def end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
-        """Tell that the run is over."""
-        for part in self._parts:
-            part.on_end(algorithm, result)
+        """Tell all of them that the run is over, also where one of them fails."""
+        with ExitStack() as stack:
+            for part in reversed(self._parts):
+                stack.callback(part.on_end, algorithm, result)
 
 
 class StopWithoutImprovement(Callback):
@@ -142,7 +144,11 @@ class StopWithoutImprovement(Callback):
     def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
         """Compare with the highest value so far."""
         value = flat_metrics(result).get(self.metric)
-        if value is not None and (self.highest is None or value > self.highest + self.least_gain):
+        if (
+            value is not None
+            and math.isfinite(value)
+            and (self.highest is None or value > self.highest + self.least_gain)
+        ):
             self.highest, self._risen_at = value, algorithm.timesteps_total
         return algorithm.timesteps_total - self._risen_at < self.patience if self.highest is not None else None
 
@@ -186,20 +192,21 @@ def _answer(part: Callback, method: str, answer: object) -> bool:
     )
 
 
+def _is_loggable(value: object) -> bool:
+    """Whether it is a number, or a dict or list of numbers; lists, such as an evaluation's returns, are not logged."""
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_loggable(part) for name, part in value.items())
+    return all(map(is_number, value)) if isinstance(value, list | tuple) else is_number(value)
+
+
 def _require_numbers(part: Callback, before: dict[str, Any], result: dict[str, Any]) -> None:
     """Refuse what a callback put into the result and no log could hold; note what is new."""
     for name, value in result.items():
         if name in before and value is before[name]:
             continue
-        if not isinstance(name, str) or not _is_number(value):
+        if not isinstance(name, str) or not _is_loggable(value):
             raise ConfigError(
                 f"{_name(part, 'on_iteration')} put {name!r}: {value!r} into the result: names are texts, and values"
-                " numbers or dicts of numbers."
+                " numbers, or dicts or lists of numbers."
             )
         before[name] = value
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _is_number(part) for name, part in value.items())
-    return isinstance(value, numbers.Real) or getattr(value, "shape", None) == ()

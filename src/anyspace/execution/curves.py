@@ -54,7 +54,7 @@ class Curve:
         if not file.is_file():
             raise ConfigError(f"{folder} is not the folder of a run: there is no {run_files.METRICS_FILE} in it.")
         rows = read_metrics(file)
-        points = [(float(row[STEPS]), float(row[metric])) for row in rows if row.get(metric)]
+        points = _points(rows, metric)
         if not points:
             known = sorted({name for row in rows for name, value in row.items() if value})
             raise ConfigError(
@@ -78,22 +78,26 @@ class Group:
     curves: list[Curve]
 
     def band(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-        """Return steps that all of the runs have reached, [P], and the mean, lowest and highest value there."""
-        first = max(curve.steps[0] for curve in self.curves)
-        last = min(curve.steps[-1] for curve in self.curves)
-        if len(self.curves) == 1 or last <= first:
-            (longest, *_) = sorted(self.curves, key=lambda curve: -curve.steps[-1])
-            return longest.steps, longest.values, longest.values, longest.values
-        steps = np.linspace(first, last, POINTS)
-        values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in self.curves])
-        return steps, values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+        """Return steps that some of the runs cover, [P], and the mean, lowest and highest value of those that do."""
+        if len(self.curves) == 1:
+            (curve,) = self.curves
+            return curve.steps, curve.values, curve.values, curve.values
+        first, last = min(curve.steps[0] for curve in self.curves), max(curve.steps[-1] for curve in self.curves)
+        ends = [end for curve in self.curves for end in (curve.steps[0], curve.steps[-1])]
+        steps = np.unique([*np.linspace(first, last, POINTS), *ends])
+        values = np.stack([np.interp(steps, curve.steps, curve.values, np.nan, np.nan) for curve in self.curves])
+        covered = ~np.isnan(values).all(axis=0)
+        steps, values = steps[covered], values[:, covered]
+        return steps, np.nanmean(values, axis=0), np.nanmin(values, axis=0), np.nanmax(values, axis=0)
 
 
 def grouped(curves: Sequence[Curve]) -> list[Group]:
     """Return runs in groups that differ in nothing but the seed, each labelled by what it differs in from others."""
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
-        groups.setdefault(json.dumps(curve.settings, sort_keys=True), []).append(curve)
+        # Of a run without a description nobody knows what it was.
+        known = json.dumps(curve.settings, sort_keys=True) if curve.described else str(curve.run)
+        groups.setdefault(known, []).append(curve)
     settings = [same[0].settings for same in groups.values()]
     named = ("algorithm", "env")
     differing = [
@@ -119,7 +123,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
     """
     kind = picture.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
-        raise ConfigError(f"--out is {picture}, but pictures end in .{', .'.join(FORMATS)}.")
+        raise ConfigError(f"the picture is to be {picture}, but pictures end in .{', .'.join(FORMATS)}.")
     groups = grouped([Curve.read(Path(run), metric) for run in runs])
     figure, axes = _axes(_NAMES.get(metric, metric))
     for group in groups:
@@ -140,13 +144,17 @@ def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
         (RETURN, "training (latest episodes)", "-"),
         ("evaluation/episode_return_mean", "evaluation", "o--"),
     ):
-        points = [(float(row[STEPS]), float(row[column])) for row in rows if row.get(column)]
-        if points:
+        if points := _points(rows, column):
             axes.plot(*zip(*points, strict=True), style, label=label, markersize=4)
     axes.set_title(title, parse_math=False)
     if axes.has_data():
         axes.legend()
     _save(figure, picture, "png")
+
+
+def _points(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
+    """Return the steps and the numbers of the rows that have one."""
+    return [(float(row[STEPS]), float(row[column])) for row in rows if row.get(column)]
 
 
 def _axes(name: str) -> tuple[Any, Any]:

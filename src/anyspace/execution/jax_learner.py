@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import io_callback
 
 from anyspace import tree
 from anyspace.execution.learner import (
@@ -40,6 +41,7 @@ from anyspace.execution.xla import (
     stacked,
 )
 from anyspace.maths.xp import Array
+from anyspace.models.host import calling_back
 from anyspace.models.jax.base import JaxModelV2, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.runtime import JaxRuntime
@@ -248,6 +250,7 @@ class JaxLearner:
         policy = self.policy
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.tracing(cells, key))
+            stack.enter_context(calling_back(_asked))
             readers = [
                 stack.enter_context(model.bound(own)) for model, own in zip(self._models(), weights, strict=True)
             ]
@@ -294,3 +297,17 @@ class JaxLearner:
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self._slots = slots_from(state, self._packs)
+
+
+def _asked(read: Callable[[], list[NumpyArray]], example: list[NumpyArray]) -> list[Array]:
+    """Have the host asked at every step; the arrays of later ones are brought to the example's shapes."""
+    kinds = [jax.eval_shape(lambda part=part: jnp.asarray(part)) for part in example]
+
+    def columns() -> list[NumpyArray]:
+        # A shape is fixed when a step is compiled: of a longer batch the rest is left out, a shorter one is repeated.
+        return [
+            part[np.arange(len(like)) % len(part)].astype(kind.dtype)
+            for part, like, kind in zip(read(), example, kinds, strict=True)
+        ]
+
+    return list(io_callback(columns, kinds))

@@ -144,6 +144,11 @@ class Learner(Protocol):
         """Restore what :meth:`state` returned."""
 
 
+def rows_width(steps: Steps, widest: int) -> int:
+    """Return N of ``Result.rows``: that of ``Steps.order``, or the most rows of a step where it counts sequences."""
+    return widest if "sequences" in steps.rows else int(steps.order.shape[1])
+
+
 def group_of(model: ModelV2, parameter: str, groups: Mapping[str, Group]) -> str:
     """Return the group whose loss trains a parameter.
 

@@ -17,13 +17,21 @@ from typing import Any
 _writers = itertools.count()
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is a number as logs hold it: Python's, NumPy's, or a scalar array of a framework."""
+    if isinstance(value, numbers.Real):
+        return True
+    # PyTorch's types have no kind; V are the half floats that NumPy does not know.
+    return getattr(value, "shape", None) == () and getattr(getattr(value, "dtype", None), "kind", "f") in "biufV"
+
+
 def flat_metrics(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Return the numbers of a nested result, 0-d arrays included, by their path: ``learner/policy_loss``."""
     flat: dict[str, float] = {}
     for name, value in result.items():
         if isinstance(value, Mapping):
             flat |= flat_metrics(value, f"{prefix}{name}/")
-        elif isinstance(value, numbers.Real) or getattr(value, "shape", None) == ():
+        elif is_number(value):
             flat[f"{prefix}{name}"] = value if type(value) in (int, float) else float(value)
     return flat
 

@@ -130,28 +130,36 @@ class _Iterations:
 
     def run(self) -> None:
         """Run them, and tell the callbacks of the end whatever it is."""
-        algorithm, folder = self.algorithm, self.folder
         try:
-            self.callbacks.start(algorithm)
-            saved_at = algorithm.timesteps_total
-            while algorithm.timesteps_total < self.total_steps and self.stop.signum is None:
-                result = self.result = algorithm.train()
-                goes_on = self.callbacks.iteration(algorithm, result, algorithm.counters.new)
-                if folder is not None:
-                    folder.add(algorithm, result)
-                    if algorithm.timesteps_total - saved_at >= self.checkpoint_every:
-                        saved_at = algorithm.timesteps_total
-                        self._checkpoint(folder)
-                    elif folder.is_due:
-                        self._checkpoint(folder)
-                self.report.update(result)
-                if algorithm.should_stop() or not goes_on:
-                    break
+            self.callbacks.start(self.algorithm)
+            self._until_the_end()
+        except BaseException as error:
+            try:
+                self.callbacks.end(self.algorithm, self.result)
+            except Exception as another:
+                error.add_note(f"(a callback failed at the end as well: {another!r})")
+            raise
+        self.callbacks.end(self.algorithm, self.result)
+
+    def _until_the_end(self) -> None:
+        algorithm, folder = self.algorithm, self.folder
+        saved_at = algorithm.timesteps_total
+        while algorithm.timesteps_total < self.total_steps and self.stop.signum is None:
+            result = self.result = algorithm.train()
+            goes_on = self.callbacks.iteration(algorithm, result, algorithm.counters.new)
             if folder is not None:
-                self._checkpoint(folder)
-                folder.close()
-        finally:
-            self.callbacks.end(algorithm, self.result)
+                folder.add(algorithm, result)
+                if algorithm.timesteps_total - saved_at >= self.checkpoint_every:
+                    saved_at = algorithm.timesteps_total
+                    self._checkpoint(folder)
+                elif folder.is_due:
+                    self._checkpoint(folder)
+            self.report.update(result)
+            if algorithm.should_stop() or not goes_on:
+                break
+        if folder is not None:
+            self._checkpoint(folder)
+            folder.close()
 
     def _checkpoint(self, folder: RunFolder) -> None:
         if folder.checkpoint(self.algorithm):

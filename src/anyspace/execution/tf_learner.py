@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -39,8 +40,7 @@ from anyspace.execution.xla import (
     stacked,
 )
 from anyspace.maths.xp import Array
-from anyspace.models.host import CALLBACK
-from anyspace.models.input_dict import InputDict
+from anyspace.models.host import calling_back
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.base import TFModelV2, tf_base
 from anyspace.models.tf.held import Variables
@@ -283,33 +283,18 @@ def _on_host(batch: Batch) -> Batch:
     return Batch({name: arrays_of(column) for name, column in batch.items()})
 
 
-@contextlib.contextmanager
-def _calling_back(ways: Ways) -> Iterator[None]:
-    """Let readers be asked at every step of a graph."""
-    if ways.eager:
-        yield
-        return
+def _calling_back(ways: Ways) -> AbstractContextManager[None]:
+    """Let readers be asked at every step of a graph; a plain call asks them by itself."""
 
-    def ask(read: Callable[[], Mapping[str, NumpyArray]]) -> InputDict:
+    def call(read: Callable[[], list[NumpyArray]], example: list[NumpyArray]) -> list[Array]:
         if ways.number == 0:
             raise NotByXLA("custom_loss() asks a reader of recorded steps, which is Python's.")
-        columns_of = {name: np.asarray(column) for name, column in read().items()}
-        example = {name: column for name, column in columns_of.items() if column.dtype.kind in "biuf"}
-
-        def columns() -> list[NumpyArray]:
-            batch = read()
-            return [np.asarray(batch[name], example[name].dtype) for name in example]
-
-        found = tf.numpy_function(columns, [], [tf.as_dtype(column.dtype) for column in example.values()])
-        for column, of_example in zip(found, example.values(), strict=True):
+        found: list[Array] = tf.numpy_function(read, [], [tf.as_dtype(column.dtype) for column in example])
+        for column, of_example in zip(found, example, strict=True):
             column.set_shape([None, *of_example.shape[1:]])
-        return InputDict(dict(zip(example, found, strict=True)))
+        return found
 
-    token = CALLBACK.set(ask)
-    try:
-        yield
-    finally:
-        CALLBACK.reset(token)
+    return contextlib.nullcontext() if ways.eager else calling_back(call)
 
 
 def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:

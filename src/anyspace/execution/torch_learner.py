@@ -19,6 +19,7 @@ from anyspace.execution.learner import (
     as_losses,
     described,
     group_of,
+    rows_width,
     spelt,
     with_custom_loss,
 )
@@ -261,7 +262,7 @@ def _detached(value: torch.Tensor | float) -> torch.Tensor | float:
 
 def _side_by_side(rows: list[torch.Tensor], steps: Steps) -> torch.Tensor:
     """Return numbers of the rows of each step [n] as [S, N], NaN where there is no row."""
-    width = max(map(len, rows)) if "sequences" in steps.rows else steps.order.shape[1]
+    width = rows_width(steps, max(map(len, rows)))
     found = rows[0].new_full((len(rows), width), torch.nan, dtype=torch.promote_types(rows[0].dtype, torch.float32))
     for number, row in enumerate(rows):
         found[number, : len(row)] = row

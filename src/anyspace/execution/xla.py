@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.execution.learner import Group, Result, Steps
+from anyspace.execution.learner import Group, Result, Steps, rows_width
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -61,13 +61,9 @@ class Stacked:
     there: npt.NDArray[np.bool_]
     """[S, N] which rows are the steps' own, in their order; the others are repeated."""
 
-    def batch(self, inputs: Inputs, stored: Named) -> Batch:
-        """Return the batch of one step, of the framework's arrays."""
-        return self.put_together(inputs, stored)
-
     @property
     def put_together(self) -> Callable[[Inputs, Named], Batch]:
-        """:meth:`batch` as a function that holds on to no rows, as long as what is compiled of it is kept."""
+        """What makes the batch of one step, of the framework's arrays; it holds on to no rows while it is kept."""
         return partial(_batch, self.columns.built)
 
     @property
@@ -139,10 +135,8 @@ def parts_of(steps: Steps) -> list[Steps]:
 
 def joined(results: list[Result], steps: Steps) -> Result:
     """Return what several calls report as one result of all of their steps."""
-    if len(results) == 1:
-        return results[0]
     metrics = {name: np.concatenate([one.metrics[name] for one in results]) for name in results[0].metrics}
-    width = steps.order.shape[1]
+    width = rows_width(steps, max((rows.shape[1] for one in results for rows in one.rows.values()), default=0))
     rows = {name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows}
     return Result(metrics, rows)
 

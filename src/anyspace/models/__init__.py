@@ -47,6 +47,11 @@ def __getattr__(name: str) -> Any:
     """Import the models of a framework when they are first used: most of this package needs no framework."""
     if name not in __all__:
         raise AttributeError(f"module 'anyspace.models' has no attribute {name!r}")
-    if name == "TFModelV2" and find_spec("tensorflow") is None:
-        return placeholders.TFModelV2
+    needed = _NEEDED.get(name)
+    if needed is not None and find_spec(needed) is None:
+        return getattr(placeholders, name)
     return public(name)
+
+
+_NEEDED = {"TFModelV2": "tensorflow", "JaxModelV2": "jax"}
+"""Which package a base class needs; without it a stand-in says so when a model is built."""

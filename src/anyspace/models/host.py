@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import get_args
@@ -16,6 +16,7 @@ from anyspace.errors import CheckpointError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
+from anyspace.models.pure.base import ACTING
 from anyspace.models.runtime import NumpyArray, RandomSource
 
 Shape = tuple[int, ...]
@@ -29,6 +30,31 @@ CALLBACK: ContextVar[Callback | None] = ContextVar("callback", default=None)
 
 _BEGINS = b'{"bit_generator"'
 """How the state of a generator begins; that of PyTorch's may begin with any byte."""
+
+
+Call = Callable[[Callable[[], list[NumpyArray]], list[NumpyArray]], Sequence[Array]]
+"""Has a function of the host called at every step of what is compiled; takes it, and an example of what it returns."""
+
+
+@contextlib.contextmanager
+def calling_back(call: Call) -> Iterator[None]:
+    """Let readers of recorded steps be asked at every step of what is traced within."""
+
+    def ask(read: Callable[[], Mapping[str, NumpyArray]]) -> InputDict:
+        columns = {name: np.asarray(column) for name, column in read().items()}
+        example = {name: column for name, column in columns.items() if column.dtype.kind in "biuf"}
+
+        def again() -> list[NumpyArray]:
+            batch = read()
+            return [np.asarray(batch[name], example[name].dtype) for name in example]
+
+        return InputDict(dict(zip(example, call(again, [*example.values()]), strict=True)))
+
+    token = CALLBACK.set(ask)
+    try:
+        yield
+    finally:
+        CALLBACK.reset(token)
 
 
 class HostRuntime:
@@ -66,9 +92,14 @@ class HostRuntime:
         """Do nothing: the framework chooses its own threads."""
         return contextlib.nullcontext()
 
-    def acting(self) -> AbstractContextManager[object]:
-        """Do nothing: gradient steps alone are recorded."""
-        return contextlib.nullcontext()
+    @contextlib.contextmanager
+    def acting(self) -> Iterator[None]:
+        """Say that what runs acts, so that models leave out what acting does not need."""
+        token = ACTING.set(True)
+        try:
+            yield
+        finally:
+            ACTING.reset(token)
 
     def no_grad(self) -> AbstractContextManager[object]:
         """Do nothing: formulas stop gradients themselves."""

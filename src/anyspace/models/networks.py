@@ -87,8 +87,12 @@ def network(role: Role, framework: str) -> type[ModelV2]:
 
 
 def base_class(framework: str) -> str:
-    """Return the name of the class that models of a framework derive from."""
-    return NETWORKS[framework]["base class"].rpartition(".")[2]
+    """Return the name of the class that models of a framework derive from.
+
+    Raises:
+        NotImplementedError: there is no such framework.
+    """
+    return _home("base class", framework).rpartition(".")[2]
 
 
 def action_network(framework: str) -> Callable[[ModelV2, gym.Space[Any], ModelConfig], None]:
@@ -122,12 +126,16 @@ def public(name: str) -> type[ModelV2]:
     raise AttributeError(f"no framework has a model of the name {name!r}")
 
 
-def _found(role: Role, framework: str) -> Any:
+def _home(role: Role, framework: str) -> str:
     home = NETWORKS.get(framework, {}).get(role)
     if home is None:
         there = " or ".join(repr(name) for name, homes in NETWORKS.items() if role in homes)
         raise NotImplementedError(
             f"framework {framework!r} has no network for the role {role!r} yet; give a `custom_model`, or use {there}."
         )
-    file, _, name = home.partition(".")
+    return home
+
+
+def _found(role: Role, framework: str) -> Any:
+    file, _, name = _home(role, framework).partition(".")
     return getattr(import_module(f"anyspace.models.{framework}.{file}"), name)

@@ -1,7 +1,7 @@
-"""Stand-ins for TensorFlow's base classes where TensorFlow is not installed.
+"""Stand-ins for the base classes of TensorFlow and JAX where these are not installed.
 
-A file that defines TensorFlow models beside PyTorch ones can be imported without it. The error comes when a TensorFlow
-model is built.
+A file that defines models of several frameworks can be imported without all of these. The error comes when a model is
+built whose framework is missing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,23 @@ class TFModelV2(ModelV2):
         raise ModelError(
             f"{cls.__name__} is a TensorFlow model, and TensorFlow is not installed: pip install 'anyspace[tf]'. Or"
             " derive it from TorchModelV2 (anyspace.models) and make its layers with torch.nn."
+        )
+
+
+class JaxModelV2(ModelV2):
+    """Base of JAX models, in name only.
+
+    Raises:
+        ModelError: when a subclass is constructed, before its own ``__init__`` runs.
+    """
+
+    framework = "jax"
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        """Refuse to be constructed."""
+        raise ModelError(
+            f"{cls.__name__} is a JAX model, and JAX is not installed: pip install 'anyspace[jax]'. Or derive it from"
+            " TorchModelV2 (anyspace.models) and make its layers with torch.nn."
         )
 
 

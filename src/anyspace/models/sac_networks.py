@@ -156,7 +156,11 @@ class SACNetworks(ModelV2):
         raise NotImplementedError
 
     def _checked(self, model: ModelV2) -> ModelV2:
-        assert model.framework == self.framework, f"{type(model).__name__} is a model of {model.framework!r}"
+        if model.framework != self.framework:
+            raise ModelError(
+                f"{type(model).__name__} is a model of framework {model.framework!r}, but lies in one of"
+                f" {self.framework!r}: build it of that framework."
+            )
         return model
 
     def build_policy_model(

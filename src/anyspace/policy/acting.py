@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,8 @@ class Actor:
         # Both networks have twins or none, unless somebody hooked one of them.
         has_twin = network.twin is not None and self.network.twin is not None
         by_twin = has_twin and (noise is not None or not explore)
-        by_pass = self.runtime.compiles(network.model)
-        forward = self._by_twin if by_twin else self._by_pass if by_pass else self._by_network
+        in_numpy = by_twin or self.runtime.compiles(network.model)
+        forward = partial(self._in_numpy, by_twin=by_twin) if in_numpy else self._by_network
         distribution, state_out = forward(network, obs, mask, history, explore)
         if network is not self.network and self.source == "acting":
             assert self.perturbed is not None
@@ -89,32 +90,26 @@ class Actor:
             return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
         return self._chosen(distribution, state_out, explore, noise)
 
-    def _by_twin(
+    def _in_numpy(
         self,
         network: Network,
         obs: Sequence[NumpyArray],
         mask: NumpyArray | None,
         history: History | None,
         explore: bool,
+        *,
+        by_twin: bool,
     ) -> tuple[ActionDistribution, Sequence[Array]]:
-        assert network.twin is not None
+        """Run the twin, or a compiled pass: both take NumPy's arrays and return them."""
         views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
         states: State = [] if history is None else history.states(own=False)
-        dist_inputs, state_out = network.twin(self.inputs.of(obs, mask, views, False), states)
-        return network.distribution(dist_inputs, mask), state_out
-
-    def _by_pass(
-        self,
-        network: Network,
-        obs: Sequence[NumpyArray],
-        mask: NumpyArray | None,
-        history: History | None,
-        explore: bool,
-    ) -> tuple[ActionDistribution, Sequence[Array]]:
-        views: dict[str, Window] = {} if history is None else history.acting_windows(obs)
-        states: State = [] if history is None else history.states(own=False)
-        dist_inputs, state_out = network.passes.act(obs, mask, views, states, explore=explore)
-        return network.distribution(dist_inputs, mask), state_out
+        found: tuple[Array, Sequence[Array]]
+        if by_twin:
+            assert network.twin is not None
+            found = network.twin(self.inputs.of(obs, mask, views, False), states)
+        else:
+            found = network.passes.act(obs, mask, views, states, explore=explore)
+        return network.distribution(found[0], mask), found[1]
 
     def _by_network(
         self,

@@ -75,11 +75,6 @@ class PolicyConfig:
         )
         for length in self.max_len.values() if isinstance(self.max_len, dict) else [self.max_len]:
             require(length is None or length >= 1, "max_len", self.max_len, "a longest length is at least 1")
-        if not self.normalize_actions and is_bounded(self.model.custom_action_dist):
-            raise ConfigError(
-                f"custom_action_dist={self.model.custom_action_dist!r} draws actions between -1 and 1, which"
-                " `normalize_actions` scales to the bounds; switch that on."
-            )
         self.model.validate()
         self.model.require_effect()
         if not self.normalize_actions and is_bounded(self.model.custom_action_dist):

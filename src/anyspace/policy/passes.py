@@ -11,6 +11,7 @@ from anyspace import tree
 from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
+from anyspace.models.pure.base import ACTING
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.batch import Batch
 from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, grid, padded_stored, put_together, size_for
@@ -105,6 +106,8 @@ class CompiledPasses:
 
     def _call(self, key: tuple[Any, ...], function: Callable[..., Any], *arrays: Any) -> Any:
         """Call a function that was compiled under the key, or compile this one."""
+        # A model may leave out what acting does not need.
+        key = (ACTING.get(), *key)
         if key not in self._compiled:
             self._compiled[key] = self._runtime.compile(self._model, function)
         return self._compiled[key](*arrays)

@@ -303,7 +303,7 @@ class Pipeline:
             mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
                 respects it then.
         """
-        given = dist_inputs if self._may_have_twin else self.runtime.native(dist_inputs)
+        given = dist_inputs if self._is_built_in else self.runtime.native(dist_inputs)
         masks = {"mask": self.masking.split(mask)} if mask is not None and self.masking.takes_mask else {}
         made = self.dist_factory(given, self.model, **masks)
         if self.inputs_decide:
@@ -332,8 +332,10 @@ class Pipeline:
         network = self._network()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())
-            if network.twin is None and (self.plan.custom or self.config.model.custom_model is not None):
-                # A model of a user's may draw in its forward pass, and does so from the framework's global source.
+            custom = self.plan.custom or self.config.model.custom_model is not None
+            if network.twin is None and (custom or self.runtime.compiles(self.model)):
+                # A user's model may draw in its forward pass, from the framework's global source; a compiled pass draws
+                # its key, whatever model it is of.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
             yield Actor(network, self.runtime, self._inputs, self.exploration, source, self._perturbed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,27 @@ class _TensorFlow(Namespace):
 
     def places(self, x: Array) -> Array:
         return tf.range(tf.shape(x, x.dtype)[0], dtype=x.dtype)
+
+    def scan(
+        self,
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        state: list[Array],
+        inputs: list[Array],
+    ) -> tuple[list[Array], Array]:
+        if tf.executing_eagerly():
+            return super().scan(step, state, inputs)
+        length = int(inputs[0].shape[0])
+        _, example = step([*state], [part[0] for part in inputs])
+        kept = tf.TensorArray(example.dtype, length, element_shape=example.shape)
+
+        def body(t: Array, state: tuple[Array, ...], kept: Any) -> tuple[Array, tuple[Array, ...], Any]:
+            new, out = step([*state], [part[t] for part in inputs])
+            return t + 1, tuple(new), kept.write(t, out)
+
+        # Unrolled, XLA takes minutes over long sequences.
+        start = (tf.constant(0), tuple(state), kept)
+        _, last, kept = tf.while_loop(lambda t, *_: t < length, body, start, maximum_iterations=length)
+        return [*last], kept.stack()
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))

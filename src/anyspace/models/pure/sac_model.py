@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
 
 from anyspace.maths.xp import Array
-from anyspace.models.pure.base import ArrayModel
+from anyspace.models.pure.base import ACTING, ArrayModel
 from anyspace.models.pure.drawing import Drawing
+from anyspace.models.runtime import CompiledForward
 from anyspace.models.sac_networks import SACNetworks
 
 
 class SACModel(SACNetworks, ArrayModel):
     """Policy, Q networks and temperatures; see :class:`SACNetworks`."""
-
-    _is_frozen = False
 
     def _add_temperatures(self, start: float) -> None:
         draw = Drawing(self.framework, self.model_config)
@@ -27,11 +25,10 @@ class SACModel(SACNetworks, ArrayModel):
         """Logarithms of the temperatures, learnt, scalars by kind: "discrete", "continuous", or both."""
         return {kind: self.weights[f"log_alphas.{kind}"] for kind in self.joint.kinds}
 
-    def frozen(self) -> Self:
-        """Return the model for acting, which computes the policy alone."""
-        model = super().frozen()
-        model._is_frozen = True
-        return model
+    def acting_pass(self) -> CompiledForward:
+        """Return what acts one step: the policy's."""
+        assert isinstance(self.action_model, ArrayModel)
+        return self.action_model.acting_pass()
 
     def _acts(self) -> bool:
-        return self._is_frozen
+        return ACTING.get()

@@ -2,6 +2,5 @@
 
 import os
 
-# TensorFlow reads them when it is imported; it tells of its own settings in dozens of lines otherwise.
+# TensorFlow reads it when it is imported; it tells of its own settings in dozens of lines otherwise.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

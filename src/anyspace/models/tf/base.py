@@ -191,7 +191,7 @@ class TFModelV2(ArrayModel):
                 _require_nothing_remade(model, attributes)
         finally:
             for model, attributes in zip(models, before, strict=True):
-                vars(model)["weights"] = attributes["weights"]
+                vars(model).update({name: attributes[name] for name in ("weights", "training")})
                 _drop_symbolic(vars(model), attributes)
 
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:

@@ -14,20 +14,15 @@ import gymnasium as gym
 import numpy as np
 import tensorflow as tf
 
-from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.architecture import fully_connected, outputs_of
+from anyspace.models.architecture import Stack, fully_connected, outputs_of
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
+from anyspace.models.pictures import vision
 from anyspace.models.tf.base import TFModelV2
+from anyspace.spaces.kinds.images import ImageLayout
 
 Initializer = Callable[..., Array]
-
-_PICTURES: dict[tuple[int, ...], list[tuple[int, int, int]]] = {
-    (42, 42): [(16, 4, 2), (32, 4, 2), (256, 11, 1)],
-    (84, 84): [(16, 8, 4), (32, 4, 2), (256, 11, 1)],
-}
-"""Height and width -> filters, kernels and strides that end in one pixel."""
 
 
 def normc_initializer(std: float = 1.0) -> Initializer:
@@ -50,6 +45,26 @@ class _KerasNetwork(TFModelV2):
 
     base_model: Any
     _value_out: Array
+
+    def _build(self, inputs: Array, features: Callable[[str, int | None], Array], name: str) -> None:
+        """Make the model of Keras.
+
+        Args:
+            inputs: what it takes.
+            features: makes hidden layers, by what their names begin with, and the width that the last one is to have.
+            name: what the names begin with.
+        """
+        config = self.model_config
+        computed, log_std = outputs_of(self.num_outputs, config)
+        resized = computed if config["no_final_linear"] else None
+        hidden = features(name, resized)
+        outputs = hidden if resized or computed is None else _linear(hidden, computed, "fc_out")
+        if computed is None:
+            self.num_outputs = int(hidden.shape[-1])
+        if log_std:
+            outputs = _WithLogStd(log_std)(outputs)
+        seen = hidden if config["vf_share_layers"] else features(f"{name}_value", None)
+        self.base_model = tf.keras.Model(inputs, [outputs, _linear(seen, 1, "value_out")])
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
         raise NotImplementedError
@@ -89,17 +104,8 @@ class FullyConnectedNetwork(_KerasNetwork):
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
-        computed, log_std = outputs_of(num_outputs, config)
         inputs = tf.keras.layers.Input((math.prod(obs_space.shape or ()),), name="observations")
-        resized = computed if config["no_final_linear"] else None
-        features = _hidden(inputs, config, "fc", resized)
-        outputs = features if resized or computed is None else _linear(features, computed, "fc_out")
-        if computed is None:
-            self.num_outputs = int(features.shape[-1])
-        if log_std:
-            outputs = _WithLogStd(log_std)(outputs)
-        seen = features if config["vf_share_layers"] else _hidden(inputs, config, "fc_value", None)
-        self.base_model = tf.keras.Model(inputs, [outputs, _linear(seen, 1, "value_out")])
+        self._build(inputs, lambda name, resized: _hidden(inputs, config, name, resized), "fc")
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
         obs = input_dict.get("obs")
@@ -109,8 +115,11 @@ class FullyConnectedNetwork(_KerasNetwork):
 class VisionNetwork(_KerasNetwork):
     """Convolutions of Keras (`conv_filters`), then linear outputs and a linear value, on pictures [N, H, W, C].
 
+    Sizes without `conv_filters` take the default ones; `post_fcnet_hiddens`, `no_final_linear` and `free_log_std` are
+    respected.
+
     Raises:
-        ModelError: there are no `conv_filters`, and none are known for pictures of this size.
+        ModelError: convolutions without a dense layer after them do not end in one pixel.
     """
 
     def __init__(
@@ -123,20 +132,15 @@ class VisionNetwork(_KerasNetwork):
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
-        shape = obs_space.shape or ()
-        filters = config["conv_filters"] or _PICTURES.get(tuple(shape[:2]))
-        if filters is None:
-            raise ModelError(
-                f"VisionNetwork knows no filters for pictures of {shape[0]}x{shape[1]}: give `conv_filters`, such as"
-                " [[16, [4, 4], 2], [32, [4, 4], 2]]."
-            )
-        inputs = tf.keras.layers.Input(shape, name="observations")
-        features = _convolved(inputs, filters, config, "conv")
-        outputs = features if num_outputs is None else _linear(features, num_outputs, "fc_out")
-        if num_outputs is None:
-            self.num_outputs = int(features.shape[-1])
-        seen = features if config["vf_share_layers"] else _convolved(inputs, filters, config, "conv_value")
-        self.base_model = tf.keras.Model(inputs, [outputs, _linear(seen, 1, "value_out")])
+        height, width, channels = obs_space.shape or ()
+        layout = ImageLayout(height, width, channels)
+        inputs = tf.keras.layers.Input((height, width, channels), name="observations")
+
+        def features(name: str, resized: int | None) -> Array:
+            convolutions, post = vision(layout, config, num_outputs, resized)
+            return _stacked(_convolved(inputs, convolutions.filters, config, name), post, f"{name}_post")
+
+        self._build(inputs, features, "conv")
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
         return tf.cast(input_dict["obs"], tf.float32)
@@ -170,17 +174,20 @@ def _linear(x: Array, width: int, name: str) -> Array:
 
 
 def _hidden(x: Array, config: dict[str, Any], name: str, resized: int | None) -> Array:
-    number = 0
-    for stack in fully_connected(int(x.shape[-1]), config, resized):
-        for width in stack.sizes:
-            number += 1
-            layer = tf.keras.layers.Dense(
-                int(width),
-                name=f"{name}_{number}",
-                activation=_activation(stack.activation),
-                kernel_initializer=normc_initializer(1.0),
-            )
-            x = layer(x)
+    first, second = fully_connected(int(x.shape[-1]), config, resized)
+    return _stacked(_stacked(x, first, name), second, name, len(first.sizes))
+
+
+def _stacked(x: Array, stack: Stack, name: str, before: int = 0) -> Array:
+    """Put dense layers on ``x``; their names count on from ``before``."""
+    for number, width in enumerate(stack.sizes, before + 1):
+        layer = tf.keras.layers.Dense(
+            int(width),
+            name=f"{name}_{number}",
+            activation=_activation(stack.activation),
+            kernel_initializer=normc_initializer(1.0),
+        )
+        x = layer(x)
     return x
 
 

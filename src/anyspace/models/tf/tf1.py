@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.tf.base import RUNNING
 
@@ -72,7 +73,7 @@ class Layers:
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         name: str | None = None,
-        **_: Any,
+        reuse: Any = None,
     ) -> Array:
         """Return the outputs of a dense layer."""
 
@@ -94,7 +95,7 @@ class Layers:
         momentum: float = 0.99,
         epsilon: float = 1e-3,
         name: str | None = None,
-        **_: Any,
+        reuse: Any = None,
     ) -> Array:
         """Return what batch normalisation makes of inputs; its statistics move where ``training`` holds."""
 
@@ -104,7 +105,7 @@ class Layers:
         return store().get(name, "batch_normalization", make)(inputs, training=training)
 
     @staticmethod
-    def flatten(inputs: Array, **_: Any) -> Array:
+    def flatten(inputs: Array, name: str | None = None) -> Array:
         """Return inputs [N, ...] as [N, F]."""
         return tf.reshape(inputs, [inputs.shape[0], -1])
 
@@ -137,10 +138,17 @@ class TF1:
 
     @staticmethod
     @contextlib.contextmanager
-    def variable_scope(name_or_scope: str | Scope, *_: Any, **__: Any) -> Iterator[None]:
-        """Put the names of what is made within beneath another one."""
+    def variable_scope(
+        name_or_scope: str | Scope,
+        default_name: str | None = None,
+        *,
+        reuse: Any = None,
+        auxiliary_name_scope: bool = True,
+    ) -> Iterator[None]:
+        """Put the names of what is made within beneath another one; ``reuse`` is always so here."""
         scopes = store().scopes
-        scopes.append(name_or_scope if isinstance(name_or_scope, str) else name_or_scope.name)
+        name = name_or_scope.name if isinstance(name_or_scope, Scope) else name_or_scope
+        scopes.append(name or default_name or "")
         try:
             yield
         finally:
@@ -153,7 +161,6 @@ class TF1:
         dtype: Any = tf.float32,
         initializer: Any = None,
         trainable: bool = True,
-        **_: Any,
     ) -> Any:
         """Return the variable of a name, made when it is first asked for."""
 
@@ -165,8 +172,18 @@ class TF1:
 
     @staticmethod
     def get_collection(key: Any, scope: str | None = None) -> list[Any]:
-        """Return the variables that were made by name."""
+        """Return the variables that were made by name: all, or those to be trained; there are no update operations.
+
+        Raises:
+            ModelError: another collection is asked for.
+        """
+        keys = tf.compat.v1.GraphKeys
+        if key == keys.UPDATE_OPS:
+            return []
+        if key not in (keys.GLOBAL_VARIABLES, keys.TRAINABLE_VARIABLES):
+            raise ModelError(f"tf1.get_collection({key!r}): collections are of variables, trained ones or all, here.")
         found: list[Any] = []
-        for one in store().made.values():
-            found += [one] if isinstance(one, tf.Variable) else one.variables
-        return found
+        for name, one in store().made.items():
+            if name.startswith(scope or ""):
+                found += [one] if isinstance(one, tf.Variable) else one.variables
+        return found if key == keys.GLOBAL_VARIABLES else [one for one in found if one.trainable]

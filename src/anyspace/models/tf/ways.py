@@ -72,24 +72,28 @@ class Way:
         Raises:
             ModelError: the function makes new variables at every call.
         """
-        before, refused = self._ways.number, None
-        for number in range(max(before, self._first), len(WAYS)):
-            self._ways.number = max(before, number if refused else before)
-            try:
-                found = self._of(number)(*arguments)
-            except AnyspaceError:
-                raise
-            except Exception as error:
-                # Whatever a trace raises, a plain call may do without.
-                if number == EAGERLY:
-                    self._ways.number = before
+        settled, refused = self._ways.number, None
+        try:
+            for number in range(max(settled, self._first), len(WAYS)):
+                # What is traced may ask which way it goes.
+                self._ways.number = number
+                try:
+                    found = self._of(number)(*arguments)
+                except AnyspaceError:
                     raise
-                _refuse_new_variables(self._name, error)
-                refused = error
-            else:
-                if refused is not None:
-                    self._ways.descend(number, self._name, refused)
-                return found
+                except Exception as error:
+                    # Whatever a trace raises, a plain call may do without.
+                    if number == EAGERLY:
+                        raise
+                    _refuse_new_variables(self._name, error)
+                    refused = error
+                else:
+                    if refused is not None:
+                        self._ways.descend(number, self._name, refused)
+                        settled = number
+                    return found
+        finally:
+            self._ways.number = settled
         raise AssertionError("the last way returns or raises")
 
     def _of(self, number: int) -> Callable[..., Any]:
