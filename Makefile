@@ -30,8 +30,8 @@ demo: $(VENV)/.ready  ## train PPO on CartPole-v1 until it is solved, evaluate, 
 	$(VENV)/bin/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
 
 lint: $(READY)  ## style, types and layers
-	$(BIN)/ruff check src tests benchmarks docs/hooks.py
-	$(BIN)/ruff format --check src tests benchmarks docs/hooks.py
+	$(BIN)/ruff check src tests benchmarks examples docs/hooks.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/hooks.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
