@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec docs hashes learning fuzz table packages versions peers peers-rllib names bench parity popgym clean
+.PHONY: demo test lint spec docs hashes learning fuzz mutants table packages versions peers peers-rllib names bench parity popgym gallery clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -52,6 +52,9 @@ learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum a
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
+
+mutants: $(READY)  ## breaks one line in each room: the tests beside it have to notice
+	$(BIN)/python -m tests.support.mutants
 
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write
@@ -100,8 +103,14 @@ popgym: .venv-popgym/.ready  ## POPGym's Easy tasks with every memory, TASK=Repe
 	.venv-popgym/bin/python benchmarks/memory_popgym.py $(TASK) $(if $(MEMORY),--memories $(MEMORY)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
+gallery: .venv-gallery/.ready  ## environments of many kinds with one command each, TASK=Taxi for one: films and curves in docs/gallery.md
+	.venv-gallery/bin/python benchmarks/gallery.py $(TASK)
+
+.venv-gallery/.ready: pyproject.toml constraints.txt
+	$(call install,.venv-gallery,.[gallery])
+
 .venv-popgym/.ready: pyproject.toml constraints.txt
 	$(call install,.venv-popgym,.[popgym])
 
 clean:
-	rm -rf $(VENV) $(DEV) .venv-packages .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-packages .venv-gallery .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
