@@ -33,7 +33,12 @@ class Mutant(NamedTuple):
 MUTANTS = [
     Mutant("maths/returns.py", "gamma * lambda_, like=deltas", "gamma * gamma, like=deltas", "maths/test_returns.py"),
     Mutant("maths/returns.py", "ns.clip(ratios, None, clip_rho)", "ratios", "maths/test_returns.py"),
-    Mutant("maths/returns.py", "ns.holds(terminated), 0.0, next_values", "ns.holds(done), 0.0, next_values", "maths"),
+    Mutant(
+        "maths/returns.py",
+        "deltas = rewards + gamma * ns.where(ns.holds(terminated)",
+        "deltas = rewards + gamma * ns.where(ns.holds(done)",
+        "maths/test_returns.py",
+    ),
     Mutant("distributions/continuous.py", "math.log(2.0 * math.pi)", "math.log(math.pi)", "distributions"),
     Mutant("distributions/joint.py", "_SHARE_OF_ENTROPY = 0.98", "_SHARE_OF_ENTROPY = 0.9", "algorithms/test_sac.py"),
     Mutant("spaces/leaves.py", "1 / 255", "1 / 256", "spaces"),
@@ -53,20 +58,24 @@ MUTANTS = [
 ]
 
 
-def survives(mutant: Mutant) -> bool:
-    """Return whether the tests are green with the broken line.
+def broken(mutant: Mutant) -> str:
+    """Return the text of the file with the broken line.
 
     Raises:
         ValueError: the line is not there once.
     """
+    text = (ROOT / "src" / "anyspace" / mutant.file).read_text(encoding="utf-8")
+    if text.count(mutant.right) != 1:
+        raise ValueError(f"{mutant.file}: {mutant.right!r} stands there {text.count(mutant.right)} times, not once")
+    return text.replace(mutant.right, mutant.wrong)
+
+
+def survives(mutant: Mutant) -> bool:
+    """Return whether the tests are green with the broken line."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "src"
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-        file = source / "anyspace" / mutant.file
-        text = file.read_text(encoding="utf-8")
-        if text.count(mutant.right) != 1:
-            raise ValueError(f"{mutant.file}: {mutant.right!r} stands there {text.count(mutant.right)} times, not once")
-        file.write_text(text.replace(mutant.right, mutant.wrong), encoding="utf-8")
+        (source / "anyspace" / mutant.file).write_text(broken(mutant), encoding="utf-8")
         tests = [f"tests/{name}" for name in mutant.tests.split()]
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not learning and not fuzz", *tests]
         environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
