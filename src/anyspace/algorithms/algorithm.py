@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
-import numpy as np
 
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
@@ -23,6 +22,7 @@ from anyspace.algorithms.trust import announce, needs_trust, remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
+from anyspace.data.seeds import derived_seed, environment_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
@@ -196,7 +196,8 @@ class Algorithm(Acts, ABC, Generic[C]):
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
-            self._fleet = written(self.new_fleet(self._seed_of(self.training_iteration)), self.policy, self.config)
+            seed = environment_seed(self.seed, self.training_iteration)
+            self._fleet = written(self.new_fleet(seed), self.policy, self.config)
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
@@ -213,7 +214,7 @@ class Algorithm(Acts, ABC, Generic[C]):
 
     def _seed_of(self, *numbers: int) -> int:
         """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1)[0])
+        return derived_seed(self.seed, *numbers)
 
     # ------------------------------------------------------------------------------------ training
 
