@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
-import numpy as np
 
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
@@ -31,11 +31,10 @@ from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
+from anyspace.execution.evaluate import Evaluator, LocalEvaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
-from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import run_folder_of, without_run
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
@@ -48,7 +47,7 @@ C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, ABC, Generic[C]):
+class Algorithm(Acts, Plays, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -211,10 +210,6 @@ class Algorithm(Acts, ABC, Generic[C]):
             self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
         return self._evaluator
 
-    def _seed_of(self, *numbers: int) -> int:
-        """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1)[0])
-
     # ------------------------------------------------------------------------------------ training
 
     def train(self) -> dict[str, Any]:
@@ -285,33 +280,6 @@ class Algorithm(Acts, ABC, Generic[C]):
         """
         until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
         return run.learn(self, until, out, overwrite, self.config.checkpoint_every, progress, callback)
-
-    def evaluate(
-        self,
-        episodes: int | None = None,
-        *,
-        explore: bool = False,
-        render: bool = False,
-        progress: bool = False,
-        seed: int | None = None,
-    ) -> dict[str, Any]:
-        """Play whole episodes on separate environments and return their statistics.
-
-        Args:
-            episodes: how many; None takes ``evaluation_episodes``.
-            explore: sample actions instead of taking the deterministic ones.
-            render: show them in a window.
-            progress: show how many episodes are over.
-            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
-
-        Returns:
-            Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
-        """
-        episodes = self.config.evaluation_episodes if episodes is None else episodes
-        seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
-        request = Request(episodes, seed, explore, render, progress, self.counters.latest.longest)
-        with undisturbed(self.policy.observation_space, self.policy.action_space):
-            return summary(self.evaluator.evaluate(request)).as_dict()
 
     # --------------------------------------------------------------------------------- checkpoints
 

@@ -14,6 +14,7 @@ import anyspace
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.presets import Preset
 from anyspace.data.env_check import EnvCheck
+from anyspace.execution.speed import Speed
 
 
 def print_error(text: str, style: str | None = None) -> None:
@@ -81,6 +82,25 @@ def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> None:
+    """Print how quick training is, and what takes the time."""
+    config, runtime = algorithm.config, algorithm.policy.runtime
+    lines = [
+        f"{type(algorithm).__name__} on {algorithm.env_spec.name}, preset {algorithm.preset}, {runtime.framework} on"
+        f" {runtime.device}, {config.num_envs_per_env_runner} environments side by side",
+        f"{speed.steps_per_s:,.0f} steps/s: {speed.steps:,} steps and {speed.iterations} iterations in"
+        f" {speed.seconds:.1f} s",
+    ]
+    parts = {"environment": speed.environment, "acting": speed.acting, "learning": speed.learning}
+    lines += [
+        f"  {name:<12} {part.share:4.0%}  {part.microseconds_per_step:9,.1f} us a step" for name, part in parts.items()
+    ]
+    if not speed.gradient_steps:
+        lines.append("learning had not begun: give more --seconds, or fewer steps before learning starts")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_check(console: Console, found: EnvCheck) -> None:

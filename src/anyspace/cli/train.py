@@ -16,8 +16,10 @@ from rich.console import Console
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
 from anyspace.cli.flags import Flags, StartingPoint, parse, starting_point
+from anyspace.cli.play import without_display
+from anyspace.data.rendering import pictured
 from anyspace.errors import ConfigError
-from anyspace.execution.callbacks import OneCallback, named_callback
+from anyspace.execution.callbacks import OneCallback, RecordVideo, named_callback
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.run_files import remembered_options, require_writable, run_folder_of, steps_of
 from anyspace.execution.run_folder import RunFolder
@@ -47,6 +49,8 @@ class TrainFlags:
     """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
     callback: tuple[str, ...] = ()
     """What to call after every iteration: package.module:name of a function, or of a subclass of anyspace.Callback."""
+    video_every: int | None = None
+    """Film the policy every so many steps, into the folder videos of the run."""
     progress: bool = True
     """Show live progress."""
     evaluate: int = 10
@@ -85,7 +89,8 @@ def train(words: list[str]) -> None:
             folder = stack.enter_context(RunFolder.create(name))
         folder.options["evaluate"] = own.evaluate
         folder.words += ["--callback", *own.callback] if own.callback else []
-        callbacks = [named_callback(name) for name in own.callback]
+        folder.words += ["--video-every", str(own.video_every)] if own.video_every else []
+        callbacks = _callbacks(own)
         algorithm = _new(start, flags, seed) if stored is None else _resumed(start, flags)
         stack.callback(algorithm.close)
         if stored is not None:
@@ -138,9 +143,19 @@ def _resumed(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     return start.algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
 
 
+def _callbacks(own: TrainFlags) -> list[OneCallback]:
+    named = [named_callback(name) for name in own.callback]
+    if own.video_every is None:
+        return named
+    without_display()
+    return [*named, RecordVideo(own.video_every)]
+
+
 def _learn(
     algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, callbacks: Sequence[OneCallback], console: Console
 ) -> None:
+    if own.video_every is not None:
+        pictured(algorithm.env_spec)
     started, steps_before = time.monotonic(), algorithm.timesteps_total
     result = algorithm.learn(own.steps, callback=callbacks, out=folder, progress=own.progress)
     output.print_result(console, algorithm, result, steps_before, time.monotonic() - started)
