@@ -1,11 +1,7 @@
-import ast
 import dataclasses
 import functools
-import inspect
-import itertools
 import re
 import sys
-import textwrap
 import types
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,6 +21,7 @@ from anyspace.algorithms.pg import PGConfig
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
     changes,
+    documents,
     import_name,
     importable_name,
     merge,
@@ -33,22 +30,6 @@ from anyspace.config import (
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.config import PolicyConfig
-
-
-def field_docs(config_class: type) -> dict[str, str]:
-    """Return the docstring of each field of a config dataclass, inherited ones included."""
-    docs: dict[str, str] = {}
-    for parent in reversed(config_class.__mro__[:-1]):
-        if not dataclasses.is_dataclass(parent):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for item, following in itertools.pairwise(body.body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                match following:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        docs[item.target.id] = text
-    return docs
 
 
 @dataclass(frozen=True)
@@ -271,14 +252,14 @@ CONFIGS = [
 
 @pytest.mark.parametrize("config_class", CONFIGS)
 def test_every_field_is_documented(config_class):
-    docs = field_docs(config_class)
+    docs = documents(config_class)
     assert docs.keys() == {item.name for item in dataclasses.fields(config_class)}
     assert all(len(text) > 10 and text.endswith(".") for text in docs.values())
 
 
 def test_a_subclass_documents_its_own_version_of_a_field():
-    assert field_docs(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
-    assert field_docs(AlgorithmConfig)["gamma"] == field_docs(PPOConfig)["gamma"] == "Discount, in [0, 1]."
+    assert documents(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
+    assert documents(AlgorithmConfig)["gamma"] == documents(PPOConfig)["gamma"] == "Discount, in [0, 1]."
 
 
 # --------------------------------------------------------------------------------------------- validation
@@ -379,7 +360,7 @@ def test_every_documented_range_is_in_that_table():
     ranged = {
         name
         for config_class in CONFIGS
-        for name, text in field_docs(config_class).items()
+        for name, text in documents(config_class).items()
         if re.search(r"at least|above 0|in \[0|Only ", text)
     }
     assert ranged <= {key for _, overrides, _ in OUT_OF_RANGE for key in overrides}

@@ -6,7 +6,24 @@ import pytest
 
 ENVIRONMENTS = """
 import time
+import torch
+from anyspace.models import TorchModelV2
 from tests.support.environments import Drawn
+
+def noted(algorithm, result):
+    result["noted"] = 1
+
+class Small(TorchModelV2):
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.layer = torch.nn.Linear(obs_space.shape[0], num_outputs + 1)
+
+    def forward(self, input_dict, state, seq_lens):
+        self.out = self.layer(input_dict["obs_flat"])
+        return self.out[:, 1:], state
+
+    def value_function(self):
+        return self.out[:, 0]
 
 class Slow(Drawn):
     def step(self, action):

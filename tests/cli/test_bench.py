@@ -9,7 +9,6 @@ import pytest
 
 from tests.cli.support import TINY, run
 
-
 LATE = ("--num-steps-sampled-before-learning-starts", "100000")
 
 

@@ -15,7 +15,7 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
-from anyspace.cli.flags import parse, starting_point
+from anyspace.cli.flags import EnvFlags, parse, require_env, starting_point
 from anyspace.cli.values import REGISTRY
 from anyspace.data.env_check import check_env
 from anyspace.data.environments import EnvSpec
@@ -26,27 +26,14 @@ from anyspace.execution.speed import measure
 
 
 @dataclass(frozen=True)
-class InspectFlags:
+class InspectFlags(EnvFlags):
     """Show what becomes of an environment's spaces, and run one dummy step of everything."""
-
-    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
-    """A Gymnasium id or package.module:EnvClass."""
-    algo: str = "ppo"
-    """The algorithm: see `anyspace list`, or package.module:Class."""
-    preset: str = "auto"
-    """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
 
 
 @dataclass(frozen=True)
-class BenchFlags:
+class BenchFlags(EnvFlags):
     """Train for some seconds, and show how quick it is and what takes the time."""
 
-    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
-    """A Gymnasium id or package.module:EnvClass."""
-    algo: str = "ppo"
-    """The algorithm: see `anyspace list`, or package.module:Class."""
-    preset: str = "auto"
-    """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
     seconds: float = 10.0
     """How long to train, above 0; at least one iteration, after another that is not counted."""
     json: bool = False
@@ -124,7 +111,8 @@ def inspect(words: list[str]) -> None:
     """Show what becomes of an environment's spaces, and train on two steps of each copy of it."""
     console = Console(emoji=False)
     start = starting_point(InspectFlags, "inspect", words, console)
-    flags = parse(InspectFlags, "inspect", words, start.defaults)
+    flags = parse(InspectFlags, "inspect", words, start)
+    require_env(flags)
     settings = flags.config.fitted(flags.given)
     settings.validate()
     short = configs.changes(settings.short(), settings)
@@ -145,7 +133,8 @@ def bench(words: list[str]) -> None:
     """Train for some seconds, and show what takes the time."""
     console = Console(emoji=False)
     start = starting_point(BenchFlags, "bench", words, Console(quiet=True))
-    flags = parse(BenchFlags, "bench", words, start.defaults)
+    flags = parse(BenchFlags, "bench", words, start)
+    require_env(flags)
     if not 0 < flags.own.seconds < float("inf"):
         raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be above 0.")
     changes = {"evaluate_every": None, **flags.changes()}
