@@ -15,6 +15,7 @@ import gymnasium as gym
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
@@ -23,7 +24,7 @@ from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.seeds import derived_seed, environment_seed
+from anyspace.data.seeds import environment_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
@@ -31,11 +32,10 @@ from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
+from anyspace.execution.evaluate import Evaluator, LocalEvaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
-from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import run_folder_of
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
@@ -48,7 +48,7 @@ C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, Saves, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -210,10 +210,6 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
             self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
         return self._evaluator
 
-    def _seed_of(self, *numbers: int) -> int:
-        """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return derived_seed(self.seed, *numbers)
-
     # ------------------------------------------------------------------------------------ training
 
     def train(self) -> dict[str, Any]:
@@ -286,33 +282,6 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
         config = self.config
         saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
         return run.learn(self, until, out, overwrite, saving, progress, callback)
-
-    def evaluate(
-        self,
-        episodes: int | None = None,
-        *,
-        explore: bool = False,
-        render: bool = False,
-        progress: bool = False,
-        seed: int | None = None,
-    ) -> dict[str, Any]:
-        """Play whole episodes on separate environments and return their statistics.
-
-        Args:
-            episodes: how many; None takes ``evaluation_episodes``.
-            explore: sample actions instead of taking the deterministic ones.
-            render: show them in a window.
-            progress: show how many episodes are over.
-            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
-
-        Returns:
-            Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
-        """
-        episodes = self.config.evaluation_episodes if episodes is None else episodes
-        seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
-        request = Request(episodes, seed, explore, render, progress, self.counters.latest.longest)
-        with undisturbed(self.policy.observation_space, self.policy.action_space):
-            return summary(self.evaluator.evaluate(request)).as_dict()
 
     # --------------------------------------------------------------------------------- checkpoints
 
