@@ -18,7 +18,8 @@ from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
-from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
+from anyspace.algorithms.scaling import new_evaluator
+from anyspace.algorithms.settings import chosen, environment_spec, given_keys, new_fleet, written
 from anyspace.algorithms.trust import announce, needs_trust, remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
@@ -31,7 +32,7 @@ from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
+from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
@@ -200,15 +201,15 @@ class Algorithm(Acts, ABC, Generic[C]):
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
-        """Return who collects: the environments, stepped in this process. ``seed`` is of their first reset."""
-        steps_before = self.counters.vector_steps
-        return local_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, seed, steps_before)
+        """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
+        made_of = (self.env_spec, self._source, self.policy, self.config, self.rewards)
+        return new_fleet(*made_of, seed, self.seed, self.counters.vector_steps)
 
     @property
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
+            self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
         return self._evaluator
 
     def _seed_of(self, *numbers: int) -> int:
@@ -229,7 +230,7 @@ class Algorithm(Acts, ABC, Generic[C]):
             self.fleet,
             steps=config.steps_per_round,
             at_least=config.steps_per_iteration,
-            width=config.num_envs_per_env_runner,
+            width=config.num_envs,
             rows=config.rows_per_step,
         )
         if added := self._attributes.added():

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -32,6 +32,25 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
         creator: returns an environment; one that takes an argument receives ``env_config``.
     """
     _creators[name] = creator
+
+
+def registered_ids() -> dict[str, gym.envs.registration.EnvSpec]:
+    """Return Gymnasium's records of the ids that this process registered itself, for processes that know no such ids.
+
+    Gymnasium's own ids are left out, and those of packages that register theirs when they are imported.
+    """
+    packages = tuple(_PACKAGES)
+    return {
+        name: record
+        for name, record in gym.registry.items()
+        if not name.startswith(packages) and not _is_gymnasiums(record)
+    }
+
+
+def adopt_ids(records: Mapping[str, gym.envs.registration.EnvSpec]) -> None:
+    """Take in what :func:`registered_ids` returned in another process."""
+    for name, record in records.items():
+        gym.registry.setdefault(name, record)
 
 
 Origin = Literal["registered", "gymnasium", "other", "code", "unknown"]
