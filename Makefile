@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench parity popgym clean
+.PHONY: demo test lint spec docs hashes learning fuzz table packages versions peers peers-rllib names bench parity popgym clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -30,8 +30,8 @@ demo: $(VENV)/.ready  ## train PPO on CartPole-v1 until it is solved, evaluate, 
 	$(VENV)/bin/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
 
 lint: $(READY)  ## style, types and layers
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs/hooks.py
+	$(BIN)/ruff format --check src tests benchmarks docs/hooks.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -40,6 +40,9 @@ test: lint  ## every check
 
 spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
 	$(BIN)/python -m tests.acceptance
+
+docs: $(READY)  ## the pages of docs/ as a site in site/, with every warning an error; its pages are tried by make test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes

@@ -1,11 +1,7 @@
-import ast
 import dataclasses
 import functools
-import inspect
-import itertools
 import re
 import sys
-import textwrap
 import types
 from collections import OrderedDict
 from collections.abc import Callable
@@ -33,22 +29,13 @@ from anyspace.config import (
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.config import PolicyConfig
+from tests.support.configuration import meanings
 
 
 def field_docs(config_class: type) -> dict[str, str]:
     """Return the docstring of each field of a config dataclass, inherited ones included."""
-    docs: dict[str, str] = {}
-    for parent in reversed(config_class.__mro__[:-1]):
-        if not dataclasses.is_dataclass(parent):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for item, following in itertools.pairwise(body.body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                match following:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        docs[item.target.id] = text
-    return docs
+    parents = [parent for parent in reversed(config_class.__mro__) if dataclasses.is_dataclass(parent)]
+    return {key: text for parent in parents for key, text in meanings(parent).items()}
 
 
 @dataclass(frozen=True)
