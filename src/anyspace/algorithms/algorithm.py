@@ -36,7 +36,6 @@ from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
-from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import run_folder_of, without_run
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
@@ -202,8 +201,8 @@ class Algorithm(Acts, ABC, Generic[C]):
 
     def new_fleet(self, seed: int) -> Fleet:
         """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
-        made_of = (self.env_spec, self._source, self.policy, self.config, self.rewards)
-        return new_fleet(*made_of, seed, self.seed, self.counters.vector_steps)
+        seeds = (seed, self.seed, self.counters.vector_steps)
+        return new_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, *seeds)
 
     @property
     def evaluator(self) -> Evaluator:
@@ -236,7 +235,7 @@ class Algorithm(Acts, ABC, Generic[C]):
         if added := self._attributes.added():
             checkpoints.require_named(f"{type(self).__name__} sets", self.parts(), added)
         learnt = self._training.metrics(done)
-        evaluation = self.evaluate() if counters.evaluation_due else None
+        evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
@@ -308,11 +307,19 @@ class Algorithm(Acts, ABC, Generic[C]):
         Returns:
             Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
         """
+        return summary(self.evaluator.evaluate(self._request(episodes, seed, explore, render, progress))).as_dict()
+
+    def _due_evaluation(self) -> dict[str, Any] | None:
+        """Return the evaluation that is due; None while workers play it beside training."""
+        if not self.config.evaluation_parallel_to_training:
+            return self.evaluate()
+        played = self.evaluator.beside(self._request(None, None))
+        return None if played is None else summary(played).as_dict()
+
+    def _request(self, episodes: int | None, seed: int | None, *how: bool) -> Request:
         episodes = self.config.evaluation_episodes if episodes is None else episodes
         seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
-        request = Request(episodes, seed, explore, render, progress, self.counters.latest.longest)
-        with undisturbed(self.policy.observation_space, self.policy.action_space):
-            return summary(self.evaluator.evaluate(request)).as_dict()
+        return Request(episodes, seed, *how, longest=self.counters.latest.longest)
 
     # --------------------------------------------------------------------------------- checkpoints
 
@@ -392,9 +399,6 @@ class Algorithm(Acts, ABC, Generic[C]):
 
     def close(self) -> None:
         """Close every environment."""
-        if self._evaluator is not None:
-            self._evaluator.close()
-        if self._fleet is not None:
-            self._fleet.close()
-        if self._source is not None:
-            self._source.close()
+        for opened in (self._evaluator, self._fleet, self._source):
+            if opened is not None:
+                opened.close()

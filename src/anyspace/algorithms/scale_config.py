@@ -45,7 +45,7 @@ class ScaleConfig(PolicyConfig):
     evaluation_num_env_runners: int = 0
     """Workers that evaluate, each a share of the episodes, at least 0; 0: this process evaluates."""
     evaluation_parallel_to_training: bool = False
-    """Train on while evaluation workers play; the result is reported with the iteration in which it is there."""
+    """Train on while evaluation workers play; the iteration in which the result is there reports it."""
     ray_address: str | None = None
     """The Ray cluster to connect to, such as `auto`; None: that of ``RAY_ADDRESS``, else one on this machine."""
     ray_runtime_env: dict[str, Any] = field(default_factory=dict)

@@ -78,6 +78,18 @@ class Tally:
     """Of each fragment that was taken: versions of the weights since those that it was collected with."""
 
 
+@dataclass
+class Shares:
+    """Jobs that are handed out, and the answers to them."""
+
+    left: list[list[Job]]
+    """By worker: what nobody was asked for yet."""
+    found: list[list[Fragment | Episodes]]
+    """By worker."""
+    missing: int
+    """Answers."""
+
+
 class Taken(NamedTuple):
     """An answer."""
 
@@ -160,21 +172,31 @@ class Dispatcher(Generic[H, T, W]):
             version: of the learner's weights.
             any_order: let workers that are done take over the jobs of those that are not.
         """
+        return self.finish(self.begin(jobs), version, any_order=any_order) or []
+
+    def begin(self, jobs: Sequence[Sequence[Job]]) -> Shares:
+        """Return a round of jobs for each worker, which :meth:`finish` hands out; earlier rounds are given up."""
         self._round += 1
-        left = [list(own) for own in jobs]
-        found: list[list[Fragment | Episodes]] = [[] for _ in jobs]
-        missing = sum(map(len, left))
-        with self._counted(found):
-            while missing:
-                self._hand_out(left, any_order=any_order)
-                for taken in self._wait():
+        return Shares([list(own) for own in jobs], [[] for _ in jobs], sum(map(len, jobs)))
+
+    def finish(
+        self, shares: Shares, version: int, *, any_order: bool = False, waits: bool = True
+    ) -> list[Fragment | Episodes] | None:
+        """Return the answers of a round; see :meth:`shares`. None, unless this ``waits``: some are missing."""
+        with self._counted(shares.found):
+            while shares.missing:
+                self._hand_out(shares.left, any_order=any_order)
+                answers = self._wait(waits=waits)
+                for taken in answers:
                     if taken.round != self._round:
                         self.tally.stale += 1
                         continue
-                    found[taken.slot].append(taken.outcome)
+                    shares.found[taken.slot].append(taken.outcome)
                     self.tally.lags.append(version - taken.version)
-                    missing -= 1
-        return [one for of_worker in found for one in of_worker]
+                    shares.missing -= 1
+                if not answers and not waits:
+                    return None
+        return [one for of_worker in shares.found for one in of_worker]
 
     def _hand_out(self, left: list[list[Job]], *, any_order: bool) -> None:
         """Ask each worker that has nothing to do for the next of its jobs, or of those of whom most are left."""
@@ -187,9 +209,8 @@ class Dispatcher(Generic[H, T, W]):
     def stream(self, job: Job, steps: int, version: int) -> list[Fragment]:
         """Return the fragments that are ready first, at least ``steps`` steps of them.
 
-        Every worker has up to ``most`` requests. A worker is asked again as soon as its fragment is taken, but with the
-        weights of the next call once there are enough: while the learner learns, workers answer the requests that are
-        left.
+        A worker is asked again as soon as its fragment is taken, but with the weights of the next call once there are
+        enough: while the learner learns, workers answer the requests that are left.
 
         Args:
             job: what each request asks for.
@@ -262,20 +283,24 @@ class Dispatcher(Generic[H, T, W]):
 
     # ------------------------------------------------------------------------------------- waiting
 
-    def _wait(self, most: float = math.inf) -> list[Taken]:
-        """Return up to ``most`` answers as soon as there is one; deal with whatever else happens meanwhile."""
+    def _wait(self, most: float = math.inf, *, waits: bool = True) -> list[Taken]:
+        """Return up to ``most`` answers as soon as there is one; deal with whatever else happens meanwhile.
+
+        Unless this ``waits``, there may be none.
+        """
         found: list[Taken] = []
-        began = self._clock()
+        began, looks = self._clock(), True
         with self._counted([found]):
-            while not found:
+            while looks:
                 self._start_workers()
-                for ticket in self._transport.ready(list(self._awaited), self._patience()):
+                for ticket in self._transport.ready(list(self._awaited), self._patience() if waits else 0.0):
                     if len(found) >= most:
                         break
                     taken = self._take(ticket)
                     if taken is not None:
                         found.append(taken)
                 self._look_for_hung()
+                looks = waits and not found
         self.tally.waited += self._clock() - began
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 
 from anyspace.data.collector import Collector
 from anyspace.data.trajectory import Trajectory
-from anyspace.execution.dispatch import Dispatcher, Tally
+from anyspace.execution.dispatch import Dispatcher, Shares, Tally
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
 from anyspace.execution.packing import Layout, Packed
 from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start, worker_seed
@@ -162,7 +163,9 @@ class WorkerFleet:
         for one in fragments:
             if one.masks is not None:
                 self._policy.masking.trained_with(one.masks)
-        return Trajectory.side_by_side([one.trajectory for one in fragments])
+        trajectory = Trajectory.side_by_side([one.trajectory for one in fragments])
+        # What comes out of Ray is read-only and keeps its room in the object store; what was joined is a copy already.
+        return trajectory if trajectory.rewards.flags.writeable else copy.deepcopy(trajectory)
 
     def restart(self, seed: int | None = None) -> None:
         """Let new episodes begin with the next call."""
@@ -220,16 +223,38 @@ class WorkerEvaluator:
     ) -> None:
         self._weights, self._dispatcher, self._workers, self._local = weights, dispatcher, workers, local
         self._told: set[str] = set()
+        self._playing: Shares | None = None
 
     def evaluate(self, request: Request) -> list[Played]:
         """Return the episodes that were played, in the order of the workers."""
         if request.render:
             return self._local.evaluate(request)
-        version = self._weights.version
-        self._dispatcher.publish(version, self._weights.packed())
+        self._playing = self._begun(request)
+        played = self._finished(waits=True)
+        assert played is not None
+        return played
+
+    def beside(self, request: Request) -> list[Played] | None:
+        """Return the episodes that were asked for last if they have been played, else None; ask if nobody plays."""
+        if self._playing is None:
+            self._playing = self._begun(request)
+        return self._finished(waits=False)
+
+    def _begun(self, request: Request) -> Shares:
+        self._dispatcher.publish(self._weights.version, self._weights.packed())
         jobs: list[list[Job]] = [[Play(share)] for share in shares_of(request, self._workers)]
-        jobs += [[] for _ in range(self._workers - len(jobs))]
-        found = self._dispatcher.shares(jobs, version)
+        return self._dispatcher.begin(jobs + [[] for _ in range(self._workers - len(jobs))])
+
+    def _finished(self, *, waits: bool) -> list[Played] | None:
+        assert self._playing is not None
+        try:
+            found = self._dispatcher.finish(self._playing, self._weights.version, waits=waits)
+        except BaseException:
+            self._playing = None
+            raise
+        if found is None:
+            return None
+        self._playing = None
         tell_once(found, self._told)
         return [played for one in found if isinstance(one, Episodes) for played in one.played]
 
