@@ -17,6 +17,7 @@ from anyspace.execution.evaluate import Evaluator, LocalEvaluator
 from anyspace.execution.fleet import Pace, Weights, WorkerEvaluator, WorkerFleet, acting_seed
 from anyspace.execution.transport import SerialTransport, Transport
 from anyspace.execution.worker import Recipe
+from anyspace.policy.exploration import StatefulExploration
 from anyspace.policy.policy import Policy
 
 
@@ -63,6 +64,11 @@ def worker_fleet(
         policy_seed: of the policy's random sources.
         steps_before: vector steps of this run so far, for messages.
     """
+    if config.exact_resume and isinstance(policy.exploration, StatefulExploration):
+        raise ConfigError(
+            f"config key `exact_resume`: with `num_env_runners`, what {type(policy.exploration).__name__} remembers is"
+            " in the workers, and in no checkpoint; take another `exploration_config`, or num_env_runners=0."
+        )
     weights = Weights(policy)
     recipe = _recipe(spec, policy, config, policy_seed, weights, config.num_env_runners, rewards, steps_before)
     dispatcher = _dispatcher(recipe, config, most=config.most_requests)
@@ -113,6 +119,7 @@ def _recipe(
         config.collects_whole_episodes,
         tuple(config.collect_infos),
         (rewards.clip, config.gamma) if rewards.normalize else None,
+        config.env_timeout_s,
         config.sends_logp,
         steps_before,
         config.evaluation_max_episode_steps,

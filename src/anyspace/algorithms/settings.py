@@ -21,6 +21,7 @@ from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.exact import require_exact_source
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments, RewardTransform
@@ -66,7 +67,13 @@ def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     Where workers have environments of their own, one is enough here, to know what it is like.
     """
     count = 1 if settings.num_env_runners else settings.num_envs_per_env_runner
-    source = make_source(spec, count, settings.vectorization)
+    source = make_source(spec, count, settings.vectorization, settings.env_timeout_s)
+    if settings.exact_resume:
+        try:
+            require_exact_source(source)
+        except ConfigError:
+            source.close()
+            raise
     sentence = statistics_warning(source.running_statistics)
     if sentence is not None:
         logging.getLogger("anyspace").warning(sentence)

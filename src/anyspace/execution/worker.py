@@ -170,6 +170,8 @@ class Recipe:
     """Names of infos whose numbers are columns of the trajectories."""
     returns: tuple[bool | float, float] | None = None
     """How rewards are clipped, and the discount, where the moments of discounted returns are taken."""
+    limit: float | None = None
+    """Seconds that a step of an environment in a process of its own may take."""
     with_logp: bool = False
     """Send the log-probabilities of actions: the learner's weights may have changed when it learns."""
     steps_before: int = 0
@@ -230,7 +232,8 @@ class Worker:
 
     def _begin(self, collector: Collector, start: Start) -> None:
         """Let new episodes begin, from the seeds where these are new or the worker is."""
-        place = (self.number, self.incarnation)
+        # From seeds that are new to all, nothing was played yet.
+        place = (self.number, self.incarnation if self._begun < 0 else 0)
         if start.reseeds or self._begun < 0:
             self.policy.runtime.seed(worker_seed(start.acting, *place))
             collector.restart(worker_seed(start.seed, *place))
@@ -240,7 +243,7 @@ class Worker:
 
     def _new_collector(self) -> Collector:
         recipe = self._recipe
-        source = make_source(recipe.spec, recipe.num_envs, recipe.vectorization)
+        source = make_source(recipe.spec, recipe.num_envs, recipe.vectorization, recipe.limit)
         return Collector(
             source,
             self.policy,
