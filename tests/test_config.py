@@ -294,6 +294,8 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"evaluation_episodes": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluation_max_episode_steps": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"checkpoint_every": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"keep": -1}, "a number of checkpoints is at least 0"),
+    (AlgorithmConfig, {"env_timeout_s": 0.0}, "a time is above 0"),
     (AlgorithmConfig, {"num_env_runners": 2}, "not built yet in this version"),
     (AlgorithmConfig, {"gamma": -0.1}, "a discount lies in [0, 1]"),
     (AlgorithmConfig, {"gamma": 1.1}, "a discount lies in [0, 1]"),

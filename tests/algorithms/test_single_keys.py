@@ -120,6 +120,9 @@ VALUES: dict[str, list[Any]] = {
     "collect_infos": [[]],
     "ignore": [[]],
     "checkpoint_every": [1, 10**9],
+    "keep": [0, 3],
+    "exact_resume": [True, False],
+    "env_timeout_s": [1e-3, 1e6, None],
     "output": [None],
     "output_max_file_size": [1, 10**9],
     # What on-policy algorithms and PPO add.

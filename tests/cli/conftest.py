@@ -30,6 +30,9 @@ class Slow(Drawn):
         time.sleep(0.002)
         return super().step(action)
 
+class Strange(Drawn):
+    'Built by no command: only trust brings it in.'
+
 class Blind(Drawn):
     metadata = {"render_modes": []}
 """

@@ -50,11 +50,11 @@ def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str],
     assert run(capsys, *again)[0] == 0
     first, second = (json.loads((folder / name / "config.json").read_text()) for name in ("first", "second"))
     assert first == second
-    (folder / "stranger.json").write_text(json.dumps({**first, "env": "toys:Slow"}))
+    (folder / "stranger.json").write_text(json.dumps({**first, "env": "toys:Strange"}))
     status, _, err = run(capsys, "inspect", "--config", "stranger.json")
-    assert (status, "toys:Slow" in err, "--trust" in err) == (2, True, True)
+    assert (status, "toys:Strange" in err, "--trust" in err) == (2, True, True)
     status, out, _ = run(capsys, "inspect", "--config", "stranger.json", "--trust")
-    assert (status, "PPO on toys:Slow" in out) == (0, True)
+    assert (status, "PPO on toys:Strange" in out) == (0, True)
     # Another environment is the user's own word.
     status, out, err = run(capsys, "inspect", "CartPole-v1", "--config", "stranger.json")
     assert status == 0, err

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -18,24 +18,25 @@ from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
+from anyspace.algorithms.saving import Saves
 from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
-from anyspace.algorithms.trust import announce, needs_trust, remember
+from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
+from anyspace.data.seeds import environment_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
-from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
-from anyspace.execution.run_files import run_folder_of, without_run
+from anyspace.execution.run_files import run_folder_of
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
@@ -47,7 +48,7 @@ C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, Plays, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -158,10 +159,8 @@ class Algorithm(Acts, Plays, ABC, Generic[C]):
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
         tell_origin(self.policy.masking, source, spec)
-        self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
-        self.run_folder: Path | None = None
-        self._described = False
+        self._begin_saving()
         self._attributes = checkpoints.Attributes(self)
         parts = contract.set_up(self)
         checkpoints.require_savable(type(self).__name__, parts, self._attributes.added(), self.policy.runtime)
@@ -195,7 +194,8 @@ class Algorithm(Acts, Plays, ABC, Generic[C]):
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
-            self._fleet = written(self.new_fleet(self._seed_of(self.training_iteration)), self.policy, self.config)
+            seed = environment_seed(self.seed, self.training_iteration)
+            self._fleet = written(self.new_fleet(seed), self.policy, self.config)
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
@@ -279,23 +279,11 @@ class Algorithm(Acts, Plays, ABC, Generic[C]):
             CheckpointError: the last checkpoint could not be written.
         """
         until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
-        return run.learn(self, until, out, overwrite, self.config.checkpoint_every, progress, callback)
+        config = self.config
+        saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
+        return run.learn(self, until, out, overwrite, saving, progress, callback)
 
     # --------------------------------------------------------------------------------- checkpoints
-
-    def save(self, path: PathLike) -> Path:
-        """Write a checkpoint into the folder ``path`` and return it; a kill leaves the previous one whole."""
-        write_checkpoint(without_run(Path(path)), *self.snapshot())
-        return Path(path)
-
-    def snapshot(self) -> checkpoints.Snapshot:
-        """Return the state and the tensors that a checkpoint holds."""
-        return self.copy_state()()
-
-    def copy_state(self) -> Callable[[], checkpoints.Snapshot]:
-        """Copy the state as it is now, which is quick; return what makes a :meth:`snapshot` of the copy."""
-        spaces = state.described_spaces(self.policy)
-        return checkpoints.copied(self.parts(), lambda: {**self.description(), **spaces}, self.policy.runtime)
 
     @classmethod
     def load(
@@ -330,32 +318,14 @@ class Algorithm(Acts, Plays, ABC, Generic[C]):
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
-        changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
+        changed = checkpoints.restored(
+            self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path, loaded.pieces
+        )
+        self._pieces = loaded.pieces
         for name, value in changed.items():
             setattr(self, name, value)
         self.run_folder = run_folder_of(Path(path).resolve())
         return self
-
-    def load_weights(self, path: PathLike) -> None:
-        """Start from the weights and filter statistics of another run, nothing else; nothing has to be trusted.
-
-        Raises:
-            CheckpointError: its spaces or its model differ from this one's.
-        """
-        mine = (self.policy.observation_space, self.policy.env_action_space)
-        self.policy.load_weights(state.weights_of(path, mine))
-
-    def description(self) -> dict[str, Any]:
-        """Return algorithm, environment, seed and configuration as plain values; the log says once what they lack."""
-        described = state.described(type(self), self._env_spec, self.seed, self.preset, self.config)
-        if not self._described:
-            self._described = announce(described, self.config_class)
-        return described
-
-    @property
-    def needs_trust(self) -> bool:
-        """Whether another process loads a checkpoint only if told that it is trusted: ``trust=True``, ``--trust``."""
-        return needs_trust(self.description(), self.config_class)
 
     def close(self) -> None:
         """Close every environment."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from anyspace.config import require
+from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
@@ -72,6 +73,13 @@ class AlgorithmConfig(PolicyConfig):
     10,000, or ten times the longest of the latest training episodes."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+    keep: int = 0
+    """Checkpoints that `checkpoint_every` asks for that stay in `checkpoints/STEPS`, beside the latest, at least 0."""
+    exact_resume: bool = False
+    """Let a run that goes on equal one that never stopped, bit for bit: at each checkpoint that `checkpoint_every` asks
+    for it cuts the episodes under way and saves replay (docs/checkpoints.md). Not for async environments."""
+    env_timeout_s: float | None = 300.0
+    """Seconds that a step or reset of an environment in a process of its own may take, above 0; None: any number."""
     output: str | None = None
     """A folder to write all steps to that are learnt from, as JSON beside a ``spaces.json``; files there stay."""
     output_max_file_size: int = LARGEST_FILE
@@ -148,6 +156,11 @@ class AlgorithmConfig(PolicyConfig):
         )
         taken = [name for name in self.collect_infos if name in COLUMNS]
         require(not taken, "collect_infos", taken, "batches have a column of that name; rename the info")
+        require(self.keep >= 0, "keep", self.keep, "a number of checkpoints is at least 0")
+        limit = self.env_timeout_s
+        require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
+        if self.exact_resume:
+            require_exact(self.vectorization, self.num_env_runners)
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
 

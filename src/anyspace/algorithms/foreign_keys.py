@@ -215,3 +215,11 @@ _MISPLACED = {
 FOREIGN_KEYS: dict[str, str] = _CLEAN_RL | _RLLIB | _STABLE_BASELINES | _MISPLACED
 """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` stand for keys, which Python and the
 command line spell differently."""
+
+WITHOUT_EFFECT = frozenset(key for key, advice in _RLLIB.items() if advice in (_NO_USE, _ONE_PROCESS, _OLD_STACK)) | {
+    "log_level",
+    "logger_config",
+    "disable_env_checking",
+    "vtrace",
+}
+"""Keys of RLlib that a ported configuration can do without."""

@@ -51,7 +51,8 @@ class IMPALAConfig(SmallBatchConfig):
     replay_buffer_num_slots: int = 100
     """Latest batches that are kept for that, at least 1."""
     store_buffer_in_checkpoints: bool = False
-    """Write those batches into checkpoints that are saved on purpose; else a run that goes on starts without any."""
+    """Write those batches into all checkpoints; else a run that goes on starts without any. With `exact_resume`
+    exact ones hold them, and no others."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -84,7 +85,9 @@ class IMPALA(ActorCritic[IMPALAConfig]):
             clip_pg_rho=config.vtrace_clip_pg_rho_threshold,
         )
         self.recent = Recent(
-            config.replay_buffer_num_slots, config.replay_proportion, in_checkpoints=config.store_buffer_in_checkpoints
+            config.replay_buffer_num_slots,
+            config.replay_proportion,
+            in_checkpoints=config.store_buffer_in_checkpoints and not config.exact_resume,
         )
 
     def groups(self) -> dict[str, Group]:

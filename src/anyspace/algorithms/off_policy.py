@@ -63,7 +63,8 @@ class OffPolicyConfig(AlgorithmConfig):
     replay_burn_in: int = 0
     """With a memory: steps ahead of each sequence that states are computed from, and not learnt from; at least 0."""
     store_buffer_in_checkpoints: bool = False
-    """Write the transitions into checkpoints that are saved on purpose; else a run that goes on collects anew."""
+    """Write the transitions into all checkpoints; else a run that goes on collects anew. With `exact_resume` exact ones
+    hold them, and no others."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -169,7 +170,7 @@ class OffPolicy(Algorithm[C]):
         )
         window = config.replay_burn_in + self.learnt_length + config.n_step - 1 + policy.views.lookahead
         self.replay = Replay(policy, config.replay_capacity, config.num_envs_per_env_runner, window, config.priorities)
-        self.replay.in_checkpoints = config.store_buffer_in_checkpoints
+        self.replay.in_checkpoints = config.store_buffer_in_checkpoints and not config.exact_resume
         self.draws = np.random.default_rng(self._seed_of(2))
         self.target = policy.sibling()
         self.owed, self.moved_at, self.gradient_steps = 0.0, 0, 0

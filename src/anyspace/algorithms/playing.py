@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.data.seeds import derived_seed
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
@@ -106,4 +105,4 @@ class Plays(ABC):
 
     def _seed_of(self, *numbers: int) -> int:
         """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1)[0])
+        return derived_seed(self.seed, *numbers)

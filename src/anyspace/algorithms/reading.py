@@ -29,6 +29,7 @@ from anyspace.config import import_name, importing_only, keys_of, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
+from anyspace.execution.pieces import Piece, pieces_of
 from anyspace.models.runtime import NumpyArray
 
 
@@ -47,6 +48,8 @@ class Loaded(NamedTuple):
     parts: dict[str, Any]
     """What JSON holds of each part."""
     tensors: dict[str, NumpyArray]
+    pieces: dict[str, list[Piece]]
+    """The files of growing parts."""
 
 
 class Reader:
@@ -77,7 +80,8 @@ class Reader:
             CheckpointError: there is none, it is damaged, or it names code that nobody has vouched for.
             ConfigError: a key of ``layers`` is unknown or out of range.
         """
-        file = find_checkpoint(path) / STATE_FILE
+        folder = find_checkpoint(path)
+        file = folder / STATE_FILE
         state, tensors = upgraded(*read_checkpoint(path), file)
         check(state, ENTRIES, file)
         for name, part in state["parts"].items():
@@ -86,7 +90,8 @@ class Reader:
         spaces = spaces_of(state, file)
         require_plausible(state, settings, tensors, file)
         named = state["env"] if env is None and not self._acts_only else env
-        return Loaded(kind, settings, named, spaces, state["seed"], state["preset"], state["parts"], tensors)
+        pieces = {} if self._acts_only else pieces_of(folder, state)
+        return Loaded(kind, settings, named, spaces, state["seed"], state["preset"], state["parts"], tensors, pieces)
 
     def read_settings(self, path: str | os.PathLike[str]) -> tuple[type[Any], AlgorithmConfig]:
         """Return the class and the settings of a checkpoint's algorithm, and leave its weights alone.

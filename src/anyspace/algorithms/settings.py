@@ -20,6 +20,7 @@ from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.exact import require_exact_source
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments, RewardTransform
@@ -61,7 +62,13 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
 
 def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
     """Return the environments to train on; say which statistics in wrappers a run would lose."""
-    source = make_source(spec, settings.num_envs_per_env_runner, settings.vectorization)
+    source = make_source(spec, settings.num_envs_per_env_runner, settings.vectorization, settings.env_timeout_s)
+    if settings.exact_resume:
+        try:
+            require_exact_source(source)
+        except ConfigError:
+            source.close()
+            raise
     sentence = statistics_warning(source.running_statistics)
     if sentence is not None:
         logging.getLogger("anyspace").warning(sentence)

@@ -22,7 +22,14 @@ from anyspace.data.rendering import pictured
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import OneCallback, RecordVideo, named_callback
 from anyspace.execution.checkpoint import read_state
-from anyspace.execution.run_files import remembered_options, require_writable, run_folder_of, steps_of
+from anyspace.execution.run_files import (
+    remembered_options,
+    repeated_steps,
+    require_writable,
+    resume_point,
+    run_folder_of,
+    steps_of,
+)
 from anyspace.execution.run_folder import RunFolder
 
 
@@ -39,7 +46,10 @@ class TrainFlags(EnvFlags):
     seeds: int | None = None
     """Train so many runs one after the other, with seeds from --seed (or 0) on, each in a folder seed-N of --out."""
     resume: Path | None = None
-    """A run folder or checkpoint to go on from."""
+    """A run folder or checkpoint to go on from; last: the run under runs that was written to last. A run folder with
+    exact checkpoints goes on from the latest of these."""
+    resume_latest: Path | None = None
+    """The same, but from the latest checkpoint of the run folder, exact or not."""
     weights_from: Path | None = None
     """A run folder or checkpoint whose weights to start from, with everything else new."""
     callback: tuple[str, ...] = ()
@@ -62,9 +72,18 @@ class _Place:
     resume: Path | None = None
 
 
+@dataclass(frozen=True)
+class _Resume:
+    """The flags that say what a run goes on from."""
+
+    resume: Path | None = None
+    resume_latest: Path | None = None
+
+
 def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
     console = Console(emoji=False)
+    words = _with_checkpoint(words, console)
     place, _ = tyro.cli(
         _Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True, registry=REGISTRY
     )
@@ -78,7 +97,7 @@ def train(words: list[str]) -> None:
         flags = parse(TrainFlags, "train", words, start, own=_asked_before(place.resume))
         own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
         if stored is not None:
-            _require_something_to_do(stored, own.steps)
+            _require_something_to_do(stored, own.steps, repeated_steps(place.resume) if place.resume else 0)
         elif own.env is None and flags.config.recorded_spaces() is None:
             raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
         if own.seeds is not None:
@@ -134,6 +153,25 @@ def _train_one(
         return _learn(algorithm, own, folder, callbacks, console)
 
 
+def _with_checkpoint(words: list[str], console: Console) -> list[str]:
+    """Return the words of the command with the checkpoint itself in place of what stands for it."""
+    asked, rest = tyro.cli(_Resume, args=_without_help(words), prog="anyspace train", return_unknown_args=True)
+    given = asked.resume_latest or asked.resume
+    if given is None:
+        return words
+    if asked.resume is not None and asked.resume_latest is not None:
+        raise ConfigError("give either --resume or --resume-latest.")
+    found = resume_point(given, latest=asked.resume_latest is not None)
+    again = repeated_steps(found)
+    if again:
+        console.print(
+            f"{again:,} steps since the latest exact checkpoint are taken again, as they were;"
+            f" `--resume-latest {given}` goes on without them, but not exactly.",
+            highlight=False,
+        )
+    return [*rest, "--resume", str(found), *(word for word in words if word not in _without_help(words))]
+
+
 def _without_help(words: list[str]) -> list[str]:
     return [word for word in words if word not in ("-h", "--help")]
 
@@ -163,9 +201,9 @@ def _asked_before(resume: Path | None) -> TrainFlags:
     return TrainFlags(**({} if folder is None else remembered_options(folder)))
 
 
-def _require_something_to_do(stored: Mapping[str, Any], steps: int) -> None:
-    done = steps_of(stored)
-    if done is not None and done >= steps:
+def _require_something_to_do(stored: Mapping[str, Any], steps: int, repeated: int) -> None:
+    done = (steps_of(stored) or 0) + repeated
+    if done >= steps:
         raise ConfigError(f"the run already has {done:,} steps; give --steps N to train further, N above {done}.")
 
 

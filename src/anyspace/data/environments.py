@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from anyspace.config import import_name, importable_name
 from anyspace.data.atari import AtariOptions, prepare
+from anyspace.data.env_context import EnvContext
 from anyspace.data.foreign import require_arguments, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
 
@@ -75,7 +76,8 @@ class EnvSpec:
         env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
             ``package.module.Name``), a class, a callable or an instance, of which copies are made.
         env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
-            a class or function whose only argument is called ``config``, receives a copy of it whole.
+            a class or function whose only argument is called ``config``, receives a copy of it whole
+            (:class:`~anyspace.data.env_context.EnvContext`).
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
@@ -122,14 +124,17 @@ class EnvSpec:
         creator = _creators.get(self.env) if isinstance(self.env, str) else None
         return self if creator is None else replace(self, env=creator)
 
-    def make(self) -> Env:
+    def make(self, vector_index: int = 0) -> Env:
         """Return a new environment, wrapped.
+
+        Args:
+            vector_index: which of the environments side by side it is, for those that take their configuration whole.
 
         Raises:
             EnvironmentSetupError: if the id is unknown, ``env_config`` does not fit, or what was made is no Gymnasium
                 environment.
         """
-        env = require_environment(self._make_bare(), f"{self.name} gave")
+        env = require_environment(self._make_bare(vector_index), f"{self.name} gave")
         for wrapper in self.wrappers:
             wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper
             env = require_environment(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)} gave")
@@ -146,7 +151,7 @@ class EnvSpec:
         _let_register(self.env)
         return gym.registry.get(self.env)
 
-    def _make_bare(self) -> Env:
+    def _make_bare(self, vector_index: int) -> Env:
         if isinstance(self.env, gym.Env):
             return _another(self.env, self.env_config)
         if not isinstance(self.env, str) and not callable(self.env):
@@ -156,7 +161,7 @@ class EnvSpec:
             return self._made_by_gymnasium(str(self.env))
         if takes_config(creator):
             # A copy: environments like to pop what they read, and the next one needs it too.
-            return creator(dict(self.env_config))
+            return creator(EnvContext(self.env_config, vector_index=vector_index))
         try:
             return creator(**self.env_config)
         except TypeError as error:
