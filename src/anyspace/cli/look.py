@@ -22,12 +22,16 @@ from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
 from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
+from anyspace.execution.pipeline_picture import draw_pipeline, require_format
 from anyspace.execution.speed import measure
 
 
 @dataclass(frozen=True)
 class InspectFlags(EnvFlags):
     """Show what becomes of an environment's spaces, and run one dummy step of everything."""
+
+    out: Path | None = None
+    """Draw the pipeline as well, into a file that ends in .svg, .png or .pdf."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,7 @@ def plot(words: list[str]) -> None:
     console = Console(emoji=False)
     if not flags.runs:
         raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
+    output.make_room(flags.out)
     for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
         steps, mean, low, high = group.band()
         spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
@@ -113,12 +118,19 @@ def inspect(words: list[str]) -> None:
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start)
     require_env(flags)
+    if flags.own.out is not None:
+        require_format(flags.own.out)
+        output.make_room(flags.own.out)
     settings = flags.config.fitted(flags.given)
     settings.validate()
     short = configs.changes(settings.short(), settings)
     algorithm = start.algorithm(flags.own.env, {**flags.changes(), **short}, preset=start.preset)
     try:
-        console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
+        title = f"{type(algorithm).__name__} on {flags.own.env}"
+        console.print(pipeline_tree(algorithm.policy, title))
+        if flags.own.out is not None:
+            draw_pipeline(algorithm.policy, flags.own.out, title)
+            console.print(f"picture: {flags.own.out}", highlight=False, markup=False, soft_wrap=True)
         result = algorithm.train()
         loss = result["learner"].get("total_loss")
         learnt = "took no gradient step" if loss is None else f"took a gradient step (loss {loss:.4g})"

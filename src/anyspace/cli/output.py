@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,23 @@ import anyspace
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.presets import Preset
 from anyspace.data.env_check import EnvCheck
+from anyspace.errors import ConfigError
 from anyspace.execution.speed import Speed
+
+
+def make_room(file: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}. Choose another --out.") from error
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        reason = "it is a folder" if file.is_dir() else f"{file.parent} is not writable"
+        raise ConfigError(f"cannot write {file}: {reason}. Choose another --out.")
 
 
 def print_error(text: str, style: str | None = None) -> None:

@@ -156,6 +156,34 @@ class StopWithoutImprovement(Callback):
         return algorithm.timesteps_total - self._risen_at < self.patience if self.highest is not None else None
 
 
+class PruneTrial(Callback):
+    """Reports a number to a trial of Optuna after every iteration, and ends the run where the trial is hopeless.
+
+    After ``learn``, raise ``optuna.TrialPruned`` if it was::
+
+        pruning = PruneTrial(trial)
+        algorithm.learn(50_000, callback=pruning)
+        if pruning.pruned:
+            raise optuna.TrialPruned
+
+    Args:
+        trial: of Optuna.
+        metric: the path of the number in the result. Iterations that lack it are passed over.
+    """
+
+    def __init__(self, trial: Any, metric: str = "episode_return_mean"):
+        self.trial, self.metric = trial, metric
+        self.pruned = False
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        """Report, and ask whether to go on."""
+        value = flat_metrics(result).get(self.metric)
+        if value is not None:
+            self.trial.report(value, algorithm.timesteps_total)
+            self.pruned = bool(self.trial.should_prune())
+        return not self.pruned
+
+
 class RecordVideo(Callback):
     """Films the policy every so many steps, on an environment apart from those that train.
 
