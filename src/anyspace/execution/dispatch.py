@@ -137,7 +137,6 @@ class Dispatcher(Generic[H, T, W]):
         """Whose answer a ticket stands for; None: the answer to starting the worker."""
         self._told_at = clock()
         self._gathered_at: float | None = None
-        self._each = 0  # steps of the latest fragment
         self.tally = Tally()
 
     @property
@@ -206,7 +205,7 @@ class Dispatcher(Generic[H, T, W]):
                 if own:
                     self._ask(slot, own.pop(0))
 
-    def stream(self, job: Job, steps: int, version: int) -> list[Fragment]:
+    def stream(self, job: Job, steps: int, each: int, version: int) -> list[Fragment]:
         """Return the fragments that are ready first, at least ``steps`` steps of them.
 
         A worker is asked again as soon as its fragment is taken, but with the weights of the next call once there are
@@ -215,6 +214,7 @@ class Dispatcher(Generic[H, T, W]):
         Args:
             job: what each request asks for.
             steps: how many steps are enough.
+            each: steps of a fragment, about.
             version: of the learner's weights.
         """
         learning = 0.0 if self._gathered_at is None else self._clock() - self._gathered_at
@@ -223,15 +223,14 @@ class Dispatcher(Generic[H, T, W]):
         self._top_up(job)
         with self._counted([found]):
             while rows < steps:
-                for taken in self._wait(most=-(-(steps - rows) // self._each) if self._each else 1):
+                for taken in self._wait(most=-(-(steps - rows) // each)):
                     lag, fragment = version - taken.version, taken.outcome
                     if not isinstance(fragment, Fragment) or (self._max_lag is not None and lag > self._max_lag):
                         self.tally.stale += 1
                         continue
                     found.append(fragment)
                     self.tally.lags.append(lag)
-                    self._each = max(1, fragment.steps)
-                    rows += self._each
+                    rows += fragment.steps
                 if rows < steps:
                     self._top_up(job)
         if self._adapts:
@@ -374,6 +373,11 @@ class Dispatcher(Generic[H, T, W]):
             slot.deaths += 1
         else:
             slot.failed_starts += 1
+        self._end(slot)
+        self.tally.lost += len(slot.requests)
+        slot.owed = [*((request.job, request.round) for request in slot.requests), *slot.owed]
+        slot.requests = []
+        slot.starts_at = self._clock() + FIRST_PAUSES[min(slot.failed_starts, len(FIRST_PAUSES) - 1)]
         dead = f"worker {slot.number} died ({reason})"
         if not self._restarts:
             raise WorkerError(f"{dead}, and `restart_failed_env_runners` is off.")
@@ -383,12 +387,7 @@ class Dispatcher(Generic[H, T, W]):
                 f"{dead}, {count} times in a row without a fragment in between. `anyspace inspect` runs the environment"
                 " alone, in one process."
             )
-        self._end(slot)
         self.tally.restarts += 1
-        self.tally.lost += len(slot.requests)
-        slot.owed = [*((request.job, request.round) for request in slot.requests), *slot.owed]
-        slot.requests = []
-        slot.starts_at = self._clock() + FIRST_PAUSES[slot.failed_starts]
         self._tell(f"worker {slot.number} is replaced: {reason}.")
 
     def _end(self, slot: _Slot[H, T]) -> None:

@@ -154,7 +154,8 @@ class WorkerFleet:
         job = Gather(fragment, self._start)
         found: Sequence[Fragment | Episodes]
         if self._pace.asynchronous:
-            found = dispatcher.stream(job, steps, version)
+            each = fragment if self._recipe.whole_episodes else fragment * self._recipe.num_envs
+            found = dispatcher.stream(job, steps, each, version)
         else:
             jobs: list[list[Job]] = [[job] * rounds for _ in range(self._recipe.workers)]
             found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
