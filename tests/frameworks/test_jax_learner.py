@@ -1,4 +1,4 @@
-"""The learner of JAX: padding, scans, cells, groups, and the same gradients as PyTorch's."""
+"""The learner of JAX: padding, loops, cells, groups, and the same gradients as PyTorch's."""
 
 from __future__ import annotations
 
@@ -198,9 +198,9 @@ def test_what_acts_quickly_acts_as_the_model_does(
     moved(quick, 0.1)
     moved(plain, 0.1)
     kind = type(plain.policy.model)
-    assert kind.acting_pass is not JaxModelV2.acting_pass
+    assert kind.forward_pass is not JaxModelV2.forward_pass
     found = [quick.fleet.gather(32)]
-    monkeypatch.setattr(kind, "acting_pass", JaxModelV2.acting_pass)
+    monkeypatch.setattr(kind, "forward_pass", JaxModelV2.forward_pass)
     found.append(plain.fleet.gather(32))
     np.testing.assert_allclose(*(trajectory.actions for trajectory in found), rtol=1e-4, atol=1e-5)
 
@@ -245,17 +245,6 @@ def test_time_major_model_learns_the_same(build: Build) -> None:
     close(*(gradients(one, step_on(one, batch)) for one in (plain, turned)), 1e-6)
 
 
-@EITHER
-def test_a_step_in_which_nothing_counts_changes_nothing(build: Build, model: dict[str, Any]) -> None:
-    algorithm = build(model=model, lr=1e-2)
-    batch, learner = rows(algorithm), algorithm.learner
-    steps = minibatches(algorithm.policy, batch, 32, 2)
-    learner.steps(steps)
-    before = algorithm.policy.weights(), learner.state()
-    learner.steps(Steps(batch, steps.order, steps.counted & (np.arange(len(steps.order)) < 0)[:, None]))
-    np.testing.assert_equal((algorithm.policy.weights(), learner.state()), before)
-
-
 # -------------------------------------------------------------------------------------------- steps
 
 
@@ -268,24 +257,24 @@ class Rated(PPO):
 
 
 @EITHER
-def test_scan_and_loop_agree(build: Build, model: dict[str, Any]) -> None:
-    scan, loop = (build(kind=Rated, model=model, **SMALL, lr=1e-3, grad_clip=0.5) for _ in range(2))
-    loop.learner.scans = False
-    batch = rows(scan)
-    steps = minibatches(scan.policy, batch, 28, 3)
+def test_one_call_and_a_call_for_each_step_agree(build: Build, model: dict[str, Any]) -> None:
+    one_call, many = (build(kind=Rated, model=model, **SMALL, lr=1e-3, grad_clip=0.5) for _ in range(2))
+    many.learner.loops = False
+    batch = rows(one_call)
+    steps = minibatches(one_call.policy, batch, 28, 3)
     lens = steps.counted.sum(axis=1)
     assert len(set(lens)) > 1
-    assert len(steps.order) & (len(steps.order) - 1), "the scan needs steps that count nothing"
-    results = [one.learner.steps(steps) for one in (scan, loop)]
-    close(scan.policy.weights(), loop.policy.weights(), 1e-6)
-    close(scan.learner.state(), loop.learner.state(), 1e-6)
+    assert len(steps.order) & (len(steps.order) - 1), "there is room for steps that are not taken"
+    results = [one.learner.steps(steps) for one in (one_call, many)]
+    close(one_call.policy.weights(), many.policy.weights(), 1e-6)
+    close(one_call.learner.state(), many.learner.state(), 1e-6)
     assert results[0].metrics["total_loss"].shape == (len(steps.order),)
     close(*(result.metrics for result in results), 1e-5)
     for result in results:
         for found, order, counted in zip(result.rows["logp"], steps.order, steps.counted, strict=True):
             picked = order[counted]
             if model is LSTM:
-                picked = batch["sequences"].pick(picked, scan.policy.runtime)[1]
+                picked = batch["sequences"].pick(picked, one_call.policy.runtime)[1]
             np.testing.assert_array_equal(found[: len(picked)], batch["action_logp"][picked])
             assert np.isnan(found[len(picked) :]).all()
 
@@ -297,7 +286,7 @@ def test_targets_move_within_the_call(build: Build) -> None:
     steps = minibatches(inner.policy, batch, 20)
     tau = np.linspace(0.2, 0.8, len(steps.order), dtype=np.float32)
     inner.learner.steps(Steps(batch, steps.order, steps.counted, tau))
-    outer.learner.scans = False
+    outer.learner.loops = False
     for number, much in enumerate(tau):
         outer.learner.steps(Steps(batch, steps.order[[number]], steps.counted[[number]]))
         outer.learner.follow(outside, float(much))
