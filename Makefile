@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec hashes learning fuzz table packages versions peers peers-rllib names bench parity popgym clean
+.PHONY: demo test lint spec docs hashes learning fuzz mutants table packages versions peers peers-rllib names bench parity popgym gallery clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -30,8 +30,8 @@ demo: $(VENV)/.ready  ## train PPO on CartPole-v1 until it is solved, evaluate, 
 	$(VENV)/bin/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
 
 lint: $(READY)  ## style, types and layers
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples docs/hooks.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/hooks.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -41,6 +41,9 @@ test: lint  ## every check
 spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
 	$(BIN)/python -m tests.acceptance
 
+docs: $(READY)  ## the pages of docs/ as a site in site/, with every warning an error; its pages are tried by make test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
 
@@ -49,6 +52,9 @@ learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum a
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
+
+mutants: $(READY)  ## breaks one line in each room: the tests beside it have to notice
+	$(BIN)/python -m tests.support.mutants
 
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write
@@ -97,8 +103,14 @@ popgym: .venv-popgym/.ready  ## POPGym's Easy tasks with every memory, TASK=Repe
 	.venv-popgym/bin/python benchmarks/memory_popgym.py $(TASK) $(if $(MEMORY),--memories $(MEMORY)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
+gallery: .venv-gallery/.ready  ## environments of many kinds with one command each, TASK=Taxi for one: films and curves in docs/gallery.md
+	.venv-gallery/bin/python benchmarks/gallery.py $(TASK)
+
+.venv-gallery/.ready: pyproject.toml constraints.txt
+	$(call install,.venv-gallery,.[gallery])
+
 .venv-popgym/.ready: pyproject.toml constraints.txt
 	$(call install,.venv-popgym,.[popgym])
 
 clean:
-	rm -rf $(VENV) $(DEV) .venv-packages .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-packages .venv-gallery .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

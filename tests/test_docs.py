@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support import configuration
+
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def blocks(language: str, document: Path = ROOT / "README.md") -> list[str]:
@@ -45,3 +50,18 @@ def test_architecture_names_every_module() -> None:
     for module in (ROOT / "src" / "anyspace").rglob("*.py"):
         if module.name != "__init__.py":
             assert module.name in text, module
+
+
+def test_every_configuration_key_is_on_its_page() -> None:
+    """``python -m tests.support.configuration --write`` brings it up to date."""
+    assert configuration.page() in configuration.PAGE.read_text()
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    built = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    page = (tmp_path / "custom-models" / "index.html").read_text()
+    assert re.findall(r"<label for=\"__tabbed_1_\d\">(\w+)</label>", page) == ["PyTorch", "JAX", "TensorFlow"]

@@ -19,6 +19,7 @@ NAMES = {
         "PPO",
         "Policy",
         "SAC",
+        "check_env",
         "register_env",
         "register_space",
     },

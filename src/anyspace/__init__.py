@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anyspace.algorithms import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
+    from anyspace.data.env_check import check_env
     from anyspace.data.environments import register_env
     from anyspace.execution.callbacks import Callback
     from anyspace.policy.policy import Policy
@@ -25,6 +26,7 @@ __all__ = [
     "Algorithm",
     "Callback",
     "Policy",
+    "check_env",
     "register_env",
     "register_space",
 ]
@@ -42,6 +44,7 @@ _HOMES = {
     "Algorithm": "anyspace.algorithms",
     "Callback": "anyspace.execution.callbacks",
     "Policy": "anyspace.policy.policy",
+    "check_env": "anyspace.data.env_check",
     "register_env": "anyspace.data.environments",
     "register_space": "anyspace.spaces",
 }

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
+from anyspace import PPO
+from anyspace.data import processes
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import make_source
-from anyspace.errors import EnvironmentSetupError
+from anyspace.errors import ConfigError, EnvironmentSetupError
 from tests.support.environments import Samples
 
 PARENT = os.getpid()
@@ -77,3 +82,64 @@ def test_an_environment_that_cannot_be_made_in_its_process() -> None:
 def test_a_process_that_ends() -> None:
     with pytest.raises(EnvironmentSetupError, match=r"^environment \d: its process ended with exit code 7"):
         stepped(code=7)
+
+
+class Hangs(Samples):
+    """Waits for something that never comes: in its constructor, a reset or a step of one of the environments."""
+
+    def __init__(self, where: str, stopped: bool = False):
+        super().__init__(Box(-1, 1, (1,)), Discrete(2))
+        self.where, self.stopped = where, stopped
+        self.wait("making it")
+
+    def wait(self, where: str) -> None:
+        if where == self.where and os.getpid() != PARENT:
+            if self.stopped:
+                os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(100)
+
+    def reset(self, **arguments: Any) -> Any:
+        self.wait("reset()")
+        return super().reset(**arguments)
+
+    def step(self, action: Any) -> Any:
+        self.wait("step()")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("where", ["making it", "reset()", "step()"])
+def test_an_environment_that_hangs_is_told_with_its_place(where: str) -> None:
+    began = time.monotonic()
+
+    def stepped() -> None:
+        with closing(make_source(EnvSpec(Hangs, {"where": where}), 2, "async", 0.4)) as source:
+            source.reset(0)
+            source.step(np.zeros(2, np.int64))
+
+    with pytest.raises(EnvironmentSetupError) as caught:
+        stepped()
+    assert f"environment 0: {where} has not returned after 0.4 s, the time that config key `env_timeout_s`" in str(
+        caught.value
+    )
+    assert "In the process of environment 0, where it is now:" in caught.value.__notes__[0]
+    assert "time.sleep(100)" in caught.value.__notes__[0]
+    assert time.monotonic() - began < 60
+
+
+def test_a_process_that_answers_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_GRACE", 0.2)
+    source = make_source(EnvSpec(Hangs, {"where": "step()", "stopped": True}), 2, "async", 0.4)
+    source.reset(0)
+    with pytest.raises(EnvironmentSetupError, match=r"environment 0: .* Its process answers nothing at all"):
+        source.step(np.zeros(2, np.int64))
+    source.close()
+
+
+def test_the_time_limit_is_a_key_and_what_hangs_ends_a_run_that_is_saved(tmp_path: Path) -> None:
+    """PPO is told of it as of any other fault of an environment, and the processes are gone."""
+    settings = {"train_batch_size": 8, "minibatch_size": 8, "num_envs_per_env_runner": 2, "vectorization": "async"}
+    algorithm = PPO(Hangs, settings, preset="none", env_config={"where": "step()"}, env_timeout_s=0.3)
+    with closing(algorithm), pytest.raises(EnvironmentSetupError, match=r"step \d, environment 0: step\(\) has not"):
+        algorithm.train()
+    with pytest.raises(ConfigError, match="env_timeout_s"):
+        PPO("CartPole-v1", env_timeout_s=0.0, preset="none")

@@ -337,6 +337,8 @@ def test_state_is_restored() -> None:
         first, second = (Replay(algorithm.policy, 45, 3, 2, settings) for _ in range(2))
         for steps in FRAGMENTS[:6]:
             first.add(algorithm.fleet.collector.gather(steps))
+        for portion, _ in first.since(None):
+            second.load_portion(portion)
         second.load_state(first.state())
         more = algorithm.fleet.collector.gather(4)
         for replay in (first, second):

@@ -40,9 +40,9 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     found: list[tuple[str, int]] = []
     write = run_module.write_checkpoint
 
-    def noted(folder: Path, state: dict[str, Any], tensors: Any) -> None:
+    def noted(folder: Path, state: dict[str, Any], tensors: Any, growth: Any = None) -> None:
         found.append((folder.name, state["steps"]))
-        write(folder, state, tensors)
+        write(folder, state, tensors, growth)
 
     monkeypatch.setattr(run_module, "write_checkpoint", noted)
     return found

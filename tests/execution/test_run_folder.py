@@ -16,7 +16,7 @@ from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution import run_files, run_folder
 from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, resume_command
 from anyspace.execution.fleet import LocalFleet
-from anyspace.execution.run import learn
+from anyspace.execution.run import Saving, learn
 from anyspace.execution.run_files import remembered_options, run_folder_of, steps_of
 from anyspace.execution.run_folder import RunFolder
 from anyspace.execution.torch_learner import TorchLearner
@@ -31,7 +31,7 @@ def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fresh(algorithm: Counts, folder: Path, steps: int = 60, *, overwrite: bool = False) -> dict[str, Any]:
     """Train an algorithm that has nothing to do with what lies in the folder."""
-    return learn(algorithm, steps, folder, overwrite=overwrite, checkpoint_every=1000, progress=False)
+    return learn(algorithm, steps, folder, overwrite=overwrite, saving=Saving(1000), progress=False)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -202,7 +202,7 @@ def test_files_have_the_mode_that_the_user_asks_for(tmp_path: Path) -> None:
 def test_what_was_asked_for_is_remembered(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path) as folder:
         folder.options["evaluate"] = 3
-        learn(Counts(), 60, folder, overwrite=False, checkpoint_every=1000, progress=False)
+        learn(Counts(), 60, folder, overwrite=False, saving=Saving(1000), progress=False)
     assert remembered_options(tmp_path) == {"steps": 60, "evaluate": 3, "progress": False}
     ran(Counts(start=60), tmp_path, 90)
     assert remembered_options(tmp_path) == {"steps": 90, "evaluate": 3, "progress": False}

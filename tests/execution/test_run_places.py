@@ -11,7 +11,7 @@ import pytest
 
 from anyspace.errors import ConfigError
 from anyspace.execution import run_folder
-from anyspace.execution.run import learn
+from anyspace.execution.run import Saving, learn
 from tests.support.counts import Counts, ran, saved
 
 
@@ -93,7 +93,7 @@ def test_a_run_goes_on_while_its_disk_is_full(disk: Path) -> None:
             fillers[0].unlink()
 
     with pytest.warns(UserWarning, match=r"cannot be written \(No space left on device\)") as warned:
-        learn(Counts(range(100), on_train=on_train), 150, disk / "run", False, checkpoint_every=20, progress=False)
+        learn(Counts(range(100), on_train=on_train), 150, disk / "run", False, saving=Saving(20), progress=False)
     assert len(warned) == 1
     assert saved(disk / "run") == 150
     assert len((disk / "run" / "metrics.csv").read_text().splitlines()) == 16

@@ -22,7 +22,7 @@ from anyspace.cli import main
 from anyspace.errors import CheckpointError
 from anyspace.execution.checkpoint import read_checkpoint, read_state
 from anyspace.execution.log import read_metrics
-from anyspace.execution.run import learn
+from anyspace.execution.run import Saving, learn
 from anyspace.execution.run_files import remembered_options, steps_of
 from tests.support.counts import Counts
 from tests.support.processes import command, ended, kill_all, start, wait_for
@@ -242,7 +242,7 @@ def limited() -> int:
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        learn(Counts(on_train=on_train), 120, "run", overwrite=False, checkpoint_every=20, progress=False)
+        learn(Counts(on_train=on_train), 120, "run", overwrite=False, saving=Saving(20), progress=False)
     assert kept == [0, 0, 20, 20, 20, 20, 20, 20, 20, 20, 100, 100]
     assert [str(one.message) for one in warned] == [
         "run cannot be written (File too large). Training goes on, and writing is tried again; until then the latest"

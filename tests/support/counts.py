@@ -12,7 +12,7 @@ import numpy as np
 from anyspace.data.trajectory import Episode
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.checkpoint import read_checkpoint
-from anyspace.execution.run import learn
+from anyspace.execution.run import Saving, learn
 
 
 @dataclass
@@ -43,6 +43,7 @@ class Counts:
         self.mean = self.highest = -float("inf")
         self.counters = Counted()
         self.run_folder: Path | None = None
+        self.restarts: list[int] = []
 
     def train(self) -> dict[str, Any]:
         self.on_train(self.iterations + 1)
@@ -60,6 +61,12 @@ class Counts:
         counters = {"counters": {"counters": {"timesteps_total": steps}}}
         return lambda: ({**self.description(), "steps": steps, "parts": counters}, {"steps": np.array(steps)})
 
+    def completed(self, snapshot: Any, *, exact: bool) -> Any:
+        return *snapshot, None
+
+    def restart_episodes(self) -> None:
+        self.restarts.append(self.timesteps_total)
+
     def description(self) -> dict[str, Any]:
         return {"algorithm": "Counts", "env": "Steps-v0"}
 
@@ -75,11 +82,14 @@ def ran(
     steps: int = 100,
     every: int = 1_000_000,
     callback: AnyCallbacks = None,
+    *,
+    keep: int = 0,
+    exact: bool = False,
 ) -> dict[str, Any]:
     """Train, going on in the folder if there is a run already."""
     if folder is not None and (folder / "run.json").exists():
         algorithm.run_folder = folder.resolve()
-    return learn(algorithm, steps, folder, False, every, progress=False, callback=callback)
+    return learn(algorithm, steps, folder, False, Saving(every, keep, exact), progress=False, callback=callback)
 
 
 def saved(folder: Path) -> int:

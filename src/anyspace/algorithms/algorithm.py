@@ -6,37 +6,38 @@ import os
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import gymnasium as gym
-import numpy as np
 
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
-from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
-from anyspace.algorithms.trust import announce, needs_trust, remember
+from anyspace.algorithms.saving import Saves
+from anyspace.algorithms.scaling import new_evaluator
+from anyspace.algorithms.settings import chosen, environment_spec, given_keys, new_fleet, written
+from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
+from anyspace.data.seeds import environment_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
-from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
+from anyspace.execution.evaluate import Evaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
-from anyspace.execution.randomness import undisturbed
-from anyspace.execution.run_files import run_folder_of, without_run
+from anyspace.execution.run_files import run_folder_of
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
 from anyspace.policy.batch import Batch
@@ -48,7 +49,7 @@ C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -159,10 +160,8 @@ class Algorithm(Acts, ABC, Generic[C]):
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
         tell_origin(self.policy.masking, source, spec)
-        self._fleet: Fleet | None = None
         self._evaluator: Evaluator | None = None
-        self.run_folder: Path | None = None
-        self._described = False
+        self._begin_saving()
         self._attributes = checkpoints.Attributes(self)
         parts = contract.set_up(self)
         checkpoints.require_savable(type(self).__name__, parts, self._attributes.added(), self.policy.runtime)
@@ -196,24 +195,21 @@ class Algorithm(Acts, ABC, Generic[C]):
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
-            self._fleet = written(self.new_fleet(self._seed_of(self.training_iteration)), self.policy, self.config)
+            seed = environment_seed(self.seed, self.training_iteration)
+            self._fleet = written(self.new_fleet(seed), self.policy, self.config)
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
-        """Return who collects: the environments, stepped in this process. ``seed`` is of their first reset."""
-        steps_before = self.counters.vector_steps
-        return local_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, seed, steps_before)
+        """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
+        seeds = (seed, self.seed, self.counters.vector_steps)
+        return new_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, *seeds)
 
     @property
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
+            self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
         return self._evaluator
-
-    def _seed_of(self, *numbers: int) -> int:
-        """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return int(np.random.SeedSequence([self.seed, *numbers]).generate_state(1)[0])
 
     # ------------------------------------------------------------------------------------ training
 
@@ -229,13 +225,13 @@ class Algorithm(Acts, ABC, Generic[C]):
             self.fleet,
             steps=config.steps_per_round,
             at_least=config.steps_per_iteration,
-            width=config.num_envs_per_env_runner,
+            width=config.num_envs,
             rows=config.rows_per_step,
         )
         if added := self._attributes.added():
             checkpoints.require_named(f"{type(self).__name__} sets", self.parts(), added)
         learnt = self._training.metrics(done)
-        evaluation = self.evaluate() if counters.evaluation_due else None
+        evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
@@ -284,50 +280,11 @@ class Algorithm(Acts, ABC, Generic[C]):
             CheckpointError: the last checkpoint could not be written.
         """
         until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
-        return run.learn(self, until, out, overwrite, self.config.checkpoint_every, progress, callback)
-
-    def evaluate(
-        self,
-        episodes: int | None = None,
-        *,
-        explore: bool = False,
-        render: bool = False,
-        progress: bool = False,
-        seed: int | None = None,
-    ) -> dict[str, Any]:
-        """Play whole episodes on separate environments and return their statistics.
-
-        Args:
-            episodes: how many; None takes ``evaluation_episodes``.
-            explore: sample actions instead of taking the deterministic ones.
-            render: show them in a window.
-            progress: show how many episodes are over.
-            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
-
-        Returns:
-            Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
-        """
-        episodes = self.config.evaluation_episodes if episodes is None else episodes
-        seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
-        request = Request(episodes, seed, explore, render, progress, self.counters.latest.longest)
-        with undisturbed(self.policy.observation_space, self.policy.action_space):
-            return summary(self.evaluator.evaluate(request)).as_dict()
+        config = self.config
+        saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
+        return run.learn(self, until, out, overwrite, saving, progress, callback)
 
     # --------------------------------------------------------------------------------- checkpoints
-
-    def save(self, path: PathLike) -> Path:
-        """Write a checkpoint into the folder ``path`` and return it; a kill leaves the previous one whole."""
-        write_checkpoint(without_run(Path(path)), *self.snapshot())
-        return Path(path)
-
-    def snapshot(self) -> checkpoints.Snapshot:
-        """Return the state and the tensors that a checkpoint holds."""
-        return self.copy_state()()
-
-    def copy_state(self) -> Callable[[], checkpoints.Snapshot]:
-        """Copy the state as it is now, which is quick; return what makes a :meth:`snapshot` of the copy."""
-        spaces = state.described_spaces(self.policy)
-        return checkpoints.copied(self.parts(), lambda: {**self.description(), **spaces}, self.policy.runtime)
 
     @classmethod
     def load(
@@ -362,38 +319,17 @@ class Algorithm(Acts, ABC, Generic[C]):
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
-        changed = checkpoints.restored(self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path)
+        changed = checkpoints.restored(
+            self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path, loaded.pieces
+        )
+        self._pieces = loaded.pieces
         for name, value in changed.items():
             setattr(self, name, value)
         self.run_folder = run_folder_of(Path(path).resolve())
         return self
 
-    def load_weights(self, path: PathLike) -> None:
-        """Start from the weights and filter statistics of another run, nothing else; nothing has to be trusted.
-
-        Raises:
-            CheckpointError: its spaces or its model differ from this one's.
-        """
-        mine = (self.policy.observation_space, self.policy.env_action_space)
-        self.policy.load_weights(state.weights_of(path, mine))
-
-    def description(self) -> dict[str, Any]:
-        """Return algorithm, environment, seed and configuration as plain values; the log says once what they lack."""
-        described = state.described(type(self), self._env_spec, self.seed, self.preset, self.config)
-        if not self._described:
-            self._described = announce(described, self.config_class)
-        return described
-
-    @property
-    def needs_trust(self) -> bool:
-        """Whether another process loads a checkpoint only if told that it is trusted: ``trust=True``, ``--trust``."""
-        return needs_trust(self.description(), self.config_class)
-
     def close(self) -> None:
         """Close every environment."""
-        if self._evaluator is not None:
-            self._evaluator.close()
-        if self._fleet is not None:
-            self._fleet.close()
-        if self._source is not None:
-            self._source.close()
+        for opened in (self._evaluator, self._fleet, self._source):
+            if opened is not None:
+                opened.close()

@@ -6,13 +6,15 @@ import json
 import numbers
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from anyspace.algorithms.contract import ALWAYS
+from anyspace.data.growing import Growing
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
+from anyspace.execution.pieces import Piece, read_piece
 from anyspace.models.runtime import NumpyArray, Runtime
 
 Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
@@ -28,17 +30,6 @@ class Stateful(Protocol):
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
-
-
-@runtime_checkable
-class OnRequest(Stateful, Protocol):
-    """A part that is too large to be copied after every iteration, and that training can do without.
-
-    Where ``in_checkpoints`` is set, a checkpoint holds it as it is when the checkpoint is written; where a checkpoint
-    holds none, it stays as it is.
-    """
-
-    in_checkpoints: bool
 
 
 @runtime_checkable
@@ -101,7 +92,7 @@ def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str
             part cannot be saved.
     """
     require_named(f"{algorithm}.setup() sets", parts, added)
-    own = {name: part for name, part in parts.items() if name not in ALWAYS and not isinstance(part, OnRequest)}
+    own = {name: part for name, part in parts.items() if name not in ALWAYS and not isinstance(part, Growing)}
     _content(_copied(own, runtime), runtime)
 
 
@@ -150,7 +141,8 @@ def copied(
 ) -> Callable[[], Snapshot]:
     """Copy the state of an algorithm, and return what makes the content of a checkpoint of the copy.
 
-    Copying is quick: it is done after every iteration, for a content that will hardly ever be made.
+    Copying is quick: it is done after every iteration, for a content that will hardly ever be made. Growing parts are
+    left out.
 
     Args:
         parts: of the algorithm.
@@ -161,15 +153,26 @@ def copied(
         ConfigError: a part is nothing that can be saved, or, when the content is made, its state holds something that
             can not.
     """
-    large = {name: part for name, part in parts.items() if isinstance(part, OnRequest)}
-    states = _copied({name: part for name, part in parts.items() if name not in large}, runtime)
+    states = _copied({name: part for name, part in parts.items() if not isinstance(part, Growing)}, runtime)
 
     def content() -> Snapshot:
-        asked = {name: part.state() for name, part in large.items() if part.in_checkpoints}
-        plain, tensors = _content({**states, **asked}, runtime)
+        plain, tensors = _content(states, runtime)
         return {**description(), "parts": plain}, tensors
 
     return content
+
+
+def with_growing(snapshot: Snapshot, parts: Mapping[str, Growing], runtime: Runtime) -> Snapshot:
+    """Return a snapshot with the present state of growing parts, whose portions go into files of their own."""
+    state, tensors = snapshot
+    plain, arrays = _content({name: part.state() for name, part in parts.items()}, runtime)
+    return {**state, "parts": {**state["parts"], **plain}}, {**tensors, **arrays}
+
+
+def packed(portion: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
+    """Return what JSON holds of a portion of a growing part, and its arrays."""
+    tensors: dict[str, NumpyArray] = {}
+    return _packed(portion, "portion", tensors, runtime), tensors
 
 
 def _copied(parts: Mapping[str, Any], runtime: Runtime) -> dict[str, dict[str, Any]]:
@@ -244,13 +247,22 @@ def restored(
     tensors: Mapping[str, NumpyArray],
     runtime: Runtime,
     path: object,
+    pieces: Mapping[str, Sequence[Piece]],
 ) -> dict[str, Any]:
     """Put parts into the state that a checkpoint holds; return the numbers among them, which cannot change in place.
+
+    Args:
+        parts: of the algorithm, by name.
+        plain: what JSON holds of each.
+        tensors: the arrays of all.
+        runtime: of the policy's framework.
+        path: the checkpoint's, for messages.
+        pieces: the files of growing parts, by name.
 
     Raises:
         CheckpointError: the checkpoint holds other parts, or they do not fit.
     """
-    parts = {name: part for name, part in parts.items() if name in plain or not isinstance(part, OnRequest)}
+    parts = {name: part for name, part in parts.items() if name in plain or not isinstance(part, Growing)}
     if plain.keys() != parts.keys():
         raise CheckpointError(
             f"{path} holds the parts {', '.join(sorted(plain))}, but the algorithm has {', '.join(sorted(parts))}; load"
@@ -261,6 +273,9 @@ def restored(
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         try:
             state = {**own, **_unpacked(plain[name], tensors)}
+            if isinstance(part, Growing):
+                for piece in pieces.get(name, ()):
+                    part.load_portion(_unpacked(*read_piece(piece.file)))
             if isinstance(part, numbers.Real):
                 changed[name] = state["value"].item()
             elif not _restored_in_place(part, state, runtime):

@@ -8,16 +8,23 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.config import require
+from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
-from anyspace.policy.config import PolicyConfig
 from anyspace.policy.schedules import scheduled
 
 RENAMED = {
     "lambda": "lambda_",
     "num_workers": "num_env_runners",
+    "num_rollout_workers": "num_env_runners",
+    "evaluation_num_workers": "evaluation_num_env_runners",
+    "num_cpus_per_worker": "num_cpus_per_env_runner",
+    "num_gpus_per_worker": "num_gpus_per_env_runner",
+    "custom_resources_per_worker": "custom_resources_per_env_runner",
+    "recreate_failed_workers": "restart_failed_env_runners",
     "num_envs_per_worker": "num_envs_per_env_runner",
     "num_sgd_iter": "num_epochs",
     "sgd_minibatch_size": "minibatch_size",
@@ -26,7 +33,7 @@ RENAMED = {
 
 
 @dataclass(frozen=True)
-class AlgorithmConfig(PolicyConfig):
+class AlgorithmConfig(ScaleConfig):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
@@ -37,10 +44,6 @@ class AlgorithmConfig(PolicyConfig):
     """native: the id's own vector environment; sync: a loop; async: a process each; auto: native, else sync."""
     collect_infos: list[str] = field(default_factory=list)
     """Numbers among the infos of every step that trajectories (`collected`, [T, B]) and batches hold as columns."""
-    num_env_runners: int = 0
-    """Collecting processes. Only 0, this process, is built."""
-    num_envs_per_env_runner: int = 1
-    """Environments that step side by side, at least 1."""
     rollout_fragment_length: int | Literal["auto"] = "auto"
     """Steps of one environment that are collected at a time, at least 1; auto collects what is learnt from at once."""
     gamma: float = 0.99
@@ -72,6 +75,13 @@ class AlgorithmConfig(PolicyConfig):
     10,000, or ten times the longest of the latest training episodes."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
+    keep: int = 0
+    """Checkpoints that `checkpoint_every` asks for that stay in `checkpoints/STEPS`, beside the latest, at least 0."""
+    exact_resume: bool = False
+    """Let a run that goes on equal one that never stopped, bit for bit: at each checkpoint that `checkpoint_every` asks
+    for it cuts the episodes under way and saves replay (docs/checkpoints.md). Not for async environments."""
+    env_timeout_s: float | None = 300.0
+    """Seconds that a step or reset of an environment in a process of its own may take, above 0; None: any number."""
     output: str | None = None
     """A folder to write all steps to that are learnt from, as JSON beside a ``spaces.json``; files there stay."""
     output_max_file_size: int = LARGEST_FILE
@@ -132,11 +142,6 @@ class AlgorithmConfig(PolicyConfig):
         for key in _AT_LEAST_ONE:
             value = getattr(self, key)
             require(value is None or value == "auto" or value >= 1, key, value, "it must be at least 1")
-        if self.num_env_runners != 0:
-            raise ConfigError(
-                f"config key `num_env_runners` is {self.num_env_runners}, but collecting in other processes is not"
-                " built yet in this version; raise `num_envs_per_env_runner`, or set vectorization='async'."
-            )
         require(0 <= self.gamma <= 1, "gamma", self.gamma, "a discount lies in [0, 1]")
         require(0 <= self.lr < math.inf, "lr", self.lr, "a learning rate is a finite number of at least 0")
         require(0 < self.adam_epsilon < math.inf, "adam_epsilon", self.adam_epsilon, "it must be finite and above 0")
@@ -148,6 +153,11 @@ class AlgorithmConfig(PolicyConfig):
         )
         taken = [name for name in self.collect_infos if name in COLUMNS]
         require(not taken, "collect_infos", taken, "batches have a column of that name; rename the info")
+        require(self.keep >= 0, "keep", self.keep, "a number of checkpoints is at least 0")
+        limit = self.env_timeout_s
+        require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
+        if self.exact_resume:
+            require_exact(self.vectorization, in_order=not self.is_stale and self.sample_order == "workers")
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
 
@@ -160,7 +170,6 @@ COLUMNS = (
 """Names of the columns that batches have or may have."""
 
 _AT_LEAST_ONE = (
-    "num_envs_per_env_runner",
     "rollout_fragment_length",
     "return_window",
     "evaluate_every",

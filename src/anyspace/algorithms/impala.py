@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 from anyspace.algorithms.actor_critic import ActorCritic, SmallBatchConfig
-from anyspace.algorithms.on_policy import training_rows, vtrace, with_logp
+from anyspace.algorithms.on_policy import training_rows, vtrace
 from anyspace.config import require
 from anyspace.data.recent import Recent
+from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Group
 from anyspace.execution.training import Updates
@@ -51,7 +52,13 @@ class IMPALAConfig(SmallBatchConfig):
     replay_buffer_num_slots: int = 100
     """Latest batches that are kept for that, at least 1."""
     store_buffer_in_checkpoints: bool = False
-    """Write those batches into checkpoints that are saved on purpose; else a run that goes on starts without any."""
+    """Write those batches into all checkpoints; else a run that goes on starts without any. With `exact_resume`
+    exact ones hold them, and no others."""
+
+    @property
+    def own_requests(self) -> int:
+        """How many fragments a worker is asked for ahead: V-trace corrects for weights that have changed since."""
+        return 2
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -84,7 +91,9 @@ class IMPALA(ActorCritic[IMPALAConfig]):
             clip_pg_rho=config.vtrace_clip_pg_rho_threshold,
         )
         self.recent = Recent(
-            config.replay_buffer_num_slots, config.replay_proportion, in_checkpoints=config.store_buffer_in_checkpoints
+            config.replay_buffer_num_slots,
+            config.replay_proportion,
+            in_checkpoints=config.store_buffer_in_checkpoints and not config.exact_resume,
         )
 
     def groups(self) -> dict[str, Group]:

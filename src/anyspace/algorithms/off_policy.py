@@ -63,7 +63,8 @@ class OffPolicyConfig(AlgorithmConfig):
     replay_burn_in: int = 0
     """With a memory: steps ahead of each sequence that states are computed from, and not learnt from; at least 0."""
     store_buffer_in_checkpoints: bool = False
-    """Write the transitions into checkpoints that are saved on purpose; else a run that goes on collects anew."""
+    """Write the transitions into all checkpoints; else a run that goes on collects anew. With `exact_resume` exact ones
+    hold them, and no others."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -107,7 +108,7 @@ class OffPolicyConfig(AlgorithmConfig):
         model = self.model
         longest = model.max_seq_len + self.replay_burn_in + self.n_step
         return dataclasses.replace(
-            self,
+            self.without_workers(),
             min_sample_timesteps_per_iteration=(longest + 1) * self.num_envs_per_env_runner,
             rollout_fragment_length=1,
             num_steps_sampled_before_learning_starts=0,
@@ -118,7 +119,7 @@ class OffPolicyConfig(AlgorithmConfig):
     def steps_per_round(self) -> int:
         """Environment steps that are collected before learning goes on."""
         fragment = self.rollout_fragment_length
-        return (1 if fragment == "auto" else fragment) * self.num_envs_per_env_runner
+        return (1 if fragment == "auto" else fragment) * self.num_envs
 
     @property
     def steps_per_iteration(self) -> int:
@@ -168,8 +169,8 @@ class OffPolicy(Algorithm[C]):
             "there is no state to burn in: the model has no memory",
         )
         window = config.replay_burn_in + self.learnt_length + config.n_step - 1 + policy.views.lookahead
-        self.replay = Replay(policy, config.replay_capacity, config.num_envs_per_env_runner, window, config.priorities)
-        self.replay.in_checkpoints = config.store_buffer_in_checkpoints
+        self.replay = Replay(policy, config.replay_capacity, config.num_envs, window, config.priorities)
+        self.replay.in_checkpoints = config.store_buffer_in_checkpoints and not config.exact_resume
         self.draws = np.random.default_rng(self._seed_of(2))
         self.target = policy.sibling()
         self.owed, self.moved_at, self.gradient_steps = 0.0, 0, 0

@@ -23,5 +23,5 @@ def load_policy(
     runtime = backend_of(settings.framework).runtime(settings)
     with building(path, loaded.kind.config_class, config or {}, trust=trust):
         policy = Policy(*loaded.spaces, settings, runtime, loaded.kind.plan(settings), loaded.seed)
-    restored({"policy": policy}, {"policy": loaded.parts.get("policy", {})}, loaded.tensors, runtime, path)
+    restored({"policy": policy}, {"policy": loaded.parts.get("policy", {})}, loaded.tensors, runtime, path, {})
     return policy

@@ -29,6 +29,7 @@ from anyspace.config import import_name, importing_only, keys_of, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
+from anyspace.execution.pieces import Piece, pieces_of
 from anyspace.models.runtime import NumpyArray
 
 
@@ -47,6 +48,8 @@ class Loaded(NamedTuple):
     parts: dict[str, Any]
     """What JSON holds of each part."""
     tensors: dict[str, NumpyArray]
+    pieces: dict[str, list[Piece]]
+    """The files of growing parts."""
 
 
 class Reader:
@@ -77,7 +80,8 @@ class Reader:
             CheckpointError: there is none, it is damaged, or it names code that nobody has vouched for.
             ConfigError: a key of ``layers`` is unknown or out of range.
         """
-        file = find_checkpoint(path) / STATE_FILE
+        folder = find_checkpoint(path)
+        file = folder / STATE_FILE
         state, tensors = upgraded(*read_checkpoint(path), file)
         check(state, ENTRIES, file)
         for name, part in state["parts"].items():
@@ -86,7 +90,8 @@ class Reader:
         spaces = spaces_of(state, file)
         require_plausible(state, settings, tensors, file)
         named = state["env"] if env is None and not self._acts_only else env
-        return Loaded(kind, settings, named, spaces, state["seed"], state["preset"], state["parts"], tensors)
+        pieces = {} if self._acts_only else pieces_of(folder, state)
+        return Loaded(kind, settings, named, spaces, state["seed"], state["preset"], state["parts"], tensors, pieces)
 
     def read_settings(self, path: str | os.PathLike[str]) -> tuple[type[Any], AlgorithmConfig]:
         """Return the class and the settings of a checkpoint's algorithm, and leave its weights alone.
@@ -97,6 +102,12 @@ class Reader:
         state = {**state, "config": modern_config(state.get("config"), state["format"])}
         check(state, {key: ENTRIES[key] for key in ("algorithm", "env", "config")}, find_checkpoint(path) / STATE_FILE)
         return self.settings(state, path, given_env=False, env_can_wait=True)
+
+    def read_description(self, described: dict[str, Any], file: Path) -> tuple[type[Any], AlgorithmConfig]:
+        """Return the class and the settings that a run's ``config.json`` describes; its environment can wait."""
+        keys = ("algorithm", "env", "seed", "preset", "config")
+        check(described, {key: ENTRIES[key] for key in keys}, file)
+        return self.settings(described, file, given_env=False, env_can_wait=True)
 
     def settings(
         self,
@@ -111,7 +122,7 @@ class Reader:
 
         Args:
             state: of the checkpoint.
-            path: the checkpoint's.
+            path: the checkpoint's, or the file that the state is from.
             given_env: whether the caller hands over an environment.
             env_can_wait: whether an environment alone is no reason to refuse.
             layers: keys that are laid over the recorded ones.
@@ -134,7 +145,8 @@ class Reader:
         if kind is None:
             kind = self._imported(state["algorithm"], path)
             self._grant(wants(named, kind.config_class), path, env_can_wait)
-        return kind, self._settings(kind.config_class, stored, remaining, layers, find_checkpoint(path) / STATE_FILE)
+        file = Path(path) if Path(path).is_file() else find_checkpoint(path) / STATE_FILE
+        return kind, self._settings(kind.config_class, stored, remaining, layers, file)
 
     def _grant(self, wanted: Sequence[Want], path: object, env_can_wait: bool) -> None:
         asked = "Policy" if self._acts_only else self._asked.__name__

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import iterate
 from gymnasium.wrappers import TimeLimit
 
@@ -43,6 +43,13 @@ def has_time_limit(env: gym.Env[Any, Any]) -> bool:
             return True
         env = env.env
     return is_atari(env)
+
+
+def is_limited(envs: VectorEnv[Any, Any, Any]) -> bool:
+    """Return whether a limit of steps is known to end the episodes of a vector environment."""
+    if envs.metadata.get("limited") or (envs.spec is not None and envs.spec.max_episode_steps is not None):
+        return True
+    return isinstance(envs.unwrapped, SyncVectorEnv) and all(map(has_time_limit, envs.unwrapped.envs))
 
 
 def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:

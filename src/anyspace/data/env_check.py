@@ -18,7 +18,7 @@ import numpy as np
 from anyspace import tree
 from anyspace.data.batching import VectorMember
 from anyspace.data.endless import advice
-from anyspace.data.environments import EnvSpec
+from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.errors import AnyspaceError
 from anyspace.models.runtime import NumpyArray
 from anyspace.spaces import ActionMasks, Decoder, Encoder
@@ -104,7 +104,7 @@ class EnvCheck:
                 self.findings.append(self._known[of])
 
 
-def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
+def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
     """Take random steps in an environment, and return everything that is not as it should be.
 
     Looked at are: the signatures and what ``reset`` and ``step`` return; whether observations are in their space, and
@@ -113,21 +113,23 @@ def check_env(spec: EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
     ``step`` and ``reset`` take. Actions are random, among those that masks allow.
 
     Args:
-        spec: the environment.
+        env: a Gymnasium id, a class, a callable, an instance (copies of it are made), or one of these with its
+            settings as an ``EnvSpec``.
         steps: how many to take, at least 1.
         seed: of the environment and of the actions.
 
     Raises:
         EnvironmentSetupError: it cannot be made.
     """
+    spec = env if isinstance(env, EnvSpec) else EnvSpec(env)
     found = EnvCheck(spec.name)
-    env, other = spec.make(), spec.make()
+    made = spec.make(), spec.make()
     try:
-        probe, another = _Probe(env, spec), _Probe(other, spec)
+        probe, another = (_Probe(instance, spec) for instance in made)
     except AnyspaceError as error:
         found.add("error", str(error), "its spaces")
-        for made in (env, other):
-            _close(made, found)
+        for instance in made:
+            _close(instance, found)
         return found
     moments = probe.play(found, seed, steps)
     if repr(another.spaces) != repr(probe.spaces):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
+import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
@@ -22,17 +26,44 @@ Maker = Callable[[], gym.Env[Any, Any]]
 class Processes(AsyncVectorEnv):
     """One environment in each process.
 
-    An error that an environment raises is raised here again, with the traceback of its process as a note. What of an
-    info cannot be sent is left out.
+    An error that an environment raises is raised here again, with the traceback of its process as a note. One that
+    takes longer than the time limit is an error, too, which says where in its code it is. What of an info cannot be
+    sent is left out.
 
     Args:
         makers: what makes the environments.
         shared_memory: whether observations go through shared memory; their spaces then have one shape.
+        limit: seconds that a step or a reset may take; None: any number.
     """
 
-    def __init__(self, makers: Sequence[Maker], *, shared_memory: bool):
-        self._owner, self._broken = os.getpid(), False
-        super().__init__(makers, shared_memory=shared_memory, autoreset_mode=AutoresetMode.SAME_STEP, worker=_worker)
+    def __init__(self, makers: Sequence[Maker], *, shared_memory: bool, limit: float | None = None):
+        self._owner, self._broken, self._limit = os.getpid(), False, limit
+        super().__init__(
+            makers,
+            shared_memory=shared_memory,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            worker=functools.partial(_worker, limit=limit),
+        )
+
+    def _poll_pipe_envs(self, timeout: float | None = None) -> bool:
+        """Wait for all answers; an environment that gives none in time is an error.
+
+        A process says itself that its environment takes too long, and where it is: it is waited for a little longer.
+        One that cannot even do that is told by number alone.
+
+        Raises:
+            EnvironmentSetupError: names the environment.
+        """
+        if self._limit is None or timeout is not None:
+            return super()._poll_pipe_envs(timeout)
+        until = time.monotonic() + self._limit + _GRACE
+        for number, pipe in enumerate(self.parent_pipes):
+            if pipe is None or pipe.closed or pipe.poll(max(0.0, until - time.monotonic())):
+                continue
+            self._broken = True
+            self._forget(number)
+            raise _took_too_long(number, "step() or reset()", self._limit, " Its process answers nothing at all.")
+        return True
 
     def _raise_if_errors(self, successes: Iterable[bool]) -> None:
         failed = [number for number, success in enumerate(successes) if not success]
@@ -41,12 +72,17 @@ class Processes(AsyncVectorEnv):
             self._forget(number)
         if failed:
             error, notes = errors[failed[0]]
+            # The process of one that hangs does not end by being asked to.
+            self._broken = self._broken or any(isinstance(errors[number][0], EnvironmentHangs) for number in failed)
             for note in notes:
                 error.add_note(note)
             raise error
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
         """Close the environments; where a process has died the others are not waited for."""
+        if self._broken:
+            for process in self.processes:
+                process.kill()  # one that hangs may not even hear that it is to end
         super().close_extras(timeout, terminate or self._broken)
 
     def __del__(self) -> None:
@@ -80,16 +116,71 @@ class Processes(AsyncVectorEnv):
         self._state = AsyncState.DEFAULT
 
 
+class EnvironmentHangs(EnvironmentSetupError):
+    """A step or a reset of an environment took longer than it may."""
+
+
+def _took_too_long(number: int, what: str, limit: float, more: str) -> EnvironmentHangs:
+    return EnvironmentHangs(
+        f"environment {number}: {what} has not returned after {limit:g} s, the time that config key `env_timeout_s`"
+        f" allows.{more} Raise it where the environment may take so long; None waits for ever."
+    )
+
+
+_GRACE = 5.0
+"""Seconds that a process has to say that its environment hangs."""
+
+
+class _Watch:
+    """Notices, in an environment's process, that the environment takes too long, and tells where it is.
+
+    Args:
+        number: of the environment.
+        limit: seconds.
+        tell: is handed the error and what to say of the place.
+    """
+
+    def __init__(self, number: int, limit: float, tell: Callable[[EnvironmentHangs, str], None]):
+        self._number, self._limit, self._tell = number, limit, tell
+        self._task: tuple[str, float] | None = None
+        self._thread = threading.main_thread().ident or 0
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def begin(self, what: str) -> None:
+        """Let a task begin."""
+        self._task = what, time.monotonic()
+
+    def end(self) -> None:
+        """Let it be over."""
+        self._task = None
+
+    def _run(self) -> None:
+        while True:
+            task = self._task
+            passed = 0.0 if task is None else time.monotonic() - task[1]
+            if task is not None and passed >= self._limit:
+                stack = traceback.format_stack(sys._current_frames().get(self._thread))
+                self._tell(_took_too_long(self._number, task[0], self._limit, ""), "".join(stack))
+                return
+            time.sleep(min(1.0, self._limit / 4, self._limit - passed))
+
+
 class _Pipe:
-    """A pipe that sends what it can of an info."""
+    """A pipe that sends what it can of an info, and lets a watch know what is being done."""
 
     def __init__(self, pipe: Connection):
         self._pipe = pipe
+        self.watch: _Watch | None = None
 
     def recv(self) -> Any:
-        return self._pipe.recv()
+        message = self._pipe.recv()
+        if self.watch is not None and message[0] in ("reset", "step"):
+            self.watch.begin(f"{message[0]}()")
+        return message
 
     def send(self, message: tuple[Any, bool]) -> None:
+        if self.watch is not None:
+            self.watch.end()
         try:
             self._pipe.send(message)
         except Exception:
@@ -120,13 +211,31 @@ class _Errors:
 
 
 def _worker(
-    number: int, make: Maker, pipe: Connection, parent_pipe: Connection, memory: Any, errors: Any, *settings: Any
+    number: int,
+    make: Maker,
+    pipe: Connection,
+    parent_pipe: Connection,
+    memory: Any,
+    errors: Any,
+    *settings: Any,
+    limit: float | None,
 ) -> None:
     """Run an environment, as Gymnasium's worker does; an environment that cannot be made is an error like others."""
     queue: Any = _Errors(errors)
     channel: Any = _Pipe(pipe)
+
+    def tell(error: EnvironmentHangs, stack: str) -> None:
+        error.add_note(f"In the process of environment {number}, where it is now:\n{stack}")
+        queue.put((number, EnvironmentHangs, error, ""))
+        pipe.send((None, False))
+
+    if limit is not None:
+        channel.watch = _Watch(number, limit, tell)
+        channel.watch.begin("making it")
     try:
         env = make()
+        if channel.watch is not None:
+            channel.watch.end()
     except Exception as error:
         parent_pipe.close()
         queue.put((number, type(error), error, traceback.format_exc()))

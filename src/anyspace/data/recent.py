@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from anyspace.data.growing import PORTION
 from anyspace.data.trajectory import FinalObs, Trajectory
 from anyspace.models.runtime import Runtime
 from anyspace.tree import Tree
@@ -20,7 +21,8 @@ class Recent:
     Args:
         slots: how many trajectories are kept at most, at least 1.
         proportion: how many are drawn for each new one, at least 0; with 0.4 they are 0, 0, 1, 0, 1 in turn.
-        in_checkpoints: whether checkpoints hold them; else a run that goes on starts without any.
+        in_checkpoints: whether all checkpoints of a run hold them, and not only exact ones; else a run that goes on
+            starts without any.
     """
 
     def __init__(self, slots: int, proportion: float, *, in_checkpoints: bool):
@@ -48,15 +50,34 @@ class Recent:
         self._added += 1
         self._kept = [*self._kept, dataclasses.replace(trajectory, episodes=[], infos={})][-self._slots :]
 
+    def since(self, mark: Sequence[int] | None) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Yield the trajectories from the number ``mark`` on; see :class:`Growing`."""
+        first = self._added - len(self._kept)
+        at = first if mark is None else max(first, mark[0])
+        portion: list[dict[str, Any]] = []
+        size = 0
+        for one in self._kept[at - first :]:
+            portion.append(vars(one) | {"final_obs": vars(one.final_obs)})
+            at, size = at + 1, size + sum(leaf.nbytes for leaf in [*one.obs, one.rewards])
+            if size >= PORTION or at == self._added:
+                yield {"kept": portion}, [at]
+                portion, size = [], 0
+
+    def outlived(self, mark: Sequence[int]) -> bool:
+        """Return whether all trajectories before the number ``mark`` have made room for others."""
+        return self._added - len(self._kept) >= mark[0]
+
+    def load_portion(self, portion: Mapping[str, Any]) -> None:
+        """Take in trajectories that :meth:`since` yielded."""
+        self._kept = [*self._kept, *map(_trajectory, portion["kept"])][-self._slots :]
+
     def state(self) -> dict[str, Any]:
-        """Return the trajectories that are kept, and how many came so far."""
-        kept = [vars(one) | {"final_obs": vars(one.final_obs)} for one in self._kept]
-        return {"added": self._added, "kept": kept}
+        """Return how many trajectories came so far."""
+        return {"added": self._added}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
         self._added = int(state["added"])
-        self._kept = [_trajectory(one) for one in state["kept"]]
 
 
 def _trajectory(fields: Mapping[str, Any]) -> Trajectory:

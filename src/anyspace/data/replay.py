@@ -5,6 +5,7 @@ Letters: R rows of a lane; L lanes, one for each environment; N windows; H steps
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,7 +55,7 @@ class Replay:
     """
 
     in_checkpoints = False
-    """Whether checkpoints hold the transitions."""
+    """Whether all checkpoints of a run hold the transitions, and not only exact ones."""
 
     def __init__(
         self, pipeline: Pipeline, capacity: int, lanes: int, horizon: int, priorities: dict[str, float] | None = None
@@ -152,8 +153,20 @@ class Replay:
         picked = right[rng.integers(len(right), size=count)]
         return lane[picked], time[picked]
 
+    def since(self, mark: Sequence[int] | None) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Yield the transitions after a mark; see :class:`Growing`."""
+        return self._ring.since(mark)
+
+    def outlived(self, mark: Sequence[int]) -> bool:
+        """Return whether all transitions before a mark have made room for others."""
+        return self._ring.outlived(mark)
+
+    def load_portion(self, portion: dict[str, Any]) -> None:
+        """Take in transitions that :meth:`since` yielded."""
+        self._ring.load_portion(portion)
+
     def state(self) -> dict[str, Any]:
-        """Return all transitions and priorities, by name."""
+        """Return how far lanes were written, and all priorities."""
         own = {"ring": self._ring.state(), "added": self.added}
         return own if self._priorities is None else {**own, "priorities": self._priorities.state()}
 

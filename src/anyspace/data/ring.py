@@ -5,17 +5,20 @@ Letters: L lanes, one for each environment; N windows; H steps of a window.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from anyspace import tree
+from anyspace.data.growing import PORTION
 from anyspace.data.trajectory import Bools, FinalObs, Floats, Ints, ObsLeaves, Trajectory
 from anyspace.errors import ConfigError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.pipeline import Pipeline
+
+S = TypeVar("S", bound=np.generic)
 
 
 class Ring:
@@ -80,15 +83,19 @@ class Ring:
         if not self._obs:
             self._allocate(trajectory)
         lanes = np.array([self._lane(int(worker), int(number)) for worker, _, number in trajectory.lanes])
-        fresh = trajectory.begins | (self._incarnations[lanes] != trajectory.lanes[:, 1])
-        self._incarnations[lanes] = trajectory.lanes[:, 1]
-        if fresh.any():
-            self._close_episodes(lanes[fresh])
-        lens = _lens(trajectory)
-        for length in sorted(set(lens.tolist())):
-            (columns,) = np.nonzero(lens == length)
-            for first in range(0, length, self._size):  # more than the ring holds
-                self._write(trajectory, columns, lanes[columns], slice(first, min(first + self._size, length)), fresh)
+        lens, turns = _lens(trajectory), _turns(lanes)
+        fresh = trajectory.begins.copy()
+        for turn in range(int(turns.max(initial=-1)) + 1):
+            (now,) = np.nonzero(turns == turn)
+            fresh[now] |= self._incarnations[lanes[now]] != trajectory.lanes[now, 1]
+            self._incarnations[lanes[now]] = trajectory.lanes[now, 1]
+            if fresh[now].any():
+                self._close_episodes(lanes[now[fresh[now]]])
+            for length in sorted(set(lens[now].tolist())):
+                columns = now[lens[now] == length]
+                for first in range(0, length, self._size):  # more than the ring holds
+                    part = slice(first, min(first + self._size, length))
+                    self._write(trajectory, columns, lanes[columns], part, fresh)
 
     def _lane(self, worker: int, number: int) -> int:
         place = self._places.setdefault((worker, number), len(self._places))
@@ -203,16 +210,10 @@ class Ring:
         return rows
 
     def _allocate(self, trajectory: Trajectory) -> None:
-        rows = self._room * self._lanes
-
-        def room(like: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            # Pages of zeros that nobody has written to cost nothing.
-            return np.zeros((rows, *like.shape[2:]), like.dtype)
-
-        self._obs = [room(leaf) for leaf in trajectory.obs]
-        self._actions = [room(leaf) for leaf in tree.leaves(trajectory.actions)]
-        self._viewed = {name: [room(leaf) for leaf in leaves] for name, leaves in trajectory.columns.items()}
-        self._collected = {name: room(column) for name, column in trajectory.collected.items()}
+        self._obs = [self._space(leaf[0]) for leaf in trajectory.obs]
+        self._actions = [self._space(leaf[0]) for leaf in tree.leaves(trajectory.actions)]
+        self._viewed = {name: [self._space(leaf[0]) for leaf in leaves] for name, leaves in trajectory.columns.items()}
+        self._collected = {name: self._space(column[0]) for name, column in trajectory.collected.items()}
 
     def windows(self, lanes: Ints, times: Ints, horizon: int) -> Trajectory:
         """Return the windows of H = ``horizon`` steps that begin at the steps ``times`` [N] of ``lanes`` [N]."""
@@ -268,38 +269,93 @@ class Ring:
                 found[name].append(np.concatenate([before, leaf.take(own, axis=0)]))
         return found
 
-    def state(self) -> dict[str, Any]:
-        """Return all that was written, by name; arrays are no copies."""
-        rows = sorted(self._finals)
+    def since(self, mark: Sequence[int] | None) -> Iterator[tuple[dict[str, Any], list[int]]]:
+        """Yield the steps after ``mark``, the ``counts`` of an earlier moment; see :class:`Growing`."""
+        begin: Ints = self._firsts if mark is None else np.maximum(np.asarray(mark, np.int64), self._firsts)
+        viewed = [leaf for leaves in self._viewed.values() for leaf in leaves]
+        rooms = [*self._obs, *self._actions, *viewed, *self._collected.values()]
+        each = max(1, PORTION // max(1, self._lanes * sum(room[0].nbytes for room in rooms)))
+        while (begin < self.counts).any():
+            end = np.minimum(begin + each, self.counts)
+            yield self._portion(begin, end), end.tolist()
+            begin = end
+
+    def outlived(self, mark: Sequence[int]) -> bool:
+        """Return whether all steps before ``mark`` have made room for others."""
+        return bool((self._firsts >= np.asarray(mark)).all())
+
+    def _portion(self, begin: Ints, end: Ints) -> dict[str, Any]:
+        """Return the steps from ``begin`` to ``end`` [L] of all lanes, by row.
+
+        The step before comes with them, for it may have been truncated since; and the observation after them.
+        """
+        times = [np.arange(max(b - 1, f), e + 1) for b, f, e in zip(begin, self._firsts, end, strict=True) if e > b]
+        lanes = np.repeat(np.flatnonzero(end > begin), [len(of_lane) for of_lane in times])
+        rows = self.rows(lanes, np.concatenate(times))
+        with_final = rows[self._flags[3, rows]]
+        finals = [self._finals[row] for row in with_final.tolist()]
         return {
-            "obs": self._obs,
-            "actions": self._actions,
-            "viewed": self._viewed,
-            "collected": self._collected,
-            "final_rows": np.array(rows, np.int64),
-            "finals": [np.stack([self._finals[row][i] for row in rows]) for i in range(len(self._obs))] if rows else [],
-            **dict(zip(_ARRAYS, self._arrays(), strict=True)),
-            "places": [[*place] for place in self._places],
-            "has_gaps": self.has_gaps,
+            "rows": rows,
+            "obs": [leaf[rows] for leaf in self._obs],
+            "actions": [leaf[rows] for leaf in self._actions],
+            "viewed": {name: [leaf[rows] for leaf in leaves] for name, leaves in self._viewed.items()},
+            "collected": {name: column[rows] for name, column in self._collected.items()},
+            "rewards": self._rewards[rows],
+            "flags": self._flags[:, rows],
+            "since": self._since[rows],
+            "final_rows": with_final,
+            "finals": [np.stack(leaf) for leaf in zip(*finals, strict=True)],
         }
 
+    def load_portion(self, portion: dict[str, Any]) -> None:
+        """Write the steps of a portion into their rows."""
+        rows = portion["rows"]
+        if not self._obs:
+            self._obs, self._actions = [[*map(self._space, portion[name])] for name in ("obs", "actions")]
+            self._viewed = {name: [*map(self._space, leaves)] for name, leaves in portion["viewed"].items()}
+            self._collected = {name: self._space(column) for name, column in portion["collected"].items()}
+        self._forget_finals(rows)
+        given = portion["viewed"]
+        viewed = [pair for name, own in self._viewed.items() for pair in zip(own, given[name], strict=True)]
+        collected = [(column, portion["collected"][name]) for name, column in self._collected.items()]
+        plain = [(self._rewards, portion["rewards"]), (self._since, portion["since"])]
+        leaves = zip([*self._obs, *self._actions], [*portion["obs"], *portion["actions"]], strict=True)
+        for room, values in [*leaves, *viewed, *collected, *plain]:
+            room[rows] = values
+        self._flags[:, rows] = portion["flags"]
+        for k, row in enumerate(portion["final_rows"].tolist()):
+            self._finals[row] = [np.array(leaf[k]) for leaf in portion["finals"]]
+
+    def _space(self, like: npt.NDArray[S]) -> npt.NDArray[S]:
+        """Return room for the rows of an array [n, ...]; pages of zeros that nobody has written to cost nothing."""
+        return np.zeros((self._room * self._lanes, *like.shape[1:]), like.dtype)
+
+    def state(self) -> dict[str, Any]:
+        """Return how far each lane was written, and whose it is."""
+        counts = {"counts": self.counts, "firsts": self._firsts, "incarnations": self._incarnations}
+        return {**counts, "places": [[*place] for place in self._places], "has_gaps": self.has_gaps}
+
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self._obs, self._actions = [*map(np.array, state["obs"])], [*map(np.array, state["actions"])]
-        self._viewed = {name: [*map(np.array, leaves)] for name, leaves in state["viewed"].items()}
-        self._collected = {name: np.array(column) for name, column in state["collected"].items()}
-        rows = state["final_rows"].tolist()
-        self._finals = {row: [np.array(leaf[k]) for leaf in state["finals"]] for k, row in enumerate(rows)}
-        for name, array in zip(_ARRAYS, self._arrays(), strict=True):
-            array[...] = state[name]
+        """Restore what :meth:`state` returned.
+
+        Raises:
+            ValueError: there are no steps.
+        """
+        if state["counts"].any() and not self._obs:
+            raise ValueError("the files of its steps are missing")
+        self.counts[:], self._firsts[:], self._incarnations[:] = state["counts"], state["firsts"], state["incarnations"]
         self._places = {(int(worker), int(number)): i for i, (worker, number) in enumerate(state["places"])}
         self.has_gaps = bool(state["has_gaps"])
 
-    def _arrays(self) -> list[NumpyArray]:
-        return [self._rewards, self._flags, self._since, self.counts, self._firsts, self._incarnations]
 
-
-_ARRAYS = ("rewards", "flags", "since", "counts", "firsts", "incarnations")
+def _turns(lanes: Ints) -> Ints:
+    """Return how many columns of its lane come before each column: 0, 0, 1, 0 for the lanes 3, 1, 3, 2."""
+    order = lanes.argsort(kind="stable")
+    ordered = lanes[order]
+    firsts = np.searchsorted(ordered, ordered)
+    turns = np.empty(len(lanes), np.int64)
+    turns[order] = np.arange(len(lanes)) - firsts
+    return turns
 
 
 def _lens(trajectory: Trajectory) -> Ints:

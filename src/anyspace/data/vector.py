@@ -21,7 +21,7 @@ from anyspace.data.batching import (
     StackedActions,
     VectorMember,
     has_fixed_shape,
-    has_time_limit,
+    is_limited,
     sync_envs,
     take_rows,
 )
@@ -99,12 +99,14 @@ class VectorSource:
     Attributes:
         asks_for_masks: whether masks in the infos are what a method ``action_masks()`` of the environments returned.
         is_atari: whether these are Atari environments.
+        is_native: whether they are an id's own vector environment.
 
     Raises:
         EnvironmentSetupError: if the environments do not say how they reset themselves.
     """
 
-    def __init__(self, envs: Envs):
+    def __init__(self, envs: Envs, *, is_native: bool = False):
+        self.is_native = is_native
         self.envs = envs = adapted(envs)
         stack_faithfully(envs)
         self.num_envs: int = envs.num_envs
@@ -122,7 +124,7 @@ class VectorSource:
         self.mode = AutoresetMode(mode)
         self.asks_for_masks = bool(envs.metadata.get("action_masks"))
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
-        self.is_limited = self.is_atari or _is_limited(envs)
+        self.is_limited = self.is_atari or is_limited(envs)
         # Of a step in which nothing ends; shared by all of them, and never written to.
         self._none: Bools = np.zeros(self.num_envs, np.bool_)
         self._nobody: Ints = np.zeros(0, np.int64)
@@ -242,13 +244,6 @@ class VectorSource:
                 raise fault from cause
 
 
-def _is_limited(envs: Envs) -> bool:
-    """Return whether a limit of steps is known to end the episodes of a vector environment."""
-    if envs.metadata.get("limited") or (envs.spec is not None and envs.spec.max_episode_steps is not None):
-        return True
-    return isinstance(envs.unwrapped, SyncVectorEnv) and all(map(has_time_limit, envs.unwrapped.envs))
-
-
 def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
     """Raise ``error`` again and say at which step it came: in the message, or as a note to an environment's own.
 
@@ -264,7 +259,9 @@ def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
     raise error
 
 
-def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "auto") -> VectorSource:
+def make_source(
+    spec: EnvSpec, num_envs: int, vectorization: Vectorization = "auto", limit: float | None = None
+) -> VectorSource:
     """Return ``num_envs`` environments of ``spec`` as one source.
 
     Args:
@@ -272,6 +269,7 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
         num_envs: how many, at least 1.
         vectorization: ``native`` is the id's own vector environment, ``sync`` a loop in this process,
             ``async`` one process each; ``auto`` takes native where there is one, else sync.
+        limit: seconds that a step or reset of an environment in a process of its own may take; None: any number.
 
     Raises:
         EnvironmentSetupError: if the environment cannot be made, or not in this way.
@@ -281,7 +279,7 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
     if vectorization in ("auto", "native"):
         envs = _native_envs(spec, num_envs)
         if envs is not None:
-            return VectorSource(envs)
+            return VectorSource(envs, is_native=True)
         if vectorization == "native":
             raise EnvironmentSetupError(
                 f"{spec.name} has no vector environment of its own that works with these settings and wrappers; use"
@@ -294,7 +292,7 @@ def make_source(spec: EnvSpec, num_envs: int, vectorization: Vectorization = "au
     try:
         if vectorization == "async":
             first.close()
-            envs = Processes(makers, shared_memory=has_fixed_shape(first.observation_space))
+            envs = Processes(makers, shared_memory=has_fixed_shape(first.observation_space), limit=limit)
         else:
             envs = sync_envs(first, makers[1:])
     except (RuntimeError, IndexError):
@@ -336,7 +334,7 @@ def _make_one(
         adopt(known)
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    env = VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
+    env = VectorMember(spec.make(number), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
     spaces = env.observation_space, env.action_space
     for kind, mine, theirs in zip(("observation", "action"), spaces, expected or spaces, strict=True):
         if mine != theirs:

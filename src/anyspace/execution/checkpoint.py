@@ -17,6 +17,8 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from anyspace.errors import CheckpointError
+from anyspace.execution.log import write_whole
+from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces
 from anyspace.models.runtime import NumpyArray
 
 FORMAT = 3
@@ -30,11 +32,19 @@ DEEPEST = 200
 """How deep lists and dicts of a state file are nested at most."""
 
 
-def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, NumpyArray]) -> None:
+def write_checkpoint(
+    folder: Path, state: dict[str, Any], tensors: dict[str, NumpyArray], growth: Growth | None = None
+) -> None:
     """Write a checkpoint into ``folder``, over the one that may be there.
 
     The tensors go into a new file first; renaming ``state.json``, which names that file, makes the checkpoint
     whole in one step. A kill at any moment leaves the previous one as it was.
+
+    Args:
+        folder: made if it is not there.
+        state: what JSON has.
+        tensors: by name.
+        growth: parts of which only what is new is written, and the rest is shared with earlier checkpoints.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written. The previous checkpoint is whole, and nothing of
@@ -49,10 +59,13 @@ def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, Num
         "shapes": _shapes(tensors),
         **state,
     }
-    text = json.dumps(content, indent=1, allow_nan=False)
     _remove(_partial_files(folder))
     partial, draft = folder / f"{name}.partial", folder / f"{STATE_FILE}.partial"
+    pieces: dict[str, list[tuple[str, list[int]]]] = {}
     try:
+        if growth is not None:
+            content["pieces"] = pieces = growth.write(folder)
+        text = json.dumps(content, indent=1, allow_nan=False)
         partial.write_bytes(save({key: np.asarray(value, order="C") for key, value in tensors.items()}))
         _to_disk(partial)
         partial.rename(folder / name)
@@ -61,13 +74,34 @@ def write_checkpoint(folder: Path, state: dict[str, Any], tensors: dict[str, Num
         draft.replace(folder / STATE_FILE)
     except OSError:
         _remove([partial, draft, folder / name])
+        if growth is not None:
+            growth.undo()
         raise
+    if growth is not None:
+        growth.commit()
     _remove([*_partial_files(folder), *(file for file in _tensor_files(folder) if file.name != name)])
+    remove_pieces(folder, pieces)
+
+
+def copy_checkpoint(folder: Path, target: Path) -> None:
+    """Make a checkpoint a second time, in the folder ``target``; where the file system can, it takes no room.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    state = read_state(folder)
+    remove_checkpoint(target)
+    target.mkdir(parents=True, exist_ok=True)
+    pieces = [piece.file for of_part in pieces_of(folder, state).values() for piece in of_part]
+    for file in (_own_file(folder, state["tensors"]), *pieces):
+        link(file, target / file.name)
+    write_whole(target / STATE_FILE, (folder / STATE_FILE).read_bytes())
 
 
 def remove_checkpoint(folder: Path) -> None:
     """Remove a checkpoint, and its folder unless there is something else in it."""
     _remove([folder / STATE_FILE, *_partial_files(folder), *_tensor_files(folder)])
+    remove_pieces(folder)
     with suppress(OSError):
         folder.rmdir()
 

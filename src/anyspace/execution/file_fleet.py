@@ -116,11 +116,12 @@ class MixedFleet:
         return self._fleets[name].gather(steps)
 
     def restart(self, seed: int | None = None) -> None:
-        """Let all fleets begin anew."""
+        """Let all fleets begin anew, each with a seed of its own, as they were made."""
         if seed is not None:
             self._rng = np.random.default_rng(seed)
-        for fleet in self._fleets.values():
-            fleet.restart(seed)
+        self._drawn = dict.fromkeys(self._fleets, 0)
+        for number, fleet in enumerate(self._fleets.values()):
+            fleet.restart(None if seed is None else seed + number)
 
     def metrics(self) -> dict[str, float]:
         """Return the sums of the fleets' numbers, and how often each of them was drawn."""

@@ -14,12 +14,24 @@ from anyspace.execution.run_folder import RunFolder, Trainable
 from anyspace.execution.stopping import StopRequest, stop_signals
 
 
+@dataclass(frozen=True)
+class Saving:
+    """When a run saves itself, and what stays of that."""
+
+    every: int
+    """Steps between two checkpoints."""
+    keep: int = 0
+    """How many of these stay beside the latest."""
+    exact: bool = False
+    """Let each of them be exact: cut the episodes under way, and hold what other checkpoints leave out."""
+
+
 def learn(
     algorithm: Trainable,
     total_steps: int,
     out: str | os.PathLike[str] | None,
     overwrite: bool,
-    checkpoint_every: int,
+    saving: Saving,
     progress: bool,
     callback: AnyCallbacks = None,
 ) -> dict[str, Any]:
@@ -30,7 +42,7 @@ def learn(
         total_steps: counted from the algorithm's beginning.
         out: the run folder, or a claimed one; None writes nothing.
         overwrite: let the run take the place of another one in the folder.
-        checkpoint_every: steps between two checkpoints.
+        saving: when to save, and what stays.
         progress: show how far training has come.
         callback: told of what happens.
 
@@ -44,7 +56,7 @@ def learn(
     callbacks = Callbacks(callback)
     _require_something_to_do(algorithm, total_steps)
     if out is None:
-        return _run(algorithm, total_steps, None, checkpoint_every, progress, callbacks)
+        return _run(algorithm, total_steps, None, saving, progress, callbacks)
     if isinstance(out, RunFolder):
         folder = out
     else:
@@ -53,7 +65,7 @@ def learn(
         folder = RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=overwrite)
     with folder:
         folder.begin(algorithm, total_steps, progress)
-        return _run(algorithm, total_steps, folder, checkpoint_every, progress, callbacks)
+        return _run(algorithm, total_steps, folder, saving, progress, callbacks)
 
 
 def last_step(now: int, total_steps: int | None, total_timesteps: int | None) -> int:
@@ -88,12 +100,12 @@ def _run(
     algorithm: Trainable,
     total_steps: int,
     folder: RunFolder | None,
-    checkpoint_every: int,
+    saving: Saving,
     progress: bool,
     callbacks: Callbacks,
 ) -> dict[str, Any]:
     with ProgressReport(total_steps, progress) as report, stop_signals(report.say) as stop:
-        iterations = _Iterations(algorithm, total_steps, folder, checkpoint_every, report, stop, callbacks)
+        iterations = _Iterations(algorithm, total_steps, folder, saving, report, stop, callbacks)
         try:
             iterations.run()
         except BaseException as error:
@@ -121,7 +133,7 @@ class _Iterations:
     algorithm: Trainable
     total_steps: int
     folder: RunFolder | None
-    checkpoint_every: int
+    saving: Saving
     report: ProgressReport
     stop: StopRequest
     callbacks: Callbacks
@@ -149,9 +161,9 @@ class _Iterations:
             goes_on = self.callbacks.iteration(algorithm, result, algorithm.counters.new)
             if folder is not None:
                 folder.add(algorithm, result)
-                if algorithm.timesteps_total - saved_at >= self.checkpoint_every:
+                if algorithm.timesteps_total - saved_at >= self.saving.every:
                     saved_at = algorithm.timesteps_total
-                    self._checkpoint(folder)
+                    self._checkpoint(folder, scheduled=True)
                 elif folder.is_due:
                     self._checkpoint(folder)
             self.report.update(result)
@@ -161,8 +173,14 @@ class _Iterations:
             self._checkpoint(folder)
             folder.close()
 
-    def _checkpoint(self, folder: RunFolder) -> None:
-        if folder.checkpoint(self.algorithm):
+    def _checkpoint(self, folder: RunFolder, *, scheduled: bool = False) -> None:
+        saving = self.saving
+        if scheduled and saving.exact:
+            folder.save_exact(self.algorithm)
+        is_new = folder.checkpoint(self.algorithm)
+        if scheduled and saving.keep:
+            folder.keep(saving.keep, exact=saving.exact)
+        if is_new:
             self.callbacks.checkpoint(self.algorithm, folder.latest)
 
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from anyspace.errors import CheckpointError, ConfigError
-from anyspace.execution.checkpoint import STATE_FILE, read_state, remove_checkpoint, resume_command
+from anyspace.execution.checkpoint import (
+    STATE_FILE,
+    copy_checkpoint,
+    read_state,
+    remove_checkpoint,
+    resume_command,
+)
 from anyspace.execution.log import write_whole
 
 CONFIG_FILE = "config.json"
@@ -20,7 +26,12 @@ METRICS_FILE = "metrics.csv"
 PICTURE_FILE = "learning_curve.png"
 LATEST = "checkpoint"
 BEST = "best"
+EXACT = "exact"
+KEPT = "checkpoints"
+LAST = "last"
+"""Stands for the run under ``runs`` that was written to last."""
 
+_CHECKPOINTS = (LATEST, EXACT, BEST)
 _FILES = (CONFIG_FILE, OPTIONS_FILE, METRICS_FILE, PICTURE_FILE)
 OUT = "--out (`out` in Python)"
 OVERWRITE = "--overwrite (`overwrite=True` in Python)"
@@ -31,7 +42,8 @@ _OPTIONS = {"steps": int, "evaluate": int, "progress": bool}
 def run_folder_of(path: str | os.PathLike[str]) -> Path | None:
     """Return the run folder that a path, or the checkpoint at the path, is of; None if there is none."""
     given = Path(path)
-    for folder in (given.parent if given.name in (LATEST, BEST) else given, given):
+    outer = given.parent if given.name in (LATEST, BEST, EXACT) else given
+    for folder in (given.parent.parent if given.parent.name == KEPT else outer, given):
         if is_run(folder) and not (folder / STATE_FILE).is_file():
             return folder
     return None
@@ -40,7 +52,7 @@ def run_folder_of(path: str | os.PathLike[str]) -> Path | None:
 def is_run(folder: Path) -> bool:
     """Whether the files in a folder that have the names of a run's files are those of a run."""
     config, options = _read_json(folder / CONFIG_FILE), _read_json(folder / OPTIONS_FILE)
-    return "algorithm" in config or "steps" in options or any(_has_checkpoint(folder, name) for name in (LATEST, BEST))
+    return "algorithm" in config or "steps" in options or any(_has_checkpoint(folder, name) for name in _CHECKPOINTS)
 
 
 def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
@@ -57,7 +69,7 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
     if (folder / STATE_FILE).is_file():
         raise ConfigError(f"{folder} is a checkpoint that save() wrote, and no folder for a run; choose another {OUT}.")
     if not is_run(folder):
-        taken = [name for name in (*_FILES, LATEST, BEST) if _is_there(folder / name)]
+        taken = [name for name in (*_FILES, *_CHECKPOINTS, KEPT) if _is_there(folder / name)]
         if taken:
             raise ConfigError(
                 f"{folder} holds {', '.join(taken)}, which no run wrote and one would overwrite; choose another {OUT}."
@@ -73,9 +85,12 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
             f"{folder} already holds a run ({title}, {spelt}). Go on with `{resume_command(path)}` (in Python:"
             f" Algorithm.load({str(path)!r})), choose another {OUT}, or replace the run with {OVERWRITE}."
         )
-    if goes_on_at is not None and _has_checkpoint(folder, LATEST) and steps is not None and steps > goes_on_at:
+    # What an exact run has learnt since its last exact checkpoint, it learns again, just so.
+    saved = steps_on_disk(folder / EXACT)
+    saved = steps if saved is None else saved
+    if goes_on_at is not None and _has_checkpoint(folder, LATEST) and saved is not None and saved > goes_on_at:
         raise ConfigError(
-            f"the run in {folder} has {steps:,} steps; going on there from {goes_on_at:,} would destroy what it learnt"
+            f"the run in {folder} has {saved:,} steps; going on there from {goes_on_at:,} would destroy what it learnt"
             f" since. Choose another {OUT}, or go on from the earlier state with {OVERWRITE}."
         )
 
@@ -153,8 +168,77 @@ def remove_run(folder: Path) -> None:
     drafts = [Path(name).with_suffix(".partial").name for name in _FILES]
     for file in (*(folder / name for name in (*_FILES, *drafts)), *folder.glob("events.out.tfevents.*")):
         file.unlink(missing_ok=True)
-    for name in (LATEST, BEST):
+    for name in _CHECKPOINTS:
         remove_checkpoint(folder / name)
+    for kept in kept_checkpoints(folder):
+        remove_checkpoint(kept)
+    with suppress(OSError):
+        (folder / KEPT).rmdir()
+
+
+def keep_checkpoint(folder: Path, name: str, number: int) -> None:
+    """Keep a checkpoint of a run as it is now, by its steps, and no more than ``number`` of them.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    steps = steps_on_disk(folder / name)
+    if steps is None:
+        return
+    target = folder / KEPT / f"{steps:012d}"
+    if steps_on_disk(target) is None:
+        copy_checkpoint(folder / name, target)
+    for old in kept_checkpoints(folder)[:-number]:
+        remove_checkpoint(old)
+
+
+def kept_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints that a run has kept, the earliest first."""
+    return sorted(path for path in (folder / KEPT).glob("[0-9]" * 12))
+
+
+def remove_later(folder: Path, steps: int) -> None:
+    """Remove the exact and the kept checkpoints of a run that have more steps: it goes on from an earlier state."""
+    for checkpoint in (folder / EXACT, *kept_checkpoints(folder)):
+        if (steps_on_disk(checkpoint) or 0) > steps:
+            remove_checkpoint(checkpoint)
+
+
+def resume_point(given: Path, *, latest: bool = False) -> Path:
+    """Return the checkpoint from which a run goes on.
+
+    Args:
+        given: a run folder, a checkpoint, or ``last``: the run under ``runs`` that was written to last.
+        latest: take the latest checkpoint of a run folder even where it has an exact one.
+
+    Raises:
+        CheckpointError: no run is there.
+    """
+    path = given
+    if given == Path(LAST) and not given.exists():
+        states = [file for name in _CHECKPOINTS for file in Path("runs").glob(f"*/{name}/{STATE_FILE}")]
+        if not states:
+            raise CheckpointError(
+                f"--resume {LAST} goes on with the run under {Path('runs').absolute()} that was written to last, but"
+                " none is there; give a run folder or a checkpoint."
+            )
+        path = max(states, key=lambda file: file.stat().st_mtime).parent.parent
+    exact = path / EXACT
+    return exact if not latest and steps_on_disk(exact) is not None and not (path / STATE_FILE).exists() else path
+
+
+def repeated_steps(checkpoint: Path) -> int:
+    """Return how many steps are taken again where a run goes on from its latest exact checkpoint; 0 for others."""
+    run = run_folder_of(checkpoint) if checkpoint.name == EXACT else None
+    latest = None if run is None else steps_on_disk(run / LATEST)
+    return max(0, (latest or 0) - (steps_on_disk(checkpoint) or 0))
+
+
+def steps_on_disk(checkpoint: Path) -> int | None:
+    """Return the environment steps of a checkpoint; None where there is none that can be read."""
+    with suppress(CheckpointError, OSError):
+        return steps_of(read_state(checkpoint))
+    return None
 
 
 def _found(folder: Path) -> tuple[str, int | None]:

@@ -18,6 +18,7 @@ from anyspace.execution import run_files
 from anyspace.execution.checkpoint import resume_command, write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog
+from anyspace.execution.pieces import Growth
 from anyspace.execution.run_lock import RunLock
 from anyspace.models.runtime import NumpyArray
 
@@ -64,6 +65,14 @@ class Trainable(Protocol):
     def copy_state(self) -> Callable[[], Snapshot]:
         """Copy the state as it is now; return what makes the content of a checkpoint of the copy."""
 
+    def completed(
+        self, snapshot: Snapshot, *, exact: bool
+    ) -> tuple[dict[str, Any], dict[str, NumpyArray], Growth | None]:
+        """Return the content of a checkpoint with the growing parts that it holds; an exact one holds them all."""
+
+    def restart_episodes(self) -> None:
+        """Let new episodes begin everywhere, as where the algorithm is loaded from a checkpoint of now."""
+
     def description(self) -> dict[str, Any]:
         """Return algorithm, environment, seed and configuration as plain values."""
 
@@ -87,7 +96,8 @@ class RunFolder(os.PathLike[str]):
     """The files of a run.
 
     ``config.json``, ``run.json`` (what the run was asked for), ``metrics.csv``, TensorBoard events, ``checkpoint/``
-    (the latest), ``best/`` (the one of the highest mean return) and ``learning_curve.png``.
+    (the latest), ``best/`` (the one of the highest mean return), ``exact/`` (the latest exact one),
+    ``checkpoints/STEPS/`` (those that are kept) and ``learning_curve.png``.
 
     A folder is claimed before anything is built (:meth:`claim`, :meth:`create`), begun before the first iteration, and
     given up by :meth:`release` or at the end of a ``with`` block. In between, it has a copy of the state after the last
@@ -107,6 +117,7 @@ class RunFolder(os.PathLike[str]):
         self.words: list[str] = []
         self._lock, self._is_new, self._was_made = lock, is_new, was_made
         self._log: MetricsLog | None = None
+        self._algorithm: Trainable | None = None
         self._title, self._names_code = "", False
         self._whole: _Copy | None = None
         self._is_current = False
@@ -197,7 +208,8 @@ class RunFolder(os.PathLike[str]):
             options = {"steps": total_steps, "progress": progress, **self.options}
             remembered = {} if self._is_new else run_files.remembered_options(self._place)
             run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
-            self._log = MetricsLog(self._place)
+            run_files.remove_later(self._place, algorithm.timesteps_total)
+            self._log, self._algorithm = MetricsLog(self._place), algorithm
             self._copy(algorithm)
             self._save()
         except OSError as error:
@@ -234,6 +246,24 @@ class RunFolder(os.PathLike[str]):
         self._attempt("best", self._save_best)
         return self._on_disk is not before
 
+    def save_exact(self, algorithm: Trainable) -> None:
+        """Cut the episodes under way, and save a checkpoint from which another process goes on as this one does.
+
+        They are cut even where it cannot be written: a run that goes on from an earlier one cuts them here, too.
+        """
+        algorithm.restart_episodes()
+
+        def save() -> None:
+            snapshot = self._current(algorithm).snapshot()
+            write_checkpoint(self._place / run_files.EXACT, *algorithm.completed(snapshot, exact=True))
+
+        self._attempt("exact checkpoint", save)
+
+    def keep(self, number: int, *, exact: bool) -> None:
+        """Keep the latest checkpoint, or the latest exact one, as one of ``number`` that stay."""
+        name = run_files.EXACT if exact else run_files.LATEST
+        self._attempt("checkpoints", lambda: run_files.keep_checkpoint(self._place, name, number))
+
     @property
     def latest(self) -> Path:
         """The folder of the latest checkpoint."""
@@ -253,9 +283,12 @@ class RunFolder(os.PathLike[str]):
             self._save()
         except Exception as error:  # whatever it is, it must not hide why the run ended
             return self._loss(self._whole, error)
+        exact = run_files.steps_on_disk(self._place / run_files.EXACT)
+        repeats = "" if exact is None else f" from the exact checkpoint of {exact:,} steps"
+        line = resume_command(self.path, self.words, trust=self._names_code)
         return (
-            f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on with\n"
-            f"  {resume_command(self.path, self.words, trust=self._names_code)}"
+            f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on{repeats} with\n"
+            f"  {line}"
         )
 
     def close(self) -> None:
@@ -300,8 +333,10 @@ class RunFolder(os.PathLike[str]):
     def _save(self) -> None:
         if self._whole is None or self._on_disk is self._whole:
             return
+        assert self._algorithm is not None
         self._tried = time.monotonic()
-        write_checkpoint(self._place / run_files.LATEST, *self._whole.snapshot())
+        content = self._algorithm.completed(self._whole.snapshot(), exact=False)
+        write_checkpoint(self._place / run_files.LATEST, *content)
         self._on_disk, self._written = self._whole, time.monotonic()
 
     def _save_best(self) -> None:

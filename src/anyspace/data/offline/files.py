@@ -66,7 +66,7 @@ class JsonLines:
         most_bad_lines: bad lines in a row that are put up with.
 
     Attributes:
-        bad_lines: how many lines were left out.
+        bad_lines: how many lines were left out since the beginning.
     """
 
     def __init__(
@@ -80,14 +80,13 @@ class JsonLines:
     ):
         self._files, self._unpacks, self._wanted = list(files), unpacks, wanted
         self._most_bad_lines = most_bad_lines
-        self.bad_lines = 0
         self._told: set[str] = set()
         self.restart(seed)
 
     def restart(self, seed: int | None) -> None:
         """Begin anew with a file that ``seed`` chooses."""
         self._rng = np.random.default_rng(seed)
-        self._steps = self._endless()
+        self._steps, self.bad_lines = self._endless(), 0
 
     def next(self) -> tuple[str, Columns]:
         """Return the place of the next line and the columns that it holds.

@@ -1,0 +1,229 @@
+"""N iterations equal k, save, load, N - k, bit for bit: every algorithm, memory, filter and source of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from anyspace import APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
+from anyspace.errors import ConfigError
+from anyspace.execution.log import flat_metrics
+from tests.support.tasks import TMaze
+
+
+class Noisy(gym.Env[Any, Any]):
+    """Everything in it is random, lengths and infos too."""
+
+    observation_space = spaces.Dict(position=spaces.Box(-1, 1, (2,), np.float32), kind=spaces.Discrete(3))
+    action_space: Any = spaces.Discrete(3)
+
+    def _obs(self) -> Any:
+        return {"position": self.np_random.uniform(-1, 1, 2).astype(np.float32), "kind": self.np_random.integers(3)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self._obs(), {}
+
+    def step(self, action: Any) -> Any:
+        self.steps += 1
+        ends = self.np_random.random() < 0.15
+        reward = float(self.np_random.normal() + np.sum(action))
+        return self._obs(), reward, bool(ends), self.steps >= 9, {"luck": float(self.np_random.random())}
+
+
+class Continuous(Noisy):
+    action_space = spaces.Box(-2, 2, (2,), np.float32)
+
+
+SMALL: dict[str, Any] = {
+    "num_envs_per_env_runner": 2,
+    "seed": 3,
+    "exact_resume": True,
+    "model": {"fcnet_hiddens": [6], "max_seq_len": 4},
+}
+LSTM: dict[str, Any] = {"use_lstm": True, "lstm_cell_size": 4, "lstm_use_prev_action": True}
+GTRXL: dict[str, Any] = {
+    "use_attention": True,
+    "attention_dim": 4,
+    "attention_head_dim": 4,
+    "attention_num_heads": 1,
+    "attention_position_wise_mlp_dim": 4,
+    "attention_memory_inference": 3,
+    "attention_memory_training": 3,
+}
+ON_POLICY: dict[str, Any] = {"train_batch_size": 24, "minibatch_size": 8, "num_epochs": 2}
+ONE_STEP: dict[str, Any] = {
+    "train_batch_size": 24,
+    "rollout_fragment_length": 6,
+    "min_sample_timesteps_per_iteration": 24,
+}
+SCALED: dict[str, Any] = {"observation_filter": "MeanStdFilter", "normalize_rewards": True}
+REPLAY: dict[str, Any] = {
+    "train_batch_size": 4,
+    "min_sample_timesteps_per_iteration": 30,
+    "num_steps_sampled_before_learning_starts": 10,
+    "replay_capacity": 70,
+    "training_intensity": 4.0,
+}
+
+CASES: dict[str, tuple[type[Algorithm[Any]], Any, dict[str, Any]]] = {
+    "ppo, filter, scaled rewards": (PPO, Noisy, {**ON_POLICY, **SCALED}),
+    "ppo, lstm, filter": (PPO, Noisy, {**ON_POLICY, **SCALED, "model": LSTM}),
+    "ppo, gtrxl": (PPO, Noisy, {**ON_POLICY, "model": GTRXL}),
+    "ppo, native": (PPO, "CartPole-v1", {**ON_POLICY, "evaluate_every": 24, "evaluation_episodes": 1}),
+    "pg, whole episodes": (PG, Noisy, {"train_batch_size": 24, **SCALED}),
+    "impala": (IMPALA, Noisy, {**ONE_STEP, "num_epochs": 2, "opt": "rmsprop"}),
+    "appo, earlier batches": (APPO, Noisy, {**ONE_STEP, "replay_proportion": 1.5, "replay_buffer_num_slots": 3}),
+    "appo, lstm": (APPO, Noisy, {**ONE_STEP, "replay_proportion": 1.0, "model": LSTM, "use_kl_loss": True}),
+    "dqn, priorities": (DQN, Noisy, {**REPLAY, "n_step": 3, "observation_filter": "MeanStdFilter"}),
+    "dqn, lstm": (DQN, TMaze, {**REPLAY, "replay_burn_in": 2, "model": LSTM}),
+    "dqn, gtrxl, noisy": (DQN, Noisy, {**REPLAY, "noisy": True, "num_atoms": 3, "model": GTRXL}),
+    "dqn, parameter noise": (
+        DQN,
+        Noisy,
+        {**REPLAY, "exploration_config": {"type": "ParameterNoise", "random_timesteps": 20}},
+    ),
+    "sac": (SAC, Continuous, {**REPLAY, "prioritized_replay": True}),
+    "sac, lstm, noise": (
+        SAC,
+        Continuous,
+        {**REPLAY, "model": LSTM, "exploration_config": {"type": "OrnsteinUhlenbeckNoise", "random_timesteps": 20}},
+    ),
+}
+
+
+def made(name: str, **changes: Any) -> Algorithm[Any]:
+    kind, env, settings = CASES[name]
+    model = {**SMALL["model"], **settings.get("model", {})}
+    return kind(env, {**SMALL, **settings, "model": model, **changes}, preset="none")
+
+
+def without_times(result: Mapping[str, Any]) -> dict[str, float]:
+    times = ("time_total_s", "time_this_iter_s", "time_collect_s", "steps_per_s")
+    return {name: value for name, value in flat_metrics(result).items() if name.rpartition("/")[2] not in times}
+
+
+def require_same(one: Any, other: Any, place: str = "") -> None:
+    """Compare nested values, arrays by their bits."""
+    assert type(one) is type(other), place
+    if isinstance(one, dict):
+        assert list(one) == list(other), place
+        for key in one:
+            if key != "time_total_s":
+                require_same(one[key], other[key], f"{place}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), place
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            require_same(*pair, f"{place}/{number}")
+    elif isinstance(one, np.ndarray):
+        assert (one.dtype, one.shape) == (other.dtype, other.shape), place
+        assert one.tobytes() == other.tobytes(), place
+    else:
+        assert one == other, place
+
+
+def everything(algorithm: Algorithm[Any]) -> Any:
+    """All that an algorithm holds, portions of replay included."""
+    state, tensors, _ = algorithm.completed(algorithm.snapshot(), exact=True)
+    growing = {name: part for name, part in algorithm.parts().items() if hasattr(part, "since")}
+    return state["parts"], tensors, {name: [*part.since(None)] for name, part in growing.items()}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_loaded_algorithm_goes_on_as_the_one_that_was_saved(name: str, tmp_path: Path) -> None:
+    with closing(made(name)) as first:
+        for _ in range(3):
+            first.train()
+        first.save(tmp_path)
+        with closing(Algorithm.load(tmp_path, trust=True)) as second:
+            require_same(everything(first), everything(second))
+            for _ in range(2):
+                require_same(without_times(first.train()), without_times(second.train()))
+            require_same(everything(first), everything(second))
+            # What is new is added to the files that are there.
+            for algorithm in (first, second):
+                algorithm.save(tmp_path / "again")
+                with closing(Algorithm.load(tmp_path / "again", trust=True)) as third:
+                    require_same(everything(algorithm), everything(third))
+                    third.train()
+
+
+OFFLINE: dict[str, tuple[type[Algorithm[Any]], dict[str, Any]]] = {
+    "marwil": (MARWIL, {"normalize_rewards": True, "observation_filter": "MeanStdFilter"}),
+    "marwil, lstm": (MARWIL, {"model": {"fcnet_hiddens": [4], "max_seq_len": 4, **LSTM}}),
+    "bc": (BC, {"minibatch_size": 10}),
+}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("recorded")
+    settings = {"train_batch_size": 40, "minibatch_size": 40, "num_epochs": 1, "output_max_file_size": 3000}
+    with closing(PPO(Noisy, settings, preset="none", seed=1, output=str(folder))) as algorithm:
+        for _ in range(4):
+            algorithm.train()
+    return str(folder)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("name", OFFLINE)
+def test_recorded_steps_are_read_in_the_same_order(name: str, mixed: bool, recorded: str, tmp_path: Path) -> None:
+    kind, settings = OFFLINE[name]
+    source: Any = {recorded: 0.5, "sampler": 0.5} if mixed else recorded
+    settings = {**SMALL, "train_batch_size": 30, "input": source, "num_epochs": 2, **settings}
+    with closing(kind(Noisy, settings, preset="none")) as first:
+        for _ in range(3):
+            first.train()
+        first.save(tmp_path)
+        with closing(Algorithm.load(tmp_path, trust=True)) as second:
+            for _ in range(4):
+                require_same(without_times(first.train()), without_times(second.train()))
+            require_same(everything(first), everything(second))
+
+
+def test_episodes_that_are_cut_are_not_reported_and_not_done() -> None:
+    """A cut makes no episode: steps and episodes are counted as in a run whose episodes go on."""
+    with closing(made("dqn, priorities", min_sample_timesteps_per_iteration=6)) as algorithm:
+        algorithm.train()
+        before = algorithm.counters.episodes_total
+        algorithm.restart_episodes()
+        algorithm.train()
+        ended = algorithm.counters.episodes_total - before
+        ring = algorithm.replay._ring  # type: ignore[attr-defined]
+        terminated, truncated = ring._flags[0], ring._flags[1]
+        assert truncated.sum() + terminated.sum() >= ended + 2, "both running episodes were truncated"
+        assert sum(episode.length for episode in algorithm.counters.latest.episodes) <= algorithm.timesteps_total - 2
+
+
+# --------------------------------------------------------------------------------------- what is refused
+
+
+class Normalised(gym.wrappers.NormalizeReward):  # type: ignore[type-arg]
+    def __init__(self) -> None:
+        super().__init__(gym.make("CartPole-v1"))
+
+
+def own_vector() -> Any:
+    return gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="vector_entry_point")
+
+
+@pytest.mark.parametrize(
+    ("env", "changes", "message"),
+    [
+        ("CartPole-v1", {"vectorization": "async"}, "may draw from random sources of those processes"),
+        (Normalised, {}, "NormalizeReward|Normalised around the environment keeps running statistics"),
+        (own_vector, {}, "nobody knows whether a reset with a seed puts all of it back"),
+    ],
+)
+def test_what_cannot_be_put_back_is_refused(env: Any, changes: dict[str, Any], message: str) -> None:
+    given = env() if env is own_vector else env
+    with pytest.raises(ConfigError, match=message):
+        PPO(given, {**ON_POLICY, **SMALL, **changes}, preset="none")

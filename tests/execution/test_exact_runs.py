@@ -1,0 +1,252 @@
+"""Runs whose scheduled checkpoints are exact: what lies in the folder, and that what goes on from it is the same."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anyspace import DQN, PPO, Algorithm
+from anyspace.errors import CheckpointError, ConfigError
+from anyspace.execution import run_folder
+from anyspace.execution.checkpoint import read_checkpoint, read_state
+from anyspace.execution.log import read_metrics
+from anyspace.execution.pieces import pieces_of
+from anyspace.execution.run import Saving, learn
+from anyspace.execution.run_files import repeated_steps, resume_point, run_folder_of, steps_on_disk
+from tests.support.counts import Counts, ran, saved
+from tests.support.processes import ended, kill_all, start, wait_for
+
+LSTM: dict[str, Any] = {"fcnet_hiddens": [4], "use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 4}
+SETTINGS: dict[str, tuple[type[Algorithm[Any]], dict[str, Any]]] = {
+    "ppo": (
+        PPO,
+        {"train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1, "observation_filter": "MeanStdFilter"},
+    ),
+    "dqn": (
+        DQN,
+        {
+            "train_batch_size": 2,
+            "min_sample_timesteps_per_iteration": 32,
+            "num_steps_sampled_before_learning_starts": 20,
+            "replay_capacity": 150,
+            "training_intensity": 1.0,
+        },
+    ),
+}
+SHARED: dict[str, Any] = {"model": LSTM, "checkpoint_every": 64, "exact_resume": True, "keep": 2, "seed": 5}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Drawing takes longer than everything else here."""
+    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    kill_all()
+
+
+# ------------------------------------------------------------------------------------------- the folder
+
+
+def test_scheduled_checkpoints_are_exact_and_cut_episodes(folder: Path) -> None:
+    counts = Counts()
+    ran(counts, folder / "run", 100, every=30, exact=True, keep=2)
+    assert counts.restarts == [30, 60, 90]
+    assert (saved(folder / "run/exact"), saved(folder / "run")) == (90, 100)
+    assert [path.name for path in sorted((folder / "run/checkpoints").iterdir())] == ["000000000060", "000000000090"]
+    assert [saved(path) for path in sorted((folder / "run/checkpoints").iterdir())] == [60, 90]
+    assert (
+        run_folder_of(folder / "run/exact") == run_folder_of(folder / "run/checkpoints/000000000060") == folder / "run"
+    )
+
+
+def test_without_the_key_nothing_is_cut_and_the_latest_stay(folder: Path) -> None:
+    counts = Counts()
+    ran(counts, folder / "run", 100, every=30, keep=2)
+    assert counts.restarts == []
+    assert not (folder / "run/exact").exists()
+    assert [saved(path) for path in sorted((folder / "run/checkpoints").iterdir())] == [60, 90]
+    ran(Counts(), folder / "none", 100, every=30)
+    assert not (folder / "none/checkpoints").exists()
+
+
+def test_checkpoints_by_time_and_of_the_best_cut_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(run_folder.time, "monotonic", lambda: now[0])
+
+    def pass_time(iteration: int) -> None:
+        now[0] += 50.0
+
+    counts = Counts(range(100), on_train=pass_time)
+    ran(counts, folder / "run", 100, every=70, exact=True)
+    assert counts.restarts == [70]
+
+
+def test_a_run_goes_on_from_the_exact_one_and_says_what_is_repeated(folder: Path) -> None:
+    ran(Counts(), folder / "runs" / "a", 80, every=30, exact=True)
+    run = Path("runs/a")
+    assert resume_point(run) == resume_point(Path("last")) == run / "exact"
+    assert resume_point(run, latest=True) == run
+    assert resume_point(run / "checkpoint") == run / "checkpoint"
+    assert (repeated_steps(run / "exact"), repeated_steps(run / "checkpoint")) == (20, 0)
+    ran(Counts(), folder / "plain", 80, every=30)
+    assert resume_point(folder / "plain") == folder / "plain"
+    # An earlier state than the exact one would destroy it.
+    earlier = Counts(start=30)
+    earlier.run_folder = run.resolve()
+    with pytest.raises(ConfigError, match=r"the run in .* has 60 steps; going on there from 30 would destroy"):
+        ran(earlier, run, 90)
+    later = Counts(start=60)
+    ran(later, run.resolve(), 130, every=30, exact=True)
+    assert (saved(run / "exact"), later.restarts) == (120, [90, 120])
+    assert [int(row["timesteps_total"]) for row in read_metrics(run / "metrics.csv")] == [*range(10, 131, 10)]
+
+
+def test_going_on_from_an_earlier_one_removes_later_ones(folder: Path) -> None:
+    run = folder / "run"
+    ran(Counts(), run, 100, every=20, exact=True, keep=5)
+    earlier = Counts(start=40)
+    earlier.run_folder = run.resolve()
+    learn(earlier, 50, run, True, Saving(20, 5, True), progress=False)
+    assert [saved(path) for path in sorted((run / "checkpoints").iterdir())] == [20, 40]
+    assert steps_on_disk(run / "exact") is None
+
+
+def test_no_run_under_runs(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"--resume last goes on with the run under .*runs that was"):
+        resume_point(Path("last"))
+
+
+# ------------------------------------------------------------------------------- only what is new is written
+
+
+def test_an_exact_checkpoint_writes_only_what_is_new(folder: Path) -> None:
+    kind, settings = SETTINGS["dqn"]
+    algorithm: Any = kind("CartPole-v1", {**SHARED, **settings, "model": {"fcnet_hiddens": [4]}}, preset="none")
+    files: list[set[str]] = []
+    for _ in range(3):
+        algorithm.train()
+        algorithm.save("saved")
+        state = read_state("saved")
+        (pieces,) = pieces_of(Path("saved"), state).values()
+        files.append({piece.file.name for piece in pieces})
+        assert files[-1] == {file.name for file in Path("saved").glob("piece-*")}, "what no one names is removed"
+    assert [len(names) for names in files] == [1, 2, 3]
+    assert all(before < after for before, after in itertools.pairwise(files))
+    # Elsewhere the files are shared; where the earlier ones are gone, all is written anew.
+    algorithm.save("elsewhere")
+    (file,) = (Path("elsewhere") / name for name in files[0])
+    assert file.stat().st_nlink == 2
+    for piece in [*Path("saved").glob("piece-*"), *Path("elsewhere").glob("piece-*")]:
+        piece.unlink()
+    with pytest.raises(CheckpointError, match=r"saved is not whole: piece-.*, which its state.json names, is missing"):
+        Algorithm.load("saved")
+    algorithm.save("anew")
+    assert len([*Path("anew").glob("piece-*")]) == 1
+    loaded: Any = Algorithm.load("anew")
+    assert len(loaded.replay) == len(algorithm.replay)
+    algorithm.close()
+
+
+def test_what_has_made_room_is_no_longer_kept(folder: Path) -> None:
+    kind, settings = SETTINGS["dqn"]
+    settings = {**SHARED, **settings, "replay_capacity": 100, "model": {"fcnet_hiddens": [4]}}
+    algorithm = kind("CartPole-v1", {**settings, "training_intensity": 0.1}, preset="none")
+    sizes = []
+    for _ in range(12):
+        algorithm.train()
+        algorithm.save("saved")
+        sizes.append(sum(file.stat().st_size for file in Path("saved").iterdir()))
+    assert max(sizes[5:]) < 1.3 * min(sizes[5:])
+    assert len([*Path("saved").glob("piece-*")]) <= 5
+    algorithm.close()
+
+
+@pytest.mark.parametrize("wrong", ["../piece-0.safetensors", "/etc/passwd", 7, {"a": 1}, ["x"]])
+def test_pieces_lie_in_the_checkpoints_own_folder(folder: Path, wrong: Any) -> None:
+    with pytest.raises(CheckpointError, match="is not whole"):
+        pieces_of(folder, {"pieces": {"replay": [[wrong, [1]]]}})
+
+
+# ----------------------------------------------------------------------------------- killed, in new processes
+
+
+def trained(name: str, run: str, steps: int) -> int:
+    """Train to a number of steps, from the latest exact checkpoint if there is one."""
+    kind, settings = SETTINGS[name]
+    try:
+        algorithm = Algorithm.load(f"{run}/exact")
+    except CheckpointError:
+        algorithm = kind("CartPole-v1", {**SHARED, **settings}, preset="none")
+    algorithm.learn(steps, out=run, overwrite=algorithm.timesteps_total == 0, progress=False)
+    algorithm.close()
+    return 0
+
+
+def content(checkpoint: Path) -> tuple[Any, Any]:
+    state, tensors = read_checkpoint(checkpoint)
+    del state["parts"]["counters"]["counters"]["time_total_s"]
+    algorithm = Algorithm.load(checkpoint)
+    growing = {name: [*part.since(None)] for name, part in algorithm.parts().items() if hasattr(part, "since")}
+    return state["parts"], {**tensors, **{f"{name}": growing[name] for name in growing}}
+
+
+def require_same_runs(one: Path, other: Path) -> None:
+    first, second = content(one / "exact"), content(other / "exact")
+    assert first[0] == second[0]
+    np.testing.assert_equal(first[1], second[1])
+    rows = [read_metrics(run / "metrics.csv") for run in (one, other)]
+    times = ("time_total_s", "time_this_iter_s", "time_collect_s", "steps_per_s")
+    kept = [[{key: value for key, value in row.items() if key not in times} for row in part] for part in rows]
+    assert kept[0] == kept[1]
+
+
+def check_kills(folder: Path, name: str, count: int) -> None:
+    """A run that is killed again and again ends as one that is not; some whole checkpoint always loads."""
+    goal = 64 * (count + 1)
+    whole = start(trained, name, "whole", goal, folder=folder)
+    assert ended(whole, 600) == 0, (folder / "log").read_text()
+    draw, run, before = random.Random(), folder / "run", -1
+    for number in range(count):
+        process = start(trained, name, "run", goal, folder=folder)
+        wait_for(
+            functools.partial(is_beyond, run / "exact" if number % 2 == 0 else run / "checkpoint", before), process
+        )
+        time.sleep(draw.uniform(0.0, 0.1))
+        process.kill()
+        assert ended(process) in (-signal.SIGKILL, 0), (folder / "log").read_text()
+        exact = steps_on_disk(run / "exact") or 0
+        assert exact >= before
+        before = min(exact, goal - 64)
+        Algorithm.load(run).close()
+        if exact:
+            Algorithm.load(run / "exact").close()
+    if (steps_on_disk(run / "checkpoint") or 0) < goal or (steps_on_disk(run / "exact") or 0) < goal - 64:
+        last = start(trained, name, "run", goal, folder=folder)
+        assert ended(last, 600) == 0, (folder / "log").read_text()
+    require_same_runs(folder / "whole", run)
+
+
+def is_beyond(checkpoint: Path, steps: int) -> bool:
+    found = steps_on_disk(checkpoint)
+    return found is not None and found > steps
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_killed_run_ends_as_one_that_never_stopped(folder: Path, name: str) -> None:
+    check_kills(folder, name, 2)
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_run_that_is_killed_50_times_ends_as_one_that_never_stopped(folder: Path, name: str) -> None:
+    check_kills(folder, name, 50)
