@@ -1,4 +1,4 @@
-"""The command line: ``anyspace train | evaluate | inspect | check | plot | list``."""
+"""The command line: ``anyspace train | evaluate | inspect | check | plot | export | list``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ anyspace: any Gymnasium space in, any Gymnasium space out.
   anyspace inspect ENV [--algo ppo] [--model.fcnet-hiddens 64 64] ...
   anyspace check ENV [--steps N] [--env-config JSON]
   anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
+  anyspace export RUN policy.onnx [--stochastic] [--rows N] [--trust]
   anyspace list
 
 ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or a checkpoint.
@@ -94,8 +95,16 @@ def _reader_is_gone() -> bool:
 
 
 def _commands() -> dict[str, Callable[[list[str]], int | None]]:
+    from anyspace.cli.export import export
     from anyspace.cli.look import check, evaluate, inspect, list_algorithms, plot
     from anyspace.cli.train import train
 
-    looking = {"evaluate": evaluate, "inspect": inspect, "check": check, "plot": plot, "list": list_algorithms}
+    looking = {
+        "evaluate": evaluate,
+        "inspect": inspect,
+        "check": check,
+        "plot": plot,
+        "list": list_algorithms,
+        "export": export,
+    }
     return {"train": train, **looking}
