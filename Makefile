@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec docs hashes learning fuzz soak table packages versions peers peers-rllib names bench parity popgym clean
+.PHONY: demo test lint spec docs hashes learning fuzz soak mutants table packages versions peers peers-rllib names bench parity popgym gallery clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -30,8 +30,8 @@ demo: $(VENV)/.ready  ## train PPO on CartPole-v1 until it is solved, evaluate, 
 	$(VENV)/bin/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
 
 lint: $(READY)  ## style, types and layers
-	$(BIN)/ruff check src tests benchmarks docs/hooks.py
-	$(BIN)/ruff format --check src tests benchmarks docs/hooks.py
+	$(BIN)/ruff check src tests benchmarks examples docs/hooks.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/hooks.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -55,6 +55,9 @@ fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pair
 
 soak: $(READY)  ## an hour of training, SOAK_MINUTES=n for another time: memory, open files and checkpoints stay what they are
 	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) $(BIN)/python -m pytest -m $@ -v -s
+
+mutants: $(READY)  ## breaks one line in each room: the tests beside it have to notice
+	$(BIN)/python -m tests.support.mutants
 
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write
@@ -103,8 +106,14 @@ popgym: .venv-popgym/.ready  ## POPGym's Easy tasks with every memory, TASK=Repe
 	.venv-popgym/bin/python benchmarks/memory_popgym.py $(TASK) $(if $(MEMORY),--memories $(MEMORY)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
+gallery: .venv-gallery/.ready  ## environments of many kinds with one command each, TASK=Taxi for one: films and curves in docs/gallery.md
+	.venv-gallery/bin/python benchmarks/gallery.py $(TASK)
+
+.venv-gallery/.ready: pyproject.toml constraints.txt
+	$(call install,.venv-gallery,.[gallery])
+
 .venv-popgym/.ready: pyproject.toml constraints.txt
 	$(call install,.venv-popgym,.[popgym])
 
 clean:
-	rm -rf $(VENV) $(DEV) .venv-packages .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-packages .venv-gallery .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

@@ -1,11 +1,7 @@
-import ast
 import dataclasses
 import functools
-import inspect
-import itertools
 import re
 import sys
-import textwrap
 import types
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,6 +21,7 @@ from anyspace.algorithms.pg import PGConfig
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
     changes,
+    documents,
     import_name,
     importable_name,
     merge,
@@ -33,22 +30,6 @@ from anyspace.config import (
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.config import PolicyConfig
-
-
-def field_docs(config_class: type) -> dict[str, str]:
-    """Return the docstring of each field of a config dataclass, inherited ones included."""
-    docs: dict[str, str] = {}
-    for parent in reversed(config_class.__mro__[:-1]):
-        if not dataclasses.is_dataclass(parent):
-            continue
-        body = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
-        assert isinstance(body, ast.ClassDef)
-        for item, following in itertools.pairwise(body.body):
-            if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-                match following:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        docs[item.target.id] = text
-    return docs
 
 
 @dataclass(frozen=True)
@@ -186,6 +167,12 @@ def test_a_configuration_shares_no_container_with_its_maker():
     [
         ("lambda", "lambda_", 0.5),
         ("num_workers", "num_env_runners", 0),
+        ("num_rollout_workers", "num_env_runners", 2),
+        ("evaluation_num_workers", "evaluation_num_env_runners", 1),
+        ("num_cpus_per_worker", "num_cpus_per_env_runner", 0.5),
+        ("num_gpus_per_worker", "num_gpus_per_env_runner", 1.0),
+        ("custom_resources_per_worker", "custom_resources_per_env_runner", {"camera": 1.0}),
+        ("recreate_failed_workers", "restart_failed_env_runners", False),
         ("num_envs_per_worker", "num_envs_per_env_runner", 3),
         ("num_sgd_iter", "num_epochs", 4),
         ("sgd_minibatch_size", "minibatch_size", 16),
@@ -195,7 +182,13 @@ def test_former_names_are_accepted(old, new, value):
     assert getattr(merge(PPOConfig(), {old: value}, renamed=RENAMED), new) == value
     with pytest.raises(ConfigError, match=f"config keys `{old}` and `{new}` are two names for one setting"):
         merge(PPOConfig(), {old: value, new: value}, renamed=RENAMED)
-    assert set(RENAMED) == {"lambda", "num_workers", "num_envs_per_worker", "num_sgd_iter", "sgd_minibatch_size"}
+
+
+def test_which_names_are_former_ones():
+    of_workers = "num_workers num_rollout_workers num_envs_per_worker evaluation_num_workers recreate_failed_workers"
+    of_resources = "num_cpus_per_worker num_gpus_per_worker custom_resources_per_worker"
+    others = "lambda num_sgd_iter sgd_minibatch_size"
+    assert set(RENAMED) == {*of_workers.split(), *of_resources.split(), *others.split()}
 
 
 def test_former_names_are_not_looked_for_in_nested_configurations():
@@ -271,14 +264,14 @@ CONFIGS = [
 
 @pytest.mark.parametrize("config_class", CONFIGS)
 def test_every_field_is_documented(config_class):
-    docs = field_docs(config_class)
+    docs = documents(config_class)
     assert docs.keys() == {item.name for item in dataclasses.fields(config_class)}
     assert all(len(text) > 10 and text.endswith(".") for text in docs.values())
 
 
 def test_a_subclass_documents_its_own_version_of_a_field():
-    assert field_docs(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
-    assert field_docs(AlgorithmConfig)["gamma"] == field_docs(PPOConfig)["gamma"] == "Discount, in [0, 1]."
+    assert documents(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
+    assert documents(AlgorithmConfig)["gamma"] == documents(PPOConfig)["gamma"] == "Discount, in [0, 1]."
 
 
 # --------------------------------------------------------------------------------------------- validation
@@ -313,7 +306,17 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"evaluation_episodes": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluation_max_episode_steps": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"checkpoint_every": 0}, "it must be at least 1"),
-    (AlgorithmConfig, {"num_env_runners": 2}, "not built yet in this version"),
+    (AlgorithmConfig, {"keep": -1}, "a number of checkpoints is at least 0"),
+    (AlgorithmConfig, {"env_timeout_s": 0.0}, "a time is above 0"),
+    (AlgorithmConfig, {"num_env_runners": -1}, "it must be at least 0"),
+    (AlgorithmConfig, {"evaluation_num_env_runners": -1}, "it must be at least 0"),
+    (AlgorithmConfig, {"max_requests_in_flight_per_env_runner": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"broadcast_interval": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"max_lag": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"sample_timeout_s": 0.0}, "it must be above 0"),
+    (AlgorithmConfig, {"num_cpus_per_env_runner": -1.0}, "it must be at least 0"),
+    (AlgorithmConfig, {"num_gpus_per_env_runner": -1.0}, "it must be at least 0"),
+    (AlgorithmConfig, {"custom_resources_per_env_runner": {"camera": 0.0}}, "what is set aside is above 0"),
     (AlgorithmConfig, {"gamma": -0.1}, "a discount lies in [0, 1]"),
     (AlgorithmConfig, {"gamma": 1.1}, "a discount lies in [0, 1]"),
     (AlgorithmConfig, {"gamma": NAN}, "a discount lies in [0, 1]"),
@@ -379,7 +382,7 @@ def test_every_documented_range_is_in_that_table():
     ranged = {
         name
         for config_class in CONFIGS
-        for name, text in field_docs(config_class).items()
+        for name, text in documents(config_class).items()
         if re.search(r"at least|above 0|in \[0|Only ", text)
     }
     assert ranged <= {key for _, overrides, _ in OUT_OF_RANGE for key in overrides}

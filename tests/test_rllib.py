@@ -18,7 +18,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, Text
 import anyspace
 from anyspace import distributions, models, rllib, spaces
 from anyspace._rllib import algorithms
-from anyspace.errors import ConfigError, ModelError
+from anyspace.errors import ModelError
 from anyspace.models import placeholders
 from anyspace.models import torch as networks
 from anyspace.models.torch import compat, compat_dists, compat_tensors
@@ -315,15 +315,6 @@ def test_the_stand_in_for_tensorflow_lets_files_be_imported(no_tensorflow):
         Keras()
     with pytest.raises(AttributeError, match=r"tf\.reshape: there is no TensorFlow here.*try_import_torch"):
         tf.reshape  # noqa: B018
-
-
-def test_what_is_not_built_explains_itself():
-    from anyspace.rllib.algorithms.ppo import PPOConfig
-
-    with pytest.raises(ConfigError, match=r"PPOConfig: .*PPO\(env="):
-        PPOConfig()
-    with pytest.raises(ConfigError, match=r"A2CConfig: .*A2C\(env=.*anyspace.algorithms.a2c.A2CConfig"):
-        module("algorithms.a2c").A2CConfig()
 
 
 # ---------------------------------------------------------------------------------------- small things

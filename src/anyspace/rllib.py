@@ -22,6 +22,9 @@ _RLLIB = "anyspace._rllib.common"
 _ARRAYS = "anyspace._rllib.arrays"
 _BATCHES = "anyspace._rllib.sample_batch"
 _BUILDER = "anyspace._rllib.sample_batch_builder"
+_CALLBACKS = "anyspace._rllib.callbacks"
+_CONFIGS = "anyspace._rllib.builder"
+_CONTEXT = "anyspace.data.env_context"
 _ENVIRONMENTS = "anyspace._rllib.environments"
 _FILTERS = "anyspace._rllib.filters"
 _HELPERS = "anyspace._rllib.helpers"
@@ -45,34 +48,39 @@ _PREPROCESSORS = (
 
 PATHS: dict[str, dict[str, str]] = {
     "": {_BATCHES: "SampleBatch"},
-    "algorithms": {"anyspace.algorithms": "Algorithm", _RLLIB: "PPOConfig"},
-    "algorithms.a2c": {_ALGORITHMS: "A2C", _RLLIB: "A2CConfig"},
-    "algorithms.a2c.a2c": {_ALGORITHMS: "A2C", _RLLIB: "A2CConfig"},
-    "algorithms.algorithm": {"anyspace.algorithms": "Algorithm"},
-    "algorithms.appo": {_ALGORITHMS: "APPO", _RLLIB: "APPOConfig"},
-    "algorithms.appo.appo": {_ALGORITHMS: "APPO", _RLLIB: "APPOConfig"},
-    "algorithms.bc": {_ALGORITHMS: "BC", _RLLIB: "BCConfig"},
-    "algorithms.bc.bc": {_ALGORITHMS: "BC", _RLLIB: "BCConfig"},
-    "algorithms.dqn": {_ALGORITHMS: "DQN", _RLLIB: "DQNConfig"},
+    "algorithms": {_ALGORITHMS: "Algorithm", _CONFIGS: "PPOConfig"},
+    "algorithms.a2c": {_ALGORITHMS: "A2C", _CONFIGS: "A2CConfig"},
+    "algorithms.a2c.a2c": {_ALGORITHMS: "A2C", _CONFIGS: "A2CConfig"},
+    "algorithms.algorithm": {_ALGORITHMS: "Algorithm"},
+    "algorithms.algorithm_config": {_CONFIGS: "AlgorithmConfig"},
+    "algorithms.appo": {_ALGORITHMS: "APPO", _CONFIGS: "APPOConfig"},
+    "algorithms.appo.appo": {_ALGORITHMS: "APPO", _CONFIGS: "APPOConfig"},
+    "algorithms.bc": {_ALGORITHMS: "BC", _CONFIGS: "BCConfig"},
+    "algorithms.bc.bc": {_ALGORITHMS: "BC", _CONFIGS: "BCConfig"},
+    "algorithms.callbacks": {_CALLBACKS: "DefaultCallbacks make_multi_callbacks"},
+    "algorithms.dqn": {_ALGORITHMS: "DQN", _CONFIGS: "DQNConfig"},
     "algorithms.dqn.distributional_q_tf_model": {_TF: "DistributionalQTFModel"},
-    "algorithms.dqn.dqn": {_ALGORITHMS: "DQN", _RLLIB: "DQNConfig"},
+    "algorithms.dqn.dqn": {_ALGORITHMS: "DQN", _CONFIGS: "DQNConfig"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
-    "algorithms.impala": {_ALGORITHMS: "IMPALA Impala=IMPALA", _RLLIB: "IMPALAConfig ImpalaConfig=IMPALAConfig"},
-    "algorithms.impala.impala": {_ALGORITHMS: "IMPALA Impala=IMPALA", _RLLIB: "IMPALAConfig ImpalaConfig=IMPALAConfig"},
-    "algorithms.marwil": {_ALGORITHMS: "MARWIL", _RLLIB: "MARWILConfig"},
-    "algorithms.marwil.marwil": {_ALGORITHMS: "MARWIL", _RLLIB: "MARWILConfig"},
-    "algorithms.pg": {_ALGORITHMS: "PG", _RLLIB: "PGConfig"},
-    "algorithms.pg.pg": {_ALGORITHMS: "PG", _RLLIB: "PGConfig"},
-    "algorithms.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
-    "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _RLLIB: "PPOConfig"},
-    "algorithms.sac": {_ALGORITHMS: "SAC", _RLLIB: "SACConfig"},
-    "algorithms.sac.sac": {_ALGORITHMS: "SAC", _RLLIB: "SACConfig"},
+    "algorithms.impala": {_ALGORITHMS: "IMPALA Impala=IMPALA", _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig"},
+    "algorithms.impala.impala": {
+        _ALGORITHMS: "IMPALA Impala=IMPALA",
+        _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig",
+    },
+    "algorithms.marwil": {_ALGORITHMS: "MARWIL", _CONFIGS: "MARWILConfig"},
+    "algorithms.marwil.marwil": {_ALGORITHMS: "MARWIL", _CONFIGS: "MARWILConfig"},
+    "algorithms.pg": {_ALGORITHMS: "PG", _CONFIGS: "PGConfig"},
+    "algorithms.pg.pg": {_ALGORITHMS: "PG", _CONFIGS: "PGConfig"},
+    "algorithms.ppo": {_ALGORITHMS: "PPO", _CONFIGS: "PPOConfig"},
+    "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _CONFIGS: "PPOConfig"},
+    "algorithms.sac": {_ALGORITHMS: "SAC", _CONFIGS: "SACConfig"},
+    "algorithms.sac.sac": {_ALGORITHMS: "SAC", _CONFIGS: "SACConfig"},
     "algorithms.sac.sac_tf_model": {_TF: "SACTFModel"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
-    "env": {_ENVIRONMENTS: "DMCEnv DMEnv EnvContext"},
+    "env": {_CONTEXT: "EnvContext", _ENVIRONMENTS: "DMCEnv DMEnv"},
     "env.apis": {},
     "env.apis.task_settable_env": {_ENVIRONMENTS: "TaskSettableEnv"},
-    "env.env_context": {_ENVIRONMENTS: "EnvContext"},
+    "env.env_context": {_CONTEXT: "EnvContext"},
     "env.wrappers": {},
     "env.wrappers.atari_wrappers": {
         "anyspace.data.atari": (

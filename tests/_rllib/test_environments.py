@@ -15,7 +15,6 @@ from anyspace._rllib import environments
 from anyspace._rllib.environments import (
     DMCEnv,
     DMEnv,
-    EnvContext,
     FrameStackTrajectoryView,
     MonitorEnv,
     ResetOnExceptionWrapper,
@@ -25,6 +24,7 @@ from anyspace._rllib.environments import (
     is_atari,
     wrap_atari_for_new_api_stack,
 )
+from anyspace.data.env_context import EnvContext
 from anyspace.errors import EnvironmentSetupError
 
 

@@ -9,7 +9,7 @@ from anyspace._rllib.refused import FAMILIES, NAMES, REASONS
 
 
 def test_files_that_name_them_can_be_imported():
-    from anyspace.rllib.algorithms.callbacks import DefaultCallbacks
+    from anyspace.rllib.algorithms.callbacks import MemoryTrackingCallbacks
     from anyspace.rllib.env import MultiAgentEnv
     from anyspace.rllib.policy.sample_batch import MultiAgentBatch
     from anyspace.rllib.policy.torch_policy import TorchPolicy
@@ -18,7 +18,7 @@ def test_files_that_name_them_can_be_imported():
         def __init__(self, config):
             super().__init__()
 
-    class Mine(DefaultCallbacks, TorchPolicy):
+    class Mine(MemoryTrackingCallbacks, TorchPolicy):
         def on_episode_end(self, **kwargs):
             pass
 

@@ -2,58 +2,59 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from anyspace import algorithms
+from anyspace._rllib.scripts import Script
+from anyspace.execution.checkpoint import read_state
 
 
-class DQN(algorithms.DQN):
+class Algorithm(Script):
+    """Any of the algorithms."""
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: str | os.PathLike[str], *, trust: bool = False) -> Any:
+        """Return the algorithm of a checkpoint, whichever it is."""
+        if cls is not Algorithm:
+            return super().from_checkpoint(checkpoint, trust=trust)
+        kind = {kind.__name__: kind for kind in Algorithm.__subclasses__()}.get(read_state(checkpoint)["algorithm"])
+        return (
+            algorithms.Algorithm.load(checkpoint, trust=trust) if kind is None else kind.load(checkpoint, trust=trust)
+        )
+
+
+class DQN(Algorithm, algorithms.DQN):
     """DQN with RLlib's defaults. Its checkpoints are DQN's."""
 
-    default_preset = "none"
 
-
-class A2C(algorithms.A2C):
+class A2C(Algorithm, algorithms.A2C):
     """A2C with RLlib's defaults. Its checkpoints are A2C's."""
 
-    default_preset = "none"
 
-
-class APPO(algorithms.APPO):
+class APPO(Algorithm, algorithms.APPO):
     """APPO with RLlib's defaults. Its checkpoints are APPO's."""
 
-    default_preset = "none"
 
-
-class IMPALA(algorithms.IMPALA):
+class IMPALA(Algorithm, algorithms.IMPALA):
     """IMPALA with RLlib's defaults. Its checkpoints are IMPALA's."""
 
-    default_preset = "none"
 
-
-class PG(algorithms.PG):
+class PG(Algorithm, algorithms.PG):
     """PG with RLlib's defaults, but for whole episodes. Its checkpoints are PG's."""
 
-    default_preset = "none"
 
-
-class PPO(algorithms.PPO):
+class PPO(Algorithm, algorithms.PPO):
     """PPO with RLlib's defaults. Its checkpoints are PPO's."""
 
-    default_preset = "none"
 
-
-class SAC(algorithms.SAC):
+class SAC(Algorithm, algorithms.SAC):
     """SAC with RLlib's defaults. Its checkpoints are SAC's."""
 
-    default_preset = "none"
 
-
-class MARWIL(algorithms.MARWIL):
+class MARWIL(Algorithm, algorithms.MARWIL):
     """MARWIL with RLlib's defaults. Its checkpoints are MARWIL's."""
 
-    default_preset = "none"
 
-
-class BC(algorithms.BC):
+class BC(Algorithm, algorithms.BC):
     """BC with RLlib's defaults. Its checkpoints are BC's."""
-
-    default_preset = "none"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from anyspace._rllib import tensorflow
-from anyspace.errors import ConfigError
 from anyspace.models.placeholders import TFModelV2
 
 T = TypeVar("T")
@@ -106,56 +105,3 @@ def try_import_jax(error: bool = False) -> tuple[None, None]:
 def _absent(framework: str, error: bool) -> None:
     if error:
         raise ImportError(f"anyspace has no models of {framework}; use PyTorch (try_import_torch).")
-
-
-# ------------------------------------------------------------------------------------- what is not here
-
-
-class PPOConfig:
-    """RLlib's builder of configurations, in name only.
-
-    Raises:
-        ConfigError: when it is constructed.
-    """
-
-    def __new__(cls, *_: object, **__: object) -> NoReturn:
-        """Refuse to be constructed."""
-        name = cls.__name__
-        algorithm = name.removesuffix("Config")
-        raise ConfigError(
-            f"{name}: configurations are not built by calls of .environment() and .training() here. Give the keys to"
-            f' the algorithm, {algorithm}(env="CartPole-v1", config={{"lr": 1e-3, "model": {{...}}}}), or fill the'
-            f" dataclass anyspace.algorithms.{algorithm.lower()}.{name}."
-        )
-
-
-class DQNConfig(PPOConfig):
-    """RLlib's builder of DQN's configurations, in name only."""
-
-
-class A2CConfig(PPOConfig):
-    """RLlib's builder of A2C's configurations, in name only."""
-
-
-class APPOConfig(PPOConfig):
-    """RLlib's builder of APPO's configurations, in name only."""
-
-
-class IMPALAConfig(PPOConfig):
-    """RLlib's builder of IMPALA's configurations, in name only."""
-
-
-class PGConfig(PPOConfig):
-    """RLlib's builder of PG's configurations, in name only."""
-
-
-class SACConfig(PPOConfig):
-    """RLlib's builder of SAC's configurations, in name only."""
-
-
-class MARWILConfig(PPOConfig):
-    """RLlib's builder of MARWIL's configurations, in name only."""
-
-
-class BCConfig(PPOConfig):
-    """RLlib's builder of BC's configurations, in name only."""

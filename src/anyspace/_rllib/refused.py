@@ -61,7 +61,7 @@ NAMES: dict[str, dict[str, str]] = {
         "policies": "Policy TFPolicy TorchPolicy",
         "workers": "RolloutWorker",
     },
-    "algorithms.callbacks": {"callbacks": "DefaultCallbacks MemoryTrackingCallbacks make_multi_callbacks"},
+    "algorithms.callbacks": {"callbacks": "MemoryTrackingCallbacks"},
     "env": {
         "agents": (
             "ExternalMultiAgentEnv GroupAgentsWrapper MultiAgentEnv ParallelPettingZooEnv PettingZooEnv Unity3DEnv"

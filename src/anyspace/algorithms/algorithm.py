@@ -15,15 +15,17 @@ import gymnasium as gym
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
-from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
+from anyspace.algorithms.scaling import new_evaluator
+from anyspace.algorithms.settings import chosen, environment_spec, given_keys, new_fleet, written
 from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.seeds import derived_seed, environment_seed
+from anyspace.data.seeds import environment_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
@@ -31,11 +33,10 @@ from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator, Request, summary
+from anyspace.execution.evaluate import Evaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
-from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import run_folder_of
 from anyspace.execution.training import Training, Updates
 from anyspace.models.runtime import Runtime
@@ -48,7 +49,7 @@ C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, Saves, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -199,20 +200,16 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
-        """Return who collects: the environments, stepped in this process. ``seed`` is of their first reset."""
-        steps_before = self.counters.vector_steps
-        return local_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, seed, steps_before)
+        """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
+        seeds = (seed, self.seed, self.counters.vector_steps)
+        return new_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, *seeds)
 
     @property
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
+            self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
         return self._evaluator
-
-    def _seed_of(self, *numbers: int) -> int:
-        """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return derived_seed(self.seed, *numbers)
 
     # ------------------------------------------------------------------------------------ training
 
@@ -228,13 +225,13 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
             self.fleet,
             steps=config.steps_per_round,
             at_least=config.steps_per_iteration,
-            width=config.num_envs_per_env_runner,
+            width=config.num_envs,
             rows=config.rows_per_step,
         )
         if added := self._attributes.added():
             checkpoints.require_named(f"{type(self).__name__} sets", self.parts(), added)
         learnt = self._training.metrics(done)
-        evaluation = self.evaluate() if counters.evaluation_due else None
+        evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
@@ -287,33 +284,6 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
         saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
         return run.learn(self, until, out, overwrite, saving, progress, callback)
 
-    def evaluate(
-        self,
-        episodes: int | None = None,
-        *,
-        explore: bool = False,
-        render: bool = False,
-        progress: bool = False,
-        seed: int | None = None,
-    ) -> dict[str, Any]:
-        """Play whole episodes on separate environments and return their statistics.
-
-        Args:
-            episodes: how many; None takes ``evaluation_episodes``.
-            explore: sample actions instead of taking the deterministic ones.
-            render: show them in a window.
-            progress: show how many episodes are over.
-            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
-
-        Returns:
-            Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
-        """
-        episodes = self.config.evaluation_episodes if episodes is None else episodes
-        seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
-        request = Request(episodes, seed, explore, render, progress, self.counters.latest.longest)
-        with undisturbed(self.policy.observation_space, self.policy.action_space):
-            return summary(self.evaluator.evaluate(request)).as_dict()
-
     # --------------------------------------------------------------------------------- checkpoints
 
     @classmethod
@@ -360,9 +330,6 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
 
     def close(self) -> None:
         """Close every environment."""
-        if self._evaluator is not None:
-            self._evaluator.close()
-        if self._fleet is not None:
-            self._fleet.close()
-        if self._source is not None:
-            self._source.close()
+        for opened in (self._evaluator, self._fleet, self._source):
+            if opened is not None:
+                opened.close()

@@ -32,7 +32,7 @@ class Collector:
         returns: takes the moments of discounted returns, where rewards are to be scaled by them.
         seed: of the environments' first reset.
         steps_before: vector steps of this run before this collector, for messages.
-        worker: number of the process that collects, from 0, and how often it was started anew.
+        worker: number of the worker that collects, from 0, and how often it was replaced; None: there are no workers.
         watch: is told how long the longest episode under way is, now and then.
         collect: names of infos whose numbers are columns of the trajectories.
     """
@@ -44,7 +44,7 @@ class Collector:
         returns: ReturnMoments | None = None,
         seed: int | None = None,
         steps_before: int = 0,
-        worker: tuple[int, int] = (0, 0),
+        worker: tuple[int, int] | None = None,
         watch: Callable[[int], None] | None = None,
         collect: Sequence[str] = (),
     ):
@@ -56,9 +56,10 @@ class Collector:
         self._seed = seed
         self._running = False
         self._begun: Bools = np.ones(source.num_envs, np.bool_)
-        self._lanes: Ints = np.array([[*worker, number] for number in range(source.num_envs)])
+        self._lanes: Ints = np.array([[*(worker or (0, 0)), number] for number in range(source.num_envs)])
         self._returns = np.zeros(source.num_envs)
         self._lengths = np.zeros(source.num_envs, np.int64)
+        self._place = "" if worker is None else f"worker {worker[0]}, "
         self._steps_before = steps_before
         self._collect = collect
 
@@ -191,7 +192,7 @@ class Collector:
 
     def _name(self, t: int) -> str:
         """Name the step that led to ``obs[t]`` of the trajectory that is being written."""
-        return f"step {self._steps_before + t}"
+        return f"{self._place}step {self._steps_before + t}"
 
     def _ended_episodes(self, trajectory: Trajectory, record: Record) -> list[Episode]:
         """Return the episodes that end in the trajectory and carry the others' sums on, over lost lives too."""

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import gymnasium as gym
 
 from anyspace.config import import_name, importable_name
 from anyspace.data.atari import AtariOptions, prepare
+from anyspace.data.env_context import EnvContext
 from anyspace.data.foreign import require_arguments, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
 
@@ -32,6 +33,25 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
         creator: returns an environment; one that takes an argument receives ``env_config``.
     """
     _creators[name] = creator
+
+
+def registered_ids() -> dict[str, gym.envs.registration.EnvSpec]:
+    """Return Gymnasium's records of the ids that this process registered itself, for processes that know no such ids.
+
+    Gymnasium's own ids are left out, and those of packages that register theirs when they are imported.
+    """
+    packages = tuple(_PACKAGES)
+    return {
+        name: record
+        for name, record in gym.registry.items()
+        if not name.startswith(packages) and not _is_gymnasiums(record)
+    }
+
+
+def adopt_ids(records: Mapping[str, gym.envs.registration.EnvSpec]) -> None:
+    """Take in what :func:`registered_ids` returned in another process."""
+    for name, record in records.items():
+        gym.registry.setdefault(name, record)
 
 
 Origin = Literal["registered", "gymnasium", "other", "code", "unknown"]
@@ -75,12 +95,14 @@ class EnvSpec:
         env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
             ``package.module.Name``), a class, a callable or an instance, of which copies are made.
         env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
-            a class or function whose only argument is called ``config``, receives a copy of it whole.
+            a class or function whose only argument is called ``config``, receives a copy of it whole
+            (:class:`~anyspace.data.env_context.EnvContext`).
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
         max_len: longest length of Sequences and Graphs without one (`spaces.bounded`).
         ignore: parts to leave out of observations (`spaces.prepared`).
+        worker_index: of the process that collects, for environments that take their configuration whole; 0 trains.
     """
 
     env: EnvLike
@@ -90,6 +112,7 @@ class EnvSpec:
     action_mask_key: str | None = "action_mask"
     max_len: int | dict[str, int] | None = None
     ignore: Sequence[str] = ()
+    worker_index: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.env, str):
@@ -122,14 +145,17 @@ class EnvSpec:
         creator = _creators.get(self.env) if isinstance(self.env, str) else None
         return self if creator is None else replace(self, env=creator)
 
-    def make(self) -> Env:
+    def make(self, vector_index: int = 0) -> Env:
         """Return a new environment, wrapped.
+
+        Args:
+            vector_index: which of the environments side by side it is, for those that take their configuration whole.
 
         Raises:
             EnvironmentSetupError: if the id is unknown, ``env_config`` does not fit, or what was made is no Gymnasium
                 environment.
         """
-        env = require_environment(self._make_bare(), f"{self.name} gave")
+        env = require_environment(self._make_bare(vector_index), f"{self.name} gave")
         for wrapper in self.wrappers:
             wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper
             env = require_environment(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)} gave")
@@ -146,7 +172,7 @@ class EnvSpec:
         _let_register(self.env)
         return gym.registry.get(self.env)
 
-    def _make_bare(self) -> Env:
+    def _make_bare(self, vector_index: int) -> Env:
         if isinstance(self.env, gym.Env):
             return _another(self.env, self.env_config)
         if not isinstance(self.env, str) and not callable(self.env):
@@ -156,7 +182,7 @@ class EnvSpec:
             return self._made_by_gymnasium(str(self.env))
         if takes_config(creator):
             # A copy: environments like to pop what they read, and the next one needs it too.
-            return creator(dict(self.env_config))
+            return creator(EnvContext(self.env_config, self.worker_index, vector_index))
         try:
             return creator(**self.env_config)
         except TypeError as error:

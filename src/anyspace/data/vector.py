@@ -334,7 +334,7 @@ def _make_one(
         adopt(known)
         # Ctrl-C reaches every process of a terminal; whether to stop is for the one that trains to decide.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    env = VectorMember(spec.make(), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
+    env = VectorMember(spec.make(number), number, spec.action_mask_key, spec.max_len, spec.ignore, checks=in_worker)
     spaces = env.observation_space, env.action_space
     for kind, mine, theirs in zip(("observation", "action"), spaces, expected or spaces, strict=True):
         if mine != theirs:

@@ -17,6 +17,7 @@ from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import ConfigError, NonFiniteError
+from anyspace.execution.randomness import undisturbed
 from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
 
@@ -72,6 +73,8 @@ class Request:
     """Show how far it is."""
     longest: int = 0
     """Steps of the longest episode that training has seen lately."""
+    film: Callable[[rendering.Picture, float], None] | None = None
+    """Takes a picture after each step of a single environment, and how many of them are a second."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -83,6 +86,9 @@ class Evaluator(Protocol):
 
     def evaluate(self, request: Request) -> list[Played]:
         """Return the episodes that were played."""
+
+    def beside(self, request: Request) -> list[Played] | None:
+        """Return episodes that were played beside training since they were asked for; None: they are still played."""
 
     def close(self) -> None:
         """Free the environments."""
@@ -109,8 +115,8 @@ class LocalEvaluator:
         Raises:
             CheckpointError: the environment's spaces are not the policy's.
         """
-        if request.render:
-            source = shown(self._spec)
+        if request.render or request.film is not None:
+            source = shown(self._spec) if request.film is None else filmed(self._spec, request.film)
             try:
                 return self._played(source, request)
             finally:
@@ -122,10 +128,15 @@ class LocalEvaluator:
             self.close()
             raise
 
+    def beside(self, request: Request) -> list[Played]:
+        """Return the episodes that were played: there is only one process."""
+        return self.evaluate(request)
+
     def _played(self, source: VectorSource, request: Request) -> list[Played]:
         require_same_spaces(self._policy, source, self._spec.name)
         limit = self._limit(source, request.longest)
         with (
+            undisturbed(self._policy.observation_space, self._policy.action_space),
             self._policy.runtime.threads_for(source.num_envs),
             EvaluationReport(request.episodes, request.progress) as report,
         ):
@@ -176,6 +187,15 @@ def shown(spec: EnvSpec) -> VectorSource:
         EnvironmentSetupError: it cannot.
     """
     return make_source(rendering.shown(spec), 1, "sync")
+
+
+def filmed(spec: EnvSpec, add: Callable[[rendering.Picture, float], None]) -> VectorSource:
+    """Return one environment that hands over a picture after each reset and step.
+
+    Raises:
+        EnvironmentSetupError: it draws none.
+    """
+    return make_source(rendering.filmed(spec, add), 1, "sync")
 
 
 def evaluate(

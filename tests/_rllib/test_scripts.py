@@ -1,0 +1,273 @@
+"""Training scripts of RLlib's old stack: the builder, callbacks, result keys, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import anyspace
+from anyspace._rllib.results import OldResult, averaged
+from anyspace.data.env_context import EnvContext
+from anyspace.errors import ConfigError
+from anyspace.rllib.algorithms import dqn, ppo
+from anyspace.rllib.algorithms.algorithm import Algorithm
+from anyspace.rllib.algorithms.algorithm_config import AlgorithmConfig
+from anyspace.rllib.algorithms.callbacks import DefaultCallbacks, make_multi_callbacks
+from anyspace.rllib.algorithms.ppo import PPOConfig
+
+SMALL: dict[str, Any] = {
+    "train_batch_size": 60,
+    "sgd_minibatch_size": 30,
+    "num_sgd_iter": 1,
+    "model": {"fcnet_hiddens": [4]},
+}
+
+
+class Corridor(gym.Env[Any, Any]):
+    """Pays 1 at its end; an episode takes as many steps as the corridor is long."""
+
+    observation_space = gym.spaces.Box(0, 100, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, config: EnvContext):
+        self.length, self.place = config["length"], (config.worker_index, config.vector_index)
+
+    def set_task(self, length: int) -> None:
+        self.length = length
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        over = self.t >= self.length
+        return np.full(1, self.t, np.float32), float(over), over, False, {"t": self.t}
+
+
+class Noting(DefaultCallbacks):
+    """Counts what it is told, and reports how long episodes were."""
+
+    told: list[str]
+
+    def on_algorithm_init(self, *, algorithm: Any, **kwargs: Any) -> None:
+        self.told = ["init"]
+
+    def on_episode_start(self, *, episode: Any, **kwargs: Any) -> None:
+        episode.user_data["start"] = True
+
+    def on_episode_end(self, *, episode: Any, policies: Any, **kwargs: Any) -> None:
+        assert episode.user_data["start"]
+        assert set(policies) == {"default_policy"}
+        episode.custom_metrics["steps"] = episode.last_info_for()["t"]
+
+    def on_evaluate_start(self, *, algorithm: Any, **kwargs: Any) -> None:
+        self.told.append("evaluate")
+
+    def on_evaluate_end(self, *, algorithm: Any, evaluation_metrics: Any, **kwargs: Any) -> None:
+        self.told.append(f"evaluated {evaluation_metrics['evaluation']['episode_reward_mean']}")
+
+    def on_train_result(self, *, algorithm: Any, result: Any, **kwargs: Any) -> None:
+        self.told.append(f"iteration {algorithm.iteration}")
+        result["custom_metrics"]["mine"] = 3.0
+
+
+def corridor(length: int = 5) -> PPOConfig:
+    return (
+        PPOConfig()
+        .environment(Corridor, env_config={"length": length})
+        .framework("torch")
+        .training(lr=1e-3, gamma=0.9, train_batch_size=60, sgd_minibatch_size=30, num_sgd_iter=1)
+        .training(model={"fcnet_hiddens": [4]})
+        .rollouts(num_rollout_workers=0, num_envs_per_worker=2)
+        .resources(num_gpus=0)
+        .debugging(seed=1)
+    )
+
+
+def test_a_script_runs_as_it_stands() -> None:
+    config = (
+        corridor()
+        .training(model={"fcnet_activation": "relu"})
+        .callbacks(Noting)
+        .evaluation(evaluation_interval=2, evaluation_duration=2, evaluation_config={"explore": False})
+        .reporting(metrics_num_episodes_for_smoothing=10)
+    )
+    with closing(config.build()) as algo:
+        assert algo.config.model.fcnet_hiddens == [4]
+        assert algo.config.model.fcnet_activation == "relu"
+        assert (algo.config.gamma, algo.config.return_window, algo.config.evaluation_episodes) == (0.9, 10, 2)
+        results = [algo.train() for _ in range(4)]
+        assert algo.get_policy() is algo.policy
+        told = algo._callbacks.told
+    evaluated = ["evaluate", "evaluated 1.0"]
+    assert told == ["init", "iteration 1", *evaluated, "iteration 2", "iteration 3", *evaluated, "iteration 4"]
+    assert ["evaluation" in result for result in results] == [False, True, False, True]
+    first = results[0]
+    assert first["episode_reward_mean"] == first["episode_return_mean"] == 1.0
+    assert first["custom_metrics"] == {"steps_mean": 5.0, "steps_min": 5.0, "steps_max": 5.0, "mine": 3.0}
+    stats = first["info"]["learner"]["default_policy"]["learner_stats"]
+    assert stats["policy_loss"] == first["learners"]["default_policy"]["policy_loss"] == first["learner"]["policy_loss"]
+    assert first["env_runners"]["episode_reward_max"] == 1.0
+    assert first.get("num_env_steps_sampled_lifetime") == first["timesteps_total"] == 60
+
+
+def test_without_an_episode_the_mean_return_is_nan_as_in_rllib(caplog: pytest.LogCaptureFixture) -> None:
+    OldResult.said = False
+    result = OldResult({"timesteps_total": 3, "learner": {}})
+    assert np.isnan(result["episode_reward_mean"])
+    assert "episode_reward_mean" in result
+    assert result["sampler_results"]["num_env_steps_sampled"] == 3
+    assert list(result) == ["timesteps_total", "learner"]
+    assert len(caplog.messages) == 1
+    with pytest.raises(KeyError, match="no 'time_stuff'"):
+        result["time_stuff"]
+
+
+def test_tasks_are_set_between_iterations() -> None:
+    class Curriculum(DefaultCallbacks):
+        def on_train_result(self, *, algorithm: Any, result: Any, **kwargs: Any) -> None:
+            algorithm.workers.foreach_worker(lambda worker: worker.foreach_env(lambda env: env.set_task(3)))
+
+    with closing(corridor().callbacks(Curriculum).build()) as algo:
+        assert algo.train()["episode_len_mean"] == 5
+        algo.train()
+        assert algo.train()["episode_return_mean"] == 1
+        assert algo.workers.foreach_env(lambda env: (env.length, env.place)) == [(3, (0, 0)), (3, (0, 1))]
+        assert algo.counters.new[-1].length == 3
+    with closing(ppo.PPO("CartPole-v1", SMALL)) as algo, pytest.raises(ConfigError, match="no objects in this process"):
+        algo.workers.local_worker().foreach_env(lambda env: env)
+
+
+def test_several_callbacks_are_told_in_turn() -> None:
+    said: list[str] = []
+
+    def saying(word: str) -> type[DefaultCallbacks]:
+        class Saying(DefaultCallbacks):
+            def on_train_result(self, *, algorithm: Any, result: Any, **kwargs: Any) -> None:
+                said.append(word)
+
+        return Saying
+
+    with closing(corridor().callbacks(make_multi_callbacks([saying("one"), saying("two")])).build()) as algo:
+        algo.train()
+    assert said == ["one", "two"]
+
+
+def test_callbacks_that_nobody_calls_are_refused() -> None:
+    class Stepping(DefaultCallbacks):
+        def on_episode_step(self, **kwargs: Any) -> None:
+            pass
+
+    class Looking(DefaultCallbacks):
+        def on_episode_end(self, *, base_env: Any, **kwargs: Any) -> None:
+            base_env.get_sub_environments()
+
+    with pytest.raises(ConfigError, match=r"Stepping.on_episode_step\(\) is not called here: steps .*env/NAME"):
+        corridor().callbacks(Stepping).build()
+    what = r"base_env.get_sub_environments: .*another episode.*last_info_for"
+    with closing(corridor().callbacks(Looking).build()) as algo, pytest.raises(AttributeError, match=what):
+        algo.train()
+    with pytest.raises(ConfigError, match="a class derived from DefaultCallbacks, but 3 came"):
+        ppo.PPO(Corridor, {**SMALL, "env_config": {"length": 3}, "callbacks": 3})
+
+
+def test_checkpoints_go_on_with_any_door(tmp_path: Any) -> None:
+    with closing(ppo.PPO(env="CartPole-v1", config=SMALL)) as algo:
+        algo.train()
+        algo.save(tmp_path)
+        weights = algo.get_weights()
+    for kind in (Algorithm, ppo.PPO):
+        loaded = kind.from_checkpoint(str(tmp_path))
+        assert type(loaded) is ppo.PPO
+        assert loaded.iteration == 1
+        assert loaded.train()["num_env_steps_sampled"] > 100
+        loaded.stop()
+    with closing(ppo.PPO(env="CartPole-v1", config=SMALL)) as other:
+        other.restore(tmp_path)
+        model = {name: value for name, value in other.get_weights().items() if name.startswith("model/")}
+        assert all(np.array_equal(value, weights[name]) for name, value in model.items())
+    assert type(anyspace.Algorithm.load(tmp_path)) is anyspace.PPO
+
+
+def test_keys_without_an_effect_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "anyspace"):
+        config = PPOConfig().environment("CartPole-v1").framework("tf2").experimental(_enable_rl_module_api=False)
+        config.debugging(log_level="ERROR").resources(num_learners=0).training(shuffle_sequences=True)
+        given = config.framework("torch").to_dict()
+        with closing(ppo.PPO(config={**given, **SMALL})):
+            pass
+    assert "`_enable_rl_module_api`, `log_level`, `num_learners`, `shuffle_sequences`; left out" in caplog.text
+
+
+def test_a_replay_buffer_is_read() -> None:
+    buffer = {"type": "MultiAgentPrioritizedReplayBuffer", "capacity": 5000, "prioritized_replay_alpha": 0.5}
+    config = dqn.DQNConfig().environment("CartPole-v1").training(replay_buffer_config=buffer)
+    with closing(config.build()) as algo:
+        settings = algo.config
+        assert (settings.replay_capacity, settings.prioritized_replay, settings.prioritized_replay_alpha) == (
+            5000,
+            True,
+            0.5,
+        )
+    with pytest.raises(ConfigError, match=r"replay_buffer_config.replay_mode` has no meaning"):
+        config.training(replay_buffer_config={"replay_mode": "lockstep"}).build()
+
+
+def test_keys_are_read_and_set() -> None:
+    config = PPOConfig()
+    assert config.lr == config["lr"] == config.get("lr") == 5e-5
+    assert config.model["fcnet_hiddens"] == [256, 256]
+    config.lr = 1e-3
+    config["gamma"] = 0.5
+    config.model["fcnet_hiddens"] = [3]
+    config.update_from_dict({"model": {"fcnet_activation": "relu"}, "num_sgd_iter": 2})
+    copied = config.copy()
+    copied.model["fcnet_hiddens"] = [5]
+    assert config.to_dict() == {
+        "lr": 1e-3,
+        "gamma": 0.5,
+        "model": {"fcnet_hiddens": [3], "fcnet_activation": "relu"},
+        "num_sgd_iter": 2,
+    }
+    assert copied.num_sgd_iter == PPOConfig.from_dict({"num_sgd_iter": 2}).num_sgd_iter == 2
+    assert config.get("no_such_key", 7) == 7
+    with pytest.raises(AttributeError, match="PPOConfig has no key `no_such_key`"):
+        _ = config.no_such_key
+    built = (
+        AlgorithmConfig(algo_class=ppo.PPO).environment("CartPole-v1").update_from_dict(config.to_dict()).build_algo()
+    )
+    assert built.config.model.fcnet_hiddens == [3]
+    built.stop()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: PPOConfig().multi_agent(policies={"one"}), "several agents"),
+        (lambda: PPOConfig().api_stack(enable_rl_module_and_learner=True), "RLlib's old stack"),
+        (lambda: PPOConfig().environment("CartPole-v1").training(lrr=1).build(), "unknown config key `lrr`"),
+        (lambda: AlgorithmConfig().environment("CartPole-v1").build(), "names the algorithm that is to be built"),
+        (lambda: PPOConfig().evaluation(evaluation_duration_unit="timesteps").build("CartPole-v1"), "whole episodes"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(build: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build()
+
+
+def test_numbers_of_episodes_are_averaged() -> None:
+    assert averaged([{"x": 1.0}, {"x": 4.0, "y": 2.0}]) == {
+        "x_mean": 2.5,
+        "x_min": 1.0,
+        "x_max": 4.0,
+        "y_mean": 2.0,
+        "y_min": 2.0,
+        "y_max": 2.0,
+    }
