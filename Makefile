@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec docs hashes learning fuzz mutants table packages versions peers peers-rllib names bench parity popgym gallery clean
+.PHONY: demo test lint spec docs hashes learning fuzz mutants soak table packages versions peers peers-rllib names bench parity popgym gallery clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -37,7 +37,7 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz'
+	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak'
 
 spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
 	$(BIN)/python -m tests.acceptance
@@ -56,6 +56,9 @@ fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pair
 
 mutants: $(READY)  ## breaks one line in each room: the tests beside it have to notice
 	$(BIN)/python -m tests.support.mutants
+
+soak: $(READY)  ## an hour of training, SOAK_MINUTES=n for another time: memory, open files and checkpoints stay what they are
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) $(BIN)/python -m pytest -m $@ -v -s
 
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write

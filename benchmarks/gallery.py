@@ -61,8 +61,7 @@ TASKS = (
 def anyspace(*words: str) -> str:
     """Run a command as its user would; return what it prints."""
     command = [sys.executable, "-m", "anyspace", *words]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def row(task: Task, folder: Path) -> str:
@@ -93,8 +92,7 @@ def _film(run: str, file: Path) -> str:
     """Return the picture of an episode for the table, or nothing where an environment shows none."""
     try:
         anyspace("record", run, "--episodes", "1", "--seed", "7", "--out", str(file))
-    except subprocess.CalledProcessError as error:
-        print(error.stderr.strip().splitlines()[-1])
+    except subprocess.CalledProcessError:
         return ""
     return f"![{file.stem}](gallery/{file.name})"
 

@@ -167,6 +167,12 @@ def test_a_configuration_shares_no_container_with_its_maker():
     [
         ("lambda", "lambda_", 0.5),
         ("num_workers", "num_env_runners", 0),
+        ("num_rollout_workers", "num_env_runners", 2),
+        ("evaluation_num_workers", "evaluation_num_env_runners", 1),
+        ("num_cpus_per_worker", "num_cpus_per_env_runner", 0.5),
+        ("num_gpus_per_worker", "num_gpus_per_env_runner", 1.0),
+        ("custom_resources_per_worker", "custom_resources_per_env_runner", {"camera": 1.0}),
+        ("recreate_failed_workers", "restart_failed_env_runners", False),
         ("num_envs_per_worker", "num_envs_per_env_runner", 3),
         ("num_sgd_iter", "num_epochs", 4),
         ("sgd_minibatch_size", "minibatch_size", 16),
@@ -176,7 +182,13 @@ def test_former_names_are_accepted(old, new, value):
     assert getattr(merge(PPOConfig(), {old: value}, renamed=RENAMED), new) == value
     with pytest.raises(ConfigError, match=f"config keys `{old}` and `{new}` are two names for one setting"):
         merge(PPOConfig(), {old: value, new: value}, renamed=RENAMED)
-    assert set(RENAMED) == {"lambda", "num_workers", "num_envs_per_worker", "num_sgd_iter", "sgd_minibatch_size"}
+
+
+def test_which_names_are_former_ones():
+    of_workers = "num_workers num_rollout_workers num_envs_per_worker evaluation_num_workers recreate_failed_workers"
+    of_resources = "num_cpus_per_worker num_gpus_per_worker custom_resources_per_worker"
+    others = "lambda num_sgd_iter sgd_minibatch_size"
+    assert set(RENAMED) == {*of_workers.split(), *of_resources.split(), *others.split()}
 
 
 def test_former_names_are_not_looked_for_in_nested_configurations():
@@ -296,7 +308,15 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"checkpoint_every": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"keep": -1}, "a number of checkpoints is at least 0"),
     (AlgorithmConfig, {"env_timeout_s": 0.0}, "a time is above 0"),
-    (AlgorithmConfig, {"num_env_runners": 2}, "not built yet in this version"),
+    (AlgorithmConfig, {"num_env_runners": -1}, "it must be at least 0"),
+    (AlgorithmConfig, {"evaluation_num_env_runners": -1}, "it must be at least 0"),
+    (AlgorithmConfig, {"max_requests_in_flight_per_env_runner": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"broadcast_interval": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"max_lag": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"sample_timeout_s": 0.0}, "it must be above 0"),
+    (AlgorithmConfig, {"num_cpus_per_env_runner": -1.0}, "it must be at least 0"),
+    (AlgorithmConfig, {"num_gpus_per_env_runner": -1.0}, "it must be at least 0"),
+    (AlgorithmConfig, {"custom_resources_per_env_runner": {"camera": 0.0}}, "what is set aside is above 0"),
     (AlgorithmConfig, {"gamma": -0.1}, "a discount lies in [0, 1]"),
     (AlgorithmConfig, {"gamma": 1.1}, "a discount lies in [0, 1]"),
     (AlgorithmConfig, {"gamma": NAN}, "a discount lies in [0, 1]"),

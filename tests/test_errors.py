@@ -10,6 +10,7 @@ BUILT_IN = {
     "EnvironmentSetupError": ValueError,
     "NonFiniteError": FloatingPointError,
     "CheckpointError": ValueError,
+    "WorkerError": RuntimeError,
 }
 
 

@@ -39,6 +39,10 @@ class CheckpointError(AnyspaceError, ValueError):
     """A checkpoint is missing, truncated, of another format or of other spaces."""
 
 
+class WorkerError(AnyspaceError, RuntimeError):
+    """A worker in another process died too often, or does not start."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known names close to ``name``, or an empty string."""
     found = list(map(repr, near(name, known)))

@@ -12,8 +12,8 @@ import torch
 from gymnasium import spaces
 
 from anyspace import A2C, APPO, IMPALA, PG, PPO, Algorithm, tree
-from anyspace.algorithms.on_policy import Estimator, TimeMajor, gae, monte_carlo, training_rows, vtrace, with_logp
-from anyspace.data.rows import Rows
+from anyspace.algorithms.on_policy import Estimator, TimeMajor, gae, monte_carlo, training_rows, vtrace
+from anyspace.data.rows import Rows, with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.distributions import Deterministic
 from anyspace.errors import ConfigError

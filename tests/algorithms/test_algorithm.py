@@ -59,7 +59,7 @@ class TestConstruction:
             ({"env": Endless, "framework": "mxnet"}, "`framework`"),
             ({"env": Endless, "device": "cuda"}, "finds no such device"),
             ({"env": Endless, "model": {"use_lstm": True, "use_attention": True}}, "Only one of"),
-            ({"env": Endless, "num_env_runners": 2}, "not\n? ?built"),
+            ({"env": Endless, "broadcast_interval": 2}, "no workers collect"),
         ],
     )
     def test_a_wrong_setting_is_refused_at_once(self, arguments: dict[str, Any], expected: str) -> None:

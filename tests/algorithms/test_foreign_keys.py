@@ -21,12 +21,12 @@ STABLE_BASELINES = (
     " n_eval_episodes n_envs env_kwargs vec_env_cls norm_obs norm_reward buffer_size learning_starts"
 )
 RLLIB = (
-    "callbacks evaluation_interval evaluation_duration evaluation_config evaluation_num_workers num_rollout_workers"
-    " num_gpus num_cpus_per_worker num_learners log_level disable_env_checking create_env_on_driver remote_worker_envs"
+    "callbacks evaluation_interval evaluation_duration evaluation_config sample_async num_aggregation_workers"
+    " num_gpus num_learners log_level disable_env_checking create_env_on_driver remote_worker_envs"
     " horizon observation_space action_space multiagent policies policy_mapping_fn"
     " metrics_num_episodes_for_smoothing min_sample_timesteps_per_iteration enable_rl_module_and_learner"
     " train_batch_size_per_learner simple_optimizer shuffle_sequences compress_observations render_env model_config"
-    " recreate_failed_workers replay_buffer_config stop checkpoint_freq"
+    " ignore_worker_failures replay_buffer_config stop checkpoint_freq"
 )
 
 

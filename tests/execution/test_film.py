@@ -60,6 +60,17 @@ def test_a_long_gif_leaves_pictures_out(tmp_path: Path, monkeypatch: pytest.Monk
         assert (gif.n_frames, gif.info["duration"]) == (5, 400)
 
 
+def test_a_picture_that_stays_is_shown_for_a_minute_at_most(tmp_path: Path) -> None:
+    """A GIF holds a duration in two bytes."""
+    still = np.zeros((20, 30, 3), np.uint8)
+    with Film([tmp_path / "a.gif"]) as film:
+        for _ in range(300):
+            film.add(still, 1.0)
+        film.add(still + 200, 1.0)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (2, 60_000)
+
+
 def test_nothing_is_left_of_a_film_that_fails(tmp_path: Path) -> None:
     def fail() -> None:
         with Film(video_files(tmp_path, 7)) as film:

@@ -21,7 +21,8 @@ from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
-from anyspace.algorithms.settings import chosen, environment_spec, given_keys, local_fleet, written
+from anyspace.algorithms.scaling import new_evaluator
+from anyspace.algorithms.settings import chosen, environment_spec, given_keys, new_fleet, written
 from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
@@ -34,7 +35,7 @@ from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, LocalEvaluator
+from anyspace.execution.evaluate import Evaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
@@ -206,15 +207,15 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
-        """Return who collects: the environments, stepped in this process. ``seed`` is of their first reset."""
-        steps_before = self.counters.vector_steps
-        return local_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, seed, steps_before)
+        """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
+        seeds = (seed, self.seed, self.counters.vector_steps)
+        return new_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, *seeds)
 
     @property
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self.env_spec, self.config.evaluation_max_episode_steps)
+            self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
         return self._evaluator
 
     # ------------------------------------------------------------------------------------ training
@@ -231,13 +232,13 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             self.fleet,
             steps=config.steps_per_round,
             at_least=config.steps_per_iteration,
-            width=config.num_envs_per_env_runner,
+            width=config.num_envs,
             rows=config.rows_per_step,
         )
         if added := self._attributes.added():
             checkpoints.require_named(f"{type(self).__name__} sets", self.parts(), added)
         learnt = self._training.metrics(done)
-        evaluation = self.evaluate() if counters.evaluation_due else None
+        evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
@@ -336,9 +337,6 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
 
     def close(self) -> None:
         """Close every environment."""
-        if self._evaluator is not None:
-            self._evaluator.close()
-        if self._fleet is not None:
-            self._fleet.close()
-        if self._source is not None:
-            self._source.close()
+        for opened in (self._evaluator, self._fleet, self._source):
+            if opened is not None:
+                opened.close()

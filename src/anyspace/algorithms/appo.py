@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from anyspace.algorithms.actor_critic import ClippedConfig, adapt_kl, divergence
 from anyspace.algorithms.impala import IMPALA, IMPALAConfig
-from anyspace.algorithms.on_policy import training_rows, with_logp
+from anyspace.algorithms.on_policy import training_rows
 from anyspace.config import require
+from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Losses
 from anyspace.execution.training import Updates

@@ -8,17 +8,23 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.config import require
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
-from anyspace.policy.config import PolicyConfig
 from anyspace.policy.schedules import scheduled
 
 RENAMED = {
     "lambda": "lambda_",
     "num_workers": "num_env_runners",
+    "num_rollout_workers": "num_env_runners",
+    "evaluation_num_workers": "evaluation_num_env_runners",
+    "num_cpus_per_worker": "num_cpus_per_env_runner",
+    "num_gpus_per_worker": "num_gpus_per_env_runner",
+    "custom_resources_per_worker": "custom_resources_per_env_runner",
+    "recreate_failed_workers": "restart_failed_env_runners",
     "num_envs_per_worker": "num_envs_per_env_runner",
     "num_sgd_iter": "num_epochs",
     "sgd_minibatch_size": "minibatch_size",
@@ -27,7 +33,7 @@ RENAMED = {
 
 
 @dataclass(frozen=True)
-class AlgorithmConfig(PolicyConfig):
+class AlgorithmConfig(ScaleConfig):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
@@ -38,10 +44,6 @@ class AlgorithmConfig(PolicyConfig):
     """native: the id's own vector environment; sync: a loop; async: a process each; auto: native, else sync."""
     collect_infos: list[str] = field(default_factory=list)
     """Numbers among the infos of every step that trajectories (`collected`, [T, B]) and batches hold as columns."""
-    num_env_runners: int = 0
-    """Collecting processes. Only 0, this process, is built."""
-    num_envs_per_env_runner: int = 1
-    """Environments that step side by side, at least 1."""
     rollout_fragment_length: int | Literal["auto"] = "auto"
     """Steps of one environment that are collected at a time, at least 1; auto collects what is learnt from at once."""
     gamma: float = 0.99
@@ -140,11 +142,6 @@ class AlgorithmConfig(PolicyConfig):
         for key in _AT_LEAST_ONE:
             value = getattr(self, key)
             require(value is None or value == "auto" or value >= 1, key, value, "it must be at least 1")
-        if self.num_env_runners != 0:
-            raise ConfigError(
-                f"config key `num_env_runners` is {self.num_env_runners}, but collecting in other processes is not"
-                " built yet in this version; raise `num_envs_per_env_runner`, or set vectorization='async'."
-            )
         require(0 <= self.gamma <= 1, "gamma", self.gamma, "a discount lies in [0, 1]")
         require(0 <= self.lr < math.inf, "lr", self.lr, "a learning rate is a finite number of at least 0")
         require(0 < self.adam_epsilon < math.inf, "adam_epsilon", self.adam_epsilon, "it must be finite and above 0")
@@ -160,7 +157,7 @@ class AlgorithmConfig(PolicyConfig):
         limit = self.env_timeout_s
         require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
         if self.exact_resume:
-            require_exact(self.vectorization, self.num_env_runners)
+            require_exact(self.vectorization, in_order=not self.is_stale and self.sample_order == "workers")
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
 
@@ -173,7 +170,6 @@ COLUMNS = (
 """Names of the columns that batches have or may have."""
 
 _AT_LEAST_ONE = (
-    "num_envs_per_env_runner",
     "rollout_fragment_length",
     "return_window",
     "evaluate_every",

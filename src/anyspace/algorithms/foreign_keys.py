@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _NO_USE = "Nothing here depends on it; leave it out."
-_ONE_PROCESS = "Everything runs in this process, so nothing here depends on it; leave it out."
+_ONE_PROCESS = "One process learns, and collects unless {num_env_runners} says otherwise; leave it out."
 _OLD_STACK = "There is one kind of models and environments here, RLlib's old API stack; leave it out."
 _EPSILON = (
     "It is in {exploration_config} here, with the names `initial_epsilon`, `final_epsilon` and `epsilon_timesteps`"
@@ -90,8 +90,8 @@ _STABLE_BASELINES = {
 _RLLIB = {
     "callbacks": _CALLBACK,
     "model_config": "It is called {model} here.",
-    "num_rollout_workers": "It is called {num_env_runners} here, and only 0, this process, is built.",
     "num_workers_per_learner": _ONE_PROCESS,
+    "sample_async": "{max_requests_in_flight_per_env_runner=2} lets workers go on while the learner learns.",
     "train_batch_size_per_learner": "It is called {train_batch_size} here.",
     "evaluation_interval": "{evaluate_every} says it here, in environment steps rather than iterations.",
     "evaluation_duration": "It is {evaluation_episodes} here, in episodes.",
@@ -135,24 +135,12 @@ _RLLIB = {
             "create_env_on_driver",
             "create_local_env_runner",
             "num_learners",
-            "num_cpus_per_worker",
-            "num_cpus_per_env_runner",
-            "num_gpus_per_worker",
-            "num_gpus_per_env_runner",
             "remote_env_batch_wait_ms",
             "ignore_worker_failures",
-            "recreate_failed_workers",
-            "restart_failed_env_runners",
-            "evaluation_num_workers",
-            "evaluation_num_env_runners",
-            "sample_timeout_s",
-            "sample_async",
-            "broadcast_interval",
             "learner_queue_size",
             "learner_queue_timeout",
             "num_multi_gpu_tower_stacks",
             "num_aggregation_workers",
-            "max_requests_in_flight_per_env_runner",
         ),
         _ONE_PROCESS,
     ),

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.actor_critic import ActorCritic, SmallBatchConfig
-from anyspace.algorithms.on_policy import training_rows, vtrace, with_logp
+from anyspace.algorithms.on_policy import training_rows, vtrace
 from anyspace.config import require
 from anyspace.data.recent import Recent
+from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Group
 from anyspace.execution.training import Updates
@@ -60,6 +61,11 @@ class IMPALAConfig(SmallBatchConfig):
     store_buffer_in_checkpoints: bool = False
     """Write those batches into all checkpoints; else a run that goes on starts without any. With `exact_resume`
     exact ones hold them, and no others."""
+
+    @property
+    def own_requests(self) -> int:
+        """How many fragments a worker is asked for ahead: V-trace corrects for weights that have changed since."""
+        return 2
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""

@@ -108,7 +108,7 @@ class OffPolicyConfig(AlgorithmConfig):
         model = self.model
         longest = model.max_seq_len + self.replay_burn_in + self.n_step
         return dataclasses.replace(
-            self,
+            self.without_workers(),
             min_sample_timesteps_per_iteration=(longest + 1) * self.num_envs_per_env_runner,
             rollout_fragment_length=1,
             num_steps_sampled_before_learning_starts=0,
@@ -119,7 +119,7 @@ class OffPolicyConfig(AlgorithmConfig):
     def steps_per_round(self) -> int:
         """Environment steps that are collected before learning goes on."""
         fragment = self.rollout_fragment_length
-        return (1 if fragment == "auto" else fragment) * self.num_envs_per_env_runner
+        return (1 if fragment == "auto" else fragment) * self.num_envs
 
     @property
     def steps_per_iteration(self) -> int:
@@ -169,7 +169,7 @@ class OffPolicy(Algorithm[C]):
             "there is no state to burn in: the model has no memory",
         )
         window = config.replay_burn_in + self.learnt_length + config.n_step - 1 + policy.views.lookahead
-        self.replay = Replay(policy, config.replay_capacity, config.num_envs_per_env_runner, window, config.priorities)
+        self.replay = Replay(policy, config.replay_capacity, config.num_envs, window, config.priorities)
         self.replay.in_checkpoints = config.store_buffer_in_checkpoints and not config.exact_resume
         self.draws = np.random.default_rng(self._seed_of(2))
         self.target = policy.sibling()

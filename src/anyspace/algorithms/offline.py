@@ -59,6 +59,11 @@ class OfflineConfig(AlgorithmConfig):
             )
         if isinstance(self.input, dict):
             require_shares(self.input)
+        if self.num_env_runners and SAMPLER not in self.sources:
+            raise ConfigError(
+                f"config key `num_env_runners` is {self.num_env_runners}, but all steps come from `input`, which this"
+                " process reads; leave it out, or mix in steps of an environment by 'sampler'."
+            )
         for key in ("train_batch_size", "minibatch_size", "num_epochs"):
             value = getattr(self, key)
             require(value is None or value >= 1, key, value, "it must be at least 1")
@@ -72,7 +77,7 @@ class OfflineConfig(AlgorithmConfig):
     def short(self) -> Self:
         """Return these settings for one short iteration: two steps of each environment."""
         steps = 2 * self.num_envs_per_env_runner
-        return dataclasses.replace(self, train_batch_size=steps, minibatch_size=None, num_epochs=1)
+        return dataclasses.replace(self.without_workers(), train_batch_size=steps, minibatch_size=None, num_epochs=1)
 
     @property
     def steps_per_round(self) -> int:

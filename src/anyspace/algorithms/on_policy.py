@@ -41,12 +41,17 @@ class OnPolicyConfig(AlgorithmConfig):
     def short(self) -> Self:
         """Return these settings for one short iteration: two steps of each environment."""
         steps = 2 * self.num_envs_per_env_runner
-        return dataclasses.replace(self, train_batch_size=steps, rollout_fragment_length="auto")
+        return dataclasses.replace(self.without_workers(), train_batch_size=steps, rollout_fragment_length="auto")
 
     @property
     def steps_per_round(self) -> int:
         """Environment steps that are collected before learning."""
         return self.train_batch_size
+
+    @property
+    def sends_logp(self) -> bool:
+        """Whether workers send the log-probabilities of actions, because the learner can compute them no more."""
+        return self.is_stale
 
     @property
     def collects_whole_episodes(self) -> bool:
@@ -175,7 +180,7 @@ def training_rows(
         estimate: makes advantages and value targets.
         value: whether there is a critic.
         under: a sibling of the policy whose values and distributions count, in place of the policy's. The trajectory
-            has to say its ``action_logp`` then; see :func:`with_logp`.
+            has to say its ``action_logp`` then; see :func:`anyspace.data.rows.with_logp`.
 
     Returns:
         The columns of :meth:`Rows.batch`, and ``action_logp`` (of the weights that acted), ``action_dist_inputs``,
@@ -216,22 +221,6 @@ def _ends(valid: Bools) -> Bools:
     follows = np.zeros_like(valid)
     follows[:-1] = valid[1:]
     return valid & ~follows
-
-
-def with_logp(policy: Policy, trajectory: Trajectory) -> Trajectory:
-    """Return a trajectory with ``action_logp``, so that it can be learnt from when the policy has changed.
-
-    Args:
-        policy: whose present weights acted, unless the trajectory says more.
-        trajectory: what happened.
-    """
-    if trajectory.action_logp is not None:
-        return trajectory
-    rows = Rows(policy, trajectory)
-    with policy.runtime.no_grad():
-        logp = rows.evaluate(value=False).distribution.logp(rows.actions())
-    by_time = rows.to_time(policy.runtime.numpy(logp)).astype(np.float32)
-    return dataclasses.replace(trajectory, action_logp=by_time)
 
 
 def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1) -> Steps:

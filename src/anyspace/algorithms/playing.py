@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from anyspace.data.seeds import derived_seed
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
-from anyspace.execution.randomness import undisturbed
 from anyspace.execution.run_files import require_writable
 from anyspace.policy.policy import Policy
 
@@ -96,12 +96,21 @@ class Plays(ABC):
         film: Film | None = None,
         progress: bool = False,
     ) -> dict[str, Any]:
-        count = self.config.evaluation_episodes if episodes is None else episodes
-        chosen = self._seed_of(self.counters.timesteps_total, 1) if seed is None else seed
         add = None if film is None else film.add
-        request = Request(count, chosen, explore, render, progress, self.counters.latest.longest, add)
-        with undisturbed(self.policy.observation_space, self.policy.action_space):
-            return summary(self.evaluator.evaluate(request)).as_dict()
+        request = replace(self._request(episodes, seed), explore=explore, render=render, progress=progress, film=add)
+        return summary(self.evaluator.evaluate(request)).as_dict()
+
+    def _due_evaluation(self) -> dict[str, Any] | None:
+        """Return the evaluation that is due; None while workers play it beside training."""
+        if not self.config.evaluation_parallel_to_training:
+            return self.evaluate()
+        played = self.evaluator.beside(self._request())
+        return None if played is None else summary(played).as_dict()
+
+    def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
+        episodes = self.config.evaluation_episodes if episodes is None else episodes
+        seed = self._seed_of(self.counters.timesteps_total, 1) if seed is None else seed
+        return Request(episodes, seed, longest=self.counters.latest.longest)
 
     def _seed_of(self, *numbers: int) -> int:
         """Return a seed for environments that depends on the algorithm's and on the numbers."""

@@ -16,6 +16,7 @@ from anyspace.algorithms.contract import config_class_of, require_signatures, re
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.presets import PLAIN, Preset, general_preset, named_preset, preset_names
 from anyspace.algorithms.savable import require_values
+from anyspace.algorithms.scaling import require_workers, worker_fleet
 from anyspace.data.atari import AtariOptions
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
@@ -61,8 +62,12 @@ def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
 
 
 def training_source(spec: EnvSpec, settings: AlgorithmConfig) -> VectorSource:
-    """Return the environments to train on; say which statistics in wrappers a run would lose."""
-    source = make_source(spec, settings.num_envs_per_env_runner, settings.vectorization, settings.env_timeout_s)
+    """Return the environments to train on; say which statistics in wrappers a run would lose.
+
+    Where workers have environments of their own, one is enough here, to know what it is like.
+    """
+    count = 1 if settings.num_env_runners else settings.num_envs_per_env_runner
+    source = make_source(spec, count, settings.vectorization, settings.env_timeout_s)
     if settings.exact_resume:
         try:
             require_exact_source(source)
@@ -210,6 +215,7 @@ def chosen(
     require_values(settings)
     require_steps(settings)
     spec = None if env is None else environment_spec(env, settings)
+    require_workers(spec, settings)
     return Choice(spec, settings, given, found.name, recorded)
 
 
@@ -226,7 +232,7 @@ def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -
     is_batch = settings.steps_per_iteration == 0
     if "train_batch_size" not in given or "num_envs_per_env_runner" in given or not is_batch:
         return settings
-    most = max(1, settings.steps_per_round // SHORTEST_ROLLOUT)
+    most = max(1, settings.steps_per_round // (SHORTEST_ROLLOUT * max(1, settings.num_env_runners)))
     return overridden(settings, {"num_envs_per_env_runner": min(settings.num_envs_per_env_runner, most)})
 
 
@@ -251,16 +257,17 @@ def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[s
     return frozenset(key for layer in layers for key in configs.given_paths(base, layer, RENAMED))
 
 
-def local_fleet(
+def new_fleet(
     spec: EnvSpec,
     source: VectorSource | None,
     policy: Policy,
     config: AlgorithmConfig,
     rewards: RewardTransform,
     seed: int,
+    policy_seed: int,
     steps_before: int,
-) -> LocalFleet:
-    """Return what collects in this process.
+) -> Fleet:
+    """Return what collects: this process, or workers.
 
     Args:
         spec: the environment.
@@ -269,15 +276,21 @@ def local_fleet(
         config: the settings.
         rewards: how rewards are clipped, and whether they are scaled; it is told whether they are Atari's.
         seed: of the environments' first reset.
+        policy_seed: of the policy's random sources.
         steps_before: vector steps of this run so far, for messages.
 
     Raises:
         CheckpointError: the environments are new ones, and of other spaces than the policy.
     """
+    own = source is None
     if source is None:
         source = training_source(spec, config)
         require_same_spaces(policy, source, spec.name)
     rewards.is_atari = source.is_atari
+    if config.num_env_runners:
+        if own:
+            source.close()
+        return worker_fleet(spec, policy, config, rewards, seed, policy_seed, steps_before)
     returns = ReturnMoments(source.num_envs, rewards.clip, config.gamma) if rewards.normalize else None
     fragment = config.rollout_fragment_length
     watch = EndlessWatch(spec, limited=source.is_limited)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Collector:
         returns: takes the moments of discounted returns, where rewards are to be scaled by them.
         seed: of the environments' first reset.
         steps_before: vector steps of this run before this collector, for messages.
-        worker: number of the process that collects, from 0, and how often it was started anew.
+        worker: number of the worker that collects, from 0, and how often it was replaced; None: there are no workers.
         watch: is told how long the longest episode under way is, now and then.
         collect: names of infos whose numbers are columns of the trajectories.
     """
@@ -44,7 +44,7 @@ class Collector:
         returns: ReturnMoments | None = None,
         seed: int | None = None,
         steps_before: int = 0,
-        worker: tuple[int, int] = (0, 0),
+        worker: tuple[int, int] | None = None,
         watch: Callable[[int], None] | None = None,
         collect: Sequence[str] = (),
     ):
@@ -56,9 +56,10 @@ class Collector:
         self._seed = seed
         self._running = False
         self._begun: Bools = np.ones(source.num_envs, np.bool_)
-        self._lanes: Ints = np.array([[*worker, number] for number in range(source.num_envs)])
+        self._lanes: Ints = np.array([[*(worker or (0, 0)), number] for number in range(source.num_envs)])
         self._returns = np.zeros(source.num_envs)
         self._lengths = np.zeros(source.num_envs, np.int64)
+        self._place = "" if worker is None else f"worker {worker[0]}, "
         self._steps_before = steps_before
         self._collect = collect
 
@@ -79,9 +80,8 @@ class Collector:
         """
         record = self._begin(steps)
         with self.policy.acting("acting") as actor:
-            noise = actor.draw_noise(self.policy.new_distribution(self.source.num_envs), steps) if explore else None
-            for t in range(steps):
-                self._step(actor, record, explore, None if noise is None else noise[t])
+            for _, noise in zip(range(steps), self._noises(actor, steps, explore), strict=False):
+                self._step(actor, record, explore, noise)
         trajectory = self._finish(record)
         self._running = True
         return trajectory
@@ -92,11 +92,13 @@ class Collector:
         Every environment starts a new episode first. What comes after an environment's last episode is not valid.
         """
         self._running = False
-        record = self._begin(1 + min_steps // self.source.num_envs)
+        steps = 1 + min_steps // self.source.num_envs
+        record = self._begin(steps)
         running, valid_steps, overtime = np.ones(self.source.num_envs, np.bool_), 0, 0
         with self.policy.acting("acting") as actor:
+            noises = self._noises(actor, steps, explore)
             while running.any():
-                step = self._step(actor, record, explore, None, running)
+                step = self._step(actor, record, explore, next(noises), running)
                 valid_steps += int(np.count_nonzero(~step.ignored & running))
                 if valid_steps >= min_steps:
                     running = running & ~(step.game_over | step.ignored)
@@ -104,6 +106,16 @@ class Collector:
                     if self._watch is not None:
                         self._watch(overtime)
         return self._finish(record)
+
+    def _noises(self, actor: Actor, steps: int, explore: bool) -> Iterator[NumpyArray | None]:
+        """Yield the noise of one step after the other without end, drawn for ``steps`` of them at a time.
+
+        None stands for noise that is not needed, or that cannot be drawn ahead.
+        """
+        blank = self.policy.new_distribution(self.source.num_envs)
+        while True:
+            drawn = actor.draw_noise(blank, steps) if explore else None
+            yield from [None] * steps if drawn is None else drawn
 
     def _begin(self, steps: int) -> Record:
         """Start new episodes if none are running, and return room for ``steps`` steps."""
@@ -180,7 +192,7 @@ class Collector:
 
     def _name(self, t: int) -> str:
         """Name the step that led to ``obs[t]`` of the trajectory that is being written."""
-        return f"step {self._steps_before + t}"
+        return f"{self._place}step {self._steps_before + t}"
 
     def _ended_episodes(self, trajectory: Trajectory, record: Record) -> list[Episode]:
         """Return the episodes that end in the trajectory and carry the others' sums on, over lost lives too."""

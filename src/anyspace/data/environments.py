@@ -6,7 +6,7 @@ import contextlib
 import copy
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -33,6 +33,25 @@ def register_env(name: str, creator: Callable[..., Env]) -> None:
         creator: returns an environment; one that takes an argument receives ``env_config``.
     """
     _creators[name] = creator
+
+
+def registered_ids() -> dict[str, gym.envs.registration.EnvSpec]:
+    """Return Gymnasium's records of the ids that this process registered itself, for processes that know no such ids.
+
+    Gymnasium's own ids are left out, and those of packages that register theirs when they are imported.
+    """
+    packages = tuple(_PACKAGES)
+    return {
+        name: record
+        for name, record in gym.registry.items()
+        if not name.startswith(packages) and not _is_gymnasiums(record)
+    }
+
+
+def adopt_ids(records: Mapping[str, gym.envs.registration.EnvSpec]) -> None:
+    """Take in what :func:`registered_ids` returned in another process."""
+    for name, record in records.items():
+        gym.registry.setdefault(name, record)
 
 
 Origin = Literal["registered", "gymnasium", "other", "code", "unknown"]
@@ -83,6 +102,7 @@ class EnvSpec:
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
         max_len: longest length of Sequences and Graphs without one (`spaces.bounded`).
         ignore: parts to leave out of observations (`spaces.prepared`).
+        worker_index: of the process that collects, for environments that take their configuration whole; 0 trains.
     """
 
     env: EnvLike
@@ -92,6 +112,7 @@ class EnvSpec:
     action_mask_key: str | None = "action_mask"
     max_len: int | dict[str, int] | None = None
     ignore: Sequence[str] = ()
+    worker_index: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.env, str):
@@ -161,7 +182,7 @@ class EnvSpec:
             return self._made_by_gymnasium(str(self.env))
         if takes_config(creator):
             # A copy: environments like to pop what they read, and the next one needs it too.
-            return creator(EnvContext(self.env_config, vector_index=vector_index))
+            return creator(EnvContext(self.env_config, self.worker_index, vector_index))
         try:
             return creator(**self.env_config)
         except TypeError as error:

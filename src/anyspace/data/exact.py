@@ -10,22 +10,22 @@ from anyspace.errors import ConfigError
 _REFUSED = "config key `exact_resume`: "
 
 
-def require_exact(vectorization: str, num_env_runners: int) -> None:
+def require_exact(vectorization: str, *, in_order: bool) -> None:
     """Raise :class:`ConfigError` where settings say already that environments cannot be put back.
 
     Args:
         vectorization: the key.
-        num_env_runners: the key.
+        in_order: whether each round learns from fragments of the newest weights, in the order of the workers.
     """
     if vectorization == "async":
         raise ConfigError(
             f"{_REFUSED}environments in processes of their own (vectorization='async') may draw from random sources of"
             " those processes, which no checkpoint holds; take vectorization='sync', or 'native'."
         )
-    if num_env_runners:
+    if not in_order:
         raise ConfigError(
-            f"{_REFUSED}with `num_env_runners` = {num_env_runners} steps are under way in other processes when a"
-            " checkpoint is written, which it does not hold; take num_env_runners=0."
+            f"{_REFUSED}fragments that workers collect ahead, with older weights or in any order, are in no checkpoint;"
+            " take max_requests_in_flight_per_env_runner=1, broadcast_interval=1 and sample_order='workers'."
         )
 
 

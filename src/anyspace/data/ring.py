@@ -83,15 +83,19 @@ class Ring:
         if not self._obs:
             self._allocate(trajectory)
         lanes = np.array([self._lane(int(worker), int(number)) for worker, _, number in trajectory.lanes])
-        fresh = trajectory.begins | (self._incarnations[lanes] != trajectory.lanes[:, 1])
-        self._incarnations[lanes] = trajectory.lanes[:, 1]
-        if fresh.any():
-            self._close_episodes(lanes[fresh])
-        lens = _lens(trajectory)
-        for length in sorted(set(lens.tolist())):
-            (columns,) = np.nonzero(lens == length)
-            for first in range(0, length, self._size):  # more than the ring holds
-                self._write(trajectory, columns, lanes[columns], slice(first, min(first + self._size, length)), fresh)
+        lens, turns = _lens(trajectory), _turns(lanes)
+        fresh = trajectory.begins.copy()
+        for turn in range(int(turns.max(initial=-1)) + 1):
+            (now,) = np.nonzero(turns == turn)
+            fresh[now] |= self._incarnations[lanes[now]] != trajectory.lanes[now, 1]
+            self._incarnations[lanes[now]] = trajectory.lanes[now, 1]
+            if fresh[now].any():
+                self._close_episodes(lanes[now[fresh[now]]])
+            for length in sorted(set(lens[now].tolist())):
+                columns = now[lens[now] == length]
+                for first in range(0, length, self._size):  # more than the ring holds
+                    part = slice(first, min(first + self._size, length))
+                    self._write(trajectory, columns, lanes[columns], part, fresh)
 
     def _lane(self, worker: int, number: int) -> int:
         place = self._places.setdefault((worker, number), len(self._places))
@@ -342,6 +346,16 @@ class Ring:
         self.counts[:], self._firsts[:], self._incarnations[:] = state["counts"], state["firsts"], state["incarnations"]
         self._places = {(int(worker), int(number)): i for i, (worker, number) in enumerate(state["places"])}
         self.has_gaps = bool(state["has_gaps"])
+
+
+def _turns(lanes: Ints) -> Ints:
+    """Return how many columns of its lane come before each column: 0, 0, 1, 0 for the lanes 3, 1, 3, 2."""
+    order = lanes.argsort(kind="stable")
+    ordered = lanes[order]
+    firsts = np.searchsorted(ordered, ordered)
+    turns = np.empty(len(lanes), np.int64)
+    turns[order] = np.arange(len(lanes)) - firsts
+    return turns
 
 
 def _lens(trajectory: Trajectory) -> Ints:

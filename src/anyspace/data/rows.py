@@ -5,6 +5,7 @@ Letters: T steps of B environments; M rows that are evaluated; N steps that are 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -184,6 +185,22 @@ class Rows:
             return tree.map_leaves(lambda leaf: leaf[: len(rows)], column)
         index = self.pipeline.runtime.asarray(rows)
         return tree.map_leaves(lambda leaf: leaf[index], column)
+
+
+def with_logp(pipeline: Pipeline, trajectory: Trajectory) -> Trajectory:
+    """Return a trajectory with ``action_logp``, so that it can be learnt from when the policy has changed.
+
+    Args:
+        pipeline: whose present weights acted, unless the trajectory says more.
+        trajectory: what happened.
+    """
+    if trajectory.action_logp is not None:
+        return trajectory
+    rows = Rows(pipeline, trajectory)
+    with pipeline.runtime.no_grad():
+        logp = rows.evaluate(value=False).distribution.logp(rows.actions())
+    by_time = rows.to_time(pipeline.runtime.numpy(logp)).astype(np.float32)
+    return dataclasses.replace(trajectory, action_logp=by_time)
 
 
 def _layout(pipeline: Pipeline, trajectory: Trajectory) -> Layout:

@@ -17,6 +17,7 @@ from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import ConfigError, NonFiniteError
+from anyspace.execution.randomness import undisturbed
 from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
 
@@ -86,6 +87,9 @@ class Evaluator(Protocol):
     def evaluate(self, request: Request) -> list[Played]:
         """Return the episodes that were played."""
 
+    def beside(self, request: Request) -> list[Played] | None:
+        """Return episodes that were played beside training since they were asked for; None: they are still played."""
+
     def close(self) -> None:
         """Free the environments."""
 
@@ -124,10 +128,15 @@ class LocalEvaluator:
             self.close()
             raise
 
+    def beside(self, request: Request) -> list[Played]:
+        """Return the episodes that were played: there is only one process."""
+        return self.evaluate(request)
+
     def _played(self, source: VectorSource, request: Request) -> list[Played]:
         require_same_spaces(self._policy, source, self._spec.name)
         limit = self._limit(source, request.longest)
         with (
+            undisturbed(self._policy.observation_space, self._policy.action_space),
             self._policy.runtime.threads_for(source.num_envs),
             EvaluationReport(request.episodes, request.progress) as report,
         ):

@@ -185,12 +185,17 @@ class _Gif:
             self._kept, self._every = self._kept[::2], self._every * 2
 
     def finish(self) -> None:
-        first, *rest = self._kept
-        # A GIF counts in hundredths of a second.
-        hundredths = max(2, round(100 * self._every / self._rate))
-        first.save(
-            self._file, "GIF", save_all=True, append_images=rest, duration=10 * hundredths, loop=0, optimize=False
-        )
+        # A GIF counts in hundredths of a second, and in two bytes: a picture that stays is shown for a minute at most.
+        shown = 10 * max(2, round(100 * self._every / self._rate))
+        pictures, durations = [self._kept[0]], [shown]
+        for picture in self._kept[1:]:
+            if picture.tobytes() == pictures[-1].tobytes() and picture.getpalette() == pictures[-1].getpalette():
+                durations[-1] = min(durations[-1] + shown, 60_000)
+            else:
+                pictures.append(picture)
+                durations.append(shown)
+        first, *rest = pictures
+        first.save(self._file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
 
 
 _KINDS: dict[str, type[_Mp4] | type[_Gif]] = {".mp4": _Mp4, ".gif": _Gif}

@@ -1,11 +1,22 @@
-"""Who collects: one process now, many behind the same methods later."""
+"""Who collects: this process, or workers with environments of their own."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
 
 from anyspace.data.collector import Collector
 from anyspace.data.trajectory import Trajectory
+from anyspace.execution.dispatch import Dispatcher, Shares, Tally
+from anyspace.execution.evaluate import LocalEvaluator, Played, Request
+from anyspace.execution.packing import Layout, Packed
+from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start, worker_seed
+from anyspace.policy.policy import Policy
 
 
 class Fleet(Protocol):
@@ -18,7 +29,7 @@ class Fleet(Protocol):
         """Let new episodes begin everywhere with the next call; ``seed`` None draws on as the environments stand."""
 
     def metrics(self) -> dict[str, float]:
-        """Return numbers about collecting, for reports."""
+        """Return numbers about collecting since the last call, for reports."""
 
     def close(self) -> None:
         """Free the environments."""
@@ -60,3 +71,203 @@ class LocalFleet:
     def close(self) -> None:
         """Close the environments."""
         self.collector.source.close()
+
+
+class Weights:
+    """The learner's weights as workers get them, packed once for each version that is sent.
+
+    Args:
+        policy: the learner's.
+    """
+
+    def __init__(self, policy: Policy):
+        self.layout = Layout(policy.weights())
+        self._policy = policy
+
+    @property
+    def version(self) -> int:
+        """How often they changed."""
+        return self._policy.version
+
+    def packed(self) -> Packed:
+        """Return the present ones in one buffer."""
+        return self.layout.pack(self._policy.weights())
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much each worker collects at a time, and when the learner goes on."""
+
+    fragment: int | None = None
+    """Steps of one environment in a fragment; None: each worker's share of what is asked for."""
+    asynchronous: bool = False
+    """Take the fragments that are ready first, whatever weights they were collected with."""
+    any_order: bool = False
+    """Let quick workers take over shares of slow ones."""
+    broadcast_interval: int = 1
+    """Versions of the weights from one that is sent to the next."""
+
+
+class WorkerFleet:
+    """Collects with workers that have environments and a policy of their own.
+
+    With the same seed and as many workers it collects the same steps wherever they are, unless fragments are taken as
+    they come.
+
+    Args:
+        policy: the learner's; its weights are sent to the workers whenever they have changed.
+        weights: those.
+        dispatcher: reaches the workers.
+        recipe: what the workers are made of.
+        pace: how much is asked for at a time.
+        seed: of the environments.
+        acting: of the random sources that actions are sampled from.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        weights: Weights,
+        dispatcher: Dispatcher[Any, Any, Any],
+        recipe: Recipe,
+        pace: Pace,
+        seed: int,
+        acting: int,
+    ):
+        self._policy, self._weights, self._dispatcher = policy, weights, dispatcher
+        self._recipe, self._pace = recipe, pace
+        self._start = Start(0, seed, acting)
+        self._told: set[str] = set()
+
+    def gather(self, steps: int) -> Trajectory:
+        """Return at least ``steps`` rows; see :class:`Fleet`."""
+        dispatcher, version = self._dispatcher, self._weights.version
+        sent = dispatcher.version
+        if sent is None or not 0 <= version - sent < self._pace.broadcast_interval:
+            dispatcher.publish(version, self._weights.packed())
+        width = self._recipe.num_envs * self._recipe.workers
+        if self._recipe.whole_episodes:
+            fragment, rounds = -(-steps // self._recipe.workers), 1
+        else:
+            fragment = self._pace.fragment or -(-steps // width)
+            rounds = -(-steps // (fragment * width))
+        job = Gather(fragment, self._start)
+        found: Sequence[Fragment | Episodes]
+        if self._pace.asynchronous:
+            each = fragment if self._recipe.whole_episodes else fragment * self._recipe.num_envs
+            found = dispatcher.stream(job, steps, each, version)
+        else:
+            jobs: list[list[Job]] = [[job] * rounds for _ in range(self._recipe.workers)]
+            found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
+        fragments = [one for one in found if isinstance(one, Fragment)]
+        tell_once(fragments, self._told)
+        for one in fragments:
+            if one.masks is not None:
+                self._policy.masking.trained_with(one.masks)
+        trajectory = Trajectory.side_by_side([one.trajectory for one in fragments])
+        # What comes out of Ray is read-only and keeps its room in the object store; what was joined is a copy already.
+        return trajectory if trajectory.rewards.flags.writeable else copy.deepcopy(trajectory)
+
+    def restart(self, seed: int | None = None) -> None:
+        """Let new episodes begin with the next call."""
+        number, start = self._start.number + 1, self._start
+        if seed is None:
+            self._start = Start(number, start.seed, start.acting, reseeds=False)
+        else:
+            self._start = Start(number, seed, acting_seed(seed))
+
+    def metrics(self) -> dict[str, float]:
+        """Return how long the learner waited, how old fragments were, and what became of workers."""
+        tally, self._dispatcher.tally = self._dispatcher.tally, Tally()
+        lags = tally.lags or [0]
+        return {
+            "waited_s": tally.waited,
+            "lag_mean": float(np.mean(lags)),
+            "lag_max": float(max(lags)),
+            "restarts": float(tally.restarts),
+            "lost": float(tally.lost),
+            "stale": float(tally.stale),
+            "requests": float(self._dispatcher.under_way),
+        }
+
+    def close(self) -> None:
+        """End the workers."""
+        self._dispatcher.close()
+
+
+def acting_seed(seed: int) -> int:
+    """Return the seed of what workers sample actions from, where their environments begin anew with ``seed``."""
+    return int(np.random.SeedSequence([seed, 0, 0, 1]).generate_state(1)[0])
+
+
+def tell_once(found: Sequence[Fragment | Episodes], told: set[str]) -> None:
+    """Log what workers had to say, each sentence once."""
+    for one in found:
+        for sentence in one.warnings:
+            if sentence not in told:
+                told.add(sentence)
+                logging.getLogger("anyspace").warning(f"worker {one.worker}: {sentence}")
+
+
+class WorkerEvaluator:
+    """Plays evaluation episodes with workers, each a share of them.
+
+    Args:
+        weights: the learner's.
+        dispatcher: reaches the workers.
+        workers: how many there are.
+        local: plays what is to be shown.
+    """
+
+    def __init__(
+        self, weights: Weights, dispatcher: Dispatcher[Any, Any, Any], workers: int, local: LocalEvaluator
+    ) -> None:
+        self._weights, self._dispatcher, self._workers, self._local = weights, dispatcher, workers, local
+        self._told: set[str] = set()
+        self._playing: Shares | None = None
+
+    def evaluate(self, request: Request) -> list[Played]:
+        """Return the episodes that were played, in the order of the workers."""
+        if request.render:
+            return self._local.evaluate(request)
+        self._playing = self._begun(request)
+        played = self._finished(waits=True)
+        assert played is not None
+        return played
+
+    def beside(self, request: Request) -> list[Played] | None:
+        """Return the episodes that were asked for last if they have been played, else None; ask if nobody plays."""
+        if self._playing is None:
+            self._playing = self._begun(request)
+        return self._finished(waits=False)
+
+    def _begun(self, request: Request) -> Shares:
+        self._dispatcher.publish(self._weights.version, self._weights.packed())
+        jobs: list[list[Job]] = [[Play(share)] for share in shares_of(request, self._workers)]
+        return self._dispatcher.begin(jobs + [[] for _ in range(self._workers - len(jobs))])
+
+    def _finished(self, *, waits: bool) -> list[Played] | None:
+        assert self._playing is not None
+        try:
+            found = self._dispatcher.finish(self._playing, self._weights.version, waits=waits)
+        except BaseException:
+            self._playing = None
+            raise
+        if found is None:
+            return None
+        self._playing = None
+        tell_once(found, self._told)
+        return [played for one in found if isinstance(one, Episodes) for played in one.played]
+
+    def close(self) -> None:
+        """End the workers."""
+        self._local.close()
+        self._dispatcher.close()
+
+
+def shares_of(request: Request, workers: int) -> Iterator[Request]:
+    """Yield what each of at most ``workers`` plays of a request, and from which seed."""
+    for number in range(min(workers, request.episodes)):
+        episodes = request.episodes // workers + (number < request.episodes % workers)
+        seed = worker_seed(request.seed, number, 0)
+        yield Request(episodes, seed, request.explore, longest=request.longest)

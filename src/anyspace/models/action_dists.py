@@ -65,6 +65,11 @@ _MAX_CATEGORIES = 100_000
 _MAX_ACTIONS = 10_000_000
 
 
+def registered() -> dict[str, type[ActionDistribution]]:
+    """Return the distributions by the names that they are registered under."""
+    return dict(_registered)
+
+
 def register(name: str, dist_class: type[ActionDistribution]) -> None:
     """Make ``dist_class`` available by name; a name of a built-in one then means this class."""
     _registered[name] = dist_class

@@ -34,6 +34,11 @@ def is_custom_model(name: str) -> bool:
     return name in _custom_models
 
 
+def registered_models() -> dict[str, type]:
+    """Return the custom models by the names that they are registered under."""
+    return dict(_custom_models)
+
+
 class ModelCatalog:
     """Builds models, distributions and preprocessors from spaces and a model configuration."""
 

@@ -1,0 +1,153 @@
+"""From the settings of an algorithm to workers that collect and evaluate."""
+
+from __future__ import annotations
+
+import logging
+from importlib.util import find_spec
+from typing import Any
+
+from gymnasium.vector import VectorEnv
+
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.data.environments import EnvSpec
+from anyspace.data.rewards import RewardTransform
+from anyspace.errors import ConfigError
+from anyspace.execution.dispatch import Dispatcher
+from anyspace.execution.evaluate import Evaluator, LocalEvaluator
+from anyspace.execution.fleet import Pace, Weights, WorkerEvaluator, WorkerFleet, acting_seed
+from anyspace.execution.transport import SerialTransport, Transport
+from anyspace.execution.worker import Recipe
+from anyspace.policy.exploration import StatefulExploration
+from anyspace.policy.policy import Policy
+
+
+def require_workers(spec: EnvSpec | None, config: AlgorithmConfig) -> None:
+    """Raise :class:`ConfigError` if there are to be workers that cannot be.
+
+    Args:
+        spec: the environment, if there is one.
+        config: the settings.
+    """
+    key = "num_env_runners" if config.num_env_runners else "evaluation_num_env_runners"
+    count = getattr(config, key)
+    if count and spec is not None and isinstance(spec.env, VectorEnv):
+        raise ConfigError(
+            f"`{key}` is {count}, but the environment is a vector environment that is there already, of which each"
+            " worker would need one of its own. Give an id, a class or a function instead."
+        )
+    if count and spec is None:
+        raise ConfigError(f"`{key}` is {count}, but there is no environment for workers to step: give one, too.")
+    if config.needs_ray and find_spec("ray") is None:
+        raise ConfigError(
+            f"`{key}` is {count}, which needs Ray: pip install 'anyspace[ray]'. fleet='serial' runs the same workers in"
+            " this process, one after the other."
+        )
+
+
+def worker_fleet(
+    spec: EnvSpec,
+    policy: Policy,
+    config: AlgorithmConfig,
+    rewards: RewardTransform,
+    seed: int,
+    policy_seed: int,
+    steps_before: int,
+) -> WorkerFleet:
+    """Return workers that collect.
+
+    Args:
+        spec: the environment.
+        policy: the learner's.
+        config: the settings.
+        rewards: how rewards are clipped, and whether they are scaled.
+        seed: of the environments' first reset.
+        policy_seed: of the policy's random sources.
+        steps_before: vector steps of this run so far, for messages.
+    """
+    if config.exact_resume and isinstance(policy.exploration, StatefulExploration):
+        raise ConfigError(
+            f"config key `exact_resume`: with `num_env_runners`, what {type(policy.exploration).__name__} remembers is"
+            " in the workers, and in no checkpoint; take another `exploration_config`, or num_env_runners=0."
+        )
+    weights = Weights(policy)
+    recipe = _recipe(spec, policy, config, policy_seed, weights, config.num_env_runners, rewards, steps_before)
+    dispatcher = _dispatcher(recipe, config, most=config.most_requests)
+    fragment = config.rollout_fragment_length
+    pace = Pace(
+        None if fragment == "auto" else fragment,
+        config.is_asynchronous,
+        config.sample_order == "ready",
+        config.broadcast_interval,
+    )
+    # A run that begins acts from where the learner's own random source stands, as it would without workers.
+    acting = policy_seed if steps_before == 0 else acting_seed(seed)
+    return WorkerFleet(policy, weights, dispatcher, recipe, pace, seed, acting)
+
+
+def new_evaluator(spec: EnvSpec, policy: Policy, config: AlgorithmConfig, policy_seed: int) -> Evaluator:
+    """Return who evaluates: this process, or workers."""
+    local = LocalEvaluator(policy, spec, config.evaluation_max_episode_steps)
+    workers = config.evaluation_num_env_runners
+    if not workers:
+        return local
+    weights = Weights(policy)
+    recipe = _recipe(spec, policy, config, policy_seed, weights, workers, RewardTransform(), 0)
+    return WorkerEvaluator(weights, _dispatcher(recipe, config), workers, local)
+
+
+def _recipe(
+    spec: EnvSpec,
+    policy: Policy,
+    config: AlgorithmConfig,
+    policy_seed: int,
+    weights: Weights,
+    workers: int,
+    rewards: RewardTransform,
+    steps_before: int,
+) -> Recipe:
+    return Recipe(
+        spec.resolved(),
+        config,
+        policy.plan,
+        policy.observation_space,
+        policy.env_action_space,
+        weights.layout,
+        policy_seed,
+        workers,
+        config.num_envs_per_env_runner,
+        config.vectorization,
+        config.collects_whole_episodes,
+        tuple(config.collect_infos),
+        (rewards.clip, config.gamma) if rewards.normalize else None,
+        config.env_timeout_s,
+        config.sends_logp,
+        steps_before,
+        config.evaluation_max_episode_steps,
+    )
+
+
+def _dispatcher(recipe: Recipe, config: AlgorithmConfig, most: int = 1) -> Dispatcher[Any, Any, Any]:
+    """Return what reaches workers; where they are in this process, time does not pass for it."""
+    auto = config.max_requests_in_flight_per_env_runner == "auto"
+    transport: Transport[Any, Any, Any]
+    if config.fleet == "serial":
+        transport = SerialTransport(recipe)
+    else:
+        from anyspace.execution.ray_fleet import Resources, ray_transport
+
+        resources = Resources(
+            config.num_cpus_per_env_runner, config.num_gpus_per_env_runner, config.custom_resources_per_env_runner
+        )
+        everybody = config.num_env_runners + config.evaluation_num_env_runners
+        transport = ray_transport(recipe, everybody, resources, config.ray_address, config.ray_runtime_env)
+    serial: dict[str, Any] = {"clock": lambda: 0.0} if config.fleet == "serial" else {"adapts": auto}
+    return Dispatcher(
+        transport,
+        recipe.workers,
+        most=most,
+        max_lag=config.max_lag,
+        timeout=config.sample_timeout_s,
+        restarts=config.restart_failed_env_runners,
+        tell=logging.getLogger("anyspace").warning,
+        **serial,
+    )

@@ -1,0 +1,273 @@
+"""Workers give what this process gives, and every key about them does something."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import replace
+from importlib import util
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from anyspace import APPO, BC, IMPALA, PPO, Algorithm
+from anyspace.algorithms import ALGORITHMS
+from anyspace.data.rows import with_logp
+from anyspace.errors import ConfigError
+from anyspace.execution.fleet import LocalFleet, WorkerEvaluator, WorkerFleet
+from anyspace.execution.worker import Fragment
+from tests.support.hashes import CASES
+
+SMALL: dict[str, Any] = {
+    "train_batch_size": 16,
+    "num_envs_per_env_runner": 2,
+    "model": {"fcnet_hiddens": [4]},
+    "seed": 1,
+}
+ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
+SHORT: dict[str, dict[str, Any]] = {
+    **{name: {"min_sample_timesteps_per_iteration": 60} for name in ("A2C", "IMPALA", "APPO")},
+    "DQN": {"min_sample_timesteps_per_iteration": 24, "num_steps_sampled_before_learning_starts": 8, "hiddens": [4]},
+}
+SERIAL: dict[str, Any] = {"num_env_runners": 2, "fleet": "serial"}
+
+
+def new(kind: type[Algorithm[Any]], env: Any, settings: dict[str, Any]) -> Algorithm[Any]:
+    """Return an algorithm with plain defaults but for some settings."""
+    return kind(env, {**SHORT.get(kind.__name__, {}), **settings}, preset="none")
+
+
+def trained(name: str, env: Any, settings: dict[str, Any], iterations: int = 2) -> tuple[dict[str, Any], Any]:
+    """Return the weights after some iterations, and the last result."""
+    with closing(new(ALGORITHMS[name], env, settings)) as algorithm:
+        for _ in range(iterations):
+            result = algorithm.train()
+        return algorithm.policy.weights(), result
+
+
+def require_equal(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one.keys() == other.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, other[name], err_msg=name)
+
+
+def is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(np.array_equal(array, other[name]) for name, array in one.items())
+
+
+# ------------------------------------------------------------------------------------------- equality
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_worker_gives_what_this_process_gives(case: str) -> None:
+    name, env, settings = CASES[case]
+    own = {"max_requests_in_flight_per_env_runner": 1} if name in ("IMPALA", "APPO") else {}
+    (local, a), (serial, b) = (
+        trained(name, env, {**settings, **more}) for more in ({}, {"num_env_runners": 1, "fleet": "serial", **own})
+    )
+    require_equal(local, serial)
+    assert a["learner"] == b["learner"]
+    assert a.get("episode_return_mean") == b.get("episode_return_mean")
+    assert "fleet" not in a
+    assert b["fleet"]["lag_max"] == 0
+
+
+def test_several_workers_are_like_themselves_and_not_like_one() -> None:
+    settings = {**SMALL, **ONCE}
+    found = [trained("PPO", "CartPole-v1", {**settings, "num_env_runners": n, "fleet": "serial"})[0] for n in (3, 3, 1)]
+    require_equal(found[0], found[1])
+    assert not is_equal(found[0], found[2])
+
+
+def test_steps_and_fragments_of_all_workers_count() -> None:
+    with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE, **SERIAL, "rollout_fragment_length": 2})) as algorithm:
+        trajectory = algorithm.fleet.gather(16)
+        assert trajectory.valid.shape == (2, 8)
+        assert trajectory.lanes[:, 0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+        algorithm.train()
+        assert algorithm.counters.vector_steps == 4
+
+
+def test_arrays_that_nobody_may_write_to_can_be_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes out of Ray is read-only."""
+    init = Fragment.__new__
+
+    def frozen(kind: Any, *values: Any) -> Any:
+        made = init(kind, *values)
+        for leaf in (*made.trajectory.obs, made.trajectory.rewards, made.trajectory.valid, made.trajectory.terminated):
+            leaf.flags.writeable = False
+        return made
+
+    monkeypatch.setattr(Fragment, "__new__", frozen)
+    for name, extra in (("PPO", ONCE), ("DQN", {})):
+        trained(name, "CartPole-v1", {**SMALL, **extra, "num_env_runners": 1, "fleet": "serial"})
+
+
+# --------------------------------------------------------------------------------------- asynchronous
+
+
+def test_impala_learns_from_fragments_of_the_weights_before() -> None:
+    settings = {**SMALL, **SERIAL, "train_batch_size": 20, "rollout_fragment_length": 5}
+    with closing(new(IMPALA, "CartPole-v1", settings)) as algorithm:
+        results = [algorithm.train()["fleet"] for _ in range(2)]
+        assert results[1]["lag_mean"] == results[1]["lag_max"] == 1
+        trajectory = algorithm.fleet.gather(20)
+        assert trajectory.action_logp is not None
+        assert {*trajectory.versions.tolist()} == {algorithm.policy.version - 1}
+
+
+def test_log_probabilities_are_those_of_the_weights_that_acted() -> None:
+    settings = {**SMALL, **SERIAL, "train_batch_size": 20, "rollout_fragment_length": 5, "lr": 0.1}
+    with closing(new(APPO, "CartPole-v1", settings)) as algorithm:
+        found = algorithm.fleet.gather(20)
+        again = with_logp(algorithm.policy, replace(found, action_logp=None))
+        np.testing.assert_allclose(found.action_logp, again.action_logp, atol=1e-6)
+        for _ in range(3):
+            algorithm.train()
+        stale = algorithm.fleet.gather(20)
+        changed = with_logp(algorithm.policy, replace(stale, action_logp=None))
+        assert np.abs(stale.action_logp - changed.action_logp).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["PPO", "A2C", "PG", "DQN"])
+def test_the_others_are_asynchronous_if_asked(name: str) -> None:
+    extra = ONCE if name == "PPO" else {"rollout_fragment_length": 4} if name == "DQN" else {}
+    settings = {**SMALL, **SERIAL, **extra, "max_requests_in_flight_per_env_runner": 2}
+    _, result = trained(name, "CartPole-v1", settings, iterations=3)
+    assert result["fleet"]["lag_mean"] >= 1
+    _, result = trained(name, "CartPole-v1", {**settings, "max_requests_in_flight_per_env_runner": 1})
+    assert result["fleet"]["lag_mean"] == 0
+
+
+# ------------------------------------------------------------------------------------------------ keys
+
+
+@pytest.mark.parametrize("value", [1, 3])
+def test_broadcast_interval(value: int) -> None:
+    settings = {**SMALL, **SERIAL, **ONCE, "broadcast_interval": value}
+    with closing(new(PPO, "CartPole-v1", settings)) as algorithm:
+        lags = [algorithm.train()["fleet"]["lag_mean"] for _ in range(5)]
+    assert lags == ([0] * 5 if value == 1 else [0, 1, 2, 0, 1])
+
+
+@pytest.mark.parametrize("value", [None, 1])
+def test_max_lag(value: int | None) -> None:
+    settings = {**SMALL, **SERIAL, "train_batch_size": 10, "rollout_fragment_length": 5, "max_lag": value}
+    with closing(new(IMPALA, "CartPole-v1", {**settings, "max_requests_in_flight_per_env_runner": 4})) as algorithm:
+        fleet = [algorithm.train()["fleet"] for _ in range(2)][-1]
+    assert (fleet["lag_max"] <= 1) is (fleet["stale"] > 0) is (value == 1)
+
+
+def test_where_workers_are() -> None:
+    with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE})) as algorithm:
+        assert isinstance(algorithm.fleet, LocalFleet)
+    with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE, **SERIAL})) as algorithm:
+        assert isinstance(algorithm.fleet, WorkerFleet)
+
+
+def test_evaluation_workers() -> None:
+    returns = {}
+    for workers in (0, 1, 2):
+        serial = {"evaluation_num_env_runners": workers, "fleet": "serial"} if workers else {}
+        with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE, **serial})) as algorithm:
+            algorithm.train()
+            returns[workers] = algorithm.evaluate(5)["returns"]
+            assert isinstance(algorithm.evaluator, WorkerEvaluator) is bool(workers)
+            assert isinstance(algorithm.fleet, LocalFleet)
+    assert returns[0] == returns[1]
+    assert len(returns[2]) == 5
+    assert returns[2] != returns[0]
+
+
+def test_an_evaluation_beside_training_is_reported_when_it_is_there() -> None:
+    settings = {**SMALL, **ONCE, "evaluation_num_env_runners": 1, "fleet": "serial", "evaluate_every": 16}
+    for beside in (False, True):
+        more = {"evaluation_parallel_to_training": beside, "evaluation_episodes": 2}
+        with closing(new(PPO, "CartPole-v1", {**settings, **more})) as algorithm:
+            assert "evaluation" in algorithm.train()
+    evaluator = algorithm.evaluator
+    with closing(new(PPO, "CartPole-v1", {**settings, **more})) as algorithm:
+        evaluator = algorithm.evaluator
+        assert isinstance(evaluator, WorkerEvaluator)
+        late: list[Any] = []
+        transport = evaluator._dispatcher._transport
+        ready = transport.ready
+        transport.ready = lambda tickets, timeout: ready(tickets, timeout) if late else []
+        assert "evaluation" not in algorithm.train()
+        late.append(True)
+        assert algorithm.train()["evaluation"]["episodes"] == 2
+
+
+IDLE = [
+    ({"sample_order": "ready"}, "no workers collect"),
+    ({"max_requests_in_flight_per_env_runner": 2}, "no workers collect"),
+    ({"broadcast_interval": 2}, "no workers collect"),
+    ({"max_lag": 2}, "no fragment is ever older"),
+    ({**SERIAL, "max_lag": 2}, "no fragment is ever older"),
+    ({"fleet": "serial"}, "there are no workers"),
+    ({"sample_timeout_s": 5.0}, "there are no workers"),
+    ({"restart_failed_env_runners": False}, "there are no workers"),
+    ({**SERIAL, "num_cpus_per_env_runner": 2.0}, "no worker is on Ray"),
+    ({**SERIAL, "num_gpus_per_env_runner": 0.5}, "no worker is on Ray"),
+    ({**SERIAL, "custom_resources_per_env_runner": {"camera": 1.0}}, "no worker is on Ray"),
+    ({**SERIAL, "ray_address": "auto"}, "no worker is on Ray"),
+    ({**SERIAL, "ray_runtime_env": {"pip": ["x"]}}, "no worker is on Ray"),
+    ({**SERIAL, "evaluation_parallel_to_training": True}, "no workers evaluate"),
+    ({**SERIAL, "max_requests_in_flight_per_env_runner": 2, "sample_order": "ready"}, "as they come anyway"),
+]
+
+
+@pytest.mark.parametrize(("settings", "reason"), IDLE)
+def test_a_key_that_would_do_nothing_is_refused(settings: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        new(PPO, "CartPole-v1", {**SMALL, **ONCE, **settings})
+
+
+@pytest.mark.parametrize("key", ["num_env_runners", "evaluation_num_env_runners"])
+def test_a_vector_environment_that_is_there_cannot_be_multiplied(key: str) -> None:
+    envs = gym.make_vec("CartPole-v1", num_envs=2)
+    with closing(envs), pytest.raises(ConfigError, match=f"`{key}` is 2, but the environment is a vector environment"):
+        new(PPO, envs, {**SMALL, **ONCE, key: 2, "fleet": "serial"})
+
+
+def test_recorded_steps_have_no_workers() -> None:
+    with pytest.raises(ConfigError, match="all steps come from `input`"):
+        BC("CartPole-v1", input="nowhere.json", **SERIAL)
+
+
+def test_without_ray_there_is_a_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = util.find_spec
+    monkeypatch.setattr("anyspace.algorithms.scaling.find_spec", lambda name: None if name == "ray" else find(name))
+    with pytest.raises(ConfigError, match=r"`num_env_runners` is 2, which needs Ray: pip install 'anyspace\[ray\]'"):
+        new(PPO, "CartPole-v1", {**SMALL, **ONCE, "num_env_runners": 2})
+
+
+def test_nothing_of_ray_is_imported_before_it_is_asked_for() -> None:
+    if "ray" not in sys.modules:
+        with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE, **SERIAL})) as algorithm:
+            algorithm.train()
+        assert "ray" not in sys.modules
+
+
+# ------------------------------------------------------------------------------------------ exact_resume
+
+
+@pytest.mark.parametrize("name", ["PPO", "DQN"])
+def test_a_run_with_workers_goes_on_exactly(name: str, tmp_path: Any) -> None:
+    extra = ONCE if name == "PPO" else {}
+    more = {"exact_resume": True, "observation_filter": "MeanStdFilter"}
+    with closing(new(ALGORITHMS[name], "CartPole-v1", {**SMALL, **SERIAL, **extra, **more})) as algorithm:
+        algorithm.train()
+        algorithm.save(tmp_path / "saved")
+        with closing(Algorithm.load(tmp_path / "saved")) as other:
+            for one in (algorithm, other):
+                one.train()
+                one.train()
+            require_equal(algorithm.policy.weights(), other.policy.weights())
+
+
+def test_exact_resume_with_fragments_ahead_is_refused() -> None:
+    with pytest.raises(ConfigError, match="`exact_resume`: fragments that workers collect ahead"):
+        new(IMPALA, "CartPole-v1", {**SMALL, **SERIAL, "exact_resume": True})

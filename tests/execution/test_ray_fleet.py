@@ -1,0 +1,217 @@
+"""Workers that are actors of Ray: they give what workers in this process give, and may die. One Ray for all tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from anyspace import Algorithm, register_env
+from anyspace.algorithms import ALGORITHMS
+from anyspace.errors import ConfigError, ObservationError, WorkerError
+from anyspace.models import ModelCatalog
+from anyspace.models.torch import TorchModelV2
+from tests.execution.test_worker import Odd, Stubborn
+from tests.support.hashes import CASES
+
+ray = pytest.importorskip("ray")
+
+SMALL: dict[str, Any] = {
+    "train_batch_size": 16,
+    "num_envs_per_env_runner": 2,
+    "model": {"fcnet_hiddens": [4]},
+    "seed": 1,
+    "num_env_runners": 1,
+}
+ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """Start Ray once, with room for four workers, and end it."""
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def new(env: Any, settings: dict[str, Any], name: str = "PPO") -> Algorithm[Any]:
+    return ALGORITHMS[name](env, {**SMALL, **(ONCE if name == "PPO" else {}), **settings}, preset="none")
+
+
+def processes(algorithm: Algorithm[Any]) -> list[int]:
+    """Return the processes of an algorithm's workers; building again is what they answer for it."""
+    fleet: Any = algorithm.fleet
+    transport = fleet._dispatcher._transport
+    workers = [slot.worker for slot in fleet._dispatcher._slots]
+    return [built.process for built in ray.get([one.build.remote(transport._recipe) for one in workers])]
+
+
+def test_they_give_what_workers_in_this_process_give() -> None:
+    """Several algorithms and models after each other: starting a worker takes seconds."""
+    for case in ("lstm", "DQN, parameter noise"):
+        name, env, settings = CASES[case]
+        weights = []
+        for fleet in ("serial", "ray"):
+            more = {"num_env_runners": 2, "fleet": fleet, "observation_filter": "MeanStdFilter"}
+            with closing(ALGORITHMS[name](env, {**settings, **more}, preset="none")) as algorithm:
+                for _ in range(2):
+                    algorithm.train()
+                weights.append(algorithm.policy.weights())
+        for key, array in weights[0].items():
+            np.testing.assert_array_equal(array, weights[1][key], err_msg=f"{case}: {key}")
+
+
+class Small(TorchModelV2):
+    """A model that workers have to be told of."""
+
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: int, model_config: Any, name: str):
+        import torch
+
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.out = torch.nn.Linear(2, num_outputs + 1)
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        self.found = self.out(input_dict["obs_flat"])
+        return self.found[:, 1:], state
+
+    def value_function(self) -> Any:
+        return self.found[:, 0]
+
+
+def test_who_is_killed_is_replaced_and_an_initialised_ray_left_alone() -> None:
+    """Kill, exit and hang; environment and model go by names that workers have to be told of."""
+    gym.register("ToldToWorkers-v0", entry_point=lambda: Odd())
+    ModelCatalog.register_custom_model("told to workers", Small)
+    settings = {"num_env_runners": 2, "model": {"custom_model": "told to workers"}, "evaluation_num_env_runners": 1}
+    try:
+        algorithm = new("ToldToWorkers-v0", settings)
+    finally:
+        gym.registry.pop("ToldToWorkers-v0")
+    gym.register("ToldToWorkers-v0", entry_point=lambda: Odd())
+    with closing(algorithm):
+        algorithm.train()
+        handler = signal.getsignal(signal.SIGTERM)
+        os.kill(processes(algorithm)[1], signal.SIGKILL)
+        result = algorithm.train()
+        assert (result["fleet"]["restarts"], result["timesteps_this_iter"]) == (1, 16)
+        trajectory = algorithm.fleet.gather(16)
+        assert trajectory.lanes[:, 1].tolist() == [0, 0, 1, 1]
+        assert len(algorithm.evaluate(3)["returns"]) == 3
+        assert signal.getsignal(signal.SIGTERM) is handler
+    gym.registry.pop("ToldToWorkers-v0")
+    assert ray.is_initialized()
+
+
+class Ends(Odd):
+    """Ends its process, hangs or raises at a step, everywhere or in the first incarnation alone."""
+
+    def __init__(self, how: str, mark: str = "", at: int = 3):
+        super().__init__(how, at)
+        self.mark = mark
+
+    def step(self, action: Any) -> Any:
+        if self.t == self.at - 1 and (not self.mark or not os.path.exists(self.mark)):
+            if self.mark:
+                open(self.mark, "w").close()
+            if self.how == "exits":
+                os._exit(7)
+            if self.how == "hangs":
+                time.sleep(1000)
+            if self.how == "stubborn":
+                raise Stubborn("stuck", "rust")
+        return super().step(action)
+
+
+def test_a_worker_that_hangs_is_replaced(tmp_path: Any) -> None:
+    register_env("hangs", lambda: Ends("hangs", str(tmp_path / "mark")))
+    with closing(new("hangs", {"sample_timeout_s": 2.0})) as algorithm:
+        assert algorithm.train()["fleet"]["restarts"] == 1
+
+
+def test_an_error_is_the_original_one() -> None:
+    with closing(new(Odd, {"env_config": {"how": "nan"}})) as algorithm:
+        with pytest.raises(ObservationError, match="worker 0, step 3, environment 0"):
+            algorithm.train()
+    with closing(new(lambda: Ends("stubborn"), {})) as algorithm:
+        with pytest.raises(RuntimeError, match="Stubborn: stuck because rust") as caught:
+            algorithm.train()
+        assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
+
+
+def test_a_cluster_that_is_too_small_is_told_before_anything_starts() -> None:
+    with closing(new("CartPole-v1", {"num_env_runners": 9})) as algorithm:
+        with pytest.raises(ConfigError, match="9 workers with 1 CPU each need 9 CPU, but Ray has 4"):
+            algorithm.train()
+    with closing(new("CartPole-v1", {"custom_resources_per_env_runner": {"camera": 1.0}})) as algorithm:
+        with pytest.raises(ConfigError, match="need 1 camera, but Ray has 0"):
+            algorithm.train()
+    with closing(new("CartPole-v1", {"num_gpus_per_env_runner": 100.0})) as algorithm:
+        with pytest.raises(ConfigError, match="need 100 GPU, but Ray has"):
+            algorithm.train()
+
+
+def test_a_cluster_is_reached_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(new("CartPole-v1", {"ray_address": "ray://head:10001"})) as algorithm:
+        with pytest.raises(
+            ConfigError, match="`ray_address` is 'ray://head:10001', which reaches a cluster from outside"
+        ):
+            algorithm.train()
+
+
+def test_what_cannot_be_sent_is_named() -> None:
+    lock = __import__("threading").Lock()
+
+    def made() -> Any:
+        return Odd() if lock else None
+
+    with closing(new(made, {})) as algorithm:
+        with pytest.raises(ConfigError, match="the environment cannot be sent to workers"):
+            algorithm.train()
+
+
+@pytest.mark.ray
+def test_death_in_every_fragment_ends_the_run() -> None:
+    with closing(new(lambda: Ends("exits"), {"num_env_runners": 2})) as algorithm:
+        with pytest.raises(WorkerError, match="4 times in a row without a fragment in between"):
+            algorithm.train()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_case_is_the_same_on_ray(case: str, workers: int) -> None:
+    name, env, settings = CASES[case]
+    own = {"max_requests_in_flight_per_env_runner": 1} if name in ("IMPALA", "APPO") else {}
+    weights = []
+    for fleet in ("serial", "ray"):
+        more = {"num_env_runners": workers, "fleet": fleet, **own}
+        with closing(ALGORITHMS[name](env, {**settings, **more}, preset="none")) as algorithm:
+            for _ in range(3):
+                algorithm.train()
+            weights.append(algorithm.policy.weights())
+    for key, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][key], err_msg=key)
+
+
+@pytest.mark.ray
+def test_impala_learns_although_workers_are_killed() -> None:
+    settings = {"num_env_runners": 2, "num_envs_per_env_runner": 4, "model": {"fcnet_hiddens": [64]}, "lr": 2e-3}
+    settings |= {"train_batch_size": 500, "rollout_fragment_length": 50, "entropy_coeff": 0.005}
+    with closing(new("CartPole-v1", settings, "IMPALA")) as algorithm:
+        restarts, killed, began = 0.0, 0, time.monotonic()
+        while algorithm.timesteps_total < 300_000:
+            fleet = algorithm.train()["fleet"]
+            restarts += fleet["restarts"]
+            if time.monotonic() - began > 6 * (killed + 1) and killed < 10:
+                os.kill(processes(algorithm)[killed % 2], signal.SIGKILL)
+                killed += 1
+        assert killed == 10
+        assert restarts >= 9
+        assert algorithm.evaluate(20)["episode_return_mean"] >= 450
