@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from anyspace.policy.policy import Policy
     from anyspace.spaces import register_space
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "A2C",
     "APPO",
