@@ -35,7 +35,7 @@ def step_of(policy: Policy, rows: int = 1, *, stochastic: bool = False) -> Step:
     return Step(traceable(policy), rows, stochastic=stochastic)
 
 
-@pytest.mark.parametrize(("observation", "action", "memory"), list(pairs(6)))
+@pytest.mark.parametrize(("observation", "action", "memory"), list(pairs(8)))
 def test_a_step_acts_and_remembers_as_the_policy_does(observation: str, action: str, memory: str) -> None:
     policy = small_policy(OBSERVATION_SPACES[observation], ACTION_SPACES[action], memory)
     step = step_of(policy)

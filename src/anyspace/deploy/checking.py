@@ -102,7 +102,11 @@ class Player:
         self._memory: dict[str, Any] = {port.name: port.zeros() for port in step.memory}
         self._rng = np.random.default_rng(seed)
         boxes = dict(float_components(policy.action_space))
-        self._scales = {one.name: _half_widths(boxes[one.path]) for one in step.outputs if one.path in boxes}
+        self._scales = {
+            one.name: _half_widths(boxes[one.path])
+            for one in step.outputs
+            if one.role == "action" and one.path in boxes
+        }
         self.found = Comparison()
         self._require_names()
 
