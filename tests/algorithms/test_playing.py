@@ -39,6 +39,12 @@ def test_episodes_are_filmed_one_after_the_other(tmp_path: Path) -> None:
     algo.close()
 
 
+def test_this_process_films_where_workers_evaluate(tmp_path: Path) -> None:
+    algo = PPO(Drawn, {**SMALL, "evaluation_num_env_runners": 1, "fleet": "serial"})
+    assert algo.record(tmp_path / "one.gif")["lengths"] == [4]
+    algo.close()
+
+
 def test_training_is_filmed(tmp_path: Path) -> None:
     algo = PPO(Drawn, SMALL)
     algo.learn(64, out=tmp_path / "run", callback=RecordVideo(30), progress=False)

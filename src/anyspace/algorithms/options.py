@@ -104,15 +104,34 @@ class PolicyOptions(TypedDict, total=False):
     exploration_config: dict[str, Any]
 
 
-class AlgorithmOptions(PolicyOptions, total=False):
+class ScaleOptions(PolicyOptions, total=False):
+    """Keys of :class:`ScaleConfig`."""
+
+    num_env_runners: int
+    num_envs_per_env_runner: int
+    fleet: Literal["auto", "serial", "ray"]
+    max_requests_in_flight_per_env_runner: int | Literal["auto"]
+    sample_order: Literal["workers", "ready"]
+    broadcast_interval: int
+    max_lag: int | None
+    sample_timeout_s: float
+    restart_failed_env_runners: bool
+    num_cpus_per_env_runner: float
+    num_gpus_per_env_runner: float
+    custom_resources_per_env_runner: dict[str, float]
+    evaluation_num_env_runners: int
+    evaluation_parallel_to_training: bool
+    ray_address: str | None
+    ray_runtime_env: dict[str, Any]
+
+
+class AlgorithmOptions(ScaleOptions, total=False):
     """Keys of :class:`AlgorithmConfig`."""
 
     env_config: dict[str, Any]
     wrappers: list[str | Callable[..., Any]]
     vectorization: Literal["auto", "native", "sync", "async"]
     collect_infos: list[str]
-    num_env_runners: int
-    num_envs_per_env_runner: int
     rollout_fragment_length: int | Literal["auto"]
     gamma: float
     lr: float

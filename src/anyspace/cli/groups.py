@@ -24,7 +24,15 @@ _GROUPS: dict[str, tuple[str, ...]] = {
     "evaluation": (
         *("evaluate_every", "evaluation_episodes", "evaluation_max_episode_steps", "return_window", "stop_return"),
     ),
-    "machine": ("seed", "framework", "device", "checkpoint_every", "output", "output_max_file_size"),
+    "processes": (
+        *("fleet", "max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval", "max_lag"),
+        *("sample_timeout_s", "restart_failed_env_runners", "num_cpus_per_env_runner", "num_gpus_per_env_runner"),
+        *("custom_resources_per_env_runner", "evaluation_num_env_runners", "evaluation_parallel_to_training"),
+        *("ray_address", "ray_runtime_env"),
+    ),
+    "machine": (
+        *("seed", "framework", "device", "checkpoint_every", "keep", "exact_resume", "output", "output_max_file_size"),
+    ),
 }
 """Keys by what they are about. Those of an algorithm, and those that nobody has put here, are about learning."""
 LEARNING = "learning"

@@ -76,6 +76,11 @@ class Request:
     film: Callable[[rendering.Picture, float], None] | None = None
     """Takes a picture after each step of a single environment, and how many of them are a second."""
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks on, so that this process plays in a single environment."""
+        return self.render or self.film is not None
+
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ConfigError(f"evaluate() was asked for {self.episodes} episodes, but it needs at least 1.")
@@ -115,7 +120,7 @@ class LocalEvaluator:
         Raises:
             CheckpointError: the environment's spaces are not the policy's.
         """
-        if request.render or request.film is not None:
+        if request.is_watched:
             source = shown(self._spec) if request.film is None else filmed(self._spec, request.film)
             try:
                 return self._played(source, request)

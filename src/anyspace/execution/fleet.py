@@ -216,7 +216,7 @@ class WorkerEvaluator:
         weights: the learner's.
         dispatcher: reaches the workers.
         workers: how many there are.
-        local: plays what is to be shown.
+        local: plays what is to be shown or filmed.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ class WorkerEvaluator:
 
     def evaluate(self, request: Request) -> list[Played]:
         """Return the episodes that were played, in the order of the workers."""
-        if request.render:
+        if request.is_watched:
             return self._local.evaluate(request)
         self._playing = self._begun(request)
         played = self._finished(waits=True)
