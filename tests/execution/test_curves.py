@@ -147,6 +147,20 @@ def test_what_cannot_be_drawn_is_named(tmp_path: Path) -> None:
             draw_curves(runs, tmp_path / picture, metric)
 
 
+def test_a_run_without_an_episode_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    endless = run_folder(tmp_path / "endless", 1, [])
+    log = MetricsLog(endless)
+    log.write({"timesteps_total": 100, "learner": {"loss": 2.0}})
+    log.close()
+    with pytest.raises(ConfigError, match=r"no episode of .*endless has ended, so there are no returns to draw"):
+        draw_curves([endless], tmp_path / "a.png")
+    (group,) = draw_curves([run_folder(tmp_path / "a", 2, [1.0, 2.0]), endless], tmp_path / "a.png")
+    assert len(group.curves) == 1
+    assert f"{endless} is left out" in caplog.text
+    (group,) = draw_curves([endless], tmp_path / "a.png", "learner/loss")
+    assert group.curves[0].values.tolist() == [2.0]
+
+
 def test_runs_without_a_description_stay_apart(tmp_path: Path) -> None:
     runs = [run_folder(tmp_path / name, 1, [1.0, 2.0]) for name in ("ppo", "dqn")]
     for run in runs:

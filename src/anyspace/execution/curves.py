@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution import run_files
 from anyspace.execution.log import read_metrics, write_whole
+
+_log = logging.getLogger(__name__)
 
 Numbers = npt.NDArray[np.float64]
 
@@ -119,12 +122,13 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
         metric: a column of ``metrics.csv``.
 
     Raises:
-        ConfigError: a folder is no run's, or has no such number; or the picture's ending is of no known kind.
+        ConfigError: a folder is no run's, or has no such number, or no run has an episode that ended; or the picture's
+            ending is of no known kind.
     """
     kind = picture.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise ConfigError(f"the picture is to be {picture}, but pictures end in .{', .'.join(FORMATS)}.")
-    groups = grouped([Curve.read(Path(run), metric) for run in runs])
+    groups = grouped(_curves(runs, metric))
     figure, axes = _axes(_NAMES.get(metric, metric))
     for group in groups:
         steps, mean, low, high = group.band()
@@ -134,6 +138,27 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
     axes.legend(fontsize="small")
     write_whole(picture, _drawn(figure, kind))
     return groups
+
+
+def _curves(runs: Sequence[Path], metric: str) -> list[Curve]:
+    """Return the curves of runs; where no episode has ended, a run has none, and is left out if others have one."""
+    found, endless = [], []
+    for run in map(Path, runs):
+        if metric == RETURN and _is_endless(run):
+            endless.append(run)
+        else:
+            found.append(Curve.read(run, metric))
+    if endless and not found:
+        raise ConfigError(f"no episode of {', '.join(map(str, endless))} has ended, so there are no returns to draw.")
+    for run in endless:
+        _log.warning("%s is left out: no episode of it has ended, so there are no returns to draw.", run)
+    return found
+
+
+def _is_endless(run: Path) -> bool:
+    file = run / run_files.METRICS_FILE
+    rows = read_metrics(file) if file.is_file() else []
+    return bool(rows) and not _points(rows, RETURN)
 
 
 def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
