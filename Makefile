@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec docs hashes learning fuzz table packages versions peers peers-rllib names bench parity popgym ray clean
+.PHONY: demo test lint spec docs hashes learning fuzz mutants soak table packages versions peers peers-rllib names bench parity popgym gallery ray clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -30,13 +30,13 @@ demo: $(VENV)/.ready  ## train PPO on CartPole-v1 until it is solved, evaluate, 
 	$(VENV)/bin/anyspace train CartPole-v1 --stop-return 475 --steps 100000 --seed 0 --evaluate 10
 
 lint: $(READY)  ## style, types and layers
-	$(BIN)/ruff check src tests benchmarks docs/hooks.py
-	$(BIN)/ruff format --check src tests benchmarks docs/hooks.py
+	$(BIN)/ruff check src tests benchmarks examples docs/hooks.py
+	$(BIN)/ruff format --check src tests benchmarks examples docs/hooks.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not ray'
+	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak and not ray'
 
 spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
 	$(BIN)/python -m tests.acceptance
@@ -52,6 +52,12 @@ learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum a
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
+
+mutants: $(READY)  ## breaks one line in each room: the tests beside it have to notice
+	$(BIN)/python -m tests.support.mutants
+
+soak: $(READY)  ## an hour of training, SOAK_MINUTES=n for another time: memory, open files and checkpoints stay what they are
+	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) $(BIN)/python -m pytest -m $@ -v -s
 
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write
@@ -100,6 +106,12 @@ popgym: .venv-popgym/.ready  ## POPGym's Easy tasks with every memory, TASK=Repe
 	.venv-popgym/bin/python benchmarks/memory_popgym.py $(TASK) $(if $(MEMORY),--memories $(MEMORY)) \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(STEPS),--steps $(STEPS))
 
+gallery: .venv-gallery/.ready  ## environments of many kinds with one command each, TASK=Taxi for one: films and curves in docs/gallery.md
+	.venv-gallery/bin/python benchmarks/gallery.py $(TASK)
+
+.venv-gallery/.ready: pyproject.toml constraints.txt
+	$(call install,.venv-gallery,.[gallery])
+
 .venv-popgym/.ready: pyproject.toml constraints.txt
 	$(call install,.venv-popgym,.[popgym])
 
@@ -107,4 +119,4 @@ ray: $(READY)  ## workers on Ray beside workers in this process, for every kind 
 	$(BIN)/python -m pytest -m $@ -v -s tests/execution
 
 clean:
-	rm -rf $(VENV) $(DEV) .venv-packages .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info
+	rm -rf $(VENV) $(DEV) .venv-packages .venv-gallery .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import anyspace
-from anyspace import PPO
+from anyspace import DQN, PPO
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import main
-from anyspace.cli.flags import parse
+from anyspace.cli.flags import StartingPoint, parse
 from anyspace.cli.look import InspectFlags
 from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
@@ -222,7 +222,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(("word", "steps"), [("64", 64), ("6.4e1", 64), ("1e5", 100_000), ("1_000", 1000)])
 def test_whole_numbers_may_be_spelt_shortly(word: str, steps: int) -> None:
     words = ["CartPole-v1", "--steps", word, "--replay-capacity", word]
-    flags = parse(TrainFlags, "train", words, DQNConfig())
+    flags = parse(TrainFlags, "train", words, StartingPoint(DQN, DQNConfig()))
     assert (flags.own.steps, flags.config.replay_capacity) == (steps, steps)  # type: ignore[attr-defined]
 
 
@@ -616,7 +616,7 @@ def test_flags_that_explanations_show_are_taken() -> None:
     del shown["model.custom_model"]  # It would be imported.
     assert len(shown) > 10
     words = [word for path, value in shown.items() for word in shlex.split(as_flag(path, value).strip("`"))]
-    config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], PPOConfig()).config
+    config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], StartingPoint(PPO, PPOConfig())).config
     assert config.model.fcnet_hiddens == [64, 64]
     assert config.lr_schedule == [(0.0, 3e-4), (1e6, 0.0)]
 

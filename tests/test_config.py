@@ -21,6 +21,7 @@ from anyspace.algorithms.pg import PGConfig
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import (
     changes,
+    documents,
     import_name,
     importable_name,
     merge,
@@ -29,13 +30,6 @@ from anyspace.config import (
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.config import PolicyConfig
-from tests.support.configuration import meanings
-
-
-def field_docs(config_class: type) -> dict[str, str]:
-    """Return the docstring of each field of a config dataclass, inherited ones included."""
-    parents = [parent for parent in reversed(config_class.__mro__) if dataclasses.is_dataclass(parent)]
-    return {key: text for parent in parents for key, text in meanings(parent).items()}
 
 
 @dataclass(frozen=True)
@@ -270,14 +264,14 @@ CONFIGS = [
 
 @pytest.mark.parametrize("config_class", CONFIGS)
 def test_every_field_is_documented(config_class):
-    docs = field_docs(config_class)
+    docs = documents(config_class)
     assert docs.keys() == {item.name for item in dataclasses.fields(config_class)}
     assert all(len(text) > 10 and text.endswith(".") for text in docs.values())
 
 
 def test_a_subclass_documents_its_own_version_of_a_field():
-    assert field_docs(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
-    assert field_docs(AlgorithmConfig)["gamma"] == field_docs(PPOConfig)["gamma"] == "Discount, in [0, 1]."
+    assert documents(PPOConfig)["model"].endswith("PPO separates policy and value layers by default.")
+    assert documents(AlgorithmConfig)["gamma"] == documents(PPOConfig)["gamma"] == "Discount, in [0, 1]."
 
 
 # --------------------------------------------------------------------------------------------- validation
@@ -312,6 +306,8 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"evaluation_episodes": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluation_max_episode_steps": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"checkpoint_every": 0}, "it must be at least 1"),
+    (AlgorithmConfig, {"keep": -1}, "a number of checkpoints is at least 0"),
+    (AlgorithmConfig, {"env_timeout_s": 0.0}, "a time is above 0"),
     (AlgorithmConfig, {"num_env_runners": -1}, "it must be at least 0"),
     (AlgorithmConfig, {"evaluation_num_env_runners": -1}, "it must be at least 0"),
     (AlgorithmConfig, {"max_requests_in_flight_per_env_runner": 0}, "it must be at least 1"),
@@ -386,7 +382,7 @@ def test_every_documented_range_is_in_that_table():
     ranged = {
         name
         for config_class in CONFIGS
-        for name, text in field_docs(config_class).items()
+        for name, text in documents(config_class).items()
         if re.search(r"at least|above 0|in \[0|Only ", text)
     }
     assert ranged <= {key for _, overrides, _ in OUT_OF_RANGE for key in overrides}

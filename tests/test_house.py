@@ -14,6 +14,7 @@ import gymnasium as gym
 
 import anyspace
 from anyspace import spaces
+from tests.support.mutants import MUTANTS, broken
 
 ROOT = Path(__file__).parent.parent
 
@@ -115,3 +116,8 @@ def test_functions_are_short() -> None:
         if node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION
     }
     assert not too_long
+
+
+def test_every_line_that_mutants_break_is_there() -> None:
+    """``make mutants`` breaks them one by one."""
+    assert all(broken(mutant) for mutant in MUTANTS)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import importlib
+import inspect
+import itertools
 import numbers
 import sys
+import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -68,6 +72,18 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
         elif mine != theirs:
             found[field.name] = mine
     return found
+
+
+def nested(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys that dots join, as :func:`changes` does, as nested dicts."""
+    result: dict[str, Any] = {}
+    for path, value in found.items():
+        *outer, key = path.split(".")
+        place = result
+        for name in outer:
+            place = place.setdefault(name, {})
+        place[key] = value
+    return result
 
 
 def given_paths(
@@ -133,6 +149,23 @@ def type_hints(config_class: type) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 
 
+@functools.cache
+def documents(config_class: type) -> dict[str, str]:
+    """Return what is written under the fields of a configuration and of the classes it derives from, by name."""
+    found: dict[str, str] = {}
+    for kind in reversed(config_class.__mro__[:-1]):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+        except (OSError, TypeError):  # a class that was made without a file
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for line, below in itertools.pairwise(body.body):
+            is_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if is_text and isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                found[line.target.id] = inspect.cleandoc(str(below.value.value))  # type: ignore[attr-defined]
+    return found
+
+
 KEYS_OF = "keys of"
 """In the metadata of a field that is a dict: the dataclass whose keys the dict has. It says which of them name code."""
 
@@ -158,6 +191,8 @@ def matches(value: object, hint: Any) -> bool:
         return isinstance(value, dict) and all(
             matches(item, kind) for pair in value.items() for item, kind in zip(pair, arguments, strict=True)
         )
+    if origin is tuple and arguments[-1] is ...:
+        return isinstance(value, list | tuple) and all(matches(item, arguments[0]) for item in value)
     if origin is tuple:
         return (
             isinstance(value, list | tuple)

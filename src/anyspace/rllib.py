@@ -121,11 +121,16 @@ PATHS: dict[str, dict[str, str]] = {
     },
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
     "models.tf": {_TF: "TFModelV2"},
-    "models.tf.layers": {},
+    "models.tf.layers": {_TF: "GRUGate MultiHeadAttention NoisyLayer RelativeMultiHeadAttention SkipConnection"},
+    "models.tf.layers.gru_gate": {_TF: "GRUGate"},
+    "models.tf.layers.multi_head_attention": {_TF: "MultiHeadAttention"},
+    "models.tf.layers.noisy_layer": {_TF: "NoisyLayer"},
+    "models.tf.layers.relative_multi_head_attention": {_TF: "PositionalEmbedding RelativeMultiHeadAttention"},
+    "models.tf.layers.skip_connection": {_TF: "SkipConnection"},
     "models.tf.attention_net": {_TF: "AttentionWrapper GTrXLNet"},
     "models.tf.complex_input_net": {_TF: "ComplexInputNetwork"},
     "models.tf.fcnet": {_TF: "FullyConnectedNetwork"},
-    "models.tf.misc": {_TF: "normc_initializer"},
+    "models.tf.misc": {_TF: "conv2d flatten linear normc_initializer"},
     "models.tf.recurrent_net": {_TF: "LSTMWrapper RecurrentNetwork"},
     "models.tf.tf_action_dist": {
         _TF: (
@@ -171,7 +176,10 @@ PATHS: dict[str, dict[str, str]] = {
     },
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},
-    "models.utils": {_LAYERS: "get_activation_fn get_filter_config get_initializer get_initializer_fn"},
+    "models.utils": {
+        "anyspace._rllib.activations": "get_activation_fn",
+        _LAYERS: "get_filter_config get_initializer get_initializer_fn",
+    },
     "offline": {
         _OFFLINE: "IOContext InputReader JsonReader JsonWriter MixedInput NoopOutput OutputWriter ShuffledInput"
     },

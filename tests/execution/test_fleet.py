@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
+from anyspace import PPO
 from anyspace.data.collector import Collector
+from anyspace.data.env_context import EnvContext
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import make_source
 from anyspace.execution.fleet import LocalFleet
@@ -86,3 +92,29 @@ def test_closing_closes_the_environments() -> None:
     fleet = LocalFleet(collector(AutoresetMode.SAME_STEP), fragment=None, whole_episodes=False)
     fleet.close()
     assert fleet.collector.source.envs.closed
+
+
+class Placed(gym.Env[Any, Any]):
+    """Shows which environment it is: of which collecting process, and where in it."""
+
+    observation_space = gym.spaces.Box(0, 9, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, config: EnvContext):
+        self.place = np.array([config.worker_index, config.vector_index], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.place, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.place, 0.0, True, False, {}
+
+
+@pytest.mark.parametrize(("runners", "workers"), [(0, [0, 0]), (2, [1, 1, 2, 2])])
+def test_environments_are_told_which_they_are(runners: int, workers: list[int]) -> None:
+    settings = {"fleet": "serial"} if runners else {}
+    settings |= {"num_env_runners": runners, "num_envs_per_env_runner": 2, "train_batch_size": 8}
+    with closing(PPO(Placed, settings)) as algorithm:
+        shown = algorithm.fleet.gather(8).obs[0][0]
+    np.testing.assert_array_equal(shown, list(zip(workers, [0, 1] * len(workers), strict=False)))

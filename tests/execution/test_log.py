@@ -149,3 +149,20 @@ def test_tensorboard_reads_the_same_numbers(tmp_path: Path) -> None:
         (3_000_000, 375_000),
     ]
     assert [(event.step, event.value) for event in events.Scalars("evaluation/mean")] == [(20, 7.5)]
+
+
+def test_tensorboard_lists_what_a_run_is(tmp_path: Path) -> None:
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    described = {"seed": 3, "env": None, "config": {"lr": 1e-3, "explore": True, "model": {"fcnet_hiddens": [8]}}}
+    log = MetricsLog(tmp_path, described)
+    log.write(result(1))
+    log.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert events.Tags()["tensors"] == ["_hparams_/session_start_info"]
+    metadata = events.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    assert metadata.plugin_name == "hparams"
+    found = HParamsPluginData.FromString(metadata.content).session_start_info.hparams
+    assert {*found} == {"seed", "env", "lr", "explore", "model/fcnet_hiddens"}
+    assert (found["lr"].number_value, found["explore"].bool_value) == (1e-3, True)
+    assert (found["model/fcnet_hiddens"].string_value, found["env"].string_value) == ("[8]", "null")

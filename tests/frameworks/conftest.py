@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
-import jax
 import pytest
 
 from anyspace import PPO, Algorithm
@@ -23,9 +22,11 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def compiles_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compile with little optimising, and no programme twice: what is run here is run a few times."""
+    """Let JAX compile with little optimising, and no programme twice: what is run here is run a few times."""
+    import jax
+
     jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -36,7 +37,7 @@ def compiles_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture
-def build() -> Iterator[Build]:
+def build(request: pytest.FixtureRequest) -> Iterator[Build]:
     """Build algorithms, closed after the test: PPO on JAX with a tiny network, unless more is said."""
     with ExitStack() as stack:
 
@@ -47,6 +48,8 @@ def build() -> Iterator[Build]:
             framework: str = "jax",
             **settings: Any,
         ) -> Any:
+            if framework == "jax":
+                request.getfixturevalue("compiles_quickly")
             sizes = {"fcnet_hiddens": [16, 16], "lstm_cell_size": 16, "max_seq_len": 8}
             shared = SMALL if kind is PPO else {"seed": 0, "num_envs_per_env_runner": 4}
             keys = {**shared, "framework": framework, "model": {**sizes, **(model or {})}, **settings}

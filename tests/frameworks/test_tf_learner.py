@@ -1,4 +1,4 @@
-"""The learner of TensorFlow: compiled loops, models of users, ways down from XLA, the same gradients as PyTorch's."""
+"""The learner of TensorFlow: compiled loops, models of users, ways down from XLA."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-import torch
 from gymnasium.spaces import Box, Discrete
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution import backends
-from anyspace.execution.learner import Losses, Steps
-from anyspace.execution.xla import parts_of
 from anyspace.maths.xp import xp
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.tf.base import RUNNING
 from anyspace.models.tf.keras_networks import VisionNetwork
-from anyspace.models.tf.runtime import tensors
 from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
 from anyspace.policy.batch import Batch
@@ -136,118 +132,6 @@ def test_ways_down_give_the_same_steps(build: Build) -> None:
                 np.testing.assert_allclose(value, theirs[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-# ------------------------------------------------------------------------------ agreement with PyTorch
-
-
-@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
-def test_losses_and_gradients_are_pytorchs(build: Build, env: str) -> None:
-    theirs, ours = (build(env, framework=framework) for framework in ("torch", "tf"))
-    trajectory = theirs.fleet.gather(64)
-    theirs.policy.push(trajectory.all_obs())
-    rng, weights = np.random.default_rng(0), theirs.policy.weights()
-    ours.policy.load_weights(weights)
-    batches = [rows(algorithm, trajectory) for algorithm in (theirs, ours)]
-    for name, value in weights.items():
-        if name.startswith("model/"):
-            weights[name] = value + 0.05 * rng.standard_normal(value.shape, np.float32)
-    for algorithm in (theirs, ours):
-        algorithm.policy.load_weights(weights)
-    found = theirs.losses(theirs.policy, batches[0])
-    named = dict(theirs.policy.model.named_parameters())
-    expected = torch.autograd.grad(found.by_group["policy"], [*named.values()])
-
-    learner, runtime = ours.learner, ours.policy.runtime
-    count = len(batches[1]["actions"])
-    # With room for rows that do not count.
-    order = np.arange(100)[None] % count
-    stacked = learner.stacked(Steps(batches[1], order, np.arange(100)[None] < count))
-    inputs = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[0], stacked.inputs)
-    batch = stacked.put_together(tensors(inputs), tensors(stacked.stored))
-    reported, got = learner._gradients(batch, tensors(runtime.cell_values()), tf.zeros(2, tf.int32))
-    assert found.metrics["ratio_error"] > 0.01
-    for name, value in found.metrics.items():
-        np.testing.assert_allclose(reported["metrics"][name], float(value), rtol=1e-4, atol=1e-5, err_msg=name)
-    assert got["policy"].keys() == named.keys()
-    for name, gradient in zip(named, expected, strict=True):
-        np.testing.assert_allclose(got["policy"][name], gradient.numpy(), rtol=1e-4, atol=1e-5, err_msg=name)
-
-
-# ------------------------------------------------------------------------------------- compilation
-
-
-def test_twenty_iterations_compile_few_steps(build: Build) -> None:
-    algorithm = build(
-        framework="tf",
-        num_envs_per_env_runner=8,
-        train_batch_size=128,
-        minibatch_size=32,
-        num_epochs=3,
-        kl_target=0.003,
-        entropy_coeff_schedule=[[0, 0.02], [5_000, 0.0]],
-        lr_schedule=[[0, 1e-2], [5_000, 0.0]],
-    )
-    moving: dict[str, set[Any]] = {"kl_coeff": set(), "entropy_coeff": set(), "mean": set(), "rows": set()}
-    for _ in range(20):
-        result = algorithm.train()
-        moving["rows"].add(result["timesteps_this_iter"])
-        moving["mean"].add(algorithm.policy.filter.affine()[0][0].tobytes())
-        for name in ("kl_coeff", "entropy_coeff"):
-            moving[name].add(result["learner"][name])
-    assert {name: len(values) >= 4 for name, values in moving.items()} == dict.fromkeys(moving, True)
-    assert 1 <= algorithm.learner.compilations <= 4
-    assert algorithm.policy.runtime.ways.number == 0
-
-
-def test_what_the_losses_read_is_never_stale_in_the_compiled_step(build: Build) -> None:
-    algorithm = build(framework="tf", lr=0.0)
-    algorithm.policy.runtime.ways.number = AS_A_GRAPH
-    batch = rows(algorithm)
-    batch["action_dist_inputs"] = batch["action_dist_inputs"] + np.array([1.0, -1.0], np.float32)
-
-    def loss() -> float:
-        return float(algorithm.learner.step(batch).metrics["total_loss"])
-
-    before = loss()
-    compilations = algorithm.learner.compilations
-    algorithm.parts()["kl_coeff"].load_state({"value": np.array(3.0)})
-    assert loss() > before + 0.1
-    algorithm.parts()["kl_coeff"].load_state({"value": np.array(0.2)})
-    assert loss() == pytest.approx(before, rel=1e-5)
-    algorithm.policy.push([np.full((50, 4), 3.0, np.float32)])
-    assert abs(loss() - before) > 1e-3
-    assert algorithm.learner.compilations == compilations
-
-
-def test_targets_follow_within_the_call(build: Build) -> None:
-    inside, outside = (build(framework="tf", lr=1e-2) for _ in range(2))
-    near, far = (algorithm.policy.sibling() for algorithm in (inside, outside))
-    for algorithm in (inside, outside):
-        algorithm.policy.runtime.ways.number = AS_A_GRAPH
-    batch = rows(inside)
-    steps = minibatches(inside.policy, batch, 20)
-    tau = np.linspace(0.2, 0.8, len(steps.order), dtype=np.float32)
-    inside.learner.steps(Steps(batch, steps.order, steps.counted, tau))
-    for number, much in enumerate(tau):
-        outside.learner.steps(Steps(batch, steps.order[[number]], steps.counted[[number]]))
-        outside.learner.follow(far, float(much))
-    for name, value in near.weights().items():
-        np.testing.assert_allclose(value, far.weights()[name], atol=1e-6, err_msg=name)
-
-
-# ------------------------------------------------------------------------------------------ checkpoints
-
-
-def test_weights_of_pytorch_go_on_here(build: Build) -> None:
-    theirs, ours = (build(framework=framework) for framework in ("torch", "tf"))
-    theirs.train()
-    ours.policy.runtime.ways.number = AS_A_GRAPH
-    ours.policy.load_weights(theirs.policy.weights())
-    trajectory = theirs.fleet.gather(64)
-    values = [rows(algorithm, trajectory)["vf_preds"] for algorithm in (theirs, ours)]
-    np.testing.assert_allclose(*map(np.asarray, values), atol=1e-5)
-    assert np.isfinite(ours.train()["learner"]["total_loss"])
-
-
 # --------------------------------------------------------------------------------------------- bad input
 
 
@@ -309,27 +193,6 @@ def test_a_way_that_begins_as_a_graph_is_known_as_one_while_it_is_traced() -> No
 
     assert int(Way(function, ways, "mine", first=AS_A_GRAPH)(tf.constant(1))) == 2
     assert (seen, ways.number) == ([AS_A_GRAPH], 0)
-
-
-@pytest.mark.parametrize("framework", ["jax", "tf"])
-def test_rows_of_several_calls_are_side_by_side(build: Build, framework: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Rated(PPO):
-        def losses(self, policy: Any, batch: Batch) -> Losses:
-            by_group, metrics = super().losses(policy, batch)
-            return Losses(by_group, metrics, {"rated": batch["advantages"]})
-
-    monkeypatch.setattr("anyspace.execution.xla.MOST_BYTES", 2_000)
-    algorithm = build(kind=Rated, framework=framework, model={"use_lstm": True}, train_batch_size=128, **SMALL_STEPS)
-    steps = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(32)))
-    assert len(parts_of(steps)) > 1
-    rated = algorithm.learner.steps(steps).rows["rated"]
-    assert rated.shape[0] == len(steps.order)
-    lens = steps.rows["sequences"].lens
-    whole = [lens[order[counted]].sum() for order, counted in zip(steps.order, steps.counted, strict=True)]
-    assert np.isfinite(rated).sum(axis=1).tolist() == whole
-
-
-SMALL_STEPS = {"minibatch_size": 32, "num_epochs": 2, "num_envs_per_env_runner": 4}
 
 
 def test_what_runs_on_after_training_is_in_evaluation_mode(build: Build) -> None:

@@ -55,6 +55,6 @@ def test_a_base_that_is_no_module_is_refused():
             super().__init__(obs_space, action_space, 5, model_config, name)
 
     with pytest.raises(
-        ModelError, match=r"Plain lies beneath RecurrentWrapper, so it has to be an nn.Module; derive it"
+        ModelError, match=r"Plain lies beneath RecurrentWrapper, .* of one framework; derive it from TorchModelV2"
     ):
         ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {"custom_model": Plain, "use_lstm": True})

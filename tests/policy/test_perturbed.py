@@ -221,3 +221,34 @@ def test_a_run_goes_on_bit_for_bit_from_a_checkpoint(name: str, tmp_path: Path) 
             assert digest_of(first.policy.state()) == digest_of(second.policy.state())
             for key, value in first.policy.exploration.state().items():
                 np.testing.assert_array_equal(value, second.policy.exploration.state()[key])
+
+
+def test_the_second_network_is_made_anew_only_where_weights_or_noise_have_changed() -> None:
+    """Rounds without a gradient step leave the version of the weights, and the network with noise on them, alone."""
+    settings: dict[str, Any] = {
+        "num_steps_sampled_before_learning_starts": 60,
+        "min_sample_timesteps_per_iteration": 30,
+    }
+    settings |= {
+        "exploration_config": {"type": "ParameterNoise"},
+        "replay_capacity": 100,
+        "model": {"fcnet_hiddens": [4]},
+    }
+    with closing(DQN("CartPole-v1", settings, preset="none", seed=0)) as algorithm:
+        made_anew = []
+        perturbed = algorithm.policy._perturbed
+        assert perturbed is not None
+        make = perturbed._new_network
+        perturbed._new_network = lambda: made_anew.append(algorithm.timesteps_total) or make()  # type: ignore[method-assign, func-returns-value]
+        algorithm.train()
+        assert algorithm.policy.version == 0
+        assert len(made_anew) <= 1 + algorithm.counters.episodes_total
+        algorithm.train()
+        before = len(made_anew), algorithm.policy.version
+        algorithm.train()
+        assert algorithm.policy.version == before[1] + 30
+        assert len(made_anew) - before[0] >= 29
+        count = len(made_anew)
+        algorithm.policy.load_weights(algorithm.policy.weights())
+        perturbed.network()
+        assert len(made_anew) == count + 1, "whatever the version of what is loaded"

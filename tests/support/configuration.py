@@ -5,11 +5,9 @@ python -m tests.support.configuration [--write]
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
 import inspect
-import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 import anyspace
 from anyspace.algorithms.algorithm import Algorithm
+from anyspace.config import documents
 from anyspace.models.config import DEPRECATED_VALUE, ModelConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -27,14 +26,9 @@ ALGORITHMS: tuple[type[Algorithm[Any]], ...] = tuple(
 
 
 def meanings(config: type) -> dict[str, str]:
-    """Return what the docstring below each field of a dataclass says, in the order of the source."""
-    (body,) = (node.body for node in ast.parse(inspect.getsource(config)).body if isinstance(node, ast.ClassDef))
-    return {
-        field.target.id: " ".join(doc.value.value.split())
-        for field, doc in itertools.pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(doc, ast.Expr) and isinstance(doc.value, ast.Constant) and isinstance(doc.value.value, str)
-    }
+    """Return what is written below the fields that a dataclass adds or changes, in their order."""
+    said = documents(config)
+    return {name: " ".join(said[name].split()) for name in inspect.get_annotations(config) if name in said}
 
 
 def default(config: type, key: str) -> str:

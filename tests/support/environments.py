@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -199,6 +199,32 @@ class Remembers(gym.Env[Any, Any]):
         self.actions.append(action)
         self.t += 1
         return np.zeros(1, np.float32), 0.0, False, self.t >= self.length, {}
+
+
+class Drawn(gym.Env[Any, Any]):
+    """Draws a dot that moves by a pixel each step; episodes of four steps."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 50}  # type: ignore[misc]
+    observation_space = spaces.Discrete(5)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, render_mode: str | None = None):
+        self.render_mode = render_mode
+        self.t = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self.t, {}
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return self.t, 1.0, self.t == 4, False, {}
+
+    def render(self) -> Any:
+        picture = np.zeros((64, 97, 3), np.uint8)
+        picture[:, self.t] = 255
+        return picture
 
 
 class Samples(gym.Env[Any, Any]):

@@ -97,15 +97,6 @@ NAMES: dict[str, dict[str, str]] = {
     "evaluation.worker_set": {"workers": "WorkerSet"},
     "models.distributions": {"new stack": "Distribution"},
     "models.tf.attention_net": {"tensorflow": "PositionwiseFeedforward TrXLNet"},
-    "models.tf.layers": {
-        "tensorflow": "GRUGate MultiHeadAttention NoisyLayer RelativeMultiHeadAttention SkipConnection"
-    },
-    "models.tf.layers.gru_gate": {"tensorflow": "GRUGate"},
-    "models.tf.layers.multi_head_attention": {"tensorflow": "MultiHeadAttention"},
-    "models.tf.layers.noisy_layer": {"tensorflow": "NoisyLayer"},
-    "models.tf.layers.relative_multi_head_attention": {"tensorflow": "PositionalEmbedding RelativeMultiHeadAttention"},
-    "models.tf.layers.skip_connection": {"tensorflow": "SkipConnection"},
-    "models.tf.misc": {"tensorflow": "conv2d flatten linear"},
     "models.tf.noop": {"tensorflow": "NoopModel"},
     "models.tf.tf_action_dist": {"tensorflow": "get_categorical_class_with_temperature"},
     "models.torch.mingpt": {"new stack": "Block CausalSelfAttention GPT GPTConfig NewGELU"},

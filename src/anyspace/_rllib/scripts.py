@@ -155,7 +155,6 @@ _PLAIN = {
     "metrics_num_episodes_for_smoothing": "return_window",
     "metrics_smoothing_episodes": "return_window",
     **dict.fromkeys(_DURATIONS, "evaluation_episodes"),
-    "num_rollout_workers": "num_env_runners",
 }
 
 

@@ -28,6 +28,10 @@ _HOMES = {
         "explained_variance flatten_inputs_to_1d_tensor get_gpu_devices huber_loss inverse_symlog l2_loss"
         " minimize_and_clip one_hot reduce_mean_ignore_inf symlog two_hot zero_logps_from_actions"
     ),
+    f"{_TF}.compat_layers": (
+        "GRUGate MultiHeadAttention NoisyLayer PositionalEmbedding RelativeMultiHeadAttention SkipConnection conv2d"
+        " flatten get_activation_fn linear"
+    ),
     "anyspace.distributions": (
         "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution MultiCategorical"
         " SlateMultiCategorical SquashedGaussian"
@@ -60,10 +64,15 @@ def __getattr__(name: str) -> Any:
     """Return what a name stands for."""
     if name not in HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return named(name)
+
+
+def named(name: str) -> Any:
+    """Return what a name of `HOMES` stands for."""
     home, new = HOMES[name]
     if is_installed():
         return getattr(_imported(home), new)
-    if home == f"{_TF}.compat_functions" or name == "normc_initializer":
+    if home in (f"{_TF}.compat_functions", f"{_TF}.compat_layers") or name == "normc_initializer":
         return refused.stand_in(name, "tensorflow")
     if home in ("anyspace.distributions", f"{_TF}.compat_dists"):
         return placeholders.TFActionDistribution

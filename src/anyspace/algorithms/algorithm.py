@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import secrets
 import time
@@ -16,6 +15,7 @@ import gymnasium as gym
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
@@ -25,7 +25,7 @@ from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.seeds import derived_seed, environment_seed
+from anyspace.data.seeds import environment_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
@@ -33,7 +33,7 @@ from anyspace.execution import run
 from anyspace.execution.backends import backend_of
 from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator, Request, summary
+from anyspace.execution.evaluate import Evaluator
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
@@ -49,7 +49,7 @@ C = TypeVar("C", bound=AlgorithmConfig)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, Saves, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -211,10 +211,6 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
             self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
         return self._evaluator
 
-    def _seed_of(self, *numbers: int) -> int:
-        """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return derived_seed(self.seed, *numbers)
-
     # ------------------------------------------------------------------------------------ training
 
     def train(self) -> dict[str, Any]:
@@ -287,43 +283,6 @@ class Algorithm(Acts, Saves, ABC, Generic[C]):
         config = self.config
         saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
         return run.learn(self, until, out, overwrite, saving, progress, callback)
-
-    def evaluate(
-        self,
-        episodes: int | None = None,
-        *,
-        explore: bool = False,
-        render: bool = False,
-        progress: bool = False,
-        seed: int | None = None,
-    ) -> dict[str, Any]:
-        """Play whole episodes on separate environments and return their statistics.
-
-        Args:
-            episodes: how many; None takes ``evaluation_episodes``.
-            explore: sample actions instead of taking the deterministic ones.
-            render: show them in a window.
-            progress: show how many episodes are over.
-            seed: of the environments; None takes one that goes by the algorithm's seed and its steps.
-
-        Returns:
-            Numbers over the episodes, and under ``returns`` and ``lengths`` a list with one for each episode.
-        """
-        request = self._request(episodes, seed)
-        request = dataclasses.replace(request, explore=explore, render=render, progress=progress)
-        return summary(self.evaluator.evaluate(request)).as_dict()
-
-    def _due_evaluation(self) -> dict[str, Any] | None:
-        """Return the evaluation that is due; None while workers play it beside training."""
-        if not self.config.evaluation_parallel_to_training:
-            return self.evaluate()
-        played = self.evaluator.beside(self._request())
-        return None if played is None else summary(played).as_dict()
-
-    def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
-        episodes = self.config.evaluation_episodes if episodes is None else episodes
-        seed = self._seed_of(self.timesteps_total, 1) if seed is None else seed
-        return Request(episodes, seed, longest=self.counters.latest.longest)
 
     # --------------------------------------------------------------------------------- checkpoints
 

@@ -103,6 +103,12 @@ class Reader:
         check(state, {key: ENTRIES[key] for key in ("algorithm", "env", "config")}, find_checkpoint(path) / STATE_FILE)
         return self.settings(state, path, given_env=False, env_can_wait=True)
 
+    def read_description(self, described: dict[str, Any], file: Path) -> tuple[type[Any], AlgorithmConfig]:
+        """Return the class and the settings that a run's ``config.json`` describes; its environment can wait."""
+        keys = ("algorithm", "env", "seed", "preset", "config")
+        check(described, {key: ENTRIES[key] for key in keys}, file)
+        return self.settings(described, file, given_env=False, env_can_wait=True)
+
     def settings(
         self,
         state: Mapping[str, Any],
@@ -116,7 +122,7 @@ class Reader:
 
         Args:
             state: of the checkpoint.
-            path: the checkpoint's.
+            path: the checkpoint's, or the file that the state is from.
             given_env: whether the caller hands over an environment.
             env_can_wait: whether an environment alone is no reason to refuse.
             layers: keys that are laid over the recorded ones.
@@ -139,7 +145,8 @@ class Reader:
         if kind is None:
             kind = self._imported(state["algorithm"], path)
             self._grant(wants(named, kind.config_class), path, env_can_wait)
-        return kind, self._settings(kind.config_class, stored, remaining, layers, find_checkpoint(path) / STATE_FILE)
+        file = Path(path) if Path(path).is_file() else find_checkpoint(path) / STATE_FILE
+        return kind, self._settings(kind.config_class, stored, remaining, layers, file)
 
     def _grant(self, wanted: Sequence[Want], path: object, env_can_wait: bool) -> None:
         asked = "Policy" if self._acts_only else self._asked.__name__

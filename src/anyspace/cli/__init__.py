@@ -1,4 +1,4 @@
-"""The command line: ``anyspace train | evaluate | inspect | check | plot | list``."""
+"""The command line: ``anyspace train``, ``evaluate``, ``record``, ``inspect`` and others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from anyspace import __version__
 OVERVIEW = """\
 anyspace: any Gymnasium space in, any Gymnasium space out.
 
-  anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--preset NAME] ...
+  anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--config FILE] [--seeds N] ...
+  anyspace sweep ENV [--trials N] [--steps N] [--ranges FILE] [--algo ppo] ...
   anyspace evaluate RUN [--episodes N] [--seed N] [--json] [--render] [--trust]
-  anyspace inspect ENV [--algo ppo] [--model.fcnet-hiddens 64 64] ...
+  anyspace record RUN [--episodes N] [--seed N] [--out video.mp4 video.gif] [--trust]
+  anyspace report RUN [--episodes N] [--out report.html] [--trust]
+  anyspace inspect ENV [--algo ppo] [--out pipeline.svg] [--model.fcnet-hiddens 64 64] ...
   anyspace check ENV [--steps N] [--env-config JSON]
+  anyspace bench ENV [--algo ppo] [--seconds N] [--json] [--model.fcnet-hiddens 64 64] ...
   anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
   anyspace list
 
@@ -94,8 +98,11 @@ def _reader_is_gone() -> bool:
 
 
 def _commands() -> dict[str, Callable[[list[str]], int | None]]:
-    from anyspace.cli.look import check, evaluate, inspect, list_algorithms, plot
+    from anyspace.cli.look import bench, check, inspect, list_algorithms, plot
+    from anyspace.cli.play import evaluate, record
+    from anyspace.cli.report import report
+    from anyspace.cli.sweep import sweep
     from anyspace.cli.train import train
 
-    looking = {"evaluate": evaluate, "inspect": inspect, "check": check, "plot": plot, "list": list_algorithms}
-    return {"train": train, **looking}
+    looking = {"inspect": inspect, "check": check, "bench": bench, "plot": plot, "list": list_algorithms}
+    return {"train": train, "sweep": sweep, "evaluate": evaluate, "record": record, "report": report, **looking}

@@ -2,8 +2,8 @@
 
 The defaults of the flags depend on what the words say, so the words are read in this order:
 
-1. ``--algo``, ``--preset`` and ``--resume`` say which flags there are, and where their defaults come from: from a
-   checkpoint, a preset or the algorithm's class.
+1. ``--algo``, ``--preset``, ``--config`` and ``--resume`` say which flags there are, and where their defaults come
+   from: from a checkpoint, a preset, a file or the algorithm's class.
 2. The environment and the memory say which preset fits. Only a parser that knows every flag can tell the environment's
    name from a flag's value, so the words are parsed over the class's defaults to find them.
 3. All words are parsed over the defaults.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -27,7 +27,9 @@ from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.reading import Reader
 from anyspace.algorithms.settings import environment_spec, overridden, preset_for
-from anyspace.cli.output import print_preset
+from anyspace.cli.config_file import ConfigFile
+from anyspace.cli.groups import grouped_fields, ungrouped
+from anyspace.cli.output import print_preset, print_settings
 from anyspace.cli.values import REGISTRY, as_flag
 from anyspace.errors import ConfigError, nearest
 from anyspace.hints import Hints
@@ -45,6 +47,26 @@ class StartingPoint:
     defaults: AlgorithmConfig
     preset: Preset = PLAIN
     """What the defaults are made of; ``none``: they are the class's own, or a checkpoint's."""
+    layer: dict[str, Any] = field(default_factory=dict)
+    """Keys that a file gives, laid over the preset in the defaults."""
+    own: dict[str, Any] = field(default_factory=dict)
+    """Flags of the command that a file gives."""
+
+
+@dataclass(frozen=True)
+class EnvFlags:
+    """What commands are asked that begin with an environment."""
+
+    env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
+    """A Gymnasium id or package.module:EnvClass."""
+    algo: str = "ppo"
+    """The algorithm: see `anyspace list`, or package.module:Class."""
+    preset: str = "auto"
+    """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
+    config: Path | None = None
+    """A TOML of keys and values, which may hold env, algo and preset as well; or the config.json of a run."""
+    trust: bool = False
+    """Import the code that the config.json names; only for runs whose author you trust."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +78,10 @@ class Flags(Generic[K]):
     config: AlgorithmConfig
     """The defaults, with the flags for configuration keys laid over them."""
     given: frozenset[str]
-    """The keys that have a flag among the words, nested ones as ``model.use_lstm``."""
+    """The keys that have a flag among the words or stand in a file, nested ones as ``model.use_lstm``."""
 
     def changes(self) -> dict[str, Any]:
-        """Return the keys that have a flag among the words, and their values."""
+        """Return the keys that were given, and their values."""
         found: dict[str, Any] = {}
         for path in sorted(self.given):
             outer, _, key = path.rpartition(".")
@@ -72,8 +94,9 @@ class Flags(Generic[K]):
 class _Choice:
     """The flags that decide which other flags there are."""
 
-    algo: str = "ppo"
-    preset: str = "auto"
+    algo: str | None = None
+    preset: str | None = None
+    config: Path | None = None
     resume: Path | None = None
     trust: bool = False
 
@@ -93,54 +116,90 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     """
     wanted = [word for word in words if word not in _HELP]
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
-    algorithm = algorithm_of(choice.algo)
     if choice.resume is not None:
-        return _stored(choice.resume, algorithm if ":" in choice.algo else Algorithm, trust=choice.trust)
-    plain = algorithm.config_class()
-    if choice.preset == PLAIN.name:
-        return StartingPoint(algorithm, plain)
+        if choice.config is not None:
+            raise ConfigError("--resume goes on with the configuration of the run; leave --config out.")
+        named_class = algorithm_of(choice.algo) if choice.algo and ":" in choice.algo else Algorithm
+        return _stored(choice.resume, named_class, trust=choice.trust)
+    asked = None if choice.config is None else ConfigFile.read(choice.config)
     is_help = len(wanted) < len(words)
-    flags = _over_defaults(kind, command, wanted, plain, is_help=is_help)
+    if asked is not None and asked.described is not None:
+        return _described(kind, command, wanted, asked, asked.described, trust=choice.trust, is_help=is_help)
+    own = {} if asked is None else asked.flags(kind)
+    algorithm = algorithm_of(choice.algo or own.get("algo", "ppo"))
+    layer = {} if asked is None else asked.of(algorithm.config_class)
+    plain, preset = algorithm.config_class(), choice.preset or own.get("preset", "auto")
+    if preset == PLAIN.name:
+        return StartingPoint(algorithm, overridden(plain, layer), layer=layer, own=own)
+    start = StartingPoint(algorithm, overridden(plain, layer), layer=layer, own=own)
+    flags = _over_defaults(kind, command, wanted, start, is_help=is_help)
     spec = None if flags.own.env is None else environment_spec(flags.own.env, flags.config)
     recorded = flags.config.recorded_spaces() if spec is None and not is_help else None
     if spec is None and recorded is None:
-        return StartingPoint(algorithm, plain)
-    preset = preset_for(algorithm.__mro__, spec, choice.preset, flags.config.model, recorded)
-    defaults = overridden(plain, preset.settings)
-    print_preset(console, preset, configs.changes(defaults, plain))
-    return StartingPoint(algorithm, defaults, preset)
+        return start
+    found = preset_for(algorithm.__mro__, spec, preset, flags.config.model, recorded)
+    defaults = overridden(plain, found.settings)
+    print_preset(console, found, configs.changes(defaults, plain))
+    if asked is not None:
+        print_settings(console, asked.path, configs.changes(overridden(defaults, layer), defaults))
+    return StartingPoint(algorithm, overridden(defaults, layer), found, layer, own)
+
+
+def _described(
+    kind: type[Any],
+    command: str,
+    words: Sequence[str],
+    asked: ConfigFile,
+    described: dict[str, Any],
+    *,
+    trust: bool,
+    is_help: bool,
+) -> StartingPoint:
+    """Return what a run's ``config.json`` says: its settings and its seed take the place of a preset."""
+    reader = Reader(Algorithm, Algorithm, trust=trust)
+    algorithm, settings = reader.read_description(described, asked.path)
+    defaults = dataclasses.replace(settings, seed=described["seed"])
+    changed = configs.nested(configs.changes(settings, algorithm.config_class()))
+    start = StartingPoint(algorithm, defaults, Preset(described["preset"], changed))
+    flags = _over_defaults(kind, command, words, start, is_help=is_help)
+    if flags.own.env is None and not is_help:
+        reader.settings(described, asked.path, given_env=False)
+    return dataclasses.replace(start, own=asked.flags(kind))
 
 
 def parse(
     kind: type[K],
     command: str,
     words: Sequence[str],
-    defaults: AlgorithmConfig,
+    start: StartingPoint,
     *,
     own: K | None = None,
     quiet: bool = False,
 ) -> Flags[K]:
-    """Return a command's own flags, and what the other flags make of ``defaults``.
+    """Return a command's own flags, and what the other flags make of the settings that they are laid over.
 
     Args:
         kind: the dataclass of the command's own flags.
         command: the command's name.
         words: everything after it.
-        defaults: of the configuration keys.
-        own: defaults of the command's own flags, where they are other than the dataclass's.
+        start: what the flags are laid over.
+        own: defaults of the command's own flags, where they are other than the dataclass's and a file's.
         quiet: print nothing about what is wrong with the words.
 
     Raises:
         ConfigError: a flag is called otherwise here.
         SystemExit: a flag is unknown or its value malformed, which is printed unless ``quiet``; or help was asked for.
     """
+    defaults = start.defaults
     if not quiet:
         _require_own_words(kind, words, defaults)
+    if start.own:
+        own = dataclasses.replace(own or kind(), **start.own)  # type: ignore[type-var]
     flags_class = dataclasses.make_dataclass(
         kind.__name__,
         [
             ("own", Annotated[kind, tyro.conf.arg(name="")], *(() if own is None else (own,))),
-            ("config", Annotated[type(defaults), tyro.conf.arg(name="")], defaults),
+            *grouped_fields(defaults),
         ],
     )
     flags_class.__doc__ = kind.__doc__
@@ -150,7 +209,14 @@ def parse(
     )
     known = {*configs.paths(defaults)}
     given = frozenset(key for word in words for key in _keys_of(word) if key in known)
-    return Flags(read.own, read.config, given)
+    given |= configs.given_paths(defaults, start.layer, RENAMED)
+    return Flags(read.own, ungrouped(defaults, read), given)
+
+
+def require_env(flags: Flags[Any]) -> None:
+    """Raise :class:`ConfigError` where neither an environment nor recorded steps are named."""
+    if flags.own.env is None and flags.config.recorded_spaces() is None:
+        raise ConfigError("give an environment, such as CartPole-v1 or package.module:EnvClass.")
 
 
 def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:
@@ -203,12 +269,12 @@ def _stored(path: Path, kind: type[Algorithm[Any]], *, trust: bool) -> StartingP
 
 
 def _over_defaults(
-    kind: type[Any], command: str, words: Sequence[str], defaults: AlgorithmConfig, *, is_help: bool
+    kind: type[Any], command: str, words: Sequence[str], start: StartingPoint, *, is_help: bool
 ) -> Flags[Any]:
     """Return what the words say; who asks for help need not name an environment, or spell the rest right."""
     try:
-        return parse(kind, command, words, defaults, quiet=is_help)
+        return parse(kind, command, words, start, quiet=is_help)
     except SystemExit:
         if is_help:
-            parse(kind, command, ["--help"], defaults)
+            parse(kind, command, ["--help"], start)
         raise

@@ -1,4 +1,4 @@
-"""The commands that change no run: ``anyspace evaluate``, ``inspect``, ``check``, ``plot``, ``list``."""
+"""The commands that look at environments and curves: ``anyspace inspect``, ``check``, ``bench``, ``plot``, ``list``."""
 
 from __future__ import annotations
 
@@ -12,52 +12,36 @@ from rich.console import Console
 from rich.table import Table
 
 from anyspace import config as configs
-from anyspace.algorithms import ALGORITHMS, Algorithm
+from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
-from anyspace.cli.flags import algorithm_of, parse, starting_point
+from anyspace.cli.flags import EnvFlags, parse, require_env, starting_point
 from anyspace.cli.values import REGISTRY
 from anyspace.data.env_check import check_env
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
 from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
+from anyspace.execution.pipeline_picture import draw_pipeline, require_format
+from anyspace.execution.speed import measure
 
 
 @dataclass(frozen=True)
-class EvaluateFlags:
-    """Play episodes with what a run learnt, acting deterministically."""
-
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run folder or a checkpoint."""
-    episodes: int = 10
-    """How many, at least 1."""
-    seed: int | None = None
-    """Of the environments; by default one that goes by the run's seed and its steps."""
-    json: bool = False
-    """Print one JSON object: the numbers, and the return and length of each episode."""
-    render: bool = False
-    """Show them in a window."""
-    best: bool = False
-    """Take the run's best checkpoint instead of the latest."""
-    trust: bool = False
-    """Import the code that the checkpoint names; only for runs whose author you trust."""
-    algo: str | None = None
-    """The class of an algorithm of your own, package.module:Class."""
-    env: str | None = None
-    """A Gymnasium id or package.module:EnvClass, in place of the run's; a run of recorded steps may have none."""
-
-
-@dataclass(frozen=True)
-class InspectFlags:
+class InspectFlags(EnvFlags):
     """Show what becomes of an environment's spaces, and run one dummy step of everything."""
 
-    env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
-    """A Gymnasium id or package.module:EnvClass."""
-    algo: str = "ppo"
-    """The algorithm: see `anyspace list`, or package.module:Class."""
-    preset: str = "auto"
-    """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
+    out: Path | None = None
+    """Draw the pipeline as well, into a file that ends in .svg, .png or .pdf."""
+
+
+@dataclass(frozen=True)
+class BenchFlags(EnvFlags):
+    """Train for some seconds, and show how quick it is and what takes the time."""
+
+    seconds: float = 10.0
+    """How long to train, above 0; at least one iteration, after another that is not counted."""
+    json: bool = False
+    """Print one JSON object."""
 
 
 @dataclass(frozen=True)
@@ -92,23 +76,6 @@ class PlotFlags:
     """A column of metrics.csv, such as evaluation/episode_return_mean or learner/entropy."""
 
 
-def evaluate(words: list[str]) -> None:
-    """Play episodes with what a run learnt."""
-    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
-    if flags.episodes < 1:
-        raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 1.")
-    kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
-    algorithm = kind.load(flags.run / "best" if flags.best else flags.run, env=flags.env, trust=flags.trust)
-    try:
-        result = algorithm.evaluate(flags.episodes, render=flags.render, progress=not flags.json, seed=flags.seed)
-        if flags.json:
-            print(json.dumps(result))
-        else:
-            output.print_evaluation(Console(emoji=False), result)
-    finally:
-        algorithm.close()
-
-
 def check(words: list[str]) -> int:
     """Check an environment; the exit status is 1 where training would stop."""
     flags = tyro.cli(CheckFlags, args=words, prog="anyspace check", registry=REGISTRY)
@@ -132,6 +99,7 @@ def plot(words: list[str]) -> None:
     console = Console(emoji=False)
     if not flags.runs:
         raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
+    output.make_room(flags.out)
     for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
         steps, mean, low, high = group.band()
         spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
@@ -148,19 +116,47 @@ def inspect(words: list[str]) -> None:
     """Show what becomes of an environment's spaces, and train on two steps of each copy of it."""
     console = Console(emoji=False)
     start = starting_point(InspectFlags, "inspect", words, console)
-    flags = parse(InspectFlags, "inspect", words, start.defaults)
+    flags = parse(InspectFlags, "inspect", words, start)
+    require_env(flags)
+    if flags.own.out is not None:
+        require_format(flags.own.out)
+        output.make_room(flags.own.out)
     settings = flags.config.fitted(flags.given)
     settings.validate()
     short = configs.changes(settings.short(), settings)
     algorithm = start.algorithm(flags.own.env, {**flags.changes(), **short}, preset=start.preset)
     try:
-        console.print(pipeline_tree(algorithm.policy, f"{type(algorithm).__name__} on {flags.own.env}"))
+        title = f"{type(algorithm).__name__} on {flags.own.env}"
+        console.print(pipeline_tree(algorithm.policy, title))
+        if flags.own.out is not None:
+            draw_pipeline(algorithm.policy, flags.own.out, title)
+            console.print(f"picture: {flags.own.out}", highlight=False, markup=False, soft_wrap=True)
         result = algorithm.train()
         loss = result["learner"].get("total_loss")
         learnt = "took no gradient step" if loss is None else f"took a gradient step (loss {loss:.4g})"
         console.print(
             f"one dummy step of everything: collected {result['timesteps_this_iter']} steps, {learnt}", highlight=False
         )
+    finally:
+        algorithm.close()
+
+
+def bench(words: list[str]) -> None:
+    """Train for some seconds, and show what takes the time."""
+    console = Console(emoji=False)
+    start = starting_point(BenchFlags, "bench", words, Console(quiet=True))
+    flags = parse(BenchFlags, "bench", words, start)
+    require_env(flags)
+    if not 0 < flags.own.seconds < float("inf"):
+        raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be above 0.")
+    changes = {"evaluate_every": None, **flags.changes()}
+    algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
+    try:
+        speed = measure(algorithm, flags.own.seconds)
+        if flags.own.json:
+            print(json.dumps(speed.as_dict()))
+        else:
+            output.print_speed(console, algorithm, speed)
     finally:
         algorithm.close()
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from rich.console import Console
 
 import anyspace
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.presets import Preset
 from anyspace.data.env_check import EnvCheck
+from anyspace.errors import ConfigError
+from anyspace.execution.speed import Speed
+
+
+def make_room(file: Path) -> None:
+    """Make the folder of a file that is to be written.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write {file}: {error.strerror}. Choose another --out.") from error
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        reason = "it is a folder" if file.is_dir() else f"{file.parent} is not writable"
+        raise ConfigError(f"cannot write {file}: {reason}. Choose another --out.")
 
 
 def print_error(text: str, style: str | None = None) -> None:
@@ -45,6 +65,11 @@ def print_preset(console: Console, preset: Preset, changes: Mapping[str, Any]) -
     console.print(f"preset: {preset.name} (--preset none leaves it out). It changes:", highlight=False)
     for key, value in changes.items():
         console.print(f"  {key} = {value}", highlight=False, markup=False)
+
+
+def print_settings(console: Console, file: Path, changes: Mapping[str, Any]) -> None:
+    """Print what a file of settings changes."""
+    _print_lines(console, [f"{file} changes:", *(f"  {key} = {value}" for key, value in changes.items())])
 
 
 def print_result(
@@ -83,6 +108,51 @@ def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
     )
 
 
+def print_folder(console: Console, folder: Path) -> None:
+    """Print where a run lies, and how to look at its curves."""
+    _print_lines(console, [f"run folder: {folder}", f"curves: tensorboard --logdir {shlex.quote(str(folder))}"])
+
+
+def print_seeds(console: Console, means: Sequence[float], folder: Path) -> None:
+    """Print what several seeds came to, and the commands that draw them.
+
+    Args:
+        console: where to.
+        means: the mean return of each seed whose episodes ended.
+        folder: that the runs' folders lie in.
+    """
+    quoted, picture = shlex.quote(str(folder)), shlex.quote(str(folder / "curves.png"))
+    spelt = "no episode has ended yet"
+    if means:
+        spelt = f"mean return {np.mean(means):.1f} +- {np.std(means):.1f}"
+        spelt += f" (lowest {min(means):.1f}, highest {max(means):.1f}) over {len(means)} seeds"
+    lines = [spelt, f"run folders: {folder}/seed-*", f"curves: anyspace plot {quoted}/seed-* --out {picture}"]
+    _print_lines(console, [*lines, f"        tensorboard --logdir {quoted}"])
+
+
+def _print_lines(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> None:
+    """Print how quick training is, and what takes the time."""
+    config, runtime = algorithm.config, algorithm.policy.runtime
+    lines = [
+        f"{type(algorithm).__name__} on {algorithm.env_spec.name}, preset {algorithm.preset}, {runtime.framework} on"
+        f" {runtime.device}, {config.num_envs_per_env_runner} environments side by side",
+        f"{speed.steps_per_s:,.0f} steps/s: {speed.steps:,} steps and {speed.iterations} iterations in"
+        f" {speed.seconds:.1f} s",
+    ]
+    parts = {"environment": speed.environment, "acting": speed.acting, "learning": speed.learning}
+    lines += [
+        f"  {name:<12} {part.share:4.0%}  {part.microseconds_per_step:9,.1f} us a step" for name, part in parts.items()
+    ]
+    if not speed.gradient_steps:
+        lines.append("learning had not begun: give more --seconds, or fewer steps before learning starts")
+    _print_lines(console, lines)
+
+
 def print_check(console: Console, found: EnvCheck) -> None:
     """Print what is wrong with an environment, and how quick it is."""
     lines = [f"{found.name}: {found.steps:,} steps with random actions"]
@@ -95,7 +165,6 @@ def print_check(console: Console, found: EnvCheck) -> None:
     lines.append(f"the environment itself takes {step} for a step and {reset} for a reset")
     if found.masks:
         lines.append(f"{found.masks:,} of the steps came with a mask")
-    for line in [*lines, *map(str, found.findings)]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _print_lines(console, [*lines, *map(str, found.findings)])
     if not found.findings:
         console.print("nothing is wrong", highlight=False)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import Flags, StartingPoint, parse, starting_point
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, starting_point
+from anyspace.cli.play import without_display
+from anyspace.cli.values import REGISTRY
+from anyspace.data.rendering import pictured
 from anyspace.errors import ConfigError
-from anyspace.execution.callbacks import OneCallback, named_callback
+from anyspace.execution.callbacks import OneCallback, RecordVideo, named_callback
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.run_files import (
     remembered_options,
@@ -31,32 +34,28 @@ from anyspace.execution.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class TrainFlags:
+class TrainFlags(EnvFlags):
     """Train an algorithm on an environment and keep a run folder."""
 
-    env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
-    """A Gymnasium id or package.module:EnvClass; left out with --resume, and where recorded steps name their spaces."""
-    algo: str = "ppo"
-    """The algorithm: see `anyspace list`, or package.module:Class."""
     steps: int = 100_000
     """Environment steps in all; a resumed run's count, and it goes on to the number that it had, if none is given."""
     out: Path | None = None
     """The run folder; by default a new one, runs/ENV-ALGO-sSEED-TIME."""
     overwrite: bool = False
     """Let the run take the place of the one in the folder."""
+    seeds: int | None = None
+    """Train so many runs one after the other, with seeds from --seed (or 0) on, each in a folder seed-N of --out."""
     resume: Path | None = None
     """A run folder or checkpoint to go on from; last: the run under runs that was written to last. A run folder with
     exact checkpoints goes on from the latest of these."""
     resume_latest: Path | None = None
     """The same, but from the latest checkpoint of the run folder, exact or not."""
-    trust: bool = False
-    """Import the code that the checkpoint to go on from names; only for runs whose author you trust."""
     weights_from: Path | None = None
     """A run folder or checkpoint whose weights to start from, with everything else new."""
-    preset: str = "auto"
-    """Settings to start from: auto, a name from `anyspace list`, or none for the plain defaults."""
     callback: tuple[str, ...] = ()
     """What to call after every iteration: package.module:name of a function, or of a subclass of anyspace.Callback."""
+    video_every: int | None = None
+    """Film the policy every so many steps, into the folder videos of the run."""
     progress: bool = True
     """Show live progress."""
     evaluate: int = 10
@@ -69,6 +68,7 @@ class _Place:
 
     out: Path | None = None
     overwrite: bool = False
+    seeds: int | None = None
     resume: Path | None = None
 
 
@@ -84,7 +84,9 @@ def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
     console = Console(emoji=False)
     words = _with_checkpoint(words, console)
-    place, _ = tyro.cli(_Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True)
+    place, _ = tyro.cli(
+        _Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True, registry=REGISTRY
+    )
     stored = None if place.resume is None else read_state(place.resume)
     with ExitStack() as stack:
         # Claimed before anything is built; who asks for help claims nothing.
@@ -92,26 +94,63 @@ def train(words: list[str]) -> None:
         if folder is not None:
             stack.enter_context(folder)
         start = starting_point(TrainFlags, "train", words, console)
-        flags = parse(TrainFlags, "train", words, start.defaults, own=_asked_before(place.resume))
+        flags = parse(TrainFlags, "train", words, start, own=_asked_before(place.resume))
         own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
         if stored is not None:
             _require_something_to_do(stored, own.steps, repeated_steps(place.resume) if place.resume else 0)
         elif own.env is None and flags.config.recorded_spaces() is None:
             raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
+        if own.seeds is not None:
+            _train_seeds(start, flags, console, stack)
+            return
         if folder is None:
             origin = stored or {"env": own.env, "seed": seed}
             name = f"{own.env or origin['env'] or 'run'}-{start.algorithm.name()}-s{origin['seed']}"
             folder = stack.enter_context(RunFolder.create(name))
-        folder.options["evaluate"] = own.evaluate
-        folder.words += ["--callback", *own.callback] if own.callback else []
-        callbacks = [named_callback(name) for name in own.callback]
-        algorithm = _new(start, flags, seed) if stored is None else _resumed(start, flags)
-        stack.callback(algorithm.close)
-        if stored is not None:
+        _train_one(start, flags, seed, folder, console)
+        output.print_folder(console, folder.path)
+
+
+def _train_seeds(start: StartingPoint, flags: Flags[TrainFlags], console: Console, stack: ExitStack) -> None:
+    """Train with one seed after the other, and sum up what came of them."""
+    own, first = flags.own, flags.config.seed or 0
+    if own.resume is not None:
+        raise ConfigError("--seeds begins new runs, and --resume goes on with one; leave one of them out.")
+    if own.seeds is None or own.seeds < 1:
+        raise ConfigError(f"--seeds is {own.seeds}, but it must be at least 1.")
+    parent = own.out
+    if parent is None:
+        name = f"{own.env or 'run'}-{start.algorithm.name()}-{own.seeds}-seeds"
+        parent = stack.enter_context(RunFolder.create(name)).path
+    # All of them before any is trained: a folder that is taken is known at once.
+    folders = {
+        seed: stack.enter_context(RunFolder.claim(parent / f"seed-{seed}", overwrite=own.overwrite))
+        for seed in range(first, first + own.seeds)
+    }
+    means: list[float] = []
+    for seed, folder in folders.items():
+        console.print(f"seed {seed}", highlight=False)
+        mean = _train_one(start, flags, seed, folder, console)
+        means += [] if mean is None else [mean]
+    output.print_seeds(console, means, parent)
+
+
+def _train_one(
+    start: StartingPoint, flags: Flags[TrainFlags], seed: int, folder: RunFolder, console: Console
+) -> float | None:
+    """Train in a folder; return the mean return of the evaluation, or of training where there is none."""
+    own = flags.own
+    folder.options["evaluate"] = own.evaluate
+    folder.words += ["--callback", *own.callback] if own.callback else []
+    folder.words += ["--video-every", str(own.video_every)] if own.video_every else []
+    callbacks = _callbacks(own)
+    algorithm = _new(start, flags, seed) if own.resume is None else _resumed(start, flags)
+    with closing(algorithm):
+        if own.resume is not None:
             console.print(f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps", highlight=False)
         if own.weights_from is not None:
             algorithm.load_weights(own.weights_from)
-        _learn(algorithm, own, folder, callbacks, console)
+        return _learn(algorithm, own, folder, callbacks, console)
 
 
 def _with_checkpoint(words: list[str], console: Console) -> list[str]:
@@ -144,6 +183,8 @@ def _claimed(place: _Place, stored: Mapping[str, Any] | None) -> RunFolder | Non
         place: the flags.
         stored: the state of the checkpoint that the run goes on from.
     """
+    if place.seeds is not None:
+        return None
     own = None if place.resume is None else run_folder_of(place.resume)
     path = place.out or own
     if path is None:
@@ -176,15 +217,28 @@ def _resumed(start: StartingPoint, flags: Flags[TrainFlags]) -> Algorithm[Any]:
     return start.algorithm.load(own.resume, env=own.env, config=flags.changes(), trust=own.trust)
 
 
+def _callbacks(own: TrainFlags) -> list[OneCallback]:
+    named = [named_callback(name) for name in own.callback]
+    if own.video_every is None:
+        return named
+    without_display()
+    return [*named, RecordVideo(own.video_every)]
+
+
 def _learn(
     algorithm: Algorithm[Any], own: TrainFlags, folder: RunFolder, callbacks: Sequence[OneCallback], console: Console
-) -> None:
+) -> float | None:
+    if own.video_every is not None:
+        pictured(algorithm.env_spec)
     started, steps_before = time.monotonic(), algorithm.timesteps_total
     result = algorithm.learn(own.steps, callback=callbacks, out=folder, progress=own.progress)
     output.print_result(console, algorithm, result, steps_before, time.monotonic() - started)
+    if not (own.evaluate and algorithm.has_environment):
+        return result.get("episode_return_mean")
     try:
-        if own.evaluate and algorithm.has_environment:
-            output.print_evaluation(console, algorithm.evaluate(own.evaluate, progress=own.progress))
+        evaluation = algorithm.evaluate(own.evaluate, progress=own.progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped while evaluating; the run is saved in {folder.path}") from None
-    console.print(f"run folder: {folder.path}", highlight=False, soft_wrap=True)
+    output.print_evaluation(console, evaluation)
+    mean: float = evaluation["episode_return_mean"]
+    return mean

@@ -99,6 +99,16 @@ def _is_named(hint: Any) -> bool:
     return str in options and any(option is type or typing.get_origin(option) is Callable for option in options)
 
 
+def named(hint: Any, value: Any) -> Any:
+    """Return what ``package.module:Name`` stands for where a key takes classes or functions; other values as they are.
+
+    Args:
+        hint: the type of the key.
+        value: as a file gives it.
+    """
+    return _from_name([value]) if isinstance(value, str) and _is_named(hint) else value
+
+
 def _origins(hint: Any) -> set[Any]:
     return {
         typing.get_origin(part) for argument in typing.get_args(hint) for part in (argument, *typing.get_args(argument))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -80,9 +80,8 @@ class Collector:
         """
         record = self._begin(steps)
         with self.policy.acting("acting") as actor:
-            noise = actor.draw_noise(self.policy.new_distribution(self.source.num_envs), steps) if explore else None
-            for t in range(steps):
-                self._step(actor, record, explore, None if noise is None else noise[t])
+            for _, noise in zip(range(steps), self._noises(actor, steps, explore), strict=False):
+                self._step(actor, record, explore, noise)
         trajectory = self._finish(record)
         self._running = True
         return trajectory
@@ -93,11 +92,13 @@ class Collector:
         Every environment starts a new episode first. What comes after an environment's last episode is not valid.
         """
         self._running = False
-        record = self._begin(1 + min_steps // self.source.num_envs)
+        steps = 1 + min_steps // self.source.num_envs
+        record = self._begin(steps)
         running, valid_steps, overtime = np.ones(self.source.num_envs, np.bool_), 0, 0
         with self.policy.acting("acting") as actor:
+            noises = self._noises(actor, steps, explore)
             while running.any():
-                step = self._step(actor, record, explore, None, running)
+                step = self._step(actor, record, explore, next(noises), running)
                 valid_steps += int(np.count_nonzero(~step.ignored & running))
                 if valid_steps >= min_steps:
                     running = running & ~(step.game_over | step.ignored)
@@ -105,6 +106,16 @@ class Collector:
                     if self._watch is not None:
                         self._watch(overtime)
         return self._finish(record)
+
+    def _noises(self, actor: Actor, steps: int, explore: bool) -> Iterator[NumpyArray | None]:
+        """Yield the noise of one step after the other without end, drawn for ``steps`` of them at a time.
+
+        None stands for noise that is not needed, or that cannot be drawn ahead.
+        """
+        blank = self.policy.new_distribution(self.source.num_envs)
+        while True:
+            drawn = actor.draw_noise(blank, steps) if explore else None
+            yield from [None] * steps if drawn is None else drawn
 
     def _begin(self, steps: int) -> Record:
         """Start new episodes if none are running, and return room for ``steps`` steps."""

@@ -102,6 +102,7 @@ class EnvSpec:
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
         max_len: longest length of Sequences and Graphs without one (`spaces.bounded`).
         ignore: parts to leave out of observations (`spaces.prepared`).
+        worker_index: of the process that collects, for environments that take their configuration whole; 0 trains.
     """
 
     env: EnvLike
@@ -111,6 +112,7 @@ class EnvSpec:
     action_mask_key: str | None = "action_mask"
     max_len: int | dict[str, int] | None = None
     ignore: Sequence[str] = ()
+    worker_index: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.env, str):
@@ -180,7 +182,7 @@ class EnvSpec:
             return self._made_by_gymnasium(str(self.env))
         if takes_config(creator):
             # A copy: environments like to pop what they read, and the next one needs it too.
-            return creator(EnvContext(self.env_config, vector_index=vector_index))
+            return creator(EnvContext(self.env_config, self.worker_index, vector_index))
         try:
             return creator(**self.env_config)
         except TypeError as error:

@@ -1,14 +1,24 @@
-"""An environment that shows itself in a window."""
+"""Environments that show themselves: in a window, or as pictures for a film."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
 
-from anyspace.data.environments import EnvSpec, takes_config
+from anyspace.data.environments import Env, EnvSpec, takes_config
 from anyspace.errors import EnvironmentSetupError
+
+Picture = npt.NDArray[np.uint8]
+"""[height, width, 3], 0 to 255."""
+
+USUAL_RATE = 30.0
+"""Pictures per second where an environment does not say how quick it is."""
 
 
 def shown(spec: EnvSpec) -> EnvSpec:
@@ -17,9 +27,84 @@ def shown(spec: EnvSpec) -> EnvSpec:
     Raises:
         EnvironmentSetupError: it has no such mode, or none can be asked for; names the modes that it has.
     """
+    return _rendering(spec, "human", "render=True", "draw a window in its step")
+
+
+def pictured(spec: EnvSpec) -> EnvSpec:
+    """Return an environment as one that draws pictures, by Gymnasium's render mode "rgb_array".
+
+    Raises:
+        EnvironmentSetupError: it has no such mode, or none can be asked for; names the modes that it has.
+    """
+    return _rendering(spec, "rgb_array", "a video", "return pictures [height, width, 3] of uint8 from its render()")
+
+
+def filmed(spec: EnvSpec, add: Callable[[Picture, float], None]) -> EnvSpec:
+    """Return an environment that hands over the pictures of its episodes: after each reset, and after each step.
+
+    Args:
+        spec: the environment.
+        add: takes a picture, and how many of them are a second of the environment's time.
+
+    Raises:
+        EnvironmentSetupError: it draws no pictures; names the render modes that it has.
+    """
+    found = pictured(spec)
+    return replace(found, wrappers=(*found.wrappers, lambda env: _Filmed(env, spec.name, add)))
+
+
+class _Filmed(gym.Wrapper[Any, Any, Any, Any]):
+    """Draws after each reset and step."""
+
+    def __init__(self, env: Env, name: str, add: Callable[[Picture, float], None]):
+        super().__init__(env)
+        self._name, self._add = name, add
+        # A vector environment begins one more episode after the last: its picture waits for a step.
+        self._first: Picture | None = None
+        rate = env.metadata.get("render_fps")
+        self._rate = float(rate) if isinstance(rate, int | float) and rate > 0 else USUAL_RATE
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        returned = self.env.reset(seed=seed, options=options)
+        self._first = self._picture()
+        return returned
+
+    def step(self, action: Any) -> Any:
+        first, self._first = self._first, None
+        if first is not None:
+            self._add(first, self._rate)
+        returned = self.env.step(action)
+        self._add(self._picture(), self._rate)
+        return returned
+
+    def _picture(self) -> Picture:
+        try:
+            drawn: Any = self.env.render()
+        except gym.error.DependencyNotInstalled as error:
+            raise EnvironmentSetupError(f"{self._name} cannot draw itself: {error}") from error
+        is_picture = isinstance(drawn, np.ndarray) and drawn.ndim == 3 and drawn.shape[2] == 3
+        if not is_picture or drawn.dtype != np.uint8 or not drawn.size:
+            came = f"{drawn.dtype} of shape {drawn.shape}" if isinstance(drawn, np.ndarray) else repr(drawn)[:80]
+            raise EnvironmentSetupError(
+                f"{self._name}.render() returned {came}, but in the render mode 'rgb_array' it returns a picture: uint8"
+                " of shape (height, width, 3)."
+            )
+        picture: Picture = drawn
+        return picture
+
+
+def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
+    """Return an environment in a render mode.
+
+    Args:
+        spec: the environment.
+        wanted: the mode.
+        what: needs the mode, for messages.
+        deed: of an author who adds the mode, for messages.
+    """
     if isinstance(spec.env, gym.vector.VectorEnv):
         raise EnvironmentSetupError(
-            "render=True shows a single environment, but a vector environment was given; give a Gymnasium id, a class"
+            f"{what} shows a single environment, but a vector environment was given; give a Gymnasium id, a class"
             " or a function to Algorithm.load(path, env=...)."
         )
     env = spec.make()
@@ -27,25 +112,25 @@ def shown(spec: EnvSpec) -> EnvSpec:
     env.close()
     by_gymnasium = not isinstance(spec.env, gym.Env) and spec.registered() is not None
     # Gymnasium puts a window around ids that give pictures.
-    if "human" not in modes and not (by_gymnasium and "rgb_array" in modes):
+    if wanted not in modes and not (wanted == "human" and by_gymnasium and "rgb_array" in modes):
         there = f"its render modes are {', '.join(map(repr, modes))}" if modes else "it has no render modes"
         raise EnvironmentSetupError(
-            f"render=True needs the render mode 'human', which {spec.name} lacks: {there}. Add 'human' to"
-            ' metadata["render_modes"] of the environment, and draw a window in its step.'
+            f"{what} needs the render mode {wanted!r}, which {spec.name} lacks: {there}. Add {wanted!r} to"
+            f' metadata["render_modes"] of the environment, and {deed}.'
         )
     if isinstance(spec.env, gym.Env) and spec.env.spec is None:
-        if mode == "human":
+        if mode == wanted:
             return spec
         raise EnvironmentSetupError(
-            f"render=True needs an environment made with render_mode='human', but the instance of {spec.name} was made"
+            f"{what} needs an environment made with render_mode={wanted!r}, but the instance of {spec.name} was made"
             f" with {mode!r}; give its class, or an instance with that mode."
         )
     if callable(spec.env) and not _takes_render_mode(spec):
         raise EnvironmentSetupError(
-            f"render=True hands render_mode='human' to {spec.name}, which takes no `render_mode` (its render modes are"
+            f"{what} hands render_mode={wanted!r} to {spec.name}, which takes no `render_mode` (its render modes are"
             f" {', '.join(map(repr, modes))}); add the argument."
         )
-    return replace(spec, env_config={**spec.env_config, "render_mode": "human"})
+    return replace(spec, env_config={**spec.env_config, "render_mode": wanted})
 
 
 def _takes_render_mode(spec: EnvSpec) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from anyspace.config import import_path
+from anyspace.data.rendering import pictured
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError
+from anyspace.execution.film import VIDEOS, video_files
 from anyspace.execution.log import flat_metrics, is_number
 
 CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
@@ -151,6 +154,71 @@ class StopWithoutImprovement(Callback):
         ):
             self.highest, self._risen_at = value, algorithm.timesteps_total
         return algorithm.timesteps_total - self._risen_at < self.patience if self.highest is not None else None
+
+
+class PruneTrial(Callback):
+    """Reports a number to a trial of Optuna after every iteration, and ends the run where the trial is hopeless.
+
+    After ``learn``, raise ``optuna.TrialPruned`` if it was::
+
+        pruning = PruneTrial(trial)
+        algorithm.learn(50_000, callback=pruning)
+        if pruning.pruned:
+            raise optuna.TrialPruned
+
+    Args:
+        trial: of Optuna.
+        metric: the path of the number in the result. Iterations that lack it are passed over.
+    """
+
+    def __init__(self, trial: Any, metric: str = "episode_return_mean"):
+        self.trial, self.metric = trial, metric
+        self.pruned = False
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        """Report, and ask whether to go on."""
+        value = flat_metrics(result).get(self.metric)
+        if value is not None:
+            self.trial.report(value, algorithm.timesteps_total)
+            self.pruned = bool(self.trial.should_prune())
+        return not self.pruned
+
+
+class RecordVideo(Callback):
+    """Films the policy every so many steps, on an environment apart from those that train.
+
+    Args:
+        every: environment steps from one video to the next, at least 1.
+        episodes: of one video, at least 1.
+        folder: for the videos, ``step-000050000.mp4`` and ``.gif``; None: ``videos`` in the run's folder. Without
+            imageio-ffmpeg (``pip install 'anyspace[video]'``) there are GIFs alone.
+        explore: sample actions instead of taking the deterministic ones.
+    """
+
+    def __init__(
+        self, every: int, episodes: int = 1, folder: str | os.PathLike[str] | None = None, explore: bool = False
+    ):
+        if every < 1 or episodes < 1:
+            raise ConfigError(f"RecordVideo(every={every}, episodes={episodes}): both are at least 1.")
+        self.every, self.episodes, self.explore = every, episodes, explore
+        self.folder = None if folder is None else Path(folder)
+        self._due = every
+
+    def on_start(self, algorithm: Any) -> None:
+        """Find out whether there will be pictures, and where to put them."""
+        pictured(algorithm.env_spec)
+        if self.folder is None and algorithm.run_folder is None:
+            raise ConfigError("RecordVideo() has no place for its videos: give `folder`, or learn(out=...).")
+        self._due = (algorithm.timesteps_total // self.every + 1) * self.every
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        """Film, if it is time to."""
+        steps = algorithm.timesteps_total
+        if steps >= self._due:
+            self._due = (steps // self.every + 1) * self.every
+            folder = self.folder or algorithm.run_folder / VIDEOS
+            algorithm.record(video_files(folder, steps), self.episodes, explore=self.explore)
+        return None
 
 
 def named_callback(path: str) -> OneCallback:

@@ -132,12 +132,17 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
         if len(group.curves) > 1:
             axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.legend(fontsize="small")
-    _save(figure, picture, kind)
+    write_whole(picture, _drawn(figure, kind))
     return groups
 
 
 def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
     """Draw the mean return over sampled steps, and evaluations where there are any, as a PNG."""
+    write_whole(picture, learning_curve(metrics_file, title, "png"))
+
+
+def learning_curve(metrics_file: Path, title: str, kind: str) -> bytes:
+    """Return that picture as the content of a file of a kind: png, svg or pdf."""
     rows = read_metrics(metrics_file)
     figure, axes = _axes("mean return")
     for column, label, style in (
@@ -149,7 +154,7 @@ def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
     axes.set_title(title, parse_math=False)
     if axes.has_data():
         axes.legend()
-    _save(figure, picture, "png")
+    return _drawn(figure, kind)
 
 
 def _points(rows: Sequence[Mapping[str, str]], column: str) -> list[tuple[float, float]]:
@@ -171,10 +176,10 @@ def _axes(name: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _save(figure: Any, picture: Path, kind: str) -> None:
+def _drawn(figure: Any, kind: str) -> bytes:
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=120, format=kind)
-    write_whole(picture, drawn.getvalue())
+    return drawn.getvalue()
 
 
 def _label(same: list[Curve], differing: Sequence[str]) -> str:

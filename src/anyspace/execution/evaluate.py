@@ -73,6 +73,8 @@ class Request:
     """Show how far it is."""
     longest: int = 0
     """Steps of the longest episode that training has seen lately."""
+    film: Callable[[rendering.Picture, float], None] | None = None
+    """Takes a picture after each step of a single environment, and how many of them are a second."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1:
@@ -113,8 +115,8 @@ class LocalEvaluator:
         Raises:
             CheckpointError: the environment's spaces are not the policy's.
         """
-        if request.render:
-            source = shown(self._spec)
+        if request.render or request.film is not None:
+            source = shown(self._spec) if request.film is None else filmed(self._spec, request.film)
             try:
                 return self._played(source, request)
             finally:
@@ -185,6 +187,15 @@ def shown(spec: EnvSpec) -> VectorSource:
         EnvironmentSetupError: it cannot.
     """
     return make_source(rendering.shown(spec), 1, "sync")
+
+
+def filmed(spec: EnvSpec, add: Callable[[rendering.Picture, float], None]) -> VectorSource:
+    """Return one environment that hands over a picture after each reset and step.
+
+    Raises:
+        EnvironmentSetupError: it draws none.
+    """
+    return make_source(rendering.filmed(spec, add), 1, "sync")
 
 
 def evaluate(

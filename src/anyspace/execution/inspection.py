@@ -23,7 +23,7 @@ def pipeline_tree(policy: Policy, title: str) -> Tree:
     """Return what each leaf of the observation turns into, the model's layers, the distribution, the actions."""
     root = Tree(Text(title, style="bold"))
     _add_observation(root, policy)
-    root.add(f"[bold]masks[/] of actions: {escape(_masks(policy))}")
+    root.add(f"[bold]masks[/] of actions: {escape(mask_source(policy))}")
     _add_model(root, policy)
     _add_distribution(root, policy)
     _add_actions(root, policy)
@@ -33,7 +33,7 @@ def pipeline_tree(policy: Policy, title: str) -> Tree:
 def _add_observation(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]observation[/] -> preprocessor -> filter")
     for position, leaf in enumerate(policy.preprocessor.specs):
-        branch.add(Text(f"{leaf.place()}  {leaf.space}  ->  {_fate(leaf, position, policy)}"))
+        branch.add(Text(f"{leaf.place()}  {leaf.space}  ->  {fate(leaf, position, policy)}"))
     for sentence in describe_readings(policy.observation_space, "obs"):
         branch.add(Text(sentence))
     for sentence in describe_images(policy.encode.specs):
@@ -44,7 +44,8 @@ def _add_observation(root: Tree, policy: Policy) -> None:
         branch.add("preprocessing is off: the model sees the structure as it is")
 
 
-def _fate(leaf: LeafSpec, position: int, policy: Policy) -> str:
+def fate(leaf: LeafSpec, position: int, policy: Policy) -> str:
+    """Return what a leaf of the observation turns into, in words."""
     if position in policy.masking.positions:
         feature = "no feature of the model" if policy.masking.shown else "a feature of the model as well"
         return f"mask of the action, {leaf.dtype} {leaf.shape}, {feature}"
@@ -115,12 +116,13 @@ def _add_distribution(root: Tree, policy: Policy) -> None:
 def _add_actions(root: Tree, policy: Policy) -> None:
     branch = root.add("[bold]action[/] -> environment")
     for path, space in nesting.iter_leaves(policy.action_space):
-        branch.add(Text(f"{tree.place('action', path)}  {space}  <-  {_origin(space, policy)}"))
+        branch.add(Text(f"{tree.place('action', path)}  {space}  <-  {origin(space, policy)}"))
     for sentence in describe_readings(policy.env_action_space, "action"):
         branch.add(Text(sentence))
 
 
-def _origin(space: gym.Space[Any], policy: Policy) -> str:
+def origin(space: gym.Space[Any], policy: Policy) -> str:
+    """Return what makes a part of the action, in words."""
     match space:
         case spaces.MultiBinary():
             return "bits"
@@ -142,7 +144,7 @@ def _origin_of_numbers(space: spaces.Box, policy: Policy) -> str:
     return ", ".join(steps) or "as sampled"
 
 
-def _masks(policy: Policy) -> str:
+def mask_source(policy: Policy) -> str:
     """Say where masks of actions come from, or where none were found."""
     masking, key = policy.masking, policy.config.action_mask_key
     if not masking.width:

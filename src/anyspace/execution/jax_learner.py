@@ -1,4 +1,4 @@
-"""Gradient steps with JAX: several in one compiled scan."""
+"""Gradient steps with JAX: several in one compiled loop."""
 
 from __future__ import annotations
 
@@ -64,8 +64,7 @@ class JaxLearner:
     """Optimises the arrays of the policy's model; see :class:`anyspace.execution.learner.Learner`.
 
     What a compiled step takes: the arrays of the policy's model and of its siblings, the moments, the padded rows, a
-    random key, the values of all cells, the learning rates. `steps` takes all of its steps in one call, a scan over
-    them.
+    random key, the values of all cells, the learning rates. `steps` takes all of its steps in one call, in a loop.
 
     Args:
         policy: whose model learns.
@@ -73,8 +72,8 @@ class JaxLearner:
         groups: how the parameters of each loss are moved.
 
     Attributes:
-        scans: whether `steps` makes one call; else it makes one for each step, as with convolutions.
-        compilations: how often a step was traced, alone or within a scan.
+        loops: whether `steps` makes one call; else it makes one for each step, as with convolutions.
+        compilations: how often a step was traced, alone or within a loop.
 
     Raises:
         ConfigError: the model puts a parameter into a group that the algorithm does not have.
@@ -85,7 +84,7 @@ class JaxLearner:
         self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.runtime = policy.runtime
         # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
-        self.scans, self.compilations = not (self._model.convolves and self.runtime.device == "cpu"), 0
+        self.loops, self.compilations = not (self._model.convolves and self.runtime.device == "cpu"), 0
         shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in groups}
         held = self._model.held()
         for name, array in held.arrays().items():
@@ -115,37 +114,39 @@ class JaxLearner:
         """Take one gradient step; see the protocol."""
         sequences = batch.get("sequences")
         order = np.arange(len(batch["obs"][0]) if sequences is None else len(sequences.lens))[None]
-        result = self._take(Steps(batch, order, np.ones(order.shape, np.bool_)), scans=False)
+        result = self._take(Steps(batch, order, np.ones(order.shape, np.bool_)), loops=False)
         return Result(*(tree.map_leaves(lambda leaf: leaf[0], part) for part in (result.metrics, result.rows)))
 
     def steps(self, steps: Steps) -> Result:
         """Take several gradient steps, in as few calls as memory allows."""
-        return joined([self._take(part, scans=self.scans) for part in parts_of(steps)], steps)
+        return joined([self._take(part, loops=self.loops) for part in parts_of(steps)], steps)
 
-    def _take(self, steps: Steps, *, scans: bool) -> Result:
-        batches = self.stacked(steps, alone=not scans and not steps.summed)
+    def _take(self, steps: Steps, *, loops: bool) -> Result:
+        batches, count = self.stacked(steps, alone=not loops and not steps.summed), len(steps.order)
         keys = self.runtime.keys(len(batches.inputs.counted))
         carry: Carry = [model.held().on_device() for model in self._models()], self._slots
+        given = (batches.inputs, keys)
         changing = batches.stored, self.runtime.cell_values(), self._rates
         with explained(spelt(self.losses)), self.runtime.on_device():
             if steps.summed:
-                carry, found = self._function("summed", batches)(carry, (batches.inputs, keys), *changing)
-            elif scans:
-                carry, found = self._function("scan", batches)(carry, (batches.inputs, keys), *changing)
+                carry, found = self._function("summed", batches)(carry, given, *changing)
+            elif loops:
+                carry, found = self._function("loop", batches)(carry, given, *changing, np.int32(count))
             else:
-                results = []
-                for number in range(len(keys)):
-                    one = jax.tree.map(lambda leaf, number=number: leaf[number], (batches.inputs, keys))
-                    carry, result = self._function("step", batches)(carry, one, *changing)
+                run, results = self._function("step", batches), []
+                for number in range(count):
+                    one = jax.tree.map(lambda leaf, number=number: leaf[number], given)
+                    carry, result = run(carry, one, *changing)
                     results.append(result)
                 found = jax.tree.map(lambda *parts: np.stack(parts), *results)
-        return self._taken(carry, found, batches, len(steps.order))
-
-    def _taken(self, carry: Carry, found: Reported, batches: Stacked, count: int) -> Result:
-        """Take over what steps made, and return what they report."""
         weights, self._slots = carry
-        for model, values in zip(self._models(), weights, strict=True):
+        # Siblings that do not follow are as they were.
+        for model, values in zip(self._models()[: None if steps.tau is not None else 1], weights, strict=False):
             model.held().write(values)
+        return self._reported(found, batches, count)
+
+    def _reported(self, found: Reported, batches: Stacked, count: int) -> Result:
+        """Return what steps report, of those that were taken."""
         metrics, of_model, rows = jax.tree.map(np.asarray, found)
         self._model_metrics = {name: float(value[count - 1]) for name, value in of_model.items()}
         return Result(
@@ -162,15 +163,33 @@ class JaxLearner:
         """Return a compiled function; what it is compiled for are the columns, and their shapes."""
         key = (kind, len(self.policy.siblings), *batches.key)
         if key not in self._compiled:
-            traced = {"scan": self._scan, "step": self._step, "summed": self._summed}[kind]
-            self._compiled[key] = jax.jit(partial(traced, batches.put_together))
+            kinds: dict[str, Callable[..., Any]] = {"loop": self._loop, "step": self._step, "summed": self._summed}
+            self._compiled[key] = jax.jit(partial(kinds[kind], batches.put_together))
         return self._compiled[key]
 
     # ------------------------------------------------------------------------------- what is traced
 
-    def _scan(self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
+    def _loop(
+        self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any, count: Array
+    ) -> tuple[Carry, Reported]:
+        """Take the first ``count`` of S steps; what they report is [S, ...], zeros behind."""
         self.compilations += 1
-        return jax.lax.scan(lambda carry, one: self._move(build, carry, one, stored, cells, rates), carry, inputs)
+        # It is traced once, for the shapes of what it reports and for the loop.
+        move = jax.jit(lambda carry, one: self._move(build, carry, one, stored, cells, rates))
+
+        def step_of(number: Array | int) -> Any:
+            return jax.tree.map(lambda leaf: leaf[number], inputs)
+
+        length = inputs[0].counted.shape[0]
+        shapes = jax.eval_shape(move, carry, step_of(0))[1]
+        kept = jax.tree.map(lambda one: jnp.zeros((length, *one.shape), one.dtype), shapes)
+
+        def again(number: Array, before: tuple[Carry, Reported]) -> tuple[Carry, Reported]:
+            carry, reported = move(before[0], step_of(number))
+            return carry, jax.tree.map(lambda array, value: array.at[number].set(value), before[1], reported)
+
+        found: tuple[Carry, Reported] = jax.lax.fori_loop(0, count, again, (carry, kept))
+        return found
 
     def _step(self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
         self.compilations += 1
@@ -179,20 +198,17 @@ class JaxLearner:
     def _move(
         self, build: BuildBatch, carry: Carry, inputs: tuple[Inputs, Array], stored: Any, cells: Any, rates: Any
     ) -> tuple[Carry, Reported]:
-        """Take one step. One in which nothing counts moves nothing."""
+        """Take one step."""
         (weights, *siblings), slots = carry
         own, key = inputs
-        batch = build(own, stored)
-        reported, kept, gradients = self.gradients([weights, *siblings], batch, cells, key)
-        after, slots_after, norms = moved(self._packs, rates, weights, slots, gradients)
+        (metrics, of_model, rows), kept, gradients = self.gradients(
+            [weights, *siblings], build(own, stored), cells, key
+        )
+        after, slots, norms = moved(self._packs, rates, weights, slots, gradients)
         after |= kept
         if own.tau is not None:
             siblings = [nearer(one, after, own.tau, self._model.held().trained.__contains__) for one in siblings]
-        counts = own.counted.any()
-        moved_all = [chosen(counts, new, old) for new, old in zip([after, *siblings], carry[0], strict=True)]
-        kept_slots = {group: chosen(counts, values, slots[group]) for group, values in slots_after.items()}
-        metrics, of_model, rows = reported
-        return (moved_all, kept_slots), ({**metrics, **norms}, of_model, rows)
+        return ([after, *siblings], slots), ({**metrics, **norms}, of_model, rows)
 
     def _summed(self, build: BuildBatch, carry: Carry, inputs: Any, stored: Any, cells: Any, rates: Any) -> Any:
         """Take one step on the sum of the gradients of all parts."""
@@ -225,16 +241,17 @@ class JaxLearner:
     ) -> tuple[Reported, Weights, dict[str, Weights]]:
         """Return what a batch reports, the arrays that the model itself changed, and each group's gradients.
 
-        The gradient of a group is that of its own loss alone. Losses are traced once for each, of which the compiler
-        keeps what differs.
+        The gradient of a group is that of its own loss alone. Losses are traced once; what the passes back from them
+        have in common the compiler finds.
         """
+        traced = jax.jit(lambda weights: self.traced_losses(weights, batch, cells, key))
         found: Any = None
         gradients: dict[str, Weights] = {}
         kept: dict[str, Weights] = {}
         for group, pack in self._packs.items():
 
             def loss(own: Weights, group: str = group) -> Any:
-                by_group, rest = self.traced_losses([{**weights[0], **own}, *weights[1:]], batch, cells, key)
+                by_group, rest = traced([{**weights[0], **own}, *weights[1:]])
                 return by_group[group], (by_group, rest)
 
             mine = {name: weights[0][name] for name in pack.shapes}

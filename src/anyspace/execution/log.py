@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import json
 import numbers
 import os
 import socket
@@ -42,11 +43,12 @@ class MetricsLog:
     Args:
         folder: the run folder. A log that is there is continued: its rows up to the first new one's step stay.
             Later ones are dropped, for a run that was killed resumes from the checkpoint before them.
+        described: what the run is, nested; TensorBoard lists it among the hyperparameters of runs.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, described: Mapping[str, Any] | None = None):
         self._table = _Table(folder / "metrics.csv")
-        self._events = _EventFile(folder)
+        self._events = _EventFile(folder, described or {})
 
     def write(self, result: Mapping[str, Any]) -> None:
         """Append a training result.
@@ -118,12 +120,14 @@ def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, float | str]]) -> b
 class _EventFile:
     """A TensorBoard file; each event is on disk when it is added, so that a kill loses none."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, described: Mapping[str, Any]):
         from tensorboard.compat.proto.event_pb2 import Event
 
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_writers)}"
         self._file = folder / name
         self._waiting = _record(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if described:
+            self._waiting += _record(Event(wall_time=time.time(), summary=_hyperparameter_summary(described)))
 
     def add(self, row: dict[str, float]) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
@@ -138,6 +142,43 @@ class _EventFile:
         if self._waiting:
             _append(self._file, self._waiting)
             self._waiting = b""
+
+
+def hyperparameters(described: Mapping[str, Any], prefix: str = "") -> dict[str, bool | float | str]:
+    """Return what a run is as TensorBoard takes it: by path (``model/fcnet_hiddens``), lists and the like as texts."""
+    found: dict[str, bool | float | str] = {}
+    for name, value in described.items():
+        if isinstance(value, Mapping) and value:
+            # Of the configuration, nobody wants to read the word in front of every key.
+            found |= hyperparameters(value, "" if f"{prefix}{name}" == "config" else f"{prefix}{name}/")
+        else:
+            found[f"{prefix}{name}"] = value if isinstance(value, bool | int | float | str) else json.dumps(value)
+    return found
+
+
+def _hyperparameter_summary(described: Mapping[str, Any]) -> Any:
+    """Return what TensorBoard's page of hyperparameters reads.
+
+    Its own function for that imports TensorFlow, where that is installed, which takes seconds.
+    """
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_FLOAT
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+    info = SessionStartInfo(start_time_secs=time.time())
+    for name, value in hyperparameters(described).items():
+        match value:
+            case bool():
+                info.hparams[name].bool_value = value
+            case str():
+                info.hparams[name].string_value = value
+            case _:
+                info.hparams[name].number_value = value
+    content = HParamsPluginData(version=0, session_start_info=info).SerializeToString()
+    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="hparams", content=content))
+    nothing = TensorProto(dtype=DT_FLOAT, float_val=[0.0])
+    return Summary(value=[Summary.Value(tag="_hparams_/session_start_info", metadata=metadata, tensor=nothing)])
 
 
 def _record(event: Any) -> bytes:

@@ -209,7 +209,7 @@ class RunFolder(os.PathLike[str]):
             remembered = {} if self._is_new else run_files.remembered_options(self._place)
             run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
             run_files.remove_later(self._place, algorithm.timesteps_total)
-            self._log, self._algorithm = MetricsLog(self._place), algorithm
+            self._log, self._algorithm = MetricsLog(self._place, description), algorithm
             self._copy(algorithm)
             self._save()
         except OSError as error:

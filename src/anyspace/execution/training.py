@@ -119,14 +119,15 @@ class Training:
                 trajectory = fleet.gather(steps)
             done.seconds_collecting += time.perf_counter() - started
             self.learner.at(counters.timesteps_total)
-            valid = np.flatnonzero(trajectory.valid)
+            valid, before = np.flatnonzero(trajectory.valid), len(done.results)
             # A few steps may all be such as a vector environment takes to reset itself.
             if len(valid):
                 with runtime.threads_for(rows), runtime.own_randomness("learning"):
                     self._learn(self.rewards(trajectory), done)
             if self.policy.filter.active:
                 self.policy.push([leaf[valid] for leaf in trajectory.all_obs()])
-            self.policy.version += 1
+            if self.policy.filter.active or len(done.results) > before:
+                self.policy.version += 1
             counters.count(trajectory, width)
             done.add(trajectory)
         counters.training_iteration += 1

@@ -9,7 +9,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
@@ -243,7 +243,8 @@ class Worker:
 
     def _new_collector(self) -> Collector:
         recipe = self._recipe
-        source = make_source(recipe.spec, recipe.num_envs, recipe.vectorization, recipe.limit)
+        spec = replace(recipe.spec, worker_index=self.number + 1)
+        source = make_source(spec, recipe.num_envs, recipe.vectorization, recipe.limit)
         return Collector(
             source,
             self.policy,

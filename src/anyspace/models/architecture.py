@@ -5,10 +5,14 @@ Which layers there are and how wide they are is decided here; a framework's file
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from anyspace.errors import ModelError
+import gymnasium as gym
+
+from anyspace.errors import ModelError, UnsupportedSpaceError
+from anyspace.maths.xp import Array, xp
 from anyspace.models.config import ActivationSpec
 
 
@@ -96,6 +100,32 @@ def outputs_of(num_outputs: int | None, model_config: Mapping[str, Any]) -> Outp
             f" distribution takes {num_outputs}. Leave it off for this action space."
         )
     return Outputs(num_outputs // 2, num_outputs // 2)
+
+
+def with_log_std(output: Array, log_std: Array | None) -> Array:
+    """Return an output [N, F] with the same log deviations [A] beside every row, [N, F + A]; None: there are none."""
+    if log_std is None:
+        return output
+    ns = xp(log_std)
+    return ns.concatenate([output, ns.broadcast_to(log_std, (output.shape[0], log_std.shape[0]))], axis=1)
+
+
+def width_of_array(model: object, obs_space: gym.Space[Any]) -> int:
+    """Return the width of flat observations that are one array.
+
+    Args:
+        model: takes them, for messages.
+        obs_space: theirs.
+
+    Raises:
+        UnsupportedSpaceError: they are several, or none.
+    """
+    if obs_space.shape is None:
+        raise UnsupportedSpaceError(
+            f"{type(model).__name__} takes observations that are one array, not {obs_space}; leave"
+            " `_disable_preprocessor_api` off."
+        )
+    return math.prod(obs_space.shape)
 
 
 def element_width(model_config: Mapping[str, Any]) -> int:

@@ -145,3 +145,8 @@ def interface_and_model(kind: type) -> tuple[type, type] | None:
     None: it was not; classes that derive from one that was are none of these.
     """
     return vars(kind).get(_MADE_OF)
+
+
+def made_of(module: str, kind: type) -> bool:
+    """Return whether a class is one of a module, or was made of an interface and a model that are."""
+    return all(one.__module__ == module for one in interface_and_model(kind) or (kind,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from anyspace.config import import_path, is_path
@@ -39,6 +40,27 @@ def named(initializer: str | Fill, key: str, known: Mapping[str, Fill]) -> Fill:
             f" Known: {', '.join(names)}; or a function that fills the tensor it is given."
         )
     return found
+
+
+def initializer_of(
+    model_config: Mapping[str, Any], key: str, known: Mapping[str, Fill], initialise: Fill
+) -> Fill | None:
+    """Return the function that fills arrays as ``key`` and ``key + "_config"`` say; None: the default of the layer.
+
+    Args:
+        model_config: every key of the model configuration.
+        key: such as "fcnet_weights_initializer".
+        known: the framework's functions by name.
+        initialise: fills an array by keyword arguments ``initializer``, ``config`` and ``key``.
+
+    Raises:
+        ConfigError: there is no such initialiser.
+    """
+    initializer = model_config[key]
+    if initializer is None:
+        return None
+    named(initializer, key, known)
+    return partial(initialise, initializer=initializer, config=model_config[f"{key}_config"], key=key)
 
 
 def misfit(

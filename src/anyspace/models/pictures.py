@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 
-from anyspace.errors import ModelError
+from anyspace.errors import ModelError, UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.architecture import Stack, after_encoder
 from anyspace.models.config import check_filters
 from anyspace.spaces.kinds.images import ImageLayout
 from anyspace.spaces.leaves import LeafSpec
+from anyspace.spaces.restore import structure_of
 
 LARGEST_REST = 11
 """Longest side of a picture that the last layer of a computed stack covers at once."""
@@ -233,3 +234,23 @@ def channels_last(x: Array, layout: ImageLayout) -> Array:
         return x
     x = ns.moveaxis(x, 1, -2)  # [N, H, W, K, C]
     return ns.reshape(x, (*x.shape[:3], layout.channels))
+
+
+def layout_of(model: object, obs_space: gym.Space[Any]) -> ImageLayout:
+    """Return the layout of observations that are pictures.
+
+    Args:
+        model: takes them, for messages.
+        obs_space: theirs.
+
+    Raises:
+        UnsupportedSpaceError: they are something else.
+    """
+    leaf = structure_of(obs_space)
+    layout = picture_layout(leaf) if isinstance(leaf, LeafSpec) else None
+    if layout is None:
+        raise UnsupportedSpaceError(
+            f"{type(model).__name__} takes pictures: Boxes of rank 3, or of bytes 0 to 255 with two, three or four"
+            f" axes, not {obs_space}. Leave the choice of the model to the catalogue."
+        )
+    return layout

@@ -8,6 +8,7 @@ from typing import Any
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
+from anyspace.models.networks import network
 from anyspace.models.view_requirement import ViewRequirement
 
 
@@ -84,11 +85,18 @@ def require_base(base: ModelV2 | None, kind: type[ModelV2], keys: str) -> ModelV
 
     Raises:
         ConfigError: there is none, because the class was given as `custom_model`.
+        ModelError: it is of another framework.
     """
     if base is None:
         raise ConfigError(
             f"{kind.__name__} is put on top of another model by {keys}; set that key, and leave `custom_model`"
             " to the model beneath."
+        )
+    own = network("base class", kind.framework)
+    if not isinstance(base, own):
+        raise ModelError(
+            f"{type(base).__name__} lies beneath {kind.__name__}, so both have to be of one framework; derive it from"
+            f" {own.__name__}."
         )
     return base
 

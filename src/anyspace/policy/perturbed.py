@@ -36,6 +36,7 @@ class Perturbed:
         runtime: of both.
         exploration: makes the noise.
         network: returns the second network as it acts with its present weights.
+        version: returns how often the weights that learn have changed.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Perturbed:
         runtime: Runtime,
         exploration: PerturbingExploration,
         network: Callable[[], Network],
+        version: Callable[[], int],
     ):
         self._model, self._source, self._runtime, self._network = model, source, runtime, network
-        self._exploration = exploration
+        self._exploration, self._version = exploration, version
+        self._made: tuple[int, Network] | None = None
         self._with_noise = frozenset(name for name in runtime.trained(source) if source.takes_noise(name))
 
     def begin(self, source: RandomSource) -> None:
@@ -55,9 +58,20 @@ class Perturbed:
         like = self._runtime.asarray(np.zeros(1, np.float32))
         numbers = self._runtime.numpy(xp(like).normal(self._runtime.rng(source), (4,), like=like))
         self._exploration.begin(np.asarray(numbers, np.float32).view(np.uint32))
+        self._made = None
+
+    def forget(self) -> None:
+        """Take note that weights or noise are others than before, whatever their version."""
+        self._made = None
 
     def network(self) -> Network:
-        """Return the network, with the present noise on the present weights."""
+        """Return the network, with the present noise on the present weights; it is made anew where one has changed."""
+        version = self._version()
+        if self._made is None or self._made[0] != version:
+            self._made = version, self._new_network()
+        return self._made[1]
+
+    def _new_network(self) -> Network:
         weights = self._runtime.parameters(self._source)
         self._runtime.load_parameters(self._model, self._exploration.perturbed(weights, self._with_noise.__contains__))
         return self._network()

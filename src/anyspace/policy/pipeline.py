@@ -234,8 +234,8 @@ class Pipeline:
     def _new_perturbed(self) -> Perturbed | None:
         if not isinstance(self.exploration, PerturbingExploration):
             return None
-        other = self._copy()
-        return Perturbed(other.model, self.model, self.runtime, self.exploration, other._network)
+        runtime, other = self.runtime, self._copy()
+        return Perturbed(other.model, self.model, runtime, self.exploration, other._network, lambda: self.version)
 
     def _network(self) -> Network:
         twin = self.runtime.compiled(self.model) if self._may_have_twin else None
@@ -362,9 +362,8 @@ class Pipeline:
     def weights(self) -> dict[str, NumpyArray]:
         """Return what another process needs to act alike, by name: weights, filter statistics, and two counts."""
         weights = tree.prefixed("model", self.runtime.parameters(self.model))
-        statistics = tree.prefixed("filter", self.filter.state())
         counts = {"timestep": np.asarray(self.timestep), "version": np.asarray(self.version)}
-        return {**weights, **statistics, **counts}
+        return {**weights, **tree.prefixed("filter", self.filter.state()), **counts}
 
     def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
         """Take over what :meth:`weights` returned; the random sources stay as they are.
@@ -382,13 +381,15 @@ class Pipeline:
         self.runtime.load_parameters(self.model, tree.under("model", given))
         self.filter.load_state(statistics)
         self.version = int(given.get("version", self.version))
+        if self._perturbed is not None:
+            self._perturbed.forget()
         self.at(int(given.get("timestep", self.timestep)))
 
     def state(self) -> dict[str, NumpyArray]:
         """Return everything an action depends on, by name: weights, random sources, exploration's state."""
         remembered = self.exploration.state() if isinstance(self.exploration, StatefulExploration) else {}
-        sources = tree.prefixed("rng", self.runtime.rng_state())
-        return {**self.weights(), **sources, **tree.prefixed("exploration", remembered)}
+        own = tree.prefixed("exploration", remembered)
+        return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state()), **own}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""

@@ -72,13 +72,18 @@ def test_values_on_a_memory():
     assert_equal(model, module, columns, [numbers(2, 4)] * 2, lens, run=values)
 
 
-def test_what_acts_is_what_learns():
-    model = build("pure", CASES["rainbow"])
+@pytest.mark.parametrize("case", CASES)
+def test_what_acts_is_what_learns(case):
+    model = build("pure", {**CASES[case], "use_noisy": False})
     x = numbers(4, 3)
     output, _ = model({"obs": x, "obs_flat": x})
     acted, _ = model.acting_pass()(InputDict({"obs_flat": x, "action_mask": MASK}), [])
     np.testing.assert_allclose(acted, model.action_inputs(output, MASK), rtol=1e-5)
     assert acted.shape == (4, 5)
+
+
+def test_noisy_layers_have_no_pass_that_leaves_them_out():
+    assert build("pure", {"use_noisy": True}).acting_pass() is None
 
 
 def test_noise_is_factorised_drawn_from_the_source_and_new_in_every_layer():

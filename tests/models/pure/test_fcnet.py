@@ -88,18 +88,6 @@ def test_what_acts_is_what_learns(case):
     np.testing.assert_allclose(acted, model({"obs": x, "obs_flat": x})[0], rtol=1e-5, atol=1e-6)
 
 
-def test_a_derived_class_acts_as_it_says():
-    class Doubled(FullyConnectedNetwork):
-        def forward(self, input_dict, state, seq_lens):
-            output, state = super().forward(input_dict, state, seq_lens)
-            return 2 * output, state
-
-    model = built(Doubled, 6, {})
-    x = np.ones((5, 4), np.float32)
-    acted, _ = model.acting_pass()(InputDict({"obs_flat": x, "obs": x}), [])
-    np.testing.assert_allclose(acted, model({"obs": x, "obs_flat": x})[0], rtol=1e-6)
-
-
 def test_weights_start_as_those_of_pytorch():
     weights = named_weights(pair(6, {"fcnet_hiddens": [300], "vf_share_layers": False})[0])
     for name, norm in (("encoder.0", 1), ("value_encoder.0", 1), ("logits", 0.01), ("value_head", 0.01)):

@@ -81,18 +81,6 @@ def test_what_acts_is_what_learns(case):
         assert one.dtype == np.float32
 
 
-def test_a_derived_memory_acts_as_it_says():
-    class Fading(RecurrentWrapper):
-        def remember(self, features, input_dict, state, seq_lens):
-            remembered, after = super().remember(features, input_dict, state, seq_lens)
-            return remembered / 2, after
-
-    model = Fading(OBS, ACTIONS, 8, {"lstm_cell_size": 6}, base=build("pure", None, fcnet_hiddens=[5]))
-    columns, state = columns_of(model, 5, np.random.default_rng(0)), [np.zeros((5, 6), np.float32)] * 2
-    output, _ = model(columns, state, np.ones(5, np.int32))
-    np.testing.assert_array_equal(model.acting_pass()(InputDict(columns), state)[0], output)
-
-
 def test_padding_leaves_states_as_they_are():
     rng, model = np.random.default_rng(0), build("pure", use_lstm=True)
     x, state = numbers(rng, 8, 4), [numbers(rng, 2, 6) for _ in range(2)]

@@ -5,6 +5,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tu
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.previous import PreviousFeatures
 from anyspace.models.torch.previous import PreviousInputs
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces import Simplex, flatten_actions, normalize_action
@@ -57,6 +58,10 @@ def raw_actions(space, rows, n):
     return singles, together
 
 
+def inputs_of(space, **fed):
+    return PreviousInputs(PreviousFeatures(space, **fed))
+
+
 def flat(space, together, n):
     if not isinstance(space, Dict | Tuple) or n == 1:
         return flatten_actions(space, together)
@@ -71,7 +76,7 @@ def flat(space, together, n):
 def test_actions_of_every_space_are_encoded_component_by_component(name, n, nested):
     space = ACTION_SPACES[name]
     singles, together = raw_actions(space, 4, n)
-    inputs = PreviousInputs(space, actions=n, rewards=2, nested=nested)
+    inputs = inputs_of(space, actions=n, rewards=2, nested=nested)
     rewards = torch.randn(4, 2, dtype=torch.float64)
     columns = {"prev_actions": together if nested else flat(space, together, n), "prev_rewards": rewards}
     expected = [[x for action in window for x in reference(space, action)] for window in singles]
@@ -97,16 +102,16 @@ def test_actions_of_every_space_are_encoded_component_by_component(name, n, nest
 )
 def test_widths_are_plain_integers(space, width):
     for n, m in ((1, 0), (1, 1), (2, 3)):
-        inputs = PreviousInputs(space, actions=n, rewards=m, nested=False)
+        inputs = inputs_of(space, actions=n, rewards=m, nested=False)
         assert inputs.width == n * width + m
         torch.nn.Linear(inputs.width, 1)
-    assert PreviousInputs(space, actions=0, rewards=0, nested=False).width == 0
-    assert not PreviousInputs(space, actions=1, rewards=1, nested=False).state_dict()
+    assert inputs_of(space, actions=0, rewards=0, nested=False).width == 0
+    assert not inputs_of(space, actions=1, rewards=1, nested=False).state_dict()
 
 
 def test_views_look_at_the_steps_before():
     def views(n, m):
-        return PreviousInputs(NESTED, actions=n, rewards=m, nested=True).features.view_requirements()
+        return inputs_of(NESTED, actions=n, rewards=m, nested=True).features.view_requirements()
 
     assert views(0, 0) == {}
     assert views(1, 0) == {"prev_actions": ViewRequirement("actions", NESTED, -1)}
@@ -118,13 +123,13 @@ def test_views_look_at_the_steps_before():
 
 
 def test_before_the_episode_it_is_as_if_the_first_option_had_been_taken():
-    inputs = PreviousInputs(NESTED, actions=1, rewards=1, nested=False)
+    inputs = inputs_of(NESTED, actions=1, rewards=1, nested=False)
     out = inputs({"prev_actions": torch.zeros(2, 7), "prev_rewards": torch.zeros(2)})
     assert out.tolist() == [[1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0]] * 2
 
 
 def test_nested_actions_are_found_by_key():
-    inputs = PreviousInputs(NESTED, actions=1, rewards=0, nested=True)
+    inputs = inputs_of(NESTED, actions=1, rewards=0, nested=True)
     z = (torch.tensor([2]), torch.full((1, 2, 2), 0.5))
     sorted_keys = {"a": torch.tensor([[1, 0]]), "z": z}
     assert inputs({"prev_actions": sorted_keys}).tolist() == [[0, 0, 1, 0.5, 0.5, 0.5, 0.5, 0, 1, 1, 0, 0]]
@@ -133,4 +138,4 @@ def test_nested_actions_are_found_by_key():
 def test_actions_that_have_no_decoding_are_refused_by_place():
     space = Dict(a=Box(0, np.inf, (2,), np.int32))
     with pytest.raises(UnsupportedSpaceError, match=r'action\["a"\]'):
-        PreviousInputs(space, actions=1, rewards=0, nested=False)
+        inputs_of(space, actions=1, rewards=0, nested=False)

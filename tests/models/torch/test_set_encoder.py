@@ -9,8 +9,9 @@ from torch import nn
 from anyspace import tree
 from anyspace.models import MODEL_DEFAULTS
 from anyspace.models.components import encoder_of
+from anyspace.models.sets import pooled
 from anyspace.models.torch.complex_input import module_of
-from anyspace.models.torch.set_encoder import GraphEncoder, SetEncoder, pooled
+from anyspace.models.torch.set_encoder import GraphEncoder, SetEncoder
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, get_preprocessor
 from anyspace.spaces.leaves import iter_specs, structure
 from anyspace.spaces.repeated_values import RepeatedValues

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, Rng
-from anyspace.models.compat import interface_and_model
+from anyspace.models.compat import made_of
 from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_nnx
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel, is_norm
@@ -105,7 +105,7 @@ class JaxModelV2(ArrayModel):
         NumPy takes long for these.
         """
         held = self.held()
-        return held.in_numpy and not self.convolves and all(_is_of_library(type(one)) for one in held.models)
+        return held.in_numpy and not self.convolves and all(made_of(NETWORKS, type(one)) for one in held.models)
 
     @functools.cached_property
     def convolves(self) -> bool:
@@ -187,11 +187,6 @@ class JaxModelV2(ArrayModel):
 
     def _keep(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
-
-
-def _is_of_library(kind: type) -> bool:
-    made_of = interface_and_model(kind)
-    return all(one.__module__ == NETWORKS for one in made_of or (kind,))
 
 
 def _is_state(value: object) -> bool:

@@ -19,8 +19,8 @@ it, and that is all there is of it in a framework::
    weights of their own. Seen from outside, the names of weights begin with the attribute's: ``base.encoder.0.weight``.
 4. Names and layouts are those of the ``state_dict`` of the PyTorch module of the same class: ``weight`` is [out, in], a
    convolution [out, height, width, in], an LSTM's ``weight_ih_l0`` [4 H, F]. A checkpoint fits both.
-5. Acting in NumPy goes through :meth:`ArrayModel.acting_pass`, in which what is made of weights alone is made once.
-   Where a derived class overrides a pass, that is what acts.
+5. Acting in NumPy goes through :meth:`ArrayModel.acting_pass`, in which what is made of weights alone is made once. It
+   is asked of built-in networks alone: a class of a user runs under its framework, where all that it overrides counts.
 6. What is decided by the configuration alone (sizes, filters, which layers there are) is decided in files that no
    framework owns: `models/architecture.py` and its neighbours. What is drawn or run is not.
 """

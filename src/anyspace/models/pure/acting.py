@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from anyspace.maths.branches import Branches
 from anyspace.maths.q_values import branched_logits, expected_values, masked_values
+from anyspace.models.architecture import with_log_std
 from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.activations import Function
 from anyspace.models.pure.recurrent import Step
@@ -41,7 +42,7 @@ def acting_network(layers: Function, log_std: Floats | None) -> CompiledForward:
         # Observations near the largest float overflow as quietly as they do in PyTorch.
         with np.errstate(over="ignore", invalid="ignore"):
             x: Floats = layers(inputs.of_network("obs_flat"))
-        return _with_log_std(x, log_std), state
+        return with_log_std(x, log_std), state
 
     return forward
 
@@ -61,7 +62,7 @@ def acting_memory(features: Features, remember: Step, heads: Function, log_std: 
         with np.errstate(over="ignore", invalid="ignore"):
             remembered, state_out = remember(seen, state)
             x: Floats = heads(remembered)
-        return _with_log_std(x, log_std), state_out
+        return with_log_std(x, log_std), state_out
 
     return forward
 
@@ -104,7 +105,3 @@ def q_values(branches: Branches, heads: Heads, support: Floats | None) -> Values
         return q
 
     return values
-
-
-def _with_log_std(x: Floats, log_std: Floats | None) -> Floats:
-    return x if log_std is None else np.concatenate([x, np.broadcast_to(log_std, (len(x), len(log_std)))], axis=1)

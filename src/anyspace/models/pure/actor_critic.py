@@ -7,12 +7,12 @@ from typing import Any
 
 import gymnasium as gym
 
-from anyspace.maths.xp import Array, xp
-from anyspace.models.architecture import outputs_of
+from anyspace.maths.xp import Array
+from anyspace.models.architecture import outputs_of, with_log_std
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel
-from anyspace.models.pure.dense import Dense, Parameters, dense
+from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.encoders import Encoder
 
@@ -50,7 +50,7 @@ class ActorCritic(ArrayModel):
         self._seen: Any = None
         self._read_space(obs_space)
         draw = Drawing(self.framework, config)
-        outputs, self._log_std = outputs_of(num_outputs, config)
+        outputs, log_std = outputs_of(num_outputs, config)
         resized = outputs if config["no_final_linear"] else None
         self.encoder = self._new_encoder(draw, "encoder", resized)
         self.logits = draw.linear("logits", self.encoder.width, outputs, 0.01) if outputs and not resized else None
@@ -62,8 +62,8 @@ class ActorCritic(ArrayModel):
             if not config["vf_share_layers"]:
                 self.value_encoder = self._new_value_encoder(draw, "value_encoder")
             self.value_head = draw.linear("value_head", (self.value_encoder or self.encoder).width, 1, 0.01)
-        if self._log_std:
-            draw.value("log_std", [0.0] * self._log_std)
+        if log_std:
+            draw.value("log_std", [0.0] * log_std)
         self.adopt(draw.weights)
 
     @abstractmethod
@@ -88,7 +88,8 @@ class ActorCritic(ArrayModel):
         features = self.encoder(self.weights, observed)
         self._keep("_encoded", features)
         self._keep("_seen", observed)
-        return with_outputs(self.weights, features, self.logits, log_std=bool(self._log_std)), state
+        output = features if self.logits is None else dense(self.weights, [self.logits])(features)
+        return with_log_std(output, self.weights.get("log_std")), state
 
     def value_function(self) -> Array:
         """Return the value estimates [N] of the latest forward pass."""
@@ -99,15 +100,3 @@ class ActorCritic(ArrayModel):
         assert self._encoded is not None, "value_function() refers to the latest forward pass; there is none"
         features = self._encoded if self.value_encoder is None else self.value_encoder(self.weights, self._seen)
         return dense(self.weights, [self.value_head])(features)[:, 0]
-
-
-def with_outputs(p: Parameters, features: Array, logits: Dense | None, *, log_std: bool) -> Array:
-    """Return the outputs of features [N, F]: a linear layer's or themselves, then the log deviations, if any."""
-    output = features if logits is None else dense(p, [logits])(features)
-    return beside(output, p["log_std"]) if log_std else output
-
-
-def beside(output: Array, log_std: Array) -> Array:
-    """Return an output [N, F] with the same numbers [A] beside every row, [N, F + A]."""
-    ns = xp(log_std)
-    return ns.concatenate([output, ns.broadcast_to(log_std, (output.shape[0], log_std.shape[0]))], axis=1)

@@ -5,23 +5,23 @@ Letters: N rows, S sequences of T steps each (N = S T), D width of the GTrXL.
 
 from __future__ import annotations
 
-import math
-from typing import Any, Self
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.xp import Array
+from anyspace.models.architecture import width_of_array
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.gtrxl import GTrXLSizes
-from anyspace.models.modelv2 import ModelV2, State
-from anyspace.models.pure.base import in_numpy
+from anyspace.models.modelv2 import State
+from anyspace.models.pure.dense import Parameters
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.fcnet import flat_input
 from anyspace.models.pure.gtrxl import GTrXL
 from anyspace.models.pure.memory import MemoryWrapper, Remembering
 from anyspace.models.pure.recurrent import Step
+from anyspace.models.runtime import CompiledForward
 
 
 class Attending(Remembering):
@@ -39,11 +39,9 @@ class Attending(Remembering):
         self.adopt(draw.weights)
         self.view_requirements |= sizes.view_requirements(self.model_config["max_seq_len"])
 
-    def frozen(self) -> Self:
-        """Return the model for acting, with what is made of weights alone made once."""
-        model = super().frozen()
-        model.gtrxl = self.gtrxl.frozen(model.weights)
-        return model
+    def acting_step(self, p: Parameters) -> Step:
+        """Return one step of the GTrXL."""
+        return self.gtrxl.step(p)
 
     def get_initial_state(self) -> State:
         """Return zeros of NumPy: [D] for each block and [1] for the number of steps."""
@@ -83,12 +81,11 @@ class GTrXLNet(Attending):
         **sizes: Any,
     ):
         super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
-        if obs_space.shape is None:
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} takes observations that are one array, not {obs_space}; leave"
-                " `_disable_preprocessor_api` off."
-            )
-        self.add_gtrxl(math.prod(obs_space.shape), GTrXLSizes(**sizes))
+        self.add_gtrxl(width_of_array(self, obs_space), GTrXLSizes(**sizes))
+
+    def forward_pass(self) -> CompiledForward:
+        """Return the GTrXL and its logits alone, made once."""
+        return self.acting_on(flat_input)
 
     def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
         """Return ``(logits [N, num_outputs], states of every row)``; see :meth:`GTrXL.__call__`."""
@@ -104,33 +101,10 @@ class AttentionWrapper(MemoryWrapper, Attending):
         ModelError: the model beneath has a state of its own, or does not say how wide its features are.
     """
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-        *,
-        base: ModelV2 | None = None,
-    ):
-        config = {**MODEL_DEFAULTS, **model_config}
-        super().__init__(
-            obs_space,
-            action_space,
-            num_outputs,
-            config,
-            name,
-            base=base,
-            prev_actions=config["attention_use_n_prev_actions"],
-            prev_rewards=config["attention_use_n_prev_rewards"],
-        )
-        self.add_gtrxl(self.width_in, GTrXLSizes.of(config))
+    fed = ("attention_use_n_prev_actions", "attention_use_n_prev_rewards")
 
-    def acting_step(self) -> Step | None:
-        """Return one step of the GTrXL, unless a derived class remembers otherwise."""
-        own = type(self).remember is not AttentionWrapper.remember or type(self).attend is not Attending.attend
-        return None if own else self.gtrxl.step(in_numpy(self.weights))
+    def _add_memory(self) -> None:
+        self.add_gtrxl(self.width_in, GTrXLSizes.of(self.model_config))
 
     def remember(
         self, features: Array, input_dict: dict[str, Any], state: State, seq_lens: Array | None

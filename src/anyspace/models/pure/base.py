@@ -64,10 +64,17 @@ class ArrayModel(ModelV2):
                 setattr(model, name, part.frozen())
         return model
 
-    def acting_pass(self) -> CompiledForward:
-        """Return the model's ``forward`` and ``action_inputs`` for one step, in NumPy.
+    def acting_pass(self) -> CompiledForward | None:
+        """Return ``forward`` and ``action_inputs`` of a built-in network for one step, in NumPy.
 
-        It has to be asked for anew whenever weights may have changed.
+        It has to be asked for anew whenever weights may have changed. None: it explores by noise in its layers.
+        """
+        return self.forward_pass()
+
+    def forward_pass(self) -> CompiledForward:
+        """Return ``forward`` of a built-in network for one step, in NumPy; see :meth:`acting_pass`.
+
+        A class overrides it where more can be made of weights once, or a pass left out.
         """
         model = self.frozen()
 
@@ -77,8 +84,7 @@ class ArrayModel(ModelV2):
                 inputs.add_states(state, lens)
             # Observations near the largest float overflow as quietly as they do in other frameworks.
             with np.errstate(over="ignore", invalid="ignore"):
-                output, state_out = model(inputs, state, lens)
-                return model.action_inputs(output, inputs.get("action_mask")), state_out
+                return model(inputs, state, lens)
 
         return forward
 

@@ -6,6 +6,7 @@ Letters: N rows, L longest length, V most nodes, M most edges, E width of an ele
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from anyspace.maths.xp import Array, xp
 from anyspace.models.components import Alternatives, Behind, Flat, Graphs, Lists, Parts, Picture, Plan
@@ -14,9 +15,10 @@ from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.encoders import ConvolutionStack, DenseStack, Encoder
 from anyspace.models.pure.initializers import initializer_of, normc
+from anyspace.models.sets import elements, ends_of, is_float, messages_and_updates, pooled, present
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.preprocessors import one_hot
-from anyspace.spaces.repeated_values import RepeatedValues, map_arrays
+from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.tree import Tree
 
 
@@ -47,7 +49,7 @@ class LeafEncoder:
 
     def __call__(self, p: Parameters, x: Array) -> Array:
         """Return the features of an array [N, ...] of any dtype."""
-        if self._leaf.kind == "index" and not _is_float(x):
+        if self._leaf.kind == "index" and not is_float(x):
             x = one_hot(self._leaf, x)
         ns = xp(x)
         return ns.reshape(ns.astype(x, "float32"), (x.shape[0], self.width))
@@ -161,7 +163,7 @@ class SetEncoder:
 
     def __call__(self, p: Parameters, x: RepeatedValues) -> Array:
         """Return the features of lists whose ``lengths`` are [N]."""
-        return pooled(self._layer(p, elements(self._element, p, x)), present(x))
+        return pooled(self._layer(p, _encoded(self._element, p, x)), present(x))
 
 
 class GraphEncoder:
@@ -185,71 +187,23 @@ class GraphEncoder:
         """Return the features of ``{"nodes": ...}`` with, where there are edges, ``{"edges": ...}``."""
         nodes = x["nodes"]
         there = present(nodes)
-        embedded = self._node_layer(p, elements(self._node, p, nodes))  # [N, V, E]
+        embedded = self._node_layer(p, _encoded(self._node, p, nodes))  # [N, V, E]
         if self._edge is None:
             return pooled(embedded, there)
-        ns, edges = xp(embedded), x["edges"]
-        drawn, ends = present(edges), self._ends(edges.values["links"])
-        seen = ends @ embedded[:, None]  # [N, M, 2, E]
-        seen = ns.reshape(seen, (*seen.shape[:2], seen.shape[2] * seen.shape[3]))
-        features = RepeatedValues(edges.values["features"], edges.lengths, edges.max_len)
-        messages = ns.concatenate([elements(self._edge, p, features), seen], axis=2)
-        messages = self._edge_layer(p, messages)  # [N, M, E]
-        into = ns.swapaxes(_only(ends[:, :, 1], drawn), 1, 2)  # [N, V, M]
-        incoming = into @ messages / ns.clip(ns.sum(into, axis=2, keepdims=True), 1.0, None)
-        updated = self._update_layer(p, ns.concatenate([embedded, incoming], axis=2))
-        return ns.concatenate([pooled(updated, there), pooled(messages, drawn)], axis=1)
-
-    def _ends(self, links: Array) -> Array:
-        """Return the ends of edges, one-hot [N, M, 2, V]: where they come from, where they lead."""
         assert self._links is not None
-        hots = links if _is_float(links) else one_hot(self._links, links)
-        ns, (rows, edges) = xp(hots), links.shape[:2]
-        return ns.reshape(ns.astype(hots, "float32"), (rows, edges, 2, -1))
+        edges = x["edges"]
+        drawn, ends = present(edges), ends_of(self._links, edges.values["links"])
+        features = RepeatedValues(edges.values["features"], edges.lengths, edges.max_len)
+        messages, updated = messages_and_updates(
+            embedded,
+            _encoded(self._edge, p, features),
+            ends,
+            drawn,
+            partial(self._edge_layer, p),
+            partial(self._update_layer, p),
+        )
+        return xp(updated).concatenate([pooled(updated, there), pooled(messages, drawn)], axis=1)
 
 
-def elements(encoder: Encoder, p: Parameters, lists: RepeatedValues) -> Array:
-    """Return the features [N, L, width] of every element of lists, padding included; elements without any have a 1."""
-    ns, shape = xp(lists.lengths), (lists.lengths.shape[0], lists.max_len)
-    if not encoder.width:
-        return ns.full((*shape, 1), 1.0, like=ns.astype(lists.lengths, "float32"))
-
-    def rows(array: Array) -> Array:
-        return xp(array).reshape(array, (shape[0] * shape[1], *array.shape[2:]))
-
-    return ns.reshape(encoder(p, map_arrays(rows, lists.values)), (*shape, encoder.width))
-
-
-def present(lists: RepeatedValues) -> Array:
-    """Return which elements of lists are there: booleans [N, L]."""
-    ns = xp(lists.lengths)
-    positions = ns.astype(ns.arange(lists.max_len, like=lists.lengths), "float32")
-    return positions < ns.astype(lists.lengths, "float32")[:, None]
-
-
-def pooled(x: Array, there: Array) -> Array:
-    """Pool the elements that are there; where there are none, everything is 0.
-
-    Two elements [1, 4] and [3, 2] of a list that may hold four give [2, 3, 3, 4, 0.5].
-
-    Args:
-        x: [N, L, E].
-        there: booleans [N, L].
-
-    Returns:
-        [N, 2 E + 1]: means, largest values, and the share of L that is there.
-    """
-    ns = xp(x)
-    count = ns.sum(ns.astype(there, "float32"), axis=1, keepdims=True)
-    mean = ns.sum(_only(x, there), axis=1) / ns.clip(count, 1.0, None)
-    largest = ns.max(ns.where(there[..., None], x, -float("inf")), axis=1)
-    return ns.concatenate([mean, ns.where(count > 0, largest, 0.0), count / there.shape[1]], axis=1)
-
-
-def _only(x: Array, there: Array) -> Array:
-    """Return elements [N, L, F] with zeros where ``there`` [N, L] is False."""
-    return xp(x).where(there[..., None], x, 0.0)
-
-
-def _is_float(x: Array) -> bool:
-    return "float" in str(x.dtype)
+def _encoded(encoder: Encoder, p: Parameters, lists: RepeatedValues) -> Array:
+    return elements(partial(encoder, p), encoder.width, lists)

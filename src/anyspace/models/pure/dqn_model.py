@@ -6,18 +6,22 @@ Letters: N rows, F features.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from anyspace.maths.xp import Array, Namespace, Rng, xp
+from anyspace.models.pure.acting import acting_values, q_values
 from anyspace.models.pure.activations import Activation, activation
-from anyspace.models.pure.base import ArrayModel
+from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.initializers import ones, uniform, zeros
 from anyspace.models.q_networks import HeadLayers, Noise, QNetworks
+from anyspace.models.runtime import CompiledForward
 
 _EPSILON = 1e-5
 """Added to the variance in layer norms."""
@@ -40,8 +44,19 @@ class DQNModel(QNetworks, ArrayModel):
         self.adopt(draw.weights)
 
     def _run_q_head(self, head: Any, features: Array, noise: Noise) -> Array:
-        output: Array = head(self.weights, features, self.random_source() if noise is True else noise)
+        output: Array = head.on(self.weights)(features, self.random_source() if noise is True else noise)
         return output
+
+    def acting_pass(self) -> CompiledForward | None:
+        """Return the pass beneath and the heads on it, made once; None where the heads are noisy."""
+        if any(head is not None and head.is_noisy for head in (self.advantage_head, self.state_head)):
+            return None
+        p = in_numpy(self.weights)
+        heads = [
+            None if head is None else partial(head.on(p), noise=False)
+            for head in (self.advantage_head, self.state_head)
+        ]
+        return acting_values(self.forward_pass(), q_values(self.branches, (heads[0], heads[1]), self.support))
 
 
 class _Layer(NamedTuple):
@@ -91,18 +106,31 @@ class QHead:
             draw.filled(f"{name}.sigma_bias", (width_out,), zeros)[...] = sigma0 * bound
         return _Layer(Dense(name, follows), sigma0 is not None)
 
-    def __call__(self, p: Parameters, x: Array, noise: Rng) -> Array:
-        """Return [N, out]; every noisy layer draws its own noise from ``noise``, or none where that is False."""
-        ns = xp(x)
-        sources = [False] * len(self._layers) if noise is False else ns.split(noise, len(self._layers))
-        for (layer, is_noisy, norm), source in zip(self._layers, sources, strict=True):
-            y = dense(p, [layer._replace(activation=None)])(x)
-            if is_noisy and source is not False:
-                y = y + _noise(p, layer.name, x, source)
-            x = y if layer.activation is None else layer.activation(ns)(y)
-            if norm is not None:
-                x = _normed(ns, x) * p[f"{norm}.weight"] + p[f"{norm}.bias"]
-        return x
+    @property
+    def is_noisy(self) -> bool:
+        """Whether there are noisy layers."""
+        return any(layer.is_noisy for layer in self._layers)
+
+    def on(self, p: Parameters) -> Callable[..., Array]:
+        """Return features [N, F] and ``noise`` -> [N, out], made of weights once.
+
+        Every noisy layer draws its own noise from ``noise``, or none where that is False.
+        """
+        linear = [dense(p, [layer.dense._replace(activation=None)]) for layer in self._layers]
+
+        def forward(x: Array, noise: Rng) -> Array:
+            ns = xp(x)
+            sources = [False] * len(linear) if noise is False else ns.split(noise, len(linear))
+            for (layer, is_noisy, norm), function, source in zip(self._layers, linear, sources, strict=True):
+                y = function(x)
+                if is_noisy and source is not False:
+                    y = y + _noise(p, layer.name, x, source)
+                x = y if layer.activation is None else layer.activation(ns)(y)
+                if norm is not None:
+                    x = _normed(ns, x) * p[f"{norm}.weight"] + p[f"{norm}.bias"]
+            return x
+
+        return forward
 
 
 def _noise(p: Parameters, name: str, x: Array, source: Rng) -> Array:

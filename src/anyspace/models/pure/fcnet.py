@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium as gym
 
-from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
-from anyspace.models.architecture import fully_connected
+from anyspace.models.architecture import fully_connected, width_of_array
 from anyspace.models.input_dict import of_network
-from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.acting import acting_network
 from anyspace.models.pure.actor_critic import ActorCritic
+from anyspace.models.pure.base import in_numpy
 from anyspace.models.pure.dense import dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.encoders import DenseStack
@@ -30,21 +28,14 @@ class FullyConnectedNetwork(ActorCritic):
     encoder: DenseStack
 
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
-        if obs_space.shape is None:
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} takes observations that are one array, not {obs_space}."
-            )
-        self._width_in = math.prod(obs_space.shape)
+        self._width_in = width_of_array(self, obs_space)
 
     def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> DenseStack:
         return DenseStack(draw, name, fully_connected(self._width_in, self.model_config, resized))
 
-    def acting_pass(self) -> CompiledForward:
-        """Return the layers alone, made once, where no derived class puts more around them."""
-        kind = type(self)
-        if kind.forward is not ActorCritic.forward or kind.action_inputs is not ModelV2.action_inputs:
-            return super().acting_pass()
-        p = self.frozen().weights
+    def forward_pass(self) -> CompiledForward:
+        """Return the layers alone, made once."""
+        p = in_numpy(self.weights)
         return acting_network(
             dense(p, [*self.encoder.layers, *([self.logits] if self.logits else [])]), p.get("log_std")
         )

@@ -9,7 +9,6 @@ memory that are seen, K = τ + T keys.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -63,13 +62,6 @@ class GTrXL:
         for block in _blocks(name, sizes):
             _draw_block(draw, block, sizes)
         self._positions = position_encoding(sizes.memory + 1, sizes.attention_dim)
-        self._step: Step | None = None
-
-    def frozen(self, p: Parameters) -> GTrXL:
-        """Return the network for acting in NumPy with weights that stay as they are."""
-        ready = copy.copy(self)
-        ready._step = self.step(p)
-        return ready
 
     def step(self, p: Parameters) -> Step:
         """Return one step of acting in NumPy, made of weights that stay as they are."""
@@ -97,8 +89,6 @@ class GTrXL:
             ModelError: the state has another number of arrays, or another shape.
         """
         self.sizes.require_state(state)
-        if self._step is not None:
-            return self._step(features, state)
         reach = self.sizes.memory_training if training else self.sizes.memory_inference
         x, state_out = gtrxl(p, self._name, self.sizes, self._positions, reach)(features, state)
         ns = xp(x)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.models import initializers
 from anyspace.models.initializers import ERRORS, Fill, misfit, named
 
 Floats = npt.NDArray[np.float32]
@@ -153,20 +153,8 @@ _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), 
 
 
 def initializer_of(model_config: Mapping[str, Any], key: str) -> Initializer | None:
-    """Return the function that fills arrays as ``key`` and ``key + "_config"`` say; None: the default of the layer.
-
-    Args:
-        model_config: every key of the model configuration.
-        key: such as "fcnet_weights_initializer".
-
-    Raises:
-        ConfigError: there is no such initialiser.
-    """
-    initializer = model_config[key]
-    if initializer is None:
-        return None
-    named(initializer, key, _KNOWN)
-    return partial(_initialise, initializer=initializer, config=model_config[f"{key}_config"], key=key)
+    """Return the function that a key names; see :func:`anyspace.models.initializers.initializer_of`."""
+    return initializers.initializer_of(model_config, key, _KNOWN, _initialise)
 
 
 def _initialise(

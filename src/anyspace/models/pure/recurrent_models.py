@@ -7,18 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from anyspace.maths.sequences import add_time_dimension
 from anyspace.maths.xp import Array, xp
-from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import ModelV2, State
-from anyspace.models.pure.base import in_numpy
 from anyspace.models.pure.dense import Parameters
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.memory import MemoryWrapper
-from anyspace.models.pure.recurrent import Cell, Step, gru, lstm, unrolled
+from anyspace.models.pure.recurrent import Cell, gru, lstm, unrolled
 
 
 class RecurrentNetwork(ModelV2):
@@ -52,38 +49,17 @@ class RecurrentWrapper(MemoryWrapper):
     them as they are.
     """
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-        *,
-        base: ModelV2 | None = None,
-    ):
-        config = {**MODEL_DEFAULTS, **model_config}
-        super().__init__(
-            obs_space,
-            action_space,
-            num_outputs,
-            config,
-            name,
-            base=base,
-            prev_actions=int(config["lstm_use_prev_action"]),
-            prev_rewards=int(config["lstm_use_prev_reward"]),
-        )
-        self.cell_size = int(config["lstm_cell_size"])
-        draw = Drawing(self.framework, config)
-        draw.recurrent("rnn", self.width_in, self.cell_size, gates=3 if config["use_gru"] else 4)
+    fed = ("lstm_use_prev_action", "lstm_use_prev_reward")
+
+    def _add_memory(self) -> None:
+        self.cell_size = int(self.model_config["lstm_cell_size"])
+        draw = Drawing(self.framework, self.model_config)
+        draw.recurrent("rnn", self.width_in, self.cell_size, gates=3 if self.model_config["use_gru"] else 4)
         self.add_heads(draw, self.cell_size)
         self.adopt(draw.weights)
 
-    def acting_step(self) -> Step | None:
-        """Return the cell, unless a derived class remembers otherwise."""
-        return self._cell(in_numpy(self.weights)) if type(self).remember is RecurrentWrapper.remember else None
-
-    def _cell(self, p: Parameters) -> Cell:
+    def acting_step(self, p: Parameters) -> Cell:
+        """Return the cell."""
         return (gru if self.model_config["use_gru"] else lstm)(p, "rnn")
 
     def get_initial_state(self) -> State:
@@ -95,7 +71,7 @@ class RecurrentWrapper(MemoryWrapper):
     ) -> tuple[Array, State]:
         """Return ``(output [N, H], the states after each sequence's last step)``."""
         assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
-        cell = self._cell(self.weights)
+        cell = self.acting_step(self.weights)
         count, ns = features.shape[0], xp(features)
         if count == seq_lens.shape[0]:
             return cell(features, state)

@@ -25,7 +25,7 @@ class SACModel(SACNetworks, ArrayModel):
         """Logarithms of the temperatures, learnt, scalars by kind: "discrete", "continuous", or both."""
         return {kind: self.weights[f"log_alphas.{kind}"] for kind in self.joint.kinds}
 
-    def acting_pass(self) -> CompiledForward:
+    def acting_pass(self) -> CompiledForward | None:
         """Return what acts one step: the policy's."""
         assert isinstance(self.action_model, ArrayModel)
         return self.action_model.acting_pass()

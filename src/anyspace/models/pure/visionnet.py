@@ -6,15 +6,12 @@ from typing import Any
 
 import gymnasium as gym
 
-from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import of_network
-from anyspace.models.pictures import Convolutions, filters_of, picture_layout, vision
+from anyspace.models.pictures import Convolutions, filters_of, layout_of, vision
 from anyspace.models.pure.actor_critic import ActorCritic
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.encoders import ConvolutionStack, Encoder, Row
-from anyspace.spaces.leaves import LeafSpec
-from anyspace.spaces.restore import structure_of
 
 
 class VisionNetwork(ActorCritic):
@@ -31,14 +28,7 @@ class VisionNetwork(ActorCritic):
     """
 
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
-        leaf = structure_of(obs_space)
-        layout = picture_layout(leaf) if isinstance(leaf, LeafSpec) else None
-        if layout is None:
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} takes pictures: Boxes of rank 3, or of bytes 0 to 255 with two, three or four"
-                f" axes, not {obs_space}. Leave the choice of the model to the catalogue."
-            )
-        self._layout = layout
+        self._layout = layout_of(self, obs_space)
 
     def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> Encoder:
         placed, post = vision(self._layout, self.model_config, self.num_outputs, resized)

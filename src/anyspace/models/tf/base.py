@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.compat import interface_and_model
+from anyspace.models.compat import made_of
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel, is_norm
-from anyspace.models.runtime import CompiledForward, NumpyArray
+from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.held import Held, Variables, find, holds_variables, plain_variable
 from anyspace.spaces.repeated_values import map_arrays
 from anyspace.tree import Tree
@@ -123,7 +123,7 @@ class TFModelV2(ArrayModel):
     def runs_in_numpy(self) -> bool:
         """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
         held = self.held()
-        return not held.of_keras and not held.convolves and all(_is_of_library(type(one)) for one in held.models)
+        return not held.of_keras and not held.convolves and all(made_of(NETWORKS, type(one)) for one in held.models)
 
     def has_batch_statistics(self) -> bool:
         """Return whether training passes take statistics of a batch, as batch normalisation of Keras does."""
@@ -166,11 +166,6 @@ class TFModelV2(ArrayModel):
             self.synchronise({name: variable.numpy() for name, variable in self.held().variables.items()})
 
     # ------------------------------------------------------------------------------------ passes
-
-    def acting_pass(self) -> CompiledForward:
-        """Return what acts one step, in NumPy."""
-        self.refresh()
-        return super().acting_pass()
 
     def random_source(self) -> Any:
         """Return a seed that was not used before; None, NumPy's own source, where no pass runs on tensors."""
@@ -256,11 +251,6 @@ def _is_symbolic(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_is_symbolic, value))
     return bool(tf.is_symbolic_tensor(value))
-
-
-def _is_of_library(kind: type) -> bool:
-    made_of = interface_and_model(kind)
-    return all(one.__module__ == NETWORKS for one in made_of or (kind,))
 
 
 def tf_base(model: object) -> TFModelV2:

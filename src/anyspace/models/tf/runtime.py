@@ -135,7 +135,10 @@ class TFRuntime(HostRuntime):
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = tf_base(model)
-        return own.acting_pass() if own.runs_in_numpy else None
+        if not own.runs_in_numpy:
+            return None
+        own.refresh()
+        return own.acting_pass()
 
     # ------------------------------------------------------------------------------------ randomness
 

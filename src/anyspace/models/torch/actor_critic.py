@@ -9,10 +9,11 @@ import gymnasium as gym
 import torch
 from torch import nn
 
+from anyspace.models.architecture import with_log_std
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.models.torch.layers import free_log_std, linear, with_log_std
+from anyspace.models.torch.layers import free_log_std, linear
 
 
 class ActorCritic(TorchModelV2):

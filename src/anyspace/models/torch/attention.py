@@ -6,17 +6,16 @@ Letters: N rows, D width of the GTrXL.
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import gymnasium as gym
 import torch
 
-from anyspace.errors import UnsupportedSpaceError
+from anyspace.models.architecture import width_of_array
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.gtrxl import GTrXLSizes
 from anyspace.models.input_dict import of_network
-from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.modelv2 import State
 from anyspace.models.torch.gtrxl import GTrXL
 from anyspace.models.torch.memory import MemoryWrapper, Remembering
 from anyspace.models.torch.old_names import Gone, OldName
@@ -33,7 +32,37 @@ class _Embedding(OldName):
         model.gtrxl.embedding = value
 
 
-class GTrXLNet(Remembering):
+class Attending(Remembering):
+    """A GTrXL with linear logits and a linear value on its features.
+
+    Attributes:
+        gtrxl: the network.
+    """
+
+    gtrxl: GTrXL
+
+    def add_gtrxl(self, width_in: int, sizes: GTrXLSizes) -> None:
+        """Put the network on ``width_in`` features, and the heads on it."""
+        self.gtrxl = GTrXL(width_in, sizes)
+        self.add_heads(sizes.attention_dim)
+        self.view_requirements |= sizes.view_requirements(self.model_config["max_seq_len"])
+
+    def get_initial_state(self) -> State:
+        """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
+        return self.gtrxl.initial_state()
+
+    def attend(
+        self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
+    ) -> tuple[torch.Tensor, State]:
+        """Return ``(features [N, D], states of every row)``; see :meth:`GTrXL.forward`."""
+        training = bool(input_dict.get("is_training", False))
+        remembered, state_out = self.gtrxl(
+            features, state, seq_lens, training=training, time_major=self.is_time_major()
+        )
+        return remembered, state_out
+
+
+class GTrXLNet(Attending):
     """GTrXL on flat observations, as a ``custom_model`` (its keyword arguments go into ``custom_model_config``).
 
     With ``num_outputs=None`` there are no logits: the output is the features, ``attention_dim`` wide. The sizes are
@@ -67,38 +96,21 @@ class GTrXLNet(Remembering):
         **sizes: Any,
     ):
         super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
-        if obs_space.shape is None:
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} takes observations that are one array, not {obs_space}; leave"
-                " `_disable_preprocessor_api` off."
-            )
-        self.gtrxl = GTrXL(math.prod(obs_space.shape), GTrXLSizes(**sizes))
+        self.obs_dim, self.max_seq_len = width_of_array(self, obs_space), self.model_config["max_seq_len"]
+        self.add_gtrxl(self.obs_dim, GTrXLSizes(**sizes))
         for size, value in dataclasses.asdict(self.gtrxl.sizes).items():
             setattr(self, size, value)
-        self.obs_dim, self.max_seq_len = math.prod(obs_space.shape), self.model_config["max_seq_len"]
-        self.add_heads(self.gtrxl.sizes.attention_dim)
-        self.view_requirements |= self.gtrxl.sizes.view_requirements(self.model_config["max_seq_len"])
-
-    def get_initial_state(self) -> State:
-        """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
-        return self.gtrxl.initial_state()
 
     def forward(
         self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(logits [N, num_outputs], states of every row)``; see :meth:`GTrXL.forward`."""
         flat: torch.Tensor = of_network(input_dict, "obs_flat")
-        features, state_out = self.gtrxl(
-            flat.float().reshape(len(flat), -1),
-            state,
-            seq_lens,
-            training=bool(input_dict.get("is_training", False)),
-            time_major=self.is_time_major(),
-        )
+        features, state_out = self.attend(flat.float().reshape(len(flat), -1), input_dict, state, seq_lens)
         return self.heads(features), state_out
 
 
-class AttentionWrapper(MemoryWrapper):
+class AttentionWrapper(MemoryWrapper, Attending):
     """GTrXL on the features of another model and, if asked for, on the last actions and rewards (`use_attention`).
 
     Raises:
@@ -106,43 +118,14 @@ class AttentionWrapper(MemoryWrapper):
         ModelError: the model beneath has a state of its own, or does not say how wide its features are.
     """
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-        *,
-        base: ModelV2 | None = None,
-    ):
-        config = {**MODEL_DEFAULTS, **model_config}
-        super().__init__(
-            obs_space,
-            action_space,
-            num_outputs,
-            config,
-            name,
-            base=base,
-            prev_actions=config["attention_use_n_prev_actions"],
-            prev_rewards=config["attention_use_n_prev_rewards"],
-        )
-        sizes = GTrXLSizes.of(config)
-        self.attention_dim = sizes.attention_dim
-        self.gtrxl = GTrXL(self.width_in, sizes)
-        self.add_heads(sizes.attention_dim)
-        self.view_requirements |= self.gtrxl.sizes.view_requirements(config["max_seq_len"])
+    fed = ("attention_use_n_prev_actions", "attention_use_n_prev_rewards")
 
-    def get_initial_state(self) -> State:
-        """Return the state before an episode; see :meth:`GTrXL.initial_state`."""
-        return self.gtrxl.initial_state()
+    def _add_memory(self) -> None:
+        self.add_gtrxl(self.width_in, GTrXLSizes.of(self.model_config))
+        self.attention_dim = self.gtrxl.sizes.attention_dim
 
     def remember(
         self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(features [N, D], states of every row)``; see :meth:`GTrXL.forward`."""
-        training = bool(input_dict.get("is_training", False))
-        remembered, state_out = self.gtrxl(
-            features, state, seq_lens, training=training, time_major=self.is_time_major()
-        )
-        return remembered, state_out
+        return self.attend(features, input_dict, state, seq_lens)

@@ -8,12 +8,10 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.errors import ModelError
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.old_names import assign, require_no_clash
-from anyspace.models.wrapping import require_base
 
 
 class TorchModelV2(ModelV2, nn.Module):
@@ -78,19 +76,3 @@ class TorchModelV2(ModelV2, nn.Module):
         """Return the parameters that take gradients, as a list or by name."""
         named = {name: value for name, value in self.named_parameters() if value.requires_grad}
         return dict(named) if as_dict else list(named.values())
-
-
-def torch_base(base: ModelV2 | None, kind: type[ModelV2], keys: str) -> TorchModelV2:
-    """Return the PyTorch model that lies beneath another one; see :func:`require_base`.
-
-    Raises:
-        ConfigError: there is none.
-        ModelError: it is no TorchModelV2.
-    """
-    found = require_base(base, kind, keys)
-    if not isinstance(found, TorchModelV2):
-        raise ModelError(
-            f"{type(base).__name__} lies beneath {kind.__name__}, so it has to be an nn.Module; derive it from"
-            " TorchModelV2."
-        )
-    return found

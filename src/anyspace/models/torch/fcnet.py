@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import gymnasium as gym
 import torch
 
-from anyspace.errors import UnsupportedSpaceError
-from anyspace.models.architecture import fully_connected
+from anyspace.models.architecture import fully_connected, width_of_array
 from anyspace.models.input_dict import of_network
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.layers import DenseStack, configured_stack
@@ -33,11 +31,7 @@ class FullyConnectedNetwork(ActorCritic):
     _last_flat_in = OldName("_seen")
 
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
-        if obs_space.shape is None:
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} takes observations that are one array, not {obs_space}."
-            )
-        self._width_in = math.prod(obs_space.shape)
+        self._width_in = width_of_array(self, obs_space)
 
     def _policy_encoder(self, resized: int | None) -> tuple[DenseStack, int]:
         stacks = fully_connected(self._width_in, self.model_config, resized)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from anyspace.models import initializers
 from anyspace.models.initializers import ERRORS, misfit, named
 
 Initializer = Callable[[torch.Tensor], None]
@@ -62,17 +62,5 @@ def initialise(
 
 
 def initializer_of(model_config: Mapping[str, Any], key: str) -> Initializer | None:
-    """Return the function that fills tensors as ``key`` and ``key + "_config"`` say; None: the default of the layer.
-
-    Args:
-        model_config: every key of the model configuration.
-        key: such as "fcnet_weights_initializer".
-
-    Raises:
-        ConfigError: there is no such initialiser.
-    """
-    initializer = model_config[key]
-    if initializer is None:
-        return None
-    named(initializer, key, _KNOWN)
-    return partial(initialise, initializer=initializer, config=model_config[f"{key}_config"], key=key)
+    """Return the function that a key names; see :func:`anyspace.models.initializers.initializer_of`."""
+    return initializers.initializer_of(model_config, key, _KNOWN, initialise)

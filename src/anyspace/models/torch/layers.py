@@ -122,11 +122,6 @@ def free_log_std(num_outputs: int | None, model_config: Mapping[str, Any]) -> tu
     return outputs.computed, nn.Parameter(torch.zeros(outputs.log_std)) if outputs.log_std else None
 
 
-def with_log_std(output: torch.Tensor, log_std: nn.Parameter | None) -> torch.Tensor:
-    """Return an output [N, F] with the log deviations [F] beside it, if there are any."""
-    return output if log_std is None else torch.cat([output, log_std.expand(len(output), -1)], dim=1)
-
-
 class UncalledLinear(nn.Linear):
     """A linear layer of which the weights alone are used: hooks would never run."""
 

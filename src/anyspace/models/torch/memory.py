@@ -1,23 +1,21 @@
-"""What memories on top of other models share: the model beneath, the heads, and previous actions and rewards."""
+"""What memories of PyTorch share: the heads, and previous actions and rewards."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.models.modelv2 import ModelV2, State
-from anyspace.models.torch.base import TorchModelV2, torch_base
-from anyspace.models.torch.layers import free_log_std, with_log_std, xavier
+from anyspace.models import memories
+from anyspace.models.architecture import with_log_std
+from anyspace.models.previous import PreviousFeatures
+from anyspace.models.torch.base import TorchModelV2
+from anyspace.models.torch.layers import free_log_std, xavier
 from anyspace.models.torch.old_names import OldName
 from anyspace.models.torch.old_views import layer_of
 from anyspace.models.torch.previous import PreviousInputs
-from anyspace.models.wrapping import OnModel, features_of, joined_views
 
 
-class Remembering(TorchModelV2):
+class Remembering(memories.Remembering, TorchModelV2):
     """Linear logits and a linear value on what is remembered.
 
     Subclasses call :meth:`add_heads` when they are built and :meth:`heads` when they are run. With
@@ -38,85 +36,21 @@ class Remembering(TorchModelV2):
         self.logits = xavier(width, outputs, bias=True) if outputs else None
         self.num_outputs = self.num_outputs or width
         self.value_head: nn.Module = xavier(width, 1, bias=True)
-        self._remembered: torch.Tensor | None = None
         self._parts_are_built = True
 
-    def heads(self, remembered: torch.Tensor) -> torch.Tensor:
-        """Return the output [N, num_outputs] for what is remembered [N, width], and keep the latter for the value."""
-        self._keep("_remembered", remembered)
-        return with_log_std(remembered if self.logits is None else self.logits(remembered), self.log_std)
+    def _output_of(self, remembered: torch.Tensor) -> torch.Tensor:
+        output: torch.Tensor = remembered if self.logits is None else self.logits(remembered)
+        return output if self.log_std is None else with_log_std(output, self.log_std)
 
-    def value_function(self) -> torch.Tensor:
-        """Return the value estimates [N] of the latest forward pass."""
-        assert self._remembered is not None, "value_function() refers to the latest forward pass; there is none"
-        value: torch.Tensor = self.value_head(self._remembered)
+    def _value_of(self, remembered: torch.Tensor) -> torch.Tensor:
+        value: torch.Tensor = self.value_head(remembered)
         return value.flatten()
 
 
-class MemoryWrapper(OnModel, Remembering):
-    """A memory on the features of a model without one, with linear logits and a linear value on what it remembers.
+class MemoryWrapper(memories.OnFeatures, Remembering):
+    """A memory on the features of a model without one; see :class:`anyspace.models.memories.OnFeatures`."""
 
-    Subclasses set the memory up, call :meth:`add_heads` and implement :meth:`remember`.
+    base: TorchModelV2
 
-    Attributes:
-        base: the model beneath, built for features.
-        previous: encodes the last actions and rewards.
-        width_in: how many features the memory is given in each step.
-
-    Args:
-        obs_space: as for every model.
-        action_space: as for every model.
-        num_outputs: as for every model.
-        model_config: every key of the model configuration.
-        name: as for every model.
-        base: the model beneath, which the catalogue has built for features; it has no memory itself.
-        prev_actions: how many of the last actions are fed to the memory.
-        prev_rewards: how many of the last rewards are fed to the memory.
-
-    Raises:
-        ConfigError: there is no model beneath.
-        ModelError: a view of the base has the name of one that the memory needs.
-    """
-
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str,
-        *,
-        base: ModelV2 | None,
-        prev_actions: int,
-        prev_rewards: int,
-    ):
-        super().__init__(obs_space, action_space, num_outputs, model_config, name)
-        self.base = torch_base(base, type(self), "`use_lstm`, `use_gru` or `use_attention`")
-        nested = model_config["_disable_action_flattening"]
-        self.previous = PreviousInputs(action_space, actions=prev_actions, rewards=prev_rewards, nested=nested)
-        assert self.base.num_outputs is not None, "the catalogue checks that the base says how wide its features are"
-        self.width_in = self.base.num_outputs + self.previous.width
-        self.view_requirements = joined_views(self.base, self.previous.features.view_requirements())
-
-    def remember(
-        self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        """Return what is remembered in each row [N, width of the heads], and the new states.
-
-        Args:
-            features: [N, width_in].
-            input_dict: as for ``forward``.
-            state: as for ``forward``.
-            seq_lens: as for ``forward``.
-        """
-        raise NotImplementedError(f"{type(self).__name__} must implement remember()")
-
-    def forward(
-        self, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
-    ) -> tuple[torch.Tensor, State]:
-        """Return ``(logits [N, num_outputs], new states)``."""
-        features = features_of(self.base, input_dict, seq_lens)
-        if self.previous.width:
-            features = torch.cat([features, self.previous(input_dict)], dim=1)
-        remembered, state_out = self.remember(features, input_dict, state, seq_lens)
-        return self.heads(remembered), state_out
+    def _encoder_of(self, previous: PreviousFeatures) -> PreviousInputs:
+        return PreviousInputs(previous)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import torch
 from torch import nn
 
@@ -12,23 +11,23 @@ from anyspace.models.previous import PreviousFeatures
 
 
 class PreviousInputs(nn.Module):
-    """Encodes the last actions and rewards; see :class:`PreviousFeatures`, which has the same arguments.
-
-    It has no weights.
+    """Encodes the last actions and rewards; it has no weights.
 
     Attributes:
         features: encodes them; it takes arrays of NumPy as well.
         width: how many features come out; 0 means that there is nothing to feed, and :meth:`forward` is not called.
+
+    Args:
+        features: says how.
     """
 
     column: torch.Tensor
     option: torch.Tensor
     is_choice: torch.Tensor
 
-    def __init__(self, action_space: gym.Space[Any], *, actions: int, rewards: int, nested: bool):
+    def __init__(self, features: PreviousFeatures):
         super().__init__()
-        self.features = PreviousFeatures(action_space, actions=actions, rewards=rewards, nested=nested)
-        self.width = self.features.width
+        self.features, self.width = features, features.width
         for name, table in zip(("column", "option", "is_choice"), self.features.tables, strict=True):
             self.register_buffer(name, torch.from_numpy(table), False)
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium as gym
 import torch
 from torch import nn
 
 from anyspace.maths.sequences import add_time_dimension
-from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.modelv2 import ModelV2, State
+from anyspace.models.modelv2 import State
 from anyspace.models.pure import recurrent_models
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.initializers import initializer_of
@@ -49,27 +47,10 @@ class RecurrentWrapper(MemoryWrapper):
 
     lstm = OldName("rnn")
 
-    def __init__(
-        self,
-        obs_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        num_outputs: int | None,
-        model_config: dict[str, Any],
-        name: str = "default_model",
-        *,
-        base: ModelV2 | None = None,
-    ):
-        config = {**MODEL_DEFAULTS, **model_config}
-        super().__init__(
-            obs_space,
-            action_space,
-            num_outputs,
-            config,
-            name,
-            base=base,
-            prev_actions=int(config["lstm_use_prev_action"]),
-            prev_rewards=int(config["lstm_use_prev_reward"]),
-        )
+    fed = ("lstm_use_prev_action", "lstm_use_prev_reward")
+
+    def _add_memory(self) -> None:
+        config = self.model_config
         build = nn.GRU if config["use_gru"] else nn.LSTM
         self.cell_size = int(config["lstm_cell_size"])
         self.use_prev_action, self.use_prev_reward = config["lstm_use_prev_action"], config["lstm_use_prev_reward"]

@@ -1,12 +1,4 @@
-"""Lists, texts and graphs of any length as vectors of one width.
-
-Every element goes through the same dense layer, and the results are pooled: the mean and the largest of each feature
-over the elements that are there, and their number. The padding beyond the length of a list changes nothing, whatever
-finite numbers it holds. A list has an order, so each position shifts its elements in a way of its own, learnt with the
-rest; a graph has none.
-
-Letters: N rows, L longest length, V most nodes, M most edges, E width of an element, F features.
-"""
+"""Lists, texts and graphs of any length as vectors of one width: the layers. What they compute is `models/sets.py`."""
 
 from __future__ import annotations
 
@@ -17,12 +9,12 @@ import torch
 from torch import nn
 
 from anyspace.models.architecture import element_width
+from anyspace.models.sets import elements, ends_of, messages_and_updates, pooled, present
 from anyspace.models.torch.components import FeatureEncoder
 from anyspace.models.torch.initializers import initializer_of, normc_
 from anyspace.models.torch.layers import activation_class, linear
 from anyspace.spaces.leaves import LeafSpec
-from anyspace.spaces.preprocessors import one_hot
-from anyspace.spaces.repeated_values import RepeatedValues, map_arrays
+from anyspace.spaces.repeated_values import RepeatedValues
 
 
 class _Layer(nn.Module):
@@ -69,8 +61,8 @@ class SetEncoder(FeatureEncoder):
 
     def forward(self, lists: RepeatedValues) -> torch.Tensor:
         """Return the features of lists whose ``lengths`` are [N]."""
-        there = present(lists)
-        return pooled(self.layer(elements(self.element, lists)), there)
+        features: torch.Tensor = pooled(self.layer(elements(self.element, self.element.width, lists)), present(lists))
+        return features
 
 
 class GraphEncoder(FeatureEncoder):
@@ -106,60 +98,15 @@ class GraphEncoder(FeatureEncoder):
         """Return the features of ``{"nodes": ...}`` with, where there are edges, ``{"edges": ...}``."""
         nodes = graph["nodes"]
         there = present(nodes)
-        embedded = self.node_layer(elements(self.node, nodes))  # [N, V, E]
+        embedded = self.node_layer(elements(self.node, self.node.width, nodes))  # [N, V, E]
         if self.edge is None:
-            return pooled(embedded, there)
-        edges = graph["edges"]
-        drawn, ends = present(edges), self._ends(edges.values["links"])
-        seen = (ends @ embedded[:, None]).flatten(2)  # [N, M, 2 E]
-        features = RepeatedValues(edges.values["features"], edges.lengths, edges.max_len)
-        messages = self.edge_layer(torch.cat([elements(self.edge, features), seen], dim=2))  # [N, M, E]
-        into = _only(ends[:, :, 1], drawn).transpose(1, 2)  # [N, V, M]
-        incoming = into @ messages / into.sum(dim=2, keepdim=True).clamp(min=1)
-        updated = self.update_layer(torch.cat([embedded, incoming], dim=2))
-        return torch.cat([pooled(updated, there), pooled(messages, drawn)], dim=1)
-
-    def _ends(self, links: torch.Tensor) -> torch.Tensor:
-        """Return the ends of edges, one-hot [N, M, 2, V]: where they come from, where they lead."""
+            alone: torch.Tensor = pooled(embedded, there)
+            return alone
         assert self._links is not None
-        hots: torch.Tensor = links if links.is_floating_point() else one_hot(self._links, links).float()
-        return hots.reshape(*links.shape[:2], 2, -1)
-
-
-def elements(encoder: FeatureEncoder, lists: RepeatedValues) -> torch.Tensor:
-    """Return the features [N, L, width] of every element of lists, padding included; elements without any have a 1."""
-    shape = (len(lists.lengths), lists.max_len)
-    if not encoder.width:
-        return torch.ones(*shape, 1, device=lists.lengths.device)
-    rows = map_arrays(lambda array: array.flatten(0, 1), lists.values)
-    features: torch.Tensor = encoder(rows)
-    return features.reshape(*shape, encoder.width)
-
-
-def present(lists: RepeatedValues) -> torch.Tensor:
-    """Return which elements of lists are there: booleans [N, L]."""
-    lengths: torch.Tensor = lists.lengths
-    return torch.arange(lists.max_len, device=lengths.device) < lengths[:, None]
-
-
-def pooled(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-    """Pool the elements that are there; where there are none, everything is 0.
-
-    Two elements [1, 4] and [3, 2] of a list that may hold four give [2, 3, 3, 4, 0.5].
-
-    Args:
-        x: [N, L, E].
-        there: booleans [N, L].
-
-    Returns:
-        [N, 2 E + 1]: means, largest values, and the share of L that is there.
-    """
-    count = there.sum(dim=1, keepdim=True)
-    mean = _only(x, there).sum(dim=1) / count.clamp(min=1)
-    largest = torch.where(there[..., None], x, -torch.inf).amax(dim=1)
-    return torch.cat([mean, torch.where(count > 0, largest, 0.0), count / there.shape[1]], dim=1)
-
-
-def _only(x: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-    """Return elements [N, L, ...] with zeros where ``there`` [N, L] is False."""
-    return torch.where(there.reshape(*there.shape, *(1,) * (x.dim() - 2)), x, 0.0)
+        edges = graph["edges"]
+        drawn, ends = present(edges), ends_of(self._links, edges.values["links"])
+        features = RepeatedValues(edges.values["features"], edges.lengths, edges.max_len)
+        messages, updated = messages_and_updates(
+            embedded, elements(self.edge, self.edge.width, features), ends, drawn, self.edge_layer, self.update_layer
+        )
+        return torch.cat([pooled(updated, there), pooled(messages, drawn)], dim=1)

@@ -8,9 +8,8 @@ import gymnasium as gym
 import torch
 from torch import nn
 
-from anyspace.errors import UnsupportedSpaceError
 from anyspace.models.input_dict import of_network
-from anyspace.models.pictures import Convolutions, channels_last, filters_of, picture_layout, vision
+from anyspace.models.pictures import Convolutions, channels_last, filters_of, layout_of, vision
 from anyspace.models.torch.actor_critic import ActorCritic
 from anyspace.models.torch.convolution import ConvolutionStack
 from anyspace.models.torch.layers import DenseStack, configured_stack
@@ -24,8 +23,6 @@ from anyspace.models.torch.old_views import (
     layer_of,
     pixel_layer,
 )
-from anyspace.spaces.leaves import LeafSpec
-from anyspace.spaces.restore import structure_of
 
 
 def _convolutions(model: VisionNetwork, encoder: nn.Module) -> nn.Module:
@@ -109,14 +106,7 @@ class VisionNetwork(ActorCritic):
         return not self.model_config["post_fcnet_hiddens"] and not self.last_layer_is_flattened
 
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
-        leaf = structure_of(obs_space)
-        layout = picture_layout(leaf) if isinstance(leaf, LeafSpec) else None
-        if layout is None:
-            raise UnsupportedSpaceError(
-                f"{type(self).__name__} takes pictures: Boxes of rank 3, or of bytes 0 to 255 with two, three or four"
-                f" axes, not {obs_space}. Leave the choice of the model to the catalogue."
-            )
-        self._layout = layout
+        self._layout = layout_of(self, obs_space)
         self.last_layer_is_flattened = not self.num_outputs
 
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:

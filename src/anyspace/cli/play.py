@@ -1,0 +1,118 @@
+"""The commands that play with what a run learnt: ``anyspace evaluate`` and ``anyspace record``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from anyspace.algorithms import Algorithm
+from anyspace.cli import output
+from anyspace.cli.flags import algorithm_of
+from anyspace.cli.values import REGISTRY
+from anyspace.errors import ConfigError
+from anyspace.execution.film import MP4_HINT, VIDEOS, Film, video_files, writes_mp4
+from anyspace.execution.run_files import run_folder_of
+
+
+@dataclass(frozen=True)
+class RunFlags:
+    """Which run, and which of its checkpoints."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """A run folder or a checkpoint."""
+    seed: int | None = None
+    """Of the environments; by default one that goes by the run's seed and its steps."""
+    explore: bool = False
+    """Sample actions instead of taking the deterministic ones."""
+    best: bool = False
+    """Take the run's best checkpoint instead of the latest."""
+    trust: bool = False
+    """Import the code that the checkpoint names; only for runs whose author you trust."""
+    algo: str | None = None
+    """The class of an algorithm of your own, package.module:Class."""
+    env: str | None = None
+    """A Gymnasium id or package.module:EnvClass, in place of the run's; a run of recorded steps may have none."""
+
+    @contextmanager
+    def opened(self) -> Iterator[Algorithm[Any]]:
+        """Load the algorithm, and close it at the end of the context."""
+        kind = Algorithm if self.algo is None else algorithm_of(self.algo)
+        algorithm = kind.load(self.run / "best" if self.best else self.run, env=self.env, trust=self.trust)
+        try:
+            yield algorithm
+        finally:
+            algorithm.close()
+
+
+@dataclass(frozen=True)
+class EvaluateFlags(RunFlags):
+    """Play episodes with what a run learnt, acting deterministically."""
+
+    episodes: int = 10
+    """How many, at least 1."""
+    json: bool = False
+    """Print one JSON object: the numbers, and the return and length of each episode."""
+    render: bool = False
+    """Show them in a window."""
+
+
+@dataclass(frozen=True)
+class RecordFlags(RunFlags):
+    """Film episodes with what a run learnt, acting deterministically; no display is needed."""
+
+    episodes: int = 1
+    """How many, one after the other, at least 1."""
+    out: tuple[Path, ...] = ()
+    """Files that end in .mp4 or .gif; by default one of each in the folder videos of the run."""
+
+
+def evaluate(words: list[str]) -> None:
+    """Play episodes with what a run learnt."""
+    flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
+    _require_episodes(flags.episodes)
+    with flags.opened() as algorithm:
+        result = algorithm.evaluate(
+            flags.episodes, explore=flags.explore, render=flags.render, progress=not flags.json, seed=flags.seed
+        )
+        if flags.json:
+            print(json.dumps(result))
+        else:
+            output.print_evaluation(Console(emoji=False), result)
+
+
+def record(words: list[str]) -> None:
+    """Film episodes with what a run learnt."""
+    flags = tyro.cli(RecordFlags, args=words, prog="anyspace record", registry=REGISTRY)
+    _require_episodes(flags.episodes)
+    Film(flags.out)
+    without_display()
+    console = Console(emoji=False)
+    with flags.opened() as algorithm:
+        folder = (run_folder_of(flags.run) or Path()) / VIDEOS
+        files = list(flags.out) or video_files(folder, algorithm.timesteps_total)
+        result = algorithm.record(files, flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
+    for number, (total, length) in enumerate(zip(result["returns"], result["lengths"], strict=True), 1):
+        console.print(f"episode {number}: return {total:.6g}, {length:,} steps", highlight=False)
+    for file in files:
+        size = f"{file.stat().st_size / 1000:,.0f} kB"
+        console.print(f"video: {file} ({size})", highlight=False, markup=False, soft_wrap=True)
+    if not flags.out and not writes_mp4():
+        console.print(f"for an MP4 as well: {MP4_HINT}", highlight=False, markup=False, soft_wrap=True)
+
+
+def without_display() -> None:
+    """Let environments that draw with SDL, such as Gymnasium's, do so without a display, and in silence."""
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+def _require_episodes(episodes: int) -> None:
+    if episodes < 1:
+        raise ConfigError(f"--episodes is {episodes}, but it must be at least 1.")

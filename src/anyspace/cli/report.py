@@ -1,0 +1,79 @@
+"""``anyspace report``: a run as one page of HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from anyspace import config as configs
+from anyspace.algorithms import Algorithm
+from anyspace.cli import output
+from anyspace.cli.play import RunFlags, without_display
+from anyspace.cli.values import REGISTRY
+from anyspace.errors import ConfigError, EnvironmentSetupError
+from anyspace.execution.film import VIDEOS, video_files
+from anyspace.execution.log import write_whole
+from anyspace.execution.pipeline_picture import pipeline_picture
+from anyspace.execution.run_files import run_folder_of
+from anyspace.execution.web_page import Shown, latest_video, run_page
+
+
+@dataclass(frozen=True)
+class ReportFlags(RunFlags):
+    """Write one page of HTML about a run: curve, evaluation, video, pipeline, configuration."""
+
+    episodes: int = 10
+    """Episodes to evaluate; 0 leaves that out."""
+    video: bool = True
+    """Show the newest video of the run; where there is none, an episode is filmed."""
+    out: Path | None = None
+    """The page; by default report.html in the run's folder."""
+
+
+def report(words: list[str]) -> None:
+    """Write one page of HTML about a run."""
+    flags = tyro.cli(ReportFlags, args=words, prog="anyspace report", registry=REGISTRY)
+    folder = run_folder_of(flags.run)
+    if folder is None:
+        raise ConfigError(f"{flags.run} is not the folder of a run, such as learn(out=...) and `anyspace train` write.")
+    if flags.episodes < 0:
+        raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 0.")
+    page = flags.out or folder / "report.html"
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"the page is to be {page}, but pages end in .html.")
+    output.make_room(page)
+    with flags.opened() as algorithm:
+        write_whole(page, run_page(folder, _shown(algorithm, flags, folder)).encode())
+    size = f"{page.stat().st_size / 1000:,.0f} kB"
+    Console(emoji=False).print(f"report: {page} ({size})", highlight=False, markup=False, soft_wrap=True)
+
+
+def _shown(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Shown:
+    evaluation, video, notes = None, None, []
+    if not algorithm.has_environment:
+        notes.append(
+            "Nothing was played: the run learnt from recorded steps, and has no environment (--env gives one)."
+        )
+    else:
+        if flags.episodes:
+            evaluation = algorithm.evaluate(flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
+        if flags.video:
+            video = latest_video(folder)
+            try:
+                video = video or _filmed(algorithm, flags, folder)
+            except EnvironmentSetupError as error:
+                notes.append(f"There is no video: {error}")
+    picture = pipeline_picture(algorithm.policy, "", "svg")
+    changed = configs.changes(algorithm.config, type(algorithm.config)())
+    return Shown(picture, changed, evaluation, video, notes)
+
+
+def _filmed(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Path:
+    without_display()
+    files = video_files(folder / VIDEOS, algorithm.timesteps_total)
+    algorithm.record(files, explore=flags.explore, seed=flags.seed)
+    return files[0]

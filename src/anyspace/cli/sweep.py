@@ -1,0 +1,224 @@
+"""``anyspace sweep``: settings that Optuna suggests, each trained and evaluated."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from anyspace import config as configs
+from anyspace.algorithms import Algorithm
+from anyspace.algorithms.presets import PLAIN
+from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, shipped_ranges
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_env, starting_point
+from anyspace.cli.output import make_room
+from anyspace.config import importable_name
+from anyspace.errors import ConfigError, NonFiniteError
+from anyspace.execution.callbacks import PruneTrial
+from anyspace.execution.log import write_whole
+
+BEST_SHOWN = 10
+"""Trials of the table at the end."""
+
+
+@dataclass(frozen=True)
+class SweepFlags(EnvFlags):
+    """Search for settings: train with what Optuna suggests, again and again, and keep the best.
+
+    The same command goes on with a sweep, and shares the work with another process that runs it.
+    """
+
+    trials: int = 20
+    """How many there are to be in all."""
+    steps: int = 50_000
+    """Environment steps of a trial."""
+    evaluate: int = 10
+    """Episodes by whose mean return a trial is judged, acting deterministically; 0: by that of training."""
+    ranges: Path | None = None
+    """A TOML with a range for each key to try, such as lr = { low = 1e-5, high = 1e-2, log = true }; by default those
+    that are shipped for the algorithm."""
+    prune: bool = True
+    """End trials early whose return stays below the median of the others."""
+    out: Path | None = None
+    """The folder for the trials (trials.log) and the best settings (best.toml); by default sweeps/ENV-ALGO."""
+
+
+def sweep(words: list[str]) -> int | None:
+    """Train with what Optuna suggests, and keep the best settings."""
+    console = Console(emoji=False)
+    start = starting_point(SweepFlags, "sweep", words, console)
+    flags = parse(SweepFlags, "sweep", words, start)
+    require_env(flags)
+    own = flags.own
+    for name in ("trials", "steps"):
+        if getattr(own, name) < 1:
+            raise ConfigError(f"--{name} is {getattr(own, name)}, but it must be at least 1.")
+    content = shipped_ranges(start.algorithm.__mro__) if own.ranges is None else ranges_file(own.ranges)
+    given = {*flags.given}
+    ranges = [one for one in as_ranges(content, start.defaults) if one.path not in given]
+    if not ranges:
+        raise ConfigError("there is nothing to try: every key that has a range was given.")
+    folder = own.out or Path("sweeps") / f"{_plain(own.env or 'recorded')}-{start.algorithm.name()}"
+    make_room(folder / "best.toml")
+    study = _study(folder, start, flags, ranges)
+    missing = own.trials - sum(trial.state.is_finished() for trial in study.trials)
+    if missing <= 0:
+        raise ConfigError(f"the sweep in {folder} has {len(study.trials)} trials already; give more as --trials N.")
+    _print(
+        console, f"sweep: {folder} ({own.trials - missing} trials so far); tries {', '.join(r.path for r in ranges)}"
+    )
+    try:
+        study.optimize(
+            lambda trial: _score(trial, start, flags, ranges),
+            n_trials=missing,
+            catch=(NonFiniteError,),
+            callbacks=[lambda study, trial: _tell(console, study, trial, ranges)],
+        )
+    except KeyboardInterrupt:
+        again = shlex.join(["anyspace", "sweep", *words])
+        raise KeyboardInterrupt(f"stopped. The trials so far are in {folder}; go on with\n  {again}") from None
+    finally:
+        _finish(console, study, folder, start, flags, ranges)
+    return None
+
+
+def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> Any:
+    """Return the study of a folder; what was asked otherwise has a study of its own there."""
+    try:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError as error:
+        raise ConfigError(f"a sweep needs Optuna ({error}): pip install 'anyspace[sweep]'.") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    own, seed = flags.own, flags.config.seed or 0
+    asked = repr([ranges, sorted(flags.changes().items(), key=repr), start.preset.name, own.evaluate, seed])
+    name = f"{start.algorithm.__name__} on {own.env}, {own.steps:,} steps ({zlib.crc32(asked.encode()):08x})"
+    warmup = own.steps // 4
+    pruner = optuna.pruners.MedianPruner(5, warmup) if own.prune else optuna.pruners.NopPruner()
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(folder / "trials.log"))),
+        study_name=name,
+        direction="maximize",
+        # Another process draws other suggestions, and one that goes on does not repeat the first ones.
+        sampler=optuna.samplers.TPESampler(),
+        pruner=pruner,
+        load_if_exists=True,
+    )
+
+
+def _score(trial: Any, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> float:
+    """Train with what a trial suggests; return the mean return that it came to."""
+    import optuna
+
+    own = flags.own
+    suggested = configs.nested({one.path: one.drawn(trial) for one in ranges})
+    settings = merged(flags.changes(), suggested)
+    algorithm: Algorithm[Any] = start.algorithm(own.env, settings, preset=start.preset, seed=flags.config.seed or 0)
+    pruning = PruneTrial(trial)
+    try:
+        result = algorithm.learn(own.steps, callback=pruning, progress=False)
+        if pruning.pruned:
+            raise optuna.TrialPruned
+        found = algorithm.evaluate(own.evaluate) if own.evaluate else result
+    finally:
+        algorithm.close()
+    mean: float | None = found.get("episode_return_mean")
+    if mean is None:
+        raise ConfigError(
+            f"no episode ended in {own.steps:,} steps, so that nothing can be compared; give more --steps."
+        )
+    return mean
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested keys with others laid over them."""
+    both = {key for key in below.keys() & above.keys() if isinstance(below[key], dict) and isinstance(above[key], dict)}
+    return {**below, **above, **{key: merged(below[key], above[key]) for key in both}}
+
+
+def _tell(console: Console, study: Any, trial: Any, ranges: list[Range]) -> None:
+    """Print what came of a trial."""
+    state = trial.state.name.lower()
+    steps = max(trial.intermediate_values, default=0)
+    what = f"mean return {trial.value:.6g}" if state == "complete" else f"{state} at {steps:,} steps"
+    best = [one for one in study.trials if one.state.name == "COMPLETE"]
+    so_far = f" (best so far {study.best_value:.6g}, trial {study.best_trial.number})" if best else ""
+    _print(console, f"trial {trial.number}: {what}{so_far}  {_spelt(trial, ranges)}")
+
+
+def _spelt(trial: Any, ranges: list[Range]) -> str:
+    return ", ".join(f"{path}={_short(value)}" for path, value in _values(trial, ranges).items())
+
+
+def _values(trial: Any, ranges: list[Range]) -> dict[str, Any]:
+    """Return what a trial tried, by key."""
+    choices = {one.path for one in ranges if one.choices}
+    return {path: json.loads(value) if path in choices else value for path, value in trial.params.items()}
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _finish(
+    console: Console, study: Any, folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]
+) -> None:
+    """Print the best trials, and write the settings of the best one."""
+    complete = sorted(
+        (one for one in study.trials if one.state.name == "COMPLETE"), key=lambda one: one.value, reverse=True
+    )
+    if not complete:
+        return
+    table = Table("trial", "mean return", *(one.path for one in ranges))
+    for trial in complete[:BEST_SHOWN]:
+        values = _values(trial, ranges)
+        table.add_row(str(trial.number), f"{trial.value:.6g}", *(_short(values.get(one.path, "")) for one in ranges))
+    console.print(table)
+    best = folder / "best.toml"
+    settings = merged(flags.changes(), configs.nested(_values(complete[0], ranges)))
+    write_whole(best, _as_toml(start, flags.own, settings, complete[0].value).encode())
+    _print(console, f"best settings: {best}; train with them by\n  anyspace train --config {shlex.quote(str(best))}")
+
+
+def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:
+    """Return settings as a file that ``--config`` takes."""
+    algo = own.algo if ":" in own.algo else start.algorithm.name()
+    preset = start.preset.name
+    if own.config is not None and own.config.suffix.lower() == ".json":
+        # The file of a run says all that was changed, and no preset does.
+        preset, settings = PLAIN.name, merged(start.preset.settings, settings)
+    asked = {"env": own.env, "algo": algo, "preset": preset, "steps": own.steps}
+    settings = {"seed": start.defaults.seed or 0, **settings}
+    lines = [f"# Mean return {score:.6g} after {own.steps:,} steps."]
+    lines += [f"{key} = {_toml(value)}" for key, value in asked.items() if value is not None]
+    inner = {key: value for key, value in settings.items() if key == "model"}
+    lines += [f"{key} = {_toml(value)}" for key, value in settings.items() if key not in inner]
+    for key, values in inner.items():
+        lines += ["", f"[{key}]", *(f"{name} = {_toml(value)}" for name, value in values.items())]
+    return "\n".join([*lines, ""])
+
+
+def _toml(value: Any) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(item)}' for key, item in value.items())} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(importable_name(value) if callable(value) else value)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name)
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

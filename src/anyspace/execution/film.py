@@ -1,0 +1,216 @@
+"""Pictures of an environment, written into an MP4 or a GIF while it plays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from anyspace.data.rendering import Picture
+from anyspace.errors import ConfigError, EnvironmentSetupError
+
+SMALLEST = 192
+"""Pixels of the shorter side below which pictures are enlarged, so that a grid of a few pixels can be seen."""
+GIF_WIDTH = 320
+"""Pixels of a GIF's width at most."""
+GIF_RATE = 25.0
+"""Pictures per second of a GIF at most; browsers slow quicker ones down."""
+GIF_PICTURES = 600
+"""Pictures of a GIF at most: of a longer film, every second one is left out, as often as it takes."""
+MP4_HINT = "pip install 'anyspace[video]'"
+VIDEOS = "videos"
+"""The folder of a run's videos."""
+
+
+class _Reel(Protocol):
+    """A file that pictures are added to."""
+
+    def add(self, picture: Picture) -> None:
+        """Add a picture, of the same size as the ones before."""
+
+    def finish(self) -> None:
+        """Write what is missing."""
+
+
+class Film:
+    """The pictures of one or more episodes, in one or more files. Use it as a context manager.
+
+    Nothing is left of a film that an error cuts short.
+
+    Args:
+        files: the endings of their names, ``.mp4`` or ``.gif``, say what is written.
+
+    Attributes:
+        pictures: how many there are.
+        seconds: how long they last.
+
+    Raises:
+        ConfigError: an ending is of no known kind, or what writes MP4 is not installed.
+    """
+
+    def __init__(self, files: Sequence[Path]):
+        self.files = [Path(file) for file in files]
+        self.pictures, self.seconds = 0, 0.0
+        self._reels: list[_Reel] = []
+        self._shape: tuple[int, ...] | None = None
+        for file in self.files:
+            require_writer(file)
+
+    def add(self, picture: Picture, rate: float) -> None:
+        """Add a picture [height, width, 3], of which ``rate`` are a second.
+
+        Raises:
+            EnvironmentSetupError: it is of another size than the one before.
+        """
+        if self._shape is None:
+            self._shape = picture.shape
+            height, width, _ = _even(picture).shape
+            for file in self.files:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            self._reels = [_KINDS[file.suffix.lower()](_draft(file), (width, height), rate) for file in self.files]
+        if picture.shape != self._shape:
+            raise EnvironmentSetupError(
+                f"render() returned a picture of shape {picture.shape} after one of {self._shape}; a video needs"
+                " pictures of one size."
+            )
+        even = _even(picture)
+        for reel in self._reels:
+            reel.add(even)
+        self.pictures += 1
+        self.seconds += 1 / rate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        reels, self._reels = self._reels, []
+        if error is None:
+            for reel, file in zip(reels, self.files, strict=True):
+                reel.finish()
+                _draft(file).replace(file)
+            return
+        for reel, file in zip(reels, self.files, strict=False):
+            with suppress(Exception):
+                reel.finish()
+            _draft(file).unlink(missing_ok=True)
+
+
+def require_writer(file: Path) -> None:
+    """Raise :class:`ConfigError` unless a film can be written into a file of that name."""
+    kind = file.suffix.lower()
+    if kind not in _KINDS:
+        raise ConfigError(f"the video is to be {file}, but videos end in {' or '.join(_KINDS)}.")
+    if kind == ".mp4" and not writes_mp4():
+        raise ConfigError(f"{file}: an MP4 is written by imageio-ffmpeg, which is not installed: {MP4_HINT}.")
+
+
+def writes_mp4() -> bool:
+    """Return whether an MP4 can be written: imageio-ffmpeg is installed, and finds its ffmpeg."""
+    try:
+        import imageio_ffmpeg
+
+        imageio_ffmpeg.get_ffmpeg_exe()
+    except (ImportError, RuntimeError):
+        return False
+    return True
+
+
+def video_files(folder: Path, steps: int) -> list[Path]:
+    """Return what the videos of a policy with so many steps are called: an MP4, if one can be written, and a GIF."""
+    return [folder / f"step-{steps:09d}{kind}" for kind in _KINDS if kind != ".mp4" or writes_mp4()]
+
+
+class _Mp4:
+    """H.264, as browsers and editors play it.
+
+    Args:
+        file: that is written.
+        size: width and height, even.
+        rate: pictures per second.
+    """
+
+    def __init__(self, file: Path, size: tuple[int, int], rate: float):
+        import imageio_ffmpeg
+
+        self._pipe: Generator[None, Any, None] = imageio_ffmpeg.write_frames(
+            str(file),
+            size,
+            fps=rate,
+            codec="libx264",
+            macro_block_size=2,
+            quality=7,
+            ffmpeg_log_level="error",
+            output_params=["-preset", "veryfast"],
+        )
+        self._pipe.send(None)
+
+    def add(self, picture: Picture) -> None:
+        self._pipe.send(np.ascontiguousarray(picture))
+
+    def finish(self) -> None:
+        self._pipe.close()
+
+
+class _Gif:
+    """A GIF of few and small pictures, which plays as quickly as the film.
+
+    Args:
+        file: that is written.
+        size: width and height of the pictures.
+        rate: pictures per second.
+    """
+
+    def __init__(self, file: Path, size: tuple[int, int], rate: float):
+        self._file, self._rate = file, rate
+        scale = min(1.0, GIF_WIDTH / size[0])
+        self._size = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+        self._every, self._came = math.ceil(rate / GIF_RATE), 0
+        self._kept: list[Any] = []
+
+    def add(self, picture: Picture) -> None:
+        from PIL import Image
+
+        if self._came % self._every == 0:
+            small = Image.fromarray(picture).resize(self._size, Image.Resampling.BOX)
+            self._kept.append(small.quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE))
+        self._came += 1
+        if len(self._kept) > GIF_PICTURES:
+            self._kept, self._every = self._kept[::2], self._every * 2
+
+    def finish(self) -> None:
+        # A GIF counts in hundredths of a second, and in two bytes: a picture that stays is shown for a minute at most.
+        shown = 10 * max(2, round(100 * self._every / self._rate))
+        pictures, durations = [self._kept[0]], [shown]
+        for picture in self._kept[1:]:
+            if picture.tobytes() == pictures[-1].tobytes() and picture.getpalette() == pictures[-1].getpalette():
+                durations[-1] = min(durations[-1] + shown, 60_000)
+            else:
+                pictures.append(picture)
+                durations.append(shown)
+        first, *rest = pictures
+        first.save(self._file, "GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
+
+
+_KINDS: dict[str, type[_Mp4] | type[_Gif]] = {".mp4": _Mp4, ".gif": _Gif}
+
+
+def _draft(file: Path) -> Path:
+    return file.with_name(f".{file.stem}.partial{file.suffix}")
+
+
+def _even(picture: Picture) -> Picture:
+    """Return a picture enlarged to be seen, with even sides, which H.264 needs: the last row or column twice."""
+    times = math.ceil(SMALLEST / min(picture.shape[:2]))
+    if times > 1:
+        picture = picture.repeat(times, axis=0).repeat(times, axis=1)
+    height, width, _ = picture.shape
+    if height % 2 or width % 2:
+        picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return picture

@@ -1,0 +1,47 @@
+"""``anyspace bench``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import TINY, run
+
+LATE = ("--num-steps-sampled-before-learning-starts", "100000")
+
+
+def test_what_takes_the_time(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    words = [word for word in TINY if word != "--no-progress"]
+    status, out, err = run(capsys, "bench", "toys:Slow", "--seconds", "0.05", "--json", *words)
+    assert status == 0, err
+    speed = json.loads(out)
+    parts = [speed[name] for name in ("environment", "acting", "learning")]
+    assert sum(part["share"] for part in parts) == pytest.approx(1)
+    assert sum(part["seconds"] for part in parts) == pytest.approx(speed["seconds"])
+    # Each of its steps sleeps for 2 ms.
+    assert parts[0]["microseconds_per_step"] > 2000
+    assert speed["steps"] == 16 * speed["iterations"]
+    assert speed["gradient_steps"]
+
+
+def test_learning_may_not_have_begun(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    status, out, err = run(capsys, "bench", "CartPole-v1", "--algo", "dqn", "--seconds", "0.01", *LATE)
+    assert status == 0, err
+    assert "DQN on CartPole-v1, preset CartPole-v1, torch on cpu, " in out
+    assert "steps/s: " in out
+    assert "learning had not begun: give more --seconds" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["CartPole-v1", "--seconds", "0"], "error: --seconds is 0, but it must be above 0."),
+        (["CartPole-v7"], "error: "),
+        (["CartPole-v1", "--algo", "bc"], "error: "),
+    ],
+)
+def test_wrong_input(capsys: pytest.CaptureFixture[str], folder: Path, words: list[str], error: str) -> None:
+    status, _, err = run(capsys, "bench", *words)
+    assert (status, err.startswith(error)) == (2, True), err

@@ -1,0 +1,127 @@
+"""``--config FILE``, ``--seeds``, and the groups of ``--help``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from anyspace.cli import main
+from tests.cli.support import TINY, run
+
+FILE = """
+env = "CartPole-v1"
+algo = "a2c"
+preset = "none"
+steps = 1e2
+evaluate = 0
+callback = ["toys:noted"]
+lr = 3
+lambda = 0.5
+train_batch_size = 5e1
+grad_clip = "none"
+
+[model]
+fcnet_hiddens = [8, 8]
+custom_model = "toys:Small"
+"""
+
+
+def test_toml_gives_keys_and_flags(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "a.toml").write_text(FILE)
+    status, out, err = run(capsys, "train", "--config", "a.toml", "--out", "run", "--lr", "0.25", "--no-progress")
+    assert status == 0, err
+    stored = json.loads((folder / "run" / "config.json").read_text())
+    config = stored["config"]
+    assert (stored["algorithm"], stored["env"], stored["preset"]) == ("A2C", "CartPole-v1", "none")
+    assert (config["lr"], config["lambda_"], config["train_batch_size"], config["grad_clip"]) == (0.25, 0.5, 50, None)
+    assert config["model"]["fcnet_hiddens"] == [8, 8]
+    assert config["model"]["custom_model"] == {"import": "toys:Small"}
+    assert json.loads((folder / "run" / "run.json").read_text())["steps"] == 100
+    assert "evaluation" not in out
+    assert "noted" in (folder / "run" / "metrics.csv").read_text()
+
+
+def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    words = ["--evaluate", "0", "--steps", "16"]
+    assert main(["train", "toys:Drawn", "--out", "first", *words, *TINY]) == 0
+    again = ["train", "--config", "first/config.json", "--no-progress", *words, "--out", "second"]
+    assert run(capsys, *again)[0] == 0
+    first, second = (json.loads((folder / name / "config.json").read_text()) for name in ("first", "second"))
+    assert first == second
+    (folder / "stranger.json").write_text(json.dumps({**first, "env": "toys:Strange"}))
+    status, _, err = run(capsys, "inspect", "--config", "stranger.json")
+    assert (status, "toys:Strange" in err, "--trust" in err) == (2, True, True)
+    status, out, _ = run(capsys, "inspect", "--config", "stranger.json", "--trust")
+    assert (status, "PPO on toys:Strange" in out) == (0, True)
+    # Another environment is the user's own word.
+    status, out, err = run(capsys, "inspect", "CartPole-v1", "--config", "stranger.json")
+    assert status == 0, err
+    assert "PPO on CartPole-v1" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("none.toml", None, "--config none.toml cannot be read: No such file or directory."),
+        ("a.yaml", "lr: 1", "--config a.yaml: a configuration is a .toml, or the config.json of a run."),
+        ("a.toml", "lr = ", "--config a.toml is no TOML: Invalid value"),
+        ("a.json", "[1]", "--config a.json holds list; keys and values are expected."),
+        ("a.toml", "learning_rate = 1.0", "unknown config key `learning_rate`."),
+        ("a.toml", "lr = 'x'", "config key `lr` takes float, but 'x' (str) came."),
+        ("a.toml", "steps = 1.5", "--config a.toml: `steps` takes int, but 1.5 came."),
+    ],
+)
+def test_wrong_files(
+    capsys: pytest.CaptureFixture[str], folder: Path, name: str, content: str | None, error: str
+) -> None:
+    if content is not None:
+        (folder / name).write_text(content)
+    status, _, err = run(capsys, "train", "CartPole-v1", "--config", name, "--no-progress")
+    assert (status, err.startswith(f"error: {error}")) == (2, True), err
+
+
+def test_seeds_are_trained_one_after_the_other(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    words = [*TINY[:6], *TINY[8:], "--steps", "16", "--evaluate", "1"]
+    status, out, err = run(capsys, "train", "toys:Drawn", "--seeds", "2", "--seed", "4", "--out", "all", *words)
+    assert status == 0, err
+    assert "mean return 4.0 +- 0.0 (lowest 4.0, highest 4.0) over 2 seeds" in out
+    assert "curves: anyspace plot all/seed-* --out all/curves.png" in out
+    seeds = [json.loads((folder / "all" / f"seed-{n}" / "config.json").read_text())["seed"] for n in (4, 5)]
+    assert seeds == [4, 5]
+    status, out, _ = run(capsys, "plot", "all/seed-4", "all/seed-5", "--out", "all/curves.png")
+    assert "(2 seeds)" in out
+    # A folder that is taken is known before anything is trained.
+    status, _, err = run(capsys, "train", "toys:Drawn", "--seeds", "2", "--seed", "3", "--out", "all", *words)
+    assert (status, "all/seed-4 already holds a run" in err) == (2, True), err
+    assert not (folder / "all" / "seed-3").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--seeds", "0"], "error: --seeds is 0, but it must be at least 1."),
+        (["--seeds", "2.5"], None),
+        (["--seeds", "2", "--resume", "run"], "error: "),
+    ],
+)
+def test_wrong_seeds(capsys: pytest.CaptureFixture[str], folder: Path, words: list[str], error: str | None) -> None:
+    if error is None:
+        with pytest.raises(SystemExit):
+            main(["train", "CartPole-v1", *words])
+        assert "2.5 is no whole number" in capsys.readouterr().err
+        return
+    status, _, err = run(capsys, "train", "CartPole-v1", *words)
+    assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_help_has_groups(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    titles = ["learning options", "environment options", "spaces options", "evaluation options", "machine options"]
+    places = [out.index(title) for title in (*titles, "model options")]
+    assert places == sorted(places)
+    assert places[0] < out.index("--clip-param") < places[1] < out.index("--env-config") < places[2]
+    assert places[2] < out.index("--observation-filter") < places[3] < out.index("--evaluate-every") < places[4]

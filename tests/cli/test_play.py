@@ -1,0 +1,45 @@
+"""``anyspace record``, and videos of ``anyspace train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anyspace.cli import main
+from tests.cli.support import TINY, run
+
+
+def test_a_run_is_filmed(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    words = ["train", "toys:Drawn", "--steps", "32", "--out", "run", "--evaluate", "0", "--video-every", "16", *TINY]
+    assert main(words) == 0
+    assert sorted(file.name for file in (folder / "run" / "videos").glob("*.gif")) == [
+        "step-000000016.gif",
+        "step-000000032.gif",
+    ]
+    status, out, err = run(capsys, "record", "run", "--episodes", "2", "--out", "a.gif", "--trust")
+    assert status == 0, err
+    assert out.endswith("kB)\n")
+    assert "episode 2: return 4, 4 steps\nvideo: a.gif (" in out
+    status, out, err = run(capsys, "record", "run", "--trust")
+    assert "video: run/videos/step-000000032.gif" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--out", "a.avi"], "error: the video is to be a.avi, but videos end in .mp4 or .gif."),
+        (["--episodes", "0"], "error: --episodes is 0, but it must be at least 1."),
+        ([], "error: no checkpoint at nowhere"),
+    ],
+)
+def test_wrong_input(capsys: pytest.CaptureFixture[str], folder: Path, words: list[str], error: str) -> None:
+    status, _, err = run(capsys, "record", "nowhere", *words)
+    assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_what_draws_nothing_is_refused_before_training(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    status, _, err = run(capsys, "train", "toys:Blind", "--out", "run", "--video-every", "16", *TINY)
+    assert status == 2
+    assert "a video needs the render mode 'rgb_array', which toys:Blind lacks" in err
+    assert not (folder / "run").exists()

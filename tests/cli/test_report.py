@@ -1,0 +1,67 @@
+"""``anyspace report``."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+from pathlib import Path
+
+import pytest
+
+from anyspace.cli import main
+from tests.cli.support import TINY, run
+
+
+class Checked(html.parser.HTMLParser):
+    """Collects what a page would fetch, and tags that are not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_page_holds_everything(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["train", "toys:Drawn", "--steps", "32", "--out", "run", "--evaluate", "0", *TINY]) == 0
+    status, out, err = run(capsys, "report", "run", "--episodes", "2", "--trust")
+    assert status == 0, err
+    assert "report: run/report.html (" in out
+    page = (folder / "run" / "report.html").read_text()
+    checked = Checked()
+    checked.feed(page)
+    assert checked.open == []
+    assert len(checked.sources) == 3
+    assert all(source.startswith("data:") for source in checked.sources)
+    titles = ["Learning curve", "Evaluation", "Video", "Pipeline", "Configuration", "Last numbers"]
+    assert re.findall("<h2>(.*?)</h2>", page) == titles
+    assert "Mean return <b>4</b> &plusmn; 0 over 2 episodes." in page
+    assert '<tr class="changed"><td><code>model.fcnet_hiddens</code></td><td><code>[4]</code></td></tr>' in page
+    assert "<tr><td><code>gamma</code></td><td><code>0.99</code></td></tr>" in page
+    status, _, err = run(
+        capsys, "report", "run/checkpoint", "--env", "toys:Blind", "--episodes", "0", "--out", "b.html"
+    )
+    assert status == 0, err
+    assert "Video" in (folder / "b.html").read_text()  # the one that the first report filmed
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["nowhere"], "error: nowhere is not the folder of a run"),
+        (["run", "--out", "a.pdf"], "error: the page is to be a.pdf, but pages end in .html."),
+        (["run", "--episodes", "-1"], "error: --episodes is -1, but it must be at least 0."),
+    ],
+)
+def test_wrong_input(capsys: pytest.CaptureFixture[str], folder: Path, words: list[str], error: str) -> None:
+    (folder / "run").mkdir()
+    (folder / "run" / "run.json").write_text('{"steps": 1}')
+    status, _, err = run(capsys, "report", *words)
+    assert (status, err.startswith(error)) == (2, True), err

@@ -1,0 +1,92 @@
+"""Films: what is written, how long it lasts, and what is refused."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anyspace.errors import ConfigError, EnvironmentSetupError
+from anyspace.execution import film as films
+from anyspace.execution.film import Film, video_files, writes_mp4
+
+HEIGHT, WIDTH = 65, 97
+
+
+def pictures(count: int) -> list[np.ndarray]:
+    return [np.full((HEIGHT, WIDTH, 3), 10 * t, np.uint8) for t in range(count)]
+
+
+# What reads the film leaves its pipes to be closed by the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_an_mp4_holds_every_picture(tmp_path: Path) -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    with Film([tmp_path / "new" / "a.mp4"]) as film:
+        for picture in pictures(20):
+            film.add(picture, 10.0)
+    assert (film.pictures, round(film.seconds, 6)) == (20, 2.0)
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.mp4"]
+    found = imageio_ffmpeg.read_frames(tmp_path / "new" / "a.mp4")
+    about = next(found)
+    # Enlarged three times, so that 65 pixels can be seen, and even, as H.264 wants it.
+    assert (about["fps"], about["codec"], about["size"]) == (10.0, "h264", (292, 196))
+    frames = [np.frombuffer(frame, np.uint8).mean() for frame in found]
+    del found
+    gc.collect()
+    assert len(frames) == pytest.approx(20, abs=1)
+    np.testing.assert_allclose(frames[:20:4], [0, 40, 80, 120, 160], atol=4)
+
+
+@pytest.mark.parametrize(("rate", "kept", "milliseconds"), [(10.0, 20, 100), (50.0, 10, 40), (60.0, 7, 50)])
+def test_a_gif_is_as_quick_as_the_film(tmp_path: Path, rate: float, kept: int, milliseconds: int) -> None:
+    with Film([tmp_path / "a.gif"]) as film:
+        for picture in pictures(20):
+            film.add(picture, rate)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"], gif.info["loop"]) == (kept, milliseconds, 0)
+        assert gif.size == (292, 196)
+
+
+def test_a_long_gif_leaves_pictures_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(films, "GIF_PICTURES", 8)
+    with Film([tmp_path / "a.gif"]) as film:
+        for picture in pictures(20):
+            film.add(picture, 10.0)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (5, 400)
+
+
+def test_a_picture_that_stays_is_shown_for_a_minute_at_most(tmp_path: Path) -> None:
+    """A GIF holds a duration in two bytes."""
+    still = np.zeros((20, 30, 3), np.uint8)
+    with Film([tmp_path / "a.gif"]) as film:
+        for _ in range(300):
+            film.add(still, 1.0)
+        film.add(still + 200, 1.0)
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (2, 60_000)
+
+
+def test_nothing_is_left_of_a_film_that_fails(tmp_path: Path) -> None:
+    def fail() -> None:
+        with Film(video_files(tmp_path, 7)) as film:
+            film.add(pictures(1)[0], 10.0)
+            film.add(np.zeros((5, 5, 3), np.uint8), 10.0)
+
+    with pytest.raises(EnvironmentSetupError, match=r"shape \(5, 5, 3\) after one of \(65, 97, 3\)"):
+        fail()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_other_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"the video is to be a\.avi, but videos end in"):
+        Film([Path("a.avi")])
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    assert not writes_mp4()
+    assert video_files(Path("v"), 1200) == [Path("v/step-000001200.gif")]
+    with pytest.raises(ConfigError, match=r"not installed: pip install 'anyspace\[video\]'"):
+        Film([Path("a.mp4")])

@@ -1,0 +1,228 @@
+"""The learners of compiled frameworks, by what both promise: PyTorch's gradients, few compilations, fresh numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from anyspace import PPO
+from anyspace.algorithms.on_policy import gae, minibatches, training_rows
+from anyspace.execution.learner import Losses, Steps
+from anyspace.execution.xla import parts_of
+from anyspace.policy.batch import Batch
+from tests.frameworks.conftest import Build
+
+COMPILED = ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))]
+LSTM = {"use_lstm": True, "lstm_use_prev_action": True}
+GTRXL = {
+    "use_attention": True,
+    "attention_dim": 8,
+    "attention_head_dim": 4,
+    "attention_memory_inference": 4,
+    "attention_memory_training": 4,
+}
+EVERYTHING_MOVES = {
+    "kl_target": 0.003,
+    "entropy_coeff_schedule": [[0, 0.02], [5_000, 0.0]],
+    "lr_schedule": [[0, 1e-2], [10_000, 1e-3]],
+}
+"""Settings by which the numbers that losses read change in every iteration."""
+
+
+@pytest.fixture(params=COMPILED)
+def quick(request: pytest.FixtureRequest, build: Build) -> Build:
+    """Build algorithms on a framework; steps of TensorFlow are graphs, which take what XLA takes, made quicker."""
+
+    def make(*arguments: Any, **settings: Any) -> Any:
+        algorithm = build(*arguments, framework=request.param, **settings)
+        if request.param == "tf":
+            algorithm.policy.runtime.ways.number = 1
+        return algorithm
+
+    return make
+
+
+def rows(algorithm: PPO, trajectory: Any = None) -> Batch:
+    """Return training rows of ``trajectory``, or of a new one."""
+    return training_rows(algorithm.policy, trajectory or algorithm.fleet.gather(64), gae(gamma=0.99, lambda_=0.95))
+
+
+def parameters(algorithm: PPO) -> dict[str, Any]:
+    return algorithm.policy.runtime.parameters(algorithm.policy.model)
+
+
+@pytest.mark.parametrize(
+    ("env", "model"),
+    [
+        ("Pendulum-v1", {"free_log_std": True}),
+        ("CartPole-v1", LSTM),
+        pytest.param("CartPole-v1", GTRXL, marks=pytest.mark.fuzz),
+    ],
+    ids=["numbers", "lstm", "gtrxl"],
+)
+def test_rows_losses_and_gradients_are_pytorchs(build: Build, quick: Build, env: str, model: dict[str, Any]) -> None:
+    settings = {"kind": PPO, "model": model, "lr": 1e-3, "grad_clip": None}
+    theirs, ours = build(env, framework="torch", **settings), quick(env, **settings)
+    trajectory = theirs.fleet.gather(64)
+    theirs.policy.push(trajectory.all_obs())
+    ours.policy.load_weights(theirs.policy.weights())
+    batches = [rows(algorithm, trajectory) for algorithm in (theirs, ours)]
+    numpy = theirs.policy.runtime.numpy
+    for name in ("action_dist_inputs", "vf_preds", "action_logp", "advantages", "value_targets"):
+        np.testing.assert_allclose(batches[1][name], numpy(batches[0][name]), rtol=1e-4, atol=1e-5, err_msg=name)
+    rng, weights = np.random.default_rng(0), theirs.policy.weights()
+    for name, value in weights.items():
+        if name.startswith("model/"):
+            weights[name] = value + 0.05 * rng.standard_normal(value.shape, np.float32)
+    for algorithm in (theirs, ours):
+        algorithm.policy.load_weights(weights)
+    found = theirs.losses(theirs.policy, batches[0])
+    named = dict(theirs.policy.model.named_parameters())
+    gradients = torch.autograd.grad(found.by_group["policy"], [*named.values()])
+    result = ours.learner.step(batches[1])
+    assert found.metrics["ratio_error"] > 0.01
+    for name, value in found.metrics.items():
+        np.testing.assert_allclose(result.metrics[name], float(value), rtol=1e-4, atol=1e-5, err_msg=name)
+    # After one step the first moments of Adam are a tenth of the gradients.
+    moments = ours.learner.state()
+    for name, gradient in zip(named, gradients, strict=True):
+        np.testing.assert_allclose(
+            10 * moments[f"{name}/exp_avg"], gradient.numpy(), rtol=1e-4, atol=2e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("framework", COMPILED)
+def test_twenty_iterations_compile_few_steps(build: Build, framework: str) -> None:
+    algorithm = build(
+        framework=framework,
+        model=LSTM if framework == "jax" else {},
+        num_envs_per_env_runner=8,
+        train_batch_size=256,
+        minibatch_size=64,
+        num_epochs=3,
+        lambda_=0.95,
+        **EVERYTHING_MOVES,
+    )
+    shapes: set[tuple[int, ...]] = set()
+    moving: dict[str, set[Any]] = {"kl_coeff": set(), "entropy_coeff": set(), "mean": set(), "rows": set()}
+
+    def spied(steps: Steps, take: Callable[[Steps], Any] = algorithm.learner.steps) -> Any:
+        shapes.add((len(steps.rows["actions"]), *steps.order.shape))
+        return take(steps)
+
+    algorithm.learner.steps = spied
+    for _ in range(20):
+        result = algorithm.train()
+        moving["rows"].add(result["timesteps_this_iter"])
+        moving["mean"].add(algorithm.policy.filter.affine()[0][0].tobytes())
+        for name in ("kl_coeff", "entropy_coeff"):
+            moving[name].add(result["learner"][name])
+    assert len(shapes) >= 4
+    assert {name: len(values) >= 4 for name, values in moving.items()} == dict.fromkeys(moving, True)
+    assert 1 <= algorithm.learner.compilations <= 4
+    if framework == "tf":
+        assert algorithm.policy.runtime.ways.number == 0
+
+
+def test_what_the_losses_read_is_never_stale_in_the_compiled_step(quick: Build) -> None:
+    algorithm = quick(lr=0.0)
+    batch = rows(algorithm)
+    batch["action_dist_inputs"] = batch["action_dist_inputs"] + np.array([1.0, -1.0], np.float32)
+
+    def eager() -> float:
+        return float(algorithm.losses(algorithm.policy, batch).by_group["policy"])
+
+    def compiled() -> float:
+        return float(algorithm.learner.step(batch).metrics["total_loss"])
+
+    compiled()
+    compilations = algorithm.learner.compilations
+    for kl_coeff in (3.0, 0.0):
+        before = compiled()
+        algorithm.parts()["kl_coeff"].load_state({"value": np.array(kl_coeff)})
+        assert abs(eager() - before) > 0.1
+        assert compiled() == pytest.approx(eager(), rel=1e-5)
+    before = compiled()
+    algorithm.policy.push([np.full((50, 4), 3.0, np.float32)])
+    assert abs(eager() - before) > 1e-3
+    assert compiled() == pytest.approx(eager(), rel=1e-5)
+    assert algorithm.learner.compilations == compilations
+
+
+def test_targets_move_within_the_call(quick: Build) -> None:
+    inner, outer = (quick(lr=1e-3, grad_clip=0.5) for _ in range(2))
+    inside, outside = (algorithm.policy.sibling() for algorithm in (inner, outer))
+    batch = rows(inner)
+    steps = minibatches(inner.policy, batch, 20)
+    tau = np.linspace(0.2, 0.8, len(steps.order), dtype=np.float32)
+    inner.learner.steps(Steps(batch, steps.order, steps.counted, tau))
+    for number, much in enumerate(tau):
+        outer.learner.steps(Steps(batch, steps.order[[number]], steps.counted[[number]]))
+        outer.learner.follow(outside, float(much))
+    for name, value in inside.weights().items():
+        np.testing.assert_allclose(value, outside.weights()[name], atol=1e-6, err_msg=name)
+    assert any((value != inner.policy.weights()[name]).any() for name, value in inside.weights().items())
+
+
+class Rated(PPO):
+    """Gives a number of each row back."""
+
+    def losses(self, policy: Any, batch: Batch) -> Any:
+        by_group, metrics = super().losses(policy, batch)
+        return Losses(by_group, metrics, {"logp": batch["action_logp"]})
+
+
+def test_rows_of_several_calls_are_side_by_side(quick: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anyspace.execution.xla.MOST_BYTES", 2_000)
+    algorithm = quick(kind=Rated, model={"use_lstm": True}, train_batch_size=128, minibatch_size=32)
+    steps = next(algorithm.updates(algorithm.policy, algorithm.fleet.gather(32)))
+    assert len(parts_of(steps)) > 1
+    rated = algorithm.learner.steps(steps).rows["logp"]
+    assert rated.shape[0] == len(steps.order)
+    for found, order, counted in zip(rated, steps.order, steps.counted, strict=True):
+        picked = steps.rows["sequences"].pick(order[counted], algorithm.policy.runtime)[1]
+        np.testing.assert_array_equal(found[: len(picked)], steps.rows["action_logp"][picked])
+        assert np.isnan(found[len(picked) :]).all()
+
+
+def test_a_checkpoint_of_torch_goes_on_and_back(build: Build, quick: Build, tmp_path: Any) -> None:
+    theirs, ours = build(framework="torch", lr=1e-2), quick(lr=1e-2)
+    theirs.train()
+    saved = theirs.save(tmp_path)
+    ours.load_weights(saved)
+    np.testing.assert_equal(parameters(ours), parameters(theirs))
+    obs = np.random.default_rng(0).uniform(-1, 1, (64, 4)).astype(np.float32)
+    np.testing.assert_array_equal(ours.compute_actions(obs), theirs.compute_actions(obs))
+    before = parameters(ours)
+    ours.train()
+    assert any((value != before[name]).any() for name, value in parameters(ours).items())
+    # The whole algorithm, moments and counters too, and back again.
+    framework = ours.policy.runtime.framework
+    whole = PPO.load(saved, config={"framework": framework})
+    assert whole.timesteps_total == theirs.timesteps_total
+    np.testing.assert_equal(whole.learner.state(), theirs.learner.state())
+    back = PPO.load(ours.save(tmp_path / "back"), config={"framework": "torch"})
+    np.testing.assert_equal(parameters(back), parameters(ours))
+    for one in (whole, back):
+        one.close()
+
+
+def test_a_checkpoint_goes_on_as_the_original(quick: Build, tmp_path: Any) -> None:
+    algorithm = quick(model=LSTM, **EVERYTHING_MOVES)
+    algorithm.train()
+    steps = minibatches(algorithm.policy, rows(algorithm), 32, 2)
+    restored = PPO.load(algorithm.save(tmp_path))
+    if algorithm.policy.runtime.framework == "tf":
+        restored.policy.runtime.ways.number = 1
+    noise = []
+    for one in (algorithm, restored):
+        one.learner.steps(steps)
+    np.testing.assert_equal(restored.snapshot()[1], algorithm.snapshot()[1])
+    for one in (algorithm, restored):
+        with one.policy.acting() as act:
+            noise.append(act.draw_noise(one.policy.new_distribution(3), 2))
+    np.testing.assert_array_equal(*noise)

@@ -1,0 +1,110 @@
+"""Layers of RLlib's old networks on Keras: equal to PyTorch's with the same weights, symbolic, by the old door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from gymnasium.spaces import Box, Discrete
+
+from anyspace.errors import ConfigError
+from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.tf.base import RUNNING
+from anyspace.models.torch import compat_modules as theirs
+from anyspace.rllib.models.tf import layers, misc
+from anyspace.rllib.models.tf.layers.relative_multi_head_attention import PositionalEmbedding
+from anyspace.rllib.models.utils import get_activation_fn
+from tests.frameworks.tf_models import Plain
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+
+def numbers(*shape: int) -> Any:
+    return np.random.default_rng([*shape]).normal(size=shape).astype(np.float32)
+
+
+def take(module: Any, **weights: Any) -> None:
+    """Give a module of PyTorch weights of Keras."""
+    for name, value in weights.items():
+        getattr(module, name).data = torch.tensor(np.asarray(value))
+
+
+def take_kernels(module: Any, layer: Any, *names: str) -> None:
+    """Give the dense layers of a module of PyTorch the weights of Keras."""
+    for name in names:
+        getattr(module, name)._model[0].weight.data = torch.tensor(np.asarray(getattr(layer, name).kernel).T)
+
+
+def test_gates_join_as_those_of_pytorch() -> None:
+    gate, module = layers.GRUGate(init_bias=0.5), theirs.GRUGate(3, 0.5)
+    h, x = numbers(2, 4, 3), numbers(4, 2, 3).reshape(2, 4, 3)
+    found = gate((tf.constant(h), tf.constant(x)))
+    take(module, **{f"_{part}": getattr(gate, f"_{part}") for part in ("w_r", "w_z", "w_h", "u_r", "u_z", "u_h")})
+    expected = module((torch.tensor(h), torch.tensor(x)))
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_attention_is_that_of_pytorch() -> None:
+    x, memory = numbers(2, 4, 6), numbers(2, 3, 6)
+    plain, module = layers.MultiHeadAttention(5, 2, 4), theirs.MultiHeadAttention(6, 5, 2, 4)
+    found = plain(tf.constant(x))
+    take_kernels(module, plain, "_qkv_layer", "_linear_layer")
+    np.testing.assert_allclose(found, module(torch.tensor(x)).detach(), rtol=1e-4, atol=1e-5)
+
+    relative = layers.RelativeMultiHeadAttention(6, 2, 4, input_layernorm=True, output_activation="relu")
+    module = theirs.RelativeMultiHeadAttention(6, 6, 2, 4, True, "relu")
+    found = relative(tf.constant(x), memory=tf.constant(memory))
+    take_kernels(module, relative, "_qkv_layer", "_linear_layer", "_pos_proj")
+    take(module, _uvar=relative._uvar, _vvar=relative._vvar)
+    module._input_layernorm.eps = relative._input_layernorm.epsilon
+    expected = module(torch.tensor(x), torch.tensor(memory)).detach()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        PositionalEmbedding(6)(3), theirs.RelativePositionEmbedding(6)(3)[:, 0].numpy(), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_network_is_made_of_them_layer_by_layer() -> None:
+    steps, memory = tf.keras.layers.Input((4, 6)), tf.keras.layers.Input((3, 6))
+    attention = layers.RelativeMultiHeadAttention(6, 2, 4, input_layernorm=True)
+    x = layers.SkipConnection(attention, fan_in_layer=layers.GRUGate(1.0))(steps, memory=memory)
+    x = layers.SkipConnection(tf.keras.layers.Dense(6))(x)
+    outputs = layers.NoisyLayer("noisy", 2, 0.5, activation="tanh")(x[:, -1])
+    model = tf.keras.Model([steps, memory], outputs)
+    given = [numbers(2, 4, 6), numbers(2, 3, 6)]
+    one, two = model(given), model(given)
+    assert one.shape == (2, 2)
+    assert not np.allclose(one, two)
+    assert len(model.trainable_variables) == 7 + 2 + 2 + 1 + 1 + 1 + 2 + 4
+
+
+def test_layers_that_are_found_by_name() -> None:
+    model = Plain(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
+    token = RUNNING.set(model)
+    try:
+        pictures, x = tf.ones((2, 4, 4, 3)), tf.ones((2, 3))
+        assert misc.conv2d(pictures, 5, "conv", (3, 3), (2, 2)).shape == (2, 2, 2, 5)
+        assert misc.flatten(pictures).shape == (2, 48)
+        first = misc.linear(x, 4, "out", misc.normc_initializer(1.0), 0.5)
+        np.testing.assert_array_equal(first, misc.linear(x, 4, "out"))
+    finally:
+        RUNNING.reset(token)
+
+
+def test_activations_by_name() -> None:
+    assert get_activation_fn("relu", framework="tf") is tf.nn.relu
+    assert get_activation_fn("linear", framework="tf") is None
+    assert get_activation_fn("relu", framework="torch") is torch.nn.ReLU
+    with pytest.raises(ConfigError, match=r"tf\.nn has no 'rleu'"):
+        get_activation_fn("rleu", framework="tf")
+
+
+def test_they_explain_themselves_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anyspace._rllib.tensorflow.is_installed", lambda: False)
+    with pytest.raises(NotImplementedError, match=r"GRUGate: it works on TensorFlow.*anyspace\[tf\]"):
+        layers.GRUGate(1.0)
+    with pytest.raises(NotImplementedError, match="get_activation_fn: it works on TensorFlow"):
+        get_activation_fn("relu", framework="tf")

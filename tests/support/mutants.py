@@ -1,0 +1,98 @@
+"""One broken constant or sign in each room: the tests of the room have to notice every one of them.
+
+    python -m tests.support.mutants [PART OF A NAME ...]
+
+Each mutant is a copy of ``src`` with one line changed, on which the tests beside it run until one fails.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+
+
+class Mutant(NamedTuple):
+    """A line that is broken, and the tests that have to notice."""
+
+    file: str
+    """Below ``src/anyspace``."""
+    right: str
+    """Stands there once."""
+    wrong: str
+    tests: str
+    """Files and folders below ``tests``, separated by blanks."""
+
+
+MUTANTS = [
+    Mutant("maths/returns.py", "gamma * lambda_, like=deltas", "gamma * gamma, like=deltas", "maths/test_returns.py"),
+    Mutant("maths/returns.py", "ns.clip(ratios, None, clip_rho)", "ratios", "maths/test_returns.py"),
+    Mutant(
+        "maths/returns.py",
+        "deltas = rewards + gamma * ns.where(ns.holds(terminated)",
+        "deltas = rewards + gamma * ns.where(ns.holds(done)",
+        "maths/test_returns.py",
+    ),
+    Mutant("distributions/continuous.py", "math.log(2.0 * math.pi)", "math.log(math.pi)", "distributions"),
+    Mutant("distributions/joint.py", "_SHARE_OF_ENTROPY = 0.98", "_SHARE_OF_ENTROPY = 0.9", "algorithms/test_sac.py"),
+    Mutant("spaces/leaves.py", "1 / 255", "1 / 256", "spaces"),
+    Mutant("spaces/decoding.py", "high / 2 - low / 2", "high - low", "spaces/test_decoding.py"),
+    Mutant("spaces/filters.py", 'None if name == "MeanStdFilter" else 10.0', "None", "spaces/test_filters.py"),
+    Mutant("models/torch/gtrxl_layers.py", "1 / math.sqrt(self.head_dim)", "1 / self.head_dim", "models/torch"),
+    Mutant("models/pure/gates.py", "h @ of_skip - biases", "h @ of_skip + biases", "models/pure"),
+    Mutant("policy/schedules.py", "np.interp(step, self._steps", "np.interp(step + 1, self._steps", "policy"),
+    Mutant("policy/exploration/epsilon.py", "final_epsilon: float = 0.05", "final_epsilon: float = 0.1", "policy"),
+    Mutant("data/priorities.py", "** self._alpha", "** (self._alpha / 2)", "data/test_priorities.py"),
+    Mutant("execution/torch_packs.py", "beta2=0.999", "beta2=0.99", "execution/test_torch_learner.py"),
+    Mutant("execution/counters.py", "_evaluated_at >= self._every", "_evaluated_at > self._every", "execution"),
+    Mutant("algorithms/actor_critic.py", "float(weight) * 1.5", "float(weight) * 2.0", "algorithms/test_ppo.py"),
+    Mutant("algorithms/off_policy.py", "float(tau[0])", "1 - float(tau[0])", "algorithms/test_off_policy.py"),
+    Mutant("algorithms/marwil.py", "squared_norm.value**0.5", "squared_norm.value", "algorithms/test_marwil.py"),
+    Mutant("presets/ppo/CartPole-v1.toml", "gamma = 0.98", "gama = 0.98", "algorithms/test_presets.py"),
+]
+
+
+def broken(mutant: Mutant) -> str:
+    """Return the text of the file with the broken line.
+
+    Raises:
+        ValueError: the line is not there once.
+    """
+    text = (ROOT / "src" / "anyspace" / mutant.file).read_text(encoding="utf-8")
+    if text.count(mutant.right) != 1:
+        raise ValueError(f"{mutant.file}: {mutant.right!r} stands there {text.count(mutant.right)} times, not once")
+    return text.replace(mutant.right, mutant.wrong)
+
+
+def survives(mutant: Mutant) -> bool:
+    """Return whether the tests are green with the broken line."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
+        (source / "anyspace" / mutant.file).write_text(broken(mutant), encoding="utf-8")
+        tests = [f"tests/{name}" for name in mutant.tests.split()]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not learning and not fuzz", *tests]
+        environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode == 0
+
+
+def main(names: list[str]) -> int:
+    """Try the mutants whose file has one of the names in it, all without names; return how many survive."""
+    chosen = [mutant for mutant in MUTANTS if not names or any(name in mutant.file for name in names)]
+    alive = 0
+    for mutant in chosen:
+        lives = survives(mutant)
+        alive += lives
+        print(f"{'SURVIVES' if lives else 'noticed':8}  {mutant.file}: {mutant.right} -> {mutant.wrong}", flush=True)
+    print(f"{len(chosen) - alive} of {len(chosen)} broken lines are noticed")
+    return min(1, alive)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
