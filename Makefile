@@ -33,6 +33,7 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/ruff check src tests benchmarks examples docs/hooks.py
 	$(BIN)/ruff format --check src tests benchmarks examples docs/hooks.py
 	$(BIN)/mypy
+	$(BIN)/python -m tests.support.typed_readme
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check

@@ -43,6 +43,10 @@ class WorkerError(AnyspaceError, RuntimeError):
     """A worker in another process died too often, or does not start."""
 
 
+class ExportError(AnyspaceError, ValueError):
+    """A policy cannot become a file for other programs, or the file does not act as the policy does."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known names close to ``name``, or an empty string."""
     found = list(map(repr, near(name, known)))

@@ -46,35 +46,27 @@ _PREPROCESSORS = (
     " DictFlatteningPreprocessor TupleFlatteningPreprocessor RepeatedValuesPreprocessor"
 )
 
+_OWN_FILES = {
+    f"algorithms.{path}": {_ALGORITHMS: name, _CONFIGS: f"{name}Config"}
+    for name in ("A2C", "APPO", "BC", "DQN", "MARWIL", "PG", "PPO", "SAC")
+    for path in (name.lower(), f"{name.lower()}.{name.lower()}")
+}
+"""Algorithms with files of the same names."""
+
 PATHS: dict[str, dict[str, str]] = {
+    **_OWN_FILES,
     "": {_BATCHES: "SampleBatch"},
     "algorithms": {_ALGORITHMS: "Algorithm", _CONFIGS: "PPOConfig"},
-    "algorithms.a2c": {_ALGORITHMS: "A2C", _CONFIGS: "A2CConfig"},
-    "algorithms.a2c.a2c": {_ALGORITHMS: "A2C", _CONFIGS: "A2CConfig"},
     "algorithms.algorithm": {_ALGORITHMS: "Algorithm"},
     "algorithms.algorithm_config": {_CONFIGS: "AlgorithmConfig"},
-    "algorithms.appo": {_ALGORITHMS: "APPO", _CONFIGS: "APPOConfig"},
-    "algorithms.appo.appo": {_ALGORITHMS: "APPO", _CONFIGS: "APPOConfig"},
-    "algorithms.bc": {_ALGORITHMS: "BC", _CONFIGS: "BCConfig"},
-    "algorithms.bc.bc": {_ALGORITHMS: "BC", _CONFIGS: "BCConfig"},
     "algorithms.callbacks": {_CALLBACKS: "DefaultCallbacks make_multi_callbacks"},
-    "algorithms.dqn": {_ALGORITHMS: "DQN", _CONFIGS: "DQNConfig"},
     "algorithms.dqn.distributional_q_tf_model": {_TF: "DistributionalQTFModel"},
-    "algorithms.dqn.dqn": {_ALGORITHMS: "DQN", _CONFIGS: "DQNConfig"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
     "algorithms.impala": {_ALGORITHMS: "IMPALA Impala=IMPALA", _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig"},
     "algorithms.impala.impala": {
         _ALGORITHMS: "IMPALA Impala=IMPALA",
         _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig",
     },
-    "algorithms.marwil": {_ALGORITHMS: "MARWIL", _CONFIGS: "MARWILConfig"},
-    "algorithms.marwil.marwil": {_ALGORITHMS: "MARWIL", _CONFIGS: "MARWILConfig"},
-    "algorithms.pg": {_ALGORITHMS: "PG", _CONFIGS: "PGConfig"},
-    "algorithms.pg.pg": {_ALGORITHMS: "PG", _CONFIGS: "PGConfig"},
-    "algorithms.ppo": {_ALGORITHMS: "PPO", _CONFIGS: "PPOConfig"},
-    "algorithms.ppo.ppo": {_ALGORITHMS: "PPO", _CONFIGS: "PPOConfig"},
-    "algorithms.sac": {_ALGORITHMS: "SAC", _CONFIGS: "SACConfig"},
-    "algorithms.sac.sac": {_ALGORITHMS: "SAC", _CONFIGS: "SACConfig"},
     "algorithms.sac.sac_tf_model": {_TF: "SACTFModel"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
     "env": {_CONTEXT: "EnvContext", _ENVIRONMENTS: "DMCEnv DMEnv"},

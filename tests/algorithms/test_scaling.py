@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
 }
 ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
 SHORT: dict[str, dict[str, Any]] = {
-    **{key: {"min_sample_timesteps_per_iteration": 60} for key in ("A2C", "IMPALA", "APPO")},
+    **{name: {"min_sample_timesteps_per_iteration": 60} for name in ("A2C", "IMPALA", "APPO")},
     "DQN": {"min_sample_timesteps_per_iteration": 24, "num_steps_sampled_before_learning_starts": 8, "hiddens": [4]},
 }
 SERIAL: dict[str, Any] = {"num_env_runners": 2, "fleet": "serial"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Unpack
 
 from anyspace.algorithms.actor_critic import ActorCritic, GAEConfig, SmallBatchConfig
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
@@ -11,6 +12,13 @@ from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.training import Updates
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import A2COptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,17 @@ class A2C(ActorCritic[A2CConfig]):
     """One step on each batch, along the policy gradient with advantages by GAE."""
 
     config_class = A2CConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | A2CConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[A2COptions],
+        ) -> None: ...
 
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
         """Yield all steps at once, or parts of them whose gradients are summed."""

@@ -8,13 +8,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self
 
 import gymnasium as gym
+from typing_extensions import TypeVar
 
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.listed_keys import ListedKeys
 from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
@@ -45,7 +47,7 @@ from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
 
-C = TypeVar("C", bound=AlgorithmConfig)
+C = TypeVar("C", bound=AlgorithmConfig, default=Any)
 PathLike = str | os.PathLike[str]
 
 
@@ -91,6 +93,11 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             if source is not None:
                 source.close()
             raise
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if cls.__doc__ is not None:
+            cls.__doc__ = ListedKeys(cls.__doc__)  # type: ignore[assignment]
 
     # ---------------------------------------------------------------------------- to be implemented
 
@@ -295,7 +302,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         config: Mapping[str, Any] | None = None,
         trust: bool = False,
         **overrides: Any,
-    ) -> Algorithm[Any]:
+    ) -> Self:
         """Return the algorithm of a checkpoint or run folder, ready to act, evaluate or train on.
 
         Acting needs no environment; it is made when training or evaluation first asks for it. No code that a checkpoint
@@ -315,7 +322,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         reader = Reader(cls, Algorithm, trust=trust)
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
-        self: Algorithm[Any] = object.__new__(loaded.kind)
+        self: Self = object.__new__(loaded.kind)
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)

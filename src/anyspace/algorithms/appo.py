@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from anyspace.algorithms.actor_critic import ClippedConfig, adapt_kl, divergence
 from anyspace.algorithms.impala import IMPALA, IMPALAConfig
@@ -21,6 +21,13 @@ from anyspace.maths.losses import clipped_surrogate
 from anyspace.maths.xp import xp
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import APPOOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 LARGEST_IMPORTANCE = 2.0
 """Largest weight of the policy that acted over the target policy."""
@@ -53,6 +60,18 @@ class APPO(IMPALA):
     """Clipped policy-gradient steps, with advantages by V-trace under a target network."""
 
     config_class = APPOConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | APPOConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[APPOOptions],
+        ) -> None: ...
+
     config: APPOConfig
 
     def setup(self) -> None:

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
 from anyspace.config import require
@@ -28,6 +28,13 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, kind_of
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import DQNOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,17 @@ class DQN(OffPolicy[DQNConfig]):
     """Moves the values of actions towards what a target network says of the steps after them."""
 
     config_class = DQNConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | DQNConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[DQNOptions],
+        ) -> None: ...
 
     @classmethod
     def plan(cls, config: DQNConfig) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.actor_critic import ActorCritic, SmallBatchConfig
 from anyspace.algorithms.on_policy import training_rows, vtrace
@@ -19,6 +19,13 @@ from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Group
 from anyspace.execution.training import Updates
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import IMPALAOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,17 @@ class IMPALA(ActorCritic[IMPALAConfig]):
     """One step on each batch, along the policy gradient; V-trace corrects for weights that have changed since."""
 
     config_class: ClassVar[type[IMPALAConfig]] = IMPALAConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | IMPALAConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[IMPALAOptions],
+        ) -> None: ...
 
     def setup(self) -> None:
         """Start the ring of recent batches, and what actor-critic algorithms share."""

@@ -4,7 +4,7 @@ data", 2018), and behaviour cloning, which is the same without weights."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from anyspace.algorithms.offline import Offline, OfflineConfig
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
@@ -19,6 +19,13 @@ from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import BCOptions, MARWILOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,17 @@ class MARWIL(Offline[MARWILConfig]):
     """Imitates recorded actions, the better ones more: log-probabilities weighted by exp(beta advantage / c)."""
 
     config_class = MARWILConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | MARWILConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[MARWILOptions],
+        ) -> None: ...
 
     @property
     def learns_values(self) -> bool:
@@ -135,3 +153,14 @@ class BC(MARWIL):
     """Behaviour cloning: makes recorded actions more likely, whatever came of them."""
 
     config_class = BCConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | BCConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[BCOptions],
+        ) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.on_policy import OnPolicyConfig, monte_carlo, require_own_samples, training_rows
@@ -14,6 +14,13 @@ from anyspace.execution.training import Updates
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import PGOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,17 @@ class PG(Algorithm[PGConfig]):
     """One step on each batch, along the gradient of log-probabilities weighted with the returns that followed."""
 
     config_class = PGConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | PGConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[PGOptions],
+        ) -> None: ...
 
     def setup(self) -> None:
         """Require that actions are samples of the policy."""

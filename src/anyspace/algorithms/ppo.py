@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
@@ -20,6 +20,13 @@ from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import PPOOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,17 @@ class PPO(ActorCritic[PPOConfig]):
     """Clipped policy-gradient steps over several epochs of each batch, with an adaptive KL penalty."""
 
     config_class = PPOConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | PPOConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[PPOOptions],
+        ) -> None: ...
 
     def setup(self) -> None:
         """Start the weights that change while training."""

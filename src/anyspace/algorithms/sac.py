@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
 from anyspace.config import KEYS_OF, require
@@ -26,6 +26,13 @@ from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
 from anyspace.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from anyspace.algorithms.options import SACOptions
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvLike
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,17 @@ class SAC(OffPolicy[SACConfig]):
     """
 
     config_class = SACConfig
+
+    if TYPE_CHECKING:  # what keywords there are
+
+        def __init__(
+            self,
+            env: EnvLike | None = None,
+            config: Mapping[str, Any] | SACConfig | None = None,
+            *,
+            preset: str | Preset | None = None,
+            **overrides: Unpack[SACOptions],
+        ) -> None: ...
 
     @classmethod
     def plan(cls, config: SACConfig) -> Plan:

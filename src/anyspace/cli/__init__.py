@@ -22,6 +22,7 @@ anyspace: any Gymnasium space in, any Gymnasium space out.
   anyspace check ENV [--steps N] [--env-config JSON]
   anyspace bench ENV [--algo ppo] [--seconds N] [--json] [--model.fcnet-hiddens 64 64] ...
   anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
+  anyspace export RUN policy.onnx [--stochastic] [--rows N] [--trust]
   anyspace list
 
 ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or a checkpoint.
@@ -98,11 +99,19 @@ def _reader_is_gone() -> bool:
 
 
 def _commands() -> dict[str, Callable[[list[str]], int | None]]:
+    from anyspace.cli.export import export
     from anyspace.cli.look import bench, check, inspect, list_algorithms, plot
     from anyspace.cli.play import evaluate, record
     from anyspace.cli.report import report
     from anyspace.cli.sweep import sweep
     from anyspace.cli.train import train
 
-    looking = {"inspect": inspect, "check": check, "bench": bench, "plot": plot, "list": list_algorithms}
+    looking = {
+        "inspect": inspect,
+        "check": check,
+        "bench": bench,
+        "plot": plot,
+        "export": export,
+        "list": list_algorithms,
+    }
     return {"train": train, "sweep": sweep, "evaluate": evaluate, "record": record, "report": report, **looking}

@@ -17,6 +17,7 @@ from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, Place
+from anyspace.policy.exporting import Exported, ExportOptions
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.masking import ORIGINS
 from anyspace.policy.pipeline import Pipeline
@@ -87,6 +88,25 @@ class Policy(Pipeline):
         # one that loads is looked up when it is called.
         loaded: Policy = import_module("anyspace.algorithms.policies").load_policy(path, config=config, trust=trust)
         return loaded
+
+    def export(self, path: str | os.PathLike[str], **options: Unpack[ExportOptions]) -> Exported:
+        """Write an ONNX file from raw observation to environment action, and a JSON contract beside it.
+
+        The file holds preprocessing, filter statistics, model, memory, masks, action distribution and decoding. It is
+        compared with this policy before it takes its place; it needs onnxruntime and nothing of this library. The page
+        `docs/deploying.md` says how it is fed.
+
+        Args:
+            path: of the file, which ends in ``.onnx``; the contract is called the same but for ``.json``.
+            options: of :class:`ExportOptions`.
+
+        Raises:
+            ExportError: the file cannot be written; a custom model cannot be traced (the message names the operation);
+                the written file does not act as this policy does.
+        """
+        # Writing files is built on policies: so what writes is looked up when it is called.
+        written: Exported = import_module("anyspace.deploy").export_policy(self, path, **options)
+        return written
 
     def compute_actions(
         self, observations: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]

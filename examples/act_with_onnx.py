@@ -1,0 +1,40 @@
+"""Act with an exported policy, with NumPy and onnxruntime alone: ``python act_with_onnx.py policy.onnx``."""
+
+import json
+import sys
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+
+class OnnxPolicy:
+    def __init__(self, path: str | Path):
+        contract = json.loads(Path(path).with_suffix(".json").read_text())
+        self.inputs, self.outputs = contract["inputs"], contract["outputs"]
+        self.session, self.rng = onnxruntime.InferenceSession(str(path)), np.random.default_rng()
+        self.reset()
+
+    def reset(self) -> None:
+        self.given = {it["name"]: np.full(it["shape"], it["role"] == "is_first", it["dtype"]) for it in self.inputs}
+
+    def act(self, observation: Any, **beside: Any) -> dict[str, Any]:
+        """Return the parts of an action by name. Give `action_mask` and `prev_reward` where the contract has them."""
+        for one in self.inputs:
+            value = beside.get(one["role"])
+            if one["role"] == "observation":
+                value = reduce(lambda whole, part: whole[part], one["path"], observation)
+            elif one["role"] == "noise":
+                value = np.concatenate([getattr(self.rng, run["kind"])(size=run["count"]) for run in one["columns"]])
+            if value is not None:
+                self.given[one["name"]] = np.asarray(value, one["dtype"]).reshape(one["shape"])
+        found = dict(zip([one["name"] for one in self.outputs], self.session.run(None, self.given), strict=True))
+        remembered = {one["becomes"]: found.pop(one["name"]) for one in self.outputs if one["role"] == "memory"}
+        self.given.update(remembered, **{name: np.zeros(1, bool) for name in self.given if name == "is_first"})
+        return {name: part[0] for name, part in found.items()}
+
+
+if __name__ == "__main__":
+    print(*OnnxPolicy(sys.argv[1]).inputs, sep="\n")

@@ -1,0 +1,139 @@
+"""``Policy.export``: one file to act from, checked, and a contract beside it that says how to feed it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.deploy.ports import Port
+from anyspace.deploy.step import NEXT, Step
+from anyspace.errors import ExportError
+from anyspace.policy.exporting import Exported
+from anyspace.policy.policy import Policy
+from anyspace.spaces.serialize import to_json
+
+if TYPE_CHECKING:
+    from anyspace.deploy.checking import Comparison
+
+FORMAT = 1
+"""Of contracts; it grows when a reader of the ones before would misread a new one."""
+
+
+def export_policy(
+    policy: Policy,
+    path: str | os.PathLike[str],
+    *,
+    rows: int = 1,
+    stochastic: bool = False,
+    env: EnvLike | EnvSpec | None = None,
+    observations: int = 1000,
+    episodes: int = 10,
+    seed: int = 0,
+) -> Exported:
+    """Write a policy as an ONNX file; see :meth:`Policy.export`, which calls this."""
+    target = _target(path)
+    if rows < 1 or observations < 1 or episodes < 0:
+        raise ExportError(
+            f"rows is {rows}, observations is {observations} and episodes is {episodes}, but they must be at least 1, 1"
+            " and 0."
+        )
+    spec = None if env is None or isinstance(env, EnvSpec) else _spec(policy, env)
+    spec = env if isinstance(env, EnvSpec) else spec
+    from anyspace.deploy.tracing import require_packages, traceable, write_graph
+
+    require_packages()
+    step = Step(traceable(policy), rows, stochastic=stochastic)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
+        made = Path(folder) / target.name
+        write_graph(step, made)
+        found = _checked(made, step, policy, spec, (observations, episodes, seed))
+        contract = _contract_of(target)
+        text = json.dumps(describe(policy, step, target.name, found), indent=1)
+        (Path(folder) / contract.name).write_text(f"{text}\n")
+        os.replace(made, target)
+        os.replace(Path(folder) / contract.name, contract)
+    differing = found.differing
+    return Exported(target, contract, found.steps, found.episodes, found.largest, found.choices, differing)
+
+
+def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amount: tuple[int, int, int]) -> Comparison:
+    """Return how a file acts beside its policy, on random observations and in episodes."""
+    from anyspace.deploy.checking import Player, on_episodes, on_random_observations
+
+    observations, episodes, seed = amount
+    player = Player(made, step, policy, seed)
+    on_random_observations(player, policy, step, observations, seed)
+    if spec is not None and episodes:
+        on_episodes(player, policy, step, spec, episodes, seed)
+    player.found.require_equal()
+    return player.found
+
+
+def describe(policy: Policy, step: Step, name: str, found: Comparison) -> dict[str, Any]:
+    """Return the contract of a file: what goes in and comes out, and what both mean."""
+    from anyspace.deploy.checking import summary
+
+    return {
+        "format": FORMAT,
+        "anyspace": version("anyspace"),
+        "file": name,
+        "rows": step.rows,
+        "stochastic": step.stochastic,
+        "observation_space": to_json(policy.observation_space),
+        "action_space": to_json(policy.action_space),
+        "inputs": [_described(port, policy) for port in step.inputs],
+        "outputs": [_described(port, policy) for port in step.outputs],
+        "checked": dict(summary(found)),
+    }
+
+
+def _described(port: Port, policy: Policy) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": port.name, "role": port.role, "shape": list(port.shape), "dtype": port.dtype}
+    more: Mapping[str, Any] = {}
+    if port.role in ("observation", "action"):
+        more = {"path": ["*" if part is ... else part for part in port.path]}
+    elif port.role == "noise":
+        more = {"columns": [{"kind": kind, "count": count} for kind, count in port.noise]}
+    elif port.role == "action_mask":
+        more = {"options": [list(leaf) for leaf in _options(policy)]}
+    elif port.role == "memory":
+        is_out = port.name.startswith(NEXT)
+        more = {"becomes": port.name.removeprefix(NEXT)} if is_out else {"start": 0}
+    return {**entry, **more}
+
+
+def _options(policy: Policy) -> list[tuple[int, ...]]:
+    """Return how many options each choice of each leaf of the action has, in the order of a mask."""
+    from anyspace import nesting
+    from anyspace.spaces.decoding import options
+
+    return [options(leaf, path) for path, leaf in nesting.iter_leaves(policy.action_space)]
+
+
+def _spec(policy: Policy, env: EnvLike) -> EnvSpec:
+    config = policy.config
+    return EnvSpec(env, action_mask_key=config.action_mask_key, max_len=config.max_len, ignore=config.ignore)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Return where the file goes, after trying whether it can."""
+    target = Path(path)
+    if target.suffix != ".onnx":
+        raise ExportError(f"path is {str(target)!r}; expected the name of a file that ends in .onnx.")
+    if target.is_dir():
+        raise ExportError(f"{target} is a folder; give the name of a file in it, such as {target / 'policy.onnx'}.")
+    if not target.parent.is_dir():
+        raise ExportError(f"{target} cannot be written: there is no folder {target.parent}. Make it first.")
+    if not os.access(target.parent, os.W_OK):
+        raise ExportError(f"{target} cannot be written: the folder {target.parent} may not be written to.")
+    return target
+
+
+def _contract_of(path: Path) -> Path:
+    return path.with_suffix(".json")

@@ -1,0 +1,221 @@
+"""Written files: onnxruntime acts as the policy does, and what cannot be written is said."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from torch import nn
+
+from anyspace import PPO
+from anyspace.cli import main
+from anyspace.deploy import checking
+from anyspace.deploy.step import Step
+from anyspace.deploy.tracing import traceable, write_graph
+from anyspace.errors import ExportError
+from anyspace.models import TorchModelV2
+from anyspace.spaces.serialize import from_json, same_space
+from tests.deploy.cases import observations, pairs, play, small_policy
+from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
+from tests.support.table import ACTIONS, Chances
+
+EXAMPLE = Path(__file__).parents[2] / "examples/act_with_onnx.py"
+BOX = Box(-1, 1, (3,))
+
+
+def onnx_policy(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location("act_with_onnx", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.OnnxPolicy(path)
+
+
+def runner(step: Step, path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    write_graph(step, path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [port.name for port in step.outputs]
+    return lambda given: dict(zip(names, session.run(names, given), strict=True))
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(("observation", "action", "memory"), list(pairs(1)))
+def test_a_file_acts_and_remembers_as_the_policy_does(
+    observation: str, action: str, memory: str, tmp_path: Path
+) -> None:
+    policy = small_policy(OBSERVATION_SPACES[observation], ACTION_SPACES[action], memory)
+    step = Step(traceable(policy), 1, stochastic=False)
+    play(policy, step, runner(step, tmp_path / "policy.onnx"), steps=20)
+
+
+def test_a_file_is_all_that_acting_takes(tmp_path: Path) -> None:
+    algo = PPO(
+        lambda: Chances(ACTIONS["Tuple"], True),
+        model={"fcnet_hiddens": [8], "use_gru": True, "lstm_cell_size": 8, "lstm_use_prev_reward": True},
+        observation_filter="MeanStdFilter",
+        train_batch_size=64,
+        minibatch_size=64,
+        num_epochs=1,
+        preset="none",
+    )
+    algo.train()
+    path = tmp_path / "policy.onnx"
+    done = algo.policy.export(path, env=algo.env_spec, observations=50, episodes=3)
+    assert (done.path, done.contract, done.episodes) == (path, tmp_path / "policy.json", 3)
+    assert done.steps > 50
+    assert done.choices_that_differ == 0
+    assert done.largest_difference < 1e-5
+
+    contract = json.loads(done.contract.read_text())
+    assert same_space(from_json(contract["observation_space"]), algo.policy.observation_space)
+    assert [one["role"] for one in contract["inputs"]] == [
+        "observation", "action_mask", "prev_reward", "is_first", "memory",
+    ]  # fmt: skip
+    assert contract["inputs"][1]["options"] == [[3], []]
+    assert contract["checked"]["steps"] == done.steps
+
+    acting, rng, state = onnx_policy(path), np.random.default_rng(0), None
+    for t, obs in enumerate(observations(BOX, 12)):
+        if t == 6:
+            acting.reset()
+            state = None
+        mask, reward = rng.random(3) < 0.5, float(rng.normal())
+        mask[t % 3] = True
+        found = acting.act(obs, action_mask=mask, prev_reward=reward)
+        before = {} if state is None else {"prev_reward": reward}
+        action, state = algo.policy.compute_single_action(obs, state, mask=mask, **before)
+        assert mask[found["action/0"]]
+        assert found["action/0"] == action[0]
+        np.testing.assert_allclose(found["action/1"], action[1], atol=1e-5)
+    algo.close()
+
+
+def test_the_command_samples_several_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    algo = PPO("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none")
+    algo.save(tmp_path / "run")
+    words = [str(tmp_path / "run"), str(tmp_path / "policy.onnx"), "--stochastic", "--rows", "3"]
+    assert main(["export", *words, "--observations", "30", "--episodes", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "episodes: largest difference 0, 0 of " in printed
+    assert f"contract: {tmp_path / 'policy.json'}" in printed
+    contract = json.loads((tmp_path / "policy.json").read_text())
+    assert contract["rows"] == 3
+    assert contract["inputs"][-1]["columns"] == [{"kind": "gumbel", "count": 2}]
+    session = onnxruntime.InferenceSession(str(tmp_path / "policy.onnx"))
+    given = {"obs": np.zeros((3, 4), np.float32), "noise": np.array([[9, 0], [0, 9], [9, 0]], np.float32)}
+    np.testing.assert_array_equal(session.run(["action"], given)[0], [0, 1, 0])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["policy.json", "policy.onnx", "run"]
+
+
+class Linear(TorchModelV2, nn.Module):
+    """Logits of inputs that a subclass may change."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*args)
+        self.layer, self.calls = nn.Linear(3, self.num_outputs), 0
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        return self.layer(self.changed(input_dict["obs_flat"])), state
+
+    def changed(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    def value_function(self) -> torch.Tensor:
+        return self.last_output()[:, 0]
+
+
+class Branches(Linear):
+    def changed(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum() > 0 else -x
+
+
+class Exotic(Linear):
+    def changed(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.i1(x)
+
+
+class Counts(Linear):
+    def changed(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return x * self.calls
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        pytest.param(Branches, r"stops at .*test_export.py:\d+: `return x if x.sum\(\) > 0 else -x`", id="branch"),
+        pytest.param(Exotic, r"uses the operation prims\.bessel_i1.*, which ONNX does not", id="operation"),
+        pytest.param(Counts, "differs from the policy: action by up to", marks=pytest.mark.fuzz, id="counter"),
+    ],
+)
+def test_models_that_cannot_be_exported(model: type[Linear], message: str, tmp_path: Path) -> None:
+    policy = small_policy(BOX, Box(-1, 1, (2,)), model={"custom_model": model})
+    with pytest.raises(ExportError, match=message):
+        policy.export(tmp_path / "policy.onnx", observations=20)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_words_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    PPO("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none").save(tmp_path / "run")
+    run, file = str(tmp_path / "run"), str(tmp_path / "policy.onnx")
+    (tmp_path / "there.onnx").mkdir()
+    for words, said in (
+        ((str(tmp_path / "nowhere"), file), "no checkpoint at"),
+        ((run, str(tmp_path / "a/b.onnx")), "there is no folder"),
+        ((run, str(tmp_path / "there.onnx")), "is a folder"),
+        ((run, str(tmp_path / "policy.pt")), "ends in .onnx"),
+        ((run, file, "--rows", "0"), "rows is 0"),
+        ((run, file, "--observations", "0"), "observations is 0"),
+    ):
+        assert main(["export", *words]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("anyspace.deploy.tracing.find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r"takes onnx, onnxscript, onnxruntime: pip install 'anyspace\[export\]'"):
+        small_policy(BOX, Discrete(2)).export(tmp_path / "policy.onnx")
+
+
+def test_differences_count_by_what_a_number_may_be() -> None:
+    found = checking.Comparison(steps=1000, choices=1000, differing=2)
+    found.require_equal()
+    with pytest.raises(ExportError, match="in 3 of 1,000 choices"):
+        checking.Comparison(steps=1000, choices=1000, differing=3).require_equal()
+    with pytest.raises(ExportError, match=r"action/1 by up to 0\.5"):
+        checking.Comparison(steps=10, worst=1.5, worst_at="action/1", largest=0.5).require_equal()
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize("name", list(ACTION_SPACES))
+def test_samples_of_every_action_space(name: str, tmp_path: Path) -> None:
+    policy, path = small_policy(BOX, ACTION_SPACES[name]), tmp_path / "policy.onnx"
+    if "simplex" in name or "shares" in name:
+        with pytest.raises(ExportError, match="are not made of numbers that can be drawn ahead"):
+            policy.export(path, stochastic=True)
+    else:
+        assert policy.export(path, stochastic=True, observations=200).choices_that_differ == 0
+
+
+@pytest.mark.fuzz
+@pytest.mark.parametrize(
+    ("space", "model"),
+    [
+        (Tuple([Discrete(3), Box(-1, 1, (2,))]), {"autoregressive_actions": True}),
+        (MultiDiscrete([3, 2]), {"autoregressive_actions": True, "use_gru": True}),
+        (Discrete(4), {"parametric_actions": "learned", "action_embedding_dim": 4}),
+        (Box(-1, 1, (2,)), {"free_log_std": True, "use_lstm": True}),
+    ],
+)
+def test_heads(space: Any, model: dict[str, Any], tmp_path: Path) -> None:
+    policy = small_policy(Dict(x=BOX, picture=Box(0, 255, (10, 10, 3), np.uint8)), space, model=model)
+    assert policy.export(tmp_path / "policy.onnx", observations=200).choices_that_differ == 0
