@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec docs hashes learning fuzz mutants soak table packages versions peers peers-rllib names bench parity popgym gallery clean
+.PHONY: demo test lint spec docs hashes learning fuzz mutants soak table packages versions peers peers-rllib names bench parity popgym gallery ray clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -37,7 +37,7 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak'
+	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak and not ray'
 
 spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
 	$(BIN)/python -m tests.acceptance
@@ -115,6 +115,9 @@ gallery: .venv-gallery/.ready  ## environments of many kinds with one command ea
 
 .venv-popgym/.ready: pyproject.toml constraints.txt
 	$(call install,.venv-popgym,.[popgym])
+
+ray: $(READY)  ## workers on Ray beside workers in this process, for every kind of model, and what kills them: minutes
+	$(BIN)/python -m pytest -m $@ -v -s tests/execution
 
 clean:
 	rm -rf $(VENV) $(DEV) .venv-packages .venv-gallery .venv-popgym .venv-peers .venv-rllib .venv-versions build *.egg-info src/*.egg-info

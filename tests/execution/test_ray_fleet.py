@@ -57,6 +57,8 @@ def test_they_give_what_workers_in_this_process_give() -> None:
     """Several algorithms and models after each other: starting a worker takes seconds."""
     for case in ("lstm", "DQN, parameter noise"):
         name, env, settings = CASES[case]
+        if name == "DQN":
+            settings = {**settings, "rollout_fragment_length": 8}
         weights = []
         for fleet in ("serial", "ray"):
             more = {"num_env_runners": 2, "fleet": fleet, "observation_filter": "MeanStdFilter"}
@@ -136,33 +138,33 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Any) -> None:
 
 
 def test_an_error_is_the_original_one() -> None:
-    with closing(new(Odd, {"env_config": {"how": "nan"}})) as algorithm:
-        with pytest.raises(ObservationError, match="worker 0, step 3, environment 0"):
-            algorithm.train()
-    with closing(new(lambda: Ends("stubborn"), {})) as algorithm:
-        with pytest.raises(RuntimeError, match="Stubborn: stuck because rust") as caught:
-            algorithm.train()
-        assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
+    algorithm = new(Odd, {"env_config": {"how": "nan"}})
+    with closing(algorithm), pytest.raises(ObservationError, match="worker 0, step 3, environment 0"):
+        algorithm.train()
+    algorithm = new(lambda: Ends("stubborn"), {})
+    with closing(algorithm), pytest.raises(RuntimeError, match="Stubborn: stuck because rust") as caught:
+        algorithm.train()
+    assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
 
 
 def test_a_cluster_that_is_too_small_is_told_before_anything_starts() -> None:
-    with closing(new("CartPole-v1", {"num_env_runners": 9})) as algorithm:
-        with pytest.raises(ConfigError, match="9 workers with 1 CPU each need 9 CPU, but Ray has 4"):
-            algorithm.train()
-    with closing(new("CartPole-v1", {"custom_resources_per_env_runner": {"camera": 1.0}})) as algorithm:
-        with pytest.raises(ConfigError, match="need 1 camera, but Ray has 0"):
-            algorithm.train()
-    with closing(new("CartPole-v1", {"num_gpus_per_env_runner": 100.0})) as algorithm:
-        with pytest.raises(ConfigError, match="need 100 GPU, but Ray has"):
-            algorithm.train()
+    algorithm = new("CartPole-v1", {"num_env_runners": 9})
+    with closing(algorithm), pytest.raises(ConfigError, match="9 workers with 1 CPU each need 9 CPU, but Ray has 4"):
+        algorithm.train()
+    algorithm = new("CartPole-v1", {"custom_resources_per_env_runner": {"camera": 1.0}})
+    with closing(algorithm), pytest.raises(ConfigError, match="need 1 camera, but Ray has 0"):
+        algorithm.train()
+    algorithm = new("CartPole-v1", {"num_gpus_per_env_runner": 100.0})
+    with closing(algorithm), pytest.raises(ConfigError, match="need 100 GPU, but Ray has"):
+        algorithm.train()
 
 
 def test_a_cluster_is_reached_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(new("CartPole-v1", {"ray_address": "ray://head:10001"})) as algorithm:
-        with pytest.raises(
-            ConfigError, match="`ray_address` is 'ray://head:10001', which reaches a cluster from outside"
-        ):
-            algorithm.train()
+    with (
+        closing(new("CartPole-v1", {"ray_address": "ray://head:10001"})) as algorithm,
+        pytest.raises(ConfigError, match="'ray://head:10001', which reaches a cluster from outside"),
+    ):
+        algorithm.train()
 
 
 def test_what_cannot_be_sent_is_named() -> None:
@@ -171,16 +173,16 @@ def test_what_cannot_be_sent_is_named() -> None:
     def made() -> Any:
         return Odd() if lock else None
 
-    with closing(new(made, {})) as algorithm:
-        with pytest.raises(ConfigError, match="the environment cannot be sent to workers"):
-            algorithm.train()
+    algorithm = new(made, {})
+    with closing(algorithm), pytest.raises(ConfigError, match="the environment cannot be sent to workers"):
+        algorithm.train()
 
 
 @pytest.mark.ray
 def test_death_in_every_fragment_ends_the_run() -> None:
-    with closing(new(lambda: Ends("exits"), {"num_env_runners": 2})) as algorithm:
-        with pytest.raises(WorkerError, match="4 times in a row without a fragment in between"):
-            algorithm.train()
+    algorithm = new(lambda: Ends("exits"), {"num_env_runners": 2})
+    with closing(algorithm), pytest.raises(WorkerError, match="4 times in a row without a fragment in between"):
+        algorithm.train()
 
 
 @pytest.mark.ray

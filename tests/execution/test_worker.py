@@ -99,9 +99,9 @@ def test_what_workers_have_to_say_is_said_once(caplog: pytest.LogCaptureFixture)
     with closing(algorithm), caplog.at_level(logging.WARNING, "anyspace"):
         algorithm.train()
         algorithm.train()
-    outside = [record.getMessage() for record in caplog.records if "outside" in record.getMessage()]
+    outside = [record.getMessage() for record in caplog.records if "Widen the space" in record.getMessage()]
     assert len(outside) == 1
-    assert outside[0].startswith("worker 0: ")
+    assert outside[0].startswith("worker 0, step 3, environment 0: obs")
 
 
 class Stubborn(Exception):

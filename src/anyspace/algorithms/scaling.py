@@ -78,6 +78,7 @@ def worker_fleet(
         config.is_asynchronous,
         config.sample_order == "ready",
         config.broadcast_interval,
+        config.needs_ray,
     )
     # A run that begins acts from where the learner's own random source stands, as it would without workers.
     acting = policy_seed if steps_before == 0 else acting_seed(seed)

@@ -24,6 +24,7 @@ from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
 from anyspace.execution.pipeline_picture import draw_pipeline, require_format
 from anyspace.execution.speed import measure
+from anyspace.execution.step_time import advice_on_workers
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ def inspect(words: list[str]) -> None:
         result = algorithm.train()
         loss = result["learner"].get("total_loss")
         learnt = "took no gradient step" if loss is None else f"took a gradient step (loss {loss:.4g})"
+        if advice := advice_on_workers(algorithm.fleet):
+            console.print(advice, highlight=False)
         console.print(
             f"one dummy step of everything: collected {result['timesteps_this_iter']} steps, {learnt}", highlight=False
         )

@@ -288,11 +288,14 @@ class Dispatcher(Generic[H, T, W]):
         Unless this ``waits``, there may be none.
         """
         found: list[Taken] = []
-        began, looks = self._clock(), True
+        looks = True
         with self._counted([found]):
             while looks:
                 self._start_workers()
-                for ticket in self._transport.ready(list(self._awaited), self._patience() if waits else 0.0):
+                began = self._clock()
+                ready = self._transport.ready(list(self._awaited), self._patience() if waits else 0.0)
+                self.tally.waited += self._clock() - began
+                for ticket in ready:
                     if len(found) >= most:
                         break
                     taken = self._take(ticket)
@@ -300,7 +303,6 @@ class Dispatcher(Generic[H, T, W]):
                         found.append(taken)
                 self._look_for_hung()
                 looks = waits and not found
-        self.tally.waited += self._clock() - began
         return found
 
     def _patience(self) -> float:

@@ -94,6 +94,12 @@ class Weights:
         return self.layout.pack(self._policy.weights())
 
 
+LEAST_SECONDS = 0.1
+"""Seconds that a fragment should take to collect, where sending it takes some milliseconds."""
+WARM_UP = 2
+"""Gatherings before fragments are timed."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """How much each worker collects at a time, and when the learner goes on."""
@@ -106,6 +112,8 @@ class Pace:
     """Let quick workers take over shares of slow ones."""
     broadcast_interval: int = 1
     """Versions of the weights from one that is sent to the next."""
+    is_remote: bool = False
+    """Whether fragments come from other processes, which takes a while."""
 
 
 class WorkerFleet:
@@ -138,6 +146,7 @@ class WorkerFleet:
         self._recipe, self._pace = recipe, pace
         self._start = Start(0, seed, acting)
         self._told: set[str] = set()
+        self._gathered, self._advised = 0, False
 
     def gather(self, steps: int) -> Trajectory:
         """Return at least ``steps`` rows; see :class:`Fleet`."""
@@ -161,12 +170,26 @@ class WorkerFleet:
             found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
         fragments = [one for one in found if isinstance(one, Fragment)]
         tell_once(fragments, self._told)
+        if self._pace.is_remote and not self._advised:
+            self._advise(fragments)
         for one in fragments:
             if one.masks is not None:
                 self._policy.masking.trained_with(one.masks)
         trajectory = Trajectory.side_by_side([one.trajectory for one in fragments])
         # What comes out of Ray is read-only and keeps its room in the object store; what was joined is a copy already.
         return trajectory if trajectory.rewards.flags.writeable else copy.deepcopy(trajectory)
+
+    def _advise(self, fragments: Sequence[Fragment]) -> None:
+        """Say once, when workers have warmed up, that their fragments are too short to be worth sending."""
+        self._gathered += 1
+        seconds = float(np.mean([one.seconds for one in fragments]))
+        self._advised = self._gathered > WARM_UP
+        if self._advised and seconds < LEAST_SECONDS:
+            logging.getLogger("anyspace").warning(
+                f"workers take {1000 * seconds:.0f} ms for a fragment, and sending one takes a few: below"
+                f" {1000 * LEAST_SECONDS:.0f} ms one process (num_env_runners=0) is often as quick. Raise"
+                " `rollout_fragment_length`, or `train_batch_size` and `num_envs_per_env_runner`."
+            )
 
     def restart(self, seed: int | None = None) -> None:
         """Let new episodes begin with the next call."""
@@ -201,12 +224,14 @@ def acting_seed(seed: int) -> int:
 
 
 def tell_once(found: Sequence[Fragment | Episodes], told: set[str]) -> None:
-    """Log what workers had to say, each sentence once."""
+    """Log what workers had to say, each sentence once, whichever of them says it."""
     for one in found:
+        place = f"worker {one.worker}"
         for sentence in one.warnings:
-            if sentence not in told:
-                told.add(sentence)
-                logging.getLogger("anyspace").warning(f"worker {one.worker}: {sentence}")
+            named = sentence if sentence.startswith(place) else f"{place}: {sentence}"
+            if named.removeprefix(place) not in told:
+                told.add(named.removeprefix(place))
+                logging.getLogger("anyspace").warning(named)
 
 
 class WorkerEvaluator:

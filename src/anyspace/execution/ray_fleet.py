@@ -20,7 +20,7 @@ import ray
 from ray import ObjectRef, cloudpickle
 from ray.exceptions import RayError, RayTaskError
 
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, WorkerError
 from anyspace.execution.packing import Packed
 from anyspace.execution.stopping import TERMINATIONS
 from anyspace.execution.transport import Gone, Outcome
@@ -188,6 +188,10 @@ def _initialise(address: str | None, options: dict[str, Any]) -> None:
         ray.init(**({"address": address} if address is not None else {}), **options)
     except ConnectionError as error:
         raise ConfigError(f"`ray_address` is {address!r}, but no Ray answers there: {error}") from error
+    except Exception as error:
+        raise WorkerError(
+            f"Ray does not start: {error} fleet='serial' runs the same workers in this process."
+        ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,0 +1,38 @@
+"""How long a step of the environments takes, and whether workers pay for that."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from anyspace.execution.fleet import LEAST_SECONDS, Fleet, LocalFleet
+
+SECONDS = 0.25
+"""For so long steps are timed."""
+QUICK, SLOW = 1e-3, 20e-3
+"""Seconds of a vector step: below the first one process is quickest, above the second nothing else matters."""
+
+
+def advice_on_workers(fleet: Fleet) -> str | None:
+    """Return how long a step of all environments takes and what pays; None where no environment is stepped here."""
+    if not isinstance(fleet, LocalFleet):
+        return None
+    seconds, width = _seconds_of_a_step(fleet), fleet.collector.source.num_envs
+    took = f"a step of {width} environment{'s' * (width > 1)} takes {1000 * seconds:.2g} ms"
+    if seconds < QUICK:
+        return f"{took}: one process is quickest; more environments side by side (num_envs_per_env_runner) pay first"
+    length = math.ceil(LEAST_SECONDS / seconds)
+    alone = "" if seconds > SLOW else " on several machines, or where single steps vary much"
+    return (
+        f"{took}: vectorization='async' pays on one machine; workers (num_env_runners){alone} pay as well, with"
+        f" fragments of {length} steps or more (rollout_fragment_length)"
+    )
+
+
+def _seconds_of_a_step(fleet: LocalFleet) -> float:
+    width = fleet.collector.source.num_envs
+    fleet.gather(width)  # the first steps take longer
+    steps, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < SECONDS:
+        steps += fleet.gather(8 * width).valid.size
+    return elapsed * width / steps

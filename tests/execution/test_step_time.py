@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from anyspace import PPO
+from anyspace.execution import step_time
+from tests.execution.test_worker import Odd
+
+
+class Slow(Odd):
+    def step(self, action: Any) -> Any:
+        time.sleep(0.005)
+        return super().step(action)
+
+
+@pytest.mark.parametrize(("env", "quick"), [("CartPole-v1", True), (Slow, False)])
+def test_what_pays_goes_by_the_time_of_a_step(env: Any, quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_time, "SECONDS", 0.05)
+    monkeypatch.setattr(step_time, "QUICK", 4e-3)
+    settings = {"num_envs_per_env_runner": 2, "model": {"fcnet_hiddens": [4]}}
+    with closing(PPO(env, settings, preset="none")) as algorithm:
+        found = step_time.advice_on_workers(algorithm.fleet)
+    assert found is not None
+    assert found.startswith("a step of 2 environments takes ")
+    assert ("one process is quickest" in found) is quick
+    assert ("rollout_fragment_length" in found) is not quick
+
+
+def test_workers_are_not_timed() -> None:
+    settings = {"num_env_runners": 1, "fleet": "serial", "model": {"fcnet_hiddens": [4]}}
+    with closing(PPO("CartPole-v1", settings, preset="none")) as algorithm:
+        assert step_time.advice_on_workers(algorithm.fleet) is None
