@@ -9,6 +9,7 @@ All go through their public ``learn()``; ours has every check on and does not co
 loop get the thread count that serves each best. Medians of five runs.
 
     python benchmarks/algorithms.py [dqn] [dqn-8] [sac] [a2c]
+    python benchmarks/algorithms.py jax [dqn] ...      # on another framework, beside that one's bare loop
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
 RUNS = 5
 PEER = [str(PEER_PYTHON), str(HERE / "peers" / "sb3_algorithms.py")]
-BARE = [sys.executable, str(HERE / "bare.py")]
+BARE = {"torch": "bare.py", "jax": "bare_jax.py"}
+"""The bare loops of each framework that has some."""
+FRAMEWORKS = ("torch", "jax", "tf")
 
 OFF_POLICY = {
     "num_steps_sampled_before_learning_starts": 1000,
@@ -78,12 +81,12 @@ CONTESTS = {
 }
 
 
-def ours(name: str) -> None:
+def ours(name: str, framework: str) -> None:
     """Measure this library in this process and print one JSON line."""
     from anyspace.algorithms import ALGORITHMS
 
     contest = CONTESTS[name]
-    algorithm = ALGORITHMS[contest.algorithm](contest.env, contest.settings, preset="none")
+    algorithm = ALGORITHMS[contest.algorithm](contest.env, {**contest.settings, "framework": framework}, preset="none")
     algorithm.learn(2000, progress=False)
     before, started, learning = algorithm.timesteps_total, time.perf_counter(), 0.0
     while algorithm.timesteps_total < before + contest.steps:
@@ -99,24 +102,25 @@ def best(command: list[str], name: str, steps: int) -> int:
     return max(rates, key=lambda threads: rates[threads])
 
 
-def compare(name: str) -> None:
+def compare(name: str, framework: str) -> None:
     """Measure all in turn and print the table."""
     contest = CONTESTS[name]
-    steps, loop = contest.steps, contest.bare
+    steps, loop = contest.steps, contest.bare if framework in BARE else None
+    bare_loop = [sys.executable, str(HERE / BARE.get(framework, ""))]
     peer_threads = best(PEER, name, steps // 3)
-    bare_threads = best(BARE, loop, steps // 3) if loop else 1
+    bare_threads = best(bare_loop, loop, steps // 3) if loop else 1
     mine, peers, bare = [], [], []
     for _ in range(RUNS):
-        mine.append(run_json([sys.executable, __file__, "--ours", name]))
+        mine.append(run_json([sys.executable, __file__, "--ours", name, framework]))
         peers.append(run_json([*PEER, name, str(steps), str(peer_threads)]))
         if loop:
-            bare.append(run_json([*BARE, loop, str(steps), str(bare_threads)]))
+            bare.append(run_json([*bare_loop, loop, str(steps), str(bare_threads)]))
     our_rate, peer_rate = (median([run["rate"] for run in runs]) for runs in (mine, peers))
     ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(mine, peers, strict=True))
     print(f"{name.upper()} on {contest.env}, median of {RUNS} runs in turn; {describe()}\n")
     print("| library | steps/s |")
     print("|---|---|")
-    print(f"| anyspace | {our_rate:,.0f} |")
+    print(f"| anyspace, {framework} | {our_rate:,.0f} |")
     print(f"| Stable-Baselines3 {peers[0]['version']} ({peer_threads} threads, its best) | {peer_rate:,.0f} |")
     print(f"\nratio of the medians {our_rate / peer_rate:.2f}; run by run {ratios[0]:.2f} to {ratios[-1]:.2f}\n")
     if loop:
@@ -127,12 +131,13 @@ def compare(name: str) -> None:
         )
 
 
-def main(names: list[str]) -> None:
-    """Print a table for each algorithm."""
+def main(words: list[str]) -> None:
+    """Print a table for each algorithm, of those that are named."""
     require_peers()
-    for name in names or CONTESTS:
-        compare(name)
+    framework = next((word for word in words if word in FRAMEWORKS), "torch")
+    for name in [word for word in words if word not in FRAMEWORKS] or CONTESTS:
+        compare(name, framework)
 
 
 if __name__ == "__main__":
-    ours(sys.argv[2]) if sys.argv[1:2] == ["--ours"] else main(sys.argv[1:])
+    ours(*sys.argv[2:4]) if sys.argv[1:2] == ["--ours"] else main(sys.argv[1:])

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from anyspace._rllib import refused
+from anyspace._rllib import refused, tensorflow_names
 
 __path__: list[str] = []
 
@@ -114,11 +114,7 @@ PATHS: dict[str, dict[str, str]] = {
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
     "models.tf": {_TF: "TFModelV2"},
     "models.tf.layers": {_TF: "GRUGate MultiHeadAttention NoisyLayer RelativeMultiHeadAttention SkipConnection"},
-    "models.tf.layers.gru_gate": {_TF: "GRUGate"},
-    "models.tf.layers.multi_head_attention": {_TF: "MultiHeadAttention"},
-    "models.tf.layers.noisy_layer": {_TF: "NoisyLayer"},
-    "models.tf.layers.relative_multi_head_attention": {_TF: "PositionalEmbedding RelativeMultiHeadAttention"},
-    "models.tf.layers.skip_connection": {_TF: "SkipConnection"},
+    **{f"models.tf.layers.{file}": {_TF: found} for file, found in tensorflow_names.LAYERS.items()},
     "models.tf.attention_net": {_TF: "AttentionWrapper GTrXLNet"},
     "models.tf.complex_input_net": {_TF: "ComplexInputNetwork"},
     "models.tf.fcnet": {_TF: "FullyConnectedNetwork"},
@@ -263,12 +259,7 @@ PATHS: dict[str, dict[str, str]] = {
         )
     },
     "utils.tensor_dtype": {_TENSORS: "get_np_dtype numpy_to_torch_dtype_dict torch_to_numpy_dtype_dict"},
-    "utils.tf_utils": {
-        _TF: (
-            "explained_variance flatten_inputs_to_1d_tensor get_gpu_devices huber_loss inverse_symlog l2_loss"
-            " minimize_and_clip one_hot reduce_mean_ignore_inf symlog two_hot zero_logps_from_actions"
-        ),
-    },
+    "utils.tf_utils": {_TF: tensorflow_names.FUNCTIONS},
     "utils.threading": {_HELPERS: "with_lock"},
     "utils.torch_utils": {
         _ARRAYS: "SMALL_NUMBER",

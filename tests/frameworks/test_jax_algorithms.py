@@ -120,6 +120,8 @@ def test_sac_samples_numbers_and_noisy_layers_draw(build: Build) -> None:
     pendulum = build("Pendulum-v1", SAC, model={"fcnet_hiddens": [8]}, **REPLAYED)
     noisy = build(kind=DQN, noisy=True, hiddens=[8], **REPLAYED)
     assert moved(pendulum)
+    with noisy.policy.acting() as actor:
+        assert actor.network.twin is None, "it would leave the noise out"
     assert moved(noisy)
     assert pendulum.evaluate(1)["episode_len_mean"] > 0
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from anyspace._rllib import refused
+from anyspace._rllib import refused, tensorflow_names
 from anyspace.models import placeholders
 
 _TF = "anyspace.models.tf"
@@ -24,14 +24,8 @@ _HOMES = {
     ),
     f"{_TF}.keras_networks": "FullyConnectedNetwork VisionNetwork normc_initializer",
     f"{_TF}.compat_dists": "TFActionDistribution",
-    f"{_TF}.compat_functions": (
-        "explained_variance flatten_inputs_to_1d_tensor get_gpu_devices huber_loss inverse_symlog l2_loss"
-        " minimize_and_clip one_hot reduce_mean_ignore_inf symlog two_hot zero_logps_from_actions"
-    ),
-    f"{_TF}.compat_layers": (
-        "GRUGate MultiHeadAttention NoisyLayer PositionalEmbedding RelativeMultiHeadAttention SkipConnection conv2d"
-        " flatten get_activation_fn linear"
-    ),
+    f"{_TF}.compat_functions": tensorflow_names.FUNCTIONS,
+    f"{_TF}.compat_layers": f"{' '.join(tensorflow_names.LAYERS.values())} conv2d flatten get_activation_fn linear",
     "anyspace.distributions": (
         "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution MultiCategorical"
         " SlateMultiCategorical SquashedGaussian"

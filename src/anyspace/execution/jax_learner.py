@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -12,33 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
 
-from anyspace import tree
-from anyspace.execution.learner import (
-    Group,
-    LossFunction,
-    Result,
-    Steps,
-    as_losses,
-    group_of,
-    spelt,
-    with_custom_loss,
-)
+from anyspace.execution.compiled_learner import CompiledLearner
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
 from anyspace.execution.xla import (
     Inputs,
-    Pack,
     Slots,
     Stacked,
     Weights,
     chosen,
-    joined,
     moved,
     nearer,
     new_slots,
-    of_rows,
-    parts_of,
-    slots_by_name,
     slots_from,
-    stacked,
 )
 from anyspace.maths.xp import Array
 from anyspace.models.host import calling_back
@@ -60,68 +46,35 @@ Reported = tuple[dict[str, Array], dict[str, Array], dict[str, Array]]
 """Metrics, the model's own metrics, and results by row."""
 
 
-class JaxLearner:
-    """Optimises the arrays of the policy's model; see :class:`anyspace.execution.learner.Learner`.
+class JaxLearner(CompiledLearner):
+    """Optimises the arrays of the policy's model.
 
     What a compiled step takes: the arrays of the policy's model and of its siblings, the moments, the padded rows, a
     random key, the values of all cells, the learning rates. `steps` takes all of its steps in one call, in a loop.
 
-    Args:
-        policy: whose model learns.
-        losses: the algorithm's.
-        groups: how the parameters of each loss are moved.
-
     Attributes:
         loops: whether `steps` makes one call; else it makes one for each step, as with convolutions.
-        compilations: how often a step was traced, alone or within a loop.
-
-    Raises:
-        ConfigError: the model puts a parameter into a group that the algorithm does not have.
     """
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         assert isinstance(policy.runtime, JaxRuntime)
-        self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.runtime = policy.runtime
+        super().__init__(policy, losses, groups)
         # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
-        self.loops, self.compilations = not (self._model.convolves and self.runtime.device == "cpu"), 0
-        shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in groups}
+        self.loops = not (self._model.convolves and self.runtime.device == "cpu")
         held = self._model.held()
-        for name, array in held.arrays().items():
-            if name in held.trained:
-                shapes[group_of(self.policy.model, name, self.groups)][name] = tuple(array.shape)
-        self._packs = {name: Pack(group, shapes[name]) for name, group in groups.items()}
+        self._take_over({name: tuple(one.shape) for name, one in held.arrays().items() if name in held.trained})
         self._slots = new_slots(self._packs)
         self._compiled: dict[Any, Callable[..., Any]] = {}
-        self._model_metrics: dict[str, float] | None = None
-        self.at(0)
 
     @property
     def _model(self) -> JaxModelV2:
         return jax_base(self.policy.model)
 
-    def at(self, timestep: int) -> None:
-        """Take in how many environment steps were sampled so far."""
-        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
-
-    def learning_rates(self) -> dict[str, float]:
-        """Return the present learning rate of each group."""
-        return dict(self._rates)
-
     # ------------------------------------------------------------------------------------- steps
 
-    def step(self, batch: Batch) -> Result:
-        """Take one gradient step; see the protocol."""
-        sequences = batch.get("sequences")
-        order = np.arange(len(batch["obs"][0]) if sequences is None else len(sequences.lens))[None]
-        result = self._take(Steps(batch, order, np.ones(order.shape, np.bool_)), loops=False)
-        return Result(*(tree.map_leaves(lambda leaf: leaf[0], part) for part in (result.metrics, result.rows)))
-
-    def steps(self, steps: Steps) -> Result:
-        """Take several gradient steps, in as few calls as memory allows."""
-        return joined([self._take(part, loops=self.loops) for part in parts_of(steps)], steps)
-
-    def _take(self, steps: Steps, *, loops: bool) -> Result:
+    def _take(self, steps: Steps, *, alone: bool) -> Result:
+        loops = self.loops and not alone
         batches, count = self.stacked(steps, alone=not loops and not steps.summed), len(steps.order)
         keys = self.runtime.keys(len(batches.inputs.counted))
         carry: Carry = [model.held().on_device() for model in self._models()], self._slots
@@ -143,21 +96,8 @@ class JaxLearner:
         # Siblings that do not follow are as they were.
         for model, values in zip(self._models()[: None if steps.tau is not None else 1], weights, strict=False):
             model.held().write(values)
-        return self._reported(found, batches, count)
-
-    def _reported(self, found: Reported, batches: Stacked, count: int) -> Result:
-        """Return what steps report, of those that were taken."""
         metrics, of_model, rows = jax.tree.map(np.asarray, found)
-        self._model_metrics = {name: float(value[count - 1]) for name, value in of_model.items()}
-        return Result(
-            {name: value[:count] for name, value in metrics.items()},
-            {name: of_rows(value, batches.there) for name, value in rows.items()},
-        )
-
-    def stacked(self, steps: Steps, *, alone: bool = False) -> Stacked:
-        """Return the rows of steps as compiled steps take them."""
-        whole = self.runtime.has_batch_statistics(self.policy.model)
-        return stacked(steps, self.policy.max_seq_len, whole=whole, alone=alone)
+        return self._result(metrics, of_model, rows, batches, count)
 
     def _function(self, kind: str, batches: Stacked) -> Callable[..., Any]:
         """Return a compiled function; what it is compiled for are the columns, and their shapes."""
@@ -264,22 +204,16 @@ class JaxLearner:
 
     def traced_losses(self, weights: list[Weights], batch: Batch, cells: Any, key: Array) -> Any:
         """Return the losses by group, and what else comes of the pass, as functions of what is handed over alone."""
-        policy = self.policy
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.tracing(cells, key))
-            stack.enter_context(calling_back(_asked))
             readers = [
                 stack.enter_context(model.bound(own)) for model, own in zip(self._models(), weights, strict=True)
             ]
-            batch = Batch(batch)
-            found = as_losses(self.losses(policy, batch), self.groups, spelt(self.losses))
-            by_group = with_custom_loss(policy, found.by_group, batch)
-            for update in policy.model.update_ops():
-                update()
-            of_model = {name: jnp.asarray(value, jnp.float32) for name, value in policy.model.metrics().items()}
+            found = self.losses_of(Batch(batch))
+            of_model = {name: jnp.asarray(value, jnp.float32) for name, value in found.of_model.items()}
             changed = self._changed(weights[0], readers[0]())
         metrics = {name: jnp.asarray(value, jnp.float32) for name, value in found.metrics.items()}
-        return by_group, ((metrics, of_model, found.rows), changed)
+        return found.by_group, ((metrics, of_model, dict(found.rows)), changed)
 
     def _changed(self, before: Weights, after: Weights) -> Weights:
         """Return the arrays that the model itself has set in a pass: batch statistics, say."""
@@ -289,10 +223,6 @@ class JaxLearner:
 
     def _models(self) -> list[JaxModelV2]:
         return [jax_base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
-
-    def model_metrics(self) -> dict[str, float]:
-        """Return the model's own metrics, of the latest gradient step."""
-        return dict(self.policy.model.metrics()) if self._model_metrics is None else dict(self._model_metrics)
 
     def follow(self, target: Pipeline, tau: float) -> None:
         """Move a sibling's arrays towards the policy's; what is not trained is copied. A ``tau`` of 0 does nothing."""
@@ -307,9 +237,11 @@ class JaxLearner:
             bool(np.isfinite(as_numpy(one)).all()) for name, one in held.arrays().items() if name in held.trained
         )
 
-    def state(self) -> dict[str, NumpyArray]:
-        """Return the optimisers' moments and step counts by parameter name."""
-        return slots_by_name(self._slots, self._packs)
+    def _asking_readers(self) -> AbstractContextManager[object]:
+        return calling_back(_asked)
+
+    def _host_slots(self) -> Slots:
+        return self._slots
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -13,31 +12,17 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace import tree
-from anyspace.execution.learner import (
-    Group,
-    LossFunction,
-    Result,
-    Steps,
-    as_losses,
-    group_of,
-    spelt,
-    with_custom_loss,
-)
+from anyspace.execution.compiled_learner import CompiledLearner
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
 from anyspace.execution.xla import (
     Inputs,
-    Pack,
     Slots,
     Stacked,
     Weights,
-    joined,
     moved,
     nearer,
     new_slots,
-    of_rows,
-    parts_of,
-    slots_by_name,
     slots_from,
-    stacked,
 )
 from anyspace.maths.xp import Array
 from anyspace.models.host import calling_back
@@ -55,38 +40,22 @@ Reported = dict[str, dict[str, Array]]
 """``metrics``, the model's own as ``of_model``, results by row as ``rows``, and at last ``weights`` that NumPy runs."""
 
 
-class TFLearner:
-    """Optimises the variables of the policy's model; see :class:`anyspace.execution.learner.Learner`.
+class TFLearner(CompiledLearner):
+    """Optimises the variables of the policy's model.
 
     All steps of a call run in one loop, which XLA compiles. What it takes: the padded rows, the number of steps, seeds,
     the values of all cells, the learning rates. The variables of the model, of its siblings and of the optimisers are
     read and assigned within it.
-
-    Args:
-        policy: whose model learns.
-        losses: the algorithm's.
-        groups: how the parameters of each loss are moved.
-
-    Attributes:
-        compilations: how often steps were traced.
-
-    Raises:
-        ConfigError: the model puts a parameter into a group that the algorithm does not have.
     """
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         assert isinstance(policy.runtime, TFRuntime)
-        self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.runtime = policy.runtime
-        self.compilations = 0
         self._trained: Variables = {}
         self._adopted: Variables = {}
-        self._whole = False
-        self._packs: dict[str, Pack] = {}
         self._slots: dict[str, Variables] = {}
         self._ways: dict[Any, Way] = {}
-        self._model_metrics: dict[str, float] | None = None
-        self.at(0)
+        super().__init__(policy, losses, groups)
 
     @property
     def _model(self) -> TFModelV2:
@@ -94,43 +63,28 @@ class TFLearner:
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen or released since."""
-        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
+        super().at(timestep)
         trained = self._model.trained()
         if [*map(id, trained.values())] == [*map(id, self._trained.values())]:
             return
         before = self.state() if self._trained else {}
-        shapes: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
-        for name, variable in trained.items():
-            shapes[group_of(self.policy.model, name, self.groups)][name] = tuple(variable.shape)
-        self._trained, self._whole = trained, self.runtime.has_batch_statistics(self._model)
+        self._trained = trained
+        self._take_over({name: tuple(variable.shape) for name, variable in trained.items()})
         held = self._model.held().variables
-        adopted = {id(one) for model in self._model.adopting().values() for one in model.adopted.values()}
+        adopted = {id(one) for model in self._model.adopting.values() for one in model.adopted.values()}
         self._adopted = {name: one for name, one in held.items() if id(one) in adopted}
-        self._packs = {name: Pack(group, shapes[name]) for name, group in self.groups.items()}
         with self.runtime.on_device():
             self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._packs))
         self._ways.clear()
         self.load_state({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
 
-    def learning_rates(self) -> dict[str, float]:
-        """Return the present learning rate of each group."""
-        return dict(self._rates)
-
     # ------------------------------------------------------------------------------------- steps
 
-    def step(self, batch: Batch) -> Result:
-        """Take one gradient step; see the protocol."""
-        batch, sequences = _on_host(batch), batch.get("sequences")
-        order = np.arange(len(batch["obs"][0]) if sequences is None else len(sequences.lens))[None]
-        result = self._take(Steps(batch, order, np.ones(order.shape, np.bool_)))
-        return Result(*(tree.map_leaves(lambda leaf: leaf[0], part) for part in (result.metrics, result.rows)))
+    def _on_host(self, batch: Batch) -> Batch:
+        # Columns of a user's distribution are tensors.
+        return Batch({name: arrays_of(column) for name, column in batch.items()})
 
-    def steps(self, steps: Steps) -> Result:
-        """Take several gradient steps, in as few calls as memory allows."""
-        steps = dataclasses.replace(steps, rows=_on_host(steps.rows))
-        return joined([self._take(part) for part in parts_of(steps)], steps)
-
-    def _take(self, steps: Steps) -> Result:
+    def _take(self, steps: Steps, *, alone: bool) -> Result:
         batches = self.stacked(steps)
         count = len(steps.order)
         seeds = self.runtime.seeds(len(batches.inputs.counted))
@@ -142,15 +96,7 @@ class TFLearner:
         if steps.tau is not None:
             for sibling in self.policy.siblings:
                 tf_base(sibling.model).synchronise()
-        self._model_metrics = {name: float(value[count - 1]) for name, value in found["of_model"].items()}
-        return Result(
-            {name: value[:count] for name, value in found["metrics"].items()},
-            {name: of_rows(value, batches.there) for name, value in found["rows"].items()},
-        )
-
-    def stacked(self, steps: Steps) -> Stacked:
-        """Return the rows of steps as compiled steps take them."""
-        return stacked(steps, self.policy.max_seq_len, whole=self._whole)
+        return self._result(found["metrics"], found["of_model"], found["rows"], batches, count)
 
     def _way(self, summed: bool, batches: Stacked) -> Way:
         """Return what runs the loop; it is traced anew for other columns, and for other shapes of them."""
@@ -208,13 +154,9 @@ class TFLearner:
             stack.enter_context(self.runtime.recording(cells, seed))
             for model in self._models():
                 stack.enter_context(model.bound())
-            policy = self.policy
-            found = as_losses(self.losses(policy, batch), self.groups, spelt(self.losses))
-            with _calling_back(self.runtime.ways):
-                by_group = with_custom_loss(policy, found.by_group, batch)
-            for update in policy.model.update_ops():
-                update()
-            of_model = _scalars(policy.model.metrics())
+            found = self.losses_of(batch)
+            of_model = _scalars(found.of_model)
+        by_group = found.by_group
         metrics = {**_scalars(found.metrics), "total_loss": sum(by_group.values())}
         gradients: dict[str, Weights] = {}
         for group, pack in self._packs.items():
@@ -250,10 +192,6 @@ class TFLearner:
     def _models(self) -> list[TFModelV2]:
         return [tf_base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
 
-    def model_metrics(self) -> dict[str, float]:
-        """Return the model's own metrics, of the latest gradient step."""
-        return dict(self.policy.model.metrics()) if self._model_metrics is None else dict(self._model_metrics)
-
     def follow(self, target: Pipeline, tau: float) -> None:
         """Move a sibling's variables towards the policy's; what is not trained is copied. 0 changes nothing."""
         if tau:
@@ -264,9 +202,8 @@ class TFLearner:
         """Whether every parameter is finite."""
         return all(bool(np.isfinite(variable.numpy()).all()) for variable in self._trained.values())
 
-    def state(self) -> dict[str, NumpyArray]:
-        """Return the optimisers' moments and step counts by parameter name."""
-        return slots_by_name(self._host_slots(), self._packs)
+    def _asking_readers(self) -> AbstractContextManager[object]:
+        return _calling_back(self.runtime.ways)
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
@@ -276,11 +213,6 @@ class TFLearner:
 
     def _host_slots(self) -> Slots:
         return {kind: {name: one.numpy() for name, one in values.items()} for kind, values in self._slots.items()}
-
-
-def _on_host(batch: Batch) -> Batch:
-    """Return a batch whose columns are NumPy's; those of a user's distribution are tensors."""
-    return Batch({name: arrays_of(column) for name, column in batch.items()})
 
 
 def _calling_back(ways: Ways) -> AbstractContextManager[None]:

@@ -18,6 +18,9 @@ from anyspace.tree import Tree
 NumpyArray = npt.NDArray[np.generic]
 Floats = npt.NDArray[np.float32]
 
+Device = Literal["auto", "cpu", "cuda", "mps"]
+"""What the configuration key `device` may be; auto: what the framework takes by default."""
+
 RandomSource = Literal["acting", "learning", "evaluation", "models that act", "models that evaluate"]
 """Who draws: collecting; gradient steps (shuffling, dropout, noisy layers, sampled entropies); all other acting; the
 forward passes of users' models in collecting; those in other acting. Each has a stream of random numbers of its own, so

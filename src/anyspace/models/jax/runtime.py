@@ -6,7 +6,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,9 +19,7 @@ from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import reached_by
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
 
 
 class JaxRuntime(HostRuntime):

@@ -123,7 +123,7 @@ class TFModelV2(ArrayModel):
     def runs_in_numpy(self) -> bool:
         """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
         held = self.held()
-        return not held.of_keras and not held.convolves and all(made_of(NETWORKS, type(one)) for one in held.models)
+        return held.all_adopted and not held.convolves and all(made_of(NETWORKS, type(one)) for one in held.models)
 
     def has_batch_statistics(self) -> bool:
         """Return whether training passes take statistics of a batch, as batch normalisation of Keras does."""
@@ -139,6 +139,7 @@ class TFModelV2(ArrayModel):
             for model in self.held().models:
                 vars(model)["training"] = training
 
+    @cached_property
     def adopting(self) -> dict[str, TFModelV2]:
         """Return the models that adopted weights, this one and those in it, by what the names of weights begin with."""
         found: dict[str, TFModelV2] = {}
@@ -157,7 +158,7 @@ class TFModelV2(ArrayModel):
         """
         self._stale = weights is None
         if weights is not None:
-            for prefix, model in self.adopting().items():
+            for prefix, model in self.adopting.items():
                 vars(model)["weights"] = {name: weights[f"{prefix}{name}"] for name in model.adopted}
 
     def refresh(self) -> None:

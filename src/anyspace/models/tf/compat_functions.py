@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace import nesting, tree
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, xp
 from anyspace.spaces.decoding import options
 from anyspace.tree import Tree
 
@@ -56,8 +56,8 @@ def get_gpu_devices() -> list[str]:
 
 def huber_loss(x: Array, delta: float = 1.0) -> Array:
     """Return x^2 / 2 up to ``delta``, and delta (|x| - delta / 2) beyond."""
-    sizes = tf.abs(x)
-    return tf.where(sizes < delta, tf.square(x) * 0.5, delta * (sizes - 0.5 * delta))
+    x = tf.convert_to_tensor(x)
+    return xp(x).huber(x, delta)
 
 
 def l2_loss(x: Array) -> Array:

@@ -34,12 +34,15 @@ class Held:
     """Each once, under the first way that leads to it."""
     parts: list[Any] = field(default_factory=list)
     """The layers and modules."""
-    of_keras: bool = False
-    """Whether there is a variable that no model adopted."""
+    all_adopted: bool = True
+    """Whether there is no variable but those that models adopted."""
+    _there: set[int] = field(default_factory=set)
+    """Which variables are there, by their identity."""
 
     def add(self, name: str, variable: Any) -> None:
         """Add a variable, unless it is there under another name."""
-        if all(variable is not one for one in self.variables.values()):
+        if id(variable) not in self._there:
+            self._there.add(id(variable))
             self.variables[name] = variable
 
     def trained(self) -> Variables:
@@ -72,11 +75,11 @@ def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
     for name, variable in vars(model).get("adopted", {}).items():
         found.add(f"{prefix}{name}", variable)
     for attribute, value in list(vars(model).items()):
-        if attribute in _NO_WEIGHTS or attribute in ("adopted", "registered"):
+        if attribute in _NO_WEIGHTS or attribute in ("adopted", "adopting", "registered"):
             continue
         _look(model, value, f"{prefix}{attribute}", found)
     for position, variable in enumerate(vars(model).get("registered", ())):
-        found.of_keras = True
+        found.all_adopted = False
         found.add(f"{prefix}registered/{position}", variable)
     return found
 
@@ -87,13 +90,13 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
             _require_own_framework(model, path, value)
             find(value, f"{path}.", found)
     elif isinstance(value, tf.Variable):
-        found.of_keras = True
+        found.all_adopted = False
         found.add(path, value)
     elif is_keras_variable(value):
-        found.of_keras = True
+        found.all_adopted = False
         found.add(path, value.value)
     elif is_layer(value) or isinstance(value, tf.Module):
-        found.of_keras = True
+        found.all_adopted = False
         found.parts.append(value)
         for position, variable in enumerate(value.variables):
             found.add(f"{path}/{position}", plain_variable(variable))

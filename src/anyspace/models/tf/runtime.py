@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,7 @@ from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.host import HostRuntime, require_fit
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
+from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
 from anyspace.tree import Tree
@@ -25,8 +25,6 @@ from anyspace.tree import Tree
 _FOR_KERAS_2 = (
     "written for Keras 2: pip install --no-deps tf_keras, and set TF_USE_LEGACY_KERAS=1 before TensorFlow is imported."
 )
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class TFRuntime(HostRuntime):

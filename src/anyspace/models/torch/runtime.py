@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,10 @@ from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.cell import Cell
 from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Layer, NumpyArray, RandomSource
+from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.twins import Twins
 from anyspace.tree import Tree
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 SMALL_MODEL = 1_000_000
 """Parameters below which ``device="auto"`` stays on the CPU."""

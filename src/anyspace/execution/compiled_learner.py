@@ -1,0 +1,142 @@
+"""What learners of compiled frameworks share: groups, rates, what a traced step computes, what is reported."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anyspace import tree
+from anyspace.execution.learner import (
+    Group,
+    LossFunction,
+    Result,
+    Steps,
+    as_losses,
+    group_of,
+    spelt,
+    with_custom_loss,
+)
+from anyspace.execution.xla import Pack, Slots, Stacked, joined, of_rows, parts_of, slots_by_name, stacked
+from anyspace.maths.xp import Array
+from anyspace.models.runtime import NumpyArray
+from anyspace.policy.batch import Batch
+from anyspace.policy.policy import Policy
+
+
+class Traced(NamedTuple):
+    """What the losses of a batch come to, within a trace."""
+
+    by_group: dict[str, Array]
+    metrics: Mapping[str, Array | float]
+    of_model: Mapping[str, Any]
+    """The model's own metrics."""
+    rows: Mapping[str, Array]
+
+
+class CompiledLearner(ABC):
+    """Optimises a policy's model in compiled steps; see :class:`anyspace.execution.learner.Learner`.
+
+    Args:
+        policy: whose model learns.
+        losses: the algorithm's.
+        groups: how the parameters of each loss are moved.
+
+    Attributes:
+        compilations: how often a step was traced, alone or within a loop.
+
+    Raises:
+        ConfigError: the model puts a parameter into a group that the algorithm does not have.
+    """
+
+    def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
+        self.policy, self.losses, self.groups = policy, losses, dict(groups)
+        self.compilations = 0
+        self._packs: dict[str, Pack] = {}
+        self._whole = False
+        self._model_metrics: dict[str, float] | None = None
+        self.at(0)
+
+    def at(self, timestep: int) -> None:
+        """Take in how many environment steps were sampled so far."""
+        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the present learning rate of each group."""
+        return dict(self._rates)
+
+    def _take_over(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Divide the weights that are trained, by name, among the groups."""
+        by_group: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
+        for name, shape in shapes.items():
+            by_group[group_of(self.policy.model, name, self.groups)][name] = shape
+        self._packs = {name: Pack(group, by_group[name]) for name, group in self.groups.items()}
+        self._whole = self.policy.runtime.has_batch_statistics(self.policy.model)
+
+    # ------------------------------------------------------------------------------------- steps
+
+    def step(self, batch: Batch) -> Result:
+        """Take one gradient step; see the protocol."""
+        sequences = batch.get("sequences")
+        order = np.arange(len(batch["obs"][0]) if sequences is None else len(sequences.lens))[None]
+        steps = Steps(self._on_host(batch), order, np.ones(order.shape, np.bool_))
+        result = self._take(steps, alone=True)
+        return Result(*(tree.map_leaves(lambda leaf: leaf[0], part) for part in (result.metrics, result.rows)))
+
+    def steps(self, steps: Steps) -> Result:
+        """Take several gradient steps, in as few calls as memory allows."""
+        steps = replace(steps, rows=self._on_host(steps.rows))
+        return joined([self._take(part, alone=False) for part in parts_of(steps)], steps)
+
+    @abstractmethod
+    def _take(self, steps: Steps, *, alone: bool) -> Result:
+        """Take steps whose rows fit memory; ``alone``: there is one, and no room for more."""
+
+    def _on_host(self, batch: Batch) -> Batch:
+        """Return a batch whose columns are NumPy's."""
+        return batch
+
+    def stacked(self, steps: Steps, *, alone: bool = False) -> Stacked:
+        """Return the rows of steps as compiled steps take them."""
+        return stacked(steps, self.policy.max_seq_len, whole=self._whole, alone=alone)
+
+    def _result(self, metrics: Any, of_model: Any, rows: Any, batches: Stacked, count: int) -> Result:
+        """Return what steps report [S, ...], of the ``count`` that were taken."""
+        self._model_metrics = {name: float(value[count - 1]) for name, value in of_model.items()}
+        return Result(
+            {name: value[:count] for name, value in metrics.items()},
+            {name: of_rows(value, batches.there) for name, value in rows.items()},
+        )
+
+    # ------------------------------------------------------------------------------- what is traced
+
+    def losses_of(self, batch: Batch) -> Traced:
+        """Return what the losses of a batch come to, and do what the model wants to be done after a step."""
+        found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
+        with self._asking_readers():
+            by_group = with_custom_loss(self.policy, found.by_group, batch)
+        for update in self.policy.model.update_ops():
+            update()
+        return Traced(by_group, found.metrics, self.policy.model.metrics(), found.rows)
+
+    @abstractmethod
+    def _asking_readers(self) -> AbstractContextManager[object]:
+        """Return a context in which readers of recorded steps are asked at every step of what is traced."""
+
+    # -------------------------------------------------------------------------------------- others
+
+    def model_metrics(self) -> dict[str, float]:
+        """Return the model's own metrics, of the latest gradient step."""
+        return dict(self.policy.model.metrics() if self._model_metrics is None else self._model_metrics)
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return the optimisers' moments and step counts by parameter name."""
+        return slots_by_name(self._host_slots(), self._packs)
+
+    @abstractmethod
+    def _host_slots(self) -> Slots:
+        """Return what the optimisers keep, as arrays that NumPy takes."""
