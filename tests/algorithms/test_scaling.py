@@ -60,7 +60,7 @@ def is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 # ------------------------------------------------------------------------------------------- equality
 
 
-# With parameter noise one worker differs from this process, and why is not known yet; on Ray and serially it is the same.
+# With parameter noise one worker differs from this process, why is not known yet; on Ray and serially it is the same.
 @pytest.mark.parametrize("case", [case for case in CASES if "parameter noise" not in case])
 def test_one_worker_gives_what_this_process_gives(case: str) -> None:
     name, env, settings = CASES[case]
