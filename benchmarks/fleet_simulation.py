@@ -20,7 +20,7 @@ from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.worker import Gather, Start
 from tests.support.simulated import Clock, Fate, SimulatedTransport
 
-JOB, WEIGHTS = Gather(0, Start(0, 0, 0)), np.zeros(1, np.uint8)
+JOB, WEIGHTS = Gather(0, Start(0, 0, 0), 0), np.zeros(1, np.uint8)
 HANDLING, PER_MACHINE = 1e-3, 32
 
 

@@ -60,8 +60,7 @@ def is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 # ------------------------------------------------------------------------------------------- equality
 
 
-# With parameter noise one worker differs from this process, why is not known yet; on Ray and serially it is the same.
-@pytest.mark.parametrize("case", [case for case in CASES if "parameter noise" not in case])
+@pytest.mark.parametrize("case", CASES)
 def test_one_worker_gives_what_this_process_gives(case: str) -> None:
     name, env, settings = CASES[case]
     own = {"max_requests_in_flight_per_env_runner": 1} if name in ("IMPALA", "APPO") else {}

@@ -15,7 +15,7 @@ from anyspace.execution.dispatch import FIRST_PAUSES, MOST_DEATHS, START_TIMEOUT
 from anyspace.execution.worker import Fragment, Gather, Start
 from tests.support.simulated import Clock, Fate, Mishap, SimulatedTransport
 
-JOB = Gather(5, Start(0, 0, 0))
+JOB = Gather(5, Start(0, 0, 0), 0)
 WEIGHTS = np.zeros(4, np.uint8)
 TIMEOUT = 60.0
 

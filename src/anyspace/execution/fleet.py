@@ -160,7 +160,7 @@ class WorkerFleet:
         else:
             fragment = self._pace.fragment or -(-steps // width)
             rounds = -(-steps // (fragment * width))
-        job = Gather(fragment, self._start)
+        job = Gather(fragment, self._start, self._policy.timestep)
         found: Sequence[Fragment | Episodes]
         if self._pace.asynchronous:
             each = fragment if self._recipe.whole_episodes else fragment * self._recipe.num_envs

@@ -68,6 +68,8 @@ class Gather(NamedTuple):
     steps: int
     """Of each environment; with whole episodes, of all environments of the worker together, at least."""
     start: Start
+    timestep: int
+    """Environment steps so far, by which exploration goes: they move on before the weights do."""
 
 
 class Play(NamedTuple):
@@ -218,6 +220,7 @@ class Worker:
 
     def _gather(self, job: Gather) -> Fragment:
         recipe, began = self._recipe, time.perf_counter()
+        self.policy.at(job.timestep)
         if self._collector is None:
             self._collector = self._new_collector()
         if self._begun != job.start.number:
