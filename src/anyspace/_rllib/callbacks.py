@@ -124,33 +124,16 @@ class Absent:
 def make_multi_callbacks(callback_class_list: Sequence[type[DefaultCallbacks]]) -> type[DefaultCallbacks]:
     """Return a class whose objects tell one object of each of the classes, in their order."""
 
-    class Several(DefaultCallbacks):
-        def __init__(self) -> None:
-            super().__init__()
-            self._parts = [part() for part in callback_class_list]
+    def __init__(self: Any) -> None:
+        DefaultCallbacks.__init__(self)
+        self.parts = [part() for part in callback_class_list]
 
-        def on_algorithm_init(self, **arguments: Any) -> None:
-            for part in self._parts:
-                part.on_algorithm_init(**arguments)
+    def telling(name: str) -> Callable[..., None]:
+        def tell(self: Any, **arguments: Any) -> None:
+            for part in self.parts:
+                getattr(part, name)(**arguments)
 
-        def on_episode_start(self, **arguments: Any) -> None:
-            for part in self._parts:
-                part.on_episode_start(**arguments)
+        return tell
 
-        def on_episode_end(self, **arguments: Any) -> None:
-            for part in self._parts:
-                part.on_episode_end(**arguments)
-
-        def on_evaluate_start(self, **arguments: Any) -> None:
-            for part in self._parts:
-                part.on_evaluate_start(**arguments)
-
-        def on_evaluate_end(self, **arguments: Any) -> None:
-            for part in self._parts:
-                part.on_evaluate_end(**arguments)
-
-        def on_train_result(self, **arguments: Any) -> None:
-            for part in self._parts:
-                part.on_train_result(**arguments)
-
-    return Several
+    methods = [name for name in vars(DefaultCallbacks) if name.startswith("on_")]
+    return type("Several", (DefaultCallbacks,), {"__init__": __init__, **{name: telling(name) for name in methods}})

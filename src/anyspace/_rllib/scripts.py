@@ -66,11 +66,20 @@ class Script(algorithms.Algorithm[Any]):
                 told(**absent, policies={"default_policy": self.policy}, episode=episode, env_index=0)
         return episodes
 
-    def evaluate(self, *arguments: Any, **keywords: Any) -> dict[str, Any]:
+    def evaluate(
+        self,
+        episodes: int | None = None,
+        *,
+        explore: bool = False,
+        render: bool = False,
+        progress: bool = False,
+        seed: int | None = None,
+    ) -> dict[str, Any]:
         """Play whole episodes; see :meth:`anyspace.algorithms.Algorithm.evaluate`."""
         if self._callbacks is not None:
             self._callbacks.on_evaluate_start(algorithm=self)
-        found = EvaluationResult(super().evaluate(*arguments, **keywords))
+        played = super().evaluate(episodes, explore=explore, render=render, progress=progress, seed=seed)
+        found = EvaluationResult(played)
         if self._callbacks is not None:
             self._callbacks.on_evaluate_end(algorithm=self, evaluation_metrics={"evaluation": found})
         return found
