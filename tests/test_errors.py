@@ -11,6 +11,7 @@ BUILT_IN = {
     "NonFiniteError": FloatingPointError,
     "CheckpointError": ValueError,
     "WorkerError": RuntimeError,
+    "ExportError": ValueError,
 }
 
 

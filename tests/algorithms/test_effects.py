@@ -177,12 +177,20 @@ SHOWN_BY = {
     "framework": "frameworks/test_tf_learner.py",
     "model._disable_action_flattening": "policy/test_history.py",
     "model.action_embedding_key": "models/torch/test_parametric.py",
+    **dict.fromkeys(
+        [
+            *("num_env_runners", "fleet", "sample_order", "sample_timeout_s", "restart_failed_env_runners"),
+            *("max_requests_in_flight_per_env_runner", "broadcast_interval", "max_lag"),
+            *("num_cpus_per_env_runner", "num_gpus_per_env_runner", "custom_resources_per_env_runner"),
+            *("ray_address", "ray_runtime_env", "evaluation_num_env_runners", "evaluation_parallel_to_training"),
+        ],
+        "algorithms/test_scaling.py",
+    ),
 }
 """Keys whose effect shows elsewhere than in what is learnt, and the tests of it."""
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "exploration_config": ({"type": "Random"}, "learns from samples of its own distribution"),
-    "num_env_runners": (1, "collecting in other processes is not built"),
     "model.custom_preprocessor": ("mine", "put a gymnasium wrapper around the environment"),
     "model.encoder_latent_dim": (8, "it belonged to another kind of model"),
     "model.lstm_use_prev_action_reward": (True, "it is deprecated; use `lstm_use_prev_action`"),

@@ -118,7 +118,6 @@ def test_an_endless_reward_cut_by_truncation_is_worth_two() -> None:
     [
         ("minibatch_buffer_size", "{replay_proportion}"),
         ("learner_queue_size", "leave it out"),
-        ("broadcast_interval", "leave it out"),
         ("vtrace", "leave it out"),
         ("_separate_vf_optimizer", "`group_of`"),
         ("_lr_vf", "`group_of`"),

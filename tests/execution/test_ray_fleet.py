@@ -16,6 +16,7 @@ import pytest
 from anyspace import Algorithm, register_env
 from anyspace.algorithms import ALGORITHMS
 from anyspace.errors import ConfigError, ObservationError, WorkerError
+from anyspace.execution.stopping import TERMINATIONS
 from anyspace.models import ModelCatalog
 from anyspace.models.torch import TorchModelV2
 from tests.execution.test_worker import Odd, Stubborn
@@ -35,10 +36,13 @@ ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
 
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
-    """Start Ray once, with room for four workers, and end it."""
+    """Start Ray once, with room for four workers, and end it; later tests find the handlers of signals as they were."""
+    before = {number: signal.getsignal(number) for number in TERMINATIONS}
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def new(env: Any, settings: dict[str, Any], name: str = "PPO") -> Algorithm[Any]:

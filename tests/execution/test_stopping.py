@@ -99,6 +99,23 @@ def test_a_handler_of_the_program_stays() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+def test_the_handler_of_ray_is_replaced_for_the_run(tmp_path: Path) -> None:
+    """It ends the process at once, and nothing would be saved."""
+
+    def ends_the_process(number: int, frame: Any) -> None:
+        raise AssertionError("nothing is saved")
+
+    ends_the_process.__module__ = "ray._private.node"
+    before = signal.signal(signal.SIGTERM, ends_the_process)
+    try:
+        with pytest.raises(RunStopped):
+            ran(Counts(on_train=lambda iteration: send(signal.SIGTERM) if iteration == 3 else None), tmp_path)
+        assert saved(tmp_path) == 30
+        assert signal.getsignal(signal.SIGTERM) is ends_the_process
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_another_thread_gets_no_signals() -> None:
     seen: list[Any] = []
 

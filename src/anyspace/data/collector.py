@@ -112,9 +112,9 @@ class Collector:
 
         None stands for noise that is not needed, or that cannot be drawn ahead.
         """
-        blank = self.policy.new_distribution(self.source.num_envs)
+        blank = self.policy.new_distribution(self.source.num_envs) if explore else None
         while True:
-            drawn = actor.draw_noise(blank, steps) if explore else None
+            drawn = None if blank is None else actor.draw_noise(blank, steps)
             yield from [None] * steps if drawn is None else drawn
 
     def _begin(self, steps: int) -> Record:

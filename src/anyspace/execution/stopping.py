@@ -52,6 +52,7 @@ def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
     """Let the first signal ask for a stop, and the second one stop at once, for the length of the context.
 
     A handler of SIGTERM or SIGHUP that the program has set stays, and so does the order to ignore SIGHUP (``nohup``).
+    The one that ``ray.init`` sets ends the process with nothing saved; it is replaced like the default.
     Processes that are forked in the context end as if there were no handler. Signals reach the main thread only: in
     another thread the context does nothing.
 
@@ -74,13 +75,18 @@ def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
             again = "Ctrl-C again" if signum == signal.SIGINT else f"a second {signal.Signals(signum).name}"
             say(f"Stopping after this iteration; {again} stops at once.")
 
-    taken = [signal.SIGINT, *(one for one in TERMINATIONS if signal.getsignal(one) is signal.SIG_DFL)]
+    taken = [signal.SIGINT, *(one for one in TERMINATIONS if _is_nobodys(signal.getsignal(one)))]
     previous = {one: signal.signal(one, handle) for one in taken}
     try:
         yield request
     finally:
         for one, handler in previous.items():
             signal.signal(one, signal.SIG_DFL if handler is None else handler)
+
+
+def _is_nobodys(handler: object) -> bool:
+    """Return whether the program has left it to others what a signal does."""
+    return handler is signal.SIG_DFL or str(getattr(handler, "__module__", "")).partition(".")[0] == "ray"
 
 
 def _end_forked_process(signum: int) -> None:
