@@ -137,6 +137,7 @@ def duet(autoregressive: bool, seed: int, steps: int) -> float:
     return learnt(PPO(Duet, settings, preset="auto", seed=seed), steps, explore=True)
 
 
+@pytest.mark.learning
 @pytest.mark.spec(169)
 def test_correlated_actions_on_one_seed() -> None:
     assert duet(True, 0, 40_000) >= 0.95 * Duet.best_return()
@@ -160,7 +161,7 @@ def parametric_cartpole(embeddings: str, seed: int, steps: int) -> Algorithm[Any
 
 
 @pytest.mark.spec(160, 161)
-@pytest.mark.parametrize("embeddings", ["given", "learned"])
+@pytest.mark.parametrize("embeddings", ["given", pytest.param("learned", marks=pytest.mark.learning)])
 def test_parametric_actions_on_one_seed(embeddings: str) -> None:
     algorithm = parametric_cartpole(embeddings, 0, 20_000)
     if embeddings == "given":
