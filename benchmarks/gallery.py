@@ -42,7 +42,7 @@ TASKS = (
     Task("MountainCar-v0", 300_000, "-110 (1M)"),
     Task("MountainCarContinuous-v0", 200_000, "88 (20k)"),
     Task("Pendulum-v1", 100_000, "-172 (100k)"),
-    Task("Taxi-v3", 300_000),
+    Task("Taxi-v4", 300_000),
     Task("CliffWalking-v1", 200_000),
     Task("FrozenLake-v1", 100_000),
     Task("Blackjack-v1", 100_000),
