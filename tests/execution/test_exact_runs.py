@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import random
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -104,7 +105,7 @@ def test_a_run_goes_on_from_the_exact_one_and_says_what_is_repeated(folder: Path
     # An earlier state than the exact one would destroy it.
     earlier = Counts(start=30)
     earlier.run_folder = run.resolve()
-    with pytest.raises(ConfigError, match=r"the run in .* has 60 steps; going on there from 30 would destroy"):
+    with pytest.raises(ConfigError, match=r"the run in .* has 80 steps; going on there from 30 would destroy"):
         ran(earlier, run, 90)
     later = Counts(start=60)
     ran(later, run.resolve(), 130, every=30, exact=True)
@@ -120,6 +121,57 @@ def test_going_on_from_an_earlier_one_removes_later_ones(folder: Path) -> None:
     learn(earlier, 50, run, True, Saving(20, 5, True), progress=False)
     assert [saved(path) for path in sorted((run / "checkpoints").iterdir())] == [20, 40]
     assert steps_on_disk(run / "exact") is None
+
+
+def test_an_exact_one_that_the_run_has_left_behind_goes(folder: Path) -> None:
+    """Else --resume would go back to it, over all that was learnt since."""
+    run = folder / "run"
+    ran(Counts(), run, 100, every=30, exact=True)
+    assert resume_point(run) == run / "exact"
+    ran(Counts(start=100), run, 110, every=30, exact=True)  # from the latest, or a second learn() in one process
+    assert (resume_point(run), saved(run), (run / "exact").exists()) == (run, 110, False)
+    ran(Counts(start=110), run, 150, every=30, exact=True)
+    assert (saved(run / "exact"), saved(run)) == (140, 150)
+    # It goes on from the exact one, but learns what came since in another way.
+    with pytest.raises(ConfigError, match=r"has 150 steps; going on there from 140 would destroy"):
+        ran(Counts(start=140), run, 160)
+    assert (saved(run / "exact"), saved(run)) == (140, 150)
+    again = Counts(start=140)
+    again.run_folder = run.resolve()
+    learn(again, 1000, run, True, Saving(30), progress=False)
+    assert (resume_point(run), saved(run)) == (run, 1000)
+
+
+def test_an_exact_one_at_the_latest_steps_stays_for_exact_runs_alone(folder: Path) -> None:
+    for exact in (True, False):
+        run = folder / f"run-{exact}"
+        ran(Counts(), run, 90, every=30, exact=True)
+        assert saved(run / "exact") == saved(run) == 90
+        ran(Counts(start=90), run, 100, every=30, exact=exact)
+        assert resume_point(run) == (run / "exact" if exact else run)
+
+
+def test_the_line_after_a_failure_names_the_checkpoint_that_is_gone_on_from(folder: Path) -> None:
+    def fail(iteration: int) -> None:
+        if iteration == 3:
+            raise RuntimeError
+
+    run = folder / "run"
+    ran(Counts(), run, 100, every=30, exact=True)
+    with pytest.raises(RuntimeError) as caught:
+        ran(Counts(start=100, on_train=fail), run, 200, every=30, exact=True)
+    assert re.search(r"saved at 120 steps, after its last whole iteration\. Go on with", caught.value.__notes__[0])
+
+
+def test_what_is_later_than_the_exact_one_is_not_destroyed_from_another(folder: Path) -> None:
+    """Only a run that goes on from the exact checkpoint itself learns the same again."""
+    run = folder / "run"
+    ran(Counts(), run, 120, every=50, exact=True)
+    assert (saved(run / "exact"), saved(run)) == (100, 120)
+    with pytest.raises(ConfigError, match=r"has 120 steps; going on there from 110 would destroy"):
+        ran(Counts(start=110), run, 200, every=50, exact=True)
+    ran(Counts(start=100), run, 200, every=50, exact=True)
+    assert (saved(run / "exact"), saved(run)) == (200, 200)
 
 
 def test_no_run_under_runs(folder: Path) -> None:
