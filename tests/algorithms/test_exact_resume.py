@@ -260,6 +260,11 @@ def own_vector() -> Any:
     ("env", "changes", "message"),
     [
         ("CartPole-v1", {"num_env_runners": 2, "fleet": "serial", "sample_order": "ready"}, "fragments that workers"),
+        (
+            "CartPole-v1",
+            {"evaluation_num_env_runners": 1, "fleet": "serial", "evaluation_parallel_to_training": True},
+            "evaluations that workers play while training goes on are in no checkpoint",
+        ),
         ("CartPole-v1", {"vectorization": "async"}, "may draw from random sources of those processes"),
         (Normalised, {}, "NormalizeReward|Normalised around the environment keeps running statistics"),
         (own_vector, {}, "nobody knows whether a reset with a seed puts all of it back"),

@@ -385,7 +385,8 @@ def require_same_windows(ours: Trajectory, theirs: Trajectory) -> None:
     for name in ("obs", "rewards", "terminated", "truncated", "valid", "begins", "actions", "earlier", "columns"):
         for one, other in zip(leaves(getattr(ours, name)), leaves(getattr(theirs, name)), strict=True):
             assert np.array_equal(one, other), name
-    for one, other in zip([ours.final_obs.t, *ours.final_obs.leaves], [theirs.final_obs.t, *theirs.final_obs.leaves], strict=True):
+    assert np.array_equal(ours.final_obs.t, theirs.final_obs.t)
+    for one, other in zip(ours.final_obs.leaves, theirs.final_obs.leaves, strict=True):
         assert np.array_equal(one, other)
 
 

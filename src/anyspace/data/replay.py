@@ -56,7 +56,7 @@ class Replay:
     """
 
     in_checkpoints = False
-    """Whether all checkpoints of a run hold the transitions, and not only exact ones."""
+    """Whether the latest checkpoint of a run holds the transitions, and not only exact ones."""
 
     def __init__(
         self, pipeline: Pipeline, capacity: int, lanes: int, horizon: int, priorities: dict[str, float] | None = None
@@ -158,8 +158,9 @@ class Replay:
 
     def _windows(self, oldest: Ints, starts: Ints) -> tuple[Ints, Ints]:
         """Return lanes and times of all windows that can be learnt from."""
-        lanes = np.repeat(np.arange(self._lanes), starts)
-        times = np.arange(len(lanes)) + (oldest - (starts.cumsum() - starts))[lanes]
+        lanes: Ints = np.repeat(np.arange(self._lanes), starts)
+        ahead: Ints = starts.cumsum() - starts
+        times: Ints = np.arange(len(lanes)) - ahead[lanes] + oldest[lanes]
         valid = self._ring.are_valid(self._ring.rows(lanes, times))
         return lanes[valid], times[valid]
 
@@ -183,7 +184,8 @@ class Replay:
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned, of a replay of another capacity, horizon or draw, too.
 
-        What does not fit is left out, the oldest first; windows that could not be drawn there have the largest priority.
+        What does not fit is left out, the oldest first; windows that could not be drawn there have the largest
+        priority.
 
         Raises:
             ValueError: there are no transitions, or they are of another number of environments.

@@ -89,6 +89,11 @@ class Weights:
         """How often they changed."""
         return self._policy.version
 
+    @property
+    def replaced_at(self) -> int:
+        """The version since which they have gone on from others that were loaded."""
+        return self._policy.replaced_at
+
     def packed(self) -> Packed:
         """Return the present ones in one buffer."""
         return self.layout.pack(self._policy.weights())
@@ -152,7 +157,9 @@ class WorkerFleet:
         """Return at least ``steps`` rows; see :class:`Fleet`."""
         dispatcher, version = self._dispatcher, self._weights.version
         sent = dispatcher.version
-        if sent is None or not 0 <= version - sent < self._pace.broadcast_interval:
+        # Weights that were loaded are sent at once; a negative difference is that of an earlier state.
+        is_recent = sent is not None and 0 <= version - sent < self._pace.broadcast_interval
+        if sent is None or not is_recent or sent < self._weights.replaced_at:
             dispatcher.publish(version, self._weights.packed())
         width = self._recipe.num_envs * self._recipe.workers
         if self._recipe.whole_episodes:

@@ -213,7 +213,7 @@ class Worker:
         """
         if version != self._version:
             self.policy.load_weights(self._recipe.layout.unpack(weights))
-            self._version = version
+            self._version = self.policy.version = version
         with _heard() as heard:
             found = self._gather(job) if isinstance(job, Gather) else self._play(job)
         return found._replace(warnings=tuple(heard))
