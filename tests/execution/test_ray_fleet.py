@@ -16,7 +16,7 @@ import pytest
 from anyspace import Algorithm, register_env
 from anyspace.algorithms import ALGORITHMS
 from anyspace.errors import ConfigError, ObservationError, WorkerError
-from anyspace.execution.stopping import TERMINATIONS
+from anyspace.execution.stopping import kept_handlers
 from anyspace.models import ModelCatalog
 from anyspace.models.torch import TorchModelV2
 from tests.execution.test_worker import Odd, Stubborn
@@ -37,12 +37,10 @@ ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
     """Start Ray once, with room for four workers, and end it; later tests find the handlers of signals as they were."""
-    before = {number: signal.getsignal(number) for number in TERMINATIONS}
-    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with kept_handlers():
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
 
 
 def new(env: Any, settings: dict[str, Any], name: str = "PPO") -> Algorithm[Any]:
