@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -147,6 +148,24 @@ def test_an_error_is_the_original_one() -> None:
     with closing(algorithm), pytest.raises(RuntimeError, match="Stubborn: stuck because rust") as caught:
         algorithm.train()
     assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
+
+
+class Closes(Odd):
+    """Leaves a file when it is closed."""
+
+    def __init__(self, file: str):
+        super().__init__()
+        self.file = file
+
+    def close(self) -> None:
+        Path(self.file).touch()
+
+
+def test_environments_are_closed(tmp_path: Path) -> None:
+    algorithm = new(Closes, {"num_env_runners": 1, "env_config": {"file": str(tmp_path / "closed")}})
+    algorithm.train()
+    algorithm.close()
+    assert (tmp_path / "closed").exists()
 
 
 def test_a_cluster_that_is_too_small_is_told_before_anything_starts() -> None:
