@@ -274,3 +274,14 @@ def test_what_cannot_be_put_back_is_refused(env: Any, changes: dict[str, Any], m
     given = env() if env is own_vector else env
     with pytest.raises(ConfigError, match=message):
         PPO(given, {**ON_POLICY, **SMALL, **changes}, preset="none")
+
+
+def test_what_workers_alone_remember_is_refused_at_once(tmp_path: Path) -> None:
+    settings = {"num_env_runners": 2, "fleet": "serial", "exploration_config": {"type": "ParameterNoise"}}
+    message = "with `num_env_runners`, what ParameterNoise remembers is in the workers, and in no checkpoint"
+    with pytest.raises(ConfigError, match=message):
+        DQN("CartPole-v1", {**SMALL, **settings}, preset="none")
+    with closing(DQN("CartPole-v1", {**SMALL, **settings, "exact_resume": False}, preset="none")) as algorithm:
+        algorithm.save(tmp_path)
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        Algorithm.load(tmp_path, exact_resume=True)

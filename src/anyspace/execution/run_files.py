@@ -179,7 +179,7 @@ def remove_run(folder: Path) -> None:
         file.unlink(missing_ok=True)
     for name in _CHECKPOINTS:
         remove_checkpoint(folder / name)
-    for kept in kept_checkpoints(folder):
+    for kept in _kept_folders(folder):
         remove_checkpoint(kept)
     with suppress(OSError):
         (folder / KEPT).rmdir()
@@ -189,20 +189,25 @@ def keep_checkpoint(folder: Path, name: str, number: int) -> None:
     """Keep a checkpoint of a run as it is now, by its steps, and no more than ``number`` of them.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or the checkpoint is not whole; none is removed.
     """
     steps = steps_on_disk(folder / name)
     if steps is None:
         return
     target = folder / KEPT / f"{steps:012d}"
     if steps_on_disk(target) is None:
-        copy_checkpoint(folder / name, target)
-    for old in kept_checkpoints(folder)[:-number]:
+        try:
+            copy_checkpoint(folder / name, target)
+        except CheckpointError as error:
+            raise OSError(str(error)) from error
+    found = _kept_folders(folder)
+    whole = [path for path in found if (path / STATE_FILE).is_file()]
+    for old in {*found} - {*whole[-number:]}:
         remove_checkpoint(old)
 
 
-def kept_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints that a run has kept, the earliest first."""
+def _kept_folders(folder: Path) -> list[Path]:
+    """Return the folders of the checkpoints that a run has kept, the earliest first, half-made ones among them."""
     return sorted(path for path in (folder / KEPT).glob("[0-9]" * 12))
 
 
@@ -217,8 +222,8 @@ def remove_others(folder: Path, steps: int, *, exact: bool) -> None:
     """
     if not (exact and steps_on_disk(folder / EXACT) == steps):
         remove_checkpoint(folder / EXACT)
-    for checkpoint in kept_checkpoints(folder):
-        if (steps_on_disk(checkpoint) or 0) > steps:
+    for checkpoint in _kept_folders(folder):
+        if not (checkpoint / STATE_FILE).is_file() or (steps_on_disk(checkpoint) or 0) > steps:
             remove_checkpoint(checkpoint)
 
 
