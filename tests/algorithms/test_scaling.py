@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from anyspace import APPO, BC, IMPALA, PPO, Algorithm
+from anyspace import APPO, BC, DQN, IMPALA, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS
 from anyspace.data.rows import with_logp
 from anyspace.errors import ConfigError, ObservationError
@@ -193,6 +193,21 @@ def test_workers_act_with_weights_that_were_loaded(way: str, interval: int, tmp_
         for slot in [*fleet._dispatcher._slots, *evaluator._dispatcher._slots]:
             theirs = {**slot.worker.policy.weights(), "timestep": algorithm.policy.weights()["timestep"]}
             require_equal(theirs, algorithm.policy.weights())
+
+
+def test_workers_evaluate_with_exploration_as_far_as_it_is() -> None:
+    """Exploration moves on before the weights do: here there is nothing to learn from yet."""
+    settings = {"num_steps_sampled_before_learning_starts": 1000, "train_batch_size": 8, "replay_capacity": 2000}
+    evaluating = {"fleet": "serial", "evaluation_num_env_runners": 1, "evaluation_episodes": 1}
+    with closing(new(DQN, "CartPole-v1", {**SMALL, **settings, **evaluating})) as algorithm:
+        evaluator = algorithm.evaluator
+        assert isinstance(evaluator, WorkerEvaluator)
+        for _ in range(2):
+            algorithm.train()
+            algorithm.evaluate(explore=True)
+            (slot,) = evaluator._dispatcher._slots
+            assert slot.worker.policy.timestep == algorithm.policy.timestep
+        assert algorithm.policy.version == 0 < algorithm.policy.timestep
 
 
 def test_where_workers_are() -> None:
