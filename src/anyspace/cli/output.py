@@ -148,7 +148,7 @@ def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> No
     lines += [
         f"  {name:<12} {part.share:4.0%}  {part.microseconds_per_step:9,.1f} us a step" for name, part in parts.items()
     ]
-    if not speed.gradient_steps:
+    if not speed.has_learnt:
         lines.append("learning had not begun: give more --seconds, or fewer steps before learning starts")
     _print_lines(console, lines)
 
