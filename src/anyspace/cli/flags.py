@@ -36,8 +36,6 @@ from anyspace.hints import Hints
 
 K = TypeVar("K")
 
-_HELP = ("-h", "--help")
-
 
 @dataclass(frozen=True)
 class StartingPoint:
@@ -116,7 +114,7 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
         ConfigError: no algorithm or preset has the name that is given.
         CheckpointError: there is no checkpoint where ``--resume`` says.
     """
-    wanted = [word for word in words if word not in _HELP]
+    wanted = without_help(words)
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
     if choice.resume is not None:
         if choice.config is not None:
@@ -147,6 +145,11 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     if asked is not None:
         print_settings(console, asked.path, configs.changes(overridden(defaults, layer), defaults))
     return StartingPoint(algorithm, overridden(defaults, layer), found, layer, own)
+
+
+def without_help(words: Sequence[str]) -> list[str]:
+    """Return the words but for those that ask for help."""
+    return [word for word in words if word not in ("-h", "--help")]
 
 
 def _described(

@@ -19,7 +19,7 @@ from anyspace.algorithms.presets import PLAIN
 from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_possible, shipped_ranges
 from anyspace.algorithms.settings import chosen
 from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_env, starting_point
-from anyspace.cli.output import make_room, print_error
+from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.config import importable_name
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
@@ -74,7 +74,7 @@ def sweep(words: list[str]) -> int | None:
     done = _done(study)
     if done >= own.trials:
         raise ConfigError(f"the sweep in {folder} has {done} trials already; give more as --trials N.")
-    _print(console, f"sweep: {folder} ({done} trials so far); tries {', '.join(r.path for r in ranges)}")
+    print_lines(console, f"sweep: {folder} ({done} trials so far); tries {', '.join(r.path for r in ranges)}")
 
     def told(study: Any, trial: Any) -> None:
         _tell(console, study, trial, ranges)
@@ -178,7 +178,7 @@ def _tell(console: Console, study: Any, trial: Any, ranges: list[Range]) -> None
     what = trial.user_attrs.get(_WHY, what)
     best = [one for one in study.trials if one.state.name == "COMPLETE"]
     so_far = f" (best so far {study.best_value:.6g}, trial {study.best_trial.number})" if best else ""
-    _print(console, f"trial {trial.number}: {what}{so_far}  {_spelt(trial, ranges)}")
+    print_lines(console, f"trial {trial.number}: {what}{so_far}  {_spelt(trial, ranges)}")
 
 
 def _spelt(trial: Any, ranges: list[Range]) -> str:
@@ -212,7 +212,9 @@ def _finish(
     best = folder / "best.toml"
     settings = configs.laid_over(flags.changes(), configs.nested(_values(complete[0], ranges)))
     write_whole(best, _as_toml(start, flags.own, settings, complete[0].value).encode())
-    _print(console, f"best settings: {best}; train with them by\n  anyspace train --config {shlex.quote(str(best))}")
+    print_lines(
+        console, f"best settings: {best}; train with them by\n  anyspace train --config {shlex.quote(str(best))}"
+    )
 
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:
@@ -246,7 +248,3 @@ def _toml(value: Any) -> str:
 
 def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name)
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
