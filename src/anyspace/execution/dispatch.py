@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple
 
 from anyspace.errors import WorkerError
 from anyspace.execution.packing import Packed
-from anyspace.execution.rounds import Shares, Tally
+from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.transport import Gone, H, T, Transport, W
 from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Play
 
@@ -150,13 +150,13 @@ class Dispatcher(Generic[H, T, W]):
         """
         return self.finish(self.begin(jobs), version, any_order=any_order) or []
 
-    def begin(self, jobs: Sequence[Sequence[Job]]) -> Shares:
+    def begin(self, jobs: Sequence[Sequence[Job]]) -> Round:
         """Return a round of jobs for each worker, which :meth:`finish` hands out; earlier rounds are given up."""
         self._round += 1
-        return Shares([list(own) for own in jobs], [[] for _ in jobs], sum(map(len, jobs)))
+        return Round([list(own) for own in jobs], [[] for _ in jobs], sum(map(len, jobs)))
 
     def finish(
-        self, shares: Shares, version: int, *, any_order: bool = False, waits: bool = True
+        self, shares: Round, version: int, *, any_order: bool = False, waits: bool = True
     ) -> list[Fragment | Episodes] | None:
         """Return the answers of a round; see :meth:`shares`. None, unless this ``waits``: some are missing."""
         with self._counted(shares.found):

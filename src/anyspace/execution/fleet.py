@@ -15,7 +15,7 @@ from anyspace.data.trajectory import Trajectory
 from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
 from anyspace.execution.packing import Layout
-from anyspace.execution.rounds import Shares, Tally
+from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start, worker_seed
 from anyspace.policy.policy import Policy
 
@@ -223,7 +223,7 @@ class WorkerEvaluator:
         self, policy: Policy, dispatcher: Dispatcher[Any, Any, Any], recipe: Recipe, local: LocalEvaluator
     ) -> None:
         self._policy, self._dispatcher, self._recipe, self._local = policy, dispatcher, recipe, local
-        self._playing: Shares | None = None
+        self._playing: Round | None = None
 
     def evaluate(self, request: Request) -> list[Played]:
         """Return the episodes that were played, in the order of the workers."""
@@ -240,7 +240,7 @@ class WorkerEvaluator:
             self._playing = self._begun(request)
         return self._finished(waits=False)
 
-    def _begun(self, request: Request) -> Shares:
+    def _begun(self, request: Request) -> Round:
         publish(self._dispatcher, self._policy, self._recipe.layout, interval=0)
         workers = self._recipe.workers
         jobs: list[list[Job]] = [[Play(share)] for share in shares_of(request, workers)]

@@ -24,7 +24,7 @@ class Tally:
 
 
 @dataclass
-class Shares:
+class Round:
     """Jobs that are handed out, and the answers to them."""
 
     left: list[list[Job]]
