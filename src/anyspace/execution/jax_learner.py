@@ -181,26 +181,24 @@ class JaxLearner(CompiledLearner):
     ) -> tuple[Reported, Weights, dict[str, Weights]]:
         """Return what a batch reports, the arrays that the model itself changed, and each group's gradients.
 
-        The gradient of a group is that of its own loss alone. Losses are traced once; what the passes back from them
-        have in common the compiler finds.
+        The gradient of a group is that of its own loss alone. There is one pass forward, whatever the number of groups:
+        what it asks of the host it asks once.
         """
-        traced = jax.jit(lambda weights: self.traced_losses(weights, batch, cells, key))
-        found: Any = None
-        gradients: dict[str, Weights] = {}
-        kept: dict[str, Weights] = {}
+        own = {name: weights[0][name] for pack in self._packs.values() for name in pack.shapes}
+
+        def losses(own: Weights) -> Any:
+            return self.traced_losses([{**weights[0], **own}, *weights[1:]], batch, cells, key)
+
+        by_group, moved_by, (reported, changed) = jax.linearize(losses, own, has_aux=True)
+        gradients = {}
         for group, pack in self._packs.items():
-
-            def loss(own: Weights, group: str = group) -> Any:
-                by_group, rest = traced([{**weights[0], **own}, *weights[1:]])
-                return by_group[group], (by_group, rest)
-
-            mine = {name: weights[0][name] for name in pack.shapes}
-            (_, (by_group, (reported, changed))), gradients[group] = jax.value_and_grad(loss, has_aux=True)(mine)
-            kept[group] = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
-            found = found or (by_group, reported)
-        by_group, (metrics, of_model, rows) = found
-        total = sum(by_group.values())
-        return ({**metrics, "total_loss": total}, of_model, rows), kept[next(iter(self._packs))], gradients
+            # The transpose of one output alone: `jax.vjp` would go through all losses for each group.
+            pull_back = jax.linear_transpose(lambda moving, group=group: moved_by(moving)[group], own)
+            (found,) = pull_back(jnp.ones_like(by_group[group]))
+            gradients[group] = {name: found[name] for name in pack.shapes}
+        kept = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
+        metrics, of_model, rows = reported
+        return ({**metrics, "total_loss": sum(by_group.values())}, of_model, rows), kept, gradients
 
     def traced_losses(self, weights: list[Weights], batch: Batch, cells: Any, key: Array) -> Any:
         """Return the losses by group, and what else comes of the pass, as functions of what is handed over alone."""
