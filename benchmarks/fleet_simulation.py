@@ -92,13 +92,15 @@ def main() -> None:
         print("| workers | one share each | two requests | lag, p99 | adaptive | lag, p99 | ideal |")
         print("|---|---|---|---|---|---|---|")
         for count in counts:
-            updates = 60 if count < 32 else 150
+            # A third of the updates warms up: in it the learner takes all that was asked for with the first weights.
+            updates = max(60 if count < 32 else 150, 3 * 2 * count * world.rows // world.batch)
             shares = run(world, count, updates // 3, shares=True)
             fixed, adaptive = (run(world, count, updates, most=2, adapts=adapts) for adapts in (False, True))
             cells = [f"{count:,}", f"{shares['rows']:,.0f}"]
             for found in (fixed, adaptive):
                 cells += [f"{found['rows']:,.0f}", f"{found['lag']:.1f}, {found['p99']:.0f}"]
-            ideal = min(count * world.rows / world.fragment, world.learn)
+            handled = world.batch / world.learn + world.batch / world.rows * HANDLING
+            ideal = min(count * world.rows / world.fragment, world.batch / handled)
             print(f"| {' | '.join(cells)} | {ideal:,.0f} |", flush=True)
 
 

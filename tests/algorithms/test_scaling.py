@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -15,9 +16,10 @@ import pytest
 from anyspace import APPO, BC, IMPALA, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS
 from anyspace.data.rows import with_logp
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, ObservationError
 from anyspace.execution.fleet import LocalFleet, WorkerEvaluator, WorkerFleet
 from anyspace.execution.worker import Fragment
+from tests.execution.test_worker import Odd
 from tests.support.hashes import CASES
 
 SMALL: dict[str, Any] = {
@@ -187,7 +189,6 @@ def test_an_evaluation_beside_training_is_reported_when_it_is_there() -> None:
         more = {"evaluation_parallel_to_training": beside, "evaluation_episodes": 2}
         with closing(new(PPO, "CartPole-v1", {**settings, **more})) as algorithm:
             assert "evaluation" in algorithm.train()
-    evaluator = algorithm.evaluator
     with closing(new(PPO, "CartPole-v1", {**settings, **more})) as algorithm:
         evaluator = algorithm.evaluator
         assert isinstance(evaluator, WorkerEvaluator)
@@ -204,8 +205,9 @@ IDLE = [
     ({"sample_order": "ready"}, "no workers collect"),
     ({"max_requests_in_flight_per_env_runner": 2}, "no workers collect"),
     ({"broadcast_interval": 2}, "no workers collect"),
-    ({"max_lag": 2}, "no fragment is ever older"),
-    ({**SERIAL, "max_lag": 2}, "no fragment is ever older"),
+    ({"max_lag": 2}, "no fragment is older than"),
+    ({**SERIAL, "max_lag": 2}, "no fragment is older than"),
+    ({**SERIAL, "broadcast_interval": 5, "max_lag": 1}, "no fragment is older than"),
     ({"fleet": "serial"}, "there are no workers"),
     ({"sample_timeout_s": 5.0}, "there are no workers"),
     ({"restart_failed_env_runners": False}, "there are no workers"),
@@ -245,10 +247,27 @@ def test_without_ray_there_is_a_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_nothing_of_ray_is_imported_before_it_is_asked_for() -> None:
-    if "ray" not in sys.modules:
-        with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE, **SERIAL})) as algorithm:
-            algorithm.train()
-        assert "ray" not in sys.modules
+    code = (
+        "import sys; from anyspace import PPO;"
+        " algorithm = PPO('CartPole-v1', num_env_runners=1, fleet='serial', train_batch_size=16, preset='none',"
+        " minibatch_size=16, num_epochs=1); algorithm.train(); algorithm.close(); assert 'ray' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fragments_that_are_older_than_allowed_when_they_are_collected_are_refused() -> None:
+    """They would all be dropped, and asked for again with the same weights."""
+    with pytest.raises(ConfigError, match=r"`max_lag` is 1, but fragments are up to 2 versions old when"):
+        new(IMPALA, "CartPole-v1", {**SERIAL, "broadcast_interval": 3, "max_lag": 1})
+
+
+def test_what_a_worker_said_before_an_error_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    algorithm = new(
+        PPO, Odd, {**SMALL, **ONCE, **SERIAL, "rollout_fragment_length": 1, "env_config": {"how": "large then nan"}}
+    )
+    with closing(algorithm), caplog.at_level("WARNING", "anyspace"), pytest.raises(ObservationError):
+        algorithm.train()
+    assert "expected a value in [-1.0, 1.0], got 2.0" in caplog.text
 
 
 # ------------------------------------------------------------------------------------------ exact_resume

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from anyspace.errors import WorkerError
 from anyspace.execution.dispatch import FIRST_PAUSES, MOST_DEATHS, START_TIMEOUT, Dispatcher
-from anyspace.execution.worker import Fragment, Gather, Start
+from anyspace.execution.evaluate import Request
+from anyspace.execution.worker import Fragment, Gather, Play, Start
 from tests.support.simulated import Clock, Fate, Mishap, SimulatedTransport
 
 JOB = Gather(5, Start(0, 0, 0), 0)
@@ -45,7 +46,7 @@ class Case:
         return [one.worker for one in found]
 
     def stream(self, steps: int = 20) -> list[int]:
-        """Return likewise of an asynchronous one."""
+        """Return which workers the fragments of an asynchronous gathering are of."""
         self.dispatcher.publish(self.version, WEIGHTS)
         found = self.dispatcher.stream(JOB, steps, 10, self.version)
         self.version += 1
@@ -120,6 +121,34 @@ def test_fragments_that_are_too_old_are_dropped_and_counted() -> None:
         free.stream(10)
     assert max(free.dispatcher.tally.lags) > 1
     assert free.dispatcher.tally.stale == 0
+
+
+def test_a_worker_whose_answer_waits_to_be_taken_does_not_hang() -> None:
+    """The learner is slow, and takes one fragment at a time."""
+    case = Case(4, lambda number, incarnation, count: Fate(0.0 if count < 0 else 1.0), most=2)
+    for _ in range(20):
+        case.stream(10)
+        case.clock.now += 2 * TIMEOUT
+    tally = case.dispatcher.tally
+    assert (tally.restarts, tally.lost, len(tally.lags)) == (0, 0, 20)
+
+
+def test_a_replacement_that_waits_to_be_noticed_has_started() -> None:
+    case = Case(4, at(3, 0, Fate(0.5, "dies")), most=2)
+    for _ in range(8):
+        case.stream(10)
+        case.clock.now += 400.0
+    assert case.dispatcher.tally.restarts == 1
+
+
+def test_playing_several_episodes_may_take_as_many_times_as_long() -> None:
+    case = Case(1, lambda number, incarnation, count: Fate(0.0 if count < 0 else 3.5 * TIMEOUT))
+    case.dispatcher.publish(0, WEIGHTS)
+    play = Play(Request(episodes=4, seed=0))
+    case.dispatcher.shares([[play]], 0)
+    assert case.dispatcher.tally.restarts == 0
+    with pytest.raises(WorkerError, match="lower `evaluation_episodes`"):
+        case.dispatcher.shares([[Play(Request(episodes=3, seed=0))]], 0)
 
 
 def test_where_the_learner_is_slower_fewer_requests_are_under_way() -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -16,7 +17,7 @@ import pytest
 from anyspace import Algorithm, register_env
 from anyspace.algorithms import ALGORITHMS
 from anyspace.errors import ConfigError, ObservationError, WorkerError
-from anyspace.execution.stopping import TERMINATIONS
+from anyspace.execution.stopping import kept_handlers
 from anyspace.models import ModelCatalog
 from anyspace.models.torch import TorchModelV2
 from tests.execution.test_worker import Odd, Stubborn
@@ -37,12 +38,10 @@ ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
     """Start Ray once, with room for four workers, and end it; later tests find the handlers of signals as they were."""
-    before = {number: signal.getsignal(number) for number in TERMINATIONS}
-    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    with kept_handlers():
+        ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
 
 
 def new(env: Any, settings: dict[str, Any], name: str = "PPO") -> Algorithm[Any]:
@@ -149,6 +148,24 @@ def test_an_error_is_the_original_one() -> None:
     with closing(algorithm), pytest.raises(RuntimeError, match="Stubborn: stuck because rust") as caught:
         algorithm.train()
     assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
+
+
+class Closes(Odd):
+    """Leaves a file when it is closed."""
+
+    def __init__(self, file: str):
+        super().__init__()
+        self.file = file
+
+    def close(self) -> None:
+        Path(self.file).touch()
+
+
+def test_environments_are_closed(tmp_path: Path) -> None:
+    algorithm = new(Closes, {"num_env_runners": 1, "env_config": {"file": str(tmp_path / "closed")}})
+    algorithm.train()
+    algorithm.close()
+    assert (tmp_path / "closed").exists()
 
 
 def test_a_cluster_that_is_too_small_is_told_before_anything_starts() -> None:

@@ -55,7 +55,9 @@ class Odd(gym.Env[Any, Any]):
                 raise ZeroDivisionError("no way")
             obs = obs * np.nan if self.how == "nan" else obs
             reward = np.inf if self.how == "reward" else reward
-            obs = obs + 2 if self.how == "large" else obs
+            obs = obs + 2 if self.how.startswith("large") else obs
+        if self.how == "large then nan" and self.t == self.at + 1:
+            obs = obs * np.nan
         return obs, reward, self.t % 5 == 0, False, {}
 
 

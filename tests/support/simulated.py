@@ -171,6 +171,10 @@ class SimulatedTransport:
         worker.is_killed = True
         self.kills += 1
 
+    def end(self, workers: Sequence[Person]) -> None:
+        for worker in workers:
+            self.kill(worker)
+
     def room(self) -> str:
         return "There is room."
 

@@ -64,7 +64,7 @@ class ScaleConfig(PolicyConfig):
 
     @property
     def own_requests(self) -> int:
-        """How many the algorithm is made for."""
+        """How many fragments the algorithm is made to ask a worker for ahead."""
         return 1
 
     @property
@@ -89,8 +89,7 @@ class ScaleConfig(PolicyConfig):
 
     def without_workers(self) -> Self:
         """Return these settings with nothing but this process to collect and evaluate."""
-        defaults = {one.name: _default(one) for one in dataclasses.fields(ScaleConfig) if one.name in _ABOUT_WORKERS}
-        return dataclasses.replace(self, **defaults)
+        return dataclasses.replace(self, **{key: _DEFAULTS[key] for key in _ABOUT_WORKERS})
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -103,6 +102,9 @@ class ScaleConfig(PolicyConfig):
             key = "custom_resources_per_env_runner"
             require(amount > 0, key, {name: amount}, "what is set aside is above 0")
         self._require_use()
+        lag, interval = self.max_lag, self.broadcast_interval
+        reason = f"fragments are up to {interval - 1} versions old when they are collected (`broadcast_interval`)"
+        require(lag is None or interval <= lag + 1, "max_lag", lag, reason)
 
     def _require_use(self) -> None:
         """Raise :class:`ConfigError` for a key that says something of workers that there are none of."""
@@ -114,13 +116,12 @@ class ScaleConfig(PolicyConfig):
         }
         if not self.evaluation_num_env_runners:
             idle["evaluation_parallel_to_training"] = "no workers evaluate"
-        if not self.is_stale:
-            idle["max_lag"] = "no fragment is ever older than the weights"
+        if not self.is_asynchronous:
+            idle["max_lag"] = "no fragment is older than what workers were sent last"
         if self.is_asynchronous:
             idle["sample_order"] = "fragments are taken as they come anyway"
-        defaults = {one.name: _default(one) for one in dataclasses.fields(ScaleConfig)}
         for key, reason in idle.items():
-            if getattr(self, key) != defaults[key]:
+            if getattr(self, key) != _DEFAULTS[key]:
                 raise ConfigError(
                     f"config key `{key}` is {getattr(self, key)!r}, but {reason}; leave it out, or see"
                     " `num_env_runners` and `evaluation_num_env_runners`."
@@ -131,6 +132,7 @@ def _default(one: dataclasses.Field[Any]) -> Any:
     return one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
 
 
+_DEFAULTS = {one.name: _default(one) for one in dataclasses.fields(ScaleConfig)}
 _LEAST = {
     "num_env_runners": 0,
     "num_envs_per_env_runner": 1,

@@ -14,7 +14,8 @@ from anyspace.data.rewards import RewardTransform
 from anyspace.errors import ConfigError
 from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator
-from anyspace.execution.fleet import Pace, Weights, WorkerEvaluator, WorkerFleet, acting_seed
+from anyspace.execution.fleet import Pace, WorkerEvaluator, WorkerFleet, acting_seed
+from anyspace.execution.packing import Layout
 from anyspace.execution.transport import SerialTransport, Transport
 from anyspace.execution.worker import Recipe
 from anyspace.policy.exploration import StatefulExploration
@@ -69,8 +70,7 @@ def worker_fleet(
             f"config key `exact_resume`: with `num_env_runners`, what {type(policy.exploration).__name__} remembers is"
             " in the workers, and in no checkpoint; take another `exploration_config`, or num_env_runners=0."
         )
-    weights = Weights(policy)
-    recipe = _recipe(spec, policy, config, policy_seed, weights, config.num_env_runners, rewards, steps_before)
+    recipe = _recipe(spec, policy, config, policy_seed, config.num_env_runners, rewards, steps_before)
     dispatcher = _dispatcher(recipe, config, most=config.most_requests)
     fragment = config.rollout_fragment_length
     pace = Pace(
@@ -82,7 +82,7 @@ def worker_fleet(
     )
     # A run that begins acts from where the learner's own random source stands, as it would without workers.
     acting = policy_seed if steps_before == 0 else acting_seed(seed)
-    return WorkerFleet(policy, weights, dispatcher, recipe, pace, seed, acting)
+    return WorkerFleet(policy, dispatcher, recipe, pace, seed, acting)
 
 
 def new_evaluator(spec: EnvSpec, policy: Policy, config: AlgorithmConfig, policy_seed: int) -> Evaluator:
@@ -91,9 +91,8 @@ def new_evaluator(spec: EnvSpec, policy: Policy, config: AlgorithmConfig, policy
     workers = config.evaluation_num_env_runners
     if not workers:
         return local
-    weights = Weights(policy)
-    recipe = _recipe(spec, policy, config, policy_seed, weights, workers, RewardTransform(), 0)
-    return WorkerEvaluator(weights, _dispatcher(recipe, config), workers, local)
+    recipe = _recipe(spec, policy, config, policy_seed, workers, RewardTransform(), 0, collects=False)
+    return WorkerEvaluator(policy, _dispatcher(recipe, config), recipe, local)
 
 
 def _recipe(
@@ -101,10 +100,11 @@ def _recipe(
     policy: Policy,
     config: AlgorithmConfig,
     policy_seed: int,
-    weights: Weights,
     workers: int,
     rewards: RewardTransform,
     steps_before: int,
+    *,
+    collects: bool = True,
 ) -> Recipe:
     return Recipe(
         spec.resolved(),
@@ -112,7 +112,7 @@ def _recipe(
         policy.plan,
         policy.observation_space,
         policy.env_action_space,
-        weights.layout,
+        Layout(policy.weights()),
         policy_seed,
         workers,
         config.num_envs_per_env_runner,
@@ -122,6 +122,7 @@ def _recipe(
         (rewards.clip, config.gamma) if rewards.normalize else None,
         config.env_timeout_s,
         config.sends_logp,
+        collects,
         steps_before,
         config.evaluation_max_episode_steps,
     )

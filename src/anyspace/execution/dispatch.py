@@ -16,8 +16,9 @@ from typing import Generic, NamedTuple
 
 from anyspace.errors import WorkerError
 from anyspace.execution.packing import Packed
+from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.transport import Gone, H, T, Transport, W
-from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job
+from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Play
 
 MOST_DEATHS = 4
 """A worker that dies so often in a row, without a fragment in between, ends the run."""
@@ -62,34 +63,6 @@ class _Slot(Generic[H, T]):
     failed_starts: int = 0
 
 
-@dataclass
-class Tally:
-    """What happened since the last report."""
-
-    waited: float = 0.0
-    """Seconds in which there was nothing to take."""
-    restarts: int = 0
-    """Workers that were replaced."""
-    lost: int = 0
-    """Requests that died with their workers; they are asked for again."""
-    stale: int = 0
-    """Fragments that nobody learns from: older than ``max_lag``, or of a gathering that was given up."""
-    lags: list[int] = field(default_factory=list)
-    """Of each fragment that was taken: versions of the weights since those that it was collected with."""
-
-
-@dataclass
-class Shares:
-    """Jobs that are handed out, and the answers to them."""
-
-    left: list[list[Job]]
-    """By worker: what nobody was asked for yet."""
-    found: list[list[Fragment | Episodes]]
-    """By worker."""
-    missing: int
-    """Answers."""
-
-
 class Taken(NamedTuple):
     """An answer."""
 
@@ -108,7 +81,8 @@ class Dispatcher(Generic[H, T, W]):
         most: requests that a worker has at most, in :meth:`stream`.
         adapts: whether :meth:`stream` has fewer requests under way where the learner cannot keep up.
         max_lag: versions of the weights after which a fragment is dropped; None drops nothing.
-        timeout: seconds after which a worker that delivers nothing is taken to hang.
+        timeout: seconds after which a worker that delivers nothing is taken to hang; for each episode where it is to
+            play several.
         restarts: replace workers that die.
         clock: seconds.
         tell: takes sentences for the user.
@@ -137,11 +111,12 @@ class Dispatcher(Generic[H, T, W]):
         """Whose answer a ticket stands for; None: the answer to starting the worker."""
         self._told_at = clock()
         self._gathered_at: float | None = None
+        self._said: set[str] = set()
         self.tally = Tally()
 
     @property
     def version(self) -> int | None:
-        """Of the weights that were published last."""
+        """How often the weights had changed that were published last."""
         return None if self._weights is None else self._weights[0]
 
     @property
@@ -154,9 +129,11 @@ class Dispatcher(Generic[H, T, W]):
         self._weights = (version, self._transport.publish(packed))
 
     def close(self) -> None:
-        """End all workers."""
+        """End all workers, after their environments."""
+        self._transport.end([slot.worker for slot in self._slots if slot.worker is not None])
+        self._awaited.clear()
         for slot in self._slots:
-            self._end(slot)
+            slot.worker = slot.building = None
             slot.requests, slot.owed = [], []
 
     # ----------------------------------------------------------------------------------- gathering
@@ -173,13 +150,13 @@ class Dispatcher(Generic[H, T, W]):
         """
         return self.finish(self.begin(jobs), version, any_order=any_order) or []
 
-    def begin(self, jobs: Sequence[Sequence[Job]]) -> Shares:
+    def begin(self, jobs: Sequence[Sequence[Job]]) -> Round:
         """Return a round of jobs for each worker, which :meth:`finish` hands out; earlier rounds are given up."""
         self._round += 1
-        return Shares([list(own) for own in jobs], [[] for _ in jobs], sum(map(len, jobs)))
+        return Round([list(own) for own in jobs], [[] for _ in jobs], sum(map(len, jobs)))
 
     def finish(
-        self, shares: Shares, version: int, *, any_order: bool = False, waits: bool = True
+        self, shares: Round, version: int, *, any_order: bool = False, waits: bool = True
     ) -> list[Fragment | Episodes] | None:
         """Return the answers of a round; see :meth:`shares`. None, unless this ``waits``: some are missing."""
         with self._counted(shares.found):
@@ -301,7 +278,7 @@ class Dispatcher(Generic[H, T, W]):
                     taken = self._take(ticket)
                     if taken is not None:
                         found.append(taken)
-                self._look_for_hung()
+                self._look_for_hung(set(ready))
                 looks = waits and not found
         return found
 
@@ -325,6 +302,8 @@ class Dispatcher(Generic[H, T, W]):
             slot.building = None
         else:
             slot.requests.remove(request)
+        if not isinstance(outcome, Built):
+            self._pass_on(outcome)
         if isinstance(outcome, Failure):
             outcome.reraise()
         if request is None or isinstance(outcome, Built):
@@ -332,6 +311,15 @@ class Dispatcher(Generic[H, T, W]):
             return None
         slot.deaths = 0
         return Taken(slot.number, request.round, request.version, outcome)
+
+    def _pass_on(self, outcome: Fragment | Episodes | Failure) -> None:
+        """Tell what a worker had to say, each sentence once, whichever of them says it."""
+        place = f"worker {outcome.worker}"
+        for sentence in outcome.warnings:
+            named = sentence if sentence.startswith(place) else f"{place}: {sentence}"
+            if named.removeprefix(place) not in self._said:
+                self._said.add(named.removeprefix(place))
+                self._tell(named)
 
     # -------------------------------------------------------------------------------------- faults
 
@@ -347,26 +335,32 @@ class Dispatcher(Generic[H, T, W]):
                 for job, round_ in owed:
                     self._request(slot, slot.worker, job, round_)
 
-    def _look_for_hung(self) -> None:
+    def _look_for_hung(self, ready: set[T]) -> None:
+        """Replace workers that deliver nothing; one whose answer is ``ready``, and waits to be taken, has delivered."""
         now = self._clock()
-        late = [slot for slot in self._slots if slot.building is not None and now - slot.heard > LATE]
+        starting = [slot for slot in self._slots if slot.building is not None and slot.building not in ready]
+        late = [slot for slot in starting if now - slot.heard > LATE]
         if late and now - self._told_at > LATE:
             self._told_at = now
             self._tell(f"{len(late)} of {len(self._slots)} workers have not started yet. {self._transport.room()}")
-        for slot in self._slots:
-            if slot.building is not None and now - slot.heard > START_TIMEOUT:
+        for slot in starting:
+            if now - slot.heard > START_TIMEOUT:
                 raise WorkerError(
                     f"worker {slot.number} has not started for {START_TIMEOUT:.0f} s. {self._transport.room()}"
                 )
-            idle = slot.building is not None or not slot.requests
-            # A request that waits behind others does not hang: count from the latest sign of life.
-            if idle or now - max(slot.requests[0].sent, slot.heard) <= self._timeout:
+        for slot in self._slots:
+            if slot.building is not None or not slot.requests or slot.requests[0].ticket in ready:
                 continue
-            self._replace(
-                slot,
-                f"it delivered nothing for {self._timeout:g} s; if its fragments take that long, raise"
-                " `sample_timeout_s` or lower `rollout_fragment_length`",
-            )
+            job = slot.requests[0].job
+            limit = self._timeout * (job.request.episodes if isinstance(job, Play) else 1)
+            # A request that waits behind others does not hang: count from the latest sign of life.
+            if now - max(slot.requests[0].sent, slot.heard) > limit:
+                less = "evaluation_episodes" if isinstance(job, Play) else "rollout_fragment_length"
+                self._replace(
+                    slot,
+                    f"it delivered nothing for {limit:g} s; if what it was asked for takes that long, raise"
+                    f" `sample_timeout_s` or lower `{less}`",
+                )
 
     def _replace(self, slot: _Slot[H, T], reason: str) -> None:
         """End a worker, and have another one take its place; nobody waits for it meanwhile."""

@@ -12,9 +12,10 @@ import numpy as np
 
 from anyspace.data.collector import Collector
 from anyspace.data.trajectory import Trajectory
-from anyspace.execution.dispatch import Dispatcher, Shares, Tally
+from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
-from anyspace.execution.packing import Layout, Packed
+from anyspace.execution.packing import Layout
+from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start, worker_seed
 from anyspace.policy.policy import Policy
 
@@ -73,25 +74,14 @@ class LocalFleet:
         self.collector.source.close()
 
 
-class Weights:
-    """The learner's weights as workers get them, packed once for each version that is sent.
+def publish(dispatcher: Dispatcher[Any, Any, Any], policy: Policy, layout: Layout, interval: int = 1) -> None:
+    """Send the weights of a policy to workers, if they have changed ``interval`` times since they were sent last.
 
-    Args:
-        policy: the learner's.
+    With 0 they are sent in any case, with how far exploration is.
     """
-
-    def __init__(self, policy: Policy):
-        self.layout = Layout(policy.weights())
-        self._policy = policy
-
-    @property
-    def version(self) -> int:
-        """How often they changed."""
-        return self._policy.version
-
-    def packed(self) -> Packed:
-        """Return the present ones in one buffer."""
-        return self.layout.pack(self._policy.weights())
+    sent = dispatcher.version
+    if sent is None or not 0 <= policy.version - sent < interval:
+        dispatcher.publish(policy.version, layout.pack(policy.weights()))
 
 
 LEAST_SECONDS = 0.1
@@ -124,7 +114,6 @@ class WorkerFleet:
 
     Args:
         policy: the learner's; its weights are sent to the workers whenever they have changed.
-        weights: those.
         dispatcher: reaches the workers.
         recipe: what the workers are made of.
         pace: how much is asked for at a time.
@@ -135,25 +124,21 @@ class WorkerFleet:
     def __init__(
         self,
         policy: Policy,
-        weights: Weights,
         dispatcher: Dispatcher[Any, Any, Any],
         recipe: Recipe,
         pace: Pace,
         seed: int,
         acting: int,
     ):
-        self._policy, self._weights, self._dispatcher = policy, weights, dispatcher
+        self._policy, self._dispatcher = policy, dispatcher
         self._recipe, self._pace = recipe, pace
         self._start = Start(0, seed, acting)
-        self._told: set[str] = set()
         self._gathered, self._advised = 0, False
 
     def gather(self, steps: int) -> Trajectory:
         """Return at least ``steps`` rows; see :class:`Fleet`."""
-        dispatcher, version = self._dispatcher, self._weights.version
-        sent = dispatcher.version
-        if sent is None or not 0 <= version - sent < self._pace.broadcast_interval:
-            dispatcher.publish(version, self._weights.packed())
+        dispatcher, version = self._dispatcher, self._policy.version
+        publish(dispatcher, self._policy, self._recipe.layout, self._pace.broadcast_interval)
         width = self._recipe.num_envs * self._recipe.workers
         if self._recipe.whole_episodes:
             fragment, rounds = -(-steps // self._recipe.workers), 1
@@ -169,7 +154,6 @@ class WorkerFleet:
             jobs: list[list[Job]] = [[job] * rounds for _ in range(self._recipe.workers)]
             found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
         fragments = [one for one in found if isinstance(one, Fragment)]
-        tell_once(fragments, self._told)
         if self._pace.is_remote and not self._advised:
             self._advise(fragments)
         for one in fragments:
@@ -182,9 +166,11 @@ class WorkerFleet:
     def _advise(self, fragments: Sequence[Fragment]) -> None:
         """Say once, when workers have warmed up, that their fragments are too short to be worth sending."""
         self._gathered += 1
+        if self._gathered <= WARM_UP:
+            return
+        self._advised = True
         seconds = float(np.mean([one.seconds for one in fragments]))
-        self._advised = self._gathered > WARM_UP
-        if self._advised and seconds < LEAST_SECONDS:
+        if seconds < LEAST_SECONDS:
             logging.getLogger("anyspace").warning(
                 f"workers take {1000 * seconds:.0f} ms for a fragment, and sending one takes a few: below"
                 f" {1000 * LEAST_SECONDS:.0f} ms one process (num_env_runners=0) is often as quick. Raise"
@@ -223,33 +209,21 @@ def acting_seed(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 0, 0, 1]).generate_state(1)[0])
 
 
-def tell_once(found: Sequence[Fragment | Episodes], told: set[str]) -> None:
-    """Log what workers had to say, each sentence once, whichever of them says it."""
-    for one in found:
-        place = f"worker {one.worker}"
-        for sentence in one.warnings:
-            named = sentence if sentence.startswith(place) else f"{place}: {sentence}"
-            if named.removeprefix(place) not in told:
-                told.add(named.removeprefix(place))
-                logging.getLogger("anyspace").warning(named)
-
-
 class WorkerEvaluator:
     """Plays evaluation episodes with workers, each a share of them.
 
     Args:
-        weights: the learner's.
+        policy: the learner's.
         dispatcher: reaches the workers.
-        workers: how many there are.
+        recipe: what the workers are made of.
         local: plays what is to be shown or filmed.
     """
 
     def __init__(
-        self, weights: Weights, dispatcher: Dispatcher[Any, Any, Any], workers: int, local: LocalEvaluator
+        self, policy: Policy, dispatcher: Dispatcher[Any, Any, Any], recipe: Recipe, local: LocalEvaluator
     ) -> None:
-        self._weights, self._dispatcher, self._workers, self._local = weights, dispatcher, workers, local
-        self._told: set[str] = set()
-        self._playing: Shares | None = None
+        self._policy, self._dispatcher, self._recipe, self._local = policy, dispatcher, recipe, local
+        self._playing: Round | None = None
 
     def evaluate(self, request: Request) -> list[Played]:
         """Return the episodes that were played, in the order of the workers."""
@@ -266,22 +240,22 @@ class WorkerEvaluator:
             self._playing = self._begun(request)
         return self._finished(waits=False)
 
-    def _begun(self, request: Request) -> Shares:
-        self._dispatcher.publish(self._weights.version, self._weights.packed())
-        jobs: list[list[Job]] = [[Play(share)] for share in shares_of(request, self._workers)]
-        return self._dispatcher.begin(jobs + [[] for _ in range(self._workers - len(jobs))])
+    def _begun(self, request: Request) -> Round:
+        publish(self._dispatcher, self._policy, self._recipe.layout, interval=0)
+        workers = self._recipe.workers
+        jobs: list[list[Job]] = [[Play(share)] for share in shares_of(request, workers)]
+        return self._dispatcher.begin(jobs + [[] for _ in range(workers - len(jobs))])
 
     def _finished(self, *, waits: bool) -> list[Played] | None:
         assert self._playing is not None
         try:
-            found = self._dispatcher.finish(self._playing, self._weights.version, waits=waits)
+            found = self._dispatcher.finish(self._playing, self._policy.version, waits=waits)
         except BaseException:
             self._playing = None
             raise
         if found is None:
             return None
         self._playing = None
-        tell_once(found, self._told)
         return [played for one in found if isinstance(one, Episodes) for played in one.played]
 
     def close(self) -> None:

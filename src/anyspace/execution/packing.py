@@ -17,7 +17,7 @@ ALIGNMENT = 64
 """Each array begins at a multiple of so many bytes."""
 
 
-class Place(NamedTuple):
+class Slice(NamedTuple):
     """Where an array lies in the buffer, and what it is."""
 
     start: int
@@ -41,10 +41,10 @@ class Layout:
     """
 
     def __init__(self, like: Mapping[str, NumpyArray]):
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, Slice] = {}
         self.size = 0
         for name, array in like.items():
-            place = Place(self.size, array.dtype, array.shape)
+            place = Slice(self.size, array.dtype, array.shape)
             self._places[name] = place
             self.size = -(-place.stop // ALIGNMENT) * ALIGNMENT
 

@@ -8,10 +8,9 @@ import math
 import os
 import pickle
 import re
-import signal
 import sys
-import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +21,12 @@ from ray.exceptions import RayError, RayTaskError
 
 from anyspace.errors import ConfigError, WorkerError
 from anyspace.execution.packing import Packed
-from anyspace.execution.stopping import TERMINATIONS
+from anyspace.execution.stopping import kept_handlers
 from anyspace.execution.transport import Gone, Outcome
 from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Names, Recipe, Worker, failure
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds in which workers may answer what is under way, and close their environments."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,12 @@ class Actor:
         try:
             return self._built.do(job, version, weights)
         except Exception as error:
-            return failure(self._number, error)
+            return failure(self._number, error, self._built.warnings)
+
+    def close(self) -> None:
+        """Close the environments."""
+        if isinstance(self._built, Worker):
+            self._built.close()
 
 
 class RayTransport:
@@ -83,6 +90,7 @@ class RayTransport:
 
     def __init__(self, recipe: Recipe, resources: Resources, runtime_env: Mapping[str, Any]):
         self._recipe = ray.put(_pickled(recipe))
+        _in_use.add(self)
         self._kind: Any = ray.remote(
             num_cpus=resources.cpus,
             num_gpus=resources.gpus,
@@ -132,6 +140,15 @@ class RayTransport:
         """Kill an actor; one that is only out of reach would go on otherwise."""
         ray.kill(worker)
 
+    def end(self, workers: Sequence[Any]) -> None:
+        """Let actors close their environments, for some seconds, and kill them."""
+        closing = [worker.close.remote() for worker in workers]
+        if closing:
+            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_TIMEOUT)
+        for worker in workers:
+            ray.kill(worker)
+        _in_use.discard(self)
+
     def room(self) -> str:
         """Return how many CPUs there are."""
         there, free = (resources().get("CPU", 0.0) for resources in (ray.cluster_resources, ray.available_resources))
@@ -169,45 +186,52 @@ def _connect(workers: int, resources: Resources, address: str | None) -> None:
             f"`ray_address` is {address!r}, which reaches a cluster from outside: all steps would cross that line. Run"
             " the program in the cluster, with `ray job submit` for one, and set ray_address='auto'."
         )
+    if ray.is_initialized() and _ours and not _in_use and _missing(workers, resources):
+        ray.shutdown()  # it was started here for fewer workers, and nobody uses it any more
     if not ray.is_initialized():
         quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
         if address is not None:
             del quiet["include_dashboard"]
         else:
             cpus = max(os.cpu_count() or 1, math.ceil(workers * resources.cpus))
-            quiet |= {"address": "local", "num_cpus": cpus, "resources": dict(resources.custom)}
+            custom = {name: each * workers for name, each in resources.custom.items()}
+            quiet |= {"address": "local", "num_cpus": cpus, "resources": custom}
         _initialise(address, quiet)
-    _require_room(workers, resources)
+        _ours[:] = [True] if address is None else []
+    if (missing := _missing(workers, resources)) is not None:
+        raise ConfigError(missing)
+
+
+_ours: list[bool] = []
+"""Not empty where the Ray of this process was started here."""
+_in_use: weakref.WeakSet[RayTransport] = weakref.WeakSet()
 
 
 def _initialise(address: str | None, options: dict[str, Any]) -> None:
     """Call ``ray.init``, and put back the handlers of signals that it replaces."""
-    is_main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in TERMINATIONS} if is_main else {}
     try:
-        ray.init(**({"address": address} if address is not None else {}), **options)
+        with kept_handlers():
+            ray.init(**({"address": address} if address is not None else {}), **options)
     except ConnectionError as error:
         raise ConfigError(f"`ray_address` is {address!r}, but no Ray answers there: {error}") from error
     except Exception as error:
         raise WorkerError(
             f"Ray does not start: {error} fleet='serial' runs the same workers in this process."
         ) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
-def _require_room(workers: int, resources: Resources) -> None:
-    """Raise :class:`ConfigError` unless the cluster has what all workers take; they would wait for ever."""
+def _missing(workers: int, resources: Resources) -> str | None:
+    """Return what the cluster lacks of what all workers take; they would wait for it for ever."""
     there = ray.cluster_resources()
     wanted = {"CPU": resources.cpus, "GPU": resources.gpus, **resources.custom}
     for name, each in wanted.items():
         if each * workers > there.get(name, 0.0) + 1e-9:
-            raise ConfigError(
+            return (
                 f"{workers} workers with {each:g} {name} each need {each * workers:g} {name}, but Ray has"
                 f" {there.get(name, 0.0):g}. Have fewer workers (`num_env_runners`), lower what each takes"
-                " (`num_cpus_per_env_runner`), or start Ray with more."
+                " (`num_cpus_per_env_runner`), close algorithms that you need no more, or start Ray with more."
             )
+    return None
 
 
 def _pickled(recipe: Recipe) -> bytes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 TERMINATIONS = tuple(signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What ends a process unless it says otherwise."""
@@ -75,18 +76,34 @@ def stop_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
             again = "Ctrl-C again" if signum == signal.SIGINT else f"a second {signal.Signals(signum).name}"
             say(f"Stopping after this iteration; {again} stops at once.")
 
-    taken = [signal.SIGINT, *(one for one in TERMINATIONS if _is_nobodys(signal.getsignal(one)))]
+    taken = [signal.SIGINT, *(one for one in TERMINATIONS if _is_default_or_rays(signal.getsignal(one)))]
     previous = {one: signal.signal(one, handle) for one in taken}
     try:
         yield request
     finally:
-        for one, handler in previous.items():
-            signal.signal(one, signal.SIG_DFL if handler is None else handler)
+        _put_back(previous)
 
 
-def _is_nobodys(handler: object) -> bool:
+def _is_default_or_rays(handler: object) -> bool:
     """Return whether the program has left it to others what a signal does."""
     return handler is signal.SIG_DFL or str(getattr(handler, "__module__", "")).partition(".")[0] == "ray"
+
+
+@contextmanager
+def kept_handlers() -> Iterator[None]:
+    """Put back the handlers of SIGTERM and SIGHUP that the context replaces; in another thread it does nothing."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in TERMINATIONS} if is_main else {}
+    try:
+        yield
+    finally:
+        _put_back(before)
+
+
+def _put_back(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        # None: it was not set from Python, and Python cannot put it back.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _end_forked_process(signum: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
 
 from anyspace.execution.packing import Packed
@@ -46,6 +47,9 @@ class Transport(Protocol[H, T, W]):
     def kill(self, worker: H) -> None:
         """End a worker, whatever it does; nothing happens where it is dead already."""
 
+    def end(self, workers: Sequence[H]) -> None:
+        """Let workers close their environments, and end them and everything that was held for them."""
+
     def room(self) -> str:
         """Return a sentence about the room for workers, for messages about one that does not start."""
 
@@ -81,7 +85,7 @@ class SerialTransport:
         try:
             return self._answer(worker.do(job, version, weights))
         except Exception as error:
-            return self._answer(failure(worker.number, error))
+            return self._answer(failure(worker.number, error, worker.warnings))
 
     def _answer(self, outcome: Outcome) -> _Asked:
         self._asked += 1
@@ -100,6 +104,12 @@ class SerialTransport:
     def kill(self, worker: Worker) -> None:
         """Close a worker's environments."""
         worker.close()
+
+    def end(self, workers: Sequence[Worker]) -> None:
+        """Close the environments of all."""
+        with ExitStack() as stack:  # one that raises leaves none of the others open
+            for worker in workers:
+                stack.callback(worker.close)
 
     def room(self) -> str:
         """Return that there is no limit."""

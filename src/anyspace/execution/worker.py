@@ -8,7 +8,7 @@ import logging
 import pickle
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
@@ -117,6 +117,8 @@ class Failure(NamedTuple):
     error: Exception
     text: str
     """Its traceback."""
+    warnings: tuple[str, ...] = ()
+    """What the worker had to say before."""
 
     def reraise(self) -> NoReturn:
         """Raise the error here; one that is not this library's has the traceback of the worker as a note."""
@@ -176,6 +178,8 @@ class Recipe:
     """Seconds that a step of an environment in a process of its own may take."""
     with_logp: bool = False
     """Send the log-probabilities of actions: the learner's weights may have changed when it learns."""
+    collects: bool = True
+    """Whether workers collect, so that their environments are made when they are built; others only evaluate."""
     steps_before: int = 0
     """Steps of the run before these workers, for messages."""
     max_episode_steps: int | Literal["auto"] | None = "auto"
@@ -183,12 +187,15 @@ class Recipe:
 
 
 class Worker:
-    """A policy of its own, and environments, which are made when the first request asks for them.
+    """A policy of its own, and environments.
 
     Args:
         recipe: what it is made of.
         number: which of the workers it is, from 0.
         incarnation: how often it was replaced.
+
+    Attributes:
+        warnings: what it had to say since its latest answer.
     """
 
     def __init__(self, recipe: Recipe, number: int, incarnation: int):
@@ -196,11 +203,13 @@ class Worker:
         self._recipe, self._version, self._begun = recipe, -1, -1
         config = dataclasses.replace(recipe.config, device="cpu")
         runtime, place = backend_of(config.framework).runtime(config), Place(number, recipe.workers)
-        with _heard():  # the learner's own policy has said it already
+        with _collected([]):  # the learner's own policy has said it already
             self.policy = Policy(
                 recipe.observation_space, recipe.action_space, config, runtime, recipe.plan, recipe.seed, place
             )
-        self._collector: Collector | None = None
+        self.warnings: list[str] = []
+        with _collected(self.warnings):
+            self._collector = self._new_collector() if recipe.collects else None
         self._evaluator: LocalEvaluator | None = None
 
     def do(self, job: Job, version: int, weights: Packed) -> Fragment | Episodes:
@@ -214,15 +223,15 @@ class Worker:
         if version != self._version:
             self.policy.load_weights(self._recipe.layout.unpack(weights))
             self._version = version
-        with _heard() as heard:
+        with _collected(self.warnings):
             found = self._gather(job) if isinstance(job, Gather) else self._play(job)
-        return found._replace(warnings=tuple(heard))
+        said, self.warnings = self.warnings, []
+        return found._replace(warnings=tuple(said))
 
     def _gather(self, job: Gather) -> Fragment:
         recipe, began = self._recipe, time.perf_counter()
         self.policy.at(job.timestep)
-        if self._collector is None:
-            self._collector = self._new_collector()
+        assert self._collector is not None, "workers that only evaluate are not asked for steps"
         if self._begun != job.start.number:
             self._begin(self._collector, job.start)
         with self.policy.runtime.threads_for(recipe.num_envs):
@@ -272,28 +281,28 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Collect the warnings of this library in place of printing them: each worker would print its own."""
-    logger, heard = logging.getLogger("anyspace"), _Hearing()
+def _collected(warnings: list[str]) -> Iterator[None]:
+    """Add the warnings of this library to a list in place of printing them: each worker would print its own."""
+    logger = logging.getLogger("anyspace")
     propagate, handlers = logger.propagate, logger.handlers
-    logger.propagate, logger.handlers = False, [heard]
+    logger.propagate, logger.handlers = False, [_WarningList(warnings)]
     try:
-        yield heard.sentences
+        yield
     finally:
         logger.propagate, logger.handlers = propagate, handlers
 
 
-class _Hearing(logging.Handler):
-    def __init__(self) -> None:
+class _WarningList(logging.Handler):
+    def __init__(self, warnings: list[str]) -> None:
         super().__init__(logging.WARNING)
-        self.sentences: list[str] = []
+        self._warnings = warnings
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.sentences.append(record.getMessage())
+        self._warnings.append(record.getMessage())
 
 
-def failure(number: int, error: Exception) -> Failure:
-    """Return an error of worker ``number`` in a form that arrives in another process."""
+def failure(number: int, error: Exception, warnings: Sequence[str] = ()) -> Failure:
+    """Return an error of worker ``number``, and what it had to say, in a form that arrives in another process."""
     text = "".join(traceback.format_exception(error))
     try:
         arrives = type(pickle.loads(pickle.dumps(error))) is type(error)
@@ -303,5 +312,5 @@ def failure(number: int, error: Exception) -> Failure:
         told = RuntimeError(f"{type(error).__qualname__}: {error}")
         for note in getattr(error, "__notes__", ()):
             told.add_note(note)
-        return Failure(number, told, text)
-    return Failure(number, error, text)
+        return Failure(number, told, text, tuple(warnings))
+    return Failure(number, error, text, tuple(warnings))
