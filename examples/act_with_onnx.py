@@ -19,17 +19,27 @@ class OnnxPolicy:
 
     def reset(self) -> None:
         self.given = {it["name"]: np.full(it["shape"], it["role"] == "is_first", it["dtype"]) for it in self.inputs}
+        self.begins = True
 
     def act(self, observation: Any, **beside: Any) -> dict[str, Any]:
-        """Return the parts of an action by name. Give `action_mask` and `prev_reward` where the contract has them."""
+        """Return the parts of an action by name. Give `action_mask` and `prev_reward` where the contract has them.
+
+        Raises:
+            ValueError: one of them is missing; an episode's first step has no `prev_reward`.
+        """
         for one in self.inputs:
             value = beside.get(one["role"])
             if one["role"] == "observation":
                 value = reduce(lambda whole, part: whole[part], one["path"], observation)
             elif one["role"] == "noise":
                 value = np.concatenate([getattr(self.rng, run["kind"])(size=run["count"]) for run in one["columns"]])
+            elif value is None and one["role"] in ("action_mask", *(() if self.begins else ("prev_reward",))):
+                raise ValueError(
+                    f"the file takes a new {one['role']} with each observation: act(..., {one['role']}=...)"
+                )
             if value is not None:
                 self.given[one["name"]] = np.asarray(value, one["dtype"]).reshape(one["shape"])
+        self.begins = False
         found = dict(zip([one["name"] for one in self.outputs], self.session.run(None, self.given), strict=True))
         remembered = {one["becomes"]: found.pop(one["name"]) for one in self.outputs if one["role"] == "memory"}
         self.given.update(remembered, **{name: np.zeros(1, bool) for name in self.given if name == "is_first"})

@@ -4,6 +4,10 @@ import os
 # when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# JAX compiles no programme twice, whichever test, process or run asks for it. Read when JAX is first imported.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{os.path.dirname(__file__)}/../.pytest_cache/compiled")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import random
 import sys

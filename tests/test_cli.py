@@ -213,6 +213,8 @@ def test_runs_are_drawn(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     assert out.startswith("PPO on cli_envs:Nested (2 seeds): 6, 6 to 6 at ")
     assert Path("both.svg").is_file()
     assert run(capsys, "plot", "cli_envs.py")[0] == 2
+    assert run(capsys, "plot", "drawn1", "--out", "new/both.bmp")[0] == 2
+    assert not Path("new").exists()
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

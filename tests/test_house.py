@@ -6,15 +6,17 @@ import ast
 import functools
 import inspect
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import grimp
 import gymnasium as gym
+import pytest
 
 import anyspace
 from anyspace import spaces
-from tests.support.mutants import MUTANTS, broken
+from tests.support.mutants import MUTANTS, broken, survives
 
 ROOT = Path(__file__).parent.parent
 
@@ -121,3 +123,16 @@ def test_functions_are_short() -> None:
 def test_every_line_that_mutants_break_is_there() -> None:
     """``make mutants`` breaks them one by one."""
     assert all(broken(mutant) for mutant in MUTANTS)
+
+
+def test_a_mutant_whose_tests_do_not_run_is_not_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends_with(status: int) -> None:
+        done = subprocess.CompletedProcess([], status, "no such file", "")
+        monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+
+    for status, lives in ((0, True), (1, False)):
+        ends_with(status)
+        assert survives(MUTANTS[0]) is lives
+    ends_with(4)
+    with pytest.raises(RuntimeError, match=r"maths/returns\.py: pytest ended with 4:\nno such file"):
+        survives(MUTANTS[0])

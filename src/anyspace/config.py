@@ -74,6 +74,12 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     return found
 
 
+def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested keys with others laid over them."""
+    both = {key for key in below.keys() & above.keys() if isinstance(below[key], dict) and isinstance(above[key], dict)}
+    return {**below, **above, **{key: laid_over(below[key], above[key]) for key in both}}
+
+
 def nested(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return keys that dots join, as :func:`changes` does, as nested dicts."""
     result: dict[str, Any] = {}

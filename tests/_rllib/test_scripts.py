@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import anyspace
-from anyspace._rllib.results import OldResult, averaged
+from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace.data.env_context import EnvContext
 from anyspace.errors import ConfigError
 from anyspace.rllib.algorithms import dqn, ppo
@@ -130,6 +130,17 @@ def test_without_an_episode_the_mean_return_is_nan_as_in_rllib(caplog: pytest.Lo
         result["time_stuff"]
 
 
+def test_an_evaluation_has_the_old_names_that_have_a_meaning_for_it() -> None:
+    result = EvaluationResult({"episode_return_mean": 2.0, "episodes": 3})
+    assert result["evaluation"] is result.get("evaluation") is result
+    assert (result["episode_reward_mean"], result["env_runners"]["num_episodes"]) == (2.0, 3)
+    assert "evaluation" in result
+    assert "evaluation" not in OldResult({})
+    for name in ("info", "learners", "custom_metrics", "num_env_steps_sampled"):
+        assert name not in result
+        assert result.get(name) is None
+
+
 def test_tasks_are_set_between_iterations() -> None:
     class Curriculum(DefaultCallbacks):
         def on_train_result(self, *, algorithm: Any, result: Any, **kwargs: Any) -> None:
@@ -171,6 +182,25 @@ def test_callbacks_that_nobody_calls_are_refused() -> None:
 
     with pytest.raises(ConfigError, match=r"Stepping.on_episode_step\(\) is not called here: steps .*env/NAME"):
         corridor().callbacks(Stepping).build()
+
+    class Loading(DefaultCallbacks):
+        def on_checkpoint_loaded(self, **kwargs: Any) -> None:
+            pass
+
+    class Misspelt(DefaultCallbacks):
+        def on_train_results(self, **kwargs: Any) -> None:
+            pass
+
+    with pytest.raises(ConfigError, match=r"Loading.on_checkpoint_loaded\(\) is not called here: there is no such"):
+        corridor().callbacks(Loading).build()
+    with pytest.raises(ConfigError, match=r"no such callback. Did you mean 'on_train_result'\?"):
+        corridor().callbacks(Misspelt).build()
+    beside = {"evaluation_parallel_to_training": True, "evaluation_num_env_runners": 1, "fleet": "serial"}
+    beside |= {"evaluation_interval": 1}
+    for kind in (Noting, make_multi_callbacks([Looking, Noting])):
+        with pytest.raises(ConfigError, match=r"on_evaluate_start\(\) is not called with evaluation_parallel"):
+            corridor().callbacks(kind).evaluation(**beside).build()
+    corridor().callbacks(make_multi_callbacks([Looking])).evaluation(**beside).build().stop()
     what = r"base_env.get_sub_environments: .*another episode.*last_info_for"
     with closing(corridor().callbacks(Looking).build()) as algo, pytest.raises(AttributeError, match=what):
         algo.train()
@@ -234,10 +264,23 @@ def test_keys_are_read_and_set() -> None:
         "lr": 1e-3,
         "gamma": 0.5,
         "model": {"fcnet_hiddens": [3], "fcnet_activation": "relu"},
-        "num_sgd_iter": 2,
+        "num_epochs": 2,
     }
     assert copied.num_sgd_iter == PPOConfig.from_dict({"num_sgd_iter": 2}).num_sgd_iter == 2
     assert config.get("no_such_key", 7) == 7
+    assert (config.model.get("fcnet_activation"), config.model.get("use_lstm"), config.model.get("no")) == (
+        "relu",
+        False,
+        None,
+    )
+    assert "use_lstm" in config.model
+    assert "no" not in config.model
+    # The older name and today's are one key, and the later value counts.
+    config.rollouts(num_rollout_workers=2).evaluation(evaluation_duration=3).training(num_sgd_iter=3)
+    assert (config.num_epochs, config.num_env_runners, config.evaluation_episodes) == (3, 2, 3)
+    assert (config.num_workers, config.evaluation_num_episodes) == (2, 3)
+    config.env_runners(num_env_runners=0).training(num_epochs=4)
+    assert (config.num_sgd_iter, config.num_rollout_workers) == (4, 0)
     with pytest.raises(AttributeError, match="PPOConfig has no key `no_such_key`"):
         _ = config.no_such_key
     built = (

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from anyspace import DQN
+from anyspace.execution.speed import measure
 from tests.cli.support import TINY, run
 
 LATE = ("--num-steps-sampled-before-learning-starts", "100000")
@@ -23,7 +25,18 @@ def test_what_takes_the_time(capsys: pytest.CaptureFixture[str], folder: Path) -
     # Each of its steps sleeps for 2 ms.
     assert parts[0]["microseconds_per_step"] > 2000
     assert speed["steps"] == 16 * speed["iterations"]
-    assert speed["gradient_steps"]
+    assert speed["has_learnt"]
+
+
+def test_what_is_measured_is_as_it_was_and_may_begin_to_learn() -> None:
+    algorithm = DQN(
+        "CartPole-v1", preset="none", num_steps_sampled_before_learning_starts=64, train_batch_size=8, seed=0
+    )
+    envs = algorithm.fleet.collector.source.envs  # type: ignore[attr-defined]
+    speed = measure(algorithm, 0.3)  # no seconds go by before: the first iterations do not learn
+    assert speed.has_learnt
+    assert algorithm.fleet.collector.source.envs is envs  # type: ignore[attr-defined]
+    algorithm.close()
 
 
 def test_learning_may_not_have_begun(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

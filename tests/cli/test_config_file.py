@@ -50,6 +50,14 @@ def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str],
     assert run(capsys, *again)[0] == 0
     first, second = (json.loads((folder / name / "config.json").read_text()) for name in ("first", "second"))
     assert first == second
+    for words, error in (
+        (["--config", "first/config.json", "--algo", "dqn"], "--config first/config.json is a run of PPO, but --algo"),
+        (["--config", "first/config.json", "--preset", "none"], "--config first/config.json starts from the settings"),
+        (["--resume", "first", "--algo", "dqn"], "--resume is a run of PPO, but --algo says dqn; leave --algo out."),
+        (["--resume", "first", "--preset", "none"], "--resume starts from the settings of a run"),
+    ):
+        status, _, err = run(capsys, "train", *words)
+        assert (status, err.startswith(f"error: {error}")) == (2, True), err
     (folder / "stranger.json").write_text(json.dumps({**first, "env": "toys:Strange"}))
     status, _, err = run(capsys, "inspect", "--config", "stranger.json")
     assert (status, "toys:Strange" in err, "--trust" in err) == (2, True, True)
@@ -71,6 +79,9 @@ def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str],
         ("a.toml", "learning_rate = 1.0", "unknown config key `learning_rate`."),
         ("a.toml", "lr = 'x'", "config key `lr` takes float, but 'x' (str) came."),
         ("a.toml", "steps = 1.5", "--config a.toml: `steps` takes int, but 1.5 came."),
+        ("a.toml", "callback = 5", "--config a.toml: `callback` takes tuple[str, ...], but 5 came."),
+        ("a.toml", "callback = [5]", "--config a.toml: `callback` takes tuple[str, ...], but (5,) came."),
+        ("a.toml", "callback = 'no.such:f'", "'no.such:f' cannot be imported"),
     ],
 )
 def test_wrong_files(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from anyspace.algorithms import Algorithm
+from anyspace.cli import sweep
+from anyspace.errors import NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
 from tests.cli.support import TINY, run
 
@@ -38,6 +43,85 @@ def test_the_best_is_kept_and_a_sweep_goes_on(capsys: pytest.CaptureFixture[str]
     assert "trial 1: mean return 4" in out
     train = ["train", "--config", "s/best.toml", "--out", "run", "--no-progress", "--evaluate", "0"]
     assert run(capsys, *train)[0] == 0
+
+
+def test_two_processes_share_the_trials(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    (folder / "ranges.toml").write_text(RANGES)
+    words = ["sweep", "toys:Drawn", "--trials", "3", "--out", "s", *FEW]
+    scored: list[int] = []
+
+    def scores(trial: Any, *_: object) -> float:
+        scored.append(trial.number)
+        if len(scored) == 1:  # the other process runs its whole sweep meanwhile, and does not count what runs here
+            assert run(capsys, *words)[0] == 0
+        return 1.0
+
+    monkeypatch.setattr(sweep, "_score", scores)
+    assert run(capsys, *words)[0] == 0
+    assert scored == [0, 1, 2, 3]
+    # What somebody stopped is no trial.
+    monkeypatch.setattr(sweep, "_score", _stopped)
+    words[3] = "6"
+    status, out, err = run(capsys, *words)
+    assert (status, "(4 trials so far)" in out, "go on with\n  anyspace sweep" in err) == (130, True, True)
+    monkeypatch.setattr(sweep, "_score", scores)
+    status, out, _ = run(capsys, *words)
+    assert ("(4 trials so far)" in out, scored[4:]) == (True, [5, 6])
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("s/trials.log"))
+    trials = optuna.load_study(study_name=None, storage=storage).get_trials()
+    assert [trial.state.name for trial in trials].count("FAIL") == 1
+
+
+def _stopped(*_: object) -> float:
+    raise KeyboardInterrupt
+
+
+def test_trials_that_diverge_or_contradict_themselves_count(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optuna = pytest.importorskip("optuna")
+    monkeypatch.setattr(optuna.samplers, "TPESampler", lambda: optuna.samplers.RandomSampler(seed=0))
+    (folder / "ranges.toml").write_text("minibatch_size = { choices = [8, 32] }")
+    few = [*FEW[:2], "--num-epochs", "1", *FEW[4:]]
+    status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "6", "--out", "s", *few)
+    assert status == 0, err
+    assert "refused: config key `minibatch_size` is 32" in out, out
+    assert ": mean return 4" in out
+    (folder / "ranges.toml").write_text("minibatch_size = { choices = [32, 64] }")
+    status, _, err = run(capsys, "sweep", "toys:Drawn", "--trials", "6", "--out", "s", *few)
+    assert (status, err.startswith("error: no value of the range of `minibatch_size` can be tried: ")) == (2, True), err
+
+    def diverges(self: object, *_: object, **__: object) -> None:
+        raise NonFiniteError("the loss is NaN.")
+
+    monkeypatch.setattr(Algorithm, "learn", diverges)
+    (folder / "ranges.toml").write_text(RANGES)
+    status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "2", "--out", "s", *FEW)
+    assert (status, out.count("diverged: the loss is NaN.")) == (1, 2), err
+    assert "no trial was completed" in err
+
+
+def test_a_study_is_of_all_that_was_asked(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    pytest.importorskip("optuna")
+    (folder / "mine.py").write_text("from anyspace import algorithms\nclass PPO(algorithms.PPO):\n    pass\n")
+    (folder / "ranges.toml").write_text("lr = { low = 1e-4, high = 1e-2 }")
+    words = [*TINY, "--steps", "16", "--evaluate", "0"]
+    assert run(capsys, "train", "toys:Drawn", "--algo", "mine:PPO", "--out", "run", *words)[0] == 0
+    few = ["--steps", "16", "--evaluate", "1", "--ranges", "ranges.toml", "--trials", "1", "--out", "s"]
+    config = ["--config", "run/config.json", "--trust"]
+    assert run(capsys, "sweep", *config, *few)[0] == 0
+    best = tomllib.loads((folder / "s" / "best.toml").read_text())
+    assert (best["algo"], best["preset"], best["num_epochs"]) == ("mine:PPO", "none", 1)
+    # The same again is the same study; a run with other settings is another.
+    assert "has 1 trials already" in run(capsys, "sweep", *config, *few)[2]
+    described = json.loads((folder / "run" / "config.json").read_text())
+    described["config"]["num_epochs"] = 2
+    (folder / "run" / "config.json").write_text(json.dumps(described))
+    status, out, err = run(capsys, "sweep", *config, *few)
+    assert (status, "(0 trials so far)" in out) == (0, True), err
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,13 @@ def test_a_file_is_all_that_acting_takes(tmp_path: Path) -> None:
             state = None
         mask, reward = rng.random(3) < 0.5, float(rng.normal())
         mask[t % 3] = True
+        with pytest.raises(
+            ValueError, match=r"takes a new action_mask with each observation: act\(\.\.\., action_mask="
+        ):
+            acting.act(obs, prev_reward=reward)
+        if t % 6:  # no step came before an episode's first
+            with pytest.raises(ValueError, match="takes a new prev_reward"):
+                acting.act(obs, action_mask=mask)
         found = acting.act(obs, action_mask=mask, prev_reward=reward)
         before = {} if state is None else {"prev_reward": reward}
         action, state = algo.policy.compute_single_action(obs, state, mask=mask, **before)
@@ -192,7 +199,20 @@ def test_differences_count_by_what_a_number_may_be() -> None:
     with pytest.raises(ExportError, match="in 3 of 1,000 choices"):
         checking.Comparison(steps=1000, choices=1000, differing=3).require_equal()
     with pytest.raises(ExportError, match=r"action/1 by up to 0\.5"):
-        checking.Comparison(steps=10, worst=1.5, worst_at="action/1", largest=0.5).require_equal()
+        checking.Comparison(steps=10, worst=1.5, worst_at="action/1", worst_by=0.5, largest=3.0).require_equal()
+
+
+def test_the_worst_difference_is_that_of_its_place() -> None:
+    player = object.__new__(checking.Player)
+    player.found, player._scales = checking.Comparison(), {}
+    player._take("large", np.float32([1e6 + 3, 0]), np.float32([1e6, 0]))
+    player._take("small", np.float32([[0, 0.5], [0, 0]]), np.zeros((2, 2), np.float32))
+    assert (player.found.worst_at, player.found.worst_by, player.found.largest) == ("small", 0.5, 3.0)
+    player._take("none", np.float32([0, np.nan]), np.float32([0, 0]))
+    player._take("large", np.float32([1e6]), np.float32([0]))
+    assert (player.found.worst_at, player.found.worst) == ("none", np.inf)
+    with pytest.raises(ExportError, match="none by up to nan"):
+        player.found.require_equal()
 
 
 @pytest.mark.fuzz

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from anyspace import PPO, Callback
 from anyspace.errors import ConfigError
 from anyspace.execution import run_folder as run_module
-from anyspace.execution.callbacks import StopWithoutImprovement, named_callback
+from anyspace.execution.callbacks import StopWithoutImprovement, WeightsAndBiases, named_callback
 from anyspace.execution.log import read_metrics
 from tests.support.counts import Counts, ran
 
@@ -208,3 +210,58 @@ def test_what_an_evaluation_returns_may_be_put_into_the_result() -> None:
     algorithm.learn(64, progress=False, callback=lambda algo, result: result.update(mine=algo.evaluate(1)))
     with pytest.raises(ConfigError, match="put 'name'"):
         ran(Counts(), None, 20, callback=lambda algo, result: result.update(name=np.array("text")))
+
+
+def trained(callback: Any, steps: int = 10) -> None:
+    with closing(PPO("CartPole-v1", SMALL, preset="none")) as algorithm:
+        algorithm.learn(steps, callback=callback, progress=False)
+
+
+class Sink:
+    """Stands in for the package wandb and for a run of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+        self.config = self
+
+    def init(self, project: str | None, name: str | None) -> Sink:
+        self.calls.append(("init", (project, name)))
+        return self
+
+    def update(self, values: dict[str, Any], allow_val_change: bool) -> None:
+        self.calls.append(("config", values))
+
+    def define_metric(self, name: str, step_metric: str) -> None:
+        self.calls.append(("axis", step_metric))
+
+    def log(self, numbers: dict[str, float]) -> None:
+        self.calls.append(("log", numbers))
+
+    def finish(self) -> None:
+        self.calls.append(("finish", None))
+
+
+def test_numbers_go_to_weights_and_biases(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Sink()
+    monkeypatch.setitem(sys.modules, "wandb", sink)
+    trained([WeightsAndBiases("walks", "first")], 100)
+    assert [name for name, _ in sink.calls] == ["init", "config", "axis", "log", "log", "finish"]
+    assert sink.calls[0][1] == ("walks", "first")
+    assert sink.calls[1][1]["config"]["train_batch_size"] == 64
+    first, second = (sink.calls[at][1][sink.calls[2][1]] for at in (3, 4))
+    assert 0 < first < 100 <= second
+    assert all(isinstance(value, int | float) for value in sink.calls[3][1].values())
+
+
+def test_a_run_of_weights_and_biases_that_has_begun_goes_on() -> None:
+    sink = Sink()
+    trained(WeightsAndBiases(run=sink))
+    assert [name for name, _ in sink.calls] == ["config", "axis", "log"]
+    with pytest.raises(ConfigError, match="has a project"):
+        WeightsAndBiases("walks", run=sink)
+
+
+def test_without_the_package_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match="pip install wandb"):
+        trained(WeightsAndBiases())

@@ -13,6 +13,7 @@ from PIL import Image
 from anyspace.errors import ConfigError, EnvironmentSetupError
 from anyspace.execution import film as films
 from anyspace.execution.film import Film, video_files, writes_mp4
+from anyspace.execution.web_page import latest_video
 
 HEIGHT, WIDTH = 65, 97
 
@@ -28,7 +29,6 @@ def test_an_mp4_holds_every_picture(tmp_path: Path) -> None:
     with Film([tmp_path / "new" / "a.mp4"]) as film:
         for picture in pictures(20):
             film.add(picture, 10.0)
-    assert (film.pictures, round(film.seconds, 6)) == (20, 2.0)
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.mp4"]
     found = imageio_ffmpeg.read_frames(tmp_path / "new" / "a.mp4")
     about = next(found)
@@ -80,6 +80,57 @@ def test_nothing_is_left_of_a_film_that_fails(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentSetupError, match=r"shape \(5, 5, 3\) after one of \(65, 97, 3\)"):
         fail()
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("broken", ["__init__", "add", "finish"])
+def test_every_file_is_closed_if_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    finished: list[str] = []
+
+    class Reel:
+        def __init__(self, file: Path, size: object, rate: float):
+            self.file = file
+            file.write_text("draft")
+            self.fail("__init__")
+
+        def fail(self, where: str) -> None:
+            if (where, self.file.name) == (broken, ".b.partial.gif"):
+                raise OSError("full")
+
+        def add(self, picture: object) -> None:
+            self.fail("add")
+
+        def finish(self) -> None:
+            finished.append(self.file.name)
+            self.fail("finish")
+
+    monkeypatch.setitem(films._KINDS, ".gif", Reel)
+
+    def fails() -> None:
+        with Film([tmp_path / f"{name}.gif" for name in "abc"]) as film:
+            film.add(pictures(1)[0], 10.0)
+
+    with pytest.raises(OSError, match="full"):
+        fails()
+    assert [name[1] for name in finished] == (["a"] if broken == "__init__" else ["a", "b", "c"])
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_film_without_a_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"no picture came for .*a\.gif"), Film([tmp_path / "a.gif"]):
+        pass
+    with Film([]):
+        pass
+
+
+def test_a_draft_is_no_video_of_a_run(tmp_path: Path) -> None:
+    videos = tmp_path / films.VIDEOS
+    videos.mkdir()
+    for name in (".step-9.partial.gif", "step-1.gif", "step-2.gif"):
+        (videos / name).write_text("")
+    assert latest_video(tmp_path) == videos / "step-2.gif"
+    for name in ("step-1.gif", "step-2.gif"):
+        (videos / name).unlink()
+    assert latest_video(tmp_path) is None
 
 
 def test_other_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

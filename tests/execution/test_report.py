@@ -120,3 +120,11 @@ def test_where_the_terminal_is_gone_the_work_goes_on(terminal: bool, monkeypatch
     with ProgressReport(100, True, console) as training:
         training.update({"timesteps_total": 100, "steps_per_s": 1.0})
         training.say("a line")
+
+
+@pytest.mark.parametrize("has_widgets", [True, False])
+def test_a_notebook_has_a_bar_where_it_has_widgets(monkeypatch: pytest.MonkeyPatch, has_widgets: bool) -> None:
+    monkeypatch.setattr(report, "find_spec", lambda name: object() if has_widgets else None)
+    stream = io.StringIO()
+    bar = ProgressReport(1000, console=Console(file=stream, force_jupyter=True, force_terminal=False))
+    assert bar._bar.disable is not has_widgets

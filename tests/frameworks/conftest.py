@@ -48,17 +48,13 @@ def rows(algorithm: PPO, trajectory: Trajectory | None = None) -> Batch:
 
 
 @pytest.fixture(scope="session")
-def compiles_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let JAX compile with little optimising, and no programme twice: what is run here is run a few times."""
+def compiles_quickly() -> Iterator[None]:
+    """Let JAX compile with little optimising: what is run here is run a few times."""
     import jax
 
     jax.config.update("jax_disable_most_optimizations", True)
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
-    jax.config.update("jax_compilation_cache_dir", None)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1.0)
 
 
 @pytest.fixture

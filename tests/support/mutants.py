@@ -71,7 +71,11 @@ def broken(mutant: Mutant) -> str:
 
 
 def survives(mutant: Mutant) -> bool:
-    """Return whether the tests are green with the broken line."""
+    """Return whether the tests are green with the broken line.
+
+    Raises:
+        RuntimeError: the tests did not run to a verdict.
+    """
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "src"
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
@@ -79,7 +83,11 @@ def survives(mutant: Mutant) -> bool:
         tests = [f"tests/{name}" for name in mutant.tests.split()]
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not learning and not fuzz", *tests]
         environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).returncode == 0
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    # pytest's own: 0 where all pass, 1 where some fail; what it cannot collect or find (2 to 5) is no test that failed.
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{mutant.file}: pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.returncode == 0
 
 
 def main(names: list[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from anyspace._rllib import algorithms
+from anyspace._rllib.scripts import CALLED
 from anyspace.algorithms.config import RENAMED
 from anyspace.errors import ConfigError
 
@@ -153,14 +154,12 @@ class AlgorithmConfig:
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
             raise AttributeError(key)
-        if key in self._keys:
-            return self._keys[key]
+        name = _NAMES.get(key, key)
+        if name in self._keys:
+            return self._keys[name]
         if self.algo_class is None:
             raise AttributeError(f"{type(self).__name__} has no `{key}`; it was not given.")
         config = self.algo_class.config_class()
-        name = RENAMED.get(key, key)
-        if name in self._keys:
-            return self._keys[name]
         if not hasattr(config, name):
             raise AttributeError(f"{type(self).__name__} has no key `{key}`.")
         value = getattr(config, name)
@@ -183,7 +182,8 @@ class AlgorithmConfig:
             return default
 
     def _take(self, keys: Mapping[str, Any]) -> Self:
-        for key, value in keys.items():
+        for given, value in keys.items():
+            key = _NAMES.get(given, given)
             if key in _NESTED and isinstance(value, Mapping):
                 before = self._keys.get(key) or (getattr(self, key) if self.algo_class is not None else _Nested({}))
                 self._keys[key] = _Nested(before.defaults if isinstance(before, _Nested) else {}, {**before, **value})
@@ -192,6 +192,8 @@ class AlgorithmConfig:
         return self
 
 
+_NAMES = {**RENAMED, **CALLED}
+"""Older names of keys: whichever a script uses, the latest value is the one that counts."""
 _NESTED = ("model", "env_config", "exploration_config")
 
 
@@ -204,6 +206,13 @@ class _Nested(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         return self.defaults[key]
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or key in self.defaults
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a key that was given, else its default, else ``default``."""
+        return self[key] if key in self else default  # noqa: SIM401 (this is `get`)
 
 
 class PPOConfig(AlgorithmConfig):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from anyspace.data.trajectory import Episode
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, nearest
 
 _IN_INFO = "Put a number into the `info` of a step instead: it is reported as env/NAME, and as episode/NAME."
 _NEVER: dict[str, str] = {
@@ -32,7 +32,7 @@ class DefaultCallbacks:
     mean, smallest and largest value.
 
     Raises:
-        ConfigError: a class has a method of RLlib's that nothing here calls; the message says what to do instead.
+        ConfigError: a class has a method ``on_...`` that nothing here calls; the message says what to do instead.
     """
 
     def __init__(self, legacy_callbacks_dict: dict[str, Callable[..., Any]] | None = None):
@@ -40,9 +40,20 @@ class DefaultCallbacks:
             raise ConfigError(
                 "callbacks are methods of a class derived from DefaultCallbacks, not functions in a dict."
             )
-        for name, advice in _NEVER.items():
-            if hasattr(type(self), name):
+        called = [name for name in dir(DefaultCallbacks) if name.startswith("on_")]
+        for name in dir(type(self)):
+            if name.startswith("on_") and name not in called:
+                advice = _NEVER.get(name) or f"there is no such callback.{nearest(name, called)}"
                 raise ConfigError(f"{type(self).__name__}.{name}() is not called here: {advice}")
+
+    def require_no_evaluation(self) -> None:
+        """Raise :class:`ConfigError` where a method is to be called around evaluations."""
+        for name in ("on_evaluate_start", "on_evaluate_end"):
+            if getattr(type(self), name) is not getattr(DefaultCallbacks, name):
+                raise ConfigError(
+                    f"{type(self).__name__}.{name}() is not called with evaluation_parallel_to_training=True, where"
+                    " workers play while training goes on; leave that key out, or read `evaluation` in on_train_result."
+                )
 
     def on_algorithm_init(self, *, algorithm: Any, **kwargs: Any) -> None:
         """Take in that the algorithm is built."""
@@ -135,5 +146,7 @@ def make_multi_callbacks(callback_class_list: Sequence[type[DefaultCallbacks]]) 
 
         return tell
 
-    methods = [name for name in vars(DefaultCallbacks) if name.startswith("on_")]
+    kinds = [DefaultCallbacks, *callback_class_list]
+    names = [name for name in vars(DefaultCallbacks) if name.startswith("on_")]
+    methods = [name for name in names if len({getattr(kind, name) for kind in kinds}) > 1]
     return type("Several", (DefaultCallbacks,), {"__init__": __init__, **{name: telling(name) for name in methods}})

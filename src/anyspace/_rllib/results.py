@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,57 +13,29 @@ from anyspace.execution.metrics import TrainingResult
 _log = logging.getLogger(__name__)
 
 
-class OldResult(TrainingResult):
-    """A result dict that also answers to RLlib's names; the first one that is asked for says what it is called here.
-
-    The numbers of learning are under ``info/learner/default_policy/learner_stats`` and ``learners/default_policy``,
-    those of collecting under ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well;
-    what is iterated over, written and drawn are today's.
-    """
-
-    said: bool = False
-
-    def __missing__(self, name: object) -> Any:
-        if name not in _OLD:
-            return super().__missing__(name)
-        if not OldResult.said:
-            OldResult.said = True
-            _log.warning("result[%r] is RLlib's name. Here results have: %s.", name, ", ".join(self))
-        return _OLD[str(name)](self)
-
-    def get(self, name: Any, default: Any = None) -> Any:
-        """Return what is called ``name``, here or in RLlib, or ``default``."""
-        return self[name] if name in self else default  # noqa: SIM401 (this is `get`)
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or name in _OLD
-
-
-class EvaluationResult(OldResult):
-    """What an evaluation found; RLlib puts it under ``evaluation``, which is this dict itself."""
-
-    def __missing__(self, name: object) -> Any:
-        return self if name == "evaluation" else super().__missing__(name)
-
-
-def _number(name: str) -> Callable[[OldResult], Any]:
+def _number(name: str) -> Callable[[TrainingResult], Any]:
     # The mean return of no episode is NaN in RLlib; here it is left out.
     return lambda result: dict.get(result, name, float("nan"))
 
 
-def _info(result: OldResult) -> dict[str, Any]:
+def _info(result: TrainingResult) -> dict[str, Any]:
     policy = {"learner_stats": dict(result["learner"]), "custom_metrics": {}}
     return {"learner": {"default_policy": policy}, "num_env_steps_sampled": result["timesteps_total"]}
 
 
-def _itself(result: OldResult) -> OldResult:
+def _itself(result: TrainingResult) -> TrainingResult:
     return result
 
 
-_OLD: dict[str, Callable[[OldResult], Any]] = {
+_OLD_OF_EPISODES: dict[str, Callable[[TrainingResult], Any]] = {
     "episode_reward_mean": _number("episode_return_mean"),
     "episode_reward_min": _number("episode_return_min"),
     "episode_reward_max": _number("episode_return_max"),
+    "env_runners": _itself,
+    "sampler_results": _itself,
+}
+_OLD_OF_TRAINING: dict[str, Callable[[TrainingResult], Any]] = {
+    **_OLD_OF_EPISODES,
     **dict.fromkeys(
         (
             "num_env_steps_sampled",
@@ -81,10 +53,48 @@ _OLD: dict[str, Callable[[OldResult], Any]] = {
     "time_since_restore": _number("time_total_s"),
     "info": _info,
     "learners": lambda result: {"default_policy": dict(result["learner"])},
-    "env_runners": _itself,
-    "sampler_results": _itself,
     "custom_metrics": lambda result: {},
 }
+
+
+class OldResult(TrainingResult):
+    """A result dict that also answers to RLlib's names; the first one that is asked for says what it is called here.
+
+    The numbers of learning are under ``info/learner/default_policy/learner_stats`` and ``learners/default_policy``,
+    those of collecting under ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well;
+    what is iterated over, written and drawn are today's.
+    """
+
+    said: ClassVar[bool] = False
+    old: ClassVar[Mapping[str, Callable[[TrainingResult], Any]]] = _OLD_OF_TRAINING
+
+    def __missing__(self, name: object) -> Any:
+        if name not in self.old:
+            return super().__missing__(name)
+        if not OldResult.said:
+            OldResult.said = True
+            _log.warning("result[%r] is RLlib's name. Here results have: %s.", name, ", ".join(self))
+        return self.old[str(name)](self)
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """Return what is called ``name``, here or in RLlib, or ``default``."""
+        return self[name] if name in self else default  # noqa: SIM401 (this is `get`)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name in self.old
+
+
+class EvaluationResult(OldResult):
+    """What an evaluation found; RLlib puts it under ``evaluation``, which is this dict itself.
+
+    It has no numbers of learning, and counts no steps.
+    """
+
+    old: ClassVar[Mapping[str, Callable[[TrainingResult], Any]]] = {
+        **_OLD_OF_EPISODES,
+        "num_episodes": _number("episodes"),
+        "evaluation": _itself,
+    }
 
 
 def averaged(numbers: Iterable[Mapping[str, float]]) -> dict[str, float]:

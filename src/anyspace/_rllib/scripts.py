@@ -38,6 +38,8 @@ class Script(algorithms.Algorithm[Any]):
         if config is None or isinstance(config, Mapping):
             keys = {**(config or {}), **overrides}
             self._callbacks = _built(keys.pop("callbacks", None))
+            if self._callbacks is not None and keys.get("evaluation_parallel_to_training"):
+                self._callbacks.require_no_evaluation()
             super().__init__(env, translated(type(self).config_class, keys), preset=preset)
         else:
             super().__init__(env, config, preset=preset, **overrides)
@@ -51,8 +53,7 @@ class Script(algorithms.Algorithm[Any]):
             result["evaluation"] = EvaluationResult(result["evaluation"])
         if self._callbacks is not None:
             episodes = self._tell(self._callbacks, self.counters.new)
-            if metrics := averaged(episode.custom_metrics for episode in episodes):
-                result["custom_metrics"] = metrics
+            result["custom_metrics"] = averaged(episode.custom_metrics for episode in episodes)
             self._callbacks.on_train_result(algorithm=self, result=result)
         return result
 
@@ -160,11 +161,12 @@ class Workers:
 # ------------------------------------------------------------------------------------------------------ keys
 
 _DURATIONS = ("evaluation_duration", "evaluation_num_episodes")
-_PLAIN = {
+CALLED = {
     "metrics_num_episodes_for_smoothing": "return_window",
     "metrics_smoothing_episodes": "return_window",
     **dict.fromkeys(_DURATIONS, "evaluation_episodes"),
 }
+"""What keys of RLlib's scripts are called here, where they mean the same."""
 
 
 def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,15 +176,15 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
         ConfigError: a value means something that there is not here.
     """
     keys = dict(given)
-    for old, new in _PLAIN.items():
+    for old, new in CALLED.items():
         if old in keys:
             keys[new] = keys.pop(old)
     if keys.pop("evaluation_duration_unit", "episodes") != "episodes":
         raise ConfigError("evaluation_duration_unit: an evaluation plays whole episodes here; give their number.")
     if isinstance(keys.get("evaluation_config"), Mapping) and dict(keys["evaluation_config"]) == {"explore": False}:
         del keys["evaluation_config"]  # evaluation does not explore
-    if gpus := keys.pop("num_gpus", 0):
-        keys.setdefault("device", "cuda" if gpus else "auto")
+    if keys.pop("num_gpus", 0):
+        keys.setdefault("device", "cuda")
     if isinstance(keys.get("replay_buffer_config"), Mapping):
         keys |= _replay(keys.pop("replay_buffer_config"))
     interval = keys.pop("evaluation_interval", None)

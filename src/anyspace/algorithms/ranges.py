@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -95,6 +95,43 @@ def as_ranges(content: Mapping[str, Any], defaults: AlgorithmConfig) -> list[Ran
         for value in one.ends:
             overridden(defaults, configs.nested({one.path: value}))
     return found
+
+
+def require_possible(
+    ranges: Sequence[Range], check: Callable[[dict[str, Any]], object], given: Mapping[str, Any]
+) -> None:
+    """Refuse a range that no value can be drawn of, whatever is drawn of the others.
+
+    An end that fails together with another key is a trial that is lost, and no reason to refuse the rest.
+
+    Args:
+        ranges: all that are tried.
+        check: raises :class:`ConfigError` where an algorithm would not take the keys, nested, that it is given.
+        given: keys that are not tried, nested.
+
+    Raises:
+        ConfigError: that of the last value, with the range named.
+    """
+    for one in ranges:
+        found: ConfigError | None = None
+        for tried in _corners(one, [other for other in ranges if other is not one]):
+            try:
+                check(configs.laid_over(given, configs.nested(tried)))
+                break
+            except ConfigError as error:
+                found = error
+        else:
+            raise ConfigError(f"no value of the range of `{one.path}` can be tried: {found}") from found
+
+
+def _corners(one: Range, others: Sequence[Range]) -> Iterator[dict[str, Any]]:
+    """Yield the ends of a range, by themselves and beside the first and the last ends of the others."""
+    for beside in (
+        {},
+        {other.path: other.ends[0] for other in others},
+        {other.path: other.ends[-1] for other in others},
+    ):
+        yield from ({**beside, one.path: value} for value in one.ends)
 
 
 def _ranges(content: Mapping[str, Any], known: set[str], prefix: str) -> list[Range]:

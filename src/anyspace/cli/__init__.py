@@ -106,7 +106,12 @@ def _commands() -> dict[str, Callable[[list[str]], int | None]]:
     from anyspace.cli.sweep import sweep
     from anyspace.cli.train import train
 
-    looking = {
+    return {
+        "train": train,
+        "sweep": sweep,
+        "evaluate": evaluate,
+        "record": record,
+        "report": report,
         "inspect": inspect,
         "check": check,
         "bench": bench,
@@ -114,4 +119,3 @@ def _commands() -> dict[str, Callable[[list[str]], int | None]]:
         "export": export,
         "list": list_algorithms,
     }
-    return {"train": train, "sweep": sweep, "evaluate": evaluate, "record": record, "report": report, **looking}

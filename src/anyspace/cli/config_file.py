@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,7 @@ class ConfigFile:
             raise ConfigError(f"--config {path} holds {type(content).__name__}; keys and values are expected.")
         if kind == ".json" and isinstance(content.get("config"), dict) and "algorithm" in content:
             return cls(path, {"env": content.get("env")}, described=content)
-        own = {key: tuple(content[key]) if key == "callback" else content[key] for key in OWN if key in content}
+        own = {key: content[key] for key in OWN if key in content}
         return cls(path, own, {key: value for key, value in content.items() if key not in OWN})
 
     def flags(self, kind: type) -> dict[str, Any]:
@@ -63,7 +64,10 @@ class ConfigFile:
         found, hints = {}, configs.type_hints(kind)
         for name, given in self.own.items():
             if name in hints:
-                value = found[name] = _value(given, hints[name])
+                value = _value(given, hints[name])
+                if typing.get_origin(hints[name]) is tuple and isinstance(value, str | list):
+                    value = (value,) if isinstance(value, str) else tuple(value)
+                found[name] = value
                 if not configs.matches(value, hints[name]):
                     spelt = configs.spell(hints[name])
                     raise ConfigError(f"--config {self.path}: `{name}` takes {spelt}, but {value!r} came.")

@@ -9,22 +9,20 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from anyspace.algorithms import Algorithm
-from anyspace.cli.flags import algorithm_of
+from anyspace.cli.output import print_lines
+from anyspace.cli.play import RunFlags
 from anyspace.cli.values import REGISTRY
 from anyspace.policy.exporting import Exported
 from anyspace.policy.policy import Policy
 
 
-@dataclass(frozen=True)
-class ExportFlags:
+@dataclass(frozen=True, kw_only=True)
+class ExportFlags(RunFlags):
     """Write what a run learnt as an ONNX file, from raw observation to environment action, with a contract beside it.
 
     The file is compared with the policy before it takes its place.
     """
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
-    """A run folder or a checkpoint."""
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The file, such as policy.onnx; its contract is policy.json."""
     stochastic: bool = False
@@ -37,29 +35,16 @@ class ExportFlags:
     """How many episodes of the environment they are compared in; 0 makes no environment."""
     seed: int = 0
     """Of observations, episodes and noise."""
-    best: bool = False
-    """Take the run's best checkpoint instead of the latest."""
-    trust: bool = False
-    """Import the code that the checkpoint names; only for runs whose author you trust."""
-    algo: str | None = None
-    """The class of an algorithm of your own, package.module:Class."""
-    env: str | None = None
-    """A Gymnasium id or package.module:EnvClass, in place of the run's; a run of recorded steps may have none."""
 
 
 def export(words: list[str]) -> None:
     """Write what a run learnt as an ONNX file."""
     flags = tyro.cli(ExportFlags, args=words, prog="anyspace export", registry=REGISTRY)
-    run = flags.run / "best" if flags.best else flags.run
     if flags.episodes < 1:
-        print_exported(_written(Policy.load(run, trust=flags.trust), flags, None))
+        print_exported(_written(Policy.load(flags.checkpoint, trust=flags.trust), flags, None))
         return
-    kind = Algorithm if flags.algo is None else algorithm_of(flags.algo)
-    algorithm = kind.load(run, env=flags.env, trust=flags.trust)
-    try:
+    with flags.opened() as algorithm:
         print_exported(_written(algorithm.policy, flags, algorithm.env_spec if algorithm.has_environment else None))
-    finally:
-        algorithm.close()
 
 
 def _written(policy: Policy, flags: ExportFlags, env: object) -> Exported:
@@ -77,12 +62,11 @@ def _written(policy: Policy, flags: ExportFlags, env: object) -> Exported:
 def print_exported(done: Exported) -> None:
     """Print what was written, and how close it is to the policy."""
     played = f" and {done.episodes:,} episodes" if done.episodes else ", without an environment"
-    lines = [
+    print_lines(
+        Console(emoji=False),
         f"compared with the policy in {done.steps:,} steps, on random observations{played}: largest difference"
         f" {done.largest_difference:.2g}"
         + (f", {done.choices_that_differ:,} of {done.choices:,} choices differ" if done.choices else ""),
         f"policy: {done.path} ({done.path.stat().st_size / 1e3:,.1f} kB)",
         f"contract: {done.contract}",
-    ]
-    for line in lines:
-        Console(emoji=False).print(line, highlight=False, markup=False, soft_wrap=True)
+    )

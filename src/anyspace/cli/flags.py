@@ -36,8 +36,6 @@ from anyspace.hints import Hints
 
 K = TypeVar("K")
 
-_HELP = ("-h", "--help")
-
 
 @dataclass(frozen=True)
 class StartingPoint:
@@ -51,6 +49,8 @@ class StartingPoint:
     """Keys that a file gives, laid over the preset in the defaults."""
     own: dict[str, Any] = field(default_factory=dict)
     """Flags of the command that a file gives."""
+    is_of_run: bool = False
+    """Whether the file is the ``config.json`` of a run: its settings are whole, and no preset is beneath them."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,19 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
         ConfigError: no algorithm or preset has the name that is given.
         CheckpointError: there is no checkpoint where ``--resume`` says.
     """
-    wanted = [word for word in words if word not in _HELP]
+    wanted = without_help(words)
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
     if choice.resume is not None:
         if choice.config is not None:
             raise ConfigError("--resume goes on with the configuration of the run; leave --config out.")
-        named_class = algorithm_of(choice.algo) if choice.algo and ":" in choice.algo else Algorithm
-        return _stored(choice.resume, named_class, trust=choice.trust)
+        reader = _run_reader(choice, "--resume")
+        algorithm, settings = reader.read_settings(choice.resume)
+        _require_named(choice, "--resume", algorithm)
+        return StartingPoint(algorithm, settings)
     asked = None if choice.config is None else ConfigFile.read(choice.config)
     is_help = len(wanted) < len(words)
     if asked is not None and asked.described is not None:
-        return _described(kind, command, wanted, asked, asked.described, trust=choice.trust, is_help=is_help)
+        return _described(kind, command, wanted, asked, asked.described, choice, is_help=is_help)
     own = {} if asked is None else asked.flags(kind)
     algorithm = algorithm_of(choice.algo or own.get("algo", "ppo"))
     layer = {} if asked is None else asked.of(algorithm.config_class)
@@ -145,22 +147,29 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     return StartingPoint(algorithm, overridden(defaults, layer), found, layer, own)
 
 
+def without_help(words: Sequence[str]) -> list[str]:
+    """Return the words but for those that ask for help."""
+    return [word for word in words if word not in ("-h", "--help")]
+
+
 def _described(
     kind: type[Any],
     command: str,
     words: Sequence[str],
     asked: ConfigFile,
     described: dict[str, Any],
+    choice: _Choice,
     *,
-    trust: bool,
     is_help: bool,
 ) -> StartingPoint:
     """Return what a run's ``config.json`` says: its settings and its seed take the place of a preset."""
-    reader = Reader(Algorithm, Algorithm, trust=trust)
+    source = f"--config {asked.path}"
+    reader = _run_reader(choice, source)
     algorithm, settings = reader.read_description(described, asked.path)
+    _require_named(choice, source, algorithm)
     defaults = dataclasses.replace(settings, seed=described["seed"])
     changed = configs.nested(configs.changes(settings, algorithm.config_class()))
-    start = StartingPoint(algorithm, defaults, Preset(described["preset"], changed))
+    start = StartingPoint(algorithm, defaults, Preset(described["preset"], changed), is_of_run=True)
     flags = _over_defaults(kind, command, words, start, is_help=is_help)
     if flags.own.env is None and not is_help:
         reader.settings(described, asked.path, given_env=False)
@@ -263,9 +272,22 @@ def algorithm_of(name: str) -> type[Algorithm[Any]]:
     return names[name]
 
 
-def _stored(path: Path, kind: type[Algorithm[Any]], *, trust: bool) -> StartingPoint:
-    """Return the algorithm and the settings of a checkpoint, without its weights."""
-    return StartingPoint(*Reader(kind, Algorithm, trust=trust).read_settings(path))
+def _run_reader(choice: _Choice, source: str) -> Reader:
+    """Return what reads a run's settings, which take the place of a preset."""
+    if choice.preset is not None:
+        raise ConfigError(
+            f"{source} starts from the settings of a run, with no preset beneath them; leave --preset out."
+        )
+    named_class = algorithm_of(choice.algo) if choice.algo and ":" in choice.algo else Algorithm
+    return Reader(named_class, Algorithm, trust=choice.trust)
+
+
+def _require_named(choice: _Choice, source: str, algorithm: type[Algorithm[Any]]) -> None:
+    """Refuse a name that is another algorithm's than the run's."""
+    if choice.algo is not None and algorithm_of(choice.algo) is not algorithm:
+        raise ConfigError(
+            f"{source} is a run of {algorithm.__name__}, but --algo says {choice.algo}; leave --algo out."
+        )
 
 
 def _over_defaults(

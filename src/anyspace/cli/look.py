@@ -22,7 +22,7 @@ from anyspace.data.environments import EnvSpec
 from anyspace.errors import ConfigError
 from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
-from anyspace.execution.pipeline_picture import draw_pipeline, require_format
+from anyspace.execution.pipeline_picture import draw_pipeline
 from anyspace.execution.speed import measure
 from anyspace.execution.step_time import advice_on_workers
 
@@ -100,17 +100,13 @@ def plot(words: list[str]) -> None:
     console = Console(emoji=False)
     if not flags.runs:
         raise ConfigError("give the folders of runs: `anyspace plot runs/*`.")
+    curves.require_format(flags.out)
     output.make_room(flags.out)
     for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
         steps, mean, low, high = group.band()
         spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
-        console.print(
-            f"{group.label}: {mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    console.print(f"picture: {flags.out}", highlight=False, markup=False, soft_wrap=True)
+        output.print_lines(console, f"{group.label}: {mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps")
+    output.print_lines(console, f"picture: {flags.out}")
 
 
 def inspect(words: list[str]) -> None:
@@ -120,7 +116,7 @@ def inspect(words: list[str]) -> None:
     flags = parse(InspectFlags, "inspect", words, start)
     require_env(flags)
     if flags.own.out is not None:
-        require_format(flags.own.out)
+        curves.require_format(flags.own.out)
         output.make_room(flags.own.out)
     settings = flags.config.fitted(flags.given)
     settings.validate()
@@ -131,15 +127,14 @@ def inspect(words: list[str]) -> None:
         console.print(pipeline_tree(algorithm.policy, title))
         if flags.own.out is not None:
             draw_pipeline(algorithm.policy, flags.own.out, title)
-            console.print(f"picture: {flags.own.out}", highlight=False, markup=False, soft_wrap=True)
+            output.print_lines(console, f"picture: {flags.own.out}")
         result = algorithm.train()
         loss = result["learner"].get("total_loss")
         learnt = "took no gradient step" if loss is None else f"took a gradient step (loss {loss:.4g})"
         if advice := advice_on_workers(algorithm.fleet):
-            console.print(advice, highlight=False)
-        console.print(
-            f"one dummy step of everything: collected {result['timesteps_this_iter']} steps, {learnt}", highlight=False
-        )
+            output.print_lines(console, advice)
+        collected = f"collected {result['timesteps_this_iter']} steps"
+        output.print_lines(console, f"one dummy step of everything: {collected}, {learnt}")
     finally:
         algorithm.close()
 

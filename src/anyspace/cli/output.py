@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ def make_room(file: Path) -> None:
         raise ConfigError(f"cannot write {file}: {reason}. Choose another --out.")
 
 
+def print_lines(console: Console, *lines: str) -> None:
+    """Print lines exactly as they are spelt: neither wrapped nor coloured, whatever stands in them."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_error(text: str, style: str | None = None) -> None:
     """Print a message to the error stream, exactly as it is spelt."""
     Console(stderr=True, emoji=False).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -60,16 +66,15 @@ def print_traceback(error: Exception) -> None:
 def print_preset(console: Console, preset: Preset, changes: Mapping[str, Any]) -> None:
     """Print the name of a preset, and what it changes of the defaults."""
     if not preset.settings:
-        console.print("preset: none, for the algorithm has none; these are its defaults", highlight=False)
+        print_lines(console, "preset: none, for the algorithm has none; these are its defaults")
         return
-    console.print(f"preset: {preset.name} (--preset none leaves it out). It changes:", highlight=False)
-    for key, value in changes.items():
-        console.print(f"  {key} = {value}", highlight=False, markup=False)
+    title = f"preset: {preset.name} (--preset none leaves it out). It changes:"
+    print_lines(console, title, *(f"  {key} = {value}" for key, value in changes.items()))
 
 
 def print_settings(console: Console, file: Path, changes: Mapping[str, Any]) -> None:
     """Print what a file of settings changes."""
-    _print_lines(console, [f"{file} changes:", *(f"  {key} = {value}" for key, value in changes.items())])
+    print_lines(console, f"{file} changes:", *(f"  {key} = {value}" for key, value in changes.items()))
 
 
 def print_result(
@@ -92,25 +97,23 @@ def print_result(
     lines = [f"trained {steps - steps_before:,} steps in {seconds:.1f} s{in_all}: {spelt}"]
     if algorithm.config.stop_return is not None:
         lines.append(counters.verdict(algorithm.config.stop_return))
-    for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+    print_lines(console, *lines)
 
 
 def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
     """Print the returns of the episodes of an evaluation."""
     cut = f", {result['episodes_cut']} of which were cut before their ends" if result["episodes_cut"] else ""
-    console.print(
+    print_lines(
+        console,
         f"evaluation: mean return {result['episode_return_mean']:.1f} +- {result['episode_return_std']:.1f}"
         f" (lowest {result['episode_return_min']:.1f}, highest {result['episode_return_max']:.1f}) over"
         f" {result['episodes']} episodes of {result['episode_len_mean']:.1f} steps{cut}",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
 def print_folder(console: Console, folder: Path) -> None:
     """Print where a run lies, and how to look at its curves."""
-    _print_lines(console, [f"run folder: {folder}", f"curves: tensorboard --logdir {shlex.quote(str(folder))}"])
+    print_lines(console, f"run folder: {folder}", f"curves: tensorboard --logdir {shlex.quote(str(folder))}")
 
 
 def print_seeds(console: Console, means: Sequence[float], folder: Path) -> None:
@@ -127,12 +130,7 @@ def print_seeds(console: Console, means: Sequence[float], folder: Path) -> None:
         spelt = f"mean return {np.mean(means):.1f} +- {np.std(means):.1f}"
         spelt += f" (lowest {min(means):.1f}, highest {max(means):.1f}) over {len(means)} seeds"
     lines = [spelt, f"run folders: {folder}/seed-*", f"curves: anyspace plot {quoted}/seed-* --out {picture}"]
-    _print_lines(console, [*lines, f"        tensorboard --logdir {quoted}"])
-
-
-def _print_lines(console: Console, lines: Iterable[str]) -> None:
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    print_lines(console, *lines, f"        tensorboard --logdir {quoted}")
 
 
 def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> None:
@@ -148,9 +146,9 @@ def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> No
     lines += [
         f"  {name:<12} {part.share:4.0%}  {part.microseconds_per_step:9,.1f} us a step" for name, part in parts.items()
     ]
-    if not speed.gradient_steps:
+    if not speed.has_learnt:
         lines.append("learning had not begun: give more --seconds, or fewer steps before learning starts")
-    _print_lines(console, lines)
+    print_lines(console, *lines)
 
 
 def print_check(console: Console, found: EnvCheck) -> None:
@@ -165,6 +163,4 @@ def print_check(console: Console, found: EnvCheck) -> None:
     lines.append(f"the environment itself takes {step} for a step and {reset} for a reset")
     if found.masks:
         lines.append(f"{found.masks:,} of the steps came with a mask")
-    _print_lines(console, [*lines, *map(str, found.findings)])
-    if not found.findings:
-        console.print("nothing is wrong", highlight=False)
+    print_lines(console, *lines, *(map(str, found.findings) if found.findings else ["nothing is wrong"]))

@@ -22,16 +22,12 @@ from anyspace.execution.film import MP4_HINT, VIDEOS, Film, video_files, writes_
 from anyspace.execution.run_files import run_folder_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFlags:
     """Which run, and which of its checkpoints."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder or a checkpoint."""
-    seed: int | None = None
-    """Of the environments; by default one that goes by the run's seed and its steps."""
-    explore: bool = False
-    """Sample actions instead of taking the deterministic ones."""
     best: bool = False
     """Take the run's best checkpoint instead of the latest."""
     trust: bool = False
@@ -41,19 +37,34 @@ class RunFlags:
     env: str | None = None
     """A Gymnasium id or package.module:EnvClass, in place of the run's; a run of recorded steps may have none."""
 
+    @property
+    def checkpoint(self) -> Path:
+        """What is loaded."""
+        return self.run / "best" if self.best else self.run
+
     @contextmanager
     def opened(self) -> Iterator[Algorithm[Any]]:
         """Load the algorithm, and close it at the end of the context."""
         kind = Algorithm if self.algo is None else algorithm_of(self.algo)
-        algorithm = kind.load(self.run / "best" if self.best else self.run, env=self.env, trust=self.trust)
+        algorithm = kind.load(self.checkpoint, env=self.env, trust=self.trust)
         try:
             yield algorithm
         finally:
             algorithm.close()
 
 
-@dataclass(frozen=True)
-class EvaluateFlags(RunFlags):
+@dataclass(frozen=True, kw_only=True)
+class PlayFlags(RunFlags):
+    """How a run is played."""
+
+    seed: int | None = None
+    """Of the environments; by default one that goes by the run's seed and its steps."""
+    explore: bool = False
+    """Sample actions instead of taking the deterministic ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateFlags(PlayFlags):
     """Play episodes with what a run learnt, acting deterministically."""
 
     episodes: int = 10
@@ -64,8 +75,8 @@ class EvaluateFlags(RunFlags):
     """Show them in a window."""
 
 
-@dataclass(frozen=True)
-class RecordFlags(RunFlags):
+@dataclass(frozen=True, kw_only=True)
+class RecordFlags(PlayFlags):
     """Film episodes with what a run learnt, acting deterministically; no display is needed."""
 
     episodes: int = 1
@@ -100,12 +111,12 @@ def record(words: list[str]) -> None:
         files = list(flags.out) or video_files(folder, algorithm.timesteps_total)
         result = algorithm.record(files, flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
     for number, (total, length) in enumerate(zip(result["returns"], result["lengths"], strict=True), 1):
-        console.print(f"episode {number}: return {total:.6g}, {length:,} steps", highlight=False)
+        output.print_lines(console, f"episode {number}: return {total:.6g}, {length:,} steps")
     for file in files:
         size = f"{file.stat().st_size / 1000:,.0f} kB"
-        console.print(f"video: {file} ({size})", highlight=False, markup=False, soft_wrap=True)
+        output.print_lines(console, f"video: {file} ({size})")
     if not flags.out and not writes_mp4():
-        console.print(f"for an MP4 as well: {MP4_HINT}", highlight=False, markup=False, soft_wrap=True)
+        output.print_lines(console, f"for an MP4 as well: {MP4_HINT}")
 
 
 def without_display() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from anyspace import config as configs
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.play import RunFlags, without_display
+from anyspace.cli.play import PlayFlags, without_display
 from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError, EnvironmentSetupError
 from anyspace.execution.film import VIDEOS, video_files
@@ -22,8 +22,8 @@ from anyspace.execution.run_files import run_folder_of
 from anyspace.execution.web_page import Shown, latest_video, run_page
 
 
-@dataclass(frozen=True)
-class ReportFlags(RunFlags):
+@dataclass(frozen=True, kw_only=True)
+class ReportFlags(PlayFlags):
     """Write one page of HTML about a run: curve, evaluation, video, pipeline, configuration."""
 
     episodes: int = 10
@@ -49,7 +49,7 @@ def report(words: list[str]) -> None:
     with flags.opened() as algorithm:
         write_whole(page, run_page(folder, _shown(algorithm, flags, folder)).encode())
     size = f"{page.stat().st_size / 1000:,.0f} kB"
-    Console(emoji=False).print(f"report: {page} ({size})", highlight=False, markup=False, soft_wrap=True)
+    output.print_lines(Console(emoji=False), f"report: {page} ({size})")
 
 
 def _shown(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Shown:

@@ -6,7 +6,7 @@ import json
 import shlex
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from anyspace import config as configs
-from anyspace.algorithms import Algorithm
+from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import PLAIN
-from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, shipped_ranges
+from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_possible, shipped_ranges
+from anyspace.algorithms.settings import chosen
 from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_env, starting_point
-from anyspace.cli.output import make_room
+from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.config import importable_name
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
@@ -26,6 +27,8 @@ from anyspace.execution.log import write_whole
 
 BEST_SHOWN = 10
 """Trials of the table at the end."""
+_WHY = "why"
+"""What a trial notes that came to nothing by itself."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class SweepFlags(EnvFlags):
     """
 
     trials: int = 20
-    """How many there are to be in all."""
+    """How many there are to be in all, of all processes together; trials that somebody stopped do not count."""
     steps: int = 50_000
     """Environment steps of a trial."""
     evaluate: int = 10
@@ -61,32 +64,40 @@ def sweep(words: list[str]) -> int | None:
         if getattr(own, name) < 1:
             raise ConfigError(f"--{name} is {getattr(own, name)}, but it must be at least 1.")
     content = shipped_ranges(start.algorithm.__mro__) if own.ranges is None else ranges_file(own.ranges)
-    given = {*flags.given}
-    ranges = [one for one in as_ranges(content, start.defaults) if one.path not in given]
+    ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given]
     if not ranges:
         raise ConfigError("there is nothing to try: every key that has a range was given.")
+    require_possible(ranges, lambda tried: chosen(start.algorithm, own.env, tried, start.preset, {}), flags.changes())
     folder = own.out or Path("sweeps") / f"{_plain(own.env or 'recorded')}-{start.algorithm.name()}"
     make_room(folder / "best.toml")
     study = _study(folder, start, flags, ranges)
-    missing = own.trials - sum(trial.state.is_finished() for trial in study.trials)
-    if missing <= 0:
-        raise ConfigError(f"the sweep in {folder} has {len(study.trials)} trials already; give more as --trials N.")
-    _print(
-        console, f"sweep: {folder} ({own.trials - missing} trials so far); tries {', '.join(r.path for r in ranges)}"
-    )
+    done = _done(study)
+    if done >= own.trials:
+        raise ConfigError(f"the sweep in {folder} has {done} trials already; give more as --trials N.")
+    print_lines(console, f"sweep: {folder} ({done} trials so far); tries {', '.join(r.path for r in ranges)}")
+
+    def told(study: Any, trial: Any) -> None:
+        _tell(console, study, trial, ranges)
+        # Counted anew each time: other processes add trials to the same journal.
+        if _done(study) >= own.trials:
+            study.stop()
+
     try:
-        study.optimize(
-            lambda trial: _score(trial, start, flags, ranges),
-            n_trials=missing,
-            catch=(NonFiniteError,),
-            callbacks=[lambda study, trial: _tell(console, study, trial, ranges)],
-        )
+        study.optimize(lambda trial: _score(trial, start, flags, ranges), callbacks=[told])
     except KeyboardInterrupt:
         again = shlex.join(["anyspace", "sweep", *words])
         raise KeyboardInterrupt(f"stopped. The trials so far are in {folder}; go on with\n  {again}") from None
     finally:
         _finish(console, study, folder, start, flags, ranges)
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        print_error("no trial was completed, so that there are no best settings.")
+        return 1
     return None
+
+
+def _done(study: Any) -> int:
+    """Return how many trials came to something: not those that run, were stopped, or whose process is gone."""
+    return sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in study.trials)
 
 
 def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> Any:
@@ -99,7 +110,17 @@ def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges:
         raise ConfigError(f"a sweep needs Optuna ({error}): pip install 'anyspace[sweep]'.") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     own, seed = flags.own, flags.config.seed or 0
-    asked = repr([ranges, sorted(flags.changes().items(), key=repr), start.preset.name, own.evaluate, seed])
+    asked = _toml(
+        {
+            "algo": start.algorithm,
+            "env": own.env,
+            "settings": {**configs.changes(flags.config, start.algorithm.config_class()), "seed": seed},
+            "given": sorted(flags.given),
+            "steps": own.steps,
+            "evaluate": own.evaluate,
+            "ranges": [asdict(one) for one in ranges],
+        }
+    )
     name = f"{start.algorithm.__name__} on {own.env}, {own.steps:,} steps ({zlib.crc32(asked.encode()):08x})"
     warmup = own.steps // 4
     pruner = optuna.pruners.MedianPruner(5, warmup) if own.prune else optuna.pruners.NopPruner()
@@ -115,19 +136,30 @@ def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges:
 
 
 def _score(trial: Any, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> float:
-    """Train with what a trial suggests; return the mean return that it came to."""
+    """Train with what a trial suggests; return the mean return that it came to.
+
+    A trial whose settings contradict each other, or whose numbers are no longer finite, is pruned: it counts, and the
+    sampler learns from it.
+    """
     import optuna
 
     own = flags.own
     suggested = configs.nested({one.path: one.drawn(trial) for one in ranges})
-    settings = merged(flags.changes(), suggested)
-    algorithm: Algorithm[Any] = start.algorithm(own.env, settings, preset=start.preset, seed=flags.config.seed or 0)
+    settings = configs.laid_over(flags.changes(), suggested)
+    try:
+        algorithm: Algorithm[Any] = start.algorithm(own.env, settings, preset=start.preset, seed=flags.config.seed or 0)
+    except ConfigError as error:
+        trial.set_user_attr(_WHY, f"refused: {error}")
+        raise optuna.TrialPruned from error
     pruning = PruneTrial(trial)
     try:
         result = algorithm.learn(own.steps, callback=pruning, progress=False)
         if pruning.pruned:
             raise optuna.TrialPruned
         found = algorithm.evaluate(own.evaluate) if own.evaluate else result
+    except NonFiniteError as error:
+        trial.set_user_attr(_WHY, f"diverged: {error}")
+        raise optuna.TrialPruned from error
     finally:
         algorithm.close()
     mean: float | None = found.get("episode_return_mean")
@@ -138,20 +170,15 @@ def _score(trial: Any, start: StartingPoint, flags: Flags[SweepFlags], ranges: l
     return mean
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested keys with others laid over them."""
-    both = {key for key in below.keys() & above.keys() if isinstance(below[key], dict) and isinstance(above[key], dict)}
-    return {**below, **above, **{key: merged(below[key], above[key]) for key in both}}
-
-
 def _tell(console: Console, study: Any, trial: Any, ranges: list[Range]) -> None:
     """Print what came of a trial."""
     state = trial.state.name.lower()
     steps = max(trial.intermediate_values, default=0)
     what = f"mean return {trial.value:.6g}" if state == "complete" else f"{state} at {steps:,} steps"
+    what = trial.user_attrs.get(_WHY, what)
     best = [one for one in study.trials if one.state.name == "COMPLETE"]
     so_far = f" (best so far {study.best_value:.6g}, trial {study.best_trial.number})" if best else ""
-    _print(console, f"trial {trial.number}: {what}{so_far}  {_spelt(trial, ranges)}")
+    print_lines(console, f"trial {trial.number}: {what}{so_far}  {_spelt(trial, ranges)}")
 
 
 def _spelt(trial: Any, ranges: list[Range]) -> str:
@@ -183,18 +210,21 @@ def _finish(
         table.add_row(str(trial.number), f"{trial.value:.6g}", *(_short(values.get(one.path, "")) for one in ranges))
     console.print(table)
     best = folder / "best.toml"
-    settings = merged(flags.changes(), configs.nested(_values(complete[0], ranges)))
+    settings = configs.laid_over(flags.changes(), configs.nested(_values(complete[0], ranges)))
     write_whole(best, _as_toml(start, flags.own, settings, complete[0].value).encode())
-    _print(console, f"best settings: {best}; train with them by\n  anyspace train --config {shlex.quote(str(best))}")
+    print_lines(
+        console, f"best settings: {best}; train with them by\n  anyspace train --config {shlex.quote(str(best))}"
+    )
 
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:
     """Return settings as a file that ``--config`` takes."""
-    algo = own.algo if ":" in own.algo else start.algorithm.name()
+    is_ours = ALGORITHMS.get(start.algorithm.__name__) is start.algorithm
+    algo = start.algorithm.name() if is_ours else importable_name(start.algorithm)
     preset = start.preset.name
-    if own.config is not None and own.config.suffix.lower() == ".json":
+    if start.is_of_run:
         # The file of a run says all that was changed, and no preset does.
-        preset, settings = PLAIN.name, merged(start.preset.settings, settings)
+        preset, settings = PLAIN.name, configs.laid_over(start.preset.settings, settings)
     asked = {"env": own.env, "algo": algo, "preset": preset, "steps": own.steps}
     settings = {"seed": start.defaults.seed or 0, **settings}
     lines = [f"# Mean return {score:.6g} after {own.steps:,} steps."]
@@ -218,7 +248,3 @@ def _toml(value: Any) -> str:
 
 def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name)
-
-
-def _print(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)

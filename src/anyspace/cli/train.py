@@ -15,7 +15,7 @@ from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, starting_point
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, starting_point, without_help
 from anyspace.cli.play import without_display
 from anyspace.cli.values import REGISTRY
 from anyspace.data.rendering import pictured
@@ -85,12 +85,12 @@ def train(words: list[str]) -> None:
     console = Console(emoji=False)
     words = _with_checkpoint(words, console)
     place, _ = tyro.cli(
-        _Place, args=_without_help(words), prog="anyspace train", return_unknown_args=True, registry=REGISTRY
+        _Place, args=without_help(words), prog="anyspace train", return_unknown_args=True, registry=REGISTRY
     )
     stored = None if place.resume is None else read_state(place.resume)
     with ExitStack() as stack:
         # Claimed before anything is built; who asks for help claims nothing.
-        folder = _claimed(place, stored) if _without_help(words) == words else None
+        folder = _claimed(place, stored) if without_help(words) == words else None
         if folder is not None:
             stack.enter_context(folder)
         start = starting_point(TrainFlags, "train", words, console)
@@ -129,7 +129,7 @@ def _train_seeds(start: StartingPoint, flags: Flags[TrainFlags], console: Consol
     }
     means: list[float] = []
     for seed, folder in folders.items():
-        console.print(f"seed {seed}", highlight=False)
+        output.print_lines(console, f"seed {seed}")
         mean = _train_one(start, flags, seed, folder, console)
         means += [] if mean is None else [mean]
     output.print_seeds(console, means, parent)
@@ -147,7 +147,7 @@ def _train_one(
     algorithm = _new(start, flags, seed) if own.resume is None else _resumed(start, flags)
     with closing(algorithm):
         if own.resume is not None:
-            console.print(f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps", highlight=False)
+            output.print_lines(console, f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps")
         if own.weights_from is not None:
             algorithm.load_weights(own.weights_from)
         return _learn(algorithm, own, folder, callbacks, console)
@@ -155,7 +155,7 @@ def _train_one(
 
 def _with_checkpoint(words: list[str], console: Console) -> list[str]:
     """Return the words of the command with the checkpoint itself in place of what stands for it."""
-    asked, rest = tyro.cli(_Resume, args=_without_help(words), prog="anyspace train", return_unknown_args=True)
+    asked, rest = tyro.cli(_Resume, args=without_help(words), prog="anyspace train", return_unknown_args=True)
     given = asked.resume_latest or asked.resume
     if given is None:
         return words
@@ -164,16 +164,12 @@ def _with_checkpoint(words: list[str], console: Console) -> list[str]:
     found = resume_point(given, latest=asked.resume_latest is not None)
     again = repeated_steps(found)
     if again:
-        console.print(
+        output.print_lines(
+            console,
             f"{again:,} steps since the latest exact checkpoint are taken again, as they were;"
             f" `--resume-latest {given}` goes on without them, but not exactly.",
-            highlight=False,
         )
-    return [*rest, "--resume", str(found), *(word for word in words if word not in _without_help(words))]
-
-
-def _without_help(words: list[str]) -> list[str]:
-    return [word for word in words if word not in ("-h", "--help")]
+    return [*rest, "--resume", str(found), *(word for word in words if word not in without_help(words))]
 
 
 def _claimed(place: _Place, stored: Mapping[str, Any] | None) -> RunFolder | None:

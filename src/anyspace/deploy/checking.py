@@ -36,6 +36,11 @@ TIES = 2e-3
 LONGEST = 10_000
 """Steps after which episodes are no longer played on."""
 
+_NOT_WRITTEN = (
+    "Nothing was written. A model whose pass depends on anything but its inputs, such as random numbers or a counter of"
+    " its own, cannot be exported."
+)
+
 _BEGINS = 0.1
 """How likely an episode begins with a random observation."""
 
@@ -55,20 +60,20 @@ class Comparison:
     """The largest difference as a share of what it may be."""
     worst_at: str = ""
     """Where that was."""
+    worst_by: float = 0.0
+    """The difference there; NaN where either is NaN."""
 
     def require_equal(self) -> None:
         """Raise :class:`ExportError` if the file does not act as the policy does."""
         if self.worst > 1:
             raise ExportError(
-                f"the exported file differs from the policy: {self.worst_at} by up to {self.largest:.3g} in"
-                f" {self.steps:,} steps. Nothing was written. A model whose pass depends on anything but its inputs,"
-                " such as random numbers or a counter of its own, cannot be exported."
+                f"the exported file differs from the policy: {self.worst_at} by up to {self.worst_by:.3g} in"
+                f" {self.steps:,} steps. {_NOT_WRITTEN}"
             )
         if self.differing > max(1, TIES * self.choices):
             raise ExportError(
                 f"the exported file chooses otherwise than the policy in {self.differing:,} of {self.choices:,} choices"
-                f" of {self.steps:,} steps. Nothing was written. A model whose pass depends on anything but its inputs,"
-                " such as random numbers or a counter of its own, cannot be exported."
+                f" of {self.steps:,} steps. {_NOT_WRITTEN}"
             )
 
 
@@ -161,10 +166,13 @@ class Player:
         finest: Any = np.finfo(got.dtype)
         share = max(TOLERANCE, 4 * float(finest.eps))
         allowed = share * np.maximum(np.maximum(1.0, np.abs(expected)), self._scales.get(name, 1.0))
-        relative = float((difference / allowed).max())
+        relative = difference / allowed
+        place = np.unravel_index(np.argmax(relative), relative.shape)  # of the first NaN, if there is one
+        worst = float(relative[place])
         found.largest = max(found.largest, float(difference.max()))
-        if not relative <= found.worst:  # NaN as well
-            found.worst, found.worst_at = (np.inf if np.isnan(relative) else relative), name
+        if not worst <= found.worst:
+            found.worst, found.worst_at = (np.inf if np.isnan(worst) else worst), name
+            found.worst_by = float(difference[place])
 
 
 def drawn(kinds: Sequence[tuple[str, int]], rows: int, rng: np.random.Generator) -> NumpyArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -219,6 +220,51 @@ class RecordVideo(Callback):
             folder = self.folder or algorithm.run_folder / VIDEOS
             algorithm.record(video_files(folder, steps), self.episodes, explore=self.explore)
         return None
+
+
+class WeightsAndBiases(Callback):
+    """Sends the numbers of every iteration to Weights & Biases (``pip install wandb``), with the run's configuration.
+
+    Numbers that callbacks after this one add are not sent: hand it over last.
+
+    Args:
+        project: where a run is begun, which ends with training; None: Weights & Biases' default.
+        name: of that run; None: one that Weights & Biases makes up.
+        run: one that you have begun yourself, by ``wandb.init(...)``; it goes on after training.
+    """
+
+    def __init__(self, project: str | None = None, name: str | None = None, run: Any = None):
+        if run is not None and (project, name) != (None, None):
+            raise ConfigError(
+                f"WeightsAndBiases(project={project!r}, name={name!r}, run=...): a run that has begun has a project and"
+                " a name already."
+            )
+        self.project, self.name, self._given = project, name, run
+        self._run: Any = run
+
+    def on_start(self, algorithm: Any) -> None:
+        """Begin a run, if none was given."""
+        if self._given is None:
+            try:
+                wandb = importlib.import_module("wandb")
+            except ModuleNotFoundError as error:
+                if error.name != "wandb":
+                    raise
+                raise ConfigError("WeightsAndBiases needs the package: pip install wandb") from None
+            self._run = wandb.init(project=self.project, name=self.name)
+        self._run.config.update(algorithm.description(), allow_val_change=True)
+        self._run.define_metric("*", step_metric="timesteps_total")
+
+    def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
+        """Send the numbers."""
+        self._run.log(flat_metrics(result))
+        return None
+
+    def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
+        """End the run, if it was begun here."""
+        if self._given is None and self._run is not None:
+            self._run.finish()
+            self._run = None
 
 
 def named_callback(path: str) -> OneCallback:

@@ -111,6 +111,18 @@ def grouped(curves: Sequence[Curve]) -> list[Group]:
     return [Group(_label(same, differing), same) for same in groups.values()]
 
 
+def require_format(picture: Path) -> str:
+    """Return the kind of a picture by the ending of its name.
+
+    Raises:
+        ConfigError: it is of no known kind.
+    """
+    kind = picture.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise ConfigError(f"the picture is to be {picture}, but pictures end in .{', .'.join(FORMATS)}.")
+    return kind
+
+
 def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> list[Group]:
     """Draw a number of several runs over the environment steps, and return them in groups as they are drawn.
 
@@ -125,9 +137,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
         ConfigError: a folder is no run's, or has no such number, or no run has an episode that ended; or the picture's
             ending is of no known kind.
     """
-    kind = picture.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
-        raise ConfigError(f"the picture is to be {picture}, but pictures end in .{', .'.join(FORMATS)}.")
+    kind = require_format(picture)
     groups = grouped(_curves(runs, metric))
     figure, axes = _axes(_NAMES.get(metric, metric))
     for group in groups:

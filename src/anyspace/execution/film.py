@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -45,17 +44,13 @@ class Film:
     Args:
         files: the endings of their names, ``.mp4`` or ``.gif``, say what is written.
 
-    Attributes:
-        pictures: how many there are.
-        seconds: how long they last.
-
     Raises:
         ConfigError: an ending is of no known kind, or what writes MP4 is not installed.
+        EnvironmentSetupError: at the end of the context, no picture came.
     """
 
     def __init__(self, files: Sequence[Path]):
         self.files = [Path(file) for file in files]
-        self.pictures, self.seconds = 0, 0.0
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
         for file in self.files:
@@ -72,7 +67,8 @@ class Film:
             height, width, _ = _even(picture).shape
             for file in self.files:
                 file.parent.mkdir(parents=True, exist_ok=True)
-            self._reels = [_KINDS[file.suffix.lower()](_draft(file), (width, height), rate) for file in self.files]
+            for file in self.files:  # one by one: those that are there are closed if the next cannot be made
+                self._reels.append(_KINDS[file.suffix.lower()](_draft(file), (width, height), rate))
         if picture.shape != self._shape:
             raise EnvironmentSetupError(
                 f"render() returned a picture of shape {picture.shape} after one of {self._shape}; a video needs"
@@ -81,8 +77,6 @@ class Film:
         even = _even(picture)
         for reel in self._reels:
             reel.add(even)
-        self.pictures += 1
-        self.seconds += 1 / rate
 
     def __enter__(self) -> Self:
         return self
@@ -91,15 +85,22 @@ class Film:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         reels, self._reels = self._reels, []
-        if error is None:
-            for reel, file in zip(reels, self.files, strict=True):
+        faults = [] if error is None else [error]
+        for reel in reels:
+            try:
                 reel.finish()
+            except Exception as fault:  # the others are closed all the same
+                faults.append(fault)
+        try:
+            if not faults and self.files and not reels:
+                raise EnvironmentSetupError(f"no picture came for {', '.join(map(str, self.files))}.")
+            for file in [] if faults else self.files:
                 _draft(file).replace(file)
-            return
-        for reel, file in zip(reels, self.files, strict=False):
-            with suppress(Exception):
-                reel.finish()
-            _draft(file).unlink(missing_ok=True)
+        finally:
+            for file in self.files:
+                _draft(file).unlink(missing_ok=True)
+        if error is None and faults:
+            raise faults[0]
 
 
 def require_writer(file: Path) -> None:

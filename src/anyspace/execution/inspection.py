@@ -105,12 +105,22 @@ def _step(offset: int) -> str:
 
 
 def _add_distribution(root: Tree, policy: Policy) -> None:
+    name, parts = named_parts(policy)
+    branch = root.add(f"[bold]distribution[/] {name}, takes {policy.num_outputs} model outputs")
+    for place, kind in parts:
+        branch.add(Text(f"{place}  {kind}"))
+
+
+def named_parts(policy: Policy) -> tuple[str, list[tuple[str, str]]]:
+    """Return the name of a policy's distribution, and the place and the name of each part, if it is made of parts."""
     blank = policy.runtime.asarray(np.zeros((1, policy.num_outputs), np.float32))
     distribution = policy.distribution(blank)
-    branch = root.add(f"[bold]distribution[/] {type(distribution).__name__}, takes {policy.num_outputs} model outputs")
-    if isinstance(distribution, MultiActionDistribution):
-        for (path, _), child in zip(nesting.iter_leaves(policy.action_space), distribution.children, strict=True):
-            branch.add(Text(f"{tree.place('action', path)}  {type(child).__name__}"))
+    if not isinstance(distribution, MultiActionDistribution):
+        return type(distribution).__name__, []
+    leaves = zip(nesting.iter_leaves(policy.action_space), distribution.children, strict=True)
+    return type(distribution).__name__, [
+        (tree.place("action", path), type(child).__name__) for (path, _), child in leaves
+    ]
 
 
 def _add_actions(root: Tree, policy: Policy) -> None:

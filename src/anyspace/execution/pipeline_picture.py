@@ -14,14 +14,11 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import nesting, tree
-from anyspace.distributions import MultiActionDistribution
-from anyspace.errors import ConfigError
-from anyspace.execution.inspection import fate, mask_source, origin
+from anyspace.execution.curves import require_format
+from anyspace.execution.inspection import fate, mask_source, named_parts, origin
 from anyspace.execution.log import write_whole
 from anyspace.policy.policy import Policy
 
-FORMATS = ("svg", "png", "pdf")
-"""What the ending of a picture's name may be."""
 MOST = 14
 """Boxes of a column, and layers of a model; the last of more than that says how many there are."""
 WIDTH = 29
@@ -102,18 +99,6 @@ def draw_pipeline(policy: Policy, picture: Path, title: str) -> None:
     write_whole(picture, pipeline_picture(policy, title, kind))
 
 
-def require_format(picture: Path) -> str:
-    """Return the kind of a picture by the ending of its name.
-
-    Raises:
-        ConfigError: it is of no known kind.
-    """
-    kind = picture.suffix.removeprefix(".").lower()
-    if kind not in FORMATS:
-        raise ConfigError(f"the picture is to be {picture}, but pictures end in .{', .'.join(FORMATS)}.")
-    return kind
-
-
 def pipeline_picture(policy: Policy, title: str, kind: str) -> bytes:
     """Return the picture as the content of a file of a kind."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -191,16 +176,8 @@ def _memory(policy: Policy) -> list[Box]:
 
 
 def _distribution(policy: Policy) -> Box:
-    blank = policy.runtime.asarray(np.zeros((1, policy.num_outputs), np.float32))
-    distribution = policy.distribution(blank)
-    parts: list[str] = []
-    if isinstance(distribution, MultiActionDistribution):
-        paths = [path for path, _ in nesting.iter_leaves(policy.action_space)]
-        parts = [
-            f"{tree.place('action', path)}: {type(child).__name__}"
-            for path, child in zip(paths, distribution.children, strict=True)
-        ]
-    return Box.of(type(distribution).__name__, f"takes {policy.num_outputs} outputs", *parts)
+    name, parts = named_parts(policy)
+    return Box.of(name, f"takes {policy.num_outputs} outputs", *(f"{place}: {kind}" for place, kind in parts))
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:

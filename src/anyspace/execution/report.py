@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,7 +29,9 @@ class _Rate(ProgressColumn):
 
 
 class _Report:
-    """A live bar on a terminal, else a line now and then; where the terminal is gone, nothing, and the work goes on.
+    """A live bar on a terminal and in a notebook, else a line now and then.
+
+    Where the terminal is gone, it shows nothing, and the work goes on.
 
     Use it as a context manager.
 
@@ -41,8 +44,11 @@ class _Report:
 
     def __init__(self, *columns: ProgressColumn, enabled: bool, console: Console | None, transient: bool = False):
         self._console, self._enabled = console or Console(stderr=True, emoji=False), enabled
-        is_shown = enabled and self._console.is_terminal
-        self._bar = Progress(*columns, console=self._console, disable=not is_shown, transient=transient)
+        # In a notebook a bar is a widget, and there are none without ipywidgets.
+        has_widgets = self._console.is_jupyter and find_spec("ipywidgets") is not None
+        self._is_live = self._console.is_terminal or has_widgets
+        shown = enabled and self._is_live
+        self._bar = Progress(*columns, console=self._console, disable=not shown, transient=transient)
 
     def __enter__(self) -> Self:
         with suppress(OSError):
@@ -91,13 +97,12 @@ class EvaluationReport(_Report):
     def update(self, finished: int, steps: int) -> None:
         """Show how many episodes are over, and how many steps were taken by all environments together."""
         now = time.monotonic()
-        is_live = self._console.is_terminal
-        if now - self._shown < (LIVE_INTERVAL if is_live else PLAIN_INTERVAL):
+        if now - self._shown < (LIVE_INTERVAL if self._is_live else PLAIN_INTERVAL):
             return
         self._shown, rate = now, steps / (now - self._started)
         with suppress(OSError):
             self._bar.update(self._task, completed=finished, steps=steps, rate=rate)
-        if not is_live:
+        if not self._is_live:
             self.say(f"evaluating: {finished} / {self._episodes} episodes  {steps:,} steps  {rate:,.0f} steps/s")
 
 
@@ -132,7 +137,7 @@ class ProgressReport(_Report):
         with suppress(OSError):
             self._bar.update(self._task, completed=min(steps, self._total), rate=rate, mean=spelt)
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > PLAIN_INTERVAL or steps >= self._total):
+        if not self._is_live and (now - self._last_line > PLAIN_INTERVAL or steps >= self._total):
             self._last_line = now
             left = max(0, self._total - steps) / max(rate, 1e-9)
             self.say(f"{steps:,} / {self._total:,} steps  {rate:,.0f} steps/s  return {spelt}  left {left:,.0f} s")

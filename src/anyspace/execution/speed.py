@@ -31,8 +31,8 @@ class Speed:
     steps: int
     """Of all environments together."""
     iterations: int
-    gradient_steps: bool
-    """Whether learning had begun; off-policy algorithms collect for a while first."""
+    has_learnt: bool
+    """Whether it took gradient steps; off-policy algorithms collect for a while first."""
     seconds: float
     steps_per_s: float
     environment: Part
@@ -71,18 +71,27 @@ def measure(algorithm: Trains, seconds: float) -> Speed:
     if not isinstance(fleet, LocalFleet):
         raise ConfigError("what takes the time is measured where this process steps the environments itself.")
     source = fleet.collector.source
-    timed = _Timed(source.envs)
-    source.envs = timed
+    envs = source.envs
+    source.envs = timed = _Timed(envs)
+    try:
+        return _measured(algorithm, timed, seconds)
+    finally:
+        source.envs = envs
+
+
+def _measured(algorithm: Trains, timed: _Timed, seconds: float) -> Speed:
     began = time.perf_counter()
     learns = _learns(algorithm.train())
     while not learns and time.perf_counter() - began < seconds:
         learns = _learns(algorithm.train())
     timed.seconds, began = 0.0, time.perf_counter()
     steps, iterations, collecting, elapsed = 0, 0, 0.0, 0.0
+    learns = False
     while not iterations or elapsed < seconds:
         result = algorithm.train()
         steps, iterations = steps + result["timesteps_this_iter"], iterations + 1
         collecting += result["time_collect_s"]
+        learns = learns or _learns(result)
         elapsed = time.perf_counter() - began
     parts = (timed.seconds, collecting - timed.seconds, elapsed - collecting)
     each = [Part(part, part / elapsed, 1e6 * part / max(steps, 1)) for part in parts]

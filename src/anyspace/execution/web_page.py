@@ -77,7 +77,7 @@ def run_page(folder: Path, shown: Shown) -> str:
 
 def latest_video(folder: Path) -> Path | None:
     """Return the newest video of a run, MP4 rather than GIF; None where there is none."""
-    found = [file for file in (folder / VIDEOS).glob("*") if file.suffix in (".mp4", ".gif")]
+    found = [file for file in (folder / VIDEOS).glob("[!.]*") if file.suffix in (".mp4", ".gif")]
     return max(found, key=lambda file: (file.stem, file.suffix), default=None)
 
 

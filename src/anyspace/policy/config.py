@@ -29,7 +29,7 @@ class PolicyConfig:
     framework: Literal["torch", "tf", "jax"] = "torch"
     """The framework of the model: torch; jax (``pip install 'anyspace[jax]'``); tf (``pip install 'anyspace[tf]'``)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where the model lives. auto keeps networks under a million parameters on the CPU."""
+    """Where the model lives. auto: a GPU; PyTorch keeps networks under a million parameters on the CPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model configuration."""
     observation_filter: str = "NoFilter"
