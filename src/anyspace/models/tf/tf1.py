@@ -7,7 +7,7 @@ trained. Here the first pass makes them, and later passes find them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -61,8 +61,54 @@ def store() -> Store:
     return found
 
 
+_INSTEAD = {
+    "regularizer": "add what it returns to the losses in custom_loss().",
+    "constraint": "apply it to the weights in forward().",
+    "initializer": "give it to each get_variable().",
+    "collections": "all variables are found again, those with `trainable=False` are not trained; leave it out.",
+}
+"""What to do in the place of a keyword, by the last word of its name."""
+
+_OF_NO_EFFECT = {"auxiliary_name_scope", "caching_device", "fused", "use_resource", "validate_shape", "values"}
+"""Keywords that change nothing here, whatever they are."""
+
+_TO_LEAVE_OUT = {
+    "adjustment",
+    "aggregation",
+    "custom_getter",
+    "data_format",
+    "dtype",
+    "partitioner",
+    "renorm",
+    "renorm_clipping",
+    "renorm_momentum",
+    "synchronization",
+    "virtual_batch_size",
+}
+
+
+def _require_none(function: str, others: Mapping[str, Any]) -> None:
+    """Require that keywords of TensorFlow 1 that a function does not follow here ask for nothing.
+
+    Raises:
+        ModelError: one does, or there is none of its name.
+    """
+    for name, value in others.items():
+        instead = _INSTEAD.get(name.rpartition("_")[2])
+        if instead is None and name not in _OF_NO_EFFECT | _TO_LEAVE_OUT:
+            raise ModelError(f"tf1.{function}() has no keyword {name!r}; came {value!r}.")
+        if name not in _OF_NO_EFFECT and value is not None and value is not False:
+            raise ModelError(
+                f"tf1.{function}({name}={value!r}): it is not followed here, and has to be None;"
+                f" {instead or 'leave it out.'}"
+            )
+
+
 class Layers:
-    """``tf1.layers``: each function makes its layer once for each name."""
+    """``tf1.layers``: each function makes its layer once for each name.
+
+    Further keywords of TensorFlow 1, such as ``kernel_regularizer``, are accepted where they are None.
+    """
 
     @staticmethod
     def dense(
@@ -72,10 +118,17 @@ class Layers:
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
+        trainable: bool = True,
         name: str | None = None,
         reuse: Any = None,
+        **others: Any,
     ) -> Array:
-        """Return the outputs of a dense layer."""
+        """Return the outputs of a dense layer.
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("layers.dense", others)
 
         def make() -> Any:
             return tf.keras.layers.Dense(
@@ -84,6 +137,7 @@ class Layers:
                 use_bias=use_bias,
                 kernel_initializer=kernel_initializer or "glorot_uniform",
                 bias_initializer=bias_initializer,
+                trainable=trainable,
             )
 
         return store().get(name, "dense", make)(inputs)
@@ -91,22 +145,39 @@ class Layers:
     @staticmethod
     def batch_normalization(
         inputs: Array,
-        training: Any = False,
+        axis: int = -1,
         momentum: float = 0.99,
         epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        training: Any = False,
+        trainable: bool = True,
         name: str | None = None,
         reuse: Any = None,
+        **others: Any,
     ) -> Array:
-        """Return what batch normalisation makes of inputs; its statistics move where ``training`` holds."""
+        """Return what batch normalisation makes of inputs; its statistics move where ``training`` holds.
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("layers.batch_normalization", others)
 
         def make() -> Any:
-            return tf.keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
+            return tf.keras.layers.BatchNormalization(
+                axis=axis, momentum=momentum, epsilon=epsilon, center=center, scale=scale, trainable=trainable
+            )
 
         return store().get(name, "batch_normalization", make)(inputs, training=training)
 
     @staticmethod
-    def flatten(inputs: Array, name: str | None = None) -> Array:
-        """Return inputs [N, ...] as [N, F]."""
+    def flatten(inputs: Array, name: str | None = None, **others: Any) -> Array:
+        """Return inputs [N, ...] as [N, F].
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("layers.flatten", others)
         return tf.reshape(inputs, [inputs.shape[0], -1])
 
 
@@ -141,11 +212,17 @@ class TF1:
     def variable_scope(
         name_or_scope: str | Scope,
         default_name: str | None = None,
+        values: Any = None,
         *,
         reuse: Any = None,
-        auxiliary_name_scope: bool = True,
+        **others: Any,
     ) -> Iterator[None]:
-        """Put the names of what is made within beneath another one; ``reuse`` is always so here."""
+        """Put the names of what is made within beneath another one; ``reuse`` is always so here.
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("variable_scope", others)
         scopes = store().scopes
         name = name_or_scope.name if isinstance(name_or_scope, Scope) else name_or_scope
         scopes.append(name or default_name or "")
@@ -160,13 +237,21 @@ class TF1:
         shape: Any = None,
         dtype: Any = tf.float32,
         initializer: Any = None,
-        trainable: bool = True,
+        regularizer: Any = None,
+        trainable: bool | None = True,
+        **others: Any,
     ) -> Any:
-        """Return the variable of a name, made when it is first asked for."""
+        """Return the variable of a name, made when it is first asked for.
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("get_variable", {"regularizer": regularizer, **others})
 
         def make() -> Any:
             start = initializer or tf.keras.initializers.GlorotUniform()
-            return tf.Variable(start(shape, dtype) if callable(start) else start, trainable=trainable, name=name)
+            value = start(shape, dtype) if callable(start) else start
+            return tf.Variable(value, trainable=trainable is not False, name=name)
 
         return store().get(name, "variable", make)
 
