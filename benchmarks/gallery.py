@@ -44,7 +44,7 @@ TASKS = (
     Task("Pendulum-v1", 100_000, "-172 (100k)"),
     Task("Taxi-v4", 300_000),
     Task("CliffWalking-v1", 200_000),
-    Task("FrozenLake-v1", 100_000),
+    Task("FrozenLake-v1", 200_000),
     Task("Blackjack-v1", 100_000),
     Task("LunarLander-v3", 300_000, "242 (1M)"),
     Task("LunarLanderContinuous-v3", 300_000, "271 (1M)"),

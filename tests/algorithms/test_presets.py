@@ -40,7 +40,7 @@ def test_every_shipped_preset_is_a_valid_configuration(name: str) -> None:
     ("observation", "action", "expected"),
     [
         (BOX, spaces.Discrete(2), "discrete"),
-        (spaces.Discrete(4), spaces.Box(0, 5, (2,), "int32"), "discrete"),
+        (spaces.Discrete(4), spaces.Box(0, 5, (2,), "int32"), "tabular"),
         (BOX, BOX, "continuous"),
         (spaces.Tuple([BOX, BOX]), spaces.Dict({"a": spaces.Discrete(2), "b": BOX}), "discrete"),
         (spaces.Dict({"a": spaces.Box(0, 255, (8, 8, 3), "uint8")}), BOX, "image"),
@@ -113,6 +113,17 @@ def test_an_environment_without_a_preset_gets_the_general_one() -> None:
     assert PPO("MountainCarContinuous-v0").config.normalize_rewards is True
 
 
+def test_observations_that_are_choices_alone_have_a_preset_of_their_own() -> None:
+    choices = spaces.Dict(a=spaces.Discrete(3), b=spaces.Tuple([spaces.MultiDiscrete([2, 2]), spaces.MultiBinary(2)]))
+    assert general_preset("ppo", choices, spaces.Discrete(2)).name == "tabular"
+    assert general_preset("ppo", spaces.Dict(a=choices, b=BOX), spaces.Discrete(2)).name == "discrete"
+    assert general_preset("ppo", choices, BOX).name == "continuous"
+    assert general_preset("dqn", choices, spaces.Discrete(2)).name == "discrete"
+    for memory in ("use_lstm", "use_gru", "use_attention"):
+        model = ModelConfig(**{memory: True})
+        assert named_preset("ppo", "tabular", model).settings == named_preset("ppo", "discrete", model).settings
+
+
 # ------------------------------------------------------------------------------------------- by memory
 
 
@@ -130,7 +141,8 @@ def test_every_shipped_preset_is_valid_with_every_memory(kind: type[Algorithm[An
 @pytest.mark.parametrize("kind", ALGORITHMS.values())
 def test_algorithms_have_general_presets_for_their_actions(kind: type[Algorithm[Any]]) -> None:
     """BC takes those of MARWIL, from which it derives; Q-learning knows choices alone."""
-    expected = {"BC": set(), "DQN": {"discrete", "image"}}.get(kind.__name__, {*GENERAL})
+    usual = {"discrete", "continuous", "image"}
+    expected = {"BC": set(), "DQN": {"discrete", "image"}, "PPO": {*GENERAL}}.get(kind.__name__, usual)
     assert {*GENERAL} & {*preset_names(kind.name())} == expected
 
 
@@ -143,7 +155,7 @@ def test_a_preset_depends_on_the_memory() -> None:
     for memory, lr in (("use_lstm", 1e-3), ("use_gru", 1e-3), ("use_attention", 3e-4)):
         model = {memory: True, "lstm_cell_size": 4, "attention_dim": 4}
         algorithm = PPO(Countdown, SHORT, model=model)
-        assert (algorithm.preset, algorithm.config.lr, algorithm.config.lambda_) == ("discrete", lr, 0.8)
+        assert (algorithm.preset, algorithm.config.lr, algorithm.config.lambda_) == ("tabular", lr, 0.8)
     assert PPO(Countdown, SHORT, model={"use_attention": True}, lr=0.5).config.lr == 0.5
 
 
@@ -184,7 +196,7 @@ def test_what_a_memory_changes_may_be_nested(monkeypatch: pytest.MonkeyPatch, tm
         ({"preset": "discrete"}, "discrete"),
         ({"preset": "none"}, "none"),
         ({"config": PPO.config_class()}, "none"),
-        ({"env": Countdown}, "discrete"),
+        ({"env": Countdown}, "tabular"),
     ],
 )
 def test_the_algorithm_names_its_preset(arguments: dict[str, Any], name: str, tmp_path: Path) -> None:
@@ -291,5 +303,5 @@ def test_a_vector_environment_is_taken_as_it_is() -> None:
     """It says how many environments there are, and no copy is made to choose a preset by."""
     envs = Uncopied([Countdown] * 3, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
     algorithm = PPO(envs, SHORT)
-    assert (algorithm.preset, algorithm.config.num_envs_per_env_runner) == ("discrete", 3)
+    assert (algorithm.preset, algorithm.config.num_envs_per_env_runner) == ("tabular", 3)
     assert algorithm.train()["timesteps_this_iter"] == 9

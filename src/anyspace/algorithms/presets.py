@@ -19,7 +19,7 @@ from anyspace.models.config import ModelConfig
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
 
-GENERAL = ("discrete", "continuous", "image")
+GENERAL = ("discrete", "tabular", "continuous", "image")
 """Presets that serve every environment without one of its own."""
 
 
@@ -69,7 +69,10 @@ def general_preset(
     action_space: gym.Space[Any],
     model: ModelConfig | None = None,
 ) -> Preset:
-    """Return the general preset for a pair of spaces: for images, for actions that are a float Box, or for the rest.
+    """Return the general preset for a pair of spaces.
+
+    There is one for images, one for actions that are a float Box, one for observations that are choices alone, and one
+    for the rest.
 
     Where a network encodes the parts of an observation one by one (lists, texts, graphs, alternatives), it gets a layer
     on top of all of them, without which it could not learn what they mean together.
@@ -78,10 +81,13 @@ def general_preset(
     leaves = nesting.leaves(equivalent(prepared(observation_space)))
     if any(isinstance(leaf, spaces.Box) and len(leaf.shape) == 3 for leaf in leaves):
         return named_preset(algorithm, "image", model)
-    is_continuous = isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f"
-    # An algorithm without one for such actions refuses them with the reason, when it is built.
-    kind = "continuous" if is_continuous and "continuous" in preset_names(algorithm) else "discrete"
-    preset = named_preset(algorithm, kind, model)
+    fitting = {
+        "continuous": isinstance(action_space, spaces.Box) and action_space.dtype.kind == "f",
+        "tabular": all(isinstance(leaf, _CHOICES) for leaf in leaves),
+    }
+    # An algorithm without one for continuous actions refuses them with the reason, when it is built.
+    kinds = [kind for kind, fits in fitting.items() if fits and kind in preset_names(algorithm)]
+    preset = named_preset(algorithm, kinds[0] if kinds else "discrete", model)
     if all(map(_is_flat, leaves)):
         return preset
     layers = preset.settings["model"]
@@ -101,6 +107,8 @@ def _folder(algorithm: str) -> Any:
     return resources.files("anyspace") / "presets" / algorithm
 
 
+_CHOICES = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
 def _is_flat(leaf: gym.Space[Any]) -> bool:
-    numbers = (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
-    return isinstance(leaf, numbers) or (isinstance(leaf, spaces.Box) and len(leaf.shape) < 2)
+    return isinstance(leaf, _CHOICES) or (isinstance(leaf, spaces.Box) and len(leaf.shape) < 2)
