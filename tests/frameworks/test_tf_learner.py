@@ -16,9 +16,11 @@ from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution import backends
 from anyspace.maths.xp import xp
+from anyspace.models import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.tf.base import RUNNING
+from anyspace.models.tf.base import RUNNING, TFModelV2
 from anyspace.models.tf.keras_networks import VisionNetwork
+from anyspace.models.tf.networks import DQNTFModel
 from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
 from anyspace.policy.batch import Batch
@@ -99,6 +101,28 @@ def test_only_registered_variables_are_trained(build: Build) -> None:
     before = variables(algorithm)
     algorithm.train()
     assert same(before, variables(algorithm)) == {"base_model/0", "base_model/1"}
+
+
+class RegistersOne(TFModelV2):
+    """Features of a layer whose biases stay as they are."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.num_outputs = 4
+        self.hidden = tf.keras.layers.Dense(4)
+        self.hidden.build((None, 2))
+        self.register_variables([self.hidden.kernel])
+
+
+def test_what_is_put_on_a_model_that_registers_is_trained() -> None:
+    def frozen(config: dict[str, Any], **options: Any) -> set[str]:
+        config = {"custom_model": RegistersOne, "lstm_cell_size": 3, **config}
+        model = ModelCatalog.get_model_v2(Box(-1, 1, (2,)), Discrete(2), 2, config, "tf", **options)
+        assert len(model.trainable_variables()) > 4
+        return {*model.variables(as_dict=True)} - {*model.trainable_variables(as_dict=True)}
+
+    assert frozen({}, model_interface=DQNTFModel, q_hiddens=[3]) == {"hidden/1"}
+    assert frozen({"use_lstm": True}) == {"base.hidden/1"}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -61,53 +62,54 @@ def store() -> Store:
     return found
 
 
+_LAYERS = {
+    "average_pooling1d": "AveragePooling1D",
+    "average_pooling2d": "AveragePooling2D",
+    "batch_normalization": "BatchNormalization",
+    "conv1d": "Conv1D",
+    "conv2d": "Conv2D",
+    "conv2d_transpose": "Conv2DTranspose",
+    "dense": "Dense",
+    "dropout": "Dropout",
+    "flatten": "Flatten",
+    "max_pooling1d": "MaxPooling1D",
+    "max_pooling2d": "MaxPooling2D",
+    "separable_conv2d": "SeparableConv2D",
+}
+"""What a function of ``tf1.layers`` is called among the layers of Keras, which take the same arguments."""
+
+
 class Layers:
     """``tf1.layers``: each function makes its layer once for each name."""
 
-    @staticmethod
-    def dense(
-        inputs: Array,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        name: str | None = None,
-        reuse: Any = None,
-    ) -> Array:
-        """Return the outputs of a dense layer."""
-
-        def make() -> Any:
-            return tf.keras.layers.Dense(
-                int(units),
-                activation=activation,
-                use_bias=use_bias,
-                kernel_initializer=kernel_initializer or "glorot_uniform",
-                bias_initializer=bias_initializer,
+    def __getattr__(self, kind: str) -> Callable[..., Array]:
+        if kind not in _LAYERS:
+            raise AttributeError(
+                f"tf1.layers.{kind}: there are {', '.join(_LAYERS)}. Make another layer with tf.keras, in the"
+                " constructor."
             )
+        return partial(_of_layer, kind)
 
-        return store().get(name, "dense", make)(inputs)
 
-    @staticmethod
-    def batch_normalization(
-        inputs: Array,
-        training: Any = False,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        name: str | None = None,
-        reuse: Any = None,
-    ) -> Array:
-        """Return what batch normalisation makes of inputs; its statistics move where ``training`` holds."""
+def _of_layer(
+    kind: str,
+    inputs: Array,
+    *arguments: Any,
+    training: Any = None,
+    name: str | None = None,
+    reuse: Any = None,
+    **options: Any,
+) -> Array:
+    """Return what the layer of a name makes of inputs; ``reuse`` is always so here.
 
-        def make() -> Any:
-            return tf.keras.layers.BatchNormalization(momentum=momentum, epsilon=epsilon)
-
-        return store().get(name, "batch_normalization", make)(inputs, training=training)
-
-    @staticmethod
-    def flatten(inputs: Array, name: str | None = None) -> Array:
-        """Return inputs [N, ...] as [N, F]."""
-        return tf.reshape(inputs, [inputs.shape[0], -1])
+    Raises:
+        TypeError: the layer is to add losses, which nothing would collect.
+    """
+    refused = [option for option in options if option.endswith("regularizer") and options[option] is not None]
+    if refused:
+        raise TypeError(f"tf1.layers.{kind}: nothing collects the losses of {refused[0]}; add them in custom_loss().")
+    layer = store().get(name, kind, lambda: getattr(tf.keras.layers, _LAYERS[kind])(*arguments, **options))
+    return layer(inputs) if training is None else layer(inputs, training=training)
 
 
 class Scope:
@@ -141,16 +143,17 @@ class TF1:
     def variable_scope(
         name_or_scope: str | Scope,
         default_name: str | None = None,
+        values: Any = None,
         *,
         reuse: Any = None,
         auxiliary_name_scope: bool = True,
-    ) -> Iterator[None]:
+    ) -> Iterator[Scope]:
         """Put the names of what is made within beneath another one; ``reuse`` is always so here."""
         scopes = store().scopes
         name = name_or_scope.name if isinstance(name_or_scope, Scope) else name_or_scope
         scopes.append(name or default_name or "")
         try:
-            yield
+            yield Scope(name=scopes[-1])
         finally:
             scopes.pop()
 
@@ -160,9 +163,12 @@ class TF1:
         shape: Any = None,
         dtype: Any = tf.float32,
         initializer: Any = None,
+        regularizer: None = None,
         trainable: bool = True,
+        collections: Any = None,
+        use_resource: Any = None,
     ) -> Any:
-        """Return the variable of a name, made when it is first asked for."""
+        """Return the variable of a name, made when it is first asked for; its initialiser may be its value."""
 
         def make() -> Any:
             start = initializer or tf.keras.initializers.GlorotUniform()
