@@ -20,7 +20,7 @@ from anyspace.models import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.tf.base import RUNNING, TFModelV2
 from anyspace.models.tf.keras_networks import VisionNetwork
-from anyspace.models.tf.networks import DQNTFModel
+from anyspace.models.tf.networks import DQNTFModel, SACTFModel
 from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
 from anyspace.policy.batch import Batch
@@ -123,6 +123,28 @@ def test_what_is_put_on_a_model_that_registers_is_trained() -> None:
 
     assert frozen({}, model_interface=DQNTFModel, q_hiddens=[3]) == {"hidden/1"}
     assert frozen({"use_lstm": True}) == {"base.hidden/1"}
+
+
+class OwnQ(SACTFModel):
+    """Has Q networks whose layers make their weights when they are called."""
+
+    def build_q_model(self, obs_space, action_space, num_outputs, q_model_config, name):
+        class Lazy(TFModelV2):
+            def forward(self, input_dict, state, seq_lens):
+                return self.net(input_dict["obs"]), state
+
+        q = Lazy(obs_space, action_space, num_outputs, q_model_config, name)
+        q.net = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(1)])
+        return q
+
+
+def test_a_first_pass_makes_the_weights_of_q_networks() -> None:
+    space, own = Box(-1, 1, (2,)), {"fcnet_hiddens": [3]}
+    model = OwnQ(space, space, 4, dict(MODEL_DEFAULTS), "sac", own, own)
+    model({"obs": tf.zeros((2, 2))})
+    assert {name for name in model.variables(as_dict=True) if "q_net" in name} == {
+        f"{twin}q_net.net/{number}" for twin in ("", "twin_") for number in range(4)
+    }
 
 
 @pytest.mark.parametrize(
