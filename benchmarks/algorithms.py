@@ -15,6 +15,7 @@ loop get the thread count that serves each best. Medians of five runs.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from typing import Any, NamedTuple
@@ -96,9 +97,9 @@ def ours(name: str, framework: str) -> None:
     print(json.dumps({"rate": steps / seconds, "updates": steps / learning}))
 
 
-def best(command: list[str], name: str, steps: int) -> int:
-    """Return the number of threads, 1 or 2, with which a program is faster."""
-    rates = {threads: run_json([*command, name, str(steps), str(threads)])["rate"] for threads in (1, 2)}
+def best(command: list[str], name: str, steps: int, most: int = 2) -> int:
+    """Return the number of threads, 1 or ``most``, with which a program is faster."""
+    rates = {threads: run_json([*command, name, str(steps), str(threads)])["rate"] for threads in {1, most}}
     return max(rates, key=lambda threads: rates[threads])
 
 
@@ -106,9 +107,11 @@ def compare(name: str, framework: str) -> None:
     """Measure all in turn and print the table."""
     contest = CONTESTS[name]
     steps, loop = contest.steps, contest.bare if framework in BARE else None
-    bare_loop = [sys.executable, str(HERE / BARE.get(framework, ""))]
+    bare_loop = [sys.executable, str(HERE / BARE[framework])] if loop else []
     peer_threads = best(PEER, name, steps // 3)
-    bare_threads = best(bare_loop, loop, steps // 3) if loop else 1
+    # JAX computes on one core or on all.
+    most = (os.cpu_count() or 1) if framework == "jax" else 2
+    bare_threads = best(bare_loop, loop, steps // 3, most) if loop else 1
     mine, peers, bare = [], [], []
     for _ in range(RUNS):
         mine.append(run_json([sys.executable, __file__, "--ours", name, framework]))

@@ -1,6 +1,8 @@
-"""Bare loops of gradient steps in JAX: the networks, losses and optimisers of `bare.py`, each step one compiled call.
+"""Bare loops of gradient steps in JAX: networks, losses and learning rates of `bare.py`, each step one compiled call.
 
-One fixed batch, no replay, no environment: what a step costs at least. Prints one JSON line.
+One fixed batch, no replay, no environment: what a step costs at least. No episode ends in the batch. SAC's networks all
+move by their gradients at the same weights, as this library's do; in `bare.py` the critics move before the actor.
+Prints one JSON line. Threads are 1, or as many as there are cores, which JAX takes by itself.
 
     python benchmarks/bare_jax.py sac 2000 1
 """
@@ -19,7 +21,9 @@ HIDDEN = 256
 
 
 def main(name: str, steps: int, threads: int) -> None:
-    """Measure one loop with so many threads."""
+    """Measure one loop with one thread, or with those that JAX takes by itself."""
+    if threads not in (1, os.cpu_count()):
+        sys.exit(f"Threads are 1 or {os.cpu_count()}, as many as there are cores; {threads} came.")
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     step = {"dqn": dqn, "sac": sac}[name]()

@@ -21,7 +21,7 @@ class Logistic(ActionDistribution):
     def sample(self, rng: Any = None) -> Any:
         ns = xp(self.inputs)
         mean, log_scale = self._parameters()
-        first, second = (ns.gumbel(rng, tuple(mean.shape), like=mean) for _ in range(2))
+        first, second = (ns.gumbel(one, tuple(mean.shape), like=mean) for one in ns.split(rng, 2))
         self.last_sample = mean + ns.exp(log_scale) * (first - second)
         return self.last_sample
 

@@ -140,6 +140,7 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert status == 0, err
     assert "preset: CartPole-v1 (--preset none leaves it out)" in out
     assert "num_envs_per_env_runner = 8" in out
+    assert "train_batch_size = " not in out, "it was given"
     assert "evaluation: mean return" in out
     assert "run folder: run" in out
     names = {path.name for path in (tmp_path / "run").iterdir()}

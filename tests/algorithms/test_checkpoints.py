@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from anyspace import PPO, Algorithm
+from anyspace.data.seeds import environment_seed
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import read_checkpoint, read_state
 from tests.support.tasks import Endless
@@ -120,7 +121,7 @@ def test_what_is_loaded_goes_on_like_what_was_saved(tmp_path: Path) -> None:
     first.train()
     first.save(tmp_path)
     pair = [Rich.load(tmp_path, env=Endless) for _ in range(2)]
-    first.fleet.restart(first._seed_of(1))  # a loaded run begins new episodes
+    first.fleet.restart(environment_seed(first.seed, 1))  # a loaded run begins new episodes
     for algorithm in (first, *pair):
         algorithm.train()
     require_equal(pair[0], pair[1])  # type: ignore[arg-type]
@@ -444,7 +445,7 @@ def test_tensors_and_random_sources_go_on_where_they_were(tmp_path: Path) -> Non
     second = Curious.load(tmp_path, env=Endless)
     assert isinstance(second, Curious)
     assert second.alpha is second.optimiser.param_groups[0]["params"][0], "in place: the optimiser holds it"
-    first.fleet.restart(first._seed_of(1))
+    first.fleet.restart(environment_seed(first.seed, 1))
     for algorithm in (first, second):
         algorithm.train()
     assert first.alpha.item() == second.alpha.item() != 1

@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 
 from anyspace import APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
-from anyspace.errors import ConfigError
+from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.log import flat_metrics
 from tests.support.tasks import TMaze
 
@@ -166,6 +166,28 @@ def test_a_loaded_algorithm_goes_on_as_the_one_that_was_saved(name: str, tmp_pat
                 require_grown(second, tmp_path)
 
 
+@pytest.mark.parametrize("capacity", [30, 300])
+def test_replay_of_another_capacity_takes_what_fits(capacity: int, tmp_path: Path) -> None:
+    with closing(made("sac", replay_capacity=100)) as first:
+        for _ in range(3):
+            first.train()
+        first.save(tmp_path)
+        with closing(Algorithm.load(tmp_path, trust=True, replay_capacity=capacity)) as second:
+            ours, theirs = first.replay, second.replay  # type: ignore[attr-defined]
+            assert len(theirs) == min(capacity, len(ours)) > 0
+            lanes = np.repeat([0, 1], len(theirs) // 2)
+            times = (ours._ring.counts[:, None] - 1 - np.arange(len(theirs) // 2)).ravel()
+            rewards = [replay._ring.windows(lanes, times, 1).rewards for replay in (ours, theirs)]
+            assert np.array_equal(*rewards)
+            assert rewards[0].all(), "every one of them was written"
+            second.train()
+            second.save(tmp_path)
+            with closing(Algorithm.load(tmp_path, trust=True)) as third:
+                require_same(everything(second), everything(third))
+        with pytest.raises(CheckpointError, match=r"replay: it holds steps of 2 environments, but there are 3 here"):
+            Algorithm.load(tmp_path, trust=True, num_envs_per_env_runner=3)
+
+
 def require_grown(algorithm: Algorithm[Any], folder: Path) -> None:
     """What is new is added to the files that are there."""
     algorithm.save(folder)
@@ -218,7 +240,7 @@ def test_episodes_that_are_cut_are_not_reported_and_not_done() -> None:
         ended = algorithm.counters.episodes_total - before
         ring = algorithm.replay._ring  # type: ignore[attr-defined]
         terminated, truncated = ring._flags[0], ring._flags[1]
-        assert truncated.sum() + terminated.sum() >= ended + 2, "both running episodes were truncated"
+        assert truncated.sum() + terminated.sum() == before + ended + 2, "both running episodes were truncated"
         assert sum(episode.length for episode in algorithm.counters.latest.episodes) <= algorithm.timesteps_total - 2
 
 
@@ -238,6 +260,11 @@ def own_vector() -> Any:
     ("env", "changes", "message"),
     [
         ("CartPole-v1", {"num_env_runners": 2, "fleet": "serial", "sample_order": "ready"}, "fragments that workers"),
+        (
+            "CartPole-v1",
+            {"evaluation_num_env_runners": 1, "fleet": "serial", "evaluation_parallel_to_training": True},
+            "evaluations that workers play while training goes on are in no checkpoint",
+        ),
         ("CartPole-v1", {"vectorization": "async"}, "may draw from random sources of those processes"),
         (Normalised, {}, "NormalizeReward|Normalised around the environment keeps running statistics"),
         (own_vector, {}, "nobody knows whether a reset with a seed puts all of it back"),
@@ -247,3 +274,14 @@ def test_what_cannot_be_put_back_is_refused(env: Any, changes: dict[str, Any], m
     given = env() if env is own_vector else env
     with pytest.raises(ConfigError, match=message):
         PPO(given, {**ON_POLICY, **SMALL, **changes}, preset="none")
+
+
+def test_what_workers_alone_remember_is_refused_at_once(tmp_path: Path) -> None:
+    settings = {"num_env_runners": 2, "fleet": "serial", "exploration_config": {"type": "ParameterNoise"}}
+    message = "with `num_env_runners`, what ParameterNoise remembers is in the workers, and in no checkpoint"
+    with pytest.raises(ConfigError, match=message):
+        DQN("CartPole-v1", {**SMALL, **settings}, preset="none")
+    with closing(DQN("CartPole-v1", {**SMALL, **settings, "exact_resume": False}, preset="none")) as algorithm:
+        algorithm.save(tmp_path)
+    with pytest.raises((ConfigError, CheckpointError), match=message):
+        Algorithm.load(tmp_path, exact_resume=True)

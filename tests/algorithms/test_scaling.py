@@ -7,13 +7,14 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from importlib import util
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from anyspace import APPO, BC, IMPALA, PPO, Algorithm
+from anyspace import APPO, BC, DQN, IMPALA, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS
 from anyspace.data.rows import with_logp
 from anyspace.errors import ConfigError, ObservationError
@@ -160,6 +161,53 @@ def test_max_lag(value: int | None) -> None:
     with closing(new(IMPALA, "CartPole-v1", {**settings, "max_requests_in_flight_per_env_runner": 4})) as algorithm:
         fleet = [algorithm.train()["fleet"] for _ in range(2)][-1]
     assert (fleet["lag_max"] <= 1) is (fleet["stale"] > 0) is (value == 1)
+
+
+@pytest.mark.parametrize("interval", [1, 5])
+@pytest.mark.parametrize("way", ["set", "load"])
+def test_workers_act_with_weights_that_were_loaded(way: str, interval: int, tmp_path: Path) -> None:
+    """Their version says nothing of weights that come from elsewhere: it may well be the present one."""
+    settings = {**SMALL, **SERIAL, "train_batch_size": 20, "rollout_fragment_length": 5, "lr": 0.1}
+    settings |= {"broadcast_interval": interval, "max_requests_in_flight_per_env_runner": 1}
+    evaluating = {"evaluation_num_env_runners": 1, "evaluation_episodes": 1}
+    with (
+        closing(new(APPO, "CartPole-v1", {**settings, **evaluating})) as algorithm,
+        closing(new(APPO, "CartPole-v1", {**settings, "seed": 2})) as another,
+    ):
+        for one in (algorithm, another):
+            one.train()
+        algorithm.fleet.gather(20)
+        algorithm.evaluate()
+        another.policy.version = algorithm.policy.version
+        if way == "set":
+            algorithm.set_weights(another.get_weights())
+        else:
+            another.save(tmp_path)
+            algorithm.load_weights(tmp_path)
+        found = algorithm.fleet.gather(20)
+        assert {*found.versions.tolist()} == {algorithm.policy.version}
+        algorithm.evaluate()
+        fleet, evaluator = algorithm.fleet, algorithm.evaluator
+        assert isinstance(fleet, WorkerFleet)
+        assert isinstance(evaluator, WorkerEvaluator)
+        for slot in [*fleet._dispatcher._slots, *evaluator._dispatcher._slots]:
+            theirs = {**slot.worker.policy.weights(), "timestep": algorithm.policy.weights()["timestep"]}
+            require_equal(theirs, algorithm.policy.weights())
+
+
+def test_workers_evaluate_with_exploration_as_far_as_it_is() -> None:
+    """Exploration moves on before the weights do: here there is nothing to learn from yet."""
+    settings = {"num_steps_sampled_before_learning_starts": 1000, "train_batch_size": 8, "replay_capacity": 2000}
+    evaluating = {"fleet": "serial", "evaluation_num_env_runners": 1, "evaluation_episodes": 1}
+    with closing(new(DQN, "CartPole-v1", {**SMALL, **settings, **evaluating})) as algorithm:
+        evaluator = algorithm.evaluator
+        assert isinstance(evaluator, WorkerEvaluator)
+        for _ in range(2):
+            algorithm.train()
+            algorithm.evaluate(explore=True)
+            (slot,) = evaluator._dispatcher._slots
+            assert slot.worker.policy.timestep == algorithm.policy.timestep
+        assert algorithm.policy.version == 0 < algorithm.policy.timestep
 
 
 def test_where_workers_are() -> None:

@@ -300,3 +300,29 @@ def test_environments_are_closed_where_their_spaces_are_refused() -> None:
 
     checked(Texts)
     assert len(closed) == 2
+
+
+def test_environments_are_closed_where_anything_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, made = [], []
+
+    class Single(Good):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+            if len(made) == 2:
+                raise OSError("the only one is taken")
+
+        def close(self) -> None:
+            closed.append(self)
+
+    with pytest.raises(OSError, match="the only one is taken"):
+        checked(Single)
+    assert closed == made[:1]
+
+    def interrupted(*arguments: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anyspace.data.env_check._Probe.play", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        checked(Single)
+    assert len(closed) == 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,16 @@ def test_stored_rings_come_back_from_checkpoints(name: str, tmp_path: Path) -> N
             for one, other in zip(loaded.recent._kept, algorithm.recent._kept, strict=True):
                 equal(one, other)
             loaded.train()
+
+
+def test_portions_are_measured_by_all_that_they_hold(some: list[Trajectory], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anyspace.data.recent.PORTION", 30_000)
+    plain, large = (Recent(9, 1.0, in_checkpoints=True) for _ in range(2))
+    for recent, columns in ((plain, {}), (large, {"collected": {"depth": np.zeros((8, 1000))}})):
+        given = [some[0], *(dataclasses.replace(one, **columns) for one in some[1:])]
+        drawn(recent, given, runtime())
+    assert [mark for _, mark in plain.since(None)] == [[6]]
+    assert [mark for _, mark in large.since(None)] == [[2], [3], [4], [5], [6]], "each new one takes 64,000 bytes"
 
 
 def test_a_ring_is_left_out_of_checkpoints_unless_asked_for(tmp_path: Path) -> None:

@@ -331,15 +331,102 @@ def test_free_memory_is_the_least_of_what_the_system_says(tmp_path: Any) -> None
     assert free_memory(tmp_path) == 2000
 
 
+def loaded(replay: Replay, state: Replay) -> Replay:
+    for portion, _ in state.since(None):
+        replay.load_portion(portion)
+    replay.load_state(state.state())
+    return replay
+
+
+EXACT_PRIORITIES: Any = {"alpha": 0.6, "beta": 0.4, "eps": 1e-3}
+
+
+@pytest.mark.parametrize("priorities", [None, EXACT_PRIORITIES], ids=["even", "priorities"])
+@pytest.mark.parametrize(("size", "horizon"), [(40, 2), (15, 2), (9, 2), (40, 4), (9, 1)])
+def test_a_ring_of_another_size_takes_what_fits(
+    priorities: Any, size: int, horizon: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as if the same steps had been written to it, but for those that had made room already."""
+    monkeypatch.setattr("anyspace.data.ring.PORTION", 4000)  # a portion is longer than a small lane
+    with closing(made(Diary, AutoresetMode.SAME_STEP)) as algorithm:
+        collector = algorithm.fleet.collector
+        saved = Replay(algorithm.policy, 15 * 3, 3, 2, priorities)
+        direct = Replay(algorithm.policy, size * 3, 3, horizon, priorities)
+        for steps in FRAGMENTS[:6]:
+            trajectory = collector.gather(steps)
+            saved.add(trajectory)
+            direct.add(trajectory)
+        assert saved._ring.counts.min() > 15 + 2, "it is full, and its rows do not begin with the first step"
+        if priorities:
+            drawn = saved.draw(40, np.random.default_rng(3))
+            assert drawn is not None
+            saved.reweigh(drawn.rows, np.arange(1.0, 41.0))
+        other = loaded(Replay(algorithm.policy, size * 3, 3, horizon, priorities), saved)
+        assert len(other) == min(len(saved), len(direct))
+        lanes, times = other._windows(*other._starts())
+        assert len(times), "there is something to compare"
+        assert {*zip(lanes.tolist(), times.tolist(), strict=True)} == {
+            (lane, time)
+            for lane, time in np.stack(direct._windows(*direct._starts()), axis=1).tolist()
+            if time >= saved._ring.oldest(np.array([lane]))[0]
+        }
+        ours, theirs = (ring.windows(lanes, times, horizon) for ring in (other._ring, direct._ring))
+        require_same_windows(ours, theirs)
+        if priorities:
+            require_same_priorities(saved, other, lanes, times)
+        more = collector.gather(7)
+        for replay in (other, direct):
+            replay.add(more)
+        lanes, times = other._windows(*other._starts())
+        require_same_windows(*(replay._ring.windows(lanes, times, horizon) for replay in (other, direct)))
+
+
+def require_same_windows(ours: Trajectory, theirs: Trajectory) -> None:
+    for name in ("obs", "rewards", "terminated", "truncated", "valid", "begins", "actions", "earlier", "columns"):
+        for one, other in zip(leaves(getattr(ours, name)), leaves(getattr(theirs, name)), strict=True):
+            assert np.array_equal(one, other), name
+    assert np.array_equal(ours.final_obs.t, theirs.final_obs.t)
+    for one, other in zip(ours.final_obs.leaves, theirs.final_obs.leaves, strict=True):
+        assert np.array_equal(one, other)
+
+
+def require_same_priorities(saved: Replay, other: Replay, lanes: Any, times: Any) -> None:
+    """Those that could be drawn keep their priorities, others have the largest; all else is closed."""
+    one, two = saved._priorities, other._priorities
+    assert one is not None
+    assert two is not None
+    rows = other._ring.rows(lanes, times)
+    before = one._tree[saved._ring.rows(lanes, times)]
+    assert np.array_equal(two._tree[rows], np.where(before > 0, before, one._largest))
+    assert len({*before.tolist()}) > 3
+    assert math.isclose(two.total, two._tree[rows].sum())
+
+
+def test_a_ring_takes_priorities_where_there_were_none() -> None:
+    with closing(made(Plain, AutoresetMode.SAME_STEP)) as algorithm:
+        even = Replay(algorithm.policy, 45, 3, 2)
+        even.add(algorithm.fleet.collector.gather(9))
+        weighed = loaded(Replay(algorithm.policy, 60, 3, 2, EXACT_PRIORITIES), even)
+        assert weighed._priorities is not None
+        assert weighed._priorities.total == len(weighed._windows(*weighed._starts())[0])
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_a_ring_of_other_environments_is_refused(lanes: int) -> None:
+    with closing(made(Plain, AutoresetMode.SAME_STEP)) as algorithm:
+        saved = Replay(algorithm.policy, 45, 3, 2)
+        saved.add(algorithm.fleet.collector.gather(9))
+        with pytest.raises(ValueError, match=f"it holds steps of 3 environments, but there are {lanes} here"):
+            loaded(Replay(algorithm.policy, 45, lanes, 2), saved)
+
+
 def test_state_is_restored() -> None:
     with closing(made(Diary, AutoresetMode.SAME_STEP)) as algorithm:
         settings: Any = {"alpha": 0.6, "beta": 0.4, "eps": 1e-3}
         first, second = (Replay(algorithm.policy, 45, 3, 2, settings) for _ in range(2))
         for steps in FRAGMENTS[:6]:
             first.add(algorithm.fleet.collector.gather(steps))
-        for portion, _ in first.since(None):
-            second.load_portion(portion)
-        second.load_state(first.state())
+        loaded(second, first)
         more = algorithm.fleet.collector.gather(4)
         for replay in (first, second):
             replay.add(more)

@@ -6,14 +6,15 @@ import itertools
 
 import numpy as np
 
-from anyspace.data.seeds import derived_seed, environment_seed
+from anyspace.data.seeds import derived_seed, environment_seed, evaluation_seed, replay_seed
 
 
 def test_every_place_has_a_seed_of_its_own() -> None:
     places = itertools.product(range(5), range(5), range(5))
     seeds = [environment_seed(*place) for place in places]
-    evaluations = [derived_seed(seed, steps, 1) for seed in range(5) for steps in range(5)]
-    assert len({*seeds, *evaluations}) == len(seeds) + len(evaluations)
+    others = [evaluation_seed(seed, steps) for seed in range(5) for steps in range(5)]
+    others += [replay_seed(seed) for seed in range(5)]
+    assert len({*seeds, *others}) == len(seeds) + len(others)
     assert all(0 <= seed < 2**32 for seed in seeds)
 
 

@@ -144,11 +144,11 @@ def test_a_replacement_that_waits_to_be_noticed_has_started() -> None:
 def test_playing_several_episodes_may_take_as_many_times_as_long() -> None:
     case = Case(1, lambda number, incarnation, count: Fate(0.0 if count < 0 else 3.5 * TIMEOUT))
     case.dispatcher.publish(0, WEIGHTS)
-    play = Play(Request(episodes=4, seed=0))
+    play = Play(Request(episodes=4, seed=0), 0)
     case.dispatcher.shares([[play]], 0)
     assert case.dispatcher.tally.restarts == 0
     with pytest.raises(WorkerError, match="lower `evaluation_episodes`"):
-        case.dispatcher.shares([[Play(Request(episodes=3, seed=0))]], 0)
+        case.dispatcher.shares([[Play(Request(episodes=3, seed=0), 0)]], 0)
 
 
 def test_where_the_learner_is_slower_fewer_requests_are_under_way() -> None:

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from anyspace import PPO, Algorithm
+from anyspace import PPO, Algorithm, Policy
+from anyspace.algorithms.on_policy import gae, training_rows
+from anyspace.data.trajectory import Trajectory
+from anyspace.execution.learner import Losses
+from anyspace.policy.batch import Batch
 
 Build = Callable[..., Any]
 
@@ -20,6 +24,27 @@ SMALL = {
     "kl_coeff": 0.2,
     "observation_filter": "MeanStdFilter",
 }
+
+
+EVERYTHING_MOVES = {
+    "kl_target": 0.003,
+    "entropy_coeff_schedule": [[0, 0.02], [5_000, 0.0]],
+    "lr_schedule": [[0, 1e-2], [10_000, 1e-3]],
+}
+"""Settings by which the numbers that losses read change in every iteration."""
+
+
+class Rated(PPO):
+    """Gives each row's log-probability back, as the weights that acted gave it."""
+
+    def losses(self, policy: Policy, batch: Batch) -> Losses:
+        found = super().losses(policy, batch)
+        return Losses(found.by_group, found.metrics, {"logp": batch["action_logp"]})
+
+
+def rows(algorithm: PPO, trajectory: Trajectory | None = None) -> Batch:
+    """Return training rows of ``trajectory``, or of a new one."""
+    return training_rows(algorithm.policy, trajectory or algorithm.fleet.gather(64), gae(gamma=0.99, lambda_=0.95))
 
 
 @pytest.fixture(scope="session")

@@ -10,22 +10,16 @@ import numpy as np
 import pytest
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import gae, minibatches, training_rows
-from anyspace.data.trajectory import Trajectory
+from anyspace.algorithms.on_policy import minibatches
 from anyspace.distributions import Categorical
 from anyspace.errors import CheckpointError
-from anyspace.execution.learner import Losses, Steps
+from anyspace.execution.learner import Steps
 from anyspace.maths.sequences import slots
 from anyspace.maths.xp import Array, Rng
 from anyspace.policy.batch import Batch
 from anyspace.policy.sequences import PaddedSequences, Sequences
-from tests.frameworks.conftest import SMALL, Build
+from tests.frameworks.conftest import EVERYTHING_MOVES, SMALL, Build, Rated, rows
 
-EVERYTHING_MOVES = {
-    "kl_target": 0.003,
-    "entropy_coeff_schedule": [[0, 0.02], [5_000, 0.0]],
-}
-"""Settings by which the numbers that losses read change in every iteration."""
 LSTM = {"use_lstm": True, "lstm_use_prev_action": True}
 
 
@@ -34,12 +28,6 @@ class SampledEntropy(Categorical):
 
     def entropy(self, rng: Rng = None) -> Array:
         return -self.logp(self.sample(rng))
-
-
-def rows(algorithm: PPO, trajectory: Trajectory | None = None, steps: int = 64) -> Batch:
-    """Return training rows of ``trajectory``, or of a new one."""
-    trajectory = trajectory or algorithm.fleet.gather(steps)
-    return training_rows(algorithm.policy, trajectory, gae(gamma=0.99, lambda_=0.95))
 
 
 class Parts(NamedTuple):
@@ -147,14 +135,6 @@ def test_time_major_model_learns_the_same(build: Build) -> None:
 
 
 # -------------------------------------------------------------------------------------------- steps
-
-
-class Rated(PPO):
-    """Gives each row's log-probability back, as the weights that acted gave it."""
-
-    def losses(self, policy: Any, batch: Batch) -> Losses:
-        found = super().losses(policy, batch)
-        return Losses(found.by_group, found.metrics, {"logp": batch["action_logp"]})
 
 
 def test_one_call_and_a_call_for_each_step_agree(build: Build) -> None:

@@ -13,11 +13,11 @@ import torch
 from flax import nnx
 from gymnasium import spaces
 
-from anyspace import DQN, PPO, Policy
+from anyspace import DQN, PPO, SAC, Policy
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import JaxModelV2, TorchModelV2
-from anyspace.models.host import CALLBACK
 from anyspace.models.modelv2 import State
+from anyspace.rllib.offline import InputReader, MixedInput, ShuffledInput
 from tests.frameworks.conftest import Build
 from tests.frameworks.jax_models import (
     Array,
@@ -257,33 +257,53 @@ def test_a_device_that_is_not_there_is_refused(build: Build) -> None:
         build(device="mps")
 
 
-class Imitates(NnxModel):
-    """Reads other steps in its loss, as files for imitation do."""
+class Numbered(InputReader):
+    """Numbers its batches, which differ in their lengths as those of files do."""
 
     reads = 0
 
-    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
-        def read() -> dict[str, Any]:
-            type(self).reads += 1
-            # Batches of files differ in their lengths.
-            return {"obs": np.full((3 + self.reads % 2, 4), self.reads, np.float64), "names": np.array(["a"])}
+    def next(self) -> Any:
+        self.reads += 1
+        return {"obs": np.full((3 + self.reads % 2, 4), self.reads, np.float64), "names": np.array(["a"])}
 
-        callback = CALLBACK.get()
-        assert callback is not None
-        self._seen = jnp.mean(callback(read)["obs"])
+
+class Imitates(NnxModel):
+    """Reads other steps in its loss, as files for imitation do."""
+
+    reader: InputReader
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        self._seen = jnp.mean(self.reader.next()["obs"])
         return [loss + 0.0 * self._seen for loss in policy_loss]
 
     def metrics(self) -> dict[str, Any]:
         return {"seen": self._seen}
 
 
-def test_a_reader_is_asked_at_every_step(build: Build) -> None:
+def test_readers_are_asked_once_at_every_step(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = [Numbered(), Numbered()]
+    mixed = MixedInput(dict.fromkeys(sources, 0.5))
+    mixed._rng = np.random.default_rng(0)
+    monkeypatch.setattr(Imitates, "reader", ShuffledInput(mixed, 3), raising=False)
     algorithm = build(model={"custom_model": Imitates})
     seen = [algorithm.train()["learner"]["model"]["seen"] for _ in range(3)]
-    steps = 3 * 2 * 2  # iterations, epochs, minibatches
-    assert Imitates.reads >= steps
-    assert seen == sorted(seen)
+    # Three fill what is shuffled, one shows the shapes; and in each iteration, epoch and minibatch one.
+    assert sum(one.reads for one in sources) == 3 + 1 + 3 * 2 * 2
+    assert min(one.reads for one in sources) > 4
     assert len({*seen}) == 3
+
+
+def test_a_reader_is_asked_once_for_all_optimisers(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Numbered()
+    monkeypatch.setattr(Imitates, "reader", reader, raising=False)
+    settings = {"policy_model_config": {"custom_model": Imitates}, "q_model_config": {"fcnet_hiddens": [8]}}
+    lengths = dict.fromkeys(("num_steps_sampled_before_learning_starts", "min_sample_timesteps_per_iteration"), 8)
+    algorithm = build("Pendulum-v1", SAC, train_batch_size=8, rollout_fragment_length=4, **lengths, **settings)
+    algorithm.train()
+    steps = algorithm.train()["learner"]["gradient_steps"]
+    assert steps > 1
+    assert len(algorithm.learner.groups) == 4
+    assert reader.reads == steps + algorithm.learner.compilations
 
 
 def test_evaluating_before_acting_changes_nothing_that_compiled_passes_draw(build: Build) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,10 @@ import pytest
 import torch
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import gae, minibatches, training_rows
-from anyspace.execution.learner import Losses, Steps
+from anyspace.algorithms.on_policy import minibatches
+from anyspace.execution.learner import Steps
 from anyspace.execution.xla import parts_of
-from anyspace.policy.batch import Batch
-from tests.frameworks.conftest import Build
+from tests.frameworks.conftest import EVERYTHING_MOVES, Build, Rated, rows
 
 COMPILED = ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))]
 LSTM = {"use_lstm": True, "lstm_use_prev_action": True}
@@ -25,12 +25,6 @@ GTRXL = {
     "attention_memory_inference": 4,
     "attention_memory_training": 4,
 }
-EVERYTHING_MOVES = {
-    "kl_target": 0.003,
-    "entropy_coeff_schedule": [[0, 0.02], [5_000, 0.0]],
-    "lr_schedule": [[0, 1e-2], [10_000, 1e-3]],
-}
-"""Settings by which the numbers that losses read change in every iteration."""
 
 
 @pytest.fixture(params=COMPILED)
@@ -44,11 +38,6 @@ def quick(request: pytest.FixtureRequest, build: Build) -> Build:
         return algorithm
 
     return make
-
-
-def rows(algorithm: PPO, trajectory: Any = None) -> Batch:
-    """Return training rows of ``trajectory``, or of a new one."""
-    return training_rows(algorithm.policy, trajectory or algorithm.fleet.gather(64), gae(gamma=0.99, lambda_=0.95))
 
 
 def parameters(algorithm: PPO) -> dict[str, Any]:
@@ -96,7 +85,7 @@ def test_rows_losses_and_gradients_are_pytorchs(build: Build, quick: Build, env:
 
 
 @pytest.mark.parametrize("framework", COMPILED)
-def test_twenty_iterations_compile_few_steps(build: Build, framework: str) -> None:
+def test_twenty_iterations_compile_few_steps(build: Build, framework: str, caplog: pytest.LogCaptureFixture) -> None:
     algorithm = build(
         framework=framework,
         model=LSTM if framework == "jax" else {},
@@ -116,7 +105,8 @@ def test_twenty_iterations_compile_few_steps(build: Build, framework: str) -> No
 
     algorithm.learner.steps = spied
     for _ in range(20):
-        result = algorithm.train()
+        with logged_compilations(framework):
+            result = algorithm.train()
         moving["rows"].add(result["timesteps_this_iter"])
         moving["mean"].add(algorithm.policy.filter.affine()[0][0].tobytes())
         for name in ("kl_coeff", "entropy_coeff"):
@@ -126,6 +116,19 @@ def test_twenty_iterations_compile_few_steps(build: Build, framework: str) -> No
     assert 1 <= algorithm.learner.compilations <= 4
     if framework == "tf":
         assert algorithm.policy.runtime.ways.number == 0
+    else:
+        # The steps and nothing else: all other numbers are NumPy's.
+        said = [record.getMessage() for record in caplog.records]
+        assert sum("Finished XLA compilation" in one for one in said) == algorithm.learner.compilations
+
+
+def logged_compilations(framework: str) -> AbstractContextManager[None]:
+    """Let JAX log what it compiles."""
+    if framework != "jax":
+        return nullcontext()
+    import jax
+
+    return jax.log_compiles()
 
 
 def test_what_the_losses_read_is_never_stale_in_the_compiled_step(quick: Build) -> None:
@@ -166,14 +169,6 @@ def test_targets_move_within_the_call(quick: Build) -> None:
     for name, value in inside.weights().items():
         np.testing.assert_allclose(value, outside.weights()[name], atol=1e-6, err_msg=name)
     assert any((value != inner.policy.weights()[name]).any() for name, value in inside.weights().items())
-
-
-class Rated(PPO):
-    """Gives a number of each row back."""
-
-    def losses(self, policy: Any, batch: Batch) -> Any:
-        by_group, metrics = super().losses(policy, batch)
-        return Losses(by_group, metrics, {"logp": batch["action_logp"]})
 
 
 def test_rows_of_several_calls_are_side_by_side(quick: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Dict, Discrete
 
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.tf.base import RUNNING, SEQUENCES
 from anyspace.models.tf.compat import tf as oldtf
 from anyspace.models.tf.compat import tf1
+from anyspace.models.tf.keras_networks import FullyConnectedNetwork, VisionNetwork
 from anyspace.models.torch import compat_modules as theirs
 from anyspace.rllib.models.tf import layers, misc
 from anyspace.rllib.models.tf.layers.relative_multi_head_attention import PositionalEmbedding
@@ -136,9 +137,40 @@ def test_lengths_are_told_from_all_steps_of_a_pass() -> None:
 def test_activations_by_name() -> None:
     assert get_activation_fn("relu", framework="tf") is tf.nn.relu
     assert get_activation_fn("linear", framework="tf") is None
+    for name in ("ReLU", "leaky_relu", "LeakyReLU", "SiLU", "swish", "softplus", "mish"):
+        assert get_activation_fn(name, framework="tf")(tf.constant([1.0])).shape == (1,)
     assert get_activation_fn("relu", framework="torch") is torch.nn.ReLU
-    with pytest.raises(ConfigError, match=r"tf\.nn has no 'rleu'"):
-        get_activation_fn("rleu", framework="tf")
+    for name in ("rleu", "conv2d"):
+        with pytest.raises(ConfigError, match=rf"Unknown activation \({name}\) for framework=tf!"):
+            get_activation_fn(name, framework="tf")
+
+
+def built(network: Any, space: Any, **config: Any) -> Any:
+    return network(space, Discrete(2), 2, {**MODEL_DEFAULTS, "fcnet_hiddens": [4], **config}, "m")
+
+
+def test_networks_know_activations_by_the_same_names() -> None:
+    box = Box(-1, 1, (3,))
+    assert built(FullyConnectedNetwork, box, fcnet_activation="LeakyReLU").base_model.layers[1].activation(-1.0) < 0
+    with pytest.raises(ConfigError, match=r"Unknown activation \(conv2d\)"):
+        built(FullyConnectedNetwork, box, fcnet_activation="conv2d")
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((42, 42), 1), ((3, 42, 42), 3), ((2, 42, 42, 3), 6)])
+def test_pictures_of_all_layouts(shape: tuple[int, ...], channels: int) -> None:
+    space = Box(0, 255, shape, np.uint8)
+    network = built(VisionNetwork, space, conv_filters=[[2, [6, 6], 6], [4, [7, 7], 1]], post_fcnet_hiddens=[4])
+    assert network.base_model.input_shape == (None, 42, 42, channels)
+    outputs, _ = network({"obs": tf.constant(space.sample()[None])}, [], None)
+    assert outputs.shape == (1, 2)
+
+
+def test_networks_refuse_what_they_cannot_take() -> None:
+    several = Dict(a=Box(-1, 1, (2,)))
+    with pytest.raises(UnsupportedSpaceError, match="FullyConnectedNetwork takes observations that are one array"):
+        built(FullyConnectedNetwork, several)
+    with pytest.raises(UnsupportedSpaceError, match="VisionNetwork takes pictures"):
+        built(VisionNetwork, Box(-1, 1, (3,)))
 
 
 def test_they_explain_themselves_without_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:

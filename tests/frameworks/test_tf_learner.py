@@ -12,7 +12,7 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete
 
 from anyspace import PPO
-from anyspace.algorithms.on_policy import gae, minibatches, training_rows
+from anyspace.algorithms.on_policy import minibatches
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution import backends
 from anyspace.maths.xp import xp
@@ -23,17 +23,12 @@ from anyspace.models.tf.keras_networks import VisionNetwork
 from anyspace.models.tf.networks import DQNTFModel, SACTFModel
 from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
-from anyspace.policy.batch import Batch
 from tests.frameworks import tf_models as models
-from tests.frameworks.conftest import Build
+from tests.frameworks.conftest import Build, rows
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 
 KINDS = [models.Functional, models.Normalised, models.Plain]
-
-
-def rows(algorithm: PPO, trajectory: Any = None) -> Batch:
-    return training_rows(algorithm.policy, trajectory or algorithm.fleet.gather(64), gae(gamma=0.99, lambda_=0.95))
 
 
 def variables(algorithm: Any) -> dict[str, Any]:
@@ -257,8 +252,33 @@ def test_collections_hold_what_is_asked_for() -> None:
         assert tf1.get_collection(keys.UPDATE_OPS) == []
         with pytest.raises(ModelError, match="get_collection"):
             tf1.get_collection("losses")
-        with pytest.raises(TypeError, match="kernel_regularizer"):
-            tf1.layers.dense(tf.zeros((1, 2)), 3, kernel_regularizer="l2")
+    finally:
+        RUNNING.reset(token)
+
+
+def test_keywords_of_tensorflow_1_are_followed_or_refused() -> None:
+    model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
+    token = RUNNING.set(model)
+    tf1, x = TF1(), tf.zeros((1, 2))
+    try:
+        with tf1.variable_scope("a", "b", [x], regularizer=None, reuse=True, use_resource=True):
+            tf1.get_variable("x", (1,), regularizer=None, trainable=None, collections=None, use_resource=True)
+            tf1.layers.dense(x, 3, kernel_regularizer=None, kernel_constraint=None, trainable=False, name="frozen")
+            tf1.layers.batch_normalization(x, -1, scale=False, renorm=False, fused=None, name="norm")
+        found = {name: len(one.trainable_variables) for name, one in model.tf1.items() if name != "a/x"}
+        assert found == {"a/frozen": 0, "a/norm": 1}
+        assert model.tf1["a/x"].trainable
+        with pytest.raises(ModelError, match=r"dense\(kernel_regularizer='l2'\).*losses in custom_loss\(\)"):
+            tf1.layers.dense(x, 3, kernel_regularizer="l2")
+        with pytest.raises(ModelError, match=r"get_variable\(collections=\['mine'\]\).*leave it out"):
+            tf1.get_variable("y", (1,), collections=["mine"])
+        with (
+            pytest.raises(ModelError, match=r"variable_scope\(initializer=.*each get_variable"),
+            tf1.variable_scope("c", initializer="zeros"),
+        ):
+            pass
+        with pytest.raises(ModelError, match=r"dense\(\) has no keyword 'unit'"):
+            tf1.layers.dense(x, 3, unit=3)
     finally:
         RUNNING.reset(token)
 

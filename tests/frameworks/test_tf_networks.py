@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -127,9 +128,14 @@ def test_algorithms_and_distributions_run_in_a_graph(build: Build, name: str) ->
 def test_importing_anyspace_loads_neither_tensorflow_nor_keras() -> None:
     script = (
         "import sys, anyspace, anyspace.models, anyspace.rllib.utils.framework as f; f.try_import_tf();"
-        "assert not {'tensorflow', 'keras', 'jax'} & sys.modules.keys()"
+        "import os, anyspace.models.tf;"
+        "assert not {'tensorflow', 'keras', 'jax'} & sys.modules.keys();"
+        "print(os.environ['TF_CPP_MIN_LOG_LEVEL'], os.environ['TF_ENABLE_ONEDNN_OPTS'])"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    plain = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    said = subprocess.run([sys.executable, "-c", script], check=True, env=plain, capture_output=True, text=True)
+    # It says nothing of itself, and sums in the order of other frameworks.
+    assert said.stdout.split() == ["3", "0"]
 
 
 @pytest.mark.skipif(find_spec("tf_keras") is None, reason="tf_keras is not installed")

@@ -18,6 +18,7 @@ from torch import nn
 
 from anyspace import PPO, Algorithm
 from anyspace.algorithms.reading import Reader
+from anyspace.data.seeds import evaluation_seed
 from anyspace.errors import CheckpointError, ObservationError
 from anyspace.execution.checkpoint import read_checkpoint, write_checkpoint
 from anyspace.models import FullyConnectedNetwork, GTrXLNet, ModelConfig, TorchModelV2
@@ -316,7 +317,7 @@ def test_a_loaded_policy_takes_the_actions_of_the_rollout(memory: str, source: s
     loaded.evaluate(1)
     expected, env = list(taken), Several(source)
     taken.clear()
-    obs, info = env.reset(seed=loaded._seed_of(loaded.timesteps_total, 1))
+    obs, info = env.reset(seed=evaluation_seed(loaded.seed, loaded.timesteps_total))
     state, reward, over = None, None, False
     while not over:
         handed = {"info": info} if source == "infos" else {"mask": env.action_masks()}

@@ -13,6 +13,7 @@ from gymnasium import spaces
 from torch import nn
 
 from anyspace import DQN, SAC, Algorithm
+from anyspace.data.seeds import environment_seed
 from anyspace.errors import ConfigError
 from anyspace.models import ModelV2, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime
@@ -211,7 +212,7 @@ def test_a_run_goes_on_bit_for_bit_from_a_checkpoint(name: str, tmp_path: Path) 
         first.train()
         first.save(tmp_path)
         with closing(Algorithm.load(tmp_path, env=KINDS[name][1])) as second:
-            first.fleet.restart(first._seed_of(1))  # a loaded run begins new episodes
+            first.fleet.restart(environment_seed(first.seed, 1))  # a loaded run begins new episodes
             assert second.policy.exploration.stddev == first.policy.exploration.stddev != 0.5
             obs = np.random.default_rng(0).uniform(-1, 1, (50, 5)).astype(np.float32)
             own = [one.compute_actions(obs, explore=True) for one in (first, second)]
@@ -252,3 +253,6 @@ def test_the_second_network_is_made_anew_only_where_weights_or_noise_have_change
         algorithm.policy.load_weights(algorithm.policy.weights())
         perturbed.network()
         assert len(made_anew) == count + 1, "whatever the version of what is loaded"
+        algorithm.policy.load_state(algorithm.policy.state())
+        perturbed.network()
+        assert len(made_anew) == count + 2, "likewise"

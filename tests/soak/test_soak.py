@@ -98,8 +98,7 @@ def test_nothing_grows(name: str, tmp_path: Path) -> None:
     with closing(kind(env, {**settings, **more}, preset="none")) as algorithm:
         algorithm.learn(10**12, out=tmp_path / "run", callback=measures, progress=False)
     quarter = len(measures.found) // 4
-    for what, allowed, column in zip(
-        ("memory", "open files", "checkpoints"), (1.05, 1.0, 1.25), zip(*measures.found, strict=True), strict=False
-    ):
+    allowed = (("memory", 1.05, 2.0), ("open files", 1.0, 0.0), ("checkpoints", 1.25, 2.0))  # files, or MiB
+    for (what, factor, slack), column in zip(allowed, zip(*measures.found, strict=True), strict=False):
         early, late = column[quarter : 2 * quarter], column[-quarter:]
-        assert max(late) <= allowed * max(early) + 2.0, f"{what} grew from {max(early):.1f} to {max(late):.1f}"
+        assert max(late) <= factor * max(early) + slack, f"{what} grew from {max(early):.1f} to {max(late):.1f}"

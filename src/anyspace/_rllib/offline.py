@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial, wraps
 from typing import Any, NoReturn
 
 import numpy as np
@@ -42,8 +43,28 @@ class IOContext:
         self.worker_index, self.worker = worker_index, worker
 
 
+def _at_every_step(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a method ``next`` that a compiled step calls at every step, not only while it is traced."""
+
+    @wraps(read)
+    def asked(self: Any) -> Any:
+        callback = CALLBACK.get()
+        return read(self) if callback is None else callback(partial(read, self))
+
+    return asked
+
+
 class InputReader:
-    """Base of what gives batches of recorded steps."""
+    """Base of what gives batches of recorded steps.
+
+    A class of yours overrides `next`. Within a compiled step `next` gives the framework's arrays, of new steps at every
+    one; what your code returns are NumPy's arrays all the same.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "next" in vars(cls):
+            cls.next = _at_every_step(cls.next)  # type: ignore[assignment, method-assign]
 
     def next(self) -> SampleBatch:
         """Return the next batch."""
@@ -84,15 +105,8 @@ class JsonReader(InputReader):
             workers = int(ioctx.config.get("num_env_runners", ioctx.config.get("num_workers", 0)))
             self.batch_size = max(1, int(ioctx.config.get("train_batch_size", 1)) // max(1, workers))
 
-    def next(self) -> Any:
-        """Return the steps of as many lines as make a batch.
-
-        Within a compiled step these are the framework's arrays, of new steps at every one.
-        """
-        callback = CALLBACK.get()
-        return self._read() if callback is None else callback(self._read)
-
-    def _read(self) -> SampleBatch:
+    def next(self) -> SampleBatch:
+        """Return the steps of as many lines as make a batch."""
         batches, rows = [], 0
         while rows < self.batch_size:
             _, columns = self._lines.next()

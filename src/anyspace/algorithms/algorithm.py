@@ -21,7 +21,7 @@ from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
-from anyspace.algorithms.scaling import new_evaluator
+from anyspace.algorithms.scaling import new_evaluator, require_exploration
 from anyspace.algorithms.settings import chosen, environment_spec, given_keys, new_fleet, written
 from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike, EnvSpec
@@ -162,6 +162,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         self.rewards = RewardTransform(settings.clip_rewards, settings.normalize_rewards)
         runtime, plan = self.make_runtime(), contract.require_plan(type(self), self.plan(self.config))
         self.policy = Policy(observation_space, action_space, settings, runtime, plan, self.seed)
+        require_exploration(self.policy.exploration, settings)
         savable.require_spaces(self.policy.observation_space, self.policy.env_action_space)
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)

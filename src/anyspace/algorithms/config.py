@@ -157,7 +157,8 @@ class AlgorithmConfig(ScaleConfig):
         limit = self.env_timeout_s
         require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
         if self.exact_resume:
-            require_exact(self.vectorization, in_order=not self.is_stale and self.sample_order == "workers")
+            in_order = not self.is_stale and self.sample_order == "workers"
+            require_exact(self.vectorization, in_order=in_order, beside=self.evaluation_parallel_to_training)
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
 

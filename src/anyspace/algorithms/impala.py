@@ -59,7 +59,7 @@ class IMPALAConfig(SmallBatchConfig):
     replay_buffer_num_slots: int = 100
     """Latest batches that are kept for that, at least 1."""
     store_buffer_in_checkpoints: bool = False
-    """Write those batches into all checkpoints; else a run that goes on starts without any. With `exact_resume`
+    """Write those batches into the latest checkpoint; else a run that goes on starts without any. With `exact_resume`
     exact ones hold them, and no others."""
 
     @property

@@ -14,6 +14,7 @@ from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.config import require
 from anyspace.data.replay import Drawn, Replay
 from anyspace.data.rows import FEATURES_AT_A_TIME
+from anyspace.data.seeds import replay_seed
 from anyspace.data.trajectory import Ints, Trajectory
 from anyspace.data.transitions import transitions
 from anyspace.errors import ConfigError
@@ -63,8 +64,8 @@ class OffPolicyConfig(AlgorithmConfig):
     replay_burn_in: int = 0
     """With a memory: steps ahead of each sequence that states are computed from, and not learnt from; at least 0."""
     store_buffer_in_checkpoints: bool = False
-    """Write the transitions into all checkpoints; else a run that goes on collects anew. With `exact_resume` exact ones
-    hold them, and no others."""
+    """Write the transitions into the latest checkpoint; else a run that goes on collects anew. With `exact_resume`
+    exact ones hold them, and no others."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -171,7 +172,7 @@ class OffPolicy(Algorithm[C]):
         window = config.replay_burn_in + self.learnt_length + config.n_step - 1 + policy.views.lookahead
         self.replay = Replay(policy, config.replay_capacity, config.num_envs, window, config.priorities)
         self.replay.in_checkpoints = config.store_buffer_in_checkpoints and not config.exact_resume
-        self.draws = np.random.default_rng(self._seed_of(2))
+        self.draws = np.random.default_rng(replay_seed(self.seed))
         self.target = policy.sibling()
         self.owed, self.moved_at, self.gradient_steps = 0.0, 0, 0
 

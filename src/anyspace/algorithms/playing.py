@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.data.seeds import derived_seed
+from anyspace.data.seeds import evaluation_seed
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
@@ -109,9 +109,5 @@ class Plays(ABC):
 
     def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
         episodes = self.config.evaluation_episodes if episodes is None else episodes
-        seed = self._seed_of(self.counters.timesteps_total, 1) if seed is None else seed
+        seed = evaluation_seed(self.seed, self.counters.timesteps_total) if seed is None else seed
         return Request(episodes, seed, longest=self.counters.latest.longest)
-
-    def _seed_of(self, *numbers: int) -> int:
-        """Return a seed for environments that depends on the algorithm's and on the numbers."""
-        return derived_seed(self.seed, *numbers)

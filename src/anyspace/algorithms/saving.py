@@ -74,7 +74,7 @@ class Saves(ABC):
 
         Args:
             snapshot: of now.
-            exact: hold all growing parts, such as replay; else only those that every checkpoint holds.
+            exact: hold all growing parts, such as replay; else only those that the latest checkpoint of a run holds.
         """
         found = {name: part for name, part in self.parts().items() if isinstance(part, Growing)}
         held = {name: part for name, part in found.items() if exact or part.in_checkpoints}

@@ -18,7 +18,7 @@ from anyspace.execution.fleet import Pace, WorkerEvaluator, WorkerFleet, acting_
 from anyspace.execution.packing import Layout
 from anyspace.execution.transport import SerialTransport, Transport
 from anyspace.execution.worker import Recipe
-from anyspace.policy.exploration import StatefulExploration
+from anyspace.policy.exploration import Exploration, StatefulExploration
 from anyspace.policy.policy import Policy
 
 
@@ -45,6 +45,20 @@ def require_workers(spec: EnvSpec | None, config: AlgorithmConfig) -> None:
         )
 
 
+def require_exploration(exploration: Exploration, config: AlgorithmConfig) -> None:
+    """Raise :class:`ConfigError` where ``exact_resume`` asks for what an exploration remembers in workers.
+
+    Args:
+        exploration: of the policy.
+        config: the settings.
+    """
+    if config.exact_resume and config.num_env_runners and isinstance(exploration, StatefulExploration):
+        raise ConfigError(
+            f"config key `exact_resume`: with `num_env_runners`, what {type(exploration).__name__} remembers is in the"
+            " workers, and in no checkpoint; take another `exploration_config`, or num_env_runners=0."
+        )
+
+
 def worker_fleet(
     spec: EnvSpec,
     policy: Policy,
@@ -65,11 +79,6 @@ def worker_fleet(
         policy_seed: of the policy's random sources.
         steps_before: vector steps of this run so far, for messages.
     """
-    if config.exact_resume and isinstance(policy.exploration, StatefulExploration):
-        raise ConfigError(
-            f"config key `exact_resume`: with `num_env_runners`, what {type(policy.exploration).__name__} remembers is"
-            " in the workers, and in no checkpoint; take another `exploration_config`, or num_env_runners=0."
-        )
     recipe = _recipe(spec, policy, config, policy_seed, config.num_env_runners, rewards, steps_before)
     dispatcher = _dispatcher(recipe, config, most=config.most_requests)
     fragment = config.rollout_fragment_length

@@ -141,7 +141,8 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
         return start
     found = preset_for(algorithm.__mro__, spec, preset, flags.config.model, recorded)
     defaults = overridden(plain, found.settings)
-    print_preset(console, found, configs.changes(defaults, plain))
+    changed = configs.changes(defaults, plain).items()
+    print_preset(console, found, {key: value for key, value in changed if key not in flags.given})
     if asked is not None:
         print_settings(console, asked.path, configs.changes(overridden(defaults, layer), defaults))
     return StartingPoint(algorithm, overridden(defaults, layer), found, layer, own)

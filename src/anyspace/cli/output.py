@@ -64,7 +64,7 @@ def print_traceback(error: Exception) -> None:
 
 
 def print_preset(console: Console, preset: Preset, changes: Mapping[str, Any]) -> None:
-    """Print the name of a preset, and what it changes of the defaults."""
+    """Print the name of a preset, and what it changes of the defaults where no flag does."""
     if not preset.settings:
         print_lines(console, "preset: none, for the algorithm has none; these are its defaults")
         return

@@ -8,6 +8,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -123,14 +124,23 @@ def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> En
     """
     spec = env if isinstance(env, EnvSpec) else EnvSpec(env)
     found = EnvCheck(spec.name)
-    made = spec.make(), spec.make()
-    try:
-        probe, another = (_Probe(instance, spec) for instance in made)
-    except AnyspaceError as error:
-        found.add("error", str(error), "its spaces")
-        for instance in made:
-            _close(instance, found)
-        return found
+    with ExitStack() as opened:
+        made = []
+        for _ in range(2):
+            made.append(spec.make())
+            opened.callback(_close, made[-1], found)
+        try:
+            probe, another = (_Probe(instance, spec) for instance in made)
+        except AnyspaceError as error:
+            found.add("error", str(error), "its spaces")
+            return found
+        _play(found, probe, another, spec, seed, steps)
+    found.findings.sort(key=lambda one: one.severity)
+    return found
+
+
+def _play(found: EnvCheck, probe: _Probe, another: _Probe, spec: EnvSpec, seed: int, steps: int) -> None:
+    """Play with one instance, then again with both, and note what is wrong."""
     moments = probe.play(found, seed, steps)
     if repr(another.spaces) != repr(probe.spaces):
         found.add("error", "another instance has other spaces; all instances need the same ones.", "its spaces")
@@ -144,10 +154,6 @@ def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> En
         if not found.episodes and not probe.env.metadata["limited"]:
             what = f"no episode has ended. If that is not by chance, {advice(spec)}."
             found.add("warning", what, f"{steps:,} steps")
-    for one in (probe, another):
-        _close(one.env, found)
-    found.findings.sort(key=lambda one: one.severity)
-    return found
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from anyspace.errors import ConfigError
 _REFUSED = "config key `exact_resume`: "
 
 
-def require_exact(vectorization: str, *, in_order: bool) -> None:
+def require_exact(vectorization: str, *, in_order: bool, beside: bool) -> None:
     """Raise :class:`ConfigError` where settings say already that environments cannot be put back.
 
     Args:
         vectorization: the key.
         in_order: whether each round learns from fragments of the newest weights, in the order of the workers.
+        beside: whether episodes of evaluations are under way while training goes on.
     """
     if vectorization == "async":
         raise ConfigError(
@@ -26,6 +27,11 @@ def require_exact(vectorization: str, *, in_order: bool) -> None:
         raise ConfigError(
             f"{_REFUSED}fragments that workers collect ahead, with older weights or in any order, are in no checkpoint;"
             " take max_requests_in_flight_per_env_runner=1, broadcast_interval=1 and sample_order='workers'."
+        )
+    if beside:
+        raise ConfigError(
+            f"{_REFUSED}evaluations that workers play while training goes on are in no checkpoint, and are reported"
+            " whenever they are over; take evaluation_parallel_to_training=False."
         )
 
 

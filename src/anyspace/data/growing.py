@@ -18,7 +18,7 @@ class Growing(Protocol):
     """
 
     in_checkpoints: bool
-    """Whether all checkpoints of a run hold it, and not only exact ones."""
+    """Whether the latest checkpoint of a run holds it, and not only exact ones; the best one never does."""
 
     def since(self, mark: Sequence[int] | None) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Yield portions of what was written after ``mark`` and is still there, and the mark at the end of each.

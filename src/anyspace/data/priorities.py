@@ -124,7 +124,15 @@ class Priorities:
         """Return the priorities of all rows, and the largest so far."""
         return {"priorities": self._tree[np.arange(self._size)], "largest": np.asarray(self._largest)}
 
-    def load_state(self, state: dict[str, npt.NDArray[np.float64]]) -> None:
-        """Restore what :meth:`state` returned."""
-        self._tree.put(np.arange(self._size), state["priorities"])
+    def load_state(self, state: dict[str, npt.NDArray[np.float64]], rows: Ints, theirs: Ints) -> None:
+        """Restore what :meth:`state` returned; a row that was closed there is new.
+
+        Args:
+            state: also of another number of rows.
+            rows: which are open [n].
+            theirs: where each of them lay [n].
+        """
+        self.close(np.arange(self._size))
         self._largest = float(state["largest"])
+        priorities = state["priorities"][theirs]
+        self._tree.put(rows, np.where(priorities > 0, priorities, self._largest))

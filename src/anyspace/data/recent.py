@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from anyspace.data.growing import PORTION
 from anyspace.data.trajectory import FinalObs, Trajectory
 from anyspace.models.runtime import Runtime
@@ -21,8 +23,8 @@ class Recent:
     Args:
         slots: how many trajectories are kept at most, at least 1.
         proportion: how many are drawn for each new one, at least 0; with 0.4 they are 0, 0, 1, 0, 1 in turn.
-        in_checkpoints: whether all checkpoints of a run hold them, and not only exact ones; else a run that goes on
-            starts without any.
+        in_checkpoints: whether the latest checkpoint of a run holds them, and not only exact ones; else a run that
+            goes on starts without any.
     """
 
     def __init__(self, slots: int, proportion: float, *, in_checkpoints: bool):
@@ -58,7 +60,7 @@ class Recent:
         size = 0
         for one in self._kept[at - first :]:
             portion.append(vars(one) | {"final_obs": vars(one.final_obs)})
-            at, size = at + 1, size + sum(leaf.nbytes for leaf in [*one.obs, one.rewards])
+            at, size = at + 1, size + _bytes_of(portion[-1])
             if size >= PORTION or at == self._added:
                 yield {"kept": portion}, [at]
                 portion, size = [], 0
@@ -78,6 +80,14 @@ class Recent:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
         self._added = int(state["added"])
+
+
+def _bytes_of(fields: Any) -> int:
+    """Return how many bytes the arrays of nested fields take."""
+    if isinstance(fields, np.ndarray):
+        return fields.nbytes
+    parts = fields.values() if isinstance(fields, dict) else fields if isinstance(fields, list | tuple) else ()
+    return sum(map(_bytes_of, parts))
 
 
 def _trajectory(fields: Mapping[str, Any]) -> Trajectory:

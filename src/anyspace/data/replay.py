@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from anyspace import tree
 from anyspace.config import require
 from anyspace.data.free_memory import free_memory
 from anyspace.data.priorities import Priorities
-from anyspace.data.ring import Ring, bytes_of_a_step
+from anyspace.data.ring import Ring, rows_of
 from anyspace.data.trajectory import Floats, Ints, Trajectory
 from anyspace.errors import ConfigError
 from anyspace.policy.pipeline import Pipeline
@@ -55,7 +56,7 @@ class Replay:
     """
 
     in_checkpoints = False
-    """Whether all checkpoints of a run hold the transitions, and not only exact ones."""
+    """Whether the latest checkpoint of a run holds the transitions, and not only exact ones."""
 
     def __init__(
         self, pipeline: Pipeline, capacity: int, lanes: int, horizon: int, priorities: dict[str, float] | None = None
@@ -69,7 +70,7 @@ class Replay:
             capacity,
             f"{lanes} environments need at least {least * lanes}: a window of {least} steps each",
         )
-        bytes_each, free = bytes_of_a_step(pipeline), free_memory()
+        bytes_each, free = _bytes_of_a_step(pipeline), free_memory()
         if free is not None and bytes_each * (size + 1) * lanes > free:
             raise ConfigError(
                 f"config key `replay_capacity` is {capacity:,}: at {bytes_each:,} bytes a step that takes"
@@ -104,8 +105,7 @@ class Replay:
     def draw(self, count: int, rng: np.random.Generator) -> Drawn | None:
         """Return ``count`` windows, drawn with replacement; None where no window is whole yet."""
         ring = self._ring
-        oldest = ring.oldest(np.arange(self._lanes))
-        starts = np.maximum(ring.counts - self._horizon + 1 - oldest, 0)
+        oldest, starts = self._starts()
         if not starts.any():
             return None
         if self._priorities is None:
@@ -145,13 +145,24 @@ class Replay:
                 return lanes, times
             lanes[wrong], times[wrong] = drawn(len(wrong))
         # Nearly all that is there does not count: list what does.
-        lane = np.repeat(np.arange(self._lanes), starts)
-        time = np.arange(len(lane)) + before[lane]
-        (right,) = np.nonzero(self._ring.are_valid(self._ring.rows(lane, time)))
-        if not len(right):
+        lane, time = self._windows(oldest, starts)
+        if not len(lane):
             return None
-        picked = right[rng.integers(len(right), size=count)]
+        picked = rng.integers(len(lane), size=count)
         return lane[picked], time[picked]
+
+    def _starts(self) -> tuple[Ints, Ints]:
+        """Return the oldest step of each lane at which a window may begin, and at how many from there on, [L] each."""
+        oldest = self._ring.oldest(np.arange(self._lanes))
+        return oldest, np.maximum(self._ring.counts - self._horizon + 1 - oldest, 0)
+
+    def _windows(self, oldest: Ints, starts: Ints) -> tuple[Ints, Ints]:
+        """Return lanes and times of all windows that can be learnt from."""
+        lanes: Ints = np.repeat(np.arange(self._lanes), starts)
+        ahead: Ints = starts.cumsum() - starts
+        times: Ints = np.arange(len(lanes)) - ahead[lanes] + oldest[lanes]
+        valid = self._ring.are_valid(self._ring.rows(lanes, times))
+        return lanes[valid], times[valid]
 
     def since(self, mark: Sequence[int] | None) -> Iterator[tuple[dict[str, Any], list[int]]]:
         """Yield the transitions after a mark; see :class:`Growing`."""
@@ -171,8 +182,32 @@ class Replay:
         return own if self._priorities is None else {**own, "priorities": self._priorities.state()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-        self._ring.load_state(state["ring"])
+        """Restore what :meth:`state` returned, of a replay of another capacity, horizon or draw, too.
+
+        What does not fit is left out, the oldest first; windows that could not be drawn there have the largest
+        priority.
+
+        Raises:
+            ValueError: there are no transitions, or they are of another number of environments.
+        """
+        ring = self._ring
+        ring.load_state(state["ring"])
         self.added = int(state["added"])
-        if self._priorities is not None:
-            self._priorities.load_state(state["priorities"])
+        if self._priorities is None:
+            return
+        lanes, times = self._windows(*self._starts())
+        rows = ring.rows(lanes, times)
+        if "priorities" in state:
+            self._priorities.load_state(state["priorities"], rows, rows_of(lanes, times, state["ring"]["size"]))
+        else:
+            self._priorities.open(rows)
+
+
+def _bytes_of_a_step(pipeline: Pipeline) -> int:
+    """Return how many bytes a step of one environment takes."""
+    stacks = pipeline.stacks
+    obs = sum(leaf[0].nbytes // stacks.get(i, 1) for i, leaf in enumerate(pipeline.example))
+    columns = pipeline.views.before_episodes(pipeline.example)
+    rows = [leaf for name, leaves in columns.items() if name != "obs" for leaf in leaves]
+    actions = tree.leaves(pipeline.any_action())
+    return int(obs + sum(np.asarray(leaf)[0].nbytes for leaf in [*rows, *actions]) + 12)

@@ -206,8 +206,7 @@ class Ring:
 
     def rows(self, lanes: Ints, times: Ints) -> Ints:
         """Return where steps of lanes lie."""
-        rows: Ints = lanes * self._room + times % self._room
-        return rows
+        return rows_of(lanes, times, self._size)
 
     def _allocate(self, trajectory: Trajectory) -> None:
         self._obs = [self._space(leaf[0]) for leaf in trajectory.obs]
@@ -285,17 +284,19 @@ class Ring:
         return bool((self._firsts >= np.asarray(mark)).all())
 
     def _portion(self, begin: Ints, end: Ints) -> dict[str, Any]:
-        """Return the steps from ``begin`` to ``end`` [L] of all lanes, by row.
+        """Return the steps from ``begin`` to ``end`` [L] of all lanes, n in all, by lane and time.
 
         The step before comes with them, for it may have been truncated since; and the observation after them.
         """
-        times = [np.arange(max(b - 1, f), e + 1) for b, f, e in zip(begin, self._firsts, end, strict=True) if e > b]
-        lanes = np.repeat(np.flatnonzero(end > begin), [len(of_lane) for of_lane in times])
-        rows = self.rows(lanes, np.concatenate(times))
-        with_final = rows[self._flags[3, rows]]
-        finals = [self._finals[row] for row in with_final.tolist()]
+        of_lanes = [np.arange(max(b - 1, f), e + 1) for b, f, e in zip(begin, self._firsts, end, strict=True) if e > b]
+        lanes = np.repeat(np.flatnonzero(end > begin), [len(times) for times in of_lanes])
+        times = np.concatenate(of_lanes)
+        rows = self.rows(lanes, times)
+        with_final = np.flatnonzero(self._flags[3, rows])
+        finals = [self._finals[row] for row in rows[with_final].tolist()]
         return {
-            "rows": rows,
+            "lanes": lanes,
+            "times": times,
             "obs": [leaf[rows] for leaf in self._obs],
             "actions": [leaf[rows] for leaf in self._actions],
             "viewed": {name: [leaf[rows] for leaf in leaves] for name, leaves in self._viewed.items()},
@@ -303,17 +304,26 @@ class Ring:
             "rewards": self._rewards[rows],
             "flags": self._flags[:, rows],
             "since": self._since[rows],
-            "final_rows": with_final,
+            "with_final": with_final,
             "finals": [np.stack(leaf) for leaf in zip(*finals, strict=True)],
         }
 
     def load_portion(self, portion: dict[str, Any]) -> None:
-        """Write the steps of a portion into their rows."""
-        rows = portion["rows"]
+        """Write the steps of a portion into their rows; of a lane that is shorter than the portion, the newest.
+
+        Raises:
+            ValueError: it is of more lanes than there are.
+        """
+        lanes, times = portion["lanes"], portion["times"]
+        self._require_lanes(int(lanes.max(initial=-1)) + 1, exactly=False)
         if not self._obs:
             self._obs, self._actions = [[*map(self._space, portion[name])] for name in ("obs", "actions")]
             self._viewed = {name: [*map(self._space, leaves)] for name, leaves in portion["viewed"].items()}
             self._collected = {name: self._space(column) for name, column in portion["collected"].items()}
+        ends = np.zeros(self._lanes, np.int64)
+        np.maximum.at(ends, lanes, times)
+        fits = times > ends[lanes] - self._room
+        rows = self.rows(lanes, times)
         self._forget_finals(rows)
         given = portion["viewed"]
         viewed = [pair for name, own in self._viewed.items() for pair in zip(own, given[name], strict=True)]
@@ -321,10 +331,18 @@ class Ring:
         plain = [(self._rewards, portion["rewards"]), (self._since, portion["since"])]
         leaves = zip([*self._obs, *self._actions], [*portion["obs"], *portion["actions"]], strict=True)
         for room, values in [*leaves, *viewed, *collected, *plain]:
-            room[rows] = values
-        self._flags[:, rows] = portion["flags"]
-        for k, row in enumerate(portion["final_rows"].tolist()):
-            self._finals[row] = [np.array(leaf[k]) for leaf in portion["finals"]]
+            room[rows[fits]] = values[fits]
+        self._flags[:, rows[fits]] = portion["flags"][:, fits]
+        for k, i in enumerate(portion["with_final"].tolist()):
+            if fits[i]:
+                self._finals[int(rows[i])] = [np.array(leaf[k]) for leaf in portion["finals"]]
+
+    def _require_lanes(self, count: int, *, exactly: bool) -> None:
+        if count > self._lanes or (exactly and count < self._lanes):
+            raise ValueError(
+                f"it holds steps of {count} environments, but there are {self._lanes} here; load it with as many:"
+                " `num_envs_per_env_runner`, times `num_env_runners` where there are any"
+            )
 
     def _space(self, like: npt.NDArray[S]) -> npt.NDArray[S]:
         """Return room for the rows of an array [n, ...]; pages of zeros that nobody has written to cost nothing."""
@@ -333,19 +351,27 @@ class Ring:
     def state(self) -> dict[str, Any]:
         """Return how far each lane was written, and whose it is."""
         counts = {"counts": self.counts, "firsts": self._firsts, "incarnations": self._incarnations}
-        return {**counts, "places": [[*place] for place in self._places], "has_gaps": self.has_gaps}
+        return {**counts, "size": self._size, "places": [[*place] for place in self._places], "has_gaps": self.has_gaps}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned.
+        """Restore what :meth:`state` returned, of a ring of as many lanes, whatever its size.
 
         Raises:
-            ValueError: there are no steps.
+            ValueError: there are no steps, or they are of another number of lanes.
         """
+        self._require_lanes(len(state["counts"]), exactly=True)
         if state["counts"].any() and not self._obs:
             raise ValueError("the files of its steps are missing")
-        self.counts[:], self._firsts[:], self._incarnations[:] = state["counts"], state["firsts"], state["incarnations"]
+        self.counts[:], self._incarnations[:] = state["counts"], state["incarnations"]
+        self._firsts[:] = np.maximum(state["firsts"], self.counts - self._size)
         self._places = {(int(worker), int(number)): i for i, (worker, number) in enumerate(state["places"])}
         self.has_gaps = bool(state["has_gaps"])
+
+
+def rows_of(lanes: Ints, times: Ints, size: int) -> Ints:
+    """Return where steps of lanes lie in a ring of some size."""
+    rows: Ints = lanes * (size + 1) + times % (size + 1)
+    return rows
 
 
 def _turns(lanes: Ints) -> Ints:
@@ -369,13 +395,3 @@ def _lens(trajectory: Trajectory) -> Ints:
     last: Ints = steps - 1 - trajectory.valid[::-1].argmax(axis=0)
     fills = trajectory.valid.any(axis=0) & ~trajectory.done[last, np.arange(width)]
     return np.where(fills, last + 1, steps)
-
-
-def bytes_of_a_step(pipeline: Pipeline) -> int:
-    """Return how many bytes a step of one environment takes."""
-    stacks = pipeline.stacks
-    obs = sum(leaf[0].nbytes // stacks.get(i, 1) for i, leaf in enumerate(pipeline.example))
-    columns = pipeline.views.before_episodes(pipeline.example)
-    rows = [leaf for name, leaves in columns.items() if name != "obs" for leaf in leaves]
-    actions = tree.leaves(pipeline.any_action())
-    return int(obs + sum(np.asarray(leaf)[0].nbytes for leaf in [*rows, *actions]) + 12)

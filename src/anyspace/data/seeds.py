@@ -1,4 +1,13 @@
-"""Seeds of environments, each from the run's seed and from where in the run they are reset."""
+"""Seeds, each from the run's seed and from what it is for.
+
+The second and the third number tell them apart, so that no two are of one stream:
+
+| for | numbers |
+|---|---|
+| the environments that training steps | iteration, 0, worker |
+| the environments of an evaluation | steps, 1 |
+| what replay draws | 0, 2 |
+"""
 
 from __future__ import annotations
 
@@ -23,5 +32,14 @@ def environment_seed(seed: int, iteration: int, worker: int = 0) -> int:
         iteration: how many iterations are over.
         worker: number of the process that collects, from 0.
     """
-    # The third number tells it from the seeds of evaluations, where that is 1.
     return derived_seed(seed, iteration, 0, worker)
+
+
+def evaluation_seed(seed: int, steps: int) -> int:
+    """Return the seed with which the environments of an evaluation are reset after some environment steps of a run."""
+    return derived_seed(seed, steps, 1)
+
+
+def replay_seed(seed: int) -> int:
+    """Return the seed of what a run draws from replay."""
+    return derived_seed(seed, 0, 2)

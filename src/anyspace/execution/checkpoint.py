@@ -17,8 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from anyspace.errors import CheckpointError
-from anyspace.execution.log import write_whole
-from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces
+from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces, to_disk
 from anyspace.models.runtime import NumpyArray
 
 FORMAT = 3
@@ -60,20 +59,18 @@ def write_checkpoint(
         **state,
     }
     _remove(_partial_files(folder))
-    partial, draft = folder / f"{name}.partial", folder / f"{STATE_FILE}.partial"
+    partial = folder / f"{name}.partial"
     pieces: dict[str, list[tuple[str, list[int]]]] = {}
     try:
         if growth is not None:
             content["pieces"] = pieces = growth.write(folder)
         text = json.dumps(content, indent=1, allow_nan=False)
         partial.write_bytes(save({key: np.asarray(value, order="C") for key, value in tensors.items()}))
-        _to_disk(partial)
+        to_disk(partial)
         partial.rename(folder / name)
-        draft.write_text(text)
-        _to_disk(draft)
-        draft.replace(folder / STATE_FILE)
+        _make_whole(folder, text)
     except OSError:
-        _remove([partial, draft, folder / name])
+        _remove([partial, folder / f"{STATE_FILE}.partial", folder / name])
         if growth is not None:
             growth.undo()
         raise
@@ -87,15 +84,29 @@ def copy_checkpoint(folder: Path, target: Path) -> None:
     """Make a checkpoint a second time, in the folder ``target``; where the file system can, it takes no room.
 
     Raises:
-        OSError: the folder cannot be written.
+        CheckpointError: it is not whole.
+        OSError: the folder cannot be written. Nothing is left of the copy.
     """
-    state = read_state(folder)
-    remove_checkpoint(target)
-    target.mkdir(parents=True, exist_ok=True)
+    state, text = read_state(folder), (folder / STATE_FILE).read_text()
     pieces = [piece.file for of_part in pieces_of(folder, state).values() for piece in of_part]
-    for file in (_own_file(folder, state["tensors"]), *pieces):
-        link(file, target / file.name)
-    write_whole(target / STATE_FILE, (folder / STATE_FILE).read_bytes())
+    files = [_own_file(folder, state["tensors"]), *pieces]
+    remove_checkpoint(target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            link(file, target / file.name)
+        _make_whole(target, text)
+    except OSError:
+        remove_checkpoint(target)
+        raise
+
+
+def _make_whole(folder: Path, state: str) -> None:
+    """Write the state of a checkpoint, whose other files are there, in one step."""
+    draft = folder / f"{STATE_FILE}.partial"
+    draft.write_text(state)
+    to_disk(draft)
+    draft.replace(folder / STATE_FILE)
 
 
 def remove_checkpoint(folder: Path) -> None:
@@ -235,11 +246,6 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
 
 def _shapes(tensors: dict[str, NumpyArray]) -> dict[str, list[int]]:
     return {name: list(value.shape) for name, value in sorted(tensors.items())}
-
-
-def _to_disk(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
 
 
 def _tensor_files(folder: Path) -> list[Path]:

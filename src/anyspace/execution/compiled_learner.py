@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from anyspace.execution.learner import (
 )
 from anyspace.execution.xla import Pack, Slots, Stacked, joined, of_rows, parts_of, slots_by_name, stacked
 from anyspace.maths.xp import Array
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
@@ -38,8 +39,14 @@ class Traced(NamedTuple):
     rows: Mapping[str, Array]
 
 
-class CompiledLearner(ABC):
+Model = TypeVar("Model", bound=ModelV2)
+"""The base class of a framework's models."""
+
+
+class CompiledLearner(ABC, Generic[Model]):
     """Optimises a policy's model in compiled steps; see :class:`anyspace.execution.learner.Learner`.
+
+    A framework's class calls `at` when it is built.
 
     Args:
         policy: whose model learns.
@@ -56,10 +63,21 @@ class CompiledLearner(ABC):
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.compilations = 0
+        self._rates: dict[str, float] = {}
         self._packs: dict[str, Pack] = {}
         self._whole = False
         self._model_metrics: dict[str, float] | None = None
-        self.at(0)
+
+    @abstractmethod
+    def _base(self, model: ModelV2) -> Model:
+        """Return the model that holds the arrays: a model of the framework, or what one is wrapped around."""
+
+    @property
+    def _model(self) -> Model:
+        return self._base(self.policy.model)
+
+    def _models(self) -> list[Model]:
+        return [self._base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far."""

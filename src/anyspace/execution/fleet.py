@@ -77,10 +77,10 @@ class LocalFleet:
 def publish(dispatcher: Dispatcher[Any, Any, Any], policy: Policy, layout: Layout, interval: int = 1) -> None:
     """Send the weights of a policy to workers, if they have changed ``interval`` times since they were sent last.
 
-    With 0 they are sent in any case, with how far exploration is.
+    Those that were loaded are sent at once.
     """
     sent = dispatcher.version
-    if sent is None or not 0 <= policy.version - sent < interval:
+    if sent is None or sent < policy.replaced_at or not 0 <= policy.version - sent < interval:
         dispatcher.publish(policy.version, layout.pack(policy.weights()))
 
 
@@ -241,9 +241,9 @@ class WorkerEvaluator:
         return self._finished(waits=False)
 
     def _begun(self, request: Request) -> Round:
-        publish(self._dispatcher, self._policy, self._recipe.layout, interval=0)
-        workers = self._recipe.workers
-        jobs: list[list[Job]] = [[Play(share)] for share in shares_of(request, workers)]
+        publish(self._dispatcher, self._policy, self._recipe.layout)
+        workers, now = self._recipe.workers, self._policy.timestep
+        jobs: list[list[Job]] = [[Play(share, now)] for share in shares_of(request, workers)]
         return self._dispatcher.begin(jobs + [[] for _ in range(workers - len(jobs))])
 
     def _finished(self, *, waits: bool) -> list[Played] | None:

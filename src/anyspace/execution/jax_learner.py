@@ -16,6 +16,7 @@ from jax.experimental import io_callback
 from anyspace.execution.compiled_learner import CompiledLearner
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
 from anyspace.execution.xla import (
+    BuildBatch,
     Inputs,
     Slots,
     Stacked,
@@ -31,6 +32,7 @@ from anyspace.models.host import calling_back
 from anyspace.models.jax.base import JaxModelV2, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.runtime import JaxRuntime
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
@@ -39,14 +41,11 @@ from anyspace.policy.policy import Policy
 Carry = tuple[list[Weights], Slots]
 """What one step hands to the next: the arrays of the policy's model and of its siblings, and the moments."""
 
-BuildBatch = Callable[[Inputs, dict[str, Array]], Batch]
-"""What puts a batch together of the inputs of one step and of what is stored."""
-
 Reported = tuple[dict[str, Array], dict[str, Array], dict[str, Array]]
 """Metrics, the model's own metrics, and results by row."""
 
 
-class JaxLearner(CompiledLearner):
+class JaxLearner(CompiledLearner[JaxModelV2]):
     """Optimises the arrays of the policy's model.
 
     What a compiled step takes: the arrays of the policy's model and of its siblings, the moments, the padded rows, a
@@ -57,19 +56,19 @@ class JaxLearner(CompiledLearner):
     """
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
+        super().__init__(policy, losses, groups)
         assert isinstance(policy.runtime, JaxRuntime)
         self.runtime = policy.runtime
-        super().__init__(policy, losses, groups)
         # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
         self.loops = not (self._model.convolves and self.runtime.device == "cpu")
         held = self._model.held()
         self._take_over({name: tuple(one.shape) for name, one in held.arrays().items() if name in held.trained})
         self._slots = new_slots(self._packs)
         self._compiled: dict[Any, Callable[..., Any]] = {}
+        self.at(0)
 
-    @property
-    def _model(self) -> JaxModelV2:
-        return jax_base(self.policy.model)
+    def _base(self, model: ModelV2) -> JaxModelV2:
+        return jax_base(model)
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -181,26 +180,24 @@ class JaxLearner(CompiledLearner):
     ) -> tuple[Reported, Weights, dict[str, Weights]]:
         """Return what a batch reports, the arrays that the model itself changed, and each group's gradients.
 
-        The gradient of a group is that of its own loss alone. Losses are traced once; what the passes back from them
-        have in common the compiler finds.
+        The gradient of a group is that of its own loss alone. There is one pass forward, whatever the number of groups:
+        what it asks of the host it asks once.
         """
-        traced = jax.jit(lambda weights: self.traced_losses(weights, batch, cells, key))
-        found: Any = None
-        gradients: dict[str, Weights] = {}
-        kept: dict[str, Weights] = {}
+        own = {name: weights[0][name] for pack in self._packs.values() for name in pack.shapes}
+
+        def losses(own: Weights) -> Any:
+            return self.traced_losses([{**weights[0], **own}, *weights[1:]], batch, cells, key)
+
+        by_group, moved_by, (reported, changed) = jax.linearize(losses, own, has_aux=True)
+        gradients = {}
         for group, pack in self._packs.items():
-
-            def loss(own: Weights, group: str = group) -> Any:
-                by_group, rest = traced([{**weights[0], **own}, *weights[1:]])
-                return by_group[group], (by_group, rest)
-
-            mine = {name: weights[0][name] for name in pack.shapes}
-            (_, (by_group, (reported, changed))), gradients[group] = jax.value_and_grad(loss, has_aux=True)(mine)
-            kept[group] = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
-            found = found or (by_group, reported)
-        by_group, (metrics, of_model, rows) = found
-        total = sum(by_group.values())
-        return ({**metrics, "total_loss": total}, of_model, rows), kept[next(iter(self._packs))], gradients
+            # The transpose of one output alone: `jax.vjp` would go through all losses for each group.
+            pull_back = jax.linear_transpose(lambda moving, group=group: moved_by(moving)[group], own)
+            (found,) = pull_back(jnp.ones_like(by_group[group]))
+            gradients[group] = {name: found[name] for name in pack.shapes}
+        kept = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
+        metrics, of_model, rows = reported
+        return ({**metrics, "total_loss": sum(by_group.values())}, of_model, rows), kept, gradients
 
     def traced_losses(self, weights: list[Weights], batch: Batch, cells: Any, key: Array) -> Any:
         """Return the losses by group, and what else comes of the pass, as functions of what is handed over alone."""
@@ -220,9 +217,6 @@ class JaxLearner(CompiledLearner):
         return {name: value for name, value in after.items() if value is not before[name]}
 
     # -------------------------------------------------------------------------------------- others
-
-    def _models(self) -> list[JaxModelV2]:
-        return [jax_base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
 
     def follow(self, target: Pipeline, tau: float) -> None:
         """Move a sibling's arrays towards the policy's; what is not trained is copied. A ``tau`` of 0 does nothing."""

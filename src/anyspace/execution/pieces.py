@@ -97,17 +97,38 @@ class Growth:
         self._new.append(file)
         content = {name: np.asarray(value, order="C") for name, value in tensors.items()}
         file.write_bytes(save(content, {"plain": json.dumps(plain, allow_nan=False)}))
-        with file.open("rb") as handle:
-            os.fsync(handle.fileno())
+        to_disk(file)
         return file
 
 
 def link(file: Path, target: Path) -> None:
-    """Give a file a second name, or, where the file system has none, a copy."""
+    """Give a file a second name, or, where the file system has none, a copy: ``target`` is whole or not there.
+
+    Raises:
+        OSError: it can be given neither.
+    """
     try:
         os.link(file, target)
     except OSError:
-        shutil.copyfile(file, target)
+        draft = target.with_name(f"{target.name}.partial")
+        try:
+            shutil.copyfile(file, draft)
+            to_disk(draft)
+            draft.replace(target)
+        except OSError:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+
+
+def to_disk(file: Path) -> None:
+    """Return when a file is on the disk.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def _are_scattered(pieces: list[Piece]) -> bool:
@@ -160,9 +181,12 @@ def read_piece(file: Path) -> Content:
 
 
 def remove_pieces(folder: Path, keep: Mapping[str, list[tuple[str, list[int]]]] | None = None) -> None:
-    """Remove the files of a folder but those to keep; what cannot be removed takes room and does no other harm."""
+    """Remove the files of a folder but those to keep, and drafts of copies.
+
+    What cannot be removed takes room and does no other harm.
+    """
     kept = {name for pieces in (keep or {}).values() for name, _ in pieces}
-    for file in folder.glob("piece-*.safetensors"):
-        if NAME.fullmatch(file.name) and file.name not in kept:
+    for file in (*folder.glob("piece-*.safetensors"), *folder.glob("piece-*.safetensors.partial")):
+        if NAME.fullmatch(file.name.removesuffix(".partial")) and file.name not in kept:
             with suppress(OSError):
                 file.unlink()

@@ -64,7 +64,7 @@ def learn(
         goes_on_at = algorithm.timesteps_total if path.resolve() == algorithm.run_folder else None
         folder = RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=overwrite)
     with folder:
-        folder.begin(algorithm, total_steps, progress)
+        folder.begin(algorithm, total_steps, progress, exact=saving.exact)
         return _run(algorithm, total_steps, folder, saving, progress, callbacks)
 
 

@@ -86,9 +86,18 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
             f" Algorithm.load({str(path)!r})), choose another {OUT}, or replace the run with {OVERWRITE}."
         )
     # What an exact run has learnt since its last exact checkpoint, it learns again, just so.
-    saved = steps_on_disk(folder / EXACT)
-    saved = steps if saved is None else saved
-    if goes_on_at is not None and _has_checkpoint(folder, LATEST) and saved is not None and saved > goes_on_at:
+    if goes_on_at is not None and goes_on_at != steps_on_disk(folder / EXACT):
+        require_latest(folder, goes_on_at)
+
+
+def require_latest(folder: Path, goes_on_at: int) -> None:
+    """Refuse that a run goes on from an earlier state than its latest checkpoint, which it would overwrite.
+
+    Raises:
+        ConfigError: says how many steps the latest has.
+    """
+    saved = steps_on_disk(folder / LATEST)
+    if saved is not None and saved > goes_on_at:
         raise ConfigError(
             f"the run in {folder} has {saved:,} steps; going on there from {goes_on_at:,} would destroy what it learnt"
             f" since. Choose another {OUT}, or go on from the earlier state with {OVERWRITE}."
@@ -170,7 +179,7 @@ def remove_run(folder: Path) -> None:
         file.unlink(missing_ok=True)
     for name in _CHECKPOINTS:
         remove_checkpoint(folder / name)
-    for kept in kept_checkpoints(folder):
+    for kept in _kept_folders(folder):
         remove_checkpoint(kept)
     with suppress(OSError):
         (folder / KEPT).rmdir()
@@ -180,27 +189,41 @@ def keep_checkpoint(folder: Path, name: str, number: int) -> None:
     """Keep a checkpoint of a run as it is now, by its steps, and no more than ``number`` of them.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or the checkpoint is not whole; none is removed.
     """
     steps = steps_on_disk(folder / name)
     if steps is None:
         return
     target = folder / KEPT / f"{steps:012d}"
     if steps_on_disk(target) is None:
-        copy_checkpoint(folder / name, target)
-    for old in kept_checkpoints(folder)[:-number]:
+        try:
+            copy_checkpoint(folder / name, target)
+        except CheckpointError as error:
+            raise OSError(str(error)) from error
+    found = _kept_folders(folder)
+    whole = [path for path in found if (path / STATE_FILE).is_file()]
+    for old in {*found} - {*whole[-number:]}:
         remove_checkpoint(old)
 
 
-def kept_checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints that a run has kept, the earliest first."""
+def _kept_folders(folder: Path) -> list[Path]:
+    """Return the folders of the checkpoints that a run has kept, the earliest first, half-made ones among them."""
     return sorted(path for path in (folder / KEPT).glob("[0-9]" * 12))
 
 
-def remove_later(folder: Path, steps: int) -> None:
-    """Remove the exact and the kept checkpoints of a run that have more steps: it goes on from an earlier state."""
-    for checkpoint in (folder / EXACT, *kept_checkpoints(folder)):
-        if (steps_on_disk(checkpoint) or 0) > steps:
+def remove_others(folder: Path, steps: int, *, exact: bool) -> None:
+    """Remove the checkpoints of a run that do not lie on its way any more: it goes on with some steps.
+
+    Args:
+        folder: of the run.
+        steps: with which it goes on.
+        exact: whether it does so exactly. If so, and from the exact checkpoint, that one stays: the run is the same
+            from there on. Else a run that is resumed would go back to it.
+    """
+    if not (exact and steps_on_disk(folder / EXACT) == steps):
+        remove_checkpoint(folder / EXACT)
+    for checkpoint in _kept_folders(folder):
+        if not (checkpoint / STATE_FILE).is_file() or (steps_on_disk(checkpoint) or 0) > steps:
             remove_checkpoint(checkpoint)
 
 

@@ -110,12 +110,12 @@ class RunFolder(os.PathLike[str]):
         words: of the command line, which the command to go on repeats.
     """
 
-    def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool):
+    def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool, overwrites: bool = False):
         self.path = path
         self._place = path.absolute()  # an environment may change the current folder
         self.options: dict[str, int] = {}
         self.words: list[str] = []
-        self._lock, self._is_new, self._was_made = lock, is_new, was_made
+        self._lock, self._is_new, self._was_made, self._overwrites = lock, is_new, was_made, overwrites
         self._log: MetricsLog | None = None
         self._algorithm: Trainable | None = None
         self._title, self._names_code = "", False
@@ -152,7 +152,7 @@ class RunFolder(os.PathLike[str]):
         except BaseException:
             lock.release()
             raise
-        return cls(path, lock, is_new=goes_on_at is None, was_made=was_made)
+        return cls(path, lock, is_new=goes_on_at is None, was_made=was_made, overwrites=overwrite)
 
     @classmethod
     def create(cls, name: str) -> Self:
@@ -193,12 +193,21 @@ class RunFolder(os.PathLike[str]):
             with suppress(OSError):
                 self._place.rmdir()
 
-    def begin(self, algorithm: Trainable, total_steps: int, progress: bool) -> None:
+    def begin(self, algorithm: Trainable, total_steps: int, progress: bool, *, exact: bool = False) -> None:
         """Write the first checkpoint and what the run is asked for, over the run that was to be overwritten.
 
+        Args:
+            algorithm: which trains.
+            total_steps: what the run is asked for.
+            progress: likewise.
+            exact: whether the checkpoints that ``checkpoint_every`` asks for are exact.
+
         Raises:
-            ConfigError: the folder cannot be written.
+            ConfigError: the folder cannot be written, or the run would destroy what it learnt after its exact
+                checkpoint, since it does not learn it again just so.
         """
+        if not (self._is_new or self._overwrites or exact):
+            run_files.require_latest(self._place, algorithm.timesteps_total)
         description = algorithm.description()
         self._title, self._names_code = run_files.title_of(description), algorithm.needs_trust
         try:
@@ -208,7 +217,7 @@ class RunFolder(os.PathLike[str]):
             options = {"steps": total_steps, "progress": progress, **self.options}
             remembered = {} if self._is_new else run_files.remembered_options(self._place)
             run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
-            run_files.remove_later(self._place, algorithm.timesteps_total)
+            run_files.remove_others(self._place, algorithm.timesteps_total, exact=exact)
             self._log, self._algorithm = MetricsLog(self._place, description), algorithm
             self._copy(algorithm)
             self._save()

@@ -16,6 +16,7 @@ from anyspace.errors import ModelError
 from anyspace.execution.compiled_learner import CompiledLearner
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
 from anyspace.execution.xla import (
+    BuildBatch,
     Inputs,
     Slots,
     Stacked,
@@ -27,13 +28,13 @@ from anyspace.execution.xla import (
 )
 from anyspace.maths.xp import Array
 from anyspace.models.host import calling_back
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.base import TFModelV2, tf_base
 from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
 from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, NotByXLA, Way, Ways
 from anyspace.policy.batch import Batch
-from anyspace.policy.columns import Named
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 
@@ -41,7 +42,7 @@ Reported = dict[str, dict[str, Array]]
 """``metrics``, the model's own as ``of_model``, results by row as ``rows``, and at last ``weights`` that NumPy runs."""
 
 
-class TFLearner(CompiledLearner):
+class TFLearner(CompiledLearner[TFModelV2]):
     """Optimises the variables of the policy's model.
 
     All steps of a call run in one loop, which XLA compiles. What it takes: the padded rows, the number of steps, seeds,
@@ -50,6 +51,7 @@ class TFLearner(CompiledLearner):
     """
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
+        super().__init__(policy, losses, groups)
         assert isinstance(policy.runtime, TFRuntime)
         self.runtime = policy.runtime
         self._trained: Variables = {}
@@ -57,11 +59,10 @@ class TFLearner(CompiledLearner):
         self._slots: dict[str, Variables] = {}
         self._ways: dict[Any, Way] = {}
         self._has_run = False
-        super().__init__(policy, losses, groups)
+        self.at(0)
 
-    @property
-    def _model(self) -> TFModelV2:
-        return tf_base(self.policy.model)
+    def _base(self, model: ModelV2) -> TFModelV2:
+        return tf_base(model)
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen or released since."""
@@ -145,7 +146,7 @@ class TFLearner(CompiledLearner):
 
     def _loop(
         self,
-        build: Callable[[Inputs, Named], Batch],
+        build: BuildBatch,
         summed: bool,
         inputs: Inputs,
         seeds: Array,
@@ -220,9 +221,6 @@ class TFLearner(CompiledLearner):
             theirs[name].assign(value)
 
     # -------------------------------------------------------------------------------------- others
-
-    def _models(self) -> list[TFModelV2]:
-        return [tf_base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
 
     def follow(self, target: Pipeline, tau: float) -> None:
         """Move a sibling's variables towards the policy's; what is not trained is copied. 0 changes nothing."""

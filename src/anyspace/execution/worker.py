@@ -76,6 +76,8 @@ class Play(NamedTuple):
     """A request for evaluation episodes."""
 
     request: Request
+    timestep: int
+    """Environment steps so far; see :class:`Gather`."""
 
 
 Job = Gather | Play
@@ -222,7 +224,7 @@ class Worker:
         """
         if version != self._version:
             self.policy.load_weights(self._recipe.layout.unpack(weights))
-            self._version = version
+            self._version = self.policy.version = version
         with _collected(self.warnings):
             found = self._gather(job) if isinstance(job, Gather) else self._play(job)
         said, self.warnings = self.warnings, []
@@ -270,6 +272,7 @@ class Worker:
     def _play(self, job: Play) -> Episodes:
         if self._evaluator is None:
             self._evaluator = LocalEvaluator(self.policy, self._recipe.spec, self._recipe.max_episode_steps)
+        self.policy.at(job.timestep)
         return Episodes(self.number, self._evaluator.evaluate(job.request))
 
     def close(self) -> None:

@@ -49,6 +49,10 @@ class Inputs(NamedTuple):
     """How far the siblings follow; None: they stay."""
 
 
+BuildBatch = Callable[[Inputs, Named], Batch]
+"""What puts a batch together of the inputs of one step and of what is stored."""
+
+
 @dataclass(frozen=True)
 class Stacked:
     """The rows of several steps for one call."""
@@ -62,7 +66,7 @@ class Stacked:
     """[S, N] which rows are the steps' own, in their order; the others are repeated."""
 
     @property
-    def put_together(self) -> Callable[[Inputs, Named], Batch]:
+    def put_together(self) -> BuildBatch:
         """What makes the batch of one step, of the framework's arrays; it holds on to no rows while it is kept."""
         return partial(_batch, self.columns.built)
 

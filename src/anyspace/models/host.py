@@ -16,8 +16,7 @@ from anyspace.errors import CheckpointError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
-from anyspace.models.pure.base import ACTING
-from anyspace.models.runtime import NumpyArray, RandomSource
+from anyspace.models.runtime import ACTING, NumpyArray, RandomSource
 
 Shape = tuple[int, ...]
 
@@ -41,7 +40,9 @@ def calling_back(call: Call) -> Iterator[None]:
     """Let readers of recorded steps be asked at every step of what is traced within."""
 
     def ask(read: Callable[[], Mapping[str, NumpyArray]]) -> InputDict:
-        columns = {name: np.asarray(column) for name, column in read().items()}
+        # Readers that it asks in turn answer at once, as they do at later steps.
+        with _callback(None):
+            columns = {name: np.asarray(column) for name, column in read().items()}
         example = {name: column for name, column in columns.items() if column.dtype.kind in "biuf"}
 
         def again() -> list[NumpyArray]:
@@ -50,7 +51,13 @@ def calling_back(call: Call) -> Iterator[None]:
 
         return InputDict(dict(zip(example, call(again, [*example.values()]), strict=True)))
 
-    token = CALLBACK.set(ask)
+    with _callback(ask):
+        yield
+
+
+@contextlib.contextmanager
+def _callback(callback: Callback | None) -> Iterator[None]:
+    token = CALLBACK.set(callback)
     try:
         yield
     finally:

@@ -48,7 +48,8 @@ class OnFeatures(OnModel, Remembering):
     Subclasses implement :meth:`remember`, and `_add_memory`, which sets up the memory and the heads.
 
     Attributes:
-        fed: the configuration keys that say how many of the last actions, and of the last rewards, the memory is given.
+        previous_keys: of the configuration; they say how many of the last actions, and of the last rewards, the memory
+            is given.
         base: the model beneath, built for features; of the same framework.
         previous: encodes the last actions and rewards.
         width_in: how many features the memory is given in each step.
@@ -66,7 +67,7 @@ class OnFeatures(OnModel, Remembering):
         ModelError: the model beneath is of another framework, or has a view of the name of one that the memory needs.
     """
 
-    fed: ClassVar[tuple[str, str]]
+    previous_keys: ClassVar[tuple[str, str]]
     previous: Any
 
     def __init__(
@@ -82,7 +83,7 @@ class OnFeatures(OnModel, Remembering):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
         self.base = require_base(base, type(self), "`use_lstm`, `use_gru` or `use_attention`")
-        actions, rewards = (int(config[key]) for key in self.fed)
+        actions, rewards = (int(config[key]) for key in self.previous_keys)
         nested = config["_disable_action_flattening"]
         previous = PreviousFeatures(action_space, actions=actions, rewards=rewards, nested=nested)
         self.previous = self._encoder_of(previous)

@@ -82,8 +82,8 @@ class ParametricActions(OnModel):
         """Add the table of learnt embeddings, each of norm 1; None: they are given, and there is none."""
 
     @abstractmethod
-    def _table(self) -> Array:
-        """Return the table of learnt embeddings [A + 1, E]."""
+    def _table(self) -> Array | None:
+        """Return the table of learnt embeddings [A + 1, E]; None: they are given."""
 
     def get_initial_state(self) -> State:
         """Return the state of the model beneath before an episode."""
@@ -97,15 +97,23 @@ class ParametricActions(OnModel):
         """
         intent, state_out = self.base(self.columns_beneath(input_dict), state, seq_lens)
         self._embedded.require_intent(intent, self.base)
-        return self.scores(input_dict, intent, seq_lens), state_out
+        return self.scores(input_dict, intent, seq_lens, self._table()), state_out
 
-    def scores(self, input_dict: dict[str, Any], intent: Array, seq_lens: Array | None) -> Array:
-        """Return the logits [N, A] of intents [N, E]; the other arguments are as for ``forward``."""
+    def scores(self, input_dict: dict[str, Any], intent: Array, seq_lens: Array | None, table: Array | None) -> Array:
+        """Return the logits [N, A] of intents [N, E].
+
+        Args:
+            input_dict: as for ``forward``.
+            intent: what the model beneath puts out.
+            seq_lens: as for ``forward``.
+            table: of learnt embeddings [A + 1, E]; None: they are given.
+        """
         time_major = self.is_time_major()
         if self._embedded.given is None:
+            assert table is not None
             mask = input_dict.get(MASK)
             mask = None if mask is None else in_order(mask, seq_lens, time_major=time_major)
-            return scores_of_learned(self._table(), intent, mask)
+            return scores_of_learned(table, intent, mask)
         embeddings = restore_original_dimensions(input_dict["obs"], self.obs_space)[self._embedded.given]
         return scores_of_given(in_order(embeddings, seq_lens, time_major=time_major), intent)
 

@@ -6,45 +6,49 @@ built whose framework is missing.
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.models.modelv2 import ModelV2
 
 
-class TFModelV2(ModelV2):
+class _Missing(ModelV2):
+    """Base of the models of a framework that is not installed.
+
+    Attributes:
+        library: its name.
+    """
+
+    library: ClassVar[str]
+
+    def __new__(cls, *_: object, **__: object) -> NoReturn:
+        """Refuse to be constructed."""
+        raise ModelError(
+            f"{cls.__name__} is a {cls.library} model, and {cls.library} is not installed: pip install"
+            f" 'anyspace[{cls.framework}]'. Or derive it from TorchModelV2 (anyspace.models) and make its layers with"
+            " torch.nn."
+        )
+
+
+class TFModelV2(_Missing):
     """Base of TensorFlow models, in name only.
 
     Raises:
         ModelError: when a subclass is constructed, before its own ``__init__`` runs.
     """
 
-    framework = "tf"
-
-    def __new__(cls, *_: object, **__: object) -> NoReturn:
-        """Refuse to be constructed."""
-        raise ModelError(
-            f"{cls.__name__} is a TensorFlow model, and TensorFlow is not installed: pip install 'anyspace[tf]'. Or"
-            " derive it from TorchModelV2 (anyspace.models) and make its layers with torch.nn."
-        )
+    framework, library = "tf", "TensorFlow"
 
 
-class JaxModelV2(ModelV2):
+class JaxModelV2(_Missing):
     """Base of JAX models, in name only.
 
     Raises:
         ModelError: when a subclass is constructed, before its own ``__init__`` runs.
     """
 
-    framework = "jax"
-
-    def __new__(cls, *_: object, **__: object) -> NoReturn:
-        """Refuse to be constructed."""
-        raise ModelError(
-            f"{cls.__name__} is a JAX model, and JAX is not installed: pip install 'anyspace[jax]'. Or derive it from"
-            " TorchModelV2 (anyspace.models) and make its layers with torch.nn."
-        )
+    framework, library = "jax", "JAX"
 
 
 class TFActionDistribution(ActionDistribution):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -29,6 +30,11 @@ that one of them drawing more changes nothing for the others."""
 CompiledForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
 """A model's ``forward`` and ``action_inputs`` for one step, in NumPy: inputs and states [N, ...] -> what the action
 distribution takes [N, P], and the new states."""
+
+
+ACTING: ContextVar[bool] = ContextVar("acting", default=False)
+"""Whether what runs acts, within `Runtime.acting` of a framework whose passes are compiled: a model may leave out there
+what acting does not need."""
 
 
 class Layer(NamedTuple):
@@ -91,7 +97,10 @@ class Runtime(Protocol):
         """
 
     def acting(self) -> AbstractContextManager[object]:
-        """Return a context in which nothing is recorded for gradients and results never meet a gradient."""
+        """Return a context in which nothing is recorded for gradients and results never meet a gradient.
+
+        A framework whose passes are compiled sets `ACTING` in it.
+        """
 
     def trial(self) -> AbstractContextManager[object]:
         """Return the context of passes whose shapes matter and whose numbers do not; nothing is recorded in it."""

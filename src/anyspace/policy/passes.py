@@ -11,8 +11,7 @@ from anyspace import tree
 from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.pure.base import ACTING
-from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.models.runtime import ACTING, NumpyArray, Runtime
 from anyspace.policy.batch import Batch
 from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, grid, padded_stored, put_together, size_for
 from anyspace.policy.inputs import Inputs

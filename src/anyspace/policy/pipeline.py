@@ -81,6 +81,7 @@ class Pipeline:
         siblings: the pipelines that :meth:`sibling` returned, in order.
         timestep: environment steps sampled so far, by which exploration goes.
         version: how often the weights or the filter's statistics changed.
+        replaced_at: the version since which they have gone on from what :meth:`load_weights` brought.
         inputs_decide: whether the action distribution of a user was found to depend on its inputs and mask alone.
 
     Args:
@@ -113,7 +114,7 @@ class Pipeline:
         self.action_space = action_space = equivalent(self.env_action_space)
         self.config, self.runtime, self.plan = config, runtime, plan
         self.to_env = Decoder(self.env_action_space, normalize=config.normalize_actions, clip=config.clip_actions)
-        custom = plan.custom or config.model.custom_model is not None
+        self._is_custom = custom = plan.custom or config.model.custom_model is not None
         raw = custom and config.scale_images == "auto"
         scales = bool(config.scale_images) and not raw
         self.preprocessor = get_preprocessor(observation_space, scale_images=scales)
@@ -131,7 +132,7 @@ class Pipeline:
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
-        self.timestep, self.version, self.inputs_decide = 0, 0, False
+        self.timestep, self.version, self.replaced_at, self.inputs_decide = 0, 0, 0, False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
         with runtime.initialising(seed):
@@ -332,10 +333,8 @@ class Pipeline:
         network = self._network()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())
-            custom = self.plan.custom or self.config.model.custom_model is not None
-            if network.twin is None and (custom or self.runtime.compiles(self.model)):
-                # A user's model may draw in its forward pass, from the framework's global source; a compiled pass draws
-                # its key, whatever model it is of.
+            if network.twin is None and (self._is_custom or self.runtime.compiles(self.model)):
+                # A user's model may draw from the framework's global source; a compiled pass draws its key, always.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
             yield Actor(network, self.runtime, self._inputs, self.exploration, source, self._perturbed)
@@ -366,7 +365,7 @@ class Pipeline:
         return {**weights, **tree.prefixed("filter", self.filter.state()), **counts}
 
     def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
-        """Take over what :meth:`weights` returned; the random sources stay as they are.
+        """Take over what :meth:`weights` returned, as a new version; the random sources stay as they are.
 
         Raises:
             CheckpointError: if the weights do not fit the model, or were trained with another kind of filter.
@@ -380,9 +379,7 @@ class Pipeline:
             )
         self.runtime.load_parameters(self.model, tree.under("model", given))
         self.filter.load_state(statistics)
-        self.version = int(given.get("version", self.version))
-        if self._perturbed is not None:
-            self._perturbed.forget()
+        self.version = self.replaced_at = self.version + 1  # whatever it is elsewhere: workers go by this one
         self.at(int(given.get("timestep", self.timestep)))
 
     def state(self) -> dict[str, NumpyArray]:
@@ -394,6 +391,9 @@ class Pipeline:
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self.load_weights(state)
+        self.version = self.replaced_at = int(state.get("version", self.version))
+        if self._perturbed is not None:
+            self._perturbed.forget()
         self.runtime.set_rng_state(tree.under("rng", dict(state)))
         remembered = tree.under("exploration", dict(state))
         if remembered and isinstance(self.exploration, StatefulExploration):

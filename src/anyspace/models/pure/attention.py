@@ -101,7 +101,7 @@ class AttentionWrapper(MemoryWrapper, Attending):
         ModelError: the model beneath has a state of its own, or does not say how wide its features are.
     """
 
-    fed = ("attention_use_n_prev_actions", "attention_use_n_prev_rewards")
+    previous_keys = ("attention_use_n_prev_actions", "attention_use_n_prev_rewards")
 
     def _add_memory(self) -> None:
         self.add_gtrxl(self.width_in, GTrXLSizes.of(self.model_config))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from typing import Any, Self
 
 import gymnasium as gym
@@ -15,9 +14,6 @@ from anyspace.maths.xp import Array, Rng, xp
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Floats, NumpyArray
-
-ACTING: ContextVar[bool] = ContextVar("acting", default=False)
-"""Whether what runs acts; see ``Runtime.acting``."""
 
 
 class ArrayModel(ModelV2):

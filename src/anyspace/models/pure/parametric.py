@@ -7,7 +7,7 @@ import numpy as np
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.parametric_actions import ParametricActions
-from anyspace.models.pure.base import ArrayModel
+from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.initializers import normc
 from anyspace.models.runtime import CompiledForward, Floats
@@ -22,20 +22,20 @@ class ParametricActionsModel(ParametricActions, ArrayModel):
             draw.filled("embeddings.weight", shape, normc)
         self.adopt(draw.weights)
 
-    def _table(self) -> Array:
-        return self.weights["embeddings.weight"]
+    def _table(self) -> Array | None:
+        return self.weights.get("embeddings.weight")
 
     def forward_pass(self) -> CompiledForward:
         """Return the pass beneath, made once, and the scores of what it gives."""
         assert isinstance(self.base, ArrayModel)
-        beneath, model = self.base.forward_pass(), self.frozen()
+        beneath, table = self.base.forward_pass(), in_numpy(self.weights).get("embeddings.weight")
 
         def forward(inputs: InputDict, state: list[Floats]) -> tuple[Floats, list[Floats]]:
-            columns = model.columns_beneath(inputs)
+            columns = self.columns_beneath(inputs)
             assert isinstance(columns, InputDict)
             intent, state_out = beneath(columns, state)
             with np.errstate(over="ignore", invalid="ignore"):
-                scores: Floats = model.scores(inputs, intent, None)
+                scores: Floats = self.scores(inputs, intent, None, table)
             return scores, state_out
 
         return forward

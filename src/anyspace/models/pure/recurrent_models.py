@@ -49,7 +49,7 @@ class RecurrentWrapper(MemoryWrapper):
     them as they are.
     """
 
-    fed = ("lstm_use_prev_action", "lstm_use_prev_reward")
+    previous_keys = ("lstm_use_prev_action", "lstm_use_prev_reward")
 
     def _add_memory(self) -> None:
         self.cell_size = int(self.model_config["lstm_cell_size"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from anyspace.maths.xp import Array
-from anyspace.models.pure.base import ACTING, ArrayModel
+from anyspace.models.pure.base import ArrayModel
 from anyspace.models.pure.drawing import Drawing
-from anyspace.models.runtime import CompiledForward
+from anyspace.models.runtime import ACTING, CompiledForward
 from anyspace.models.sac_networks import SACNetworks
 
 

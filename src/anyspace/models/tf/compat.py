@@ -178,6 +178,8 @@ def _with_whole_numbers(construct: Callable[..., None]) -> Callable[..., None]:
     def constructed(self: Any, *arguments: Any, **options: Any) -> None:
         construct(self, *map(_whole, arguments), **{name: _whole(value) for name, value in options.items()})
 
+    # Keras reads the signature of the constructor that it calls; `tf1` reads that of the one beneath.
+    vars(constructed)["old"] = construct
     return constructed
 
 

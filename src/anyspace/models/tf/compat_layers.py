@@ -14,6 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
 from anyspace.maths.xp import Array
 from anyspace.models.tf.base import SEEDS
@@ -25,23 +26,35 @@ _HIDDEN = -1e30
 """The score of a step that is not attended to."""
 
 
+_OF_TENSORFLOW = ["crelu", "elu", "gelu", "leaky_relu", "log_softmax", "relu", "relu6", "selu", "sigmoid", "silu"]
+_OF_TENSORFLOW += ["softmax", "softplus", "softsign", "swish", "tanh"]
+_OF_KERAS = ["exponential", "hard_sigmoid", "mish"]
+
+
 def get_activation_fn(name: Activation = None) -> Callable[[Array], Array] | None:
     """Return the function of an activation; None for ``None`` and ``"linear"``.
 
     Args:
-        name: a function of ``tf.nn``, or the function itself.
+        name: its name in ``tf.nn``, or as PyTorch spells it ("LeakyReLU"), in any case; the path of a function, or the
+            function itself.
 
     Raises:
         ConfigError: there is none of that name.
     """
-    if name is None or name == "linear":
-        return None
+    if isinstance(name, str) and is_path(name):
+        name = import_path(name)
     if not isinstance(name, str):
         return name
-    found: Callable[[Array], Array] | None = getattr(tf.nn, name, None)
-    if found is None:
-        raise ConfigError(f"get_activation_fn: tf.nn has no {name!r}.{nearest(name, dir(tf.nn))}")
-    return found
+    key = name.lower().replace("_", "")
+    if key == "linear":
+        return None
+    found: dict[str, Callable[[Array], Array]] = {"identity": tf.identity}
+    found |= {one.replace("_", ""): getattr(tf.nn, one) for one in _OF_TENSORFLOW}
+    found |= {one.replace("_", ""): getattr(tf.keras.activations, one) for one in _OF_KERAS}
+    if key not in found:
+        known = ["linear", "identity", *_OF_TENSORFLOW, *_OF_KERAS]
+        raise ConfigError(f"Unknown activation ({name}) for framework=tf!{nearest(name, known)}")
+    return found[key]
 
 
 class GRUGate(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -153,7 +166,7 @@ class RelativeMultiHeadAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         num_heads: H.
         head_dim: d.
         input_layernorm: normalise steps and memory first.
-        output_activation: follows the output layer.
+        output_activation: follows the output layer; as `get_activation_fn` takes it.
         name: of the layer.
     """
 
@@ -169,7 +182,8 @@ class RelativeMultiHeadAttention(tf.keras.layers.Layer):  # type: ignore[misc]
         super().__init__(name=name)
         self._heads, self._width, width = num_heads, head_dim, num_heads * head_dim
         self._qkv_layer = tf.keras.layers.Dense(3 * width, use_bias=False)
-        self._linear_layer = tf.keras.layers.Dense(out_dim, use_bias=False, activation=output_activation)
+        activation = get_activation_fn(output_activation)
+        self._linear_layer = tf.keras.layers.Dense(out_dim, use_bias=False, activation=activation)
         self._pos_embedding = PositionalEmbedding(out_dim)
         self._pos_proj = tf.keras.layers.Dense(width, use_bias=False)
         self._input_layernorm = tf.keras.layers.LayerNormalization(axis=-1) if input_layernorm else None
@@ -228,7 +242,7 @@ class NoisyLayer(tf.keras.layers.Layer):  # type: ignore[misc]
         prefix: what the names of weights begin with.
         out_size: width of the output.
         sigma0: how large the noise on biases is at first, in units of 1 / sqrt(F).
-        activation: a function, or its name in ``tf.nn``; None or "linear": none.
+        activation: as `get_activation_fn` takes it; None or "linear": none.
     """
 
     def __init__(self, prefix: str, out_size: int, sigma0: float, activation: Activation = "relu"):

@@ -5,7 +5,6 @@ They are what ``anyspace.rllib.models.tf`` has. What the algorithms use by defau
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,12 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace.maths.xp import Array
-from anyspace.models.architecture import Stack, fully_connected, outputs_of
+from anyspace.models.architecture import Stack, fully_connected, outputs_of, width_of_array
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.modelv2 import State
-from anyspace.models.pictures import vision
+from anyspace.models.pictures import channels_last, layout_of, vision
 from anyspace.models.tf.base import TFModelV2
-from anyspace.spaces.kinds.images import ImageLayout
+from anyspace.models.tf.compat_layers import get_activation_fn
 
 Initializer = Callable[..., Array]
 
@@ -92,6 +91,9 @@ class FullyConnectedNetwork(_KerasNetwork):
 
     `fcnet_activation`, `vf_share_layers`, `no_final_linear` and `free_log_std` are respected. With ``num_outputs=None``
     the outputs are the last hidden layer.
+
+    Raises:
+        UnsupportedSpaceError: the observations are several arrays.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class FullyConnectedNetwork(_KerasNetwork):
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
-        inputs = tf.keras.layers.Input((math.prod(obs_space.shape or ()),), name="observations")
+        inputs = tf.keras.layers.Input((width_of_array(self, obs_space),), name="observations")
         self._build(inputs, lambda name, resized: _hidden(inputs, config, name, resized), "fc")
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
@@ -113,12 +115,13 @@ class FullyConnectedNetwork(_KerasNetwork):
 
 
 class VisionNetwork(_KerasNetwork):
-    """Convolutions of Keras (`conv_filters`), then linear outputs and a linear value, on pictures [N, H, W, C].
+    """Convolutions of Keras (`conv_filters`), then linear outputs and a linear value, on pictures.
 
-    Sizes without `conv_filters` take the default ones; `post_fcnet_hiddens`, `no_final_linear` and `free_log_std` are
-    respected.
+    It takes whatever `picture_layout` calls a picture, ``base_model`` takes [N, H, W, C]. Sizes without `conv_filters`
+    take the default ones; `post_fcnet_hiddens`, `no_final_linear` and `free_log_std` are respected.
 
     Raises:
+        UnsupportedSpaceError: the observations are no pictures.
         ModelError: convolutions without a dense layer after them do not end in one pixel.
     """
 
@@ -132,9 +135,8 @@ class VisionNetwork(_KerasNetwork):
     ):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
-        height, width, channels = obs_space.shape or ()
-        layout = ImageLayout(height, width, channels)
-        inputs = tf.keras.layers.Input((height, width, channels), name="observations")
+        self._layout = layout = layout_of(self, obs_space)
+        inputs = tf.keras.layers.Input((layout.height, layout.width, layout.channels), name="observations")
 
         def features(name: str, resized: int | None) -> Array:
             convolutions, post = vision(layout, config, num_outputs, resized)
@@ -143,7 +145,8 @@ class VisionNetwork(_KerasNetwork):
         self._build(inputs, features, "conv")
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
-        return tf.cast(input_dict["obs"], tf.float32)
+        obs = input_dict["obs"]
+        return obs if is_symbolic(obs) else channels_last(obs, self._layout)
 
 
 class _WithLogStd(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -184,7 +187,7 @@ def _stacked(x: Array, stack: Stack, name: str, before: int = 0) -> Array:
         layer = tf.keras.layers.Dense(
             int(width),
             name=f"{name}_{number}",
-            activation=_activation(stack.activation),
+            activation=get_activation_fn(stack.activation),
             kernel_initializer=normc_initializer(1.0),
         )
         x = layer(x)
@@ -199,15 +202,8 @@ def _convolved(x: Array, filters: Sequence[Any], config: dict[str, Any], name: s
             kernel,
             strides=stride,
             padding="valid" if last else "same",
-            activation=_activation(config["conv_activation"]),
+            activation=get_activation_fn(config["conv_activation"]),
             name=f"{name}{number}",
         )
         x = layer(x)
     return tf.keras.layers.Flatten(name=f"{name}_flat")(x)
-
-
-def _activation(name: Any) -> Any:
-    """Return what Keras calls an activation of the configuration."""
-    if name is None or callable(name):
-        return name
-    return {"swish": "silu", "leakyrelu": "leaky_relu"}.get(str(name).lower(), str(name).lower())

@@ -7,8 +7,9 @@ trained. Here the first pass makes them, and later passes find them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import tensorflow as tf
@@ -62,6 +63,49 @@ def store() -> Store:
     return found
 
 
+_INSTEAD = {
+    "regularizer": "add what it returns to the losses in custom_loss().",
+    "constraint": "apply it to the weights in forward().",
+    "initializer": "give it to each get_variable().",
+    "collections": "all variables are found again, those with `trainable=False` are not trained; leave it out.",
+}
+"""What to do in the place of a keyword, by the last word of its name."""
+
+_OF_NO_EFFECT = {"auxiliary_name_scope", "caching_device", "fused", "use_resource", "validate_shape", "values"}
+"""Keywords that change nothing here, whatever they are."""
+
+_TO_LEAVE_OUT = {
+    "adjustment",
+    "aggregation",
+    "custom_getter",
+    "data_format",
+    "dtype",
+    "partitioner",
+    "renorm",
+    "renorm_clipping",
+    "renorm_momentum",
+    "synchronization",
+    "virtual_batch_size",
+}
+
+
+def _require_none(function: str, others: Mapping[str, Any]) -> None:
+    """Require that keywords of TensorFlow 1 that a function does not follow here ask for nothing.
+
+    Raises:
+        ModelError: one does, or there is none of its name.
+    """
+    for name, value in others.items():
+        instead = _INSTEAD.get(name.rpartition("_")[2])
+        if instead is None and name not in _OF_NO_EFFECT | _TO_LEAVE_OUT:
+            raise ModelError(f"tf1.{function}() has no keyword {name!r}; came {value!r}.")
+        if name not in _OF_NO_EFFECT and value is not None and value is not False:
+            raise ModelError(
+                f"tf1.{function}({name}={value!r}): it is not followed here, and has to be None;"
+                f" {instead or 'leave it out.'}"
+            )
+
+
 _LAYERS = {
     "average_pooling1d": "AveragePooling1D",
     "average_pooling2d": "AveragePooling2D",
@@ -78,9 +122,15 @@ _LAYERS = {
 }
 """What a function of ``tf1.layers`` is called among the layers of Keras, which take the same arguments."""
 
+_ADDED = ("_regularizer", "_constraint")
+"""How keywords end that Keras takes, but leaves to its own way of training."""
+
 
 class Layers:
-    """``tf1.layers``: each function makes its layer once for each name."""
+    """``tf1.layers``: each function makes its layer once for each name.
+
+    Further keywords of TensorFlow 1, such as ``kernel_regularizer``, are accepted where they are None.
+    """
 
     def __getattr__(self, kind: str) -> Callable[..., Array]:
         if kind not in _LAYERS:
@@ -96,6 +146,7 @@ def _of_layer(
     inputs: Array,
     *arguments: Any,
     training: Any = None,
+    trainable: bool = True,
     name: str | None = None,
     reuse: Any = None,
     **options: Any,
@@ -103,12 +154,13 @@ def _of_layer(
     """Return what the layer of a name makes of inputs; ``reuse`` is always so here.
 
     Raises:
-        TypeError: the layer is to add losses, which nothing would collect.
+        ModelError: a keyword is given that is not followed here.
     """
-    refused = [option for option in options if option.endswith("regularizer") and options[option] is not None]
-    if refused:
-        raise TypeError(f"tf1.layers.{kind}: nothing collects the losses of {refused[0]}; add them in custom_loss().")
-    layer = store().get(name, kind, lambda: getattr(tf.keras.layers, _LAYERS[kind])(*arguments, **options))
+    make = getattr(tf.keras.layers, _LAYERS[kind])
+    taken = signature(vars(make.__init__).get("old", make.__init__)).parameters
+    others = [key for key in options if key not in taken or key.endswith(_ADDED)]
+    _require_none(f"layers.{kind}", {key: options.pop(key) for key in others})
+    layer = store().get(name, kind, lambda: make(*arguments, trainable=trainable, **options))
     return layer(inputs) if training is None else layer(inputs, training=training)
 
 
@@ -146,9 +198,14 @@ class TF1:
         values: Any = None,
         *,
         reuse: Any = None,
-        auxiliary_name_scope: bool = True,
+        **others: Any,
     ) -> Iterator[Scope]:
-        """Put the names of what is made within beneath another one; ``reuse`` is always so here."""
+        """Put the names of what is made within beneath another one; ``reuse`` is always so here.
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("variable_scope", others)
         scopes = store().scopes
         name = name_or_scope.name if isinstance(name_or_scope, Scope) else name_or_scope
         scopes.append(name or default_name or "")
@@ -163,16 +220,21 @@ class TF1:
         shape: Any = None,
         dtype: Any = tf.float32,
         initializer: Any = None,
-        regularizer: None = None,
-        trainable: bool = True,
-        collections: Any = None,
-        use_resource: Any = None,
+        regularizer: Any = None,
+        trainable: bool | None = True,
+        **others: Any,
     ) -> Any:
-        """Return the variable of a name, made when it is first asked for; its initialiser may be its value."""
+        """Return the variable of a name, made when it is first asked for.
+
+        Raises:
+            ModelError: a keyword is given that is not followed here.
+        """
+        _require_none("get_variable", {"regularizer": regularizer, **others})
 
         def make() -> Any:
             start = initializer or tf.keras.initializers.GlorotUniform()
-            return tf.Variable(start(shape, dtype) if callable(start) else start, trainable=trainable, name=name)
+            value = start(shape, dtype) if callable(start) else start
+            return tf.Variable(value, trainable=trainable is not False, name=name)
 
         return store().get(name, "variable", make)
 

@@ -39,8 +39,9 @@ class Remembering(memories.Remembering, TorchModelV2):
         self._parts_are_built = True
 
     def _output_of(self, remembered: torch.Tensor) -> torch.Tensor:
-        output: torch.Tensor = remembered if self.logits is None else self.logits(remembered)
-        return output if self.log_std is None else with_log_std(output, self.log_std)
+        logits = remembered if self.logits is None else self.logits(remembered)
+        output: torch.Tensor = with_log_std(logits, self.log_std)
+        return output
 
     def _value_of(self, remembered: torch.Tensor) -> torch.Tensor:
         value: torch.Tensor = self.value_head(remembered)

@@ -24,6 +24,5 @@ class ParametricActionsModel(ParametricActions, TorchModelV2):
         if self.embeddings is not None:
             normc_(self.embeddings.weight)
 
-    def _table(self) -> torch.Tensor:
-        assert self.embeddings is not None
-        return self.embeddings.weight
+    def _table(self) -> torch.Tensor | None:
+        return None if self.embeddings is None else self.embeddings.weight

@@ -47,7 +47,7 @@ class RecurrentWrapper(MemoryWrapper):
 
     lstm = OldName("rnn")
 
-    fed = ("lstm_use_prev_action", "lstm_use_prev_reward")
+    previous_keys = ("lstm_use_prev_action", "lstm_use_prev_reward")
 
     def _add_memory(self) -> None:
         config = self.model_config
