@@ -228,8 +228,13 @@ class Pipeline:
                 " give a plan whose `build` makes a new model every time."
             )
         self.runtime.place(other.model)
-        self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
-        other._passes = other._new_passes()
+        other._passes, weights = other._new_passes(), self.runtime.parameters(self.model)
+        if weights.keys() != self.runtime.parameters(other.model).keys():
+            # Layers of Keras make their weights when they are first called.
+            from anyspace.policy.check import check_model
+
+            check_model(other)
+        self.runtime.load_parameters(other.model, weights)
         return other
 
     def _new_perturbed(self) -> Perturbed | None:
