@@ -405,3 +405,8 @@ def test_wrappers_of_atari():
             84,
             4,
         )
+
+
+def test_names_that_numpy_has_dropped_are_back():
+    assert vars(np)["product"]([2, 3]) == 6
+    assert (vars(np)["float"], vars(np)["int"], vars(np)["bool8"]) == (float, int, np.bool_)

@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from anyspace._rllib import refused, tensorflow_names
+from anyspace._rllib import numpy_names, refused, tensorflow_names
 
 __path__: list[str] = []
 
@@ -386,4 +386,5 @@ def __getattr__(name: str) -> Any:
     return _resolved("", name)
 
 
+numpy_names.restore()
 sys.meta_path.append(_Finder)

@@ -12,12 +12,15 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from anyspace.errors import ConfigError, UnsupportedSpaceError
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.tf.base import RUNNING
+from anyspace.models.tf.base import RUNNING, SEQUENCES
+from anyspace.models.tf.compat import tf as oldtf
+from anyspace.models.tf.compat import tf1
 from anyspace.models.tf.keras_networks import FullyConnectedNetwork, VisionNetwork
 from anyspace.models.torch import compat_modules as theirs
 from anyspace.rllib.models.tf import layers, misc
 from anyspace.rllib.models.tf.layers.relative_multi_head_attention import PositionalEmbedding
 from anyspace.rllib.models.utils import get_activation_fn
+from anyspace.rllib.policy.rnn_sequencing import add_time_dimension
 from tests.frameworks.tf_models import Plain
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -91,8 +94,44 @@ def test_layers_that_are_found_by_name() -> None:
         assert misc.flatten(pictures).shape == (2, 48)
         first = misc.linear(x, 4, "out", misc.normc_initializer(1.0), 0.5)
         np.testing.assert_array_equal(first, misc.linear(x, 4, "out"))
+        with tf1.variable_scope("pi", values=[x]) as scope:
+            convolved = tf1.layers.conv2d(pictures, filters=np.int64(5), kernel_size=3, strides=2, name="c")
+        with tf1.variable_scope(scope, reuse=True):
+            np.testing.assert_array_equal(tf1.layers.conv2d(pictures, 5, 3, 2, name="c", reuse=True), convolved)
+        assert tf1.layers.flatten(tf1.layers.max_pooling2d(pictures, 2, 2)).shape == (2, 12)
+        np.testing.assert_array_equal(tf1.layers.dropout(x, rate=0.5, training=False), x)
+        with pytest.raises(AttributeError, match=r"tf1.layers.conv3d: there are .*conv2d"):
+            tf1.layers.conv3d(x)
     finally:
         RUNNING.reset(token)
+
+
+def test_spellings_of_keras_2() -> None:
+    inputs, training = oldtf.keras.Input(shape=np.int64(3)), oldtf.keras.Input((), batch_size=1, dtype=tf.bool)
+    norm = oldtf.keras.layers.BatchNormalization(momentum=0.5)
+    model = oldtf.keras.Model([inputs, training], norm(inputs, training=training[0]))
+    x, states = tf.ones((2, 3)), [tf.ones(1)]
+    np.testing.assert_allclose(model([x, tf.constant([False])], states, None), x, rtol=1e-3)
+    np.testing.assert_array_equal(norm.moving_mean, np.zeros(3))
+    np.testing.assert_array_equal(model([x, tf.constant([True])], states, None), np.zeros((2, 3)))
+    np.testing.assert_array_equal(norm.moving_mean, np.full(3, 0.5))
+    assert len(model.trainable_variables) == 2
+
+
+def test_lengths_are_told_from_all_steps_of_a_pass() -> None:
+    lens = tf.constant([2, 1])
+    token = SEQUENCES.set((2, 3))
+    try:
+        mask = oldtf.sequence_mask(lens)
+        np.testing.assert_array_equal(mask, [[True, True, False], [True, False, False]])
+        assert oldtf.sequence_mask(lens, 2).shape == (2, 2)
+        assert oldtf.sequence_mask(tf.constant([1, 4, 2])).shape == (3, 4)
+    finally:
+        SEQUENCES.reset(token)
+    assert oldtf.sequence_mask(lens, dtype=tf.float32).shape == (2, 2)
+    rows = tf.range(6)
+    for given in (lens, 3):
+        np.testing.assert_array_equal(add_time_dimension(rows, given, framework="tf"), [[0, 1, 2], [3, 4, 5]])
 
 
 def test_activations_by_name() -> None:

@@ -16,9 +16,11 @@ from anyspace.algorithms.on_policy import minibatches
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution import backends
 from anyspace.maths.xp import xp
+from anyspace.models import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.tf.base import RUNNING
+from anyspace.models.tf.base import RUNNING, TFModelV2
 from anyspace.models.tf.keras_networks import VisionNetwork
+from anyspace.models.tf.networks import DQNTFModel, SACTFModel
 from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
 from tests.frameworks import tf_models as models
@@ -94,6 +96,50 @@ def test_only_registered_variables_are_trained(build: Build) -> None:
     before = variables(algorithm)
     algorithm.train()
     assert same(before, variables(algorithm)) == {"base_model/0", "base_model/1"}
+
+
+class RegistersOne(TFModelV2):
+    """Features of a layer whose biases stay as they are."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.num_outputs = 4
+        self.hidden = tf.keras.layers.Dense(4)
+        self.hidden.build((None, 2))
+        self.register_variables([self.hidden.kernel])
+
+
+def test_what_is_put_on_a_model_that_registers_is_trained() -> None:
+    def frozen(config: dict[str, Any], **options: Any) -> set[str]:
+        config = {"custom_model": RegistersOne, "lstm_cell_size": 3, **config}
+        model = ModelCatalog.get_model_v2(Box(-1, 1, (2,)), Discrete(2), 2, config, "tf", **options)
+        assert len(model.trainable_variables()) > 4
+        return {*model.variables(as_dict=True)} - {*model.trainable_variables(as_dict=True)}
+
+    assert frozen({}, model_interface=DQNTFModel, q_hiddens=[3]) == {"hidden/1"}
+    assert frozen({"use_lstm": True}) == {"base.hidden/1"}
+
+
+class OwnQ(SACTFModel):
+    """Has Q networks whose layers make their weights when they are called."""
+
+    def build_q_model(self, obs_space, action_space, num_outputs, q_model_config, name):
+        class Lazy(TFModelV2):
+            def forward(self, input_dict, state, seq_lens):
+                return self.net(input_dict["obs"]), state
+
+        q = Lazy(obs_space, action_space, num_outputs, q_model_config, name)
+        q.net = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(1)])
+        return q
+
+
+def test_a_first_pass_makes_the_weights_of_q_networks() -> None:
+    space, own = Box(-1, 1, (2,)), {"fcnet_hiddens": [3]}
+    model = OwnQ(space, space, 4, dict(MODEL_DEFAULTS), "sac", own, own)
+    model({"obs": tf.zeros((2, 2))})
+    assert {name for name in model.variables(as_dict=True) if "q_net" in name} == {
+        f"{twin}q_net.net/{number}" for twin in ("", "twin_") for number in range(4)
+    }
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ class RNNModel(RecurrentNetwork):
             cell_size, return_sequences=True, return_state=True, name="lstm"
         )(
             inputs=dense1,
-            mask=tf.sequence_mask(seq_in, maxlen=tf.shape(input_layer)[1]),
+            mask=tf.sequence_mask(seq_in),
             initial_state=[state_in_h, state_in_c],
         )
 
@@ -395,10 +395,13 @@ def test_a_custom_action_distribution():
 class CustomLossModel(TFModelV2):
     """Imitates recorded steps beside what it learns by itself."""
 
-    def __init__(self, obs_space, action_space, num_outputs, model_config, name, input_files=None):
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name, input_files=None, is_built=True):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
         self.fcnet = FullyConnectedNetwork(self.obs_space, self.action_space, num_outputs, model_config, name="fcnet")
         self.reader = JsonReader(input_files)
+        self.predictor = tf.keras.layers.Dense(4)
+        if is_built:
+            self.predictor.build((None, 2))
 
     def forward(self, input_dict, state, seq_lens):
         return self.fcnet(input_dict, state, seq_lens)
@@ -415,7 +418,8 @@ class CustomLossModel(TFModelV2):
         self.policy_loss = policy_loss
         self.imitation_loss = tf.reduce_mean(-action_dist.logp(batch["actions"]))
         self.first_obs = tf.cast(batch["obs"][0, 0], tf.float32)
-        return [loss_ + 10 * self.imitation_loss for loss_ in policy_loss]
+        self.prediction_loss = tf.reduce_mean(tf.square(self.predictor(logits) - loss_inputs["obs"][0]))
+        return [loss_ + 10 * self.imitation_loss + self.prediction_loss for loss_ in policy_loss]
 
     def metrics(self):
         return {
@@ -437,6 +441,10 @@ def test_a_reader_gives_a_new_batch_at_every_step(tmp_path, caplog):
         assert len(set(seen)) >= 3
     said = [record.getMessage() for record in caplog.records if "slower" in record.getMessage()]
     assert len(said) == 1
+    model["custom_model_config"]["is_built"] = False
+    untold = r"CustomLossModel.predictor .* by self.predictor.build\(\(None, 2\)\)"
+    with closing(ppo.PPO(env="CartPole-v1", config=settings)) as algo, pytest.raises(ModelError, match=untold):
+        algo.train()
 
 
 # ----------------------------------------------------------------------------------- parametric actions

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from anyspace import tree
+from anyspace.errors import ModelError
 from anyspace.execution.compiled_learner import CompiledLearner
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
 from anyspace.execution.xla import (
@@ -32,7 +33,7 @@ from anyspace.models.runtime import NumpyArray
 from anyspace.models.tf.base import TFModelV2, tf_base
 from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
-from anyspace.models.tf.ways import AS_A_GRAPH, NotByXLA, Way, Ways
+from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, NotByXLA, Way, Ways
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
@@ -57,6 +58,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         self._adopted: Variables = {}
         self._slots: dict[str, Variables] = {}
         self._ways: dict[Any, Way] = {}
+        self._has_run = False
         self.at(0)
 
     def _base(self, model: ModelV2) -> TFModelV2:
@@ -92,12 +94,42 @@ class TFLearner(CompiledLearner[TFModelV2]):
         rates = {name: np.float32(rate) for name, rate in self._rates.items()}
         arguments = batches.inputs, seeds, batches.stored, self.runtime.cell_values(), rates, np.int32(count)
         with self.runtime.on_device():
+            if self._model.has_custom_loss() and not self._has_run:
+                self._require_built_layers(batches, tensors(arguments))
+            self._has_run = True
             found = arrays_of(self._way(steps.summed, batches)(*tensors(arguments)))
         self._model.synchronise(found["weights"])
         if steps.tau is not None:
             for sibling in self.policy.siblings:
                 tf_base(sibling.model).synchronise()
         return self._result(found["metrics"], found["of_model"], found["rows"], batches, count)
+
+    def _require_built_layers(self, batches: Stacked, arguments: Any) -> None:
+        """Require that ``custom_loss`` calls no layer for the first time: its weights would be in no checkpoint.
+
+        Where there are layers without weights, the losses run once to find out.
+
+        Raises:
+            ModelError: it does.
+        """
+        waiting = {path: one for path, one in self._model.held().parts.items() if not getattr(one, "built", True)}
+        if not waiting:
+            return
+        (inputs, seeds, stored, cells, *_), ways = arguments, self.runtime.ways
+        own = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[0], inputs)
+        settled, ways.number = ways.number, EAGERLY
+        try:
+            self._gradients(batches.put_together(own, stored), cells, seeds[0])
+        finally:
+            ways.number = settled
+        for path, layer in waiting.items():
+            if layer.built:
+                shape = (None, *(layer.get_build_config() or {}).get("input_shape", (None, "..."))[1:])
+                raise ModelError(
+                    f"{type(self._model).__name__}.{path} is called for the first time in custom_loss(), which makes"
+                    " its weights too late for checkpoints. Make them in the constructor, by"
+                    f" self.{path}.build({shape})."
+                )
 
     def _way(self, summed: bool, batches: Stacked) -> Way:
         """Return what runs the loop; it is traced anew for other columns, and for other shapes of them."""

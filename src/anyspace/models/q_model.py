@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from anyspace.maths.branches import Branches
 from anyspace.maths.xp import Array
-from anyspace.models.catalog import ModelCatalog
+from anyspace.models.catalog import ModelCatalog, custom_class
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import network
@@ -52,7 +52,10 @@ def build_q_model(
         framework: as for ``ModelCatalog.get_model_v2``.
         heads: keyword arguments of the framework's class for the role "q values".
     """
-    interface = network("q values", framework)
+    interface, custom = network("q values", framework), model_config.custom_model
+    if custom is not None and issubclass(custom_class(custom, framework), interface):
+        # A class of one's own with heads puts out what they take, as wide as RLlib has it.
+        num_outputs = [256, *model_config.fcnet_hiddens][-1] if heads["q_hiddens"] else num_outputs
     return ModelCatalog.get_model_v2(
         obs_space, action_space, num_outputs, model_config, framework, model_interface=interface, **heads
     )

@@ -67,7 +67,9 @@ class QNetworks(ModelV2):
     the width of its features. Without heads (no ``q_hiddens``, and not ``dueling``), the model beneath is built with
     ``num_outputs`` A Z, and its outputs are the Q values or the logits; such values may be masked in the model itself
     by large negative numbers, or come from `parametric_actions`, but distributions may not. A class that derives from
-    this one has no model beneath: its own ``forward`` gives ``num_outputs`` numbers for each row.
+    this one has no model beneath: its own ``forward`` gives ``num_outputs`` numbers for each row, which go to the heads
+    if there are any. It may have its own :meth:`get_q_value_distributions` and :meth:`get_state_value`, of the features
+    alone.
 
     Heads are dense layers with an activation and a linear one: weights Xavier uniform, biases 0, or `NoisyLinear`,
     whose noise is drawn anew in every pass. Each method that runs heads takes ``noise``: False leaves it out, as
@@ -166,7 +168,7 @@ class QNetworks(ModelV2):
         Raises:
             ModelError: the features are not F wide.
         """
-        logits = self.__action_logits(features, noise)
+        logits = self.__head_logits(features, noise)
         return QDistributions(_means(logits, self.support), logits, xp(logits).softmax(logits))
 
     def get_state_value(self, features: Array, *, noise: Noise = True) -> Array:
@@ -194,8 +196,10 @@ class QNetworks(ModelV2):
         Raises:
             ModelError: the features are not F wide.
         """
-        advantages = self.__action_logits(features, noise)
-        values = None if self.state_head is None else self._run_q_head(self.state_head, features, noise)
+        advantages, values = self.__action_logits(features, noise), None
+        if self.state_head is not None:
+            given = {} if _overrides(self, "get_state_value") else {"noise": noise}
+            values = self.get_state_value(features, **given)
         return branched_logits(self.branches, values, advantages, mask)
 
     def q_values(self, features: Array, mask: Array | None = None, *, noise: Noise = True) -> Array:
@@ -215,16 +219,29 @@ class QNetworks(ModelV2):
     def action_inputs(self, output: Array, mask: Array | None) -> Array:
         """Return the values of the options [N, A], without noise: what the distribution of the actions takes.
 
-        Of a class that derives from this one it is what its ``forward`` puts out, as for every model.
+        Of a class that derives from this one and has no heads it is what its ``forward`` puts out, as for every model.
         """
-        return self.q_values(output, mask, noise=False) if _lies_on_a_model(type(self)) else output
+        return self.q_values(output, mask, noise=False) if self.__has_values() else output
 
     def exploring_inputs(self, output: Array, mask: Array | None, rng: Rng) -> Array:
         """Return the values of the options [N, A] with the noise of noisy layers, drawn from ``rng``."""
-        return self.q_values(output, mask, noise=rng) if _lies_on_a_model(type(self)) else output
+        return self.q_values(output, mask, noise=rng) if self.__has_values() else output
+
+    def __has_values(self) -> bool:
+        """Return whether the values of the options are something else than the output."""
+        own = _overrides(self, "get_q_value_distributions")
+        return own or self.advantage_head is not None or _lies_on_a_model(type(self))
 
     # Two underscores, or names that say whose they are, for the model beneath may have a method of any name.
     def __action_logits(self, features: Array, noise: Noise) -> Array:
+        """Return what a derived class has in place of the action head, or the output of that, [N, A, Z]."""
+        if not _overrides(self, "get_q_value_distributions"):
+            return self.__head_logits(features, noise)
+        # RLlib's for PyTorch are scores, logits and probabilities; with atoms, those for TensorFlow have five parts.
+        found = self.get_q_value_distributions(features)
+        return found[0][..., None] if self.num_atoms == 1 else found[2 if len(found) == 5 else 1]
+
+    def __head_logits(self, features: Array, noise: Noise) -> Array:
         """Return the output of the action head, [N, A, Z]."""
         if len(features.shape) != 2 or features.shape[1] != self.num_outputs:
             raise ModelError(
@@ -258,6 +275,11 @@ def _width_of(model: QNetworks, wanted: int | None) -> int:
             " `q_hiddens`."
         )
     return model.num_outputs
+
+
+def _overrides(model: QNetworks, name: str) -> bool:
+    """Return whether a derived class has a method of its own in place of one that runs a head."""
+    return getattr(type(model), name) is not getattr(QNetworks, name)
 
 
 def _lies_on_a_model(kind: type[QNetworks]) -> bool:

@@ -107,7 +107,6 @@ class SACNetworks(ModelV2):
         num_outputs: int | None,
         model_config: dict[str, Any],
         name: str = "default_model",
-        *,
         policy_model_config: Mapping[str, Any] | None = None,
         q_model_config: Mapping[str, Any] | None = None,
         twin_q: bool = True,

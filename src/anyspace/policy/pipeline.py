@@ -206,9 +206,7 @@ class Pipeline:
         )
 
     def sibling(self) -> Pipeline:
-        """Return a pipeline like this one, with a model whose weights start equal and are its own: a target network.
-
-        Filter, random sources and everything else are shared with this one.
+        """Return a pipeline that shares all with this one but the model's weights, which start equal: a target network.
 
         Raises:
             ModelError: the plan has one ready model and builds no other.
@@ -218,18 +216,20 @@ class Pipeline:
         self.siblings.append(other)
         return other
 
+    def _try(self, other: Pipeline) -> None:
+        """Run the model of a copy, where layers make their weights when they are first called."""
+
     def _copy(self) -> Pipeline:
         other = copy.copy(self)
         with self.runtime.initialising(0):
             other.model = self._new_model()
         if other.model is self.model:
-            raise ModelError(
-                f"the plan hands over one ready {type(self.model).__name__}, but a sibling needs weights of its own:"
-                " give a plan whose `build` makes a new model every time."
-            )
+            own = "a sibling needs weights of its own: give a plan whose `build` makes a new model every time."
+            raise ModelError(f"the plan hands over one ready {type(self.model).__name__}, but {own}")
         self.runtime.place(other.model)
-        self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
         other._passes = other._new_passes()
+        self._try(other)
+        self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
         return other
 
     def _new_perturbed(self) -> Perturbed | None:

@@ -71,6 +71,10 @@ class Policy(Pipeline):
             else functools.partial(require_valid, self.encode)
         )
 
+    def _try(self, other: Pipeline) -> None:
+        if self.runtime.parameters(self.model).keys() != self.runtime.parameters(other.model).keys():
+            check_model(other)
+
     @staticmethod
     def load(path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None, trust: bool = False) -> Policy:
         """Return the policy of a checkpoint, ready to act. What the checkpoint says of environments is left alone.

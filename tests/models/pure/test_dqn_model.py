@@ -1,5 +1,7 @@
 """The heads of Q-learning over arrays are those of PyTorch."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete
 from anyspace.errors import ModelError
 from anyspace.maths.xp import xp
 from anyspace.models import ModelCatalog
+from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import InputDict
 from anyspace.models.networks import network
 from anyspace.models.pure.dqn_model import DQNModel
+from anyspace.models.q_model import build_q_model
 from tests.models.pure.equal import assert_equal, bound, named_weights, take_weights
 
 OBS = Box(-1, 1, (3,))
@@ -136,6 +140,44 @@ def test_a_derived_class_gives_its_own_values():
     assert model.action_inputs(output, None) is output
     with pytest.raises(ModelError, match=r"num_outputs is None after it was built.*heads of DQNModel"):
         Mine(OBS, Discrete(3), None, {}, q_hiddens=[4])
+
+
+class OwnHeads(DQNModel):
+    """Values of one's own in place of the heads; with atoms, as RLlib has them for TensorFlow or for PyTorch."""
+
+    def forward(self, input_dict, state, seq_lens):
+        return input_dict["obs_flat"] @ np.ones((3, self.num_outputs), np.float32), state
+
+    def get_q_value_distributions(self, features):
+        kept = super().get_q_value_distributions(features)
+        scores = features[:, :3] * [1, 2, 3]
+        logits = scores[..., None] * [0, 1, 2]
+        of_tensorflow = [scores, self.support, logits, logits.reshape(-1, 3), logits]
+        return (scores, kept.logits, kept.probs) if self.num_atoms == 1 else of_tensorflow
+
+    def get_state_value(self, features):
+        return np.full((len(features), self.num_atoms), 7.0)
+
+
+@pytest.mark.parametrize("atoms", [{}, ATOMS], ids=["values", "distributions"])
+def test_a_derived_class_may_have_heads_or_replace_them(atoms):
+    heads = {"q_hiddens": [5], "dueling": True, **atoms}
+    config = ModelConfig(custom_model=OwnHeads, fcnet_hiddens=[9, 8])
+    model = build_q_model(OBS, Discrete(3), 3, config, "pure", **heads)
+    x = numbers(4, 3)
+    features, _ = model({"obs": x, "obs_flat": x})
+    assert features.shape == (4, 8), "as wide as the last hidden layer"
+    scores = features[:, :3] * [1, 2, 3]
+    own = scores[..., None] * ([0, 1, 2] if atoms else [1])
+    np.testing.assert_allclose(model.q_logits(features), 7 + own - own.mean(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_array_equal(model.action_inputs(features, None), model.q_values(features))
+    assert model.exploring_inputs(features, None, np.random.default_rng(0)).shape == (4, 3)
+
+    class Plain(DQNModel):
+        forward = OwnHeads.forward
+
+    model = build_q_model(OBS, Discrete(3), 3, replace(config, custom_model=Plain), "pure", **heads)
+    np.testing.assert_array_equal(model.action_inputs(features, None), model.q_values(features, noise=False))
 
 
 def test_weights_are_taken_over_by_name():

@@ -72,6 +72,9 @@ def test_one_q_network():
     assert_equal(model, module, seen(OBS, 5), run=networks)
     with pytest.raises(ModelError, match="has one Q network; build it with twin_q=True"):
         model.get_twin_q_values(seen(OBS, 5)["obs"])
+    own = {"fcnet_hiddens": [3]}
+    by_place = type(model)(model.obs_space, Discrete(4), 4, {}, "by place", own, own, False, 0.5, -1.0)
+    assert (by_place.twin_q_net, by_place.target_entropy) == (None, -1.0)
 
 
 def test_memories_are_those_of_pytorch():

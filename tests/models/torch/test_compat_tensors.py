@@ -77,8 +77,8 @@ def test_add_time_dimension_of_older_releases():
     torch.testing.assert_close(add_time_dimension(rows, max_seq_len=3, framework="torch", time_major=True), turned)
     array = add_time_dimension(rows.numpy(), seq_lens=[3, 2], framework="np", time_major=True)
     np.testing.assert_array_equal(array, turned.numpy())
-    with pytest.raises(ConfigError, match="framework is 'tf'"):
-        add_time_dimension(rows, seq_lens=torch.tensor([3, 2]), framework="tf")
+    with pytest.raises(ConfigError, match="framework is 'jax'"):
+        add_time_dimension(rows, seq_lens=torch.tensor([3, 2]), framework="jax")
 
 
 def test_folding():

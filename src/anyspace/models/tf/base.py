@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import tensorflow as tf
 
+from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.compat import made_of
@@ -49,12 +50,16 @@ SEEDS: ContextVar[Seeds | None] = ContextVar("seeds", default=None)
 RUNNING: ContextVar[TFModelV2 | None] = ContextVar("running", default=None)
 """The model whose ``forward`` runs: where the variable store of TensorFlow 1 keeps what it makes."""
 
+SEQUENCES: ContextVar[tuple[int, int] | None] = ContextVar("sequences", default=None)
+"""How many sequences that model is given, and how many steps each of them has, padding included; None: it has rows."""
+
 
 class TFModelV2(ArrayModel):
     """A :class:`ModelV2` for TensorFlow: it holds layers and models of Keras, ``tf.Module``, ``tf.Variable``.
 
     Variables are found in the attributes of the model and of the models in it, and in dicts, lists and tuples there.
-    Where :meth:`register_variables` was called, those that were registered are trained, and no others.
+    Where :meth:`register_variables` was called, those that were registered are trained, and no others of that model and
+    of the models in it.
 
     ``forward`` gets tensors. It and ``value_function`` are compiled: Python in them runs when a step is compiled, not
     when it is taken. Code that XLA cannot compile runs as a graph, and what no graph can be made of runs eagerly.
@@ -87,7 +92,7 @@ class TFModelV2(ArrayModel):
         self.adopted.update({name: tf.Variable(value) for name, value in weights.items()})
 
     def register_variables(self, variables: Sequence[Any]) -> None:
-        """Say which variables are trained, in one call or several; without a call all are that are found."""
+        """Say which variables of this model are trained, in one call or several; without a call all that are found."""
         self.registered += [plain_variable(variable) for variable in variables]
 
     # ---------------------------------------------------------------------------- what it holds
@@ -99,11 +104,11 @@ class TFModelV2(ArrayModel):
     def trained(self) -> Variables:
         """Return the variables that gradient steps move, by name."""
         held = self.held()
-        trained = held.trained()
-        chosen = [one for model in held.models if isinstance(model, TFModelV2) for one in model.registered]
-        if not chosen:
-            return trained
-        return {name: one for name, one in trained.items() if any(one is other for other in chosen)}
+        speaking = [one for one in held.models if isinstance(one, TFModelV2) and one.registered]
+        # A model speaks for itself and those in it, and not for the weights of heads that were put on it.
+        chosen = {id(one) for model in speaking for one in (*model.registered, *model.adopted.values())}
+        spoken_of = {id(one) for model in speaking for one in model.held().variables.values()}
+        return {name: one for name, one in held.trained().items() if id(one) in chosen or id(one) not in spoken_of}
 
     def takes_noise(self, name: str) -> bool:
         """Return whether noise on parameters changes ``name``: those of layer normalisations stay."""
@@ -195,18 +200,26 @@ class TFModelV2(ArrayModel):
             self.refresh()
             return self.forward(inputs, state, seq_lens)
         lens = None if seq_lens is None else as_tensor(seq_lens)
-        token = RUNNING.set(self)
+        token, shape = RUNNING.set(self), SEQUENCES.set(_sequences(inputs, lens))
         if "_tf1_store" in vars(self):
             vars(self)["_tf1_store"].begin()
         try:
             return self.forward(_on_tensors(inputs), [as_tensor(one) for one in state], lens)
         finally:
             RUNNING.reset(token)
+            SEQUENCES.reset(shape)
 
 
 def as_tensor(value: Any) -> Any:
     """Return a NumPy array as a tensor; anything else as it is."""
     return tf.convert_to_tensor(value) if isinstance(value, np.ndarray) else value
+
+
+def _sequences(inputs: InputDict, seq_lens: Array | None) -> tuple[int, int] | None:
+    if seq_lens is None or not tree.leaves(inputs["obs"]):
+        return None
+    count = int(seq_lens.shape[0])
+    return count, int(tree.leaves(inputs["obs"])[0].shape[0]) // max(count, 1)
 
 
 def _on_tensors(inputs: InputDict) -> InputDict:

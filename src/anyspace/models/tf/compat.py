@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tensorflow
 
+from anyspace.models.tf.base import SEQUENCES
 from anyspace.models.tf.tf1 import TF1
 
 IS_KERAS_3 = hasattr(tensorflow.keras, "Operation")
@@ -37,7 +38,7 @@ class Lifted:
     def __getattr__(self, name: str) -> Any:
         if name == "layers" and self._fallback is not None:
             return self._fallback.layers
-        found = getattr(self._module, name, None)
+        found = sequence_mask if name == "sequence_mask" else getattr(self._module, name, None)
         if found is None and self._fallback is not None:
             found = getattr(self._fallback, name, None)
         if found is None:
@@ -78,6 +79,18 @@ def lifted(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = None, name: str | None = None) -> Any:
+    """Return which steps are within ``lengths``, as ``tf.sequence_mask`` does.
+
+    Without ``maxlen``, lengths of the sequences that a model is given are told from all steps that these have with
+    their padding, which may be more than the longest length.
+    """
+    steps = SEQUENCES.get()
+    if maxlen is None and steps is not None and steps[1] > 1 and lengths.shape == steps[:1]:
+        maxlen = steps[1]
+    return tensorflow.sequence_mask(lengths, maxlen, dtype or tensorflow.bool, name)
+
+
 class Shape(tuple[Any, ...]):
     """The shape of a symbolic tensor, as Keras 2 had it."""
 
@@ -102,9 +115,57 @@ def _take_old_spellings() -> None:
     keras.layers.RNN.__call__ = renamed
     for kind in (keras.layers.Dense, keras.layers.Conv2D, keras.layers.LSTM, keras.layers.GRU, keras.layers.Embedding):
         kind.__init__ = _with_whole_numbers(kind.__init__)
-    keras.layers.Input = _with_shape_of_a_number(keras.layers.Input)
-    if not hasattr(np, "product"):
-        np.product = np.prod  # type: ignore[attr-defined]
+    keras.Input = keras.layers.Input = _with_shape_of_a_number(keras.layers.Input)
+    for kind in (keras.layers.BatchNormalization, keras.layers.Dropout):
+        kind.__call__ = _with_symbolic_training(kind.__call__)
+    _take_state_in_calls()
+
+
+def _take_state_in_calls() -> None:
+    """Let models of Keras take ``model(inputs, state, seq_lens)``, of which Keras 2 used the inputs."""
+    from keras.src.models.functional import Functional
+
+    call, run = Functional.__call__, Functional.call
+
+    def called(self: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+        ignored = type(self).call is run and rest and isinstance(rest[0], list)
+        return call(self, inputs, *(() if ignored else rest), **options)
+
+    Functional.__call__ = called
+
+
+def _with_symbolic_training(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the call of a layer that takes a symbolic ``training``, which models get as one of their inputs."""
+
+    class Switched(tensorflow.keras.layers.Layer):  # type: ignore[misc]
+        """The layer, in training where a tensor of one boolean says so."""
+
+        def __init__(self, layer: Any):
+            super().__init__()
+            self.layer = layer
+
+        def build(self, inputs_shape: Any, is_training_shape: Any) -> None:
+            """Make the weights."""
+            self.layer.build(inputs_shape)
+
+        def compute_output_spec(self, inputs: Any, is_training: Any) -> Any:
+            """Return what is like the inputs; traced here, statistics would leave their branch."""
+            return tensorflow.keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+        def call(self, inputs: Any, is_training: Any) -> Any:
+            """Call the layer."""
+            return tensorflow.cond(
+                tensorflow.reshape(is_training, [-1])[0],
+                lambda: call(self.layer, inputs, training=True),
+                lambda: call(self.layer, inputs, training=False),
+            )
+
+    def called(self: Any, inputs: Any, *arguments: Any, training: Any = None, **options: Any) -> Any:
+        if isinstance(training, tensorflow.keras.KerasTensor):
+            return Switched(self)(inputs, training)
+        return call(self, inputs, *arguments, **({} if training is None else {"training": training}), **options)
+
+    return called
 
 
 def _set_shape(tensor: Any, shape: Any) -> None:
@@ -117,6 +178,8 @@ def _with_whole_numbers(construct: Callable[..., None]) -> Callable[..., None]:
     def constructed(self: Any, *arguments: Any, **options: Any) -> None:
         construct(self, *map(_whole, arguments), **{name: _whole(value) for name, value in options.items()})
 
+    # Keras reads the signature of the constructor that it calls; `tf1` reads that of the one beneath.
+    vars(constructed)["old"] = construct
     return constructed
 
 

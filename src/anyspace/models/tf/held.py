@@ -32,8 +32,8 @@ class Held:
     """The model itself first, each once."""
     variables: Variables = field(default_factory=dict)
     """Each once, under the first way that leads to it."""
-    parts: list[Any] = field(default_factory=list)
-    """The layers and modules."""
+    parts: dict[str, Any] = field(default_factory=dict)
+    """The layers and modules, by the way to them."""
     all_adopted: bool = True
     """Whether there is no variable but those that models adopted."""
     _there: set[int] = field(default_factory=set)
@@ -56,7 +56,7 @@ class Held:
 
     def layers(self) -> Iterator[Any]:
         """Yield the layers and modules, and those within them."""
-        for part in self.parts:
+        for part in self.parts.values():
             yield part
             if hasattr(part, "_flatten_layers"):
                 yield from part._flatten_layers(include_self=False)
@@ -97,7 +97,7 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
         found.add(path, value.value)
     elif is_layer(value) or isinstance(value, tf.Module):
         found.all_adopted = False
-        found.parts.append(value)
+        found.parts[path] = value
         for position, variable in enumerate(value.variables):
             found.add(f"{path}/{position}", plain_variable(variable))
     elif isinstance(value, dict):

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import tensorflow as tf
+
+from anyspace import tree
+from anyspace.maths.xp import Array
+from anyspace.models.modelv2 import State
 from anyspace.models.pure import (
     attention,
     complex_input,
@@ -14,6 +21,7 @@ from anyspace.models.pure import (
 )
 from anyspace.models.pure.autoregressive import attach_action_network
 from anyspace.models.tf.base import TFModelV2
+from anyspace.tree import Tree
 
 __all__ = [
     "AttentionWrapper",
@@ -68,3 +76,19 @@ class DQNTFModel(dqn_model.DQNModel, TFModelV2):
 
 class SACTFModel(sac_model.SACModel, TFModelV2):
     """See :class:`anyspace.models.pure.sac_model.SACModel`."""
+
+    _has_run = False
+
+    def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Tree, State]:
+        """Return ``(what the other methods take as model_out, the policy's new states)``.
+
+        The first pass runs the Q networks too: layers of Keras make their weights when they are first called.
+        """
+        output, state_out = super().forward(input_dict, state, seq_lens)
+        if not (self._has_run or self.runs_in_numpy) and (self.q_memory is None or "q" in output):
+            self._has_run, width = True, self.joint.width
+            numbers = tf.zeros((tree.leaves(output)[0].shape[0], width)) if width else None
+            self.get_q_values(output, numbers)
+            if self.twin_q_net is not None:
+                self.get_twin_q_values(output, numbers)
+        return output, state_out

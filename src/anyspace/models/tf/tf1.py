@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from inspect import signature
 from typing import Any
 
 import tensorflow as tf
@@ -104,81 +106,62 @@ def _require_none(function: str, others: Mapping[str, Any]) -> None:
             )
 
 
+_LAYERS = {
+    "average_pooling1d": "AveragePooling1D",
+    "average_pooling2d": "AveragePooling2D",
+    "batch_normalization": "BatchNormalization",
+    "conv1d": "Conv1D",
+    "conv2d": "Conv2D",
+    "conv2d_transpose": "Conv2DTranspose",
+    "dense": "Dense",
+    "dropout": "Dropout",
+    "flatten": "Flatten",
+    "max_pooling1d": "MaxPooling1D",
+    "max_pooling2d": "MaxPooling2D",
+    "separable_conv2d": "SeparableConv2D",
+}
+"""What a function of ``tf1.layers`` is called among the layers of Keras, which take the same arguments."""
+
+_ADDED = ("_regularizer", "_constraint")
+"""How keywords end that Keras takes, but leaves to its own way of training."""
+
+
 class Layers:
     """``tf1.layers``: each function makes its layer once for each name.
 
     Further keywords of TensorFlow 1, such as ``kernel_regularizer``, are accepted where they are None.
     """
 
-    @staticmethod
-    def dense(
-        inputs: Array,
-        units: int,
-        activation: Any = None,
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        trainable: bool = True,
-        name: str | None = None,
-        reuse: Any = None,
-        **others: Any,
-    ) -> Array:
-        """Return the outputs of a dense layer.
-
-        Raises:
-            ModelError: a keyword is given that is not followed here.
-        """
-        _require_none("layers.dense", others)
-
-        def make() -> Any:
-            return tf.keras.layers.Dense(
-                int(units),
-                activation=activation,
-                use_bias=use_bias,
-                kernel_initializer=kernel_initializer or "glorot_uniform",
-                bias_initializer=bias_initializer,
-                trainable=trainable,
+    def __getattr__(self, kind: str) -> Callable[..., Array]:
+        if kind not in _LAYERS:
+            raise AttributeError(
+                f"tf1.layers.{kind}: there are {', '.join(_LAYERS)}. Make another layer with tf.keras, in the"
+                " constructor."
             )
+        return partial(_of_layer, kind)
 
-        return store().get(name, "dense", make)(inputs)
 
-    @staticmethod
-    def batch_normalization(
-        inputs: Array,
-        axis: int = -1,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        training: Any = False,
-        trainable: bool = True,
-        name: str | None = None,
-        reuse: Any = None,
-        **others: Any,
-    ) -> Array:
-        """Return what batch normalisation makes of inputs; its statistics move where ``training`` holds.
+def _of_layer(
+    kind: str,
+    inputs: Array,
+    *arguments: Any,
+    training: Any = None,
+    trainable: bool = True,
+    name: str | None = None,
+    reuse: Any = None,
+    **options: Any,
+) -> Array:
+    """Return what the layer of a name makes of inputs; ``reuse`` is always so here.
 
-        Raises:
-            ModelError: a keyword is given that is not followed here.
-        """
-        _require_none("layers.batch_normalization", others)
-
-        def make() -> Any:
-            return tf.keras.layers.BatchNormalization(
-                axis=axis, momentum=momentum, epsilon=epsilon, center=center, scale=scale, trainable=trainable
-            )
-
-        return store().get(name, "batch_normalization", make)(inputs, training=training)
-
-    @staticmethod
-    def flatten(inputs: Array, name: str | None = None, **others: Any) -> Array:
-        """Return inputs [N, ...] as [N, F].
-
-        Raises:
-            ModelError: a keyword is given that is not followed here.
-        """
-        _require_none("layers.flatten", others)
-        return tf.reshape(inputs, [inputs.shape[0], -1])
+    Raises:
+        ModelError: a keyword is given that is not followed here.
+    """
+    make = getattr(tf.keras.layers, _LAYERS[kind])
+    taken = signature(vars(make.__init__).get("old", make.__init__)).parameters
+    others = [key for key in options if key not in taken or key.endswith(_ADDED)]
+    _require_none(f"layers.{kind}", {key: options.pop(key) for key in others})
+    layer = store().get(name, kind, lambda: make(*arguments, trainable=trainable, **options))
+    return layer(inputs) if training is None else layer(inputs, training=training)
 
 
 class Scope:
@@ -216,7 +199,7 @@ class TF1:
         *,
         reuse: Any = None,
         **others: Any,
-    ) -> Iterator[None]:
+    ) -> Iterator[Scope]:
         """Put the names of what is made within beneath another one; ``reuse`` is always so here.
 
         Raises:
@@ -227,7 +210,7 @@ class TF1:
         name = name_or_scope.name if isinstance(name_or_scope, Scope) else name_or_scope
         scopes.append(name or default_name or "")
         try:
-            yield
+            yield Scope(name=scopes[-1])
         finally:
             scopes.pop()
 

@@ -150,16 +150,19 @@ def add_time_dimension(
     Args:
         padded_inputs: sequence after sequence.
         seq_lens: [S] lengths; one number, as older releases had it, is T; None: every row is a sequence.
-        framework: "torch"; "np" returns an array.
+        framework: "torch"; "np" returns an array; of "tf" and "tf2" the rows are tensors.
         time_major: the order of the two axes.
         max_seq_len: T, as older releases had it, instead of ``seq_lens``.
 
     Raises:
         ConfigError: ``framework`` is another one.
     """
-    if framework not in ("torch", "np"):
-        raise ConfigError(f"add_time_dimension: framework is {framework!r}, but expected 'torch' or 'np'.")
+    if framework not in ("torch", "np", "tf", "tf2"):
+        raise ConfigError(f"add_time_dimension: framework is {framework!r}, but expected 'torch', 'tf' or 'np'.")
     longest = seq_lens if isinstance(seq_lens, int) else max_seq_len
+    if framework.startswith("tf"):
+        lens = seq_lens if longest is None else np.empty(padded_inputs.shape[0] // longest)
+        return sequences.add_time_dimension(padded_inputs, lens, time_major=time_major)
     rows = torch.as_tensor(padded_inputs)
     if longest is None:
         lens = None if seq_lens is None else torch.as_tensor(seq_lens)
