@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from anyspace._rllib import numpy_names, refused, tensorflow_names
+from anyspace._rllib import refused, tensorflow_names
 
 __path__: list[str] = []
 
@@ -369,6 +369,7 @@ def _resolved(path: str, name: str) -> Any:
         module = f"{__name__}.{path}".removesuffix(".")
         raise AttributeError(f"module {module!r} has no attribute {name!r}; it has {', '.join(homes) or 'none'}")
     home, new = homes[name]
+    import_module("anyspace._rllib.numpy_names").restore()
     return refused.stand_in(name, new) if home == _REFUSED else getattr(import_module(home), new)
 
 
@@ -386,5 +387,4 @@ def __getattr__(name: str) -> Any:
     return _resolved("", name)
 
 
-numpy_names.restore()
 sys.meta_path.append(_Finder)

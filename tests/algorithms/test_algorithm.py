@@ -345,7 +345,7 @@ class TestGivenVectorEnvironments:
         for algorithm in twins:
             algorithm.train()
         assert same(weights(twins[0]), weights(twins[1]))
-        assert preset_for(PPO.__mro__, EnvSpec(envs)).name == "discrete"
+        assert preset_for(PPO.__mro__, EnvSpec(envs)).name == "tabular"
         assert twins[0].train()["timesteps_this_iter"] == 36
 
 

@@ -24,6 +24,8 @@ class QModel(Protocol):
     """Where the options of each choice lie among A."""
     support: Array | None
     """The returns [Z] that the atoms stand for; None where Z is 1 and values are learnt themselves."""
+    learns_values: bool
+    """Whether it learns values; a policy may have a class of a user's that derives from one with heads."""
 
     def q_logits(self, features: Array, mask: Array | None = None, *, noise: bool = True) -> Array:
         """Return the logits [N, A, Z] of the options' returns, where Z is 1 Q; ``noise``: in noisy layers."""
@@ -56,6 +58,8 @@ def build_q_model(
     if custom is not None and issubclass(custom_class(custom, framework), interface):
         # A class of one's own with heads puts out what they take, as wide as RLlib has it.
         num_outputs = [256, *model_config.fcnet_hiddens][-1] if heads["q_hiddens"] else num_outputs
-    return ModelCatalog.get_model_v2(
+    model = ModelCatalog.get_model_v2(
         obs_space, action_space, num_outputs, model_config, framework, model_interface=interface, **heads
     )
+    q_model(model).learns_values = True
+    return model

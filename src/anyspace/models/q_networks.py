@@ -84,6 +84,7 @@ class QNetworks(ModelV2):
         support: the returns [Z] that the atoms stand for, v_min + i (v_max - v_min) / (Z - 1); None where Z is 1.
         advantage_head: features to advantages or, without ``dueling``, to Q values; None where there are no heads.
         state_head: features to the value of the state; None without ``dueling``.
+        learns_values: whether its heads are learnt; another algorithm takes what a derived class puts out.
 
     Args:
         obs_space: as for every model.
@@ -110,6 +111,7 @@ class QNetworks(ModelV2):
     support: Array | None
     advantage_head: Any
     state_head: Any
+    learns_values = False
 
     def __init__(
         self,
@@ -219,7 +221,8 @@ class QNetworks(ModelV2):
     def action_inputs(self, output: Array, mask: Array | None) -> Array:
         """Return the values of the options [N, A], without noise: what the distribution of the actions takes.
 
-        Of a class that derives from this one and has no heads it is what its ``forward`` puts out, as for every model.
+        Of a class that derives from this one it is what its ``forward`` puts out, as for every model, unless its heads
+        are learnt.
         """
         return self.q_values(output, mask, noise=False) if self.__has_values() else output
 
@@ -229,8 +232,8 @@ class QNetworks(ModelV2):
 
     def __has_values(self) -> bool:
         """Return whether the values of the options are something else than the output."""
-        own = _overrides(self, "get_q_value_distributions")
-        return own or self.advantage_head is not None or _lies_on_a_model(type(self))
+        has_heads = self.advantage_head is not None or _overrides(self, "get_q_value_distributions")
+        return _lies_on_a_model(type(self)) or (self.learns_values and has_heads)
 
     # Two underscores, or names that say whose they are, for the model beneath may have a method of any name.
     def __action_logits(self, features: Array, noise: Noise) -> Array:
