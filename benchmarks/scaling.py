@@ -1,6 +1,6 @@
 """Workers on Ray beside one process: rates, faults and what a worker costs. Linux.
 
-    python benchmarks/scaling.py [SECONDS] [TURNS]
+    python benchmarks/scaling.py [SECONDS] [TURNS] [WORD]    # the lines that hold a word: uneven, CartPole, ...
 
 Environments sleep, as those do that wait for a simulator; so the number of cores hardly matters. Cases of a table take
 turns. Before every gathering the weights count as changed, so that they are sent as they are in training.
@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,6 +27,9 @@ from machine import describe
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
 TURNS = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+WORD = sys.argv[3] if len(sys.argv) > 3 else ""
+WARM_UP = 1.0
+"""Seconds before rates are measured, in which workers that are never waited for get out of step."""
 
 
 class Waits(gym.Env[Any, Any]):
@@ -62,8 +65,8 @@ def new(kind: type[Algorithm[Any]], env: Any, batch: int, **settings: Any) -> Al
 
 
 def workers(count: int, **more: Any) -> dict[str, Any]:
-    """Return the settings of some workers, of which five share a CPU of those that Ray counts."""
-    return {"num_env_runners": count, "num_cpus_per_env_runner": 0.2, **more}
+    """Return the settings of some workers, of which ten share a CPU of those that Ray counts."""
+    return {"num_env_runners": count, "num_cpus_per_env_runner": 0.1, **more}
 
 
 def collected(algorithm: Algorithm[Any]) -> int:
@@ -81,16 +84,17 @@ def trained(algorithm: Algorithm[Any]) -> int:
 
 def rate(round_of: Callable[[Algorithm[Any]], int], algorithm: Algorithm[Any]) -> float:
     """Return steps a second."""
-    for _ in range(2):
-        round_of(algorithm)
-    steps, began = 0, time.perf_counter()
-    while time.perf_counter() - began < SECONDS:
-        steps += round_of(algorithm)
-    return steps / (time.perf_counter() - began)
+    for seconds in (WARM_UP, SECONDS):
+        steps, began = 0, time.perf_counter()
+        while (taken := time.perf_counter() - began) < seconds:
+            steps += round_of(algorithm)
+    return steps / taken
 
 
 def beside(title: str, cases: dict[str, Algorithm[Any]], round_of: Callable[[Algorithm[Any]], int] = collected) -> None:
     """Print the median rate of each case, and by how much it is the first one's; they take turns."""
+    if WORD not in title:
+        return
     found: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(TURNS):
         for name, algorithm in cases.items():
@@ -128,7 +132,7 @@ def rates() -> None:
     uneven = {"env_config": {"ms": 5.0, "uneven": 1.2}}
     cases = {
         "6 workers, fixed shares": new(PPO, Waits, 384, **uneven, **workers(6, rollout_fragment_length=64)),
-        "6 workers, as they come": new(IMPALA, Waits, 384, **uneven, **workers(6, rollout_fragment_length=16)),
+        "6 workers, as they come": new(IMPALA, Waits, 384, **uneven, **workers(6, rollout_fragment_length=64)),
     }
     beside("5 ms a step, uneven (1,200 if nobody waits)", cases)
     quick: dict[str, Any] = {"num_envs_per_env_runner": 8, "minibatch_size": 256, "num_epochs": 10}
@@ -139,15 +143,10 @@ def rates() -> None:
     beside("CartPole-v1, PPO as a whole", cases, trained)
 
 
-@contextlib.contextmanager
-def six(note: str) -> Iterator[Algorithm[Any]]:
-    """Yield six workers that are never waited for, in fragments of 80 ms."""
+def six(note: str) -> Algorithm[Any]:
+    """Return six workers that are never waited for, in fragments of 80 ms."""
     settings = {"env_config": {"ms": 5.0, "note": note}, "rollout_fragment_length": 16}
-    with contextlib.closing(new(IMPALA, Waits, 96, **settings, **workers(6))) as algorithm:
-        began = time.perf_counter()
-        algorithm.fleet.gather(96)
-        print(f"| first fragments of 6 workers after | {time.perf_counter() - began:.1f} s |", flush=True)
-        yield algorithm
+    return new(IMPALA, Waits, 96, **settings, **workers(6))
 
 
 def workers_of(note: str) -> set[str]:
@@ -162,11 +161,14 @@ def private_megabytes(process: str) -> float:
 
 
 def costs() -> None:
-    print("| six workers, asynchronous, 5 ms a step | |")
+    print("\n| six workers, asynchronous, 5 ms a step | |")
     print("|---|---|")
-    longest, usual, lost, back = [], [], [], []
+    starts, longest, usual, lost, back = [], [], [], [], []
     for _ in range(3):
-        with tempfile.TemporaryDirectory() as note, six(note) as algorithm:
+        with tempfile.TemporaryDirectory() as note, contextlib.closing(six(note)) as algorithm:
+            began = time.perf_counter()
+            collected(algorithm)
+            starts.append(time.perf_counter() - began)
             times, steps = [], 0
             cpu = time.process_time()
             for _ in range(60):
@@ -190,6 +192,7 @@ def costs() -> None:
             longest.append(max(after))
             lost.append(algorithm.fleet.metrics()["lost"])
             back.append(new_one if new_one is not None else float("inf"))
+    print(f"| first fragments after | {median(starts):.1f} s |")
     print(f"| processor time of the learner's process, a fragment | {1000 * cpu / (steps / 16):.1f} ms |")
     print(f"| memory that a worker has to itself | {max(megabytes):.0f} MB |")
     print(f"| gathering 96 steps, median | {median(usual):.3f} s |")
@@ -201,5 +204,5 @@ def costs() -> None:
 if __name__ == "__main__":
     print(f"Workers on Ray, medians of {TURNS} turns of {SECONDS:g} s; {describe()}\n")
     rates()
-    print()
-    costs()
+    if not WORD:
+        costs()
