@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from anyspace import tree
 from anyspace.data.growing import PORTION
 from anyspace.data.trajectory import FinalObs, Trajectory
 from anyspace.models.runtime import Runtime
@@ -60,7 +61,7 @@ class Recent:
         size = 0
         for one in self._kept[at - first :]:
             portion.append(vars(one) | {"final_obs": vars(one.final_obs)})
-            at, size = at + 1, size + _bytes_of(portion[-1])
+            at, size = at + 1, size + sum(np.asarray(leaf).nbytes for leaf in tree.leaves(portion[-1]))
             if size >= PORTION or at == self._added:
                 yield {"kept": portion}, [at]
                 portion, size = [], 0
@@ -80,14 +81,6 @@ class Recent:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state` returned."""
         self._added = int(state["added"])
-
-
-def _bytes_of(fields: Any) -> int:
-    """Return how many bytes the arrays of nested fields take."""
-    if isinstance(fields, np.ndarray):
-        return fields.nbytes
-    parts = fields.values() if isinstance(fields, dict) else fields if isinstance(fields, list | tuple) else ()
-    return sum(map(_bytes_of, parts))
 
 
 def _trajectory(fields: Mapping[str, Any]) -> Trajectory:

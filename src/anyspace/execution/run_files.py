@@ -189,17 +189,15 @@ def keep_checkpoint(folder: Path, name: str, number: int) -> None:
     """Keep a checkpoint of a run as it is now, by its steps, and no more than ``number`` of them.
 
     Raises:
-        OSError: the folder cannot be written, or the checkpoint is not whole; none is removed.
+        OSError: the folder cannot be written; none is removed.
+        CheckpointError: the checkpoint is not whole; none is removed.
     """
     steps = steps_on_disk(folder / name)
     if steps is None:
         return
     target = folder / KEPT / f"{steps:012d}"
     if steps_on_disk(target) is None:
-        try:
-            copy_checkpoint(folder / name, target)
-        except CheckpointError as error:
-            raise OSError(str(error)) from error
+        copy_checkpoint(folder / name, target)
     found = _kept_folders(folder)
     whole = [path for path in found if (path / STATE_FILE).is_file()]
     for old in {*found} - {*whole[-number:]}:

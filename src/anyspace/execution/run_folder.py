@@ -125,7 +125,7 @@ class RunFolder(os.PathLike[str]):
         self._copied = self._written = self._tried = self._best_written = time.monotonic()
         self._on_disk: _Copy | None = None
         self._best: _Copy | None = None
-        self._failing: dict[str, OSError] = {}
+        self._failing: dict[str, OSError | CheckpointError] = {}
 
     @classmethod
     def claim(cls, path: Path, *, goes_on_at: int | None = None, overwrite: bool = False) -> Self:
@@ -359,10 +359,11 @@ class RunFolder(os.PathLike[str]):
         """Write, or warn that it fails, once until everything can be written again."""
         try:
             write()
-        except OSError as error:
+        except (OSError, CheckpointError) as error:
             if not self._failing:
+                told = (error.strerror if isinstance(error, OSError) else None) or error
                 warnings.warn(
-                    f"{self.path} cannot be written ({error.strerror or error}). Training goes on, and writing is tried"
+                    f"{self.path} cannot be written ({told}). Training goes on, and writing is tried"
                     f" again; until then the latest checkpoint is of {self._steps_on_disk:,} steps.",
                     stacklevel=7,
                 )

@@ -180,6 +180,17 @@ def test_a_derived_class_may_have_heads_or_replace_them(atoms):
     np.testing.assert_array_equal(model.action_inputs(features, None), model.q_values(features, noise=False))
 
 
+def test_an_algorithm_without_values_takes_what_a_derived_class_puts_out():
+    class Policy(DQNModel):
+        forward = OwnHeads.forward
+
+    model = ModelCatalog.get_model_v2(OBS, Discrete(3), 3, {"custom_model": Policy}, "pure")
+    output = numbers(4, 3)
+    assert model.advantage_head is not None
+    assert model.action_inputs(output, None) is output
+    assert model.exploring_inputs(output, None, np.random.default_rng(0)) is output
+
+
 def test_weights_are_taken_over_by_name():
     model, module = (build(framework, CASES["rainbow"]) for framework in ("pure", "torch"))
     assert set(take_weights(model, module)) == set(named_weights(model))
