@@ -6,10 +6,10 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anyspace import __version__
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.deploy.ports import Port
 from anyspace.deploy.step import NEXT, Step
@@ -81,7 +81,7 @@ def describe(policy: Policy, step: Step, name: str, found: Comparison) -> dict[s
 
     return {
         "format": FORMAT,
-        "anyspace": version("anyspace"),
+        "anyspace": __version__,
         "file": name,
         "rows": step.rows,
         "stochastic": step.stochastic,

@@ -9,13 +9,13 @@ import shlex
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 from safetensors.numpy import load_file, save
 
+from anyspace import __version__
 from anyspace.errors import CheckpointError
 from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces, to_disk
 from anyspace.models.runtime import NumpyArray
@@ -53,7 +53,7 @@ def write_checkpoint(
     name = f"tensors-{uuid.uuid4().hex[:8]}.safetensors"
     content = {
         "format": FORMAT,
-        "version": version("anyspace"),
+        "version": __version__,
         "tensors": name,
         "shapes": _shapes(tensors),
         **state,
@@ -182,7 +182,7 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     if type(state["format"]) is not int or state["format"] not in READABLE:
         raise CheckpointError(
             f"{file.parent} is a checkpoint of format {state['format']!r}, written by anyspace"
-            f" {state.get('version', 'of an unknown version')}. This is anyspace {version('anyspace')}, which reads the"
+            f" {state.get('version', 'of an unknown version')}. This is anyspace {__version__}, which reads the"
             f" formats {', '.join(map(str, READABLE))}: load it with the version that wrote it, or a later one."
         )
     if not isinstance(state.get("tensors"), str) or "shapes" not in state:
