@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from anyspace.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from anyspace.algorithms import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
     from anyspace.data.env_check import check_env
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
     from anyspace.policy.policy import Policy
     from anyspace.spaces import register_space
 
-__version__ = "0.2.0"
 __all__ = [
     "A2C",
     "APPO",

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anyspace import __version__
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.deploy.ports import Port
 from anyspace.deploy.step import NEXT, Step
@@ -17,6 +16,7 @@ from anyspace.errors import ExportError
 from anyspace.policy.exporting import Exported
 from anyspace.policy.policy import Policy
 from anyspace.spaces.serialize import to_json
+from anyspace.version import __version__
 
 if TYPE_CHECKING:
     from anyspace.deploy.checking import Comparison

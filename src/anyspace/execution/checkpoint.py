@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from anyspace import __version__
 from anyspace.errors import CheckpointError
 from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces, to_disk
 from anyspace.models.runtime import NumpyArray
+from anyspace.version import __version__
 
 FORMAT = 3
 """Of the checkpoints that are written."""
