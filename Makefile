@@ -63,9 +63,10 @@ soak: $(READY)  ## an hour of training, SOAK_MINUTES=n for another time: memory,
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
 	$(BIN)/python -m tests.support.table --write
 
-packages: .venv-packages/.ready  ## tests with other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo, Minari, lz4
+packages: .venv-packages/.ready  ## tests with other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo, Minari, lz4, Keras 2
 	.venv-packages/bin/python -m pytest tests/data/offline tests/data/test_packages.py tests/data/test_supersuit.py tests/data/test_foreign.py \
 	  tests/spaces/kinds/test_minigrid.py tests/algorithms/test_doors.py
+	.venv-packages/bin/python -m pytest tests/frameworks/test_tf_networks.py -k keras_2
 
 .venv-packages/.ready: pyproject.toml constraints.txt
 	$(call install,.venv-packages,.[packages])

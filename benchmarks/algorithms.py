@@ -1,12 +1,12 @@
-"""Steps per second of DQN, SAC and A2C beside Stable-Baselines3's, and gradient steps beside a bare loop, in turn.
+"""Steps per second of DQN, SAC and A2C beside Stable-Baselines3's and SBX's, and gradient steps beside a bare loop.
 
 * DQN on CartPole-v1: one gradient step after each environment step, batch 128, 256x256, neither dueling nor double.
 * The same with 8 environment steps, then 8 gradient steps, on both sides.
 * SAC on Pendulum-v1: one gradient step per environment step, batch 256, 256x256, two critics.
 * A2C on CartPole-v1: 8 environments x 5 steps, two tanh layers of 64 for each of policy and value.
 
-All go through their public ``learn()``; ours has every check on and does not count reset rows. The peer and the bare
-loop get the thread count that serves each best. Medians of five runs.
+All go through their public ``learn()``; ours has every check on and does not count reset rows. Peers, the bare loop
+and, in PyTorch, this library get the thread count that serves each best. All run in turn; medians of five runs.
 
     python benchmarks/algorithms.py [dqn] [dqn-8] [sac] [a2c]
     python benchmarks/algorithms.py jax [dqn] ...      # on another framework, beside that one's bare loop
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from typing import Any, NamedTuple
@@ -23,7 +24,9 @@ from typing import Any, NamedTuple
 from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
 RUNS = 5
-PEER = [str(PEER_PYTHON), str(HERE / "peers" / "sb3_algorithms.py")]
+PEER = [str(PEER_PYTHON), str(HERE / "peers" / "baselines_algorithms.py")]
+PEERS = {"stable_baselines3": "Stable-Baselines3", "sbx": "SBX"}
+"""The packages, and their names."""
 BARE = {"torch": "bare.py", "jax": "bare_jax.py"}
 """The bare loops of each framework that has some."""
 FRAMEWORKS = ("torch", "jax", "tf")
@@ -82,56 +85,77 @@ CONTESTS = {
 }
 
 
-def ours(name: str, framework: str) -> None:
+def ours(name: str, framework: str, steps: int, threads: int) -> None:
     """Measure this library in this process and print one JSON line."""
     from anyspace.algorithms import ALGORITHMS
 
+    if framework == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
     contest = CONTESTS[name]
     algorithm = ALGORITHMS[contest.algorithm](contest.env, {**contest.settings, "framework": framework}, preset="none")
     algorithm.learn(2000, progress=False)
     before, started, learning = algorithm.timesteps_total, time.perf_counter(), 0.0
-    while algorithm.timesteps_total < before + contest.steps:
+    while algorithm.timesteps_total < before + steps:
         result = algorithm.train()
         learning += result["time_this_iter_s"] - result["time_collect_s"]
-    steps, seconds = algorithm.timesteps_total - before, time.perf_counter() - started
-    print(json.dumps({"rate": steps / seconds, "updates": steps / learning}))
+    taken, seconds = algorithm.timesteps_total - before, time.perf_counter() - started
+    print(json.dumps({"rate": taken / seconds, "updates": taken / learning}))
 
 
-def best(command: list[str], name: str, steps: int, most: int = 2) -> int:
-    """Return the number of threads, 1 or ``most``, with which a program is faster."""
-    rates = {threads: run_json([*command, name, str(steps), str(threads)])["rate"] for threads in {1, most}}
-    return max(rates, key=lambda threads: rates[threads])
+def best(command: list[str], steps: int, most: int = 2) -> list[str]:
+    """Return a program with the number of steps and of threads, 1 or ``most``, with which it is faster."""
+    commands = [[*command, str(steps // 3), str(threads)] for threads in sorted({1, most})]
+    fastest = max(commands, key=lambda words: run_json(words)["rate"])
+    return [*command, str(steps), fastest[-1]]
 
 
 def compare(name: str, framework: str) -> None:
     """Measure all in turn and print the table."""
     contest = CONTESTS[name]
     steps, loop = contest.steps, contest.bare if framework in BARE else None
-    bare_loop = [sys.executable, str(HERE / BARE[framework])] if loop else []
-    peer_threads = best(PEER, name, steps // 3)
-    # JAX computes on one core or on all.
-    most = (os.cpu_count() or 1) if framework == "jax" else 2
-    bare_threads = best(bare_loop, loop, steps // 3, most) if loop else 1
-    mine, peers, bare = [], [], []
-    for _ in range(RUNS):
-        mine.append(run_json([sys.executable, __file__, "--ours", name, framework]))
-        peers.append(run_json([*PEER, name, str(steps), str(peer_threads)]))
-        if loop:
-            bare.append(run_json([*bare_loop, loop, str(steps), str(bare_threads)]))
-    our_rate, peer_rate = (median([run["rate"] for run in runs]) for runs in (mine, peers))
-    ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(mine, peers, strict=True))
-    print(f"{name.upper()} on {contest.env}, median of {RUNS} runs in turn; {describe()}\n")
-    print("| library | steps/s |")
-    print("|---|---|")
-    print(f"| anyspace, {framework} | {our_rate:,.0f} |")
-    print(f"| Stable-Baselines3 {peers[0]['version']} ({peer_threads} threads, its best) | {peer_rate:,.0f} |")
-    print(f"\nratio of the medians {our_rate / peer_rate:.2f}; run by run {ratios[0]:.2f} to {ratios[-1]:.2f}\n")
+    mine = [sys.executable, __file__, "--ours", name, framework]
+    # JAX and TensorFlow share out their work by themselves.
+    programs = {"ours": best(mine, steps) if framework == "torch" else [*mine, str(steps), "0"]}
+    for package in PEERS:
+        if package != "sbx" or (framework == "jax" and contest.algorithm != "A2C" and has_sbx()):
+            programs[package] = best([*PEER, package, name], steps)
     if loop:
-        updates, rate = median([run["updates"] for run in mine]), median([run["rate"] for run in bare])
+        # JAX computes on one core or on all.
+        most = (os.cpu_count() or 1) if framework == "jax" else 2
+        programs["bare"] = best([sys.executable, str(HERE / BARE[framework]), loop], steps, most)
+    found: dict[str, list[dict[str, Any]]] = {one: [] for one in programs}
+    for _ in range(RUNS):
+        for one, command in programs.items():
+            found[one].append(run_json(command))
+    rates = {one: median([run["rate"] for run in runs]) for one, runs in found.items()}
+    print(f"{name.upper()} on {contest.env}, median of {RUNS} runs in turn; {describe()}\n")
+    print("| library | steps/s | ours to its (run by run) |")
+    print("|---|---|---|")
+    print(f"| anyspace, {framework}{_threads(programs['ours'])} | {rates['ours']:,.0f} | |")
+    for package in PEERS:
+        if package in programs:
+            ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(found["ours"], found[package], strict=True))
+            who = f"{PEERS[package]} {found[package][0]['version']}{_threads(programs[package])}"
+            span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+            print(f"| {who} | {rates[package]:,.0f} | {rates['ours'] / rates[package]:.2f} ({span}) |")
+    if loop:
+        updates = median([run["updates"] for run in found["ours"]])
         print(
-            f"gradient steps with all that learning takes: {updates:,.0f} a second; a bare loop"
-            f" ({bare_threads} threads, its best): {rate:,.0f}; ratio {updates / rate:.2f}\n"
+            f"\ngradient steps with all that learning takes: {updates:,.0f} a second; a bare loop"
+            f"{_threads(programs['bare'])}: {rates['bare']:,.0f}; ratio {updates / rates['bare']:.2f}"
         )
+    print(flush=True)
+
+
+def has_sbx() -> bool:
+    """Return whether SBX is among the peers."""
+    return subprocess.run([str(PEER_PYTHON), "-c", "import sbx"], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _threads(command: list[str]) -> str:
+    return "" if command[-1] == "0" else f" ({command[-1]} thread{'s' * (command[-1] != '1')}, its best)"
 
 
 def main(words: list[str]) -> None:
@@ -143,4 +167,7 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    ours(*sys.argv[2:4]) if sys.argv[1:2] == ["--ours"] else main(sys.argv[1:])
+    if sys.argv[1:2] == ["--ours"]:
+        ours(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    else:
+        main(sys.argv[1:])

@@ -173,3 +173,59 @@ assert algo.policy.runtime.ways.number == 0
 assert [*algo.policy.model.trainable_variables(as_dict=True)][0] == "base_model/0"
 """
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+
+
+@pytest.mark.skipif(find_spec("tf_keras") is None, reason="tf_keras is not installed")
+def test_what_keras_2_makes_late_or_is_asked_of_arrays(tmp_path: Path) -> None:
+    script = """
+import numpy as np
+from anyspace.rllib.algorithms.ppo import PPO
+from anyspace.rllib.algorithms.sac import SAC
+from anyspace.rllib.agents.sac.sac_tf_model import SACTFModel
+from anyspace.rllib.models.tf.fcnet import FullyConnectedNetwork
+from anyspace.rllib.models.tf.recurrent_net import RecurrentNetwork
+from anyspace.rllib.utils.framework import try_import_tf
+tf1, tf, tfv = try_import_tf()
+
+
+class Late(RecurrentNetwork):
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        steps = tf.keras.layers.Input(shape=(None, 4))
+        memory, lens = tf.keras.layers.Input(shape=(8,)), tf.keras.layers.Input(shape=(), dtype=tf.int32)
+        out, new = tf.keras.layers.GRU(8, return_sequences=True, return_state=True)(
+            steps, mask=tf.sequence_mask(lens), initial_state=memory
+        )
+        self.rnn = tf.keras.Model([steps, lens, memory], [out, new])
+        self.heads = tf.keras.Sequential([tf.keras.layers.Dense(num_outputs + 1)])  # weights are made when it is called
+
+    def forward_rnn(self, inputs, state, seq_lens):
+        out, new = self.rnn([inputs, seq_lens, state[0]])
+        out = self.heads(out)
+        self._value = out[:, :, -1]
+        return out[:, :, :-1], [new]
+
+    def get_initial_state(self):
+        return [np.zeros(8, np.float32)]
+
+    def value_function(self):
+        return tf.reshape(self._value, [-1])
+
+
+class Own(SACTFModel):
+    def build_policy_model(self, obs_space, num_outputs, policy_model_config, name):
+        return FullyConnectedNetwork(obs_space, self.action_space, num_outputs, policy_model_config, name)
+
+
+assert not hasattr(tf.keras, "Operation"), "this is Keras 3"
+settings = {"framework": "tf", "train_batch_size": 32, "minibatch_size": 16, "num_epochs": 1}
+algo = PPO("CartPole-v1", {**settings, "model": {"custom_model": Late, "max_seq_len": 5}})
+before = algo.policy.runtime.parameters(algo.policy.model)
+algo.train()
+after = algo.policy.runtime.parameters(algo.policy.model)
+assert {name.partition("/")[0] for name in after} == {"rnn", "heads"}
+assert all((after[name] != before[name]).any() for name in after)
+settings = {"framework": "tf", "train_batch_size": 8, "num_steps_sampled_before_learning_starts": 8}
+SAC("Pendulum-v1", {**settings, "min_sample_timesteps_per_iteration": 12, "model": {"custom_model": Own}}).train()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)

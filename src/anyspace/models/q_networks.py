@@ -6,7 +6,7 @@ of them together, Z atoms of a return's distribution (1 where Q values are learn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -140,7 +140,7 @@ class QNetworks(ModelV2):
         has_heads = dueling or len(q_hiddens) > 0
         require(has_heads or not use_noisy, "use_noisy", use_noisy, "without `q_hiddens` no layer is there to be noisy")
         if _lies_on_a_model(type(self)):
-            num_outputs = None if has_heads else count * num_atoms
+            num_outputs = _features_asked_for(model_config) if has_heads else count * num_atoms
             # A separate stack for a value that no algorithm asks for would never be trained.
             model_config = {**model_config, "vf_share_layers": True}
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
@@ -268,8 +268,8 @@ def _width_of(model: QNetworks, wanted: int | None) -> int:
         interface = network("q values", model.framework).__name__
         raise ModelError(
             f"{kind}: num_outputs is {model.num_outputs!r} after it was built. A model under the heads of {interface}"
-            " is built with num_outputs=None, without an output layer, and must set `self.num_outputs` to the width of"
-            f" its features. A class that derives from {interface} has to be given a number."
+            " has to say how wide its features are: leave `self.num_outputs` as it came, or set it to the width."
+            f" A class that derives from {interface} has to be given a number."
         )
     if wanted is not None and model.num_outputs != wanted:
         raise ModelError(
@@ -278,6 +278,17 @@ def _width_of(model: QNetworks, wanted: int | None) -> int:
             " `q_hiddens`."
         )
     return model.num_outputs
+
+
+def _features_asked_for(model_config: Mapping[str, Any]) -> int | None:
+    """Return how many features a custom model under the heads puts out: the last of ``fcnet_hiddens``, 256 without any.
+
+    None, which stands for features as they come, asks a built-in network, or a memory on a model.
+    """
+    remembers = any(model_config.get(f"use_{memory}") for memory in ("lstm", "gru", "attention"))
+    if model_config.get("custom_model") is None or remembers:
+        return None
+    return int([256, *model_config.get("fcnet_hiddens", ())][-1])
 
 
 def _overrides(model: QNetworks, name: str) -> bool:

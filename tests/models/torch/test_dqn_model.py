@@ -376,7 +376,7 @@ def test_gradients_reach_every_parameter(memory, keywords):
 class Custom(TorchModelV2):
     def __init__(self, obs_space, action_space, num_outputs, model_config, name, *, width=8, extra=None):
         super().__init__(obs_space, action_space, num_outputs, model_config, name)
-        assert num_outputs is None
+        assert num_outputs in (6, None)  # the last of fcnet_hiddens, or nothing under a memory
         self.extra = extra
         self.num_outputs = width
         self.layer = nn.Linear(3, width)
@@ -488,7 +488,9 @@ def test_a_model_of_unknown_width_is_named():
             super().__init__(*arguments)
             self.num_outputs = None
 
-    with pytest.raises(ModelError, match=r"Unaware_as_DQNTorchModel: num_outputs is None .* `self.num_outputs` to the"):
+    with pytest.raises(
+        ModelError, match=r"Unaware_as_DQNTorchModel: num_outputs is None .* `self.num_outputs` as it came"
+    ):
         build({"custom_model": Unaware})
     with pytest.raises(ModelError, match=r"Parametric: num_outputs is None .* has to be given a number"):
         build({"custom_model": Parametric}, num_outputs=None, obs_space=PARAMETRIC)
@@ -497,7 +499,7 @@ def test_a_model_of_unknown_width_is_named():
 def test_wrong_widths_are_named():
     class Stubborn(Custom):
         def __init__(self, obs_space, action_space, num_outputs, model_config, name):
-            super().__init__(obs_space, action_space, None, model_config, name)
+            super().__init__(obs_space, action_space, 6, model_config, name)
 
     with pytest.raises(ModelError, match=r"puts out 12 numbers to a row, .* but its num_outputs is 8"):
         build({"custom_model": Stubborn}, q_hiddens=[], **DISTRIBUTIONS)
@@ -516,3 +518,20 @@ def test_misspelt_keyword_arguments_are_refused():
             build(config, duelling=True)
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'duelling'"):
         build({"custom_model": Custom}, duelling=True)
+
+
+def test_a_model_written_for_any_algorithm_lies_under_the_heads():
+    class Plain(TorchModelV2, nn.Module):
+        """Puts out as many numbers as it is asked for, and nothing else."""
+
+        def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+            TorchModelV2.__init__(self, obs_space, action_space, num_outputs, model_config, name)
+            nn.Module.__init__(self)
+            self.layer = nn.Linear(3, num_outputs)
+
+        def forward(self, input_dict, state, seq_lens):
+            return self.layer(input_dict["obs_flat"]), state
+
+    assert build({"custom_model": Plain}, q_hiddens=[4]).num_outputs == 6
+    assert build({"custom_model": Plain, "fcnet_hiddens": []}, dueling=True).num_outputs == 256
+    assert build({"custom_model": Plain}, q_hiddens=[]).num_outputs == 4  # the values themselves

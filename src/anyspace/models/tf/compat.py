@@ -85,6 +85,9 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = None, name: str
     Without ``maxlen``, lengths of the sequences that a model is given are told from all steps that these have with
     their padding, which may be more than the longest length.
     """
+    if maxlen is None and not IS_KERAS_3 and getattr(lengths, "_keras_history", None) is not None:
+        # How many steps there are is asked when the model is called.
+        return tensorflow.keras.layers.Lambda(lambda given: sequence_mask(given, None, dtype, name))(lengths)
     steps = SEQUENCES.get()
     if maxlen is None and steps is not None and steps[1] > 1 and lengths.shape == steps[:1]:
         maxlen = steps[1]

@@ -98,7 +98,7 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
     elif is_layer(value) or isinstance(value, tf.Module):
         found.all_adopted = False
         found.parts[path] = value
-        for position, variable in enumerate(value.variables):
+        for position, variable in enumerate(_variables(value)):
             found.add(f"{path}/{position}", plain_variable(variable))
     elif isinstance(value, dict):
         for key, part in value.items():
@@ -108,6 +108,13 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
             _look(model, part, f"{path}/{position}", found)
     else:
         _require_own_framework(model, path, value)
+
+
+def _variables(part: Any) -> Any:
+    """Return the variables of a layer or a module, as far as they are made."""
+    # A model of Keras 2 raises where some are still to be made.
+    is_unfinished = isinstance(part, tf.Module) and not is_layer(part) and not getattr(part, "built", True)
+    return tf.Module.variables.fget(part) if is_unfinished else part.variables
 
 
 def holds_variables(value: object) -> bool:

@@ -168,7 +168,10 @@ class _WithLogStd(tf.keras.layers.Layer):  # type: ignore[misc]
 
 def is_symbolic(value: object) -> bool:
     """Return whether a value is what Keras makes models of: a tensor without numbers."""
-    return bool(tf.keras.backend.is_keras_tensor(value)) if hasattr(value, "shape") else False
+    # Keras 2 refuses to say it of NumPy's arrays.
+    return (
+        hasattr(value, "shape") and not isinstance(value, np.ndarray) and bool(tf.keras.backend.is_keras_tensor(value))
+    )
 
 
 def _linear(x: Array, width: int, name: str) -> Array:

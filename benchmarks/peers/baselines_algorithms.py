@@ -1,16 +1,13 @@
-"""Stable-Baselines3's DQN, SAC and A2C; prints one JSON line. Run by benchmarks/algorithms.py."""
+"""DQN, SAC and A2C of Stable-Baselines3, or DQN and SAC of SBX; prints one JSON line. See benchmarks/algorithms.py."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 import time
 from typing import Any
-
-import stable_baselines3
-import torch
-from stable_baselines3 import A2C, DQN, SAC
-from stable_baselines3.common.env_util import make_vec_env
 
 OFF_POLICY: dict[str, Any] = {
     "learning_starts": 1000,
@@ -19,27 +16,32 @@ OFF_POLICY: dict[str, Any] = {
 }
 
 
-def made(name: str) -> Any:
-    """Return the algorithm on its environments."""
+def made(library: Any, name: str) -> Any:
+    """Return a library's algorithm on its environments."""
+    from stable_baselines3.common.env_util import make_vec_env
+
+    # SBX computes where JAX does, and clips no gradients.
+    of_torch = library.__name__ == "stable_baselines3"
+    extra = {"device": "cpu"} if of_torch else {}
     if name.startswith("dqn"):
         at_once = 8 if name == "dqn-8" else 1
-        return DQN(
+        return library.DQN(
             "MlpPolicy",
             make_vec_env("CartPole-v1", n_envs=1, seed=0),
             batch_size=128,
             learning_rate=1e-4,
             target_update_interval=500,
-            max_grad_norm=10.0,
             exploration_fraction=0.1,
             exploration_final_eps=0.05,
             train_freq=at_once,
             gradient_steps=at_once,
             seed=0,
-            device="cpu",
+            **({"max_grad_norm": 10.0} if of_torch else {}),
+            **extra,
             **OFF_POLICY,
         )
     if name == "sac":
-        return SAC(
+        return library.SAC(
             "MlpPolicy",
             make_vec_env("Pendulum-v1", n_envs=1, seed=0),
             batch_size=256,
@@ -48,10 +50,10 @@ def made(name: str) -> Any:
             train_freq=1,
             gradient_steps=1,
             seed=0,
-            device="cpu",
+            **extra,
             **OFF_POLICY,
         )
-    return A2C(
+    return library.A2C(
         "MlpPolicy",
         make_vec_env("CartPole-v1", n_envs=8, seed=0),
         n_steps=5,
@@ -63,19 +65,25 @@ def made(name: str) -> Any:
         max_grad_norm=0.5,
         use_rms_prop=False,
         seed=0,
-        device="cpu",
+        **extra,
     )
 
 
-def main(name: str, steps: int, threads: int) -> None:
-    torch.set_num_threads(threads)
-    model = made(name)
+def main(package: str, name: str, steps: int, threads: int) -> None:
+    if package == "sbx":
+        # XLA has no count of threads of its own: it takes as many as the cores that the process may use.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    else:
+        import torch
+
+        torch.set_num_threads(threads)
+    library = importlib.import_module(package)
+    model = made(library, name)
     model.learn(2000)
     started = time.perf_counter()
     model.learn(steps, reset_num_timesteps=False)
-    rate = steps / (time.perf_counter() - started)
-    print(json.dumps({"rate": rate, "version": stable_baselines3.__version__, "torch": torch.__version__}))
+    print(json.dumps({"rate": steps / (time.perf_counter() - started), "version": library.__version__}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
