@@ -13,7 +13,14 @@ from gymnasium import spaces
 
 from anyspace import SAC
 from anyspace.algorithms.sac import SACConfig
-from anyspace.distributions import Beta, DiagGaussian, Dirichlet, GumbelSoftmax, SquashedGaussian
+from anyspace.distributions import (
+    Beta,
+    DiagGaussian,
+    Dirichlet,
+    GumbelSoftmax,
+    MultiActionDistribution,
+    SquashedGaussian,
+)
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import FullyConnectedNetwork
 from anyspace.models.torch import SACTorchModel
@@ -398,6 +405,13 @@ def test_networks_are_configured_one_by_one() -> None:
 # --------------------------------------------------------------------------------------- refusals
 
 
+class ScoredAsAWhole(MultiActionDistribution):
+    """Scores parts otherwise than each by itself."""
+
+    def logp(self, actions: Any) -> Any:
+        return 0.5 * super().logp(actions)
+
+
 @pytest.mark.spec(165)
 @pytest.mark.parametrize(
     ("space", "settings", "message"),
@@ -414,11 +428,36 @@ def test_networks_are_configured_one_by_one() -> None:
             {"model": {**MODEL, "custom_action_dist": GumbelSoftmax}},
             r"GumbelSoftmax has no option_log_probs\(\)",
         ),
+        (
+            HYBRID,
+            {"model": {**MODEL, "custom_action_dist": ScoredAsAWhole}},
+            r"ScoredAsAWhole has a logp\(\) of its own, and its children are drawn and scored singly",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(space: Any, settings: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         sac(space, **settings)
+
+
+class Detached(DiagGaussian):
+    """Draws in a way of its own, from which no gradient gets back."""
+
+    def sample(self, rng: Any = None) -> Any:
+        return 0.5 * super().sample(rng)
+
+
+class Pathwise(Detached):
+    """Says along which path its samples get their gradients."""
+
+    def path_sample(self, rng: Any = None) -> Any:
+        return 0.5 * DiagGaussian.path_sample(self, rng)
+
+
+def test_samples_without_gradients_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"Detached: no gradient gets .* Implement Detached.path_sample\(rng\)"):
+        sac(PUSH, model={**MODEL, "custom_action_dist": Detached})
+    sac(PUSH, model={**MODEL, "custom_action_dist": Pathwise})
 
 
 def test_other_refusals() -> None:

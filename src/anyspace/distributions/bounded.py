@@ -138,8 +138,7 @@ class SquashedGaussian(_Interval):
 
     def sample_from_noise(self, noise: Array) -> Array:
         """Actions ``[B, *shape]``: mean + std * ``noise`` ``[B, d]``, squashed."""
-        gaussian = self._gaussian
-        return self._squashed(gaussian.mean + xp(noise).exp(gaussian.log_std) * noise)
+        return self._squashed(self._gaussian._along(noise))
 
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
         """Draw actions and return them with their log-density ``[B]``, exact also where tanh is flat.

@@ -34,6 +34,10 @@ class _OfVectors(TorchDistributionWrapper):
         """Draw an action per row [B, *shape]."""
         return self._as_samples(self._wrapped("sample").sample())
 
+    def path_sample(self, rng: Any = None) -> torch.Tensor:
+        """Draw an action per row [B, *shape], with the gradient of the inputs where ``dist`` gives one."""
+        return self._as_samples(super().path_sample(rng))
+
     def deterministic_sample(self) -> torch.Tensor:
         """Means [B, *shape]."""
         return self._as_samples(self._wrapped("deterministic_sample").mean)
@@ -96,12 +100,6 @@ class TorchDiagGaussian(_OfVectors):
         self.dist = td.Normal(mean, self.log_std.exp(), validate_args=False)
         self.action_space = action_space
         self.zero_action_dim = action_space is not None and action_space.shape == ()
-
-    def sample_logp(self, rng: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw actions and return them with their log-density [B]; both carry the gradient of the inputs."""
-        dist = self._wrapped("sample_logp")
-        raw = dist.rsample()
-        return self._as_samples(raw), dist.log_prob(raw).sum(dim=-1)
 
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
