@@ -220,6 +220,8 @@ def test_what_a_relaxed_choice_is_not() -> None:
     assert GumbelSoftmax.required_model_output_shape(Discrete(5, start=2), {}) == 5
     assert not GumbelSoftmax.has_entropy
     assert not GumbelSoftmax.has_kl
+    even = GumbelSoftmax(np.full((1, 2), -3.4e38, np.float32), temperature=0.5).sample(np.random.default_rng(0))
+    assert even.sum() == pytest.approx(1.0)
     for temperature in (0.0, -1.0, float("nan")):
         with pytest.raises(AssertionError, match="GumbelSoftmax needs a temperature above 0"):
             GumbelSoftmax(np.zeros((1, 2)), temperature=temperature)

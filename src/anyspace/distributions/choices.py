@@ -243,7 +243,10 @@ class GumbelSoftmax(ActionDistribution):
     def sample_from_noise(self, noise: Array) -> Array:
         """Shares ``[B, A]``: the softmax of (logits + Gumbel ``noise``) / temperature; the largest is the action."""
         ns = xp(self.inputs)
-        self.last_sample = ns.exp(ns.log_softmax((self._choice.logits + noise) / self.temperature))
+        perturbed = self._choice.logits + noise
+        # Shifted first: divided as they are, logits of -3.4e38 would overflow, in a row of them to NaN.
+        largest = ns.max(ns.stop_gradient(perturbed), axis=-1, keepdims=True)
+        self.last_sample = ns.exp(ns.log_softmax((perturbed - largest) / self.temperature))
         return self.last_sample
 
     def deterministic_sample(self) -> Array:

@@ -46,7 +46,10 @@ class TorchCategorical(TorchDistributionWrapper):
         super().__init__(inputs, model)
         self.mask = mask
         if temperature != 1.0:
-            self.inputs = self.inputs / temperature
+            scaled = self.inputs / temperature
+            # Kept finite: logits of -3.4e38 would overflow, and gradients of divergences become NaN.
+            limits = torch.finfo(scaled.dtype)
+            self.inputs = scaled.clamp(limits.min, limits.max)
         self.dist = _categorical(self.inputs, mask)
 
     @staticmethod
@@ -268,7 +271,8 @@ class TorchBernoulli(TorchDistributionWrapper):
 def _categorical(logits: torch.Tensor, mask: Any) -> td.Categorical:
     if mask is not None:
         logits = torch.where(allowed_by(mask, like=logits), logits, _FORBIDDEN)
-    return td.Categorical(logits=logits, validate_args=False)
+    # Shifted first: of a row of -3.4e38 PyTorch takes the sum of the exponentials for one of them.
+    return td.Categorical(logits=logits - logits.detach().amax(dim=-1, keepdim=True), validate_args=False)
 
 
 def _log_probs(dist: td.Distribution) -> torch.Tensor:
