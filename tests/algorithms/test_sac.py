@@ -22,7 +22,7 @@ from anyspace.distributions import (
     SquashedGaussian,
 )
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
-from anyspace.models import FullyConnectedNetwork
+from anyspace.models import FullyConnectedNetwork, ModelV2
 from anyspace.models.torch import SACTorchModel
 from anyspace.policy.batch import Batch
 from anyspace.spaces import Simplex
@@ -390,6 +390,41 @@ class OwnPolicy(FullyConnectedNetwork):
 
     def metrics(self) -> dict[str, float]:
         return {"mine": 7.0}
+
+
+class OwnQ(FullyConnectedNetwork):
+    """A Q network of a user's, or what lies beneath its memory, with a term of its own."""
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        extra = 1e3 * self.encoder[0].weight.square().sum()
+        return [policy_loss[0], *(loss + extra for loss in policy_loss[1:])]
+
+    def metrics(self) -> dict[str, float]:
+        return {"width": float(self.num_outputs)}
+
+    def takes_noise(self, name: str) -> bool:
+        return name == "encoder.0.bias"
+
+
+class SilentQ(OwnQ):
+    """The same without a term of its own."""
+
+    custom_loss = ModelV2.custom_loss
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 4}], ids=["none", "LSTM"])
+def test_q_networks_of_users_add_losses_and_metrics(memory: Any) -> None:
+    found = []
+    part, beneath = ("q_memory", "q_memory.base") if memory else ("q_net", "q_net")
+    for own in (SilentQ, OwnQ):
+        with closing(sac(model={**MODEL, **memory}, q_model_config={"custom_model": own}, seed=0)) as algorithm:
+            result, model = algorithm.train(), algorithm.policy.model
+            found.append(model.get_submodule(beneath).encoder[0].weight.detach())
+    assert {key.split("/")[0] for key in result["learner"]["model"]} == {part, f"twin_{part}"}
+    noisy = {name for name, _ in model.named_parameters() if model.takes_noise(name) and name.startswith(f"{beneath}.")}
+    assert noisy == {f"{beneath}.encoder.0.bias"}
+    assert model.takes_noise("action_model.encoder.0.weight" if not memory else "action_model.base.encoder.0.weight")
+    assert not torch.equal(*found)
 
 
 def test_networks_are_configured_one_by_one() -> None:
