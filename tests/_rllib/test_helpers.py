@@ -300,5 +300,9 @@ def test_transitions_over_several_steps_of_one_episode():
     adjust_nstep(5, 0.5, batch)
     assert (batch["rewards"].tolist(), batch["new_obs"].tolist()) == ([3, 4, 4], [3, 3, 3])
     assert batch["terminateds"].tolist() == [True] * 3
+    for dtype, expected in ((np.int64, np.float32), (bool, np.float32), (np.float64, np.float64)):
+        batch = SampleBatch({**columns, "rewards": np.array([1, 0, 1], dtype)})
+        adjust_nstep(2, 0.5, batch)
+        np.testing.assert_array_equal(batch["rewards"], np.array([1, 0.5, 1], expected), strict=True)
     with pytest.raises(AssertionError, match="split_by_episode"):
         adjust_nstep(2, 0.5, SampleBatch({**columns, "terminateds": [True, False, True]}))
