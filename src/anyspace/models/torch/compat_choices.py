@@ -16,6 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from anyspace.distributions import Bernoulli, Categorical, MultiCategorical, SlateMultiCategorical
 from anyspace.distributions.allowed import allowed_by
+from anyspace.distributions.choices import places_of_slates
 from anyspace.maths.splitting import split_last
 from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper, as_inputs
 
@@ -208,9 +209,9 @@ class TorchSlateMultiCategorical(TorchCategorical):
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Log-probability of slates [B, k]; -inf for one that does not exist."""
-        same = (self._values(actions)[..., None, :] == self.all_slates).all(dim=-1)
-        logps = super().logp(same.int().argmax(dim=-1))
-        return torch.where(same.any(dim=-1), logps, -torch.inf)
+        table = self.all_slates.cpu().numpy()
+        index, exists = places_of_slates(self._values(actions).long(), table, int(table.max()) + 1)
+        return torch.where(exists, super().logp(index), -torch.inf)
 
 
 class TorchBernoulli(TorchDistributionWrapper):
