@@ -25,7 +25,8 @@ from anyspace.models.torch import compat, compat_dists, compat_tensors
 
 TABLE = {
     "": "SampleBatch",
-    "algorithms": "Algorithm PPOConfig",
+    "algorithms": "A2C A2CConfig APPO APPOConfig Algorithm AlgorithmConfig BC BCConfig DQN DQNConfig IMPALA"
+    " IMPALAConfig Impala ImpalaConfig MARWIL MARWILConfig PG PGConfig PPO PPOConfig SAC SACConfig",
     "algorithms.algorithm": "Algorithm",
     "algorithms.dqn": "DQN DQNConfig",
     "algorithms.dqn.dqn": "DQN DQNConfig",
@@ -284,23 +285,33 @@ def test_tensorflow_distributions_can_be_defined_and_not_built(no_tensorflow):
 
 
 def test_there_is_no_other_framework(no_tensorflow):
-    from anyspace.rllib.utils.framework import (
-        tf_function,
-        try_import_jax,
-        try_import_tf,
-        try_import_tfp,
-        try_import_torch,
-    )
+    from anyspace.rllib.utils.framework import tf_function, try_import_tf, try_import_tfp, try_import_torch
 
     assert try_import_torch() == (torch, torch.nn)
     tf1, tf, tfv = try_import_tf()
     assert (tf1, bool(tf), tfv) == (None, False, None)
     assert tf_function(tf)(len) is len
     assert try_import_tfp() is None
-    assert try_import_jax() == (None, None)
-    for function, name in ((try_import_tf, "TensorFlow"), (try_import_tfp, "Probability"), (try_import_jax, "JAX")):
-        with pytest.raises(ImportError, match=f"{name}.*PyTorch"):
+    for function, said in (
+        (try_import_tf, r"TensorFlow is not installed: pip install 'anyspace\[tf\]', or use PyTorch"),
+        (try_import_tfp, "TensorFlow Probability; take the classes of anyspace.distributions"),
+    ):
+        with pytest.raises(ImportError, match=said):
             function(error=True)
+
+
+def test_jax_is_there_where_it_is_installed(monkeypatch):
+    from anyspace._rllib import common
+
+    for installed in ((), ("jax",), ("jax", "flax")):
+        monkeypatch.setattr(common, "find_spec", lambda name, names=installed: name if name in names else None)
+        monkeypatch.setattr(common, "import_module", lambda name: name)
+        assert common.try_import_jax() == tuple(name if name in installed else None for name in ("jax", "flax"))
+        if len(installed) == 2:
+            assert common.try_import_jax(error=True) == ("jax", "flax")
+            continue
+        with pytest.raises(ImportError, match=r"not installed: (jax and )?flax\. JAX comes with pip install"):
+            common.try_import_jax(error=True)
 
 
 def test_the_stand_in_for_tensorflow_lets_files_be_imported(no_tensorflow):
@@ -313,7 +324,7 @@ def test_the_stand_in_for_tensorflow_lets_files_be_imported(no_tensorflow):
 
     with pytest.raises(ModelError, match="Keras is a TensorFlow model"):
         Keras()
-    with pytest.raises(AttributeError, match=r"tf\.reshape: there is no TensorFlow here.*try_import_torch"):
+    with pytest.raises(AttributeError, match=r"tf\.reshape: TensorFlow is not installed.*try_import_torch"):
         tf.reshape  # noqa: B018
 
 

@@ -33,6 +33,7 @@ _POSTPROCESSING = "anyspace._rllib.postprocessing"
 _SCHEDULES = "anyspace._rllib.schedules"
 _SEQUENCES = "anyspace._rllib.sequencing"
 _SPACES = "anyspace._rllib.space_utils"
+_ACTIVATIONS = "anyspace._rllib.activations"
 _ALGORITHMS = "anyspace._rllib.algorithms"
 _DISTRIBUTIONS = "anyspace.distributions"
 _LAYERS = "anyspace.models.torch.compat"
@@ -56,7 +57,13 @@ _OWN_FILES = {
 PATHS: dict[str, dict[str, str]] = {
     **_OWN_FILES,
     "": {_BATCHES: "SampleBatch"},
-    "algorithms": {_ALGORITHMS: "Algorithm", _CONFIGS: "PPOConfig"},
+    "algorithms": {
+        _ALGORITHMS: "A2C APPO Algorithm BC DQN IMPALA Impala=IMPALA MARWIL PG PPO SAC",
+        _CONFIGS: (
+            "A2CConfig APPOConfig AlgorithmConfig BCConfig DQNConfig IMPALAConfig ImpalaConfig=IMPALAConfig"
+            " MARWILConfig PGConfig PPOConfig SACConfig"
+        ),
+    },
     "algorithms.algorithm": {_ALGORITHMS: "Algorithm"},
     "algorithms.algorithm_config": {_CONFIGS: "AlgorithmConfig"},
     "algorithms.callbacks": {_CALLBACKS: "DefaultCallbacks make_multi_callbacks"},
@@ -165,7 +172,7 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},
     "models.utils": {
-        "anyspace._rllib.activations": "get_activation_fn",
+        _ACTIVATIONS: "get_activation_fn",
         _LAYERS: "get_filter_config get_initializer get_initializer_fn",
     },
     "offline": {
@@ -226,7 +233,8 @@ PATHS: dict[str, dict[str, str]] = {
     },
     "utils.framework": {
         _RLLIB: "TensorType tf_function try_import_jax try_import_tf try_import_tfp",
-        _LAYERS: "get_activation_fn try_import_torch",
+        _ACTIVATIONS: "get_activation_fn",
+        _LAYERS: "try_import_torch",
         _TENSORS: "convert_to_tensor get_variable",
     },
     "utils.images": {_ARRAYS: "imread is_package_installed resize rgb2gray"},

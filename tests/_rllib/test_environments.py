@@ -182,6 +182,45 @@ def test_an_end_with_a_discount_is_a_truncation(discount, ends):
     assert results[0][1] == 0.5
 
 
+class RandomTask(Task):
+    """Its episodes begin where its source says."""
+
+    def __init__(self, place):
+        super().__init__()
+        self.source = np.random.RandomState()
+        if place == "random_state":
+            self.random_state = self.source
+        elif place == "task":
+            self.task = SimpleNamespace(random=self.source)
+
+    def _seen(self):
+        return {"place": self.source.uniform(size=2), "room": 0}
+
+
+@pytest.mark.parametrize("place", ["random_state", "task"])
+def test_a_seed_gives_the_same_episode_again(place):
+    begins = [DMEnv(RandomTask(place)).reset(seed=seed)[0]["place"].tolist() for seed in (2**40, 2**40, 0)]
+    assert begins[0] == begins[1] != begins[2]
+
+
+def test_a_seed_without_a_source_is_warned_of_once(caplog):
+    env = DMEnv(RandomTask(None))
+    env.reset()
+    assert not caplog.records
+    env.reset(seed=0)
+    env.reset(seed=1)
+    assert [record.message for record in caplog.records] == [
+        "DMEnv: RandomTask has neither `random_state` nor `task.random`, NumPy's RandomState, so that its episodes do"
+        " not depend on the seed. Give it one."
+    ]
+
+
+def test_a_seed_reaches_the_tasks_of_the_suite(suite, monkeypatch):
+    monkeypatch.setattr(sys.modules["dm_control.suite"], "load", lambda **arguments: RandomTask("task"))
+    begins = [DMCEnv("cartpole", "swingup").reset(seed=seed)[0].tolist() for seed in (1, 1, 2)]
+    assert begins[0] == begins[1] != begins[2]
+
+
 @pytest.fixture
 def suite(monkeypatch):
     module = ModuleType("dm_control.suite")

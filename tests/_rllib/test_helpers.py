@@ -300,5 +300,18 @@ def test_transitions_over_several_steps_of_one_episode():
     adjust_nstep(5, 0.5, batch)
     assert (batch["rewards"].tolist(), batch["new_obs"].tolist()) == ([3, 4, 4], [3, 3, 3])
     assert batch["terminateds"].tolist() == [True] * 3
+    for dtype, expected in ((np.int64, np.float32), (bool, np.float32), (np.float64, np.float64)):
+        batch = SampleBatch({**columns, "rewards": np.array([1, 0, 1], dtype)})
+        adjust_nstep(2, 0.5, batch)
+        np.testing.assert_array_equal(batch["rewards"], np.array([1, 0.5, 1], expected), strict=True)
     with pytest.raises(AssertionError, match="split_by_episode"):
         adjust_nstep(2, 0.5, SampleBatch({**columns, "terminateds": [True, False, True]}))
+
+
+def test_actions_are_normalised_within_bounds_alone():
+    space = Dict(a=Box(-2.0, 4.0, (2,)), b=Box(0.0, np.inf, (1,)), c=Box(3, 7, (), np.int64))
+    action = {"a": np.float32([-2, 1]), "b": np.float32([5]), "c": np.int64(5)}
+    normal = space_utils.normalize_action(action, space)
+    assert (normal["a"].tolist(), normal["b"].tolist(), normal["c"]) == ([-1, 0], [5], 5)
+    again = space_utils.unsquash_action({**normal, "c": np.int64(2)}, space)
+    assert (again["a"].tolist(), again["b"].tolist(), again["c"]) == ([-2, 1], [5], 5)

@@ -12,6 +12,7 @@ import pytest
 
 import anyspace
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
+from anyspace._rllib.scripts import translated
 from anyspace.data.env_context import EnvContext
 from anyspace.errors import ConfigError
 from anyspace.rllib.algorithms import dqn, ppo
@@ -234,6 +235,32 @@ def test_keys_without_an_effect_are_left_out_and_said(caplog: pytest.LogCaptureF
         with closing(ppo.PPO(config={**given, **SMALL})):
             pass
     assert "`_enable_rl_module_api`, `log_level`, `num_learners`, `shuffle_sequences`; left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda: PPOConfig().framework("tf2").offline_data(input_="dataset"),
+        lambda: PPOConfig().training(framework="tf2", input_="dataset"),
+        lambda: PPOConfig().update_from_dict({"framework": "tf2", "input": "dataset"}).environment(env_config=None),
+    ],
+)
+def test_keys_mean_the_same_whichever_method_takes_them(given: Any) -> None:
+    found = {"framework": "tf", "input": "dataset"}
+    assert translated(anyspace.PPO.config_class, given().to_dict()) == found
+    config = PPOConfig()
+    for key, value in given().to_dict().items():
+        config[key] = value
+    assert translated(anyspace.PPO.config_class, config.to_dict()) == found
+
+
+def test_an_environment_without_a_configuration() -> None:
+    assert PPOConfig().environment("CartPole-v1", env_config=None).to_dict() == {
+        "env": "CartPole-v1",
+        "env_config": None,
+    }
+    with closing(ppo.PPO("CartPole-v1", {**SMALL, "env_config": None})) as algo:
+        assert algo.config.env_config == {}
 
 
 def test_a_replay_buffer_is_read() -> None:

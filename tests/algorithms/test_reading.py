@@ -206,6 +206,7 @@ HUGE: list[tuple[tuple[Any, ...], Any]] = [
     (("observation_space",), {"type": "MultiBinary", "n": [10**6, 10**6]}),
     (("observation_space",), {"type": "MultiDiscrete", "nvec": [10**12], "start": [0], "dtype": "int64"}),
     (("observation_space",), {"type": "Text", "max_length": 10**12, "min_length": 0, "characters": ["a"]}),
+    (("observation_space",), {"type": "Words", "vocabulary": ["a"], "max_words": 10**12}),
     (
         ("observation_space",),
         {

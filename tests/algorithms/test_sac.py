@@ -13,9 +13,16 @@ from gymnasium import spaces
 
 from anyspace import SAC
 from anyspace.algorithms.sac import SACConfig
-from anyspace.distributions import Beta, DiagGaussian, Dirichlet, GumbelSoftmax, SquashedGaussian
+from anyspace.distributions import (
+    Beta,
+    DiagGaussian,
+    Dirichlet,
+    GumbelSoftmax,
+    MultiActionDistribution,
+    SquashedGaussian,
+)
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
-from anyspace.models import FullyConnectedNetwork
+from anyspace.models import FullyConnectedNetwork, ModelV2
 from anyspace.models.torch import SACTorchModel
 from anyspace.policy.batch import Batch
 from anyspace.spaces import Simplex
@@ -385,6 +392,41 @@ class OwnPolicy(FullyConnectedNetwork):
         return {"mine": 7.0}
 
 
+class OwnQ(FullyConnectedNetwork):
+    """A Q network of a user's, or what lies beneath its memory, with a term of its own."""
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        extra = 1e3 * self.encoder[0].weight.square().sum()
+        return [policy_loss[0], *(loss + extra for loss in policy_loss[1:])]
+
+    def metrics(self) -> dict[str, float]:
+        return {"width": float(self.num_outputs)}
+
+    def takes_noise(self, name: str) -> bool:
+        return name == "encoder.0.bias"
+
+
+class SilentQ(OwnQ):
+    """The same without a term of its own."""
+
+    custom_loss = ModelV2.custom_loss
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 4}], ids=["none", "LSTM"])
+def test_q_networks_of_users_add_losses_and_metrics(memory: Any) -> None:
+    found = []
+    part, beneath = ("q_memory", "q_memory.base") if memory else ("q_net", "q_net")
+    for own in (SilentQ, OwnQ):
+        with closing(sac(model={**MODEL, **memory}, q_model_config={"custom_model": own}, seed=0)) as algorithm:
+            result, model = algorithm.train(), algorithm.policy.model
+            found.append(model.get_submodule(beneath).encoder[0].weight.detach())
+    assert {key.split("/")[0] for key in result["learner"]["model"]} == {part, f"twin_{part}"}
+    noisy = {name for name, _ in model.named_parameters() if model.takes_noise(name) and name.startswith(f"{beneath}.")}
+    assert noisy == {f"{beneath}.encoder.0.bias"}
+    assert model.takes_noise("action_model.encoder.0.weight" if not memory else "action_model.base.encoder.0.weight")
+    assert not torch.equal(*found)
+
+
 def test_networks_are_configured_one_by_one() -> None:
     networks = {"policy_model_config": {"custom_model": OwnPolicy}, "q_model_config": {"fcnet_hiddens": [5]}}
     with closing(sac(**networks)) as algorithm:
@@ -396,6 +438,13 @@ def test_networks_are_configured_one_by_one() -> None:
 
 
 # --------------------------------------------------------------------------------------- refusals
+
+
+class ScoredAsAWhole(MultiActionDistribution):
+    """Scores parts otherwise than each by itself."""
+
+    def logp(self, actions: Any) -> Any:
+        return 0.5 * super().logp(actions)
 
 
 @pytest.mark.spec(165)
@@ -414,11 +463,36 @@ def test_networks_are_configured_one_by_one() -> None:
             {"model": {**MODEL, "custom_action_dist": GumbelSoftmax}},
             r"GumbelSoftmax has no option_log_probs\(\)",
         ),
+        (
+            HYBRID,
+            {"model": {**MODEL, "custom_action_dist": ScoredAsAWhole}},
+            r"ScoredAsAWhole has a logp\(\) of its own, and its children are drawn and scored singly",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(space: Any, settings: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         sac(space, **settings)
+
+
+class Detached(DiagGaussian):
+    """Draws in a way of its own, from which no gradient gets back."""
+
+    def sample(self, rng: Any = None) -> Any:
+        return 0.5 * super().sample(rng)
+
+
+class Pathwise(Detached):
+    """Says along which path its samples get their gradients."""
+
+    def path_sample(self, rng: Any = None) -> Any:
+        return 0.5 * DiagGaussian.path_sample(self, rng)
+
+
+def test_samples_without_gradients_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"Detached: no gradient gets .* Implement Detached.path_sample\(rng\)"):
+        sac(PUSH, model={**MODEL, "custom_action_dist": Detached})
+    sac(PUSH, model={**MODEL, "custom_action_dist": Pathwise})
 
 
 def test_other_refusals() -> None:

@@ -7,6 +7,7 @@ import torch
 from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete
 
 from anyspace.distributions import Bernoulli, Categorical, GumbelSoftmax, MultiCategorical, SlateMultiCategorical
+from anyspace.distributions.choices import places_of_slates
 from tests.support.frameworks import Framework
 
 
@@ -99,6 +100,18 @@ def test_a_slate_is_one_choice(framework: Framework) -> None:
     close(dist.kl(dist), np.zeros(3))
     best = [list(SLATES[index]) for index in logits.argmax(-1)]
     assert np.asarray(dist.deterministic_sample()).tolist() == best
+
+
+@pytest.mark.parametrize(("candidates", "size", "count"), [(4, 2, 12), (5, 3, 60), (100_000, 4, 300)])
+def test_slates_are_found_in_their_table(framework: Framework, candidates: int, size: int, count: int) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, candidates, (4 * count, size))
+    table = rng.permutation(np.unique(table, axis=0))[:count]
+    asked = np.concatenate([table[rng.permutation(len(table))], rng.integers(-1, candidates + 2, (200, size))])
+    same = (asked[:, None] == table).all(-1)
+    index, exists = places_of_slates(framework.array(asked, np.int64), table, candidates)
+    np.testing.assert_array_equal(exists, same.any(-1))
+    np.testing.assert_array_equal(np.asarray(index)[same.any(-1)], same.argmax(-1)[same.any(-1)])
 
 
 def test_slates_are_drawn_with_their_probabilities(framework: Framework) -> None:
@@ -220,6 +233,8 @@ def test_what_a_relaxed_choice_is_not() -> None:
     assert GumbelSoftmax.required_model_output_shape(Discrete(5, start=2), {}) == 5
     assert not GumbelSoftmax.has_entropy
     assert not GumbelSoftmax.has_kl
+    even = GumbelSoftmax(np.full((1, 2), -3.4e38, np.float32), temperature=0.5).sample(np.random.default_rng(0))
+    assert even.sum() == pytest.approx(1.0)
     for temperature in (0.0, -1.0, float("nan")):
         with pytest.raises(AssertionError, match="GumbelSoftmax needs a temperature above 0"):
             GumbelSoftmax(np.zeros((1, 2)), temperature=temperature)

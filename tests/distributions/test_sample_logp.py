@@ -22,7 +22,13 @@ from anyspace.distributions import (
     MultiCategorical,
     SquashedGaussian,
 )
-from anyspace.models.torch.compat_dists import TorchBernoulli, TorchCategorical, TorchMultiCategorical
+from anyspace.models.torch.compat_dists import (
+    TorchBernoulli,
+    TorchCategorical,
+    TorchDiagGaussian,
+    TorchDistributionWrapper,
+    TorchMultiCategorical,
+)
 from anyspace.spaces import Simplex
 from tests.support.frameworks import Framework
 
@@ -100,6 +106,53 @@ def test_classes_that_draw_or_score_by_themselves_are_asked() -> None:
     tempered = Tempered(np.ones((2, 4)))
     actions, logp = tempered.sample_logp(np.random.default_rng(0))
     close(logp, 0.5 * SquashedGaussian(np.ones((2, 4))).logp(actions), 1e-3)
+
+
+class ScoredGaussian(DiagGaussian):
+    """Scores in a way of its own."""
+
+    def logp(self, actions: Any) -> Any:
+        return super().logp(actions) - 1.0
+
+
+class ScoredTorchGaussian(TorchDiagGaussian):
+    """Scores in a way of its own."""
+
+    def logp(self, actions: Any) -> Any:
+        return super().logp(actions) - 1.0
+
+
+class Wrapped(TorchDistributionWrapper):
+    """Says what it wraps, and nothing else."""
+
+    def __init__(self, inputs: Any, model: Any = None):
+        super().__init__(inputs, model)
+        mean, log_std = self.inputs.chunk(2, dim=-1)
+        self.dist = torch.distributions.Independent(torch.distributions.Normal(mean, log_std.exp()), 1)
+
+
+class Redrawn(DiagGaussian):
+    """Draws in a way of its own, and says along which path."""
+
+    def sample(self, rng: Any = None) -> Any:
+        return self.path_sample(rng).detach()
+
+    def path_sample(self, rng: Any = None) -> Any:
+        return 0.5 * super().path_sample(rng)
+
+
+@pytest.mark.parametrize("kind", [ScoredGaussian, ScoredTorchGaussian, Tempered, Wrapped, Redrawn])
+def test_samples_carry_gradients_whatever_a_class_overrides(kind: Any) -> None:
+    """Of classes of their own, and as a part of an action."""
+    inputs = torch.full((3, 4), 0.3, requires_grad=True)
+    whole = {"child_distributions": [kind], "input_lens": [4], "action_space": spaces.Tuple([spaces.Box(-1, 1, (2,))])}
+    for dist in (kind(inputs), MultiActionDistribution(inputs, **whole)):
+        for actions in (dist.path_sample(), dist.sample_logp()[0]):
+            (leaf,) = actions if isinstance(actions, tuple) else (actions,)
+            (gradient,) = torch.autograd.grad(leaf.sum(), inputs, retain_graph=True)
+            assert gradient.all()
+        close(dist.sampled_action_logp().detach(), dist.logp(dist.last_sample).detach())
+    assert not DiagGaussian(inputs).sample().requires_grad
 
 
 # ---------------------------------------------------------------------------------------- of parts

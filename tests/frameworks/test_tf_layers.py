@@ -11,6 +11,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
 from anyspace.errors import ConfigError, UnsupportedSpaceError
+from anyspace.models import InputDict
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.tf.base import RUNNING, SEQUENCES
 from anyspace.models.tf.compat import tf as oldtf
@@ -21,6 +22,7 @@ from anyspace.rllib.models.tf import layers, misc
 from anyspace.rllib.models.tf.layers.relative_multi_head_attention import PositionalEmbedding
 from anyspace.rllib.models.utils import get_activation_fn
 from anyspace.rllib.policy.rnn_sequencing import add_time_dimension
+from anyspace.rllib.utils import framework as old_framework
 from tests.frameworks.tf_models import Plain
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -135,6 +137,7 @@ def test_lengths_are_told_from_all_steps_of_a_pass() -> None:
 
 
 def test_activations_by_name() -> None:
+    assert old_framework.get_activation_fn is get_activation_fn
     assert get_activation_fn("relu", framework="tf") is tf.nn.relu
     assert get_activation_fn("linear", framework="tf") is None
     for name in ("ReLU", "leaky_relu", "LeakyReLU", "SiLU", "swish", "softplus", "mish"):
@@ -163,6 +166,44 @@ def test_pictures_of_all_layouts(shape: tuple[int, ...], channels: int) -> None:
     assert network.base_model.input_shape == (None, 42, 42, channels)
     outputs, _ = network({"obs": tf.constant(space.sample()[None])}, [], None)
     assert outputs.shape == (1, 2)
+
+
+def weights_of(network: Any) -> dict[str, Any]:
+    return {weight.path: weight.numpy() for weight in network.base_model.weights}
+
+
+def test_networks_start_as_configured() -> None:
+    keys = {"weights_initializer": "eye", "bias_initializer": "constant_", "bias_initializer_config": {"val": 0.5}}
+    config = {f"{prefix}_{key}": value for prefix in ("fcnet", "post_fcnet") for key, value in keys.items()}
+    dense = built(FullyConnectedNetwork, Box(-1, 1, (3,)), fcnet_hiddens=[4], post_fcnet_hiddens=[2], **config)
+    found = weights_of(dense)
+    np.testing.assert_array_equal(found["fc_1/kernel"], np.eye(3, 4))
+    np.testing.assert_array_equal(found["fc_2/kernel"], np.eye(4, 2))
+    assert {found[f"fc_{number}/bias"].mean() for number in (1, 2)} == {0.5}
+    picture = built(
+        VisionNetwork,
+        Box(0, 1, (4, 4, 2)),
+        conv_filters=[[2, [3, 3], 1], [4, [4, 4], 1]],
+        post_fcnet_hiddens=[5],
+        vf_share_layers=False,
+        conv_kernel_initializer="dirac_",
+        conv_bias_initializer="ones",
+    )
+    found = weights_of(picture)
+    np.testing.assert_array_equal(found["conv0/kernel"][1, 1], np.eye(2))
+    assert (found["conv0/kernel"].sum(), found["conv1/bias"].tolist()) == (2.0, [1.0] * 4)
+    # As the networks of other frameworks, a value of its own goes without dense layers.
+    assert [name for name in found if "post" in name] == ["conv_post_1/kernel", "conv_post_1/bias"]
+    assert found["value_out/kernel"].shape == (4, 1)
+
+
+def test_networks_take_pictures_as_they_are_scaled() -> None:
+    bytes_, halves = np.full((2, 4, 4, 2), 255, np.uint8), np.full((2, 4, 4, 2), 0.5, np.float32)
+    scaled = {"obs": lambda: halves, "obs_flat": lambda: halves.reshape(2, -1)}
+    space = Box(0, 255, (4, 4, 2), np.uint8)
+    for network in (built(VisionNetwork, space, conv_filters=[[3, [4, 4], 1]]), built(FullyConnectedNetwork, space)):
+        seen = network(InputDict({"obs": bytes_, "obs_flat": bytes_.reshape(2, -1)}, scaled=scaled))[0]
+        np.testing.assert_allclose(seen, network({"obs": halves, "obs_flat": halves.reshape(2, -1)})[0], rtol=1e-5)
 
 
 def test_networks_refuse_what_they_cannot_take() -> None:

@@ -256,6 +256,32 @@ def test_collections_hold_what_is_asked_for() -> None:
         RUNNING.reset(token)
 
 
+def test_scopes_are_named_as_in_tensorflow_1() -> None:
+    model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
+    token = RUNNING.set(model)
+    tf1, x = TF1(), tf.zeros((1, 2))
+    made: list[Any] = []
+    try:
+        for _ in range(2):  # passes
+            with tf1.variable_scope("pi"):
+                for _ in range(2):
+                    with tf1.variable_scope(None, default_name="fc") as scope:
+                        made.append(tf1.get_variable("w", (1,)))
+                tf1.layers.dense(x, 3, name="dense")
+                tf1.layers.dense(x, 3)
+            with tf1.variable_scope("q"), tf1.variable_scope(scope, reuse=True) as again:
+                assert (scope.name, again.name) == ("pi/fc_1", "pi/fc_1")
+                assert tf1.get_variable("w", (1,)) is made[-1]
+            vars(model)["_tf1_store"].begin()
+        with pytest.raises(ModelError, match="variable_scope\\(\\) has no name"), tf1.variable_scope(None):
+            pass
+        assert [*model.tf1] == ["pi/fc/w", "pi/fc_1/w", "pi/dense", "pi/dense_1"]
+        assert [id(one) for one in made[:2]] == [id(one) for one in made[2:]]
+        assert tf1.get_collection(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES, scope=scope.name) == [made[1]]
+    finally:
+        RUNNING.reset(token)
+
+
 def test_keywords_of_tensorflow_1_are_followed_or_refused() -> None:
     model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
     token = RUNNING.set(model)

@@ -62,6 +62,10 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
         "reshape": (ns.reshape(x, (2, -1)), data.reshape(2, 6)),
         "broadcast_to": (ns.broadcast_to(x[:1], (3, 4)), np.repeat(data[:1], 3, 0)),
         "swapaxes": (ns.swapaxes(x, 0, 1), data.T),
+        "searchsorted": (
+            ns.searchsorted(framework.array([1, 3, 5], np.int64), framework.array([[0, 1], [4, 9]], np.int64)),
+            [[0, 0], [2, 3]],
+        ),
         "take_rows": (ns.take_rows(x, framework.array([[2, 0]], np.int64)), data[[[2, 0]]]),
         "take_columns": (ns.take_columns(x, framework.array([[2], [0]], np.int64)), data[:, [[2], [0]]]),
         "any": (ns.any(x > 1.0, axis=-1, keepdims=True), (data > 1.0).any(-1, keepdims=True)),

@@ -26,6 +26,7 @@ from anyspace.distributions import (
 )
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import ModelCatalog, ModelConfig, action_dists
+from anyspace.models.torch.compat_dists import TorchDiagGaussian
 from anyspace.spaces import ActionMasks, Simplex, decode, normalize_action
 from tests.fuzz.generator import action_spaces
 from tests.support.catalogue import ACTION_SPACES, rows_of
@@ -125,6 +126,10 @@ def test_log_standard_deviations_are_clamped(limit):
     for space, pick in ((Box(-1, 1, (3,)), lambda d: d), (Tuple((Box(-1, 1, (3,)),)), lambda d: d.children[0])):
         factory, _ = ModelCatalog.get_action_dist(space, {"log_std_clip_param": limit})
         torch.testing.assert_close(pick(factory(inputs, None)).log_std, torch.tensor([[-limit, 0.1, limit]]))
+    for custom in (DiagGaussian, type("Mine", (DiagGaussian,), {}), TorchDiagGaussian):
+        config = {"log_std_clip_param": limit, "custom_action_dist": custom}
+        factory, _ = ModelCatalog.get_action_dist(Box(-1, 1, (3,)), config)
+        torch.testing.assert_close(factory(inputs, None).log_std, torch.tensor([[-limit, 0.1, limit]]))
     by_default, _ = ModelCatalog.get_action_dist(Box(-1, 1, (1,)))
     assert by_default(torch.tensor([[0.0, 99.0]]), None).log_std.item() == 20
 

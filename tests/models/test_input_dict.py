@@ -11,6 +11,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from torch import nn
 
+from anyspace import tree
 from anyspace.models import FullyConnectedNetwork, InputDict, TorchModelV2
 from anyspace.rllib import SampleBatch
 from anyspace.spaces import RepeatedValues, get_preprocessor
@@ -107,6 +108,45 @@ def test_what_a_sub_model_sets_stays_its_own() -> None:
     outer(InputDict({}, {"obs": flat, "obs_flat": flat}))
     assert outer.first.seen.sum() == outer.second.seen.sum() == outer.after.sum() == 12
     assert len(calls) == 2  # each column was computed once, for all of them
+
+
+class Within(Changes):
+    """Hands on what it is given, and goes on with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Changes()
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        self.inner(input_dict, state, seq_lens)
+        self.after = input_dict["obs"]
+        return input_dict["obs_flat"], state
+
+
+class OfWithin(Changes):
+    """A model on top of one that has a sub-model itself, to which it hands ``hand_on(input_dict)``."""
+
+    def __init__(self, hand_on: Any) -> None:
+        super().__init__()
+        self.hand_on, self.within = hand_on, Within()
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        return self.within(self.hand_on(input_dict), state, seq_lens)
+
+
+def changed(input_dict: InputDict) -> InputDict:
+    input_dict["obs"] = torch.ones(4, 3)
+    return input_dict
+
+
+@pytest.mark.parametrize("hand_on", [lambda seen: seen, lambda seen: {"obs": seen["obs"]}, changed])
+def test_what_a_sub_model_of_a_sub_model_sets_stays_its_own(hand_on: Any) -> None:
+    outer = OfWithin(hand_on)
+    for given in (inputs(), {"obs": torch.ones(4, 3)}):
+        outer(given)
+        within = outer.within
+        sums = {float(sum(leaf.sum() for leaf in tree.leaves(obs))) for obs in (within.inner.seen, within.after)}
+        assert sums == {12.0}
 
 
 @pytest.mark.parametrize("given", ["dict", "batch", "inputs"])

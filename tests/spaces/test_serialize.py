@@ -154,6 +154,30 @@ def test_bounds_of_wide_floats_survive():
     assert written_and_read(space) == space
 
 
+DISCRETE = to_json(Discrete(2))
+
+
+@pytest.mark.parametrize("size", [1e12, "1000000000000", [1e12], True, 10**12], ids=repr)
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"type": "Box", "low": 0, "high": 1, "dtype": "float32", "shape": None},
+        {"type": "MultiBinary", "n": None},
+        {"type": "Text", "max_length": None, "min_length": 0, "characters": ["a"]},
+        {"type": "Words", "vocabulary": ["a"], "max_words": None},
+        {"type": "Repeated", "child_space": DISCRETE, "max_len": None},
+        {"type": "BoundedSequence", "feature_space": DISCRETE, "stack": False, "max_len": None},
+        {"type": "BoundedGraph", "node_space": DISCRETE, "edge_space": None, "max_edges": 1, "max_nodes": None},
+        {"type": "BoundedGraph", "node_space": DISCRETE, "edge_space": DISCRETE, "max_nodes": 2, "max_edges": None},
+        {"type": "AtariPixels", "shape": [9, 9, 3], "grayscale": False, "zero_mean": True, "dim": None},
+    ],
+    ids=lambda data: data["type"],
+)
+def test_sizes_are_whole_numbers_that_memory_has_room_for(data, size):
+    with pytest.raises(UnsupportedSpaceError):
+        from_json({key: size if value is None and key != "edge_space" else value for key, value in data.items()})
+
+
 class Angles(Box):
     """A Box that equals nothing."""
 

@@ -37,7 +37,7 @@ class AlgorithmConfig:
 
     def framework(self, framework: str = "torch", **keys: Any) -> Self:
         """Take the framework: torch, tf2 (tf) or jax."""
-        return self._take({"framework": "tf" if framework == "tf2" else framework, **keys})
+        return self._take({"framework": framework, **keys})
 
     def training(self, **keys: Any) -> Self:
         """Take keys of learning, such as ``lr``, ``gamma`` and ``model``; those of ``model`` add up over calls."""
@@ -65,7 +65,7 @@ class AlgorithmConfig:
 
     def offline_data(self, **keys: Any) -> Self:
         """Take keys of recorded steps: ``input_``, ``output`` and those beside them."""
-        return self._take({"input" if key == "input_" else key: value for key, value in keys.items()})
+        return self._take(keys)
 
     def resources(self, **keys: Any) -> Self:
         """Take keys of resources, such as ``num_gpus``."""
@@ -135,7 +135,8 @@ class AlgorithmConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the keys that were given."""
-        return {key: dict(value) if key in _NESTED else value for key, value in self._keys.items() if value != {}}
+        given = {key: value for key, value in self._keys.items() if value != {}}
+        return {key: dict(value) if isinstance(value, _Nested) else value for key, value in given.items()}
 
     def update_from_dict(self, config_dict: Mapping[str, Any]) -> Self:
         """Take keys from a dict."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, NoReturn, TypeVar
 
 from anyspace._rllib import tensorflow
@@ -58,7 +60,7 @@ class _NoTensorFlow:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(
-            f"tf.{name}: there is no TensorFlow here. Ask `if tf:` first, and use PyTorch (try_import_torch), or"
+            f"tf.{name}: TensorFlow is not installed. Ask `if tf:` first, and use PyTorch (try_import_torch), or"
             " pip install 'anyspace[tf]'."
         )
 
@@ -74,17 +76,19 @@ def try_import_tf(error: bool = False) -> tuple[Any, ...]:
     """
     if tensorflow.is_installed():
         return tensorflow.Imported((tensorflow.Lazy("tf1"), tensorflow.Lazy("tf"), 2))
-    _absent("TensorFlow", error)
+    if error:
+        raise ImportError("TensorFlow is not installed: pip install 'anyspace[tf]', or use PyTorch (try_import_torch).")
     return None, _NoTensorFlow(), None
 
 
 def try_import_tfp(error: bool = False) -> None:
-    """Return None: there is no TensorFlow Probability here.
+    """Return None: nothing here is of TensorFlow Probability.
 
     Raises:
         ImportError: ``error`` asks for one.
     """
-    _absent("TensorFlow Probability", error)
+    if error:
+        raise ImportError("anyspace works without TensorFlow Probability; take the classes of anyspace.distributions.")
 
 
 def tf_function(tf_module: Any) -> Callable[[T], T]:
@@ -92,16 +96,18 @@ def tf_function(tf_module: Any) -> Callable[[T], T]:
     return _unchanged
 
 
-def try_import_jax(error: bool = False) -> tuple[None, None]:
-    """Return None for jax and for flax: models are PyTorch's.
+def try_import_jax(error: bool = False) -> tuple[Any, Any]:
+    """Return ``jax, flax``, each None where it is not installed.
 
     Raises:
-        ImportError: ``error`` asks for one.
+        ImportError: one of them is not installed, and ``error`` asks for this error.
     """
-    _absent("JAX", error)
-    return None, None
-
-
-def _absent(framework: str, error: bool) -> None:
-    if error:
-        raise ImportError(f"anyspace has no models of {framework}; use PyTorch (try_import_torch).")
+    names = ("jax", "flax")
+    absent = [name for name in names if find_spec(name) is None]
+    if error and absent:
+        raise ImportError(
+            f"not installed: {' and '.join(absent)}. JAX comes with pip install 'anyspace[jax]', flax with pip install"
+            " flax; or use PyTorch (try_import_torch)."
+        )
+    jax, flax = (None if name in absent else import_module(name) for name in names)
+    return jax, flax

@@ -208,18 +208,27 @@ class MonitorEnv(gym.Wrapper[Any, Any, Any, Any]):
 class DMEnv(gym.Env[Any, Any]):
     """An environment of dm_env: its specs as spaces, dicts of them as a Dict.
 
+    ``reset(seed=)`` seeds the environment's ``random_state``, or the ``random`` of its task. Where there is neither, a
+    warning says that its episodes do not depend on the seed.
+
     Args:
         dm_env: the environment.
     """
 
     def __init__(self, dm_env: Any):
-        self._env = dm_env
+        self._env, self._warned = dm_env, False
         self.action_space = _space_of(dm_env.action_spec())
         self.observation_space = _space_of(dm_env.observation_spec())
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
         """Start a new episode."""
         super().reset(seed=seed)
+        if seed is not None and not _seed(self._env, seed) and not self._warned:
+            self._warned = True
+            _log.warning(
+                f"DMEnv: {type(self._env).__name__} has neither `random_state` nor `task.random`, NumPy's RandomState,"
+                " so that its episodes do not depend on the seed. Give it one."
+            )
         return self._env.reset().observation, {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, Info]:
@@ -289,8 +298,10 @@ class DMCEnv(gym.Env[Any, Any]):
             self.observation_space = bounded
 
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
-        """Start a new episode."""
+        """Start a new episode; a seed goes to the random source of the task."""
         super().reset(seed=seed)
+        if seed is not None:
+            _seed(self._env, seed)
         return self._observed(self._env.reset().observation), {}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, Info]:
@@ -314,6 +325,16 @@ class DMCEnv(gym.Env[Any, Any]):
         picture = np.asarray(self.render())
         picture = picture.transpose(2, 0, 1) if self._channels_first else picture
         return (picture / 255.0 - 0.5).astype(np.float32) if self._floats else picture.copy()
+
+
+def _seed(env: Any, seed: int) -> bool:
+    """Seed what an environment of dm_env draws from; return whether there is such a source."""
+    for holder, name in ((env, "random_state"), (getattr(env, "task", None), "random")):
+        source = getattr(holder, name, None)
+        if isinstance(source, np.random.RandomState):
+            source.seed(np.random.SeedSequence(seed).generate_state(4))
+            return True
+    return False
 
 
 def _stepped(env: Any, action: Any) -> tuple[Any, float, bool, bool, Info]:

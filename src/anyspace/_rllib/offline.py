@@ -58,7 +58,8 @@ class InputReader:
     """Base of what gives batches of recorded steps.
 
     A class of yours overrides `next`. Within a compiled step `next` gives the framework's arrays, of new steps at every
-    one; what your code returns are NumPy's arrays all the same.
+    one; what your code returns are NumPy's arrays all the same. No checkpoint holds how far a reader has got: in a
+    resumed run it begins anew.
     """
 
     def __init_subclass__(cls) -> None:
@@ -71,16 +72,19 @@ class InputReader:
         raise NotImplementedError(f"{type(self).__name__} has no next().")
 
     def tf_input_ops(self, queue_size: int = 1) -> NoReturn:
-        """Refuse: there is no TensorFlow here.
+        """Refuse: readers are no operations of a graph, in any framework.
 
         Raises:
             NotImplementedError: always.
         """
-        raise NotImplementedError("tf_input_ops: there is no TensorFlow here; read `next()` within custom_loss().")
+        raise NotImplementedError(
+            "tf_input_ops: readers are no operations of a graph; call `next()` within custom_loss(), which gives"
+            " new steps at every gradient step."
+        )
 
 
 class JsonReader(InputReader):
-    """Reads batches of files of JSON, without end, the files in random order.
+    """Reads batches of files of JSON, without end, the files in an order that the seed decides.
 
     Where a file ``spaces.json`` lies beside the files, observations are what a preprocessor makes of them, as RLlib
     wrote them: one-hot vectors of indices, one flat vector of several parts, pictures as they are. Otherwise all
@@ -90,15 +94,18 @@ class JsonReader(InputReader):
         inputs: a folder, file or pattern, or a list of these.
         ioctx: says how many rows a batch has at least; None: one line.
         unpacks: turn packed columns into arrays, which takes lz4. Arrays of NumPy alone are accepted.
+        seed: of the order of the files, at least 0. It is not that of a run: runs of all seeds read alike.
 
     Raises:
         ValueError: there is no file.
     """
 
-    def __init__(self, inputs: str | Sequence[str], ioctx: IOContext | None = None, *, unpacks: bool = False):
+    def __init__(
+        self, inputs: str | Sequence[str], ioctx: IOContext | None = None, *, unpacks: bool = False, seed: int = 0
+    ):
         files = find_files(os.fspath(inputs) if isinstance(inputs, str | os.PathLike) else inputs)
         spaces = read_spaces({file.parent for file in files})
-        self._lines = JsonLines(files, unpacks=unpacks)
+        self._lines = JsonLines(files, seed, unpacks=unpacks)
         self._preprocessor = None if spaces is None else get_preprocessor(spaces[0], scale_images=False)
         self.batch_size = 1
         if ioctx is not None:
@@ -121,13 +128,16 @@ class MixedInput(InputReader):
     Args:
         dist: probabilities by source, a path or a reader. They sum to 1.
         ioctx: of the readers.
+        seed: of the draws, and of the readers that it makes, at least 0.
     """
 
-    def __init__(self, dist: Mapping[Any, float], ioctx: IOContext | None = None):
+    def __init__(self, dist: Mapping[Any, float], ioctx: IOContext | None = None, *, seed: int = 0):
         require_shares({str(source): share for source, share in dist.items()})
-        self.choices = [source if isinstance(source, InputReader) else JsonReader(source, ioctx) for source in dist]
+        self.choices = [
+            source if isinstance(source, InputReader) else JsonReader(source, ioctx, seed=seed) for source in dist
+        ]
         self.p = np.array([*dist.values()], np.float64)
-        self._rng = np.random.default_rng()
+        self._rng = np.random.default_rng(seed)
 
     def next(self) -> SampleBatch:
         """Return a batch of a source that is drawn."""
@@ -140,12 +150,13 @@ class ShuffledInput(InputReader):
     Args:
         child: the other reader.
         n: how many are kept; 0 keeps none.
+        seed: of the order, at least 0.
     """
 
-    def __init__(self, child: InputReader, n: int = 0):
+    def __init__(self, child: InputReader, n: int = 0, *, seed: int = 0):
         self.child, self.n = child, n
         self.buffer: list[SampleBatch] = []
-        self._rng = np.random.default_rng()
+        self._rng = np.random.default_rng(seed)
 
     def next(self) -> SampleBatch:
         """Return one of the batches that are kept, and read another in its place."""

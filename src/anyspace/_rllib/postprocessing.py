@@ -65,7 +65,8 @@ def compute_advantages(
 def adjust_nstep(n_step: int, gamma: float, batch: SampleBatch) -> None:
     """Make transitions over ``n_step`` steps of those of one trajectory, in place; fewer steps at its end.
 
-    ``rewards`` become discounted sums; ``new_obs``, ``terminateds`` and ``truncateds`` those after the last step.
+    ``rewards`` become discounted sums, of their own dtype if that is one of floats, else float32; ``new_obs``,
+    ``terminateds`` and ``truncateds`` become those after the last step.
 
     Raises:
         AssertionError: an episode ends before the last row.
@@ -79,4 +80,4 @@ def adjust_nstep(n_step: int, gamma: float, batch: SampleBatch) -> None:
             batch[name] = np.asarray(batch[name])[last]
     rewards, never = np.asarray(batch[SampleBatch.REWARDS]), np.zeros(count, bool)
     returns, _, _ = _n_step(rewards, never, never, n=n_step, gamma=gamma)
-    batch[SampleBatch.REWARDS] = np.asarray(returns, rewards.dtype)
+    batch[SampleBatch.REWARDS] = np.asarray(returns, rewards.dtype if rewards.dtype.kind == "f" else np.float32)

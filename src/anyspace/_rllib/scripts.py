@@ -162,6 +162,7 @@ class Workers:
 
 _DURATIONS = ("evaluation_duration", "evaluation_num_episodes")
 CALLED = {
+    "input_": "input",
     "metrics_num_episodes_for_smoothing": "return_window",
     "metrics_smoothing_episodes": "return_window",
     **dict.fromkeys(_DURATIONS, "evaluation_episodes"),
@@ -179,6 +180,10 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
     for old, new in CALLED.items():
         if old in keys:
             keys[new] = keys.pop(old)
+    if keys.get("framework") == "tf2":
+        keys["framework"] = "tf"
+    if "env_config" in keys and keys["env_config"] is None:
+        del keys["env_config"]
     if keys.pop("evaluation_duration_unit", "episodes") != "episodes":
         raise ConfigError("evaluation_duration_unit: an evaluation plays whole episodes here; give their number.")
     if isinstance(keys.get("evaluation_config"), Mapping) and dict(keys["evaluation_config"]) == {"explore": False}:

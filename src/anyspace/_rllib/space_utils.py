@@ -196,10 +196,10 @@ def clip_action(action: Tree, action_space: Tree) -> Tree:
 
 
 def unsquash_action(action: Tree, action_space_struct: Tree) -> Tree:
-    """Return actions of a policy as its environment takes them; undoes `normalize_action`.
+    """Return actions of a policy as its environment takes them.
 
-    The numbers of bounded float Boxes go from [-1, 1] to the bounds, and integers of bounded Boxes, counted from 0,
-    begin at the lower bound.
+    The numbers of bounded float Boxes go from [-1, 1] to the bounds, which undoes `normalize_action`. The options of
+    bounded integer Boxes, which a policy counts from 0, begin at the lower bound: `normalize_action` leaves these.
 
     Args:
         action: nested like the space, arrays [..., *shape].
@@ -218,7 +218,7 @@ def unsquash_action(action: Tree, action_space_struct: Tree) -> Tree:
 
 
 def normalize_action(action: Tree, action_space_struct: Tree) -> Tree:
-    """Return an environment's actions with the numbers of float Boxes moved from their bounds to [-1, 1].
+    """Return an environment's actions with the numbers of bounded float Boxes moved from their bounds to [-1, 1].
 
     Args:
         action: nested like the space, arrays [..., *shape].
@@ -227,7 +227,7 @@ def normalize_action(action: Tree, action_space_struct: Tree) -> Tree:
 
     def normalised(space: Space, value: Any) -> Any:
         match space:
-            case spaces.Box() if space.dtype.kind == "f":
+            case spaces.Box() if space.dtype.kind == "f" and space.is_bounded("both"):
                 return (value - space.low) * 2.0 / (space.high - space.low) - 1.0
         return value
 

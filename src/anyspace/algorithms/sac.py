@@ -21,6 +21,7 @@ from anyspace.models.action_dists import squashed
 from anyspace.models.config import ModelConfig
 from anyspace.models.soft_actor_critic import build, soft_actor_critic
 from anyspace.policy.batch import Batch
+from anyspace.policy.check import require_paths
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
@@ -164,10 +165,12 @@ class SAC(OffPolicy[SACConfig]):
     def setup(self) -> None:
         """Make room for transitions, and the targets; see what the action distribution can do."""
         super().setup()
+        joint = soft_actor_critic(self.policy.model).joint
         try:
-            soft_actor_critic(self.policy.model).joint.require_fit(self.policy.new_distribution(1))
+            joint.require_fit(self.policy.new_distribution(1))
         except TypeError as error:
             raise ConfigError(f"SAC sums over choices and samples numbers, but {error}. Take PPO for it.") from error
+        require_paths(self.policy, joint.continuous)
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the losses of policy, Q networks and temperatures."""

@@ -1,4 +1,4 @@
-"""Action distributions, written once for NumPy, PyTorch and JAX."""
+"""Action distributions, written once for NumPy, PyTorch, JAX and TensorFlow."""
 
 from anyspace.distributions.autoregressive import AutoregressiveActions
 from anyspace.distributions.base import ActionDistribution

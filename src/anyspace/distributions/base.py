@@ -19,7 +19,8 @@ class ActionDistribution:
     reaches only classes whose constructor names it.
 
     To have its randomness drawn ahead for a whole rollout, a class implements `standard_noise`, `noise_width`
-    and `sample_from_noise` in place of `sample`.
+    and `sample_from_noise` in place of `sample`. SAC learns from `path_sample`: where `sample` gives actions without a
+    gradient, override that as well.
 
     Every method works on arrays of the framework of ``inputs`` and mutates none of them; results per row are
     ``[B]``. Batches of more axes (``[T, B, ...]``) keep them.
@@ -68,8 +69,11 @@ class ActionDistribution:
         cls.entropy_takes_rng = "rng" in inspect.signature(cls.entropy).parameters
         samplers = (vars(base).keys() & {"sample", "sample_from_noise"} for base in cls.__mro__)
         cls._noise_ahead = "sample_from_noise" in next(names for names in samplers if names)
-        if "sample_logp" not in own and own.keys() & {"sample", "sample_from_noise", "logp"}:
-            # What a class inherits draws and scores at once, in a way that is no longer its own.
+        # What a class inherits of these draws, or draws and scores at once, in a way that is no longer its own.
+        draws = own.keys() & {"sample", "sample_from_noise"}
+        if draws and "path_sample" not in own:
+            cls.path_sample = ActionDistribution.path_sample  # type: ignore[method-assign]
+        if (draws or own.keys() & {"path_sample", "logp"}) and "sample_logp" not in own:
             cls.sample_logp = ActionDistribution.sample_logp  # type: ignore[method-assign]
 
     if not TYPE_CHECKING:
@@ -137,14 +141,18 @@ class ActionDistribution:
             )
         return self.logp(self.last_sample)
 
-    def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
-        """Draw an action per row and return it with its `logp` ``[B]``.
+    def path_sample(self, rng: Rng = None) -> Tree:
+        """Draw an action per row as `sample` does, with the gradient of the inputs along the path of the sample.
 
-        Of a continuous distribution of the library both carry the gradient of the inputs, along the path of the sample
-        (reparameterisation: Kingma & Welling, 2014, https://arxiv.org/abs/1312.6114; for gamma draws implicitly:
-        Figurnov et al., 2018, https://arxiv.org/abs/1805.08498).
+        Every continuous distribution of the library has that gradient (reparameterisation: Kingma & Welling, 2014,
+        https://arxiv.org/abs/1312.6114; for gamma draws implicitly: Figurnov et al., 2018,
+        https://arxiv.org/abs/1805.08498). By default it is what `sample` gives, with or without one.
         """
-        actions = self.sample(rng) if self.sample_takes_rng else self.sample()
+        return self.sample(rng) if self.sample_takes_rng else self.sample()
+
+    def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
+        """Draw an action per row by `path_sample`, and return it with its `logp` ``[B]``."""
+        actions = self.path_sample(rng)
         return actions, self.logp(actions)
 
     def option_log_probs(self) -> list[Array]:

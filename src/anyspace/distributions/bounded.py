@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.distributions.continuous import DiagGaussian, VectorDistribution, size_of
+from anyspace.maths.limits import INPUT_LIMIT, MARGIN
 from anyspace.maths.xp import Array, Namespace, Rng, xp
 from anyspace.tree import Tree
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 Bounds: TypeAlias = float | Sequence[float] | npt.NDArray[np.floating]
 """One number, or one for each of the d values of an action."""
-
-_MARGIN = 1e-6
-"""Samples keep this share of half the interval away from its bounds, where densities are 0 or infinite."""
-
-_INPUT_LIMIT = -math.log(1e-6)
-"""Inputs of a Beta distribution are limited to plus and minus this."""
 
 
 class _Interval(VectorDistribution):
@@ -89,7 +84,7 @@ class _Interval(VectorDistribution):
         """Actions ``[B, *shape]`` for positions ``[B, d]`` within the interval, 0 at low and 1 at high."""
         ns = xp(self.inputs)
         low, high = self._limits
-        inside = ns.clip(shares, 0.5 * _MARGIN, 1.0 - 0.5 * _MARGIN)
+        inside = ns.clip(shares, MARGIN, 1.0 - MARGIN)
         # Rounding may carry the sum over a bound where the interval is narrow and far from 0.
         return self._as_actions(ns.clip(low + inside * (high - low), low, high))
 
@@ -98,7 +93,7 @@ class _Interval(VectorDistribution):
         ns = xp(self.inputs)
         low, high = self._limits
         values = ns.reshape(ns.asarray(actions, like=self.inputs), (*self._batch_shape, -1))
-        return ns.clip((values - low) / (high - low), 0.5 * _MARGIN, 1.0 - 0.5 * _MARGIN)
+        return ns.clip((values - low) / (high - low), MARGIN, 1.0 - MARGIN)
 
 
 class SquashedGaussian(_Interval):
@@ -138,8 +133,7 @@ class SquashedGaussian(_Interval):
 
     def sample_from_noise(self, noise: Array) -> Array:
         """Actions ``[B, *shape]``: mean + std * ``noise`` ``[B, d]``, squashed."""
-        gaussian = self._gaussian
-        return self._squashed(gaussian.mean + xp(noise).exp(gaussian.log_std) * noise)
+        return self._squashed(self._gaussian._along(noise))
 
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
         """Draw actions and return them with their log-density ``[B]``, exact also where tanh is flat.
@@ -204,7 +198,7 @@ class Beta(_Interval):
     def _parameters(self) -> tuple[Array, Array]:
         """Alpha and beta ``[B, d]``."""
         ns, half = xp(self.inputs), self.inputs.shape[-1] // 2
-        both = 1.0 + ns.softplus(ns.clip(self.inputs, -_INPUT_LIMIT, _INPUT_LIMIT))
+        both = 1.0 + ns.softplus(ns.clip(self.inputs, -INPUT_LIMIT, INPUT_LIMIT))
         return both[..., :half], both[..., half:]
 
     def sample(self, rng: Rng = None) -> Array:

@@ -10,14 +10,12 @@ from gymnasium import spaces
 
 from anyspace.distributions.allowed import allowed_by
 from anyspace.distributions.base import ActionDistribution
+from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.maths.splitting import split_last
 from anyspace.maths.xp import Array, Rng, xp
 
 if TYPE_CHECKING:
     import gymnasium as gym
-
-_IMPOSSIBLE = -1e30
-"""Log-probabilities below it come from logits by which a model masks itself, such as -3.4e38."""
 
 
 class Categorical(ActionDistribution):
@@ -115,7 +113,7 @@ class Categorical(ActionDistribution):
     def kl(self, other: Categorical) -> Array:
         """Sum p (log p - log q) ``[B]``; inf where ``other`` masks an action that has a probability here."""
         ns = xp(self.inputs)
-        others = ns.where(other.log_probs < _IMPOSSIBLE, -float("inf"), other.log_probs)
+        others = ns.where(other.log_probs < IMPOSSIBLE, -float("inf"), other.log_probs)
         # Selected before the subtraction, for the difference of two -inf has a NaN gradient.
         possible = self.probs > 0.0
         differences = ns.where(possible, self.log_probs, 0.0) - ns.where(possible, others, 0.0)
@@ -157,11 +155,6 @@ class MultiCategorical(ActionDistribution):
                 f" {list(self.input_lens)} options."
             )
         self._uniform = len(set(self.input_lens)) == 1
-        if sum(self.input_lens) != inputs.shape[-1]:
-            raise ValueError(
-                f"the lengths of the choices add up to {sum(self.input_lens)}, but the inputs have {inputs.shape[-1]}"
-                " numbers a row."
-            )
 
     @cached_property
     def _parts(self) -> list[Categorical]:

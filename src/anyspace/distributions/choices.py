@@ -143,7 +143,7 @@ class SlateMultiCategorical(Categorical):
                 f"SlateMultiCategorical: {inputs.shape[-1]} inputs per row need slates of shape"
                 f" {(inputs.shape[-1], size)}, got {slates.shape}. Make the model's output as wide as there are slates."
             )
-        self.action_space = action_space
+        self.action_space, self._table, self._candidates = action_space, slates, candidates
         self.all_slates = xp(inputs).asarray(slates, like=inputs)
         super().__init__(inputs, model, mask=self._allowed(inputs, mask, candidates), temperature=temperature)
 
@@ -177,9 +177,42 @@ class SlateMultiCategorical(Categorical):
         """Log-probability of slates ``[B, k]``; -inf for one that does not exist or is masked."""
         ns = xp(self.inputs)
         slates = ns.astype(ns.asarray(actions, like=self.inputs), "int64")
-        same = ~ns.any(slates[..., None, :] != self.all_slates, axis=-1)
-        logps = super().logp(ns.argmax(ns.astype(same, "int64"), axis=-1))
-        return ns.where(ns.any(same, axis=-1), logps, -float("inf"))
+        index, exists = places_of_slates(slates, self._table, self._candidates)
+        return ns.where(exists, super().logp(index), -float("inf"))
+
+
+def places_of_slates(slates: Array, table: npt.NDArray[np.integer], candidates: int) -> tuple[Array, Array]:
+    """Return the row of each slate in a table, and whether it is there; where it is not, the row means nothing.
+
+    Args:
+        slates: Integers ``[..., k]``.
+        table: All slates ``[S, k]``, each item from 0 to ``candidates - 1``.
+        candidates: n.
+    """
+    ns = xp(slates)
+    levels, rows = _tree_of(np.ascontiguousarray(table, np.int64).tobytes(), table.shape[1], candidates)
+    place: Array | int = 0
+    for position, level in enumerate(levels):
+        at = ns.searchsorted(ns.asarray(level, like=slates), place * candidates + slates[..., position])
+        place = ns.clip(at, None, len(level) - 1)
+    index = ns.take_rows(ns.asarray(rows, like=slates), place)
+    return index, ~ns.any(ns.take_rows(ns.asarray(table, like=slates), index) != slates, axis=-1)
+
+
+@lru_cache(maxsize=8)
+def _tree_of(table: bytes, size: int, candidates: int) -> tuple[list[npt.NDArray[np.int64]], npt.NDArray[np.int64]]:
+    """Return a table of slates as a tree, and the first row of each of its leaves in the table.
+
+    Nodes are counted level by level, in the order of the slates. Each level holds, sorted, the parent's place times
+    ``candidates`` plus the item. The table [[1, 0], [0, 2], [0, 1]] of 3 candidates has the levels [0, 1] and
+    [0 * 3 + 1, 0 * 3 + 2, 1 * 3 + 0] = [1, 2, 3], and the rows [2, 1, 0].
+    """
+    slates = np.frombuffer(table, np.int64).reshape(-1, size)
+    place, levels = np.zeros(len(slates), np.int64), []
+    for items in slates.T:
+        level, place = np.unique(place * candidates + items, return_inverse=True)
+        levels.append(level)
+    return levels, np.unique(place, return_index=True)[1].astype(np.int64)
 
 
 def _slate_of(space: gym.Space[Any]) -> tuple[int, int]:
@@ -243,7 +276,10 @@ class GumbelSoftmax(ActionDistribution):
     def sample_from_noise(self, noise: Array) -> Array:
         """Shares ``[B, A]``: the softmax of (logits + Gumbel ``noise``) / temperature; the largest is the action."""
         ns = xp(self.inputs)
-        self.last_sample = ns.exp(ns.log_softmax((self._choice.logits + noise) / self.temperature))
+        perturbed = self._choice.logits + noise
+        # Shifted first: divided as they are, logits of -3.4e38 would overflow, in a row of them to NaN.
+        largest = ns.max(ns.stop_gradient(perturbed), axis=-1, keepdims=True)
+        self.last_sample = ns.exp(ns.log_softmax((perturbed - largest) / self.temperature))
         return self.last_sample
 
     def deterministic_sample(self) -> Array:

@@ -116,14 +116,20 @@ class DiagGaussian(VectorDistribution):
 
     def sample_from_noise(self, noise: Array) -> Array:
         """Actions mean + std * ``noise`` ``[B, *shape]``, without a gradient."""
-        ns = xp(self.inputs)
-        return self._as_actions(ns.stop_gradient(self.mean + ns.exp(self.log_std) * noise))
+        return self._as_actions(xp(self.inputs).stop_gradient(self._along(noise)))
+
+    def path_sample(self, rng: Rng = None) -> Array:
+        """Actions mean + std * noise ``[B, *shape]``, with the gradient of both."""
+        return self._as_actions(self._along(self.standard_noise(rng, 1)[0]))
 
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
         """Draw actions mean + std * noise and return them with their log-density ``[B]``; both carry the gradient."""
-        ns, noise = xp(self.inputs), self.standard_noise(rng, 1)[0]
-        logp = -ns.sum(0.5 * noise**2 + self.log_std + _HALF_LOG_2PI, axis=-1)
-        return self._as_actions(self.mean + ns.exp(self.log_std) * noise), logp
+        noise = self.standard_noise(rng, 1)[0]
+        logp = -xp(noise).sum(0.5 * noise**2 + self.log_std + _HALF_LOG_2PI, axis=-1)
+        return self._as_actions(self._along(noise)), logp
+
+    def _along(self, noise: Array) -> Array:
+        return self.mean + xp(noise).exp(self.log_std) * noise
 
     def deterministic_sample(self) -> Array:
         """Means ``[B, *shape]``."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from anyspace.distributions.continuous import VectorDistribution, size_of
+from anyspace.maths.limits import INPUT_LIMIT
 from anyspace.maths.xp import Array, Namespace, Rng, xp
 
 if TYPE_CHECKING:
     import gymnasium as gym
-
-_INPUT_LIMIT = -math.log(1e-6)
-"""Inputs are limited to plus and minus this, concentrations thus to a million."""
 
 _LEAST_SHARE = 1e-7
 """The smallest share that is drawn; smaller ones count as this. It is also the least concentration."""
@@ -46,7 +43,7 @@ class Dirichlet(VectorDistribution):
         """``[B, rows, k]``, float64."""
         ns, shape = xp(self.inputs), None if self.action_space is None else self.action_space.shape
         share_count = shape[-1] if shape else self.inputs.shape[-1]
-        inputs = ns.clip(ns.astype(self.inputs, "float64"), -_INPUT_LIMIT, _INPUT_LIMIT)
+        inputs = ns.clip(ns.astype(self.inputs, "float64"), -INPUT_LIMIT, INPUT_LIMIT)
         return ns.reshape(ns.exp(inputs) + _LEAST_SHARE, (*self._batch_shape, -1, share_count))
 
     def _result(self, rows: Array) -> Array:

@@ -71,7 +71,7 @@ class JointActions:
 
     def draw(self, distribution: ActionDistribution, rng: Rng) -> Drawn:
         """Return the probabilities of the joint options, and a sample of the numbers that carries their gradient."""
-        parts, ns = self._children(distribution), xp(distribution.inputs)
+        ns = xp(distribution.inputs)
         entropies: dict[str, Array] = {}
         log_probs = ns.full((*distribution.inputs.shape[:-1], 1), 0.0, like=distribution.inputs)
         numbers = None
@@ -79,7 +79,7 @@ class JointActions:
             log_probs = joint_log_probs(distribution.option_log_probs())
             entropies[DISCRETE] = -expectation(log_probs, log_probs)
         if self.width:
-            continuous = [part for part, leaf in zip(parts, self._options, strict=True) if not leaf]
+            continuous = self.continuous(distribution)
             sources = ns.split(rng, len(continuous))
             drawn = [part.sample_logp(source) for part, source in zip(continuous, sources, strict=True)]
             numbers = self._side_by_side([sample for sample, _ in drawn])
@@ -112,6 +112,10 @@ class JointActions:
         name = type(distribution).__name__
         if not isinstance(distribution, MultiActionDistribution) and not nesting.is_leaf(self._space):
             raise TypeError(f"{name} distributes the action as a whole, not leaf by leaf as MultiActionDistribution")
+        if isinstance(distribution, MultiActionDistribution):
+            for method in ("sample", "path_sample", "logp", "sample_logp", "option_log_probs"):
+                if getattr(type(distribution), method) is not getattr(MultiActionDistribution, method):
+                    raise TypeError(f"{name} has a {method}() of its own, and its children are drawn and scored singly")
         try:
             widths = [int(log_probs.shape[-1]) for log_probs in distribution.option_log_probs()]
         except NotImplementedError:
@@ -122,9 +126,10 @@ class JointActions:
                 " has to be a choice by itself"
             )
 
-    def _children(self, distribution: ActionDistribution) -> Sequence[ActionDistribution]:
-        """Return the distributions of the leaves."""
-        return distribution.children if isinstance(distribution, MultiActionDistribution) else [distribution]
+    def continuous(self, distribution: ActionDistribution) -> list[ActionDistribution]:
+        """Return the distributions of the continuous leaves, leaf by leaf."""
+        parts = distribution.children if isinstance(distribution, MultiActionDistribution) else [distribution]
+        return [part for part, leaf in zip(parts, self._options, strict=True) if not leaf]
 
     def _side_by_side(self, parts: Sequence[Array]) -> Array:
         """Return numbers ``[N, *shape]`` of each continuous leaf as ``[N, d]``."""

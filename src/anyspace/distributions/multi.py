@@ -94,6 +94,13 @@ class MultiActionDistribution(ActionDistribution):
             ]
         )
 
+    def path_sample(self, rng: Rng = None) -> Tree:
+        """One `path_sample` of each child, structured like the space."""
+        sources = xp(self.inputs).split(rng, len(self.children))
+        return self._as_actions(
+            [child.path_sample(source) for child, source in zip(self.children, sources, strict=True)]
+        )
+
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
         """Draw a sample of each child, structured like the space, and return it with the sum of their `logp` ``[B]``.
 

@@ -1,4 +1,4 @@
-"""Pure functions of arrays, written once for NumPy, PyTorch and JAX; no modules, no state."""
+"""Pure functions of arrays, written once for NumPy, PyTorch, JAX and TensorFlow; no modules, no state."""
 
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, masked_mean, standardise
 from anyspace.maths.returns import (

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.maths.xp import Array, xp
-
-_IMPOSSIBLE = -1e30
-"""Log-probabilities below it come from masks: -inf, or logits by which a model masks itself, such as -3.4e38."""
 
 
 def joint_log_probs(parts: Sequence[Array]) -> Array:
@@ -61,7 +59,7 @@ def expectation(log_probs: Array, values: Array) -> Array:
         values: x ``[N, K]``.
     """
     ns = xp(log_probs)
-    return ns.sum(ns.exp(log_probs) * ns.where(log_probs > _IMPOSSIBLE, values, 0.0), axis=-1)
+    return ns.sum(ns.exp(log_probs) * ns.where(log_probs > IMPOSSIBLE, values, 0.0), axis=-1)
 
 
 def log_count(log_probs: Array) -> Array:
@@ -71,4 +69,4 @@ def log_count(log_probs: Array) -> Array:
         log_probs: ``[N, K]``, below -1e30 where a mask forbids.
     """
     ns = xp(log_probs)
-    return ns.log(ns.sum(ns.cast(log_probs > _IMPOSSIBLE, like=log_probs), axis=-1))
+    return ns.log(ns.sum(ns.cast(log_probs > IMPOSSIBLE, like=log_probs), axis=-1))

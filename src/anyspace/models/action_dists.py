@@ -14,7 +14,8 @@ changes that:
 * ``"Beta"`` or ``"SquashedGaussian"`` (or the class of that name) is about the float Boxes alone: those whose
   components all have both bounds are drawn from it, between their bounds; everything else stays as above;
 * any other distribution class, or the name it was registered under, serves the whole space, a Tuple or Dict too;
-  a sub-class of `MultiActionDistribution` gets the children of the table.
+  a sub-class of `MultiActionDistribution` gets the children of the table. Where its constructor names them, it is given
+  ``action_space``, ``input_lens`` and, of the key ``log_std_clip_param``, ``log_std_clip``.
 
 The key ``autoregressive_actions`` lets every part of an action depend on the parts before it (`AutoregressiveActions`).
 """
@@ -267,7 +268,8 @@ def _custom(
     shape = dist.required_model_output_shape(space, config.as_dict())
     size = int(math.prod(shape) if isinstance(shape, tuple | list) else shape)
     taken = inspect.signature(dist).parameters
-    extras: dict[str, Any] = {"action_space": space} if "action_space" in taken else {}
+    known = {"action_space": space, "log_std_clip": config.log_std_clip_param}
+    extras: dict[str, Any] = {key: value for key, value in known.items() if key in taken}
     if "input_lens" in taken and nesting.is_leaf(space):
         extras["input_lens"] = options(space)
     flat = not nesting.is_leaf(space) and not config._disable_action_flattening

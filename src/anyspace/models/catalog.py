@@ -111,14 +111,14 @@ class ModelCatalog:
 
     @staticmethod
     def get_action_placeholder(action_space: gym.Space[Any], name: str = "action") -> NoReturn:
-        """Refuse: placeholders are of TensorFlow's graphs.
+        """Refuse: there are no placeholders of TensorFlow's graphs.
 
         Raises:
             ModelError: always.
         """
         raise ModelError(
-            "get_action_placeholder: placeholders are of TensorFlow's graphs, and anyspace runs PyTorch. Take the dtype"
-            " and shape from ModelCatalog.get_action_shape(action_space)."
+            "get_action_placeholder: there are no placeholders, in any framework. Take the dtype and shape from"
+            " ModelCatalog.get_action_shape(action_space)."
         )
 
     @staticmethod

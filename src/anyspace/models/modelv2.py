@@ -170,6 +170,7 @@ class ModelV2:
         """
         columns = input_dict[0] if isinstance(input_dict, list) else input_dict
         inputs = self._own(columns) if isinstance(columns, InputDict) else self._complete(columns)
+        inputs.taken = True
         if not state:
             state = _states_among(inputs)
         if seq_lens is None:
@@ -210,7 +211,6 @@ class ModelV2:
     def _own(self, columns: InputDict) -> InputDict:
         """Return inputs that are this model's to change: the columns themselves, or a view of another model's."""
         if not columns.taken:
-            columns.taken = True
             return columns
         return self._complete(columns, columns.scaled()) if columns.owned else columns.view()
 

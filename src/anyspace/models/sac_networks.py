@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import gymnasium as gym
 from gymnasium import spaces
 
+from anyspace import tree
 from anyspace.config import require
 from anyspace.distributions.joint import Drawn
 from anyspace.errors import ModelError
@@ -357,19 +360,38 @@ class SACNetworks(ModelV2):
         """Return "actor", "q", "twin_q" or "alpha"; None for what a derived class adds."""
         return _GROUPS.get(name.partition(".")[0])
 
+    def takes_noise(self, name: str) -> bool:
+        """Return what the network says whose parameter it is."""
+        part, _, within = name.partition(".")
+        network = self._networks().get(part)
+        return super().takes_noise(name) if network is None else network.takes_noise(within)
+
     def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
-        """Return the losses of actor, first Q, second Q and temperatures after the policy has added its own terms."""
-        return self.action_model.custom_loss(policy_loss, loss_inputs)
+        """Return the losses of actor, first Q, second Q and temperatures after each network has added its own terms.
+
+        Each is given all losses. A parameter of a network gets the gradient of that network's loss alone.
+        """
+        for network in self._networks().values():
+            policy_loss = network.custom_loss(policy_loss, loss_inputs)
+        return policy_loss
 
     def has_custom_loss(self) -> bool:
-        """Return whether the policy adds losses, or a derived class does."""
-        return type(self).custom_loss is not SACNetworks.custom_loss or self.action_model.has_custom_loss()
+        """Return whether a network adds losses, or a derived class does."""
+        own = type(self).custom_loss is not SACNetworks.custom_loss
+        return own or any(network.has_custom_loss() for network in self._networks().values())
 
     def metrics(self) -> dict[str, float]:
-        """Return the policy's metrics."""
-        return self.action_model.metrics()
+        """Return the metrics of the networks: the policy's, and the others' as ``q_net/name`` and so on."""
+        others = {part: network.metrics() for part, network in self._networks().items() if part != "action_model"}
+        found = [tree.prefixed(part, metrics) for part, metrics in others.items()]
+        return reduce(or_, found, self.action_model.metrics())
 
     def update_ops(self) -> list[Callable[[], None]]:
         """Return what the networks want to be called after every gradient step."""
-        parts = (self.action_model, self.q_memory, self.q_net, self.twin_q_memory, self.twin_q_net)
-        return [update for part in parts if part is not None for update in part.update_ops()]
+        return [update for network in self._networks().values() for update in network.update_ops()]
+
+    def _networks(self) -> dict[str, ModelV2]:
+        """Return the networks that there are by the name of their attribute, the policy first."""
+        parts = ("action_model", "q_memory", "q_net", "twin_q_memory", "twin_q_net")
+        found: dict[str, ModelV2 | None] = {part: getattr(self, part) for part in parts}
+        return {part: network for part, network in found.items() if network is not None}

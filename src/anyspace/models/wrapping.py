@@ -119,6 +119,11 @@ class OnModel(ModelV2):
         beneath = name.removeprefix("base.")
         return None if beneath == name else self.base.group_of(beneath)
 
+    def takes_noise(self, name: str) -> bool:
+        """Return what the model beneath says of its own parameters; of others what every model says."""
+        beneath = name.removeprefix("base.")
+        return super().takes_noise(name) if beneath == name else self.base.takes_noise(beneath)
+
     def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
         """Return the losses after the model beneath has added its own."""
         return self.base.custom_loss(policy_loss, self.columns_beneath(loss_inputs))

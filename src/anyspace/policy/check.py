@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -143,23 +143,57 @@ def reached(policy: Pipeline) -> Reached | None:
     Raises:
         ModelError: the model fails where gradients are recorded.
     """
-    model, runtime = policy.model, policy.runtime
-    has_value = type(model).value_function is not ModelV2.value_function
+    has_value = type(policy.model).value_function is not ModelV2.value_function
     is_custom = policy.config.model.custom_action_dist is not None
 
     def compute() -> list[Array]:
-        batch = _blank_batch(policy, policy.example, np.ones(2, np.int64))
-        output, values = policy.forward(batch, value=has_value)
-        inputs = model.action_inputs(output, batch.mask)
-        distribution = policy.distribution(inputs, batch.mask)
+        inputs, values, distribution = _pass_on_zeros(policy, value=has_value)
         logp = [distribution.logp(_sample(policy, distribution))] if is_custom else []
         return [inputs, *([] if values is None else [values]), *logp]
 
     with _same_randomness(policy), _explained(policy, "with gradients"):
-        found = runtime.reached(model, compute)
+        found = policy.runtime.reached(policy.model, compute)
     if found is None:
         return None
     return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None)
+
+
+def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[ActionDistribution]]) -> None:
+    """Require that gradients get from the samples of a user's distribution to the model.
+
+    Args:
+        policy: whose model is to learn by what its samples lead to.
+        parts: the distributions, of an action distribution, that are sampled with gradients.
+
+    Raises:
+        ModelError: no gradient gets from a sample to any parameter, or the sampling fails.
+    """
+    if policy.config.model.custom_action_dist is None:
+        return
+    names: list[str] = []
+
+    def compute() -> list[Array]:
+        drawn = parts(_pass_on_zeros(policy, value=False)[2])
+        names[:] = [type(part).__name__ for part in drawn]
+        return [part.sample_logp(policy.runtime.rng("evaluation"))[0] for part in drawn]
+
+    with _same_randomness(policy), _explained(policy, "when an action is drawn with gradients"):
+        found = policy.runtime.reached(policy.model, compute)
+    for name, reached_by_sample in zip(names, found or [], strict=False):
+        if not reached_by_sample:
+            raise ModelError(
+                f"{name}: no gradient gets from its samples to a parameter of the model, and the policy learns by that"
+                f" gradient. Implement {name}.path_sample(rng), which draws as sample() does, from what the model puts"
+                " out, without .detach(), torch.no_grad() or stop_gradient; of torch.distributions take rsample()."
+            )
+
+
+def _pass_on_zeros(policy: Pipeline, *, value: bool) -> tuple[Array, Array | None, ActionDistribution]:
+    """Run the model, and return what the distribution takes, the values if they are asked for, and the distribution."""
+    batch = _blank_batch(policy, policy.example, np.ones(2, np.int64))
+    output, values = policy.forward(batch, value=value)
+    inputs = policy.model.action_inputs(output, batch.mask)
+    return inputs, values, policy.distribution(inputs, batch.mask)
 
 
 def _inputs_decide(policy: Pipeline) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import singledispatch
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -240,14 +241,21 @@ def _numbers(data: Any) -> int:
     own = math.prod(map(_size, data["shape"])) if isinstance(data.get("shape"), list) else 0
     if data.get("type") == "MultiBinary":
         own = math.prod(map(_size, n)) if isinstance(n := data.get("n"), list) else _size(n)
-    own += _size(data.get("max_length")) + _size(data.get("dim")) ** 2
+    own += _size(data.get("max_length")) + _size(data.get("max_words")) + _size(data.get("dim")) ** 2
     # Of lists and graphs, whose elements are padded to the longest length.
     repeats = max(1, *(_size(data.get(key)) for key in ("max_len", "max_nodes", "max_edges")))
-    return own + repeats * (sum(map(_numbers, data.values())) + (repeats > 1))
+    # The arguments of a registered space are the user's, and may be anything.
+    inner = [data.get("equivalent")] if data.get("type") == "RegisteredSpace" else data.values()
+    return own + repeats * (sum(map(_numbers, inner)) + (repeats > 1))
 
 
 def _size(number: Any) -> int:
-    return number if type(number) is int and number > 0 else 0
+    """Return a size, 0 where there is none; constructors would take texts and floats for whole numbers."""
+    if number is None:
+        return 0
+    if not isinstance(number, Integral) or isinstance(number, bool):
+        raise UnsupportedSpaceError(f"a size of a space is a whole number, not {number!r}.")
+    return max(0, int(number))
 
 
 def _read_box(data: Json) -> Box:

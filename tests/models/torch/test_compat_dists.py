@@ -98,6 +98,24 @@ def test_masked_options_have_no_probability_and_no_gradient(name: str) -> None:
         assert not gradient[1:, 0].any()
 
 
+@pytest.mark.parametrize("row", [[0.5, -3.4e38], [-3.4e38, -3.4e38], [1.0, 2.0]])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_options_that_a_model_masks_itself(row: list[float], temperature: float) -> None:
+    space = MultiDiscrete([2])
+    of_class = old.get_torch_categorical_class_with_temperature(temperature)
+    for build in (
+        lambda inputs: old.TorchCategorical(inputs, None, temperature),
+        lambda inputs: old.TorchSlateMultiCategorical(inputs, None, temperature, space),
+        of_class,
+    ):
+        inputs = torch.tensor([row], requires_grad=True)
+        dist, reference = build(inputs), distributions.Categorical(torch.tensor([row]), temperature=temperature)
+        ours = dist.option_log_probs()[0].exp().detach()
+        torch.testing.assert_close(ours, reference.probs)
+        (gradient,) = torch.autograd.grad(dist.kl(build(torch.zeros(1, 2))) + dist.entropy(), inputs)
+        assert gradient.isfinite().all()
+
+
 def test_temperature() -> None:
     values = inputs(4)
     kept = values.detach().clone()

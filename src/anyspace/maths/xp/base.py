@@ -121,6 +121,10 @@ class Namespace:
         """Pick entries of the first axis: ``x`` ``[M, ...]`` and integers ``rows`` ``[*N]`` give ``[*N, ...]``."""
         return x[rows]
 
+    def searchsorted(self, ordered: Array, values: Array) -> Array:
+        """First places ``[*N]`` that ``values`` ``[*N]`` could take in sorted ``ordered`` ``[M]``, integers 0 to M."""
+        return self._module.searchsorted(ordered, values)
+
     def take_columns(self, x: Array, columns: Array) -> Array:
         """Pick entries of the last axis: ``x`` ``[..., M]`` and integers ``columns`` ``[*N]`` give ``[..., *N]``."""
         return x[..., columns]

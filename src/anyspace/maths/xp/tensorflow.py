@@ -69,6 +69,10 @@ class _TensorFlow(Namespace):
     def take_rows(self, x: Array, rows: Array) -> Array:
         return tf.gather(x, rows)
 
+    def searchsorted(self, ordered: Array, values: Array) -> Array:
+        flat = tf.searchsorted(ordered, tf.reshape(values, (-1,)), out_type=values.dtype)
+        return tf.reshape(flat, tf.shape(values))
+
     def take_columns(self, x: Array, columns: Array) -> Array:
         return tf.gather(x, columns, axis=-1)
 

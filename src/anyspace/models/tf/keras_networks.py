@@ -16,8 +16,10 @@ import tensorflow as tf
 from anyspace.maths.xp import Array
 from anyspace.models.architecture import Stack, fully_connected, outputs_of, width_of_array
 from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import State
-from anyspace.models.pictures import channels_last, layout_of, vision
+from anyspace.models.pictures import channels_last, filters_of, layout_of, vision
+from anyspace.models.pure.initializers import initializer_of
 from anyspace.models.tf.base import TFModelV2
 from anyspace.models.tf.compat_layers import get_activation_fn
 
@@ -45,12 +47,19 @@ class _KerasNetwork(TFModelV2):
     base_model: Any
     _value_out: Array
 
-    def _build(self, inputs: Array, features: Callable[[str, int | None], Array], name: str) -> None:
+    def _build(
+        self,
+        inputs: Array,
+        features: Callable[[str, int | None], Array],
+        value_features: Callable[[str], Array],
+        name: str,
+    ) -> None:
         """Make the model of Keras.
 
         Args:
             inputs: what it takes.
             features: makes hidden layers, by what their names begin with, and the width that the last one is to have.
+            value_features: makes the hidden layers of a value of its own, by what their names begin with.
             name: what the names begin with.
         """
         config = self.model_config
@@ -62,7 +71,7 @@ class _KerasNetwork(TFModelV2):
             self.num_outputs = int(hidden.shape[-1])
         if log_std:
             outputs = _WithLogStd(log_std)(outputs)
-        seen = hidden if config["vf_share_layers"] else features(f"{name}_value", None)
+        seen = hidden if config["vf_share_layers"] else value_features(f"{name}_value")
         self.base_model = tf.keras.Model(inputs, [outputs, _linear(seen, 1, "value_out")])
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
@@ -89,7 +98,8 @@ class _KerasNetwork(TFModelV2):
 class FullyConnectedNetwork(_KerasNetwork):
     """Dense layers of Keras (`fcnet_hiddens`, `post_fcnet_hiddens`), then linear outputs and a linear value.
 
-    `fcnet_activation`, `vf_share_layers`, `no_final_linear` and `free_log_std` are respected. With ``num_outputs=None``
+    The keys of their activations and initialisers, `vf_share_layers`, `no_final_linear` and `free_log_std` are
+    respected. With ``num_outputs=None``
     the outputs are the last hidden layer.
 
     Raises:
@@ -107,18 +117,23 @@ class FullyConnectedNetwork(_KerasNetwork):
         config = {**MODEL_DEFAULTS, **model_config}
         super().__init__(obs_space, action_space, num_outputs, config, name)
         inputs = tf.keras.layers.Input((width_of_array(self, obs_space),), name="observations")
-        self._build(inputs, lambda name, resized: _hidden(inputs, config, name, resized), "fc")
+
+        def features(name: str, resized: int | None = None) -> Array:
+            return _hidden(inputs, config, name, resized)
+
+        self._build(inputs, features, features, "fc")
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
         obs = input_dict.get("obs")
-        return obs if is_symbolic(obs) else tf.cast(input_dict["obs_flat"], tf.float32)
+        return obs if is_symbolic(obs) else tf.cast(of_network(input_dict, "obs_flat"), tf.float32)
 
 
 class VisionNetwork(_KerasNetwork):
     """Convolutions of Keras (`conv_filters`), then linear outputs and a linear value, on pictures.
 
     It takes whatever `picture_layout` calls a picture, ``base_model`` takes [N, H, W, C]. Sizes without `conv_filters`
-    take the default ones; `post_fcnet_hiddens`, `no_final_linear` and `free_log_std` are respected.
+    take the default ones; `post_fcnet_hiddens`, the keys of activations and initialisers, `vf_share_layers`,
+    `no_final_linear` and `free_log_std` are respected. A value of its own (`vf_share_layers` off) has no dense layers.
 
     Raises:
         UnsupportedSpaceError: the observations are no pictures.
@@ -140,13 +155,16 @@ class VisionNetwork(_KerasNetwork):
 
         def features(name: str, resized: int | None) -> Array:
             convolutions, post = vision(layout, config, num_outputs, resized)
-            return _stacked(_convolved(inputs, convolutions.filters, config, name), post, f"{name}_post")
+            return _stacked(_convolved(inputs, convolutions.filters, config, name), post, config, f"{name}_post")
 
-        self._build(inputs, features, "conv")
+        def value_features(name: str) -> Array:
+            return _convolved(inputs, filters_of(config, layout), config, name)
+
+        self._build(inputs, features, value_features, "conv")
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
-        obs = input_dict["obs"]
-        return obs if is_symbolic(obs) else channels_last(obs, self._layout)
+        obs = input_dict.get("obs")
+        return obs if is_symbolic(obs) else channels_last(of_network(input_dict, "obs"), self._layout)
 
 
 class _WithLogStd(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -181,17 +199,35 @@ def _linear(x: Array, width: int, name: str) -> Array:
 
 def _hidden(x: Array, config: dict[str, Any], name: str, resized: int | None) -> Array:
     first, second = fully_connected(int(x.shape[-1]), config, resized)
-    return _stacked(_stacked(x, first, name), second, name, len(first.sizes))
+    return _stacked(_stacked(x, first, config, name), second, config, name, len(first.sizes))
 
 
-def _stacked(x: Array, stack: Stack, name: str, before: int = 0) -> Array:
+def _initializer(config: dict[str, Any], key: str, default: Any) -> Any:
+    """Return what draws weights [..., in, out] or biases [out] as a key of the configuration says, or the default."""
+    fill = initializer_of(config, key)
+    if fill is None:
+        return default
+
+    def initializer(shape: Sequence[int], dtype: Any = None) -> Array:
+        # Initialisers fill weights [out, in, ...].
+        axes = [*range(len(shape))]
+        axes = [*axes[::-1][:2], *axes[:-2]]
+        array = np.zeros([shape[axis] for axis in axes], np.float32)
+        fill(array, np.random.default_rng(random.getrandbits(64)))
+        return tf.constant(np.moveaxis(array, range(array.ndim), axes))
+
+    return initializer
+
+
+def _stacked(x: Array, stack: Stack, config: dict[str, Any], name: str, before: int = 0) -> Array:
     """Put dense layers on ``x``; their names count on from ``before``."""
     for number, width in enumerate(stack.sizes, before + 1):
         layer = tf.keras.layers.Dense(
             int(width),
             name=f"{name}_{number}",
             activation=get_activation_fn(stack.activation),
-            kernel_initializer=normc_initializer(1.0),
+            kernel_initializer=_initializer(config, f"{stack.prefix}_weights_initializer", normc_initializer(1.0)),
+            bias_initializer=_initializer(config, f"{stack.prefix}_bias_initializer", "zeros"),
         )
         x = layer(x)
     return x
@@ -206,6 +242,8 @@ def _convolved(x: Array, filters: Sequence[Any], config: dict[str, Any], name: s
             strides=stride,
             padding="valid" if last else "same",
             activation=get_activation_fn(config["conv_activation"]),
+            kernel_initializer=_initializer(config, "conv_kernel_initializer", "glorot_uniform"),
+            bias_initializer=_initializer(config, "conv_bias_initializer", "zeros"),
             name=f"{name}{number}",
         )
         x = layer(x)

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from inspect import signature
+from itertools import chain, count
 from typing import Any
 
 import tensorflow as tf
@@ -23,28 +24,43 @@ class Store:
     """What one model made by name.
 
     Attributes:
-        made: variables and layers by scope and name; an attribute of the model holds this dict.
+        made: variables and layers by the path of their scope and their name; an attribute of the model holds this dict.
     """
 
     def __init__(self) -> None:
         self.made: dict[str, Any] = {}
-        self.scopes: list[str] = []
-        self._counts: dict[str, int] = {}
+        self._open: list[tuple[str, set[str]]] = [("", set())]
+        """The paths of the scopes that are open, and the names that were taken in each since it was opened."""
 
     def get(self, name: str | None, kind: str, make: Callable[[], Any]) -> Any:
-        """Return what has the name, or make it; without a name, by the number of its kind in this pass."""
-        if name is None:
-            number = self._counts[kind] = self._counts.get(kind, -1) + 1
-            name = kind if number == 0 else f"{kind}_{number}"
-        key = "/".join([*self.scopes, name])
+        """Return what has the name, or make it; without a name, by the number of its kind in this scope."""
+        key = self.path(name, kind)
         if key not in self.made:
             with tf.init_scope():
                 self.made[key] = make()
         return self.made[key]
 
+    def path(self, name: str | None, default: str) -> str:
+        """Return the path of a name within the innermost scope; None: ``default``, ``default_1``, and so on."""
+        within, taken = self._open[-1]
+        if name is None:
+            numbered = (f"{default}_{number}" for number in count(1))
+            name = next(one for one in chain([default], numbered) if one not in taken)
+        taken.add(name)
+        return f"{within}/{name}" if within and name else within or name
+
+    @contextlib.contextmanager
+    def scope(self, path: str) -> Iterator[None]:
+        """Open the scope of a path; names within it are counted anew."""
+        self._open.append((path, set()))
+        try:
+            yield
+        finally:
+            self._open.pop()
+
     def begin(self) -> None:
         """Count anew what has no name: a pass begins."""
-        self._counts.clear()
+        self._open[0][1].clear()
 
 
 _NOBODYS = Store()
@@ -169,7 +185,7 @@ class Scope:
 
     Args:
         reuse: accepted for old call sites: what has a name is always found again.
-        name: of the scope.
+        name: of the scope, with the names of those around it: ``outer/inner``.
     """
 
     def __init__(self, reuse: Any = None, name: str = ""):
@@ -193,7 +209,7 @@ class TF1:
     @staticmethod
     @contextlib.contextmanager
     def variable_scope(
-        name_or_scope: str | Scope,
+        name_or_scope: str | Scope | None,
         default_name: str | None = None,
         values: Any = None,
         *,
@@ -202,17 +218,20 @@ class TF1:
     ) -> Iterator[Scope]:
         """Put the names of what is made within beneath another one; ``reuse`` is always so here.
 
+        A name goes beneath the scopes that are open, a `Scope` is opened wherever it was. With None the name is
+        ``default_name``, or where this scope has it already ``default_name_1``, and so on.
+
         Raises:
-            ModelError: a keyword is given that is not followed here.
+            ModelError: there is no name, or a keyword is given that is not followed here.
         """
         _require_none("variable_scope", others)
-        scopes = store().scopes
-        name = name_or_scope.name if isinstance(name_or_scope, Scope) else name_or_scope
-        scopes.append(name or default_name or "")
-        try:
-            yield Scope(name=scopes[-1])
-        finally:
-            scopes.pop()
+        if name_or_scope is None and default_name is None:
+            raise ModelError("tf1.variable_scope() has no name: give a name, or None and default_name.")
+        made = store()
+        given = name_or_scope
+        path = given.name if isinstance(given, Scope) else made.path(given, default_name or "")
+        with made.scope(path):
+            yield Scope(name=path)
 
     @staticmethod
     def get_variable(

@@ -16,6 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from anyspace.distributions import Bernoulli, Categorical, MultiCategorical, SlateMultiCategorical
 from anyspace.distributions.allowed import allowed_by
+from anyspace.distributions.choices import places_of_slates
 from anyspace.maths.splitting import split_last
 from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper, as_inputs
 
@@ -46,7 +47,10 @@ class TorchCategorical(TorchDistributionWrapper):
         super().__init__(inputs, model)
         self.mask = mask
         if temperature != 1.0:
-            self.inputs = self.inputs / temperature
+            scaled = self.inputs / temperature
+            # Kept finite: logits of -3.4e38 would overflow, and gradients of divergences become NaN.
+            limits = torch.finfo(scaled.dtype)
+            self.inputs = scaled.clamp(limits.min, limits.max)
         self.dist = _categorical(self.inputs, mask)
 
     @staticmethod
@@ -205,9 +209,9 @@ class TorchSlateMultiCategorical(TorchCategorical):
 
     def logp(self, actions: Any) -> torch.Tensor:
         """Log-probability of slates [B, k]; -inf for one that does not exist."""
-        same = (self._values(actions)[..., None, :] == self.all_slates).all(dim=-1)
-        logps = super().logp(same.int().argmax(dim=-1))
-        return torch.where(same.any(dim=-1), logps, -torch.inf)
+        table = self.all_slates.cpu().numpy()
+        index, exists = places_of_slates(self._values(actions).long(), table, int(table.max()) + 1)
+        return torch.where(exists, super().logp(index), -torch.inf)
 
 
 class TorchBernoulli(TorchDistributionWrapper):
@@ -268,7 +272,8 @@ class TorchBernoulli(TorchDistributionWrapper):
 def _categorical(logits: torch.Tensor, mask: Any) -> td.Categorical:
     if mask is not None:
         logits = torch.where(allowed_by(mask, like=logits), logits, _FORBIDDEN)
-    return td.Categorical(logits=logits, validate_args=False)
+    # Shifted first: of a row of -3.4e38 PyTorch takes the sum of the exponentials for one of them.
+    return td.Categorical(logits=logits - logits.detach().amax(dim=-1, keepdim=True), validate_args=False)
 
 
 def _log_probs(dist: td.Distribution) -> torch.Tensor:

@@ -16,13 +16,8 @@ from torch.nn import functional
 
 from anyspace.distributions import Beta, Deterministic, DiagGaussian, Dirichlet, SquashedGaussian
 from anyspace.distributions.bounded import Bounds
+from anyspace.maths.limits import INPUT_LIMIT, MARGIN
 from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper
-
-_MARGIN = 0.5e-6
-"""Actions keep this share of the interval away from its bounds, where densities are 0 or infinite."""
-
-_INPUT_LIMIT = -math.log(1e-6)
-"""Inputs of Beta and Dirichlet distributions are limited to plus and minus this."""
 
 
 class _OfVectors(TorchDistributionWrapper):
@@ -33,6 +28,10 @@ class _OfVectors(TorchDistributionWrapper):
     def sample(self) -> torch.Tensor:  # type: ignore[override]
         """Draw an action per row [B, *shape]."""
         return self._as_samples(self._wrapped("sample").sample())
+
+    def path_sample(self, rng: Any = None) -> torch.Tensor:
+        """Draw an action per row [B, *shape], with the gradient of the inputs where ``dist`` gives one."""
+        return self._as_samples(super().path_sample(rng))
 
     def deterministic_sample(self) -> torch.Tensor:
         """Means [B, *shape]."""
@@ -97,12 +96,6 @@ class TorchDiagGaussian(_OfVectors):
         self.action_space = action_space
         self.zero_action_dim = action_space is not None and action_space.shape == ()
 
-    def sample_logp(self, rng: Any = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw actions and return them with their log-density [B]; both carry the gradient of the inputs."""
-        dist = self._wrapped("sample_logp")
-        raw = dist.rsample()
-        return self._as_samples(raw), dist.log_prob(raw).sum(dim=-1)
-
     @staticmethod
     def required_model_output_shape(action_space: gym.Space[Any], model_config: Any) -> int:
         """A mean and a log standard deviation per value of the action."""
@@ -149,14 +142,14 @@ class _OfIntervals(_OfVectors):
     def _stretch(self, shares: torch.Tensor) -> torch.Tensor:
         """Return the actions that lie so far between low and high, never on them."""
         low, high = self._limits(shares)
-        inside = low + shares.clamp(_MARGIN, 1.0 - _MARGIN) * (high - low)
+        inside = low + shares.clamp(MARGIN, 1.0 - MARGIN) * (high - low)
         # Rounding may carry the sum over a bound where the interval is narrow and far from 0.
         return torch.minimum(torch.maximum(inside, low), high)
 
     def _share(self, values: torch.Tensor) -> torch.Tensor:
         """Undo `_stretch`; what lies on a bound or beyond it counts as just inside."""
         low, high = self._limits(values)
-        return ((values - low) / (high - low)).clamp(_MARGIN, 1.0 - _MARGIN)
+        return ((values - low) / (high - low)).clamp(MARGIN, 1.0 - MARGIN)
 
     def _log_width(self) -> torch.Tensor:
         """Sum of log(high - low): what stretching from (0, 1) takes off every log-density."""
@@ -261,7 +254,7 @@ class TorchBeta(_OfIntervals):
     ):
         super().__init__(inputs, model)
         self.low, self.high, self.action_space = low, high, action_space
-        self.inputs = 1.0 + functional.softplus(self.inputs.clamp(-_INPUT_LIMIT, _INPUT_LIMIT))
+        self.inputs = 1.0 + functional.softplus(self.inputs.clamp(-INPUT_LIMIT, INPUT_LIMIT))
         alpha, beta = self._halves()
         self._limits(alpha)
         self.dist = td.Beta(alpha, beta, validate_args=False)
@@ -334,7 +327,7 @@ class TorchDirichlet(TorchDistributionWrapper):
 
     def __init__(self, inputs: Inputs, model: Any = None, *, action_space: gym.Space[Any] | None = None):
         super().__init__(inputs, model)
-        concentration = self.inputs.double().clamp(-_INPUT_LIMIT, _INPUT_LIMIT).exp() + self.epsilon
+        concentration = self.inputs.double().clamp(-INPUT_LIMIT, INPUT_LIMIT).exp() + self.epsilon
         if action_space is not None and len(action_space.shape or ()) > 1:
             concentration = concentration.reshape(*self._batch_shape, *(action_space.shape or ()))
         self.dist = td.Dirichlet(concentration, validate_args=False)

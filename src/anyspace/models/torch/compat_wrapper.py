@@ -53,6 +53,12 @@ class TorchDistributionWrapper(ActionDistribution):
         self.last_sample = self._wrapped("sample").sample()
         return self.last_sample
 
+    def path_sample(self, rng: Any = None) -> torch.Tensor:
+        """Draw an action per row as `sample` does, with the gradient of the inputs where ``dist`` gives one."""
+        dist = self._wrapped("path_sample")
+        self.last_sample = dist.rsample() if dist.has_rsample else dist.sample()
+        return self.last_sample
+
     def logp(self, actions: Any) -> torch.Tensor:
         """Return the log-probability of actions, as ``dist`` gives it."""
         logp: torch.Tensor = self._wrapped("logp").log_prob(self._values(actions))

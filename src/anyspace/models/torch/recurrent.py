@@ -43,6 +43,8 @@ class RecurrentWrapper(MemoryWrapper):
 
     The memory `rnn`, one layer of nn.LSTM or nn.GRU, may be replaced by a module that is called like one, as
     ``rnn(x, (output, cell))``; its attribute ``batch_first`` says whether x is [S, T, F] or, by default, [T, S, F].
+    Such a module, and one with hooks, runs over padding too: the states that come back of a shorter sequence are those
+    after its padding, which training does not use.
     """
 
     lstm = OldName("rnn")
@@ -76,7 +78,7 @@ class RecurrentWrapper(MemoryWrapper):
     def remember(
         self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
-        """Return ``(output [N, H], the states after each sequence's last step)``."""
+        """Return ``(output [N, H], the states after each sequence's last step)``; see the class for other modules."""
         assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
         plain = is_plain(self.rnn)
         if plain and len(features) == len(seq_lens):
@@ -86,7 +88,7 @@ class RecurrentWrapper(MemoryWrapper):
         return (output if self.is_time_major() else output.transpose(0, 1)).reshape(len(features), -1), new
 
     def _called(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """Run a module that took the place of the memory, or that has hooks, over [T, S, F]."""
+        """Run a module that took the place of the memory, or that has hooks, over [T, S, F], padding included."""
         swaps = bool(getattr(self.rnn, "batch_first", False))
         before = [part[None].contiguous() for part in state]
         output, after = self.rnn(x.transpose(0, 1) if swaps else x, before[0] if len(before) == 1 else tuple(before))
