@@ -141,5 +141,8 @@ def test_the_time_limit_is_a_key_and_what_hangs_ends_a_run_that_is_saved(tmp_pat
     algorithm = PPO(Hangs, settings, preset="none", env_config={"where": "step()"}, env_timeout_s=0.3)
     with closing(algorithm), pytest.raises(EnvironmentSetupError, match=r"step \d, environment 0: step\(\) has not"):
         algorithm.train()
+    algorithm = PPO(Hangs, settings, preset="none", env_config={"where": "step()"}, env_timeout_s=0.3)
+    with closing(algorithm), pytest.raises(EnvironmentSetupError, match=r"evaluation step \d, environment 0: step\(\)"):
+        algorithm.evaluate(2)
     with pytest.raises(ConfigError, match="env_timeout_s"):
         PPO("CartPole-v1", env_timeout_s=0.0, preset="none")

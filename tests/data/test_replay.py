@@ -381,6 +381,21 @@ def test_a_ring_of_another_size_takes_what_fits(
         require_same_windows(*(replay._ring.windows(lanes, times, horizon) for replay in (other, direct)))
 
 
+def test_a_ring_takes_portions_that_are_longer_than_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anyspace.data.ring.PORTION", 4000)
+    with closing(made(Diary, AutoresetMode.SAME_STEP)) as algorithm:
+        saved, direct = (Replay(algorithm.policy, size * 3, 3, 2) for size in (60, 9))
+        trajectory = algorithm.fleet.collector.gather(60)
+        for replay in (saved, direct):
+            replay.add(trajectory)
+        assert len([*saved.since(None)]) > 1, "what one portion left behind makes room for the next"
+        other = loaded(Replay(algorithm.policy, 9 * 3, 3, 2), saved)
+        lanes, times = other._windows(*other._starts())
+        assert len(times) == len(direct._windows(*direct._starts())[0]) > 0
+        require_same_windows(*(replay._ring.windows(lanes, times, 2) for replay in (other, direct)))
+        assert other._ring._finals.keys() == set(np.flatnonzero(other._ring._flags[3]).tolist())
+
+
 def require_same_windows(ours: Trajectory, theirs: Trajectory) -> None:
     for name in ("obs", "rewards", "terminated", "truncated", "valid", "begins", "actions", "earlier", "columns"):
         for one, other in zip(leaves(getattr(ours, name)), leaves(getattr(theirs, name)), strict=True):

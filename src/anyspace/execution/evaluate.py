@@ -15,7 +15,7 @@ from anyspace.data.batching import environment
 from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
-from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
+from anyspace.data.vector import Step, Vectorization, VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.randomness import undisturbed
 from anyspace.execution.report import EvaluationReport
@@ -107,10 +107,20 @@ class LocalEvaluator:
         spec: the environment.
         max_steps: most steps of an episode, None for no limit. ``"auto"`` sets none where one is known to end the
             environment's episodes, and else `LONG_EPISODE` or ten times the longest episode of training.
+        vectorization: how several environments run; what is shown or filmed runs in this process.
+        timeout: seconds that a step of an environment in a process of its own may take; None: any number.
     """
 
-    def __init__(self, policy: Policy, spec: EnvSpec, max_steps: int | Literal["auto"] | None = "auto") -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        spec: EnvSpec,
+        max_steps: int | Literal["auto"] | None = "auto",
+        vectorization: Vectorization = "auto",
+        timeout: float | None = None,
+    ) -> None:
         self._policy, self._spec, self._max_steps = policy, spec, max_steps
+        self._vectorization, self._timeout = vectorization, timeout
         self._source: VectorSource | None = None
         self._told = False
 
@@ -174,7 +184,7 @@ class LocalEvaluator:
         given = isinstance(self._spec.env, gym.vector.VectorEnv)
         if self._source is None or (self._source.num_envs != width and not given):
             self.close()
-            self._source = make_separate_source(self._spec, width)
+            self._source = make_separate_source(self._spec, width, self._vectorization, self._timeout)
         return self._source
 
     def close(self) -> None:
