@@ -329,6 +329,15 @@ def test_free_memory_is_the_least_of_what_the_system_says(tmp_path: Any) -> None
     assert free_memory(tmp_path) == 4096
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("3000\n")
     assert free_memory(tmp_path) == 2000
+    # Copies of files make room.
+    (tmp_path / "sys/fs/cgroup/memory.stat").write_text("anon 200\nfile 800\ninactive_file 700\nactive_file 100\n")
+    assert free_memory(tmp_path) == 2700
+    older = tmp_path / "sys/fs/cgroup/memory"
+    older.mkdir()
+    (older / "memory.limit_in_bytes").write_text("2500\n")
+    (older / "memory.usage_in_bytes").write_text("1000\n")
+    (older / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 600\n")
+    assert free_memory(tmp_path) == 2100
 
 
 def loaded(replay: Replay, state: Replay) -> Replay:
