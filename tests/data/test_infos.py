@@ -19,7 +19,7 @@ from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import add_info, listed, numbers
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import VectorSource, make_source
-from anyspace.errors import ConfigError, ObservationError
+from anyspace.errors import ConfigError, NonFiniteError, ObservationError
 from tests.support.environments import Script
 from tests.support.scripted import known_policy, vector_env
 
@@ -340,6 +340,17 @@ def test_a_step_that_lacks_the_number_is_named(value: Any) -> None:
 
     with pytest.raises(ObservationError, match=r"step 2, environment 0: its info holds no number 'cost'"):
         PPO(Once, {**SMALL, "collect_infos": ["cost"]}).train()
+
+
+@pytest.mark.parametrize("more", [{}, {"batch_mode": "complete_episodes"}, {"output": "steps"}])
+def test_an_infinite_number_is_named(more: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Once(Costs):
+        def _info(self) -> Any:
+            return {"cost": np.inf if self.t == 2 else 1.0}
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NonFiniteError, match=r"step 2, environment 0: the info 'cost' is inf; what `collect_infos`"):
+        PPO(Once, {**SMALL, **more, "collect_infos": ["cost"]}).train()
 
 
 def test_a_number_that_no_step_gives_is_named() -> None:

@@ -95,6 +95,9 @@ class Evaluator(Protocol):
     def beside(self, request: Request) -> list[Played] | None:
         """Return episodes that were played beside training since they were asked for; None: they are still played."""
 
+    def finish(self) -> list[Played] | None:
+        """Wait for the episodes that are played beside training, and return them; None: there are none."""
+
     def close(self) -> None:
         """Free the environments."""
 
@@ -146,6 +149,9 @@ class LocalEvaluator:
     def beside(self, request: Request) -> list[Played]:
         """Return the episodes that were played: there is only one process."""
         return self.evaluate(request)
+
+    def finish(self) -> None:
+        """Return None: nothing is played beside training."""
 
     def _played(self, source: VectorSource, request: Request) -> list[Played]:
         require_same_spaces(self._policy, source, self._spec.name)
