@@ -56,9 +56,7 @@ def read_line(text: str, place: str, *, unpacks: bool = False, wanted: Collectio
     given = {name: value for name, value in batch.items() if name not in RENAMED}
     given |= {new: batch[old] for old, new in RENAMED.items() if old in batch and new not in batch}
     columns: Columns = {
-        name: _column(name, value, place, unpacks)
-        for name, value in given.items()
-        if wanted is None or name in wanted
+        name: _column(name, value, place, unpacks) for name, value in given.items() if wanted is None or name in wanted
     }
     if "dones" in batch and "terminateds" not in batch and "terminateds" in columns and "truncateds" in given:
         truncated = _column("truncateds", given["truncateds"], place, unpacks)
