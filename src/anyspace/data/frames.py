@@ -67,7 +67,7 @@ class FrameStack:
         """
         same: Bools = rows[:, : -self._channels] == before[:, self._channels :]
         same |= self._is_newest
-        return same.all(axis=1)
+        return np.asarray(same.all(axis=1))
 
     def _require(self, right: Bools, environments: Ints) -> None:
         if right.all():
