@@ -10,7 +10,7 @@ from anyspace.data.batching import environment
 from anyspace.data.record import Record
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.stepping import LAST_OBSERVATION, Stepping
-from anyspace.data.trajectory import Bools, Episode, Floats, Ints, Trajectory
+from anyspace.data.trajectory import Bools, Episode, Ints, Trajectory
 from anyspace.data.vector import Step, VectorSource, blame
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models.runtime import NumpyArray
@@ -76,7 +76,7 @@ class Collector:
 
         Raises:
             ObservationError: an observation is outside its space, NaN or infinite; names step and environment.
-            NonFiniteError: a reward is NaN or infinite, or a number that is collected from infos is infinite.
+            NonFiniteError: a reward is NaN or infinite.
         """
         record = self._begin(steps)
         with self.policy.acting("acting") as actor:
@@ -156,24 +156,19 @@ class Collector:
     def _finish(self, record: Record) -> Trajectory:
         self._require_valid_obs(record)
         trajectory = record.trajectory(self._begun, self._lanes, self.policy.version)
-        self._require_finite(trajectory.rewards, "the reward", "rewards")
-        for name, column in trajectory.collected.items():
-            self._require_finite(column, f"the info {name!r}", "what `collect_infos` names")
+        finite = np.isfinite(trajectory.rewards)
+        if not finite.all():
+            t, b = np.argwhere(~finite)[0]
+            raise NonFiniteError(
+                f"{self._name(t + 1)}, environment {b}: the reward is {trajectory.rewards[t, b]};"
+                " rewards must be finite. Nothing was learnt from this batch."
+            )
         trajectory.episodes = self._ended_episodes(trajectory, record)
         if self._moments is not None:
             trajectory.reward_moments = self._moments(trajectory)
         self._begun = trajectory.restarts()[-1]
         self._steps_before += len(trajectory.rewards)
         return trajectory
-
-    def _require_finite(self, column: Floats, what: str, kind: str) -> None:
-        finite = np.isfinite(column)
-        if not finite.all():
-            t, b = np.argwhere(~finite)[0]
-            raise NonFiniteError(
-                f"{self._name(t + 1)}, environment {b}: {what} is {column[t, b]};"
-                f" {kind} must be finite. Nothing was learnt from this batch."
-            )
 
     def _require_valid_obs(self, record: Record, cause: Exception | None = None) -> None:
         final, obs = record.final_obs(), [leaf[: record.t + 1] for leaf in record.obs]
