@@ -249,6 +249,25 @@ def test_an_evaluation_beside_training_is_reported_when_it_is_there() -> None:
         assert algorithm.train()["evaluation"]["episodes"] == 2
 
 
+def test_a_run_waits_for_the_evaluation_that_is_under_way_at_its_end(tmp_path: Path) -> None:
+    settings = {**SMALL, **ONCE, "evaluation_num_env_runners": 1, "fleet": "serial", "evaluate_every": 16}
+    settings |= {"evaluation_parallel_to_training": True, "evaluation_episodes": 2}
+    with closing(new(PPO, "CartPole-v1", settings)) as algorithm:
+        assert isinstance(algorithm.evaluator, WorkerEvaluator)
+        transport = algorithm.evaluator._dispatcher._transport
+        ready = transport.ready
+        transport.ready = lambda tickets, timeout: ready(tickets, timeout) if timeout else []
+        seen: list[bool] = []
+        result = algorithm.learn(
+            32, out=tmp_path, progress=False, callback=lambda _, one: seen.append("evaluation" in one)
+        )
+        assert seen == [False, True]
+        assert result["evaluation"]["episodes"] == 2
+        assert algorithm.counters.is_best
+        assert algorithm.finish_evaluation() is None
+    assert (tmp_path / "best").is_dir()
+
+
 IDLE = [
     ({"sample_order": "ready"}, "no workers collect"),
     ({"max_requests_in_flight_per_env_runner": 2}, "no workers collect"),

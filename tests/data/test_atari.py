@@ -16,6 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from anyspace import PPO
 from anyspace.data import environments
 from anyspace.data.atari import (
+    LIFE_LOST,
     AtariOptions,
     ClipReward,
     EpisodicLife,
@@ -170,10 +171,10 @@ def test_a_lost_life_terminates_and_the_game_goes_on() -> None:
     obs, info = env.reset()
     assert (obs[0, 0], info["game"], fake.pressed) == (4, 0, [1, 1, 1, 0]), "one no-op, no new game"
     told = [env.step(1) for _ in range(3)]
-    assert [(step[2], step[4]["life_lost"]) for step in told] == [(False, False), (False, False), (True, True)]
+    assert [(step[2], step[4][LIFE_LOST]) for step in told] == [(False, False), (False, False), (True, True)]
     env.reset()
     _, _, terminated, _, info = env.step(1)
-    assert (fake.t, terminated, info["life_lost"]) == (9, True, False)
+    assert (fake.t, terminated, info[LIFE_LOST]) == (9, True, False)
     obs, info = env.reset()
     assert (obs[0, 0], info["game"]) == (0, 1), "the game was over: a new one"
 
@@ -183,7 +184,7 @@ def test_the_last_life_ends_the_game_by_itself() -> None:
     env = EpisodicLife(Fake(length=5, dies=(2, 2, 2)))
     env.reset()
     told = [env.step(0) for _ in range(5)]
-    assert [(step[2], step[4]["life_lost"]) for step in told] == [(False, False)] * 4 + [(True, False)]
+    assert [(step[2], step[4][LIFE_LOST]) for step in told] == [(False, False)] * 4 + [(True, False)]
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,21 @@ class OtherSpaces(Good):
         self.observation_space = spaces.Dict(a=spaces.Discrete(2 + self.count), b=spaces.Box(-1, 1, (2,)))
 
 
+class OtherBounds(Good):
+    """The spaces are spelt alike: of many numbers only the first and the last ones are."""
+
+    count = 0
+
+    def __init__(self) -> None:
+        type(self).count += 1
+        low = np.full(2000, -1, np.float32)
+        low[1000] -= self.count
+        self.observation_space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(low, 1))
+
+    def look(self) -> Any:
+        return super().look() | {"b": np.zeros(2000, np.float32)}
+
+
 class FailsToClose(Good):
     def close(self) -> None:
         raise OSError("the window is gone")
@@ -136,6 +151,7 @@ FAULTS = [
     (Remembers, "warning, reset(): on the same instance, reset(seed=0)"),
     (ChangesAction, "warning, step 1: step() changes the action that it is handed"),
     (OtherSpaces, "error, its spaces: another instance has other spaces"),
+    (OtherBounds, "error, its spaces: another instance has other spaces"),
     (FailsToClose, "warning, close(): OSError: the window is gone, in close() at test_env_check.py line "),
 ]
 

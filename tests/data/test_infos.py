@@ -274,6 +274,18 @@ def test_figures_of_episodes_go_on_over_iterations_and_checkpoints(tmp_path: Any
     assert loaded.counters.latest.episodes[0].infos == {"served": 3.0, "is_success": 1.0}
 
 
+def test_infinite_numbers_are_none(tmp_path: Any) -> None:
+    class Lost(Counts):
+        def _info(self) -> Any:
+            return {"distance": np.inf if self.t == 3 else 2.0, **super()._info()}
+
+    algo = PPO(Lost, SMALL)
+    result = algo.train()
+    assert (result["env"]["distance"], result["episode"]["served"]) == (2.0, 3.0)
+    algo.save(tmp_path)
+    assert PPO.load(tmp_path, env=Lost).counters.latest.infos() == result["episode"]
+
+
 def test_statistics_of_wrappers_are_infos() -> None:
     result = PPO(Counts, {**SMALL, "wrappers": [RecordEpisodeStatistics]}).train()
     assert result["episode"]["served"] == 3.0
@@ -332,18 +344,18 @@ def test_columns_of_whole_episodes_and_of_several_fragments() -> None:
     np.testing.assert_array_equal(joined.collected["t"], np.tile(np.arange(5)[:, None], 4))
 
 
-@pytest.mark.parametrize("value", [None, "text", np.nan, {}])
+@pytest.mark.parametrize("value", [None, "text", np.nan, np.inf, -np.inf, 1e300, {}])
 def test_a_step_that_lacks_the_number_is_named(value: Any) -> None:
     class Once(Costs):
         def _info(self) -> Any:
             return {"cost": value if self.t == 2 else 1.0}
 
-    with pytest.raises(ObservationError, match=r"step 2, environment 0: its info holds no number 'cost'"):
+    with pytest.raises(ObservationError, match=r"step 2, environment 0: its info holds no finite number 'cost'"):
         PPO(Once, {**SMALL, "collect_infos": ["cost"]}).train()
 
 
 def test_a_number_that_no_step_gives_is_named() -> None:
-    with pytest.raises(ObservationError, match="step 1, environment 0: its info holds no number 'price'"):
+    with pytest.raises(ObservationError, match="step 1, environment 0: its info holds no finite number 'price'"):
         PPO(Costs, {**SMALL, "collect_infos": ["price"]}).train()
 
 

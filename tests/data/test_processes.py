@@ -84,6 +84,67 @@ def test_a_process_that_ends() -> None:
         stepped(code=7)
 
 
+class Stumbles(Samples):
+    """Fails in its second step, once: a file remembers it. Its observations come from its own random source."""
+
+    def __init__(self, file: str):
+        super().__init__(Box(-1, 1, (1,)), Discrete(2))
+        self.file, self.taken = Path(file), 0
+
+    def reset(self, **arguments: Any) -> Any:
+        super().reset(**arguments)
+        return self.np_random.random(1).astype(np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.taken += 1
+        if self.taken == 2 and not self.file.exists():
+            self.file.touch()
+            raise ConnectionError("lost")
+        return super().step(action)
+
+
+def test_environments_are_made_again_after_an_error_or_an_interrupt(tmp_path: Path) -> None:
+    """And the random sources of new ones follow from the seed."""
+    actions, again = np.zeros(2, np.int64), []
+    for file in "ab":
+        with closing(make_source(EnvSpec(Stumbles, {"file": str(tmp_path / file)}), 2, "async")) as source:
+            envs: Any = source.envs
+            first = source.reset(3)[0]
+            source.step(actions)
+            with pytest.raises(ConnectionError):
+                source.step(actions)
+            again.append(source.reset()[0])
+            assert source.step(actions).obs.shape == (2, 1)
+            kept = [process.pid for process in envs.processes]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(processes.Processes, "_poll_pipe_envs", _interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    source.step(actions)
+            later = source.reset()[0]
+            source.step(actions)
+            source.reset()
+            assert not {process.pid for process in envs.processes} & {*kept}
+    np.testing.assert_array_equal(*again)
+    assert len({float(one[0, 0]) for one in (first, again[0], later)}) == 3
+
+
+def test_a_run_goes_on_after_an_error_and_closes_at_once_after_an_interrupt(tmp_path: Path) -> None:
+    settings = {"train_batch_size": 8, "minibatch_size": 8, "num_envs_per_env_runner": 2, "vectorization": "async"}
+    algorithm = PPO(Stumbles, settings, preset="none", env_config={"file": str(tmp_path / "told")})
+    with closing(algorithm):
+        with pytest.raises(ConnectionError):
+            algorithm.train()
+        assert algorithm.train()["timesteps_total"] == 8
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(processes.Processes, "_poll_pipe_envs", _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                algorithm.train()
+
+
+def _interrupted(*_: Any) -> bool:
+    raise KeyboardInterrupt
+
+
 class Hangs(Samples):
     """Waits for something that never comes: in its constructor, a reset or a step of one of the environments."""
 
@@ -141,5 +202,8 @@ def test_the_time_limit_is_a_key_and_what_hangs_ends_a_run_that_is_saved(tmp_pat
     algorithm = PPO(Hangs, settings, preset="none", env_config={"where": "step()"}, env_timeout_s=0.3)
     with closing(algorithm), pytest.raises(EnvironmentSetupError, match=r"step \d, environment 0: step\(\) has not"):
         algorithm.train()
+    algorithm = PPO(Hangs, settings, preset="none", env_config={"where": "step()"}, env_timeout_s=0.3)
+    with closing(algorithm), pytest.raises(EnvironmentSetupError, match=r"evaluation step \d, environment 0: step\(\)"):
+        algorithm.evaluate(2)
     with pytest.raises(ConfigError, match="env_timeout_s"):
         PPO("CartPole-v1", env_timeout_s=0.0, preset="none")

@@ -329,6 +329,15 @@ def test_free_memory_is_the_least_of_what_the_system_says(tmp_path: Any) -> None
     assert free_memory(tmp_path) == 4096
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("3000\n")
     assert free_memory(tmp_path) == 2000
+    # Copies of files make room.
+    (tmp_path / "sys/fs/cgroup/memory.stat").write_text("anon 200\nfile 800\ninactive_file 700\nactive_file 100\n")
+    assert free_memory(tmp_path) == 2700
+    older = tmp_path / "sys/fs/cgroup/memory"
+    older.mkdir()
+    (older / "memory.limit_in_bytes").write_text("2500\n")
+    (older / "memory.usage_in_bytes").write_text("1000\n")
+    (older / "memory.stat").write_text("inactive_file 1\ntotal_inactive_file 600\n")
+    assert free_memory(tmp_path) == 2100
 
 
 def loaded(replay: Replay, state: Replay) -> Replay:
@@ -379,6 +388,21 @@ def test_a_ring_of_another_size_takes_what_fits(
             replay.add(more)
         lanes, times = other._windows(*other._starts())
         require_same_windows(*(replay._ring.windows(lanes, times, horizon) for replay in (other, direct)))
+
+
+def test_a_ring_takes_portions_that_are_longer_than_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anyspace.data.ring.PORTION", 4000)
+    with closing(made(Diary, AutoresetMode.SAME_STEP)) as algorithm:
+        saved, direct = (Replay(algorithm.policy, size * 3, 3, 2) for size in (60, 9))
+        trajectory = algorithm.fleet.collector.gather(60)
+        for replay in (saved, direct):
+            replay.add(trajectory)
+        assert len([*saved.since(None)]) > 1, "what one portion left behind makes room for the next"
+        other = loaded(Replay(algorithm.policy, 9 * 3, 3, 2), saved)
+        lanes, times = other._windows(*other._starts())
+        assert len(times) == len(direct._windows(*direct._starts())[0]) > 0
+        require_same_windows(*(replay._ring.windows(lanes, times, 2) for replay in (other, direct)))
+        assert other._ring._finals.keys() == set(np.flatnonzero(other._ring._flags[3]).tolist())
 
 
 def require_same_windows(ours: Trajectory, theirs: Trajectory) -> None:

@@ -80,6 +80,24 @@ def test_environments_may_write_every_observation_into_one_array(vectorization: 
         source.close()
 
 
+class Hearts(Script):
+    """Tells of a life that is lost at the end of each episode, and means its own."""
+
+    def step(self, action: Any) -> Any:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward, terminated, truncated, {**info, "life_lost": terminated or truncated}
+
+
+@every_mode
+def test_what_an_environment_says_of_lives_ends_its_game(mode: AutoresetMode) -> None:
+    source = VectorSource(SyncVectorEnv([Hearts], autoreset_mode=mode))
+    source.reset()
+    steps = [source.step(np.zeros(1, np.int64)) for _ in range(8)]
+    over = [bool((step.terminated | step.truncated)[0]) for step in steps]
+    assert [bool(step.game_over[0]) for step in steps] == over
+    assert any(over)
+
+
 def test_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same steps as in this process, registered names and wrappers too; Ctrl-C does not end them."""
     monkeypatch.setattr(environments, "_creators", {})

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import onnxruntime
 import pytest
@@ -185,6 +186,29 @@ def test_wrong_words_are_answered(tmp_path: Path, capsys: pytest.CaptureFixture[
     ):
         assert main(["export", *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_no_file_but_a_contract_is_replaced(tmp_path: Path) -> None:
+    algo, told = PPO("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none"), tmp_path / "state.json"
+    algo.save(tmp_path)
+    for content in (told.read_text(), "[]", "no JSON"):
+        told.write_text(content)
+        with pytest.raises(ExportError, match=r"state\.json, but a file of that name .* such as .*state-policy\.onnx"):
+            algo.policy.export(tmp_path / "state.onnx")
+        assert told.read_text() == content
+        assert not (tmp_path / "state.onnx").exists()
+    for _ in range(2):
+        algo.policy.export(tmp_path / "policy.onnx", observations=2)
+    algo.close()
+
+
+def test_a_vector_environment_has_as_many_environments_as_the_file_takes_rows(tmp_path: Path) -> None:
+    algo = PPO("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none")
+    envs = gym.make_vec("CartPole-v1", num_envs=3)
+    with pytest.raises(ExportError, match="of 3 environments, but the file takes 2 rows at a time: give rows=3"):
+        algo.policy.export(tmp_path / "policy.onnx", env=envs, rows=2, observations=2)
+    assert algo.policy.export(tmp_path / "policy.onnx", env=envs, rows=3, observations=2).episodes >= 1
+    algo.close()
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

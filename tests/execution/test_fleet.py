@@ -108,13 +108,15 @@ class Placed(gym.Env[Any, Any]):
         return self.place, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return self.place, 0.0, True, False, {}
+        return self.place, float(self.place[0]), True, False, {}
 
 
 @pytest.mark.parametrize(("runners", "workers"), [(0, [0, 0]), (2, [1, 1, 2, 2])])
 def test_environments_are_told_which_they_are(runners: int, workers: list[int]) -> None:
     settings = {"fleet": "serial"} if runners else {}
     settings |= {"num_env_runners": runners, "num_envs_per_env_runner": 2, "train_batch_size": 8}
+    settings |= {"evaluation_num_env_runners": runners}
     with closing(PPO(Placed, settings)) as algorithm:
         shown = algorithm.fleet.gather(8).obs[0][0]
+        assert algorithm.evaluate(len(workers))["returns"] == workers
     np.testing.assert_array_equal(shown, list(zip(workers, [0, 1] * len(workers), strict=False)))

@@ -150,6 +150,29 @@ def test_shares_of_an_evaluation() -> None:
     assert [one.episodes for one in shares_of(Request(2, 5), 3)] == [1, 1]
 
 
+class Arms(gym.Env[Any, Any]):
+    """A bandit of so many arms that two samples are hardly ever alike: the reward is the arm."""
+
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(1000)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        return np.zeros(2, np.float32), float(action), True, False, {}
+
+
+def test_each_worker_samples_actions_of_its_own_and_a_seed_repeats_them() -> None:
+    with closing(new(PPO, Arms, {**SMALL, "evaluation_num_env_runners": 4})) as algorithm:
+        played = [algorithm.evaluate(8, explore=True, seed=seed)["returns"] for seed in (1, 1, 2)]
+        alike = algorithm.evaluate(8)["returns"]
+    assert len(set(played[0])) == 8
+    assert played[0] == played[1] != played[2]
+    assert len(set(alike)) == 1
+
+
 def test_a_restart_begins_new_episodes_with_the_seed() -> None:
     algorithm = new(PPO, "CartPole-v1", {**SMALL, "num_env_runners": 2})
     with closing(algorithm):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -171,6 +173,18 @@ def test_targets_move_within_the_call(quick: Build) -> None:
     assert any((value != inner.policy.weights()[name]).any() for name, value in inside.weights().items())
 
 
+@pytest.mark.parametrize("framework", ["torch", *COMPILED])
+def test_a_whole_step_towards_the_policy_is_a_copy(build: Build, framework: str) -> None:
+    algorithm = build(framework=framework)
+    target = algorithm.policy.sibling()
+    own = {name: value for name, value in algorithm.policy.weights().items() if name.startswith("model/")}
+    for before in (np.nan, 0.1):
+        target.load_weights({**target.weights(), **{name: np.full_like(value, before) for name, value in own.items()}})
+        algorithm.learner.follow(target, 1.0)
+        for name, value in own.items():
+            np.testing.assert_array_equal(target.weights()[name], value, err_msg=name)
+
+
 def test_rows_of_several_calls_are_side_by_side(quick: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("anyspace.execution.xla.MOST_BYTES", 2_000)
     algorithm = quick(kind=Rated, model={"use_lstm": True}, train_batch_size=128, minibatch_size=32)
@@ -182,6 +196,23 @@ def test_rows_of_several_calls_are_side_by_side(quick: Build, monkeypatch: pytes
         picked = steps.rows["sequences"].pick(order[counted], algorithm.policy.runtime)[1]
         np.testing.assert_array_equal(found[: len(picked)], steps.rows["action_logp"][picked])
         assert np.isnan(found[len(picked) :]).all()
+
+
+@pytest.mark.parametrize("summed", [False, True])
+@pytest.mark.parametrize("framework", COMPILED)
+def test_models_with_batch_statistics_learn_from_every_row(build: Build, framework: str, summed: bool) -> None:
+    models = importlib.import_module(f"tests.frameworks.{framework}_models")
+    model = {"custom_model": models.NnxNorm if framework == "jax" else models.Normalised}
+    algorithm = build(kind=Rated, framework=framework, model=model)
+    if framework == "tf":
+        algorithm.policy.runtime.ways.number = 1
+    steps = replace(minibatches(algorithm.policy, rows(algorithm), 24, 2), summed=summed)
+    lens = steps.counted.sum(axis=1)
+    assert lens[1] > lens[0] == 24, "a remainder joins the step before it"
+    rated = algorithm.learner.steps(steps).rows["logp"]
+    learnt = steps.rows["action_logp"][steps.order[steps.counted]]
+    np.testing.assert_array_equal(rated[~np.isnan(rated)], learnt)
+    assert rated.shape == ((1, lens.sum()) if summed else steps.order.shape)
 
 
 def test_a_checkpoint_of_torch_goes_on_and_back(build: Build, quick: Build, tmp_path: Any) -> None:

@@ -56,6 +56,9 @@ class Counts:
         self.mean = mean
         return {"timesteps_total": self.timesteps_total, "steps_per_s": 5.0, "episode_return_mean": mean}
 
+    def finish_evaluation(self) -> None:
+        pass
+
     def copy_state(self) -> Any:
         steps = self.timesteps_total
         counters = {"counters": {"counters": {"timesteps_total": steps}}}

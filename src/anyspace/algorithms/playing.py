@@ -25,6 +25,7 @@ class Plays(ABC):
     config: AlgorithmConfig
     counters: Counters
     seed: int
+    _evaluator: Evaluator | None
 
     @property
     @abstractmethod
@@ -106,6 +107,15 @@ class Plays(ABC):
             return self.evaluate()
         played = self.evaluator.beside(self._request())
         return None if played is None else summary(played).as_dict()
+
+    def finish_evaluation(self) -> dict[str, Any] | None:
+        """Wait for the evaluation that workers play beside training, take it in and return it; None: there is none."""
+        played = None if self._evaluator is None else self._evaluator.finish()
+        if played is None:
+            return None
+        evaluation = summary(played).as_dict()
+        self.counters.judge(evaluation)
+        return evaluation
 
     def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
         episodes = self.config.evaluation_episodes if episodes is None else episodes

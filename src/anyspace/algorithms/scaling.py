@@ -96,7 +96,9 @@ def worker_fleet(
 
 def new_evaluator(spec: EnvSpec, policy: Policy, config: AlgorithmConfig, policy_seed: int) -> Evaluator:
     """Return who evaluates: this process, or workers."""
-    local = LocalEvaluator(policy, spec, config.evaluation_max_episode_steps)
+    local = LocalEvaluator(
+        policy, spec, config.evaluation_max_episode_steps, config.vectorization, config.env_timeout_s
+    )
     workers = config.evaluation_num_env_runners
     if not workers:
         return local

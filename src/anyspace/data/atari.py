@@ -25,7 +25,8 @@ STACK = 4
 """Frames in a stack."""
 SKIP = 4
 """Frames for which an action is held."""
-LIFE_LOST = "life_lost"
+# No environment says something else under it.
+LIFE_LOST = "anyspace.life_lost"
 """Name of the info that says whether a step ended an episode with a life, while the game goes on."""
 
 
@@ -164,7 +165,7 @@ class MaxAndSkip(gym.Wrapper[Any, Any, Any, Any]):
 class EpisodicLife(gym.Wrapper[Any, Any, Any, Any]):
     """Ends an episode with each life, so that dying counts; the game goes on in the next one.
 
-    Every step's infos say under ``life_lost`` whether it ended that way, for reports are about games: their return
+    Every step's infos say under `LIFE_LOST` whether it ended that way, for reports are about games: their return
     and length are those of all the steps between two real resets. What the console pays in the frames that start
     the next life (here and in :class:`FireReset`) is in neither.
 

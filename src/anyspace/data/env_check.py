@@ -142,7 +142,7 @@ def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> En
 def _play(found: EnvCheck, probe: _Probe, another: _Probe, spec: EnvSpec, seed: int, steps: int) -> None:
     """Play with one instance, then again with both, and note what is wrong."""
     moments = probe.play(found, seed, steps)
-    if repr(another.spaces) != repr(probe.spaces):
+    if another.spaces != probe.spaces:
         found.add("error", "another instance has other spaces; all instances need the same ones.", "its spaces")
     if not found.errors:
         for one, where in ((probe, "on the same instance"), (another, "on another instance")):

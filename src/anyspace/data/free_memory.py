@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 _GROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Limit and use of a container's memory, in the two versions of control groups."""
+"""Where limit and use of a container's memory are in the two versions of control groups.
+
+The last name is that of an entry in ``memory.stat``: copies of files, which count as used and make room when asked.
+"""
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
@@ -17,13 +20,22 @@ def free_memory(root: Path = Path("/")) -> int | None:
     Args:
         root: where the system's files lie.
     """
-    lines = _read(root / "proc/meminfo").splitlines()
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for limit, use in _GROUPS:
-        most, now = _read(root / limit[1:]).strip(), _read(root / use[1:]).strip()
+    available = _entry(root / "proc/meminfo", "MemAvailable:")
+    found = [] if available is None else [available * 1024]
+    for folder, limit, use, copies in _GROUPS:
+        most, now = _read(root / folder / limit).strip(), _read(root / folder / use).strip()
         if most.isdigit() and now.isdigit():  # without a limit the file says "max"
-            found.append(int(most) - int(now))
+            found.append(int(most) - int(now) + (_entry(root / folder / "memory.stat", copies) or 0))
     return max(0, min(found)) if found else None
+
+
+def _entry(path: Path, name: str) -> int | None:
+    """Return the number beside a name in a file of such lines."""
+    for line in _read(path).splitlines():
+        words = line.split()
+        if words[:1] == [name]:
+            return int(words[1])
+    return None
 
 
 def _read(path: Path) -> str:

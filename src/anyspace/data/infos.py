@@ -94,7 +94,7 @@ def listed(num_envs: int, infos: Any) -> Infos:
 def numbers(infos: Infos, key: Any, wanted: Bools) -> tuple[Ints, Numbers]:
     """Return which of the ``wanted`` environments gave a number under a key, and the numbers: [n] each.
 
-    Numbers are Python's and NumPy's, booleans and arrays without dimensions among them. NaN is none.
+    Numbers are Python's and NumPy's, booleans and arrays without dimensions among them. NaN and infinity are none.
     """
     values = infos.get(key)
     if not isinstance(values, np.ndarray) or values.shape != wanted.shape:
@@ -108,7 +108,7 @@ def numbers(infos: Infos, key: Any, wanted: Bools) -> tuple[Ints, Numbers]:
         found = np.array([_number(values[row]) for row in rows], np.float64)
     else:
         return _NOBODY, _NONE
-    there = ~np.isnan(found)
+    there = np.isfinite(found)
     return (rows, found) if there.all() else (rows[there], found[there])
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import pickle
 import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
@@ -30,6 +33,8 @@ class Processes(AsyncVectorEnv):
     takes longer than the time limit is an error, too, which says where in its code it is. What of an info cannot be
     sent is left out.
 
+    Where a step or a reset came to no end, for an error or for Ctrl-C, the next reset makes all environments again.
+
     Args:
         makers: what makes the environments.
         shared_memory: whether observations go through shared memory; their spaces then have one shape.
@@ -37,13 +42,44 @@ class Processes(AsyncVectorEnv):
     """
 
     def __init__(self, makers: Sequence[Maker], *, shared_memory: bool, limit: float | None = None):
-        self._owner, self._broken, self._limit = os.getpid(), False, limit
-        super().__init__(
-            makers,
-            shared_memory=shared_memory,
-            autoreset_mode=AutoresetMode.SAME_STEP,
-            worker=functools.partial(_worker, limit=limit),
-        )
+        self._owner, self._limit, self._seeds = os.getpid(), limit, np.random.SeedSequence()
+        self._make(makers, shared_memory)
+        self._is_whole = True
+
+    def _make(self, makers: Sequence[Maker], shared_memory: bool) -> None:
+        self._broken = False
+        with warnings.catch_warnings():
+            # JAX warns that a fork lacks its threads. Nothing of ours calls it there, nor frees its arrays.
+            warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
+            super().__init__(
+                makers,
+                shared_memory=shared_memory,
+                autoreset_mode=AutoresetMode.SAME_STEP,
+                worker=functools.partial(_worker, limit=self._limit),
+            )
+
+    def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Reset every environment; random sources of environments that are made again follow from the latest seed."""
+        self._assert_is_running()
+        if isinstance(seed, int):
+            self._seeds = np.random.SeedSequence(seed)
+        if not self._is_whole:
+            self.close_extras()
+            action_space = self.action_space
+            self._make(self.env_fns, self.shared_memory)
+            self.action_space = action_space
+            seed = int(self._seeds.spawn(1)[0].generate_state(1)[0]) if seed is None else seed
+        self._is_whole = False
+        returned = super().reset(seed=seed, options=options)
+        self._is_whole = True
+        return returned
+
+    def step(self, actions: Any) -> Any:
+        """Step every environment."""
+        self._is_whole = False
+        returned = super().step(actions)
+        self._is_whole = True
+        return returned
 
     def _poll_pipe_envs(self, timeout: float | None = None) -> bool:
         """Wait for all answers; an environment that gives none in time is an error.
@@ -79,11 +115,12 @@ class Processes(AsyncVectorEnv):
             raise error
 
     def close_extras(self, timeout: float | None = None, terminate: bool = False) -> None:
-        """Close the environments; where a process has died the others are not waited for."""
+        """Close the environments; where a process has died, or a step was interrupted, nobody is waited for."""
         if self._broken:
             for process in self.processes:
                 process.kill()  # one that hangs may not even hear that it is to end
-        super().close_extras(timeout, terminate or self._broken)
+        interrupted, self._state = self._state is not AsyncState.DEFAULT, AsyncState.DEFAULT
+        super().close_extras(timeout, terminate or self._broken or interrupted)
 
     def __del__(self) -> None:
         if self._owner == os.getpid():  # a process that was forked off later has a copy, and no say in it
@@ -221,6 +258,7 @@ def _worker(
     limit: float | None,
 ) -> None:
     """Run an environment, as Gymnasium's worker does; an environment that cannot be made is an error like others."""
+    gc.freeze()  # what was there before a fork may need threads that it lacks to be freed
     queue: Any = _Errors(errors)
     channel: Any = _Pipe(pipe)
 

@@ -20,6 +20,8 @@ from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import Columns
 from anyspace.tree import Tree
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 class Record:
     """Room for the steps of B environments; it grows where their number is not known.
@@ -168,13 +170,14 @@ class Record:
         """Write the numbers of an info that every step has to give."""
         for infos, rows in given:
             who, values = numbers(infos, name, rows)
-            self._collected[name][self.t, who] = values
-            if len(who) < np.count_nonzero(rows):
-                missing = min(set(np.flatnonzero(rows).tolist()) - set(who.tolist()))
+            fits = np.abs(values) <= _LARGEST
+            if np.count_nonzero(fits) < np.count_nonzero(rows):
+                missing = min(set(np.flatnonzero(rows).tolist()) - set(who[fits].tolist()))
                 raise ObservationError(
-                    f"{environment(missing)}: its info holds no number {name!r}, which `collect_infos` asks for at"
-                    " every step; give 0 where there is none."
+                    f"{environment(missing)}: its info holds no finite number {name!r}, which `collect_infos` asks for"
+                    " at every step; give 0 where there is none."
                 )
+            self._collected[name][self.t, who] = values
 
     def used(self, *, now: bool) -> Bools:
         """Return on which observations an action was taken that counted, [t, B]; ``now``: on the latest as well."""

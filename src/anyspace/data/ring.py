@@ -323,7 +323,8 @@ class Ring:
         ends = np.zeros(self._lanes, np.int64)
         np.maximum.at(ends, lanes, times)
         fits = times > ends[lanes] - self._room
-        rows = self.rows(lanes, times)
+        places = self.rows(lanes, times)
+        rows = places[fits]  # each only once
         self._forget_finals(rows)
         given = portion["viewed"]
         viewed = [pair for name, own in self._viewed.items() for pair in zip(own, given[name], strict=True)]
@@ -331,11 +332,11 @@ class Ring:
         plain = [(self._rewards, portion["rewards"]), (self._since, portion["since"])]
         leaves = zip([*self._obs, *self._actions], [*portion["obs"], *portion["actions"]], strict=True)
         for room, values in [*leaves, *viewed, *collected, *plain]:
-            room[rows[fits]] = values[fits]
-        self._flags[:, rows[fits]] = portion["flags"][:, fits]
-        for k, i in enumerate(portion["with_final"].tolist()):
-            if fits[i]:
-                self._finals[int(rows[i])] = [np.array(leaf[k]) for leaf in portion["finals"]]
+            room[rows] = values[fits]
+        self._flags[:, rows] = portion["flags"][:, fits]
+        with_final = portion["with_final"]
+        for k in np.flatnonzero(fits[with_final]).tolist():
+            self._finals[int(places[with_final[k]])] = [np.array(leaf[k]) for leaf in portion["finals"]]
 
     def _require_lanes(self, count: int, *, exactly: bool) -> None:
         if count > self._lanes or (exactly and count < self._lanes):

@@ -302,7 +302,9 @@ def make_source(
     return VectorSource(envs)
 
 
-def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
+def make_separate_source(
+    spec: EnvSpec, num_envs: int, vectorization: Vectorization = "auto", limit: float | None = None
+) -> VectorSource:
     """Return environments apart from those that :func:`make_source` returns for the same ``spec``.
 
     They differ where ``spec`` holds a vector environment: that one serves training, a copy of it serves here,
@@ -312,7 +314,7 @@ def make_separate_source(spec: EnvSpec, num_envs: int) -> VectorSource:
         EnvironmentSetupError: if there is no way to make them.
     """
     if not isinstance(spec.env, VectorEnv):
-        return make_source(spec, num_envs)
+        return make_source(spec, num_envs, vectorization, limit)
     try:
         return VectorSource(_held_to_contract(copy.deepcopy(spec.env)))
     except Exception as error:

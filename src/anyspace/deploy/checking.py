@@ -213,9 +213,15 @@ def on_episodes(player: Player, policy: Policy, step: Step, spec: EnvSpec, episo
 
     Raises:
         CheckpointError: the environment's spaces are not the policy's.
+        ExportError: it is a vector environment that is there already, of another number of environments than rows.
     """
     source = make_separate_source(spec, step.rows)
     try:
+        if source.num_envs != step.rows:
+            raise ExportError(
+                f"{spec.name} is a vector environment of {source.num_envs} environments, but the file takes {step.rows}"
+                f" rows at a time: give rows={source.num_envs}, or an id, a class or a function as `env`."
+            )
         require_same_spaces(policy, source, spec.name)
         stepping = Stepping(source, policy)
         stepping.reset(seed)

@@ -132,8 +132,23 @@ def _target(path: str | os.PathLike[str]) -> Path:
         raise ExportError(f"{target} cannot be written: there is no folder {target.parent}. Make it first.")
     if not os.access(target.parent, os.W_OK):
         raise ExportError(f"{target} cannot be written: the folder {target.parent} may not be written to.")
+    contract = _contract_of(target)
+    if contract.exists() and not _is_contract(contract):
+        raise ExportError(
+            f"{target} comes with a contract, {contract}, but a file of that name is there, and is no contract: nothing"
+            f" was written. Give another name, such as {target.with_stem(f'{target.stem}-policy')}."
+        )
     return target
 
 
 def _contract_of(path: Path) -> Path:
     return path.with_suffix(".json")
+
+
+def _is_contract(path: Path) -> bool:
+    """Whether a file is one that an earlier export wrote."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {"anyspace", "file", "inputs", "outputs"}

@@ -21,7 +21,7 @@ from anyspace.execution.learner import (
     spelt,
     with_custom_loss,
 )
-from anyspace.execution.xla import Pack, Slots, Stacked, joined, of_rows, parts_of, slots_by_name, stacked
+from anyspace.execution.xla import Pack, Slots, Stacked, even_parts, joined, of_rows, parts_of, slots_by_name, stacked
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
@@ -108,7 +108,8 @@ class CompiledLearner(ABC, Generic[Model]):
     def steps(self, steps: Steps) -> Result:
         """Take several gradient steps, in as few calls as memory allows."""
         steps = replace(steps, rows=self._on_host(steps.rows))
-        return joined([self._take(part, alone=False) for part in parts_of(steps)], steps)
+        parts = [part for some in (even_parts(steps) if self._whole else [steps]) for part in parts_of(some)]
+        return joined([self._take(part, alone=False) for part in parts], steps)
 
     @abstractmethod
     def _take(self, steps: Steps, *, alone: bool) -> Result:

@@ -15,7 +15,7 @@ from anyspace.data.batching import environment
 from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.stepping import Stepping, require_same_spaces
-from anyspace.data.vector import Step, VectorSource, blame, make_separate_source, make_source
+from anyspace.data.vector import Step, Vectorization, VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.randomness import undisturbed
 from anyspace.execution.report import EvaluationReport
@@ -95,6 +95,9 @@ class Evaluator(Protocol):
     def beside(self, request: Request) -> list[Played] | None:
         """Return episodes that were played beside training since they were asked for; None: they are still played."""
 
+    def finish(self) -> list[Played] | None:
+        """Wait for the episodes that are played beside training, and return them; None: there are none."""
+
     def close(self) -> None:
         """Free the environments."""
 
@@ -107,10 +110,20 @@ class LocalEvaluator:
         spec: the environment.
         max_steps: most steps of an episode, None for no limit. ``"auto"`` sets none where one is known to end the
             environment's episodes, and else `LONG_EPISODE` or ten times the longest episode of training.
+        vectorization: how several environments run; what is shown or filmed runs in this process.
+        timeout: seconds that a step of an environment in a process of its own may take; None: any number.
     """
 
-    def __init__(self, policy: Policy, spec: EnvSpec, max_steps: int | Literal["auto"] | None = "auto") -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        spec: EnvSpec,
+        max_steps: int | Literal["auto"] | None = "auto",
+        vectorization: Vectorization = "auto",
+        timeout: float | None = None,
+    ) -> None:
         self._policy, self._spec, self._max_steps = policy, spec, max_steps
+        self._vectorization, self._timeout = vectorization, timeout
         self._source: VectorSource | None = None
         self._told = False
 
@@ -136,6 +149,9 @@ class LocalEvaluator:
     def beside(self, request: Request) -> list[Played]:
         """Return the episodes that were played: there is only one process."""
         return self.evaluate(request)
+
+    def finish(self) -> None:
+        """Return None: nothing is played beside training."""
 
     def _played(self, source: VectorSource, request: Request) -> list[Played]:
         require_same_spaces(self._policy, source, self._spec.name)
@@ -174,7 +190,7 @@ class LocalEvaluator:
         given = isinstance(self._spec.env, gym.vector.VectorEnv)
         if self._source is None or (self._source.num_envs != width and not given):
             self.close()
-            self._source = make_separate_source(self._spec, width)
+            self._source = make_separate_source(self._spec, width, self._vectorization, self._timeout)
         return self._source
 
     def close(self) -> None:

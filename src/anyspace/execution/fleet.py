@@ -240,6 +240,10 @@ class WorkerEvaluator:
             self._playing = self._begun(request)
         return self._finished(waits=False)
 
+    def finish(self) -> list[Played] | None:
+        """Wait for the episodes that are still played beside training, and return them; None: there are none."""
+        return None if self._playing is None else self._finished(waits=True)
+
     def _begun(self, request: Request) -> Round:
         publish(self._dispatcher, self._policy, self._recipe.layout)
         workers, now = self._recipe.workers, self._policy.timestep

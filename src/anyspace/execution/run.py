@@ -158,6 +158,8 @@ class _Iterations:
         saved_at = algorithm.timesteps_total
         while algorithm.timesteps_total < self.total_steps and self.stop.signum is None:
             result = self.result = algorithm.train()
+            if algorithm.timesteps_total >= self.total_steps and (evaluation := algorithm.finish_evaluation()):
+                result["evaluation"] = evaluation
             goes_on = self.callbacks.iteration(algorithm, result, algorithm.counters.new)
             if folder is not None:
                 folder.add(algorithm, result)

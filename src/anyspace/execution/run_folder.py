@@ -62,6 +62,9 @@ class Trainable(Protocol):
     def train(self) -> dict[str, Any]:
         """Run one iteration."""
 
+    def finish_evaluation(self) -> dict[str, Any] | None:
+        """Wait for the evaluation that is played beside training, if there is one, and return it."""
+
     def copy_state(self) -> Callable[[], Snapshot]:
         """Copy the state as it is now; return what makes the content of a checkpoint of the copy."""
 

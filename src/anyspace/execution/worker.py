@@ -203,6 +203,7 @@ class Worker:
     def __init__(self, recipe: Recipe, number: int, incarnation: int):
         self.number, self.incarnation = number, incarnation
         self._recipe, self._version, self._begun = recipe, -1, -1
+        self._spec = replace(recipe.spec, worker_index=number + 1)
         config = dataclasses.replace(recipe.config, device="cpu")
         runtime, place = backend_of(config.framework).runtime(config), Place(number, recipe.workers)
         with _collected([]):  # the learner's own policy has said it already
@@ -257,8 +258,7 @@ class Worker:
 
     def _new_collector(self) -> Collector:
         recipe = self._recipe
-        spec = replace(recipe.spec, worker_index=self.number + 1)
-        source = make_source(spec, recipe.num_envs, recipe.vectorization, recipe.limit)
+        source = make_source(self._spec, recipe.num_envs, recipe.vectorization, recipe.limit)
         return Collector(
             source,
             self.policy,
@@ -270,9 +270,14 @@ class Worker:
         )
 
     def _play(self, job: Play) -> Episodes:
+        recipe = self._recipe
         if self._evaluator is None:
-            self._evaluator = LocalEvaluator(self.policy, self._recipe.spec, self._recipe.max_episode_steps)
+            self._evaluator = LocalEvaluator(
+                self.policy, self._spec, recipe.max_episode_steps, recipe.vectorization, recipe.limit
+            )
         self.policy.at(job.timestep)
+        # Each share has a seed of its own, so that workers do not sample the same actions.
+        self.policy.runtime.seed(job.request.seed)
         return Episodes(self.number, self._evaluator.evaluate(job.request))
 
     def close(self) -> None:

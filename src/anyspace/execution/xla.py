@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -92,8 +93,8 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False)
     Args:
         steps: the steps.
         max_seq_len: longest sequence that the model learns from.
-        whole: the model takes statistics of a batch: no row is repeated within a step, and steps are as long as the
-            shortest.
+        whole: the model takes statistics of a batch: no row is repeated within a step, and the steps, which
+            :func:`even_parts` returned, are of one length.
         alone: each step is taken by a call of its own, so that their number does not matter.
     """
     order, counted = _fitted(steps, whole=whole, alone=alone)
@@ -113,15 +114,35 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False)
 def _fitted(steps: Steps, *, whole: bool, alone: bool) -> tuple[NumpyArray, npt.NDArray[np.bool_]]:
     """Return the entries of each step and which of them count, [S, N], of one of a few shapes."""
     count, width = steps.order.shape
-    size = size_for(width)
-    if whole:
-        size = width = int(steps.counted.sum(axis=1).min())
+    size = width if whole else size_for(width)
     shape = (count if alone else size_for(count), size)
     order, counted = np.zeros(shape, np.int64), np.zeros(shape, np.bool_)
     order[:count] = steps.order[:, :1]
     counted[:count, :width] = steps.counted[:, :width]
     order[:count, :width] = np.where(counted[:count, :width], steps.order[:, :width], order[:count, :width])
     return order, counted
+
+
+def even_parts(steps: Steps) -> list[Steps]:
+    """Return steps in parts whose steps are of one length each: [256, 256, 511, 256] rows in three parts.
+
+    Gradients that are summed are of one step, which takes all rows at once where its parts differ in length.
+    """
+    lens = steps.counted.sum(axis=1)
+    (cuts,) = np.nonzero(np.diff(lens))
+    if steps.summed and len(cuts):
+        order = steps.order[steps.counted][None]
+        return [replace(steps, order=order, counted=np.ones(order.shape, np.bool_))]
+    slices = [slice(first, stop) for first, stop in pairwise([0, *(cuts + 1).tolist(), len(lens)])]
+    return [
+        replace(
+            steps,
+            order=steps.order[some, : lens[some.start]],
+            counted=steps.counted[some, : lens[some.start]],
+            tau=None if steps.tau is None else steps.tau[some],
+        )
+        for some in slices
+    ]
 
 
 def parts_of(steps: Steps) -> list[Steps]:
@@ -140,7 +161,8 @@ def parts_of(steps: Steps) -> list[Steps]:
 def joined(results: list[Result], steps: Steps) -> Result:
     """Return what several calls report as one result of all of their steps."""
     metrics = {name: np.concatenate([one.metrics[name] for one in results]) for name in results[0].metrics}
-    width = rows_width(steps, max((rows.shape[1] for one in results for rows in one.rows.values()), default=0))
+    widest = max((rows.shape[1] for one in results for rows in one.rows.values()), default=0)
+    width = max(widest, rows_width(steps, widest))
     rows = {name: np.concatenate([_as_wide(one.rows[name], width) for one in results]) for name in results[0].rows}
     return Result(metrics, rows)
 
@@ -288,20 +310,24 @@ def _with_momentum(group: Group, kept: dict[str, Array], step: Array) -> Array:
 
 
 def nearer(own: Weights, others: Weights, tau: Array | float, trained: Callable[[str], bool]) -> Weights:
-    """Return weights moved towards others by ``tau`` of the way; what is not trained is copied, unless ``tau`` is 0."""
+    """Return weights moved towards others by ``tau`` of the way; what is not trained is copied, unless ``tau`` is 0.
+
+    With a ``tau`` of 1 they are the others, bit for bit, whatever they were.
+    """
     found = {}
     for name, value in own.items():
+        other = others[name]
         if trained(name):
-            found[name] = value + tau * (others[name] - value)
+            found[name] = _either(tau >= 1, other, value + tau * (other - value))
         else:
-            found[name] = _copied(value, others[name], tau)
+            found[name] = _either(tau > 0, other, value)
     return found
 
 
-def _copied(value: Array, other: Array, tau: Array | float) -> Array:
-    if isinstance(tau, float):
-        return other if tau else value
-    return xp(tau).where(tau > 0, other, value)
+def _either(condition: Array | bool, one: Array, other: Array) -> Array:
+    if isinstance(condition, bool):
+        return one if condition else other
+    return xp(condition).where(condition, one, other)
 
 
 def chosen(condition: Array, new: Weights, old: Weights) -> Weights:

@@ -61,6 +61,13 @@ def test_observations_in_each_of_their_forms():
         np.testing.assert_array_equal(recording.obs[2], raw["map"])
 
 
+def test_parts_of_a_tuple_are_not_taken_for_flat_vectors_of_as_many_numbers():
+    parts = ([0, 1, 0, 1, 1], [2, 1, 0, 0, 2])
+    for obs in (parts, [[*part] for part in parts]):
+        found = read(columns(5, obs=obs, new_obs=obs), Tuple([Discrete(2), Discrete(3)]))
+        assert [leaf.tolist() for leaf in found.obs] == [*parts]
+
+
 def test_an_index_is_a_number_or_one_hot():
     for obs in ([5, 7], [[1, 0, 0], [0, 0, 1]], {"obs": [0, 2]}):
         assert read(columns(2, obs=obs, new_obs=obs), Discrete(3, start=5)).obs[0].tolist() == [0, 2]
@@ -211,6 +218,11 @@ def test_episodes_are_cut_where_they_end_or_their_number_changes():
     assert pieces(numbered) == [([1, 2], True), ([3], False), ([4, 5], False)]
     # A step that is missing ends a piece.
     assert pieces(read(columns(4, t=[3, 4, 6, 7]))) == [([1, 2], False), ([3, 4], False)]
+
+
+def test_large_numbers_of_steps_follow_each_other():
+    found = read(columns(4, t=2**24 + np.array([1, 2, 3, 9]), new_obs=None))
+    assert found.truncated.tolist() == [False, True]
 
 
 def test_without_numbers_of_episodes_what_a_step_led_to_tells_whether_the_next_follows():

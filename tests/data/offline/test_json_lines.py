@@ -63,6 +63,23 @@ def test_nested_columns_come_back():
     assert back["obs"] == {"a": [[1.0] * 3] * 2, "b": [[0.0, 0.0], [1, 2]]}
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_names_of_today_take_precedence_over_old_ones(turned):
+    """And what is done, but truncated, is not terminated."""
+    old = {"dones": [False, True, True], "truncateds": [False, True, False], "next_obs": [[9]] * 3}
+    new = {"terminateds": [False, False, True], "new_obs": [[1], [2], [3]]}
+    for given in ({**old, **new}, old):
+        names = sorted(given, reverse=turned)
+        text = json.dumps({"type": "SampleBatch", **{name: given[name] for name in names}})
+        for wanted in (None, ["terminateds", "new_obs"]):
+            found = read_line(text, "here", wanted=wanted)
+            assert found["terminateds"].tolist() == [False, False, True]
+            assert found["new_obs"] == given.get("new_obs", old["next_obs"])
+            assert not found.keys() & {"dones", "next_obs"}
+    with pytest.raises(BadLine, match=r"'dones' has the shape \(3,\), but 'truncateds' \(1,\)"):
+        read_line(json.dumps({"type": "SampleBatch", **old, "truncateds": [True]}), "here")
+
+
 @pytest.mark.spec(148)
 def test_packed_columns_come_back_to_who_asks(lz4):
     line = write_line(BATCH, compressed=("obs", "rewards"))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Tuple
 
 from anyspace import nesting, tree
 from anyspace.data.offline.recording import Recording, ends_of
@@ -78,12 +79,12 @@ class ColumnReader:
         def where(row: int) -> str:
             return f"{place}, row {row}"
 
-        obs = self._leaves("obs", columns["obs"], where)
+        obs = self._leaves("obs", columns["obs"], where, _rows_of(columns))
         rows = len(obs[0])
         obs += self._mask(columns, rows, place)
         following = None
         if self._needs_values and "new_obs" in columns:
-            following = self._leaves("new_obs", columns["new_obs"], where)
+            following = self._leaves("new_obs", columns["new_obs"], where, rows)
             _require_rows("new_obs", len(following[0]), rows, place)
             # What a last observation allows is not recorded: everything.
             following += [np.ones((rows, *mask.shape[1:]), np.bool_) for mask in obs[len(following) :]]
@@ -120,12 +121,12 @@ class ColumnReader:
 
     # ------------------------------------------------------------------------------------- observations
 
-    def _leaves(self, name: str, value: Any, where: Where) -> ObsLeaves:
-        """Return the encoded leaves [N, ...] of observations in any of their forms."""
+    def _leaves(self, name: str, value: Any, where: Where, rows: int | None) -> ObsLeaves:
+        """Return the encoded leaves [N, ...] of observations in any of their forms; ``rows`` is N where it is known."""
         policy = self._policy
         if isinstance(value, dict) and value.keys() == self._specs.keys():
             leaves = [self._encoded(place, value[place], where) for place in self._specs]
-        elif (flat := self._flat(value)) is not None:
+        elif (flat := self._flat(value, rows)) is not None:
             leaves = self._unflattened(flat, where)
         else:
             try:
@@ -152,14 +153,18 @@ class ColumnReader:
         _require_equal(stored, array, lambda row: f"{where(row)}: {place}: expected values of {spec.dtype}")
         return stored
 
-    def _flat(self, value: Any) -> NumpyArray | None:
-        """Return observations that are flat vectors [N, F] and nothing else, or None."""
+    def _flat(self, value: Any, rows: int | None) -> NumpyArray | None:
+        """Return observations that are flat vectors [N, F] and nothing else, or None.
+
+        The parts of a Tuple, [N] each, look like flat vectors where N is F: two choices of 2 and of 3, in 5 steps.
+        """
         array = None if isinstance(value, dict) else _array(value)
         first = self._unscaled.specs[0]
         is_raw = self._unscaled.is_array and array is not None and array.shape[1:] == first.space.shape
         if array is None or is_raw or array.ndim != 2 or array.shape[1] != self._unscaled.size:
             return None
-        return array
+        are_parts = isinstance(self._policy.observation_space, Tuple) and rows not in (None, len(array))
+        return None if are_parts else array
 
     def _unflattened(self, flat: NumpyArray, where: Where) -> ObsLeaves:
         leaves = self._unscaled.unflatten(flat)
@@ -293,6 +298,10 @@ class ColumnReader:
     ) -> Floats:
         if name not in columns and default is not None:
             return np.full(rows, default, np.float32)
+        return self._finite(columns, name, rows, place).astype(np.float32)
+
+    def _finite(self, columns: Mapping[str, Any], name: str, rows: int, place: str) -> NumpyArray:
+        """Return a column of one number for each step, [N], in its own dtype."""
         column = _array(columns[name])
         if column is None or column.shape not in ((rows,), (rows, 1)):
             came = "something else" if column is None else f"shape {column.shape}"
@@ -301,7 +310,7 @@ class ColumnReader:
         if not np.isfinite(column).all():
             row = int(np.argmin(np.isfinite(column)))
             raise ObservationError(f"{place}, row {row}: {name}: expected a finite number, got {column[row]}.")
-        return column.astype(np.float32)
+        return column
 
     def _borders(
         self, columns: Mapping[str, Any], obs: ObsLeaves, following: ObsLeaves | None, rows: int, place: str
@@ -309,7 +318,7 @@ class ColumnReader:
         """Return after which rows but the last, [N - 1], the next row is no next step, whatever ended there."""
         borders = np.zeros(max(rows - 1, 0), np.bool_)
         if "t" in columns:
-            borders |= np.diff(self._numbers(columns, "t", rows, place).astype(np.int64)) != 1
+            borders |= np.diff(self._finite(columns, "t", rows, place).astype(np.int64)) != 1
         if "eps_id" in columns:
             ids = np.asarray(columns["eps_id"]).reshape(-1)
             _require_rows("eps_id", len(ids), rows, place)
@@ -323,6 +332,15 @@ class ColumnReader:
 def _require_rows(name: str, count: int, rows: int, place: str) -> None:
     if count != rows:
         raise ConfigError(f"{place}: {name}: expected {rows} rows, as many as `obs` has, got {count}.")
+
+
+def _rows_of(columns: Mapping[str, Any]) -> int | None:
+    """Return how many steps there are, as columns of numbers say it; None where there are no such columns."""
+    for name in ("rewards", "terminateds", "truncateds", "t", "eps_id"):
+        column = _array(columns.get(name))
+        if column is not None:
+            return len(column)
+    return None
 
 
 def _array(value: Any) -> NumpyArray | None:

@@ -16,6 +16,7 @@ import numpy as np
 from anyspace import tree
 from anyspace.data.offline.packed import pack, unpack
 from anyspace.errors import ConfigError
+from anyspace.models.runtime import NumpyArray
 
 Columns = dict[str, Any]
 """Columns of N steps by name: arrays [N, ...], and observations and actions as they were written."""
@@ -23,7 +24,7 @@ Columns = dict[str, Any]
 NESTED = ("obs", "new_obs", "actions", "infos")
 """Columns that may be nested, or vary in length from step to step."""
 RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
-"""Names that columns had once."""
+"""Names that columns had once; a line that has both goes by the name of today."""
 
 
 class BadLine(ValueError):
@@ -52,12 +53,23 @@ def read_line(text: str, place: str, *, unpacks: bool = False, wanted: Collectio
         batch = _of_one_policy(batch, place)
     elif kind != "SampleBatch":
         raise BadLine("it is no object of type 'SampleBatch' or 'MultiAgentBatch'")
-    columns: Columns = {}
-    for old, value in batch.items():
-        name = RENAMED.get(old, old)
-        if wanted is None or name in wanted:
-            columns[name] = _column(name, value, place, unpacks)
+    given = {name: value for name, value in batch.items() if name not in RENAMED}
+    given |= {new: batch[old] for old, new in RENAMED.items() if old in batch and new not in batch}
+    columns: Columns = {
+        name: _column(name, value, place, unpacks) for name, value in given.items() if wanted is None or name in wanted
+    }
+    if "dones" in batch and "terminateds" not in batch and "terminateds" in columns and "truncateds" in given:
+        truncated = _column("truncateds", given["truncateds"], place, unpacks)
+        columns["terminateds"] = _without(columns["terminateds"], truncated)
     return columns
+
+
+def _without(done: Any, truncated: Any) -> NumpyArray:
+    """Return which steps terminated an episode, of those that ended one in either way."""
+    if np.shape(done) != np.shape(truncated):
+        raise BadLine(f"'dones' has the shape {np.shape(done)}, but 'truncateds' {np.shape(truncated)}")
+    terminated: NumpyArray = (done != 0) & (truncated == 0)
+    return terminated
 
 
 def write_line(columns: Mapping[str, Any], compressed: Collection[str] = ()) -> str:
