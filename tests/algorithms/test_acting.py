@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from anyspace import PPO
+from anyspace import APPO, DQN, PPO, SAC, tree
 from anyspace.errors import CheckpointError, ConfigError, ObservationError
 from tests.support.hashes import CHOICES, VECTOR, sampled
 
@@ -99,6 +100,20 @@ def test_weights_are_handed_over() -> None:
         assert any((weights[name] != value).any() for name, value in one.get_weights().items())
         with pytest.raises(CheckpointError):
             smaller.set_weights(weights)
+
+
+@pytest.mark.parametrize("kind", [DQN, SAC, APPO], ids=lambda kind: kind.__name__)
+def test_target_networks_take_over_weights_as_well(kind: type[Any], tmp_path: Path) -> None:
+    env, shared = ("Pendulum-v1" if kind is SAC else "CartPole-v1"), {"preset": "none", "model": {"fcnet_hiddens": [4]}}
+    shared |= {} if kind is APPO else {"replay_capacity": 2000}
+    with closing(kind(env, **shared, seed=0)) as one, closing(kind(env, **shared, seed=1)) as other:
+        one.save(tmp_path)
+        for door in (lambda: other.set_weights(one.get_weights()), lambda: other.load_weights(tmp_path)):
+            before = {name: np.zeros_like(value) for name, value in other.target.weights().items()}
+            other.policy.runtime.load_parameters(other.target.model, tree.under("model", before))
+            door()
+            for name, value in tree.under("model", one.get_weights()).items():
+                np.testing.assert_array_equal(tree.under("model", other.target.weights())[name], value)
 
 
 def test_steps_may_be_counted_from_now_on() -> None:

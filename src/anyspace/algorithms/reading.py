@@ -59,7 +59,7 @@ class Reader:
         asked: the class whose ``load`` was called.
         root: the class from which all algorithms derive.
         trust: whether code that a file names may be imported and called.
-        acts_only: read what acting takes, and leave out what is about environments.
+        acts_only: read what acting takes, and leave out what is about environments and collecting.
     """
 
     def __init__(self, asked: type[Any], root: type[Any], *, trust: bool, acts_only: bool = False):
@@ -323,7 +323,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return {**below, **above, **{key: _merged(below[key], above[key]) for key in both}}
 
 
-_OF_ENVS = ("env_config", "wrappers")
+_OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
+"""Keys that mean something to environments and collecting alone."""
 
 
 def subclasses(kind: type[Any]) -> list[type[Any]]:
