@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import numpy as np
 
 from anyspace.errors import ConfigError
-from anyspace.hints import Hints
+from anyspace.hints import Foreign, Hints
 
 
 class DataclassLike(Protocol):
@@ -38,7 +38,7 @@ def merge(
     overrides: Mapping[str, Any],
     *,
     renamed: Mapping[str, str] | None = None,
-    foreign: Mapping[str, str] | None = None,
+    foreign: Foreign | None = None,
 ) -> C:
     """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.config import require
@@ -87,17 +87,22 @@ class AlgorithmConfig(ScaleConfig):
     output_max_file_size: int = LARGEST_FILE
     """Bytes after which another file is begun, at least 1."""
 
+    of_beginnings: ClassVar[tuple[str, ...]] = ("seed",)
+    """Keys that say where a run begins; one that goes on from a checkpoint has no use for them."""
+
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
 
         A default or a preset's value never makes a valid value fail: ``train_batch_size=64`` alone makes a larger
-        ``minibatch_size`` 64, too.
+        ``minibatch_size`` 64, too. ``lr`` takes the place of an ``lr_schedule``, and so with every such pair.
 
         Args:
             given: keys that were given, nested ones as ``model.use_lstm``.
         """
-        if "lr" in given and "lr_schedule" not in given and self.lr_schedule is not None:
-            return dataclasses.replace(self, lr_schedule=None).fitted(given)
+        schedules = {f"{key}_schedule" for key in given} - {*given}  # that a constant was given in place of
+        dropped = [key for key in schedules if getattr(self, key, None) is not None]
+        if dropped:
+            return dataclasses.replace(self, **dict.fromkeys(dropped)).fitted(given)
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
         custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
         without_deviations = model.autoregressive_actions or custom not in (None, *gaussian)

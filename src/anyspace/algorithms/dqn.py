@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
 from anyspace.config import require
@@ -67,6 +67,8 @@ class DQNConfig(OffPolicyConfig):
     """The loss of an error e: Huber's, linear beyond 1, or e^2 / 2. Distributions have the cross-entropy instead."""
     categorical_distribution_temperature: float = 1.0
     """Where actions are sampled by their values (SoftQ, StochasticSampling): above 1 more evenly, above 0."""
+
+    of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "sigma0")
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""

@@ -4,7 +4,7 @@ data", 2018), and behaviour cloning, which is the same without weights."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from anyspace.algorithms.offline import Offline, OfflineConfig
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
@@ -47,6 +47,8 @@ class MARWILConfig(OfflineConfig):
     """How quickly the mean square c^2 of advantages follows what was read last, in [0, 1]."""
     moving_average_sqd_adv_norm_start: float = 100.0
     """First c^2, above 0. Weights are exp(beta advantage / c), unbounded: raise it where advantages are far above c."""
+
+    of_beginnings: ClassVar[tuple[str, ...]] = (*OfflineConfig.of_beginnings, "moving_average_sqd_adv_norm_start")
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""

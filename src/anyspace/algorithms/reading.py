@@ -87,6 +87,7 @@ class Reader:
         for name, part in state["parts"].items():
             check({f"parts.{name}": part}, {f"parts.{name}": (dict, "an object")}, file)
         kind, settings = self.settings(state, path, given_env=env is not None, layers=layers)
+        _require_use(settings, {**state["config"], "seed": state["seed"]}, given_keys(settings, *layers))
         spaces = spaces_of(state, file)
         require_plausible(state, settings, tensors, file)
         named = state["env"] if env is None and not self._acts_only else env
@@ -295,6 +296,18 @@ def building(
             raise
         reason = error if isinstance(error, AnyspaceError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{path} holds what nothing can be built of: {reason}") from error
+
+
+def _require_use(settings: AlgorithmConfig, recorded: Mapping[str, Any], given: frozenset[str]) -> None:
+    """Refuse keys that are given anew and say where a run began: what it has come to since takes their place."""
+    for key in settings.of_beginnings:
+        value = getattr(settings, key)
+        if key in given and value != recorded.get(key, value):
+            raise ConfigError(
+                f"config key `{key}` is {value!r}, but it says where a run begins, which was at {recorded[key]!r}; one"
+                " that goes on from a checkpoint has come further. Leave it out, or begin a new run: load_weights(path)"
+                " gives it the weights of this one."
+            )
 
 
 def sections(config_class: type) -> dict[str, type]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
 from anyspace.config import KEYS_OF, require
@@ -74,6 +74,8 @@ class SACConfig(OffPolicyConfig):
     """How far such a move goes towards the networks that learn, in (0, 1]."""
     replay_capacity: int = 1_000_000
     """Transitions that are kept, of all environments together; more than memory has room for are refused."""
+
+    of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "initial_alpha")
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
