@@ -603,6 +603,8 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),
+        (["train", "CartPole-v1", "--evaluate", "-1"], "--evaluate is -1, but it must be at least 0."),
+        (["train", "CartPole-v1", "--video-every", "0"], "--video-every is 0, but it must be at least 1."),
     ],
 )
 def test_wrong_input_is_one_clear_error(

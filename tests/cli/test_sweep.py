@@ -128,6 +128,8 @@ def test_a_study_is_of_all_that_was_asked(capsys: pytest.CaptureFixture[str], fo
     ("words", "error"),
     [
         (["--trials", "0"], "error: --trials is 0, but it must be at least 1."),
+        (["--evaluate", "-1"], "error: --evaluate is -1, but it must be at least 0."),
+        (["--algo", "bc", "--input", "steps", "--evaluate", "0"], "error: --evaluate is 0, but recorded steps have no"),
         (["--ranges", "none.toml"], "error: --ranges none.toml cannot be read: No such file or directory."),
         (["--ranges", "wrong.toml"], "error: the ranges name `lrr`, which is no configuration key. Did you mean 'lr'?"),
         (
@@ -149,6 +151,12 @@ def test_wrong_input(
     monkeypatch.setitem(sys.modules, "optuna", None)
     status, _, err = run(capsys, "sweep", "toys:Drawn", *words)
     assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_trials_on_recorded_steps_need_an_environment(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert run(capsys, "train", "toys:Drawn", "--steps", "32", "--evaluate", "0", "--output", "steps", *TINY)[0] == 0
+    status, _, err = run(capsys, "sweep", "--algo", "bc", "--input", "steps", "--trials", "1")
+    assert (status, "trials are judged by their returns, for which an environment is needed" in err) == (2, True)
 
 
 def test_hopeless_trials_are_pruned() -> None:

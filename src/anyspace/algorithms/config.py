@@ -137,6 +137,11 @@ class AlgorithmConfig(ScaleConfig):
         """Whether trajectories end with the episodes that are in them."""
         return False
 
+    @property
+    def acts_while_training(self) -> bool:
+        """Whether the policy takes steps in an environment to learn from."""
+        return True
+
     def recorded_spaces(self) -> Spaces | None:
         """Return the spaces of the recorded steps to learn from; None: an environment is needed."""
         return None

@@ -229,6 +229,19 @@ def require_env(flags: Flags[Any]) -> None:
         raise ConfigError("give an environment, such as CartPole-v1 or package.module:EnvClass.")
 
 
+def require_least(own: object, **least: int) -> None:
+    """Raise :class:`ConfigError` for a flag below what it must be at least; one that was left out is None.
+
+    Args:
+        own: a command's own flags.
+        least: what each of them must be at least, by name.
+    """
+    for name, number in least.items():
+        value = getattr(own, name)
+        if value is not None and value < number:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}, but it must be at least {number}.")
+
+
 def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:
     """Refuse flags of other libraries, and keys at another level than theirs; the parser names nearest flags itself."""
     hints = Hints([*configs.paths(defaults)], RENAMED, FOREIGN_KEYS, as_flag)

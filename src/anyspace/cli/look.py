@@ -15,7 +15,7 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.presets import preset_names
 from anyspace.cli import output
-from anyspace.cli.flags import EnvFlags, parse, require_env, starting_point
+from anyspace.cli.flags import EnvFlags, parse, require_env, require_least, starting_point
 from anyspace.cli.values import REGISTRY
 from anyspace.data.env_check import check_env
 from anyspace.data.environments import EnvSpec
@@ -80,8 +80,7 @@ class PlotFlags:
 def check(words: list[str]) -> int:
     """Check an environment; the exit status is 1 where training would stop."""
     flags = tyro.cli(CheckFlags, args=words, prog="anyspace check", registry=REGISTRY)
-    if flags.steps < 1:
-        raise ConfigError(f"--steps is {flags.steps}, but it must be at least 1.")
+    require_least(flags, steps=1)
     spec = EnvSpec(
         flags.env,
         flags.env_config,

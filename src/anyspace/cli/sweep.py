@@ -18,7 +18,7 @@ from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import PLAIN
 from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_possible, shipped_ranges
 from anyspace.algorithms.settings import chosen
-from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_env, starting_point
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point
 from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.config import importable_name
 from anyspace.errors import ConfigError, NonFiniteError
@@ -58,11 +58,9 @@ def sweep(words: list[str]) -> int | None:
     console = Console(emoji=False)
     start = starting_point(SweepFlags, "sweep", words, console)
     flags = parse(SweepFlags, "sweep", words, start)
-    require_env(flags)
     own = flags.own
-    for name in ("trials", "steps"):
-        if getattr(own, name) < 1:
-            raise ConfigError(f"--{name} is {getattr(own, name)}, but it must be at least 1.")
+    require_least(own, trials=1, steps=1, evaluate=0)
+    _require_returns(flags)
     content = shipped_ranges(start.algorithm.__mro__) if own.ranges is None else ranges_file(own.ranges)
     ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given]
     if not ranges:
@@ -93,6 +91,14 @@ def sweep(words: list[str]) -> int | None:
         print_error("no trial was completed, so that there are no best settings.")
         return 1
     return None
+
+
+def _require_returns(flags: Flags[SweepFlags]) -> None:
+    """Raise :class:`ConfigError` where there would be no return to judge a trial by once it was trained."""
+    if flags.own.env is None:
+        raise ConfigError("trials are judged by their returns, for which an environment is needed: give one.")
+    if flags.own.evaluate == 0 and not flags.config.acts_while_training:
+        raise ConfigError("--evaluate is 0, but recorded steps have no returns to judge a trial by; leave it out.")
 
 
 def _done(study: Any) -> int:
