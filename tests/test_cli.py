@@ -229,6 +229,12 @@ def test_whole_numbers_may_be_spelt_shortly(word: str, steps: int) -> None:
     assert (flags.own.steps, flags.config.replay_capacity) == (steps, steps)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("words", [["--lambda", "0.5"], ["--lambda=0.5"], ["--lambda_=0.5"]], ids=" ".join)
+def test_lambda_is_a_flag_by_either_spelling(words: list[str]) -> None:
+    flags = parse(TrainFlags, "train", ["CartPole-v1", *words], StartingPoint(PPO, PPOConfig()))
+    assert (flags.config.lambda_, flags.changes()) == (0.5, {"lambda_": 0.5})  # type: ignore[attr-defined]
+
+
 def test_an_unknown_framework_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run(capsys, "train", "CartPole-v1", "--framework", "mxnet")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
-from anyspace.config import require
+from anyspace.config import require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
@@ -61,7 +61,7 @@ class AlgorithmConfig(ScaleConfig):
     normalize_rewards: bool = False
     """Divide rewards by the running deviation of the discounted return, which the checkpoint carries."""
     seed: int | None = None
-    """Seed of weights, sampling and environments, at least 0; None draws one (the run's files name it)."""
+    """Seed of weights, sampling and environments, at least 0 and below 2^63; None draws one (the run's files name it)."""
     return_window: int = 100
     """Latest episodes over which the reported return and length are averaged, at least 1."""
     stop_return: float | None = None
@@ -161,6 +161,8 @@ class AlgorithmConfig(ScaleConfig):
             self.grad_clip,
             "a largest gradient norm is above 0; None switches clipping off",
         )
+        clip = self.clip_rewards
+        require(clip is None or clip >= 0, "clip_rewards", clip, "rewards are clipped to plus and minus a number")
         taken = [name for name in self.collect_infos if name in COLUMNS]
         require(not taken, "collect_infos", taken, "batches have a column of that name; rename the info")
         require(self.keep >= 0, "keep", self.keep, "a number of checkpoints is at least 0")
@@ -170,7 +172,10 @@ class AlgorithmConfig(ScaleConfig):
             in_order = not self.is_stale and self.sample_order == "workers"
             require_exact(self.vectorization, in_order=in_order, beside=self.evaluation_parallel_to_training)
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
+        require(self.seed is None or self.seed < 2**63, "seed", self.seed, "a seed is below 2**63")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
+        library = next(kind for kind in type(self).__mro__ if kind.__module__.startswith("anyspace."))
+        require_finite(self, type_hints(library), _LIMITS)
 
 
 COLUMNS = (
@@ -179,6 +184,12 @@ COLUMNS = (
     *("windows", "next_obs", "next_action_mask", "next_views"),
 )
 """Names of the columns that batches have or may have."""
+
+_LIMITS = {
+    *("grad_clip", "clip_rewards", "clip_param", "vf_clip_param", "kl_target", "sample_timeout_s", "stop_return"),
+    *("vtrace_clip_rho_threshold", "vtrace_clip_pg_rho_threshold"),
+}
+"""Keys of limits, of which infinity is one that is never reached."""
 
 _AT_LEAST_ONE = (
     "rollout_fragment_length",

@@ -12,6 +12,7 @@ The defaults of the flags depend on what the words say, so the words are read in
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,7 +214,7 @@ def parse(
         ],
     )
     flags_class.__doc__ = kind.__doc__
-    spelt = ["--lambda_" if word == "--lambda" else word for word in words]
+    spelt = [_LAMBDA.sub("--lambda_", word) for word in words]
     read: Any = tyro.cli(
         flags_class, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet
     )
@@ -221,6 +222,10 @@ def parse(
     given = frozenset(key for word in words for key in _keys_of(word) if key in known)
     given |= configs.given_paths(defaults, start.layer, RENAMED)
     return Flags(read.own, ungrouped(defaults, read), given)
+
+
+_LAMBDA = re.compile("^--lambda(?==|$)")
+"""The flag of ``lambda_``, by itself or with its value."""
 
 
 def require_env(flags: Flags[Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -188,6 +189,8 @@ class ModelConfig:
             self.log_std_clip_param,
             "a clamp to plus and minus a value needs that value above 0",
         )
+        bias = self.attention_init_gru_gate_bias
+        require(math.isfinite(bias), "model.attention_init_gru_gate_bias", bias, "it must be a finite number")
         if self.conv_filters is not None:
             check_filters(self.conv_filters)
         for item in dataclasses.fields(self):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
 
+from anyspace import config as configs
 from anyspace.errors import ConfigError, nearest
 from anyspace.policy.exploration.protocol import Exploration, Place
 
@@ -29,7 +32,7 @@ def made(
         place: which of several collecting processes it is for.
 
     Raises:
-        ConfigError: it takes no such keyword, or refuses a value.
+        ConfigError: it takes no such keyword, or refuses a value, or one is of another type.
     """
     taken = inspect.signature(factory).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
@@ -39,7 +42,25 @@ def made(
                 f"config key `{key}` has {name!r}, which {_name(factory)} does not take."
                 f"{nearest(str(name), known)} It takes: {', '.join(known) or 'nothing'}."
             )
-    return factory(action_space, place, **settings)
+    return factory(action_space, place, **_settled(key, factory, settings))
+
+
+def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords in the types that the library's explorations take; other keywords are their author's own."""
+    kind = factory.func if isinstance(factory, partial) else factory
+    ours = next((one for one in getattr(kind, "__mro__", ()) if one.__module__.startswith("anyspace.")), None)
+    hints = configs.type_hints(ours) if dataclasses.is_dataclass(ours) else {}
+    found = dict(settings)
+    for name in settings.keys() & hints.keys():
+        value, hint = settings[name], hints[name]
+        if not configs.matches(value, hint):
+            raise ConfigError(
+                f"config key `{key}`: `{name}` takes {configs.spell(hint)}, but {value!r} ({type(value).__name__}) came."
+            )
+        found[name] = configs.settled(value, hint)
+        finite = not isinstance(value, float) or math.isfinite(value)
+        configs.require(finite, name, value, "it must be a finite number")
+    return found
 
 
 def _name(factory: Factory) -> str:
