@@ -457,9 +457,9 @@ def test_a_whole_configuration_has_the_keys_of_the_algorithm(tmp_path: Any) -> N
 
         own: float = 1.0
 
-    with pytest.raises(ConfigError, match="PPO takes PPOConfig, or a dict .*, but A2CConfig came"):
+    with pytest.raises(ConfigError, match=r"PPO takes PPOConfig, or a dict .*, but A2CConfig came"):
         PPO(Countdown, A2CConfig())
-    with pytest.raises(ConfigError, match="APPO takes APPOConfig, .* but IMPALAConfig came"):
+    with pytest.raises(ConfigError, match=r"APPO takes APPOConfig, .* but IMPALAConfig came"):
         APPO(Countdown, IMPALAConfig())
     with pytest.raises(ConfigError, match=r"keys that PPO does not have, such as `own`.*config_class = More"):
         PPO(Countdown, More())

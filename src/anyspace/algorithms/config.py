@@ -61,7 +61,7 @@ class AlgorithmConfig(ScaleConfig):
     normalize_rewards: bool = False
     """Divide rewards by the running deviation of the discounted return, which the checkpoint carries."""
     seed: int | None = None
-    """Seed of weights, sampling and environments, at least 0 and below 2^63; None draws one (the run's files name it)."""
+    """Seed of weights, sampling and environments, at least 0, below 2^63; None draws one (the run's files name it)."""
     return_window: int = 100
     """Latest episodes over which the reported return and length are averaged, at least 1."""
     stop_return: float | None = None
@@ -100,9 +100,9 @@ class AlgorithmConfig(ScaleConfig):
             given: keys that were given, nested ones as ``model.use_lstm``.
         """
         schedules = {f"{key}_schedule" for key in given} - {*given}  # that a constant was given in place of
-        dropped = [key for key in schedules if getattr(self, key, None) is not None]
+        dropped: dict[str, Any] = {key: None for key in schedules if getattr(self, key, None) is not None}
         if dropped:
-            return dataclasses.replace(self, **dict.fromkeys(dropped)).fitted(given)
+            return dataclasses.replace(self, **dropped).fitted(given)
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
         custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
         without_deviations = model.autoregressive_actions or custom not in (None, *gaussian)

@@ -73,7 +73,7 @@ _STABLE_BASELINES: dict[str, str | tuple[str, ...]] = {
     "normalize_advantage": _ADVANTAGES,
     "ent_coef": (
         "It is called {entropy_coeff} here.",
-        "It is adapted from {initial_alpha} on, so that the entropy comes to {target_entropy}; {alpha_lr=0.0} keeps it.",
+        "It is adapted from {initial_alpha} on, so that entropy comes to {target_entropy}; {alpha_lr=0.0} keeps it.",
     ),
     "vf_coef": ("It is called {vf_loss_coeff} here.", "It is called {vf_coeff} here."),
     "max_grad_norm": "It is called {grad_clip} here.",

@@ -227,10 +227,8 @@ def _require_same_keys(config: AlgorithmConfig, kind: type[Any], config_class: t
     """Raise :class:`ConfigError` unless a whole configuration has the keys of an algorithm's, and no others."""
     own, name = type(config).__name__, kind.__name__
     if not isinstance(config, config_class):
-        raise ConfigError(
-            f"{name} takes {config_class.__name__}, or a dict of the keys to override, but {own} came."
-        )
-    more = [*configs.type_hints(type(config)).keys() - configs.type_hints(config_class).keys()]
+        raise ConfigError(f"{name} takes {config_class.__name__}, or a dict of the keys to override, but {own} came.")
+    more = {*configs.paths(config)} - {*configs.paths(config_class())}
     if more:
         raise ConfigError(
             f"the configuration is a {own}, which has keys that {name} does not have, such as `{min(more)}`: derive an"

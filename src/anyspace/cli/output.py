@@ -141,7 +141,8 @@ def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> No
         place = algorithm.env_spec.name
         beside = f", {config.num_envs_per_env_runner} environments side by side"
     lines = [
-        f"{type(algorithm).__name__} on {place}, preset {algorithm.preset}, {runtime.framework} on {runtime.device}{beside}",
+        f"{type(algorithm).__name__} on {place}, preset {algorithm.preset}, {runtime.framework} on"
+        f" {runtime.device}{beside}",
         f"{speed.steps_per_s:,.0f} steps/s: {speed.steps:,} steps and {speed.iterations} iterations in"
         f" {speed.seconds:.1f} s",
     ]

@@ -40,7 +40,7 @@ class Mine(StochasticSampling):
 class Shy(StochasticSampling):
     """One with a keyword of its own."""
 
-    mood: "Unknown" = None  # noqa: F821, UP037
+    mood: "Unknown" = None  # noqa: F821
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Mapping
@@ -48,15 +47,15 @@ def made(
 def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return keywords in the types that the library's explorations take; other keywords are their author's own."""
     kind = factory.func if isinstance(factory, partial) else factory
-    ours = next((one for one in getattr(kind, "__mro__", ()) if one.__module__.startswith("anyspace.")), None)
-    hints = configs.type_hints(ours) if dataclasses.is_dataclass(ours) else {}
+    lineage = kind.__mro__ if isinstance(kind, type) else ()
+    ours = next((one for one in lineage if one.__module__.startswith("anyspace.")), None)
+    hints = {} if ours is None else configs.type_hints(ours)
     found = dict(settings)
     for name in settings.keys() & hints.keys():
         value, hint = settings[name], hints[name]
         if not configs.matches(value, hint):
-            raise ConfigError(
-                f"config key `{key}`: `{name}` takes {configs.spell(hint)}, but {value!r} ({type(value).__name__}) came."
-            )
+            came = f"{value!r} ({type(value).__name__})"
+            raise ConfigError(f"config key `{key}`: `{name}` takes {configs.spell(hint)}, but {came} came.")
         found[name] = configs.settled(value, hint)
         finite = not isinstance(value, float) or math.isfinite(value)
         configs.require(finite, name, value, "it must be a finite number")
