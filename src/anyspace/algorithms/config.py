@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -113,6 +113,11 @@ class AlgorithmConfig(ScaleConfig):
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""
         raise ConfigError(f"{type(self).__name__} does not say how an iteration is made short: define short().")
+
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
+        if self.model.custom_model is None:
+            yield from ((f"model.{key}", size) for key, size in self.model.least_sizes())
 
     @property
     def steps_per_round(self) -> int:

@@ -9,7 +9,7 @@ with memory (R2D2, Kapturowski et al., 2019): each by a key, and in any combinat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
@@ -23,6 +23,7 @@ from anyspace.maths.losses import huber
 from anyspace.maths.q_values import cross_entropy, mean_log_probs, projected
 from anyspace.maths.xp import xp
 from anyspace.models.action_dists import choose_options
+from anyspace.models.config import layer_sizes
 from anyspace.models.q_model import build_q_model, q_model
 from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, kind_of
@@ -96,6 +97,13 @@ class DQNConfig(OffPolicyConfig):
             return fitted
         changed: dict[str, Any] = {"hiddens": [], "dueling": False}
         return dataclasses.replace(fitted, **{key: value for key, value in changed.items() if key not in given})
+
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
+        yield from super().least_sizes()
+        if self.model.custom_model is None:
+            yield "hiddens", layer_sizes(self.hiddens)
+            yield "num_atoms", self.num_atoms * (self.hiddens[-1] if self.hiddens else 1)
 
     @property
     def perturbs(self) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
-from anyspace.config import KEYS_OF, require
+from anyspace.config import KEYS_OF, merge, require
 from anyspace.data.transitions import following, following_output
 from anyspace.distributions.joint import Drawn
 from anyspace.errors import ConfigError
@@ -100,6 +100,15 @@ class SACConfig(OffPolicyConfig):
         if (model.use_lstm or model.use_gru) and "model.lstm_use_prev_action" not in given:
             return dataclasses.replace(fitted, model=dataclasses.replace(model, lstm_use_prev_action=True))
         return fitted
+
+
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
+        for name in ("policy_model_config", "q_model_config"):
+            own = getattr(self, name)
+            network = merge(self.model, own)
+            if network.custom_model is None:
+                yield from ((f"{name if key in own else 'model'}.{key}", size) for key, size in network.least_sizes())
 
 
 _CRITICS = ("q", "twin_q")
