@@ -157,7 +157,7 @@ class Pipeline:
             scaled=self._scaled_for_networks() if raw and config.preprocesses else None,
         )
         self._passes = self._new_passes()
-        self._perturbed = self._new_perturbed()
+        self._perturbed: Perturbed | None = None
 
     def _new_passes(self) -> CompiledPasses:
         return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)

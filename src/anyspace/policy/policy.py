@@ -64,6 +64,7 @@ class Policy(Pipeline):
     ):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
+        self._perturbed = self._new_perturbed()  # of weights that the first pass may have made
         lenient = config.out_of_bounds == "warn"
         self._check: Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None] = (
             ValueCheck(self.encode, self.masking.positions)
