@@ -107,6 +107,15 @@ class GAEConfig(ActorCriticConfig):
         free = {key: value for key, value in changed.items() if key not in given}
         return dataclasses.replace(super().fitted(given), **free)
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if not self.use_gae:
+            idle["lambda_"] = "`use_gae` is False, so that returns are not weighed by it"
+        if not self.use_critic:
+            idle["vf_loss_coeff"] = "no value is learnt (`use_critic` is False)"
+        return idle
+
     @property
     def has_critic(self) -> bool:
         """Whether a value is learnt."""

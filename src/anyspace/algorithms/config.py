@@ -110,6 +110,23 @@ class AlgorithmConfig(ScaleConfig):
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        return {} if self.output is not None else {"output_max_file_size": "nothing is written (`output`)"}
+
+    def require_effect(self, given: Collection[str]) -> None:
+        """Raise :class:`ConfigError` for the first key that somebody gave and that has no effect.
+
+        Defaults, and values of presets, may well have none.
+
+        Args:
+            given: keys that were given.
+        """
+        for key, reason in self.without_effect().items():
+            value = getattr(self, key)
+            if key in given and value != getattr(type(self)(), key):
+                raise ConfigError(f"config key `{key}` is {value!r}, but {reason}; leave it out.")
+
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""
         raise ConfigError(f"{type(self).__name__} does not say how an iteration is made short: define short().")

@@ -98,6 +98,17 @@ class DQNConfig(OffPolicyConfig):
         changed: dict[str, Any] = {"hiddens": [], "dueling": False}
         return dataclasses.replace(fitted, **{key: value for key, value in changed.items() if key not in given})
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.num_atoms == 1:
+            idle |= dict.fromkeys(("v_min", "v_max"), "values are learnt, not distributions; set `num_atoms` as well")
+        else:
+            idle["td_error_loss_fn"] = "distributions are learnt by their cross-entropy (`num_atoms`)"
+        if not self.noisy:
+            idle["sigma0"] = "no layer is noisy; set `noisy` as well"
+        return idle
+
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
         yield from super().least_sizes()

@@ -61,6 +61,16 @@ class MARWILConfig(OfflineConfig):
         require(start > 0, "moving_average_sqd_adv_norm_start", start, "it must be above 0")
 
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.beta == 0:
+            norm = "moving_average_sqd_adv_norm"
+            keys = ("vf_coeff", f"{norm}_update_rate", f"{norm}_start")
+            idle |= dict.fromkeys(keys, "`beta` is 0: every action is imitated alike, and no value is learnt")
+        return idle
+
+
 class MARWIL(Offline[MARWILConfig]):
     """Imitates recorded actions, the better ones more: log-probabilities weighted by exp(beta advantage / c)."""
 

@@ -199,8 +199,10 @@ class Reader:
             raise CheckpointError(f"{file}: {error}") from error
         completed = [self._completed(layer, stored, config_class) for layer in layers]
         settings = overridden(base, *completed)
-        settings = settings.fitted(given_keys(settings, *layers))
+        given = given_keys(settings, *layers)
+        settings = settings.fitted(given)
         settings.validate()
+        settings.require_effect(given)
         require_values(settings)
         return settings
 

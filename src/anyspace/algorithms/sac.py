@@ -102,6 +102,11 @@ class SACConfig(OffPolicyConfig):
         return fitted
 
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        return idle | {"target_entropy": "`alpha_lr` is 0, which keeps the temperature"} if self.alpha_lr == 0 else idle
+
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
         for name in ("policy_model_config", "q_model_config"):

@@ -216,6 +216,7 @@ def chosen(
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
     settings = settings.fitted(given)
     settings.validate()
+    settings.require_effect(given)
     require_values(settings)
     require_steps(settings)
     spec = None if env is None else environment_spec(env, settings)
