@@ -63,6 +63,8 @@ def test_keys_that_would_have_no_effect_are_refused_where_somebody_gives_them(
     # Presets are free, and so is whoever spells a default out.
     preset = Preset("mine", {**shared, **without, key: value})
     assert getattr(chosen(kind, "CartPole-v1", {}, preset, {}).settings, key) == value
-    assert getattr(chosen(kind, "CartPole-v1", {**shared, **without, key: default}, "none", {}).settings, key) == default
+    assert (
+        getattr(chosen(kind, "CartPole-v1", {**shared, **without, key: default}, "none", {}).settings, key) == default
+    )
     if within or without:
         chosen(kind, "CartPole-v1", {**shared, **within, key: value}, "none", {})

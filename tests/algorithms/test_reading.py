@@ -269,7 +269,7 @@ def test_memories_of_any_size_are_not_built_without_looking(run: Path, switch: s
 def test_networks_of_other_algorithms_are_not_built_without_looking(
     tmp_path: Path, kind: type[Any], env: str, key: str, value: Any, place: str | None
 ) -> None:
-    with closing(kind(env, {"model": {"fcnet_hiddens": [4]}, "replay_capacity": 500}, preset="none")) as algorithm:
+    with closing(kind(env, {"model": {"fcnet_hiddens": [4]}, "replay_capacity": 2000}, preset="none")) as algorithm:
         algorithm.save(tmp_path)
     file = tmp_path / "state.json"
     state = json.loads(file.read_text())

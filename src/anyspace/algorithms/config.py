@@ -87,8 +87,8 @@ class AlgorithmConfig(ScaleConfig):
     output_max_file_size: int = LARGEST_FILE
     """Bytes after which another file is begun, at least 1."""
 
+    # Keys that say where a run begins; one that goes on from a checkpoint has no use for them.
     of_beginnings: ClassVar[tuple[str, ...]] = ("seed",)
-    """Keys that say where a run begins; one that goes on from a checkpoint has no use for them."""
 
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.

@@ -151,7 +151,8 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
         *_REPLAY,
     ),
     "minibatch_buffer_size": (
-        "Each batch takes one gradient step; IMPALA and APPO learn from earlier ones again by `replay_proportion`."
+        "Each batch is learnt from by itself; {replay_proportion} learns from earlier ones again.",
+        "IMPALA and APPO alone learn from earlier batches again; leave it out.",
     ),
     "vtrace": "V-trace is what IMPALA and APPO go by; leave it out.",
     **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),

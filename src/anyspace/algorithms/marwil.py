@@ -60,7 +60,6 @@ class MARWILConfig(OfflineConfig):
         require(0 <= rate <= 1, "moving_average_sqd_adv_norm_update_rate", rate, "it lies in [0, 1]")
         require(start > 0, "moving_average_sqd_adv_norm_start", start, "it must be above 0")
 
-
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()

@@ -101,7 +101,6 @@ class SACConfig(OffPolicyConfig):
             return dataclasses.replace(fitted, model=dataclasses.replace(model, lstm_use_prev_action=True))
         return fitted
 
-
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()

@@ -14,6 +14,7 @@ from rich.table import Table
 from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.presets import preset_names
+from anyspace.algorithms.settings import chosen
 from anyspace.cli import output
 from anyspace.cli.flags import EnvFlags, parse, require_env, require_least, starting_point
 from anyspace.cli.values import REGISTRY
@@ -117,9 +118,10 @@ def inspect(words: list[str]) -> None:
     if flags.own.out is not None:
         curves.require_format(flags.own.out)
         output.make_room(flags.own.out)
-    settings = flags.config.fitted(flags.given)
-    settings.validate()
+    settings = chosen(start.algorithm, flags.own.env, flags.changes(), start.preset, {}).settings
     short = configs.changes(settings.short(), settings)
+    if flags.own.env is not None:  # a batch size that somebody gives makes environments of a preset fewer
+        short["num_envs_per_env_runner"] = settings.num_envs_per_env_runner
     algorithm = start.algorithm(flags.own.env, {**flags.changes(), **short}, preset=start.preset)
     try:
         title = f"{type(algorithm).__name__} on {flags.own.env}"
@@ -146,8 +148,8 @@ def bench(words: list[str]) -> None:
     require_env(flags)
     if not 0 < flags.own.seconds < float("inf"):
         raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be above 0.")
-    changes = {"evaluate_every": None, **flags.changes()}
-    algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
+    evaluating = {} if flags.own.env is None else {"evaluate_every": None}
+    algorithm = start.algorithm(flags.own.env, {**evaluating, **flags.changes()}, preset=start.preset)
     try:
         speed = measure(algorithm, flags.own.seconds)
         if flags.own.json:

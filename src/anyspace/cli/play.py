@@ -41,11 +41,15 @@ class RunFlags:
         """What is loaded."""
         return self.run / "best" if self.best else self.run
 
+    @property
+    def kind(self) -> type[Algorithm[Any]]:
+        """The class whose ``load`` is called."""
+        return Algorithm if self.algo is None else algorithm_of(self.algo)
+
     @contextmanager
     def opened(self) -> Iterator[Algorithm[Any]]:
         """Load the algorithm, and close it at the end of the context."""
-        kind = Algorithm if self.algo is None else algorithm_of(self.algo)
-        algorithm = kind.load(self.checkpoint, env=self.env, trust=self.trust)
+        algorithm = self.kind.load(self.checkpoint, env=self.env, trust=self.trust)
         try:
             yield algorithm
         finally:

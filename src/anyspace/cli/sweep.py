@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
+import tomllib
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -65,6 +67,7 @@ def sweep(words: list[str]) -> int | None:
     ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given]
     if not ranges:
         raise ConfigError("there is nothing to try: every key that has a range was given.")
+    _require_toml(_settings(start, flags.changes()))
     require_possible(ranges, lambda tried: chosen(start.algorithm, own.env, tried, start.preset, {}), flags.changes())
     folder = own.out or Path("sweeps") / f"{_plain(own.env or 'recorded')}-{start.algorithm.name()}"
     make_room(folder / "best.toml")
@@ -225,14 +228,11 @@ def _finish(
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:
     """Return settings as a file that ``--config`` takes."""
+    settings = _settings(start, settings)
     is_ours = ALGORITHMS.get(start.algorithm.__name__) is start.algorithm
     algo = start.algorithm.name() if is_ours else importable_name(start.algorithm)
-    preset = start.preset.name
-    if start.is_of_run:
-        # The file of a run says all that was changed, and no preset does.
-        preset, settings = PLAIN.name, configs.laid_over(start.preset.settings, settings)
+    preset = PLAIN.name if start.is_of_run else start.preset.name
     asked = {"env": own.env, "algo": algo, "preset": preset, "steps": own.steps}
-    settings = {"seed": start.defaults.seed or 0, **settings}
     lines = [f"# Mean return {score:.6g} after {own.steps:,} steps."]
     lines += [f"{key} = {_toml(value)}" for key, value in asked.items() if value is not None]
     inner = {key: value for key, value in settings.items() if key == "model"}
@@ -242,14 +242,46 @@ def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any],
     return "\n".join([*lines, ""])
 
 
+def _settings(start: StartingPoint, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file says beside the preset; that of a run says all that was changed, and no preset does."""
+    changes = configs.laid_over(start.preset.settings, changes) if start.is_of_run else changes
+    return {"seed": start.defaults.seed or 0, **changes}
+
+
+def _require_toml(settings: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` for a value that best.toml could not hold: TOML has no null, and no odd characters.
+
+    Args:
+        settings: that are not tried; what is tried comes from a TOML.
+    """
+    keys = [*settings.items(), *((f"model.{name}", value) for name, value in settings.get("model", {}).items())]
+    for key, value in keys:
+        try:
+            tomllib.loads(f"value = {_toml(value)}")
+            fits = key == "model" or not _has_null(value)
+        except tomllib.TOMLDecodeError:
+            fits = False
+        if not fits:
+            raise ConfigError(f"config key `{key}` is {value!r}, which a TOML such as best.toml cannot hold.")
+
+
+def _has_null(value: Any) -> bool:
+    """Return whether there is a None inside of a value."""
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(item is None or _has_null(item) for item in inside)
+
+
 def _toml(value: Any) -> str:
     if value is None:
         return '"none"'
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(item)}' for key, item in value.items())} }}"
+        items = (f"{json.dumps(key, ensure_ascii=False)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {', '.join(items)} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(importable_name(value) if callable(value) else value)
+    return json.dumps(importable_name(value) if callable(value) else value, ensure_ascii=False)
 
 
 def _plain(name: str) -> str:

@@ -97,6 +97,8 @@ def train(words: list[str]) -> None:
         flags = parse(TrainFlags, "train", words, start, own=_asked_before(place.resume))
         own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
         require_least(own, steps=1, seeds=1, video_every=1, evaluate=0)
+        if own.resume is not None and own.weights_from is not None:
+            raise ConfigError("--resume goes on with the weights of its run; leave --weights-from out.")
         if stored is not None:
             _require_something_to_do(stored, own.steps, repeated_steps(place.resume) if place.resume else 0)
         elif own.env is None and flags.config.recorded_spaces() is None:
