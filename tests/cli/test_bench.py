@@ -46,13 +46,6 @@ def test_learning_may_not_have_begun(capsys: pytest.CaptureFixture[str], folder:
     assert "learning had not begun: give more --seconds" in out
 
 
-def test_recorded_steps_need_no_environment(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
-    assert run(capsys, "train", "toys:Drawn", "--steps", "32", "--evaluate", "0", "--output", "steps", *TINY)[0] == 0
-    status, out, err = run(capsys, "bench", "--algo", "bc", "--input", "steps", "--seconds", "0.01")
-    assert status == 0, err
-    assert "BC on recorded steps, preset discrete, torch on cpu\n" in out
-
-
 @pytest.mark.parametrize(
     ("words", "error"),
     [

@@ -148,8 +148,8 @@ def bench(words: list[str]) -> None:
     require_env(flags)
     if not 0 < flags.own.seconds < float("inf"):
         raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be above 0.")
-    evaluating = {} if flags.own.env is None else {"evaluate_every": None}
-    algorithm = start.algorithm(flags.own.env, {**evaluating, **flags.changes()}, preset=start.preset)
+    changes = {"evaluate_every": None, **flags.changes()}
+    algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
     try:
         speed = measure(algorithm, flags.own.seconds)
         if flags.own.json:

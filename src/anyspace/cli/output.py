@@ -136,13 +136,9 @@ def print_seeds(console: Console, means: Sequence[float], folder: Path) -> None:
 def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> None:
     """Print how quick training is, and what takes the time."""
     config, runtime = algorithm.config, algorithm.policy.runtime
-    place, beside = "recorded steps", ""
-    if config.acts_while_training:
-        place = algorithm.env_spec.name
-        beside = f", {config.num_envs_per_env_runner} environments side by side"
     lines = [
-        f"{type(algorithm).__name__} on {place}, preset {algorithm.preset}, {runtime.framework} on"
-        f" {runtime.device}{beside}",
+        f"{type(algorithm).__name__} on {algorithm.env_spec.name}, preset {algorithm.preset}, {runtime.framework} on"
+        f" {runtime.device}, {config.num_envs_per_env_runner} environments side by side",
         f"{speed.steps_per_s:,.0f} steps/s: {speed.steps:,} steps and {speed.iterations} iterations in"
         f" {speed.seconds:.1f} s",
     ]
