@@ -11,9 +11,9 @@ def main(steps: int = 30_000) -> float:
         expert.learn(steps, progress=False)
         print(f"expert: {expert.evaluate(episodes=10)['episode_return_mean']:.0f}")
 
-        recorder = PPO("CartPole-v1", explore=False, lr=0.0, output=folder, train_batch_size=steps // 6)
+        recorder = PPO("CartPole-v1", explore=False, output=folder)
         recorder.set_weights(expert.get_weights())
-        recorder.train()
+        recorder.fleet.gather(steps // 6)
         recorder.close()
 
         clone = BC(input=folder, train_batch_size=256, lr=1e-3, seed=0)

@@ -157,6 +157,9 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert status == 0
     assert "over 3 episodes" in out
 
+    status, _, err = run(capsys, "train", "--resume", "run", "--steps", "999", "--weights-from", "run")
+    assert (status, "leave --weights-from out" in err) == (2, True)
+
     asked = [
         json.loads(run(capsys, "evaluate", "run", "--episodes", "3", "--json", "--seed", seed)[1]) for seed in "778"
     ]
@@ -227,6 +230,12 @@ def test_whole_numbers_may_be_spelt_shortly(word: str, steps: int) -> None:
     words = ["CartPole-v1", "--steps", word, "--replay-capacity", word]
     flags = parse(TrainFlags, "train", words, StartingPoint(DQN, DQNConfig()))
     assert (flags.own.steps, flags.config.replay_capacity) == (steps, steps)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("words", [["--lambda", "0.5"], ["--lambda=0.5"], ["--lambda_=0.5"]], ids=" ".join)
+def test_lambda_is_a_flag_by_either_spelling(words: list[str]) -> None:
+    flags = parse(TrainFlags, "train", ["CartPole-v1", *words], StartingPoint(PPO, PPOConfig()))
+    assert (flags.config.lambda_, flags.changes()) == (0.5, {"lambda_": 0.5})  # type: ignore[attr-defined]
 
 
 def test_an_unknown_framework_is_refused_with_those_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -464,6 +473,12 @@ def test_inspect_shows_the_pipeline(capsys: pytest.CaptureFixture[str]) -> None:
         assert expected in out, out
 
 
+def test_inspect_keeps_the_environments_of_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, steps in (((), 16), (("--train-batch-size", "64"), 4)):  # two steps of each of eight, or of two
+        status, out, err = run(capsys, "inspect", "CartPole-v1", "--model.fcnet-hiddens", "8", *words)
+        assert (status, f"collected {steps} steps" in out) == (0, True), (out, err)
+
+
 def test_an_algorithm_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     algo = ["--algo", "cli_algorithms:A2C"]
     flags = [*algo, "--train-batch-size", "32", "--model.fcnet-hiddens", "8", "--no-progress"]
@@ -603,6 +618,10 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),
+        (["export", "run", "f.onnx", "--episodes", "0", "--env", "CartPole-v1"], "--episodes 0 makes no environment"),
+        (["export", "run", "f.onnx", "--episodes", "-1"], "--episodes is -1, but it must be at least 0."),
+        (["train", "CartPole-v1", "--evaluate", "-1"], "--evaluate is -1, but it must be at least 0."),
+        (["train", "CartPole-v1", "--video-every", "0"], "--video-every is 0, but it must be at least 1."),
     ],
 )
 def test_wrong_input_is_one_clear_error(
@@ -615,7 +634,9 @@ def test_wrong_input_is_one_clear_error(
 
 
 def test_flags_that_explanations_show_are_taken() -> None:
-    shown = {path: value for text in FOREIGN_KEYS.values() for path, value in re.findall(KEY_WITH_VALUE, text)}
+    texts = " ".join(map(str, FOREIGN_KEYS.values()))
+    shown = dict(re.findall(KEY_WITH_VALUE, texts))
+    del shown["alpha_lr"]  # It is SAC's.
     del shown["model.custom_model"]  # It would be imported.
     assert len(shown) > 10
     words = [word for path, value in shown.items() for word in shlex.split(as_flag(path, value).strip("`"))]

@@ -12,9 +12,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.a2c import A2CConfig
 from anyspace.algorithms.appo import APPOConfig
-from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.config import _LIMITS, RENAMED, AlgorithmConfig
 from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.algorithms.on_policy import OnPolicyConfig
 from anyspace.algorithms.pg import PGConfig
@@ -24,8 +25,10 @@ from anyspace.config import (
     documents,
     import_name,
     importable_name,
+    matches,
     merge,
     require,
+    type_hints,
 )
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
@@ -155,11 +158,24 @@ def test_numpy_scalars_become_python_ones():
 
 
 def test_a_configuration_shares_no_container_with_its_maker():
-    given = {"sizes": [1, 2], "extra": {"a": 1}}
+    given = {"sizes": [1, 2], "extra": {"a": 1, "deep": {"x": [1, {"y": (1, [2])}]}}}
     merged = merge(Outer(), given)
     given["sizes"].append(3)
     given["extra"]["b"] = 2
-    assert merged == Outer(sizes=[1, 2], extra={"a": 1})
+    given["extra"]["deep"]["x"][1]["y"][1].append(3)
+    given["extra"]["deep"]["x"].append(9)
+    assert merged == Outer(sizes=[1, 2], extra={"a": 1, "deep": {"x": [1, {"y": (1, [2])}]}})
+
+
+def test_values_have_the_types_that_are_written_down():
+    @dataclass(frozen=True)
+    class Typed:
+        shares: dict[str, float]
+        sizes: tuple[int, ...]
+
+    merged = merge(Typed({}, ()), {"shares": {"one": 1}, "sizes": [np.int64(3), 4, 5]})
+    assert (merged.shares, merged.sizes) == ({"one": 1.0}, (3, 4, 5))
+    assert (type(merged.shares["one"]), type(merged.sizes[0])) == (float, int)
 
 
 @pytest.mark.parametrize(
@@ -329,6 +345,8 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"adam_epsilon": 0.0}, "it must be finite and above 0"),
     (AlgorithmConfig, {"grad_clip": 0.0}, "a largest gradient norm is above 0; None switches clipping off"),
     (AlgorithmConfig, {"seed": -1}, "a seed is not negative"),
+    (AlgorithmConfig, {"seed": 2**63}, "a seed is below 2**63"),
+    (ModelConfig, {"attention_init_gru_gate_bias": NAN}, "it must be a finite number"),
     (AlgorithmConfig, {"output_max_file_size": 0}, "it must be at least 1"),
     (OnPolicyConfig, {"train_batch_size": 0}, "it must be at least 1"),
     (PPOConfig, {"num_epochs": 0}, "it must be at least 1"),
@@ -428,6 +446,27 @@ def test_the_ends_of_ranges_are_valid():
         PPOConfig(), {"gamma": 0, "lambda_": 1, "train_batch_size": 1, "minibatch_size": 1, "num_epochs": 1}
     ).validate()
     merge(PPOConfig(), {"use_gae": False, "use_critic": False, "batch_mode": "complete_episodes"}).validate()
+
+
+FLOATS = [
+    (kind.config_class, key)
+    for kind in ALGORITHMS.values()
+    for key, value in vars(kind.config_class()).items()
+    if matches(0.5, type_hints(kind.config_class)[key])
+]
+
+
+@pytest.mark.parametrize(("config_class", "key"), FLOATS, ids=lambda part: part if isinstance(part, str) else "")
+def test_numbers_are_finite_unless_they_are_limits(config_class, key):
+    needed = {"input": "sampler"} if "input" in documents(config_class) else {}
+    needed |= {"num_env_runners": 1} if key == "sample_timeout_s" else {}
+    for value in (float("inf"), -float("inf"), NAN):
+        config = merge(config_class(), {key: value, **needed})
+        if key in _LIMITS and value == float("inf"):
+            config.validate()
+        else:
+            with pytest.raises(ConfigError, match=f"`{key}` is {value!r}"):
+                config.validate()
 
 
 def test_require_names_key_value_and_reason():

@@ -8,12 +8,13 @@ import functools
 import importlib
 import inspect
 import itertools
+import math
 import numbers
 import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
@@ -21,7 +22,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import numpy as np
 
 from anyspace.errors import ConfigError
-from anyspace.hints import Hints
+from anyspace.hints import Foreign, Hints
 
 
 class DataclassLike(Protocol):
@@ -38,7 +39,7 @@ def merge(
     overrides: Mapping[str, Any],
     *,
     renamed: Mapping[str, str] | None = None,
-    foreign: Mapping[str, str] | None = None,
+    foreign: Foreign | None = None,
 ) -> C:
     """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
 
@@ -60,6 +61,20 @@ def require(condition: bool, key: str, value: object, reason: str) -> None:
     """Raise a :class:`ConfigError` that names ``key``, ``value`` and ``reason`` unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"config key `{key}` is {value!r}, but {reason}.")
+
+
+def require_finite(config: DataclassLike, keys: Iterable[str], limits: Collection[str] = ()) -> None:
+    """Raise a :class:`ConfigError` for the first of some keys whose value is a number that is not finite.
+
+    Args:
+        config: has the keys.
+        keys: to look at.
+        limits: those of limits, of which infinity is one that is never reached.
+    """
+    for key in keys:
+        value = getattr(config, key)
+        fits = not isinstance(value, float) or math.isfinite(value) or (value == math.inf and key in limits)
+        require(fits, key, value, "it must be a finite number")
 
 
 def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
@@ -132,7 +147,7 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
             raise ConfigError(
                 f"config key `{prefix}{key}` takes {spell(hints[key])}, but {value!r} ({type(value).__name__}) came."
             )
-        values[key] = _settled(value, hints[key])
+        values[key] = settled(value, hints[key])
     return dataclasses.replace(config, **values)
 
 
@@ -215,21 +230,30 @@ def matches(value: object, hint: Any) -> bool:
     return value is None if kind is types.NoneType else isinstance(value, kind)
 
 
-def _settled(value: Any, hint: Any) -> Any:
+def settled(value: Any, hint: Any) -> Any:
     """Return a value that matches ``hint`` in exactly its types: tuples for tuples, floats for floats.
 
-    Containers are new ones, so that a caller who changes theirs later changes no configuration.
+    Containers are new ones at any depth, so that a caller who changes theirs later changes no configuration.
     """
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _settled(value, next(option for option in arguments if matches(value, option)))
+        return settled(value, next(option for option in arguments if matches(value, option)))
     if origin is list:
-        return [_settled(item, arguments[0]) for item in value]
+        return [settled(item, arguments[0]) for item in value]
+    if origin is tuple and arguments[-1] is ...:
+        return tuple(settled(item, arguments[0]) for item in value)
     if origin is tuple:
-        return tuple(_settled(item, kind) for item, kind in zip(value, arguments, strict=True))
+        return tuple(settled(item, kind) for item, kind in zip(value, arguments, strict=True))
     if origin is dict:
-        return dict(value)
-    return hint(value) if hint in (bool, int, float) else value
+        return {settled(key, arguments[0]): settled(item, arguments[1]) for key, item in value.items()}
+    return hint(value) if hint in (bool, int, float) else _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    """Return plain dicts, lists and tuples anew, at any depth; all else is as it is."""
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
 
 
 def spell(hint: Any) -> str:

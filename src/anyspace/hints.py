@@ -31,6 +31,12 @@ def in_python(path: str, value: str | None = None) -> str:
 _SHORT_VALUE = 40
 
 
+Foreign = Mapping[str, str | tuple[str, ...]]
+"""What to say of the keys of other libraries; see :attr:`Hints.foreign`."""
+
+_NO_SUCH_KEY = "Nothing of this algorithm is like it; leave it out."
+
+
 @dataclass(frozen=True)
 class Hints:
     """What to write in place of keys that a configuration does not have.
@@ -43,8 +49,9 @@ class Hints:
     """Every key of the configuration as a path, the outermost level first."""
     renamed: Mapping[str, str]
     """Former names of keys of the outermost level."""
-    foreign: Mapping[str, str]
-    """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` in it stand for keys."""
+    foreign: Foreign
+    """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` in it stand for keys. Of several texts
+    the first counts whose keys the configuration has."""
     spell: Spelling = in_python
 
     def whereabouts(self, path: str, value: str | None = None) -> str:
@@ -78,7 +85,11 @@ class Hints:
         return {name: path for path, place, name in found if place != outer}
 
     def _explained(self, key: str) -> str:
-        return _KEY_IN_TEXT.sub(lambda found: self.spell(found[1], found[2]), self.foreign[key])
+        texts = self.foreign[key]
+        for text in (texts,) if isinstance(texts, str) else texts:
+            if {*self.paths} >= {found[1] for found in _KEY_IN_TEXT.finditer(text)}:
+                return _KEY_IN_TEXT.sub(lambda found: self.spell(found[1], found[2]), text)
+        return _NO_SUCH_KEY
 
 
 def _split(path: str) -> tuple[str, str]:

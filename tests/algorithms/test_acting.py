@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
 
-from anyspace import PPO
+from anyspace import APPO, DQN, PPO, SAC, tree
 from anyspace.errors import CheckpointError, ConfigError, ObservationError
 from tests.support.hashes import CHOICES, VECTOR, sampled
 
@@ -78,6 +80,62 @@ def test_predict_respects_masks() -> None:
             assert allowed[action] == 1
 
 
+def test_predict_takes_the_previous_reward_and_infos() -> None:
+    model = {**LSTM, "lstm_use_prev_reward": True}
+    with closing(PPO(sampled(VECTOR, spaces.Box(-1, 1, (1,))), model=model, **SMALL)) as algorithm:
+        observations = some(VECTOR, 2)
+        _, state = algorithm.predict(observations, deterministic=True)
+        went_on, _ = algorithm.predict(observations, state, deterministic=True, prev_reward=[1.0, 2.0])
+        expected, _ = algorithm.compute_actions(observations, state, prev_reward=[1.0, 2.0])
+        np.testing.assert_array_equal(went_on, expected)
+        with pytest.raises(ObservationError, match="as `prev_reward`"):
+            algorithm.predict(observations, state)
+
+
+class Masked(gym.Env[Any, Any]):
+    observation_space, action_space = VECTOR, spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return np.zeros(VECTOR.shape, np.float32), {"action_mask": np.array([0, 1, 0], np.int8)}
+
+    def step(self, action: Any) -> Any:
+        return *self.reset()[:1], 0.0, True, False, self.reset()[1]
+
+
+class Method(Masked):
+    def action_masks(self) -> Any:
+        return np.array([0, 1, 0], np.int8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        return np.zeros(VECTOR.shape, np.float32), {}
+
+
+def test_predict_reads_masks_of_infos_and_calls_them_by_its_own_name() -> None:
+    one, info = Masked().reset()
+    with closing(PPO(Masked, **SMALL)) as algorithm:
+        assert algorithm.predict(one, info=info)[0] == 1
+        with pytest.raises(ObservationError, match=r"^action_masks: none came, .* or `action_masks=False` to act"):
+            algorithm.predict(one)
+        with pytest.raises(ObservationError, match=r"^mask: none came, .* or `mask=False` to act"):
+            algorithm.compute_single_action(one)
+    with closing(PPO(Method, **SMALL)) as algorithm:
+        with pytest.raises(ObservationError, match=r"Hand over `action_masks=env.action_masks\(\)`"):
+            algorithm.predict(one)
+        with pytest.raises(ObservationError, match=r"^action_masks: expected a mask of Discrete"):
+            algorithm.predict(one, action_masks=np.ones(5))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_predict_encodes_once(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    with closing(PPO(sampled(VECTOR, CHOICES), **SMALL)) as algorithm:
+        encoder, times = algorithm.policy.encode, []
+        encode = encoder._encode
+        monkeypatch.setattr(encoder, "_encode", lambda *given: times.append(1) or encode(*given))  # type: ignore[func-returns-value]
+        observations = some(VECTOR, count)
+        algorithm.predict(observations if count > 1 else observations[0])
+        assert len(times) == 1
+
+
 def test_predict_names_what_is_no_observation() -> None:
     with closing(PPO("CartPole-v1", **SMALL)) as algorithm, pytest.raises(ObservationError, match=r"\(4,\)"):
         algorithm.predict(np.zeros(3, np.float32))
@@ -99,6 +157,20 @@ def test_weights_are_handed_over() -> None:
         assert any((weights[name] != value).any() for name, value in one.get_weights().items())
         with pytest.raises(CheckpointError):
             smaller.set_weights(weights)
+
+
+@pytest.mark.parametrize("kind", [DQN, SAC, APPO], ids=lambda kind: kind.__name__)
+def test_target_networks_take_over_weights_as_well(kind: type[Any], tmp_path: Path) -> None:
+    env, shared = ("Pendulum-v1" if kind is SAC else "CartPole-v1"), {"preset": "none", "model": {"fcnet_hiddens": [4]}}
+    shared |= {} if kind is APPO else {"replay_capacity": 2000}
+    with closing(kind(env, **shared, seed=0)) as one, closing(kind(env, **shared, seed=1)) as other:
+        one.save(tmp_path)
+        for door in (lambda: other.set_weights(one.get_weights()), lambda: other.load_weights(tmp_path)):
+            before = {name: np.zeros_like(value) for name, value in other.target.weights().items()}
+            other.policy.runtime.load_parameters(other.target.model, tree.under("model", before))
+            door()
+            for name, value in tree.under("model", one.get_weights()).items():
+                np.testing.assert_array_equal(tree.under("model", other.target.weights())[name], value)
 
 
 def test_steps_may_be_counted_from_now_on() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from anyspace import A2C, APPO, IMPALA, PG, PPO, Algorithm, tree
+from anyspace import A2C, APPO, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm, tree
 from anyspace.algorithms.on_policy import Estimator, TimeMajor, gae, monte_carlo, training_rows, vtrace
 from anyspace.data.rows import Rows, with_logp
 from anyspace.data.trajectory import Trajectory
@@ -276,6 +277,63 @@ def test_the_loss_of_appo_on_steps_of_older_weights(use_kl_loss: bool) -> None:
     reported = float(algorithm.losses(algorithm.policy, batch).metrics["kl"])
     estimate = now.rows(np.exp(now.logp - target.logp) - 1 - (now.logp - target.logp)).mean()
     assert reported == pytest.approx(exact if use_kl_loss else estimate, rel=1e-4)
+
+
+# --------------------------------------------------------------------------------- keys given anew
+
+
+@pytest.mark.parametrize("kind", [PPO, APPO], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    ("saved", "weight", "given", "expected"),
+    [
+        ({"kl_coeff": 0.4}, 0.1, {}, 0.1),
+        ({"kl_coeff": 0.4}, 0.1, {"use_kl_loss": True}, 0.1),
+        ({"kl_coeff": 0.4}, 0.1, {"kl_coeff": 0.2}, 0.2),
+        ({"kl_coeff": 0.4}, 0.1, {"use_kl_loss": False}, 0.0),
+        ({"kl_coeff": 0.0, "use_kl_loss": True}, 0.0, {"kl_coeff": 0.2}, 0.2),
+        ({"kl_coeff": 0.4, "use_kl_loss": False}, 0.0, {"use_kl_loss": True}, 0.4),
+    ],
+)
+def test_the_weight_of_the_kl_penalty_goes_on_unless_a_key_says_otherwise(
+    kind: type[Any], saved: dict[str, Any], weight: float, given: dict[str, Any], expected: float, tmp_path: Path
+) -> None:
+    with closing(make(kind, **saved)) as algorithm:
+        algorithm.kl_coeff.assign(weight)
+        algorithm.save(tmp_path)
+    with closing(kind.load(tmp_path, config=given)) as loaded:
+        assert float(loaded.kl_coeff) == expected
+        assert loaded.config.adapts_kl is (expected > 0)
+
+
+def test_a_constant_that_is_given_takes_the_place_of_a_recorded_schedule(tmp_path: Path) -> None:
+    pairs = [(0, 0.5), (100, 0.1)]
+    with closing(make(PPO, lr_schedule=pairs, entropy_coeff_schedule=pairs)) as algorithm:
+        algorithm.save(tmp_path)
+    for key in ("lr", "entropy_coeff"):
+        with closing(PPO.load(tmp_path, config={key: 0.25})) as loaded:
+            schedules = {name: getattr(loaded.config, f"{name}_schedule") for name in ("lr", "entropy_coeff")}
+            assert schedules == {"lr": pairs, "entropy_coeff": pairs, key: None}
+
+
+@pytest.mark.parametrize(
+    ("kind", "env", "key", "first", "other"),
+    [
+        (PPO, DISCRETE, "seed", 3, 4),
+        (SAC, DISCRETE, "initial_alpha", 0.5, 0.1),
+        (DQN, DISCRETE, "sigma0", 0.5, 0.1),
+        (MARWIL, DISCRETE, "moving_average_sqd_adv_norm_start", 100.0, 10.0),
+    ],
+)
+def test_what_says_where_a_run_begins_is_refused_where_one_goes_on(
+    kind: type[Any], env: Any, key: str, first: Any, other: Any, tmp_path: Path
+) -> None:
+    small = {"seed": 3, "model": {"fcnet_hiddens": [4], "vf_share_layers": kind is not MARWIL}, key: first}
+    small |= {"input": "sampler"} if kind is MARWIL else {} if kind is PPO else {"replay_capacity": 2000}
+    with closing(kind(env, small, preset="none", **({"noisy": True} if kind is DQN else {}))) as algorithm:
+        algorithm.save(tmp_path)
+    kind.load(tmp_path, env=env, config={key: first}).close()
+    with pytest.raises(ConfigError, match=f"`{key}` is {other}, but it says where a run begins, .* {first};"):
+        kind.load(tmp_path, env=env, config={key: other})
 
 
 # ---------------------------------------------------------------------------------------- estimators

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
-from anyspace import PPO
+from anyspace import A2C, APPO, BC, DQN, IMPALA, MARWIL, PPO, SAC, Algorithm
+from anyspace.algorithms.presets import Preset
+from anyspace.algorithms.settings import chosen
 from anyspace.errors import ConfigError
 
 
@@ -21,3 +26,45 @@ from anyspace.errors import ConfigError
 def test_keys_of_other_libraries_are_explained(key: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=f"unknown config key `{key}`.*{hint}"):
         PPO("CartPole-v1", {key: 1}, preset="none")
+
+
+IDLE: list[tuple[type[Algorithm[Any]], str, Any, dict[str, Any], dict[str, Any]]] = [
+    (IMPALA, "decay", 0.5, {}, {"opt": "rmsprop"}),
+    (APPO, "momentum", 0.5, {}, {"opt": "rmsprop"}),
+    (IMPALA, "epsilon", 0.5, {}, {"opt": "rmsprop"}),
+    (IMPALA, "adam_epsilon", 0.5, {"opt": "rmsprop"}, {}),
+    (APPO, "replay_buffer_num_slots", 7, {}, {"replay_proportion": 0.5}),
+    (IMPALA, "store_buffer_in_checkpoints", True, {}, {"replay_proportion": 0.5}),
+    (SAC, "prioritized_replay_alpha", 0.1, {}, {"prioritized_replay": True}),
+    (DQN, "prioritized_replay_beta", 0.1, {"prioritized_replay": False}, {}),
+    (SAC, "prioritized_replay_eps", 0.1, {}, {"prioritized_replay": True}),
+    (DQN, "v_min", -5.0, {}, {"num_atoms": 3}),
+    (DQN, "v_max", 5.0, {}, {"num_atoms": 3}),
+    (DQN, "td_error_loss_fn", "mse", {"num_atoms": 3}, {}),
+    (DQN, "sigma0", 0.1, {}, {"noisy": True}),
+    (SAC, "target_entropy", 0.1, {"alpha_lr": 0.0}, {}),
+    (PPO, "lambda_", 0.5, {"use_gae": False}, {}),
+    (A2C, "vf_loss_coeff", 0.1, {"use_critic": False}, {}),
+    (PPO, "vf_clip_param", 1.0, {"use_critic": False}, {}),
+    (MARWIL, "vf_coeff", 0.5, {"beta": 0.0}, {}),
+    (BC, "moving_average_sqd_adv_norm_start", 5.0, {}, {}),
+    (PPO, "output_max_file_size", 100, {}, {"output": "steps"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "value", "without", "within"), IDLE)
+def test_keys_that_would_have_no_effect_are_refused_where_somebody_gives_them(
+    kind: type[Algorithm[Any]], key: str, value: Any, without: dict[str, Any], within: dict[str, Any]
+) -> None:
+    shared = {"input": "sampler"} if kind in (MARWIL, BC) else {}
+    default = getattr(kind.config_class(), key)
+    with pytest.raises(ConfigError, match=rf"config key `{key}` is {re.escape(repr(value))}, but .*; leave it out\."):
+        chosen(kind, "CartPole-v1", {**shared, **without, key: value}, "none", {})
+    # Presets are free, and so is whoever spells a default out.
+    preset = Preset("mine", {**shared, **without, key: value})
+    assert getattr(chosen(kind, "CartPole-v1", {}, preset, {}).settings, key) == value
+    assert (
+        getattr(chosen(kind, "CartPole-v1", {**shared, **without, key: default}, "none", {}).settings, key) == default
+    )
+    if within or without:
+        chosen(kind, "CartPole-v1", {**shared, **within, key: value}, "none", {})

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from anyspace import PPO, Algorithm
+from anyspace import APPO, PPO, Algorithm
+from anyspace.algorithms.a2c import A2CConfig
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.algorithms.on_policy import OnPolicyConfig, gae, minibatches, training_rows
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.learner import Group, Losses, Steps
 from anyspace.policy.plan import Plan
@@ -439,6 +442,37 @@ def test_keys_of_ones_own() -> None:
 
     assert Mine(Countdown, FAST, beta=2.0, preset="none").config.beta == 2.0
     assert dataclasses.is_dataclass(Mine(Countdown, FAST, preset="none").config)
+
+
+def test_a_whole_configuration_has_the_keys_of_the_algorithm(tmp_path: Any) -> None:
+    @dataclass(frozen=True)
+    class Quick(PPOConfig):
+        """Other defaults."""
+
+        lr: float = 0.5
+
+    @dataclass(frozen=True)
+    class More(PPOConfig):
+        """One more key."""
+
+        own: float = 1.0
+
+    with pytest.raises(ConfigError, match=r"PPO takes PPOConfig, or a dict .*, but A2CConfig came"):
+        PPO(Countdown, A2CConfig())
+    with pytest.raises(ConfigError, match=r"APPO takes APPOConfig, .* but IMPALAConfig came"):
+        APPO(Countdown, IMPALAConfig())
+    with pytest.raises(ConfigError, match=r"keys that PPO does not have, such as `own`.*config_class = More"):
+        PPO(Countdown, More())
+    quick = PPO(Countdown, Quick(gamma=0.5))
+    assert (quick.config.lr, quick._given) == (0.5, {"gamma"})
+    quick.save(tmp_path)
+    assert Algorithm.load(tmp_path).config.lr == 0.5
+
+
+def test_one_environment_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"the environment is 'CartPole-v1', but `env` in the config is 'Acrobot-v1'"):
+        A2C("CartPole-v1", {"env": "Acrobot-v1"})
+    assert A2C(Countdown, {**FAST, "env": Countdown}).env_spec.env is Countdown
 
 
 # ------------------------------------------------------------------------------------------------- presets

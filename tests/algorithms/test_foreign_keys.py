@@ -6,6 +6,7 @@ import re
 import pytest
 
 from anyspace import PPO
+from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.settings import overridden
@@ -13,6 +14,8 @@ from anyspace.config import paths
 from anyspace.errors import ConfigError
 
 KEYS = [*paths(PPOConfig())]
+CONFIGS = {name: kind.config_class() for name, kind in ALGORITHMS.items()}
+EVERY_KEY = {path for config in CONFIGS.values() for path in paths(config)}
 
 STABLE_BASELINES = (
     "policy policy_kwargs net_arch activation_fn ortho_init features_extractor_class learning_rate n_steps batch_size"
@@ -44,19 +47,55 @@ def test_no_explained_key_is_a_key_here() -> None:
     assert not {path.rpartition(".")[2] for path in KEYS} & FOREIGN_KEYS.keys()
 
 
+TEXTS = [text for found in FOREIGN_KEYS.values() for text in ([found] if isinstance(found, str) else found)]
+
+
 def test_what_is_said_of_foreign_keys_is_true() -> None:
-    """Every key that an explanation names is there, and every value that it shows is taken."""
-    shown = [found for text in FOREIGN_KEYS.values() for found in re.findall(r"\{([a-z_.]+)(?:=(.*?))?\}[^}]", text)]
-    assert len(shown) > 60
-    for path, value in shown:
-        assert path in KEYS
+    """Every key that an explanation names some algorithm has, and it takes every value that is shown."""
+    shown = [(text, found) for text in TEXTS for found in re.findall(r"\{([a-z_.]+)(?:=(.*?))?\}[^}]", text)]
+    assert len(shown) > 80
+    for text, (path, value) in shown:
+        named = {key for key, _ in re.findall(r"\{([a-z_.]+)(?:=(.*?))?\}[^}]", text)}
+        config = next(one for one in CONFIGS.values() if named <= {*paths(one)})
         if value and "My" not in value:
             key: object = ast.literal_eval(value + "}" * (value.count("{") - value.count("}")))
             for name in reversed(path.split(".")):
                 key = {name: key}
             assert isinstance(key, dict)
-            overridden(PPOConfig(), key)
+            overridden(config, key)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_no_algorithm_is_told_of_keys_that_it_does_not_have(name: str) -> None:
+    config = CONFIGS[name]
+    known = {*paths(config)}
+    for key in FOREIGN_KEYS.keys() - known:
+        with pytest.raises(ConfigError) as caught:
+            overridden(config, {key: 1})
+        named = re.findall(r"`([a-z_]+)(?:=[^`]*)?`", str(caught.value).partition(". ")[2])
+        assert {one for one in named if one in EVERY_KEY} <= known, (key, str(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "expected"),
+    [
+        ("DQN", "buffer_size", "It is called `replay_capacity` here."),
+        ("SAC", "learning_starts", "It is called `num_steps_sampled_before_learning_starts` here."),
+        ("DQN", "train_freq", "`training_intensity` says"),
+        ("APPO", "target_update_interval", "It is called `target_network_update_freq` here"),
+        ("PPO", "buffer_size", "this one learns from the steps it has just collected"),
+        ("BC", "buffer_size", "this one learns from the steps of `input`"),
+        ("PPO", "norm_adv", "are always standardised"),
+        ("A2C", "norm_adv", "PPO alone standardises advantages"),
+        ("SAC", "ent_coef", "from `initial_alpha` on"),
+        ("DQN", "clip_range", "Nothing of this algorithm is like it"),
+        ("PPO", "capture_video", "callback=RecordVideo(10_000)"),
+    ],
+)
+def test_a_foreign_key_is_explained_by_what_the_algorithm_has(name: str, key: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(expected)):
+        overridden(CONFIGS[name], {key: 1})
 
 
 def test_explanations_are_sentences() -> None:
-    assert [text for text in FOREIGN_KEYS.values() if not re.fullmatch(r"([A-Z{]|learn|evaluate).*[.)]", text)] == []
+    assert [text for text in TEXTS if not re.fullmatch(r"([A-Z{]|learn|evaluate).*[.)]", text)] == []

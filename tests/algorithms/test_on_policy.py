@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from anyspace import PPO
+from anyspace import A2C, APPO, IMPALA, PG, PPO
 from anyspace.algorithms.on_policy import TimeMajor, _cuts, _slices, gae, minibatches, training_rows
 from anyspace.errors import ConfigError
 from anyspace.models import FullyConnectedNetwork
@@ -195,6 +196,16 @@ def test_another_exploration_than_sampling_is_refused() -> None:
         "Mine learns from samples of its own distribution, but the plan explores by Timid; leave `exploration` at"
         " StochasticSampling."
     )
+
+
+@pytest.mark.parametrize("kind", [PG, A2C, PPO, IMPALA, APPO], ids=lambda kind: kind.__name__)
+def test_the_most_likely_actions_are_gathered_and_not_learnt_from(kind: type[Any]) -> None:
+    with closing(kind("CartPole-v1", seed=0, train_batch_size=16, explore=False, preset="none")) as algorithm:
+        trajectory = algorithm.fleet.gather(16)
+        observations = trajectory.obs[0][:16, 0]
+        np.testing.assert_array_equal(trajectory.actions[:16, 0], algorithm.compute_actions(observations))
+        with pytest.raises(ConfigError, match=r"`explore` is False, .* let it gather steps: algorithm.fleet.gather"):
+            algorithm.train()
 
 
 # ------------------------------------------------------------------------------------------- minibatches

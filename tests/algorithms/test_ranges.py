@@ -10,6 +10,7 @@ import pytest
 from anyspace import PPO
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.ppo import PPOConfig
+from anyspace.algorithms.presets import named_preset, preset_names
 from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, shipped_ranges
 from anyspace.algorithms.settings import overridden
 from anyspace.config import nested
@@ -42,6 +43,21 @@ def test_every_algorithm_ships_ranges_of_its_keys(name: str) -> None:
 
 def config_of_low(config: Any, ranges: list[Range]) -> Any:
     return overridden(config, {"lr": next(one.low for one in ranges if one.path == "lr")})
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_end_of_a_shipped_range_is_a_trial(name: str) -> None:
+    """Whatever the preset beneath: what is refused would be pruned, and trials are dear."""
+    kind = ALGORITHMS[name]
+    config = kind.config_class()
+    if hasattr(config, "input"):
+        config = overridden(config, {"input": "sampler"})
+    presets = [named_preset(kind.name(), preset).settings for preset in preset_names(kind.name())]
+    for one in as_ranges(shipped_ranges(kind.__mro__), config):
+        for beneath in ({}, *presets):
+            for end in one.ends:
+                tried = nested({one.path: end})
+                overridden(config, beneath, tried).fitted({one.path, "input"}).validate()
 
 
 def test_a_sub_class_has_the_ranges_of_its_parent() -> None:

@@ -9,13 +9,14 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from anyspace import PPO, Algorithm, Policy
+from anyspace import DQN, PPO, SAC, Algorithm, Policy
 from anyspace.algorithms.plain import MARK
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import DEEPEST, MOST_BYTES, parsed
@@ -243,6 +244,9 @@ def test_sizes_that_would_take_all_memory_are_refused(run: Path, place: tuple[An
         ("use_attention", "attention_dim"),
         ("use_attention", "attention_memory_inference"),
         ("use_attention", "attention_position_wise_mlp_dim"),
+        ("use_attention", "attention_num_transformer_units"),
+        ("use_attention", "attention_memory_training"),
+        ("use_attention", "attention_use_n_prev_actions"),
     ],
 )
 def test_memories_of_any_size_are_not_built_without_looking(run: Path, switch: str, key: str) -> None:
@@ -251,6 +255,32 @@ def test_memories_of_any_size_are_not_built_without_looking(run: Path, switch: s
     said = require_told(run, state, key)
     assert said is not None
     assert f"`config.model.{key}` makes a model of " in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "env", "key", "value", "place"),
+    [
+        (DQN, "CartPole-v1", "hiddens", [10**6, 10**6], "hiddens"),
+        (DQN, "CartPole-v1", "num_atoms", 10**8, "num_atoms"),
+        (SAC, "Pendulum-v1", "model", {"fcnet_hiddens": [10**6, 10**6]}, "model.fcnet_hiddens"),
+        (SAC, "Pendulum-v1", "q_model_config", {"fcnet_hiddens": [10**6, 10**6]}, "q_model_config.fcnet_hiddens"),
+        (SAC, "Pendulum-v1", "policy_model_config", {"fcnet_hiddens": 3}, None),
+    ],
+)
+def test_networks_of_other_algorithms_are_not_built_without_looking(
+    tmp_path: Path, kind: type[Any], env: str, key: str, value: Any, place: str | None
+) -> None:
+    with closing(kind(env, {"model": {"fcnet_hiddens": [4]}, "replay_capacity": 2000}, preset="none")) as algorithm:
+        algorithm.save(tmp_path)
+    file = tmp_path / "state.json"
+    state = json.loads(file.read_text())
+    old = state["config"][key]
+    state["config"][key] = {**old, **value} if isinstance(old, dict) else value
+    file.write_text(json.dumps(state))
+    expected = f"`config.{place}` makes a model of " if place else "config key `fcnet_hiddens` takes"
+    for load in (Algorithm.load, Policy.load):
+        with pytest.raises(CheckpointError, match=re.escape(expected)):
+            load(tmp_path)
 
 
 def test_a_nested_text_is_no_danger(run: Path) -> None:

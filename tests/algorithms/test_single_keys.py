@@ -120,7 +120,7 @@ VALUES: dict[str, list[Any]] = {
     "grad_clip": [1e-9, 1e9, None],
     "adam_epsilon": [1e-30, 1.0],
     "clip_rewards": [True, False, 1e-3, 0.0, None],
-    "seed": [0, 2**31 - 1, 2**63, None],
+    "seed": [0, 2**31 - 1, 2**63 - 1, None],
     "return_window": [1, 10**6],
     "stop_return": [-1e9, 1e9, None],
     "evaluate_every": [1, 10**9, None],
@@ -241,6 +241,8 @@ def _small_presets(monkeypatch: pytest.MonkeyPatch) -> None:
 REFUSED = {
     "framework",
     "vectorization",
+    "explore",
+    "output_max_file_size",
     *("fleet", "max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval", "max_lag"),
     *("sample_timeout_s", "restart_failed_env_runners", "ray_address", "ray_runtime_env", "num_cpus_per_env_runner"),
     *("num_gpus_per_env_runner", "custom_resources_per_env_runner", "evaluation_parallel_to_training"),

@@ -246,6 +246,33 @@ def test_keys_that_name_code_say_so(stranger: Path, keys: tuple[str, ...]) -> No
     require_untouched(stranger)
 
 
+REACHING: dict[str, Any] = {
+    "ray_runtime_env": {"py_executable": "sh -c 'touch pwned'"},
+    "ray_address": "stranger.example:6379",
+    "output": "pwned",
+}
+
+
+@pytest.mark.parametrize("key", REACHING)
+def test_settings_that_reach_out_of_the_process_are_asked_for(stranger: Path, key: str) -> None:
+    def edit(state: dict[str, Any]) -> None:
+        workers = {} if key == "output" else {"num_env_runners": 1}
+        state["config"] |= {key: REACHING[key], **workers}
+
+    path = edited(stranger, edit)
+    said = refusal(Algorithm.load, path)
+    assert said is not None
+    assert f"\n  {key}: {json.dumps(REACHING[key])}, by which" in said
+    assert "Nothing was run or written. If you trust" in said
+    assert f'config={{"{key}": your_{key}}}' in said
+    harmless = {"ray_runtime_env": {}, "ray_address": "auto", "output": None}[key]
+    Policy.load(path)  # takes no steps, and so has no use for them
+    for options in ({"config": {key: harmless}}, {"trust": True}):
+        Algorithm.load(path, **options).close()
+    Algorithm.load(path).close()  # by which this process has built now
+    require_untouched(stranger)
+
+
 @pytest.mark.parametrize("keys", [("config", "env_config"), ("config", "model", "custom_model_config")], ids=".".join)
 def test_texts_among_settings_are_only_texts(stranger: Path, keys: tuple[str, ...]) -> None:
     put_there = functools.partial(put, keys=keys, value={"render_mode": f"{MODULE}:Env"})
@@ -610,6 +637,7 @@ def test_weights_are_numbers_and_need_no_trust(stranger: Path) -> None:
         ({"model": {"custom_model": f"{__name__}.Plain"}}, True),
         ({"model": {"fcnet_activation": "relu", "custom_action_dist": Categorical}}, False),
         ({"env": lambda: Endless()}, False),
+        ({"output": "recorded"}, True),
     ],
 )
 def test_which_runs_another_process_has_to_trust(settings: dict[str, Any], needed: bool) -> None:

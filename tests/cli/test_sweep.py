@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tomllib
 from pathlib import Path
@@ -10,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from anyspace.algorithms import Algorithm
+from anyspace.algorithms import PPO, Algorithm
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import sweep
+from anyspace.cli.config_file import ConfigFile
+from anyspace.cli.flags import StartingPoint
+from anyspace.cli.sweep import SweepFlags, _as_toml
 from anyspace.errors import NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
 from tests.cli.support import TINY, run
@@ -128,6 +133,12 @@ def test_a_study_is_of_all_that_was_asked(capsys: pytest.CaptureFixture[str], fo
     ("words", "error"),
     [
         (["--trials", "0"], "error: --trials is 0, but it must be at least 1."),
+        (
+            ["--model.custom-model-config", '{"width": null}'],
+            "error: config key `model.custom_model_config` is {'width': None}, which a TOML such as best.toml cannot",
+        ),
+        (["--evaluate", "-1"], "error: --evaluate is -1, but it must be at least 0."),
+        (["--algo", "bc", "--input", "steps", "--evaluate", "0"], "error: --evaluate is 0, but recorded steps have no"),
         (["--ranges", "none.toml"], "error: --ranges none.toml cannot be read: No such file or directory."),
         (["--ranges", "wrong.toml"], "error: the ranges name `lrr`, which is no configuration key. Did you mean 'lr'?"),
         (
@@ -149,6 +160,26 @@ def test_wrong_input(
     monkeypatch.setitem(sys.modules, "optuna", None)
     status, _, err = run(capsys, "sweep", "toys:Drawn", *words)
     assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_trials_on_recorded_steps_need_an_environment(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert run(capsys, "train", "toys:Drawn", "--steps", "32", "--evaluate", "0", "--output", "steps", *TINY)[0] == 0
+    status, _, err = run(capsys, "sweep", "--algo", "bc", "--input", "steps", "--trials", "1")
+    assert (status, "trials are judged by their returns, for which an environment is needed" in err) == (2, True)
+
+
+def test_what_toml_spells_otherwise_comes_back(tmp_path: Path) -> None:
+    given = {
+        "grad_clip": math.inf,
+        "lr": 1e-7,
+        "lr_schedule": None,
+        "env_config": {"text": 'say "hé" 😀\n', "deep": [[1, 2.5], {"yes": True}]},
+        "model": {"fcnet_hiddens": [4], "conv_filters": None},
+    }
+    start = StartingPoint(PPO, PPOConfig())
+    (tmp_path / "best.toml").write_text(_as_toml(start, SweepFlags(env="CartPole-v1"), given, 1.0), encoding="utf-8")
+    read = ConfigFile.read(tmp_path / "best.toml").of(PPOConfig)
+    assert read == {"seed": 0, **given}
 
 
 def test_hopeless_trials_are_pruned() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from torch import nn
 
 from anyspace import PPO
+from anyspace.algorithms import trust
 from anyspace.cli import main
 from anyspace.deploy import checking
 from anyspace.deploy.step import Step
@@ -122,6 +124,20 @@ def test_the_command_samples_several_rows(tmp_path: Path, capsys: pytest.Capture
     given = {"obs": np.zeros((3, 4), np.float32), "noise": np.array([[9, 0], [0, 9], [9, 0]], np.float32)}
     np.testing.assert_array_equal(session.run(["action"], given)[0], [0, 1, 0])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["policy.json", "policy.onnx", "run"]
+
+
+class Mine(PPO):
+    """An algorithm of a user's."""
+
+
+def test_the_command_loads_by_the_class_that_is_handed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(Mine("CartPole-v1", model={"fcnet_hiddens": [8]}, preset="none")) as algo:
+        algo.save(tmp_path / "run")
+    words = ["export", str(tmp_path / "run"), str(tmp_path / "policy.onnx"), "--observations", "3", "--episodes", "0"]
+    trust._built_with.clear()
+    assert main(words) == 2
+    assert "To import code is to run it" in capsys.readouterr().err
+    assert main([*words, "--algo", f"{__name__}:Mine"]) == 0
 
 
 class Linear(TorchModelV2, nn.Module):

@@ -13,6 +13,7 @@ from gymnasium.spaces import Box, Discrete
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches
+from anyspace.config import merge
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution import backends
 from anyspace.maths.xp import xp
@@ -23,6 +24,8 @@ from anyspace.models.tf.keras_networks import VisionNetwork
 from anyspace.models.tf.networks import DQNTFModel, SACTFModel
 from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.policy import Policy
 from tests.frameworks import tf_models as models
 from tests.frameworks.conftest import Build, rows
 
@@ -140,6 +143,36 @@ def test_a_first_pass_makes_the_weights_of_q_networks() -> None:
     assert {name for name in model.variables(as_dict=True) if "q_net" in name} == {
         f"{twin}q_net.net/{number}" for twin in ("", "twin_") for number in range(4)
     }
+
+
+class Late(TFModelV2):
+    """Has a network whose layers make their weights when they are called."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.net = tf.keras.Sequential([tf.keras.layers.Dense(3), tf.keras.layers.Dense(num_outputs)])
+
+    def forward(self, input_dict, state, seq_lens):
+        self.out = self.net(input_dict["obs"])
+        return self.out, state
+
+    def value_function(self):
+        return self.out[:, 0]
+
+
+def test_noise_on_weights_that_a_first_pass_makes() -> None:
+    noise = {"exploration_config": {"type": "ParameterNoise", "random_timesteps": 0}}
+    config = merge(PolicyConfig(), {"framework": "tf", "model": {"custom_model": Late}, **noise})
+    policy = Policy(Box(-1, 1, (2,)), Discrete(3), config, backends.backend_of("tf").runtime(config), seed=1)
+    own = policy.runtime.parameters(policy.model)
+    assert len(own) == 4
+    perturbed = policy._perturbed
+    assert perturbed is not None
+    perturbed.begin("acting")
+    noisy = policy.runtime.parameters(perturbed.network().model)
+    assert own.keys() == noisy.keys()
+    assert not same(own, noisy)
+    policy.compute_actions(np.zeros((3, 2), np.float32), explore=True)
 
 
 @pytest.mark.parametrize(

@@ -606,7 +606,7 @@ class Logging(gym.Env):
 
 
 @pytest.mark.spec(44)
-def test_a_single_action_is_the_one_that_the_rollout_takes():
+def test_a_single_action_is_the_one_that_the_rollout_takes(tmp_path):
     settings = {
         "observation_filter": "MeanStdFilter",
         "train_batch_size": 64,
@@ -614,10 +614,10 @@ def test_a_single_action_is_the_one_that_the_rollout_takes():
         "num_epochs": 1,
         "seed": 0,
     }
-    with closing(
-        PPO(Logging, config={**settings, "explore": False, "model": {"fcnet_hiddens": [8]}}, preset="none")
-    ) as algorithm:
+    with closing(PPO(Logging, config={**settings, "model": {"fcnet_hiddens": [8]}}, preset="none")) as algorithm:
         algorithm.train()
+        algorithm.save(tmp_path)
+    with closing(PPO.load(tmp_path, env=Logging, explore=False)) as algorithm:
         policy = algorithm.policy
         assert counted(policy) == 64
         Logging.log.clear()

@@ -30,6 +30,8 @@ def test_a_constant_is_a_schedule():
         ([(0, 1.0), (float("nan"), 2.0)], "the steps of a schedule must rise"),
         ([(0, 1.0), (5, -0.1)], "the values of a schedule must not be negative"),
         ([(0, float("nan"))], "the values of a schedule must not be negative"),
+        ([(0, 1.0), (float("inf"), 0.0)], "the steps and values of a schedule must be finite"),
+        ([(0, float("inf"))], "the steps and values of a schedule must be finite"),
     ],
 )
 def test_other_endpoints_are_refused(endpoints, reason):

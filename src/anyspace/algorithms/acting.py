@@ -38,6 +38,9 @@ class Acts:
         episode_start: Any = None,
         deterministic: bool = False,
         action_masks: Any = None,
+        *,
+        prev_reward: Any = None,
+        info: Any = None,
     ) -> tuple[Any, PolicyState | None]:
         """Return ``(action, state)``, or actions for stacked observations, as Stable-Baselines3's users know it.
 
@@ -47,20 +50,26 @@ class Acts:
             episode_start: whether an episode begins with the observation, one boolean each; None: with none of them,
                 but where there is no ``state``.
             deterministic: take the likeliest action instead of sampling.
-            action_masks: which choices are allowed, as the method ``action_masks()`` of an environment returns them.
+            action_masks: which choices are allowed, as the method ``action_masks()`` of an environment returns them;
+                False allows everything.
+            prev_reward: the reward of the previous step, one each; needed where the model looks at rewards.
+            info: what ``reset`` and ``step`` returned beside the observation, of which masks are read.
 
         Raises:
             ObservationError: see :meth:`Policy.compute_actions`; or ``episode_start`` has another length.
         """
-        policy = self.policy
-        options: ActingOptions = {"explore": not deterministic}
-        if action_masks is not None:
-            options["mask"] = action_masks
-        single = self._is_single(observation)
         if state is not None and episode_start is not None:
             state = state.restarted(_starts(episode_start, len(state.begun)))
-        found = (policy.compute_single_action if single else policy.compute_actions)(observation, state, **options)
-        return found if policy.views.remembers else (found, None)
+        found = self.policy.compute_either(
+            observation,
+            state,
+            mask_name="action_masks",
+            mask=action_masks,
+            prev_reward=prev_reward,
+            info=info,
+            explore=not deterministic,
+        )
+        return found if self.policy.views.remembers else (found, None)
 
     def get_weights(self) -> dict[str, NumpyArray]:
         """Return copies of the weights, buffers and filter statistics, by name."""
@@ -73,18 +82,6 @@ class Acts:
             CheckpointError: they do not fit the model or the filter.
         """
         self.policy.load_weights(weights)
-
-    def _is_single(self, observation: Tree) -> bool:
-        """Return whether it is one observation, by its shapes; of what is neither, the error speaks of one."""
-        try:
-            self.policy.encode.single(observation)
-        except ObservationError as error:
-            try:
-                self.policy.encode(observation, "observation {}".format)
-            except (ObservationError, ValueError, TypeError):
-                raise error from None
-            return False
-        return True
 
 
 def _starts(given: Any, count: int) -> Any:

@@ -13,10 +13,9 @@ from anyspace.config import require
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Losses, Result
-from anyspace.maths.cell import Cell
 from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import Array
-from anyspace.models.runtime import Runtime
+from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import Scheduled, scheduled
@@ -107,6 +106,15 @@ class GAEConfig(ActorCriticConfig):
             changed["batch_mode"] = "complete_episodes"
         free = {key: value for key, value in changed.items() if key not in given}
         return dataclasses.replace(super().fitted(given), **free)
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if not self.use_gae:
+            idle["lambda_"] = "`use_gae` is False, so that returns are not weighed by it"
+        if not self.use_critic:
+            idle["vf_loss_coeff"] = "no value is learnt (`use_critic` is False)"
+        return idle
 
     @property
     def has_critic(self) -> bool:
@@ -225,27 +233,59 @@ def divergence(
     return batch.mean(ratio - 1 - log_ratio)
 
 
-def adapt_kl(weight: Cell, target: float, result: Result, runtime: Runtime, algorithm: str) -> None:
-    """Raise the weight of a KL penalty by half where the KL is more than twice its target, halve it below half of it.
+class KLPenalty:
+    """The weight of a penalty on the KL divergence, which is adapted while training.
 
     Args:
-        weight: of the penalty.
-        target: of the KL.
-        result: of gradient steps; the mean of the ``kl`` that they report counts.
+        config: says the first weight, and the KL that it is adapted to.
         runtime: of the policy's framework.
-        algorithm: the name of its class, for messages.
-
-    Raises:
-        ConfigError: there is no ``kl`` among the metrics.
+        is_given: whether somebody gave `kl_coeff`, so that a checkpoint does not take its place.
     """
-    found: Any = result.metrics.get("kl")
-    if found is None:
-        raise ConfigError(
-            f"{algorithm}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the metrics, or set"
-            " kl_coeff=0."
-        )
-    kl = found if isinstance(found, int | float) else runtime.numpy(found).mean().item()
-    if kl > 2 * target:
-        weight.assign(float(weight) * 1.5)
-    elif kl < 0.5 * target:
-        weight.assign(float(weight) * 0.5)
+
+    def __init__(self, config: ClippedConfig, runtime: Runtime, *, is_given: bool):
+        self._target, self._runtime, self._is_given = config.kl_target, runtime, is_given
+        self._cell = runtime.cell(config.kl_coeff if config.adapts_kl else 0.0)
+
+    @property
+    def value(self) -> Array:
+        """The present weight, as a loss computes with it; see :class:`Cell`."""
+        return self._cell.value
+
+    def __float__(self) -> float:
+        return float(self._cell)
+
+    def adapt(self, result: Result, algorithm: str) -> None:
+        """Raise the weight by half where the KL is more than twice its target, halve it below half of it.
+
+        Args:
+            result: of gradient steps; the mean of the ``kl`` that they report counts.
+            algorithm: the name of its class, for messages.
+
+        Raises:
+            ConfigError: there is no ``kl`` among the metrics.
+        """
+        found: Any = result.metrics.get("kl")
+        if found is None:
+            raise ConfigError(
+                f"{algorithm}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the metrics, or"
+                " set kl_coeff=0."
+            )
+        kl = found if isinstance(found, int | float) else self._runtime.numpy(found).mean().item()
+        if kl > 2 * self._target:
+            self.assign(float(self) * 1.5)
+        elif kl < 0.5 * self._target:
+            self.assign(float(self) * 0.5)
+
+    def assign(self, weight: float) -> None:
+        """Set the weight."""
+        self._cell.assign(weight)
+
+    def state(self) -> dict[str, NumpyArray]:
+        """Return the weight by name, for a checkpoint."""
+        return self._cell.state()
+
+    def load_state(self, state: dict[str, NumpyArray]) -> None:
+        """Restore what :meth:`state` returned, where there was a penalty then and is one now that goes on."""
+        was, now = float(state["value"]), float(self)
+        if was and now and not self._is_given:
+            self.assign(was)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
-from anyspace.algorithms.actor_critic import ClippedConfig, adapt_kl, divergence
+from anyspace.algorithms.actor_critic import ClippedConfig, KLPenalty, divergence
 from anyspace.algorithms.impala import IMPALA, IMPALAConfig
 from anyspace.algorithms.on_policy import training_rows
 from anyspace.config import require
@@ -78,7 +78,7 @@ class APPO(IMPALA):
         """Start the target network, which begins equal, and the weight of the KL penalty."""
         super().setup()
         self.target = self.policy.sibling()
-        self.kl_coeff = self.policy.runtime.cell(self.config.kl_coeff if self.config.use_kl_loss else 0.0)
+        self.kl_coeff = KLPenalty(self.config, self.policy.runtime, is_given="kl_coeff" in self._given)
 
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint holds: the target network and the weight of the KL penalty as well."""
@@ -97,7 +97,7 @@ class APPO(IMPALA):
                 result = yield batch
         if self._target_is_due(trajectory.num_steps):
             if config.adapts_kl:
-                adapt_kl(self.kl_coeff, config.kl_target, result, policy.runtime, type(self).__name__)
+                self.kl_coeff.adapt(result, type(self).__name__)
             self.learner.follow(self.target, config.tau)
         return {**self.report(batch), "kl_coeff": float(self.kl_coeff)}
 

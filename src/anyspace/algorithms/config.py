@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
-from anyspace.config import require
+from anyspace.config import require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
@@ -62,7 +62,7 @@ class AlgorithmConfig(ScaleConfig):
     normalize_rewards: bool = False
     """Divide rewards by the running deviation of the discounted return, which the checkpoint carries."""
     seed: int | None = None
-    """Seed of weights, sampling and environments, at least 0; None draws one (the run's files name it)."""
+    """Seed of weights, sampling and environments, at least 0, below 2^63; None draws one (the run's files name it)."""
     return_window: int = 100
     """Latest episodes over which the reported return and length are averaged, at least 1."""
     stop_return: float | None = None
@@ -88,17 +88,22 @@ class AlgorithmConfig(ScaleConfig):
     output_max_file_size: int = LARGEST_FILE
     """Bytes after which another file is begun, at least 1."""
 
+    # Keys that say where a run begins; one that goes on from a checkpoint has no use for them.
+    of_beginnings: ClassVar[tuple[str, ...]] = ("seed",)
+
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
 
         A default or a preset's value never makes a valid value fail: ``train_batch_size=64`` alone makes a larger
-        ``minibatch_size`` 64, too.
+        ``minibatch_size`` 64, too. ``lr`` takes the place of an ``lr_schedule``, and so with every such pair.
 
         Args:
             given: keys that were given, nested ones as ``model.use_lstm``.
         """
-        if "lr" in given and "lr_schedule" not in given and self.lr_schedule is not None:
-            return dataclasses.replace(self, lr_schedule=None).fitted(given)
+        schedules = {f"{key}_schedule" for key in given} - {*given}  # that a constant was given in place of
+        dropped: dict[str, Any] = {key: None for key in schedules if getattr(self, key, None) is not None}
+        if dropped:
+            return dataclasses.replace(self, **dropped).fitted(given)
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
         custom = getattr(model.custom_action_dist, "__name__", model.custom_action_dist)
         without_deviations = model.autoregressive_actions or custom not in (None, *gaussian)
@@ -106,9 +111,31 @@ class AlgorithmConfig(ScaleConfig):
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        return {} if self.output is not None else {"output_max_file_size": "nothing is written (`output`)"}
+
+    def require_effect(self, given: Collection[str]) -> None:
+        """Raise :class:`ConfigError` for the first key that somebody gave and that has no effect.
+
+        Defaults, and values of presets, may well have none.
+
+        Args:
+            given: keys that were given.
+        """
+        for key, reason in self.without_effect().items():
+            value = getattr(self, key)
+            if key in given and value != getattr(type(self)(), key):
+                raise ConfigError(f"config key `{key}` is {value!r}, but {reason}; leave it out.")
+
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""
         raise ConfigError(f"{type(self).__name__} does not say how an iteration is made short: define short().")
+
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
+        if self.model.custom_model is None:
+            yield from ((f"model.{key}", size) for key, size in self.model.least_sizes())
 
     @property
     def steps_per_round(self) -> int:
@@ -133,6 +160,11 @@ class AlgorithmConfig(ScaleConfig):
         """Whether trajectories end with the episodes that are in them."""
         return False
 
+    @property
+    def acts_while_training(self) -> bool:
+        """Whether the policy takes steps in an environment to learn from."""
+        return True
+
     def recorded_spaces(self) -> Spaces | None:
         """Return the spaces of the recorded steps to learn from; None: an environment is needed."""
         return None
@@ -152,6 +184,8 @@ class AlgorithmConfig(ScaleConfig):
             self.grad_clip,
             "a largest gradient norm is above 0; None switches clipping off",
         )
+        clip = self.clip_rewards
+        require(clip is None or clip >= 0, "clip_rewards", clip, "rewards are clipped to plus and minus a number")
         taken = [name for name in self.collect_infos if name in COLUMNS]
         require(not taken, "collect_infos", taken, "batches have a column of that name; rename the info")
         require(self.keep >= 0, "keep", self.keep, "a number of checkpoints is at least 0")
@@ -161,7 +195,10 @@ class AlgorithmConfig(ScaleConfig):
             in_order = not self.is_stale and self.sample_order == "workers"
             require_exact(self.vectorization, in_order=in_order, beside=self.evaluation_parallel_to_training)
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
+        require(self.seed is None or self.seed < 2**63, "seed", self.seed, "a seed is below 2**63")
         scheduled(self.lr, self.lr_schedule, "lr_schedule")
+        library = next(kind for kind in type(self).__mro__ if kind.__module__.startswith("anyspace."))
+        require_finite(self, type_hints(library), _LIMITS)
 
 
 COLUMNS = (
@@ -170,6 +207,12 @@ COLUMNS = (
     *("windows", "next_obs", "next_action_mask", "next_views"),
 )
 """Names of the columns that batches have or may have."""
+
+_LIMITS = {
+    *("grad_clip", "clip_rewards", "clip_param", "vf_clip_param", "kl_target", "sample_timeout_s", "stop_return"),
+    *("vtrace_clip_rho_threshold", "vtrace_clip_pg_rho_threshold"),
+}
+"""Keys of limits, of which infinity is one that is never reached."""
 
 _AT_LEAST_ONE = (
     "rollout_fragment_length",

@@ -9,10 +9,10 @@ with memory (R2D2, Kapturowski et al., 2019): each by a key, and in any combinat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
 from anyspace.config import require
@@ -23,6 +23,7 @@ from anyspace.maths.losses import huber
 from anyspace.maths.q_values import cross_entropy, mean_log_probs, projected
 from anyspace.maths.xp import xp
 from anyspace.models.action_dists import choose_options
+from anyspace.models.config import layer_sizes
 from anyspace.models.q_model import build_q_model, q_model
 from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, kind_of
@@ -68,6 +69,8 @@ class DQNConfig(OffPolicyConfig):
     categorical_distribution_temperature: float = 1.0
     """Where actions are sampled by their values (SoftQ, StochasticSampling): above 1 more evenly, above 0."""
 
+    of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "sigma0")
+
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
@@ -94,6 +97,24 @@ class DQNConfig(OffPolicyConfig):
             return fitted
         changed: dict[str, Any] = {"hiddens": [], "dueling": False}
         return dataclasses.replace(fitted, **{key: value for key, value in changed.items() if key not in given})
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.num_atoms == 1:
+            idle |= dict.fromkeys(("v_min", "v_max"), "values are learnt, not distributions; set `num_atoms` as well")
+        else:
+            idle["td_error_loss_fn"] = "distributions are learnt by their cross-entropy (`num_atoms`)"
+        if not self.noisy:
+            idle["sigma0"] = "no layer is noisy; set `noisy` as well"
+        return idle
+
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
+        yield from super().least_sizes()
+        if self.model.custom_model is None:
+            yield "hiddens", layer_sizes(self.hiddens)
+            yield "num_atoms", self.num_atoms * (self.hiddens[-1] if self.hiddens else 1)
 
     @property
     def perturbs(self) -> bool:

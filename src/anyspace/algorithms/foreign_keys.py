@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from anyspace.hints import Foreign
+
 _NO_USE = "Nothing here depends on it; leave it out."
 _ONE_PROCESS = "One process learns, and collects unless {num_env_runners} says otherwise; leave it out."
 _OLD_STACK = "There is one kind of models and environments here, RLlib's old API stack; leave it out."
 _EPSILON = (
     "It is in {exploration_config} here, with the names `initial_epsilon`, `final_epsilon` and `epsilon_timesteps`"
-    " (steps, no fraction); {explore=False} takes the most likely action while collecting."
+    " (environment steps, as {num_steps_sampled_before_learning_starts} counts them, no fraction).",
+    "Actions are samples of the policy's own distribution here; {entropy_coeff} keeps them varied.",
+    "Actions are samples of the policy's own distribution here; leave it out.",
 )
-_REPLAY = "It is for algorithms that learn from a replay buffer; this one learns from the steps it has just collected."
+_REPLAY = (
+    "It is for algorithms that learn from a replay buffer; this one learns from the steps of {input}.",
+    "It is for algorithms that learn from a replay buffer; this one learns from the steps it has just collected.",
+)
+_ADVANTAGES = (
+    "Advantages, which go by {lambda_}, are always standardised, before {minibatch_size} cuts the batch; leave it out.",
+    "PPO alone standardises advantages; leave it out.",
+)
+_ROWS = (
+    "{minibatch_size} counts the rows of a gradient step, {train_batch_size} the steps of an iteration.",
+    "It is called {train_batch_size} here.",
+)
+_STEPS_OF_ITERATIONS = (
+    "It is called {min_sample_timesteps_per_iteration} here.",
+    "{train_batch_size} counts the steps of an iteration.",
+)
 _OFFLINE = (
     "This algorithm learns from the steps that it has just taken itself; MARWIL and BC learn from recorded ones, as"
     " BC(input='DIR'), or on the command line --algo bc --input DIR."
@@ -24,7 +43,7 @@ _CALLBACK = (
 )
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope."
 
-_STABLE_BASELINES = {
+_STABLE_BASELINES: dict[str, str | tuple[str, ...]] = {
     "policy": "The network follows from the spaces; its keys are in {model}, such as {model.fcnet_hiddens=[64, 64]}.",
     "policy_kwargs": "The network's keys are in {model}: net_arch, for one, is {model.fcnet_hiddens=[64, 64]}.",
     "net_arch": (
@@ -42,17 +61,21 @@ _STABLE_BASELINES = {
     "optimizer_kwargs": "Adam's keys are {lr}, {adam_epsilon} and {grad_clip}.",
     "learning_rate": "It is called {lr} here.",
     "n_steps": (
-        "It is {train_batch_size} here, which counts the steps of all environments together: n_steps times n_envs."
+        "It is called {n_step} here.",
+        "It is {train_batch_size} here, which counts the steps of all environments together: n_steps times n_envs.",
     ),
-    "batch_size": "{minibatch_size} counts the rows of a gradient step, {train_batch_size} the steps of an iteration.",
+    "batch_size": _ROWS,
     "n_epochs": "It is called {num_epochs} here.",
     "n_envs": "It is called {num_envs_per_env_runner} here.",
     "gae_lambda": "It is called {lambda_} here.",
     "clip_range": "It is called {clip_param} here.",
     "clip_range_vf": "{vf_clip_param} is the nearest: it bounds the squared error of the value, not its change.",
-    "normalize_advantage": "Advantages are always standardised, over the whole batch; leave it out.",
-    "ent_coef": "It is called {entropy_coeff} here.",
-    "vf_coef": "It is called {vf_loss_coeff} here.",
+    "normalize_advantage": _ADVANTAGES,
+    "ent_coef": (
+        "It is called {entropy_coeff} here.",
+        "It is adapted from {initial_alpha} on, so that entropy comes to {target_entropy}; {alpha_lr=0.0} keeps it.",
+    ),
+    "vf_coef": ("It is called {vf_loss_coeff} here.", "It is called {vf_coeff} here."),
     "max_grad_norm": "It is called {grad_clip} here.",
     "target_kl": "Epochs do not end early here; {kl_target} and {kl_coeff} adapt a penalty on the KL divergence.",
     "use_sde": "State-dependent exploration is not offered; {model.free_log_std=True} learns one deviation per action.",
@@ -74,20 +97,27 @@ _STABLE_BASELINES = {
     "norm_obs": "It is {observation_filter='MeanStdFilter'} here.",
     "norm_reward": "It is {normalize_rewards=True} here.",
     "clip_reward": "It is {clip_rewards} here.",
-    **dict.fromkeys(
-        (
-            "buffer_size",
-            "learning_starts",
-            "gradient_steps",
-            "train_freq",
-            "tau",
-            "target_update_interval",
-        ),
-        _REPLAY,
+    "buffer_size": (
+        "It is called {replay_capacity} here.",
+        "{replay_proportion} learns from earlier batches again, of which {replay_buffer_num_slots} are kept.",
+        *_REPLAY,
     ),
+    "learning_starts": ("It is called {num_steps_sampled_before_learning_starts} here.", *_REPLAY),
+    "gradient_steps": (
+        "{training_intensity} says it here, as steps learnt from for each step taken: gradient_steps times"
+        " {train_batch_size} over train_freq.",
+        *_REPLAY,
+    ),
+    "train_freq": (
+        "{training_intensity} says how much is learnt from for each step taken, {rollout_fragment_length} how many"
+        " steps of each environment are taken at a time.",
+        *_REPLAY,
+    ),
+    "target_update_interval": ("It is called {target_network_update_freq} here, in environment steps.", *_REPLAY),
+    "tau": _REPLAY,
     **dict.fromkeys(("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), _EPSILON),
 }
-_RLLIB = {
+_RLLIB: dict[str, str | tuple[str, ...]] = {
     "callbacks": _CALLBACK,
     "model_config": "It is called {model} here.",
     "num_workers_per_learner": _ONE_PROCESS,
@@ -100,8 +130,8 @@ _RLLIB = {
     "evaluation_config": "Evaluation takes the most likely actions; evaluate(explore=True) samples them.",
     "metrics_num_episodes_for_smoothing": "It is called {return_window} here.",
     "metrics_smoothing_episodes": "It is called {return_window} here.",
-    "min_sample_timesteps_per_iteration": "{train_batch_size} counts the steps of an iteration.",
-    "timesteps_per_iteration": "{train_batch_size} counts the steps of an iteration.",
+    "min_sample_timesteps_per_iteration": _STEPS_OF_ITERATIONS,
+    "timesteps_per_iteration": _STEPS_OF_ITERATIONS,
     "checkpoint_freq": "{checkpoint_every} says it here, in environment steps rather than iterations.",
     "checkpoint_frequency": "{checkpoint_every} says it here, in environment steps rather than iterations.",
     "stop": "{stop_return=475} ends learn(steps) at a return, `steps` at a number of steps.",
@@ -115,9 +145,14 @@ _RLLIB = {
     "render_env": "evaluate(render=True) shows episodes; on the command line `anyspace evaluate RUN --render`.",
     "num_gpus": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
     "num_gpus_per_learner": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
-    "replay_buffer_config": _REPLAY,
+    "replay_buffer_config": (
+        "Its keys stand beside the others here: {replay_capacity}, {prioritized_replay}, {prioritized_replay_alpha},"
+        " {prioritized_replay_beta}, {prioritized_replay_eps}.",
+        *_REPLAY,
+    ),
     "minibatch_buffer_size": (
-        "Each batch takes one gradient step; IMPALA and APPO learn from earlier ones again by `replay_proportion`."
+        "Each batch is learnt from by itself; {replay_proportion} learns from earlier ones again.",
+        "IMPALA and APPO alone learn from earlier batches again; leave it out.",
     ),
     "vtrace": "V-trace is what IMPALA and APPO go by; leave it out.",
     **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),
@@ -171,22 +206,28 @@ _RLLIB = {
         _NO_USE,
     ),
 }
-_CLEAN_RL = {
+_CLEAN_RL: dict[str, str | tuple[str, ...]] = {
     "num_envs": "It is called {num_envs_per_env_runner} here.",
     "num_steps": (
         "It is {train_batch_size} here, which counts the steps of all environments together: num_steps times num_envs."
     ),
-    "num_minibatches": "{minibatch_size} counts the rows of a gradient step; the batch has {train_batch_size} rows.",
+    "num_minibatches": (
+        "{minibatch_size} counts the rows of a gradient step; the batch has {train_batch_size} rows.",
+        "{microbatch_size} counts the rows whose gradients are computed at a time; one step takes their sum.",
+    ),
     "update_epochs": "It is called {num_epochs} here.",
     "clip_coef": "It is called {clip_param} here.",
-    "norm_adv": "Advantages are always standardised, over the whole batch; leave it out.",
+    "norm_adv": _ADVANTAGES,
     "clip_vloss": "{vf_clip_param} bounds the squared error of the value; None switches that off.",
     "anneal_lr": "A schedule says it here: {lr_schedule=[[0, 3e-4], [1_000_000, 0.0]]}.",
     "cuda": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
-    "capture_video": "Videos are not built; wrappers of Gymnasium write them: {wrappers=[MyRecorder]}.",
+    "capture_video": (
+        "learn(steps, callback=RecordVideo(10_000), out='runs/mine') films the policy while it learns, on the command"
+        " line --video-every; `anyspace record RUN` films one that is trained."
+    ),
 }
 
-_MISPLACED = {
+_MISPLACED: dict[str, str | tuple[str, ...]] = {
     "render_mode": "It is an argument of the environment: {env_config={'render_mode': 'rgb_array'}}.",
     "max_episode_steps": "It is an argument of the environment: {env_config={'max_episode_steps': 500}}.",
     "out": "It is an argument of learn(steps, out='runs/mine').",
@@ -200,9 +241,9 @@ _MISPLACED = {
 }
 """Keys of our own and of Gymnasium that belong elsewhere."""
 
-FOREIGN_KEYS: dict[str, str] = _CLEAN_RL | _RLLIB | _STABLE_BASELINES | _MISPLACED
+FOREIGN_KEYS: Foreign = _CLEAN_RL | _RLLIB | _STABLE_BASELINES | _MISPLACED
 """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` stand for keys, which Python and the
-command line spell differently."""
+command line spell differently. Of several texts the first counts whose keys the algorithm has."""
 
 WITHOUT_EFFECT = frozenset(key for key, advice in _RLLIB.items() if advice in (_NO_USE, _ONE_PROCESS, _OLD_STACK)) | {
     "log_level",

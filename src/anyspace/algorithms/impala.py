@@ -78,6 +78,18 @@ class IMPALAConfig(SmallBatchConfig):
         for key in ("num_epochs", "replay_buffer_num_slots"):
             require(getattr(self, key) >= 1, key, getattr(self, key), "it must be at least 1")
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.opt == "adam":
+            idle |= dict.fromkeys(("decay", "momentum", "epsilon"), "it is RMSProp's, and `opt` is 'adam'")
+        else:
+            idle["adam_epsilon"] = "it is Adam's, and `opt` is 'rmsprop', whose stabiliser is `epsilon`"
+        if self.replay_proportion == 0:
+            keys = ("replay_buffer_num_slots", "store_buffer_in_checkpoints")
+            idle |= dict.fromkeys(keys, "no batch is learnt from again (`replay_proportion` is 0)")
+        return idle
+
     def short(self) -> Self:
         """Return these settings for one short iteration: a single gradient step."""
         return dataclasses.replace(super().short(), num_epochs=1)

@@ -4,7 +4,7 @@ data", 2018), and behaviour cloning, which is the same without weights."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from anyspace.algorithms.offline import Offline, OfflineConfig
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
@@ -48,6 +48,8 @@ class MARWILConfig(OfflineConfig):
     moving_average_sqd_adv_norm_start: float = 100.0
     """First c^2, above 0. Weights are exp(beta advantage / c), unbounded: raise it where advantages are far above c."""
 
+    of_beginnings: ClassVar[tuple[str, ...]] = (*OfflineConfig.of_beginnings, "moving_average_sqd_adv_norm_start")
+
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
@@ -57,6 +59,15 @@ class MARWILConfig(OfflineConfig):
         rate, start = self.moving_average_sqd_adv_norm_update_rate, self.moving_average_sqd_adv_norm_start
         require(0 <= rate <= 1, "moving_average_sqd_adv_norm_update_rate", rate, "it lies in [0, 1]")
         require(start > 0, "moving_average_sqd_adv_norm_start", start, "it must be above 0")
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.beta == 0:
+            norm = "moving_average_sqd_adv_norm"
+            keys = ("vf_coeff", f"{norm}_update_rate", f"{norm}_start")
+            idle |= dict.fromkeys(keys, "`beta` is 0: every action is imitated alike, and no value is learnt")
+        return idle
 
 
 class MARWIL(Offline[MARWILConfig]):

@@ -27,6 +27,9 @@ from anyspace.policy.policy import Policy
 
 C = TypeVar("C", bound="OffPolicyConfig")
 
+_OF_PRIORITIES = ("alpha", "beta", "eps")
+"""What the keys of prioritised replay end in."""
+
 _LARGEST_PRIORITY = 0.9
 """Share of a sequence's largest error in its priority, the rest being the mean's (Kapturowski et al., 2019)."""
 
@@ -104,6 +107,14 @@ class OffPolicyConfig(AlgorithmConfig):
                 " be of many scales; switch it off, and scale rewards by a wrapper or clip them (`clip_rewards`)."
             )
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if not self.prioritized_replay:
+            keys = (f"prioritized_replay_{name}" for name in _OF_PRIORITIES)
+            idle |= dict.fromkeys(keys, "all transitions are drawn alike; set `prioritized_replay` as well")
+        return idle
+
     def short(self) -> Self:
         """Return these settings for one short iteration: as many steps as a window takes, and a few gradient steps."""
         model = self.model
@@ -139,8 +150,7 @@ class OffPolicyConfig(AlgorithmConfig):
         """By what transitions are drawn: keyword arguments of :class:`Priorities`, or None where all are alike."""
         if not self.prioritized_replay:
             return None
-        names = ("alpha", "beta", "eps")
-        return {name: getattr(self, f"prioritized_replay_{name}") for name in names}
+        return {name: getattr(self, f"prioritized_replay_{name}") for name in _OF_PRIORITIES}
 
 
 class OffPolicy(Algorithm[C]):

@@ -59,7 +59,7 @@ class OfflineConfig(AlgorithmConfig):
             )
         if isinstance(self.input, dict):
             require_shares(self.input)
-        if self.num_env_runners and SAMPLER not in self.sources:
+        if self.num_env_runners and not self.acts_while_training:
             raise ConfigError(
                 f"config key `num_env_runners` is {self.num_env_runners}, but all steps come from `input`, which this"
                 " process reads; leave it out, or mix in steps of an environment by 'sampler'."
@@ -69,7 +69,7 @@ class OfflineConfig(AlgorithmConfig):
             require(value is None or value >= 1, key, value, "it must be at least 1")
         bad = self.input_max_bad_lines
         require(bad >= 0, "input_max_bad_lines", bad, "it must not be negative")
-        if self.stop_return is not None and self.evaluate_every is None and SAMPLER not in self.sources:
+        if self.stop_return is not None and self.evaluate_every is None and not self.acts_while_training:
             raise ConfigError(
                 "`stop_return` takes returns, which recorded steps do not have: set `evaluate_every` too."
             )
@@ -88,6 +88,11 @@ class OfflineConfig(AlgorithmConfig):
     def rows_per_step(self) -> int:
         """How many rows a gradient step takes."""
         return self.minibatch_size or self.train_batch_size
+
+    @property
+    def acts_while_training(self) -> bool:
+        """Whether the policy's own steps are among those that are learnt from."""
+        return SAMPLER in self.sources
 
     @property
     def sources(self) -> dict[str, str | list[str]]:

@@ -185,7 +185,16 @@ def training_rows(
     Returns:
         The columns of :meth:`Rows.batch`, and ``action_logp`` (of the weights that acted), ``action_dist_inputs``,
         ``vf_preds``, ``advantages``, ``value_targets``; ``target_logp`` (of the sibling's weights) where there is one.
+
+    Raises:
+        ConfigError: an on-policy algorithm is to learn from actions that are no samples: `explore` is False.
     """
+    if isinstance(policy.config, OnPolicyConfig) and not policy.config.explore:
+        raise ConfigError(
+            "config key `explore` is False, so that the steps are of the most likely actions, but this algorithm learns"
+            " from samples of its own distribution; leave it out. To record what a policy does, let it gather steps:"
+            " algorithm.fleet.gather(1000)."
+        )
     rows, asarray = Rows(policy, trajectory), policy.runtime.asarray
     batch = rows.batch()
     evaluated = rows.evaluate(value=value, under=under)

@@ -11,6 +11,7 @@ from typing import Any
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.data.seeds import evaluation_seed
+from anyspace.errors import ConfigError
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
@@ -119,5 +120,7 @@ class Plays(ABC):
 
     def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
         episodes = self.config.evaluation_episodes if episodes is None else episodes
+        if seed is not None and seed < 0:
+            raise ConfigError(f"evaluate(seed={seed}): a seed is not negative.")
         seed = evaluation_seed(self.seed, self.counters.timesteps_total) if seed is None else seed
         return Request(episodes, seed, longest=self.counters.latest.longest)

@@ -14,10 +14,21 @@ from anyspace.policy.policy import Policy
 
 
 def load_policy(
-    path: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None, trust: bool = False
+    path: str | os.PathLike[str],
+    *,
+    kind: type[Algorithm[Any]] = Algorithm,
+    config: Mapping[str, Any] | None = None,
+    trust: bool = False,
 ) -> Policy:
-    """Return the policy of a checkpoint; see :meth:`Policy.load`, which calls this."""
-    reader = Reader(Algorithm, Algorithm, trust=trust, acts_only=True)
+    """Return the policy of a checkpoint; see :meth:`Policy.load`, which calls this.
+
+    Args:
+        path: a run folder or a checkpoint.
+        kind: the algorithm's class, or one that it derives from.
+        config: keys to change, and code in place of what is recorded.
+        trust: import and call the code that the checkpoint names.
+    """
+    reader = Reader(kind, Algorithm, trust=trust, acts_only=True)
     loaded = reader.read(path, layers=[config or {}])
     settings = loaded.settings
     runtime = backend_of(settings.framework).runtime(settings)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
-from anyspace.algorithms.actor_critic import ActorCritic, ClippedConfig, GAEConfig, adapt_kl, divergence
+from anyspace.algorithms.actor_critic import ActorCritic, ClippedConfig, GAEConfig, KLPenalty, divergence
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
@@ -74,6 +74,11 @@ class PPOConfig(GAEConfig, ClippedConfig):
             return dataclasses.replace(fitted, train_batch_size=self.minibatch_size)
         return fitted
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        return idle if self.use_critic else {**idle, "vf_clip_param": "no value is learnt (`use_critic` is False)"}
+
     def short(self) -> Self:
         """Return these settings for one short iteration: a single gradient step."""
         return dataclasses.replace(super().short(), minibatch_size=None, num_epochs=1)
@@ -103,7 +108,7 @@ class PPO(ActorCritic[PPOConfig]):
     def setup(self) -> None:
         """Start the weights that change while training."""
         super().setup()
-        self.kl_coeff = self.policy.runtime.cell(self.config.kl_coeff if self.config.use_kl_loss else 0.0)
+        self.kl_coeff = KLPenalty(self.config, self.policy.runtime, is_given="kl_coeff" in self._given)
 
     def parts(self) -> dict[str, Any]:
         """Return what a checkpoint holds: the weights of the KL penalty and of the entropy bonus as well."""
@@ -130,7 +135,7 @@ class PPO(ActorCritic[PPOConfig]):
         result = yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
         overall["ratio_error"] = result.metrics.get("ratio_error", np.zeros(1))[0]
         if config.adapts_kl:
-            adapt_kl(self.kl_coeff, config.kl_target, result, policy.runtime, type(self).__name__)
+            self.kl_coeff.adapt(result, type(self).__name__)
         return {**overall, **self.report(batch), "kl_coeff": float(self.kl_coeff)}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:

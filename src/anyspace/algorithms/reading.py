@@ -59,7 +59,7 @@ class Reader:
         asked: the class whose ``load`` was called.
         root: the class from which all algorithms derive.
         trust: whether code that a file names may be imported and called.
-        acts_only: read what acting takes, and leave out what is about environments.
+        acts_only: read what acting takes, and leave out what is about environments and collecting.
     """
 
     def __init__(self, asked: type[Any], root: type[Any], *, trust: bool, acts_only: bool = False):
@@ -87,6 +87,7 @@ class Reader:
         for name, part in state["parts"].items():
             check({f"parts.{name}": part}, {f"parts.{name}": (dict, "an object")}, file)
         kind, settings = self.settings(state, path, given_env=env is not None, layers=layers)
+        _require_use(settings, {**state["config"], "seed": state["seed"]}, given_keys(settings, *layers))
         spaces = spaces_of(state, file)
         require_plausible(state, settings, tensors, file)
         named = state["env"] if env is None and not self._acts_only else env
@@ -198,8 +199,10 @@ class Reader:
             raise CheckpointError(f"{file}: {error}") from error
         completed = [self._completed(layer, stored, config_class) for layer in layers]
         settings = overridden(base, *completed)
-        settings = settings.fitted(given_keys(settings, *layers))
+        given = given_keys(settings, *layers)
+        settings = settings.fitted(given)
         settings.validate()
+        settings.require_effect(given)
         require_values(settings)
         return settings
 
@@ -297,6 +300,18 @@ def building(
         raise CheckpointError(f"{path} holds what nothing can be built of: {reason}") from error
 
 
+def _require_use(settings: AlgorithmConfig, recorded: Mapping[str, Any], given: frozenset[str]) -> None:
+    """Refuse keys that are given anew and say where a run began: what it has come to since takes their place."""
+    for key in settings.of_beginnings:
+        value = getattr(settings, key)
+        if key in given and value != recorded.get(key, value):
+            raise ConfigError(
+                f"config key `{key}` is {value!r}, but it says where a run begins, which was at {recorded[key]!r}; one"
+                " that goes on from a checkpoint has come further. Leave it out, or begin a new run: load_weights(path)"
+                " gives it the weights of this one."
+            )
+
+
 def sections(config_class: type) -> dict[str, type]:
     """Return the keys of a configuration that are configurations themselves, with their classes."""
     return {
@@ -323,7 +338,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return {**below, **above, **{key: _merged(below[key], above[key]) for key in both}}
 
 
-_OF_ENVS = ("env_config", "wrappers")
+_OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
+"""Keys that mean something to environments and collecting alone."""
 
 
 def subclasses(kind: type[Any]) -> list[type[Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
-from anyspace.config import KEYS_OF, require
+from anyspace.config import KEYS_OF, merge, require
 from anyspace.data.transitions import following, following_output
 from anyspace.distributions.joint import Drawn
 from anyspace.errors import ConfigError
@@ -76,6 +76,8 @@ class SACConfig(OffPolicyConfig):
     replay_capacity: int = 1_000_000
     """Transitions that are kept, of all environments together; more than memory has room for are refused."""
 
+    of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "initial_alpha")
+
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
@@ -99,6 +101,19 @@ class SACConfig(OffPolicyConfig):
         if (model.use_lstm or model.use_gru) and "model.lstm_use_prev_action" not in given:
             return dataclasses.replace(fitted, model=dataclasses.replace(model, lstm_use_prev_action=True))
         return fitted
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        return idle | {"target_entropy": "`alpha_lr` is 0, which keeps the temperature"} if self.alpha_lr == 0 else idle
+
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
+        for name in ("policy_model_config", "q_model_config"):
+            own = getattr(self, name)
+            network = merge(self.model, own)
+            if network.custom_model is None:
+                yield from ((f"{name if key in own else 'model'}.{key}", size) for key, size in network.least_sizes())
 
 
 _CRITICS = ("q", "twin_q")

@@ -189,8 +189,12 @@ def chosen(
         )
     own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
     named_env = own.pop("env", None)
+    if env is not None and named_env is not None and env is not named_env and env != named_env:
+        raise ConfigError(f"the environment is {env!r}, but `env` in the config is {named_env!r}; give one of them.")
     env = named_env if env is None else env
     base = config if isinstance(config, AlgorithmConfig) else config_class()
+    if isinstance(config, AlgorithmConfig):
+        _require_same_keys(config, kind, config_class)
     settings = overridden(base, own, overrides)
     recorded = settings.recorded_spaces() if env is None else None
     if env is None and recorded is None:
@@ -198,7 +202,7 @@ def chosen(
     given = given_keys(base, own, overrides)
     found = PLAIN
     if whole:
-        given |= configs.changes(base, config_class()).keys()
+        given |= configs.changes(base, type(base)()).keys()
         if preset not in (None, "none"):
             raise ConfigError(
                 f"preset={preset!r} takes the place of the defaults, but `config` is a whole configuration; leave"
@@ -212,11 +216,25 @@ def chosen(
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
     settings = settings.fitted(given)
     settings.validate()
+    settings.require_effect(given)
     require_values(settings)
     require_steps(settings)
     spec = None if env is None else environment_spec(env, settings)
     require_workers(spec, settings)
     return Choice(spec, settings, given, found.name, recorded)
+
+
+def _require_same_keys(config: AlgorithmConfig, kind: type[Any], config_class: type[AlgorithmConfig]) -> None:
+    """Raise :class:`ConfigError` unless a whole configuration has the keys of an algorithm's, and no others."""
+    own, name = type(config).__name__, kind.__name__
+    if not isinstance(config, config_class):
+        raise ConfigError(f"{name} takes {config_class.__name__}, or a dict of the keys to override, but {own} came.")
+    more = {*configs.paths(config)} - {*configs.paths(config_class())}
+    if more:
+        raise ConfigError(
+            f"the configuration is a {own}, which has keys that {name} does not have, such as `{min(more)}`: derive an"
+            f" algorithm that has them, class Mine({name}): config_class = {own}."
+        )
 
 
 SHORTEST_ROLLOUT = 32

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +157,16 @@ def require_plausible(
     Raises:
         CheckpointError: names file and key.
     """
-    if settings.model.custom_model is not None:
-        return
+    try:
+        sizes = [(f"config.{key}", size) for key, size in settings.least_sizes()]
+    except AnyspaceError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    if sizes and settings.preprocesses:
+        sizes.append(("observation_space", _choices(state["observation_space"])))
+    if sizes and settings.model.parametric_actions is None:
+        sizes.append(("action_space", _choices(state["action_space"])))
     weights = sum(value.size for name, value in tensors.items() if name.startswith("policy/model/"))
-    for key, size in _sizes(state, settings):
+    for key, size in sizes:
         if size > max(weights, HARMLESS):
             raise CheckpointError(
                 f"{file}: `{key}` makes a model of {size:,} weights or more, but the checkpoint holds {weights:,}."
@@ -171,27 +175,6 @@ def require_plausible(
 
 HARMLESS = 2**22
 """As many weights may be built without looking."""
-
-
-def _sizes(state: Mapping[str, Any], settings: AlgorithmConfig) -> Iterator[tuple[str, int]]:
-    """Yield keys, each with a number of weights or of states that its model cannot do without."""
-    model = settings.model
-    if settings.preprocesses:
-        yield "observation_space", _choices(state["observation_space"])
-    if model.parametric_actions is None:
-        yield "action_space", _choices(state["action_space"])
-    for key in ("fcnet_hiddens", "post_fcnet_hiddens"):
-        sizes = getattr(model, key)
-        yield f"config.model.{key}", sum(first * second for first, second in itertools.pairwise([1, *sizes]))
-    for channels, kernel, _ in model.conv_filters or []:
-        yield "config.model.conv_filters", channels * (math.prod(kernel) if isinstance(kernel, tuple) else kernel**2)
-    if model.use_lstm or model.use_gru:
-        yield "config.model.lstm_cell_size", model.lstm_cell_size**2
-    if model.use_attention:
-        yield "config.model.attention_dim", model.attention_dim * model.attention_num_heads * model.attention_head_dim
-        yield "config.model.attention_memory_inference", model.attention_memory_inference * model.attention_dim
-        yield "config.model.attention_position_wise_mlp_dim", model.attention_position_wise_mlp_dim
-    yield "config.model.action_embedding_dim", model.action_embedding_dim
 
 
 def _choices(space: Any) -> int:

@@ -1,7 +1,8 @@
 """Code that a checkpoint names, and whose word it takes to run it.
 
 Importing a module runs it, and so does calling what is in it. A file may come from anybody. So what a checkpoint names
-is neither imported nor called, unless the user says that it is trusted. No such word is needed for
+is neither imported nor called, unless the user says that it is trusted. Nor is a setting used by which other programs
+would run, or by which files would be written where the checkpoint says. No such word is needed for
 
 * what the caller hands over, or has registered under a name;
 * Gymnasium's own environments, and the models and distributions of this library;
@@ -13,6 +14,7 @@ To be imported already is not enough: much of what is can do anything.
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import re
 import shlex
@@ -34,7 +36,14 @@ from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME
 
 _built_with: set[str] = set()
-"""Names of the code by which this process has built algorithms."""
+"""Names of the code, and the settings that reach out, by which this process has built algorithms."""
+
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "ray_runtime_env": ({},),  # runs any program on workers: `py_executable`, `pip`, hooks
+    "ray_address": (None, "auto", "local"),  # another cluster sends pickles
+    "output": (None,),  # files are written there
+}
+"""Settings that reach out of this process, each with the values that do not."""
 
 _STAND_INS = {"env": "YourEnv", "custom_model": "YourModel", "custom_action_dist": "YourDistribution"}
 """What messages call what has no name."""
@@ -54,13 +63,14 @@ class Want:
     Attributes:
         keys: the configuration keys that lead to it: ``("model", "custom_model")``.
         inside: the way from the value of the last of them: ``("layers", 0)``.
-        kind: ``code`` that can be imported, ``local`` code that cannot, or a ``registered`` name.
-        name: ``module:Name``, what code without a name is called, or the registered name.
+        kind: ``code`` that can be imported, ``local`` code that cannot, a ``registered`` name, or a ``setting`` that
+            reaches out of this process.
+        name: ``module:Name``, what code without a name is called, the registered name, or the setting's value.
     """
 
     keys: tuple[str, ...]
     inside: tuple[Any, ...]
-    kind: Literal["code", "local", "registered"]
+    kind: Literal["code", "local", "registered", "setting"]
     name: str
 
     @property
@@ -77,13 +87,24 @@ class Want:
         return self.kind == "code" and self.keys not in (("env",), ("algorithm",)) and _is_built_in(self.name)
 
     @property
+    def takes_a_word(self) -> bool:
+        """Whether the user's word is enough for it; all else has to be handed over, or registered."""
+        return self.kind in ("code", "setting")
+
+    @property
+    def remembered(self) -> str:
+        """What tells it from others that this process has built with."""
+        return self.name if self.kind == "code" else f"{self.place} = {self.name}"
+
+    @property
     def needs_trust(self) -> bool:
-        """Whether it is code that only the user's word allows to be run."""
-        return self.kind == "code" and self.name not in _built_with and not self.is_built_in
+        """Whether only the user's word allows it to be run."""
+        return self.takes_a_word and self.remembered not in _built_with and not self.is_built_in
 
 
 def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = AlgorithmConfig) -> list[Want]:
-    """Return all that a configuration names: the algorithm's class, the environment, and code in every key.
+    """Return all that a configuration names: the algorithm's class, the environment, code in every key, and settings
+    that reach out of this process.
 
     Args:
         description: ``algorithm``, ``env``, ``env_label`` and ``config`` as a checkpoint's state has them.
@@ -112,6 +133,9 @@ def _of_section(
         keys, hint = (*above, key), hints.get(key)
         if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
             yield from _of_section(value, hint, keys, takes_names=takes_names)
+            continue
+        if keys[0] in _HARMLESS and value not in _HARMLESS[keys[0]]:
+            yield Want(keys, (), "setting", json.dumps(value))
             continue
         yield from code_in(value, keys, ())
         if key in nested:
@@ -220,13 +244,13 @@ def _of_names(value: Any, keys: tuple[str, ...]) -> Iterator[Want]:
 
 
 def remember(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
-    """Take note that this process has built an algorithm by the code that a configuration names."""
-    _built_with.update(want.name for want in wants(description, config_class) if want.kind == "code")
+    """Take note that this process has built an algorithm by the code and the settings that a configuration names."""
+    _built_with.update(want.remembered for want in wants(description, config_class) if want.takes_a_word)
 
 
 def needs_trust(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = AlgorithmConfig) -> bool:
     """Return whether another process loads a run only if it is told that the run is trusted, as by ``--trust``."""
-    return any(want.kind == "code" and not want.is_built_in for want in wants(description, config_class))
+    return any(want.takes_a_word and not want.is_built_in for want in wants(description, config_class))
 
 
 def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> Literal[True]:
@@ -266,7 +290,7 @@ def _is_built_in(name: str) -> bool:
 def require_granted(
     wanted: Sequence[Want], path: object, *, asked: str, trust: bool, env_can_wait: bool = False
 ) -> None:
-    """Refuse to load what names code that nobody has vouched for; all of it is named at once.
+    """Refuse to load what names code or settings that nobody has vouched for; all of them are named at once.
 
     An environment that is only missing is no reason to refuse: a policy acts without one.
 
@@ -280,24 +304,26 @@ def require_granted(
     Raises:
         CheckpointError: with the lines that go on.
     """
-    missing = [want for want in wanted if (want.needs_trust and not trust) or want.kind != "code"]
+    missing = [want for want in wanted if (want.needs_trust and not trust) or not want.takes_a_word]
     if all(want.keys == ("env",) and (want.kind != "code" or env_can_wait) for want in missing):
         return
-    code = [want for want in missing if want.kind == "code"]
+    risky = [want for want in missing if want.takes_a_word]
     lines = [f"{path} needs what is not in its files:"]
     lines += [f"  {want.place}: {_REASONS[want.kind].format(want.name)}" for want in missing]
-    if code:
+    if risky:
+        names_code = any(want.kind == "code" for want in risky)
+        why = "To import code is to run it, so nothing was imported." if names_code else "Nothing was run or written."
         lines += [
-            "To import code is to run it, so nothing was imported. If you trust whoever wrote the checkpoint, say so:",
-            f"  {_handing_over([want for want in missing if want.kind != 'code'], path, asked, trust=True)}",
+            f"{why} If you trust whoever wrote the checkpoint, say so:",
+            f"  {_handing_over([want for want in missing if not want.takes_a_word], path, asked, trust=True)}",
         ]
-        if len(code) == len(missing):
+        if len(risky) == len(missing):
             quoted = shlex.quote(str(path))
             lines += [f"  anyspace evaluate {quoted} --trust", f"  anyspace train --resume {quoted} --trust"]
     register = [_REGISTER[want.keys[-1]].format(name=want.name) for want in missing if want.kind == "registered"]
     if register:
         lines += ["Register the names before you load:", *(f"  {line}" for line in register)]
-    handing = "Or hand over what it needs" if code or register else "Hand over what it needs"
+    handing = "Or hand over what it needs" if risky or register else "Hand over what it needs"
     if any(want.keys == ("algorithm",) for want in missing):
         handing += ", and call load on the class that saved it"
     raise CheckpointError("\n".join([*lines, f"{handing}:", f"  {_handing_over(missing, path, asked, trust=trust)}"]))
@@ -307,6 +333,7 @@ _REASONS = {
     "code": "{}",
     "local": "{}, which cannot be imported by a name",
     "registered": "{!r}, which nobody has registered",
+    "setting": "{}, by which programs would run or files be written that the checkpoint chooses",
 }
 
 

@@ -9,9 +9,12 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from anyspace.algorithms.policies import load_policy
+from anyspace.cli.flags import require_least
 from anyspace.cli.output import print_lines
 from anyspace.cli.play import RunFlags
 from anyspace.cli.values import REGISTRY
+from anyspace.errors import ConfigError
 from anyspace.policy.exporting import Exported
 from anyspace.policy.policy import Policy
 
@@ -40,8 +43,12 @@ class ExportFlags(RunFlags):
 def export(words: list[str]) -> None:
     """Write what a run learnt as an ONNX file."""
     flags = tyro.cli(ExportFlags, args=words, prog="anyspace export", registry=REGISTRY)
-    if flags.episodes < 1:
-        print_exported(_written(Policy.load(flags.checkpoint, trust=flags.trust), flags, None))
+    require_least(flags, episodes=0)
+    if flags.episodes == 0:
+        if flags.env is not None:
+            raise ConfigError(f"--episodes 0 makes no environment, but --env is {flags.env}; leave one of them out.")
+        policy = load_policy(flags.checkpoint, kind=flags.kind, trust=flags.trust)
+        print_exported(_written(policy, flags, None))
         return
     with flags.opened() as algorithm:
         print_exported(_written(algorithm.policy, flags, algorithm.env_spec if algorithm.has_environment else None))

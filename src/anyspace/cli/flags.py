@@ -12,6 +12,7 @@ The defaults of the flags depend on what the words say, so the words are read in
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,7 +214,7 @@ def parse(
         ],
     )
     flags_class.__doc__ = kind.__doc__
-    spelt = ["--lambda_" if word == "--lambda" else word for word in words]
+    spelt = [_LAMBDA.sub("--lambda_", word) for word in words]
     read: Any = tyro.cli(
         flags_class, args=spelt, prog=f"anyspace {command}", registry=REGISTRY, console_outputs=not quiet
     )
@@ -223,10 +224,27 @@ def parse(
     return Flags(read.own, ungrouped(defaults, read), given)
 
 
+_LAMBDA = re.compile("^--lambda(?==|$)")
+"""The flag of ``lambda_``, by itself or with its value."""
+
+
 def require_env(flags: Flags[Any]) -> None:
     """Raise :class:`ConfigError` where neither an environment nor recorded steps are named."""
     if flags.own.env is None and flags.config.recorded_spaces() is None:
         raise ConfigError("give an environment, such as CartPole-v1 or package.module:EnvClass.")
+
+
+def require_least(own: object, **least: int) -> None:
+    """Raise :class:`ConfigError` for a flag below what it must be at least; one that was left out is None.
+
+    Args:
+        own: a command's own flags.
+        least: what each of them must be at least, by name.
+    """
+    for name, number in least.items():
+        value = getattr(own, name)
+        if value is not None and value < number:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}, but it must be at least {number}.")
 
 
 def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:

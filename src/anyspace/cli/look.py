@@ -14,8 +14,9 @@ from rich.table import Table
 from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.presets import preset_names
+from anyspace.algorithms.settings import chosen
 from anyspace.cli import output
-from anyspace.cli.flags import EnvFlags, parse, require_env, starting_point
+from anyspace.cli.flags import EnvFlags, parse, require_env, require_least, starting_point
 from anyspace.cli.values import REGISTRY
 from anyspace.data.env_check import check_env
 from anyspace.data.environments import EnvSpec
@@ -80,8 +81,7 @@ class PlotFlags:
 def check(words: list[str]) -> int:
     """Check an environment; the exit status is 1 where training would stop."""
     flags = tyro.cli(CheckFlags, args=words, prog="anyspace check", registry=REGISTRY)
-    if flags.steps < 1:
-        raise ConfigError(f"--steps is {flags.steps}, but it must be at least 1.")
+    require_least(flags, steps=1)
     spec = EnvSpec(
         flags.env,
         flags.env_config,
@@ -118,9 +118,10 @@ def inspect(words: list[str]) -> None:
     if flags.own.out is not None:
         curves.require_format(flags.own.out)
         output.make_room(flags.own.out)
-    settings = flags.config.fitted(flags.given)
-    settings.validate()
+    settings = chosen(start.algorithm, flags.own.env, flags.changes(), start.preset, {}).settings
     short = configs.changes(settings.short(), settings)
+    if flags.own.env is not None:  # a batch size that somebody gives makes environments of a preset fewer
+        short["num_envs_per_env_runner"] = settings.num_envs_per_env_runner
     algorithm = start.algorithm(flags.own.env, {**flags.changes(), **short}, preset=start.preset)
     try:
         title = f"{type(algorithm).__name__} on {flags.own.env}"

@@ -15,9 +15,8 @@ from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import algorithm_of
+from anyspace.cli.flags import algorithm_of, require_least
 from anyspace.cli.values import REGISTRY
-from anyspace.errors import ConfigError
 from anyspace.execution.film import MP4_HINT, VIDEOS, Film, video_files, writes_mp4
 from anyspace.execution.run_files import run_folder_of
 
@@ -42,11 +41,15 @@ class RunFlags:
         """What is loaded."""
         return self.run / "best" if self.best else self.run
 
+    @property
+    def kind(self) -> type[Algorithm[Any]]:
+        """The class whose ``load`` is called."""
+        return Algorithm if self.algo is None else algorithm_of(self.algo)
+
     @contextmanager
     def opened(self) -> Iterator[Algorithm[Any]]:
         """Load the algorithm, and close it at the end of the context."""
-        kind = Algorithm if self.algo is None else algorithm_of(self.algo)
-        algorithm = kind.load(self.checkpoint, env=self.env, trust=self.trust)
+        algorithm = self.kind.load(self.checkpoint, env=self.env, trust=self.trust)
         try:
             yield algorithm
         finally:
@@ -88,7 +91,7 @@ class RecordFlags(PlayFlags):
 def evaluate(words: list[str]) -> None:
     """Play episodes with what a run learnt."""
     flags = tyro.cli(EvaluateFlags, args=words, prog="anyspace evaluate", registry=REGISTRY)
-    _require_episodes(flags.episodes)
+    require_least(flags, episodes=1)
     with flags.opened() as algorithm:
         result = algorithm.evaluate(
             flags.episodes, explore=flags.explore, render=flags.render, progress=not flags.json, seed=flags.seed
@@ -102,7 +105,7 @@ def evaluate(words: list[str]) -> None:
 def record(words: list[str]) -> None:
     """Film episodes with what a run learnt."""
     flags = tyro.cli(RecordFlags, args=words, prog="anyspace record", registry=REGISTRY)
-    _require_episodes(flags.episodes)
+    require_least(flags, episodes=1)
     Film(flags.out)
     without_display()
     console = Console(emoji=False)
@@ -122,8 +125,3 @@ def record(words: list[str]) -> None:
 def without_display() -> None:
     """Let environments that draw with SDL, such as Gymnasium's, do so without a display, and in silence."""
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
-
-
-def _require_episodes(episodes: int) -> None:
-    if episodes < 1:
-        raise ConfigError(f"--episodes is {episodes}, but it must be at least 1.")

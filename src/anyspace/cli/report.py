@@ -12,6 +12,7 @@ from rich.console import Console
 from anyspace import config as configs
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
+from anyspace.cli.flags import require_least
 from anyspace.cli.play import PlayFlags, without_display
 from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError, EnvironmentSetupError
@@ -40,8 +41,7 @@ def report(words: list[str]) -> None:
     folder = run_folder_of(flags.run)
     if folder is None:
         raise ConfigError(f"{flags.run} is not the folder of a run, such as learn(out=...) and `anyspace train` write.")
-    if flags.episodes < 0:
-        raise ConfigError(f"--episodes is {flags.episodes}, but it must be at least 0.")
+    require_least(flags, episodes=0)
     page = flags.out or folder / "report.html"
     if page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"the page is to be {page}, but pages end in .html.")

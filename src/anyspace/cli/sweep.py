@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
+import tomllib
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +20,7 @@ from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import PLAIN
 from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_possible, shipped_ranges
 from anyspace.algorithms.settings import chosen
-from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_env, starting_point
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point
 from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.config import importable_name
 from anyspace.errors import ConfigError, NonFiniteError
@@ -58,15 +60,14 @@ def sweep(words: list[str]) -> int | None:
     console = Console(emoji=False)
     start = starting_point(SweepFlags, "sweep", words, console)
     flags = parse(SweepFlags, "sweep", words, start)
-    require_env(flags)
     own = flags.own
-    for name in ("trials", "steps"):
-        if getattr(own, name) < 1:
-            raise ConfigError(f"--{name} is {getattr(own, name)}, but it must be at least 1.")
+    require_least(own, trials=1, steps=1, evaluate=0)
+    _require_returns(flags)
     content = shipped_ranges(start.algorithm.__mro__) if own.ranges is None else ranges_file(own.ranges)
     ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given]
     if not ranges:
         raise ConfigError("there is nothing to try: every key that has a range was given.")
+    _require_toml(_settings(start, flags.changes()))
     require_possible(ranges, lambda tried: chosen(start.algorithm, own.env, tried, start.preset, {}), flags.changes())
     folder = own.out or Path("sweeps") / f"{_plain(own.env or 'recorded')}-{start.algorithm.name()}"
     make_room(folder / "best.toml")
@@ -93,6 +94,14 @@ def sweep(words: list[str]) -> int | None:
         print_error("no trial was completed, so that there are no best settings.")
         return 1
     return None
+
+
+def _require_returns(flags: Flags[SweepFlags]) -> None:
+    """Raise :class:`ConfigError` where there would be no return to judge a trial by once it was trained."""
+    if flags.own.env is None:
+        raise ConfigError("trials are judged by their returns, for which an environment is needed: give one.")
+    if flags.own.evaluate == 0 and not flags.config.acts_while_training:
+        raise ConfigError("--evaluate is 0, but recorded steps have no returns to judge a trial by; leave it out.")
 
 
 def _done(study: Any) -> int:
@@ -219,14 +228,11 @@ def _finish(
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:
     """Return settings as a file that ``--config`` takes."""
+    settings = _settings(start, settings)
     is_ours = ALGORITHMS.get(start.algorithm.__name__) is start.algorithm
     algo = start.algorithm.name() if is_ours else importable_name(start.algorithm)
-    preset = start.preset.name
-    if start.is_of_run:
-        # The file of a run says all that was changed, and no preset does.
-        preset, settings = PLAIN.name, configs.laid_over(start.preset.settings, settings)
+    preset = PLAIN.name if start.is_of_run else start.preset.name
     asked = {"env": own.env, "algo": algo, "preset": preset, "steps": own.steps}
-    settings = {"seed": start.defaults.seed or 0, **settings}
     lines = [f"# Mean return {score:.6g} after {own.steps:,} steps."]
     lines += [f"{key} = {_toml(value)}" for key, value in asked.items() if value is not None]
     inner = {key: value for key, value in settings.items() if key == "model"}
@@ -236,14 +242,46 @@ def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any],
     return "\n".join([*lines, ""])
 
 
+def _settings(start: StartingPoint, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file says beside the preset; that of a run says all that was changed, and no preset does."""
+    changes = configs.laid_over(start.preset.settings, changes) if start.is_of_run else changes
+    return {"seed": start.defaults.seed or 0, **changes}
+
+
+def _require_toml(settings: Mapping[str, Any]) -> None:
+    """Raise :class:`ConfigError` for a value that best.toml could not hold: TOML has no null, and no odd characters.
+
+    Args:
+        settings: that are not tried; what is tried comes from a TOML.
+    """
+    keys = [*settings.items(), *((f"model.{name}", value) for name, value in settings.get("model", {}).items())]
+    for key, value in keys:
+        try:
+            tomllib.loads(f"value = {_toml(value)}")
+            fits = key == "model" or not _has_null(value)
+        except tomllib.TOMLDecodeError:
+            fits = False
+        if not fits:
+            raise ConfigError(f"config key `{key}` is {value!r}, which a TOML such as best.toml cannot hold.")
+
+
+def _has_null(value: Any) -> bool:
+    """Return whether there is a None inside of a value."""
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(item is None or _has_null(item) for item in inside)
+
+
 def _toml(value: Any) -> str:
     if value is None:
         return '"none"'
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(item)}' for key, item in value.items())} }}"
+        items = (f"{json.dumps(key, ensure_ascii=False)} = {_toml(item)}" for key, item in value.items())
+        return f"{{ {', '.join(items)} }}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(importable_name(value) if callable(value) else value)
+    return json.dumps(importable_name(value) if callable(value) else value, ensure_ascii=False)
 
 
 def _plain(name: str) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, starting_point, without_help
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point, without_help
 from anyspace.cli.play import without_display
 from anyspace.cli.values import REGISTRY
 from anyspace.data.rendering import pictured
@@ -96,6 +96,9 @@ def train(words: list[str]) -> None:
         start = starting_point(TrainFlags, "train", words, console)
         flags = parse(TrainFlags, "train", words, start, own=_asked_before(place.resume))
         own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
+        require_least(own, steps=1, seeds=1, video_every=1, evaluate=0)
+        if own.resume is not None and own.weights_from is not None:
+            raise ConfigError("--resume goes on with the weights of its run; leave --weights-from out.")
         if stored is not None:
             _require_something_to_do(stored, own.steps, repeated_steps(place.resume) if place.resume else 0)
         elif own.env is None and flags.config.recorded_spaces() is None:
@@ -116,8 +119,7 @@ def _train_seeds(start: StartingPoint, flags: Flags[TrainFlags], console: Consol
     own, first = flags.own, flags.config.seed or 0
     if own.resume is not None:
         raise ConfigError("--seeds begins new runs, and --resume goes on with one; leave one of them out.")
-    if own.seeds is None or own.seeds < 1:
-        raise ConfigError(f"--seeds is {own.seeds}, but it must be at least 1.")
+    assert own.seeds is not None
     parent = own.out
     if parent is None:
         name = f"{own.env or 'run'}-{start.algorithm.name()}-{own.seeds}-seeds"

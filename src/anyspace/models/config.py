@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -188,6 +190,8 @@ class ModelConfig:
             self.log_std_clip_param,
             "a clamp to plus and minus a value needs that value above 0",
         )
+        bias = self.attention_init_gru_gate_bias
+        require(math.isfinite(bias), "model.attention_init_gru_gate_bias", bias, "it must be a finite number")
         if self.conv_filters is not None:
             check_filters(self.conv_filters)
         for item in dataclasses.fields(self):
@@ -216,9 +220,33 @@ class ModelConfig:
                 " outputs; leave it off."
             )
 
+    def least_sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield keys, each with a number of weights or of states that a built-in model cannot do without."""
+        for key in ("fcnet_hiddens", "post_fcnet_hiddens"):
+            yield key, layer_sizes(getattr(self, key))
+        for channels, kernel, _ in self.conv_filters or []:
+            yield "conv_filters", channels * (math.prod(kernel) if isinstance(kernel, tuple) else kernel**2)
+        if self.use_lstm or self.use_gru:
+            yield "lstm_cell_size", self.lstm_cell_size**2
+        if self.use_attention:
+            unit = self.attention_dim * self.attention_num_heads * self.attention_head_dim
+            yield "attention_dim", unit
+            yield "attention_num_transformer_units", self.attention_num_transformer_units * unit
+            yield "attention_memory_inference", self.attention_memory_inference * self.attention_dim
+            yield "attention_memory_training", self.attention_memory_training * self.attention_dim
+            yield "attention_position_wise_mlp_dim", self.attention_position_wise_mlp_dim
+            yield "attention_use_n_prev_actions", self.attention_use_n_prev_actions
+            yield "attention_use_n_prev_rewards", self.attention_use_n_prev_rewards
+        yield "action_embedding_dim", self.action_embedding_dim
+
     def as_dict(self) -> dict[str, Any]:
         """Return a new dict of all keys, as models receive it."""
         return {item.name: _copy(getattr(self, item.name)) for item in dataclasses.fields(self)}
+
+
+def layer_sizes(hiddens: Sequence[int]) -> int:
+    """Return how many weights dense layers of these sizes have at least: [64, 32] make 64 + 64 * 32, on one feature."""
+    return sum(first * second for first, second in itertools.pairwise([1, *hiddens]))
 
 
 def check_filters(filters: Sequence[Any]) -> None:

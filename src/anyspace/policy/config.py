@@ -56,7 +56,8 @@ class PolicyConfig:
     clip_actions: bool = False
     """Clip Box actions to their bounds."""
     explore: bool = True
-    """Explore while collecting; False takes the distribution's mode or mean."""
+    """Explore while collecting; False takes the distribution's mode or mean, from which on-policy algorithms do not
+    learn: it is for recording what a policy does."""
     exploration_config: dict[str, Any] = field(default_factory=dict, metadata={KEYS_OF: ExplorationKeys})
     """How actions explore: `type`, such as "EpsilonGreedy" or `package.module:Class`, and its keywords; without `type`
     they change the algorithm's own."""

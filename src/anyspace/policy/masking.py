@@ -28,11 +28,11 @@ ORIGINS: tuple[MaskOrigin, ...] = ("none", "observation", "infos", "method")
 """All of them; checkpoints hold positions in it."""
 
 HAND_OVER: dict[MaskOrigin, str] = {
-    "method": "the environment's method action_masks() gives. Hand over `mask=env.action_masks()` (of a vector"
-    ' environment `mask=envs.call("action_masks")`)',
+    "method": "the environment's method action_masks() gives. Hand over `{name}=env.action_masks()` (of a vector"
+    ' environment `{name}=envs.call("action_masks")`)',
     "infos": "the environment's infos hold. Hand over `info=info`, as reset() and step() return it",
 }
-"""What an error says of masks that the observation does not hold, by their origin."""
+"""What an error says of masks that the observation does not hold, by their origin; ``{name}`` is the argument's."""
 
 
 class Masking:
@@ -166,7 +166,7 @@ class Masking:
         mask = parts[0] if len(parts) == 1 else xp(parts[0]).concatenate(parts, axis=-1)
         return xp(mask).holds(mask)
 
-    def given(self, mask: Any, info: Any, count: int, *, single: bool = False) -> Bools | None:
+    def given(self, mask: Any, info: Any, count: int, *, single: bool = False, name: str = "mask") -> Bools | None:
         """Return the mask [``count``, A] that a caller gave, by itself or in ``info``, or None.
 
         Args:
@@ -175,6 +175,7 @@ class Masking:
                 what a vector environment gives, or a list of one info each.
             count: of observations.
             single: there is one observation, and the mask has no axis of rows.
+            name: what callers call ``mask``, for messages.
 
         Raises:
             ObservationError: the mask does not fit the action space, or the number of observations; or the policy was
@@ -184,16 +185,16 @@ class Masking:
         if mask is False:
             has_masks = bool(self.positions) or self.reads_infos
             return np.ones((count, self.width), np.bool_) if has_masks else None
-        rows, place = None, "mask"
+        rows, place = None, name
         try:
             if mask is not None:
-                rows = self.layout.flatten(mask, single=single)
+                rows = self.layout.flatten(mask, single=single, place=name)
             elif self.reads_infos and info is not None:
                 rows, place = self._in_infos(info, count, single), f"info[{self.key!r}]"
         except ValueError as error:
             raise error if isinstance(error, ObservationError) else ObservationError(str(error)) from error
         if rows is None:
-            self._require_handed_over(info)
+            self._require_handed_over(info, name)
             return None
         if len(rows) not in (1, count):
             raise ObservationError(
@@ -234,15 +235,15 @@ class Masking:
             )
         return rows
 
-    def _require_handed_over(self, info: Any) -> None:
+    def _require_handed_over(self, info: Any, name: str) -> None:
         """Raise :class:`ObservationError` if the policy was trained with masks that the observation does not hold."""
         origin = self.found_origin()
         if origin not in HAND_OVER:
             return
         came = "none came" if info is None else f"`info` holds no {self.key!r}"
         raise ObservationError(
-            f"mask: {came}, but this policy is trained with the masks that {HAND_OVER[origin]}; or `mask=False` to"
-            " act without a mask on purpose, which may choose what is forbidden."
+            f"{name}: {came}, but this policy is trained with the masks that {HAND_OVER[origin].format(name=name)}; or"
+            f" `{name}=False` to act without a mask on purpose, which may choose what is forbidden."
         )
 
     def split(self, mask: Array) -> Any:

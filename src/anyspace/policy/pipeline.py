@@ -157,7 +157,7 @@ class Pipeline:
             scaled=self._scaled_for_networks() if raw and config.preprocesses else None,
         )
         self._passes = self._new_passes()
-        self._perturbed = self._new_perturbed()
+        self._perturbed: Perturbed | None = None
 
     def _new_passes(self) -> CompiledPasses:
         return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
@@ -367,9 +367,16 @@ class Pipeline:
     def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
         """Take over what :meth:`weights` returned, as a new version; the random sources stay as they are.
 
+        Siblings start equal again: a target network gets the same weights.
+
         Raises:
             CheckpointError: if the weights do not fit the model, or were trained with another kind of filter.
         """
+        self._take(weights)
+        for one in self.siblings:
+            self.runtime.load_parameters(one.model, self.runtime.parameters(self.model))
+
+    def _take(self, weights: Mapping[str, NumpyArray]) -> None:
         given = dict(weights)
         statistics = tree.under("filter", given)
         if statistics.keys() != self.filter.state().keys():
@@ -389,8 +396,8 @@ class Pipeline:
         return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state()), **own}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
-        """Restore what :meth:`state` returned."""
-        self.load_weights(state)
+        """Restore what :meth:`state` returned; siblings have a state of their own."""
+        self._take(state)
         self.version = self.replaced_at = int(state.get("version", self.version))
         if self._perturbed is not None:
             self._perturbed.forget()

@@ -29,6 +29,9 @@ from anyspace.tree import Tree
 
 Info = Mapping[str, Any]
 
+_ROW = "observation {}".format
+"""Spells the position of an observation among several."""
+
 
 class ActingOptions(TypedDict, total=False):
     """How a policy acts on raw observations; see :meth:`Policy.compute_actions`."""
@@ -64,6 +67,7 @@ class Policy(Pipeline):
     ):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
+        self._perturbed = self._new_perturbed()  # of weights that the first pass may have made
         lenient = config.out_of_bounds == "warn"
         self._check: Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None] = (
             ValueCheck(self.encode, self.masking.positions)
@@ -134,7 +138,41 @@ class Policy(Pipeline):
                 space, or allows no action; if something is missing by which a rollout would choose the action: the mask
                 of a policy that was trained with masks, the previous reward of one that looks at rewards.
         """
-        leaves = self.encode(observations, "observation {}".format)
+        return self._several(self.encode(observations, _ROW), state, **options)
+
+    def compute_single_action(
+        self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
+    ) -> Any:
+        """Return the environment action for one raw observation; see :meth:`compute_actions`."""
+        return self._one(self.encode.single(observation), state, **options)
+
+    def compute_either(
+        self,
+        observation: Tree,
+        state: PolicyState | None = None,
+        *,
+        mask_name: str = "mask",
+        **options: Unpack[ActingOptions],
+    ) -> Any:
+        """Return the action for one raw observation, or actions for several that are stacked, by their shapes.
+
+        Args:
+            observation: one, or several as a Gymnasium vector environment stacks them.
+            state: see :meth:`compute_actions`.
+            mask_name: what the caller's users call the mask, for messages.
+            options: see :meth:`compute_actions`.
+        """
+        leaves, is_one = self.encode.either(observation, _ROW)
+        return (self._one if is_one else self._several)(leaves, state, mask_name=mask_name, **options)
+
+    def _several(
+        self,
+        leaves: Sequence[NumpyArray],
+        state: PolicyState | None,
+        *,
+        mask_name: str = "mask",
+        **options: Unpack[ActingOptions],
+    ) -> Any:
         batch = batch_shape(self.encode.specs[0], leaves[0])
         if len(batch) != 1:
             raise ObservationError(
@@ -142,16 +180,21 @@ class Policy(Pipeline):
                 " takes one observation."
             )
         self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        actions, new_state = self._act([*leaves], state, single=False, **options)
+        actions, new_state = self._act([*leaves], state, single=False, mask_name=mask_name, **options)
         return (actions, new_state) if self.views.remembers else actions
 
-    def compute_single_action(
-        self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
+    def _one(
+        self,
+        leaves: Sequence[NumpyArray],
+        state: PolicyState | None,
+        *,
+        mask_name: str = "mask",
+        **options: Unpack[ActingOptions],
     ) -> Any:
-        """Return the environment action for one raw observation; see :meth:`compute_actions`."""
-        leaves = self.encode.single(observation)
         self.require_valid(leaves, lambda _: "the observation")
-        actions, new_state = self._act([leaf[None] for leaf in leaves], state, single=True, **options)
+        actions, new_state = self._act(
+            [leaf[None] for leaf in leaves], state, single=True, mask_name=mask_name, **options
+        )
         action = one_action(self.env_action_space, actions, 0)
         return (action, new_state) if self.views.remembers else action
 
@@ -161,13 +204,14 @@ class Policy(Pipeline):
         state: PolicyState | Sequence[Any] | None,
         *,
         single: bool,
+        mask_name: str,
         info: Info | Sequence[Info] | None = None,
         mask: Any = None,
         prev_reward: Any = None,
         explore: bool = False,
     ) -> tuple[Tree, PolicyState]:
         """Return the environment actions for encoded observations, and the state for the next call."""
-        mask = self.masking.given(mask, info, len(leaves[0]), single=single)
+        mask = self.masking.given(mask, info, len(leaves[0]), single=single, name=mask_name)
         if mask is not None:
             leaves = [*self.masking.observation(leaves), mask]
         everybody = np.ones(len(leaves[0]), np.bool_)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,8 @@ class PiecewiseSchedule:
         require(rising, key, list(endpoints), "the steps of a schedule must rise from pair to pair")
         positive = all(value >= 0 for _, value in endpoints)
         require(positive, key, list(endpoints), "the values of a schedule must not be negative")
+        finite = all(math.isfinite(number) for pair in endpoints for number in pair)
+        require(finite, key, list(endpoints), "the steps and values of a schedule must be finite")
         self._steps = np.array(steps, dtype=np.float64)
         self._values = np.array([value for _, value in endpoints], dtype=np.float64)
 

@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -33,6 +34,13 @@ class Mine(StochasticSampling):
     def __init__(self, action_space, place=ALONE, **settings):
         super().__init__(action_space, place)
         self.settings = settings
+
+
+@dataclass(eq=False, kw_only=True)
+class Shy(StochasticSampling):
+    """One with a keyword of its own."""
+
+    mood: "Unknown" = None  # noqa: F821
 
 
 @pytest.mark.parametrize(
@@ -80,12 +88,31 @@ def test_keywords_are_laid_over_the_algorithms_own():
         ({"type": 3}, "must be a class of explorations, but is 3"),
         ({"epsilon_timestep": 3}, r"'epsilon_timestep', which EpsilonGreedy does not take.* 'epsilon_timesteps'"),
         ({"type": "Random", "temperature": 1.0}, r"'temperature', which Random does not take. It takes: nothing."),
-        ({"initial_epsilon": 2.0}, "`epsilon` is 2.0"),
+        ({"initial_epsilon": 2.0}, "`initial_epsilon` is 2.0"),
+        ({"final_epsilon": 2.0}, "`final_epsilon` is 2.0"),
+        ({"epsilon_timesteps": "5000"}, r"`epsilon_timesteps` takes int, but '5000' \(str\) came"),
+        ({"epsilon_schedule": [0, 1]}, r"`epsilon_schedule` takes list.* or None, but \[0, 1\]"),
+        ({"epsilon_schedule": [(0, 2.0)]}, r"`epsilon_schedule` is \[\(0.0, 2.0\)\], but a probability"),
+        ({"type": "SoftQ", "temperature": float("inf")}, "`temperature` is inf, but it must be a finite number"),
+        ({"type": Shy, "random_timesteps": 0.5}, "`random_timesteps` takes int, but 0.5"),
     ],
 )
 def test_mistakes_are_named(config, message):
     with pytest.raises(ConfigError, match=message):
         exploration_of(partial(EpsilonGreedy, final_epsilon=0.02), config, THREE, ALONE)
+
+
+@pytest.mark.parametrize("key", ["initial_scale", "final_scale"])
+def test_each_number_goes_by_its_own_name(key):
+    with pytest.raises(ConfigError, match=f"`{key}` is -1.0, but a scale is at least 0"):
+        exploration_of(GaussianNoise, {key: -1}, BOX, ALONE)
+
+
+def test_keywords_are_settled_and_those_of_a_user_are_their_own():
+    made = exploration_of(EpsilonGreedy, {"epsilon_schedule": [[0, 1], [10, 0]]}, THREE, ALONE)
+    assert made.epsilon_schedule == [(0.0, 1.0), (10.0, 0.0)]
+    shy = exploration_of(Shy, {"mood": ["any", "thing"]}, THREE, ALONE)
+    assert shy.mood == ["any", "thing"]
 
 
 @pytest.mark.parametrize("name", ["Curiosity", "RE3", "SlateEpsilonGreedy", "SlateSoftQ", "ThompsonSampling", "UCB"])

@@ -102,8 +102,8 @@ def test_epsilon_by_process():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"initial_epsilon": 1.5}, "`epsilon` is 1.5"),
-        ({"final_epsilon": -0.1}, "`epsilon` is -0.1"),
+        ({"initial_epsilon": 1.5}, "`initial_epsilon` is 1.5"),
+        ({"final_epsilon": -0.1}, "`final_epsilon` is -0.1"),
         ({"epsilon_timesteps": 0}, "`epsilon_timesteps` is 0"),
         ({"warmup_timesteps": -1}, "`warmup_timesteps` is -1"),
         ({"epsilon_schedule": [(5, 0.1), (5, 0.2)]}, "`epsilon_schedule` is .* must rise"),

@@ -43,8 +43,10 @@ class EpsilonGreedy(PartlyRandom):
         require(falls >= 1, "epsilon_timesteps", falls, "it must be at least 1")
         falling = [(warmup, self.initial_epsilon), (warmup + falls, self.final_epsilon)]
         pairs = falling if self.epsilon_schedule is None else [(step, value) for step, value in self.epsilon_schedule]
+        for key, value in (("initial_epsilon", self.initial_epsilon), ("final_epsilon", self.final_epsilon)):
+            require(0 <= value <= 1, key, value, "a probability lies in [0, 1]")
         for _, value in pairs:
-            require(0 <= value <= 1, "epsilon", value, "a probability lies in [0, 1]")
+            require(0 <= value <= 1, "epsilon_schedule", pairs, "a probability lies in [0, 1]")
         self._schedule = PiecewiseSchedule(pairs, "epsilon_schedule")
 
     @property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import gymnasium as gym
 
+from anyspace import config as configs
 from anyspace.errors import ConfigError, nearest
 from anyspace.policy.exploration.protocol import Exploration, Place
 
@@ -29,7 +31,7 @@ def made(
         place: which of several collecting processes it is for.
 
     Raises:
-        ConfigError: it takes no such keyword, or refuses a value.
+        ConfigError: it takes no such keyword, or refuses a value, or one is of another type.
     """
     taken = inspect.signature(factory).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
@@ -39,7 +41,25 @@ def made(
                 f"config key `{key}` has {name!r}, which {_name(factory)} does not take."
                 f"{nearest(str(name), known)} It takes: {', '.join(known) or 'nothing'}."
             )
-    return factory(action_space, place, **settings)
+    return factory(action_space, place, **_settled(key, factory, settings))
+
+
+def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keywords in the types that the library's explorations take; other keywords are their author's own."""
+    kind = factory.func if isinstance(factory, partial) else factory
+    lineage = kind.__mro__ if isinstance(kind, type) else ()
+    ours = next((one for one in lineage if one.__module__.startswith("anyspace.")), None)
+    hints = {} if ours is None else configs.type_hints(ours)
+    found = dict(settings)
+    for name in settings.keys() & hints.keys():
+        value, hint = settings[name], hints[name]
+        if not configs.matches(value, hint):
+            came = f"{value!r} ({type(value).__name__})"
+            raise ConfigError(f"config key `{key}`: `{name}` takes {configs.spell(hint)}, but {came} came.")
+        found[name] = configs.settled(value, hint)
+        finite = not isinstance(value, float) or math.isfinite(value)
+        configs.require(finite, name, value, "it must be a finite number")
+    return found
 
 
 def _name(factory: Factory) -> str:

@@ -46,6 +46,8 @@ class AddedNoise(RandomFirst):
                 " EpsilonGreedy, SoftQ or StochasticSampling."
             )
         require(self.scale_timesteps >= 1, "scale_timesteps", self.scale_timesteps, "it must be at least 1")
+        for key, value in (("initial_scale", self.initial_scale), ("final_scale", self.final_scale)):
+            require(value >= 0, key, value, "a scale is at least 0")
         self._boxes = dict(boxes)
         self._schedule = PiecewiseSchedule(
             [(0, self.initial_scale), (self.scale_timesteps, self.final_scale)], "initial_scale"

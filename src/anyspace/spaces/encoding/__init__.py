@@ -102,6 +102,25 @@ class Encoder:
             raise misfit.error() from misfit.__cause__
         return tuple(leaf[0] for leaf in encoded)
 
+    def either(
+        self, obs: tree.Tree, where: Callable[[int], str] = "row {}".format
+    ) -> tuple[tuple[NumpyArray, ...], bool]:
+        """Return the arrays of one observation, or of several that are stacked, and whether it is one, by its shapes.
+
+        Raises:
+            ObservationError: it is neither; the error speaks of one observation.
+        """
+        if not self._by_row:
+            leaves = self(obs, where)
+            return leaves, not batch_shape(self.specs[0], leaves[0])
+        try:
+            return self.single(obs), True
+        except ObservationError as error:
+            try:
+                return self(obs, where), False
+            except (ObservationError, ValueError, TypeError):
+                raise error from None
+
     def presence(self, leaves: Sequence[Array]) -> list[Array | None]:
         """Return which elements of each leaf are there: booleans [N, *repeats]; None for what always is.
 
