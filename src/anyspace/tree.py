@@ -95,7 +95,7 @@ def prefixed(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
     return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
-def under(prefix: str, values: dict[str, Any]) -> dict[str, Any]:
+def under(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Undo `prefixed`: return what is named ``prefix/...``, without that; leave out the rest."""
     start = f"{prefix}/"
     return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}

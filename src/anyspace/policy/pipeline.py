@@ -25,7 +25,7 @@ from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, PerturbingExploration, Place, StatefulExploration, exploration_of
+from anyspace.policy.exploration import ALONE, Place, StatefulExploration, exploration_of
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, scaled_pictures, stacked
 from anyspace.policy.masking import Masking
@@ -232,12 +232,6 @@ class Pipeline:
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
         return other
 
-    def _new_perturbed(self) -> Perturbed | None:
-        if not isinstance(self.exploration, PerturbingExploration):
-            return None
-        runtime, other = self.runtime, self._copy()
-        return Perturbed(other.model, self.model, runtime, self.exploration, other._network, lambda: self.version)
-
     def _network(self) -> Network:
         twin = self.runtime.compiled(self.model) if self._may_have_twin else None
         return Network(self.model, self.distribution, twin, self._passes)
@@ -374,10 +368,9 @@ class Pipeline:
         """
         self._take(weights)
         for one in self.siblings:
-            self.runtime.load_parameters(one.model, self.runtime.parameters(self.model))
+            self.runtime.load_parameters(one.model, tree.under("model", weights))
 
-    def _take(self, weights: Mapping[str, NumpyArray]) -> None:
-        given = dict(weights)
+    def _take(self, given: Mapping[str, NumpyArray]) -> None:
         statistics = tree.under("filter", given)
         if statistics.keys() != self.filter.state().keys():
             raise CheckpointError(
@@ -401,7 +394,7 @@ class Pipeline:
         self.version = self.replaced_at = int(state.get("version", self.version))
         if self._perturbed is not None:
             self._perturbed.forget()
-        self.runtime.set_rng_state(tree.under("rng", dict(state)))
-        remembered = tree.under("exploration", dict(state))
+        self.runtime.set_rng_state(tree.under("rng", state))
+        remembered = tree.under("exploration", state)
         if remembered and isinstance(self.exploration, StatefulExploration):
             self.exploration.load_state(remembered)
