@@ -37,7 +37,7 @@ lint: $(READY)  ## style, types and layers
 	$(BIN)/lint-imports --no-cache
 
 test: lint  ## every check
-	$(BIN)/python -m pytest -n 2 -m 'not learning and not fuzz and not soak and not ray'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not learning and not fuzz and not soak and not ray'
 
 spec: $(READY)  ## docs/acceptance.md names every row, and exactly the tests that show it
 	$(BIN)/python -m tests.acceptance

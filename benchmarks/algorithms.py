@@ -5,8 +5,9 @@
 * SAC on Pendulum-v1: one gradient step per environment step, batch 256, 256x256, two critics.
 * A2C on CartPole-v1: 8 environments x 5 steps, two tanh layers of 64 for each of policy and value.
 
-All go through their public ``learn()``; ours has every check on and does not count reset rows. Peers, the bare loop
-and, in PyTorch, this library get the thread count that serves each best. All run in turn; medians of five runs.
+All go through their public ``learn()``, ours through the iterations that it is made of; ours has every check on and
+does not count reset rows. Peers, the bare loop and, in PyTorch, this library get the thread count that serves each best. All
+run in turn; medians of five runs.
 
     python benchmarks/algorithms.py [dqn] [dqn-8] [sac] [a2c]
     python benchmarks/algorithms.py jax [dqn] ...      # on another framework, beside that one's bare loop
@@ -65,7 +66,7 @@ class Contest(NamedTuple):
 
 CONTESTS = {
     "dqn": Contest("DQN", "CartPole-v1", DQN_SETTINGS, 6000, "dqn"),
-    "dqn-8": Contest("DQN", "CartPole-v1", {**DQN_SETTINGS, "rollout_fragment_length": 8}, 6000, "dqn"),
+    "dqn-8": Contest("DQN", "CartPole-v1", {**DQN_SETTINGS, "rollout_fragment_length": 8}, 6000, "dqn-8"),
     "sac": Contest("SAC", "Pendulum-v1", {**OFF_POLICY, "train_batch_size": 256}, 2000, "sac"),
     "a2c": Contest(
         "A2C",
@@ -78,7 +79,7 @@ CONTESTS = {
             "entropy_coeff": 0.0,
             "grad_clip": 0.5,
             "seed": 0,
-            "model": {"fcnet_hiddens": [64, 64]},
+            "model": {"fcnet_hiddens": [64, 64], "vf_share_layers": False},
         },
         40_000,
     ),

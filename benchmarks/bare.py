@@ -98,7 +98,7 @@ def sac(width: int = 3, numbers: int = 1) -> Callable[[], None]:
 
 def main(name: str, steps: int, threads: int) -> None:
     torch.set_num_threads(threads)
-    step = {"dqn": dqn, "sac": sac}[name]()
+    step = {"dqn": dqn, "dqn-8": dqn, "sac": sac}[name]()
     for _ in range(50):
         step()
     started = time.perf_counter()

@@ -1,8 +1,9 @@
-"""Bare loops of gradient steps in JAX: networks, losses and learning rates of `bare.py`, each step one compiled call.
+"""Bare loops of gradient steps in JAX: networks, losses and learning rates of `bare.py`, in compiled calls.
 
-One fixed batch, no replay, no environment: what a step costs at least. No episode ends in the batch. SAC's networks all
-move by their gradients at the same weights, as this library's do; in `bare.py` the critics move before the actor.
-Prints one JSON line. Threads are 1, or as many as there are cores, which JAX takes by itself.
+A call is a step, or the 8 steps of `dqn-8`. One fixed batch, no replay, no environment: what a step costs at least. No
+episode ends in the batch. SAC's networks all move by their gradients at the same weights, as this library's do; in
+`bare.py` the critics move before the actor. Prints one JSON line. Threads are 1, or as many as there are cores, which
+JAX takes by itself.
 
     python benchmarks/bare_jax.py sac 2000 1
 """
@@ -26,20 +27,25 @@ def main(name: str, steps: int, threads: int) -> None:
         sys.exit(f"Threads are 1 or {os.cpu_count()}, as many as there are cores; {threads} came.")
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    step = {"dqn": dqn, "sac": sac}[name]()
+    kind, _, at_once = name.partition("-")
+    each = int(at_once or 1)
+    call = {"dqn": dqn, "sac": sac}[kind](each)
     for _ in range(50):
-        step()
+        call()
     started = time.perf_counter()
-    for _ in range(steps):
-        step()
+    for _ in range(steps // each):
+        call()
     print(json.dumps({"rate": steps / (time.perf_counter() - started)}))
 
 
-def looped(step: Callable[..., Any], carry: Any, batch: Any) -> Callable[[], None]:
-    """Return one compiled step of what is handed from step to step."""
+def looped(step: Callable[..., Any], carry: Any, batch: Any, each: int) -> Callable[[], None]:
+    """Return a compiled call of ``each`` steps of what is handed from step to step."""
     import jax
 
-    run = jax.jit(step)
+    def several(carry: Any, batch: Any) -> Any:
+        return jax.lax.scan(lambda carry, _: (step(carry, batch), None), carry, length=each)[0]
+
+    run = jax.jit(step if each == 1 else several)
 
     def call() -> None:
         nonlocal carry
@@ -92,7 +98,7 @@ def moments_of(weights: Any) -> tuple[Any, Any, Any]:
     return zeros, zeros, jax.numpy.zeros(())
 
 
-def dqn() -> Callable[[], None]:
+def dqn(each: int = 1) -> Callable[[], None]:
     """CartPole's sizes, a batch of 128, clipped gradients; the target is copied every 500 steps."""
     import jax
     import jax.numpy as jnp
@@ -119,10 +125,10 @@ def dqn() -> Callable[[], None]:
         target = jax.lax.cond(number % 500 == 0, lambda: q, lambda: target)
         return q, target, moments, number
 
-    return looped(step, (q, q, moments_of(q), 0), batch)
+    return looped(step, (q, q, moments_of(q), 0), batch, each)
 
 
-def sac(width: int = 3, numbers: int = 1) -> Callable[[], None]:
+def sac(each: int = 1, width: int = 3, numbers: int = 1) -> Callable[[], None]:
     """Pendulum's sizes, a batch of 256, two critics; the targets follow by 0.005."""
     import jax
     import jax.numpy as jnp
@@ -164,7 +170,7 @@ def sac(width: int = 3, numbers: int = 1) -> Callable[[], None]:
         targets = jax.tree.map(lambda t, w: t + 0.005 * (w - t), targets, weights["critics"])
         return weights, targets, moments, key
 
-    return looped(step, (weights, critics, moments_of(weights), jax.random.key(1)), batch)
+    return looped(step, (weights, critics, moments_of(weights), jax.random.key(1)), batch, each)
 
 
 if __name__ == "__main__":

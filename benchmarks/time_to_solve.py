@@ -8,7 +8,6 @@ Stable-Baselines3 runs with its zoo's settings. Seeds 0 to 4 in turn; the peer g
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from anyspace.execution.checkpoint import read_state
+from anyspace.execution.run_files import steps_of
 from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
 SEEDS = range(5)
@@ -30,8 +31,8 @@ def ours(seed: int) -> dict[str, Any]:
             [str(Path(sys.executable).parent / "anyspace"), *command, "--out", folder], check=True, capture_output=True
         )
         seconds = time.perf_counter() - started
-        state = json.loads((Path(folder) / "checkpoint" / "state.json").read_text())
-    steps = state["counters"]["timesteps_total"]
+        steps = steps_of(read_state(Path(folder) / "checkpoint"))
+    assert steps is not None
     return {"seconds": seconds, "steps": steps, "solved": steps < 100_000}
 
 

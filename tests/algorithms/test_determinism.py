@@ -15,6 +15,8 @@ import pytest
 from anyspace import PPO
 from tests.support.hashes import CASES, PPO_CASES, SETTINGS, digest, digest_of
 
+pytestmark = pytest.mark.xdist_group("elsewhere")
+
 
 @pytest.fixture(scope="module")
 def elsewhere() -> dict[str, str]:

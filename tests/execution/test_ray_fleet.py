@@ -35,6 +35,9 @@ SMALL: dict[str, Any] = {
 ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
 
 
+pytestmark = pytest.mark.xdist_group("ray")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_ray() -> Iterator[None]:
     """Start Ray once, with room for four workers, and end it; later tests find the handlers of signals as they were."""

@@ -83,7 +83,7 @@ class Replay:
         self.added = 0
 
     def __len__(self) -> int:
-        """Return how many transitions are there to be drawn from."""
+        """Return how many steps are there, those among them that a vector environment spent on resets."""
         return len(self._ring)
 
     def add(self, trajectory: Trajectory) -> None:

@@ -75,7 +75,7 @@ class Ring:
         self.has_gaps = False
 
     def __len__(self) -> int:
-        """Return how many transitions are there."""
+        """Return how many steps are there, those among them that a vector environment spent on resets."""
         return int((self.counts - self._firsts).sum())
 
     def add(self, trajectory: Trajectory) -> None:
