@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Tuple
 
 from anyspace import nesting, tree
 from anyspace.data.offline.recording import Recording, ends_of
@@ -163,7 +162,7 @@ class ColumnReader:
         is_raw = self._unscaled.is_array and array is not None and array.shape[1:] == first.space.shape
         if array is None or is_raw or array.ndim != 2 or array.shape[1] != self._unscaled.size:
             return None
-        are_parts = isinstance(self._policy.observation_space, Tuple) and rows not in (None, len(array))
+        are_parts = not nesting.is_leaf(self._policy.observation_space) and rows not in (None, len(array))
         return None if are_parts else array
 
     def _unflattened(self, flat: NumpyArray, where: Where) -> ObsLeaves:
