@@ -6,8 +6,8 @@
 * A2C on CartPole-v1: 8 environments x 5 steps, two tanh layers of 64 for each of policy and value.
 
 All go through their public ``learn()``, ours through the iterations that it is made of; ours has every check on and
-does not count reset rows. Peers, the bare loop and, in PyTorch, this library get the thread count that serves each best. All
-run in turn; medians of five runs.
+does not count reset rows. Peers, the bare loop and, in PyTorch, this library get the thread count that serves each
+best. All run in turn; medians of five runs.
 
     python benchmarks/algorithms.py [dqn] [dqn-8] [sac] [a2c]
     python benchmarks/algorithms.py jax [dqn] ...      # on another framework, beside that one's bare loop

@@ -55,8 +55,8 @@ class OffPolicyConfig(AlgorithmConfig):
     tau: float = 1.0
     """How far such a move goes towards the networks that learn, in (0, 1]."""
     replay_capacity: int = 50_000
-    """Steps that are kept, of all environments together, those that vector environments spend on resets among them; more
-    than memory has room for are refused."""
+    """Steps that are kept, of all environments together, with those that vector environments spend on resets; more than
+    memory has room for are refused."""
     prioritized_replay: bool = False
     """Draw transitions by the errors that they were last learnt from with."""
     prioritized_replay_alpha: float = 0.6
