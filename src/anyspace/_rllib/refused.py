@@ -29,7 +29,10 @@ REASONS = {
         " to one of these"
     ),
     "new stack": "RLlib's new API stack (RLModule, Learner, connectors, episodes) is not offered. Write a TorchModelV2",
-    "exploration": "exploration belongs to the algorithm. Derive it, and return another `exploration` from its `plan`",
+    "exploration": (
+        "explorations are named in the configuration: `exploration_config={'type': 'EpsilonGreedy'}`, or"
+        " `package.module:Class` for your own"
+    ),
     "replay": "replay belongs to the algorithm, and is not to be held",
     "pickle": "what is written here is JSON and safetensors. Use anyspace.spaces.to_json, algo.save and Algorithm.load",
     "tests": "it tests RLlib. Compare arrays with numpy.testing.assert_allclose",
