@@ -117,9 +117,10 @@ def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> En
     """Take random steps in an environment, and return everything that is not as it should be.
 
     Looked at are: the signatures and what ``reset`` and ``step`` return; whether observations are in their space, and
-    rewards numbers; whether anything is observed and paid; masks, where there are any; whether episodes end; whether a seed decides everything; whether the
-    action that ``step`` is handed stays as it was; whether instances have the same spaces; ``close``; and how long
-    ``step`` and ``reset`` take. Actions are random, among those that masks allow.
+    rewards numbers; whether observations ever differ, and rewards are ever another number than 0; masks, where there
+    are any; whether episodes end; whether a seed decides everything; whether the action that ``step`` is handed stays
+    as it was; whether instances have the same spaces; ``close``; and how long ``step`` and ``reset`` take. Actions are
+    random, among those that masks allow.
 
     Args:
         env: a Gymnasium id, a class, a callable, an instance (copies of it are made), or one of these with its
