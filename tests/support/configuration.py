@@ -26,7 +26,7 @@ BEGIN, END = "<!-- keys -->", "<!-- end of keys -->"
 ALGORITHMS: tuple[type[Algorithm[Any]], ...] = tuple(
     getattr(anyspace, name) for name in ("PPO", "A2C", "PG", "IMPALA", "APPO", "DQN", "SAC", "MARWIL", "BC")
 )
-SHARED = {
+SHARED: dict[str, type] = {
     "Observations and actions": PolicyConfig,
     "Workers": ScaleConfig,
     "Training, evaluation and files": AlgorithmConfig,
@@ -60,7 +60,8 @@ def _lines() -> Iterator[str]:
 def _of_algorithm(algorithm: type[Algorithm[Any]]) -> Iterator[str]:
     """Yield the keys that an algorithm adds, those whose defaults or meanings it changes, and its presets."""
     general, said_of_all = _values(AlgorithmConfig()), documents(AlgorithmConfig)
-    values, said = _values(algorithm.config_class()), documents(algorithm.config_class)
+    own: type = algorithm.config_class
+    values, said = _values(own()), documents(own)
     keys = [name for name, value in values.items() if (value, said[name]) != (general.get(name), said_of_all.get(name))]
     yield from (f"## Keys of {algorithm.__name__}", "", (algorithm.__doc__ or "").splitlines()[0], "")
     yield from _table(keys, values, said)
