@@ -54,7 +54,7 @@ class OffPolicyConfig(AlgorithmConfig):
     replay_capacity: int = 50_000
     """Transitions that are kept, of all environments together; more than memory has room for are refused."""
     prioritized_replay: bool = False
-    """Draw transitions by the errors that they were last learnt from with."""
+    """Draw a transition more often, the larger its error was when it was last learnt from."""
     prioritized_replay_alpha: float = 0.6
     """How much the size of an error matters, at least 0; 0 draws evenly."""
     prioritized_replay_beta: float = 0.4
