@@ -65,3 +65,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert (built.returncode, built.stderr) == (0, "")
     page = (tmp_path / "custom-models" / "index.html").read_text()
     assert re.findall(r"<label for=\"__tabbed_1_\d\">(\w+)</label>", page) == ["PyTorch", "JAX", "TensorFlow"]
+    example = (tmp_path / "examples" / "masks" / "index.html").read_text()
+    assert "masks.py" in example
+    assert 'href="../examples/callbacks/"' in (tmp_path / "callbacks" / "index.html").read_text()
