@@ -27,7 +27,7 @@ PYTHON = [(document, number) for document in DOCUMENTS for number in range(len(b
 def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python", document)[number].replace("20_000", "1_000")
-    exec(compile(code, f"{document.name} block {number}", "exec"), {"__name__": "document"})
+    exec(compile(code, f"{document.name} block {number}", "exec", dont_inherit=True), {"__name__": "document"})
 
 
 def test_readme_commands_parse() -> None:
