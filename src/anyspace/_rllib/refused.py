@@ -14,7 +14,10 @@ REASONS = {
         "it works on TensorFlow, and is not offered, or TensorFlow is not installed (pip install 'anyspace[tf]'). Use"
         " `tf.keras`, or the module of PyTorch beside it, `models.torch` or `utils.torch_utils`"
     ),
-    "agents": "several agents in one environment are not offered. Train on one agent's gymnasium.Env",
+    "agents": (
+        "several agents in one environment are not offered, unless they share a policy by SuperSuit. Train on one"
+        " agent's gymnasium.Env"
+    ),
     "environments": "environments are gymnasium.Env, one by one or as a gymnasium.vector.VectorEnv",
     "policies": (
         "a policy is a model and a distribution here. Derive an algorithm and override `losses` or `updates`, and read"
