@@ -1,4 +1,4 @@
-"""Steps per second of this tree beside another checkout of the library, the two in turn in one run.
+"""Steps per second of this version beside another checkout of the library, the two in turn in one run.
 
 PPO on CartPole-v1 with the settings of ``ppo_cartpole.py`` (dense) and ``memory_cartpole.py`` (LSTM, GTrXL), through
 the public ``learn()``. Medians of seven runs; the ratio is the median of the pairs' ratios.
@@ -56,7 +56,7 @@ def main() -> None:
     other = Path(sys.argv[1]).resolve()
     names = sys.argv[2:] or list(MODELS)
     print(f"This tree and another one, median of {RUNS} runs in turn; {describe()}\n")
-    print("| PPO on CartPole-v1 | other tree, steps/s | this tree, steps/s | ratio (lowest to highest) |")
+    print("| PPO on CartPole-v1 | other version, steps/s | this version, steps/s | ratio (lowest to highest) |")
     print("|---|---|---|---|")
     for name in names:
         pairs = [(measured(other, name), measured(HERE.parent, name)) for _ in range(RUNS)]

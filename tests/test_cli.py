@@ -539,6 +539,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert "ppo" in out
     assert "CartPole-v1" in out
+    assert "Proximal Policy" in out
+    assert "discrete" in out.partition(" bc ")[2].partition(" dqn ")[0]  # BC has the presets of MARWIL
 
 
 def test_overview_and_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ PYTHON = [(document, number) for document in DOCUMENTS for number in range(len(b
 def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python", document)[number].replace("20_000", "1_000")
-    exec(compile(code, f"{document.name} block {number}", "exec"), {"__name__": "document"})
+    exec(compile(code, f"{document.name} block {number}", "exec", dont_inherit=True), {"__name__": "document"})
 
 
 def test_readme_commands_parse() -> None:
@@ -65,3 +65,6 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert (built.returncode, built.stderr) == (0, "")
     page = (tmp_path / "custom-models" / "index.html").read_text()
     assert re.findall(r"<label for=\"__tabbed_1_\d\">(\w+)</label>", page) == ["PyTorch", "JAX", "TensorFlow"]
+    example = (tmp_path / "examples" / "masks" / "index.html").read_text()
+    assert "masks.py" in example
+    assert 'href="../examples/callbacks/"' in (tmp_path / "callbacks" / "index.html").read_text()

@@ -17,7 +17,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, Text
 
 import anyspace
 from anyspace import distributions, models, rllib, spaces
-from anyspace._rllib import algorithms
+from anyspace._rllib import algorithms, refused
 from anyspace.errors import ModelError
 from anyspace.models import placeholders
 from anyspace.models import torch as networks
@@ -121,23 +121,33 @@ def test_paths_of_older_releases_lead_to_the_same_names():
     assert module("models.extra_spaces").Simplex is spaces.Simplex
 
 
-def test_the_porting_page_lists_them_all():
-    page = (Path(__file__).parent.parent / "docs" / "porting.md").read_text()
-    listed, _, explained = page.partition("## Names that only explain themselves")
+def test_the_page_of_names_lists_them_all():
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "rllib-names.md").read_text()
     rows = {
         path.strip("`"): set(re.findall(r"`(\w+)`", names))
-        for path, names in re.findall(r"\| (\S+) \| (.*) \|", listed)
+        for path, names in re.findall(r"\| (\S+) \| (.*) \|", page.partition("## Names that only explain")[0])
     }
-    refused = set()
-    for path in rllib.PATHS:
-        homes = rllib.names(path)
-        refused |= {name for name, (home, _) in homes.items() if home == "refused"}
-        offered = {name for name, (home, _) in homes.items() if home != "refused"}
-        if offered and path not in rllib.MOVED:
-            assert rows[path or "(itself)"] == offered, path
-    assert {name.rpartition(".")[2] for name in re.findall(r"`([\w.]+)`", explained)} >= refused
+    for path in set(rllib.PATHS) - set(rllib.MOVED):
+        offered = {name for name, (home, _) in rllib.names(path).items() if home != "refused"}
+        assert rows.get(path or "(itself)", set()) == offered, path
     for old, new in rllib.MOVED.items():
         assert f"| `{old}` | `{new}` |" in page
+
+
+def test_the_page_of_names_lists_the_refused_ones_with_their_reasons():
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "rllib-names.md").read_text()
+    explained = page.partition("## Names that only explain")[2]
+    listed = {
+        reason: set(re.findall(r"`([\w.]+)`", names))
+        for names, reason in re.findall(r"^\| (`.*`) \| (.*) \|$", explained, re.M)
+    }
+    anywhere = {name for path in rllib.PATHS for name, (home, _) in rllib.names(path).items() if home != "refused"}
+    expected: dict[str, set[str]] = {}
+    for path, reasons in refused.NAMES.items():
+        for reason, names in reasons.items():
+            named = {f"{path}.{name}" if name in anywhere else name for name in names.split()}
+            expected.setdefault(refused.REASONS[reason], set()).update(named)
+    assert listed == expected
 
 
 @pytest.mark.parametrize("path", TABLE)
@@ -208,7 +218,7 @@ def test_the_ways_to_import():
             "from anyspace.rllib.env import MultiAgentEnvs",
             "nothing in anyspace stands for ray.rllib.env",
         ),
-        ("from anyspace.rllib import nothing_like_it", "docs/porting.md lists what does"),
+        ("from anyspace.rllib import nothing_like_it", "docs/reference/rllib-names.md lists what does"),
     ],
 )
 def test_what_is_not_there_is_an_import_error_that_says_so(statement, hint):

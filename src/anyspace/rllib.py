@@ -386,9 +386,11 @@ def _unknown(fullname: str) -> str:
 
     below = fullname.removeprefix(f"{__name__}.")
     if reason := refused.reason_of(below):
-        return f"nothing in anyspace stands for ray.rllib.{below}: {reason}. docs/porting.md lists what does."
-    known = [*PATHS, *(f"{path}.{name}" for path in PATHS for name in names(path))]
-    return f"nothing in anyspace stands for ray.rllib.{below}.{nearest(below, known)} docs/porting.md lists what does."
+        why = f": {reason}."
+    else:
+        known = [*PATHS, *(f"{path}.{name}" for path in PATHS for name in names(path))]
+        why = f".{nearest(below, known)}"
+    return f"nothing in anyspace stands for ray.rllib.{below}{why} docs/reference/rllib-names.md lists what does."
 
 
 def __getattr__(name: str) -> Any:

@@ -34,7 +34,7 @@ def test_keywords_have_the_types_of_the_keys(name: str) -> None:
 def test_help_lists_the_keys() -> None:
     text = PPO.__doc__
     assert text is not None
-    assert text.startswith("Clipped policy-gradient steps over several epochs")
+    assert text.startswith("Proximal Policy Optimization: clipped steps over several epochs")
     assert "    clip_param: float = 0.3\n        PPO's" in text or "    clip_param: float = 0.3\n" in text
     for key in (*documents(PPO.config_class), *(f"model.{key}" for key in documents(ModelConfig))):
         assert f"    {key}: " in text, key

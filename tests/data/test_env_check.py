@@ -134,7 +134,20 @@ class FailsToClose(Good):
         raise OSError("the window is gone")
 
 
+class SameObservation(Good):
+    def look(self) -> Any:
+        return {"a": 1, "b": np.zeros(2, np.float32)}
+
+
+class Unpaid(Good):
+    def step(self, action: Any) -> Any:
+        obs, _, *rest = super().step(action)
+        return obs, 0.0, *rest
+
+
 FAULTS = [
+    (SameObservation, "warning, 60 steps: reset() and step() returned the same observation every time"),
+    (Unpaid, "warning, 60 steps: step() returned a reward of 0 every time."),
     (OutOfBounds, 'warning, step 2: obs["b"]: expected a value in [-1.0, 1.0], got 2.0 at component (1,)'),
     (OutsideIndex, 'error, step 2: obs["a"]: expected a value in 0..2, got 3'),
     (ClosedMask, "error, step 3: the mask allows no action: action has [0, 0, 0, 0]."),

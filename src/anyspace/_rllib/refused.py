@@ -14,7 +14,10 @@ REASONS = {
         "it works on TensorFlow, and is not offered, or TensorFlow is not installed (pip install 'anyspace[tf]'). Use"
         " `tf.keras`, or the module of PyTorch beside it, `models.torch` or `utils.torch_utils`"
     ),
-    "agents": "several agents in one environment are not offered. Train on one agent's gymnasium.Env",
+    "agents": (
+        "several agents in one environment are not offered, unless they share a policy by SuperSuit. Train on one"
+        " agent's gymnasium.Env"
+    ),
     "environments": "environments are gymnasium.Env, one by one or as a gymnasium.vector.VectorEnv",
     "policies": (
         "a policy is a model and a distribution here. Derive an algorithm and override `losses` or `updates`, and read"
@@ -29,7 +32,10 @@ REASONS = {
         " to one of these"
     ),
     "new stack": "RLlib's new API stack (RLModule, Learner, connectors, episodes) is not offered. Write a TorchModelV2",
-    "exploration": "exploration belongs to the algorithm. Derive it, and return another `exploration` from its `plan`",
+    "exploration": (
+        "explorations are named in the configuration: `exploration_config={'type': 'EpsilonGreedy'}`, or"
+        " `package.module:Class` for your own"
+    ),
     "replay": "replay belongs to the algorithm, and is not to be held",
     "pickle": "what is written here is JSON and safetensors. Use anyspace.spaces.to_json, algo.save and Algorithm.load",
     "tests": "it tests RLlib. Compare arrays with numpy.testing.assert_allclose",

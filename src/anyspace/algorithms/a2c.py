@@ -46,7 +46,7 @@ class A2CConfig(GAEConfig, SmallBatchConfig):
 
 
 class A2C(ActorCritic[A2CConfig]):
-    """One step on each batch, along the policy gradient with advantages by GAE."""
+    """Advantage Actor-Critic: one step on each batch, along the policy gradient with advantages by GAE."""
 
     config_class = A2CConfig
 

@@ -57,7 +57,7 @@ class APPOConfig(IMPALAConfig, ClippedConfig):
 
 
 class APPO(IMPALA):
-    """Clipped policy-gradient steps, with advantages by V-trace under a target network."""
+    """Asynchronous PPO: clipped policy-gradient steps, with advantages by V-trace under a target network."""
 
     config_class = APPOConfig
 

@@ -128,7 +128,7 @@ class DQNConfig(OffPolicyConfig):
 
 
 class DQN(OffPolicy[DQNConfig]):
-    """Moves the values of actions towards what a target network says of the steps after them."""
+    """Deep Q-Network: moves the values of actions towards what a target network says of the steps after them."""
 
     config_class = DQNConfig
 

@@ -96,7 +96,7 @@ class IMPALAConfig(SmallBatchConfig):
 
 
 class IMPALA(ActorCritic[IMPALAConfig]):
-    """One step on each batch, along the policy gradient; V-trace corrects for weights that have changed since."""
+    """Importance Weighted Actor-Learner Architecture: policy gradients that V-trace corrects for newer weights."""
 
     config_class: ClassVar[type[IMPALAConfig]] = IMPALAConfig
 

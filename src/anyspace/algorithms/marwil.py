@@ -71,7 +71,7 @@ class MARWILConfig(OfflineConfig):
 
 
 class MARWIL(Offline[MARWILConfig]):
-    """Imitates recorded actions, the better ones more: log-probabilities weighted by exp(beta advantage / c)."""
+    """Monotonic Advantage Re-Weighted Imitation Learning: imitates recorded actions, the better ones more."""
 
     config_class = MARWILConfig
 
@@ -161,7 +161,7 @@ class BCConfig(MARWILConfig):
 
 
 class BC(MARWIL):
-    """Behaviour cloning: makes recorded actions more likely, whatever came of them."""
+    """Behaviour Cloning: makes recorded actions more likely, whatever came of them."""
 
     config_class = BCConfig
 

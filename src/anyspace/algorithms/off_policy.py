@@ -58,7 +58,7 @@ class OffPolicyConfig(AlgorithmConfig):
     """Steps that are kept, of all environments together, with those that vector environments spend on resets; more than
     memory has room for are refused."""
     prioritized_replay: bool = False
-    """Draw transitions by the errors that they were last learnt from with."""
+    """Draw a transition more often, the larger its error was when it was last learnt from."""
     prioritized_replay_alpha: float = 0.6
     """How much the size of an error matters, at least 0; 0 draws evenly."""
     prioritized_replay_beta: float = 0.4

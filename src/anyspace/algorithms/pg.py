@@ -46,7 +46,7 @@ class PGConfig(OnPolicyConfig):
 
 
 class PG(Algorithm[PGConfig]):
-    """One step on each batch, along the gradient of log-probabilities weighted with the returns that followed."""
+    """Policy Gradient (REINFORCE): a step on each batch, log-probabilities weighted by the returns that followed."""
 
     config_class = PGConfig
 

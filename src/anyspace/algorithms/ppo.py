@@ -90,7 +90,7 @@ class PPOConfig(GAEConfig, ClippedConfig):
 
 
 class PPO(ActorCritic[PPOConfig]):
-    """Clipped policy-gradient steps over several epochs of each batch, with an adaptive KL penalty."""
+    """Proximal Policy Optimization: clipped steps over several epochs of each batch, with an adaptive KL penalty."""
 
     config_class = PPOConfig
 

@@ -127,7 +127,7 @@ _REFUSED = {
 
 
 class SAC(OffPolicy[SACConfig]):
-    """Twin Q networks and a policy of much entropy, from replayed transitions, for actions of any kind.
+    """Soft Actor-Critic: twin Q networks and a policy of much entropy, from replay, for actions of any kind.
 
     Discrete parts of an action are summed over, all of them jointly (Christodoulou, 2019); numbers are sampled. With
     pi the probabilities of the joint options and u a sample of the numbers, the soft value of an observation is

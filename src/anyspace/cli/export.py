@@ -37,7 +37,7 @@ class ExportFlags(RunFlags):
     episodes: int = 10
     """How many episodes of the environment they are compared in; 0 makes no environment."""
     seed: int = 0
-    """Of observations, episodes and noise."""
+    """The seed of the random observations, the episodes and the noise that the file is compared on."""
 
 
 def export(words: list[str]) -> None:

@@ -67,7 +67,8 @@ class EnvFlags:
     config: Path | None = None
     """A TOML of keys and values, which may hold env, algo and preset as well; or the config.json of a run."""
     trust: bool = False
-    """Import the code that the config.json names; only for runs whose author you trust."""
+    """Import the code that a config.json of --config, or a checkpoint of --resume, names: environments, models and the
+    like. Only for runs whose author you trust."""
 
 
 @dataclass(frozen=True)

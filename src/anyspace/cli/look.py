@@ -14,7 +14,7 @@ from rich.table import Table
 from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.presets import preset_names
-from anyspace.algorithms.settings import chosen
+from anyspace.algorithms.settings import chosen, preset_name
 from anyspace.cli import output
 from anyspace.cli.flags import EnvFlags, parse, require_env, require_least, starting_point
 from anyspace.cli.values import REGISTRY
@@ -30,7 +30,11 @@ from anyspace.execution.step_time import advice_on_workers
 
 @dataclass(frozen=True)
 class InspectFlags(EnvFlags):
-    """Show what becomes of an environment's spaces, and run one dummy step of everything."""
+    """Show what becomes of an environment's spaces, and run one dummy step of everything.
+
+    `anyspace inspect ENV --help` shows the defaults that this environment has, with its preset. Without ENV
+    the help shows plain defaults, which few runs have.
+    """
 
     out: Path | None = None
     """Draw the pipeline as well, into a file that ends in .svg, .png or .pdf."""
@@ -38,7 +42,11 @@ class InspectFlags(EnvFlags):
 
 @dataclass(frozen=True)
 class BenchFlags(EnvFlags):
-    """Train for some seconds, and show how quick it is and what takes the time."""
+    """Train for some seconds, and show how quick it is and what takes the time.
+
+    `anyspace bench ENV --help` shows the defaults that this environment has, with its preset. Without ENV
+    the help shows plain defaults, which few runs have.
+    """
 
     seconds: float = 10.0
     """How long to train, above 0; at least one iteration, after another that is not counted."""
@@ -53,9 +61,9 @@ class CheckFlags:
     env: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")]
     """A Gymnasium id or package.module:EnvClass."""
     steps: int = 1000
-    """How many to take."""
+    """How many steps to take."""
     seed: int = 0
-    """Of the environment and of the actions."""
+    """The seed of the environment and of the random actions."""
     env_config: dict[str, Any] = field(default_factory=dict)
     """Keywords for the environment."""
     action_mask_key: str = "action_mask"
@@ -166,7 +174,7 @@ def list_algorithms(words: list[str]) -> None:
     table = Table("algorithm", "what it does", "presets")
     for algorithm in ALGORITHMS.values():
         summary = (algorithm.__doc__ or "").splitlines()[0]
-        table.add_row(algorithm.name(), summary, ", ".join(preset_names(algorithm.name())))
+        table.add_row(algorithm.name(), summary, ", ".join(preset_names(preset_name(algorithm.__mro__))))
     Console(emoji=False).print(table)
 
 

@@ -30,7 +30,8 @@ class RunFlags:
     best: bool = False
     """Take the run's best checkpoint instead of the latest."""
     trust: bool = False
-    """Import the code that the checkpoint names; only for runs whose author you trust."""
+    """Import the code that the checkpoint names: environments, models and the like. Only for runs whose author you
+    trust."""
     algo: str | None = None
     """The class of an algorithm of your own, package.module:Class."""
     env: str | None = None
@@ -61,7 +62,7 @@ class PlayFlags(RunFlags):
     """How a run is played."""
 
     seed: int | None = None
-    """Of the environments; by default one that goes by the run's seed and its steps."""
+    """The seed of the environments; by default one that goes by the run's seed and its steps."""
     explore: bool = False
     """Sample actions instead of taking the deterministic ones."""
 
@@ -71,7 +72,7 @@ class EvaluateFlags(PlayFlags):
     """Play episodes with what a run learnt, acting deterministically."""
 
     episodes: int = 10
-    """How many, at least 1."""
+    """How many episodes to play, at least 1."""
     json: bool = False
     """Print one JSON object: the numbers, and the return and length of each episode."""
     render: bool = False
@@ -83,7 +84,7 @@ class RecordFlags(PlayFlags):
     """Film episodes with what a run learnt, acting deterministically; no display is needed."""
 
     episodes: int = 1
-    """How many, one after the other, at least 1."""
+    """How many episodes to film, one after the other, at least 1."""
     out: tuple[Path, ...] = ()
     """Files that end in .mp4 or .gif; by default one of each in the folder videos of the run."""
 

@@ -38,10 +38,13 @@ class SweepFlags(EnvFlags):
     """Search for settings: train with what Optuna suggests, again and again, and keep the best.
 
     The same command goes on with a sweep, and shares the work with another process that runs it.
+
+    `anyspace sweep ENV --help` shows the defaults that this environment has, with its preset. Without ENV
+    the help shows plain defaults, which few runs have.
     """
 
     trials: int = 20
-    """How many there are to be in all, of all processes together; trials that somebody stopped do not count."""
+    """How many trials there are to be in all, of all processes together; trials that somebody stopped do not count."""
     steps: int = 50_000
     """Environment steps of a trial."""
     evaluate: int = 10

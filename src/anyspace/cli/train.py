@@ -35,7 +35,11 @@ from anyspace.execution.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class TrainFlags(EnvFlags):
-    """Train an algorithm on an environment and keep a run folder."""
+    """Train an algorithm on an environment and keep a run folder.
+
+    `anyspace train ENV --help` shows the defaults that this environment has, with its preset. Without ENV
+    the help shows plain defaults, which few runs have.
+    """
 
     steps: int = 100_000
     """Environment steps in all; a resumed run's count, and it goes on to the number that it had, if none is given."""

@@ -32,6 +32,14 @@ T = TypeVar("T")
 Severity = Literal["error", "warning"]
 REPLAYED = 200
 """Most steps that are repeated with the same seed."""
+_SAME_OBSERVATION = (
+    "reset() and step() returned the same observation every time, so no action can depend on it. That is right for a"
+    " bandit alone; else return what step() has changed."
+)
+_NO_REWARD = (
+    "step() returned a reward of 0 every time. That is right where a reward comes at a goal alone, and random actions"
+    " have not reached it; else return what a step is worth."
+)
 _NUMBERED = re.compile(r"^environment 0: ")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
 
@@ -109,9 +117,10 @@ def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> En
     """Take random steps in an environment, and return everything that is not as it should be.
 
     Looked at are: the signatures and what ``reset`` and ``step`` return; whether observations are in their space, and
-    rewards numbers; masks, where there are any; whether episodes end; whether a seed decides everything; whether the
-    action that ``step`` is handed stays as it was; whether instances have the same spaces; ``close``; and how long
-    ``step`` and ``reset`` take. Actions are random, among those that masks allow.
+    rewards numbers; whether observations ever differ, and rewards are ever another number than 0; masks, where there
+    are any; whether episodes end; whether a seed decides everything; whether the action that ``step`` is handed stays
+    as it was; whether instances have the same spaces; ``close``; and how long ``step`` and ``reset`` take. Actions are
+    random, among those that masks allow.
 
     Args:
         env: a Gymnasium id, a class, a callable, an instance (copies of it are made), or one of these with its
@@ -154,6 +163,10 @@ def _play(found: EnvCheck, probe: _Probe, another: _Probe, spec: EnvSpec, seed: 
         if not found.episodes and not probe.env.metadata["limited"]:
             what = f"no episode has ended. If that is not by chance, {advice(spec)}."
             found.add("warning", what, f"{steps:,} steps")
+        if not probe.observed:
+            found.add("warning", _SAME_OBSERVATION, f"{steps:,} steps")
+        if found.episodes and not probe.paid:
+            found.add("warning", _NO_REWARD, f"{steps:,} steps")
 
 
 @dataclass(frozen=True)
@@ -206,12 +219,14 @@ class _Probe:
         self._decode = Decoder(self.env.action_space)
         self._random = UniformActions(raw_space(space, normalize=True))
         self._masks = ActionMasks(space)
+        self.observed = self.paid = False
+        """Whether two observations differed, and whether a reward was not 0."""
 
     def play(self, found: EnvCheck, seed: int, steps: int) -> list[_Moment]:
         """Take steps, note what is wrong, and return what the first `REPLAYED` of them, and resets, led to."""
         rng, moments = np.random.default_rng(seed), []
         moment, mask = self._begin(found, seed, "reset()")
-        length, total = 0, 0.0
+        first, length, total = moment, 0, 0.0
         # After a reset that failed nothing more can be said.
         while moment is not None and found.steps < steps:
             if found.steps <= REPLAYED:
@@ -223,6 +238,8 @@ class _Probe:
             found.steps += 1
             found.masks += mask is not None
             moment, mask = self._step(found, self._action(rng, mask), f"step {found.steps}")
+            self.observed = self.observed or not (first and all(map(_equal, first.leaves, moment.leaves)))
+            self.paid = self.paid or moment.reward != 0
             length, total = length + 1, total + moment.reward
             if moment.over:
                 found.episodes.append(length)
