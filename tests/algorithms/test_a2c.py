@@ -112,7 +112,6 @@ WHOLE = {"batch_mode": "complete_episodes"}
         ("vf_loss_coeff", {"grad_clip": 0.01}, 0.1, 1.0),
         ("entropy_coeff", {}, 0.0, 0.5),
         ("entropy_coeff_schedule", {}, None, [(0, 1.0), (40, 0.0)]),
-        ("use_gae", {**WHOLE, "lambda_": 0.5}, True, False),
         ("lambda_", {}, 0.1, 1.0),
         ("use_critic", {**WHOLE, "use_gae": False}, True, False),
         ("grad_clip", {}, None, 0.01),

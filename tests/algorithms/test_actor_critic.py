@@ -207,8 +207,8 @@ def test_the_loss_of_pg(bootstraps: bool) -> None:
 
 @pytest.mark.parametrize("use_critic", [True, False])
 def test_the_loss_of_a2c(use_critic: bool) -> None:
-    own = {"use_critic": use_critic, **({} if use_critic else {"use_gae": False, "batch_mode": "complete_episodes"})}
-    algorithm = make(A2C, lambda_=0.8, vf_loss_coeff=0.7, entropy_coeff=ENTROPY, **own)
+    own = {"lambda_": 0.8} if use_critic else {"use_gae": False, "batch_mode": "complete_episodes"}
+    algorithm = make(A2C, use_critic=use_critic, vf_loss_coeff=0.7, entropy_coeff=ENTROPY, **own)
     trajectory = gathered(make(A2C))
     told = Told(algorithm, trajectory)
     if not use_critic:

@@ -134,7 +134,7 @@ PPO_CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "dropout": (sampled(VECTOR, spaces.Discrete(3)), _layered("dropout")),
     "whole episodes": (
         sampled(VECTOR, spaces.Discrete(3)),
-        {**SHARED, "batch_mode": "complete_episodes", "use_gae": False, "use_critic": False},
+        {**SHARED, "batch_mode": "complete_episodes", "use_gae": False, "use_critic": False, "lambda_": 1.0},
     ),
     "fragments": ("CartPole-v1", {**SHARED, "rollout_fragment_length": 8}),
 }

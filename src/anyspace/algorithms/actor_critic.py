@@ -110,11 +110,7 @@ class GAEConfig(ActorCriticConfig):
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()
-        if not self.use_gae:
-            idle["lambda_"] = "`use_gae` is False, so that returns are not weighed by it"
-        if not self.use_critic:
-            idle["vf_loss_coeff"] = "no value is learnt (`use_critic` is False)"
-        return idle
+        return idle if self.use_gae else {**idle, "lambda_": "returns are summed up without GAE (`use_gae` is False)"}
 
     @property
     def has_critic(self) -> bool:

@@ -74,11 +74,6 @@ class PPOConfig(GAEConfig, ClippedConfig):
             return dataclasses.replace(fitted, train_batch_size=self.minibatch_size)
         return fitted
 
-    def without_effect(self) -> dict[str, str]:
-        """Return the keys that have no effect beside the others as they are, each with the reason."""
-        idle = super().without_effect()
-        return idle if self.use_critic else {**idle, "vf_clip_param": "no value is learnt (`use_critic` is False)"}
-
     def short(self) -> Self:
         """Return these settings for one short iteration: a single gradient step."""
         return dataclasses.replace(super().short(), minibatch_size=None, num_epochs=1)
