@@ -249,11 +249,20 @@ def settled(value: Any, hint: Any) -> Any:
     return hint(value) if hint in (bool, int, float) else _copied(value)
 
 
-def _copied(value: Any) -> Any:
-    """Return plain dicts, lists and tuples anew, at any depth; all else is as it is."""
-    if type(value) is dict:
-        return {key: _copied(item) for key, item in value.items()}
-    return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
+def _copied(value: Any, made: dict[int, Any] | None = None) -> Any:
+    """Return plain dicts, lists and tuples anew, also those that hold themselves; all else is as it is."""
+    made = {} if made is None else made
+    if type(value) is tuple:
+        return tuple(_copied(item, made) for item in value)
+    if type(value) not in (dict, list):
+        return value
+    if id(value) not in made:
+        new = made[id(value)] = type(value)()
+        if isinstance(value, dict):
+            new.update({key: _copied(item, made) for key, item in value.items()})
+        else:
+            new.extend(_copied(item, made) for item in value)
+    return made[id(value)]
 
 
 def spell(hint: Any) -> str:

@@ -187,10 +187,13 @@ def test_weights_are_copies() -> None:
         np.testing.assert_array_equal(value, kept[name])
 
 
-def test_loading_reaches_no_sibling() -> None:
-    policy = make()
+def test_loading_weights_reaches_siblings_and_restoring_a_state_does_not() -> None:
+    policy, other = make(), make(5)
     target = policy.sibling()
     before = {name: value.clone() for name, value in target.model.state_dict().items()}
-    policy.load_weights(make(5).weights())
+    policy.load_state(other.state())
     for name, value in target.model.state_dict().items():
         assert torch.equal(value, before[name])
+    policy.load_weights(other.weights())
+    for name, value in target.model.state_dict().items():
+        assert torch.equal(value, other.model.state_dict()[name])
