@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from anyspace import APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
+from anyspace import A2C, APPO, BC, DQN, IMPALA, MARWIL, PG, PPO, SAC, Algorithm
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.log import flat_metrics
 from tests.support.tasks import TMaze
@@ -43,6 +43,22 @@ class Continuous(Noisy):
     action_space = spaces.Box(-2, 2, (2,), np.float32)
 
 
+class Masked(Noisy):
+    action_space = spaces.Discrete(4)
+
+    def action_masks(self) -> Any:
+        mask = self.np_random.random(4) < 0.5
+        mask[self.np_random.integers(4)] = True
+        return mask
+
+
+class Parts(Noisy):
+    action_space = spaces.Tuple([spaces.Discrete(2), spaces.Box(-1, 1, (2,)), spaces.MultiDiscrete([2, 3])])
+
+    def step(self, action: Any) -> Any:
+        return super().step(action[0])
+
+
 SMALL: dict[str, Any] = {
     "num_envs_per_env_runner": 2,
     "seed": 3,
@@ -50,6 +66,7 @@ SMALL: dict[str, Any] = {
     "model": {"fcnet_hiddens": [6], "max_seq_len": 4},
 }
 LSTM: dict[str, Any] = {"use_lstm": True, "lstm_cell_size": 4, "lstm_use_prev_action": True}
+GRU: dict[str, Any] = {"use_gru": True, "lstm_cell_size": 4, "lstm_use_prev_reward": True}
 GTRXL: dict[str, Any] = {
     "use_attention": True,
     "attention_dim": 4,
@@ -106,6 +123,14 @@ CASES: dict[str, tuple[type[Algorithm[Any]], Any, dict[str, Any]]] = {
         Continuous,
         {**REPLAY, "model": LSTM, "exploration_config": {"type": "OrnsteinUhlenbeckNoise", "random_timesteps": 20}},
     ),
+    "a2c, microbatches, gru, masked": (A2C, Masked, {**ONE_STEP, **SCALED, "microbatch_size": 7, "model": GRU}),
+    "appo, autoregressive": (
+        APPO,
+        Parts,
+        {**ONE_STEP, "target_network_update_freq": 70, "tau": 0.3, "model": {"autoregressive_actions": True}},
+    ),
+    "sac, parts": (SAC, Parts, REPLAY),
+    "sac, gru, masked, jax": (SAC, Masked, {**REPLAY, "model": GRU, "framework": "jax"}),
 }
 
 
@@ -146,7 +171,14 @@ def everything(algorithm: Algorithm[Any]) -> Any:
     return state["parts"], tensors, {name: [*part.since(None)] for name, part in growing.items()}
 
 
-RARE = {"dqn, gtrxl, noisy", "dqn, parameter noise", "sac, lstm, noise", "appo, earlier batches", "dqn, workers"}
+RARE = {
+    "dqn, gtrxl, noisy",
+    "dqn, parameter noise",
+    "sac, lstm, noise",
+    "appo, earlier batches",
+    "dqn, workers",
+    "sac, gru, masked, jax",
+}
 """What differs little from the other cases: left to `make fuzz`."""
 
 

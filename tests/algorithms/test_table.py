@@ -1,4 +1,4 @@
-"""Algorithms, actions, memories, masks and heads: every pair of them in some cell that is trained, or refused."""
+"""Algorithms, actions, memories, masks and heads: every pair of them that goes together is trained in some cell."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from anyspace import PPO
+from anyspace import DQN, PPO, SAC
 from anyspace.data.collector import Collector
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ModelError, ObservationError, UnsupportedSpaceError
@@ -148,6 +148,27 @@ def test_what_is_forbidden_is_never_done(space: str, source: str, steps: int) ->
     assert algorithm.timesteps_total == steps
     algorithm.evaluate(steps // 500)
     algorithm.evaluate(steps // 500, explore=True)
+
+
+@pytest.mark.spec(159)
+@pytest.mark.parametrize("kind", [DQN, SAC])
+def test_what_is_forbidden_is_never_done_by_those_who_replay(kind: type[DQN] | type[SAC]) -> None:
+    algorithm = kind(
+        lambda: masked("multidiscrete", "method"),
+        num_envs_per_env_runner=20,
+        train_batch_size=8,
+        replay_capacity=500,
+        num_steps_sampled_before_learning_starts=100,
+        min_sample_timesteps_per_iteration=400,
+        training_intensity=0.5,
+        model={"fcnet_hiddens": [16]},
+        seed=0,
+        preset="none",
+    )
+    learner = algorithm.train()["learner"]
+    assert np.isfinite([value for value in learner.values() if isinstance(value, float)]).all()
+    algorithm.evaluate(2)
+    algorithm.evaluate(2, explore=True)
 
 
 def policy_for(env: Masked, **config: Any) -> Policy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections import Counter
 from contextlib import closing
 from typing import Any
@@ -93,6 +94,45 @@ def where_of(leaf: Any) -> list[tuple[int, ...]]:
 def position(algorithm: PPO) -> int:
     """Which leaf says where an observation is from."""
     return next(i for i, spec in enumerate(algorithm.policy.encode.specs) if spec.shape == (3,))
+
+
+class Film(Diary):
+    """The last four of its pictures, in episodes of 100 steps."""
+
+    observation_space = StackedFrames(0, 255, (84, 84, 4), np.uint8, stack=4)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.frames = [self._frame()] * 4
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        obs, reward, _, _, info = super().step(action)
+        return obs, reward, False, self.t == 100, info
+
+    def _frame(self) -> Any:
+        return np.full((84, 84, 1), (16 * self.episode + self.t) % 256, np.uint8)
+
+    def _seen(self) -> Any:
+        return np.concatenate(self.frames, axis=-1)
+
+
+def test_a_picture_is_kept_once() -> None:
+    """A transition of 84x84 pictures takes one of them, and no memory before it is there."""
+    model = {"conv_filters": [[2, 8, 8], [2, 11, 1]]}
+    with closing(made(Film, AutoresetMode.SAME_STEP, 4, model=model)) as algorithm:
+        tracemalloc.start()
+        replay = Replay(algorithm.policy, 2_000, 4, 1)
+        built = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert built < 2_000 * 84 * 84 / 100
+        for _ in range(4):
+            replay.add(algorithm.fleet.gather(500))
+    assert len(replay) > 1_900
+    ring = vars(replay._ring).values()
+    taken = sum(leaf.nbytes for part in ring for leaf in leaves(part) if isinstance(leaf, np.ndarray))
+    assert taken / 2_000 <= 1.05 * 84 * 84
 
 
 FRAGMENTS = (1, 5, 2, 1, 1, 12, 3, 8, 1, 30, 2)

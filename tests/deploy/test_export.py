@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import json
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 from torch import nn
 
-from anyspace import PPO
+from anyspace import DQN, PPO, SAC
 from anyspace.algorithms import trust
 from anyspace.cli import main
 from anyspace.deploy import checking
@@ -28,7 +29,7 @@ from anyspace.models import TorchModelV2
 from anyspace.spaces.serialize import from_json, same_space
 from tests.deploy.cases import observations, pairs, play, small_policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
-from tests.support.table import ACTIONS, Chances
+from tests.support.table import ACTIONS, MEMORIES, SETTINGS, Chances
 
 EXAMPLE = Path(__file__).parents[2] / "examples/act_with_onnx.py"
 BOX = Box(-1, 1, (3,))
@@ -107,6 +108,29 @@ def test_a_file_is_all_that_acting_takes(tmp_path: Path) -> None:
         assert found["action/0"] == action[0]
         np.testing.assert_allclose(found["action/1"], action[1], atol=1e-5)
     algo.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "actions", "masked", "settings"),
+    [
+        (DQN, "MultiDiscrete", True, {"noisy": True, "num_atoms": 5, "hiddens": [8]}),
+        pytest.param(
+            SAC, "Tuple", False, {"model": {**MEMORIES["LSTM"], "lstm_use_prev_action": True}}, marks=pytest.mark.fuzz
+        ),
+    ],
+    ids=["dqn", "sac"],
+)
+def test_a_trained_algorithm_of_replay_is_exported(
+    kind: type[DQN] | type[SAC], actions: str, masked: bool, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**SETTINGS[kind.__name__], "model": {"fcnet_hiddens": [8]}, **settings}
+    env = Chances(ACTIONS[actions], masked)
+    with closing(kind(lambda: copy.deepcopy(env), settings, preset="none")) as algo:
+        algo.train()
+        done = algo.policy.export(tmp_path / "policy.onnx", env=algo.env_spec, observations=40, episodes=3)
+    assert (done.episodes, done.choices_that_differ) == (3, 0)
+    assert done.steps > 40
+    assert done.largest_difference < 1e-4
 
 
 def test_the_command_samples_several_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

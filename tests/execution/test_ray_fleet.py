@@ -153,6 +153,31 @@ def test_an_error_is_the_original_one() -> None:
     assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
 
 
+class Refuses(Odd):
+    """Cannot be made, or not be reset, in a process of Ray's."""
+
+    def __init__(self, where: str):
+        super().__init__()
+        self.where = where
+        self._refuse("made")
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self._refuse("reset")
+        return super().reset(seed=seed, options=options)
+
+    def _refuse(self, where: str) -> None:
+        if where == self.where and ray.get_runtime_context().worker.mode != 0:
+            raise OSError("no licence")
+
+
+@pytest.mark.parametrize("where", ["made", "reset"])
+def test_an_error_before_the_first_step_is_the_original_one(where: str) -> None:
+    algorithm = new(Refuses, {"env_config": {"where": where}})
+    with closing(algorithm), pytest.raises(OSError, match="no licence") as caught:
+        algorithm.train()
+    assert any("In worker 0:\nTraceback" in note for note in caught.value.__notes__)
+
+
 class Closes(Odd):
     """Leaves a file when it is closed."""
 

@@ -23,9 +23,10 @@ from anyspace.execution import backends
 from anyspace.execution.inspection import pipeline_tree
 from anyspace.execution.learner import Steps
 from anyspace.spaces import StackedFrames
-from tests.frameworks.conftest import Build
+from tests.frameworks.conftest import REPLAYED, Build
 from tests.fuzz.checks import SMALL
 from tests.fuzz.runs import run
+from tests.support.table import ACTIONS, MEMORIES, Chances
 
 SHORT = {"train_batch_size": 32}
 
@@ -66,35 +67,46 @@ def test_recorded_steps_are_learnt_from(build: Build, kind: type[Algorithm[Any]]
     assert moved(build(kind=kind, input=str(tmp_path), train_batch_size=16))
 
 
-REPLAYED = {
-    "train_batch_size": 8,
-    "num_steps_sampled_before_learning_starts": 16,
-    "min_sample_timesteps_per_iteration": 32,
-    "replay_capacity": 500,
-    "lr": 1e-3,
-}
 MEMORY = {"use_lstm": True, "lstm_cell_size": 8, "max_seq_len": 4}
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"),
+    ("kind", "actions", "settings"),
     [
         (
             DQN,
+            None,
             {"hiddens": [8], "prioritized_replay": False, "target_network_update_freq": 0, "tau": 0.1},
         ),
-        (DQN, {"hiddens": [8], "model": MEMORY, "replay_burn_in": 2, "num_atoms": 5}),
-        (SAC, {"tau": 0.1}),
+        (DQN, None, {"hiddens": [8], "model": MEMORY, "replay_burn_in": 2, "num_atoms": 5}),
+        (SAC, "Dict", {"tau": 0.1, "model": MEMORIES["GRU"]}),
+        pytest.param(
+            DQN, "MultiDiscrete", {"hiddens": [8], "n_step": 2, "model": MEMORIES["GTrXL"]}, marks=pytest.mark.fuzz
+        ),
     ],
-    ids=["DQN, several steps at once", "DQN, sequences by priority", "SAC"],
+    ids=["DQN, several steps at once", "DQN, sequences by priority", "SAC, masked", "DQN, masked"],
 )
 def test_replayed_steps_are_learnt_from_as_with_torch(
-    build: Build, kind: type[Algorithm[Any]], settings: dict[str, Any]
+    build: Build, kind: type[Algorithm[Any]], actions: str | None, settings: dict[str, Any]
 ) -> None:
-    theirs, mine = (build(kind=kind, framework=name, **REPLAYED, **settings) for name in ("torch", "jax"))
-    mine.policy.load_weights(theirs.policy.weights())
+    env: Any = "CartPole-v1" if actions is None else lambda: Chances(ACTIONS[actions], True)
+    theirs, mine = (build(env, kind, framework=name, **REPLAYED, **settings) for name in ("torch", "jax"))
     mine.target.load_weights(theirs.target.weights())
-    trajectories = [theirs.fleet.gather(4) for _ in range(8)]
+    require_same_numbers(theirs, mine, steps=4, times=8)
+    assert mine.learner.compilations <= 2
+
+
+def test_a_divergence_from_the_target_is_learnt_from_as_with_torch(build: Build) -> None:
+    settings = {"model": MEMORY, "use_kl_loss": True, "lr": 1e-3, "rollout_fragment_length": 8, **SHORT}
+    theirs, mine = (build(kind=APPO, framework=name, **settings) for name in ("torch", "jax"))
+    mine.target.load_weights(theirs.target.weights())
+    require_same_numbers(theirs, mine, steps=32, times=5)
+
+
+def require_same_numbers(theirs: Algorithm[Any], mine: Algorithm[Any], steps: int, times: int) -> None:
+    """Learn from the same steps with both, and compare all that they report."""
+    mine.policy.load_weights(theirs.policy.weights())
+    trajectories = [theirs.fleet.gather(steps) for _ in range(times)]
     numbers = []
     for algorithm in (theirs, mine):
         numpy, found = algorithm.policy.runtime.numpy, []
@@ -108,12 +120,11 @@ def test_replayed_steps_are_learnt_from_as_with_torch(
                     found.append({name: np.atleast_1d(numpy(value)) for name, value in result.metrics.items()})
                     found[-1] |= {name: numpy(value).reshape(-1) for name, value in result.rows.items()}
         numbers.append(found)
-    assert len(numbers[1]) == len(numbers[0]) > 4
+    assert len(numbers[1]) == len(numbers[0]) >= 5
     for one, other in zip(*numbers, strict=True):
         assert one.keys() == other.keys()
         for name, value in one.items():
             np.testing.assert_allclose(other[name], value, rtol=2e-3, atol=2e-4, err_msg=name)
-    assert mine.learner.compilations <= 2
 
 
 def test_sac_samples_numbers_and_noisy_layers_draw(build: Build) -> None:

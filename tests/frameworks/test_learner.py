@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from anyspace import PPO
+from anyspace import DQN, PPO, SAC
 from anyspace.algorithms.on_policy import minibatches
 from anyspace.execution.learner import Steps
 from anyspace.execution.xla import parts_of
-from tests.frameworks.conftest import EVERYTHING_MOVES, Build, Rated, rows
+from tests.frameworks.conftest import EVERYTHING_MOVES, REPLAYED, Build, Rated, rows
 
 COMPILED = ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))]
 LSTM = {"use_lstm": True, "lstm_use_prev_action": True}
@@ -160,16 +160,18 @@ def test_what_the_losses_read_is_never_stale_in_the_compiled_step(quick: Build) 
 
 def test_targets_move_within_the_call(quick: Build) -> None:
     inner, outer = (quick(lr=1e-3, grad_clip=0.5) for _ in range(2))
-    inside, outside = (algorithm.policy.sibling() for algorithm in (inner, outer))
+    inside = inner.policy.sibling()
+    expected = inside.weights()
     batch = rows(inner)
     steps = minibatches(inner.policy, batch, 20)
     tau = np.linspace(0.2, 0.8, len(steps.order), dtype=np.float32)
     inner.learner.steps(Steps(batch, steps.order, steps.counted, tau))
     for number, much in enumerate(tau):
         outer.learner.steps(Steps(batch, steps.order[[number]], steps.counted[[number]]))
-        outer.learner.follow(outside, float(much))
+        for name, value in parameters(outer).items():
+            expected[f"model/{name}"] = expected[f"model/{name}"] + much * (value - expected[f"model/{name}"])
     for name, value in inside.weights().items():
-        np.testing.assert_allclose(value, outside.weights()[name], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], atol=1e-6, err_msg=name)
     assert any((value != inner.policy.weights()[name]).any() for name, value in inside.weights().items())
 
 
@@ -235,6 +237,29 @@ def test_a_checkpoint_of_torch_goes_on_and_back(build: Build, quick: Build, tmp_
     np.testing.assert_equal(parameters(back), parameters(ours))
     for one in (whole, back):
         one.close()
+
+
+@pytest.mark.usefixtures("compiles_quickly")
+@pytest.mark.parametrize(
+    ("kind", "env", "settings"),
+    [(DQN, "CartPole-v1", {"num_atoms": 5, "noisy": True, "hiddens": [8]}), (SAC, "Pendulum-v1", {})],
+    ids=["dqn", "sac"],
+)
+def test_a_checkpoint_of_replay_goes_from_torch_to_jax(
+    build: Build, tmp_path: Any, kind: Any, env: str, settings: dict[str, Any]
+) -> None:
+    theirs = build(env, kind, {"fcnet_hiddens": [8]}, framework="torch", **REPLAYED, **settings)
+    theirs.train()
+    with closing(kind.load(theirs.save(tmp_path), config={"framework": "jax"})) as ours:
+        assert (ours.policy.runtime.framework, ours.timesteps_total) == ("jax", theirs.timesteps_total)
+        np.testing.assert_equal(ours.target.weights(), theirs.target.weights())
+        np.testing.assert_equal(ours.learner.state(), theirs.learner.state())
+        obs = np.random.default_rng(0).uniform(-1, 1, (64, *theirs.policy.observation_space.shape)).astype(np.float32)
+        np.testing.assert_allclose(ours.compute_actions(obs), theirs.compute_actions(obs), rtol=1e-5, atol=1e-6)
+        before = parameters(ours)
+        result = ours.train()["learner"]
+        assert np.isfinite([value for value in result.values() if isinstance(value, float)]).all()
+        assert any((value != before[name]).any() for name, value in parameters(ours).items())
 
 
 def test_a_checkpoint_goes_on_as_the_original(quick: Build, tmp_path: Any) -> None:

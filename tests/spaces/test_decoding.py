@@ -33,7 +33,7 @@ from anyspace.spaces import (
 from anyspace.spaces.decoding import options
 from tests.fuzz.generator import action_spaces
 from tests.fuzz.sampling import samples
-from tests.support.catalogue import ACTION_SPACES, rows_of, stacked
+from tests.support.catalogue import ACTION_SPACES, KINDS, others_by_fuzz, rows_of, stacked
 
 
 def raw_samples(space, rows, rng):
@@ -331,7 +331,7 @@ def test_pytorch_decodes_as_numpy_does(name, flags):
 
 
 @pytest.mark.parametrize("flags", FLAGS, ids=str)
-@pytest.mark.parametrize("name", [*ACTION_SPACES, *HARD_SPACES])
+@pytest.mark.parametrize("name", others_by_fuzz([*ACTION_SPACES, *HARD_SPACES], {*KINDS, *HARD_SPACES}))
 def test_jax_without_float64_decodes_within_a_step_and_inside_the_bounds(name, flags):
     for leaf, numpys, ours in both_decoded(name, flags, jax.numpy.asarray):
         if leaf.dtype.kind != "f":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, OneOf, Text, Tuple
 from gymnasium.vector.utils import concatenate, create_empty_array
 from packaging.version import Version
@@ -172,6 +174,32 @@ ACTION_SPACES: dict[str, gym.Space[Any]] = _BOTH | {
     "dict of bits and shares": Dict([("split", Simplex((2,))), ("bits", Tuple((MultiBinary(2), Discrete(2))))]),
 }
 """Every kind of action that is supported, by name."""
+
+
+KINDS = {
+    "box mixed bounds",
+    "box one point",
+    "box int64",
+    "box bool",
+    "discrete start",
+    "multidiscrete 2d start",
+    "multibinary",
+    "simplex",
+    "dict unsorted pairs",
+    "image",
+    "stacked frames",
+    "repeated dict",
+    "sequence of tuples",
+    "text",
+    "graph",
+    "one of",
+}
+"""One space of each kind: what a framework that compiles takes half a second for is shown with these."""
+
+
+def others_by_fuzz(names: Iterable[str], kept: Collection[str] = KINDS) -> list[Any]:
+    """Return names as parameters of a test, of which those that are not ``kept`` are left to ``make fuzz``."""
+    return [name if name in kept else pytest.param(name, marks=pytest.mark.fuzz) for name in names]
 
 
 def stacked(space: gym.Space[Any], samples: list[Any]) -> Any:

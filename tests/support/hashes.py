@@ -162,8 +162,8 @@ REPLAY = {
     "num_steps_sampled_before_learning_starts": 32,
     "min_sample_timesteps_per_iteration": 64,
     "training_intensity": 8.0,
-    "exploration_config": {"type": "ParameterNoise", "random_timesteps": 16},
 }
+NOISE = {"exploration_config": {"type": "ParameterNoise", "random_timesteps": 16}}
 
 CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     **{name: ("PPO", env, {**SETTINGS, **settings}) for name, (env, settings) in PPO_CASES.items()},
@@ -174,8 +174,11 @@ CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "IMPALA": ("IMPALA", "CartPole-v1", {**EACH, **SHARED, "rollout_fragment_length": 4}),
     "IMPALA, replayed": ("IMPALA", sampled(VECTOR, CHOICES), {**EACH, **REPLAYED, **LSTM, "opt": "rmsprop"}),
     "APPO": ("APPO", "CartPole-v1", {**EACH, **SHARED, "target_network_update_freq": 48, "tau": 0.5}),
-    "DQN, parameter noise": ("DQN", "CartPole-v1", {**REPLAY, "hiddens": [8]}),
-    "SAC, parameter noise": ("SAC", "Pendulum-v1", REPLAY),
+    "DQN, parameter noise": ("DQN", "CartPole-v1", {**REPLAY, **NOISE, "hiddens": [8]}),
+    "DQN, lstm, masked": ("DQN", sampled(VECTOR, spaces.Discrete(4), True), {**REPLAY, **LSTM, "hiddens": [8]}),
+    "SAC, parameter noise": ("SAC", "Pendulum-v1", {**REPLAY, **NOISE}),
+    "SAC, parts": ("SAC", sampled(VECTOR, PAIR), REPLAY),
+    "MARWIL": ("MARWIL", sampled(VECTOR, PAIR), {**SMALL, **SHARED, "input": "sampler", "minibatch_size": 16}),
     "APPO, replayed": ("APPO", sampled(VECTOR, spaces.Discrete(4), True), {**EACH, **REPLAYED, "use_kl_loss": True}),
 }
 """An algorithm, an environment and the settings, by what is special about them."""

@@ -114,22 +114,26 @@ def cells() -> Iterator[Cell]:
 
 
 def covering(seed: int = 0) -> list[Cell]:
-    """Return cells of which, for any two columns, some cell has each pair of values that any cell has."""
+    """Return cells that train, with every pair of values that some cell trains with, and refused ones.
+
+    The latter are one for each algorithm and reason.
+    """
     rng = np.random.default_rng(seed)
-    every = list(cells())
     columns = list(itertools.combinations(range(len(Cell._fields)), 2))
+    train = [cell for cell in cells() if refusal(cell) is None]
+    refused = {(cell.algorithm, refusal(cell)): cell for cell in cells() if refusal(cell) is not None}
 
     def pairs(cell: Cell) -> set[tuple[Any, ...]]:
         return {(i, j, cell[i], cell[j]) for i, j in columns}
 
-    missing, found = set().union(*map(pairs, every)), []
+    missing, found = set().union(*map(pairs, train)), []
     while missing:
-        some = [every[int(i)] for i in rng.integers(len(every), size=400)]
+        some = [train[int(i)] for i in rng.integers(len(train), size=400)]
         best = max(some, key=lambda cell: len(pairs(cell) & missing))
         if pairs(best) & missing:
             found.append(best)
             missing -= pairs(best)
-    return found
+    return found + list(refused.values())
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
