@@ -51,7 +51,7 @@ MUTANTS = [
     Mutant("data/priorities.py", "** self._alpha", "** (self._alpha / 2)", "data/test_priorities.py"),
     Mutant("execution/torch_packs.py", "beta2=0.999", "beta2=0.99", "execution/test_torch_learner.py"),
     Mutant("execution/counters.py", "_evaluated_at >= self._every", "_evaluated_at > self._every", "execution"),
-    Mutant("algorithms/actor_critic.py", "float(weight) * 1.5", "float(weight) * 2.0", "algorithms/test_ppo.py"),
+    Mutant("algorithms/actor_critic.py", "float(self) * 1.5", "float(self) * 2.0", "algorithms/test_ppo.py"),
     Mutant("algorithms/off_policy.py", "float(tau[0])", "1 - float(tau[0])", "algorithms/test_off_policy.py"),
     Mutant("algorithms/marwil.py", "squared_norm.value**0.5", "squared_norm.value", "algorithms/test_marwil.py"),
     Mutant("presets/ppo/CartPole-v1.toml", "gamma = 0.98", "gama = 0.98", "algorithms/test_presets.py"),

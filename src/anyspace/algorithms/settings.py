@@ -188,13 +188,9 @@ def chosen(
             f" and the network follows from its spaces: {kind.__name__}('CartPole-v1')."
         )
     own: dict[str, Any] = {} if config is None or isinstance(config, AlgorithmConfig) else dict(config)
-    named_env = own.pop("env", None)
-    if env is not None and named_env is not None and env is not named_env and env != named_env:
-        raise ConfigError(f"the environment is {env!r}, but `env` in the config is {named_env!r}; give one of them.")
-    env = named_env if env is None else env
+    env = _one_of(env, own.pop("env", None))
     base = config if isinstance(config, AlgorithmConfig) else config_class()
-    if isinstance(config, AlgorithmConfig):
-        _require_same_keys(config, kind, config_class)
+    _require_same_keys(base, kind, config_class)
     settings = overridden(base, own, overrides)
     recorded = settings.recorded_spaces() if env is None else None
     if env is None and recorded is None:
@@ -222,6 +218,13 @@ def chosen(
     spec = None if env is None else environment_spec(env, settings)
     require_workers(spec, settings)
     return Choice(spec, settings, given, found.name, recorded)
+
+
+def _one_of(env: EnvLike | None, named: EnvLike | None) -> EnvLike | None:
+    """Return the environment of the arguments, or else that of the config."""
+    if env is not None and named is not None and env is not named and env != named:
+        raise ConfigError(f"the environment is {env!r}, but `env` in the config is {named!r}; give one of them.")
+    return named if env is None else env
 
 
 def _require_same_keys(config: AlgorithmConfig, kind: type[Any], config_class: type[AlgorithmConfig]) -> None:

@@ -25,7 +25,7 @@ from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, PerturbingExploration, Place, StatefulExploration, exploration_of
+from anyspace.policy.exploration import ALONE, Place, StatefulExploration, exploration_of
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, scaled_pictures, stacked
 from anyspace.policy.masking import Masking
@@ -232,12 +232,6 @@ class Pipeline:
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
         return other
 
-    def _new_perturbed(self) -> Perturbed | None:
-        if not isinstance(self.exploration, PerturbingExploration):
-            return None
-        runtime, other = self.runtime, self._copy()
-        return Perturbed(other.model, self.model, runtime, self.exploration, other._network, lambda: self.version)
-
     def _network(self) -> Network:
         twin = self.runtime.compiled(self.model) if self._may_have_twin else None
         return Network(self.model, self.distribution, twin, self._passes)
@@ -365,9 +359,7 @@ class Pipeline:
         return {**weights, **tree.prefixed("filter", self.filter.state()), **counts}
 
     def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
-        """Take over what :meth:`weights` returned, as a new version; the random sources stay as they are.
-
-        Siblings start equal again: a target network gets the same weights.
+        """Take over what :meth:`weights` returned, as a new version, siblings too; random sources stay as they are.
 
         Raises:
             CheckpointError: if the weights do not fit the model, or were trained with another kind of filter.
@@ -396,7 +388,7 @@ class Pipeline:
         return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state()), **own}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
-        """Restore what :meth:`state` returned; siblings have a state of their own."""
+        """Restore what :meth:`state` returned; siblings have states of their own."""
         self._take(state)
         self.version = self.replaced_at = int(state.get("version", self.version))
         if self._perturbed is not None:

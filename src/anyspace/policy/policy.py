@@ -16,10 +16,11 @@ from anyspace.errors import ObservationError
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, Place
+from anyspace.policy.exploration import ALONE, PerturbingExploration, Place
 from anyspace.policy.exporting import Exported, ExportOptions
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.masking import ORIGINS
+from anyspace.policy.perturbed import Perturbed
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.spaces.decoding import one_action
@@ -74,6 +75,12 @@ class Policy(Pipeline):
             if lenient
             else functools.partial(require_valid, self.encode)
         )
+
+    def _new_perturbed(self) -> Perturbed | None:
+        if not isinstance(self.exploration, PerturbingExploration):
+            return None
+        runtime, other = self.runtime, self._copy()
+        return Perturbed(other.model, self.model, runtime, self.exploration, other._network, lambda: self.version)
 
     def _try(self, other: Pipeline) -> None:
         if self.runtime.parameters(self.model).keys() != self.runtime.parameters(other.model).keys():
