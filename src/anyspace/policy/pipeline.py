@@ -359,9 +359,7 @@ class Pipeline:
         return {**weights, **tree.prefixed("filter", self.filter.state()), **counts}
 
     def load_weights(self, weights: Mapping[str, NumpyArray]) -> None:
-        """Take over what :meth:`weights` returned, as a new version; the random sources stay as they are.
-
-        Siblings start equal again: a target network gets the same weights.
+        """Take over what :meth:`weights` returned, as a new version, siblings too; random sources stay as they are.
 
         Raises:
             CheckpointError: if the weights do not fit the model, or were trained with another kind of filter.
@@ -389,7 +387,7 @@ class Pipeline:
         return {**self.weights(), **tree.prefixed("rng", self.runtime.rng_state()), **own}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
-        """Restore what :meth:`state` returned; siblings have a state of their own."""
+        """Restore what :meth:`state` returned; siblings have states of their own."""
         self._take(state)
         self.version = self.replaced_at = int(state.get("version", self.version))
         if self._perturbed is not None:
