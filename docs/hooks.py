@@ -1,8 +1,8 @@
 """What the pages of `docs/` become on the site, so that the files themselves read well as they are.
 
-Blocks of code that follow each other below **PyTorch**, **JAX** and **TensorFlow** become tabs. Each file of `examples/`
-has a page, and their README is the first of these. Links to other files outside of `docs/` become links to the project's
-home page, if one is set (`repo_url`), else plain words.
+Blocks of code that follow each other below **PyTorch**, **JAX** and **TensorFlow** become tabs. Each file of
+`examples/` has a page, and their README is the first of these. Links to other files outside of `docs/` become links
+to the project's home page, if one is set (`repo_url`), else plain words.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ class SACConfig(OffPolicyConfig):
     tau: float = 5e-3
     """How far such a move goes towards the networks that learn, in (0, 1]."""
     replay_capacity: int = 1_000_000
-    """Transitions that are kept, of all environments together; more than memory has room for are refused."""
+    """Steps that are kept, of all environments together, with those that vector environments spend on resets; more than
+    memory has room for are refused."""
 
     of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "initial_alpha")
 
