@@ -57,7 +57,8 @@ def test_keys_that_would_have_no_effect_are_refused_where_somebody_gives_them(
 ) -> None:
     shared = {"input": "sampler"} if kind in (MARWIL, BC) else {}
     default = getattr(kind.config_class(), key)
-    with pytest.raises(ConfigError, match=rf"config key `{key}` is {re.escape(repr(value))}, but .*; leave it out\."):
+    said = rf"config key `{key}` is {re.escape(repr(value))}, but it has no effect: .*\. Leave it out"
+    with pytest.raises(ConfigError, match=said):
         chosen(kind, "CartPole-v1", {**shared, **without, key: value}, "none", {})
     # Presets are free, and so is whoever spells a default out.
     preset = Preset("mine", {**shared, **without, key: value})

@@ -126,7 +126,9 @@ class AlgorithmConfig(ScaleConfig):
         for key, reason in self.without_effect().items():
             value = getattr(self, key)
             if key in given and value != getattr(type(self)(), key):
-                raise ConfigError(f"config key `{key}` is {value!r}, but {reason}; leave it out.")
+                raise ConfigError(
+                    f"config key `{key}` is {value!r}, but it has no effect: {reason}. Leave it out, or change that."
+                )
 
     def short(self) -> Self:
         """Return these settings for one short iteration, by which ``anyspace inspect`` runs everything once."""

@@ -102,11 +102,11 @@ class DQNConfig(OffPolicyConfig):
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()
         if self.num_atoms == 1:
-            idle |= dict.fromkeys(("v_min", "v_max"), "values are learnt, not distributions; set `num_atoms` as well")
+            idle |= dict.fromkeys(("v_min", "v_max"), "values are learnt, not distributions (`num_atoms` is 1)")
         else:
             idle["td_error_loss_fn"] = "distributions are learnt by their cross-entropy (`num_atoms`)"
         if not self.noisy:
-            idle["sigma0"] = "no layer is noisy; set `noisy` as well"
+            idle["sigma0"] = "no layer is noisy (`noisy` is False)"
         return idle
 
     def least_sizes(self) -> Iterator[tuple[str, int]]:

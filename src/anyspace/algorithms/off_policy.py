@@ -113,7 +113,7 @@ class OffPolicyConfig(AlgorithmConfig):
         idle = super().without_effect()
         if not self.prioritized_replay:
             keys = (f"prioritized_replay_{name}" for name in _OF_PRIORITIES)
-            idle |= dict.fromkeys(keys, "all transitions are drawn alike; set `prioritized_replay` as well")
+            idle |= dict.fromkeys(keys, "all transitions are drawn alike (`prioritized_replay` is False)")
         return idle
 
     def short(self) -> Self:
