@@ -43,7 +43,7 @@ TASKS = (
     Task("MountainCarContinuous-v0", 200_000, "88 (20k)"),
     Task("Pendulum-v1", 100_000, "-172 (100k)"),
     Task("Taxi-v4", 300_000),
-    Task("CliffWalking-v1", 200_000),
+    Task("CliffWalking-v1", 30_000, "", ("--algo", "dqn")),
     Task("FrozenLake-v1", 200_000),
     Task("Blackjack-v1", 100_000),
     Task("LunarLander-v3", 300_000, "242 (1M)"),
