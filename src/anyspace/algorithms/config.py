@@ -113,7 +113,7 @@ class AlgorithmConfig(ScaleConfig):
 
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
-        return {} if self.output is not None else {"output_max_file_size": "nothing is written (`output`)"}
+        return {} if self.output is not None else {"output_max_file_size": "nothing is written (`output` is None)"}
 
     def require_effect(self, given: Collection[str]) -> None:
         """Raise :class:`ConfigError` for the first key that somebody gave and that has no effect.

@@ -325,7 +325,7 @@ def nearer(own: Weights, others: Weights, tau: Array | float, trained: Callable[
 
 
 def _either(condition: Array | bool, one: Array, other: Array) -> Array:
-    if isinstance(condition, bool):
+    if isinstance(condition, bool | np.bool_):
         return one if condition else other
     return xp(condition).where(condition, one, other)
 

@@ -12,6 +12,7 @@ from anyspace.models.catalog import ModelCatalog, custom_class
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import network
+from anyspace.models.q_networks import width_of_features
 
 
 class QModel(Protocol):
@@ -57,7 +58,7 @@ def build_q_model(
     interface, custom = network("q values", framework), model_config.custom_model
     if custom is not None and issubclass(custom_class(custom, framework), interface):
         # A class of one's own with heads puts out what they take, as wide as RLlib has it.
-        num_outputs = [256, *model_config.fcnet_hiddens][-1] if heads["q_hiddens"] else num_outputs
+        num_outputs = width_of_features(model_config.fcnet_hiddens) if heads["q_hiddens"] else num_outputs
     model = ModelCatalog.get_model_v2(
         obs_space, action_space, num_outputs, model_config, framework, model_interface=interface, **heads
     )

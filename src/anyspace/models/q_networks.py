@@ -281,14 +281,19 @@ def _width_of(model: QNetworks, wanted: int | None) -> int:
 
 
 def _features_asked_for(model_config: Mapping[str, Any]) -> int | None:
-    """Return how many features a custom model under the heads puts out: the last of ``fcnet_hiddens``, 256 without any.
+    """Return how many features a custom model under the heads is asked for.
 
-    None, which stands for features as they come, asks a built-in network, or a memory on a model.
+    A built-in network, or a memory on a model, is asked for None: it gives its features as they come.
     """
     remembers = any(model_config.get(f"use_{memory}") for memory in ("lstm", "gru", "attention"))
     if model_config.get("custom_model") is None or remembers:
         return None
-    return int([256, *model_config.get("fcnet_hiddens", ())][-1])
+    return width_of_features(model_config.get("fcnet_hiddens", ()))
+
+
+def width_of_features(fcnet_hiddens: Sequence[int]) -> int:
+    """Return how wide the features of a user's class are asked to be, as in RLlib: the last of these sizes, or 256."""
+    return [256, *fcnet_hiddens][-1]
 
 
 def _overrides(model: QNetworks, name: str) -> bool:

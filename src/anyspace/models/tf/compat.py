@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tensorflow
 
 from anyspace.models.tf.base import SEQUENCES
+from anyspace.models.tf.held import is_keras_tensor
 from anyspace.models.tf.tf1 import TF1
 
 IS_KERAS_3 = hasattr(tensorflow.keras, "Operation")
@@ -85,7 +86,7 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = None, name: str
     Without ``maxlen``, lengths of the sequences that a model is given are told from all steps that these have with
     their padding, which may be more than the longest length.
     """
-    if maxlen is None and not IS_KERAS_3 and getattr(lengths, "_keras_history", None) is not None:
+    if maxlen is None and not IS_KERAS_3 and is_keras_tensor(lengths):
         # How many steps there are is asked when the model is called.
         return tensorflow.keras.layers.Lambda(lambda given: sequence_mask(given, None, dtype, name))(lengths)
     steps = SEQUENCES.get()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from anyspace.errors import ModelError
@@ -132,6 +133,13 @@ def is_keras_variable(value: object) -> bool:
     """Return whether a value is a variable as Keras 3 wraps it."""
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(value, keras.Variable)
+
+
+def is_keras_tensor(value: object) -> bool:
+    """Return whether a value is what Keras makes models of: a tensor without numbers."""
+    # Keras 2 refuses to say it of what is NumPy's.
+    is_numpy = isinstance(value, np.ndarray | np.generic)
+    return hasattr(value, "shape") and not is_numpy and bool(tf.keras.backend.is_keras_tensor(value))
 
 
 def plain_variable(variable: Any) -> Any:

@@ -22,6 +22,7 @@ from anyspace.models.pictures import channels_last, filters_of, layout_of, visio
 from anyspace.models.pure.initializers import initializer_of
 from anyspace.models.tf.base import TFModelV2
 from anyspace.models.tf.compat_layers import get_activation_fn
+from anyspace.models.tf.held import is_keras_tensor
 
 Initializer = Callable[..., Array]
 
@@ -81,7 +82,7 @@ class _KerasNetwork(TFModelV2):
         self, input_dict: Any, state: State | None = None, seq_lens: Array | None = None
     ) -> tuple[Array, State]:
         """Run :meth:`forward`; an observation may be one of Keras' symbolic tensors, of which a model is made."""
-        if isinstance(input_dict, dict) and is_symbolic(input_dict.get("obs")):
+        if isinstance(input_dict, dict) and is_keras_tensor(input_dict.get("obs")):
             return self.forward(input_dict, state or [], seq_lens)
         return super().__call__(input_dict, state, seq_lens)
 
@@ -125,7 +126,7 @@ class FullyConnectedNetwork(_KerasNetwork):
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
         obs = input_dict.get("obs")
-        return obs if is_symbolic(obs) else tf.cast(of_network(input_dict, "obs_flat"), tf.float32)
+        return obs if is_keras_tensor(obs) else tf.cast(of_network(input_dict, "obs_flat"), tf.float32)
 
 
 class VisionNetwork(_KerasNetwork):
@@ -164,7 +165,7 @@ class VisionNetwork(_KerasNetwork):
 
     def _observed(self, input_dict: dict[str, Any]) -> Array:
         obs = input_dict.get("obs")
-        return obs if is_symbolic(obs) else channels_last(of_network(input_dict, "obs"), self._layout)
+        return obs if is_keras_tensor(obs) else channels_last(of_network(input_dict, "obs"), self._layout)
 
 
 class _WithLogStd(tf.keras.layers.Layer):  # type: ignore[misc]
@@ -182,14 +183,6 @@ class _WithLogStd(tf.keras.layers.Layer):  # type: ignore[misc]
         """Return outputs [N, F] with the deviations [A] behind, [N, F + A]."""
         rows = tf.ones_like(outputs[:, :1])
         return tf.concat([outputs, rows * tf.convert_to_tensor(self.log_std)[None]], axis=1)
-
-
-def is_symbolic(value: object) -> bool:
-    """Return whether a value is what Keras makes models of: a tensor without numbers."""
-    # Keras 2 refuses to say it of NumPy's arrays.
-    return (
-        hasattr(value, "shape") and not isinstance(value, np.ndarray) and bool(tf.keras.backend.is_keras_tensor(value))
-    )
 
 
 def _linear(x: Array, width: int, name: str) -> Array:
