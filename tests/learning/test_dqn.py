@@ -11,17 +11,18 @@ from tests.learning.record import record
 from tests.support.tasks import Lock, ParametricCartPole, TMaze
 
 
-def best_learnt(algorithm: Algorithm[Any], steps: int, enough: float) -> float:
-    """Return the mean return of 100 episodes with the first weights that earn ``enough``, or with the last ones.
+def best_learnt(algorithm: Algorithm[Any], steps: int, perfect: float) -> float:
+    """Return the mean return of 100 episodes with the weights that were evaluated best, asked for once.
 
-    Weights of which an evaluation says that they are good enough are judged by these episodes.
+    Training ends early where an evaluation says ``perfect``.
     """
-    mean = -float("inf")
-    while algorithm.timesteps_total < steps and mean < enough:
+    best, weights = -float("inf"), algorithm.get_weights()
+    while algorithm.timesteps_total < steps and best < perfect:
         evaluation = algorithm.train().get("evaluation")
-        if evaluation is not None and evaluation["episode_return_mean"] >= enough:
-            mean = algorithm.evaluate(100)["episode_return_mean"]
-    mean = mean if mean >= enough else algorithm.evaluate(100)["episode_return_mean"]
+        if evaluation is not None and evaluation["episode_return_mean"] > best:
+            best, weights = evaluation["episode_return_mean"], algorithm.get_weights()
+    algorithm.set_weights(weights)
+    mean: float = algorithm.evaluate(100)["episode_return_mean"]
     record(algorithm, mean)
     return mean
 
@@ -33,14 +34,14 @@ EVALUATED: dict[str, Any] = {"evaluate_every": 4000, "evaluation_episodes": 20}
 @pytest.mark.parametrize("seed", range(3))
 def test_cartpole_with_dqn(seed: int) -> None:
     algorithm = DQN("CartPole-v1", preset="auto", seed=seed, **EVALUATED)
-    assert best_learnt(algorithm, 100_000, 475) >= 475
+    assert best_learnt(algorithm, 100_000, 500) >= 475
 
 
 @pytest.mark.learning
 @pytest.mark.parametrize("seed", range(3))
 def test_lunar_lander_with_dqn(seed: int) -> None:
     algorithm = DQN("LunarLander-v3", preset="auto", seed=seed, evaluate_every=20_000, evaluation_episodes=20)
-    assert best_learnt(algorithm, 300_000, 200) >= 200
+    assert best_learnt(algorithm, 300_000, 250) >= 200
 
 
 @pytest.mark.learning
@@ -52,7 +53,7 @@ def test_parametric_cartpole_with_dqn(embedded: bool, seed: int) -> None:
     if embedded:
         settings["model"] = {"parametric_actions": "given", "action_embedding_key": "avail_actions"}
     algorithm = DQN(ParametricCartPole, settings, preset="CartPole-v1", seed=seed)
-    assert best_learnt(algorithm, 100_000, 180) >= 180
+    assert best_learnt(algorithm, 100_000, 200) >= 180
 
 
 @pytest.mark.learning
@@ -62,11 +63,11 @@ def test_parametric_cartpole_with_dqn(embedded: bool, seed: int) -> None:
 def test_recurrent_dqn_remembers(memory: str, seed: int) -> None:
     settings = {"gamma": 0.97, "model": {memory: True, "max_seq_len": TMaze.DELAY + 4}}
     algorithm = DQN(TMaze, settings, preset="auto", seed=seed, **EVALUATED)
-    assert best_learnt(algorithm, 60_000, 0.95 * TMaze.best_return()) >= 0.95 * TMaze.best_return()
+    assert best_learnt(algorithm, 60_000, TMaze.best_return()) >= 0.95 * TMaze.best_return()
 
 
 @pytest.mark.learning
 @pytest.mark.parametrize("seed", range(3))
 def test_branches_learn_what_depends_on_all_of_them(seed: int) -> None:
     algorithm = DQN(Lock, preset="auto", seed=seed, evaluate_every=10_000, evaluation_episodes=20)
-    assert best_learnt(algorithm, 150_000, 0.95 * Lock.best_return()) >= 0.95 * Lock.best_return()
+    assert best_learnt(algorithm, 150_000, Lock.best_return()) >= 0.95 * Lock.best_return()

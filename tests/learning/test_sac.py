@@ -22,13 +22,13 @@ def test_pendulum_with_sac(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_mountain_car_with_sac(seed: int) -> None:
     algorithm = SAC("MountainCarContinuous-v0", preset="auto", seed=seed, evaluate_every=2000, evaluation_episodes=20)
-    assert best_learnt(algorithm, 50_000, 90) >= 90
+    assert best_learnt(algorithm, 50_000, 93) >= 90
 
 
 @pytest.mark.learning
 @pytest.mark.parametrize("seed", range(3))
 def test_cartpole_with_sac(seed: int) -> None:
-    assert best_learnt(SAC("CartPole-v1", preset="auto", seed=seed, **EVALUATED), 100_000, 475) >= 475
+    assert best_learnt(SAC("CartPole-v1", preset="auto", seed=seed, **EVALUATED), 100_000, 500) >= 475
 
 
 CRANE: dict[Any, tuple[dict[str, Any], int]] = {
@@ -45,6 +45,6 @@ CRANE: dict[Any, tuple[dict[str, Any], int]] = {
 def test_choices_and_numbers_are_learnt_together(kind: Any, seed: int) -> None:
     settings, steps = CRANE[kind]
     algorithm = kind(Crane, {**settings, **EVALUATED}, preset="auto", seed=seed)
-    assert best_learnt(algorithm, steps, 0.95 * Crane.best_return()) >= 0.95 * Crane.best_return()
+    assert best_learnt(algorithm, steps, 0.97 * Crane.best_return()) >= 0.95 * Crane.best_return()
     for position, leaf in enumerate(algorithm.policy.encode.specs):
         assert return_with_leaf_zeroed(algorithm, Crane(), position) < 0.7 * Crane.best_return(), leaf.place()
