@@ -84,7 +84,6 @@ def test_the_kl_is_to_the_target() -> None:
     [
         ({"kl_coeff": 0.5}, {"use_kl_loss": True}),
         ({"kl_target": 0.5}, {"use_kl_loss": True}),
-        ({"kl_target": 0.5, "use_kl_loss": False}, {"use_kl_loss": False}),
         ({"gamma": 0.5}, {"use_kl_loss": False}),
     ],
 )

@@ -110,7 +110,11 @@ class GAEConfig(ActorCriticConfig):
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()
-        return idle if self.use_gae else {**idle, "lambda_": "returns are summed up without GAE (`use_gae` is False)"}
+        if not self.use_gae:
+            idle["lambda_"] = "returns are summed up without GAE (`use_gae` is False)"
+        if not self.use_critic and self.vf_loss_coeff:
+            idle["vf_loss_coeff"] = "no value is learnt (`use_critic` is False)"
+        return idle
 
     @property
     def has_critic(self) -> bool:
@@ -152,6 +156,15 @@ class ClippedConfig(ActorCriticConfig):
             changed["use_kl_loss"] = True
         free = {key: value for key, value in changed.items() if key not in given}
         return dataclasses.replace(super().fitted(given), **free)
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if not self.use_kl_loss and self.kl_coeff:
+            idle["kl_coeff"] = "there is no penalty (`use_kl_loss` is False)"
+        if not self.adapts_kl:
+            idle["kl_target"] = "there is no penalty to be adapted (`use_kl_loss` is False, or `kl_coeff` is 0)"
+        return idle
 
     @property
     def adapts_kl(self) -> bool:

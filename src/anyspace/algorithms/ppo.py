@@ -74,6 +74,13 @@ class PPOConfig(GAEConfig, ClippedConfig):
             return dataclasses.replace(fitted, train_batch_size=self.minibatch_size)
         return fitted
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.vf_clip_param is not None and not (self.use_critic and self.vf_loss_coeff):
+            idle["vf_clip_param"] = "no value is learnt (`use_critic` is False, or `vf_loss_coeff` is 0)"
+        return idle
+
     def short(self) -> Self:
         """Return these settings for one short iteration: a single gradient step."""
         return dataclasses.replace(super().short(), minibatch_size=None, num_epochs=1)
