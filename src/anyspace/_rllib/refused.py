@@ -104,7 +104,6 @@ NAMES: dict[str, dict[str, str]] = {
     "models.distributions": {"new stack": "Distribution"},
     "models.tf.attention_net": {"tensorflow": "PositionwiseFeedforward TrXLNet"},
     "models.tf.noop": {"tensorflow": "NoopModel"},
-    "models.tf.tf_action_dist": {"tensorflow": "get_categorical_class_with_temperature"},
     "models.torch.mingpt": {"new stack": "Block CausalSelfAttention GPT GPTConfig NewGELU"},
     "models.torch.torch_distributions": {
         "new stack": (
