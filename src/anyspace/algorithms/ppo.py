@@ -137,7 +137,7 @@ class PPO(ActorCritic[PPOConfig]):
         result = yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
         overall["ratio_error"] = result.metrics.get("ratio_error", np.zeros(1))[0]
         if config.adapts_kl:
-            self.kl_coeff.adapt(result, type(self).__name__)
+            self.kl_coeff.adapt([result], type(self).__name__)
         return {**overall, **self.report(batch), "kl_coeff": float(self.kl_coeff)}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
