@@ -11,6 +11,7 @@ from anyspace import APPO, BC, DQN, IMPALA, MARWIL, PPO, SAC, Algorithm
 from anyspace._rllib.keys import translated, with_rhythm
 from anyspace.algorithms.settings import overridden
 from anyspace.errors import ConfigError
+from anyspace.models import ModelConfig
 from anyspace.rllib.algorithms import dqn
 from anyspace.rllib.algorithms.ppo import PPOConfig
 
@@ -45,7 +46,7 @@ def test_keys_mean_the_same_whichever_method_takes_them(given: Any) -> None:
         (PPO, {"input": "sampler", "horizon": None, "render_env": False, "multiagent": {}, "num_gpus": 0}),
         (PPO, {"min_sample_timesteps_per_iteration": 0, "output_compress_columns": ["obs"]}),
         (DQN, {"batch_mode": "complete_episodes", "before_learn_on_batch": None, "postprocess_inputs": False}),
-        (SAC, {"use_state_preprocessor": False, "_use_beta_distribution": False, "optimization": {}}),
+        (SAC, {"use_state_preprocessor": False, "_use_beta_distribution": False, "optimization": None}),
         (MARWIL, {"postprocess_inputs": True, "input_config": {}, "shuffle_buffer_size": 0}),
         (MARWIL, {"off_policy_estimation_methods": {}, "input_evaluation": ["is", "wis"]}),
         (BC, {"postprocess_inputs": False}),
@@ -74,6 +75,7 @@ def test_keys_that_say_what_happens_anyway_are_left_out(kind: Kind, given: dict[
         (MARWIL, {"shuffle_buffer_size": 100}, "the steps of `train_batch_size` are shuffled"),
         (MARWIL, {"off_policy_estimation_methods": {"is": {}}}, "`evaluate_every` plays"),
         (SAC, {"optimization": {"lr": 0.1}}, "`optimization.lr` is not taken"),
+        (SAC, {"optimization": 0.1}, "Its rates are `actor_lr`, `critic_lr` and `alpha_lr` here"),
         (DQN, {"replay_buffer_config": {"replay_mode": "lockstep"}}, "replay_mode` is not taken"),
         (DQN, {"replay_buffer_config": {"replay_sequence_length": 8}}, "sequences have `model.max_seq_len` steps"),
     ],
@@ -90,6 +92,8 @@ def test_keys_of_sac_have_their_names_here() -> None:
         **{"actor_lr": 1e-3, "critic_lr": 2e-3, "alpha_lr": 3e-3},
         "model": {"custom_action_dist": "Beta", "fcnet_hiddens": [4]},
     }
+    whole = translated(SAC.config_class, {"_use_beta_distribution": True, "model": ModelConfig(fcnet_hiddens=[4])})
+    assert whole == {"model": ModelConfig(fcnet_hiddens=[4], custom_action_dist="Beta")}
 
 
 def test_a_replay_buffer_is_read() -> None:

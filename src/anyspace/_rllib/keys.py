@@ -46,6 +46,7 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "num_gpus_per_learner": (0,),
     "shuffle_buffer_size": (0,),
     **dict.fromkeys(("before_learn_on_batch", "after_train_step", "horizon", "observation_space", "action_space"), ()),
+    **dict.fromkeys(("optimization", "optimization_config"), ()),
     **dict.fromkeys(("input_config", "off_policy_estimation_methods", "multiagent"), ({},)),
     **dict.fromkeys(_NEW_STACK, (False,)),
 }
@@ -131,10 +132,12 @@ def _of_sac(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> dict[s
     if "actor_lr" not in config_class.__dataclass_fields__:
         return keys
     for name in ("optimization", "optimization_config"):
-        rates = keys.pop(name, None) or {}
-        keys |= {_known(f"{name}.{key}", _RATES, key): rate for key, rate in rates.items()}
+        if isinstance(keys.get(name), Mapping):
+            keys |= {_known(f"{name}.{key}", _RATES, key): rate for key, rate in keys.pop(name).items()}
     if keys.pop("_use_beta_distribution", False):
-        keys["model"] = {"custom_action_dist": "Beta", **(keys.get("model") or {})}
+        model = keys.get("model") or {}
+        own = {"custom_action_dist": "Beta"}
+        keys["model"] = {**own, **model} if isinstance(model, Mapping) else merge(model, own)
     return keys
 
 
