@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import io_callback
 
 from anyspace.execution.compiled_learner import CompiledLearner
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
     Inputs,
@@ -31,6 +31,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.host import calling_back
 from anyspace.models.jax.base import JaxModelV2, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
+from anyspace.models.jax.reach import dependent
 from anyspace.models.jax.runtime import JaxRuntime
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
@@ -189,8 +190,11 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
             return self.traced_losses([{**weights[0], **own}, *weights[1:]], batch, cells, key)
 
         by_group, moved_by, (reported, changed) = jax.linearize(losses, own, has_aux=True)
+        learnt_from = dependent(moved_by, own)
         gradients = {}
         for group, pack in self._packs.items():
+            if pack.shapes and not learnt_from[group]:
+                raise no_gradient(self.losses, group, "a jax.lax.stop_gradient, or NumPy")
             # The transpose of one output alone: `jax.vjp` would go through all losses for each group.
             pull_back = jax.linear_transpose(lambda moving, group=group: moved_by(moving)[group], own)
             (found,) = pull_back(jnp.ones_like(by_group[group]))

@@ -14,7 +14,7 @@ import tensorflow as tf
 from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.execution.compiled_learner import CompiledLearner
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
     Inputs,
@@ -195,8 +195,13 @@ class TFLearner(CompiledLearner[TFModelV2]):
         for group, pack in self._packs.items():
             names = list(pack.shapes)
             variables = [self._trained[name] for name in names]
-            given = tape.gradient(by_group[group], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            gradients[group] = {name: tf.convert_to_tensor(one) for name, one in zip(names, given, strict=True)}
+            given = tape.gradient(by_group[group], variables)
+            if variables and all(one is None for one in given):
+                raise no_gradient(self.losses, group, "a tf.stop_gradient, or NumPy")
+            gradients[group] = {
+                name: tf.zeros_like(self._trained[name]) if one is None else tf.convert_to_tensor(one)
+                for name, one in zip(names, given, strict=True)
+            }
         return {"metrics": metrics, "of_model": of_model, "rows": dict(found.rows)}, gradients
 
     def _move(self, gradients: dict[str, Weights], rates: Any, tau: Array | None) -> dict[str, Array]:
