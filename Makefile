@@ -100,6 +100,8 @@ bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/memory_cartpole.py
 	$(BIN)/python benchmarks/algorithms.py
 	$(BIN)/python benchmarks/frameworks.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python -m benchmarks.fleet_simulation
 
 parity: $(READY) peers  ## final returns beside Stable-Baselines3's, TASK=cartpole-dqn SEEDS="0 1": hours, and lines in docs/parity.csv
 	$(BIN)/python benchmarks/parity.py $(TASK) $(if $(SEEDS),--seeds $(SEEDS))

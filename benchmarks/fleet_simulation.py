@@ -37,6 +37,8 @@ class World:
     weights: float = 7e6
     deaths: float = 0.0
     """Of a worker, in a second."""
+    broadcast: int = 1
+    """Updates from one version of the weights that workers get to the next."""
 
 
 def run(world: World, workers: int, updates: int, **options: Any) -> dict[str, float]:
@@ -62,7 +64,8 @@ def run(world: World, workers: int, updates: int, **options: Any) -> dict[str, f
         if update == warm:
             began = clock.now
             dispatcher.tally.lags = []
-        dispatcher.publish(update, WEIGHTS)
+        if update % world.broadcast == 0:
+            dispatcher.publish(update, WEIGHTS)
         if share:
             dispatcher.shares([[JOB]] * workers, update)
         else:
@@ -78,7 +81,8 @@ def run(world: World, workers: int, updates: int, **options: Any) -> dict[str, f
 
 WORLDS = {
     "pictures, 3 MB a fragment, learner 40,000 rows/s": World(),
-    "the same, each worker killed once a minute": World(deaths=1 / 60),
+    "the same, every fifth version of the weights is sent": World(broadcast=5),
+    "the same as the first, each worker killed once a minute": World(deaths=1 / 60),
     "slow simulator, 100 rows/s a worker, learner 20,000 rows/s": World(
         50, 0.5, 1e4, batch=500, learn=20e3, weights=4e4
     ),

@@ -325,6 +325,7 @@ OUT_OF_RANGE = [
     (AlgorithmConfig, {"keep": -1}, "a number of checkpoints is at least 0"),
     (AlgorithmConfig, {"env_timeout_s": 0.0}, "a time is above 0"),
     (AlgorithmConfig, {"num_env_runners": -1}, "it must be at least 0"),
+    (AlgorithmConfig, {"min_env_runners": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"evaluation_num_env_runners": -1}, "it must be at least 0"),
     (AlgorithmConfig, {"max_requests_in_flight_per_env_runner": 0}, "it must be at least 1"),
     (AlgorithmConfig, {"broadcast_interval": 0}, "it must be at least 1"),

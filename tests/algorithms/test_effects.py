@@ -179,12 +179,23 @@ SHOWN_BY = {
     "model.action_embedding_key": "models/torch/test_parametric.py",
     **dict.fromkeys(
         [
-            *("num_env_runners", "fleet", "sample_order", "sample_timeout_s", "restart_failed_env_runners"),
-            *("max_requests_in_flight_per_env_runner", "broadcast_interval", "max_lag"),
-            *("num_cpus_per_env_runner", "num_gpus_per_env_runner", "custom_resources_per_env_runner"),
-            *("ray_address", "ray_runtime_env", "evaluation_num_env_runners", "evaluation_parallel_to_training"),
+            *("num_env_runners", "fleet", "max_requests_in_flight_per_env_runner", "broadcast_interval", "max_lag"),
+            *("evaluation_num_env_runners", "evaluation_parallel_to_training"),
         ],
         "algorithms/test_scaling.py",
+    ),
+    **dict.fromkeys(
+        [
+            *(
+                "min_env_runners",
+                "sample_order",
+                "sample_timeout_s",
+                "restart_failed_env_runners",
+                "num_cpus_per_env_runner",
+            ),
+            *("num_gpus_per_env_runner", "custom_resources_per_env_runner", "ray_address", "ray_runtime_env"),
+        ],
+        "algorithms/test_ray_keys.py",
     ),
 }
 """Keys whose effect shows elsewhere than in what is learnt, and the tests of it."""

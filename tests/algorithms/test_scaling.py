@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from contextlib import closing
@@ -16,10 +17,13 @@ import pytest
 
 from anyspace import APPO, BC, DQN, IMPALA, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS
+from anyspace.cli import main
 from anyspace.data.rows import with_logp
 from anyspace.errors import ConfigError, ObservationError
+from anyspace.execution.checkpoint import read_state
 from anyspace.execution.fleet import LocalFleet, WorkerEvaluator, WorkerFleet
-from anyspace.execution.worker import Fragment
+from anyspace.execution.log import read_metrics
+from anyspace.execution.worker import Job, Worker
 from tests.execution.test_worker import Odd
 from tests.support.hashes import CASES
 
@@ -33,6 +37,7 @@ ONCE: dict[str, Any] = {"minibatch_size": None, "num_epochs": 1}
 SHORT: dict[str, dict[str, Any]] = {
     **{name: {"min_sample_timesteps_per_iteration": 60} for name in ("A2C", "IMPALA", "APPO")},
     "DQN": {"min_sample_timesteps_per_iteration": 24, "num_steps_sampled_before_learning_starts": 8, "hiddens": [4]},
+    "SAC": {"min_sample_timesteps_per_iteration": 24, "num_steps_sampled_before_learning_starts": 8},
 }
 SERIAL: dict[str, Any] = {"num_env_runners": 2, "fleet": "serial"}
 
@@ -93,19 +98,54 @@ def test_steps_and_fragments_of_all_workers_count() -> None:
         assert algorithm.counters.vector_steps == 4
 
 
-def test_arrays_that_nobody_may_write_to_can_be_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes out of Ray is read-only."""
-    init = Fragment.__new__
+@pytest.mark.parametrize("case", ["PPO", "APPO", "DQN", "SAC", "PPO, LSTM and scaled rewards"])
+def test_arrays_that_nobody_may_write_to_can_be_learnt_from(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes out of Ray is read-only, and nothing changes for it."""
+    do = Worker.do
 
-    def frozen(kind: Any, *values: Any) -> Any:
-        made = init(kind, *values)
-        for leaf in (*made.trajectory.obs, made.trajectory.rewards, made.trajectory.valid, made.trajectory.terminated):
-            leaf.flags.writeable = False
-        return made
+    def frozen(worker: Worker, job: Job, version: int, weights: Any) -> Any:
+        buffers: list[pickle.PickleBuffer] = []
+        packed = pickle.dumps(do(worker, job, version, weights), protocol=5, buffer_callback=buffers.append)
+        found = pickle.loads(packed, buffers=[bytes(buffer.raw()) for buffer in buffers])
+        assert not found.trajectory.actions.flags.writeable
+        return found
 
-    monkeypatch.setattr(Fragment, "__new__", frozen)
-    for name, extra in (("PPO", ONCE), ("DQN", {})):
-        trained(name, "CartPole-v1", {**SMALL, **extra, "num_env_runners": 1, "fleet": "serial"})
+    name = case.split(",")[0]
+    env, settings = (
+        "Pendulum-v1" if name == "SAC" else "CartPole-v1",
+        {**SMALL, "num_env_runners": 1, "fleet": "serial"},
+    )
+    if name == "PPO":
+        settings |= ONCE
+    if "LSTM" in case:
+        settings |= {"normalize_rewards": True, "observation_filter": "MeanStdFilter"}
+        settings["model"] = {"fcnet_hiddens": [4], "use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 4}
+    plain, _ = trained(name, env, settings)
+    monkeypatch.setattr(Worker, "do", frozen)
+    require_equal(plain, trained(name, env, settings)[0])
+
+
+class Paid(Odd):
+    """Pays the same rewards in each episode, whatever is done."""
+
+    def step(self, action: Any) -> Any:
+        obs, _, over, cut, infos = super().step(action)
+        return obs, float(self.t % 5) ** 2, over, cut, infos
+
+
+def test_rewards_of_two_workers_are_scaled_as_those_of_one_source_of_twice_the_width() -> None:
+    found = []
+    for workers, width in ((2, 2), (1, 4)):
+        settings = {**SMALL, **ONCE, "fleet": "serial", "num_env_runners": workers, "num_envs_per_env_runner": width}
+        with closing(new(PPO, Paid, {**settings, "normalize_rewards": True})) as algorithm:
+            rewards = []
+            for _ in range(3):
+                trajectory = algorithm.fleet.gather(16)
+                rewards.append(algorithm.rewards(trajectory).rewards)
+            found.append((np.stack(rewards), algorithm.rewards.stat.n, float(algorithm.rewards.stat.std)))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert found[0][1:] == found[1][1:]
+    assert found[0][1] == 48
 
 
 # --------------------------------------------------------------------------------------- asynchronous
@@ -121,22 +161,24 @@ def test_impala_learns_from_fragments_of_the_weights_before() -> None:
         assert {*trajectory.versions.tolist()} == {algorithm.policy.version - 1}
 
 
-def test_log_probabilities_are_those_of_the_weights_that_acted() -> None:
+@pytest.mark.parametrize("name", ["APPO", "PPO", "A2C", "PG"])
+def test_log_probabilities_are_those_of_the_weights_that_acted(name: str) -> None:
     settings = {**SMALL, **SERIAL, "train_batch_size": 20, "rollout_fragment_length": 5, "lr": 0.1}
-    with closing(new(APPO, "CartPole-v1", settings)) as algorithm:
+    settings |= {"max_requests_in_flight_per_env_runner": 2, **(ONCE if name == "PPO" else {})}
+    with closing(new(ALGORITHMS[name], "CartPole-v1", settings)) as algorithm:
         found = algorithm.fleet.gather(20)
         again = with_logp(algorithm.policy, replace(found, action_logp=None))
-        np.testing.assert_allclose(found.action_logp, again.action_logp, atol=1e-6)
+        np.testing.assert_allclose(found.action_logp[found.valid], again.action_logp[found.valid], atol=1e-6)
         for _ in range(3):
             algorithm.train()
         stale = algorithm.fleet.gather(20)
         changed = with_logp(algorithm.policy, replace(stale, action_logp=None))
-        assert np.abs(stale.action_logp - changed.action_logp).max() > 1e-3
+        assert np.abs(stale.action_logp - changed.action_logp)[stale.valid].max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["PPO", "A2C", "PG", "DQN"])
+@pytest.mark.parametrize("name", ["PPO", "A2C", "PG", "DQN", "SAC"])
 def test_the_others_are_asynchronous_if_asked(name: str) -> None:
-    extra = ONCE if name == "PPO" else {"rollout_fragment_length": 4} if name == "DQN" else {}
+    extra = ONCE if name == "PPO" else {"rollout_fragment_length": 4} if name in ("DQN", "SAC") else {}
     settings = {**SMALL, **SERIAL, **extra, "max_requests_in_flight_per_env_runner": 2}
     _, result = trained(name, "CartPole-v1", settings, iterations=3)
     assert result["fleet"]["lag_mean"] >= 1
@@ -210,6 +252,19 @@ def test_workers_evaluate_with_exploration_as_far_as_it_is() -> None:
         assert algorithm.policy.version == 0 < algorithm.policy.timestep
 
 
+def test_ctrl_c_while_one_is_closed_leaves_nobody_else_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    algorithm = new(PPO, "CartPole-v1", {**SMALL, **ONCE, **SERIAL, "evaluation_num_env_runners": 1})
+    algorithm.train()
+    monkeypatch.setattr(algorithm.evaluator, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        algorithm.close()
+    assert isinstance(algorithm.fleet, WorkerFleet)
+    assert [slot.worker for slot in algorithm.fleet._dispatcher._slots] == [None, None]
+
+
 def test_where_workers_are() -> None:
     with closing(new(PPO, "CartPole-v1", {**SMALL, **ONCE})) as algorithm:
         assert isinstance(algorithm.fleet, LocalFleet)
@@ -276,8 +331,10 @@ IDLE = [
     ({**SERIAL, "max_lag": 2}, "no fragment is older than"),
     ({**SERIAL, "broadcast_interval": 5, "max_lag": 1}, "no fragment is older than"),
     ({"fleet": "serial"}, "there are no workers"),
-    ({"sample_timeout_s": 5.0}, "there are no workers"),
-    ({"restart_failed_env_runners": False}, "there are no workers"),
+    ({"sample_timeout_s": 5.0}, "no worker is on Ray"),
+    ({**SERIAL, "sample_timeout_s": 5.0}, "no worker is on Ray"),
+    ({**SERIAL, "restart_failed_env_runners": False}, "no worker is on Ray"),
+    ({**SERIAL, "min_env_runners": 1}, "no worker is on Ray"),
     ({**SERIAL, "num_cpus_per_env_runner": 2.0}, "no worker is on Ray"),
     ({**SERIAL, "num_gpus_per_env_runner": 0.5}, "no worker is on Ray"),
     ({**SERIAL, "custom_resources_per_env_runner": {"camera": 1.0}}, "no worker is on Ray"),
@@ -335,6 +392,18 @@ def test_what_a_worker_said_before_an_error_is_said(caplog: pytest.LogCaptureFix
     with closing(algorithm), caplog.at_level("WARNING", "anyspace"), pytest.raises(ObservationError):
         algorithm.train()
     assert "expected a value in [-1.0, 1.0], got 2.0" in caplog.text
+
+
+def test_the_command_line_has_the_keys(tmp_path: Path) -> None:
+    words = ["--train-batch-size", "16", "--minibatch-size", "16", "--num-epochs", "1", "--model.fcnet-hiddens", "4"]
+    words += ["--num-env-runners", "2", "--fleet", "serial", "--max-requests-in-flight-per-env-runner", "2"]
+    words += ["--broadcast-interval", "2", "--evaluation-num-env-runners", "1", "--evaluation-parallel-to-training"]
+    words += ["--preset", "none", "--evaluate", "0", "--no-progress", "--steps", "64", "--out", str(tmp_path / "run")]
+    main(["train", "CartPole-v1", *words])
+    config = read_state(tmp_path / "run")["config"]
+    assert (config["num_env_runners"], config["fleet"], config["broadcast_interval"]) == (2, "serial", 2)
+    assert config["evaluation_parallel_to_training"] is True
+    assert max(float(row["fleet/lag_max"]) for row in read_metrics(tmp_path / "run" / "metrics.csv")) == 2
 
 
 # ------------------------------------------------------------------------------------------ exact_resume

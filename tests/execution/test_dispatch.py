@@ -14,6 +14,7 @@ from anyspace.errors import WorkerError
 from anyspace.execution.dispatch import FIRST_PAUSES, MOST_DEATHS, START_TIMEOUT, Dispatcher
 from anyspace.execution.evaluate import Request
 from anyspace.execution.worker import Fragment, Gather, Play, Start
+from benchmarks.fleet_simulation import World, run
 from tests.support.simulated import Clock, Fate, Mishap, SimulatedTransport
 
 JOB = Gather(5, Start(0, 0, 0), 0)
@@ -267,6 +268,21 @@ def test_one_that_is_never_started_is_told_and_ends_the_run() -> None:
     assert 5 <= len(case.told) <= START_TIMEOUT / 30
 
 
+def test_the_others_do_not_wait_for_workers_that_may_start_late() -> None:
+    """One starts after a thousand seconds, the other never; the requests that wait for it hold nobody back."""
+    fates = {1: Fate(1000.0), 2: Fate(0.0, "hangs")}
+    case = Case(
+        3, lambda n, _, count: fates.get(n, Fate(0.0)) if count < 0 else Fate(1.0), most=2, adapts=True, least=1
+    )
+    first = [case.stream(20) for _ in range(450)]
+    assert {number for found in first for number in found} == {0}
+    assert case.clock.now == 900.0
+    later = [case.stream(20) for _ in range(200)]
+    assert {number for found in later for number in found} == {0, 1}
+    assert max(case.dispatcher.tally.lags[-100:]) <= 2
+    assert case.dispatcher.tally.restarts == 0
+
+
 @pytest.mark.parametrize("count", [-1, 0])
 def test_what_a_user_s_code_raises_comes_up_at_once(count: int) -> None:
     case = Case(2, at(1, count, Fate(1.0, "raises")))
@@ -351,3 +367,10 @@ def test_fragments_are_what_they_are() -> None:
     (found,) = case.dispatcher.shares([[JOB]], 0)
     assert isinstance(found, Fragment)
     assert found.steps == 10
+
+
+def test_with_128_workers_the_learner_is_full_and_fragments_are_young() -> None:
+    """As in docs/scaling.md: the learner takes 36,364 rows a second at most."""
+    found = run(World(), 128, 100, most=2, adapts=True)
+    assert found["rows"] >= 0.9 * 36_364
+    assert found["p99"] <= 15

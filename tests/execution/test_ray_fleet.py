@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -16,7 +17,9 @@ import pytest
 
 from anyspace import Algorithm, register_env
 from anyspace.algorithms import ALGORITHMS
+from anyspace.distributions import Categorical
 from anyspace.errors import ConfigError, ObservationError, WorkerError
+from anyspace.execution.evaluate import Request
 from anyspace.execution.stopping import kept_handlers
 from anyspace.models import ModelCatalog
 from anyspace.models.torch import TorchModelV2
@@ -59,6 +62,23 @@ def processes(algorithm: Algorithm[Any]) -> list[int]:
     return [built.process for built in ray.get([one.build.remote(transport._recipe) for one in workers])]
 
 
+BESIDE: dict[str, Any] = {
+    "evaluation_num_env_runners": 1,
+    "evaluation_parallel_to_training": True,
+    "evaluate_every": 1,
+    "evaluation_episodes": 2,
+}
+
+
+def require_evaluated(algorithm: Algorithm[Any], results: list[dict[str, Any]]) -> None:
+    """Wait for an evaluation beside training; one that is asked for plays what this process would."""
+    late = algorithm.finish_evaluation()
+    assert late is not None or any("evaluation" in one for one in results)
+    evaluator: Any = algorithm.evaluator
+    played = evaluator._local.evaluate(Request(episodes=3, seed=5))
+    assert algorithm.evaluate(3, seed=5)["returns"] == [one.total_reward for one in played]
+
+
 def test_they_give_what_workers_in_this_process_give() -> None:
     """Several algorithms and models after each other: starting a worker takes seconds."""
     for case in ("lstm", "DQN, parameter noise"):
@@ -68,10 +88,13 @@ def test_they_give_what_workers_in_this_process_give() -> None:
         weights = []
         for fleet in ("serial", "ray"):
             more = {"num_env_runners": 2, "fleet": fleet, "observation_filter": "MeanStdFilter"}
+            if case == "lstm":
+                more |= BESIDE
             with closing(ALGORITHMS[name](env, {**settings, **more}, preset="none")) as algorithm:
-                for _ in range(2):
-                    algorithm.train()
+                results = [algorithm.train() for _ in range(2)]
                 weights.append(algorithm.policy.weights())
+                if case == "lstm":
+                    require_evaluated(algorithm, results)
         for key, array in weights[0].items():
             np.testing.assert_array_equal(array, weights[1][key], err_msg=f"{case}: {key}")
 
@@ -93,32 +116,8 @@ class Small(TorchModelV2):
         return self.found[:, 0]
 
 
-def test_who_is_killed_is_replaced_and_an_initialised_ray_left_alone() -> None:
-    """Kill, exit and hang; environment and model go by names that workers have to be told of."""
-    gym.register("ToldToWorkers-v0", entry_point=lambda: Odd())
-    ModelCatalog.register_custom_model("told to workers", Small)
-    settings = {"num_env_runners": 2, "model": {"custom_model": "told to workers"}, "evaluation_num_env_runners": 1}
-    try:
-        algorithm = new("ToldToWorkers-v0", settings)
-    finally:
-        gym.registry.pop("ToldToWorkers-v0")
-    gym.register("ToldToWorkers-v0", entry_point=lambda: Odd())
-    with closing(algorithm):
-        algorithm.train()
-        handler = signal.getsignal(signal.SIGTERM)
-        os.kill(processes(algorithm)[1], signal.SIGKILL)
-        result = algorithm.train()
-        assert (result["fleet"]["restarts"], result["timesteps_this_iter"]) == (1, 16)
-        trajectory = algorithm.fleet.gather(16)
-        assert trajectory.lanes[:, 1].tolist() == [0, 0, 1, 1]
-        assert len(algorithm.evaluate(3)["returns"]) == 3
-        assert signal.getsignal(signal.SIGTERM) is handler
-    gym.registry.pop("ToldToWorkers-v0")
-    assert ray.is_initialized()
-
-
 class Ends(Odd):
-    """Ends its process, hangs or raises at a step, everywhere or in the first incarnation alone."""
+    """Ends its process, is killed, hangs or raises at a step, everywhere or in the first incarnation alone."""
 
     def __init__(self, how: str, mark: str = "", at: int = 3):
         super().__init__(how, at)
@@ -130,11 +129,38 @@ class Ends(Odd):
                 open(self.mark, "w").close()
             if self.how == "exits":
                 os._exit(7)
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "hangs":
                 time.sleep(1000)
             if self.how == "stubborn":
                 raise Stubborn("stuck", "rust")
         return super().step(action)
+
+
+class Loud(Categorical):
+    """A distribution that workers have to be told of."""
+
+
+def test_who_is_killed_in_a_fragment_is_replaced_and_an_initialised_ray_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Environment, model and distribution go by names that workers have to be told of."""
+    mark = str(tmp_path / "mark")
+    gym.register("ToldToWorkers-v0", entry_point=lambda: Ends("killed", mark))
+    ModelCatalog.register_custom_model("told to workers", Small)
+    ModelCatalog.register_custom_action_dist("told to workers", Loud)
+    model = {"custom_model": "told to workers", "custom_action_dist": "told to workers"}
+    algorithm = new("ToldToWorkers-v0", {"num_env_runners": 2, "model": model})
+    with closing(algorithm), caplog.at_level("WARNING", "anyspace"):
+        handler = signal.getsignal(signal.SIGTERM)
+        result = algorithm.train()
+        assert (result["fleet"]["restarts"], result["timesteps_this_iter"]) == (1, 16)
+        assert re.search(r"worker [01] is replaced: Worker .*, as one that is killed, runs out of memory", caplog.text)
+        assert sorted(algorithm.fleet.gather(16).lanes[:, 1].tolist()) == [0, 0, 1, 1]
+        assert signal.getsignal(signal.SIGTERM) is handler
+    gym.registry.pop("ToldToWorkers-v0")
+    assert ray.is_initialized()
 
 
 def test_a_worker_that_hangs_is_replaced(tmp_path: Any) -> None:
@@ -179,24 +205,45 @@ def test_an_error_before_the_first_step_is_the_original_one(where: str) -> None:
 
 
 class Closes(Odd):
-    """Leaves a file when it is closed."""
+    """Leaves a file when it is closed, with what its process was told."""
 
-    def __init__(self, file: str):
+    def __init__(self, file: Path):
         super().__init__()
         self.file = file
 
     def close(self) -> None:
-        Path(self.file).touch()
+        with self.file.open("a") as file:
+            file.write(os.environ.get("TOLD", ""))
 
 
 def test_environments_are_closed(tmp_path: Path) -> None:
-    algorithm = new(Closes, {"num_env_runners": 1, "env_config": {"file": str(tmp_path / "closed")}})
+    """The environment is an instance, of which workers have copies; `ray_runtime_env` reaches them."""
+    environment = {"env_vars": {"TOLD": "everything"}}
+    algorithm = new(Closes(tmp_path / "closed"), {"num_env_runners": 1, "ray_runtime_env": environment})
     algorithm.train()
     algorithm.close()
-    assert (tmp_path / "closed").exists()
+    assert (tmp_path / "closed").read_text() == 2 * "everything"
+
+
+@pytest.mark.parametrize(
+    "name", ["IMPALA", pytest.param("DQN", marks=pytest.mark.ray), pytest.param("SAC", marks=pytest.mark.ray)]
+)
+def test_workers_go_on_while_the_learner_learns(name: str) -> None:
+    settings: dict[str, Any] = {"max_requests_in_flight_per_env_runner": 2, "rollout_fragment_length": 8}
+    settings |= {"min_sample_timesteps_per_iteration": 64, "train_batch_size": 16}
+    if name != "IMPALA":
+        settings |= {"num_steps_sampled_before_learning_starts": 16}
+    with closing(new("Pendulum-v1" if name == "SAC" else "CartPole-v1", settings, name)) as algorithm:
+        algorithm.train()
+        fleet = algorithm.train()["fleet"]
+    assert fleet["lag_max"] >= 1
+    assert fleet["requests"] >= 1
 
 
 def test_a_cluster_that_is_too_small_is_told_before_anything_starts() -> None:
+    algorithm = new("CartPole-v1", {"num_env_runners": 9, "num_cpus_per_env_runner": 0.5})
+    with closing(algorithm), pytest.raises(ConfigError, match=r"9 workers with 0\.5 CPU each need 4\.5 CPU"):
+        algorithm.train()
     algorithm = new("CartPole-v1", {"num_env_runners": 9})
     with closing(algorithm), pytest.raises(ConfigError, match="9 workers with 1 CPU each need 9 CPU, but Ray has 4"):
         algorithm.train()
@@ -205,14 +252,6 @@ def test_a_cluster_that_is_too_small_is_told_before_anything_starts() -> None:
         algorithm.train()
     algorithm = new("CartPole-v1", {"num_gpus_per_env_runner": 100.0})
     with closing(algorithm), pytest.raises(ConfigError, match="need 100 GPU, but Ray has"):
-        algorithm.train()
-
-
-def test_a_cluster_is_reached_from_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        closing(new("CartPole-v1", {"ray_address": "ray://head:10001"})) as algorithm,
-        pytest.raises(ConfigError, match="'ray://head:10001', which reaches a cluster from outside"),
-    ):
         algorithm.train()
 
 
@@ -225,6 +264,40 @@ def test_what_cannot_be_sent_is_named() -> None:
     algorithm = new(made, {})
     with closing(algorithm), pytest.raises(ConfigError, match="the environment cannot be sent to workers"):
         algorithm.train()
+
+
+@pytest.mark.ray
+def test_a_run_with_workers_goes_on_exactly(tmp_path: Path) -> None:
+    settings = {"num_env_runners": 2, "exact_resume": True, "observation_filter": "MeanStdFilter"}
+    with closing(new("CartPole-v1", settings)) as algorithm:
+        algorithm.train()
+        algorithm.save(tmp_path / "saved")
+        with closing(Algorithm.load(tmp_path / "saved")) as other:
+            for one in (algorithm, other):
+                one.train()
+                one.train()
+            for name, array in algorithm.policy.weights().items():
+                np.testing.assert_array_equal(array, other.policy.weights()[name], err_msg=name)
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.ray
+def test_environments_in_processes_end_with_the_worker_that_is_killed() -> None:
+    with closing(new("CartPole-v1", {"vectorization": "async"})) as algorithm:
+        algorithm.train()
+        (worker,) = processes(algorithm)
+        environments = children(worker)
+        assert len(environments) >= 2
+        os.kill(worker, signal.SIGKILL)
+        assert algorithm.train()["fleet"]["restarts"] == 1
+        until = time.monotonic() + 20
+        while any(Path(f"/proc/{one}").exists() for one in environments) and time.monotonic() < until:
+            time.sleep(0.2)
+        assert not [one for one in environments if Path(f"/proc/{one}").exists()]
 
 
 @pytest.mark.ray

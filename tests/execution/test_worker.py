@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from anyspace import PPO, Algorithm
+from anyspace.distributions import Categorical
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.execution.evaluate import Request
 from anyspace.execution.fleet import WorkerFleet, shares_of
 from anyspace.execution.worker import Failure, Names, failure, worker_seed
-from anyspace.models import ModelCatalog, TorchModelV2
+from anyspace.models import ModelCatalog, TorchModelV2, action_dists
+from anyspace.spaces import register_space
+from anyspace.spaces.kinds import registered
 
 SMALL: dict[str, Any] = {
     "train_batch_size": 16,
@@ -128,15 +131,26 @@ def test_an_error_that_cannot_be_sent_is_told_by_its_name_and_text() -> None:
 
 
 def test_names_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shelf(gym.spaces.Discrete):
+        pass
+
+    for module in (action_dists, registered):
+        monkeypatch.setattr(module, "_registered", dict(module._registered))
     ModelCatalog.register_custom_model("one of the tests", TorchModelV2)
+    ModelCatalog.register_custom_action_dist("one of the tests", Categorical)
+    register_space(Shelf, lambda space: gym.spaces.Discrete(int(space.n)))
     gym.register("OneOfTheTests-v0", entry_point=Odd)
     try:
         names = Names.here()
         assert names.models["one of the tests"] is TorchModelV2
         assert [name for name in names.environments if "CartPole" in name or "ALE" in name] == []
         record = gym.registry.pop("OneOfTheTests-v0")
+        for module in (action_dists, registered):
+            module._registered.clear()
         names.adopt()
         assert gym.registry["OneOfTheTests-v0"] == record
+        assert action_dists.registered()["one of the tests"] is Categorical
+        assert [one.kind for one in registered.registered_spaces() if one.kind is Shelf] == [Shelf]
     finally:
         gym.registry.pop("OneOfTheTests-v0", None)
 

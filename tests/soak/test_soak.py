@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
-from anyspace import APPO, DQN, PPO, Algorithm
+from anyspace import APPO, DQN, IMPALA, PPO, Algorithm
+from anyspace.execution.log import read_metrics
 from tests.support.usage import handles, memory, size
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "60"))
@@ -18,8 +21,25 @@ MINUTES = float(os.environ.get("SOAK_MINUTES", "60"))
 MEASURED = 40
 """How often each run is measured."""
 
+LIFE = 120.0
+"""Seconds after which a worker's process is killed: with two of them, one a minute."""
+
+
+class Mortal(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment whose process is killed when its time is over."""
+
+    def __init__(self) -> None:
+        super().__init__(gym.make("CartPole-v1"))
+        self._made = time.monotonic()
+
+    def step(self, action: Any) -> Any:
+        if time.monotonic() - self._made > LIFE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().step(action)
+
+
 LSTM = {"fcnet_hiddens": [16], "use_lstm": True, "lstm_cell_size": 16, "max_seq_len": 8}
-RUNS: dict[str, tuple[type[Algorithm[Any]], str, dict[str, Any]]] = {
+RUNS: dict[str, tuple[type[Algorithm[Any]], Any, dict[str, Any]]] = {
     "ppo, processes, filter, evaluation": (
         PPO,
         "Acrobot-v1",
@@ -63,6 +83,18 @@ RUNS: dict[str, tuple[type[Algorithm[Any]], str, dict[str, Any]]] = {
             "model": LSTM,
         },
     ),
+    "impala, workers on ray, one killed a minute": (
+        IMPALA,
+        Mortal,
+        {
+            "num_env_runners": 2,
+            "num_cpus_per_env_runner": 0.5,
+            "num_envs_per_env_runner": 4,
+            "train_batch_size": 500,
+            "rollout_fragment_length": 50,
+            "model": {"fcnet_hiddens": [16]},
+        },
+    ),
 }
 
 
@@ -97,6 +129,9 @@ def test_nothing_grows(name: str, tmp_path: Path) -> None:
     more = {"checkpoint_every": 1000, "keep": 2, "seed": 0}
     with closing(kind(env, {**settings, **more}, preset="none")) as algorithm:
         algorithm.learn(10**12, out=tmp_path / "run", callback=measures, progress=False)
+    if env is Mortal:
+        restarts = sum(float(row["fleet/restarts"]) for row in read_metrics(tmp_path / "run" / "metrics.csv"))
+        assert restarts >= 2 * (60 * MINUTES / len(RUNS) // LIFE - 1)
     quarter = len(measures.found) // 4
     allowed = (("memory", 1.05, 2.0), ("open files", 1.0, 0.0), ("checkpoints", 1.25, 2.0))  # files, or MiB
     for (what, factor, slack), column in zip(allowed, zip(*measures.found, strict=True), strict=False):

@@ -178,5 +178,8 @@ class SimulatedTransport:
     def room(self) -> str:
         return "There is room."
 
+    def store(self) -> float:
+        return math.inf
+
 
 _nothing: Any = None

@@ -7,6 +7,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self
 
@@ -339,6 +340,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
 
     def close(self) -> None:
         """Close every environment."""
-        for opened in (self._evaluator, self._fleet, self._source):
-            if opened is not None:
-                opened.close()
+        with ExitStack() as stack:  # one that raises, or Ctrl-C, leaves none of the others open
+            for opened in (self._source, self._fleet, self._evaluator):
+                if opened is not None:
+                    stack.callback(opened.close)

@@ -108,6 +108,7 @@ class ScaleOptions(PolicyOptions, total=False):
     """Keys of :class:`ScaleConfig`."""
 
     num_env_runners: int
+    min_env_runners: int | None
     num_envs_per_env_runner: int
     fleet: Literal["auto", "serial", "ray"]
     max_requests_in_flight_per_env_runner: int | Literal["auto"]

@@ -17,6 +17,9 @@ class ScaleConfig(PolicyConfig):
 
     num_env_runners: int = 0
     """Workers that collect, each with environments of its own, at least 0; 0: this process collects."""
+    min_env_runners: int | None = None
+    """Workers that collect for which Ray needs room at once, at least 1; the others start when a cluster that grows by
+    itself has room, and algorithms that do not wait for their workers begin without them. None: all."""
     num_envs_per_env_runner: int = 1
     """Environments that step side by side, at least 1; with workers, in each of them."""
     fleet: Literal["auto", "serial", "ray"] = "auto"
@@ -33,9 +36,9 @@ class ScaleConfig(PolicyConfig):
     max_lag: int | None = None
     """Drop fragments that are older than so many versions of the weights, at least 1; None: none is dropped."""
     sample_timeout_s: float = 60.0
-    """Seconds after which a worker that delivers no fragment is taken to hang, and is replaced; above 0."""
+    """Seconds after which a worker on Ray that delivers no fragment is taken to hang, and is replaced; above 0."""
     restart_failed_env_runners: bool = True
-    """Replace workers that die or hang; False ends the run."""
+    """Replace workers on Ray that die or hang; False ends the run."""
     num_cpus_per_env_runner: float = 1.0
     """CPUs that Ray sets aside for each worker, at least 0."""
     num_gpus_per_env_runner: float = 0.0
@@ -47,7 +50,8 @@ class ScaleConfig(PolicyConfig):
     evaluation_parallel_to_training: bool = False
     """Train on while evaluation workers play; the iteration in which the result is there reports it."""
     ray_address: str | None = None
-    """The Ray cluster to connect to, such as `auto`; None: that of ``RAY_ADDRESS``, else one on this machine."""
+    """The Ray cluster to connect to, such as `auto`; `local`: one on this machine that is started here; None: that of
+    ``RAY_ADDRESS``, else `local`."""
     ray_runtime_env: dict[str, Any] = field(default_factory=dict)
     """What workers need on other machines: Ray's `working_dir`, `pip`, `env_vars` and so on."""
 
@@ -55,6 +59,11 @@ class ScaleConfig(PolicyConfig):
     def num_envs(self) -> int:
         """Environments of all workers together."""
         return self.num_envs_per_env_runner * max(1, self.num_env_runners)
+
+    @property
+    def least_env_runners(self) -> int:
+        """Workers that collect and have to start at once."""
+        return self.num_env_runners if self.min_env_runners is None else self.min_env_runners
 
     @property
     def most_requests(self) -> int:
@@ -102,6 +111,8 @@ class ScaleConfig(PolicyConfig):
             key = "custom_resources_per_env_runner"
             require(amount > 0, key, {name: amount}, "what is set aside is above 0")
         self._require_use()
+        reason = f"there are {self.num_env_runners} workers that collect"
+        require(self.least_env_runners <= self.num_env_runners, "min_env_runners", self.min_env_runners, reason)
         lag, interval = self.max_lag, self.broadcast_interval
         reason = f"fragments are up to {interval - 1} versions old when they are collected (`broadcast_interval`)"
         require(lag is None or interval <= lag + 1, "max_lag", lag, reason)
@@ -135,6 +146,7 @@ def _default(one: dataclasses.Field[Any]) -> Any:
 _DEFAULTS = {one.name: _default(one) for one in dataclasses.fields(ScaleConfig)}
 _LEAST = {
     "num_env_runners": 0,
+    "min_env_runners": 1,
     "num_envs_per_env_runner": 1,
     "max_requests_in_flight_per_env_runner": 1,
     "broadcast_interval": 1,
@@ -143,9 +155,10 @@ _LEAST = {
     "num_gpus_per_env_runner": 0,
     "evaluation_num_env_runners": 0,
 }
-_OF_WORKERS = ("fleet", "sample_timeout_s", "restart_failed_env_runners")
+_OF_WORKERS = ("fleet",)
 _OF_COLLECTING = ("max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval")
 _OF_RAY = (
+    *("min_env_runners", "sample_timeout_s", "restart_failed_env_runners"),
     *("num_cpus_per_env_runner", "num_gpus_per_env_runner", "custom_resources_per_env_runner"),
     *("ray_address", "ray_runtime_env"),
 )

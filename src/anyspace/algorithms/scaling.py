@@ -80,7 +80,7 @@ def worker_fleet(
         steps_before: vector steps of this run so far, for messages.
     """
     recipe = _recipe(spec, policy, config, policy_seed, config.num_env_runners, rewards, steps_before)
-    dispatcher = _dispatcher(recipe, config, most=config.most_requests)
+    dispatcher = _dispatcher(recipe, policy, config, most=config.most_requests)
     fragment = config.rollout_fragment_length
     pace = Pace(
         None if fragment == "auto" else fragment,
@@ -103,7 +103,7 @@ def new_evaluator(spec: EnvSpec, policy: Policy, config: AlgorithmConfig, policy
     if not workers:
         return local
     recipe = _recipe(spec, policy, config, policy_seed, workers, RewardTransform(), 0, collects=False)
-    return WorkerEvaluator(policy, _dispatcher(recipe, config), recipe, local)
+    return WorkerEvaluator(policy, _dispatcher(recipe, policy, config), recipe, local)
 
 
 def _recipe(
@@ -139,20 +139,22 @@ def _recipe(
     )
 
 
-def _dispatcher(recipe: Recipe, config: AlgorithmConfig, most: int = 1) -> Dispatcher[Any, Any, Any]:
-    """Return what reaches workers; where they are in this process, time does not pass for it."""
+def _dispatcher(recipe: Recipe, policy: Policy, config: AlgorithmConfig, most: int = 1) -> Dispatcher[Any, Any, Any]:
+    """Return what reaches the workers of a policy; where they are in this process, time does not pass for it."""
     auto = config.max_requests_in_flight_per_env_runner == "auto"
     transport: Transport[Any, Any, Any]
     if config.fleet == "serial":
         transport = SerialTransport(recipe)
     else:
-        from anyspace.execution.ray_fleet import Resources, ray_transport
+        from anyspace.execution.ray_fleet import Demand, RayTransport, Resources
 
         resources = Resources(
             config.num_cpus_per_env_runner, config.num_gpus_per_env_runner, config.custom_resources_per_env_runner
         )
         everybody = config.num_env_runners + config.evaluation_num_env_runners
-        transport = ray_transport(recipe, everybody, resources, config.ray_address, config.ray_runtime_env)
+        late = config.num_env_runners - config.least_env_runners
+        asked = Demand(policy, everybody, everybody - late, resources, config.ray_address, config.ray_runtime_env)
+        transport = RayTransport(recipe, asked)
     serial: dict[str, Any] = {"clock": lambda: 0.0} if config.fleet == "serial" else {"adapts": auto}
     return Dispatcher(
         transport,
@@ -161,6 +163,7 @@ def _dispatcher(recipe: Recipe, config: AlgorithmConfig, most: int = 1) -> Dispa
         max_lag=config.max_lag,
         timeout=config.sample_timeout_s,
         restarts=config.restart_failed_env_runners,
+        least=config.least_env_runners if recipe.collects else None,
         tell=logging.getLogger("anyspace").warning,
         **serial,
     )

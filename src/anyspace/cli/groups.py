@@ -25,7 +25,14 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         *("evaluate_every", "evaluation_episodes", "evaluation_max_episode_steps", "return_window", "stop_return"),
     ),
     "processes": (
-        *("fleet", "max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval", "max_lag"),
+        *(
+            "fleet",
+            "min_env_runners",
+            "max_requests_in_flight_per_env_runner",
+            "sample_order",
+            "broadcast_interval",
+            "max_lag",
+        ),
         *("sample_timeout_s", "restart_failed_env_runners", "num_cpus_per_env_runner", "num_gpus_per_env_runner"),
         *("custom_resources_per_env_runner", "evaluation_num_env_runners", "evaluation_parallel_to_training"),
         *("ray_address", "ray_runtime_env"),

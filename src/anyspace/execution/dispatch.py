@@ -12,11 +12,11 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple
+from typing import Generic
 
 from anyspace.errors import WorkerError
 from anyspace.execution.packing import Packed
-from anyspace.execution.rounds import Round, Tally
+from anyspace.execution.rounds import Round, Taken, Tally
 from anyspace.execution.transport import Gone, H, T, Transport, W
 from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Play
 
@@ -63,15 +63,6 @@ class _Slot(Generic[H, T]):
     failed_starts: int = 0
 
 
-class Taken(NamedTuple):
-    """An answer."""
-
-    slot: int
-    round: int
-    version: int
-    outcome: Fragment | Episodes
-
-
 class Dispatcher(Generic[H, T, W]):
     """Keeps workers busy and alive.
 
@@ -84,6 +75,7 @@ class Dispatcher(Generic[H, T, W]):
         timeout: seconds after which a worker that delivers nothing is taken to hang; for each episode where it is to
             play several.
         restarts: replace workers that die.
+        least: workers without which nothing goes on; the others may take for ever to start. None: all.
         clock: seconds.
         tell: takes sentences for the user.
     """
@@ -98,15 +90,17 @@ class Dispatcher(Generic[H, T, W]):
         max_lag: int | None = None,
         timeout: float = 60.0,
         restarts: bool = True,
+        least: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         tell: Callable[[str], None] = print,
     ):
         self._transport, self._most, self._adapts, self._max_lag = transport, most, adapts, max_lag
         self._timeout, self._restarts, self._clock, self._tell = timeout, restarts, clock, tell
         self._slots = [_Slot[H, T](number) for number in range(workers)]
+        self._least = workers if least is None else least
         self._weights: tuple[int, W] | None = None
         self._round = 0
-        self._limit = float(most * workers)
+        self._limit = float(self.most_under_way)
         self._awaited: dict[T, tuple[_Slot[H, T], _Request[T] | None]] = {}
         """Whose answer a ticket stands for; None: the answer to starting the worker."""
         self._told_at = clock()
@@ -120,6 +114,16 @@ class Dispatcher(Generic[H, T, W]):
         return None if self._weights is None else self._weights[0]
 
     @property
+    def most_under_way(self) -> int:
+        """How many requests there are at most that are not answered or whose answers wait to be taken."""
+        return self._most * len(self._slots)
+
+    @property
+    def store(self) -> float:
+        """Bytes that there is room for where answers wait; infinite where that is this process."""
+        return self._transport.store()
+
+    @property
     def under_way(self) -> int:
         """How many requests are not answered yet."""
         return sum(len(slot.requests) + len(slot.owed) for slot in self._slots)
@@ -130,11 +134,12 @@ class Dispatcher(Generic[H, T, W]):
 
     def close(self) -> None:
         """End all workers, after their environments."""
-        self._transport.end([slot.worker for slot in self._slots if slot.worker is not None])
+        workers = [slot.worker for slot in self._slots if slot.worker is not None]
         self._awaited.clear()
         for slot in self._slots:
             slot.worker = slot.building = None
             slot.requests, slot.owed = [], []
+        self._transport.end(workers)
 
     # ----------------------------------------------------------------------------------- gathering
 
@@ -226,7 +231,7 @@ class Dispatcher(Generic[H, T, W]):
 
     def _adapt(self, waited: float, learning: float, needed: int) -> None:
         """Have more requests under way where the learner waits for fragments, fewer where they wait for the learner."""
-        most = float(self._most * len(self._slots))
+        most = float(self.most_under_way)
         if waited > WAITED * learning:
             self._limit = min(most, self._limit + max(1.0, needed / 4))
         elif 2 * len(self._transport.ready(list(self._awaited), 0.0)) >= needed:
@@ -234,7 +239,8 @@ class Dispatcher(Generic[H, T, W]):
 
     def _top_up(self, job: Job) -> None:
         """Ask workers with the fewest requests first, and those before the others that were heard of longest ago."""
-        free = int(self._limit) - self.under_way
+        # What waits for workers that have not started holds nobody back.
+        free = int(self._limit) - sum(len(slot.requests) for slot in self._slots if slot.building is None)
         for depth in range(self._most):
             waiting = [slot for slot in self._slots if len(slot.requests) + len(slot.owed) == depth]
             waiting.sort(key=lambda slot: slot.heard)
@@ -343,7 +349,7 @@ class Dispatcher(Generic[H, T, W]):
         if late and now - self._told_at > LATE:
             self._told_at = now
             self._tell(f"{len(late)} of {len(self._slots)} workers have not started yet. {self._transport.room()}")
-        for slot in starting:
+        for slot in starting if len(self._slots) - len(starting) < self._least else ():
             if now - slot.heard > START_TIMEOUT:
                 raise WorkerError(
                     f"worker {slot.number} has not started for {START_TIMEOUT:.0f} s. {self._transport.room()}"

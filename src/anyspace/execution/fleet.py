@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +20,8 @@ from anyspace.execution.packing import Layout
 from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start, worker_seed
 from anyspace.policy.policy import Policy
+
+_log = logging.getLogger("anyspace")
 
 
 class Fleet(Protocol):
@@ -133,7 +137,7 @@ class WorkerFleet:
         self._policy, self._dispatcher = policy, dispatcher
         self._recipe, self._pace = recipe, pace
         self._start = Start(0, seed, acting)
-        self._gathered, self._advised = 0, False
+        self._gathered = 0
 
     def gather(self, steps: int) -> Trajectory:
         """Return at least ``steps`` rows; see :class:`Fleet`."""
@@ -154,7 +158,7 @@ class WorkerFleet:
             jobs: list[list[Job]] = [[job] * rounds for _ in range(self._recipe.workers)]
             found = dispatcher.shares(jobs, version, any_order=self._pace.any_order)
         fragments = [one for one in found if isinstance(one, Fragment)]
-        if self._pace.is_remote and not self._advised:
+        if self._pace.is_remote:
             self._advise(fragments)
         for one in fragments:
             if one.masks is not None:
@@ -164,17 +168,29 @@ class WorkerFleet:
         return trajectory if trajectory.rewards.flags.writeable else copy.deepcopy(trajectory)
 
     def _advise(self, fragments: Sequence[Fragment]) -> None:
-        """Say once, when workers have warmed up, that their fragments are too short to be worth sending."""
+        """Say of the first fragments that they are too large, and of some after the warm-up that they are short."""
         self._gathered += 1
-        if self._gathered <= WARM_UP:
+        if self._gathered == 1:
+            self._require_room(max(map(size_of, fragments)))
+        if self._gathered != WARM_UP + 1:
             return
-        self._advised = True
         seconds = float(np.mean([one.seconds for one in fragments]))
         if seconds < LEAST_SECONDS:
-            logging.getLogger("anyspace").warning(
+            _log.warning(
                 f"workers take {1000 * seconds:.0f} ms for a fragment, and sending one takes a few: below"
                 f" {1000 * LEAST_SECONDS:.0f} ms one process (num_env_runners=0) is often as quick. Raise"
                 " `rollout_fragment_length`, or `train_batch_size` and `num_envs_per_env_runner`."
+            )
+
+    def _require_room(self, size: int) -> None:
+        """Say that all fragments that may be under way do not fit into memory, where each has ``size`` bytes."""
+        count, room = self._dispatcher.most_under_way, self._dispatcher.store
+        if count * size > room:
+            _log.warning(
+                f"{count} fragments may be under way, of {size / 1e6:,.1f} MB each, but Ray's object store has"
+                f" {room / 1e6:,.0f} MB on this machine: it writes the rest to disk, which is slow. Give containers"
+                " more /dev/shm (`--shm-size`), start Ray with a larger store (`--object-store-memory`), or lower"
+                " `rollout_fragment_length`."
             )
 
     def restart(self, seed: int | None = None) -> None:
@@ -202,6 +218,13 @@ class WorkerFleet:
     def close(self) -> None:
         """End the workers."""
         self._dispatcher.close()
+
+
+def size_of(fragment: Fragment) -> int:
+    """Return how many bytes a fragment takes on its way."""
+    buffers: list[pickle.PickleBuffer] = []
+    skeleton = pickle.dumps(fragment, protocol=5, buffer_callback=buffers.append)
+    return len(skeleton) + sum(buffer.raw().nbytes for buffer in buffers)
 
 
 def acting_seed(seed: int) -> int:
@@ -264,8 +287,9 @@ class WorkerEvaluator:
 
     def close(self) -> None:
         """End the workers."""
-        self._local.close()
-        self._dispatcher.close()
+        with contextlib.ExitStack() as stack:  # what one raises leaves the other not open
+            stack.callback(self._dispatcher.close)
+            self._local.close()
 
 
 def shares_of(request: Request, workers: int) -> Iterator[Request]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import math
 import os
-import pickle
 import re
+import socket
 import sys
 import time
 import weakref
@@ -16,17 +17,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray import ObjectRef, cloudpickle
-from ray.exceptions import RayError, RayTaskError
+from ray import ObjectRef
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayActorError, RayError, RayTaskError
 
 from anyspace.errors import ConfigError, WorkerError
+from anyspace.execution.actor import NOT_THERE, Actor, pickled
 from anyspace.execution.packing import Packed
 from anyspace.execution.stopping import kept_handlers
 from anyspace.execution.transport import Gone, Outcome
-from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Names, Recipe, Worker, failure
+from anyspace.execution.worker import Job, Recipe
 
 CLOSE_TIMEOUT = 5.0
 """Seconds in which workers may answer what is under way, and close their environments."""
+FREE_TIMEOUT = 2.0
+"""Seconds after which Ray has noticed that workers ended, and what they took is free."""
 
 
 @dataclass(frozen=True)
@@ -37,46 +41,30 @@ class Resources:
     gpus: float = 0.0
     custom: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
+    def named(self) -> dict[str, float]:
+        """Return them by Ray's names."""
+        return {"CPU": self.cpus, "GPU": self.gpus, **self.custom}
 
-class Actor:
-    """A worker in a process of its own. Nothing of a user's runs in its constructor, and errors are values.
 
-    Ray runs the calls of one caller in order, so that requests may be sent before the worker is built.
+@dataclass(frozen=True)
+class Demand:
+    """What an algorithm asks of Ray."""
 
-    Args:
-        number: of the worker.
-        incarnation: how often it was replaced.
-    """
+    owner: object
+    """Stands for the algorithm, whose transports are one demand together."""
+    workers: int
+    """How many it will have, of all kinds."""
+    least: int
+    """How many of them there has to be room for at once."""
+    resources: Resources
+    address: str | None = None
+    """Of a cluster; `local`: one on this machine; None: that of ``RAY_ADDRESS``, else one on this machine."""
+    runtime_env: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What workers need on other machines."""
 
-    def __init__(self, number: int, incarnation: int):
-        self._number, self._incarnation = number, incarnation
-        self._built: Worker | Failure | None = None
-
-    def build(self, packed: bytes) -> Built | Failure:
-        """Build the worker of a pickled recipe."""
-        try:
-            recipe, names = pickle.loads(packed)
-            names.adopt()
-            self._built = Worker(recipe, self._number, self._incarnation)
-        except Exception as error:
-            self._built = failure(self._number, error)
-            return self._built
-        return Built(os.getpid())
-
-    def do(self, job: Job, version: int, weights: Packed) -> Fragment | Episodes | Failure:
-        """Answer a request."""
-        if not isinstance(self._built, Worker):
-            assert self._built is not None
-            return self._built
-        try:
-            return self._built.do(job, version, weights)
-        except Exception as error:
-            return failure(self._number, error, self._built.warnings)
-
-    def close(self) -> None:
-        """Close the environments."""
-        if isinstance(self._built, Worker):
-            self._built.close()
+    def amounts(self, workers: int) -> dict[str, float]:
+        """Return what some of the workers take together, by Ray's names."""
+        return {name: workers * each for name, each in self.resources.named().items()}
 
 
 class RayTransport:
@@ -84,22 +72,26 @@ class RayTransport:
 
     Args:
         recipe: what workers are made of.
-        resources: what is set aside for each.
-        runtime_env: what they need on other machines.
+        demand: what the algorithm asks of Ray.
+
+    Raises:
+        ConfigError: there is no such cluster, it is too small, or something cannot be sent to workers.
     """
 
-    def __init__(self, recipe: Recipe, resources: Resources, runtime_env: Mapping[str, Any]):
-        self._recipe = ray.put(_pickled(recipe))
+    def __init__(self, recipe: Recipe, demand: Demand):
+        _connect(demand)
+        self.demand = demand
+        self._recipe = _put(pickled(recipe))
         _in_use.add(self)
         self._kind: Any = ray.remote(
-            num_cpus=resources.cpus,
-            num_gpus=resources.gpus,
-            resources=dict(resources.custom),
+            num_cpus=demand.resources.cpus,
+            num_gpus=demand.resources.gpus,
+            resources=dict(demand.resources.custom),
             # Ray's own restarts would play the same episodes again.
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
-            runtime_env=dict(runtime_env) or None,
+            runtime_env=dict(demand.runtime_env) or None,
         )(Actor)
 
     def start(self, number: int, incarnation: int) -> tuple[Any, ObjectRef[Any]]:
@@ -109,7 +101,7 @@ class RayTransport:
 
     def publish(self, packed: Packed) -> ObjectRef[Any]:
         """Put weights into the object store, from where each machine takes them once."""
-        return ray.put(packed)
+        return _put(packed)
 
     def request(self, worker: Any, job: Job, version: int, weights: ObjectRef[Any]) -> ObjectRef[Any]:
         """Ask an actor."""
@@ -131,8 +123,17 @@ class RayTransport:
         try:
             answer: Outcome = ray.get(ticket)
         except RayTaskError as error:  # not a user's: those come as values
-            raise error.as_instanceof_cause() from None
+            cause = error.as_instanceof_cause()
+            if isinstance(cause, ObjectStoreFullError | OutOfDiskError):
+                raise _full(cause) from None
+            raise cause from None
+        except (ObjectStoreFullError, OutOfDiskError) as error:
+            raise _full(error) from error
         except RayError as error:
+            if isinstance(error, RayActorError) and error.actor_init_failed:  # its constructor runs nothing of a user's
+                raise WorkerError(
+                    f"a worker cannot be made: {str(error).strip().splitlines()[-1]}. {NOT_THERE}"
+                ) from None
             return Gone(_reason(error))
         return answer
 
@@ -141,127 +142,186 @@ class RayTransport:
         ray.kill(worker)
 
     def end(self, workers: Sequence[Any]) -> None:
-        """Let actors close their environments, for some seconds, and kill them."""
-        closing = [worker.close.remote() for worker in workers]
-        if closing:
-            ray.wait(closing, num_returns=len(closing), timeout=CLOSE_TIMEOUT)
-        for worker in workers:
-            ray.kill(worker)
-        _in_use.discard(self)
+        """Let actors close their environments, for some seconds, and kill them, also where Ctrl-C ends the wait."""
+        try:
+            closing = [worker.close.remote() for worker in workers]
+            if closing:
+                ray.wait(closing, num_returns=len(closing), timeout=CLOSE_TIMEOUT)
+        finally:
+            for worker in workers:
+                ray.kill(worker)
+            _in_use.discard(self)
 
     def room(self) -> str:
         """Return how many CPUs there are."""
         there, free = (resources().get("CPU", 0.0) for resources in (ray.cluster_resources, ray.available_resources))
         return f"Ray has {there:g} CPUs, of which {free:g} are free."
 
-
-def ray_transport(
-    recipe: Recipe, workers: int, resources: Resources, address: str | None, runtime_env: Mapping[str, Any]
-) -> RayTransport:
-    """Return a transport, after connecting to Ray.
-
-    Args:
-        recipe: what workers are made of.
-        workers: how many there will be, of all kinds.
-        resources: what is set aside for each.
-        address: of a cluster; None: that of ``RAY_ADDRESS``, else one on this machine.
-        runtime_env: what workers need on other machines.
-
-    Raises:
-        ConfigError: there is no such cluster, it is too small, or something cannot be sent to workers.
-    """
-    _connect(workers, resources, address)
-    return RayTransport(recipe, resources, runtime_env)
+    def store(self) -> float:
+        """Return how many bytes the object store of this machine holds."""
+        return _store()
 
 
-def _connect(workers: int, resources: Resources, address: str | None) -> None:
+_in_use: weakref.WeakSet[RayTransport] = weakref.WeakSet()
+_initialised: dict[str, str] = {}
+"""What the Ray of this process is reached by, and the address that it was asked for by, where it was started here."""
+
+
+def _connect(demand: Demand) -> None:
     """Use the Ray that is there, whoever has started it, or start one on this machine, which ends with the process."""
     if sys.platform == "win32":
         raise ConfigError(
             "`num_env_runners` needs Ray on Linux or macOS; on Windows set vectorization='async' instead."
         )
-    address = address or os.environ.get("RAY_ADDRESS")
-    if address is not None and address.startswith("ray://"):
+    address = demand.address or os.environ.get("RAY_ADDRESS") or "local"
+    if address.startswith("ray://"):
         raise ConfigError(
             f"`ray_address` is {address!r}, which reaches a cluster from outside: all steps would cross that line. Run"
             " the program in the cluster, with `ray job submit` for one, and set ray_address='auto'."
         )
-    if ray.is_initialized() and _ours and not _in_use and _missing(workers, resources):
-        ray.shutdown()  # it was started here for fewer workers, and nobody uses it any more
+    if ray.is_initialized() and _unfit(demand):
+        gc.collect()  # algorithms that nobody holds any more are closed
+        if _here() in _initialised and not _in_use:
+            ray.shutdown()  # it was started here for others, and nobody uses it any more
     if not ray.is_initialized():
-        quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-        if address is not None:
-            del quiet["include_dashboard"]
-        else:
-            cpus = max(os.cpu_count() or 1, math.ceil(workers * resources.cpus))
-            custom = {name: each * workers for name, each in resources.custom.items()}
-            quiet |= {"address": "local", "num_cpus": cpus, "resources": custom}
-        _initialise(address, quiet)
-        _ours[:] = [True] if address is None else []
-    if (missing := _missing(workers, resources)) is not None:
-        raise ConfigError(missing)
+        _initialise(address, demand)
+    if wrong := _unfit(demand):
+        raise ConfigError(wrong)
+    is_shared = _initialised.get(_here()) != "local"
+    if is_shared and all(one.owner is not demand.owner for one in _demands()):
+        _tell_of_others(demand)
 
 
-_ours: list[bool] = []
-"""Not empty where the Ray of this process was started here."""
-_in_use: weakref.WeakSet[RayTransport] = weakref.WeakSet()
+def _unfit(demand: Demand) -> str | None:
+    """Return what is wrong with the Ray of this process."""
+    return _elsewhere(demand.address) or _missing(demand)
 
 
-def _initialise(address: str | None, options: dict[str, Any]) -> None:
+def _here() -> str:
+    address: str = ray.get_runtime_context().gcs_address
+    return address
+
+
+def _elsewhere(address: str | None) -> str | None:
+    """Return what is wrong where the Ray of this process is not the one that ``address`` names."""
+    here = _here()
+    asked = _initialised.get(here)
+    # A program that has initialised Ray itself knows which cluster `auto` is.
+    if address in (None, here, asked) or (address == "auto" and asked != "local") or _spelt(address) == here:
+        return None
+    whose = "this program has initialised Ray" if asked is None else "an algorithm that is open uses a Ray"
+    return (
+        f"`ray_address` is {address!r}, but {whose} at {here}, and a process has one Ray. Leave `ray_address` out to"
+        f" use that one, or {'call ray.shutdown()' if asked is None else 'close that algorithm'} first."
+    )
+
+
+def _spelt(address: str) -> str:
+    """Return ``host:port`` with the number of the host."""
+    host, _, port = address.rpartition(":")
+    try:
+        return f"{socket.gethostbyname(host)}:{port}"
+    except OSError:
+        return address
+
+
+def _initialise(address: str, demand: Demand) -> None:
     """Call ``ray.init``, and put back the handlers of signals that it replaces."""
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
+    if address == "local":
+        cpus = max(os.cpu_count() or 1, math.ceil(demand.workers * demand.resources.cpus))
+        custom = {name: each * demand.workers for name, each in demand.resources.custom.items()}
+        options |= {"include_dashboard": False, "num_cpus": cpus, "resources": custom}
     try:
         with kept_handlers():
-            ray.init(**({"address": address} if address is not None else {}), **options)
+            ray.init(**options)
     except ConnectionError as error:
         raise ConfigError(f"`ray_address` is {address!r}, but no Ray answers there: {error}") from error
     except Exception as error:
         raise WorkerError(
             f"Ray does not start: {error} fleet='serial' runs the same workers in this process."
         ) from error
+    _initialised.clear()
+    _initialised[_here()] = address
 
 
-def _missing(workers: int, resources: Resources) -> str | None:
+def _missing(demand: Demand) -> str | None:
     """Return what the cluster lacks of what all workers take; they would wait for it for ever."""
-    there = ray.cluster_resources()
-    wanted = {"CPU": resources.cpus, "GPU": resources.gpus, **resources.custom}
-    for name, each in wanted.items():
-        if each * workers > there.get(name, 0.0) + 1e-9:
+    there, others = ray.cluster_resources(), [one for one in _demands() if one.owner is not demand.owner]
+    for name, wanted in demand.amounts(demand.least).items():
+        total, held = there.get(name, 0.0), sum(other.amounts(other.workers).get(name, 0.0) for other in others)
+        if wanted > total - held + _ROUNDING:
+            taken = f", of which other algorithms of this program hold {held:g}" if held else ""
+            close = "close algorithms that you need no more, " if held else ""
             return (
-                f"{workers} workers with {each:g} {name} each need {each * workers:g} {name}, but Ray has"
-                f" {there.get(name, 0.0):g}. Have fewer workers (`num_env_runners`), lower what each takes"
-                " (`num_cpus_per_env_runner`), close algorithms that you need no more, or start Ray with more."
+                f"{demand.least} workers with {wanted / demand.least:g} {name} each need {wanted:g} {name}, but Ray"
+                f" has {total:g}{taken}. Have fewer workers (`num_env_runners`), lower what each takes"
+                f" (`num_cpus_per_env_runner`), {close}or start Ray with more. Where a cluster grows by itself,"
+                " `min_env_runners` says how many have to start at once."
             )
     return None
 
 
-def _pickled(recipe: Recipe) -> bytes:
-    """Return a recipe and the names that it goes by as bytes."""
-    names = Names.here()
+_ROUNDING = 1e-9
+
+
+def _demands() -> list[Demand]:
+    """Return what each algorithm of this process asks for, whether its workers have started or not."""
+    return list({id(one.demand.owner): one.demand for one in _in_use}.values())
+
+
+def _tell_of_others(demand: Demand) -> None:
+    """Say at once that other programs of the cluster hold what workers will wait for."""
+    until, wanted = time.monotonic() + FREE_TIMEOUT, demand.amounts(demand.least)
+    while lacking := _lacking(wanted):
+        if time.monotonic() > until:
+            name, free = lacking
+            logging.getLogger("anyspace").warning(
+                f"{demand.least} workers take {wanted[name]:g} {name}, of which Ray has {free:g} free: other programs"
+                " hold the rest, and workers wait for them."
+            )
+            return
+        time.sleep(0.1)  # what has just ended is free in a moment
+
+
+def _lacking(wanted: Mapping[str, float]) -> tuple[str, float] | None:
+    """Return what there is too little of at present, and how much of it is free."""
+    free = ray.available_resources()
+    found = ((name, free.get(name, 0.0)) for name in wanted)
+    return next(((name, here) for name, here in found if wanted[name] > here + _ROUNDING), None)
+
+
+def _store() -> float:
+    """Return how many bytes the object store of this machine holds."""
+    node = ray.get_runtime_context().get_node_id()
+    sizes = [one["Resources"].get("object_store_memory", 0.0) for one in ray.nodes() if one["NodeID"] == node]
+    return float(sum(sizes))
+
+
+def _put(value: Packed | bytes) -> ObjectRef[Any]:
     try:
-        packed: bytes = cloudpickle.dumps((recipe, names))
-    except Exception as error:
-        parts: dict[str, object] = {**vars(recipe), **vars(names)}
-        raise ConfigError(
-            f"{_unsendable(parts) or 'the environment'} cannot be sent to workers ({type(error).__name__}: {error})."
-            " Give a function or a class that makes it there, in place of the thing itself."
-        ) from error
-    return packed
+        return ray.put(value)
+    except (ObjectStoreFullError, OutOfDiskError) as error:
+        raise _full(error) from error
 
 
-def _unsendable(parts: Mapping[str, object]) -> str | None:
-    for name, part in parts.items():
-        try:
-            cloudpickle.dumps(part)
-        except Exception:
-            return {"spec": "the environment", "config": "the configuration"}.get(name, name)
-    return None
+def _full(error: Exception) -> WorkerError:
+    """Return what to do about an object store that is full, and a disk that takes no more of it."""
+    return WorkerError(
+        f"Ray's object store is full ({_store() / 1e6:,.0f} MB on this machine), and so is the disk that takes what it"
+        f" cannot hold. Give containers more /dev/shm (`--shm-size`), or lower `rollout_fragment_length`. Ray says:"
+        f" {' '.join(str(error).split())[:300]}"
+    )
 
 
 def _reason(error: RayError) -> str:
     """Return how an actor died, in a sentence, of what Ray says on many lines."""
     told = " ".join(str(error).split())
     detail = _DETAIL.search(told)
-    return detail[1] if detail else f"{type(error).__name__}: {told[:200]}"
+    if detail is None:
+        return f"{type(error).__name__}: {told[:200]}"
+    silent = ", as one that is killed, runs out of memory or crashes" if "connection error" in detail[1] else ""
+    return detail[1] + silent
 
 
 _DETAIL = re.compile(r"exit detail: (.+?)\.? (?:Some common causes|$)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from anyspace.execution.worker import Episodes, Fragment, Job
 
@@ -33,3 +34,12 @@ class Round:
     """By worker."""
     missing: int
     """Answers."""
+
+
+class Taken(NamedTuple):
+    """An answer, and where it belongs."""
+
+    slot: int
+    round: int
+    version: int
+    outcome: Fragment | Episodes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol, TypeVar
@@ -52,6 +53,9 @@ class Transport(Protocol[H, T, W]):
 
     def room(self) -> str:
         """Return a sentence about the room for workers, for messages about one that does not start."""
+
+    def store(self) -> float:
+        """Return for how many bytes of answers there is room, beyond which they go to a disk."""
 
 
 class _Asked(NamedTuple):
@@ -114,3 +118,7 @@ class SerialTransport:
     def room(self) -> str:
         """Return that there is no limit."""
         return "Workers in this process start at once."
+
+    def store(self) -> float:
+        """Return that there is no limit."""
+        return math.inf
