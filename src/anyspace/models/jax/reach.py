@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,11 +36,16 @@ def reached_by(
         if not jnp.issubdtype(shapes[position].dtype, jnp.inexact):
             return frozenset()
         closed = jax.make_jaxpr(gradient)(jnp.ones(shapes[position].shape, shapes[position].dtype), weights)
-        depend = {closed.jaxpr.invars[0]}
-        for equation in closed.jaxpr.eqns:
-            if any(not hasattr(one, "val") and one in depend for one in equation.invars):
-                depend.update(equation.outvars)
-        found = (not hasattr(one, "val") and one in depend for one in closed.jaxpr.outvars)
+        found = depending(closed.jaxpr, closed.jaxpr.invars[:1])
         return frozenset(name for name, reached in zip(sorted(weights), found, strict=True) if reached)
 
     return [pulled(position) for position in range(len(shapes))]
+
+
+def depending(operations: Any, inputs: Sequence[Any]) -> list[bool]:
+    """Return whether each output of a trace depends on any of some of its inputs."""
+    depend = {*inputs}
+    for equation in operations.eqns:
+        if any(not hasattr(one, "val") and one in depend for one in equation.invars):
+            depend.update(equation.outvars)
+    return [not hasattr(one, "val") and one in depend for one in operations.outvars]
