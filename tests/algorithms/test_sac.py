@@ -363,7 +363,7 @@ def test_errors_of_sequences_are_those_of_single_steps(memory: str, twin_q: bool
         found = algorithm.losses(algorithm.policy, batch).rows["td_error"]
 
         def last(pipeline: Any, part: Batch) -> torch.Tensor:
-            """Return the policy's logarithms and the values of each Q network after the last step, [1, 3 x networks]."""
+            """Return log pi and the values of each Q network after the last step, side by side."""
             evaluation, of = pipeline.evaluate(part, value=False), pipeline.model
             q = [net(evaluation.output) for net in (of.get_q_values, of.get_twin_q_values)[: 1 + twin_q]]
             return torch.cat([evaluation.distribution.inputs.log_softmax(1), *q], dim=1)[-1:]
