@@ -16,28 +16,20 @@ WAYS = {"jax": 0, "tf": 1}
 FEW = {
     "jax": """
         PG / integer Box / GRU / mask / autoregressive
-        A2C / Tuple / LSTM / mask / plain
-        PPO / Tuple / none / no mask / autoregressive
-        APPO / Simplex / LSTM / no mask / plain
         IMPALA / Box / GRU / no mask / plain
-        DQN / integer Box / none / no mask / plain
-        SAC / MultiBinary / none / mask / plain
-        MARWIL / Dict / none / mask / plain
         BC / Dict / LSTM / no mask / autoregressive
         """,
     "tf": """
         PG / integer Box / none / no mask / plain
-        A2C / Dict / LSTM / mask / plain
-        PPO / Tuple / none / mask / plain
+        A2C / Dict / none / mask / plain
         APPO / Box / none / no mask / plain
         IMPALA / Discrete / none / no mask / parametric
-        DQN / MultiDiscrete / none / mask / plain
-        SAC / Tuple / none / mask / plain
+        SAC / Box / none / no mask / plain
         MARWIL / Simplex / none / no mask / plain
         BC / Tuple / none / mask / autoregressive
         """,
 }
-"""One cell for each algorithm. TensorFlow makes large graphs of memories: the tests of its learner have them."""
+"""The cells of the suite: algorithms that no other test here trains, with few memories, which compile longest."""
 
 
 def _cases() -> Iterator[Any]:

@@ -38,7 +38,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [pytest.param("gru", marks=pytest.mark.fuzz), "gtrxl"])
 def test_networks_equal_pytorchs_and_learn_in_one_loop(build: Build, name: str) -> None:
     model = {**SMALL, **MODELS[name]}
     theirs, ours = (
@@ -74,6 +74,7 @@ def test_pictures_and_vectors(build: Build) -> None:
     assert np.isfinite(ours.train()["learner"]["total_loss"])
 
 
+@pytest.mark.fuzz
 def test_distributions_of_returns_and_noisy_layers_run_in_a_graph(build: Build) -> None:
     rainbow = {"num_atoms": 5, "v_min": 0.0, "v_max": 2.0, "noisy": True, "hiddens": [8]}
     require_a_graph(build, DQN, MultiDiscrete([2, 3]), **REPLAYED, **rainbow)

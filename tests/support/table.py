@@ -1,7 +1,7 @@
 """Which algorithm takes which actions, memories, masks and heads: all of them built and trained for one iteration.
 
 ``make table`` runs every cell on PyTorch, and on JAX and TensorFlow cells that cover every pair; it writes
-docs/algorithms.md. The suite runs cells that cover every pair on PyTorch, and one of each algorithm on the others.
+docs/algorithms.md. The suite runs cells that cover every pair on PyTorch, and a few on the others.
 """
 
 from __future__ import annotations
