@@ -60,7 +60,7 @@ mutants: $(READY)  ## breaks one line in each room: the tests beside it have to 
 soak: $(READY)  ## an hour of training, SOAK_MINUTES=n for another time: memory, open files and checkpoints stay what they are
 	SOAK_MINUTES=$(or $(SOAK_MINUTES),60) $(BIN)/python -m pytest -m $@ -v -s
 
-table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md: minutes
+table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md; pairs of them on JAX and TensorFlow: an hour
 	$(BIN)/python -m tests.support.table --write
 
 packages: .venv-packages/.ready  ## tests with other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo, Minari, lz4, Keras 2

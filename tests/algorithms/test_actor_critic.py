@@ -23,13 +23,20 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import StochasticSampling
 from anyspace.policy.plan import Plan
 from tests.support.hashes import CHOICES, PAIR, VECTOR, sampled
+from tests.support.table import ACTIONS
 
 DISCRETE = sampled(VECTOR, spaces.Discrete(3))
 LSTM = {"use_lstm": True, "lstm_cell_size": 6, "max_seq_len": 5}
 GAMMA, ENTROPY = 0.9, 0.03
 FLOAT64 = {"float32": False, "float64": True}
 # Where sequences are cut, states are rounded to float32.
-MODELS = {"dense": {}, "lstm": {**LSTM, "max_seq_len": 20}}
+IDENTITIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "dense": (DISCRETE, {}),
+    "lstm": (DISCRETE, {**LSTM, "max_seq_len": 20}),
+    "masked": (sampled(VECTOR, spaces.Discrete(4), masked=True), {}),
+    "numbers and choices": (sampled(VECTOR, ACTIONS["Tuple"]), {}),
+    "autoregressive": (sampled(VECTOR, CHOICES), {"autoregressive_actions": True}),
+}
 
 
 def settings(model: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
@@ -92,10 +99,11 @@ def gradient_of(algorithm: Any, batch: Batch, factor: float = 1.0) -> np.ndarray
     return torch.cat([part.reshape(-1) for part in found]).numpy()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("policy", IDENTITIES)
 @pytest.mark.parametrize("precision", FLOAT64)
-def test_a2c_is_impala_on_fresh_data_and_n_times_ppo(model: str, precision: str, in_float64: Any) -> None:
-    shared = {"entropy_coeff": ENTROPY, "model": MODELS[model]}
+def test_a2c_is_impala_on_fresh_data_and_n_times_ppo(policy: str, precision: str, in_float64: Any) -> None:
+    env, model = IDENTITIES[policy]
+    shared = {"env": env, "entropy_coeff": ENTROPY, "model": model}
     a2c = make(A2C, vf_loss_coeff=0.6, lambda_=1.0, **shared)
     impala = make(IMPALA, vf_loss_coeff=0.6, **shared)
     never = {"clip_param": 1e9, "vf_clip_param": None, "kl_coeff": 0.0, "minibatch_size": None}

@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -23,7 +24,7 @@ from anyspace.errors import ConfigError, UnsupportedSpaceError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy
-from anyspace.policy.sequences import take_sequences
+from tests.support.batches import unrolled
 from tests.support.hashes import VECTOR, Sampled, digest_of, sampled
 from tests.support.keys import fingerprint, nested
 
@@ -307,6 +308,11 @@ def test_one_choice_learns_what_a_discrete_action_does(settings: dict[str, Any])
     assert found[0] == found[1]
 
 
+def last_values(pipeline: Any, batch: Batch) -> torch.Tensor:
+    """Return Q [1, A] after the last step."""
+    return pipeline.model.q_values(pipeline.forward(batch, value=False)[0][-1:], noise=False)
+
+
 @pytest.mark.parametrize("memory", ["use_lstm", "use_gru", "use_attention"])
 def test_errors_of_sequences_are_those_of_single_steps(memory: str) -> None:
     """Unroll the model step by step from the stored states, and compare the errors of the rows that count."""
@@ -322,26 +328,16 @@ def test_errors_of_sequences_are_those_of_single_steps(memory: str) -> None:
         found = algorithm.losses(algorithm.policy, batch).rows["td_error"]
         counted = batch["counted"].bool()
         with torch.no_grad():
-            ours, theirs = (unrolled(pipeline, batch) for pipeline in (algorithm.policy, algorithm.target))
+            ours, theirs = (
+                unrolled(pipeline, batch, partial(last_values, pipeline))
+                for pipeline in (algorithm.policy, algorithm.target)
+            )
         later = torch.arange(len(counted)) + batch["ahead"]
         rows = torch.arange(len(counted))
         best = ours[later].argmax(1)
         expected = ours[rows, batch["actions"]] - (batch["returns"] + batch["discounts"] * theirs[later][rows, best])
         assert counted.sum() > 6
         torch.testing.assert_close(found[counted], expected[counted], rtol=1e-3, atol=1e-4)
-
-
-def unrolled(pipeline: Any, batch: Batch) -> torch.Tensor:
-    """Return Q [N, A], of each sequence cut after each of its steps: of its last step then."""
-    values, runtime = [], pipeline.runtime
-    for number, length in enumerate(batch["sequences"].lens):
-        for stop in range(1, length + 1):
-            alone = take_sequences(batch, np.array([number]), runtime)
-            sequences = alone["sequences"]
-            part = alone.take(slice(0, stop))
-            part["sequences"] = type(sequences)(np.array([stop]), sequences.state)
-            values.append(pipeline.model.q_values(pipeline.forward(part, value=False)[0][-1:], noise=False))
-    return torch.cat(values)
 
 
 # ----------------------------------------------------------------------------------------- options

@@ -149,12 +149,20 @@ def test_golden_numbers_of_the_moving_norm(tmp_path):
 
 
 @pytest.mark.spec(151)
-def test_without_beta_it_is_behaviour_cloning(tmp_path):
-    line = steps(choices())
+@pytest.mark.parametrize("case", ["choices", "masked", "tuple", "autoregressive"])
+def test_without_beta_it_is_behaviour_cloning(case, tmp_path):
+    line, small = steps(choices()), dict(SMALL)
+    if case == "masked":
+        line["action_mask"] = [[number == choice or number == 2 for number in range(3)] for choice in choices()]
     folder = written(tmp_path, line)
-    with closing(BC(input=folder, **SMALL)) as bc, closing(MARWIL(input=folder, beta=0.0, **SMALL)) as marwil:
-        logits, _ = outputs_and_values(bc, np.array(line["obs"]))
-        mean = -log_softmax(logits)[np.arange(12), line["actions"]].mean()
+    if case in ("tuple", "autoregressive"):
+        folder = recorded("tuple", tmp_path / "recorded")
+        small["model"] = {**SMALL["model"], "autoregressive_actions": case == "autoregressive"}
+    with closing(BC(input=folder, **small)) as bc, closing(MARWIL(input=folder, beta=0.0, **small)) as marwil:
+        mean = None
+        if case == "choices":
+            logits, _ = outputs_and_values(bc, np.array(line["obs"]))
+            mean = -log_softmax(logits)[np.arange(12), line["actions"]].mean()
         for _ in range(3):
             one, other = bc.train()["learner"], marwil.train()["learner"]
             assert one == other
@@ -238,15 +246,21 @@ ACTIONS = {
 CELLS = [*zip(ACTIONS, [*MEMORIES] * 2, strict=True), ("tuple", "gtrxl"), ("dict", "lstm")]
 
 
-@pytest.mark.parametrize(("action", "memory"), CELLS)
-def test_every_action_space_and_memory(action, memory, tmp_path):
-    """Steps are recorded by a policy of one kind, and learnt from by one of another."""
+def recorded(action: str, folder: Path) -> str:
+    """Record steps with such actions."""
     from tests.data.offline.test_trajectories import drawn
 
     env = drawn(VECTOR, ACTIONS[action])
-    small = {**SMALL, "model": {"fcnet_hiddens": [5], "vf_share_layers": True, **MEMORIES[memory]}}
-    with closing(MARWIL(env, input="sampler", output=str(tmp_path), **{**SMALL, "train_batch_size": 23})) as recording:
+    with closing(MARWIL(env, input="sampler", output=str(folder), **{**SMALL, "train_batch_size": 23})) as recording:
         recording.train()
+    return str(folder)
+
+
+@pytest.mark.parametrize(("action", "memory"), CELLS)
+def test_every_action_space_and_memory(action, memory, tmp_path):
+    """Steps are recorded by a policy of one kind, and learnt from by one of another."""
+    recorded(action, tmp_path)
+    small = {**SMALL, "model": {"fcnet_hiddens": [5], "vf_share_layers": True, **MEMORIES[memory]}}
     with closing(MARWIL(input=str(tmp_path), **small, minibatch_size=8, lr=1e-2)) as algorithm:
         before = algorithm.policy.weights()
         losses = [algorithm.train()["learner"] for _ in range(2)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -26,6 +28,7 @@ from anyspace.models import FullyConnectedNetwork, ModelV2
 from anyspace.models.torch import SACTorchModel
 from anyspace.policy.batch import Batch
 from anyspace.spaces import Simplex
+from tests.support.batches import unrolled
 from tests.support.hashes import PICTURE, VECTOR, sampled
 from tests.support.table import ACTIONS
 
@@ -89,9 +92,21 @@ class Reference:
         algorithm: whose weights they are.
         choices: options of each choice, as the policy's outputs have them.
         numbers: how many numbers an action has; their outputs lie after the first choice's, as in `HYBRID`.
+        density: how the numbers are distributed.
+        entropy: what the policy of the numbers is held at; None: minus their number.
     """
 
-    def __init__(self, algorithm: SAC, choices: list[int], numbers: int):
+    def __init__(
+        self,
+        algorithm: SAC,
+        choices: list[int],
+        numbers: int,
+        density: str = "SquashedGaussian",
+        entropy: float | None = None,
+    ):
+        self.factory, self.density = algorithm.policy.dist_factory, density
+        self.entropy = -numbers if entropy is None else entropy
+        self.critics = ("q", "twin_q")[: 1 + algorithm.config.twin_q]
         self.ours, self.targets = (
             {name: value.astype(np.float64) for name, value in pipeline.runtime.parameters(pipeline.model).items()}
             for pipeline in (algorithm.policy, algorithm.target)
@@ -112,7 +127,6 @@ class Reference:
         """Return joint probabilities [N, K], their entropies, numbers [N, d] and their log-densities."""
         outputs = self.network(self.ours, "action_model", obs)
         first = self.choices[0] if self.choices else 0
-        mean, log_std = np.split(outputs[:, first : first + 2 * self.numbers], 2, axis=1)
         logits = np.concatenate([outputs[:, :first], outputs[:, first + 2 * self.numbers :]], axis=1)
         if mask is not None:
             logits = np.where(mask, logits, -np.inf)
@@ -123,16 +137,37 @@ class Reference:
             part /= part.sum(axis=1, keepdims=True)
             joint = (joint[:, :, None] * part[:, None, :]).reshape(len(obs), -1)
         logs = np.log(np.where(joint > 0, joint, 1.0))
-        noise = torch.randn((len(obs), self.numbers), generator=self.generator).numpy().astype(np.float64)
-        log_std = np.clip(log_std, -5, 2)
-        raw = mean + np.exp(log_std) * noise
-        density = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi) - np.log(1 - np.tanh(raw) ** 2)
-        return joint, -(joint * logs).sum(axis=1), np.tanh(raw), density.sum(axis=1)
+        numbers, logp = self.sampled(outputs[:, first : outputs.shape[1] if not first else first + 2 * self.numbers])
+        return joint, -(joint * logs).sum(axis=1), numbers, logp
+
+    def sampled(self, outputs: Any) -> tuple[Any, Any]:
+        """Return numbers [N, d] that are drawn from the outputs for them, and their log-densities [N]."""
+        if "Gaussian" in self.density:
+            mean, log_std = np.split(outputs, 2, axis=1)
+            noise = torch.randn(mean.shape, generator=self.generator).numpy().astype(np.float64)
+            squashed = self.density == "SquashedGaussian"
+            log_std = np.clip(log_std, -5, 2) if squashed else log_std
+            raw = mean + np.exp(log_std) * noise
+            density = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi)
+            slopes = np.log(1 - np.tanh(raw) ** 2) if squashed else 0.0
+            return np.tanh(raw) if squashed else raw, (density - slopes).sum(axis=1)
+        # Gamma variates are PyTorch's own; their densities are formulas.
+        drawn = self.factory(torch.from_numpy(outputs.astype(np.float32)), None).path_sample(self.generator)
+        numbers = drawn.numpy().astype(np.float64)
+        lgamma = np.vectorize(math.lgamma)
+        if self.density == "Dirichlet":
+            weights = np.exp(outputs)
+            logs = (weights - 1) * np.log(numbers) - lgamma(weights)
+            return numbers, logs.sum(axis=1) + lgamma(weights.sum(axis=1))
+        alpha, beta = np.split(1 + np.log1p(np.exp(outputs)), 2, axis=1)
+        share = (numbers + 1) / 2
+        logs = (alpha - 1) * np.log(share) + (beta - 1) * np.log(1 - share) - math.log(2)
+        return numbers, (logs + lgamma(alpha + beta) - lgamma(alpha) - lgamma(beta)).sum(axis=1)
 
     def value(self, weights: Any, obs: Any, drawn: Any) -> Any:
         """V = sum pi min Q + alpha H - alpha log p."""
         joint, entropy, numbers, logp = drawn
-        q = np.minimum(*(self.q(weights, name, obs, numbers) for name in ("q_net", "twin_q_net")))
+        q = np.min([self.q(weights, f"{name}_net", obs, numbers) for name in self.critics], axis=0)
         return (joint * q).sum(axis=1) + self.alpha("discrete") * entropy - self.alpha("continuous") * logp
 
     def q(self, weights: Any, name: str, obs: Any, numbers: Any) -> Any:
@@ -145,11 +180,11 @@ class Reference:
         ahead = self.drawn(after, masks[1])
         targets = columns["returns"] + columns["discounts"] * self.value(self.targets, after, ahead)
         losses, sizes = {}, 0.0
-        for group, name in (("q", "q_net"), ("twin_q", "twin_q_net")):
-            error = self.q(self.ours, name, obs, numbers)[np.arange(N), option] - targets
+        for group in self.critics:
+            error = self.q(self.ours, f"{group}_net", obs, numbers)[np.arange(N), option] - targets
             squared, size = 0.5 * error**2, np.abs(error)
             each = np.where(size < 1, squared, size - 0.5) if huber else squared
-            losses[group], sizes = float((columns["weights"] * each).mean()), sizes + size / 2
+            losses[group], sizes = float((columns["weights"] * each).mean()), sizes + size / len(self.critics)
         now = self.drawn(obs, masks[0])
         losses["actor"] = -float(self.value(self.ours, obs, now).mean())
         allowed = np.log((now[0] > 0).sum(axis=1))
@@ -157,7 +192,7 @@ class Reference:
         if self.choices:
             losses["alpha"] += float((self.ours["log_alphas.discrete"] * (now[1] - 0.98 * allowed)).mean())
         if self.numbers:
-            losses["alpha"] += float((self.ours["log_alphas.continuous"] * (-now[3] + self.numbers)).mean())
+            losses["alpha"] += float((self.ours["log_alphas.continuous"] * (-now[3] - self.entropy)).mean())
         return losses, sizes
 
 
@@ -194,6 +229,30 @@ def test_losses_are_the_formulas(space: Any, masked: bool, loss: str) -> None:
         np.testing.assert_allclose(found.rows["td_error"], sizes, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("density", "space", "settings"),
+    [
+        ("DiagGaussian", PUSH, {"normalize_actions": False, "twin_q": False}),
+        ("Beta", PUSH, {"model": {**MODEL, "custom_action_dist": "Beta"}, "target_entropy": -0.5}),
+        ("Dirichlet", Simplex((3,)), {}),
+    ],
+)
+def test_losses_are_the_formulas_of_other_densities(density: str, space: Any, settings: dict[str, Any]) -> None:
+    with closing(sac(space, **settings)) as algorithm:
+        shuffle(algorithm)
+        width = space.shape[0]
+        taken = np.random.default_rng(1).uniform(0.1, 1, (N, width)).astype(np.float32)
+        taken /= taken.sum(axis=1, keepdims=True)
+        batch = batch_of(torch.from_numpy(taken), 0, masked=False)
+        reference = Reference(algorithm, [], width, density, settings.get("target_entropy"))
+        expected, sizes = reference.losses(batch, np.zeros(N, int), taken, huber=True)
+        found = algorithm.losses(algorithm.policy, batch)
+        assert expected.keys() == found.by_group.keys()
+        for name, value in found.by_group.items():
+            assert value.item() == pytest.approx(expected[name], rel=1e-4, abs=1e-5), name
+        np.testing.assert_allclose(found.rows["td_error"], sizes, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("space", [PUSH, CHOICE], ids=["numbers", "choices"])
 def test_one_kind_alone_is_the_textbook(space: Any) -> None:
     """Haarnoja et al. (2018) for numbers, Christodoulou (2019) with the smaller Q for choices, in PyTorch."""
@@ -204,6 +263,8 @@ def test_one_kind_alone_is_the_textbook(space: Any) -> None:
         generator = torch.Generator()
         generator.set_state(policy.runtime.rng("learning").get_state())
         alpha, obs, after = model.log_alpha.exp(), batch["obs"][0], batch["next_obs"][0]
+
+        networks = (model.get_q_values, model.get_twin_q_values)
 
         def pi(seen: torch.Tensor) -> Any:
             outputs = model.get_action_model_outputs(seen)
@@ -220,18 +281,19 @@ def test_one_kind_alone_is_the_textbook(space: Any) -> None:
             logs = pi(obs)
             actor = (logs.exp() * (alpha.detach() * logs - least(model, obs))).sum(1).mean()
             entropy = -(logs.exp() * logs).sum(1)
-            q = [net(obs).gather(1, batch["actions"][:, None])[:, 0] for net in (model.get_q_values,)]
+            q = [net(obs).gather(1, batch["actions"][:, None])[:, 0] for net in networks]
         else:
             numbers, logp = pi(after)
             value = least(target, after, numbers)[:, 0] - alpha * logp
             numbers, logp = pi(obs)
             actor = (alpha.detach() * logp - least(model, obs, numbers)[:, 0]).mean()
             entropy = -logp
-            q = [model.get_q_values(obs, batch["actions"])[:, 0]]
+            q = [net(obs, batch["actions"])[:, 0] for net in networks]
         targets = (batch["returns"] + batch["discounts"] * value).detach()
         expected = {
             "actor": actor,
             "q": (batch["weights"] * 0.5 * (q[0] - targets) ** 2).mean(),
+            "twin_q": (batch["weights"] * 0.5 * (q[1] - targets) ** 2).mean(),
             "alpha": (model.log_alpha * (entropy - model.target_entropy).detach()).mean(),
         }
         found = algorithm.losses(policy, batch).by_group
@@ -286,6 +348,39 @@ def test_memories_learn_from_sequences(memory: str, twin_q: bool) -> None:
         after = algorithm.policy.runtime.parameters(algorithm.policy.model)
         learnt = [key for key in before if "value_head" not in key]
         assert [key for key in learnt if np.array_equal(before[key], after[key])] == []
+
+
+@pytest.mark.parametrize("twin_q", [True, False])
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru"])
+def test_errors_of_sequences_are_those_of_single_steps(memory: str, twin_q: bool) -> None:
+    """Unroll policy and Q networks step by step from the stored states, and compare the errors of rows that count."""
+    model = {**MODEL, memory: True, "lstm_cell_size": 4, "max_seq_len": 3}
+    with closing(sac(CHOICE, model=model, replay_burn_in=2, n_step=2, twin_q=twin_q)) as algorithm:
+        algorithm.train()
+        shuffle(algorithm)
+        batch = algorithm._batch(algorithm.policy, algorithm.replay.draw(6, np.random.default_rng(0)))
+        assert batch is not None
+        found = algorithm.losses(algorithm.policy, batch).rows["td_error"]
+
+        def last(pipeline: Any, part: Batch) -> torch.Tensor:
+            """Return log pi and the values of each Q network after the last step, side by side."""
+            evaluation, of = pipeline.evaluate(part, value=False), pipeline.model
+            q = [net(evaluation.output) for net in (of.get_q_values, of.get_twin_q_values)[: 1 + twin_q]]
+            return torch.cat([evaluation.distribution.inputs.log_softmax(1), *q], dim=1)[-1:]
+
+        with torch.no_grad():
+            ours, theirs = (
+                unrolled(pipeline, batch, partial(last, pipeline)) for pipeline in (algorithm.policy, algorithm.target)
+            )
+        rows = torch.arange(len(ours))
+        logs, *q = ours.split(3, dim=1)
+        logs, after = logs[rows + batch["ahead"]], torch.stack(theirs[rows + batch["ahead"]].split(3, dim=1)[1:])
+        value = (logs.exp() * (after.amin(0) - algorithm.policy.model.log_alpha.exp().detach() * logs)).sum(1)
+        targets = batch["returns"] + batch["discounts"] * value
+        expected = sum((one[rows, batch["actions"]] - targets).abs() for one in q) / len(q)
+        counted = batch["counted"].bool()
+        assert counted.sum() > 6
+        torch.testing.assert_close(found[counted], expected[counted], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 4}], ids=["none", "LSTM"])

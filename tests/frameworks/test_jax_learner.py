@@ -75,16 +75,6 @@ def close(got: Any, expected: Any, tolerance: float, message: str = "") -> None:
         np.testing.assert_allclose(mine, theirs, rtol=tolerance, atol=tolerance, err_msg=message)
 
 
-# ---------------------------------------------------------------------------------------- learning
-
-
-def test_same_seed_same_run(build: Build) -> None:
-    first, second = (build() for _ in range(2))
-    for algorithm in (first, second):
-        algorithm.train()
-    np.testing.assert_equal(first.policy.state(), second.policy.state())
-
-
 def moved(algorithm: PPO, by: float) -> dict[str, Any]:
     """Move all weights at random; return those of the policy."""
     rng, weights = np.random.default_rng(0), algorithm.policy.weights()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +91,7 @@ def test_batch_statistics_move_in_training_alone(
     policy.compute_actions(np.full((3, 4), 0.1, np.float32))
     np.testing.assert_equal(arrays_of(algorithm), before)
     steps = next(algorithm.updates(policy, trajectory))
-    # Whole minibatches: no row is repeated, and the remainder is left out.
+    # Whole minibatches: no row is repeated.
     inputs = algorithm.learner.stacked(steps).inputs
     assert inputs.counted[: len(steps.order)].all()
     algorithm.learner.steps(steps)
@@ -142,8 +143,41 @@ def test_custom_loss_and_metrics_within_the_step(build: Build) -> None:
 
 class MadeInForward(NnxModel):
     def features(self, obs: Array) -> Array:
-        self.late = nnx.Linear(4, 16, rngs=nnx.Rngs(0))
-        return self.late(obs)
+        self.late = self.made()
+        return jax.vmap(jax.tree.leaves(self.late, is_leaf=callable)[0])(obs)
+
+    def made(self) -> Any:
+        return nnx.Linear(4, 16, rngs=nnx.Rngs(0))
+
+
+class MadeInList(MadeInForward):
+    def made(self) -> Any:
+        return [super().made()]
+
+
+class MadeAgain(MadeInForward):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.late = self.made()
+
+
+class MadeOfEquinox(MadeInForward):
+    def made(self) -> Any:
+        return {"layer": eqx.nn.Linear(4, 16, key=jax.random.key(0))}
+
+
+class MadeAgainOfEquinox(MadeAgain, MadeOfEquinox):
+    pass
+
+
+class MadeOfArrays(NnxModel):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.late = {"w": jnp.zeros((4, 16))}
+
+    def features(self, obs: Array) -> Array:
+        self.late = {"w": jax.random.normal(jax.random.key(0), (4, 16))}
+        return obs @ self.late["w"]
 
 
 class Steps(NnxModel):
@@ -201,6 +235,11 @@ class NothingToTrain(JaxModelV2):
     ("model", "message"),
     [
         (MadeInForward, r"makes `late`, a Linear, .*make it in the constructor"),
+        (MadeInList, r"makes `late`, a Linear"),
+        (MadeAgain, r"makes `late`, a Linear"),
+        (MadeOfEquinox, r"makes `late`, a Linear"),
+        (MadeAgainOfEquinox, r"makes `late\.layer\..*` anew in every pass"),
+        (MadeOfArrays, r"makes `late\.w` anew in every pass"),
         (Steps, r"Steps\.steps changes with every forward\(\)"),
         (Branches, r"Branches: Python branches on the numbers of an array"),
         (Picks, r"Picks: an array is picked from by booleans"),

@@ -264,8 +264,15 @@ def test_a_checkpoint_of_replay_goes_from_torch_to_jax(
         assert any((value != before[name]).any() for name, value in parameters(ours).items())
 
 
+def test_same_seed_same_run(quick: Build) -> None:
+    first, second = (quick(model={"fcnet_hiddens": [8]}) for _ in range(2))
+    for algorithm in (first, second):
+        algorithm.train()
+    np.testing.assert_equal(first.policy.state(), second.policy.state())
+
+
 def test_a_checkpoint_goes_on_as_the_original(quick: Build, tmp_path: Any) -> None:
-    algorithm = quick(model=LSTM, **EVERYTHING_MOVES)
+    algorithm = quick(model={"fcnet_hiddens": [8]}, **EVERYTHING_MOVES)
     algorithm.train()
     steps = minibatches(algorithm.policy, rows(algorithm), 32, 2)
     restored = PPO.load(algorithm.save(tmp_path))

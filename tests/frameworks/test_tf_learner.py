@@ -176,7 +176,7 @@ def test_noise_on_weights_that_a_first_pass_makes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "way", "reason"), [(models.CallsPython, 1, "as a graph"), (models.AsksForNumbers, 2, "eagerly")]
+    ("kind", "way", "reason"), [(models.CallsPython, 1, "as a graph"), (models.CountsAndAsks, 2, "eagerly")]
 )
 def test_what_cannot_be_compiled_goes_another_way_and_says_so_once(
     build: Build, kind: type, way: int, reason: str, caplog: pytest.LogCaptureFixture
@@ -223,6 +223,7 @@ def test_a_framework_that_is_not_installed_is_told_with_the_line_to_install_it(m
             {"model": {"custom_model": models.MakesVariables}},
             "makes `hidden`, a Dense, .* anew in every pass",
         ),
+        ({"model": {"custom_model": models.Steps}}, r"Steps\.steps changes with every forward\(\).*assign_add"),
         ({"device": "mps"}, "TensorFlow finds no such device"),
     ],
 )

@@ -110,6 +110,30 @@ class AsksForNumbers(Functional):
         return (out if float(tf.reduce_sum(out)) > -1e9 else -out), state
 
 
+class Steps(Functional):
+    """Counts its passes."""
+
+    steps = 0
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.steps = 0
+
+    def forward(self, input_dict, state, seq_lens):
+        self.steps += 1
+        return super().forward(input_dict, state, seq_lens)
+
+
+class CountsAndAsks(AsksForNumbers):
+    """Counts its passes, where Python runs in each."""
+
+    passes = 0
+
+    def forward(self, input_dict, state, seq_lens):
+        self.passes += 1
+        return super().forward(input_dict, state, seq_lens)
+
+
 class MakesVariables(TFModelV2):
     """Makes its layers anew in every pass."""
 

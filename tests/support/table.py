@@ -1,6 +1,7 @@
 """Which algorithm takes which actions, memories, masks and heads: all of them built and trained for one iteration.
 
-``make table`` runs every cell and writes docs/algorithms.md; the suite runs cells that cover every pair.
+``make table`` runs every cell on PyTorch, and on JAX and TensorFlow cells that cover every pair; it writes
+docs/algorithms.md. The suite runs cells that cover every pair on PyTorch, and a few on the others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,28 +156,50 @@ for _name in ("A2C", "APPO", "IMPALA"):
     SETTINGS[_name] |= {"min_sample_timesteps_per_iteration": 1}
 
 
-def outcome(cell: Cell) -> str:
-    """Build and train a cell for one iteration; return why it is refused, or nothing.
+def trained_cells(seed: int = 0) -> list[Cell]:
+    """Return cells that train, with every pair of values that some cell trains with."""
+    return [cell for cell in covering(seed) if refusal(cell) is None]
+
+
+def outcome(cell: Cell, framework: str = "torch", way: int = 0) -> str:
+    """Build and train a cell for one iteration, in compiled steps for three; return why it is refused, or nothing.
+
+    Args:
+        cell: what to train.
+        framework: with what.
+        way: how TensorFlow has to run it, in `anyspace.models.tf.ways.WAYS`.
 
     Raises:
-        AssertionError: it trains, but what it reports is not finite, or no weight moves.
+        AssertionError: it trains, but what it reports is not finite, or no weight moves, or further iterations compile
+            their steps anew, or TensorFlow goes another way.
     """
-    model = {**MEMORIES[cell.memory], **HEADS[cell.head]}
+    settings = {**SETTINGS[cell.algorithm], "framework": framework}
+    settings["model"] = {**MEMORIES[cell.memory], **HEADS[cell.head]}
     env = Chances(ACTIONS[cell.actions], cell.mask == "mask")
     kind = ALGORITHMS[cell.algorithm]
     try:
-        algorithm = kind(lambda: copy.deepcopy(env), {**SETTINGS[cell.algorithm], "model": model}, preset="none")
+        algorithm = kind(lambda: copy.deepcopy(env), settings, preset="none")
     except AnyspaceError as error:
         return str(error)
     with closing(algorithm):
         before = algorithm.policy.weights()
+        if framework == "tf":
+            algorithm.policy.runtime.ways.number = way
         result = algorithm.train()
         after = algorithm.policy.weights()
+        if framework != "torch":
+            for _ in range(2):
+                result = algorithm.train()
+            assert 1 <= algorithm.learner.compilations <= MOST_COMPILATIONS, (cell, algorithm.learner.compilations)
+        assert framework != "tf" or algorithm.policy.runtime.ways.number == way, cell
     numbers = {name: value for name, value in result["learner"].items() if isinstance(value, float)}
     assert all(map(np.isfinite, numbers.values())), (cell, numbers)
     assert any(not np.array_equal(before[name], after[name]) for name in before if name.startswith("model/")), cell
     return ""
 
+
+MOST_COMPILATIONS = 4
+"""Of the gradient steps of an algorithm."""
 
 _ONE_PART = ("Discrete", "Box", "Simplex")
 """Actions with a single part, none of which can depend on another."""
@@ -203,6 +227,12 @@ def main(arguments: Sequence[str]) -> int:
     every, wrong = list(cells()), 0
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         found = dict(zip(every, pool.map(_guarded, every, chunksize=8), strict=True))
+        for framework in ("jax", "tf"):
+            some = trained_cells()
+            for cell, said in zip(some, pool.map(partial(_guarded, framework=framework), some), strict=True):
+                if said:
+                    wrong += 1
+                    print(f"{framework} / {' / '.join(cell)}: got {said!r}")
     for cell, said in found.items():
         expected = refusal(cell)
         if (expected is None and said) or (expected is not None and not re.search(expected, said)):
@@ -218,10 +248,10 @@ def main(arguments: Sequence[str]) -> int:
     return wrong
 
 
-def _guarded(cell: Cell) -> str:
+def _guarded(cell: Cell, framework: str = "torch") -> str:
     warnings.simplefilter("error")
     try:
-        return outcome(cell)
+        return outcome(cell, framework)
     except Exception as error:  # a fault of ours: it is counted, and the other cells are run
         return f"{type(error).__name__}: {error}"
 

@@ -139,6 +139,8 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         self, build: BuildBatch, carry: Carry, inputs: tuple[Inputs, Array], stored: Any, cells: Any, rates: Any
     ) -> tuple[Carry, Reported]:
         """Take one step."""
+        # Where nothing is compiled (`jax.disable_jit`) they are NumPy's.
+        carry, inputs, stored, rates = jax.tree.map(jnp.asarray, (carry, inputs, stored, rates))
         (weights, *siblings), slots = carry
         own, key = inputs
         (metrics, of_model, rows), kept, gradients = self.gradients(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import get_args
@@ -16,6 +16,7 @@ from anyspace.errors import CheckpointError
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import ACTING, NumpyArray, RandomSource
 
 Shape = tuple[int, ...]
@@ -167,3 +168,26 @@ def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
         f"the weights do not fit the model ({len(differing)} of {len(own)} tensors differ): {detail}."
         " Build the model with the configuration that the weights were trained with."
     )
+
+
+CHANGES = (
+    "changes with every forward(), but Python in a compiled pass runs once, when it is compiled: keep what counts steps"
+)
+"""How the error goes on about an attribute that :func:`changed_in` names."""
+
+
+def plain_values(models: Iterable[ModelV2]) -> dict[str, object]:
+    """Return the attributes of models that are numbers and texts, and how long lists, dicts and sets are."""
+    found: dict[str, object] = {}
+    for model in models:
+        for name, value in vars(model).items():
+            if isinstance(value, bool | int | float | str):
+                found[f"{type(model).__name__}.{name}"] = value
+            elif isinstance(value, list | dict | set):
+                found[f"{type(model).__name__}.{name}"] = len(value)
+    return found
+
+
+def changed_in(before: Mapping[str, object], after: Mapping[str, object]) -> str | None:
+    """Return an attribute that a second pass, unlike a first one, leaves as something else, if there is one."""
+    return next((name for name, value in after.items() if name in before and before[name] != value), None)

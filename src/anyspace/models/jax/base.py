@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import made_of
-from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_nnx
+from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_own, modules_in
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel, is_norm
 
@@ -117,17 +117,6 @@ class JaxModelV2(ArrayModel):
         keys = KEYS.get()
         return None if keys is None else keys.fresh()
 
-    def plain_values(self) -> dict[str, Any]:
-        """Return the attributes that are numbers and texts, and how long lists, dicts and sets are."""
-        found: dict[str, Any] = {}
-        for model in self.held().models:
-            for name, value in vars(model).items():
-                if isinstance(value, bool | int | float | str):
-                    found[f"{type(model).__name__}.{name}"] = value
-                elif isinstance(value, list | dict | set):
-                    found[f"{type(model).__name__}.{name}"] = len(value)
-        return found
-
     def has_batch_statistics(self) -> bool:
         """Return whether training passes take statistics of a batch, so that repeated rows would change them.
 
@@ -162,9 +151,10 @@ class JaxModelV2(ArrayModel):
         assert keys is not None, "models are bound within a trace"
         try:
             readers = [part.bind(values, keys.fresh) for part in held.parts]
+            there = [modules_in(model) for model in held.models]
             yield lambda: {name: array for read in readers for name, array in read().items()}
-            for model, attributes in zip(held.models, before, strict=True):
-                _require_nothing_made(model, attributes)
+            for model, known in zip(held.models, there, strict=True):
+                _require_nothing_made(model, known)
         finally:
             for model, attributes in zip(held.models, before, strict=True):
                 vars(model).clear()
@@ -194,13 +184,13 @@ def _is_state(value: object) -> bool:
     return type(value).__name__ == "State" and type(value).__module__.startswith("equinox")
 
 
-def _require_nothing_made(model: ModelV2, before: Mapping[str, Any]) -> None:
-    for name, value in vars(model).items():
-        if name in before and before[name] is not None:
-            continue
-        if is_nnx(value) or isinstance(value, ModelV2) or type(value).__module__.startswith("equinox"):
+def _require_nothing_made(model: ModelV2, before: Sequence[tuple[str, object]]) -> None:
+    """Require that a pass makes no modules. One of Equinox may take the place of another: it holds changed state."""
+    attributes, known = {name for name, _ in before}, {id(module) for _, module in before}
+    for name, module in modules_in(model):
+        if id(module) not in known and (is_own(module) or name not in attributes):
             raise ModelError(
-                f"{type(model).__name__}.forward() makes `{name}`, a {type(value).__name__}, which would be made anew"
+                f"{type(model).__name__}.forward() makes `{name}`, a {type(module).__name__}, which would be made anew"
                 " in every pass and never be trained: make it in the constructor."
             )
 

@@ -144,7 +144,7 @@ class Leaves(Part):
         return vars(self.owner)[self.attribute]
 
     def _flat(self) -> tuple[list[Any], Any]:
-        return jax.tree_util.tree_flatten_with_path(self.tree(), is_leaf=_is_own)
+        return jax.tree_util.tree_flatten_with_path(self.tree(), is_leaf=is_own)
 
     def read(self) -> Arrays:
         """Return the arrays by name."""
@@ -298,14 +298,30 @@ def _is_adopted(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(array, np.ndarray | jax.Array) for array in value.values())
 
 
-def _is_own(value: object) -> bool:
-    """Whether a part of a tree is looked into apart from it."""
+def is_own(value: object) -> bool:
+    """Return whether a part of a tree is looked into apart from it: another model, a module or a variable of NNX."""
     return isinstance(value, ModelV2) or is_nnx(value)
 
 
-def _leaves(value: object) -> Iterator[tuple[Any, Any]]:
+def modules_in(model: ModelV2) -> list[tuple[str, object]]:
+    """Return the modules of NNX and Equinox and the models in the attributes of one model, with the attribute."""
+    return [
+        (attribute, leaf)
+        for attribute, value in vars(model).items()
+        if attribute not in _NO_WEIGHTS
+        for _, leaf in _leaves(value, _is_module)
+        if _is_module(leaf)
+    ]
+
+
+def _is_module(value: object) -> bool:
+    # What a user derives from Equinox's own may be anything, a distribution say; its parts are looked into.
+    return is_own(value) or type(value).__module__.startswith("equinox")
+
+
+def _leaves(value: object, is_leaf: Callable[[object], bool] = is_own) -> Iterator[tuple[Any, Any]]:
     try:
-        yield from jax.tree_util.tree_flatten_with_path(value, is_leaf=_is_own)[0]
+        yield from jax.tree_util.tree_flatten_with_path(value, is_leaf=is_leaf)[0]
     except (TypeError, ValueError):  # a dict whose keys cannot be sorted, which holds no weights
         return
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,7 +36,7 @@ def reached_by(
         if not jnp.issubdtype(shapes[position].dtype, jnp.inexact):
             return frozenset()
         closed = jax.make_jaxpr(gradient)(jnp.ones(shapes[position].shape, shapes[position].dtype), weights)
-        found = _depend(closed.jaxpr, closed.jaxpr.invars[:1])
+        found = depending(closed.jaxpr, closed.jaxpr.invars[:1])
         return frozenset(name for name, reached in zip(sorted(weights), found, strict=True) if reached)
 
     return [pulled(position) for position in range(len(shapes))]
@@ -48,13 +48,13 @@ def dependent(function: Callable[[Any], dict[str, Array]], argument: Any) -> dic
     What does not is constant whatever the numbers are.
     """
     closed, shapes = jax.make_jaxpr(function, return_shape=True)(argument)
-    return dict(zip(sorted(shapes), _depend(closed.jaxpr, closed.jaxpr.invars), strict=True))
+    return dict(zip(sorted(shapes), depending(closed.jaxpr, closed.jaxpr.invars), strict=True))
 
 
-def _depend(program: Any, on: list[Any]) -> list[bool]:
-    """Return for each output of a program whether it depends on any of some variables."""
-    depend = set(on)
-    for equation in program.eqns:
+def depending(operations: Any, inputs: Sequence[Any]) -> list[bool]:
+    """Return whether each output of a trace depends on any of some of its inputs."""
+    depend = {*inputs}
+    for equation in operations.eqns:
         if any(not hasattr(one, "val") and one in depend for one in equation.invars):
             depend.update(equation.outvars)
-    return [not hasattr(one, "val") and one in depend for one in program.outvars]
+    return [not hasattr(one, "val") and one in depend for one in operations.outvars]

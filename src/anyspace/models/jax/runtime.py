@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.host import HostRuntime, require_fit
+from anyspace.models.host import CHANGES, HostRuntime, changed_in, plain_values, require_fit
 from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
-from anyspace.models.jax.reach import reached_by
+from anyspace.models.jax.reach import depending, reached_by
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
 
@@ -72,12 +72,20 @@ class JaxRuntime(HostRuntime):
                 return function(*arrays)
 
         def tried(weights: Any, cells: Any, key: Array, *arrays: Any) -> Any:
-            with self.tracing(cells, key), own.bound(weights):
+            with self.tracing(cells, key), own.bound(weights) as read:
                 function(*arrays)
-                once = own.plain_values()
+                once = plain_values(own.held().models)
                 found = function(*arrays)
-                _require_same(once, own.plain_values())
-                return found
+                name = changed_in(once, plain_values(own.held().models))
+                if name is not None:
+                    raise ModelError(f"{name} {CHANGES} in an array (jnp.zeros(())), which forward() assigns anew.")
+                left = {name: new for name, new in read().items() if name in own.held().trained}
+                return found, {name: new for name, new in left.items() if new is not weights[name]}
+
+        def shapes(*values: Any) -> Any:
+            operations, (found, changed) = jax.make_jaxpr(tried, return_shape=True)(*values)
+            _require_computed(type(own).__name__, sorted(changed), operations.jaxpr)
+            return found
 
         compiled = jax.jit(traced)
 
@@ -85,7 +93,7 @@ class JaxRuntime(HostRuntime):
             values = own.held().on_device(), self.cell_values(), self.keys(1, self._drawing)[0], *arrays
             with explained(type(own).__name__), jax.default_device(self._device):
                 if self.is_trial:
-                    return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), jax.eval_shape(tried, *values))
+                    return jax.tree.map(lambda one: np.zeros(one.shape, one.dtype), shapes(*values))
                 return jax.tree.map(np.asarray, compiled(*values))
 
         return run
@@ -202,13 +210,20 @@ class JaxRuntime(HostRuntime):
         ]
 
 
-def _require_same(before: Mapping[str, object], after: Mapping[str, object]) -> None:
-    """Require that a second pass, like the first one, leaves Python's numbers on a model as they were."""
-    for name, value in after.items():
-        if name in before and before[name] != value:
+def _require_computed(name: str, changed: Sequence[str], operations: Any) -> None:
+    """Require that weights which a pass sets are computed from something: from earlier ones, from inputs, from a key.
+
+    Args:
+        name: whose pass it is.
+        changed: the names of such weights, which are the last outputs.
+        operations: of the pass.
+    """
+    computed = depending(operations, operations.invars)
+    for weight, is_computed in zip(changed, computed[len(computed) - len(changed) :], strict=True):
+        if not is_computed:
             raise ModelError(
-                f"{name} changes with every forward(), but Python in a compiled pass runs once, when it is compiled:"
-                " keep what counts steps in an array (jnp.zeros(())), which forward() assigns anew."
+                f"{name}.forward() makes `{weight}` anew in every pass, so that it would never be trained: make it in"
+                " the constructor alone."
             )
 
 

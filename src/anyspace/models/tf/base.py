@@ -16,6 +16,7 @@ from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.compat import made_of
+from anyspace.models.host import CHANGES, changed_in, plain_values
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel, is_norm
@@ -84,6 +85,7 @@ class TFModelV2(ArrayModel):
         self.adopted: Variables = {}
         self.registered: list[Any] = []
         self.training = False
+        self._counting: str | None = None
         self._stale = False
 
     def adopt(self, weights: Mapping[str, NumpyArray]) -> None:
@@ -129,6 +131,17 @@ class TFModelV2(ArrayModel):
         """Whether all of it is networks of this library, on weights that they adopted, and NumPy runs them quickly."""
         held = self.held()
         return held.all_adopted and not held.convolves and all(made_of(NETWORKS, type(one)) for one in held.models)
+
+    def tried(self, function: Callable[[], Tree]) -> Tree:
+        """Call a function that makes a pass twice, eagerly, and note which attribute Python changes each time.
+
+        A first pass makes the variables that a model makes in passes; a second one leaves things as they are.
+        """
+        function()
+        once = plain_values(self.held().models)
+        found = function()
+        self._counting = self._counting or changed_in(once, plain_values(self.held().models))
+        return found
 
     def has_batch_statistics(self) -> bool:
         """Return whether training passes take statistics of a batch, as batch normalisation of Keras does."""
@@ -180,7 +193,11 @@ class TFModelV2(ArrayModel):
 
     @contextlib.contextmanager
     def bound(self) -> Iterator[None]:
-        """Run on tensors: adopted weights are variables. Nothing of a graph stays in the model afterwards."""
+        """Run on tensors: adopted weights are variables. Nothing of a graph stays in the model afterwards.
+
+        Raises:
+            ModelError: passes make layers or variables anew, or a graph is made of Python that changes attributes.
+        """
         models = [model for model in self.held().models if isinstance(model, TFModelV2)]
         before = [dict(vars(model)) for model in models]
         try:
@@ -190,6 +207,8 @@ class TFModelV2(ArrayModel):
             yield
             for model, attributes in zip(models, before, strict=True):
                 _require_nothing_remade(model, attributes)
+            if self._counting is not None and not tf.executing_eagerly():
+                raise ModelError(f"{self._counting} {CHANGES} in a tf.Variable(0, trainable=False), by assign_add().")
         finally:
             for model, attributes in zip(models, before, strict=True):
                 vars(model).update({name: attributes[name] for name in ("weights", "training")})

@@ -96,8 +96,8 @@ class TFRuntime(HostRuntime):
         def run(*arrays: Any) -> Any:
             values = tensors((self.cell_values(), self.seeds(1, self._drawing)[0], *arrays))
             with self.on_device():
-                # A trial makes the variables that a model makes in its first pass.
-                return arrays_of((on_tensors if self.is_trial else way)(*values))
+                found = own.tried(lambda: on_tensors(*values)) if self.is_trial else way(*values)
+                return arrays_of(found)
 
         return run
 
