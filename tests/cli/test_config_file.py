@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from anyspace.cli import main
+from anyspace.execution.run_files import settings_of
 from tests.cli.support import TINY, run
 
 FILE = """
@@ -49,7 +50,8 @@ def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str],
     again = ["train", "--config", "first/config.json", "--no-progress", *words, "--out", "second"]
     assert run(capsys, *again)[0] == 0
     first, second = (json.loads((folder / name / "config.json").read_text()) for name in ("first", "second"))
-    assert first == second
+    assert settings_of(first) == settings_of(second)
+    assert second["command"] == "anyspace " + " ".join(again)
     for words, error in (
         (["--config", "first/config.json", "--algo", "dqn"], "--config first/config.json is a run of PPO, but --algo"),
         (["--config", "first/config.json", "--preset", "none"], "--config first/config.json starts from the settings"),
