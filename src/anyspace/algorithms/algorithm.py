@@ -22,6 +22,7 @@ from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
 from anyspace.algorithms.trust import remember
+from anyspace.data.environments import EnvLike
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.seeds import environment_seed
@@ -37,7 +38,7 @@ from anyspace.policy.schedules import scheduled
 
 if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects and trains
     from anyspace.algorithms.presets import Preset
-    from anyspace.data.environments import EnvLike, EnvSpec
+    from anyspace.data.environments import EnvSpec
     from anyspace.data.trajectory import Trajectory
     from anyspace.data.vector import VectorSource
     from anyspace.execution.callbacks import AnyCallbacks

@@ -52,9 +52,11 @@ def origin(command: str | None) -> dict[str, Any]:
     Args:
         command: that was typed; None: it is begun in Python.
     """
-    frameworks = {name: sys.modules[name].__version__ for name in ("torch", "jax", "tensorflow") if name in sys.modules}
-    versions = {"anyspace": __version__, "python": platform.python_version(), **frameworks}
+    versions = {"anyspace": __version__, "python": platform.python_version()}
     versions |= {"numpy": numpy.__version__, "gymnasium": gymnasium.__version__}
+    for framework in ("torch", "jax", "tensorflow"):
+        if framework in sys.modules:
+            versions[framework] = sys.modules[framework].__version__
     return {"command": command, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions}
 
 
