@@ -51,8 +51,14 @@ def runner(step: Step, path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]
     return lambda given: dict(zip(names, session.run(names, given), strict=True))
 
 
-@pytest.mark.fuzz
-@pytest.mark.parametrize(("observation", "action", "memory"), list(pairs(1)))
+FILES = [
+    ("box", "discrete", "GTrXL"),
+    *(pytest.param(*pair.values, marks=pytest.mark.fuzz, id=pair.id) for pair in pairs(1)),
+]
+"""Spaces and memories of files that onnxruntime runs."""
+
+
+@pytest.mark.parametrize(("observation", "action", "memory"), FILES)
 def test_a_file_acts_and_remembers_as_the_policy_does(
     observation: str, action: str, memory: str, tmp_path: Path
 ) -> None:
