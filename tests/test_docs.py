@@ -8,10 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from anyspace import PPO
 from anyspace import config as configs
 from anyspace.cli import _commands
 from anyspace.cli.export import ExportFlags
@@ -39,6 +41,18 @@ def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     code = blocks("python", document)[number].replace("20_000", "1_000")
     exec(compile(code, f"{document.name} block {number}", "exec", dont_inherit=True), {"__name__": "document"})
+
+
+def test_the_policy_of_the_tutorial_acts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ROOT / "docs" / "tutorial.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "garden", raising=False)
+    Path("garden.py").write_text(blocks("python", page)[0])
+    with closing(PPO("garden:Garden", preset="none")) as algorithm:
+        algorithm.save("runs/garden")
+    (code,) = blocks("py", page)
+    exec(compile(code, "tutorial.md", "exec", dont_inherit=True), {"__name__": "document"})
 
 
 def commands(document: Path) -> list[list[str]]:
