@@ -9,7 +9,7 @@ READY := $(DEV)/.ready
 # PyTorch's wheels for machines without a GPU, of a quarter of the size; README.md names their index.
 CPU_INDEX := $(if $(shell command -v nvidia-smi),,$(shell sed -n 's/.*--index-url \([^ ]*\).*/\1/p' README.md | head -n 1))
 
-.PHONY: demo test lint spec docs hashes learning fuzz mutants soak table packages versions peers peers-rllib names bench parity popgym gallery ray clean
+.PHONY: demo test lint spec docs hashes learning fuzz mutants soak table dist packages versions peers peers-rllib names bench parity popgym gallery ray clean
 
 # install,ENVIRONMENT,WHAT
 define install
@@ -62,6 +62,9 @@ soak: $(READY)  ## an hour of training, SOAK_MINUTES=n for another time: memory,
 
 table: $(READY)  ## every algorithm with all actions, memories, masks and heads, into docs/algorithms.md; pairs of them on JAX and TensorFlow: an hour
 	$(BIN)/python -m tests.support.table --write
+
+dist: $(READY)  ## source archive and wheel: the wheel trains, and the archive's tests are green
+	$(BIN)/python -m pytest -m fuzz tests/test_dist.py
 
 packages: .venv-packages/.ready  ## tests with other packages: MiniGrid, mo-gymnasium, SuperSuit, PettingZoo, Minari, lz4, Keras 2
 	.venv-packages/bin/python -m pytest tests/data/offline tests/data/test_packages.py tests/data/test_supersuit.py tests/data/test_foreign.py \

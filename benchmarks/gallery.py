@@ -55,6 +55,7 @@ TASKS = (
     Task("MiniGrid-Empty-5x5-v0", 50_000),
     Task("popgym-RepeatFirstEasy-v0", 100_000, "", ("--model.use-gru",)),
     Task("popgym-PositionOnlyCartPoleEasy-v0", 200_000, "", ("--model.use-lstm",)),
+    Task("ALE/Pong-v5", 1_000_000, "21 (10M)"),
 )
 
 
@@ -80,12 +81,17 @@ def row(task: Task, folder: Path) -> str:
     PICTURES.mkdir(exist_ok=True)
     anyspace("plot", *returns, "--out", str(PICTURES / f"{name}.svg"))
     film = _film(middle, PICTURES / f"{name}.gif")
-    means = " ".join(f"{value:,.1f}" for value in returns.values())
+    means = " ".join(map(spelt, returns.values()))
     command = " ".join([task.env, *task.words])
     return (
-        f"| `{command}` | {task.steps // 1000}k | {statistics.median(returns.values()):,.1f} ({means})"
+        f"| `{command}` | {task.steps // 1000}k | {spelt(statistics.median(returns.values()))} ({means})"
         f" | {statistics.median(seconds):.0f} | {task.zoo} | [curve](gallery/{name}.svg) | {film} |"
     )
+
+
+def spelt(value: float) -> str:
+    """Return a return as the table shows it: with one digit after the point, and with two where it is under 10."""
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 def _film(run: str, file: Path) -> str:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from anyspace import PPO
+from anyspace import config as configs
+from anyspace.cli import _commands
+from anyspace.cli.export import ExportFlags
+from anyspace.cli.flags import EnvFlags, algorithm_of
+from anyspace.cli.look import BenchFlags, CheckFlags, InspectFlags, PlotFlags
+from anyspace.cli.play import EvaluateFlags, RecordFlags
+from anyspace.cli.report import ReportFlags
+from anyspace.cli.sweep import SweepFlags
+from anyspace.cli.train import TrainFlags
 from tests.support import configuration
 
 ROOT = Path(__file__).parent.parent
@@ -30,12 +43,58 @@ def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: p
     exec(compile(code, f"{document.name} block {number}", "exec", dont_inherit=True), {"__name__": "document"})
 
 
-def test_readme_commands_parse() -> None:
-    from anyspace.cli import _commands
+def test_the_policy_of_the_tutorial_acts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ROOT / "docs" / "tutorial.md"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "garden", raising=False)
+    Path("garden.py").write_text(blocks("python", page)[0])
+    with closing(PPO("garden:Garden", preset="none")) as algorithm:
+        algorithm.save("runs/garden")
+    (code,) = blocks("py", page)
+    exec(compile(code, "tutorial.md", "exec", dont_inherit=True), {"__name__": "document"})
 
-    commands = [line for block in blocks("console") for line in block.splitlines() if line.startswith("anyspace ")]
-    assert len(commands) >= 6
-    assert {line.split()[1] for line in commands} == set(_commands())
+
+def commands(document: Path) -> list[list[str]]:
+    """Return the words of each `anyspace ...` of a document's consoles."""
+    lines = [line for block in blocks("console", document) for line in block.replace("\\\n", " ").splitlines()]
+    return [shlex.split(line.removeprefix("$ "), comments=True)[1:] for line in lines if _COMMAND.match(line)]
+
+
+_COMMAND = re.compile(r"(\$ )?anyspace ")
+FLAGS: dict[str, type] = {
+    "train": TrainFlags,
+    "sweep": SweepFlags,
+    "evaluate": EvaluateFlags,
+    "record": RecordFlags,
+    "report": ReportFlags,
+    "inspect": InspectFlags,
+    "check": CheckFlags,
+    "bench": BenchFlags,
+    "plot": PlotFlags,
+    "export": ExportFlags,
+}
+
+
+def test_readme_has_every_command() -> None:
+    assert {words[0] for words in commands(ROOT / "README.md")} == {*FLAGS, "list"} == {*_commands()}
+
+
+def flags(command: str, words: list[str]) -> set[str]:
+    """Return the flags that a command has, with the keys of the algorithm that its words name."""
+    kind = algorithm_of(words[words.index("--algo") + 1] if "--algo" in words else "ppo")
+    keys = configs.paths(kind.config_class()) if issubclass(FLAGS[command], EnvFlags) else ()
+    own = [field.name for field in dataclasses.fields(FLAGS[command])]
+    places = [key.rpartition(".") for key in (*keys, *own)]
+    return {f"{place}{dot}{no}{name}" for place, dot, name in places for no in ("", "no_")}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_flags_of_commands_are_there(document: Path) -> None:
+    """Whoever parses a whole command takes half a second for it: its flags are compared by name."""
+    for command, *words in commands(document):
+        asked = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+        assert asked <= (flags(command, words) if command != "list" else set()), (command, words)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

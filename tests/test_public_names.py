@@ -1,9 +1,16 @@
 import importlib
+import inspect
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import anyspace
+from anyspace.policy.exporting import ExportOptions
+from anyspace.policy.policy import ActingOptions
 
 NAMES = {
     "anyspace": {
@@ -122,6 +129,58 @@ NAMES = {
     },
 }
 """What users import. A name may be added here; none may go or move."""
+
+
+TAUGHT = {
+    "anyspace.algorithms.ppo": {"PPOConfig"},
+    "anyspace.data.offline": {"write_spaces"},
+    "anyspace.execution.callbacks": {"PruneTrial", "RecordVideo", "StopWithoutImprovement", "WeightsAndBiases"},
+    "anyspace.maths.xp": {"xp"},
+    "anyspace.models.jax.networks": {"RecurrentNetwork"},
+    "anyspace.models.tf.networks": {"RecurrentNetwork"},
+    "anyspace.policy.plan": {"Plan"},
+}
+"""What documents import from elsewhere: it stays where it is, too."""
+
+KEYWORDS = {
+    "Algorithm.learn": "total_steps callback out overwrite progress total_timesteps",
+    "Algorithm.evaluate": "episodes explore render progress seed",
+    "Algorithm.record": "path episodes explore progress seed",
+    "Algorithm.save": "path",
+    "Algorithm.load": "path env config trust overrides",
+    "Algorithm.load_weights": "path",
+    "Algorithm.predict": "observation state episode_start deterministic action_masks prev_reward info",
+    "Algorithm.compute_single_action": "observation state options",
+    "Algorithm.compute_actions": "observations state options",
+    "Algorithm.set_weights": "weights",
+    "Policy.load": "path config trust",
+    "Policy.export": "path options",
+    "Policy.compute_single_action": "observation state options",
+    "ActingOptions": "explore info mask prev_reward",
+    "ExportOptions": "env episodes observations rows seed stochastic",
+}
+
+
+def test_documents_import_what_is_held():
+    root = Path(__file__).parent.parent
+    held = {module: NAMES.get(module, set()) | TAUGHT.get(module, set()) for module in {*NAMES, *TAUGHT}}
+    for document in [*root.glob("*.md"), *(root / "docs").rglob("*.md")]:
+        code = "\n".join(re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL))
+        for module, names in re.findall(r"^from (anyspace[\w.]*) import (\([^)]*\)|.*)", code, re.MULTILINE):
+            if not module.startswith("anyspace.rllib"):
+                assert {*re.findall(r"\w+", names)} <= held.get(module, set()), (document.name, module)
+    for module, names in TAUGHT.items():
+        assert all(hasattr(importlib.import_module(module), name) for name in names)
+
+
+@pytest.mark.parametrize("path", KEYWORDS)
+def test_keywords_of_public_methods(path):
+    kind, _, method = path.partition(".")
+    if method:
+        named = inspect.signature(getattr(getattr(anyspace, kind), method)).parameters
+    else:
+        named = sorted({"ActingOptions": ActingOptions, "ExportOptions": ExportOptions}[kind].__annotations__)
+    assert [name for name in named if name != "self"] == KEYWORDS[path].split()
 
 
 @pytest.mark.parametrize("module", NAMES)

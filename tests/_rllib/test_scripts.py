@@ -192,6 +192,13 @@ def test_callbacks_that_nobody_calls_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"Stepping.on_episode_step\(\) is not called here: steps .*env/NAME"):
         corridor().callbacks(Stepping).build()
 
+    class Told(DefaultCallbacks):
+        def __init__(self, level: int) -> None:
+            super().__init__()
+
+    with pytest.raises(ConfigError, match=r"the callback Told needs arguments \(level\): derive"):
+        corridor().callbacks(Told).build()
+
     class Loading(DefaultCallbacks):
         def on_checkpoint_loaded(self, **kwargs: Any) -> None:
             pass

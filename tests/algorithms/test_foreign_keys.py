@@ -8,7 +8,7 @@ import pytest
 from anyspace import PPO
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.layers import overridden
 from anyspace.config import paths
 from anyspace.errors import ConfigError
 

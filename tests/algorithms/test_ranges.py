@@ -9,10 +9,10 @@ import pytest
 
 from anyspace import PPO
 from anyspace.algorithms import ALGORITHMS
+from anyspace.algorithms.layers import overridden
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.presets import named_preset, preset_names
 from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, shipped_ranges
-from anyspace.algorithms.settings import overridden
 from anyspace.config import nested
 from anyspace.errors import ConfigError
 

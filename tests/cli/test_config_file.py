@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from anyspace.cli import main
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.cli import groups, main
+from anyspace.execution.run_files import settings_of
 from tests.cli.support import TINY, run
 
 FILE = """
@@ -49,7 +52,8 @@ def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str],
     again = ["train", "--config", "first/config.json", "--no-progress", *words, "--out", "second"]
     assert run(capsys, *again)[0] == 0
     first, second = (json.loads((folder / name / "config.json").read_text()) for name in ("first", "second"))
-    assert first == second
+    assert settings_of(first) == settings_of(second)
+    assert second["command"] == "anyspace " + " ".join(again)
     for words, error in (
         (["--config", "first/config.json", "--algo", "dqn"], "--config first/config.json is a run of PPO, but --algo"),
         (["--config", "first/config.json", "--preset", "none"], "--config first/config.json starts from the settings"),
@@ -125,6 +129,11 @@ def test_wrong_seeds(capsys: pytest.CaptureFixture[str], folder: Path, words: li
         return
     status, _, err = run(capsys, "train", "CartPole-v1", *words)
     assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_every_key_of_all_algorithms_is_in_a_group() -> None:
+    grouped = {key for keys in groups._GROUPS.values() for key in keys}
+    assert {field.name for field in dataclasses.fields(AlgorithmConfig)} <= grouped
 
 
 def test_help_has_groups(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

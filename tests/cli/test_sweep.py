@@ -13,6 +13,7 @@ import pytest
 
 from anyspace.algorithms import PPO, Algorithm
 from anyspace.algorithms.ppo import PPOConfig
+from anyspace.algorithms.ranges import Range
 from anyspace.cli import sweep
 from anyspace.cli.config_file import ConfigFile
 from anyspace.cli.flags import StartingPoint
@@ -48,6 +49,29 @@ def test_the_best_is_kept_and_a_sweep_goes_on(capsys: pytest.CaptureFixture[str]
     assert "trial 1: mean return 4" in out
     train = ["train", "--config", "s/best.toml", "--out", "run", "--no-progress", "--evaluate", "0"]
     assert run(capsys, *train)[0] == 0
+
+
+def test_a_seed_decides_what_is_tried(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    (folder / "ranges.toml").write_text("lr = { low = 1e-4, high = 1e-2 }")
+    tried: dict[str, list[float]] = {}
+
+    def sought(out: str, seed: str, trials: str) -> list[float]:
+        def scores(trial: Any, start: Any, flags: Any, ranges: list[Range]) -> float:
+            tried.setdefault(out, []).append(ranges[0].drawn(trial))
+            return tried[out][-1]
+
+        monkeypatch.setattr(sweep, "_score", scores)
+        words = ["sweep", "toys:Drawn", "--trials", trials, "--seed", seed, "--out", out, *FEW]
+        assert run(capsys, *words)[0] == 0
+        return tried[out]
+
+    assert sought("halves", "0", "2") == sought("whole", "0", "4")[:2]
+    assert sought("halves", "0", "4") == tried["whole"]
+    assert len(set(tried["whole"])) == 4
+    assert sought("other", "1", "1")[0] != tried["whole"][0]
 
 
 def test_two_processes_share_the_trials(
@@ -88,7 +112,8 @@ def test_trials_that_diverge_or_contradict_themselves_count(
     capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     optuna = pytest.importorskip("optuna")
-    monkeypatch.setattr(optuna.samplers, "TPESampler", lambda: optuna.samplers.RandomSampler(seed=0))
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    monkeypatch.setattr(optuna.samplers, "TPESampler", lambda seed=None: sampler)
     (folder / "ranges.toml").write_text("minibatch_size = { choices = [8, 32] }")
     few = [*FEW[:2], "--num-epochs", "1", *FEW[4:]]
     status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "6", "--out", "s", *few)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from anyspace.data.env_check import EnvCheck, check_env
+from anyspace.data.env_check import check_env
+from anyspace.data.env_findings import EnvCheck
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import EnvironmentSetupError
 from tests.support.catalogue import ACTION_SPACES
@@ -33,7 +34,7 @@ class Good(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> Any:
         self.t += 1
-        return self.look(), 1.0, self.t == 5, False, {}
+        return self.look(), 1.0, False, self.t == 5, {}
 
 
 class OutOfBounds(Good):
@@ -65,8 +66,8 @@ class NoReward(Good):
 
 class Endless(Good):
     def step(self, action: Any) -> Any:
-        obs, reward, _, *rest = super().step(action)
-        return obs, reward, False, *rest
+        obs, reward, *_, info = super().step(action)
+        return obs, reward, False, False, info
 
 
 class Fails(Good):
@@ -145,7 +146,21 @@ class Unpaid(Good):
         return obs, 0.0, *rest
 
 
+class TerminatesInTime(Good):
+    def step(self, action: Any) -> Any:
+        obs, reward, _, over, info = super().step(action)
+        return obs, reward, over, False, info
+
+
+class ResetsItself(Good):
+    def step(self, action: Any) -> Any:
+        obs, *rest = super().step(action)
+        return self.reset()[0] if rest[2] else obs, *rest
+
+
 FAULTS = [
+    (TerminatesInTime, "warning, 60 steps: each of 12 episodes ended with terminated=True after 5 steps."),
+    (ResetsItself, "warning, step 5: step() calls reset() where an episode ends"),
     (SameObservation, "warning, 60 steps: reset() and step() returned the same observation every time"),
     (Unpaid, "warning, 60 steps: step() returned a reward of 0 every time."),
     (OutOfBounds, 'warning, step 2: obs["b"]: expected a value in [-1.0, 1.0], got 2.0 at component (1,)'),

@@ -14,7 +14,7 @@ import pytest
 from anyspace import PPO, Callback
 from anyspace.errors import ConfigError
 from anyspace.execution import run_folder as run_module
-from anyspace.execution.callbacks import StopWithoutImprovement, WeightsAndBiases, named_callback
+from anyspace.execution.callbacks import Callbacks, StopWithoutImprovement, WeightsAndBiases, named_callback
 from anyspace.execution.log import read_metrics
 from tests.support.counts import Counts, ran
 
@@ -120,6 +120,15 @@ def test_an_evaluation_may_end_the_run() -> None:
     assert algorithm.training_iteration == 1
 
 
+def test_what_no_log_could_hold_is_refused_by_the_name_of_the_method() -> None:
+    class Noted(Callback):
+        def on_evaluation(self, algorithm: Any, evaluation: dict[str, Any]) -> None:
+            evaluation["level"] = "hard"
+
+    with pytest.raises(ConfigError, match=r"Noted.on_evaluation\(\) put 'level': 'hard' into the result"):
+        Callbacks(Noted()).iteration(None, {"evaluation": {"episode_returns": [1.0]}}, [])
+
+
 def test_an_error_in_a_callback_ends_the_run_which_is_saved(tmp_path: Path) -> None:
     def fail(algorithm: Any, result: dict[str, Any]) -> None:
         if algorithm.timesteps_total == 30:
@@ -177,6 +186,10 @@ def test_callbacks_go_by_name() -> None:
         named_callback(f"{here}:no_such")
     with pytest.raises(ConfigError, match=r"but \{.* came"):
         named_callback(f"{here}:SMALL")
+    shipped = "anyspace.execution.callbacks"
+    assert isinstance(named_callback(f"{shipped}:WeightsAndBiases"), WeightsAndBiases)
+    with pytest.raises(ConfigError, match=r"StopWithoutImprovement needs arguments \(patience\): name an object"):
+        named_callback(f"{shipped}:StopWithoutImprovement")
     ran(Counts(), None, 20, callback=named_callback(f"{here}:notice"))
 
 

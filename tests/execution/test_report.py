@@ -35,7 +35,7 @@ def shown(
 
 
 def result(steps: int, rate: float = 500.0, mean: float | None = 12.34) -> dict[str, Any]:
-    found = {"timesteps_total": steps, "steps_per_s": rate}
+    found = {"timesteps_total": steps, "timesteps_this_iter": 900, "time_this_iter_s": 900 / rate}
     return found if mean is None else found | {"episode_return_mean": mean}
 
 
@@ -46,6 +46,21 @@ def test_a_line_without_a_terminal() -> None:
 
 def test_before_an_episode_ended() -> None:
     assert shown(result(1000, mean=None)) == "1,000 / 4,000 steps  500 steps/s  return -  left 6 s\n"
+
+
+def test_one_slow_iteration_moves_the_rate_by_a_part() -> None:
+    iterations = [result(900 * number, 10.0 if number == 20 else 1000.0) for number in range(1, 31)]
+    stream = io.StringIO()
+    with ProgressReport(36_000, console=Console(file=stream, width=120)) as progress:
+        for each in iterations:
+            progress._last_line = float("-inf")
+            progress.update(each)
+    rates = [
+        int(line.split("steps  ")[1].split(" steps/s")[0].replace(",", "")) for line in stream.getvalue().splitlines()
+    ]
+    assert rates[:19] == [1000] * 19
+    assert rates[19:] == [168] * 11
+    assert stream.getvalue().splitlines()[19].endswith("left 107 s")
 
 
 def test_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +76,7 @@ def test_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_bar_on_a_terminal() -> None:
     last = shown(result(1000), result(3000, 900.0, 55.5), terminal=True).splitlines()[-2]
-    for part in ("3,000 / 4,000 steps", "900 steps/s", "return 55.5", "left", "━"):
+    for part in ("3,000 / 4,000 steps", "643 steps/s", "return 55.5", "left", "━"):
         assert part in last
     assert re.search(r"\d:\d\d:\d\d|-:--:--", last)
 
@@ -118,7 +133,7 @@ def test_where_the_terminal_is_gone_the_work_goes_on(terminal: bool, monkeypatch
         clock.now += 60
         evaluation.update(1, 100)
     with ProgressReport(100, True, console) as training:
-        training.update({"timesteps_total": 100, "steps_per_s": 1.0})
+        training.update(result(100))
         training.say("a line")
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from anyspace.execution import run_folder as run_module
 from anyspace.execution.checkpoint import read_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import read_metrics
+from anyspace.execution.run_files import settings_of
 from anyspace.execution.run_folder import RunFolder
+from anyspace.version import __version__
 from tests.support.counts import Counts, ran, saved
 
 
@@ -58,7 +61,11 @@ def test_it_ends_with_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [row["timesteps_total"] for row in read_metrics(folder / "metrics.csv")] == [
         str(n) for n in range(10, 101, 10)
     ]
-    assert json.loads((folder / "config.json").read_text()) == algorithm.description()
+    described = json.loads((folder / "config.json").read_text())
+    assert settings_of(described) == algorithm.description()
+    assert described["command"] is None
+    assert datetime.fromisoformat(described["started"]).tzinfo is not None
+    assert described["versions"].items() >= {"anyspace": __version__, "numpy": np.__version__}.items()
     assert json.loads((folder / "run.json").read_text()) == {"steps": 95, "progress": False}
     assert (folder / "learning_curve.png").stat().st_size > 1000
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1

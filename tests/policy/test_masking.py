@@ -610,7 +610,7 @@ def test_a_checkpoint_from_before_the_key_keeps_the_mask_as_a_feature(tmp_path: 
     aged(saved.save(tmp_path))
     old = Algorithm.load(tmp_path, env=make)
     assert old.config.model.mask_as_feature
-    assert Reader(Algorithm, Algorithm, trust=False).read_settings(tmp_path)[1].model.mask_as_feature
+    assert Reader(Algorithm, trust=False).read_settings(tmp_path)[1].model.mask_as_feature
     obs = [make().reset(seed=seed)[0] for seed in range(10)]
     actions = [old.compute_single_action(one) for one in obs]
     assert actions == [saved.compute_single_action(one) for one in obs]

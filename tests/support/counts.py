@@ -54,7 +54,8 @@ class Counts:
         self.counters.new = [Episode(mean, 4), Episode(-mean, 6)]
         self.highest = max(mean, self.highest)
         self.mean = mean
-        return {"timesteps_total": self.timesteps_total, "steps_per_s": 5.0, "episode_return_mean": mean}
+        times = {"timesteps_this_iter": 10, "time_this_iter_s": 2.0}
+        return {"timesteps_total": self.timesteps_total, **times, "episode_return_mean": mean}
 
     def finish_evaluation(self) -> None:
         pass

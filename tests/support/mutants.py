@@ -27,7 +27,7 @@ class Mutant(NamedTuple):
     """Stands there once."""
     wrong: str
     tests: str
-    """Files and folders below ``tests``, separated by blanks."""
+    """Files, folders and `file::test` below ``tests``, separated by blanks."""
 
 
 MUTANTS = [
@@ -39,6 +39,9 @@ MUTANTS = [
         "deltas = rewards + gamma * ns.where(ns.holds(done)",
         "maths/test_returns.py",
     ),
+    Mutant("maths/losses.py", "1.0 + clip_param)", "1.0 + 2.0 * clip_param)", "maths/test_losses.py"),
+    Mutant("tree.py", "iter_leaves(child, (*path, position))", "iter_leaves(child, path)", "test_tree.py"),
+    Mutant("hints.py", "if place == outer]", "if place != outer]", "test_hints.py"),
     Mutant("distributions/continuous.py", "math.log(2.0 * math.pi)", "math.log(math.pi)", "distributions"),
     Mutant("distributions/joint.py", "_SHARE_OF_ENTROPY = 0.98", "_SHARE_OF_ENTROPY = 0.9", "algorithms/test_sac.py"),
     Mutant("spaces/leaves.py", "1 / 255", "1 / 256", "spaces"),
@@ -48,6 +51,7 @@ MUTANTS = [
     Mutant("models/pure/gates.py", "h @ of_skip - biases", "h @ of_skip + biases", "models/pure"),
     Mutant("policy/schedules.py", "np.interp(step, self._steps", "np.interp(step + 1, self._steps", "policy"),
     Mutant("policy/exploration/epsilon.py", "final_epsilon: float = 0.05", "final_epsilon: float = 0.1", "policy"),
+    Mutant("data/env_findings.py", "count >= LIKE_A_LIMIT", "count > 20", "data/test_env_check.py"),
     Mutant("data/priorities.py", "** self._alpha", "** (self._alpha / 2)", "data/test_priorities.py"),
     Mutant("execution/torch_packs.py", "beta2=0.999", "beta2=0.99", "execution/test_torch_learner.py"),
     Mutant(
@@ -58,10 +62,28 @@ MUTANTS = [
     ),
     Mutant("execution/xla.py", "** 0.5 + group.epsilon\n", "** 0.5 + 1e-8\n", "execution/test_xla.py"),
     Mutant("execution/xla.py", "(second**0.5 + group.epsilon)", "(second**0.5)", "execution/test_xla.py"),
+    Mutant("execution/dispatch.py", "lag > self._max_lag", "lag >= self._max_lag", "execution/test_dispatch.py"),
+    Mutant("execution/worker.py", "[seed, number, incarnation]", "[seed, number]", "execution/test_worker.py"),
+    Mutant("execution/report.py", "RATE_OVER = 20", "RATE_OVER = 1", "execution/test_report.py"),
     Mutant("execution/counters.py", "_evaluated_at >= self._every", "_evaluated_at > self._every", "execution"),
     Mutant("algorithms/actor_critic.py", "float(self) * 1.5", "float(self) * 2.0", "algorithms/test_ppo.py"),
+    Mutant(
+        "algorithms/dqn.py",
+        "returns + discounts * branches",
+        "returns - discounts * branches",
+        "algorithms/test_dqn.py",
+    ),
+    Mutant("algorithms/sac.py", "kind] - targeted[kind])", "kind] + targeted[kind])", "algorithms/test_sac.py"),
     Mutant("algorithms/off_policy.py", "float(tau[0])", "1 - float(tau[0])", "algorithms/test_off_policy.py"),
     Mutant("algorithms/marwil.py", "squared_norm.value**0.5", "squared_norm.value", "algorithms/test_marwil.py"),
+    Mutant("cli/look.py", "return 1 if found.errors else 0", "return 0", "test_cli.py::test_an_environment_is_checked"),
+    Mutant(
+        "deploy/checking.py",
+        "played += step.rows",
+        "played += 1",
+        "deploy/test_export.py::test_episodes_that_do_not_end_are_told",
+    ),
+    Mutant("_rllib/schedules.py", "** (t / self.schedule_timesteps)", "** t", "_rllib/test_names.py"),
     Mutant("presets/ppo/CartPole-v1.toml", "gamma = 0.98", "gama = 0.98", "algorithms/test_presets.py"),
 ]
 

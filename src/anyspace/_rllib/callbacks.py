@@ -18,7 +18,7 @@ _NEVER: dict[str, str] = {
     "on_create_policy": "derive the algorithm and override `setup`, or use on_algorithm_init.",
     "on_sub_environment_created": "make the environment in a function, `env=make_env`, and do it there.",
     "on_environment_created": "make the environment in a function, `env=make_env`, and do it there.",
-    "on_workers_recreated": "no worker is made anew under the eyes of callbacks.",
+    "on_workers_recreated": "read `fleet/restarts` in on_train_result, which counts the workers that were replaced.",
 }
 """Methods of RLlib that nothing here calls, and what to do instead."""
 

@@ -16,6 +16,7 @@ from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
+from anyspace.execution.callbacks import require_no_arguments
 from anyspace.execution.fleet import LocalFleet
 from anyspace.policy.policy import Policy
 
@@ -120,6 +121,7 @@ def _built(callbacks: Any) -> DefaultCallbacks | None:
         return None
     if not (isinstance(callbacks, type) and issubclass(callbacks, DefaultCallbacks)):
         raise ConfigError(f"`callbacks` is a class derived from DefaultCallbacks, but {callbacks!r} came.")
+    require_no_arguments(callbacks, "derive a class from it that gives them, and hand over that one")
     return callbacks()
 
 

@@ -1,28 +1,38 @@
 """The algorithms, one file each."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from anyspace.algorithms.a2c import A2C
-from anyspace.algorithms.algorithm import Algorithm
-from anyspace.algorithms.appo import APPO
-from anyspace.algorithms.dqn import DQN
-from anyspace.algorithms.impala import IMPALA
-from anyspace.algorithms.marwil import BC, MARWIL
-from anyspace.algorithms.pg import PG
-from anyspace.algorithms.ppo import PPO
-from anyspace.algorithms.sac import SAC
+from anyspace.algorithms.shipped import HOMES, shipped
 
-ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
-    "A2C": A2C,
-    "APPO": APPO,
-    "BC": BC,
-    "DQN": DQN,
-    "IMPALA": IMPALA,
-    "MARWIL": MARWIL,
-    "PG": PG,
-    "PPO": PPO,
-    "SAC": SAC,
-}
-"""The shipped algorithms by class name."""
+if TYPE_CHECKING:
+    from anyspace.algorithms.a2c import A2C
+    from anyspace.algorithms.algorithm import Algorithm
+    from anyspace.algorithms.appo import APPO
+    from anyspace.algorithms.dqn import DQN
+    from anyspace.algorithms.impala import IMPALA
+    from anyspace.algorithms.marwil import BC, MARWIL
+    from anyspace.algorithms.pg import PG
+    from anyspace.algorithms.ppo import PPO
+    from anyspace.algorithms.sac import SAC
+
+    ALGORITHMS: dict[str, type[Algorithm[Any]]]
+    """The shipped algorithms by class name."""
 
 __all__ = ["A2C", "ALGORITHMS", "APPO", "BC", "DQN", "IMPALA", "MARWIL", "PG", "PPO", "SAC", "Algorithm"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an algorithm when it is first used: a policy that acts takes its own alone."""
+    if name in HOMES:
+        return shipped(name)
+    if name == "ALGORITHMS":
+        return {one: shipped(one) for one in HOMES}
+    if name == "Algorithm":
+        from anyspace.algorithms.algorithm import Algorithm
+
+        return Algorithm
+    raise AttributeError(f"module 'anyspace.algorithms' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -10,7 +10,6 @@ from anyspace.algorithms.actor_critic import ActorCritic, GAEConfig, SmallBatchC
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
-from anyspace.execution.training import Updates
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import A2COptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+    from anyspace.execution.training import Updates
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
 
 import gymnasium as gym
 from typing_extensions import TypeVar
@@ -17,36 +17,37 @@ from typing_extensions import TypeVar
 from anyspace.algorithms import checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.layers import given_keys
 from anyspace.algorithms.listed_keys import ListedKeys
 from anyspace.algorithms.playing import Plays
-from anyspace.algorithms.presets import Preset
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
-from anyspace.algorithms.scaling import new_evaluator, require_exploration
-from anyspace.algorithms.settings import chosen, environment_spec, given_keys, new_fleet, written
 from anyspace.algorithms.trust import remember
-from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.environments import EnvLike
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
 from anyspace.data.seeds import environment_seed
-from anyspace.data.trajectory import Trajectory
-from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
-from anyspace.execution import run
 from anyspace.execution.backends import backend_of
-from anyspace.execution.callbacks import AnyCallbacks
 from anyspace.execution.counters import Counters
-from anyspace.execution.evaluate import Evaluator
-from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
-from anyspace.execution.training import Training, Updates
-from anyspace.models.runtime import Runtime
-from anyspace.policy.batch import Batch
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
+
+if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects and trains
+    from anyspace.algorithms.presets import Preset
+    from anyspace.data.environments import EnvSpec
+    from anyspace.data.trajectory import Trajectory
+    from anyspace.data.vector import VectorSource
+    from anyspace.execution.callbacks import AnyCallbacks
+    from anyspace.execution.evaluate import Evaluator
+    from anyspace.execution.fleet import Fleet
+    from anyspace.execution.training import Updates
+    from anyspace.models.runtime import Runtime
+    from anyspace.policy.batch import Batch
 
 C = TypeVar("C", bound=AlgorithmConfig, default=Any)
 PathLike = str | os.PathLike[str]
@@ -85,6 +86,8 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         preset: str | Preset | None = None,
         **overrides: Any,
     ):
+        from anyspace.algorithms.settings import chosen
+
         choice = chosen(type(self), env, config, preset, overrides)
         source, spaces = choice.opened()
         self._given, self.preset = choice.given, choice.preset
@@ -155,6 +158,9 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         source: VectorSource | None,
         seed: int | None = None,
     ) -> None:
+        from anyspace.algorithms.scaling import require_exploration
+        from anyspace.execution.training import Training
+
         self._env_spec = spec
         seed = settings.seed if seed is None else seed
         self.seed = secrets.randbits(31) if seed is None else seed
@@ -204,12 +210,16 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     def fleet(self) -> Fleet:
         """Who collects; the environments start with the first use."""
         if self._fleet is None:
+            from anyspace.algorithms.settings import written
+
             seed = environment_seed(self.seed, self.training_iteration)
             self._fleet = written(self.new_fleet(seed), self.policy, self.config)
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
         """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
+        from anyspace.algorithms.settings import new_fleet
+
         seeds = (seed, self.seed, self.counters.vector_steps)
         return new_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, *seeds)
 
@@ -217,6 +227,8 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     def evaluator(self) -> Evaluator:
         """Who evaluates; the environments start with the first use."""
         if self._evaluator is None:
+            from anyspace.algorithms.scaling import new_evaluator
+
             self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
         return self._evaluator
 
@@ -288,6 +300,8 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             ConfigError: there is nothing to do, or the folder is not free, or it cannot be written.
             CheckpointError: the last checkpoint could not be written.
         """
+        from anyspace.execution import run
+
         until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
         config = self.config
         saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
@@ -321,7 +335,9 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             CheckpointError: the checkpoint is missing, damaged, of other spaces or another algorithm, or it names code
                 that is neither trusted nor handed over: the message lists all of it.
         """
-        reader = Reader(cls, Algorithm, trust=trust)
+        from anyspace.algorithms.settings import environment_spec
+
+        reader = Reader(cls, trust=trust)
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Self = object.__new__(loaded.kind)

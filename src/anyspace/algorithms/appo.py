@@ -16,7 +16,6 @@ from anyspace.config import require
 from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Losses, Result
-from anyspace.execution.training import Updates
 from anyspace.maths.losses import clipped_surrogate
 from anyspace.maths.xp import xp
 from anyspace.policy.batch import Batch
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import APPOOptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+    from anyspace.execution.training import Updates
 
 LARGEST_IMPORTANCE = 2.0
 """Largest weight of the policy that acted over the target policy."""

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 from anyspace.algorithms.actor_critic import ActorCritic, SmallBatchConfig
 from anyspace.algorithms.on_policy import training_rows, vtrace
 from anyspace.config import require
-from anyspace.data.recent import Recent
 from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Group
-from anyspace.execution.training import Updates
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import IMPALAOptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+    from anyspace.execution.training import Updates
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,8 @@ class IMPALA(ActorCritic[IMPALAConfig]):
 
     def setup(self) -> None:
         """Start the ring of recent batches, and what actor-critic algorithms share."""
+        from anyspace.data.recent import Recent
+
         super().setup()
         config = self.config
         self.estimate = vtrace(

@@ -13,7 +13,6 @@ from anyspace.data.rows import Rows
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Losses
-from anyspace.execution.training import Updates
 from anyspace.maths.returns import explained_variance
 from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import BCOptions, MARWILOptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+    from anyspace.execution.training import Updates
 
 
 @dataclass(frozen=True)

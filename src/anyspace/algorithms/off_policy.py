@@ -5,25 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.config import require
-from anyspace.data.replay import Drawn, Replay
 from anyspace.data.rows import FEATURES_AT_A_TIME
 from anyspace.data.seeds import replay_seed
 from anyspace.data.trajectory import Ints, Trajectory
 from anyspace.data.transitions import transitions
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Result, Steps
-from anyspace.execution.training import Updates
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from anyspace.data.replay import Drawn, Replay
+    from anyspace.execution.training import Updates
 
 C = TypeVar("C", bound="OffPolicyConfig")
 
@@ -175,6 +177,8 @@ class OffPolicy(Algorithm[C]):
 
     def setup(self) -> None:
         """Make room for transitions, and the target."""
+        from anyspace.data.replay import Replay
+
         config, policy = self.config, self.policy
         recurrent = policy.views.recurrent
         require(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.config import AlgorithmConfig
@@ -20,7 +20,9 @@ from anyspace.data.offline.spaces_file import Spaces, read_spaces, require_same
 from anyspace.data.rewards import ReturnMoments
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import FileFleet, MixedFleet, require_shares
-from anyspace.execution.fleet import Fleet
+
+if TYPE_CHECKING:
+    from anyspace.execution.fleet import Fleet
 
 SAMPLER = "sampler"
 """The source of steps that the policy takes itself."""

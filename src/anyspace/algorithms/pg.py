@@ -10,7 +10,6 @@ from anyspace.algorithms.on_policy import OnPolicyConfig, monte_carlo, require_o
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Losses
-from anyspace.execution.training import Updates
 from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import PGOptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+    from anyspace.execution.training import Updates
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def load_policy(
         config: keys to change, and code in place of what is recorded.
         trust: import and call the code that the checkpoint names.
     """
-    reader = Reader(kind, Algorithm, trust=trust, acts_only=True)
+    reader = Reader(kind, trust=trust, acts_only=True)
     loaded = reader.read(path, layers=[config or {}])
     settings = loaded.settings
     runtime = backend_of(settings.framework).runtime(settings)

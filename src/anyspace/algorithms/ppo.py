@@ -15,7 +15,6 @@ from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Losses
-from anyspace.execution.training import Updates
 from anyspace.maths.losses import clipped_squared_error, clipped_surrogate, standardise
 from anyspace.maths.xp import xp
 from anyspace.models.config import ModelConfig
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import PPOOptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+    from anyspace.execution.training import Updates
 
 
 _LOG = logging.getLogger("anyspace")

@@ -16,7 +16,7 @@ from typing import Any
 
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
-from anyspace.algorithms.settings import overridden
+from anyspace.algorithms.layers import overridden
 from anyspace.errors import ConfigError, nearest
 
 

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.from_plain import from_plain
+from anyspace.algorithms.layers import given_keys, overridden
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
-from anyspace.algorithms.settings import given_keys, overridden
+from anyspace.algorithms.shipped import HOMES, shipped
 from anyspace.algorithms.state import (
     ENTRIES,
     Spaces,
@@ -57,14 +58,12 @@ class Reader:
 
     Args:
         asked: the class whose ``load`` was called.
-        root: the class from which all algorithms derive.
         trust: whether code that a file names may be imported and called.
         acts_only: read what acting takes, and leave out what is about environments and collecting.
     """
 
-    def __init__(self, asked: type[Any], root: type[Any], *, trust: bool, acts_only: bool = False):
+    def __init__(self, asked: type[Any], *, trust: bool, acts_only: bool = False):
         self._asked, self._trust, self._acts_only = asked, trust, acts_only
-        self._known = subclasses(root)
 
     def read(
         self, path: str | os.PathLike[str], env: EnvLike | None = None, layers: Sequence[Mapping[str, Any]] = ()
@@ -160,11 +159,10 @@ class Reader:
 
         The class that was asked reads what it has saved, and a class of the user's own all that fits its parts.
         """
-        shipped: dict[str, type[Any]] = {kind.__name__: kind for kind in self._known if is_shipped(kind)}
         asked: type[Any] = self._asked
-        if asked in self._known and not is_shipped(asked):
+        if not is_shipped(asked):
             return asked
-        kind = shipped.get(name)
+        kind: type[Any] | None = shipped(name) if name in HOMES else None
         if kind is not None and not issubclass(kind, asked):
             raise CheckpointError(
                 f"{path} is a checkpoint of {name}, which {asked.__name__}.load cannot read; call load on the class"
@@ -340,8 +338,3 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 _OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
 """Keys that mean something to environments and collecting alone."""
-
-
-def subclasses(kind: type[Any]) -> list[type[Any]]:
-    """Return all classes that derive from one."""
-    return [found for child in kind.__subclasses__() for found in (child, *subclasses(child))]

@@ -6,20 +6,22 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from anyspace.algorithms import checkpoints, state
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.trust import announce, needs_trust
-from anyspace.data.environments import EnvSpec
 from anyspace.data.growing import Growing
 from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint
-from anyspace.execution.fleet import Fleet
 from anyspace.execution.pieces import Growth, Piece
 from anyspace.execution.run_files import without_run
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from anyspace.data.environments import EnvSpec
+    from anyspace.execution.fleet import Fleet
 
 
 class Saves(ABC):

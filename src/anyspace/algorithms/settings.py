@@ -11,9 +11,9 @@ import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
 from anyspace import config as configs
-from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.contract import config_class_of, require_signatures, require_steps
-from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
+from anyspace.algorithms.layers import given_keys, overridden
 from anyspace.algorithms.presets import PLAIN, Preset, general_preset, named_preset, preset_names
 from anyspace.algorithms.savable import require_values
 from anyspace.algorithms.scaling import require_workers, worker_fleet
@@ -34,17 +34,6 @@ from anyspace.execution.file_fleet import WritingFleet
 from anyspace.execution.fleet import Fleet, LocalFleet
 from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
-
-
-def overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmConfig:
-    """Return settings with keys laid over them, later layers over earlier ones.
-
-    Raises:
-        ConfigError: there is no such key, or a value is of the wrong type.
-    """
-    for layer in layers:
-        base = configs.merge(base, layer, renamed=RENAMED, foreign=FOREIGN_KEYS)
-    return base
 
 
 def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
@@ -278,11 +267,6 @@ def _preset(
             " and keys that you give take precedence over both."
         )
     return found
-
-
-def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[str]:
-    """Return the keys that layers over some settings give, nested ones as ``model.use_lstm``."""
-    return frozenset(key for layer in layers for key in configs.given_paths(base, layer, RENAMED))
 
 
 def new_fleet(

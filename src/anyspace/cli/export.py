@@ -48,10 +48,11 @@ def export(words: list[str]) -> None:
         if flags.env is not None:
             raise ConfigError(f"--episodes 0 makes no environment, but --env is {flags.env}; leave one of them out.")
         policy = load_policy(flags.checkpoint, kind=flags.kind, trust=flags.trust)
-        print_exported(_written(policy, flags, None))
+        print_exported(_written(policy, flags, None), 0)
         return
     with flags.opened() as algorithm:
-        print_exported(_written(algorithm.policy, flags, algorithm.env_spec if algorithm.has_environment else None))
+        env = algorithm.env_spec if algorithm.has_environment else None
+        print_exported(_written(algorithm.policy, flags, env), flags.episodes)
 
 
 def _written(policy: Policy, flags: ExportFlags, env: object) -> Exported:
@@ -66,9 +67,16 @@ def _written(policy: Policy, flags: ExportFlags, env: object) -> Exported:
     )
 
 
-def print_exported(done: Exported) -> None:
-    """Print what was written, and how close it is to the policy."""
-    played = f" and {done.episodes:,} episodes" if done.episodes else ", without an environment"
+def print_exported(done: Exported, episodes: int) -> None:
+    """Print what was written, and how close it is to the policy.
+
+    Args:
+        done: what came of it.
+        episodes: in how many episodes it was to be compared.
+    """
+    played = f" and {done.episodes:,} episodes" if done.played else ", without an environment"
+    if done.played and done.episodes < episodes:
+        played = f" and {done.played:,} steps of the environment, in which {done.episodes} of {episodes} episodes ended"
     print_lines(
         Console(emoji=False),
         f"compared with the policy in {done.steps:,} steps, on random observations{played}: largest difference"

@@ -25,9 +25,10 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm, contract
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
+from anyspace.algorithms.layers import overridden
 from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.reading import Reader
-from anyspace.algorithms.settings import environment_spec, overridden, preset_for
+from anyspace.algorithms.settings import environment_spec, preset_for
 from anyspace.cli.config_file import ConfigFile
 from anyspace.cli.groups import grouped_fields, ungrouped
 from anyspace.cli.output import print_preset, print_settings
@@ -299,7 +300,7 @@ def _run_reader(choice: _Choice, source: str) -> Reader:
             f"{source} starts from the settings of a run, with no preset beneath them; leave --preset out."
         )
     named_class = algorithm_of(choice.algo) if choice.algo and ":" in choice.algo else Algorithm
-    return Reader(named_class, Algorithm, trust=choice.trust)
+    return Reader(named_class, trust=choice.trust)
 
 
 def _require_named(choice: _Choice, source: str, algorithm: type[Algorithm[Any]]) -> None:

@@ -11,9 +11,11 @@ import tyro
 from anyspace import config as configs
 from anyspace.algorithms.config import AlgorithmConfig
 
+LEARNING = "learning"
 _GROUPS: dict[str, tuple[str, ...]] = {
+    LEARNING: (*("model", "explore", "exploration_config", "gamma", "lr", "lr_schedule", "grad_clip", "adam_epsilon"),),
     "environment": (
-        *("env_config", "wrappers", "vectorization", "num_env_runners", "num_envs_per_env_runner"),
+        *("env_config", "wrappers", "vectorization", "env_timeout_s", "num_env_runners", "num_envs_per_env_runner"),
         *("rollout_fragment_length", "batch_mode", "collect_infos", "clip_rewards", "normalize_rewards"),
     ),
     "spaces": (
@@ -41,8 +43,7 @@ _GROUPS: dict[str, tuple[str, ...]] = {
         *("seed", "framework", "device", "checkpoint_every", "keep", "exact_resume", "output", "output_max_file_size"),
     ),
 }
-"""Keys by what they are about. Those of an algorithm, and those that nobody has put here, are about learning."""
-LEARNING = "learning"
+"""The keys that all algorithms share by what they are about; those of an algorithm are about learning."""
 
 
 def grouped_fields(defaults: AlgorithmConfig) -> list[tuple[str, Any, Any]]:
@@ -53,7 +54,7 @@ def grouped_fields(defaults: AlgorithmConfig) -> list[tuple[str, Any, Any]]:
     hints = typing.get_type_hints(type(defaults), include_extras=True)
     kind: type = type(defaults)
     documents = configs.documents(kind)
-    groups: dict[str, list[str]] = {name: [] for name in (LEARNING, *_GROUPS)}
+    groups: dict[str, list[str]] = {name: [] for name in _GROUPS}
     nested: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(defaults):
         value = getattr(defaults, field.name)

@@ -45,7 +45,8 @@ class BenchFlags(EnvFlags):
     """Train for some seconds, and show how quick it is and what takes the time.
 
     `anyspace bench ENV --help` shows the defaults that this environment has, with its preset. Without ENV
-    the help shows plain defaults, which few runs have.
+    the help shows plain defaults, which few runs have. It measures environments in this process, not those of
+    workers, and leaves evaluation out.
     """
 
     seconds: float = 10.0

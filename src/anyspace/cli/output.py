@@ -16,7 +16,7 @@ from rich.console import Console
 import anyspace
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.presets import Preset
-from anyspace.data.env_check import EnvCheck
+from anyspace.data.env_findings import EnvCheck
 from anyspace.errors import ConfigError
 from anyspace.execution.speed import Speed
 

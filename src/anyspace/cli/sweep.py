@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -80,6 +81,10 @@ def sweep(words: list[str]) -> int | None:
         raise ConfigError(f"the sweep in {folder} has {done} trials already; give more as --trials N.")
     print_lines(console, f"sweep: {folder} ({done} trials so far); tries {', '.join(r.path for r in ranges)}")
 
+    def tried(trial: Any) -> float:
+        _seed_suggestions(study, flags.config.seed or 0, trial.number)
+        return _score(trial, start, flags, ranges)
+
     def told(study: Any, trial: Any) -> None:
         _tell(console, study, trial, ranges)
         # Counted anew each time: other processes add trials to the same journal.
@@ -87,7 +92,7 @@ def sweep(words: list[str]) -> int | None:
             study.stop()
 
     try:
-        study.optimize(lambda trial: _score(trial, start, flags, ranges), callbacks=[told])
+        study.optimize(tried, callbacks=[told])
     except KeyboardInterrupt:
         again = shlex.join(["anyspace", "sweep", *words])
         raise KeyboardInterrupt(f"stopped. The trials so far are in {folder}; go on with\n  {again}") from None
@@ -140,11 +145,17 @@ def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges:
         storage=JournalStorage(JournalFileBackend(str(folder / "trials.log"))),
         study_name=name,
         direction="maximize",
-        # Another process draws other suggestions, and one that goes on does not repeat the first ones.
-        sampler=optuna.samplers.TPESampler(),
         pruner=pruner,
         load_if_exists=True,
     )
+
+
+def _seed_suggestions(study: Any, seed: int, number: int) -> None:
+    """Seed what a trial draws by its number, which no other process has, nor a sweep that goes on."""
+    import optuna
+
+    drawn = np.random.SeedSequence([seed, number]).generate_state(1)
+    study.sampler = optuna.samplers.TPESampler(seed=int(drawn[0]))
 
 
 def _score(trial: Any, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -86,7 +87,7 @@ class _Resume:
 
 def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
-    console = Console(emoji=False)
+    console, command = Console(emoji=False), shlex.join(["anyspace", "train", *words])
     words = _with_checkpoint(words, console)
     place, _ = tyro.cli(
         _Place, args=without_help(words), prog="anyspace train", return_unknown_args=True, registry=REGISTRY
@@ -108,17 +109,20 @@ def train(words: list[str]) -> None:
         elif own.env is None and flags.config.recorded_spaces() is None:
             raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
         if own.seeds is not None:
-            _train_seeds(start, flags, console, stack)
+            _train_seeds(start, flags, command, console, stack)
             return
         if folder is None:
             origin = stored or {"env": own.env, "seed": seed}
             name = f"{own.env or origin['env'] or 'run'}-{start.algorithm.name()}-s{origin['seed']}"
             folder = stack.enter_context(RunFolder.create(name))
+        folder.command = command
         _train_one(start, flags, seed, folder, console)
         output.print_folder(console, folder.path)
 
 
-def _train_seeds(start: StartingPoint, flags: Flags[TrainFlags], console: Console, stack: ExitStack) -> None:
+def _train_seeds(
+    start: StartingPoint, flags: Flags[TrainFlags], command: str, console: Console, stack: ExitStack
+) -> None:
     """Train with one seed after the other, and sum up what came of them."""
     own, first = flags.own, flags.config.seed or 0
     if own.resume is not None:
@@ -135,6 +139,7 @@ def _train_seeds(start: StartingPoint, flags: Flags[TrainFlags], console: Consol
     }
     means: list[float] = []
     for seed, folder in folders.items():
+        folder.command = command
         output.print_lines(console, f"seed {seed}")
         mean = _train_one(start, flags, seed, folder, console)
         means += [] if mean is None else [mean]

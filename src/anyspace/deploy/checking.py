@@ -34,7 +34,7 @@ TIES = 2e-3
 """What share of choices may differ: of two options that are worth the same but for rounding, either is the best."""
 
 LONGEST = 10_000
-"""Steps after which episodes are no longer played on."""
+"""Steps of each environment after which episodes are no longer played on."""
 
 _NOT_WRITTEN = (
     "Nothing was written. A model whose pass depends on anything but its inputs, such as random numbers or a counter of"
@@ -50,6 +50,8 @@ class Comparison:
     """What was compared, and how far apart it was."""
 
     steps: int = 0
+    played: int = 0
+    """How many of them are steps of an environment."""
     episodes: int = 0
     choices: int = 0
     differing: int = 0
@@ -242,6 +244,7 @@ def _compared(player: Player, stepping: Stepping, act: Actor, step: Step, reward
     acted = stepping.act(act, explore=step.stochastic, noise=noise)
     player.compare(acted, leaves, is_first=begun, prev_reward=reward, noise=noise)
     taken = stepping.step(acted).step
+    player.found.played += step.rows
     player.found.episodes += int(((taken.terminated | taken.truncated) & ~taken.ignored).sum())
     return np.asarray(taken.rewards, np.float32)
 
@@ -278,6 +281,7 @@ def summary(found: Comparison) -> Mapping[str, Any]:
     """Return a comparison as plain values, for the contract."""
     return {
         "steps": found.steps,
+        "steps_of_environment": found.played,
         "episodes": found.episodes,
         "largest_difference": found.largest,
         "choices": found.choices,

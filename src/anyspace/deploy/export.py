@@ -58,8 +58,16 @@ def export_policy(
         (Path(folder) / contract.name).write_text(f"{text}\n")
         os.replace(made, target)
         os.replace(Path(folder) / contract.name, contract)
-    differing = found.differing
-    return Exported(target, contract, found.steps, found.episodes, found.largest, found.choices, differing)
+    return Exported(
+        target,
+        contract,
+        steps=found.steps,
+        played=found.played,
+        episodes=found.episodes,
+        largest_difference=found.largest,
+        choices=found.choices,
+        choices_that_differ=found.differing,
+    )
 
 
 def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amount: tuple[int, int, int]) -> Comparison:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,17 +97,20 @@ class Callbacks:
             ConfigError: a callback returned something else than a truth value or None, or put what is no number into
                 the result.
         """
-        before = dict(result)
         goes_on = True
         if self._watching:
             for episode in episodes:
                 for part in self._watching:
                     part.on_episode(algorithm, episode)
+        evaluation = result.get("evaluation")
         for part in self._parts:
-            if "evaluation" in before:
-                goes_on &= _answer(part, "on_evaluation", part.on_evaluation(algorithm, before["evaluation"]))
+            if evaluation is not None:
+                before = dict(evaluation)
+                goes_on &= _answer(part, "on_evaluation", part.on_evaluation(algorithm, evaluation))
+                _require_numbers(part, "on_evaluation", before, evaluation)
+            before = dict(result)
             goes_on &= _answer(part, "on_iteration", part.on_iteration(algorithm, result))
-            _require_numbers(part, before, result)
+            _require_numbers(part, "on_iteration", before, result)
         return goes_on
 
     def checkpoint(self, algorithm: Any, path: Path) -> None:
@@ -271,12 +275,29 @@ def named_callback(path: str) -> OneCallback:
     """Return the callback that ``package.module:name`` names: a function, an object, or a class that takes nothing.
 
     Raises:
-        ConfigError: nothing of that name can be imported, or it is no callback.
+        ConfigError: nothing of that name can be imported, it is no callback, or a class that takes arguments.
     """
     found = import_path(path)
     if isinstance(found, type) and issubclass(found, Callback):
+        require_no_arguments(
+            found, f"name an object of yours in its place: a line such as `mine = {found.__name__}(...)` in a module"
+        )
         return found()
     return _callback(found)
+
+
+def require_no_arguments(kind: type, instead: str) -> None:
+    """Raise :class:`ConfigError` for a class of callbacks that cannot be made without arguments.
+
+    Args:
+        kind: the class.
+        instead: what to do instead.
+    """
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(kind).parameters.values()
+    needed = [one.name for one in parameters if one.default is one.empty and one.kind not in kinds]
+    if needed:
+        raise ConfigError(f"the callback {kind.__name__} needs arguments ({', '.join(needed)}): {instead}.")
 
 
 def _callback(part: object) -> Callback:
@@ -313,14 +334,13 @@ def _is_loggable(value: object) -> bool:
     return all(map(is_number, value)) if isinstance(value, list | tuple) else is_number(value)
 
 
-def _require_numbers(part: Callback, before: dict[str, Any], result: dict[str, Any]) -> None:
-    """Refuse what a callback put into the result and no log could hold; note what is new."""
+def _require_numbers(part: Callback, method: str, before: dict[str, Any], result: dict[str, Any]) -> None:
+    """Refuse what a method of a callback put into the result and no log could hold."""
     for name, value in result.items():
         if name in before and value is before[name]:
             continue
         if not isinstance(name, str) or not _is_loggable(value):
             raise ConfigError(
-                f"{_name(part, 'on_iteration')} put {name!r}: {value!r} into the result: names are texts, and values"
+                f"{_name(part, method)} put {name!r}: {value!r} into the result: names are texts, and values"
                 " numbers, or dicts or lists of numbers."
             )
-        before[name] = value

@@ -70,7 +70,11 @@ class Curve:
     @property
     def settings(self) -> dict[str, Any]:
         """What the run was, by path, but for its seed."""
-        return {name: value for name, value in _flat(self.described) if name not in ("seed", "config.seed")}
+        return {
+            name: value
+            for name, value in _flat(run_files.settings_of(self.described))
+            if name not in ("seed", "config.seed")
+        }
 
 
 @dataclass(frozen=True)

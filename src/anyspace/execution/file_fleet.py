@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
-from anyspace.execution.fleet import Fleet
 from anyspace.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from anyspace.execution.fleet import Fleet
 
 _MOST_EMPTY = 1000
 """How many sources of columns without a whole step are read before that is an error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from contextlib import suppress
 from importlib.util import find_spec
 from types import TracebackType
@@ -18,6 +19,10 @@ PLAIN_INTERVAL = 5.0
 
 LIVE_INTERVAL = 0.1
 """Seconds between two looks at a live bar."""
+
+
+RATE_OVER = 20
+"""How many iterations the steps per second are taken over, so that one with an evaluation does not upset them."""
 
 
 class _Rate(ProgressColumn):
@@ -127,11 +132,14 @@ class ProgressReport(_Report):
         )
         self._total = total_steps
         self._last_line = float("-inf")
+        self._latest: deque[tuple[int, float]] = deque(maxlen=RATE_OVER)
         self._task = self._bar.add_task("train", total=total_steps, rate=0.0, mean="-")
 
     def update(self, result: dict[str, Any]) -> None:
         """Show a training result."""
-        steps, rate = result["timesteps_total"], result["steps_per_s"]
+        self._latest.append((result["timesteps_this_iter"], result["time_this_iter_s"]))
+        taken, seconds = map(sum, zip(*self._latest, strict=True))
+        steps, rate = result["timesteps_total"], taken / max(seconds, 1e-9)
         mean = result.get("episode_return_mean")
         spelt = "-" if mean is None else f"{mean:,.1f}"
         with suppress(OSError):

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import gymnasium
+import numpy
 
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import (
@@ -19,6 +25,7 @@ from anyspace.execution.checkpoint import (
     resume_command,
 )
 from anyspace.execution.log import write_whole
+from anyspace.version import __version__
 
 CONFIG_FILE = "config.json"
 OPTIONS_FILE = "run.json"
@@ -37,6 +44,25 @@ OUT = "--out (`out` in Python)"
 OVERWRITE = "--overwrite (`overwrite=True` in Python)"
 
 _OPTIONS = {"steps": int, "evaluate": int, "progress": bool}
+
+
+def origin(command: str | None) -> dict[str, Any]:
+    """Return how a run comes about, for its ``config.json``: the command, the time, and versions of packages.
+
+    Args:
+        command: that was typed; None: it is begun in Python.
+    """
+    versions = {"anyspace": __version__, "python": platform.python_version()}
+    versions |= {"numpy": numpy.__version__, "gymnasium": gymnasium.__version__}
+    for framework in ("torch", "jax", "tensorflow"):
+        if framework in sys.modules:
+            versions[framework] = sys.modules[framework].__version__
+    return {"command": command, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "versions": versions}
+
+
+def settings_of(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a ``config.json`` says of a run itself, and nothing of how it came about."""
+    return {name: value for name, value in described.items() if name not in ("command", "started", "versions")}
 
 
 def run_folder_of(path: str | os.PathLike[str]) -> Path | None:

@@ -111,6 +111,7 @@ class RunFolder(os.PathLike[str]):
         path: of the folder.
         options: what the folder is to remember of the run beside its steps.
         words: of the command line, which the command to go on repeats.
+        command: that the run is begun with, for ``config.json``; None: it is begun in Python.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool, overwrites: bool = False):
@@ -118,6 +119,7 @@ class RunFolder(os.PathLike[str]):
         self._place = path.absolute()  # an environment may change the current folder
         self.options: dict[str, int] = {}
         self.words: list[str] = []
+        self.command: str | None = None
         self._lock, self._is_new, self._was_made, self._overwrites = lock, is_new, was_made, overwrites
         self._log: MetricsLog | None = None
         self._algorithm: Trainable | None = None
@@ -216,7 +218,8 @@ class RunFolder(os.PathLike[str]):
         try:
             if self._is_new and run_files.is_run(self._place):
                 run_files.remove_run(self._place)
-            run_files.write_json(self._place / run_files.CONFIG_FILE, description)
+            origin = run_files.origin(self.command)
+            run_files.write_json(self._place / run_files.CONFIG_FILE, {**description, **origin})
             options = {"steps": total_steps, "progress": progress, **self.options}
             remembered = {} if self._is_new else run_files.remembered_options(self._place)
             run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})

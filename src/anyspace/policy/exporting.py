@@ -19,7 +19,8 @@ class ExportOptions(TypedDict, total=False):
     observations: int
     """How many random observations are compared, at least 1; by default 1,000."""
     episodes: int
-    """How many episodes are compared where there is an environment; by default 10."""
+    """How many episodes are compared where there is an environment; by default 10. After 10,000 steps of each
+    environment the comparison ends."""
     seed: int
     """Of observations, episodes and noise; by default 0."""
 
@@ -33,9 +34,11 @@ class Exported:
     contract: Path
     """The JSON file beside it."""
     steps: int
-    """How many steps were compared, on random observations and in episodes."""
+    """How many steps were compared, on random observations and in the environment."""
+    played: int
+    """How many of them are steps of the environment."""
     episodes: int
-    """How many episodes of the environment are among them."""
+    """How many episodes ended in these: fewer than asked for where episodes are longer than 10,000 steps."""
     largest_difference: float
     """Of numbers of actions, in the environment's units, and of states."""
     choices: int

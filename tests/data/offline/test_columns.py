@@ -22,7 +22,7 @@ SMALL = {"fcnet_hiddens": [4]}
 
 
 def policy(obs: Any = VECTOR, actions: Any = None, **config: Any) -> Policy:
-    from anyspace.algorithms.settings import overridden
+    from anyspace.algorithms.layers import overridden
 
     settings = overridden(MARWILConfig(), {"model": SMALL, "input": "sampler", **config})
     runtime = backend_of("torch").runtime(settings)

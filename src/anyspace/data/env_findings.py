@@ -1,0 +1,174 @@
+"""What is wrong with an environment, as a list, and what its steps led to, as numbers that can be compared."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from anyspace.errors import AnyspaceError
+from anyspace.models.runtime import NumpyArray
+from anyspace.spaces import Encoder
+from anyspace.spaces.faults import weighed_faults
+
+T = TypeVar("T")
+Severity = Literal["error", "warning"]
+REPLAYED = 200
+"""Most steps that are repeated with the same seed."""
+LIKE_A_LIMIT = 3
+"""How many episodes of one length look like a limit of time."""
+_TIME_LIMIT = (
+    "each of {count} episodes ended with terminated=True after {length} steps. That is right where the task itself is"
+    " over then. For a limit of time return truncated=True: a terminated episode counts as worth nothing more."
+)
+_NUMBERED = re.compile(r"^environment 0: ")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
+
+
+@dataclass
+class Finding:
+    """Something that is wrong.
+
+    Attributes:
+        severity: an ``error`` stops training, with a ``warning`` it goes on.
+        what: what was expected, what came, and what to do.
+        first: where it was seen first, such as ``step 17``.
+        count: how often it was seen.
+    """
+
+    severity: Severity
+    what: str
+    first: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        often = f" ({self.count:,} times)" if self.count > 1 else ""
+        return f"{self.severity}, {self.first}: {self.what}{often}"
+
+
+@dataclass
+class EnvCheck:
+    """What was found out about an environment.
+
+    Attributes:
+        name: of the environment.
+        findings: what is wrong, errors first.
+        steps: that were taken.
+        episodes: lengths of the episodes that ended.
+        returns: of the same episodes, under random actions.
+        step_seconds: median time of the environment's ``step``.
+        reset_seconds: median time of its ``reset``.
+        masks: how many steps came with a mask.
+        terminated: how many of the episodes ended with ``terminated``.
+    """
+
+    name: str
+    findings: list[Finding] = field(default_factory=list)
+    steps: int = 0
+    episodes: list[int] = field(default_factory=list)
+    returns: list[float] = field(default_factory=list)
+    step_seconds: float = 0.0
+    reset_seconds: float = 0.0
+    masks: int = 0
+    terminated: int = 0
+    _known: dict[str, Finding] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that stop training."""
+        return [one for one in self.findings if one.severity == "error"]
+
+    def add(self, severity: Severity, what: str, where: str, of: str = "") -> None:
+        """Take in a finding; one of the same part ``of`` an observation that differs in numbers alone is counted."""
+        what = _NUMBERED.sub("", what)
+        of = of or _NUMBER.sub("0", what)
+        if of in self._known:
+            self._known[of].count += 1
+        else:
+            self._known[of] = Finding(severity, what, where)
+            self.findings.append(self._known[of])
+
+    def add_faults(self, encode: Encoder, leaves: Sequence[NumpyArray], where: str) -> None:
+        """Take in what is wrong with encoded observations [N, ...]."""
+        faults, outside = weighed_faults(encode, leaves)
+        for fault in faults:
+            self.add("error", str(fault), where, f"error of {fault.leaf.place()}")
+        for fault in outside:
+            self.add("warning", str(fault), where, f"warning of {fault.leaf.place()}")
+
+    def sort(self) -> None:
+        """Put errors first."""
+        self.findings.sort(key=lambda one: one.severity)
+
+    def add_time_limit(self) -> None:
+        """Note where all episodes terminated after as many steps, as they do at a limit of time."""
+        lengths, count = {*self.episodes}, len(self.episodes)
+        if count >= LIKE_A_LIMIT and self.terminated == count and len(lengths) == 1 and lengths != {1}:
+            self.add("warning", _TIME_LIMIT.format(count=count, length=self.episodes[0]), f"{self.steps:,} steps")
+
+    def take(self, other: EnvCheck, where: str) -> None:
+        """Take in what another check found that this one did not."""
+        for of, finding in other._known.items():
+            if of not in self._known:
+                self._known[of] = replace(finding, first=f"{finding.first}, {where}")
+                self.findings.append(self._known[of])
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a step or a reset led to, as numbers that can be compared."""
+
+    where: str
+    leaves: tuple[NumpyArray, ...]
+    reward: float
+    over: bool
+    failed: bool = False
+    """There is no observation: it was no member of its space, or the step raised an error."""
+
+    def differs(self, other: Moment) -> bool:
+        """Return whether another play led to something else."""
+        same = all(map(equal, self.leaves, other.leaves))
+        return not (same and equal(self.reward, other.reward) and self.over == other.over)
+
+
+def called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
+    """Return what a call returned; None where it failed, which is noted."""
+    try:
+        return call()
+    except AnyspaceError as error:
+        found.add("error", str(error), where)
+    except Exception as error:
+        found.add("error", f"{type(error).__name__}: {error}{own_line(error)}", where)
+    return None
+
+
+def agree(found: EnvCheck, expected: list[Moment], came: list[Moment], seed: int, where: str) -> bool:
+    """Return whether two plays with the same seed agree; where they differ is noted."""
+    for one, other in zip(expected, came, strict=False):
+        if one.differs(other):
+            found.add(
+                "warning",
+                f"{where}, reset(seed={seed}) and the same actions led to something else. Call"
+                " super().reset(seed=seed), draw all random numbers from self.np_random, and keep nothing of earlier"
+                " episodes.",
+                one.where,
+            )
+            return False
+    return True
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two arrays or numbers are equal; NaN equals NaN."""
+    first, second = np.asarray(one), np.asarray(other)
+    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind == "f" and second.dtype.kind == "f"))
+
+
+def own_line(error: Exception) -> str:
+    """Return where an error arose, as ``, in step() at shop.py line 12``."""
+    frame, line = [*traceback.walk_tb(error.__traceback__)][-1]
+    return f", in {frame.f_code.co_name}() at {Path(frame.f_code.co_filename).name} line {line}"

@@ -1,0 +1,135 @@
+"""A vector environment against its own spaces, and against what it says of how it resets its environments."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from anyspace import nesting
+from anyspace.data.batching import environment
+from anyspace.data.endless import advice
+from anyspace.data.env_findings import LIKE_A_LIMIT, REPLAYED, EnvCheck, Moment, agree, called, equal
+from anyspace.data.environments import EnvSpec
+from anyspace.data.infos import Infos
+from anyspace.data.trajectory import Bools
+from anyspace.data.vector import Step, VectorSource, make_source
+from anyspace.errors import AnyspaceError
+from anyspace.models.runtime import NumpyArray
+from anyspace.spaces import ActionMasks, Decoder, Encoder
+from anyspace.spaces.kinds.registered import equivalent, known_actions
+from anyspace.spaces.prepared import prepared
+from anyspace.spaces.uniform import UniformActions, raw_space
+
+_NOT_IGNORED = (
+    "after an episode's end, a step ended another one or was worth something. metadata['autoreset_mode'] is NEXT_STEP:"
+    " that step ignores its action and returns the next episode's first observation, a reward of 0 and no end. An"
+    " environment that resets in the step that ends an episode is SAME_STEP, and puts the last observation into"
+    " infos['final_obs']."
+)
+_FIRST_AS_LAST = (
+    "infos['final_obs'] always was the next episode's first observation. Put the last observation of the episode that"
+    " ended there, as it was before the reset."
+)
+
+
+def check_vector(found: EnvCheck, spec: EnvSpec, envs: VectorEnv[Any, Any, Any], seed: int, steps: int) -> None:
+    """Take random steps in a vector environment, and note what is wrong. It is not closed."""
+    try:
+        probe = _Probe(make_source(spec, envs.num_envs), spec)
+    except AnyspaceError as error:
+        found.add("error", str(error), "the vector environment")
+        return
+    moments = probe.play(found, seed, steps)
+    if not found.errors:
+        again = EnvCheck(spec.name)
+        agree(found, moments, probe.play(again, seed, min(steps, REPLAYED)), seed, "on the same instance")
+        found.take(again, "in the repetition")
+        if not found.episodes and not probe.source.is_limited:
+            found.add("warning", f"no episode has ended. If that is not by chance, {advice(spec)}.", f"{steps:,} steps")
+        found.add_time_limit()
+    found.sort()
+
+
+class _Probe:
+    """A vector environment, which is stepped with random actions."""
+
+    def __init__(self, source: VectorSource, spec: EnvSpec):
+        self.source = source
+        observations = prepared(source.observation_space, max_len=spec.max_len, ignore=spec.ignore)
+        actions = known_actions(source.action_space)
+        self._encode, self._decode = Encoder(observations), Decoder(actions)
+        self._random = UniformActions(raw_space(equivalent(actions), normalize=True))
+        self._masks, self._key = ActionMasks(equivalent(actions)), spec.action_mask_key
+        self._is_observed = nesting.has_part(observations, self._key)
+
+    def play(self, found: EnvCheck, seed: int, steps: int) -> list[Moment]:
+        """Take steps, note what is wrong, and return what the first `REPLAYED` of them led to."""
+        rng, source, moments = np.random.default_rng(seed), self.source, list[Moment]()
+        lengths, totals = np.zeros(source.num_envs, np.int64), np.zeros(source.num_envs)
+        seconds: list[float] = []
+        as_first: list[bool] = []
+        obs, infos = called(found, partial(source.reset, seed), "reset()") or (None, {})
+        leaves = self._leaves(found, obs, "reset()")
+        while leaves is not None and found.steps < steps:
+            actions = called(found, partial(self._actions, rng, obs, infos), f"step {found.steps}")
+            if actions is None:
+                break
+            found.steps += source.num_envs
+            where, started = f"step {found.steps}", time.perf_counter()
+            step = called(found, partial(source.step, actions), where)
+            seconds.append(time.perf_counter() - started)
+            if step is None:
+                break
+            obs, infos = step.obs, step.infos
+            leaves = self._leaves(found, obs, where)
+            as_first += self._ends(found, step, leaves, where)
+            lengths, totals = lengths + ~step.ignored, totals + step.rewards
+            for row in np.flatnonzero(step.terminated | step.truncated):
+                found.episodes.append(int(lengths[row]))
+                found.returns.append(float(totals[row]))
+                found.terminated += bool(step.terminated[row])
+                lengths[row], totals[row] = 0, 0.0
+            if leaves is not None and found.steps <= REPLAYED:
+                done = step.terminated | step.truncated
+                moments.append(Moment(where, (*leaves, step.rewards.copy(), done), 0.0, bool(done.any())))
+        if len(as_first) >= LIKE_A_LIMIT and all(as_first):
+            found.add("warning", _FIRST_AS_LAST, f"{found.steps:,} steps")
+        found.step_seconds = statistics.median(seconds) if seconds else 0.0
+        return moments
+
+    def _leaves(self, found: EnvCheck, obs: Any, where: str, place: Any = environment) -> Sequence[NumpyArray] | None:
+        """Return encoded observations [N, ...], None where they do not fit, after noting what is wrong with them."""
+        if obs is None:
+            return None
+        leaves = called(found, lambda: [np.array(leaf) for leaf in self._encode(obs, place)], where)
+        if leaves is not None:
+            found.add_faults(self._encode, leaves, where)
+        return leaves
+
+    def _ends(self, found: EnvCheck, step: Step, leaves: Sequence[NumpyArray] | None, where: str) -> list[bool]:
+        """Note what is wrong with the ends of episodes; return which last observations are the next one's first."""
+        if self.source.mode is AutoresetMode.NEXT_STEP:
+            if (step.ignored & (step.terminated | step.truncated | (step.rewards != 0))).any():
+                found.add("warning", _NOT_IGNORED, where)
+        elif len(step.ended) and leaves is not None:
+            final = self._leaves(found, step.final_obs, f"{where}, last observations")
+            if final is not None and self.source.mode is AutoresetMode.SAME_STEP:
+                both = [*zip(final, leaves, strict=True)]
+                return [all(equal(one[at], leaf[row]) for one, leaf in both) for at, row in enumerate(step.ended)]
+        return []
+
+    def _actions(self, rng: np.random.Generator, obs: Any, infos: Infos) -> Any:
+        """Return random actions, among those that masks allow."""
+        noise = rng.gumbel(size=(self.source.num_envs, self._random.width)).astype(np.float32)
+        mask = self._mask(obs, infos)
+        return self._decode(self._random(noise, None if mask is None else self._masks.split(mask)))
+
+    def _mask(self, obs: Any, infos: Infos) -> Bools | None:
+        given = obs[self._key] if self._is_observed and isinstance(obs, dict) else infos.get(str(self._key))
+        return None if given is None else self._masks.flatten(given, place=f"{self._key!r}")
