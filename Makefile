@@ -48,8 +48,9 @@ docs: $(READY)  ## the pages of docs/ as a site in site/, with every warning an 
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
 
-learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum and 1": hours, and lines in docs/learning.md
-	LEARNING_LOG=docs/learning.md $(BIN)/python -m pytest -m $@ -v -s $(if $(TASK),-k '$(TASK)')
+learning: $(READY)  ## what has to be learnt, TASK="pendulum and seed1" FRAMEWORK=jax for some of it: hours, and lines in docs/learning.md
+	LEARNING_LOG=docs/learning.md LEARNING_FRAMEWORK=$(or $(FRAMEWORK),torch) \
+	  $(BIN)/python -m pytest -m $@ -v -s $(if $(TASK),-k '$(TASK)')
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
