@@ -150,7 +150,7 @@ OWN = {
     "PG": {"CartPole-v1"},
     "A2C": {"CartPole-v1"},
     "IMPALA": {"CartPole-v1"},
-    "APPO": {"CartPole-v1"},
+    "APPO": {"CartPole-v1", "Pendulum-v1"},
     "PPO": {"CartPole-v1", "Pendulum-v1", "LunarLander-v3"},
     "DQN": {"CartPole-v1", "LunarLander-v3"},
     "SAC": {"CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "LunarLanderContinuous-v3"},
