@@ -63,7 +63,8 @@ TABLE = {
     "models.tf.misc": "normc_initializer",
     "models.tf.recurrent_net": "LSTMWrapper RecurrentNetwork",
     "models.tf.tf_action_dist": "ActionDistribution Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax"
-    " MultiActionDistribution MultiCategorical SlateMultiCategorical SquashedGaussian TFActionDistribution",
+    " MultiActionDistribution MultiCategorical SlateMultiCategorical SquashedGaussian TFActionDistribution"
+    " get_categorical_class_with_temperature",
     "models.tf.tf_modelv2": "TFModelV2",
     "models.tf.visionnet": "VisionNetwork",
     "models.torch": "",

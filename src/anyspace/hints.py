@@ -62,7 +62,7 @@ class Hints:
         elsewhere, same = self._elsewhere(outer), self.renamed.get(key, key)
         if same in elsewhere:
             return f" It belongs {_where(elsewhere[same], outer)}: {self.spell(elsewhere[same], value)}."
-        common = key.lower().replace("-", "_")
+        common = same.lower().replace("-", "_")
         return f" {self._explained(common)}" if common in self.foreign else ""
 
     def of(self, path: str, value: str | None = None) -> str:

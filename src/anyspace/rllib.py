@@ -129,8 +129,8 @@ PATHS: dict[str, dict[str, str]] = {
     "models.tf.recurrent_net": {_TF: "LSTMWrapper RecurrentNetwork"},
     "models.tf.tf_action_dist": {
         _TF: (
-            "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution"
-            " MultiCategorical SlateMultiCategorical SquashedGaussian TFActionDistribution"
+            "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiCategorical SquashedGaussian"
+            " MultiActionDistribution SlateMultiCategorical TFActionDistribution get_categorical_class_with_temperature"
         ),
         _ARRAYS: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER",
         _DISTRIBUTIONS: "ActionDistribution",
@@ -163,11 +163,11 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.torch_action_dist": {
         "anyspace.models.torch.compat_dists": (
             "TorchBernoulli TorchBeta TorchCategorical TorchDeterministic TorchDiagGaussian TorchDirichlet"
-            " TorchDistributionWrapper TorchMultiActionDistribution TorchMultiCategorical"
+            " TorchDistributionWrapper TorchGumbelSoftmax TorchMultiActionDistribution TorchMultiCategorical"
             " TorchSlateMultiCategorical TorchSquashedGaussian get_torch_categorical_class_with_temperature"
         ),
         _ARRAYS: "MAX_LOG_NN_OUTPUT MIN_LOG_NN_OUTPUT SMALL_NUMBER",
-        _DISTRIBUTIONS: "ActionDistribution TorchGumbelSoftmax=GumbelSoftmax",
+        _DISTRIBUTIONS: "ActionDistribution",
     },
     "models.torch.torch_modelv2": {"anyspace.models": "TorchModelV2"},
     "models.torch.visionnet": {"anyspace.models.torch": "VisionNetwork"},

@@ -9,13 +9,13 @@ import threading
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
 
 from anyspace import nesting, spaces, tree
 from anyspace._rllib import arrays, filters, helpers, preprocessors, schedules, space_utils
 from anyspace._rllib.postprocessing import adjust_nstep, compute_advantages
 from anyspace._rllib.sample_batch import SampleBatch
-from anyspace.errors import ConfigError, ObservationError
+from anyspace.errors import ConfigError, ObservationError, UnsupportedSpaceError
 
 # ----------------------------------------------------------------------------------------------- helpers
 
@@ -279,7 +279,13 @@ def test_the_catalogue_beside_models():
     assert ModelCatalog.get_action_shape(nested) == (np.float32, (None, 3))
     assert ModelCatalog.get_action_shape(Tuple([Discrete(3), MultiDiscrete([2, 2])])) == (np.int64, (None, 3))
     assert ModelCatalog.get_action_shape(Box(-1, 1, (2, 3), np.float64)) == (np.float32, (None, 2, 3))
-    assert ModelCatalog.get_action_shape(Discrete(3)) == (np.int64, (None,))
+    for space in (Discrete(3), Discrete(3, dtype=np.int32)):
+        assert ModelCatalog.get_action_shape(space) == (np.int64, (None,))
+    for space in (Box(0, 5, (2,), np.int8), MultiBinary(2)):
+        assert ModelCatalog.get_action_shape(space) == (np.int64, (None, 2))
+    for space in (Text(5), Sequence(Discrete(3)), Tuple([Discrete(2), Graph(Discrete(2), None)])):
+        with pytest.raises(UnsupportedSpaceError):
+            ModelCatalog.get_action_shape(space)
     with pytest.raises(ModelError, match=r"get_action_placeholder: .*get_action_shape"):
         ModelCatalog.get_action_placeholder(nested)
 
@@ -315,3 +321,9 @@ def test_actions_are_normalised_within_bounds_alone():
     assert (normal["a"].tolist(), normal["b"].tolist(), normal["c"]) == ([-1, 0], [5], 5)
     again = space_utils.unsquash_action({**normal, "c": np.int64(2)}, space)
     assert (again["a"].tolist(), again["b"].tolist(), again["c"]) == ([-2, 1], [5], 5)
+    narrow, wide = Box(np.float32([0, 3]), np.float32([1, 3])), Box(-3e38, 3e38, (1,))
+    assert space_utils.normalize_action(np.float32([0.5, 3]), narrow).tolist() == [0, 0]
+    assert space_utils.unsquash_action(np.float32([0, 0.5]), narrow).tolist() == [0.5, 3]
+    half = np.float32([1.5e38])
+    np.testing.assert_array_equal(space_utils.unsquash_action(np.float32([0.5]), wide), half, strict=True)
+    np.testing.assert_allclose(space_utils.normalize_action(half, wide), np.float32([0.5]), rtol=1e-6)

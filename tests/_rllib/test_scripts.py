@@ -12,10 +12,9 @@ import pytest
 
 import anyspace
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
-from anyspace._rllib.scripts import translated
 from anyspace.data.env_context import EnvContext
 from anyspace.errors import ConfigError
-from anyspace.rllib.algorithms import dqn, ppo
+from anyspace.rllib.algorithms import ppo
 from anyspace.rllib.algorithms.algorithm import Algorithm
 from anyspace.rllib.algorithms.algorithm_config import AlgorithmConfig
 from anyspace.rllib.algorithms.callbacks import DefaultCallbacks, make_multi_callbacks
@@ -131,6 +130,15 @@ def test_without_an_episode_the_mean_return_is_nan_as_in_rllib(caplog: pytest.Lo
         result["time_stuff"]
 
 
+def test_the_metrics_of_a_model_are_beside_those_of_learning() -> None:
+    learnt = {"policy_loss": 0.5, "model": {"imitation_loss": 1.5}}
+    for learner in (learnt, {"policy_loss": 0.5}):
+        policy = OldResult({"timesteps_total": 3, "learner": learner})["info"]["learner"]["default_policy"]
+        assert policy["learner_stats"] == {"policy_loss": 0.5}
+        assert policy["model"] == learner.get("model", {})
+    assert learnt["model"] == {"imitation_loss": 1.5}
+
+
 def test_an_evaluation_has_the_old_names_that_have_a_meaning_for_it() -> None:
     result = EvaluationResult({"episode_return_mean": 2.0, "episodes": 3})
     assert result["evaluation"] is result.get("evaluation") is result
@@ -229,29 +237,12 @@ def test_checkpoints_go_on_with_any_door(tmp_path: Any) -> None:
 
 def test_keys_without_an_effect_are_left_out_and_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "anyspace"):
-        config = PPOConfig().environment("CartPole-v1").framework("tf2").experimental(_enable_rl_module_api=False)
+        config = PPOConfig().environment("CartPole-v1").framework("tf2").experimental(enable_connectors=True)
         config.debugging(log_level="ERROR").resources(num_learners=0).training(shuffle_sequences=True)
         given = config.framework("torch").to_dict()
         with closing(ppo.PPO(config={**given, **SMALL})):
             pass
-    assert "`_enable_rl_module_api`, `log_level`, `num_learners`, `shuffle_sequences`; left out" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        lambda: PPOConfig().framework("tf2").offline_data(input_="dataset"),
-        lambda: PPOConfig().training(framework="tf2", input_="dataset"),
-        lambda: PPOConfig().update_from_dict({"framework": "tf2", "input": "dataset"}).environment(env_config=None),
-    ],
-)
-def test_keys_mean_the_same_whichever_method_takes_them(given: Any) -> None:
-    found = {"framework": "tf", "input": "dataset"}
-    assert translated(anyspace.PPO.config_class, given().to_dict()) == found
-    config = PPOConfig()
-    for key, value in given().to_dict().items():
-        config[key] = value
-    assert translated(anyspace.PPO.config_class, config.to_dict()) == found
+    assert "`enable_connectors`, `log_level`, `num_learners`, `shuffle_sequences`; left out" in caplog.text
 
 
 def test_an_environment_without_a_configuration() -> None:
@@ -261,20 +252,6 @@ def test_an_environment_without_a_configuration() -> None:
     }
     with closing(ppo.PPO("CartPole-v1", {**SMALL, "env_config": None})) as algo:
         assert algo.config.env_config == {}
-
-
-def test_a_replay_buffer_is_read() -> None:
-    buffer = {"type": "MultiAgentPrioritizedReplayBuffer", "capacity": 5000, "prioritized_replay_alpha": 0.5}
-    config = dqn.DQNConfig().environment("CartPole-v1").training(replay_buffer_config=buffer)
-    with closing(config.build()) as algo:
-        settings = algo.config
-        assert (settings.replay_capacity, settings.prioritized_replay, settings.prioritized_replay_alpha) == (
-            5000,
-            True,
-            0.5,
-        )
-    with pytest.raises(ConfigError, match=r"replay_buffer_config.replay_mode` has no meaning"):
-        config.training(replay_buffer_config={"replay_mode": "lockstep"}).build()
 
 
 def test_keys_are_read_and_set() -> None:
@@ -321,7 +298,10 @@ def test_keys_are_read_and_set() -> None:
     ("build", "message"),
     [
         (lambda: PPOConfig().multi_agent(policies={"one"}), "several agents"),
-        (lambda: PPOConfig().api_stack(enable_rl_module_and_learner=True), "RLlib's old stack"),
+        (
+            lambda: PPOConfig().api_stack(enable_rl_module_and_learner=True).build("CartPole-v1"),
+            "RLlib's old API stack",
+        ),
         (lambda: PPOConfig().environment("CartPole-v1").training(lrr=1).build(), "unknown config key `lrr`"),
         (lambda: AlgorithmConfig().environment("CartPole-v1").build(), "names the algorithm that is to be built"),
         (lambda: PPOConfig().evaluation(evaluation_duration_unit="timesteps").build("CartPole-v1"), "whole episodes"),

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium.wrappers.utils import RunningMeanStd
 from torch import nn
 
 from anyspace import PPO, Algorithm
@@ -402,11 +403,54 @@ def test_what_is_set_later_is_refused_after_the_iteration(kind: str, when: str) 
         algorithm.train()
 
 
+def test_arrays_that_objects_keep_are_noticed() -> None:
+    class Forgets(PPO):
+        def setup(self) -> None:
+            super().setup()
+            self.stats = RunningMeanStd(shape=())
+
+    with pytest.raises(ConfigError, match=r"^Forgets\.setup\(\) sets self\.stats, a RunningMeanStd, whose arrays"):
+        Forgets(Endless, SMALL)
+
+
+def test_what_takes_the_place_of_none_is_noticed() -> None:
+    class Forgets(PPO):
+        def setup(self) -> None:
+            super().setup()
+            self.late = None
+
+        def updates(self, policy: Any, trajectory: Any) -> Any:
+            self.late = np.ones(2) if self.training_iteration else None
+            return (yield from super().updates(policy, trajectory))
+
+    algorithm = Forgets(Endless, SMALL)
+    algorithm.train()
+    with pytest.raises(ConfigError, match=r"^Forgets sets self\.late, which a checkpoint would not hold"):
+        algorithm.train()
+
+
+class Initialised(PPO):
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.scale = "large"
+
+
+def test_an_init_that_loading_leaves_out_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Initialised(Endless, SMALL, preset="none").save(tmp_path / "saved")
+    assert not caplog.records
+    Initialised.load(tmp_path / "saved")
+    assert caplog.messages == [
+        "Initialised.__init__() does not run where an algorithm is loaded: what it sets is not there. Set it in"
+        " setup(self), which runs both times."
+    ]
+
+
 def test_what_needs_no_saving_may_be_set_at_any_time() -> None:
     class Plain(PPO):
         def updates(self, policy: Any, trajectory: Any) -> Any:
             self.text, self.flag, self.history, self.latest = "a", True, [1.0, 2.0], trajectory
             self.by_name = {"a": 1}
+            self.space, self.later = policy.action_space, self.text if self.training_iteration else None
             return (yield from super().updates(policy, trajectory))
 
     algorithm = Plain(Endless, SMALL)

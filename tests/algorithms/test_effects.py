@@ -100,7 +100,7 @@ EFFECTS: dict[str, tuple[Callable[[], gym.Env[Any, Any]], dict[str, Any], Any, A
     "vf_loss_coeff": (CHOOSING, {"grad_clip": 0.01}, 0.1, 1.0),
     "entropy_coeff": (CHOOSING, {}, 0.0, 0.5),
     "entropy_coeff_schedule": (CHOOSING, {}, None, [(0, 1.0), (48, 0.0)]),
-    "use_kl_loss": (CHOOSING, {"kl_coeff": 5.0}, True, False),
+    "use_kl_loss": (CHOOSING, {}, True, False),
     "kl_coeff": (CHOOSING, {}, 0.0, 5.0),
     "kl_target": (CHOOSING, {}, 1e-6, 10.0),
     "model.fcnet_hiddens": (CHOOSING, {}, [4], [5]),

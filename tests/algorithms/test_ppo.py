@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -60,6 +61,36 @@ def test_every_action_space_trains_and_actions_are_members(name: str) -> None:
     env = Drawn(gym.spaces.Box(-1, 1, (3,)), ACTION_SPACES[name])
     result = PPO(lambda: env, FAST, preset="none").train()
     assert np.isfinite(result["learner"]["total_loss"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "share", "told"),
+    [
+        ({}, 1.0, ["100% of the values are so far from the returns"]),
+        ({"vf_clip_param": 1e9}, 0.0, []),
+        (
+            {"vf_clip_param": None, "model": {"fcnet_hiddens": [4], "vf_share_layers": True}},
+            None,
+            ["the value's loss is"],
+        ),
+        ({"use_critic": False}, None, []),
+    ],
+)
+def test_values_that_are_not_learnt_are_told_of_once(
+    settings: dict[str, Any], share: float | None, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def env() -> gym.Env[Any, Any]:
+        drawn = Drawn(gym.spaces.Box(-1, 1, (3,)), gym.spaces.Discrete(2))
+        return gym.wrappers.TransformReward(drawn, lambda reward: 1e3 * reward)
+
+    with closing(PPO(env, {**FAST, **settings}, preset="none")) as algorithm:
+        for iteration in (0, 9, 10):
+            caplog.clear()
+            algorithm.counters.training_iteration = iteration
+            assert algorithm.train()["learner"].get("vf_clipped") == share
+            messages = [record.message for record in caplog.records if "PPO: " in record.message]
+            assert len(messages) == (len(told) if iteration == 9 else 0)
+            assert all(text in message for text, message in zip(told, messages, strict=False))
 
 
 def first_batch(algorithm: PPO) -> tuple[Policy, Batch]:

@@ -263,7 +263,7 @@ def test_rllib_s_paths_keep_its_defaults(tmp_path: Path, caplog: pytest.LogCaptu
         ({"use_critic": False}, {"use_gae": False, "batch_mode": "complete_episodes"}),
         ({"kl_target": 0.05}, {"kl_coeff": 0.2}),
         ({"use_kl_loss": True}, {"kl_coeff": 0.2}),
-        ({"kl_coeff": 0.0, "kl_target": 0.05}, {"kl_coeff": 0.0}),
+        ({"kl_coeff": 0.0}, {"kl_coeff": 0.0}),
         ({"num_envs_per_env_runner": 300}, {"train_batch_size": 1024}),
     ],
 )

@@ -64,6 +64,18 @@ def test_nested_results_become_paths() -> None:
     assert {type(value) for value in flat.values()} == {int, float}
 
 
+@pytest.mark.parametrize(
+    "name", ["a\u2028b", "a\x0cb", "a\rb", "a\nb", "a\x85b", "a\x00b", "a\ud800b", 'a",b', ""], ids=ascii
+)
+def test_names_of_any_kind_can_be_read_again(name: str, tmp_path: Path) -> None:
+    result = {"timesteps_total": 1, "timesteps_this_iter": 1, "env": {name: 0.5}}
+    log = MetricsLog(tmp_path)
+    log.write(result)
+    log.write({**result, "timesteps_total": 2, "more": 1.0})
+    MetricsLog(tmp_path).write({**result, "timesteps_total": 3})
+    assert [row["timesteps_total"] for row in read_metrics(tmp_path / "metrics.csv")] == ["1", "2", "3"]
+
+
 def test_columns_may_come_later(tmp_path: Path) -> None:
     written(tmp_path, result(10), result(20, evaluation={"mean": 7.0}), result(30), result(40, zeta=1))
     with (tmp_path / "metrics.csv").open(newline="") as handle:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from anyspace.execution.learner import Group
-from anyspace.execution.xla import Pack, moved, new_slots
+from anyspace.execution.xla import GroupWeights, moved, new_slots
 
 RATE = 0.01
 SHAPES: dict[str, tuple[int, ...]] = {"logits.weight": (2, 3), "logits.bias": (3,)}
@@ -41,11 +41,11 @@ def test_optimisers_are_those_of_pytorch(settings: dict[str, Any]) -> None:
     weights: dict[str, Any] = {name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
     theirs = {name: torch.tensor(value, requires_grad=True) for name, value in weights.items()}
     optimiser = OF_PYTORCH[group.optimiser]([*theirs.values()], group)
-    packs = {"policy": Pack(group, SHAPES)}
-    slots = new_slots(packs)
+    by_group = {"policy": GroupWeights(group, SHAPES)}
+    slots = new_slots(by_group)
     for _ in range(5):
         gradients = {name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
-        weights, slots, metrics = moved(packs, {"policy": RATE}, weights, slots, {"policy": gradients})
+        weights, slots, metrics = moved(by_group, {"policy": RATE}, weights, slots, {"policy": gradients})
         for name, parameter in theirs.items():
             parameter.grad = torch.tensor(gradients[name])
         assert ("grad_norm" in metrics) == (group.grad_clip is not None)

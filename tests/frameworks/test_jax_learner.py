@@ -191,7 +191,11 @@ def test_losses_branch_on_the_configuration_alone(build: Build) -> None:
     moving.parts()["kl_coeff"].assign(0.0)
     assert programme(moving, cells(moving)) == first
     # What the configuration leaves out is not computed.
-    for settings in ({"kl_coeff": 0.0}, {"entropy_coeff_schedule": None, "entropy_coeff": 0}, {"vf_clip_param": None}):
+    for settings in (
+        {"kl_coeff": 0.0, "kl_target": 0.01},
+        {"entropy_coeff_schedule": None, "entropy_coeff": 0},
+        {"vf_clip_param": None},
+    ):
         other = build(**{**EVERYTHING_MOVES, **settings})
         assert len(programme(other, cells(other))) < len(first)
 

@@ -14,8 +14,10 @@ import torch
 
 from anyspace import DQN, PPO, SAC
 from anyspace.algorithms.on_policy import minibatches
+from anyspace.errors import ConfigError
 from anyspace.execution.learner import Steps
 from anyspace.execution.xla import parts_of
+from anyspace.maths.xp import xp
 from tests.frameworks.conftest import EVERYTHING_MOVES, REPLAYED, Build, Rated, rows
 
 COMPILED = ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))]
@@ -277,3 +279,14 @@ def test_a_checkpoint_goes_on_as_the_original(quick: Build, tmp_path: Any) -> No
         with one.policy.acting() as act:
             noise.append(act.draw_noise(one.policy.new_distribution(3), 2))
     np.testing.assert_array_equal(*noise)
+
+
+@pytest.mark.parametrize("framework", COMPILED)
+def test_a_loss_without_a_gradient_is_refused(build: Build, framework: str) -> None:
+    class Detached(PPO):
+        def losses(self, policy, batch):
+            losses, metrics = super().losses(policy, batch)
+            return {"policy": xp(losses["policy"]).stop_gradient(losses["policy"])}, metrics
+
+    with pytest.raises(ConfigError, match=r"Detached\.losses\(\): the loss 'policy' has no gradient, so nothing would"):
+        build("CartPole-v1", kind=Detached, framework=framework).train()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from anyspace._rllib import algorithms
-from anyspace._rllib.scripts import CALLED
+from anyspace._rllib.keys import CALLED
 from anyspace.algorithms.config import RENAMED
 from anyspace.errors import ConfigError
 
@@ -95,17 +95,9 @@ class AlgorithmConfig:
         """Take keys that begin with an underscore, such as ``_disable_preprocessor_api``."""
         return self._take(keys)
 
-    def api_stack(
-        self, enable_rl_module_and_learner: bool = False, enable_env_runner_and_connector_v2: bool = False
-    ) -> Self:
-        """Accept that RLlib's new stack is off.
-
-        Raises:
-            ConfigError: it is to be on.
-        """
-        if enable_rl_module_and_learner or enable_env_runner_and_connector_v2:
-            raise ConfigError("api_stack: there is one kind of models here, RLlib's old stack (ModelV2); leave it out.")
-        return self
+    def api_stack(self, **keys: Any) -> Self:
+        """Take the switches of RLlib's new stack, which have to be off."""
+        return self._take(keys)
 
     def multi_agent(self, **keys: Any) -> Self:
         """Refuse several agents.

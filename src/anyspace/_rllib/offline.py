@@ -97,13 +97,13 @@ class JsonReader(InputReader):
         seed: of the order of the files, at least 0. It is not that of a run: runs of all seeds read alike.
 
     Raises:
-        ValueError: there is no file.
+        ValueError: there is no file, or ``inputs`` is no text or path.
     """
 
     def __init__(
         self, inputs: str | Sequence[str], ioctx: IOContext | None = None, *, unpacks: bool = False, seed: int = 0
     ):
-        files = find_files(os.fspath(inputs) if isinstance(inputs, str | os.PathLike) else inputs)
+        files = find_files(inputs)
         spaces = read_spaces({file.parent for file in files})
         self._lines = JsonLines(files, seed, unpacks=unpacks)
         self._preprocessor = None if spaces is None else get_preprocessor(spaces[0], scale_images=False)

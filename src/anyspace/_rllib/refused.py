@@ -23,6 +23,10 @@ REASONS = {
         "a policy is a model and a distribution here. Derive an algorithm and override `losses` or `updates`, and read"
         " algo.policy"
     ),
+    "sequences": (
+        "algorithms cut sequences themselves: `model.max_seq_len` steps, and `replay_burn_in` ahead of them where"
+        " replay has these. chop_into_sequences cuts without an overlap"
+    ),
     "workers": "there are no workers to be held: algo.train(), algo.evaluate() and algo.policy take their place",
     "callbacks": (
         "its methods have other arguments here: derive from anyspace.Callback, and hand an object to learn(callback=)"
@@ -104,7 +108,6 @@ NAMES: dict[str, dict[str, str]] = {
     "models.distributions": {"new stack": "Distribution"},
     "models.tf.attention_net": {"tensorflow": "PositionwiseFeedforward TrXLNet"},
     "models.tf.noop": {"tensorflow": "NoopModel"},
-    "models.tf.tf_action_dist": {"tensorflow": "get_categorical_class_with_temperature"},
     "models.torch.mingpt": {"new stack": "Block CausalSelfAttention GPT GPTConfig NewGELU"},
     "models.torch.torch_distributions": {
         "new stack": (
@@ -121,7 +124,7 @@ NAMES: dict[str, dict[str, str]] = {
     },
     "policy.policy_map": {"agents": "PolicyMap"},
     "policy.policy_template": {"policies": "build_policy_class"},
-    "policy.rnn_sequencing": {"policies": "timeslice_along_seq_lens_with_overlap"},
+    "policy.rnn_sequencing": {"sequences": "timeslice_along_seq_lens_with_overlap"},
     "policy.sample_batch": {"agents": "MultiAgentBatch concat_samples_into_ma_batch"},
     "policy.tf_policy": {"tensorflow": "TFPolicy"},
     "policy.tf_policy_template": {"tensorflow": "build_tf_policy"},

@@ -19,7 +19,8 @@ def _number(name: str) -> Callable[[TrainingResult], Any]:
 
 
 def _info(result: TrainingResult) -> dict[str, Any]:
-    policy = {"learner_stats": dict(result["learner"]), "custom_metrics": {}}
+    stats = dict(result["learner"])
+    policy = {"learner_stats": stats, "model": stats.pop("model", {}), "custom_metrics": {}}
     return {"learner": {"default_policy": policy}, "num_env_steps_sampled": result["timesteps_total"]}
 
 
@@ -61,8 +62,9 @@ class OldResult(TrainingResult):
     """A result dict that also answers to RLlib's names; the first one that is asked for says what it is called here.
 
     The numbers of learning are under ``info/learner/default_policy/learner_stats`` and ``learners/default_policy``,
-    those of collecting under ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well;
-    what is iterated over, written and drawn are today's.
+    those of a model's ``metrics()`` under ``info/learner/default_policy/model``, those of collecting under
+    ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well; what is iterated over,
+    written and drawn are today's.
     """
 
     said: ClassVar[bool] = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -11,18 +10,14 @@ from gymnasium.vector import SyncVectorEnv
 
 from anyspace import algorithms
 from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode
+from anyspace._rllib.keys import translated, with_rhythm
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
-from anyspace.algorithms.config import RENAMED, AlgorithmConfig
-from anyspace.algorithms.foreign_keys import FOREIGN_KEYS, WITHOUT_EFFECT
-from anyspace.config import merge
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution.fleet import LocalFleet
 from anyspace.policy.policy import Policy
-
-_log = logging.getLogger(__name__)
 
 
 class Script(algorithms.Algorithm[Any]):
@@ -40,7 +35,10 @@ class Script(algorithms.Algorithm[Any]):
             self._callbacks = _built(keys.pop("callbacks", None))
             if self._callbacks is not None and keys.get("evaluation_parallel_to_training"):
                 self._callbacks.require_no_evaluation()
-            super().__init__(env, translated(type(self).config_class, keys), preset=preset)
+            keys = translated(type(self).config_class, keys)
+            if preset in (None, "none"):
+                keys = with_rhythm(type(self).config_class, keys)
+            super().__init__(env, keys, preset=preset)
         else:
             super().__init__(env, config, preset=preset, **overrides)
         if self._callbacks is not None:
@@ -156,62 +154,3 @@ class Workers:
     def local_worker(self) -> Workers:
         """Return the one worker."""
         return self
-
-
-# ------------------------------------------------------------------------------------------------------ keys
-
-_DURATIONS = ("evaluation_duration", "evaluation_num_episodes")
-CALLED = {
-    "input_": "input",
-    "metrics_num_episodes_for_smoothing": "return_window",
-    "metrics_smoothing_episodes": "return_window",
-    **dict.fromkeys(_DURATIONS, "evaluation_episodes"),
-}
-"""What keys of RLlib's scripts are called here, where they mean the same."""
-
-
-def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return keys of RLlib by the names that they have here; those without an effect are left out, which is said.
-
-    Raises:
-        ConfigError: a value means something that there is not here.
-    """
-    keys = dict(given)
-    for old, new in CALLED.items():
-        if old in keys:
-            keys[new] = keys.pop(old)
-    if keys.get("framework") == "tf2":
-        keys["framework"] = "tf"
-    if "env_config" in keys and keys["env_config"] is None:
-        del keys["env_config"]
-    if keys.pop("evaluation_duration_unit", "episodes") != "episodes":
-        raise ConfigError("evaluation_duration_unit: an evaluation plays whole episodes here; give their number.")
-    if isinstance(keys.get("evaluation_config"), Mapping) and dict(keys["evaluation_config"]) == {"explore": False}:
-        del keys["evaluation_config"]  # evaluation does not explore
-    if keys.pop("num_gpus", 0):
-        keys.setdefault("device", "cuda")
-    if isinstance(keys.get("replay_buffer_config"), Mapping):
-        keys |= _replay(keys.pop("replay_buffer_config"))
-    interval = keys.pop("evaluation_interval", None)
-    left_out = sorted(WITHOUT_EFFECT & keys.keys() - config_class.__dataclass_fields__.keys())
-    for key in left_out:
-        del keys[key]
-    if left_out:
-        _log.warning("Nothing here depends on %s; left out.", ", ".join(f"`{key}`" for key in left_out))
-    if interval:
-        known = {key: value for key, value in keys.items() if key not in ("env", "preset")}
-        config = merge(config_class(), known, renamed=RENAMED, foreign=FOREIGN_KEYS)
-        keys["evaluate_every"] = interval * max(config.steps_per_iteration, config.steps_per_round)
-    return keys
-
-
-def _replay(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that stand for RLlib's ``replay_buffer_config``."""
-    keys = {key: value for key, value in config.items() if key.startswith("prioritized_replay_")}
-    if "type" in config:
-        keys["prioritized_replay"] = "Prioritized" in str(config["type"])
-    if "capacity" in config:
-        keys["replay_capacity"] = config["capacity"]
-    for key in config.keys() - keys.keys() - {"type", "capacity", "storage_unit"}:
-        raise ConfigError(f"config key `replay_buffer_config.{key}` has no meaning here; leave it out.")
-    return keys

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from anyspace import nesting, tree
+from anyspace.spaces.decoding import centre_and_half
 from anyspace.tree import Tree
 
 Space = gym.Space[Any]
@@ -210,7 +211,8 @@ def unsquash_action(action: Tree, action_space_struct: Tree) -> Tree:
         match space:
             case spaces.Box() if space.is_bounded("both"):
                 if space.dtype.kind == "f":
-                    return np.clip(space.low + (value + 1.0) * (space.high - space.low) / 2.0, space.low, space.high)
+                    centre, half = centre_and_half(space)
+                    return np.clip(np.asarray(value * half + centre, space.dtype), space.low, space.high)
                 return space.low + value
         return value
 
@@ -220,6 +222,8 @@ def unsquash_action(action: Tree, action_space_struct: Tree) -> Tree:
 def normalize_action(action: Tree, action_space_struct: Tree) -> Tree:
     """Return an environment's actions with the numbers of bounded float Boxes moved from their bounds to [-1, 1].
 
+    A component whose bounds are equal gives 0.
+
     Args:
         action: nested like the space, arrays [..., *shape].
         action_space_struct: a space, or nested dicts and tuples of spaces.
@@ -228,7 +232,8 @@ def normalize_action(action: Tree, action_space_struct: Tree) -> Tree:
     def normalised(space: Space, value: Any) -> Any:
         match space:
             case spaces.Box() if space.dtype.kind == "f" and space.is_bounded("both"):
-                return (value - space.low) * 2.0 / (space.high - space.low) - 1.0
+                centre, half = centre_and_half(space)
+                return np.asarray((value - centre) / np.where(half > 0, half, 1.0), space.dtype)
         return value
 
     return _with_spaces(normalised, action_space_struct, action)

@@ -23,13 +23,12 @@ _HOMES = {
         " RecurrentNetwork SACTFModel"
     ),
     f"{_TF}.keras_networks": "FullyConnectedNetwork VisionNetwork normc_initializer",
-    f"{_TF}.compat_dists": "TFActionDistribution",
+    f"{_TF}.compat_dists": (
+        "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution MultiCategorical"
+        " SlateMultiCategorical SquashedGaussian TFActionDistribution get_categorical_class_with_temperature"
+    ),
     f"{_TF}.compat_functions": tensorflow_names.FUNCTIONS,
     f"{_TF}.compat_layers": f"{' '.join(tensorflow_names.LAYERS.values())} conv2d flatten get_activation_fn linear",
-    "anyspace.distributions": (
-        "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution MultiCategorical"
-        " SlateMultiCategorical SquashedGaussian"
-    ),
 }
 """Module -> names in it; ``old=new`` where the name has changed."""
 
@@ -66,9 +65,9 @@ def named(name: str) -> Any:
     home, new = HOMES[name]
     if is_installed():
         return getattr(_imported(home), new)
-    if home in (f"{_TF}.compat_functions", f"{_TF}.compat_layers") or name == "normc_initializer":
+    if home in (f"{_TF}.compat_functions", f"{_TF}.compat_layers") or name[0].islower():
         return refused.stand_in(name, "tensorflow")
-    if home in ("anyspace.distributions", f"{_TF}.compat_dists"):
+    if home == f"{_TF}.compat_dists":
         return placeholders.TFActionDistribution
     return placeholders.TFModelV2
 

@@ -39,6 +39,16 @@ class A2CConfig(GAEConfig, SmallBatchConfig):
         size = self.microbatch_size
         require(size is None or size >= 1, "microbatch_size", size, "it must be at least 1; None takes all rows")
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        fragment = 1 if self.rollout_fragment_length == "auto" else self.rollout_fragment_length
+        at_once = fragment * self.num_envs
+        rows = -(-self.train_batch_size // at_once) * at_once
+        if not self.collects_whole_episodes and (self.microbatch_size or 0) >= rows:
+            idle["microbatch_size"] = f"a batch has {rows} rows at most (`train_batch_size`)"
+        return idle
+
     @property
     def rows_per_step(self) -> int:
         """How many rows are computed on at a time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
@@ -110,7 +110,11 @@ class GAEConfig(ActorCriticConfig):
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()
-        return idle if self.use_gae else {**idle, "lambda_": "returns are summed up without GAE (`use_gae` is False)"}
+        if not self.use_gae:
+            idle["lambda_"] = "returns are summed up without GAE (`use_gae` is False)"
+        if not self.use_critic and self.vf_loss_coeff:
+            idle["vf_loss_coeff"] = "no value is learnt (`use_critic` is False)"
+        return idle
 
     @property
     def has_critic(self) -> bool:
@@ -152,6 +156,15 @@ class ClippedConfig(ActorCriticConfig):
             changed["use_kl_loss"] = True
         free = {key: value for key, value in changed.items() if key not in given}
         return dataclasses.replace(super().fitted(given), **free)
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if not self.use_kl_loss and self.kl_coeff:
+            idle["kl_coeff"] = "there is no penalty (`use_kl_loss` is False)"
+        if not self.adapts_kl:
+            idle["kl_target"] = "there is no penalty to be adapted (`use_kl_loss` is False, or `kl_coeff` is 0)"
+        return idle
 
     @property
     def adapts_kl(self) -> bool:
@@ -250,23 +263,24 @@ class KLPenalty:
     def __float__(self) -> float:
         return float(self._cell)
 
-    def adapt(self, result: Result, algorithm: str) -> None:
+    def adapt(self, results: Sequence[Result], algorithm: str) -> None:
         """Raise the weight by half where the KL is more than twice its target, halve it below half of it.
 
         Args:
-            result: of gradient steps; the mean of the ``kl`` that they report counts.
+            results: of gradient steps; the mean of the ``kl`` that they report counts.
             algorithm: the name of its class, for messages.
 
         Raises:
             ConfigError: there is no ``kl`` among the metrics.
         """
-        found: Any = result.metrics.get("kl")
-        if found is None:
+        found: list[Any] = [result.metrics.get("kl") for result in results]
+        if any(one is None for one in found):
             raise ConfigError(
                 f"{algorithm}.losses() reports no 'kl', by which `kl_coeff` is adapted: return it among the metrics, or"
                 " set kl_coeff=0."
             )
-        kl = found if isinstance(found, int | float) else self._runtime.numpy(found).mean().item()
+        plain = [one if isinstance(one, int | float) else self._runtime.numpy(one).mean().item() for one in found]
+        kl = sum(plain) / len(plain)
         if kl > 2 * self._target:
             self.assign(float(self) * 1.5)
         elif kl < 0.5 * self._target:

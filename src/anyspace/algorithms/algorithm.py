@@ -324,6 +324,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Self = object.__new__(loaded.kind)
+        contract.tell_of_own_init(loaded.kind)
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)

@@ -15,7 +15,7 @@ from anyspace.algorithms.on_policy import training_rows
 from anyspace.config import require
 from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
-from anyspace.execution.learner import Losses
+from anyspace.execution.learner import Losses, Result
 from anyspace.execution.training import Updates
 from anyspace.maths.losses import clipped_surrogate
 from anyspace.maths.xp import xp
@@ -88,6 +88,7 @@ class APPO(IMPALA):
         """Yield the new batch, and earlier ones, with V-trace's targets for the target network; then move that."""
         config = self.config
         self.entropy_coeff.at(self.timesteps_total)
+        latest: list[Result] = []  # of each batch
         for one in self.recent.with_earlier(with_logp(policy, trajectory), policy.runtime):
             batch = training_rows(policy, one, self.estimate, under=self.target)
             # clip(mu / target, 0, 2) * pi / mu is pi / max(target, mu / 2): its denominator is the old policy.
@@ -95,9 +96,10 @@ class APPO(IMPALA):
             batch["action_logp"] = xp(least).clip(batch["target_logp"], least, None)
             for _ in range(config.num_epochs):
                 result = yield batch
+            latest.append(result)
         if self._target_is_due(trajectory.num_steps):
             if config.adapts_kl:
-                self.kl_coeff.adapt(result, type(self).__name__)
+                self.kl_coeff.adapt(latest, type(self).__name__)
             self.learner.follow(self.target, config.tau)
         return {**self.report(batch), "kl_coeff": float(self.kl_coeff)}
 

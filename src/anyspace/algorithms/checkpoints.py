@@ -7,9 +7,12 @@ import numbers
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType, ModuleType
 from typing import Any, Protocol, runtime_checkable
 
+import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from anyspace.algorithms.contract import ALWAYS
 from anyspace.data.growing import Growing
@@ -75,7 +78,19 @@ def _parts_in(value: object) -> list[object]:
     if isinstance(value, dict | list | tuple | set | deque):
         items = value.values() if isinstance(value, dict) else value
         return [part for item in items for part in _parts_in(item) if not isinstance(part, numbers.Real)]
-    return [value] if is_part(value) else []
+    return [value] if is_part(value) or _keeps_arrays(value) else []
+
+
+def _keeps_arrays(value: object) -> bool:
+    """Return whether an object of somebody's class keeps arrays, modules or generators: running statistics, say.
+
+    What functions, spaces, environments and objects of this library keep is no state of an algorithm.
+    """
+    known = isinstance(value, type | ModuleType | FunctionType | gym.Space | gym.Env | VectorEnv)
+    if known or type(value).__module__.partition(".")[0] == "anyspace":
+        return False
+    kept = getattr(value, "__dict__", {}).values()
+    return any(is_part(one) and not isinstance(one, numbers.Real) for one in kept)
 
 
 def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
@@ -105,12 +120,16 @@ class Attributes:
 
     def __init__(self, owner: object):
         self._all, self._seen = vars(owner), set(vars(owner))
+        self._plain: dict[str, object] = {}
 
     def added(self) -> dict[str, Any]:
-        """Return the attributes that were set since this was last asked."""
+        """Return the attributes that were set since this was last asked, or that were None, a bool or a text then."""
         names = self._all.keys() - self._seen
         self._seen |= names
-        return {name: value for name, value in self._all.items() if name in names and value is not self}
+        names |= {name for name, value in self._plain.items() if self._all.get(name) is not value}
+        found = {name: value for name, value in self._all.items() if name in names and value is not self}
+        self._plain |= {name: value for name, value in found.items() if value is None or isinstance(value, bool | str)}
+        return found
 
 
 def require_named(setter: str, parts: Mapping[str, Any], added: Mapping[str, Any]) -> None:
@@ -126,6 +145,13 @@ def require_named(setter: str, parts: Mapping[str, Any], added: Mapping[str, Any
         if name in parts or all(id(part) in named for part in _parts_in(value)):
             continue
         line = f"{name!r}: self.{name}"
+        if _keeps_arrays(value) and not is_part(value):
+            kind = type(value).__name__
+            raise ConfigError(
+                f"{setter} self.{name}, a {kind}, whose arrays a checkpoint would not hold. Let it derive from a class"
+                f" with state() and load_state(), and name it in parts(): return {{**super().parts(), {line}}}; or keep"
+                " the arrays themselves, and name those."
+            )
         if isinstance(value, dict):
             line = f"**{{f'{name}_{{key}}': part for key, part in self.{name}.items()}}"
         elif not is_part(value):

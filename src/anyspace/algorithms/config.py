@@ -26,6 +26,7 @@ RENAMED = {
     "custom_resources_per_worker": "custom_resources_per_env_runner",
     "recreate_failed_workers": "restart_failed_env_runners",
     "num_envs_per_worker": "num_envs_per_env_runner",
+    "max_requests_in_flight_per_sampler_worker": "max_requests_in_flight_per_env_runner",
     "num_sgd_iter": "num_epochs",
     "sgd_minibatch_size": "minibatch_size",
 }

@@ -6,6 +6,7 @@ Each slip is named in terms of the class that somebody wrote: ``A2C.groups() mus
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, spelt
 from anyspace.policy.plan import Plan
+
+_log = logging.getLogger(__name__)
 
 _KEPT = ("policy", "learner", "rewards", "counters", "seed")
 """Attributes that an algorithm has before its ``setup()`` and that training goes by."""
@@ -150,6 +153,16 @@ def _parts_of(algorithm: Written) -> dict[str, Any]:
             f"{where} leaves out {', '.join(missing)}: return {{**super().parts(), ...}}, with yours in place of ..."
         )
     return parts
+
+
+def tell_of_own_init(kind: type[Any]) -> None:
+    """Warn if a class that is loaded has an ``__init__`` of somebody's: loading does not run it."""
+    if kind.__init__.__module__.partition(".")[0] != "anyspace":
+        _log.warning(
+            "%s does not run where an algorithm is loaded: what it sets is not there. Set it in setup(self), which runs"
+            " both times.",
+            _method(kind, "__init__"),
+        )
 
 
 def require_concrete(kind: type[Any]) -> None:

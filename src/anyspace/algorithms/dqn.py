@@ -26,7 +26,7 @@ from anyspace.models.action_dists import choose_options
 from anyspace.models.config import layer_sizes
 from anyspace.models.q_model import build_q_model, q_model
 from anyspace.policy.batch import Batch
-from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, kind_of
+from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, PerWorkerEpsilonGreedy, Random, kind_of
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 
@@ -107,6 +107,8 @@ class DQNConfig(OffPolicyConfig):
             idle["td_error_loss_fn"] = "distributions are learnt by their cross-entropy (`num_atoms`)"
         if not self.noisy:
             idle["sigma0"] = "no layer is noisy (`noisy` is False)"
+        if kind_of(EpsilonGreedy, self.exploration_config) in (EpsilonGreedy, PerWorkerEpsilonGreedy, Random):
+            idle["categorical_distribution_temperature"] = "no action is sampled by its value (`exploration_config`)"
         return idle
 
     def least_sizes(self) -> Iterator[tuple[str, int]]:

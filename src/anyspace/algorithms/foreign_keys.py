@@ -41,6 +41,10 @@ _CALLBACK = (
     "It is an argument of learn(): a function f(algorithm, result), or an object of a subclass of anyspace.Callback; on"
     " the command line --callback."
 )
+_GAE = "V-trace takes the place of GAE, within {vtrace_clip_rho_threshold}; leave it out."
+_ESTIMATES = "Returns are not estimated from recorded steps; {evaluate_every} plays episodes in an environment."
+_AFTER_BATCHES = "Derive an algorithm, and do it in `updates`, which yields the batches; leave it out."
+_OWN_RATES = "Its rates are {actor_lr}, {critic_lr} and {alpha_lr} here."
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope."
 
 _STABLE_BASELINES: dict[str, str | tuple[str, ...]] = {
@@ -154,7 +158,26 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
         "Each batch is learnt from by itself; {replay_proportion} learns from earlier ones again.",
         "IMPALA and APPO alone learn from earlier batches again; leave it out.",
     ),
-    "vtrace": "V-trace is what IMPALA and APPO go by; leave it out.",
+    "vtrace": "V-trace is what IMPALA and APPO always go by, and nothing else does; leave it out.",
+    **dict.fromkeys(("lambda_", "use_gae", "use_critic"), _GAE),
+    "batch_mode": (
+        "{replay_capacity} steps are kept in time, wherever fragments end; leave it out.",
+        "Lines and episodes of {input} are taken whole; leave it out.",
+    ),
+    **dict.fromkeys(("optimization", "optimization_config"), _OWN_RATES),
+    "_use_beta_distribution": "It is {model.custom_action_dist='Beta'} here.",
+    "use_state_preprocessor": "Observations always go through a preprocessor; leave it out.",
+    "postprocess_inputs": "Steps that are read get advantages wherever {beta} is above 0; leave it out.",
+    "input_config": ("{input} says all of a source; leave it out.", _OFFLINE),
+    "shuffle_buffer_size": (
+        "The files of {input} come in random order, their lines in their own, and the steps of {train_batch_size} are"
+        " shuffled.",
+        _OFFLINE,
+    ),
+    **dict.fromkeys(("off_policy_estimation_methods", "input_evaluation"), _ESTIMATES),
+    **dict.fromkeys(("before_learn_on_batch", "after_train_step"), _AFTER_BATCHES),
+    "target_update_frequency": ("It is called {target_network_update_freq} here, in environment steps.", *_REPLAY),
+    "grad_clip_by": "{grad_clip} limits the norm of all gradients together; leave it out.",
     **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),
     "target_network_update_freq": _REPLAY,
     "num_steps_sampled_before_learning_starts": _REPLAY,
@@ -176,6 +199,11 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "learner_queue_timeout",
             "num_multi_gpu_tower_stacks",
             "num_aggregation_workers",
+            "timeout_s_sampler_manager",
+            "timeout_s_aggregator_manager",
+            "num_gpu_loader_threads",
+            "num_multi_gpu_loader_threads",
+            "max_requests_in_flight_per_aggregator_worker",
         ),
         _ONE_PROCESS,
     ),
@@ -184,6 +212,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "enable_connectors",
             "enable_rl_module_and_learner",
             "enable_env_runner_and_connector_v2",
+            "_enable_new_api_stack",
             "_enable_learner_api",
             "_enable_rl_module_api",
             "rl_module_spec",
@@ -245,10 +274,14 @@ FOREIGN_KEYS: Foreign = _CLEAN_RL | _RLLIB | _STABLE_BASELINES | _MISPLACED
 """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` stand for keys, which Python and the
 command line spell differently. Of several texts the first counts whose keys the algorithm has."""
 
-WITHOUT_EFFECT = frozenset(key for key, advice in _RLLIB.items() if advice in (_NO_USE, _ONE_PROCESS, _OLD_STACK)) | {
+WITHOUT_EFFECT = frozenset(key for key, advice in _RLLIB.items() if advice in (_NO_USE, _ONE_PROCESS, _GAE)) | {
     "log_level",
     "logger_config",
     "disable_env_checking",
-    "vtrace",
+    "enable_connectors",
+    "batch_mode",
+    "use_state_preprocessor",
+    "output_compress_columns",
+    "_lr_vf",
 }
-"""Keys of RLlib that a ported configuration can do without."""
+"""Keys of RLlib that a ported configuration can do without, whatever they say."""

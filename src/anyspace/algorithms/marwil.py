@@ -65,8 +65,11 @@ class MARWILConfig(OfflineConfig):
         idle = super().without_effect()
         if self.beta == 0:
             norm = "moving_average_sqd_adv_norm"
-            keys = ("vf_coeff", f"{norm}_update_rate", f"{norm}_start")
-            idle |= dict.fromkeys(keys, "`beta` is 0: every action is imitated alike, and no value is learnt")
+            keys = ["gamma", "normalize_rewards", "vf_coeff", f"{norm}_update_rate", f"{norm}_start"]
+            if self.clip_rewards:
+                keys.append("clip_rewards")
+            why = "`beta` is 0: every action is imitated alike, no reward is looked at, and no value is learnt"
+            idle |= dict.fromkeys(keys, why)
         return idle
 
 

@@ -30,6 +30,9 @@ C = TypeVar("C", bound="OffPolicyConfig")
 _OF_PRIORITIES = ("alpha", "beta", "eps")
 """What the keys of prioritised replay end in."""
 
+_ROUNDING = 1e-9
+"""What sums of fractions of gradient steps may lack of a whole one."""
+
 _LARGEST_PRIORITY = 0.9
 """Share of a sequence's largest error in its priority, the rest being the mean's (Kapturowski et al., 2019)."""
 
@@ -210,7 +213,7 @@ class OffPolicy(Algorithm[C]):
         if self.replay.added >= config.num_steps_sampled_before_learning_starts:
             rows, intensity = config.train_batch_size * self.learnt_length, config.training_intensity
             self.owed += steps if intensity is None else steps * intensity / rows
-            taken = yield from self._gradient_steps(policy, int(self.owed), self.timesteps_total + steps)
+            taken = yield from self._gradient_steps(policy, int(self.owed + _ROUNDING), self.timesteps_total + steps)
             self.owed -= taken
             self.gradient_steps += taken
         return {"replay_size": len(self.replay), "gradient_steps": self.gradient_steps}

@@ -74,6 +74,15 @@ class OfflineConfig(AlgorithmConfig):
                 "`stop_return` takes returns, which recorded steps do not have: set `evaluate_every` too."
             )
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if not self.acts_while_training:
+            idle |= dict.fromkeys(_OF_STEPS, f"no steps are taken to learn from (`input` has no '{SAMPLER}')")
+        if all(isinstance(one, str) and (one == SAMPLER or one.startswith(PREFIX)) for one in self.sources.values()):
+            idle |= dict.fromkeys(_OF_FILES, "no JSON files are read (`input`)")
+        return idle
+
     def short(self) -> Self:
         """Return these settings for one short iteration: two steps of each environment."""
         steps = 2 * self.num_envs_per_env_runner
@@ -129,6 +138,12 @@ _OF_ENVIRONMENTS = (
     *("env_config", "wrappers", "vectorization", "num_envs_per_env_runner"),
 )
 """Keys that mean nothing without an environment."""
+
+_OF_STEPS = ("rollout_fragment_length", "explore")
+"""Keys of the steps that the policy takes itself."""
+
+_OF_FILES = ("actions_in_input_normalized", "unpack_input", "input_max_bad_lines")
+"""Keys of JSON files."""
 
 C = TypeVar("C", bound=OfflineConfig)
 

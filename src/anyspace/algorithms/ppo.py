@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from anyspace.algorithms.options import PPOOptions
     from anyspace.algorithms.presets import Preset
     from anyspace.data.environments import EnvLike
+
+
+_LOG = logging.getLogger("anyspace")
+
+_WARNED_AT = (10, 100)
+"""The iterations after which values that are not learnt are told of."""
+
+_LARGE_LOSS = 100
+"""A loss of the value, weighed, beside which that of the policy is nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,13 @@ class PPOConfig(GAEConfig, ClippedConfig):
             return dataclasses.replace(fitted, train_batch_size=self.minibatch_size)
         return fitted
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.vf_clip_param is not None and not (self.use_critic and self.vf_loss_coeff):
+            idle["vf_clip_param"] = "no value is learnt (`use_critic` is False, or `vf_loss_coeff` is 0)"
+        return idle
+
     def short(self) -> Self:
         """Return these settings for one short iteration: a single gradient step."""
         return dataclasses.replace(super().short(), minibatch_size=None, num_epochs=1)
@@ -113,15 +130,15 @@ class PPO(ActorCritic[PPOConfig]):
         """Yield shuffled minibatches of some epochs, then adapt the KL weight.
 
         Returns:
-            The entropy of the policy that collected the batch, how well its values explain the returns, and how far the
-            first ratio was from 1.
+            The entropy of the policy that collected the batch, how well its values explain the returns, which share of
+            the steps `vf_clip_param` leaves out, and how far the first ratio was from 1.
         """
         config = self.config
         self.entropy_coeff.at(self.timesteps_total)
         estimate = gae(gamma=config.gamma, lambda_=config.gae_lambda)
         batch = training_rows(policy, trajectory, estimate, value=config.use_critic)
         batch["advantages"] = standardise(batch["advantages"])
-        overall: dict[str, Any] = {}
+        overall: dict[str, Any] = self._watched_value(batch) if config.use_critic else {}
         # Before the first update: a distribution that calls the model cannot be rebuilt after it.
         with policy.runtime.no_grad():
             before = policy.distribution(batch["action_dist_inputs"], batch.mask)
@@ -130,8 +147,29 @@ class PPO(ActorCritic[PPOConfig]):
         result = yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
         overall["ratio_error"] = result.metrics.get("ratio_error", np.zeros(1))[0]
         if config.adapts_kl:
-            self.kl_coeff.adapt(result, type(self).__name__)
+            self.kl_coeff.adapt([result], type(self).__name__)
         return {**overall, **self.report(batch), "kl_coeff": float(self.kl_coeff)}
+
+    def _watched_value(self, batch: Batch) -> dict[str, float]:
+        """Return the share of steps whose value has no gradient; warn now and then where that hinders learning."""
+        config, clip = self.config, self.config.vf_clip_param
+        errors = np.asarray(self.policy.runtime.numpy((batch["vf_preds"] - batch["value_targets"]) ** 2), np.float32)
+        share = 0.0 if clip is None else float((errors > clip).mean())
+        if self.training_iteration + 1 in _WARNED_AT:
+            loss = config.vf_loss_coeff * float(np.minimum(errors, np.inf if clip is None else clip).mean())
+            if share > 0.5 and config.vf_loss_coeff:
+                _LOG.warning(
+                    f"{type(self).__name__}: {share:.0%} of the values are so far from the returns that the squared"
+                    f" error is above `vf_clip_param` ({clip:g}), where it has no gradient: they are not learnt."
+                    " Raise it, set vf_clip_param=None, or scale rewards (normalize_rewards=True)."
+                )
+            if loss > _LARGE_LOSS and config.model.vf_share_layers:
+                _LOG.warning(
+                    f"{type(self).__name__}: the value's loss is {loss:.0f}, beside which the policy's hardly moves the"
+                    " layers that both share (`model.vf_share_layers`). Give the value layers of its own, lower"
+                    " `vf_loss_coeff`, or scale rewards (normalize_rewards=True)."
+                )
+        return {} if clip is None else {"vf_clipped": share}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""

@@ -106,7 +106,12 @@ class SACConfig(OffPolicyConfig):
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()
-        return idle | {"target_entropy": "`alpha_lr` is 0, which keeps the temperature"} if self.alpha_lr == 0 else idle
+        if self.alpha_lr == 0:
+            idle["target_entropy"] = "`alpha_lr` is 0, which keeps the temperature"
+        if None not in (self.actor_lr, self.critic_lr, self.alpha_lr):
+            why = "all groups have rates of their own (`actor_lr`, `critic_lr`, `alpha_lr`)"
+            idle |= dict.fromkeys(("lr", "lr_schedule"), why)
+        return idle
 
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""

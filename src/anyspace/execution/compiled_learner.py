@@ -21,7 +21,17 @@ from anyspace.execution.learner import (
     spelt,
     with_custom_loss,
 )
-from anyspace.execution.xla import Pack, Slots, Stacked, even_parts, joined, of_rows, parts_of, slots_by_name, stacked
+from anyspace.execution.xla import (
+    GroupWeights,
+    Slots,
+    Stacked,
+    even_parts,
+    joined,
+    of_rows,
+    parts_of,
+    slots_by_name,
+    stacked,
+)
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
@@ -64,7 +74,7 @@ class CompiledLearner(ABC, Generic[Model]):
         self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.compilations = 0
         self._rates: dict[str, float] = {}
-        self._packs: dict[str, Pack] = {}
+        self._by_group: dict[str, GroupWeights] = {}
         self._whole = False
         self._model_metrics: dict[str, float] | None = None
 
@@ -92,7 +102,7 @@ class CompiledLearner(ABC, Generic[Model]):
         by_group: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
         for name, shape in shapes.items():
             by_group[group_of(self.policy.model, name, self.groups)][name] = shape
-        self._packs = {name: Pack(group, by_group[name]) for name, group in self.groups.items()}
+        self._by_group = {name: GroupWeights(group, by_group[name]) for name, group in self.groups.items()}
         self._whole = self.policy.runtime.has_batch_statistics(self.policy.model)
 
     # ------------------------------------------------------------------------------------- steps
@@ -154,7 +164,7 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""
-        return slots_by_name(self._host_slots(), self._packs)
+        return slots_by_name(self._host_slots(), self._by_group)
 
     @abstractmethod
     def _host_slots(self) -> Slots:

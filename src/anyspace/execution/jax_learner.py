@@ -14,7 +14,7 @@ import numpy as np
 from jax.experimental import io_callback
 
 from anyspace.execution.compiled_learner import CompiledLearner
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
     Inputs,
@@ -31,6 +31,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.host import calling_back
 from anyspace.models.jax.base import JaxModelV2, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
+from anyspace.models.jax.reach import dependent
 from anyspace.models.jax.runtime import JaxRuntime
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
@@ -63,7 +64,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         self.loops = not (self._model.convolves and self.runtime.device == "cpu")
         held = self._model.held()
         self._take_over({name: tuple(one.shape) for name, one in held.arrays().items() if name in held.trained})
-        self._slots = new_slots(self._packs)
+        self._slots = new_slots(self._by_group)
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self.at(0)
 
@@ -143,7 +144,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         (metrics, of_model, rows), kept, gradients = self.gradients(
             [weights, *siblings], build(own, stored), cells, key
         )
-        after, slots, norms = moved(self._packs, rates, weights, slots, gradients)
+        after, slots, norms = moved(self._by_group, rates, weights, slots, gradients)
         after |= kept
         if own.tau is not None:
             siblings = [nearer(one, after, own.tau, self._model.held().trained.__contains__) for one in siblings]
@@ -154,8 +155,8 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         self.compilations += 1
         (weights, *siblings), slots = carry
         zeros = {
-            group: {name: jnp.zeros(shape) for name, shape in pack.shapes.items()}
-            for group, pack in self._packs.items()
+            group: {name: jnp.zeros(shape) for name, shape in part.shapes.items()}
+            for group, part in self._by_group.items()
         }
 
         def part(carry: Any, one: tuple[Inputs, Array]) -> Any:
@@ -170,7 +171,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
             return ({**weights, **chosen(counts, kept, weights)}, added), reported
 
         (weights, total), (metrics, of_model, rows) = jax.lax.scan(part, (weights, zeros), inputs)
-        after, slots, norms = moved(self._packs, rates, weights, slots, total)
+        after, slots, norms = moved(self._by_group, rates, weights, slots, total)
         count = inputs[0].counted.shape[0]
         repeated = {name: jnp.broadcast_to(norm, (count,)) for name, norm in norms.items()}
         return ([after, *siblings], slots), ({**metrics, **repeated}, of_model, rows)
@@ -183,18 +184,21 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         The gradient of a group is that of its own loss alone. There is one pass forward, whatever the number of groups:
         what it asks of the host it asks once.
         """
-        own = {name: weights[0][name] for pack in self._packs.values() for name in pack.shapes}
+        own = {name: weights[0][name] for part in self._by_group.values() for name in part.shapes}
 
         def losses(own: Weights) -> Any:
             return self.traced_losses([{**weights[0], **own}, *weights[1:]], batch, cells, key)
 
         by_group, moved_by, (reported, changed) = jax.linearize(losses, own, has_aux=True)
+        learnt_from = dependent(moved_by, own)
         gradients = {}
-        for group, pack in self._packs.items():
+        for group, part in self._by_group.items():
+            if part.shapes and not learnt_from[group]:
+                raise no_gradient(self.losses, group, "a jax.lax.stop_gradient, or NumPy")
             # The transpose of one output alone: `jax.vjp` would go through all losses for each group.
             pull_back = jax.linear_transpose(lambda moving, group=group: moved_by(moving)[group], own)
             (found,) = pull_back(jnp.ones_like(by_group[group]))
-            gradients[group] = {name: found[name] for name in pack.shapes}
+            gradients[group] = {name: found[name] for name in part.shapes}
         kept = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
         metrics, of_model, rows = reported
         return ({**metrics, "total_loss": sum(by_group.values())}, of_model, rows), kept, gradients
@@ -239,7 +243,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        self._slots = slots_from(state, self._packs)
+        self._slots = slots_from(state, self._by_group)
 
 
 def _asked(read: Callable[[], list[NumpyArray]], example: list[NumpyArray]) -> list[Array]:

@@ -227,6 +227,14 @@ def require_metrics(metrics: Mapping[str, object], groups: Collection[str], wher
             )
 
 
+def no_gradient(losses: LossFunction, group: str, cause: str) -> ConfigError:
+    """Return the error for a loss that no parameter of its group has a gradient from; ``cause``: what cuts it off."""
+    return ConfigError(
+        f"{spelt(losses)}(): the loss {group!r} has no gradient, so nothing would be learnt from it: between the"
+        f" model's output and the loss is {cause}."
+    )
+
+
 _REPORTED = ("total_loss", "grad_norm", "lr", "model")
 
 

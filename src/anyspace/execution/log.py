@@ -27,13 +27,18 @@ def is_number(value: object) -> bool:
 
 
 def flat_metrics(result: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of a nested result, 0-d arrays included, by their path: ``learner/policy_loss``."""
+    """Return the numbers of a nested result, 0-d arrays included, by their path: ``learner/policy_loss``.
+
+    Infos of environments have names of any kind; what cannot be printed in a name is spelt as Python does it.
+    """
     flat: dict[str, float] = {}
     for name, value in result.items():
+        path = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            flat |= flat_metrics(value, f"{prefix}{name}/")
+            flat |= flat_metrics(value, f"{path}/")
         elif is_number(value):
-            flat[f"{prefix}{name}"] = value if type(value) in (int, float) else float(value)
+            path = path if path.isprintable() else path.encode("unicode_escape").decode()
+            flat[path] = value if type(value) in (int, float) else float(value)
     return flat
 
 
@@ -226,5 +231,5 @@ def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:
     """
     text = file.read_text()
     whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(whole.splitlines(keepends=True)))
+    rows = list(csv.DictReader(io.StringIO(whole, newline="")))
     return [row for row in rows if before is None or int(row["timesteps_total"]) < before]

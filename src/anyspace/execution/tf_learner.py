@@ -14,7 +14,7 @@ import tensorflow as tf
 from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.execution.compiled_learner import CompiledLearner
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, spelt
+from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
     Inputs,
@@ -77,7 +77,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         adopted = {id(one) for model in self._model.adopting.values() for one in model.adopted.values()}
         self._adopted = {name: one for name, one in held.items() if id(one) in adopted}
         with self.runtime.on_device():
-            self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._packs))
+            self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._by_group))
         self._ways.clear()
         self.load_state({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
 
@@ -178,7 +178,8 @@ class TFLearner(CompiledLearner[TFModelV2]):
 
     def _zeros(self) -> dict[str, Weights]:
         return {
-            group: {name: tf.zeros(shape) for name, shape in pack.shapes.items()} for group, pack in self._packs.items()
+            group: {name: tf.zeros(shape) for name, shape in part.shapes.items()}
+            for group, part in self._by_group.items()
         }
 
     def _gradients(self, batch: Batch, cells: Any, seed: Array) -> tuple[Reported, dict[str, Weights]]:
@@ -192,17 +193,22 @@ class TFLearner(CompiledLearner[TFModelV2]):
         by_group = found.by_group
         metrics = {**_scalars(found.metrics), "total_loss": sum(by_group.values())}
         gradients: dict[str, Weights] = {}
-        for group, pack in self._packs.items():
-            names = list(pack.shapes)
+        for group, part in self._by_group.items():
+            names = list(part.shapes)
             variables = [self._trained[name] for name in names]
-            given = tape.gradient(by_group[group], variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            gradients[group] = {name: tf.convert_to_tensor(one) for name, one in zip(names, given, strict=True)}
+            given = tape.gradient(by_group[group], variables)
+            if variables and all(one is None for one in given):
+                raise no_gradient(self.losses, group, "a tf.stop_gradient, or NumPy")
+            gradients[group] = {
+                name: tf.zeros_like(self._trained[name]) if one is None else tf.convert_to_tensor(one)
+                for name, one in zip(names, given, strict=True)
+            }
         return {"metrics": metrics, "of_model": of_model, "rows": dict(found.rows)}, gradients
 
     def _move(self, gradients: dict[str, Weights], rates: Any, tau: Array | None) -> dict[str, Array]:
         """Assign all variables after one step of the optimisers, and return the norms of clipped gradients."""
         weights, slots = tree.map_leaves(tf.convert_to_tensor, (self._trained, self._slots))
-        after, slots_after, norms = moved(self._packs, rates, weights, slots, gradients)
+        after, slots_after, norms = moved(self._by_group, rates, weights, slots, gradients)
         for name, variable in self._trained.items():
             variable.assign(after[name])
         for kind, values in self._slots.items():
@@ -237,7 +243,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
-        for kind, values in slots_from(state, self._packs).items():
+        for kind, values in slots_from(state, self._by_group).items():
             for name, value in values.items():
                 self._slots[kind][name].assign(value)
 

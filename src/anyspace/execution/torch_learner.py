@@ -19,6 +19,7 @@ from anyspace.execution.learner import (
     as_losses,
     described,
     group_of,
+    no_gradient,
     rows_width,
     spelt,
     with_custom_loss,
@@ -142,10 +143,7 @@ class TorchLearner:
                 raise ConfigError(f"{where} must be a torch.Tensor, but is {described(loss)}.")
             for pack in self._packs[name]:
                 if not loss.requires_grad:
-                    raise ConfigError(
-                        f"{where} has no gradient, so nothing would be learnt from it: between the model's output and"
-                        " the loss is a detach(), a no_grad(), an item() or NumPy."
-                    )
+                    raise no_gradient(self.losses, name, "a detach(), a no_grad(), an item() or NumPy")
                 if loss.device != pack.values.device:
                     raise ConfigError(
                         f"{where} is on {loss.device}, but the model is on {pack.values.device}: leave it there."

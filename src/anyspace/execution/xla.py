@@ -8,7 +8,8 @@ Letters: S steps; N rows of a step; M rows that others point into.
 
 from __future__ import annotations
 
-import math
+import functools
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +30,7 @@ Weights = dict[str, Array]
 """Arrays by name."""
 
 Slots = dict[str, dict[str, Array]]
-"""What the optimisers keep for each group: a vector for each kind of moment, and the count ``step``."""
+"""What the optimisers keep for each group: moments as ``logits.bias/exp_avg``, and the count ``step``."""
 
 MOST_BYTES = 2**27
 """The rows of several steps that one call takes: steps beyond that are taken by further calls."""
@@ -184,16 +185,12 @@ def of_rows(values: NumpyArray, there: npt.NDArray[np.bool_]) -> NumpyArray:
 
 
 @dataclass(frozen=True)
-class Pack:
-    """The weights that one group moves, by name, side by side in one vector: a few operations move all of them."""
+class GroupWeights:
+    """The weights that one group moves."""
 
     group: Group
     shapes: dict[str, tuple[int, ...]]
-
-    @property
-    def size(self) -> int:
-        """How many numbers there are."""
-        return sum(map(math.prod, self.shapes.values()))
+    """By name."""
 
     @property
     def kinds(self) -> list[str]:
@@ -202,54 +199,45 @@ class Pack:
             return ["exp_avg", "exp_avg_sq"]
         return ["momentum"] * bool(self.group.momentum) + ["square_avg"] * (self.group.optimiser == "rmsprop")
 
-    def side_by_side(self, arrays: Mapping[str, Array]) -> Array:
-        """Return arrays by name as one vector."""
-        flat = [xp(arrays[name]).reshape(arrays[name], (-1,)) for name in self.shapes]
-        return flat[0] if len(flat) == 1 else xp(flat[0]).concatenate(flat)
 
-    def by_name(self, vector: Array) -> Weights:
-        """Return the parts of a vector by name."""
-        found, start = {}, 0
-        for name, shape in self.shapes.items():
-            stop = start + math.prod(shape)
-            found[name] = xp(vector).reshape(vector[start:stop], shape)
-            start = stop
-        return found
-
-
-def new_slots(packs: Mapping[str, Pack]) -> Slots:
+def new_slots(by_group: Mapping[str, GroupWeights]) -> Slots:
     """Return what the optimisers keep, zeros at first."""
     return {
-        group: {"step": np.zeros((), np.float32), **{kind: np.zeros(pack.size, np.float32) for kind in pack.kinds}}
-        for group, pack in packs.items()
+        group: {
+            "step": np.zeros((), np.float32),
+            **{
+                f"{name}/{kind}": np.zeros(shape, np.float32)
+                for name, shape in own.shapes.items()
+                for kind in own.kinds
+            },
+        }
+        for group, own in by_group.items()
     }
 
 
-def slots_by_name(slots: Slots, packs: Mapping[str, Pack]) -> dict[str, NumpyArray]:
+def slots_by_name(slots: Slots, by_group: Mapping[str, GroupWeights]) -> dict[str, NumpyArray]:
     """Return what the optimisers keep by the names of weights: ``logits.bias/exp_avg``, ``logits.bias/step``."""
     found: dict[str, NumpyArray] = {}
-    for group, pack in packs.items():
-        for kind in pack.kinds:
-            parts = pack.by_name(np.asarray(slots[group][kind]))
-            found |= {f"{name}/{kind}": np.array(part) for name, part in parts.items()}
-        found |= {f"{name}/step": np.array(slots[group]["step"]) for name in pack.shapes}
+    for group, own in by_group.items():
+        kept = dict(slots[group])
+        step = kept.pop("step")
+        found |= {name: np.array(value) for name, value in kept.items()}
+        found |= {f"{name}/step": np.array(step) for name in own.shapes}
     return found
 
 
-def slots_from(state: Mapping[str, NumpyArray], packs: Mapping[str, Pack]) -> Slots:
+def slots_from(state: Mapping[str, NumpyArray], by_group: Mapping[str, GroupWeights]) -> Slots:
     """Return what :func:`slots_by_name` named."""
-    slots = new_slots(packs)
-    for group, pack in packs.items():
-        for kind in pack.kinds if pack.shapes else ():
-            parts = {name: np.array(state[f"{name}/{kind}"]).reshape(shape) for name, shape in pack.shapes.items()}
-            slots[group][kind] = pack.side_by_side(parts)
-        for name in pack.shapes:
+    slots = new_slots(by_group)
+    for group, own in by_group.items():
+        for name, shape in own.shapes.items():
+            slots[group] |= {f"{name}/{kind}": np.array(state[f"{name}/{kind}"]).reshape(shape) for kind in own.kinds}
             slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())
     return slots
 
 
 def moved(
-    packs: Mapping[str, Pack],
+    by_group: Mapping[str, GroupWeights],
     rates: Mapping[str, Array],
     weights: Weights,
     slots: Slots,
@@ -258,54 +246,56 @@ def moved(
     """Return the weights after one step of the optimisers, what these keep then, and the norms of clipped gradients.
 
     Args:
-        packs: the weights of each group.
+        by_group: the weights of each group.
         rates: learning rate of each group.
         weights: all of the model.
         slots: as :func:`new_slots` returns them.
         gradients: of each group, of its own weights.
     """
     weights, slots, metrics = dict(weights), {group: dict(kept) for group, kept in slots.items()}, {}
-    for name, pack in packs.items():
-        if not pack.shapes:
+    for group, own in by_group.items():
+        if not own.shapes:
             continue
-        gradient, limit = pack.side_by_side(gradients[name]), pack.group.grad_clip
+        kept, limit, scale = slots[group], own.group.grad_clip, None
         if limit is not None:
-            norm = xp(gradient).sum(gradient * gradient) ** 0.5
-            metrics["grad_norm" if len(packs) == 1 else f"grad_norm_{name}"] = norm
-            gradient = gradient * xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
-        slots[name]["step"] = slots[name]["step"] + 1.0
-        step = {"adam": _adam, "rmsprop": _rmsprop, "sgd": _sgd}[pack.group.optimiser](
-            pack.group, slots[name], gradient
-        )
-        for key, part in pack.by_name(rates[name] * step).items():
-            weights[key] = weights[key] - part
+            squares = [xp(one).sum(one * one) for one in gradients[group].values()]
+            norm = xp(squares[0]).sqrt(functools.reduce(operator.add, squares))
+            metrics["grad_norm" if len(by_group) == 1 else f"grad_norm_{group}"] = norm
+            scale = xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
+        kept["step"] = kept["step"] + 1.0
+        step = {"adam": _adam, "rmsprop": _rmsprop, "sgd": _sgd}[own.group.optimiser]
+        for name in own.shapes:
+            gradient = gradients[group][name]
+            gradient = gradient if scale is None else gradient * scale
+            weights[name] = weights[name] - rates[group] * step(own.group, kept, name, gradient)
     return weights, slots, metrics
 
 
-def _adam(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
+def _adam(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:
     """m and v are means of g and g^2; the step is m / (sqrt(v) + epsilon), both without their bias."""
-    first = kept["exp_avg"] = 0.9 * kept["exp_avg"] + 0.1 * gradient
-    second = kept["exp_avg_sq"] = 0.999 * kept["exp_avg_sq"] + 0.001 * gradient * gradient
+    first = kept[f"{name}/exp_avg"] = 0.9 * kept[f"{name}/exp_avg"] + 0.1 * gradient
+    second = kept[f"{name}/exp_avg_sq"] = 0.999 * kept[f"{name}/exp_avg_sq"] + 0.001 * gradient * gradient
     count = kept["step"]
-    spread = (second / (1.0 - 0.999**count)) ** 0.5 + group.epsilon
+    spread = xp(second).sqrt(second / (1.0 - 0.999**count)) + group.epsilon
     return first / (1.0 - 0.9**count) / spread
 
 
-def _rmsprop(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
+def _rmsprop(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:
     """v is the mean of g^2; the step is g / (sqrt(v) + epsilon)."""
-    second = kept["square_avg"] = group.decay * kept["square_avg"] + (1.0 - group.decay) * gradient * gradient
-    return _with_momentum(group, kept, gradient / (second**0.5 + group.epsilon))
+    before = kept[f"{name}/square_avg"]
+    second = kept[f"{name}/square_avg"] = group.decay * before + (1.0 - group.decay) * gradient * gradient
+    return _with_momentum(group, kept, name, gradient / (xp(second).sqrt(second) + group.epsilon))
 
 
-def _sgd(group: Group, kept: dict[str, Array], gradient: Array) -> Array:
+def _sgd(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:
     """The step is the gradient."""
-    return _with_momentum(group, kept, gradient)
+    return _with_momentum(group, kept, name, gradient)
 
 
-def _with_momentum(group: Group, kept: dict[str, Array], step: Array) -> Array:
+def _with_momentum(group: Group, kept: dict[str, Array], name: str, step: Array) -> Array:
     if not group.momentum:
         return step
-    moving = kept["momentum"] = group.momentum * kept["momentum"] + step
+    moving = kept[f"{name}/momentum"] = group.momentum * kept[f"{name}/momentum"] + step
     return moving
 
 

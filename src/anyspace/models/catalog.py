@@ -23,6 +23,7 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import action_network, base_class, is_of_library, network
 from anyspace.models.wrapping import feature_model
 from anyspace.spaces import Preprocessor, get_preprocessor
+from anyspace.spaces.decoding import check_action_space
 from anyspace.spaces.leaves import LeafSpec, Node, children
 from anyspace.spaces.restore import structure_of
 
@@ -95,19 +96,22 @@ class ModelCatalog:
     ) -> tuple[np.dtype[Any], tuple[int | None, ...]]:
         """Return the dtype and the shape of flat actions in a batch, ``(None, ...)`` for any number of rows.
 
-        ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` gives ``(float32, (None, 3))``.
+        ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` gives ``(float32, (None, 3))``; whole numbers are int64.
 
         Args:
             action_space: the environment's action space.
             framework: accepted for old call sites; the dtype is NumPy's.
+
+        Raises:
+            UnsupportedSpaceError: actions of the space cannot be chosen; names the leaf.
         """
+        check_action_space(action_space)
         leaves = nesting.leaves(action_space)
-        if nesting.is_leaf(action_space):
-            dtype = leaves[0].dtype or np.dtype(np.float32)
-            floats = dtype.kind == "f"
-            return np.dtype(np.float32) if floats else dtype, (None, *(action_space.shape or ()))
         whole = all(leaf.dtype is not None and leaf.dtype.kind != "f" for leaf in leaves)
-        return np.dtype(np.int64 if whole else np.float32), (None, sum(math.prod(leaf.shape or ()) for leaf in leaves))
+        dtype = np.dtype(np.int64 if whole else np.float32)
+        if nesting.is_leaf(action_space):
+            return dtype, (None, *(action_space.shape or ()))
+        return dtype, (None, sum(math.prod(leaf.shape or ()) for leaf in leaves))
 
     @staticmethod
     def get_action_placeholder(action_space: gym.Space[Any], name: str = "action") -> NoReturn:

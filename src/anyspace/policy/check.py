@@ -19,6 +19,7 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import on_device
 from anyspace.policy.batch import Batch
+from anyspace.policy.exploration import PerturbingExploration
 from anyspace.policy.history import History
 from anyspace.policy.pipeline import Evaluation, Pipeline
 from anyspace.policy.sequences import Sequences
@@ -294,6 +295,10 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
             results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
         if distribution.has_kl:
             results["kl"] = distribution.kl(distribution)
+        if isinstance(policy.exploration, PerturbingExploration):
+            before = policy.exploration.state()
+            policy.exploration.compare(distribution, distribution)
+            policy.exploration.load_state(before)
     for method, result in results.items():
         if tuple(result.shape) != (count,):
             raise ModelError(

@@ -67,6 +67,18 @@ class _Choice(_Index):
         return super().decode(xp(raw).argmax(raw, axis=-1) if relaxed else raw, normalize, clip)
 
 
+def centre_and_half(space: Box) -> tuple[NumpyArray, NumpyArray]:
+    """Return the centre of the bounds of each component of a float Box, and half their distance: -1 and 1 are bounds.
+
+    Components without both bounds have 0 and 1, those of equal bounds a half of 0.
+    """
+    scaled = space.bounded_below & space.bounded_above
+    low = np.where(scaled, space.low.astype(np.float64), -1.0)
+    high = np.where(scaled, space.high.astype(np.float64), 1.0)
+    # Halved before they are added: high - low overflows for bounds near the largest float.
+    return low / 2 + high / 2, high / 2 - low / 2
+
+
 class _Real:
     """Float Box, component by component: scaled where both bounds are finite, else taken as it is."""
 
@@ -74,14 +86,10 @@ class _Real:
 
     def __init__(self, space: Box) -> None:
         self.shape, self.dtype = space.shape, space.dtype.name
-        scaled = space.bounded_below & space.bounded_above
-        low = np.where(scaled, space.low.astype(np.float64), -1.0)
-        high = np.where(scaled, space.high.astype(np.float64), 1.0)
-        # Halved before they are added: high - low overflows for bounds near the largest float.
-        self._centre, self._half = low / 2 + high / 2, high / 2 - low / 2
+        self._centre, self._half = centre_and_half(space)
         info: Any = np.finfo(space.dtype)
         self._low, self._high = np.maximum(space.low, info.min), np.minimum(space.high, info.max)
-        self._scaled = scaled
+        self._scaled = space.bounded_below & space.bounded_above
 
     def decode(self, raw: Array, normalize: bool, clip: bool) -> Array:
         ns = xp(raw)

@@ -32,7 +32,7 @@ def test_what_a_source_may_be(tmp_path, monkeypatch):
     one, two = written(tmp_path, "one.json", line(1)), written(tmp_path, "two.jsonl", line(2))
     written(tmp_path, "spaces.json", "{}")
     written(tmp_path, "notes.txt", "no steps")
-    assert find_files(str(tmp_path)) == [one, two]
+    assert find_files(str(tmp_path)) == find_files(tmp_path) == [one, two]
     assert find_files(str(tmp_path / "*.json*")) == [one, two]
     assert find_files(str(one)) == [one]
     assert find_files([str(two), str(tmp_path / "o*.json"), str(one)]) == [one, two]
@@ -49,6 +49,9 @@ def test_missing_files_are_an_error_that_names_them(tmp_path):
         find_files(str(tmp_path))
     with pytest.raises(ConfigError, match="empty list"):
         find_files([])
+    for source in (5, None, [str(tmp_path), 5], b"out"):
+        with pytest.raises(ConfigError, match="a folder, a file, a pattern, or a list of these"):
+            find_files(source)
 
 
 @pytest.mark.spec(149)

@@ -127,6 +127,9 @@ def test_temperature() -> None:
     assert torch.equal(values, kept)
     with pytest.raises(AssertionError, match="temperature above 0"):
         old.TorchCategorical(values, None, 0.0)
+    relaxed = old.TorchGumbelSoftmax(values, None, 0.5)
+    assert relaxed.temperature == 0.5
+    assert not relaxed.depends_on_model
 
 
 def test_parts_under_their_old_names() -> None:

@@ -115,7 +115,7 @@ def test_keywords_are_settled_and_those_of_a_user_are_their_own():
     assert shy.mood == ["any", "thing"]
 
 
-@pytest.mark.parametrize("name", ["Curiosity", "RE3", "SlateEpsilonGreedy", "SlateSoftQ", "ThompsonSampling", "UCB"])
+@pytest.mark.parametrize("name", NOT_OFFERED)
 def test_what_is_not_offered_says_what_to_do(name):
     with pytest.raises(ConfigError, match=f"is of type '{name}': {NOT_OFFERED[name][:20]}"):
         exploration_of(StochasticSampling, {"type": name}, THREE, ALONE)

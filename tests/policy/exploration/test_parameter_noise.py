@@ -9,6 +9,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Tuple
 
+from anyspace import DQN
 from anyspace.distributions import Categorical, Deterministic, MultiActionDistribution, MultiCategorical
 from anyspace.errors import ConfigError
 from anyspace.policy.exploration import GaussianNoise, OrnsteinUhlenbeckNoise, ParameterNoise
@@ -203,3 +204,21 @@ def test_what_cannot_work_is_refused(space: Any, settings: dict[str, Any], messa
 def test_distributions_without_a_divergence_are_named() -> None:
     with pytest.raises(ConfigError, match=r"Deterministic defines no kl\(\)"):
         ParameterNoise(THREE).compare(Deterministic(torch.zeros(1, 3)), Deterministic(torch.zeros(1, 3)))
+
+
+@pytest.mark.parametrize("has_kl", [True, False])
+def test_a_divergence_is_asked_for_when_an_algorithm_is_built(has_kl: bool) -> None:
+    class Own(Categorical):
+        pass
+
+    Own.has_kl = has_kl
+    settings: dict[str, Any] = {"model": {"custom_action_dist": Own, "fcnet_hiddens": [2]}, "hiddens": [2]}
+
+    def build() -> DQN:
+        return DQN("CartPole-v1", settings, exploration_config={"type": "ParameterNoise"}, preset="none")
+
+    if has_kl:
+        assert not build().policy.exploration.state()["sums"].any()
+        return
+    with pytest.raises(ConfigError, match=r"Own defines no kl\(\)"):
+        build()

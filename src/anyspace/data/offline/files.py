@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import glob
 import logging
+import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,7 +19,10 @@ from anyspace.errors import ConfigError
 _KINDS = (".json", ".jsonl", ".zip")
 
 
-def find_files(source: str | Sequence[str]) -> list[Path]:
+Place: TypeAlias = str | os.PathLike[str]
+
+
+def find_files(source: Place | Sequence[Place]) -> list[Path]:
     """Return the files that a source stands for, sorted by name.
 
     Args:
@@ -25,15 +30,17 @@ def find_files(source: str | Sequence[str]) -> list[Path]:
             ``runs/*/output-*.json``, or a list of these. ``~`` is the home folder.
 
     Raises:
-        ConfigError: one of them stands for no file.
+        ConfigError: one of them stands for no file, or is no text or path.
     """
-    sources = [source] if isinstance(source, str) else list(source)
+    sources = [source] if isinstance(source, str | os.PathLike) else source
+    if not isinstance(sources, Collection) or not all(isinstance(one, str | os.PathLike) for one in sources):
+        raise ConfigError(f"config key `input`: a folder, a file, a pattern, or a list of these, but {source!r} came.")
     if not sources:
         raise ConfigError("config key `input` is an empty list, which names no file.")
     return sorted({file for one in sources for file in _files_of(one)})
 
 
-def _files_of(source: str) -> list[Path]:
+def _files_of(source: Place) -> list[Path]:
     path = Path(source).expanduser()
     if path.is_dir():
         found = [file for file in path.iterdir() if file.suffix in _KINDS and file.name != SPACES_FILE]

@@ -36,11 +36,25 @@ def reached_by(
         if not jnp.issubdtype(shapes[position].dtype, jnp.inexact):
             return frozenset()
         closed = jax.make_jaxpr(gradient)(jnp.ones(shapes[position].shape, shapes[position].dtype), weights)
-        depend = {closed.jaxpr.invars[0]}
-        for equation in closed.jaxpr.eqns:
-            if any(not hasattr(one, "val") and one in depend for one in equation.invars):
-                depend.update(equation.outvars)
-        found = (not hasattr(one, "val") and one in depend for one in closed.jaxpr.outvars)
+        found = _depend(closed.jaxpr, closed.jaxpr.invars[:1])
         return frozenset(name for name, reached in zip(sorted(weights), found, strict=True) if reached)
 
     return [pulled(position) for position in range(len(shapes))]
+
+
+def dependent(function: Callable[[Any], dict[str, Array]], argument: Any) -> dict[str, bool]:
+    """Return, for each array that a function gives, whether it depends on the argument, arrays in a tree.
+
+    What does not is constant whatever the numbers are.
+    """
+    closed, shapes = jax.make_jaxpr(function, return_shape=True)(argument)
+    return dict(zip(sorted(shapes), _depend(closed.jaxpr, closed.jaxpr.invars), strict=True))
+
+
+def _depend(program: Any, on: list[Any]) -> list[bool]:
+    """Return for each output of a program whether it depends on any of some variables."""
+    depend = set(on)
+    for equation in program.eqns:
+        if any(not hasattr(one, "val") and one in depend for one in equation.invars):
+            depend.update(equation.outvars)
+    return [not hasattr(one, "val") and one in depend for one in program.outvars]

@@ -14,7 +14,7 @@ from gymnasium import spaces
 from torch import distributions as td
 from torch.nn.functional import logsigmoid
 
-from anyspace.distributions import Bernoulli, Categorical, MultiCategorical, SlateMultiCategorical
+from anyspace.distributions import Bernoulli, Categorical, GumbelSoftmax, MultiCategorical, SlateMultiCategorical
 from anyspace.distributions.allowed import allowed_by
 from anyspace.distributions.choices import places_of_slates
 from anyspace.maths.splitting import split_last
@@ -267,6 +267,17 @@ class TorchBernoulli(TorchDistributionWrapper):
     def kl(self, other: Any) -> torch.Tensor:
         """Sum of the bits' divergences [B]."""
         return super().kl(other).sum(dim=-1)
+
+
+class TorchGumbelSoftmax(GumbelSoftmax):
+    """Relaxed one-hot actions, with the temperature where it was; see `anyspace.distributions.GumbelSoftmax`."""
+
+    depends_on_model = False
+
+    def __init__(
+        self, inputs: torch.Tensor, model: Any = None, temperature: float = 1.0, *, mask: torch.Tensor | None = None
+    ):
+        super().__init__(inputs, model, mask=mask, temperature=temperature)
 
 
 def _categorical(logits: torch.Tensor, mask: Any) -> td.Categorical:

@@ -29,6 +29,7 @@ from anyspace.distributions import (
 from anyspace.models.torch.compat_choices import (
     TorchBernoulli,
     TorchCategorical,
+    TorchGumbelSoftmax,
     TorchMultiCategorical,
     TorchSlateMultiCategorical,
     get_torch_categorical_class_with_temperature,
@@ -50,6 +51,7 @@ __all__ = [
     "TorchDiagGaussian",
     "TorchDirichlet",
     "TorchDistributionWrapper",
+    "TorchGumbelSoftmax",
     "TorchMultiActionDistribution",
     "TorchMultiCategorical",
     "TorchSlateMultiCategorical",

@@ -40,6 +40,8 @@ _BANDITS = "it belongs to bandit algorithms, which are not offered; take Epsilon
 NOT_OFFERED = {
     "Curiosity": "it changes rewards, and needs a model of its own; add the bonus in a wrapper of the environment",
     "RE3": "it changes rewards, and needs an encoder of its own; add the bonus in a wrapper of the environment",
+    "PerWorkerGaussianNoise": "workers differ by their noise already; take GaussianNoise",
+    "PerWorkerOrnsteinUhlenbeckNoise": "workers differ by their noise already; take OrnsteinUhlenbeckNoise",
     "SlateEpsilonGreedy": _SLATES,
     "SlateSoftQ": _SLATES,
     "ThompsonSampling": _BANDITS,

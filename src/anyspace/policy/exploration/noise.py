@@ -24,8 +24,8 @@ from anyspace.tree import Tree
 class AddedNoise(RandomFirst):
     """Adds noise to the deterministic actions of float Boxes, and clips to their bounds; other leaves stay.
 
-    Noise is in units of raw actions. Its ``scale`` goes linearly from ``initial_scale`` to ``final_scale`` in
-    ``scale_timesteps`` sampled steps.
+    Noise is in units of raw actions. Its ``scale`` goes linearly from ``initial_scale`` to ``final_scale`` in the
+    ``scale_timesteps`` sampled steps that follow the random ones.
     """
 
     random_timesteps: int = 1000
@@ -49,9 +49,8 @@ class AddedNoise(RandomFirst):
         for key, value in (("initial_scale", self.initial_scale), ("final_scale", self.final_scale)):
             require(value >= 0, key, value, "a scale is at least 0")
         self._boxes = dict(boxes)
-        self._schedule = PiecewiseSchedule(
-            [(0, self.initial_scale), (self.scale_timesteps, self.final_scale)], "initial_scale"
-        )
+        first, last = self.random_timesteps, self.random_timesteps + self.scale_timesteps
+        self._schedule = PiecewiseSchedule([(first, self.initial_scale), (last, self.final_scale)], "initial_scale")
         self.width = sum(math.prod(leaf.shape) for leaf in self._boxes.values())
 
     @abstractmethod

@@ -1,0 +1,185 @@
+"""From the keys of RLlib's training scripts to those that algorithms have here."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from anyspace.algorithms.config import RENAMED, AlgorithmConfig
+from anyspace.algorithms.foreign_keys import FOREIGN_KEYS, WITHOUT_EFFECT
+from anyspace.algorithms.off_policy import OffPolicyConfig
+from anyspace.config import merge
+from anyspace.errors import ConfigError
+
+C = TypeVar("C", bound=AlgorithmConfig)
+
+_log = logging.getLogger(__name__)
+
+_DURATIONS = ("evaluation_duration", "evaluation_num_episodes")
+CALLED = {
+    "input_": "input",
+    "metrics_num_episodes_for_smoothing": "return_window",
+    "metrics_smoothing_episodes": "return_window",
+    **dict.fromkeys(_DURATIONS, "evaluation_episodes"),
+}
+"""What keys of RLlib's scripts are called here, where they mean the same."""
+
+_NEW_STACK = (
+    *("enable_rl_module_and_learner", "enable_env_runner_and_connector_v2", "_enable_new_api_stack"),
+    *("_enable_learner_api", "_enable_rl_module_api", "rl_module_spec"),
+)
+
+_AS_HERE: dict[str, tuple[Any, ...]] = {
+    "vtrace": (True,),
+    "minibatch_buffer_size": (1,),
+    "_separate_vf_optimizer": (False,),
+    "_use_beta_distribution": (False,),
+    "grad_clip_by": ("global_norm",),
+    "input": ("sampler",),
+    "input_evaluation": ([], ["is", "wis"]),
+    "evaluation_config": ({"explore": False},),
+    "min_sample_timesteps_per_iteration": (0,),
+    "timesteps_per_iteration": (0,),
+    "remote_worker_envs": (False,),
+    "render_env": (False,),
+    "num_gpus_per_learner": (0,),
+    "shuffle_buffer_size": (0,),
+    **dict.fromkeys(("before_learn_on_batch", "after_train_step", "horizon", "observation_space", "action_space"), ()),
+    **dict.fromkeys(("optimization", "optimization_config"), ()),
+    **dict.fromkeys(("input_config", "off_policy_estimation_methods", "multiagent"), ({},)),
+    **dict.fromkeys(_NEW_STACK, (False,)),
+}
+"""The values, beside None, at which keys that there are not say what happens anyway; at any other they are errors."""
+
+
+def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys of RLlib by the names that they have here; those without an effect are left out, which is said.
+
+    Raises:
+        ConfigError: a value means something that there is not here.
+    """
+    keys = dict(given)
+    for old, new in CALLED.items():
+        if old in keys:
+            keys[new] = keys.pop(old)
+    if keys.get("framework") == "tf2":
+        keys["framework"] = "tf"
+    if "env_config" in keys and keys["env_config"] is None:
+        del keys["env_config"]
+    if keys.pop("evaluation_duration_unit", "episodes") != "episodes":
+        raise ConfigError("evaluation_duration_unit: an evaluation plays whole episodes here; give their number.")
+    if keys.pop("num_gpus", 0):
+        keys.setdefault("device", "cuda")
+    if keys.get("replay_buffer_num_slots") == 0:
+        del keys["replay_buffer_num_slots"]  # no batch is learnt from again, which `replay_proportion` says
+    if isinstance(keys.get("replay_buffer_config"), Mapping):
+        keys |= _replay(keys.pop("replay_buffer_config"))
+    keys = _of_sac(config_class, keys)
+    interval = keys.pop("evaluation_interval", None)
+    keys = _without_idle(config_class, keys)
+    if interval:
+        config = _settings(config_class, keys)
+        keys["evaluate_every"] = interval * max(config.steps_per_iteration, config.steps_per_round)
+    return keys
+
+
+def with_rhythm(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys with which an algorithm that replays takes as many gradient steps as RLlib's defaults ask for.
+
+    These are one after each round of collecting, in which each environment takes ``rollout_fragment_length`` steps:
+    ``n_step`` unless that is given.
+
+    Args:
+        config_class: of the algorithm.
+        keys: as they are called here.
+    """
+    if not issubclass(config_class, OffPolicyConfig):
+        return dict(keys)
+    found, config = dict(keys), _settings(config_class, keys)
+    if keys.get("rollout_fragment_length", "auto") == "auto" and config.n_step > 1:
+        found["rollout_fragment_length"] = config.n_step
+        config = _settings(config_class, found)
+    if keys.get("training_intensity") is None and config.steps_per_round > 1:
+        found["training_intensity"] = config.rows_per_step / config.steps_per_round
+    return found
+
+
+def _settings(config_class: type[C], keys: Mapping[str, Any]) -> C:
+    """Return the settings that keys stand for over RLlib's defaults."""
+    known = {key: value for key, value in keys.items() if key not in ("env", "preset")}
+    return merge(config_class(), known, renamed=RENAMED, foreign=FOREIGN_KEYS)
+
+
+def _without_idle(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> dict[str, Any]:
+    """Return keys without those that change nothing here."""
+    fields = config_class.__dataclass_fields__
+    beta = keys.get("beta", getattr(config_class(), "beta", 0))
+    as_here = {**_AS_HERE, "postprocess_inputs": (True,) if beta else (True, False)}
+    foreign = {key: RENAMED.get(key, key) for key in keys if RENAMED.get(key, key) not in fields}
+    implied = {key for key, name in foreign.items() if name in as_here and keys[key] in (None, *as_here[name])}
+    idle = sorted(key for key, name in foreign.items() if name in WITHOUT_EFFECT)
+    if idle:
+        _log.warning("Nothing here depends on %s; left out.", ", ".join(f"`{key}`" for key in idle))
+    return {key: value for key, value in keys.items() if key not in implied and key not in idle}
+
+
+_RATES = {"actor_learning_rate": "actor_lr", "critic_learning_rate": "critic_lr", "entropy_learning_rate": "alpha_lr"}
+
+
+def _of_sac(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> dict[str, Any]:
+    """Return keys in which those of RLlib's SAC have the names that they have here."""
+    if "actor_lr" not in config_class.__dataclass_fields__:
+        return keys
+    for name in ("optimization", "optimization_config"):
+        if isinstance(keys.get(name), Mapping):
+            keys |= {_known(f"{name}.{key}", _RATES, key): rate for key, rate in keys.pop(name).items()}
+    if keys.pop("_use_beta_distribution", False):
+        model = keys.get("model") or {}
+        own = {"custom_action_dist": "Beta"}
+        keys["model"] = {**own, **model} if isinstance(model, Mapping) else merge(model, own)
+    return keys
+
+
+_OF_REPLAY = {
+    "capacity": "replay_capacity",
+    "alpha": "prioritized_replay_alpha",
+    "beta": "prioritized_replay_beta",
+    "learning_starts": "num_steps_sampled_before_learning_starts",
+    **{
+        key: key
+        for key in (
+            *("replay_burn_in", "prioritized_replay", "prioritized_replay_alpha", "prioritized_replay_beta"),
+            *("prioritized_replay_eps", "num_steps_sampled_before_learning_starts"),
+        )
+    },
+}
+_REPLAY_AS_HERE: dict[str, tuple[Any, ...]] = {
+    "replay_mode": ("independent",),
+    "replay_sequence_length": (1, -1),
+    "worker_side_prioritization": (False,),
+    "_enable_replay_buffer_api": (True, False),
+    "storage_unit": ("timesteps", "sequences", "fragments", "episodes"),
+}
+"""The values, beside None, at which keys of replay say what happens anyway."""
+
+_REPLAY_REFUSED = {
+    "replay_sequence_length": "with a memory, sequences have `model.max_seq_len` steps",
+    "replay_zero_init_states": "sequences begin with the states that were stored, and `replay_burn_in` updates them",
+}
+
+
+def _replay(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that stand for RLlib's ``replay_buffer_config``."""
+    keys = {"prioritized_replay": "Prioritized" in str(config["type"])} if "type" in config else {}
+    for key, value in config.items():
+        if key != "type" and not (key in _REPLAY_AS_HERE and value in (None, *_REPLAY_AS_HERE[key])):
+            keys[_known(f"replay_buffer_config.{key}", _OF_REPLAY, key)] = value
+    return keys
+
+
+def _known(place: str, names: Mapping[str, str], key: str) -> str:
+    if key not in names:
+        reason = _REPLAY_REFUSED.get(key, "it has no meaning here")
+        raise ConfigError(f"config key `{place}` is not taken: {reason}; leave it out.")
+    return names[key]

@@ -1,0 +1,74 @@
+"""Distributions of old files on TensorFlow; nothing in them needs more than arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.spaces import MultiDiscrete
+
+from anyspace import distributions
+from anyspace.models.tf import compat_dists as old
+
+INPUTS = np.array([[0.5, -1.0, 2.0, 0.25], [1.0, 0.0, -2.0, 3.0]], np.float32)
+SLATES = MultiDiscrete([4])
+
+
+def source() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "positional", "named"),
+    [
+        ("Categorical", (0.5,), {"temperature": 0.5}),
+        ("MultiCategorical", ([1, 3],), {"input_lens": [1, 3]}),
+        ("MultiCategorical", ([2, 2], MultiDiscrete([2, 2])), {"input_lens": [2, 2]}),
+        ("SlateMultiCategorical", (0.5, SLATES), {"temperature": 0.5, "action_space": SLATES}),
+        ("GumbelSoftmax", (0.5,), {"temperature": 0.5}),
+        ("SquashedGaussian", (-2.0, 2.0), {"low": -2.0, "high": 2.0}),
+        ("Beta", (0.0, 2.0), {"low": 0.0, "high": 2.0}),
+        ("DiagGaussian", (), {}),
+        ("Deterministic", (), {}),
+        ("Dirichlet", (), {}),
+    ],
+)
+def test_parameters_stand_where_they_stood(name: str, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+    kind, today = getattr(old, name), getattr(distributions, name)
+    made, expected = kind(INPUTS, None, *positional), today(INPUTS, None, **named)
+    assert isinstance(made, old.TFActionDistribution)
+    np.testing.assert_array_equal(made.sample(source()), expected.sample(source()))
+    np.testing.assert_array_equal(made.sampled_action_logp(), expected.sampled_action_logp())
+    for flag in ("has_entropy", "has_kl", "depends_on_model", "sample_takes_rng", "_noise_ahead"):
+        assert getattr(kind, flag) == getattr(today, flag)
+
+
+def test_a_default_temperature() -> None:
+    kind = old.get_categorical_class_with_temperature(2.0)
+    np.testing.assert_array_equal(kind(INPUTS).probs, distributions.Categorical(INPUTS, temperature=2.0).probs)
+    assert kind(INPUTS, None, 3.0).temperature == 3.0
+    with pytest.raises(TypeError, match="needs the action_space"):
+        old.SlateMultiCategorical(INPUTS)
+
+
+@pytest.mark.parametrize("base", ["Categorical", "Beta", "TFActionDistribution"])
+def test_what_builds_the_sample_is_what_samples(base: str) -> None:
+    """A class may build upon the sample of its base, and is asked for one sample."""
+
+    class Mine(getattr(old, base)):  # type: ignore[misc]
+        def _build_sample_op(self) -> Any:
+            return np.zeros(2, np.int64) if base == "TFActionDistribution" else 0 * super()._build_sample_op() + 0.25
+
+        def logp(self, actions: Any) -> Any:
+            return 7 * np.asarray(actions)
+
+    made = Mine(INPUTS, None)
+    assert made.sample() is made.sample() is made.sample_op is made.path_sample()
+    np.testing.assert_array_equal(made.sampled_action_logp(), made.sampled_action_logp_op)
+    assert made.draw_noise(source(), 2) is None
+    assert not made.sample_takes_rng
+    if base != "TFActionDistribution":
+        assert (made.sample_op == 0.25).all()
+    with pytest.raises(NotImplementedError, match=r"TFActionDistribution has no sample\(\)"):
+        old.TFActionDistribution(INPUTS).sample()
