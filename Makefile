@@ -48,8 +48,9 @@ docs: $(READY)  ## the pages of docs/ as a site in site/, with every warning an 
 hashes: $(READY)  ## parameters after three iterations, for each kind of model: to compare two trees on one machine
 	$(BIN)/python -m tests.support.hashes
 
-learning: $(READY)  ## what has to be learnt, on every seed, or TASK="pendulum and 1": hours, and lines in docs/learning.md
-	LEARNING_LOG=docs/learning.md $(BIN)/python -m pytest -m $@ -v -s $(if $(TASK),-k '$(TASK)')
+learning: $(READY)  ## what has to be learnt, TASK="pendulum and seed1" FRAMEWORK=jax for some of it: hours, and lines in docs/learning.md
+	LEARNING_LOG=docs/learning.md LEARNING_FRAMEWORK=$(or $(FRAMEWORK),torch) \
+	  $(BIN)/python -m pytest -m $@ -v -s $(if $(TASK),-k '$(TASK)')
 
 fuzz: $(READY)  ## ten thousand random pairs of spaces, FUZZ_SEED=n for the pairs of an earlier run: many minutes
 	$(BIN)/python -m pytest -m $@ -v -s
@@ -96,18 +97,21 @@ names: $(READY) peers-rllib  ## every name of anyspace.rllib beside RLlib 2.40's
 
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/ppo_cartpole.py
-	$(BIN)/python benchmarks/time_to_solve.py
+	$(BIN)/python benchmarks/collecting.py
+	$(BIN)/python benchmarks/time_to_solve.py jax
 	$(BIN)/python benchmarks/preprocess.py
 	$(BIN)/python benchmarks/atari.py
 	$(BIN)/python benchmarks/atari_ppo.py
 	$(BIN)/python benchmarks/memory_cartpole.py
+	$(BIN)/python benchmarks/memory_cartpole.py jax
 	$(BIN)/python benchmarks/algorithms.py
+	$(BIN)/python benchmarks/algorithms.py jax
 	$(BIN)/python benchmarks/frameworks.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python -m benchmarks.fleet_simulation
 
-parity: $(READY) peers  ## final returns beside Stable-Baselines3's, TASK=cartpole-dqn SEEDS="0 1": hours, and lines in docs/parity.csv
-	$(BIN)/python benchmarks/parity.py $(TASK) $(if $(SEEDS),--seeds $(SEEDS))
+parity: .venv-gallery/.ready peers  ## final returns beside Stable-Baselines3's, TASK=cartpole-dqn SEEDS="0 1": hours, and lines in docs/parity.csv
+	.venv-gallery/bin/python benchmarks/parity.py $(TASK) $(if $(SEEDS),--seeds $(SEEDS))
 
 popgym: .venv-popgym/.ready  ## POPGym's Easy tasks with every memory, TASK=RepeatFirstEasy MEMORY=gru SEEDS="0 1" STEPS=500000: hours, and lines in docs/popgym.csv
 	.venv-popgym/bin/python benchmarks/memory_popgym.py $(TASK) $(if $(MEMORY),--memories $(MEMORY)) \

@@ -2,15 +2,18 @@
 
 * DQN on CartPole-v1: one gradient step after each environment step, batch 128, 256x256, neither dueling nor double.
 * The same with 8 environment steps, then 8 gradient steps, on both sides.
+* DQN with an LSTM of 64 on CartPole-v1, without peers: one gradient step per environment step, 32 sequences of 20.
 * SAC on Pendulum-v1: one gradient step per environment step, batch 256, 256x256, two critics.
+* The same with 8 environment steps, then 8 gradient steps, on both sides.
+* SAC at HalfCheetah-v5's sizes, without its physics and without peers: 17 numbers are observed, 6 decided.
 * A2C on CartPole-v1: 8 environments x 5 steps, two tanh layers of 64 for each of policy and value.
 
 All go through their public ``learn()``, ours through the iterations that it is made of; ours has every check on and
 does not count reset rows. Peers, the bare loop and, in PyTorch, this library get the thread count that serves each
 best. All run in turn; medians of five runs.
 
-    python benchmarks/algorithms.py [dqn] [dqn-8] [sac] [a2c]
-    python benchmarks/algorithms.py jax [dqn] ...      # on another framework, beside that one's bare loop
+    python benchmarks/algorithms.py [dqn] [dqn-8] [dqn-lstm] [sac] [sac-8] [sac-large] [a2c]
+    python benchmarks/algorithms.py jax [dqn] ...      # another framework, beside PyTorch and that one's bare loop
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ import subprocess
 import sys
 import time
 from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
 
 from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
@@ -51,23 +57,56 @@ DQN_SETTINGS = {
     "dueling": False,
     "double_q": False,
 }
+SEQUENCES = {"train_batch_size": 32, "model": {"fcnet_hiddens": [64], "use_lstm": True, "lstm_cell_size": 64}}
+SAC_SETTINGS = {**OFF_POLICY, "train_batch_size": 256}
+
+
+class Sizes(gym.Env[Any, Any]):
+    """HalfCheetah-v5's sizes without its physics: noise to see, and episodes of 1,000 steps."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (17,), np.float32)
+    action_space = gym.spaces.Box(-1, 1, (6,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        """Begin an episode."""
+        super().reset(seed=seed)
+        self.t = 0
+        return self._seen(), {}
+
+    def step(self, action: Any) -> Any:
+        """Reward small actions."""
+        self.t += 1
+        return self._seen(), -float(np.square(action).sum()), False, self.t >= 1000, {}
+
+    def _seen(self) -> Any:
+        return self.np_random.standard_normal(17, np.float32)
 
 
 class Contest(NamedTuple):
     """An algorithm and its settings, here."""
 
     algorithm: str
-    env: str
+    env: Any
     settings: dict[str, Any]
     steps: int
     bare: str | None = None
     """The bare loop of its gradient steps."""
+    peers: tuple[str, ...] = tuple(PEERS)
+    """The packages that have the like."""
+
+    @property
+    def title(self) -> str:
+        """The environment's name."""
+        return self.env if isinstance(self.env, str) else self.env.__name__
 
 
 CONTESTS = {
     "dqn": Contest("DQN", "CartPole-v1", DQN_SETTINGS, 6000, "dqn"),
     "dqn-8": Contest("DQN", "CartPole-v1", {**DQN_SETTINGS, "rollout_fragment_length": 8}, 6000, "dqn-8"),
-    "sac": Contest("SAC", "Pendulum-v1", {**OFF_POLICY, "train_batch_size": 256}, 2000, "sac"),
+    "dqn-lstm": Contest("DQN", "CartPole-v1", {**DQN_SETTINGS, **SEQUENCES}, 2000, peers=()),
+    "sac": Contest("SAC", "Pendulum-v1", SAC_SETTINGS, 2000, "sac"),
+    "sac-8": Contest("SAC", "Pendulum-v1", {**SAC_SETTINGS, "rollout_fragment_length": 8}, 2000, "sac-8"),
+    "sac-large": Contest("SAC", Sizes, SAC_SETTINGS, 2000, "sac-large", peers=()),
     "a2c": Contest(
         "A2C",
         "CartPole-v1",
@@ -82,6 +121,7 @@ CONTESTS = {
             "model": {"fcnet_hiddens": [64, 64], "vf_share_layers": False},
         },
         40_000,
+        peers=("stable_baselines3",),
     ),
 }
 
@@ -116,11 +156,13 @@ def compare(name: str, framework: str) -> None:
     """Measure all in turn and print the table."""
     contest = CONTESTS[name]
     steps, loop = contest.steps, contest.bare if framework in BARE else None
-    mine = [sys.executable, __file__, "--ours", name, framework]
-    # JAX and TensorFlow share out their work by themselves.
-    programs = {"ours": best(mine, steps) if framework == "torch" else [*mine, str(steps), "0"]}
-    for package in PEERS:
-        if package != "sbx" or (framework == "jax" and contest.algorithm != "A2C" and has_sbx()):
+    mine = [sys.executable, __file__, "--ours", name]
+    programs = {"torch": best([*mine, "torch"], steps)}
+    if framework != "torch":
+        # JAX and TensorFlow share out their work by themselves.
+        programs = {framework: [*mine, framework, str(steps), "0"], **programs}
+    for package in contest.peers:
+        if package != "sbx" or (framework == "jax" and has_sbx()):
             programs[package] = best([*PEER, package, name], steps)
     if loop:
         # JAX computes on one core or on all.
@@ -131,18 +173,19 @@ def compare(name: str, framework: str) -> None:
         for one, command in programs.items():
             found[one].append(run_json(command))
     rates = {one: median([run["rate"] for run in runs]) for one, runs in found.items()}
-    print(f"{name.upper()} on {contest.env}, median of {RUNS} runs in turn; {describe()}\n")
-    print("| library | steps/s | ours to its (run by run) |")
+    print(f"{name.upper()} on {contest.title}, median of {RUNS} runs in turn; {describe()}\n")
+    print("| library | steps/s | first to it (run by run) |")
     print("|---|---|---|")
-    print(f"| anyspace, {framework}{_threads(programs['ours'])} | {rates['ours']:,.0f} | |")
-    for package in PEERS:
-        if package in programs:
-            ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(found["ours"], found[package], strict=True))
-            who = f"{PEERS[package]} {found[package][0]['version']}{_threads(programs[package])}"
-            span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
-            print(f"| {who} | {rates[package]:,.0f} | {rates['ours'] / rates[package]:.2f} ({span}) |")
-    if loop:
-        updates = median([run["updates"] for run in found["ours"]])
+    print(f"| anyspace, {framework}{_threads(programs[framework])} | {rates[framework]:,.0f} | |")
+    for one in [one for one in programs if one not in (framework, "bare")]:
+        ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(found[framework], found[one], strict=True))
+        who = f"{PEERS[one]} {found[one][0]['version']}" if one in PEERS else f"anyspace, {one}"
+        span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
+        print(f"| {who}{_threads(programs[one])} | {rates[one]:,.0f} | {rates[framework] / rates[one]:.2f} ({span}) |")
+    updates = median([run["updates"] for run in found[framework]])
+    if not loop:
+        print(f"\ngradient steps with all that learning takes: {updates:,.0f} a second")
+    else:
         print(
             f"\ngradient steps with all that learning takes: {updates:,.0f} a second; a bare loop"
             f"{_threads(programs['bare'])}: {rates['bare']:,.0f}; ratio {updates / rates['bare']:.2f}"

@@ -13,6 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -52,7 +53,7 @@ def dqn() -> Callable[[], None]:
 
 
 def sac(width: int = 3, numbers: int = 1) -> Callable[[], None]:
-    """Pendulum's sizes, a batch of 256, two critics; the targets follow by 0.005."""
+    """A batch of 256, two critics; the targets follow by 0.005. ``width`` and ``numbers`` are Pendulum's."""
     actor, q1, q2 = mlp(width, 2 * numbers), mlp(width + numbers, 1), mlp(width + numbers, 1)
     targets, critics = [copy.deepcopy(q) for q in (q1, q2)], [*q1.parameters(), *q2.parameters()]
     log_alpha = nn.Parameter(torch.zeros(()))
@@ -96,9 +97,13 @@ def sac(width: int = 3, numbers: int = 1) -> Callable[[], None]:
     return step
 
 
+LOOPS = {"dqn": dqn, "dqn-8": dqn, "sac": sac, "sac-8": sac, "sac-large": partial(sac, 17, 6)}
+"""By name of the contest in `algorithms.py`."""
+
+
 def main(name: str, steps: int, threads: int) -> None:
     torch.set_num_threads(threads)
-    step = {"dqn": dqn, "dqn-8": dqn, "sac": sac}[name]()
+    step = LOOPS[name]()
     for _ in range(50):
         step()
     started = time.perf_counter()

@@ -1,9 +1,9 @@
 """Bare loops of gradient steps in JAX: networks, losses and learning rates of `bare.py`, in compiled calls.
 
-A call is a step, or the 8 steps of `dqn-8`. One fixed batch, no replay, no environment: what a step costs at least. No
-episode ends in the batch. SAC's networks all move by their gradients at the same weights, as this library's do; in
-`bare.py` the critics move before the actor. Prints one JSON line. Threads are 1, or as many as there are cores, which
-JAX takes by itself.
+A call is a step, or the 8 steps of `dqn-8` and `sac-8`. One fixed batch, no replay, no environment: what a step costs
+at least. No episode ends in the batch. SAC's networks all move by their gradients at the same weights, as this
+library's do; in `bare.py` the critics move before the actor. Prints one JSON line. Threads are 1, or as many as there
+are cores, which JAX takes by itself.
 
     python benchmarks/bare_jax.py sac 2000 1
 """
@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 HIDDEN = 256
@@ -27,9 +28,8 @@ def main(name: str, steps: int, threads: int) -> None:
         sys.exit(f"Threads are 1 or {os.cpu_count()}, as many as there are cores; {threads} came.")
     if threads == 1:
         os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
-    kind, _, at_once = name.partition("-")
-    each = int(at_once or 1)
-    call = {"dqn": dqn, "sac": sac}[kind](each)
+    loop, each = LOOPS[name]
+    call = loop(each)
     for _ in range(50):
         call()
     started = time.perf_counter()
@@ -129,7 +129,7 @@ def dqn(each: int = 1) -> Callable[[], None]:
 
 
 def sac(each: int = 1, width: int = 3, numbers: int = 1) -> Callable[[], None]:
-    """Pendulum's sizes, a batch of 256, two critics; the targets follow by 0.005."""
+    """A batch of 256, two critics; the targets follow by 0.005. ``width`` and ``numbers`` are Pendulum's."""
     import jax
     import jax.numpy as jnp
 
@@ -171,6 +171,16 @@ def sac(each: int = 1, width: int = 3, numbers: int = 1) -> Callable[[], None]:
         return weights, targets, moments, key
 
     return looped(step, (weights, critics, moments_of(weights), jax.random.key(1)), batch, each)
+
+
+LOOPS: dict[str, tuple[Callable[[int], Callable[[], None]], int]] = {
+    "dqn": (dqn, 1),
+    "dqn-8": (dqn, 8),
+    "sac": (sac, 1),
+    "sac-8": (sac, 8),
+    "sac-large": (partial(sac, width=17, numbers=6), 1),
+}
+"""By name of the contest in `algorithms.py`: what makes a call, of how many steps."""
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
 twice: in their place, within the rollout, and alone, in a loop of their own. Alone they are quicker, for a loop that
 does one thing finds its code and its branches in the processor's caches. Medians.
 
+What a single step of one environment costs DQN, which collects one between two gradient steps, is printed beside what
+drawing a batch of 128 transitions costs.
+
     python benchmarks/collecting.py
 """
 
@@ -15,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from anyspace import PPO
+from anyspace import DQN, PPO
 from anyspace.data.environments import EnvSpec
 from anyspace.data.vector import make_source
 from anyspace.models import InputDict
@@ -95,8 +98,28 @@ def in_place(algorithm: PPO) -> tuple[float, float, float]:
     return float(whole), float(environments), float(network)
 
 
+def single() -> tuple[float, float]:
+    """Return what gathering one step of one CartPole takes, epsilon-greedily, and what drawing 128 windows takes."""
+    algorithm = DQN("CartPole-v1", {"prioritized_replay": False, "seed": 0}, preset="none")
+    fleet, replay, rng = algorithm.fleet, algorithm.replay, np.random.default_rng(0)
+    replay.add(fleet.gather(1024))
+
+    def gathered() -> None:
+        for _ in range(STEPS):
+            fleet.gather(1)
+
+    def drawn() -> None:
+        for _ in range(STEPS):
+            replay.draw(128, rng)
+
+    with algorithm.policy.runtime.threads_for(1):
+        measured = [(microseconds(gathered), microseconds(drawn)) for _ in range(ROUNDS)]
+    first, second = np.median(measured, axis=0)
+    return float(first), float(second)
+
+
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
     algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
     algorithm.fleet.gather(1024)
     apart = alone(algorithm)
@@ -110,6 +133,8 @@ def main() -> None:
         rest = whole - environments - network
         row = " | ".join(f"{number:.1f}" for number in (whole, environments, network, rest))
         print(f"| {name} | {row} | {rest / environments:.2f} |")
+    gathering, drawing = single()
+    print(f"\nDQN, one environment: gathering one step takes {gathering:.0f} us, drawing 128 windows {drawing:.0f} us")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ All go through their public ``learn()`` or ``train()``; ours has every check on 
 gets the thread count that serves it best. Medians of five runs.
 
     python benchmarks/memory_cartpole.py [lstm] [gtrxl]
+    python benchmarks/memory_cartpole.py jax [lstm] ...      # on another framework than PyTorch
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ppo_cartpole import SETTINGS
 
 RUNS = 5
 ITERATIONS = 20
+FRAMEWORKS = ("torch", "jax", "tf")
 
 
 class Contest(NamedTuple):
@@ -53,11 +55,11 @@ CONTESTS = {
 }
 
 
-def ours(model: dict[str, Any]) -> None:
+def ours(model: dict[str, Any], framework: str) -> None:
     """Measure this library in this process and print one JSON line."""
     from anyspace import PPO
 
-    algorithm = PPO("CartPole-v1", SETTINGS, model=model, preset="none")
+    algorithm = PPO("CartPole-v1", {**SETTINGS, "framework": framework}, model=model, preset="none")
     algorithm.learn(2 * 1024, progress=False)
     before = algorithm.timesteps_total
     started = time.perf_counter()
@@ -69,21 +71,21 @@ def ours(model: dict[str, Any]) -> None:
     print(json.dumps({"rate": steps / (time.perf_counter() - started), "learning": steps / spent}))
 
 
-def compare(name: str) -> None:
+def compare(name: str, framework: str) -> None:
     """Measure both in turn and print the table."""
     contest = CONTESTS[name]
     rates = {count: run_json([*contest.command, "3", str(count)])["rate"] for count in (1, 2)}
     threads = max(rates, key=lambda count: rates[count])
     mine, peers = [], []
     for _ in range(RUNS):
-        mine.append(run_json([sys.executable, __file__, "--ours", name]))
+        mine.append(run_json([sys.executable, __file__, "--ours", name, framework]))
         peers.append(run_json([*contest.command, str(ITERATIONS // 4), str(threads)]))
     our_rate, peer_rate = (median([run["rate"] for run in runs]) for runs in (mine, peers))
     ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(mine, peers, strict=True))
     print(f"{contest.title} on CartPole-v1, median of {RUNS} runs in turn; {describe()}\n")
     print("| library | steps/s |")
     print("|---|---|")
-    print(f"| anyspace | {our_rate:,.0f} |")
+    print(f"| anyspace, {framework} | {our_rate:,.0f} |")
     print(f"| {contest.peer} {peers[0]['version']} ({threads} threads, its best) | {peer_rate:,.0f} |")
     print(f"\nratio of the medians {our_rate / peer_rate:.2f}; run by run {ratios[0]:.2f} to {ratios[-1]:.2f}\n")
     if "learning" in peers[0]:
@@ -91,15 +93,16 @@ def compare(name: str) -> None:
         print(f"learning alone: {our_rate:,.0f} and {peer_rate:,.0f} steps/s, ratio {our_rate / peer_rate:.2f}\n")
 
 
-def main(names: list[str]) -> None:
-    """Print a table for each memory."""
+def main(words: list[str]) -> None:
+    """Print a table for each memory, of those that are named."""
     require_peers()
-    for name in names or CONTESTS:
+    framework = next((word for word in words if word in FRAMEWORKS), "torch")
+    for name in [word for word in words if word not in FRAMEWORKS] or CONTESTS:
         if name == "gtrxl" and not RLLIB_PYTHON.exists():
             print("RLlib is not installed; run `make peers-rllib` first.")
         else:
-            compare(name)
+            compare(name, framework)
 
 
 if __name__ == "__main__":
-    ours(CONTESTS[sys.argv[2]].model) if sys.argv[1:2] == ["--ours"] else main(sys.argv[1:])
+    ours(CONTESTS[sys.argv[2]].model, sys.argv[3]) if sys.argv[1:2] == ["--ours"] else main(sys.argv[1:])

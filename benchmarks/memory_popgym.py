@@ -4,7 +4,8 @@ Observations hold the previous action and whether the episode has just begun, as
 Benchmarking partially observable reinforcement learning", ICLR 2023). Settings are the library's general ones. No
 return is above 1; training ends early where the latest 100 episodes average 0.97. What is noted is the mean return of
 100 fresh episodes with the final weights, acting deterministically. Each run appends a line to docs/popgym.csv; runs
-that have one are left out, so that an interrupted benchmark goes on where it stopped.
+that have one are left out, so that an interrupted benchmark goes on where it stopped. Where a noted run missed its
+goal, it is named, and the exit status is 1.
 
     python benchmarks/memory_popgym.py [TASK ...] [--memories none lstm gru gtrxl] [--seeds 0 1 2] [--steps 1000000]
     python benchmarks/memory_popgym.py --table
@@ -15,9 +16,10 @@ from __future__ import annotations
 import argparse
 import csv
 import statistics
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +50,15 @@ MEMORIES: dict[str, dict[str, Any]] = {
     "gru": {"use_gru": True},
     "gtrxl": {"use_attention": True},
 }
+GOALS: dict[tuple[str, str], tuple[float, int]] = {
+    **{
+        (task, memory): (0.95, 500_000)
+        for task in ("RepeatFirstEasy", "PositionOnlyCartPoleEasy", "RepeatPreviousEasy")
+        for memory in ("gru", "lstm")
+    },
+    ("RepeatPreviousEasy", "gtrxl"): (0.5, 1_000_000),
+}
+"""By task and memory: the mean return that every seed has to reach, and by how many steps."""
 WRAPPERS = ["popgym.wrappers:PreviousAction", "popgym.wrappers:Antialias"]
 
 
@@ -85,6 +96,16 @@ def train(task: str, memory: str, seed: int, steps: int) -> Run:
     with LOG.open("a", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(done)
     return done
+
+
+def missed(runs: Iterable[Run]) -> list[str]:
+    """Return a line for each run that missed its goal; a run of more steps than the goal allows is not judged."""
+    lines = []
+    for run in runs:
+        goal, steps = GOALS.get((run.task, run.memory), (-float("inf"), 0))
+        if run.mean < goal and run.steps <= steps:
+            lines.append(f"{run.task} with {run.memory}, seed {run.seed}: {run.mean} of {goal} in {run.taken:,} steps")
+    return lines
 
 
 def table() -> None:
@@ -131,6 +152,8 @@ def main() -> None:
                     if (task, memory, seed, asked.steps) not in done:
                         print(*train(task, memory, seed, asked.steps), flush=True)
     table()
+    if lines := missed(logged()):
+        sys.exit("Goals missed:\n" + "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The same hyperparameters here and with Stable-Baselines3: final returns over 100 episodes, on several seeds.
 
-Hyperparameters are those of the peer's zoo, as far as both have them: clipping ranges stay constant, Pendulum's PPO has
-no state-dependent exploration, and A2C takes Adam, on both sides. Losses that are sums here and means there have their
-coefficients and clipping scaled alike. Each run appends a line to docs/parity.csv; `--table` prints means and
-intervals.
+Hyperparameters are those of the peer's zoo, as far as both have them: on both sides clipping ranges stay constant,
+Pendulum's PPO has no state-dependent exploration, HalfCheetah's begins with deviations of 1, and A2C takes Adam.
+Weights start as each library starts them. What the zoo leaves out is the peer's default, Adam's stabiliser of 1e-5
+with PPO and A2C among them. Losses that are sums here and means there have their coefficients, clipping and stabiliser
+scaled alike. Each run appends a line to docs/parity.csv; `--table` prints means and intervals.
 
     python benchmarks/parity.py [TASK ...] [--seeds 0 1 2 3 4]
     python benchmarks/parity.py --table
@@ -34,13 +35,15 @@ class Task(NamedTuple):
     steps: int
     ours: dict[str, Any]
     theirs: dict[str, Any]
-    """Keyword arguments of the peer's class; `n_envs` and `normalize` are of its environments."""
+    """Keyword arguments of the peer's class, as its zoo writes them: "lin_0.001" falls from 0.001 to 0, and activations
+    are names of `torch.nn`. `n_envs` and `normalize` are of its environments."""
     seeds: int = 5
 
 
 def ppo(env: str, steps: int, theirs: dict[str, Any], **ours: Any) -> Task:
     """Return a task of PPO whose keys follow from the peer's."""
     width, size = theirs["n_envs"], theirs["n_envs"] * theirs["n_steps"]
+    net = {"net_arch": [64, 64], "activation_fn": "Tanh", **theirs.get("policy_kwargs", {})}
     keys = {
         "num_envs_per_env_runner": width,
         "train_batch_size": size,
@@ -50,16 +53,29 @@ def ppo(env: str, steps: int, theirs: dict[str, Any], **ours: Any) -> Task:
         "lambda_": theirs.get("gae_lambda", 0.95),
         "clip_param": theirs.get("clip_range", 0.2),
         "entropy_coeff": theirs.get("ent_coef", 0.0),
-        "lr": theirs.get("learning_rate", 3e-4),
+        **learning_rate(theirs.get("learning_rate", 3e-4), steps),
+        "adam_epsilon": STABILISER,
         "vf_clip_param": None,
-        "vf_loss_coeff": 0.5,
+        "vf_loss_coeff": theirs.get("vf_coef", 0.5),
         "kl_coeff": 0.0,
-        "grad_clip": 0.5,
-        "model": {"fcnet_hiddens": [64, 64], "free_log_std": env in CONTINUOUS},
+        "grad_clip": theirs.get("max_grad_norm", 0.5),
+        "model": {
+            "fcnet_hiddens": net["net_arch"],
+            "fcnet_activation": net["activation_fn"].lower(),
+            "free_log_std": env in CONTINUOUS,
+        },
         **(NORMALIZED if theirs.get("normalize") else {}),
         **ours,
     }
     return Task(env, "PPO", steps, keys, theirs)
+
+
+def learning_rate(theirs: float | str, steps: int) -> dict[str, Any]:
+    """Return the keys of a learning rate that is constant, or falls to 0 as "lin_0.001" says."""
+    if isinstance(theirs, str):
+        first = float(theirs.removeprefix("lin_"))
+        return {"lr": first, "lr_schedule": [[0, first], [steps, 0.0]]}
+    return {"lr": theirs}
 
 
 def a2c(env: str, steps: int, theirs: dict[str, Any]) -> Task:
@@ -69,6 +85,7 @@ def a2c(env: str, steps: int, theirs: dict[str, Any]) -> Task:
         "num_envs_per_env_runner": theirs["n_envs"],
         "train_batch_size": rows,
         "lr": 7e-4,
+        "adam_epsilon": STABILISER * rows,
         "lambda_": 1.0,
         "entropy_coeff": 0.0,
         "vf_loss_coeff": 1.0,
@@ -119,6 +136,8 @@ def sac(env: str, steps: int, rate: float, starts: int, seeds: int = 5) -> Task:
 
 
 CONTINUOUS = ("Pendulum-v1", "HalfCheetah-v5")
+STABILISER = 1e-5
+"""What the peer's policies of PPO and A2C hand to Adam."""
 NORMALIZED = {"observation_filter": "MeanStdFilter", "normalize_rewards": True}
 
 TASKS = {
@@ -132,7 +151,7 @@ TASKS = {
             "gae_lambda": 0.8,
             "gamma": 0.98,
             "n_epochs": 20,
-            "learning_rate": 1e-3,
+            "learning_rate": "lin_0.001",
         },
     ),
     "cartpole-a2c": a2c("CartPole-v1", 500_000, {"n_envs": 8}),
@@ -201,8 +220,12 @@ TASKS = {
             "gae_lambda": 0.92,
             "gamma": 0.98,
             "n_epochs": 20,
-            "learning_rate": 2.06e-5,
-            "ent_coef": 0.0004,
+            "learning_rate": 2.0633e-05,
+            "ent_coef": 0.000401762,
+            "clip_range": 0.1,
+            "vf_coef": 0.58096,
+            "max_grad_norm": 0.8,
+            "policy_kwargs": {"net_arch": [256, 256], "activation_fn": "ReLU", "ortho_init": False},
             "normalize": True,
         },
     )._replace(seeds=3),

@@ -4,6 +4,7 @@ Ours is ``anyspace train CartPole-v1`` with its shipped preset, run folder and c
 Stable-Baselines3 runs with its zoo's settings. Seeds 0 to 4 in turn; the peer gets its best thread count.
 
     python benchmarks/time_to_solve.py
+    python benchmarks/time_to_solve.py jax     # another framework beside PyTorch
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 SEEDS = range(5)
 
 
-def ours(seed: int) -> dict[str, Any]:
+def ours(seed: int, framework: str) -> dict[str, Any]:
     """Run the command line and return seconds and steps."""
     with tempfile.TemporaryDirectory() as folder:
-        command = f"train CartPole-v1 --stop-return 475 --return-window 20 --seed {seed} --evaluate 0".split()
+        command = f"train CartPole-v1 --stop-return 475 --return-window 20 --seed {seed} --evaluate 0"
+        command += f" --framework {framework}"
         started = time.perf_counter()
         subprocess.run(
-            [str(Path(sys.executable).parent / "anyspace"), *command, "--out", folder], check=True, capture_output=True
+            [str(Path(sys.executable).parent / "anyspace"), *command.split(), "--out", folder],
+            check=True,
+            capture_output=True,
         )
         seconds = time.perf_counter() - started
         steps = steps_of(read_state(Path(folder) / "checkpoint"))
@@ -43,23 +47,26 @@ def peer(seed: int, threads: int) -> dict[str, Any]:
     return {**result, "seconds": time.perf_counter() - started}
 
 
-def main() -> None:
-    """Measure both in turn and print the table."""
+def main(frameworks: list[str]) -> None:
+    """Measure all in turn and print the table."""
     require_peers()
     threads = min((1, 2), key=lambda count: peer(0, count)["seconds"])
-    rows = [(seed, ours(seed), peer(seed, threads)) for seed in SEEDS]
+    names = [*(f"anyspace, {framework}" for framework in frameworks), "Stable-Baselines3"]
+    rows = [[*(ours(seed, framework) for framework in frameworks), peer(seed, threads)] for seed in SEEDS]
+    names[-1] += f" {rows[0][-1]['version']} ({threads} threads)"
     print(f"Wall-clock to a 20-episode mean of 475 on CartPole-v1, from the command on; {describe()}\n")
-    print(f"| seed | anyspace, s | steps | Stable-Baselines3 {rows[0][2]['version']} ({threads} threads), s | steps |")
-    print("|---|---|---|---|---|")
-    for seed, mine, theirs in rows:
-        cells = [
-            f"{run['seconds']:.1f} | {run['steps']:,}{'' if run['solved'] else ' (not solved)'}"
-            for run in (mine, theirs)
-        ]
-        print(f"| {seed} | {cells[0]} | {cells[1]} |")
-    our_median, peer_median = (median([row[side]["seconds"] for row in rows]) for side in (1, 2))
-    print(f"\nmedians {our_median:.1f} s and {peer_median:.1f} s, ratio {our_median / peer_median:.2f}")
+    print(f"| seed | {' | '.join(f'{name}, s | steps' for name in names)} |")
+    print(f"|---|{'---|---|' * len(names)}")
+    for seed, runs in zip(SEEDS, rows, strict=True):
+        print(f"| {seed} | {' | '.join(map(_cells, runs))} |")
+    *medians, theirs = (median([run["seconds"] for run in runs]) for runs in zip(*rows, strict=True))
+    for framework, mine in zip(frameworks, medians, strict=True):
+        print(f"\n{framework}: medians {mine:.1f} s and {theirs:.1f} s, ratio {mine / theirs:.2f}")
+
+
+def _cells(run: dict[str, Any]) -> str:
+    return f"{run['seconds']:.1f} | {run['steps']:,}{'' if run['solved'] else ' (not solved)'}"
 
 
 if __name__ == "__main__":
-    main()
+    main([*sys.argv[1:], "torch"])

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from anyspace.algorithms import ALGORITHMS
+from anyspace.config import merge
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -26,3 +29,33 @@ def test_all_can_be_imported() -> None:
 def test_one_measurement_is_a_line_of_json(words: list[str]) -> None:
     done = subprocess.run([sys.executable, *words], check=True, cwd=FOLDER, capture_output=True, text=True)
     assert json.loads(done.stdout.splitlines()[-1])["rate"] > 0
+
+
+def test_settings_of_programs_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    import algorithms
+    import bare
+    import bare_jax
+    import parity
+
+    for contest in algorithms.CONTESTS.values():
+        merge(ALGORITHMS[contest.algorithm].config_class(), contest.settings).validate()
+        assert contest.bare is None or {contest.bare} <= bare.LOOPS.keys() & bare_jax.LOOPS.keys()
+    for task in parity.TASKS.values():
+        config = merge(ALGORITHMS[task.algorithm].config_class(), task.ours)
+        config.validate()
+        rows = {"PPO": 1, "A2C": config.train_batch_size}.get(task.algorithm)
+        # Adam moves as far where gradients and its stabiliser are both so many times larger.
+        assert rows is None or config.adam_epsilon == pytest.approx(1e-5 * rows)
+    assert parity.TASKS["cartpole-ppo"].ours["lr_schedule"] == [[0, 0.001], [100_000, 0.0]]
+
+
+def test_a_run_that_missed_its_goal_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    from memory_popgym import Run, missed
+
+    run = Run("RepeatPreviousEasy", "gru", 2, 500_000, 501_760, 0.9, 1)
+    assert missed([run._replace(mean=0.95), run._replace(memory="none"), run._replace(steps=1_000_000)]) == []
+    assert missed([run]) == ["RepeatPreviousEasy with gru, seed 2: 0.9 of 0.95 in 501,760 steps"]
+    assert missed([run._replace(memory="gtrxl", steps=1_000_000)]) == []
+    assert len(missed([run._replace(memory="gtrxl", mean=0.4, steps=1_000_000)])) == 1

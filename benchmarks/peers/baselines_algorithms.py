@@ -23,8 +23,8 @@ def made(library: Any, name: str) -> Any:
     # SBX computes where JAX does, and clips no gradients.
     of_torch = library.__name__ == "stable_baselines3"
     extra = {"device": "cpu"} if of_torch else {}
+    at_once = 8 if name.endswith("-8") else 1
     if name.startswith("dqn"):
-        at_once = 8 if name == "dqn-8" else 1
         return library.DQN(
             "MlpPolicy",
             make_vec_env("CartPole-v1", n_envs=1, seed=0),
@@ -40,15 +40,15 @@ def made(library: Any, name: str) -> Any:
             **extra,
             **OFF_POLICY,
         )
-    if name == "sac":
+    if name.startswith("sac"):
         return library.SAC(
             "MlpPolicy",
             make_vec_env("Pendulum-v1", n_envs=1, seed=0),
             batch_size=256,
             learning_rate=3e-4,
             tau=0.005,
-            train_freq=1,
-            gradient_steps=1,
+            train_freq=at_once,
+            gradient_steps=at_once,
             seed=0,
             **extra,
             **OFF_POLICY,

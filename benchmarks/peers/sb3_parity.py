@@ -1,4 +1,7 @@
-"""Train and evaluate an algorithm of Stable-Baselines3; prints one JSON line. Run by benchmarks/parity.py."""
+"""Train and evaluate an algorithm of Stable-Baselines3; prints one JSON line. Run by benchmarks/parity.py.
+
+Keyword arguments come as its zoo writes them: a rate "lin_0.001" falls from 0.001 to 0.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,12 @@ from stable_baselines3.common.vec_env import VecNormalize
 def main(env: str, algorithm: str, steps: int, keywords: dict[str, Any], seed: int, episodes: int) -> None:
     torch.set_num_threads(1)
     width, normalize = keywords.pop("n_envs"), keywords.pop("normalize", False)
-    gamma = keywords.get("gamma", 0.99)
+    gamma, rate, policy = keywords.get("gamma", 0.99), keywords.get("learning_rate"), keywords.get("policy_kwargs", {})
+    if isinstance(rate, str):
+        first = float(rate.removeprefix("lin_"))
+        keywords["learning_rate"] = lambda left: first * left
+    if "activation_fn" in policy:
+        policy["activation_fn"] = getattr(torch.nn, policy["activation_fn"])
     envs: Any = make_vec_env(env, n_envs=width, seed=seed)
     if normalize:
         envs = VecNormalize(envs, gamma=gamma)

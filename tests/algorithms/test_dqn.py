@@ -351,7 +351,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "evenly drawn": {"prioritized_replay": False},
     "soft": {"exploration_config": {"type": "SoftQ", "temperature": 0.5}},
     "mask": {},
-    "memory": {"model.use_lstm": True, "replay_burn_in": 2},
+    "memory": {"replay_burn_in": 2},
     "branches": {},
 }
 ROWS = [set[str]()] + [
@@ -359,6 +359,10 @@ ROWS = [set[str]()] + [
     for row in range(5)
 ]
 """Every two options meet in all four ways: each option is on in three of five rows, no two in the same three."""
+REMEMBERING = [number for number, row in enumerate(ROWS) if "memory" in row]
+KINDS = {"model.use_lstm": True}, {"model.use_gru": True}, {"model.use_attention": True, "replay_capacity": 200}
+MEMORIES = dict(zip(REMEMBERING, KINDS, strict=True))
+"""By number of the row: the keys of its memory."""
 
 
 def test_the_rows_cover_all_pairs() -> None:
@@ -366,9 +370,11 @@ def test_the_rows_cover_all_pairs() -> None:
         assert {(one in row, other in row) for row in ROWS} == set(itertools.product((False, True), repeat=2))
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: ", ".join(sorted(row)) or "defaults")
-def test_options_work_together(row: set[str]) -> None:
+@pytest.mark.parametrize("number", range(len(ROWS)), ids=[", ".join(sorted(row)) or "defaults" for row in ROWS])
+def test_options_work_together(number: int) -> None:
+    row = ROWS[number]
     settings = {key: value for name in row for key, value in OPTIONS[name].items()}
+    settings |= MEMORIES.get(number, {})
     space, widths = (NESTED, WIDTHS["nested"]) if "branches" in row else (THREE, [3])
 
     def env() -> gym.Env[Any, Any]:

@@ -146,6 +146,23 @@ def test_algorithms_have_general_presets_for_their_actions(kind: type[Algorithm[
     assert {*GENERAL} & {*preset_names(kind.name())} == expected
 
 
+OWN = {
+    "PG": {"CartPole-v1"},
+    "A2C": {"CartPole-v1"},
+    "IMPALA": {"CartPole-v1"},
+    "APPO": {"CartPole-v1", "Pendulum-v1"},
+    "PPO": {"CartPole-v1", "Pendulum-v1", "LunarLander-v3"},
+    "DQN": {"CartPole-v1", "LunarLander-v3"},
+    "SAC": {"CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "LunarLanderContinuous-v3"},
+}
+"""Environments that an algorithm was tuned on. The others learn with a general preset, or were not seen to learn."""
+
+
+@pytest.mark.parametrize("kind", ALGORITHMS.values())
+def test_environments_with_a_preset_of_their_own(kind: type[Algorithm[Any]]) -> None:
+    assert {*preset_names(kind.name())} - {*GENERAL} == OWN.get(kind.__name__, set())
+
+
 def test_a_preset_depends_on_the_memory() -> None:
     plain, attention = (named_preset("ppo", "discrete", model) for model in (None, ModelConfig(use_attention=True)))
     assert (plain.settings["lr"], attention.settings["lr"]) == (1e-3, 3e-4)

@@ -264,8 +264,6 @@ def test_one_kind_alone_is_the_textbook(space: Any) -> None:
         generator.set_state(policy.runtime.rng("learning").get_state())
         alpha, obs, after = model.log_alpha.exp(), batch["obs"][0], batch["next_obs"][0]
 
-        networks = (model.get_q_values, model.get_twin_q_values)
-
         def pi(seen: torch.Tensor) -> Any:
             outputs = model.get_action_model_outputs(seen)
             if space is CHOICE:
@@ -275,25 +273,25 @@ def test_one_kind_alone_is_the_textbook(space: Any) -> None:
         def least(of: Any, seen: torch.Tensor, numbers: Any = None) -> torch.Tensor:
             return torch.minimum(of.get_q_values(seen, numbers), of.get_twin_q_values(seen, numbers))
 
+        nets = {"q": model.get_q_values, "twin_q": model.get_twin_q_values}
         if space is CHOICE:
             logs = pi(after)
             value = (logs.exp() * (least(target, after) - alpha * logs)).sum(1)
             logs = pi(obs)
             actor = (logs.exp() * (alpha.detach() * logs - least(model, obs))).sum(1).mean()
             entropy = -(logs.exp() * logs).sum(1)
-            q = [net(obs).gather(1, batch["actions"][:, None])[:, 0] for net in networks]
+            q = {group: net(obs).gather(1, batch["actions"][:, None])[:, 0] for group, net in nets.items()}
         else:
             numbers, logp = pi(after)
             value = least(target, after, numbers)[:, 0] - alpha * logp
             numbers, logp = pi(obs)
             actor = (alpha.detach() * logp - least(model, obs, numbers)[:, 0]).mean()
             entropy = -logp
-            q = [net(obs, batch["actions"])[:, 0] for net in networks]
+            q = {group: net(obs, batch["actions"])[:, 0] for group, net in nets.items()}
         targets = (batch["returns"] + batch["discounts"] * value).detach()
         expected = {
             "actor": actor,
-            "q": (batch["weights"] * 0.5 * (q[0] - targets) ** 2).mean(),
-            "twin_q": (batch["weights"] * 0.5 * (q[1] - targets) ** 2).mean(),
+            **{group: (batch["weights"] * 0.5 * (value - targets) ** 2).mean() for group, value in q.items()},
             "alpha": (model.log_alpha * (entropy - model.target_entropy).detach()).mean(),
         }
         found = algorithm.losses(policy, batch).by_group

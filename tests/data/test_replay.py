@@ -358,6 +358,23 @@ def test_a_capacity_that_memory_has_no_room_for_is_refused(monkeypatch: pytest.M
             Replay(algorithm.policy, 10**7, 3, 1)
 
 
+@pytest.mark.parametrize(("prioritised", "collected"), [(False, []), (True, ["reward"])])
+def test_bytes_that_are_asked_for_are_those_that_are_taken(
+    monkeypatch: pytest.MonkeyPatch, prioritised: bool, collected: list[str]
+) -> None:
+    priorities = {"alpha": 0.6, "beta": 0.4, "eps": 1e-3} if prioritised else None
+    with closing(made(Plain, AutoresetMode.NEXT_STEP, collect_infos=collected)) as algorithm:
+        replay = Replay(algorithm.policy, 3_000, 3, 1, priorities, len(collected))
+        replay.add(algorithm.fleet.gather(30))
+        monkeypatch.setattr("anyspace.data.replay.free_memory", lambda: 1)
+        with pytest.raises(ConfigError, match=r"at (\d+) bytes a step") as refused:
+            Replay(algorithm.policy, 3_000, 3, 1, priorities, len(collected))
+        asked = int(str(refused.value).partition(" bytes a step")[0].rpartition(" ")[2])
+    kept = [*vars(replay._ring).values(), *(vars(replay._priorities._tree).values() if replay._priorities else ())]
+    taken = sum(leaf.nbytes for part in kept for leaf in leaves(part) if isinstance(leaf, np.ndarray))
+    assert taken / 3_003 == pytest.approx(asked, rel=0.05)
+
+
 def test_free_memory_is_the_least_of_what_the_system_says(tmp_path: Any) -> None:
     assert free_memory(tmp_path) is None
     (tmp_path / "proc").mkdir()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from anyspace import DQN, Algorithm
-from tests.learning.record import record
+from tests.learning.record import made, record, seeds
 from tests.support.tasks import Lock, ParametricCartPole, TMaze
 
 
@@ -31,43 +31,43 @@ EVALUATED: dict[str, Any] = {"evaluate_every": 4000, "evaluation_episodes": 20}
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_cartpole_with_dqn(seed: int) -> None:
-    algorithm = DQN("CartPole-v1", preset="auto", seed=seed, **EVALUATED)
+    algorithm = made(DQN, "CartPole-v1", EVALUATED, seed=seed)
     assert best_learnt(algorithm, 100_000, 500) >= 475
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_lunar_lander_with_dqn(seed: int) -> None:
-    algorithm = DQN("LunarLander-v3", preset="auto", seed=seed, evaluate_every=20_000, evaluation_episodes=20)
+    algorithm = made(DQN, "LunarLander-v3", {**EVALUATED, "evaluate_every": 20_000}, seed=seed)
     assert best_learnt(algorithm, 300_000, 250) >= 200
 
 
 @pytest.mark.learning
 @pytest.mark.spec(160)
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 @pytest.mark.parametrize("embedded", [False, True])
 def test_parametric_cartpole_with_dqn(embedded: bool, seed: int) -> None:
     settings: dict[str, Any] = {**EVALUATED, "env_config": {"embedded": embedded}}
     if embedded:
         settings["model"] = {"parametric_actions": "given", "action_embedding_key": "avail_actions"}
-    algorithm = DQN(ParametricCartPole, settings, preset="CartPole-v1", seed=seed)
+    algorithm = made(DQN, ParametricCartPole, settings, preset="CartPole-v1", seed=seed)
     assert best_learnt(algorithm, 100_000, 200) >= 180
 
 
 @pytest.mark.learning
 @pytest.mark.spec(112)
-@pytest.mark.parametrize("memory", ["use_lstm", "use_gru"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru", "use_attention"])
+@seeds(*range(3))
 def test_recurrent_dqn_remembers(memory: str, seed: int) -> None:
-    settings = {"gamma": 0.97, "model": {memory: True, "max_seq_len": TMaze.DELAY + 4}}
-    algorithm = DQN(TMaze, settings, preset="auto", seed=seed, **EVALUATED)
+    settings = {**EVALUATED, "gamma": 0.97, "model": {memory: True, "max_seq_len": TMaze.DELAY + 4}}
+    algorithm = made(DQN, TMaze, settings, seed=seed)
     assert best_learnt(algorithm, 60_000, TMaze.best_return()) >= 0.95 * TMaze.best_return()
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_branches_learn_what_depends_on_all_of_them(seed: int) -> None:
-    algorithm = DQN(Lock, preset="auto", seed=seed, evaluate_every=10_000, evaluation_episodes=20)
+    algorithm = made(DQN, Lock, {**EVALUATED, "evaluate_every": 10_000}, seed=seed)
     assert best_learnt(algorithm, 150_000, Lock.best_return()) >= 0.95 * Lock.best_return()

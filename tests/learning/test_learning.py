@@ -10,7 +10,7 @@ import pytest
 from gymnasium.vector.utils import batch_space, iterate
 
 from anyspace import BC, PPO, Algorithm
-from tests.learning.record import record
+from tests.learning.record import made, record, seeds
 from tests.support.tasks import Duet, Echo, GridWorld, Harvest, Lock, MaskedCartPole, ParametricCartPole, Raid, TMaze
 
 
@@ -23,7 +23,7 @@ def learnt(algorithm: Algorithm[Any], steps: int, explore: bool = False) -> floa
 
 def cartpole(seed: int) -> float:
     """Train as `make demo` does."""
-    return learnt(PPO("CartPole-v1", preset="auto", seed=seed, stop_return=475.0), 100_000)
+    return learnt(made(PPO, "CartPole-v1", seed=seed, stop_return=475.0), 100_000)
 
 
 def test_cartpole_on_one_seed() -> None:
@@ -31,29 +31,33 @@ def test_cartpole_on_one_seed() -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(5))
+@seeds(*range(5))
 def test_cartpole(seed: int) -> None:
     assert cartpole(seed) >= 475
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_pendulum(seed: int) -> None:
-    assert learnt(PPO("Pendulum-v1", preset="auto", seed=seed), 300_000) >= -200
+    assert learnt(made(PPO, "Pendulum-v1", seed=seed), 300_000) >= -200
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_lunar_lander(seed: int) -> None:
-    assert learnt(PPO("LunarLander-v3", preset="auto", seed=seed), 1_000_000) >= 200
+    assert learnt(made(PPO, "LunarLander-v3", seed=seed), 1_000_000) >= 200
+
+
+STEPS: dict[Any, int] = {Lock: 150_000, Raid: 200_000, Harvest: 300_000, GridWorld: 30_000}
+"""By task: environment steps."""
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("task", "steps"), [(Lock, 150_000), (Raid, 200_000), (Harvest, 300_000), (GridWorld, 30_000)])
-def test_tasks_are_learnt_and_every_leaf_counts(task: Any, steps: int, seed: int) -> None:
-    algorithm = PPO(task, preset="auto", seed=seed)
-    assert learnt(algorithm, steps) >= 0.95 * task.best_return()
+@seeds(*range(3))
+@pytest.mark.parametrize("task", STEPS)
+def test_tasks_are_learnt_and_every_leaf_counts(task: Any, seed: int) -> None:
+    algorithm = made(PPO, task, seed=seed)
+    assert learnt(algorithm, STEPS[task]) >= 0.95 * task.best_return()
     for position, leaf in enumerate(algorithm.policy.encode.specs):
         share = return_with_leaf_zeroed(algorithm, task(), position) / task.best_return()
         print(f"{leaf.place()} zeroed: {share:.0%} of the best return")
@@ -61,11 +65,11 @@ def test_tasks_are_learnt_and_every_leaf_counts(task: Any, steps: int, seed: int
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", [1, 2])
+@seeds(1, 2)
 def test_the_bits_of_a_mask_do_not_slow_learning_down(seed: int) -> None:
     settings = {"gamma": 0.1, "clip_param": 0.4, "lr": 3e-4, "kl_coeff": 0.0, "train_batch_size": 2048}
     settings |= {"minibatch_size": 64, "num_epochs": 2, "model": {"fcnet_hiddens": [64, 64]}}
-    assert learnt(PPO(Echo, settings, seed=seed), 4 * 2048) >= 0.95 * Echo.HORIZON
+    assert learnt(made(PPO, Echo, settings, seed=seed), 4 * 2048) >= 0.95 * Echo.HORIZON
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +87,9 @@ def expert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_an_expert_is_imitated(expert: str, seed: int) -> None:
-    assert learnt(BC("CartPole-v1", input=expert, seed=seed), 200_000) >= 450
+    assert learnt(made(BC, "CartPole-v1", input=expert, seed=seed), 200_000) >= 450
 
 
 def return_with_leaf_zeroed(algorithm: Algorithm[Any], env: Any, position: int, episodes: int = 50) -> float:
@@ -118,29 +122,29 @@ MEMORIES = {
 @pytest.mark.learning
 @pytest.mark.spec(112)
 @pytest.mark.parametrize("memory", MEMORIES)
-@pytest.mark.parametrize("seed", range(5))
+@seeds(*range(5))
 def test_memories_remember(memory: str, seed: int) -> None:
     settings = {"model": {**MEMORIES[memory], "max_seq_len": TMaze.HORIZON}}
-    assert learnt(PPO(TMaze, settings, seed=seed), 120_000) >= 0.95 * TMaze.best_return()
+    assert learnt(made(PPO, TMaze, settings, seed=seed), 120_000) >= 0.95 * TMaze.best_return()
 
 
 @pytest.mark.learning
-def test_without_memory_the_maze_stays_at_chance() -> None:
-    returns = [learnt(PPO(TMaze, preset="auto", seed=seed), 60_000) for seed in range(3)]
-    assert max(returns) <= 0.6 * TMaze.best_return()
+@seeds(*range(3))
+def test_without_memory_the_maze_stays_at_chance(seed: int) -> None:
+    assert learnt(made(PPO, TMaze, seed=seed), 60_000) <= 0.6 * TMaze.best_return()
 
 
 @pytest.mark.learning
-def test_velocities_are_told_from_positions() -> None:
+@seeds(*range(3))
+def test_velocities_are_told_from_positions(seed: int) -> None:
     settings = {"model": {**MEMORIES["LSTM"], "max_seq_len": 32}}
-    returns = [learnt(PPO(MaskedCartPole, settings, preset="auto", seed=seed), 150_000) for seed in range(3)]
-    assert np.median(returns) >= 400
+    assert learnt(made(PPO, MaskedCartPole, settings, seed=seed), 150_000) >= 400
 
 
 def duet(autoregressive: bool, seed: int, steps: int) -> float:
     """Train and return the mean return of sampled actions: what is best here is random."""
     settings = {"model": {"autoregressive_actions": autoregressive}}
-    return learnt(PPO(Duet, settings, preset="auto", seed=seed), steps, explore=True)
+    return learnt(made(PPO, Duet, settings, seed=seed), steps, explore=True)
 
 
 @pytest.mark.learning
@@ -151,17 +155,19 @@ def test_correlated_actions_on_one_seed() -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_correlated_actions(seed: int) -> None:
     assert duet(True, seed, 60_000) >= 0.95 * Duet.best_return()
     assert duet(False, seed, 60_000) <= Duet.best_independent_return()
 
 
-def parametric_cartpole(embeddings: str, seed: int, steps: int) -> Algorithm[Any]:
-    """Train until the pole stands to the end of the episode; random pushes let it fall after some twenty steps."""
-    settings = {"model": {"parametric_actions": embeddings}}
-    env_config = {"embedded": embeddings == "given"}
-    algorithm = PPO(ParametricCartPole, settings, preset="auto", seed=seed, env_config=env_config)
+def parametric_cartpole(embeddings: str | None, seed: int, steps: int) -> Algorithm[Any]:
+    """Train until the pole stands to the end of the episode; random pushes let it fall after some twenty steps.
+
+    With neither "given" nor "learned" embeddings only the mask tells which slots are open.
+    """
+    settings = {"model": {"parametric_actions": embeddings}, "env_config": {"embedded": embeddings == "given"}}
+    algorithm = made(PPO, ParametricCartPole, settings, seed=seed)
     assert learnt(algorithm, steps) >= 0.95 * ParametricCartPole.HORIZON
     return algorithm
 
@@ -177,7 +183,7 @@ def test_parametric_actions_on_one_seed(embeddings: str) -> None:
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("embeddings", ["given", "learned"])
-def test_parametric_actions(embeddings: str, seed: int) -> None:
+@seeds(*range(3))
+@pytest.mark.parametrize("embeddings", ["given", "learned", None])
+def test_parametric_actions(embeddings: str | None, seed: int) -> None:
     parametric_cartpole(embeddings, seed, 40_000)

@@ -1,20 +1,27 @@
-"""How well PG, A2C, IMPALA and APPO learn with what they start from by themselves: the median of three seeds."""
+"""How well PG, A2C, IMPALA and APPO learn with what they start from by themselves; see `test_learning.py`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from anyspace import A2C, APPO, IMPALA, PG
+from tests.learning.record import made, seeds
 from tests.learning.test_learning import learnt
+
+GOALS: dict[Any, tuple[int, float]] = {
+    A2C: (500_000, 475),
+    IMPALA: (300_000, 475),
+    APPO: (300_000, 475),
+    PG: (1_000_000, 400),
+}
+"""By algorithm: environment steps, and the return that they have to bring."""
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize(
-    ("kind", "steps", "goal"), [(A2C, 500_000, 475), (IMPALA, 300_000, 475), (APPO, 300_000, 475), (PG, 1_000_000, 400)]
-)
-def test_cartpole_by_the_policy_gradient(kind: type[Any], steps: int, goal: float) -> None:
-    returns = [learnt(kind("CartPole-v1", preset="auto", seed=seed), steps) for seed in range(3)]
-    assert np.median(returns) >= goal
+@seeds(*range(3))
+@pytest.mark.parametrize("kind", GOALS)
+def test_cartpole_by_the_policy_gradient(kind: Any, seed: int) -> None:
+    steps, goal = GOALS[kind]
+    assert learnt(made(kind, "CartPole-v1", seed=seed), steps) >= goal

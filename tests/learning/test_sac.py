@@ -7,28 +7,29 @@ from typing import Any
 import pytest
 
 from anyspace import PPO, SAC
+from tests.learning.record import made, seeds
 from tests.learning.test_dqn import EVALUATED, best_learnt
 from tests.learning.test_learning import learnt, return_with_leaf_zeroed
 from tests.support.tasks import Crane
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_pendulum_with_sac(seed: int) -> None:
-    assert learnt(SAC("Pendulum-v1", preset="auto", seed=seed), 15_000) >= -200
+    assert learnt(made(SAC, "Pendulum-v1", seed=seed), 15_000) >= -200
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_mountain_car_with_sac(seed: int) -> None:
-    algorithm = SAC("MountainCarContinuous-v0", preset="auto", seed=seed, evaluate_every=2000, evaluation_episodes=20)
+    algorithm = made(SAC, "MountainCarContinuous-v0", {**EVALUATED, "evaluate_every": 2000}, seed=seed)
     assert best_learnt(algorithm, 50_000, 93) >= 90
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_cartpole_with_sac(seed: int) -> None:
-    assert best_learnt(SAC("CartPole-v1", preset="auto", seed=seed, **EVALUATED), 100_000, 500) >= 475
+    assert best_learnt(made(SAC, "CartPole-v1", EVALUATED, seed=seed), 100_000, 500) >= 475
 
 
 CRANE: dict[Any, tuple[dict[str, Any], int]] = {
@@ -41,10 +42,10 @@ CRANE: dict[Any, tuple[dict[str, Any], int]] = {
 
 @pytest.mark.learning
 @pytest.mark.parametrize("kind", CRANE)
-@pytest.mark.parametrize("seed", range(3))
+@seeds(*range(3))
 def test_choices_and_numbers_are_learnt_together(kind: Any, seed: int) -> None:
     settings, steps = CRANE[kind]
-    algorithm = kind(Crane, {**settings, **EVALUATED}, preset="auto", seed=seed)
+    algorithm = made(kind, Crane, {**settings, **EVALUATED}, seed=seed)
     assert best_learnt(algorithm, steps, 0.97 * Crane.best_return()) >= 0.95 * Crane.best_return()
     for position, leaf in enumerate(algorithm.policy.encode.specs):
         assert return_with_leaf_zeroed(algorithm, Crane(), position) < 0.7 * Crane.best_return(), leaf.place()

@@ -164,6 +164,11 @@ REPLAY = {
     "training_intensity": 8.0,
 }
 NOISE = {"exploration_config": {"type": "ParameterNoise", "random_timesteps": 16}}
+SWINGING = {"exploration_config": {"type": "OrnsteinUhlenbeckNoise", "random_timesteps": 16}}
+RECORDED = {**SMALL, **SHARED, "input": "sampler", "minibatch_size": 16}
+REMEMBERED = {"max_seq_len": 4, "fcnet_hiddens": [16], "lstm_cell_size": 16}
+GTRXL = {"model": {**REMEMBERED, **ATTENTION}}
+GRU = {"model": {**REMEMBERED, "use_gru": True}}
 
 CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     **{name: ("PPO", env, {**SETTINGS, **settings}) for name, (env, settings) in PPO_CASES.items()},
@@ -178,7 +183,11 @@ CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "DQN, lstm, masked": ("DQN", sampled(VECTOR, spaces.Discrete(4), True), {**REPLAY, **LSTM, "hiddens": [8]}),
     "SAC, parameter noise": ("SAC", "Pendulum-v1", {**REPLAY, **NOISE}),
     "SAC, parts": ("SAC", sampled(VECTOR, PAIR), REPLAY),
-    "MARWIL": ("MARWIL", sampled(VECTOR, PAIR), {**SMALL, **SHARED, "input": "sampler", "minibatch_size": 16}),
+    "DQN, gtrxl": ("DQN", "CartPole-v1", {**REPLAY, **GTRXL, "prioritized_replay": True, "hiddens": [8]}),
+    "SAC, gru": ("SAC", sampled(VECTOR, PAIR), {**REPLAY, **GRU}),
+    "SAC, ou noise": ("SAC", "Pendulum-v1", {**REPLAY, **SWINGING}),
+    "MARWIL": ("MARWIL", sampled(VECTOR, PAIR), RECORDED),
+    "BC": ("BC", sampled(VECTOR, CHOICES), RECORDED),
     "APPO, replayed": ("APPO", sampled(VECTOR, spaces.Discrete(4), True), {**EACH, **REPLAYED, "use_kl_loss": True}),
 }
 """An algorithm, an environment and the settings, by what is special about them."""

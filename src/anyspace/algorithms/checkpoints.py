@@ -65,6 +65,9 @@ class Generator(Protocol):
         """Restore what :meth:`get_state` returned."""
 
 
+_NO_STATE = (type, ModuleType, FunctionType, gym.Space, gym.Env, VectorEnv)
+
+
 def is_part(value: object) -> bool:
     """Return whether a value is something that a checkpoint has to hold, if training goes on from it."""
     if isinstance(value, type | bool):
@@ -86,8 +89,7 @@ def _keeps_arrays(value: object) -> bool:
 
     What functions, spaces, environments and objects of this library keep is no state of an algorithm.
     """
-    known = isinstance(value, type | ModuleType | FunctionType | gym.Space | gym.Env | VectorEnv)
-    if known or type(value).__module__.partition(".")[0] == "anyspace":
+    if isinstance(value, _NO_STATE) or type(value).__module__.partition(".")[0] == "anyspace":
         return False
     kept = getattr(value, "__dict__", {}).values()
     return any(is_part(one) and not isinstance(one, numbers.Real) for one in kept)

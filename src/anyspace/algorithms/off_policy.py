@@ -188,7 +188,8 @@ class OffPolicy(Algorithm[C]):
             "there is no state to burn in: the model has no memory",
         )
         window = config.replay_burn_in + self.learnt_length + config.n_step - 1 + policy.views.lookahead
-        self.replay = Replay(policy, config.replay_capacity, config.num_envs, window, config.priorities)
+        collected = len(config.collect_infos)
+        self.replay = Replay(policy, config.replay_capacity, config.num_envs, window, config.priorities, collected)
         self.replay.in_checkpoints = config.store_buffer_in_checkpoints and not config.exact_resume
         self.draws = np.random.default_rng(replay_seed(self.seed))
         self.target = policy.sibling()

@@ -86,6 +86,9 @@ class Priorities:
         eps: added to each error, above 0, so that every row is drawn at times.
     """
 
+    BYTES_OF_A_ROW = 9
+    """A priority, and its share of the sums above it."""
+
     def __init__(self, size: int, *, alpha: float, beta: float, eps: float):
         self._alpha, self._beta, self._eps = alpha, beta, eps
         self._size, self._tree = size, SumTree(size)

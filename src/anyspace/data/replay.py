@@ -41,6 +41,9 @@ class Replay:
     A draw is a :class:`Trajectory` of windows, each H steps of one lane. What views, frame stacks and states look back
     at comes with it, filled in as at an episode's start where one began.
 
+    A step takes its observation once, whatever looks at it. Where environments are reset within the step that ends an
+    episode, the episode's last observation is kept beside the steps, as one more.
+
     An example: a ring of one lane holds the steps 5 to 14, and H is 3. Windows begin at the steps 5 to 12; with a stack
     of 4 frames, which looks back three steps, at 8 to 12.
 
@@ -50,6 +53,7 @@ class Replay:
         lanes: L.
         horizon: H.
         priorities: keyword arguments of :class:`Priorities`; None draws all windows evenly.
+        collected: how many numbers of each step's info are kept with it.
 
     Raises:
         ConfigError: ``capacity`` is too small for a window, or larger than the memory that is free.
@@ -59,7 +63,13 @@ class Replay:
     """Whether the latest checkpoint of a run holds the transitions, and not only exact ones."""
 
     def __init__(
-        self, pipeline: Pipeline, capacity: int, lanes: int, horizon: int, priorities: dict[str, float] | None = None
+        self,
+        pipeline: Pipeline,
+        capacity: int,
+        lanes: int,
+        horizon: int,
+        priorities: dict[str, float] | None = None,
+        collected: int = 0,
     ):
         depths = [*pipeline.views.depth.values(), *(k - 1 for k in pipeline.stacks.values())]
         lookback, size = max(depths, default=0), -(-capacity // lanes)
@@ -70,7 +80,8 @@ class Replay:
             capacity,
             f"{lanes} environments need at least {least * lanes}: a window of {least} steps each",
         )
-        bytes_each, free = _bytes_of_a_step(pipeline), free_memory()
+        own = 0 if priorities is None else Priorities.BYTES_OF_A_ROW
+        bytes_each, free = _bytes_of_a_step(pipeline, collected) + own, free_memory()
         if free is not None and bytes_each * (size + 1) * lanes > free:
             raise ConfigError(
                 f"config key `replay_capacity` is {capacity:,}: at {bytes_each:,} bytes a step that takes"
@@ -203,11 +214,12 @@ class Replay:
             self._priorities.open(rows)
 
 
-def _bytes_of_a_step(pipeline: Pipeline) -> int:
-    """Return how many bytes a step of one environment takes."""
+def _bytes_of_a_step(pipeline: Pipeline, collected: int) -> int:
+    """Return how many bytes the ring takes for a step of one environment, an episode's last observation aside."""
     stacks = pipeline.stacks
     obs = sum(leaf[0].nbytes // stacks.get(i, 1) for i, leaf in enumerate(pipeline.example))
     columns = pipeline.views.before_episodes(pipeline.example)
     rows = [leaf for name, leaves in columns.items() if name != "obs" for leaf in leaves]
     actions = tree.leaves(pipeline.any_action())
-    return int(obs + sum(np.asarray(leaf)[0].nbytes for leaf in [*rows, *actions]) + 12)
+    numbers = sum(np.asarray(leaf)[0].nbytes for leaf in [*rows, *actions]) + 4 * collected
+    return int(obs + numbers + 12)
