@@ -20,7 +20,8 @@ FilterSpec = tuple[int, int | tuple[int, int], int]
 """One convolution: output channels, kernel (side, or height and width), stride."""
 
 ActivationSpec = str | Callable[..., Any]
-"""The name of an activation, a module class of PyTorch, a function of JAX or TensorFlow, or the path of either."""
+"""The name of an activation, a module class of PyTorch, a function of JAX or TensorFlow, or the path of either; on
+PyTorch also a function without arguments that returns a module."""
 
 InitializerSpec = str | Callable[..., Any]
 """The name of a function of `torch.nn.init`, whatever the framework, "normc", a function that fills a tensor (on JAX
@@ -34,8 +35,8 @@ class ModelConfig:
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: ActivationSpec | None = "tanh"
-    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, on JAX and TensorFlow a
-    function: itself, its name or its path."""
+    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, itself, its name or its
+    path. On JAX and TensorFlow a function: likewise, and both spellings, GELU and gelu, are known."""
     fcnet_weights_initializer: InitializerSpec | None = None
     """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
