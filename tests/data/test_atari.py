@@ -128,6 +128,9 @@ def test_a_fixed_number_of_no_ops_and_a_game_that_ends_in_them() -> None:
     fake = Fake()
     assert [NoopReset(fake, noops=k).reset()[0][0, 0] for k in (0, 7)] == [0, 7]
     short = Fake(length=4)
+    old = NoopReset(fake)
+    old.override_num_noops = 3
+    assert (old.reset()[0][0, 0], old.override_num_noops) == (3, 3)
     obs, info = NoopReset(short, noops=6).reset()
     assert (obs[0, 0], info["game"]) == (2, 1), "two of the six are played in the next game"
 
