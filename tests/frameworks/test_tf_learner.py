@@ -45,6 +45,14 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 # ---------------------------------------------------------------------------------- models of users
 
 
+def test_old_spellings_of_models_and_of_the_framework() -> None:
+    model = ModelCatalog.get_model_v2(Box(-1, 1, (3,)), Discrete(2), 2, {"custom_model": models.Plain}, framework="tf2")
+    with model.context():
+        assert model.framework == "tf"
+    with pytest.raises(NotImplementedError, match=r"Plain.import_from_h5\('weights.h5'\): .*algo.set_weights\(\)"):
+        model.import_from_h5("weights.h5")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_of_users_learn_in_one_compiled_loop(build: Build, kind: type) -> None:
     algorithm = build(framework="tf", model={"custom_model": kind}, lr=1e-2)

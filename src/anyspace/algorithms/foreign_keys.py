@@ -154,6 +154,16 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
         "Each batch is learnt from by itself; {replay_proportion} learns from earlier ones again.",
         "IMPALA and APPO alone learn from earlier batches again; leave it out.",
     ),
+    "replay_sequence_length": (
+        "Models with memory learn from sequences of {model.max_seq_len} steps, after {replay_burn_in} that fill the"
+        " memory.",
+        "Models with memory learn from sequences of at most {model.max_seq_len} steps.",
+    ),
+    "replay_zero_init_states": "Sequences begin with the states that they were acted on; leave it out.",
+    **dict.fromkeys(
+        ("use_worker_filter_stats", "update_worker_filter_stats"),
+        "Statistics of all workers are always merged, and all workers get them; leave it out.",
+    ),
     "vtrace": "V-trace is what IMPALA and APPO go by; leave it out.",
     **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),
     "target_network_update_freq": _REPLAY,
@@ -197,6 +207,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "compress_observations",
             "sample_collector",
             "synchronize_filters",
+            "sync_filters_on_rollout_workers_timeout_s",
             "eager_tracing",
             "tf_session_args",
             "min_time_s_per_iteration",

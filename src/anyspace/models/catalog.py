@@ -20,7 +20,7 @@ from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig
 from anyspace.models.embedded_actions import EmbeddedActions
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.networks import action_network, base_class, is_of_library, network
+from anyspace.models.networks import action_network, base_class, framework_called, is_of_library, network
 from anyspace.models.wrapping import feature_model
 from anyspace.spaces import Preprocessor, get_preprocessor
 from anyspace.spaces.leaves import LeafSpec, Node, children
@@ -164,7 +164,7 @@ class ModelCatalog:
             action_space: the environment's action space.
             num_outputs: width of the output; None asks for features.
             model_config: the model configuration.
-            framework: the framework of the default models; a custom model has to be of the same one.
+            framework: the framework of the default models, "tf2" being "tf"; a custom model has to be of the same one.
             name: the model's name.
             model_interface: a model class whose methods the model is to have as well: the result is a sub-class of
                 both. Its constructor hands ``num_outputs=None`` down, and then finds the width of the features in
@@ -178,7 +178,7 @@ class ModelCatalog:
             NotImplementedError: if the framework has no network of the kind that is asked for.
             TypeError: if nothing takes one of the keyword arguments.
         """
-        config = _as_config(model_config)
+        config, framework = _as_config(model_config), framework_called(framework)
         custom = config.custom_model
         keywords = compat.divided(
             model_kwargs,

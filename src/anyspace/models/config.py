@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -275,6 +275,12 @@ def _copy(value: Any) -> Any:
 
 MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()
 """The default of every model key, as a plain dict."""
+
+
+def completed(model_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every key of a model configuration; defaults of those that it leaves out are objects of their own."""
+    return {**ModelConfig().as_dict(), **model_config}
+
 
 _LEAST = {
     "max_seq_len": 1,
