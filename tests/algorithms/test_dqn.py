@@ -43,8 +43,11 @@ TINY: dict[str, Any] = {
     "replay_capacity": 100,
     "hiddens": [5],
     "model.fcnet_hiddens": [4],
-    "model.max_seq_len": 3,
-    "model.lstm_cell_size": 4,
+}
+MEMORIES: dict[str, dict[str, Any]] = {
+    "use_lstm": {"model.use_lstm": True, "model.max_seq_len": 3, "model.lstm_cell_size": 4},
+    "use_gru": {"model.use_gru": True, "model.max_seq_len": 3, "model.lstm_cell_size": 4},
+    "use_attention": {"model.use_attention": True, "model.max_seq_len": 3},
 }
 
 
@@ -297,7 +300,7 @@ def test_evenly_spread_distributions_cost_the_logarithm_of_their_atoms() -> None
         np.testing.assert_allclose(algorithm.losses(algorithm.policy, batch).rows["td_error"], np.log(5), rtol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5, "noisy": True}, {"model.use_lstm": True}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5, "noisy": True}, MEMORIES["use_lstm"]], ids=str)
 def test_one_choice_learns_what_a_discrete_action_does(settings: dict[str, Any]) -> None:
     found = []
     for space in (THREE, spaces.MultiDiscrete([3])):
@@ -310,8 +313,10 @@ def test_one_choice_learns_what_a_discrete_action_does(settings: dict[str, Any])
 @pytest.mark.parametrize("memory", ["use_lstm", "use_gru", "use_attention"])
 def test_errors_of_sequences_are_those_of_single_steps(memory: str) -> None:
     """Unroll the model step by step from the stored states, and compare the errors of the rows that count."""
-    settings = {f"model.{memory}": True, "model.attention_dim": 4, "model.attention_head_dim": 4, "n_step": 2}
-    settings |= {"model.attention_memory_inference": 3, "model.attention_memory_training": 3, "replay_burn_in": 2}
+    settings = {**MEMORIES[memory], "n_step": 2, "replay_burn_in": 2}
+    if memory == "use_attention":
+        settings |= {"model.attention_dim": 4, "model.attention_head_dim": 4}
+        settings |= {"model.attention_memory_inference": 3, "model.attention_memory_training": 3}
     with closing(make(**settings)) as algorithm:
         algorithm.train()
         shaken(algorithm)
@@ -355,7 +360,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "evenly drawn": {"prioritized_replay": False},
     "soft": {"exploration_config": {"type": "SoftQ", "temperature": 0.5}},
     "mask": {},
-    "memory": {"model.use_lstm": True, "replay_burn_in": 2},
+    "memory": {**MEMORIES["use_lstm"], "replay_burn_in": 2},
     "branches": {},
 }
 ROWS = [set[str]()] + [
@@ -389,7 +394,7 @@ def test_options_work_together(row: set[str]) -> None:
 
 
 @pytest.mark.spec(163)
-@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5}, {"dueling": False}, {"model.use_gru": True}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5}, {"dueling": False}, MEMORIES["use_gru"]], ids=str)
 def test_values_are_finite_where_actions_are_allowed(settings: dict[str, Any]) -> None:
     with closing(make(lambda: Choosing(PAIR, [2, 3]), **settings)) as algorithm:
         algorithm.train()

@@ -108,6 +108,10 @@ class SACConfig(OffPolicyConfig):
         idle = super().without_effect()
         return idle | {"target_entropy": "`alpha_lr` is 0, which keeps the temperature"} if self.alpha_lr == 0 else idle
 
+    def networks(self) -> list[ModelConfig]:
+        """Return the configurations of the policy and of the Q networks."""
+        return [merge(self.model, own) for own in (self.policy_model_config, self.q_model_config)]
+
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""
         for name in ("policy_model_config", "q_model_config"):

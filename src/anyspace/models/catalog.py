@@ -295,6 +295,27 @@ def _is_flat(node: Node) -> bool:
     return isinstance(node, dict | tuple) and all(map(_is_flat, children(node)))
 
 
+def _wrapper(model: object) -> str:
+    """Return the class to write around a model of Keras, which RLlib took as it was; of other things nothing."""
+    bases = model.__mro__ if isinstance(model, type) else ()
+    if not any("keras" in base.__module__.split(".") and base.__name__ == "Model" for base in bases):
+        return ""
+    name = getattr(model, "__name__", "")
+    return f""" A model of Keras is held by one, with framework='tf':
+  class {name}V2(TFModelV2):
+      def __init__(self, obs_space, action_space, num_outputs, model_config, name, **config):
+          super().__init__(obs_space, action_space, num_outputs, model_config, name)
+          self.net = {name}(obs_space, action_space, num_outputs, name, **config)
+
+      def forward(self, input_dict, state, seq_lens):
+          out, states, extra = self.net({{"obs": input_dict["obs"]}})
+          self._values = extra["vf_preds"]
+          return out, states
+
+      def value_function(self):
+          return self._values"""
+
+
 def custom_class(model: str | type, framework: str) -> type[ModelV2]:
     """Return the class that `custom_model` stands for.
 
@@ -314,7 +335,7 @@ def custom_class(model: str | type, framework: str) -> type[ModelV2]:
     if not (isinstance(model, type) and issubclass(model, ModelV2)):
         raise ModelError(
             f"`model_cls` must be a ModelV2 sub-class, but custom_model is {model!r}; derive it from"
-            f" {base_class(framework)}."
+            f" {base_class(framework)}.{_wrapper(model)}"
         )
     if model.framework != framework:
         other = f", or set `framework` to {model.framework!r}" if model.framework else ""

@@ -96,11 +96,11 @@ class ModelConfig:
     lstm_use_prev_reward: bool = False
     """Feed the previous reward, as the environment gave it, to the LSTM or GRU."""
     lstm_weights_initializer: InitializerSpec | None = None
-    """Initialiser of the LSTM's or GRU's weights; None: the initialiser of the framework."""
+    """Initialiser of the LSTM's or GRU's weights; None: uniform within 1 / sqrt(`lstm_cell_size`), as PyTorch's."""
     lstm_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     lstm_bias_initializer: InitializerSpec | None = None
-    """Initialiser of the LSTM's or GRU's biases; None: the initialiser of the framework."""
+    """Initialiser of the LSTM's or GRU's biases; None: as the weights."""
     lstm_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     _time_major: bool = False
@@ -220,6 +220,29 @@ class ModelConfig:
                 "config key `model.no_final_linear` makes the last hidden layer the output, but a memory has linear"
                 " outputs; leave it off."
             )
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, whatever the spaces, each with the reason.
+
+        A custom model may read any key; those of Atari are not for models.
+        """
+        if self.custom_model is not None:
+            return {}
+        recurrent = self.use_lstm or self.use_gru
+        keys = [item.name for item in dataclasses.fields(self)]
+        idle: dict[str, str] = {}
+        if not recurrent:
+            reason = "there is no such memory (`use_lstm` and `use_gru` are False)"
+            idle |= {key: reason for key in keys if key.startswith("lstm_")}
+        if not self.use_attention:
+            reason = "there is no such memory (`use_attention` is False)"
+            idle |= {key: reason for key in keys if key.startswith("attention_")}
+        if not recurrent and not self.use_attention:
+            idle |= dict.fromkeys(("max_seq_len", "_time_major"), "there is no memory, which alone learns by sequences")
+        for key, kind in (("action_embedding_key", "given"), ("action_embedding_dim", "learned")):
+            if self.parametric_actions != kind:
+                idle[key] = f"actions have no {kind} embeddings (`parametric_actions` is {self.parametric_actions!r})"
+        return idle
 
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that a built-in model cannot do without."""
