@@ -91,6 +91,8 @@ class SACConfig(OffPolicyConfig):
                 raise ConfigError(f"`{key}` does not go with SAC: {reason}.")
         if not self.model.vf_share_layers:
             raise ConfigError("`model.vf_share_layers` is False, but SAC has Q networks and no value; leave it out.")
+        for network in self.networks():
+            network.validate()
 
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
