@@ -549,11 +549,9 @@ def test_sources_tell_lost_lives_from_finished_games(mode: AutoresetMode) -> Non
 
 
 def test_an_algorithm_passes_its_configuration_on() -> None:
-    model = {"framestack": False, "dim": 42, "grayscale": True, "zero_mean": False, "fcnet_hiddens": [4]}
+    model = {"dim": 42, "grayscale": True, "zero_mean": False, "fcnet_hiddens": [4]}
     settings: dict[str, Any] = {"train_batch_size": 8, "minibatch_size": 8, "env_config": {"obs_type": "ram"}}
     spec = PPO("ALE/Breakout-v5", {**settings, "model": model, "preprocessor_pref": "rllib"}, preset="none").env_spec
-    assert spec.atari == AtariOptions("rllib", framestack=False, dim=42, grayscale=True, zero_mean=False)
-    assert (
-        PPO("ALE/Breakout-v5", {**settings, "model": {"fcnet_hiddens": [4]}}, preset="none").env_spec.atari
-        == AtariOptions()
-    )
+    assert spec.atari == AtariOptions("rllib", dim=42, grayscale=True, zero_mean=False)
+    small: dict[str, Any] = {**settings, "model": {"fcnet_hiddens": [4], "framestack": False}}
+    assert PPO("ALE/Breakout-v5", small, preset="none").env_spec.atari == AtariOptions(framestack=False)
