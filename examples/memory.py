@@ -29,10 +29,16 @@ class Recall(gym.Env[Any, Any]):
 
 
 def main(steps: int = 20_000) -> float:
-    small = {"fcnet_hiddens": [16], "lstm_cell_size": 32, "max_seq_len": 8, "attention_dim": 32}
+    memories: dict[str, dict[str, Any]] = {
+        "no memory": {},
+        "use_lstm": {"lstm_cell_size": 32},
+        "use_gru": {"lstm_cell_size": 32},
+        "use_attention": {"attention_dim": 32},
+    }
     found = {}
-    for name in ("no memory", "use_lstm", "use_gru", "use_attention"):
-        algo = PPO(Recall, model=small if name == "no memory" else {**small, name: True}, seed=0)
+    for name, sizes in memories.items():
+        memory = {**sizes, name: True, "max_seq_len": 8} if sizes else {}
+        algo = PPO(Recall, model={"fcnet_hiddens": [16], **memory}, seed=0)
         algo.learn(steps, progress=False)
         found[name] = float(algo.evaluate(episodes=50)["episode_return_mean"])
         print(f"{name}: {found[name]:.2f} of 1")

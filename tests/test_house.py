@@ -27,9 +27,9 @@ SPACE_CLASSES = {
     name
     for room in (gym.spaces, spaces)
     for name, member in vars(room).items()
-    if inspect.isclass(member) and issubclass(member, gym.Space)
+    if inspect.isclass(member) and issubclass(member, gym.Space) and member is not gym.Space
 }
-MOST_QUESTIONS = 45
+MOST_QUESTIONS = 38
 MOST_LINES = 400
 MOST_LINES_OF_A_FUNCTION = 60
 
@@ -79,7 +79,7 @@ def test_nothing_cites_a_document_that_readers_cannot_open() -> None:
 
 
 def space_questions(file: Path) -> Iterator[int]:
-    """Yield the lines on which a file asks by ``isinstance`` for a space class: Gymnasium's, or one of ours."""
+    """Yield the lines on which a file asks by ``isinstance`` for a kind of space: Gymnasium's, or one of ours."""
     module = ast.parse(file.read_text(encoding="utf-8"))
     imported = {
         alias.asname or alias.name

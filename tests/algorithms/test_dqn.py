@@ -44,8 +44,11 @@ TINY: dict[str, Any] = {
     "replay_capacity": 100,
     "hiddens": [5],
     "model.fcnet_hiddens": [4],
-    "model.max_seq_len": 3,
-    "model.lstm_cell_size": 4,
+}
+MEMORIES: dict[str, dict[str, Any]] = {
+    "use_lstm": {"model.use_lstm": True, "model.max_seq_len": 3, "model.lstm_cell_size": 4},
+    "use_gru": {"model.use_gru": True, "model.max_seq_len": 3, "model.lstm_cell_size": 4},
+    "use_attention": {"model.use_attention": True, "model.max_seq_len": 3},
 }
 
 
@@ -298,7 +301,7 @@ def test_evenly_spread_distributions_cost_the_logarithm_of_their_atoms() -> None
         np.testing.assert_allclose(algorithm.losses(algorithm.policy, batch).rows["td_error"], np.log(5), rtol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5, "noisy": True}, {"model.use_lstm": True}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5, "noisy": True}, MEMORIES["use_lstm"]], ids=str)
 def test_one_choice_learns_what_a_discrete_action_does(settings: dict[str, Any]) -> None:
     found = []
     for space in (THREE, spaces.MultiDiscrete([3])):
@@ -316,8 +319,10 @@ def last_values(pipeline: Any, batch: Batch) -> torch.Tensor:
 @pytest.mark.parametrize("memory", ["use_lstm", "use_gru", "use_attention"])
 def test_errors_of_sequences_are_those_of_single_steps(memory: str) -> None:
     """Unroll the model step by step from the stored states, and compare the errors of the rows that count."""
-    settings = {f"model.{memory}": True, "model.attention_dim": 4, "model.attention_head_dim": 4, "n_step": 2}
-    settings |= {"model.attention_memory_inference": 3, "model.attention_memory_training": 3, "replay_burn_in": 2}
+    settings = {**MEMORIES[memory], "n_step": 2, "replay_burn_in": 2}
+    if memory == "use_attention":
+        settings |= {"model.attention_dim": 4, "model.attention_head_dim": 4}
+        settings |= {"model.attention_memory_inference": 3, "model.attention_memory_training": 3}
     with closing(make(**settings)) as algorithm:
         algorithm.train()
         shaken(algorithm)
@@ -360,8 +365,7 @@ ROWS = [set[str]()] + [
 ]
 """Every two options meet in all four ways: each option is on in three of five rows, no two in the same three."""
 REMEMBERING = [number for number, row in enumerate(ROWS) if "memory" in row]
-KINDS = {"model.use_lstm": True}, {"model.use_gru": True}, {"model.use_attention": True, "replay_capacity": 200}
-MEMORIES = dict(zip(REMEMBERING, KINDS, strict=True))
+MEMORY_OF = dict(zip(REMEMBERING, MEMORIES.values(), strict=True))
 """By number of the row: the keys of its memory."""
 
 
@@ -374,7 +378,7 @@ def test_the_rows_cover_all_pairs() -> None:
 def test_options_work_together(number: int) -> None:
     row = ROWS[number]
     settings = {key: value for name in row for key, value in OPTIONS[name].items()}
-    settings |= MEMORIES.get(number, {})
+    settings |= {**MEMORY_OF.get(number, {}), "replay_capacity": 200}
     space, widths = (NESTED, WIDTHS["nested"]) if "branches" in row else (THREE, [3])
 
     def env() -> gym.Env[Any, Any]:
@@ -391,7 +395,7 @@ def test_options_work_together(number: int) -> None:
 
 
 @pytest.mark.spec(163)
-@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5}, {"dueling": False}, {"model.use_gru": True}], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"num_atoms": 5}, {"dueling": False}, MEMORIES["use_gru"]], ids=str)
 def test_values_are_finite_where_actions_are_allowed(settings: dict[str, Any]) -> None:
     with closing(make(lambda: Choosing(PAIR, [2, 3]), **settings)) as algorithm:
         algorithm.train()

@@ -11,10 +11,12 @@ import gymnasium as gym
 import pytest
 from gymnasium import spaces
 
-from anyspace import PPO
+from anyspace import PPO, SAC
 from anyspace.algorithms.ppo import PPOConfig
+from anyspace.algorithms.settings import chosen
 from anyspace.config import paths
 from anyspace.errors import ConfigError
+from anyspace.models import ModelConfig
 from tests.support.hashes import CHOICES, LISTS, PICTURE, VECTOR, Sampled, sampled
 from tests.support.keys import fingerprint, nested, trained
 
@@ -36,11 +38,11 @@ SETTINGS: dict[str, Any] = {
     "num_epochs": 2,
     "lr": 1e-2,
     "model.fcnet_hiddens": [4],
-    "model.max_seq_len": 5,
 }
-LSTM = {"model.use_lstm": True, "model.lstm_cell_size": 4}
+LSTM = {"model.use_lstm": True, "model.lstm_cell_size": 4, "model.max_seq_len": 5}
 ATTENTION = {
     "model.use_attention": True,
+    "model.max_seq_len": 5,
     "model.attention_dim": 4,
     "model.attention_head_dim": 4,
     "model.attention_memory_inference": 3,
@@ -113,13 +115,13 @@ EFFECTS: dict[str, tuple[Callable[[], gym.Env[Any, Any]], dict[str, Any], Any, A
     "model.log_std_clip_param": (STEERING, {}, 1e-3, 20.0),
     "model.no_final_linear": (CHOOSING, {}, False, True),
     "model.vf_share_layers": (CHOOSING, {}, False, True),
-    "model.use_lstm": (CHOOSING, {"model.lstm_cell_size": 4}, False, True),
-    "model.use_gru": (CHOOSING, {"model.lstm_cell_size": 4}, False, True),
+    "model.use_lstm": (CHOOSING, {}, False, True),
+    "model.use_gru": (CHOOSING, {}, False, True),
     "model.max_seq_len": (CHOOSING, LSTM, 2, 20),
     "model.lstm_cell_size": (CHOOSING, LSTM, 3, 4),
     "model.lstm_use_prev_action": (CHOOSING, LSTM, False, True),
     "model.lstm_use_prev_reward": (CHOOSING, LSTM, False, True),
-    "model.use_attention": (CHOOSING, {**ATTENTION, "model.use_attention": False}, False, True),
+    "model.use_attention": (CHOOSING, {}, False, True),
     "model.attention_num_transformer_units": (CHOOSING, ATTENTION, 1, 2),
     "model.attention_dim": (CHOOSING, ATTENTION, 4, 6),
     "model.attention_num_heads": (CHOOSING, ATTENTION, 1, 2),
@@ -242,3 +244,50 @@ def test_a_key_without_effect_is_refused_by_name(key: str) -> None:
     value, reason = REFUSED[key]
     with pytest.raises(ConfigError, match=rf"config key `{re.escape(key)}` is .*{re.escape(reason)}"):
         PPO(CHOOSING, nested({key: value}), preset="none")
+
+
+IDLE = {
+    "lstm_cell_size": (8, {"use_attention": True}, {"use_lstm": True}, "`use_lstm` and `use_gru` are False"),
+    "lstm_bias_initializer": ("zeros", {}, {"use_gru": True}, "`use_lstm` and `use_gru` are False"),
+    "attention_dim": (8, {"use_lstm": True}, {"use_attention": True}, "`use_attention` is False"),
+    "max_seq_len": (8, {}, {"use_attention": True}, "there is no memory, which alone learns by sequences"),
+    "_time_major": (True, {}, {"use_lstm": True}, "there is no memory"),
+    "action_embedding_dim": (8, {"parametric_actions": "given"}, {"parametric_actions": "learned"}, "no learned embed"),
+    "action_embedding_key": ("all", {}, {"parametric_actions": "given"}, "`parametric_actions` is None"),
+}
+"""Keys of the model with a value, other keys beside which they have no effect, some beside which they do, and why."""
+
+
+@pytest.mark.parametrize("key", IDLE)
+def test_a_key_of_the_model_has_no_effect_without_another(key: str) -> None:
+    value, without, beside, reason = IDLE[key]
+    expected = rf"config key `model.{key}` is {value!r}, but it has no effect: .*{re.escape(reason)}"
+    with pytest.raises(ConfigError, match=expected):
+        chosen(PPO, CHOOSING, {"model": {key: value, **without}}, "none", {})
+    for more in (beside, {"custom_model": "mine"}):
+        chosen(PPO, CHOOSING, {"model": {key: value, **more}}, "none", {})
+    chosen(PPO, CHOOSING, {"model": {key: getattr(ModelConfig(), key), **without}}, "none", {})
+
+
+def test_a_key_that_one_of_several_networks_reads_has_an_effect() -> None:
+    memory = {"use_lstm": True}
+    sizes: dict[str, Any] = {"model": {"lstm_cell_size": 8}}
+    chosen(SAC, STEERING, {**sizes, "policy_model_config": memory, "q_model_config": memory}, "none", {})
+    with pytest.raises(ConfigError, match=r"`model.lstm_cell_size` is 8, but it has no effect"):
+        chosen(SAC, STEERING, sizes, "none", {})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "idle", "used"),
+    [
+        ("grayscale", True, "deepmind", "rllib"),
+        ("zero_mean", False, None, "rllib"),
+        ("framestack", False, "rllib", "deepmind"),
+        ("dim", 42, None, "rllib"),
+    ],
+)
+def test_keys_of_atari_are_for_its_ways(key: str, value: Any, idle: str | None, used: str) -> None:
+    changed = {"model": {key: value}}
+    with pytest.raises(ConfigError, match=rf"`model.{key}` is .* no effect: it is for Atari with `preprocessor_pref`"):
+        chosen(PPO, CHOOSING, {**changed, "preprocessor_pref": idle}, "none", {})
+    chosen(PPO, CHOOSING, {**changed, "preprocessor_pref": used}, "none", {})

@@ -63,12 +63,13 @@ SMALL: dict[str, Any] = {
     "num_envs_per_env_runner": 2,
     "seed": 3,
     "exact_resume": True,
-    "model": {"fcnet_hiddens": [6], "max_seq_len": 4},
+    "model": {"fcnet_hiddens": [6]},
 }
-LSTM: dict[str, Any] = {"use_lstm": True, "lstm_cell_size": 4, "lstm_use_prev_action": True}
-GRU: dict[str, Any] = {"use_gru": True, "lstm_cell_size": 4, "lstm_use_prev_reward": True}
+LSTM: dict[str, Any] = {"use_lstm": True, "lstm_cell_size": 4, "lstm_use_prev_action": True, "max_seq_len": 4}
+GRU: dict[str, Any] = {"use_gru": True, "lstm_cell_size": 4, "lstm_use_prev_reward": True, "max_seq_len": 4}
 GTRXL: dict[str, Any] = {
     "use_attention": True,
+    "max_seq_len": 4,
     "attention_dim": 4,
     "attention_head_dim": 4,
     "attention_num_heads": 1,
@@ -229,7 +230,7 @@ def require_grown(algorithm: Algorithm[Any], folder: Path) -> None:
 
 OFFLINE: dict[str, tuple[type[Algorithm[Any]], dict[str, Any]]] = {
     "marwil": (MARWIL, {"normalize_rewards": True, "observation_filter": "MeanStdFilter"}),
-    "marwil, lstm": (MARWIL, {"model": {"fcnet_hiddens": [4], "max_seq_len": 4, **LSTM}}),
+    "marwil, lstm": (MARWIL, {"model": {"fcnet_hiddens": [4], **LSTM}}),
     "bc": (BC, {"minibatch_size": 10}),
 }
 

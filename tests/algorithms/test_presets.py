@@ -170,7 +170,7 @@ def test_a_preset_depends_on_the_memory() -> None:
     assert {**attention.settings, "lr": 1e-3, "lambda_": 0.95} == plain.settings
     assert "memory" not in plain.settings
     for memory, lr in (("use_lstm", 1e-3), ("use_gru", 1e-3), ("use_attention", 3e-4)):
-        model = {memory: True, "lstm_cell_size": 4, "attention_dim": 4}
+        model = {memory: True, "attention_dim" if memory == "use_attention" else "lstm_cell_size": 4}
         algorithm = PPO(Countdown, SHORT, model=model)
         assert (algorithm.preset, algorithm.config.lr, algorithm.config.lambda_) == ("tabular", lr, 0.8)
     assert PPO(Countdown, SHORT, model={"use_attention": True}, lr=0.5).config.lr == 0.5

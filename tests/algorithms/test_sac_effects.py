@@ -28,9 +28,8 @@ SETTINGS: dict[str, Any] = {
     "lr": 1e-2,
     "tau": 0.1,
     "model.fcnet_hiddens": [4],
-    "model.max_seq_len": 3,
 }
-LSTM = {"model.use_lstm": True, "model.lstm_cell_size": 4}
+LSTM = {"model.use_lstm": True, "model.lstm_cell_size": 4, "model.max_seq_len": 3}
 PRIORITIES = {"prioritized_replay": True, "lr": 0.1}
 
 EFFECTS: dict[str, tuple[Any, dict[str, Any], Any, Any]] = {
@@ -69,8 +68,8 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any], Any, Any]] = {
     "model.fcnet_activation": (STEERING, {}, "tanh", "relu"),
     "model.free_log_std": (STEERING, {}, False, True),
     "model.custom_action_dist": (STEERING, {}, None, "Beta"),
-    "model.use_lstm": (STEERING, {"model.lstm_cell_size": 4}, False, True),
-    "model.use_gru": (STEERING, {"model.lstm_cell_size": 4}, False, True),
+    "model.use_lstm": (STEERING, {}, False, True),
+    "model.use_gru": (STEERING, {}, False, True),
     "model.max_seq_len": (STEERING, LSTM, 2, 3),
     "model.lstm_cell_size": (STEERING, LSTM, 3, 4),
     "model.lstm_use_prev_action": (STEERING, LSTM, False, True),

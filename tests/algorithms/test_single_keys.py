@@ -255,12 +255,9 @@ REFUSED = {
     "model.parametric_actions",
     "model.autoregressive_actions",
     "model.free_log_std",
-    "model.lstm_use_prev_action",
-    "model.lstm_use_prev_reward",
-    "model.attention_use_n_prev_actions",
-    "model.attention_use_n_prev_rewards",
     *(f"model.{key}" for key in INITIALISERS if "transpose" in key),
     *(f"model.{key}_config" for key in INITIALISERS),
+    *(f"model.{key}" for key in (*ModelConfig().without_effect(), "grayscale", "zero_mean", "framestack", "dim")),
 }
 """Keys that some value or some environment does not go with."""
 

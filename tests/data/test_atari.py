@@ -128,6 +128,9 @@ def test_a_fixed_number_of_no_ops_and_a_game_that_ends_in_them() -> None:
     fake = Fake()
     assert [NoopReset(fake, noops=k).reset()[0][0, 0] for k in (0, 7)] == [0, 7]
     short = Fake(length=4)
+    old = NoopReset(fake)
+    old.override_num_noops = 3
+    assert (old.reset()[0][0, 0], old.override_num_noops) == (3, 3)
     obs, info = NoopReset(short, noops=6).reset()
     assert (obs[0, 0], info["game"]) == (2, 1), "two of the six are played in the next game"
 
@@ -546,11 +549,9 @@ def test_sources_tell_lost_lives_from_finished_games(mode: AutoresetMode) -> Non
 
 
 def test_an_algorithm_passes_its_configuration_on() -> None:
-    model = {"framestack": False, "dim": 42, "grayscale": True, "zero_mean": False, "fcnet_hiddens": [4]}
+    model = {"dim": 42, "grayscale": True, "zero_mean": False, "fcnet_hiddens": [4]}
     settings: dict[str, Any] = {"train_batch_size": 8, "minibatch_size": 8, "env_config": {"obs_type": "ram"}}
     spec = PPO("ALE/Breakout-v5", {**settings, "model": model, "preprocessor_pref": "rllib"}, preset="none").env_spec
-    assert spec.atari == AtariOptions("rllib", framestack=False, dim=42, grayscale=True, zero_mean=False)
-    assert (
-        PPO("ALE/Breakout-v5", {**settings, "model": {"fcnet_hiddens": [4]}}, preset="none").env_spec.atari
-        == AtariOptions()
-    )
+    assert spec.atari == AtariOptions("rllib", dim=42, grayscale=True, zero_mean=False)
+    small: dict[str, Any] = {**settings, "model": {"fcnet_hiddens": [4], "framestack": False}}
+    assert PPO("ALE/Breakout-v5", small, preset="none").env_spec.atari == AtariOptions(framestack=False)

@@ -75,9 +75,10 @@ class Stacked(gym.wrappers.FrameStackObservation):
         super().__init__(Sampled(spaces.Box(0, 255, (8, 8), np.uint8), spaces.Discrete(2)), 3)
 
 
+LSTM = {"use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 4}
 ENVIRONMENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "plain": ("CartPole-v1", {}),
-    "tuple action, lstm": (sampled(VECTOR, PAIR), {"use_lstm": True, "lstm_use_prev_action": True, "max_seq_len": 4}),
+    "tuple action, lstm": (sampled(VECTOR, PAIR), {**LSTM, "lstm_use_prev_action": True}),
     "dict action": (sampled(VECTOR, spaces.Dict(a=spaces.Discrete(2), b=PAIR)), {}),
     "masked, gtrxl": (
         sampled(VECTOR, spaces.Discrete(4), masked=True),
@@ -110,7 +111,7 @@ def test_stored_rings_come_back_from_checkpoints(name: str, tmp_path: Path) -> N
     small = {"train_batch_size": 16, "num_envs_per_env_runner": 2, "rollout_fragment_length": "auto", "seed": 0}
     settings = {**small, "replay_proportion": 1.0, "store_buffer_in_checkpoints": True}
     settings["min_sample_timesteps_per_iteration"] = 1
-    settings["model"] = {"fcnet_hiddens": [4], "lstm_cell_size": 4, **model}
+    settings["model"] = {"fcnet_hiddens": [4], **model}
     with closing(IMPALA(env, settings, preset="none")) as algorithm:
         for _ in range(3):
             algorithm.train()

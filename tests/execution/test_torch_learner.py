@@ -9,7 +9,7 @@ from anyspace.config import merge
 from anyspace.errors import ConfigError, ModelError
 from anyspace.execution.learner import Group, Losses, Steps, with_custom_loss
 from anyspace.execution.torch_learner import TorchLearner
-from anyspace.models import FullyConnectedNetwork
+from anyspace.models import FullyConnectedNetwork, RecurrentNetwork
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
@@ -264,7 +264,8 @@ def test_loss_inputs_are_the_batch_with_flat_observations():
     learner.step(given)
     inputs = learner.policy.model.inputs
     assert learner.policy.model.lazy
-    assert set(inputs) == {"obs", "targets", "obs_count"}
+    assert set(inputs) == {"obs", "targets", "obs_count", "is_training"}
+    assert inputs["is_training"] is True
     assert inputs["targets"] is given["targets"]
     np.testing.assert_array_equal(inputs["obs"], ROWS)
     assert type(given["obs"]) is list
@@ -365,6 +366,56 @@ def test_every_loss_of_the_algorithm_passes_through_the_model():
     policy.model.returned = 1
     with pytest.raises(ModelError, match=r"Adding.custom_loss\(\) must return a list of 2 losses"):
         with_custom_loss(policy, losses, batch())
+
+
+class Joining(FullyConnectedNetwork):
+    """Returns its losses as one array, as TensorFlow makes of ``policy_loss + x``."""
+
+    wanted = 2
+
+    def custom_loss(self, policy_loss, loss_inputs):
+        return torch.stack(policy_loss)[: self.wanted] + 1 if self.wanted else policy_loss[0] + 1
+
+
+def test_losses_may_come_as_one_array():
+    policy = make_policy(Joining)
+    losses = {"actor": torch.tensor(1.0), "critic": torch.tensor(2.0)}
+    assert with_custom_loss(policy, losses, batch()) == {"actor": 2, "critic": 3}
+    for policy.model.wanted, came in ((1, r"a Tensor of shape \(1,\)"), (0, r"a Tensor\.")):
+        with pytest.raises(ModelError, match=rf"list of 2 losses, .* or one array of them, but returned {came}"):
+            with_custom_loss(policy, losses, batch())
+        assert with_custom_loss(policy, {"actor": losses["actor"]}, batch()) == {"actor": 2}
+
+
+class Looking(RecurrentNetwork):
+    """Runs on the inputs of its loss."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.layer = torch.nn.Linear(3, self.num_outputs)
+
+    def get_initial_state(self):
+        return [torch.zeros(1)]
+
+    def forward(self, input_dict, state, seq_lens):
+        self.flag, self.rows = input_dict["is_training"], len(input_dict["obs"])
+        return self.layer(input_dict["obs"]), state
+
+    def value_function(self):
+        return self.layer.weight.new_zeros(self.rows)
+
+    def custom_loss(self, policy_loss, loss_inputs):
+        self(loss_inputs)
+        return policy_loss
+
+
+@pytest.mark.parametrize(("lens", "rows"), [([2, 2], 4), ([3, 1], 6)])
+def test_a_pass_of_a_custom_loss_belongs_to_a_gradient_step_padded_or_not(lens, rows):
+    policy = make_policy(Looking)
+    some = batch(slice(4))
+    some["sequences"] = Sequences(np.array(lens), [torch.zeros(2, 1)])
+    with_custom_loss(policy, {"policy": torch.tensor(1.0)}, some)
+    assert (policy.model.flag, policy.model.rows) == (True, rows)
 
 
 # ------------------------------------------------------------------------------------------------ groups

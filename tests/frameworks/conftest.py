@@ -80,7 +80,11 @@ def build(request: pytest.FixtureRequest) -> Iterator[Build]:
         ) -> Any:
             if framework == "jax":
                 request.getfixturevalue("compiles_quickly")
-            sizes = {"fcnet_hiddens": [16, 16], "lstm_cell_size": 16, "max_seq_len": 8}
+            sizes: dict[str, Any] = {"fcnet_hiddens": [16, 16]}
+            if model and {"use_lstm", "use_gru", "use_attention", "custom_model"} & model.keys():
+                sizes["max_seq_len"] = 8
+            if model and {"use_lstm", "use_gru", "custom_model"} & model.keys():
+                sizes["lstm_cell_size"] = 16
             shared = SMALL if kind is PPO else {"seed": 0, "num_envs_per_env_runner": 4}
             keys = {**shared, "framework": framework, "model": {**sizes, **(model or {})}, **settings}
             return stack.enter_context(closing(kind(env, keys, preset="none")))

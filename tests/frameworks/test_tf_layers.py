@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
 from anyspace.errors import ConfigError, UnsupportedSpaceError
+from anyspace.maths.xp.tensorflow import NAMESPACE
 from anyspace.models import InputDict
 from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.pure.activations import activation
 from anyspace.models.tf.base import RUNNING, SEQUENCES
 from anyspace.models.tf.compat import tf as oldtf
 from anyspace.models.tf.compat import tf1
@@ -142,6 +145,9 @@ def test_activations_by_name() -> None:
     assert get_activation_fn("linear", framework="tf") is None
     for name in ("ReLU", "leaky_relu", "LeakyReLU", "SiLU", "swish", "softplus", "mish"):
         assert get_activation_fn(name, framework="tf")(tf.constant([1.0])).shape == (1,)
+    for name, expected in (("leaky_relu", -0.2), ("LeakyReLU", -0.01), ("CELU", math.expm1(-1))):
+        for spelt in (get_activation_fn(name, framework="tf"), activation(name, "tf")(NAMESPACE)):
+            assert float(spelt(tf.constant(-1.0))) == pytest.approx(expected)
     assert get_activation_fn("relu", framework="torch") is torch.nn.ReLU
     for name in ("rleu", "conv2d"):
         with pytest.raises(ConfigError, match=rf"Unknown activation \({name}\) for framework=tf!"):

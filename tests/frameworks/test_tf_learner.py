@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 
 
 # ---------------------------------------------------------------------------------- models of users
+
+
+def test_old_spellings_of_models_and_of_the_framework() -> None:
+    model = ModelCatalog.get_model_v2(Box(-1, 1, (3,)), Discrete(2), 2, {"custom_model": models.Plain}, framework="tf2")
+    with model.context():
+        assert model.framework == "tf"
+    with pytest.raises(NotImplementedError, match=r"Plain.import_from_h5\('weights.h5'\): .*algo.set_weights\(\)"):
+        model.import_from_h5("weights.h5")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -143,6 +152,29 @@ def test_a_first_pass_makes_the_weights_of_q_networks() -> None:
     assert {name for name in model.variables(as_dict=True) if "q_net" in name} == {
         f"{twin}q_net.net/{number}" for twin in ("", "twin_") for number in range(4)
     }
+
+
+class Keras(tf.keras.Model):
+    """A model as RLlib took those of Keras."""
+
+    def __init__(self, input_space, action_space, num_outputs, name, width=4):
+        super().__init__(name=name)
+        self.out, self.values = tf.keras.layers.Dense(num_outputs), tf.keras.layers.Dense(1)
+
+    def call(self, input_dict):
+        obs = input_dict["obs"]
+        return self.out(obs), [], {"vf_preds": tf.reshape(self.values(obs), [-1])}
+
+
+def test_what_is_said_of_a_model_of_keras_is_a_model_that_works() -> None:
+    with pytest.raises(ModelError, match="A model of Keras is held by one") as refused:
+        ModelCatalog.get_model_v2(Box(-1, 1, (3,)), Discrete(2), 2, {"custom_model": Keras}, framework="tf")
+    names = {"TFModelV2": TFModelV2, "Keras": Keras}
+    exec(textwrap.dedent(str(refused.value).partition("\n")[2]), names)
+    config = {"framework": "tf", "model": {"custom_model": names["KerasV2"], "custom_model_config": {"width": 5}}}
+    settings = merge(PolicyConfig(), config)
+    policy = Policy(Box(-1, 1, (3,)), Discrete(2), settings, backends.backend_of("tf").runtime(settings))
+    assert policy.compute_single_action(np.zeros(3, np.float32)) in (0, 1)
 
 
 class Late(TFModelV2):

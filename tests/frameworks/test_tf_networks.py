@@ -21,9 +21,10 @@ from tests.support.environments import Samples
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 
-SMALL = {"fcnet_hiddens": [8], "max_seq_len": 4}
+SMALL = {"fcnet_hiddens": [8]}
 ATTENTION = {
     "use_attention": True,
+    "max_seq_len": 4,
     "attention_dim": 8,
     "attention_head_dim": 4,
     "attention_num_heads": 1,
@@ -33,7 +34,7 @@ ATTENTION = {
 }
 # The tests of the learner compare dense networks and LSTMs.
 MODELS = {
-    "gru": {"use_gru": True, "lstm_cell_size": 8, "lstm_use_prev_action": True},
+    "gru": {"use_gru": True, "max_seq_len": 4, "lstm_cell_size": 8, "lstm_use_prev_action": True},
     "gtrxl": ATTENTION,
 }
 

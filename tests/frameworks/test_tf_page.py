@@ -419,7 +419,8 @@ class CustomLossModel(TFModelV2):
         self.imitation_loss = tf.reduce_mean(-action_dist.logp(batch["actions"]))
         self.first_obs = tf.cast(batch["obs"][0, 0], tf.float32)
         self.prediction_loss = tf.reduce_mean(tf.square(self.predictor(logits) - loss_inputs["obs"][0]))
-        return [loss_ + 10 * self.imitation_loss + self.prediction_loss for loss_ in policy_loss]
+        assert loss_inputs["is_training"]
+        return policy_loss + (10 * self.imitation_loss + self.prediction_loss)
 
     def metrics(self):
         return {

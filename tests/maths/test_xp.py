@@ -170,6 +170,15 @@ def test_special_functions(framework: Framework) -> None:
         np.testing.assert_allclose(np.asarray(ours), expected, rtol=2e-6, atol=1e-6)
 
 
+def test_the_error_function(framework: Framework) -> None:
+    points = np.array([-1e9, -3.0, -0.5, -1e-4, 0.0, 1e-4, 0.5, 3.0, 1e9])
+    x = framework.array(points)
+    ours = xp(x).erf(x)
+    assert isinstance(ours, framework.kind)
+    assert np.asarray(ours).dtype == np.float32
+    np.testing.assert_allclose(np.asarray(ours), torch.tensor(points).erf(), rtol=1e-6, atol=2e-7)
+
+
 def test_digamma_of_numpy_is_exact() -> None:
     points = np.concatenate([np.geomspace(1e-7, 1e7, 200), np.linspace(1, 12, 200)]).reshape(20, 20)
     expected = torch.tensor(points).digamma().numpy()

@@ -117,6 +117,11 @@ def test_an_unregistered_model_is_named_with_the_nearest():
 @pytest.mark.parametrize("by_name", [True, False])
 def test_what_is_no_model_is_refused(by_name):
     ModelCatalog.register_custom_model("no_model", torch.nn.Linear)
+    keras = type("Net", (type("Model", (), {"__module__": "keras.src.models.model"}),), {})
+    with pytest.raises(
+        ModelError, match=r"custom_model is <class .*\n  class NetV2\(TFModelV2\):\n(?s:.*)self.net = Net\("
+    ):
+        build(keras)
     with pytest.raises(ModelError, match=r"`model_cls` must be a ModelV2 sub-class, but custom_model is <class"):
         build("no_model" if by_name else torch.nn.Linear)
 

@@ -8,7 +8,7 @@ from anyspace import PPO
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.config import merge
 from anyspace.errors import ConfigError
-from anyspace.models import MODEL_DEFAULTS, ModelCatalog, ModelConfig
+from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, ModelCatalog, ModelConfig
 
 DEPRECATED_MARKER = -1
 TABLE = {
@@ -191,6 +191,12 @@ def test_changing_a_dictionary_changes_no_defaults():
     mine["fcnet_hiddens"].append(3)
     assert config.as_dict()["custom_model_config"] == {"a": 1}
     assert config.fcnet_hiddens == ModelConfig().fcnet_hiddens == [256, 256]
+
+
+def test_changing_a_models_configuration_changes_no_defaults():
+    model = FullyConnectedNetwork(Box(-1, 1, (2,)), Discrete(2), 2, {"fcnet_activation": "relu"}, "net")
+    model.model_config["custom_model_config"]["x"] = model.model_config["fcnet_hiddens"][0] = 1
+    assert ModelConfig().as_dict() == MODEL_DEFAULTS
 
 
 def test_refusals_rest_on_the_true_defaults(monkeypatch):

@@ -180,7 +180,8 @@ def test_a_term_of_custom_loss_is_descended(train):
 
 
 @pytest.mark.parametrize(
-    "answer", [lambda losses: [], lambda losses: losses * 2, tuple, lambda losses: losses[0], lambda losses: None]
+    "answer",
+    [lambda losses: [], lambda losses: losses * 2, tuple, lambda losses: losses[0][None, None], lambda losses: None],
 )
 def test_custom_loss_returns_as_many_losses_as_it_was_given(train, answer, monkeypatch):
     monkeypatch.setattr(Losing, "answer", staticmethod(answer))

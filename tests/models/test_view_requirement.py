@@ -23,6 +23,7 @@ from anyspace.models import ViewRequirement
         (" -2:-1 ", [-2, -1]),
         ([0, -3, -1], [0, -3, -1]),
         ((-2, 0), [-2, 0]),
+        (np.arange(-2, 1), [-2, -1, 0]),
         ([-1], [-1]),
     ],
 )
@@ -34,7 +35,7 @@ def test_shifts_are_read(shift, offsets):
 
 
 @pytest.mark.spec(126)
-@pytest.mark.parametrize("shift", ["-3", "a:b", "1:2:3:4", "-3:0:0", "-1:-3", [], ""])
+@pytest.mark.parametrize("shift", ["-3", "a:b", "1:2:3:4", "-3:0:0", "-1:-3", [], "", [-1.5, 0], -1.5, None])
 def test_shifts_that_name_no_step_are_refused(shift):
     with pytest.raises(ModelError, match="shift"):
         ViewRequirement("obs", shift=shift)
@@ -56,8 +57,15 @@ def test_a_view_is_written_and_read_again():
     assert (view.shift_from, view.shift_to) == (-3, -1)
     several = ViewRequirement("obs", shift=(0, -2))
     assert several.to_dict()["shift"] == [0, -2]
-    assert ViewRequirement.from_dict(several.to_dict()).space is None
-    assert (several.shift_from, several.shift_to) == (None, None)
+    assert ViewRequirement.from_dict(several.to_dict()) == ViewRequirement("obs", shift=np.array([0, -2]))
+    assert (several.shift_from, several.shift_to, several.shift_step) == (None, None, None)
+    assert (view.shift_step, ViewRequirement("obs", shift="-4:0:2").shift_step) == (1, 2)
+
+
+def test_a_view_has_a_space():
+    assert ViewRequirement("rewards").space == ViewRequirement("rewards", None).space == Box(-np.inf, np.inf, ())
+    with pytest.raises(ModelError, match=r"the space is 7, but expected is a space of Gymnasium"):
+        ViewRequirement("rewards", 7)
 
 
 def test_a_view_may_be_changed():

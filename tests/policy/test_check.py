@@ -105,6 +105,10 @@ class NoStates(Right):
         return super().forward_rnn(inputs, state, seq_lens)[0], []
 
 
+class NoMemory(Right):
+    get_initial_state = TorchModelV2.get_initial_state
+
+
 class OneState(Right):
     def get_initial_state(self):
         return torch.zeros(4)
@@ -173,6 +177,7 @@ def make(model):
         (WrongWidth, r"WrongWidth failed .*mat1 and mat2 .* given obs of Box\(.*\(4,\).* num_outputs = 3"),
         (Views, r"Views failed in a dummy pass when acting"),
         (NoStates, r"NoStates.forward\(\) returned no states, but get_initial_state\(\) gives some"),
+        (NoMemory, r"NoMemory is a RecurrentNetwork without states, .* let get_initial_state\(\) return those"),
         (OneState, r"OneState.get_initial_state\(\) must return a list of states, .* returned Tensor"),
         (NoValue, r"NoValue.value_function\(\) returned None when acting"),
         (Numpy, r"Numpy.value_function\(\) gave a NumPy array .* return a tensor"),

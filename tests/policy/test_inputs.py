@@ -13,6 +13,7 @@ from torch import nn
 
 from anyspace import PPO
 from anyspace.models import RecurrentNetwork, TorchModelV2, ViewRequirement
+from anyspace.models.input_dict import of_network
 
 NESTED = Dict(p=Box(-9, 9, (3,)), q=Box(0, 255, (2, 2, 3), "uint8"))
 
@@ -127,3 +128,59 @@ def test_an_observation_array_may_be_used_again() -> None:
     assert isinstance(model, LastTwo)
     assert model.before.tolist() == [[1, 1, 1]]
     assert repr(state) == "<PolicyState of 1 episodes>"
+
+
+class Window(TorchModelV2):
+    """Is shown the last three observations as its observation."""
+
+    def __init__(self, *args: Any, width: int):
+        super().__init__(*args)
+        self.view_requirements["obs"] = ViewRequirement("obs", shift="-2:0")
+        self.layer, self.values = nn.Linear(3 * width, self.num_outputs or 1), nn.Linear(3 * width, 1)
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        obs, flat = input_dict["obs"], input_dict["obs_flat"]
+        parts = list(obs.values()) if isinstance(obs, dict) else [obs]
+        self.shapes = [tuple(part.shape[1:]) for part in parts], getattr(flat, "shape", None)
+        assert of_network(input_dict, "obs") is obs
+        self.features = torch.cat([part.flatten(1) for part in parts], 1)
+        return self.layer(self.features), state
+
+    def value_function(self) -> torch.Tensor:
+        return self.values(self.features).squeeze(1)
+
+
+class Observing(Counting):
+    """Has observations of a given space."""
+
+    def __init__(self, space: gym.Space[Any]):
+        self.observation_space = space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        return self.observation_space.sample(), *super().step(action)[1:]
+
+
+@pytest.mark.parametrize(
+    ("space", "raw", "shapes", "flat"),
+    [
+        (Box(-9, 9, (4,)), False, [(3, 4)], 12),
+        (Box(-9, 9, (4,)), True, [(3, 4)], None),
+        (Dict(p=Box(-9, 9, (4,)), q=Discrete(2)), False, [(3, 6)], 18),
+        (Dict(p=Box(-9, 9, (4,)), q=Box(-9, 9, (2,))), True, [(3, 4), (3, 2)], None),
+        (Box(0, 255, (8, 8, 3), "uint8"), False, [(3, 8, 8, 3)], 3 * 192),
+    ],
+)
+def test_a_view_called_obs_takes_the_place_of_the_observation(space: Any, raw: bool, shapes: Any, flat: Any) -> None:
+    width = sum(int(np.prod(shape)) // 3 for shape in shapes)
+    model = {"custom_model": Window, "custom_model_config": {"width": width}}
+    keys: Any = {"train_batch_size": 8, "minibatch_size": 8, "num_epochs": 1, "preset": "none"}
+    algorithm = PPO(lambda: Observing(space), model=model, _disable_preprocessor_api=raw, **keys)
+    model = algorithm.policy.model
+    for learn in (True, False):
+        algorithm.train() if learn else algorithm.compute_single_action(space.sample())
+        assert model.shapes[0] == shapes
+        assert (model.shapes[1] or [None])[-1] == (shapes[0][-1] if raw and len(shapes) == 1 else flat)

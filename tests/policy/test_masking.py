@@ -36,13 +36,14 @@ SETTINGS: dict[str, Any] = {
     "num_epochs": 1,
     "seed": 0,
 }
-SMALL: dict[str, Any] = {"fcnet_hiddens": [8], "max_seq_len": 4, "lstm_cell_size": 5}
-ATTENTION: dict[str, Any] = {"use_attention": True, "attention_dim": 6, "attention_head_dim": 3}
+SMALL: dict[str, Any] = {"fcnet_hiddens": [8]}
+RECURRENT: dict[str, Any] = {"max_seq_len": 4, "lstm_cell_size": 5}
+ATTENTION: dict[str, Any] = {"use_attention": True, "max_seq_len": 4, "attention_dim": 6, "attention_head_dim": 3}
 ATTENTION |= {"attention_memory_inference": 3, "attention_memory_training": 3, "attention_position_wise_mlp_dim": 4}
 MEMORIES: dict[str, dict[str, Any]] = {
     "none": {},
-    "lstm": {"use_lstm": True, "lstm_use_prev_action": True},
-    "gru": {"use_gru": True, "lstm_use_prev_reward": True},
+    "lstm": {**RECURRENT, "use_lstm": True, "lstm_use_prev_action": True},
+    "gru": {**RECURRENT, "use_gru": True, "lstm_use_prev_reward": True},
     "gtrxl": ATTENTION,
 }
 
@@ -332,7 +333,7 @@ def test_a_previous_reward_has_to_be_a_number_and_a_memory_a_state() -> None:
     policy = Policy(
         OneAllowed.observation_space,
         OneAllowed.action_space,
-        PolicyConfig(model=ModelConfig(**SMALL, use_gru=True, lstm_use_prev_reward=True)),
+        PolicyConfig(model=ModelConfig(**SMALL, **RECURRENT, use_gru=True, lstm_use_prev_reward=True)),
         TorchRuntime("cpu"),
     )
     obs = np.zeros((2, 3), np.float32)

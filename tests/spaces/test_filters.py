@@ -245,3 +245,14 @@ def test_filters_by_name():
     assert isinstance(get_filter("MeanStdFilter", (2,)), MeanStdFilter)
     with pytest.raises(ConfigError, match=r"Unknown observation_filter 'MeanStd': .* Did you mean"):
         get_filter("MeanStd", (2,))
+    made = get_filter(lambda shape: MeanStdFilter(shape, clip=3.0), (2,))
+    assert (made.shape, made.clip) == ((2,), 3.0)
+    with pytest.raises(ConfigError, match="Unknown observation_filter None"):
+        get_filter(None, (2,))
+
+
+@pytest.mark.parametrize("shape", [{"a": (2,), "b": None}, ((2,), (3,)), 2, None])
+def test_statistics_are_of_one_array(shape):
+    with pytest.raises(ConfigError, match=r"of one array, by its shape.* a filter for each part"):
+        MeanStdFilter(shape)
+    assert MeanStdFilter(np.array([2, 3])).shape == RunningStat([2, 3]).shape == (2, 3)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace import spaces
-from anyspace.models import MODEL_DEFAULTS
+from anyspace.models.config import completed
 
 ATARI_OBS_SHAPE = (210, 160, 3)
 ATARI_RAM_OBS_SHAPE = (128,)
@@ -44,7 +44,7 @@ class Preprocessor(spaces.Preprocessor, metaclass=_Any):
 
     def __init__(self, obs_space: gym.Space[Any], options: Mapping[str, Any] | None = None):
         super().__init__(obs_space)
-        self._obs_space, self._options = obs_space, options or MODEL_DEFAULTS
+        self._obs_space, self._options = obs_space, completed(options or {})
         self.shape = tuple(int(side) for side in self._init_shape(obs_space, self._options))
         self.size = self._size = math.prod(self.shape)
         self.observation_space = gym.spaces.Box(-math.inf, math.inf, self.shape)

@@ -36,6 +36,10 @@ REASONS = {
         " to one of these"
     ),
     "new stack": "RLlib's new API stack (RLModule, Learner, connectors, episodes) is not offered. Write a TorchModelV2",
+    "networks": (
+        "it is not among the networks that are offered. Take `use_attention` (GTrXL), or write its layers in a"
+        " TorchModelV2 or TFModelV2"
+    ),
     "exploration": (
         "explorations are named in the configuration: `exploration_config={'type': 'EpsilonGreedy'}`, or"
         " `package.module:Class` for your own"
@@ -106,9 +110,9 @@ NAMES: dict[str, dict[str, str]] = {
     "evaluation.sampler": {"workers": "SamplerInput SyncSampler"},
     "evaluation.worker_set": {"workers": "WorkerSet"},
     "models.distributions": {"new stack": "Distribution"},
-    "models.tf.attention_net": {"tensorflow": "PositionwiseFeedforward TrXLNet"},
-    "models.tf.noop": {"tensorflow": "NoopModel"},
-    "models.torch.mingpt": {"new stack": "Block CausalSelfAttention GPT GPTConfig NewGELU"},
+    "models.tf.attention_net": {"networks": "PositionwiseFeedforward TrXLNet"},
+    "models.tf.noop": {"networks": "NoopModel"},
+    "models.torch.mingpt": {"networks": "Block CausalSelfAttention GPT GPTConfig NewGELU"},
     "models.torch.torch_distributions": {
         "new stack": (
             "TorchCategorical TorchDeterministic TorchDiagGaussian TorchDistribution TorchMultiCategorical"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
@@ -14,6 +15,7 @@ from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
+from anyspace.models.config import ModelConfig
 from anyspace.policy.schedules import scheduled
 
 RENAMED = {
@@ -114,7 +116,18 @@ class AlgorithmConfig(ScaleConfig):
 
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
-        return {} if self.output is not None else {"output_max_file_size": "nothing is written (`output` is None)"}
+        first, *others = (network.without_effect() for network in self.networks())
+        idle = {f"model.{key}": why for key, why in first.items() if all(key in other for other in others)}
+        for key, ways in _OF_ATARI.items():
+            if self.preprocessor_pref not in ways:
+                idle[f"model.{key}"] = f"it is for Atari with `preprocessor_pref` {' or '.join(map(repr, ways))}"
+        if self.output is None:
+            idle["output_max_file_size"] = "nothing is written (`output` is None)"
+        return idle
+
+    def networks(self) -> list[ModelConfig]:
+        """Return the configurations that networks are built from: `model`, unless an algorithm has several."""
+        return [self.model]
 
     def require_effect(self, given: Collection[str]) -> None:
         """Raise :class:`ConfigError` for the first key that somebody gave and that has no effect.
@@ -125,8 +138,8 @@ class AlgorithmConfig(ScaleConfig):
             given: keys that were given.
         """
         for key, reason in self.without_effect().items():
-            value = getattr(self, key)
-            if key in given and value != getattr(type(self)(), key):
+            value, default = (operator.attrgetter(key)(config) for config in (self, type(self)()))
+            if key in given and value != default:
                 raise ConfigError(
                     f"config key `{key}` is {value!r}, but it has no effect: {reason}. Leave it out, or change that."
                 )
@@ -203,6 +216,9 @@ class AlgorithmConfig(ScaleConfig):
         library = next(kind for kind in type(self).__mro__ if kind.__module__.startswith("anyspace."))
         require_finite(self, type_hints(library), _LIMITS)
 
+
+_OF_ATARI = {"framestack": ["deepmind"], "dim": ["deepmind", "rllib"], "grayscale": ["rllib"], "zero_mean": ["rllib"]}
+"""Keys of the model, and the values of `preprocessor_pref` beside which they have an effect."""
 
 COLUMNS = (
     *("obs", "actions", "action_mask", "views", "sequences", "counted", "weights", "rewards", "action_logp"),

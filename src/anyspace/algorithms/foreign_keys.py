@@ -178,6 +178,16 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     **dict.fromkeys(("before_learn_on_batch", "after_train_step"), _AFTER_BATCHES),
     "target_update_frequency": ("It is called {target_network_update_freq} here, in environment steps.", *_REPLAY),
     "grad_clip_by": "{grad_clip} limits the norm of all gradients together; leave it out.",
+    "replay_sequence_length": (
+        "Models with memory learn from sequences of {model.max_seq_len} steps, after {replay_burn_in} that fill the"
+        " memory.",
+        "Models with memory learn from sequences of at most {model.max_seq_len} steps.",
+    ),
+    "replay_zero_init_states": "Sequences begin with the states that they were acted on; leave it out.",
+    **dict.fromkeys(
+        ("use_worker_filter_stats", "update_worker_filter_stats"),
+        "Statistics of all workers are always merged, and all workers get them; leave it out.",
+    ),
     **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),
     "target_network_update_freq": _REPLAY,
     "num_steps_sampled_before_learning_starts": _REPLAY,
@@ -226,6 +236,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "compress_observations",
             "sample_collector",
             "synchronize_filters",
+            "sync_filters_on_rollout_workers_timeout_s",
             "eager_tracing",
             "tf_session_args",
             "min_time_s_per_iteration",

@@ -91,6 +91,8 @@ class SACConfig(OffPolicyConfig):
                 raise ConfigError(f"`{key}` does not go with SAC: {reason}.")
         if not self.model.vf_share_layers:
             raise ConfigError("`model.vf_share_layers` is False, but SAC has Q networks and no value; leave it out.")
+        for network in self.networks():
+            network.validate()
 
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
@@ -112,6 +114,10 @@ class SACConfig(OffPolicyConfig):
             why = "all groups have rates of their own (`actor_lr`, `critic_lr`, `alpha_lr`)"
             idle |= dict.fromkeys(("lr", "lr_schedule"), why)
         return idle
+
+    def networks(self) -> list[ModelConfig]:
+        """Return the configurations of the policy and of the Q networks."""
+        return [merge(self.model, own) for own in (self.policy_model_config, self.q_model_config)]
 
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that the built-in networks cannot do without."""

@@ -127,6 +127,15 @@ class NoopReset(gym.Wrapper[Any, Any, Any, Any]):
         _require(has_noop(env), self, "action 0 to be NOOP")
         self.noop_max, self.noops = noop_max, noops
 
+    @property
+    def override_num_noops(self) -> int | None:
+        """``noops`` by its old name, which may be set."""
+        return self.noops
+
+    @override_num_noops.setter
+    def override_num_noops(self, noops: int | None) -> None:
+        self.noops = noops
+
     def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Any, Info]:
         """Start a new episode."""
         obs, info = self.env.reset(seed=seed, options=options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 
@@ -258,11 +258,12 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
     if not policy.model.has_custom_loss():
         return losses
     given = list(losses.values())
-    changed = policy.model.custom_loss(given, _loss_inputs(policy, batch))
+    changed = _one_by_one(policy.model.custom_loss(given, _loss_inputs(policy, batch)), len(given))
     if not isinstance(changed, list) or len(changed) != len(given):
+        came = described(changed) if hasattr(changed, "shape") else repr(changed)
         raise ModelError(
             f"{type(policy.model).__name__}.custom_loss() must return a list of {len(given)} losses, as many as it"
-            f" was given, but returned {changed!r}."
+            f" was given, or one array of them, but returned {came}."
         )
     for loss in changed:
         if np.shape(loss) != ():
@@ -273,17 +274,27 @@ def with_custom_loss(policy: Policy, losses: dict[str, Array], batch: Batch) -> 
     return dict(zip(losses, changed, strict=True))
 
 
+def _one_by_one(changed: object, count: int) -> object:
+    """Return ``count`` losses in one array, which TensorFlow makes of ``policy_loss + x``, as a list of scalars."""
+    shape = getattr(changed, "shape", None)
+    if shape is not None and tuple(shape) == () and count == 1:
+        return [changed]
+    if shape is not None and tuple(shape) == (count,):
+        return [cast(Array, changed)[number] for number in range(count)]
+    return changed
+
+
 def _loss_inputs(policy: Policy, batch: Batch) -> InputDict:
     """Return a minibatch as models get to see it: observations of several parts flat, sequences padded."""
     own = ("obs", "views", "sequences", "windows", "next_obs", "next_views")
-    columns = {name: column for name, column in batch.items() if name not in own}
-    seen = policy.model_inputs(batch["obs"], batch.mask, batch.get("views", {}))
+    columns = {"is_training": True, **{name: column for name, column in batch.items() if name not in own}}
+    seen = policy.model_inputs(batch["obs"], batch.mask, batch.get("views", {}), training=True)
     views = {name: lambda name=name: seen[name] for name in batch.get("views", {})}
     observed = "obs" if policy.preprocessor.is_array else "obs_flat"
     computed: dict[str, Callable[[], Any]] = {"obs": partial(seen.__getitem__, observed), **views}
     if "next_obs" in batch:
         led_to = batch.following()
-        after = policy.model_inputs(led_to["obs"], led_to.mask, led_to.get("views", {}))
+        after = policy.model_inputs(led_to["obs"], led_to.mask, led_to.get("views", {}), training=True)
         computed["new_obs"] = partial(after.__getitem__, observed)
     scaled = seen.scaled()
     if scaled:

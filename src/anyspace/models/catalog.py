@@ -20,7 +20,7 @@ from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig
 from anyspace.models.embedded_actions import EmbeddedActions
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.networks import action_network, base_class, is_of_library, network
+from anyspace.models.networks import action_network, base_class, framework_called, is_of_library, network
 from anyspace.models.wrapping import feature_model
 from anyspace.spaces import Preprocessor, get_preprocessor
 from anyspace.spaces.decoding import check_action_space
@@ -168,7 +168,7 @@ class ModelCatalog:
             action_space: the environment's action space.
             num_outputs: width of the output; None asks for features.
             model_config: the model configuration.
-            framework: the framework of the default models; a custom model has to be of the same one.
+            framework: the framework of the default models, "tf2" being "tf"; a custom model has to be of the same one.
             name: the model's name.
             model_interface: a model class whose methods the model is to have as well: the result is a sub-class of
                 both. Its constructor hands ``num_outputs=None`` down, and then finds the width of the features in
@@ -182,7 +182,7 @@ class ModelCatalog:
             NotImplementedError: if the framework has no network of the kind that is asked for.
             TypeError: if nothing takes one of the keyword arguments.
         """
-        config = _as_config(model_config)
+        config, framework = _as_config(model_config), framework_called(framework)
         custom = config.custom_model
         keywords = compat.divided(
             model_kwargs,
@@ -299,6 +299,27 @@ def _is_flat(node: Node) -> bool:
     return isinstance(node, dict | tuple) and all(map(_is_flat, children(node)))
 
 
+def _wrapper(model: object) -> str:
+    """Return the class to write around a model of Keras, which RLlib took as it was; of other things nothing."""
+    bases = model.__mro__ if isinstance(model, type) else ()
+    if not any("keras" in base.__module__.split(".") and base.__name__ == "Model" for base in bases):
+        return ""
+    name = getattr(model, "__name__", "")
+    return f""" A model of Keras is held by one, with framework='tf':
+  class {name}V2(TFModelV2):
+      def __init__(self, obs_space, action_space, num_outputs, model_config, name, **config):
+          super().__init__(obs_space, action_space, num_outputs, model_config, name)
+          self.net = {name}(obs_space, action_space, num_outputs, name, **config)
+
+      def forward(self, input_dict, state, seq_lens):
+          out, states, extra = self.net({{"obs": input_dict["obs"]}})
+          self._values = extra["vf_preds"]
+          return out, states
+
+      def value_function(self):
+          return self._values"""
+
+
 def custom_class(model: str | type, framework: str) -> type[ModelV2]:
     """Return the class that `custom_model` stands for.
 
@@ -318,7 +339,7 @@ def custom_class(model: str | type, framework: str) -> type[ModelV2]:
     if not (isinstance(model, type) and issubclass(model, ModelV2)):
         raise ModelError(
             f"`model_cls` must be a ModelV2 sub-class, but custom_model is {model!r}; derive it from"
-            f" {base_class(framework)}."
+            f" {base_class(framework)}.{_wrapper(model)}"
         )
     if model.framework != framework:
         other = f", or set `framework` to {model.framework!r}" if model.framework else ""

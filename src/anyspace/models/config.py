@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,7 +20,8 @@ FilterSpec = tuple[int, int | tuple[int, int], int]
 """One convolution: output channels, kernel (side, or height and width), stride."""
 
 ActivationSpec = str | Callable[..., Any]
-"""The name of an activation, a module class of PyTorch, a function of JAX or TensorFlow, or the path of either."""
+"""The name of an activation, a module class of PyTorch, a function of JAX or TensorFlow, or the path of either; on
+PyTorch also a function without arguments that returns a module."""
 
 InitializerSpec = str | Callable[..., Any]
 """The name of a function of `torch.nn.init`, whatever the framework, "normc", a function that fills a tensor (on JAX
@@ -34,8 +35,8 @@ class ModelConfig:
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: ActivationSpec | None = "tanh"
-    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, on JAX and TensorFlow a
-    function: itself, its name or its path."""
+    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, itself, its name or its
+    path. On JAX and TensorFlow a function: likewise, and both spellings, GELU and gelu, are known."""
     fcnet_weights_initializer: InitializerSpec | None = None
     """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
@@ -95,11 +96,11 @@ class ModelConfig:
     lstm_use_prev_reward: bool = False
     """Feed the previous reward, as the environment gave it, to the LSTM or GRU."""
     lstm_weights_initializer: InitializerSpec | None = None
-    """Initialiser of the LSTM's or GRU's weights; None: the initialiser of the framework."""
+    """Initialiser of the LSTM's or GRU's weights; None: uniform within 1 / sqrt(`lstm_cell_size`), as PyTorch's."""
     lstm_weights_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     lstm_bias_initializer: InitializerSpec | None = None
-    """Initialiser of the LSTM's or GRU's biases; None: the initialiser of the framework."""
+    """Initialiser of the LSTM's or GRU's biases; None: as the weights."""
     lstm_bias_initializer_config: dict[str, Any] | None = None
     """Keyword arguments of that initialiser."""
     _time_major: bool = False
@@ -220,6 +221,29 @@ class ModelConfig:
                 " outputs; leave it off."
             )
 
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, whatever the spaces, each with the reason.
+
+        A custom model may read any key; those of Atari are not for models.
+        """
+        if self.custom_model is not None:
+            return {}
+        recurrent = self.use_lstm or self.use_gru
+        keys = [item.name for item in dataclasses.fields(self)]
+        idle: dict[str, str] = {}
+        if not recurrent:
+            reason = "there is no such memory (`use_lstm` and `use_gru` are False)"
+            idle |= {key: reason for key in keys if key.startswith("lstm_")}
+        if not self.use_attention:
+            reason = "there is no such memory (`use_attention` is False)"
+            idle |= {key: reason for key in keys if key.startswith("attention_")}
+        if not recurrent and not self.use_attention:
+            idle |= dict.fromkeys(("max_seq_len", "_time_major"), "there is no memory, which alone learns by sequences")
+        for key, kind in (("action_embedding_key", "given"), ("action_embedding_dim", "learned")):
+            if self.parametric_actions != kind:
+                idle[key] = f"actions have no {kind} embeddings (`parametric_actions` is {self.parametric_actions!r})"
+        return idle
+
     def least_sizes(self) -> Iterator[tuple[str, int]]:
         """Yield keys, each with a number of weights or of states that a built-in model cannot do without."""
         for key in ("fcnet_hiddens", "post_fcnet_hiddens"):
@@ -274,6 +298,12 @@ def _copy(value: Any) -> Any:
 
 MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()
 """The default of every model key, as a plain dict."""
+
+
+def completed(model_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every key of a model configuration; defaults of those that it leaves out are objects of their own."""
+    return {**ModelConfig().as_dict(), **model_config}
+
 
 _LEAST = {
     "max_seq_len": 1,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 
 from anyspace.maths.xp import Array, xp
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.previous import PreviousFeatures
 from anyspace.models.wrapping import OnModel, features_of, joined_views, require_base
@@ -80,7 +80,7 @@ class OnFeatures(OnModel, Remembering):
         *,
         base: ModelV2 | None = None,
     ):
-        config = {**MODEL_DEFAULTS, **model_config}
+        config = completed(model_config)
         super().__init__(obs_space, action_space, num_outputs, config, name)
         self.base = require_base(base, type(self), "`use_lstm`, `use_gru` or `use_attention`")
         actions, rewards = (int(config[key]) for key in self.previous_keys)

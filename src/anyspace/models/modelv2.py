@@ -121,7 +121,7 @@ class ModelV2:
                 one array of its own shape, such as a picture [N, H, W, C]; flat [N, F] where it is made of parts.
 
         Returns:
-            As many losses as came.
+            As many losses as came, in a list or as one array.
         """
         return policy_loss
 

@@ -76,6 +76,15 @@ NETWORKS: dict[str, dict[Role, str]] = {
 """Framework -> role -> file of the folder `models/<framework>` and the name in it."""
 
 
+_CALLED = {"tf2": "tf", "tfe": "tf"}
+"""Other names of frameworks, from RLlib."""
+
+
+def framework_called(name: str) -> str:
+    """Return the framework of a name, which RLlib may have given it: "tf2" is "tf"."""
+    return _CALLED.get(name, name)
+
+
 def network(role: Role, framework: str) -> type[ModelV2]:
     """Return the model class that a framework has for a role.
 

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 
 from anyspace.maths.xp import Array
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.embedded_actions import (
     MASK,
     EmbeddedActions,
@@ -67,7 +67,7 @@ class ParametricActions(OnModel):
         *,
         base: ModelV2 | None = None,
     ):
-        config = {**MODEL_DEFAULTS, **model_config}
+        config = completed(model_config)
         super().__init__(obs_space, action_space, num_outputs, config, name)
         self.base = require_base(base, type(self), "`parametric_actions`")
         self._embedded = EmbeddedActions.of(obs_space, action_space, config)

@@ -21,7 +21,7 @@ from anyspace.distributions.joint import Drawn
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.catalog import ModelCatalog
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.soft_actor_critic import (
@@ -123,7 +123,7 @@ class SACNetworks(ModelV2):
                 " `policy_model_config` and in `q_model_config`, and leave them off here."
             )
         require(initial_alpha > 0, "initial_alpha", initial_alpha, "a temperature is above 0")
-        config = {**MODEL_DEFAULTS, **model_config}
+        config = completed(model_config)
         super().__init__(obs_space, action_space, num_outputs, config, name)
         policy_config = sub_config(config, policy_model_config)
         # A Q network's output is no distribution, whose deviations could be free.
@@ -224,8 +224,9 @@ class SACNetworks(ModelV2):
         config = q_config
         if self.has_memory:
             behind = q_config["post_fcnet_hiddens"] or q_config["fcnet_hiddens"]
-            plain = {key: MODEL_DEFAULTS[key] for key in (*ON_TOP, "custom_model", "post_fcnet_hiddens")}
-            config = {**q_config, **plain, "custom_model_config": {}, "fcnet_hiddens": behind}
+            on_top = (*ON_TOP, "custom_model", "custom_model_config", "post_fcnet_hiddens")
+            config = completed({key: value for key, value in q_config.items() if key not in on_top})
+            config["fcnet_hiddens"] = behind
         model = self._checked(self.build_q_model(q_space, self.action_space, self.joint.choices, config, name))
         require_no_more_than_observations(model, "q_model_config")
         return model

@@ -7,15 +7,17 @@ everything else; after it there are zeros.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, SupportsInt
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box
 
 from anyspace.errors import ModelError
 from anyspace.spaces import from_json, to_json
@@ -38,16 +40,16 @@ class ViewRequirement:
     first reward was 5 this row is [0, 0, 5].
 
     Raises:
-        ModelError: the shift cannot be read.
+        ModelError: the shift cannot be read, or the space is none.
     """
 
     data_col: str | None = None
     """The column that is read: ``obs`` (preprocessed and filtered), ``new_obs`` (the observation after the step),
     ``actions`` (raw samples; nested ones flat, unless `_disable_action_flattening`), ``rewards`` (as the environment
     gave them), ``terminateds``, ``truncateds`` or ``state_out_i``. None: the view's own name."""
-    space: gym.Space[Any] | None = None
+    space: gym.Space[Any] = field(default_factory=lambda: Box(-np.inf, np.inf, ()))
     """The space of the column's values, for readers of the model; nothing is checked against it."""
-    shift: int | str | Sequence[int] = 0
+    shift: int | str | Sequence[int] | npt.NDArray[np.int64] = 0
     """An offset in steps, several, or a range ``"from:to"`` or ``"from:to:step"`` that includes its ends."""
     index: None = None
     """Accepted for old call sites."""
@@ -59,11 +61,18 @@ class ViewRequirement:
     """Whether the view is there in training."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
+        super().__setattr__(name, value.tolist() if isinstance(value, np.ndarray) else value)
         if name == "shift":
             self.__dict__.pop("offsets", None)
 
     def __post_init__(self) -> None:
+        if self.space is None:
+            self.space = Box(-np.inf, np.inf, ())
+        if not isinstance(self.space, gym.Space):
+            raise ModelError(
+                f"ViewRequirement: the space is {self.space!r}, but expected is a space of Gymnasium. What lies outside"
+                " an episode is zero, for an observation the first one; leave the space out."
+            )
         if not self.offsets:
             raise ModelError(f"ViewRequirement: the shift {self.shift!r} names no step; give at least one offset.")
 
@@ -78,8 +87,12 @@ class ViewRequirement:
                     ' "from:to" as in "-3:-1", or "from:to:step".'
                 )
             return tuple(range(int(found[1]), int(found[2]) + 1, int(found[3] or 1)))
-        shift = (self.shift,) if isinstance(self.shift, SupportsInt) else self.shift
-        return tuple(int(offset) for offset in shift)
+        try:
+            return tuple(map(operator.index, np.atleast_1d(self.shift)))
+        except TypeError:
+            raise ModelError(
+                f"ViewRequirement: cannot read the shift {self.shift!r}; offsets are whole numbers of steps."
+            ) from None
 
     @property
     def single(self) -> bool:
@@ -101,11 +114,17 @@ class ViewRequirement:
         """The last offset of a range ``"from:to"``, or None."""
         return self.offsets[-1] if isinstance(self.shift, str) else None
 
+    @property
+    def shift_step(self) -> int | None:
+        """The steps between the offsets of a range, 1 in ``"from:to"``, or None."""
+        found = _RANGE.fullmatch(self.shift.strip()) if isinstance(self.shift, str) else None
+        return None if found is None else int(found[3] or 1)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the view as a dict that JSON takes, for :meth:`from_dict`."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         plain["shift"] = self.shift if isinstance(self.shift, int | str) else list(self.offsets)
-        return {**plain, "space": None if self.space is None else to_json(self.space)}
+        return {**plain, "space": to_json(self.space)}
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> ViewRequirement:

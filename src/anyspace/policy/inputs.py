@@ -11,7 +11,7 @@ import gymnasium as gym
 
 from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array, xp
-from anyspace.models.input_dict import InputDict
+from anyspace.models.input_dict import InputDict, flatten_structured
 from anyspace.models.runtime import Runtime
 from anyspace.policy.history import ModelViews
 from anyspace.policy.masking import Masking
@@ -55,20 +55,26 @@ class Inputs:
             own = [xp(array).copy(array) for array in own]
             mask = mask if mask is None else xp(mask).copy(mask)
         masks = {} if mask is None else {"action_mask": mask}
+        shown = views.get("obs")
         lazy: dict[str, Callable[[], Tree]] = {
-            name: partial(self._seen, name, window) for name, window in views.items()
+            **self._observed(own, shown),
+            **{name: partial(self._seen, name, window) for name, window in views.items() if name != "obs"},
         }
-        if not self.preprocesses:
-            obs = self.preprocessor.restore(self._filtered(own, own))
-            return InputDict({"obs": obs, "obs_flat": obs, "is_training": training, **masks}, lazy)
-        return InputDict(
-            {"is_training": training, **masks},
-            {**self._observed(self.preprocessor, own), **lazy},
-            None if self.scaled is None else self._observed(self.scaled, own),
-        )
+        scaled = None if self.scaled is None or shown is not None else self._features_of(self.scaled, own)
+        return InputDict({"is_training": training, **masks}, lazy, scaled)
 
-    def _observed(self, preprocessor: Preprocessor, leaves: Sequence[Array]) -> dict[str, Callable[[], Tree]]:
-        """Return what computes the present observation, in its structure and flat."""
+    def _observed(self, own: Sequence[Array], shown: Window | None) -> dict[str, Callable[[], Tree]]:
+        """Return what computes ``obs`` and ``obs_flat``; ``shown`` is what a view of the name ``obs`` looks at."""
+        if shown is not None:
+            obs = self._seen("obs", shown)
+        elif self.preprocesses:
+            return self._features_of(self.preprocessor, own)
+        else:
+            obs = self.preprocessor.restore(self._filtered(own, own))
+        return {"obs": lambda: obs, "obs_flat": lambda: flatten_structured(obs) if self.preprocesses else obs}
+
+    def _features_of(self, preprocessor: Preprocessor, leaves: Sequence[Array]) -> dict[str, Callable[[], Tree]]:
+        """Return what computes the features of the present observation, in its structure and flat."""
         return {
             "obs": lambda: preprocessor.restore(self._features(leaves, preprocessor)),
             "obs_flat": lambda: preprocessor.flatten_features(self._features(leaves, preprocessor)),

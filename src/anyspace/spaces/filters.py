@@ -5,8 +5,9 @@ Statistics are float64 and elementwise. Letters: N observations; the shape of on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,23 @@ from anyspace.spaces.leaves import NumpyArray
 
 # Keeps constant slots finite: they normalise to 0.
 STD_FLOOR = 1e-6
+
+
+def _one_shape(shape: Iterable[SupportsIndex]) -> tuple[int, ...]:
+    """Return the shape of one array as a tuple.
+
+    Raises:
+        ConfigError: it is none, such as the shapes of several parts.
+    """
+    try:
+        if not isinstance(shape, Mapping):
+            return tuple(map(operator.index, shape))
+    except TypeError:
+        pass
+    raise ConfigError(
+        f"statistics are of one array, by its shape, such as (3,), but {shape!r} came. Observations of several parts"
+        " take a filter for each part; observation_filter='MeanStdFilter' makes them by itself."
+    )
 
 
 class RunningStat:
@@ -26,10 +44,10 @@ class RunningStat:
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+        self.shape = _one_shape(shape)
         self.n = 0
-        self.mean: NumpyArray = np.zeros(shape)
-        self._squares: NumpyArray = np.zeros(shape)  # sum of squared distances from the mean
+        self.mean: NumpyArray = np.zeros(self.shape)
+        self._squares: NumpyArray = np.zeros(self.shape)  # sum of squared distances from the mean
 
     @property
     def var(self) -> NumpyArray:
@@ -148,7 +166,7 @@ class MeanStdFilter:
     been learnt from, `apply` (or `affine` on a device) elsewhere.
 
     Args:
-        shape: shape of one observation.
+        shape: shape of one observation, which is one array; make a filter for each part of others.
         demean: subtract the mean.
         destd: divide by the standard deviation.
         clip: cut results to ±clip; None for no limit.
@@ -161,8 +179,8 @@ class MeanStdFilter:
     def __init__(
         self, shape: tuple[int, ...], demean: bool = True, destd: bool = True, clip: float | None = 10.0
     ) -> None:
-        self.shape, self.demean, self.destd, self.clip = shape, demean, destd, clip
-        self.running_stats, self.buffer = RunningStat(shape), RunningStat(shape)
+        self.shape, self.demean, self.destd, self.clip = _one_shape(shape), demean, destd, clip
+        self.running_stats, self.buffer = RunningStat(self.shape), RunningStat(self.shape)
 
     def __call__(self, x: Any, update: bool = True) -> NumpyArray:
         """Return ``x`` normalised, after taking it into the statistics.
@@ -262,17 +280,23 @@ FILTERS = ("NoFilter", "MeanStdFilter", "ConcurrentMeanStdFilter")
 """The names that `get_filter` knows."""
 
 
-def get_filter(name: str, shape: tuple[int, ...]) -> Filter:
+def get_filter(name: str | Callable[[tuple[int, ...]], Filter], shape: tuple[int, ...]) -> Filter:
     """Return the filter that the configuration key ``observation_filter`` names.
 
     "MeanStdFilter" does not clip; "ConcurrentMeanStdFilter" is the same with a clip of 10.
 
+    Args:
+        name: the filter's, or a function that makes one for a shape, which the configuration does not take.
+        shape: shape of one observation.
+
     Raises:
         ConfigError: the name is unknown.
     """
+    if callable(name):
+        return name(shape)
     if name not in FILTERS:
         raise ConfigError(
-            f"Unknown observation_filter {name!r}: expected one of {', '.join(FILTERS)}.{nearest(name, FILTERS)}"
+            f"Unknown observation_filter {name!r}: expected one of {', '.join(FILTERS)}.{nearest(str(name), FILTERS)}"
         )
     if name == "NoFilter":
         return NoFilter(shape)

@@ -62,7 +62,7 @@ def test_other_dtypes_and_ranks_are_flat_floats():
     assert_equal(model, module, {"obs": x, "obs_flat": x})
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "elu", "silu", "Sigmoid", "Mish", "Softsign", "Identity"])
+@pytest.mark.parametrize("activation", ["tanh", "GELU", "Mish"])
 def test_activations_are_those_of_pytorch(activation):
     model, module = pair(None, {"fcnet_activation": activation})
     x = np.linspace(-9, 9, 20, dtype=np.float32).reshape(5, 4)

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch import nn
 from anyspace.errors import ConfigError
 from anyspace.models import MODEL_DEFAULTS
 from anyspace.models.architecture import stack
-from anyspace.models.torch.layers import DenseStack, activation_class, configured_stack, dense_stack, linear
+from anyspace.models.torch.layers import DenseStack, activation_factory, configured_stack, dense_stack, linear
 
 OWN = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "swish": nn.SiLU, "silu": nn.SiLU}
 
@@ -18,7 +20,7 @@ OWN = {"relu": nn.ReLU, "tanh": nn.Tanh, "elu": nn.ELU, "swish": nn.SiLU, "silu"
     + [(nn.Mish, nn.Mish)],
 )
 def test_activation_names(name, expected):
-    found, stack = activation_class(name), dense_stack(3, [4, 2], name)
+    found, stack = activation_factory(name), dense_stack(3, [4, 2], name)
     x = torch.linspace(-3, 3, 15).reshape(5, 3)
     if expected is None:
         assert found is None
@@ -32,10 +34,20 @@ def test_activation_names(name, expected):
     torch.testing.assert_close(stack(x), activation(second(activation(first(x)))), rtol=1e-5, atol=1e-6)
 
 
+def test_a_function_may_make_the_module():
+    for factory in (partial(nn.LeakyReLU, 0.2), lambda: nn.ELU(2.0)):
+        layer = dense_stack(3, [4], factory)[1]
+        assert type(layer) is type(factory())
+        assert layer(torch.tensor(-1.0)) == factory()(torch.tensor(-1.0))
+    for function in (torch.relu, nn.ReLU(), lambda x: x, lambda: 1, nn.functional.relu):
+        with pytest.raises(ConfigError, match=r"Unknown .* or a function without arguments that returns a module"):
+            activation_factory(function)
+
+
 def test_gradients_flow_through_every_own_activation():
     for name, kind in OWN.items():
         x, y = (torch.linspace(-3, 3, 7, requires_grad=True) for _ in range(2))
-        first = torch.autograd.grad(activation_class(name)()(x).sum(), x, create_graph=True)[0]
+        first = torch.autograd.grad(activation_factory(name)()(x).sum(), x, create_graph=True)[0]
         second = torch.autograd.grad(kind()(y).sum(), y, create_graph=True)[0]
         torch.testing.assert_close(first, second)
         if name != "relu":
@@ -49,20 +61,20 @@ def test_gradients_flow_through_every_own_activation():
 )
 def test_unknown_activations_are_refused(name):
     with pytest.raises(ConfigError, match=r"Unknown activation \(.*\) for framework=torch!"):
-        activation_class(name)
+        activation_factory(name)
     assert issubclass(ConfigError, ValueError)
 
 
 @pytest.mark.parametrize("path", ["torch.nn:Hardswish", "torch.nn.Hardswish"])
 def test_an_activation_may_be_a_path(path):
-    assert activation_class(path) is nn.Hardswish
+    assert activation_factory(path) is nn.Hardswish
     with pytest.raises(ConfigError, match=r"'torch\.nn:Nothing' cannot be imported"):
-        activation_class("torch.nn.Nothing")
+        activation_factory("torch.nn.Nothing")
 
 
 def test_the_nearest_activation_is_named():
     with pytest.raises(ConfigError, match=r"Did you mean one of 'relu', 'RReLU'"):
-        activation_class("rellu")
+        activation_factory("rellu")
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.01])

@@ -13,10 +13,11 @@ from anyspace import PPO
 
 MEMORIES = {
     "none": {},
-    "lstm": {"use_lstm": True, "lstm_cell_size": 6, "lstm_use_prev_action": True},
-    "gru": {"use_gru": True, "lstm_cell_size": 6},
+    "lstm": {"use_lstm": True, "max_seq_len": 5, "lstm_cell_size": 6, "lstm_use_prev_action": True},
+    "gru": {"use_gru": True, "max_seq_len": 5, "lstm_cell_size": 6},
     "attention": {
         "use_attention": True,
+        "max_seq_len": 5,
         "attention_dim": 6,
         "attention_head_dim": 4,
         "attention_memory_inference": 4,
@@ -87,7 +88,7 @@ def test_what_is_forbidden_is_never_done_and_losses_stay_finite(memory, kind, in
         return envs[-1]
 
     settings = {"num_envs_per_env_runner": 2, "train_batch_size": 128, "minibatch_size": 64, "num_epochs": 2, "seed": 0}
-    model = {"fcnet_hiddens": [8], "max_seq_len": 5, **MEMORIES[memory]}
+    model = {"fcnet_hiddens": [8], **MEMORIES[memory]}
     with closing(PPO(make, settings, model=model, lr=0.01, entropy_coeff=0.01, preset="none")) as algorithm:
         before = algorithm.policy.runtime.parameters(algorithm.policy.model)
         for _ in range(5):

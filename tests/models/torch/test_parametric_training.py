@@ -93,7 +93,8 @@ def trained():
 
         def run(env, kind="given", *, settings=None, **model):
             small = {"train_batch_size": 96, "minibatch_size": 96, "num_epochs": 1, "entropy_coeff": 0.01, "seed": 0}
-            config = {"parametric_actions": kind, "fcnet_hiddens": [8], "max_seq_len": 5, **model}
+            memory = {"max_seq_len": 5} if {"use_lstm", "use_gru", "use_attention"} & model.keys() else {}
+            config = {"parametric_actions": kind, "fcnet_hiddens": [8], **memory, **model}
             algorithm = stack.enter_context(closing(PPO(env, small, model=config, **(settings or {}), preset="none")))
             assert isinstance(algorithm.policy.model, ParametricActionsModel)
             for _ in range(2):

@@ -183,4 +183,4 @@ def test_recurrent_networks_flatten_what_they_return():
         wanted = obs.reshape(2, 3, 4).transpose(0, 1).reshape(6, 4) if time_major else obs
         torch.testing.assert_close(output, wanted[:, :2] * 2)
     with pytest.raises(NotImplementedError, match="forward_rnn"):
-        RecurrentNetwork(OBS, ACTIONS, 2, MODEL_DEFAULTS, "bare")({"obs": obs}, [], None)
+        RecurrentNetwork(OBS, ACTIONS, 2, MODEL_DEFAULTS, "bare")({"obs": obs}, [torch.zeros(6, 1)], torch.ones(6))

@@ -270,6 +270,10 @@ class Namespace:
         near = self.clip(sizes, None, delta)
         return near * (sizes - 0.5 * near)
 
+    def erf(self, x: Array) -> Array:
+        """Return the error function: 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to ``x``."""
+        raise NotImplementedError
+
     def lgamma(self, x: Array) -> Array:
         """Logarithm of the gamma function, for ``x`` above 0."""
         raise NotImplementedError

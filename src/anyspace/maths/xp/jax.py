@@ -120,6 +120,9 @@ class _Jax(Namespace):
         last, outputs = jax.lax.scan(step, state, inputs)
         return last, outputs
 
+    def erf(self, x: Array) -> Array:
+        return jax.lax.erf(x)
+
     def lgamma(self, x: Array) -> Array:
         return jax.lax.lgamma(x)
 

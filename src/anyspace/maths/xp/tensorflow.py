@@ -168,6 +168,9 @@ class _TensorFlow(Namespace):
         padded = tf.pad(x, [(0, 0), *padding, (0, 0)])
         return tf.nn.conv2d(padded, tf.transpose(kernels, [1, 2, 3, 0]), stride, "VALID")
 
+    def erf(self, x: Array) -> Array:
+        return tf.math.erf(x)
+
     def lgamma(self, x: Array) -> Array:
         return tf.math.lgamma(x)
 

@@ -66,6 +66,9 @@ class _Torch(Namespace):
         x = torch.nn.functional.pad(x, (0, 0, left, right, top, bottom)).permute(0, 3, 1, 2)
         return torch.nn.functional.conv2d(x, kernels.permute(0, 3, 1, 2), stride=stride).permute(0, 2, 3, 1)
 
+    def erf(self, x: Array) -> Array:
+        return x.erf()
+
     def lgamma(self, x: Array) -> Array:
         return x.lgamma()
 

@@ -9,7 +9,7 @@ import gymnasium as gym
 
 from anyspace.maths.xp import Array
 from anyspace.models.architecture import outputs_of, with_log_std
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel
 from anyspace.models.pure.dense import Dense, dense
@@ -44,7 +44,7 @@ class ActorCritic(ArrayModel):
         model_config: dict[str, Any],
         name: str = "default_model",
     ):
-        config = {**MODEL_DEFAULTS, **model_config}
+        config = completed(model_config)
         super().__init__(obs_space, action_space, num_outputs, config, name)
         self._encoded: Array | None = None
         self._seen: Any = None

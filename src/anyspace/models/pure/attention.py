@@ -12,7 +12,7 @@ import numpy as np
 
 from anyspace.maths.xp import Array
 from anyspace.models.architecture import width_of_array
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.gtrxl import GTrXLSizes
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.dense import Parameters
@@ -80,7 +80,7 @@ class GTrXLNet(Attending):
         name: str = "default_model",
         **sizes: Any,
     ):
-        super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
+        super().__init__(obs_space, action_space, num_outputs, completed(model_config), name)
         self.add_gtrxl(width_of_array(self, obs_space), GTrXLSizes(**sizes))
 
     def forward_pass(self) -> CompiledForward:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from anyspace.errors import ModelError
 from anyspace.maths.sequences import add_time_dimension
 from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import ModelV2, State
@@ -33,7 +34,17 @@ class RecurrentNetwork(ModelV2):
         raise NotImplementedError(f"{type(self).__name__} must implement forward_rnn(inputs, state, seq_lens)")
 
     def forward(self, input_dict: dict[str, Any], state: State, seq_lens: Array | None) -> tuple[Array, State]:
-        """Give ``obs_flat`` [N, F] an axis of time, call :meth:`forward_rnn`, return ``(output [N, ...], states)``."""
+        """Give ``obs_flat`` [N, F] an axis of time, call :meth:`forward_rnn`, return ``(output [N, ...], states)``.
+
+        Raises:
+            ModelError: there are no states.
+        """
+        if not state:
+            raise ModelError(
+                f"{type(self).__name__} is a RecurrentNetwork without states, so nothing would be remembered: let"
+                " get_initial_state() return those before an episode, one array each without a batch dimension. A model"
+                " without memory derives from the base class of its framework, such as TorchModelV2."
+            )
         flat = input_dict["obs_flat"]
         ns, count = xp(flat), flat.shape[0]
         rows = ns.reshape(ns.astype(flat, "float32"), (count, -1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import cached_property, partial
 from typing import Any
@@ -96,6 +97,22 @@ class TFModelV2(ArrayModel):
     def register_variables(self, variables: Sequence[Any]) -> None:
         """Say which variables of this model are trained, in one call or several; without a call all that are found."""
         self.registered += [plain_variable(variable) for variable in variables]
+
+    def context(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing, for old call sites: there are no graphs to enter."""
+        return contextlib.nullcontext()
+
+    def import_from_h5(self, h5_file: str) -> None:
+        """Refuse to read weights, unless a subclass does it.
+
+        Raises:
+            NotImplementedError: always; it says what takes its place.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__}.import_from_h5({h5_file!r}): files of HDF5 are not read here. Read it in the"
+            " constructor, into the model of Keras that this one holds (load_weights), or hand arrays to"
+            " algo.set_weights()."
+        )
 
     # ---------------------------------------------------------------------------- what it holds
 

@@ -15,8 +15,9 @@ from typing import Any
 import tensorflow as tf
 
 from anyspace.config import import_path, is_path
-from anyspace.errors import ConfigError, nearest
 from anyspace.maths.xp import Array
+from anyspace.maths.xp.tensorflow import NAMESPACE
+from anyspace.models.pure.activations import activation
 from anyspace.models.tf.base import SEEDS
 from anyspace.models.tf.tf1 import TF1
 
@@ -28,15 +29,14 @@ _HIDDEN = -1e30
 
 _OF_TENSORFLOW = ["crelu", "elu", "gelu", "leaky_relu", "log_softmax", "relu", "relu6", "selu", "sigmoid", "silu"]
 _OF_TENSORFLOW += ["softmax", "softplus", "softsign", "swish", "tanh"]
-_OF_KERAS = ["exponential", "hard_sigmoid", "mish"]
 
 
 def get_activation_fn(name: Activation = None) -> Callable[[Array], Array] | None:
     """Return the function of an activation; None for ``None`` and ``"linear"``.
 
     Args:
-        name: its name in ``tf.nn``, or as PyTorch spells it ("LeakyReLU"), in any case; the path of a function, or the
-            function itself.
+        name: its name in ``tf.nn``, in any case; one that `pure.activations` knows, such as "mish", or PyTorch's
+            "LeakyReLU"; the path of a function, or the function itself.
 
     Raises:
         ConfigError: there is none of that name.
@@ -45,16 +45,11 @@ def get_activation_fn(name: Activation = None) -> Callable[[Array], Array] | Non
         name = import_path(name)
     if not isinstance(name, str):
         return name
-    key = name.lower().replace("_", "")
-    if key == "linear":
-        return None
-    found: dict[str, Callable[[Array], Array]] = {"identity": tf.identity}
-    found |= {one.replace("_", ""): getattr(tf.nn, one) for one in _OF_TENSORFLOW}
-    found |= {one.replace("_", ""): getattr(tf.keras.activations, one) for one in _OF_KERAS}
-    if key not in found:
-        known = ["linear", "identity", *_OF_TENSORFLOW, *_OF_KERAS]
-        raise ConfigError(f"Unknown activation ({name}) for framework=tf!{nearest(name, known)}")
-    return found[key]
+    if name.lower() in _OF_TENSORFLOW:
+        function: Callable[[Array], Array] = getattr(tf.nn, name.lower())
+        return function
+    found = activation(name, "tf")
+    return None if found is None else found(NAMESPACE)
 
 
 class GRUGate(tf.keras.layers.Layer):  # type: ignore[misc]

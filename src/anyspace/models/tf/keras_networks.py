@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from anyspace.maths.xp import Array
 from anyspace.models.architecture import Stack, fully_connected, outputs_of, width_of_array
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import State
 from anyspace.models.pictures import channels_last, filters_of, layout_of, vision
@@ -115,7 +115,7 @@ class FullyConnectedNetwork(_KerasNetwork):
         model_config: dict[str, Any],
         name: str = "fcnet",
     ):
-        config = {**MODEL_DEFAULTS, **model_config}
+        config = completed(model_config)
         super().__init__(obs_space, action_space, num_outputs, config, name)
         inputs = tf.keras.layers.Input((width_of_array(self, obs_space),), name="observations")
 
@@ -149,7 +149,7 @@ class VisionNetwork(_KerasNetwork):
         model_config: dict[str, Any],
         name: str = "visionnet",
     ):
-        config = {**MODEL_DEFAULTS, **model_config}
+        config = completed(model_config)
         super().__init__(obs_space, action_space, num_outputs, config, name)
         self._layout = layout = layout_of(self, obs_space)
         inputs = tf.keras.layers.Input((layout.height, layout.width, layout.channels), name="observations")

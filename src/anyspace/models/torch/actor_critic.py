@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from anyspace.models.architecture import with_log_std
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.modelv2 import State
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import free_log_std, linear
@@ -49,7 +49,7 @@ class ActorCritic(TorchModelV2):
         model_config: dict[str, Any],
         name: str = "default_model",
     ):
-        super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
+        super().__init__(obs_space, action_space, num_outputs, completed(model_config), name)
         self.log_std: nn.Parameter | None = None
         self._encoded: torch.Tensor | None = None
         self._seen: Any = None

@@ -12,7 +12,7 @@ import gymnasium as gym
 import torch
 
 from anyspace.models.architecture import width_of_array
-from anyspace.models.config import MODEL_DEFAULTS
+from anyspace.models.config import completed
 from anyspace.models.gtrxl import GTrXLSizes
 from anyspace.models.input_dict import of_network
 from anyspace.models.modelv2 import State
@@ -95,7 +95,7 @@ class GTrXLNet(Attending):
         name: str = "default_model",
         **sizes: Any,
     ):
-        super().__init__(obs_space, action_space, num_outputs, {**MODEL_DEFAULTS, **model_config}, name)
+        super().__init__(obs_space, action_space, num_outputs, completed(model_config), name)
         self.obs_dim, self.max_seq_len = width_of_array(self, obs_space), self.model_config["max_seq_len"]
         self.add_gtrxl(self.obs_dim, GTrXLSizes(**sizes))
         for size, value in dataclasses.asdict(self.gtrxl.sizes).items():

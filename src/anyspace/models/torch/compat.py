@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any, cast
@@ -19,7 +19,7 @@ from anyspace.models.pictures import default_filters
 from anyspace.models.pictures import same_padding as one_side
 from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.initializers import Initializer, normc_
-from anyspace.models.torch.layers import activation_class
+from anyspace.models.torch.layers import activation_factory
 from anyspace.models.torch.slim import Activation, Sides, both
 from anyspace.models.torch.slim import AppendBiasLayer as AppendBiasLayer
 from anyspace.models.torch.slim import SlimConv2d as SlimConv2d
@@ -39,14 +39,14 @@ def normc_initializer(std: float = 1.0) -> Initializer:
     return partial(normc_, scale=std)
 
 
-def get_activation_fn(name: Activation = None, framework: str = "torch") -> type[nn.Module] | None:
-    """Return the module class of an activation; None for ``None`` and ``"linear"``.
+def get_activation_fn(name: Activation = None, framework: str = "torch") -> Callable[[], nn.Module] | None:
+    """Return what makes the module of an activation, its class as a rule; None for ``None`` and ``"linear"``.
 
     Raises:
         ConfigError: there is none of that name, or ``framework`` is another one.
     """
     _require_torch("get_activation_fn", framework)
-    return activation_class(name)
+    return activation_factory(name)
 
 
 class Reshape(nn.Module):

@@ -190,7 +190,7 @@ class NoisyLayer(nn.Module):
         in_size: width of the input.
         out_size: width of the output.
         sigma0: how large the noise on biases is at first, in units of 1 / sqrt(in_size).
-        activation: a name or module class; None or "linear": none.
+        activation: as `layers.activation_factory` takes it; None or "linear": none.
     """
 
     def __init__(self, in_size: int, out_size: int, sigma0: float, activation: Activation = "relu"):

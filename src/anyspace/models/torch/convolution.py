@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from anyspace.models.pictures import Convolutions, Placed, channels_last
 from anyspace.models.torch.initializers import initializer_of
-from anyspace.models.torch.layers import DenseStack, activation_class
+from anyspace.models.torch.layers import DenseStack, activation_factory
 
 
 class Convolution(nn.Conv2d):
@@ -85,7 +85,7 @@ class ConvolutionStack(DenseStack):
     """
 
     def __init__(self, placed: Convolutions, model_config: Mapping[str, Any]):
-        activation = activation_class(model_config["conv_activation"])
+        activation = activation_factory(model_config["conv_activation"])
         layers: list[nn.Module] = []
         for layer in placed.layers:
             layers.append(Convolution(layer, model_config))

@@ -11,7 +11,7 @@ from torch import nn
 
 from anyspace.models.q_networks import HeadLayers, QNetworks
 from anyspace.models.torch.base import TorchModelV2
-from anyspace.models.torch.layers import activation_class, xavier
+from anyspace.models.torch.layers import activation_factory, xavier
 from anyspace.models.torch.noisy import Noise, NoisyLinear
 
 
@@ -49,7 +49,7 @@ class QHead(nn.Module):
 
     def __init__(self, before: HeadLayers, width_out: int):
         super().__init__()
-        activation_module, width_in = activation_class(before.activation), before.width_in
+        activation_module, width_in = activation_factory(before.activation), before.width_in
         layers: list[nn.Module] = []
         for size in before.sizes:
             layers.append(_layer(width_in, size, before.sigma0))

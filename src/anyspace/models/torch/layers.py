@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 import torch
@@ -63,32 +63,41 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-def activation_class(name: ActivationSpec | None) -> type[nn.Module] | None:
-    """Return the module class of an activation; None for ``None`` and ``"linear"``.
+def activation_factory(name: ActivationSpec | None) -> Callable[[], nn.Module] | None:
+    """Return what makes the module of an activation; None for ``None`` and ``"linear"``.
 
     Args:
-        name: a name of this library or of ``torch.nn``, or the class itself.
+        name: a name of this library or of ``torch.nn``, a module class or its path, or a function without arguments
+            that returns a module, such as ``functools.partial(nn.LeakyReLU, 0.2)``.
 
     Raises:
-        ConfigError: there is no such module class, or it is not built without arguments.
+        ConfigError: it is none of these, or a class that is not built without arguments.
     """
     if name is None or name == "linear":
         return None
     if isinstance(name, str) and is_path(name):
         name = import_path(name)
     known = (_ACTIVATIONS.get(name) or getattr(nn, name, None)) if isinstance(name, str) else name
-    if isinstance(known, type) and issubclass(known, nn.Module) and _takes_no_arguments(known):
+    if _makes_modules(known):
         return known
     choices = [*_ACTIVATIONS, "linear", *nn.modules.activation.__all__]
-    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{nearest(str(name), choices)}")
+    wanted = (
+        nearest(name, choices)
+        if isinstance(name, str)
+        else (" Give a module class that takes no arguments, or a function without arguments that returns a module.")
+    )
+    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{wanted}")
 
 
-def _takes_no_arguments(module_class: type[nn.Module]) -> bool:
-    try:
-        inspect.signature(module_class).bind()
-    except TypeError:
+def _makes_modules(known: object) -> TypeGuard[Callable[[], nn.Module]]:
+    """Whether calling it without arguments gives a module."""
+    if not callable(known) or isinstance(known, nn.Module) or known is nn.Module:
         return False
-    return module_class is not nn.Module
+    try:
+        inspect.signature(known).bind()
+    except (TypeError, ValueError):  # it takes arguments, or is of C and does not tell
+        return False
+    return issubclass(known, nn.Module) if isinstance(known, type) else isinstance(known(), nn.Module)
 
 
 def linear(
@@ -204,11 +213,11 @@ def dense_stack(
     Args:
         width_in: width of the input.
         sizes: of the layers; none passes the input.
-        activation: as `activation_class` takes it.
+        activation: as `activation_factory` takes it.
         weights: fills their weights; None: rows of norm 1.
         biases: fills their biases; None: zeros.
     """
-    activation_module = activation_class(activation)
+    activation_module = activation_factory(activation)
     layers: list[nn.Module] = []
     for width_out in sizes:
         layers.append(linear(width_in, width_out, 1.0, weights, biases))

@@ -12,7 +12,7 @@ from anyspace.models.architecture import element_width
 from anyspace.models.sets import elements, ends_of, messages_and_updates, pooled, present
 from anyspace.models.torch.components import FeatureEncoder
 from anyspace.models.torch.initializers import initializer_of, normc_
-from anyspace.models.torch.layers import activation_class, linear
+from anyspace.models.torch.layers import activation_factory, linear
 from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.repeated_values import RepeatedValues
 
@@ -35,7 +35,7 @@ class _Layer(nn.Module):
         if positions:
             self.positions = nn.Parameter(torch.empty(positions, size))
             normc_(self.positions)
-        activation = activation_class(model_config["fcnet_activation"])
+        activation = activation_factory(model_config["fcnet_activation"])
         self.activation = nn.Identity() if activation is None else activation()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

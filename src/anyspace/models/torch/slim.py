@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from anyspace.models.torch.layers import activation_class
+from anyspace.models.torch.layers import activation_factory
 
-Activation = str | type[nn.Module] | None
-"""As `layers.activation_class` takes it."""
+Activation = str | Callable[[], nn.Module] | None
+"""As `layers.activation_factory` takes it."""
 Sides = int | Sequence[int]
 """One number for height and width, or both."""
 
@@ -26,7 +26,7 @@ class SlimFC(nn.Module):
         in_size: width of the input.
         out_size: width of the output.
         initializer: fills the weights; None: Xavier uniform.
-        activation_fn: a name or module class; None: none.
+        activation_fn: as `layers.activation_factory` takes it; None: none.
         use_bias: whether there are biases.
         bias_init: what they start at.
     """
@@ -64,7 +64,7 @@ class SlimConv2d(nn.Module):
         padding: how many zeros at (left, right, top, bottom), as `same_padding` counts them, or at each of them; None:
             none.
         initializer: fills the kernels; "default": Xavier uniform.
-        activation_fn: a name or module class; "default": ReLU; None: none.
+        activation_fn: as `layers.activation_factory` takes it; "default": ReLU; None: none.
         bias_init: what the biases start at.
     """
 
@@ -118,5 +118,5 @@ def both(sides: Sides) -> tuple[int, int]:
 
 
 def _stack(layers: list[nn.Module], activation: Activation) -> nn.Sequential:
-    module_class = activation_class(activation)
-    return nn.Sequential(*layers, *([] if module_class is None else [module_class()]))
+    module = activation_factory(activation)
+    return nn.Sequential(*layers, *([] if module is None else [module()]))
