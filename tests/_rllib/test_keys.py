@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from anyspace import APPO, BC, DQN, IMPALA, MARWIL, PPO, SAC, Algorithm
-from anyspace._rllib.keys import translated, with_rhythm
+from anyspace._rllib.keys import translated, with_effect, with_rhythm
 from anyspace.algorithms.settings import overridden
 from anyspace.errors import ConfigError
 from anyspace.models import ModelConfig
@@ -125,6 +125,22 @@ def test_old_scripts_keep_their_gradient_step_for_each_round(
 ) -> None:
     settings = overridden(DQN.config_class(), with_rhythm(DQN.config_class, given))
     assert (settings.rollout_fragment_length, settings.training_intensity) == (fragment, intensity)
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ({"kl_coeff": 0.0, "kl_target": 0.02}, {"kl_coeff": 0.0}),
+        ({"use_gae": False, "lambda": 0.9}, {"use_gae": False}),
+        ({"model": {"use_lstm": False, "max_seq_len": 50}}, {"model": {"use_lstm": False}}),
+        ({"model": {"max_seq_len": 20}}, {"model": {"max_seq_len": 20}}),
+    ],
+)
+def test_keys_without_an_effect_are_left_out_of_old_scripts(
+    given: dict[str, Any], left: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert with_effect(PPO.config_class, given) == left
+    assert ("has no effect; left out" in caplog.text) == (given != left)
 
 
 def test_an_old_script_takes_one_gradient_step_for_each_round() -> None:

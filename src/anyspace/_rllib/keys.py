@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -102,6 +103,31 @@ def with_rhythm(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) ->
         config = _settings(config_class, found)
     if keys.get("training_intensity") is None and config.steps_per_round > 1:
         found["training_intensity"] = config.rows_per_step / config.steps_per_round
+    return found
+
+
+def with_effect(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys without those that have no effect beside the others, which is said; old scripts hold many of these.
+
+    Args:
+        config_class: of the algorithm.
+        keys: as they are called here.
+    """
+    config, default = _settings(config_class, keys), config_class()
+    found = {key: dict(value) if isinstance(value, Mapping) else value for key, value in keys.items()}
+    places = {RENAMED.get(key, key): (found, key) for key in found}
+    for key, value in found.items():
+        if isinstance(value, dict):
+            places |= {f"{key}.{inner}": (value, inner) for inner in value}
+    left_out = []
+    for path in config.without_effect():
+        value, unchanged = (operator.attrgetter(path)(one) for one in (config, default))
+        if path in places and value != unchanged:
+            holder, key = places[path]
+            del holder[key]
+            left_out.append(path)
+    if left_out:
+        _log.warning("Beside the other keys %s has no effect; left out.", ", ".join(f"`{key}`" for key in left_out))
     return found
 
 

@@ -10,7 +10,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from anyspace import algorithms
 from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode
-from anyspace._rllib.keys import translated, with_rhythm
+from anyspace._rllib.keys import translated, with_effect, with_rhythm
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
@@ -38,7 +38,7 @@ class Script(algorithms.Algorithm[Any]):
                 self._callbacks.require_no_evaluation()
             keys = translated(type(self).config_class, keys)
             if preset in (None, "none"):
-                keys = with_rhythm(type(self).config_class, keys)
+                keys = with_effect(type(self).config_class, with_rhythm(type(self).config_class, keys))
             super().__init__(env, keys, preset=preset)
         else:
             super().__init__(env, config, preset=preset, **overrides)
