@@ -203,7 +203,7 @@ def test_former_names_are_accepted(old, new, value):
 def test_which_names_are_former_ones():
     of_workers = "num_workers num_rollout_workers num_envs_per_worker evaluation_num_workers recreate_failed_workers"
     of_resources = "num_cpus_per_worker num_gpus_per_worker custom_resources_per_worker"
-    others = "lambda num_sgd_iter sgd_minibatch_size"
+    others = "lambda num_sgd_iter sgd_minibatch_size max_requests_in_flight_per_sampler_worker"
     assert set(RENAMED) == {*of_workers.split(), *of_resources.split(), *others.split()}
 
 

@@ -100,6 +100,7 @@ VALUES: dict[str, list[Any]] = {
     "wrappers": [[], [unit], [f"{__name__}:unit"]],
     "vectorization": ["auto", "native", "sync"],
     "num_env_runners": [0],
+    "min_env_runners": [None, 1],
     "fleet": ["auto", "serial"],
     "max_requests_in_flight_per_env_runner": ["auto", 1, 2],
     "sample_order": ["workers", "ready"],

@@ -12,9 +12,9 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from anyspace import PPO, Algorithm, tree
-from anyspace.algorithms.algorithm import Updates
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import NonFiniteError
+from anyspace.execution.training import Updates
 from anyspace.maths.gather import Gathered
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy

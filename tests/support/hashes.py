@@ -166,9 +166,9 @@ REPLAY = {
 NOISE = {"exploration_config": {"type": "ParameterNoise", "random_timesteps": 16}}
 SWINGING = {"exploration_config": {"type": "OrnsteinUhlenbeckNoise", "random_timesteps": 16}}
 RECORDED = {**SMALL, **SHARED, "input": "sampler", "minibatch_size": 16}
-REMEMBERED = {"max_seq_len": 4, "fcnet_hiddens": [16], "lstm_cell_size": 16}
+REMEMBERED = {"max_seq_len": 4, "fcnet_hiddens": [16]}
 GTRXL = {"model": {**REMEMBERED, **ATTENTION}}
-GRU = {"model": {**REMEMBERED, "use_gru": True}}
+GRU = {"model": {**REMEMBERED, "lstm_cell_size": 16, "use_gru": True}}
 
 CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     **{name: ("PPO", env, {**SETTINGS, **settings}) for name, (env, settings) in PPO_CASES.items()},
