@@ -183,13 +183,13 @@ def compare(name: str, framework: str) -> None:
         span = f"{ratios[0]:.2f} to {ratios[-1]:.2f}"
         print(f"| {who}{_threads(programs[one])} | {rates[one]:,.0f} | {rates[framework] / rates[one]:.2f} ({span}) |")
     updates = median([run["updates"] for run in found[framework]])
-    if not loop:
-        print(f"\ngradient steps with all that learning takes: {updates:,.0f} a second")
-    else:
-        print(
-            f"\ngradient steps with all that learning takes: {updates:,.0f} a second; a bare loop"
-            f"{_threads(programs['bare'])}: {rates['bare']:,.0f}; ratio {updates / rates['bare']:.2f}"
-        )
+    # Those that replay take one after each environment step, the others one in many.
+    if "replay_capacity" in CONTESTS[name].settings:
+        beside = ""
+        if loop:
+            ratio = updates / rates["bare"]
+            beside = f"; a bare loop{_threads(programs['bare'])}: {rates['bare']:,.0f}; ratio {ratio:.2f}"
+        print(f"\ngradient steps with all that learning takes: {updates:,.0f} a second{beside}")
     print(flush=True)
 
 
