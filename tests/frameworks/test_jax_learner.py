@@ -213,3 +213,11 @@ def test_weights_round_trip_through_the_runtime(build: Build) -> None:
     np.testing.assert_equal(runtime.parameters(other.policy.model), values)
     with pytest.raises(CheckpointError, match="do not fit"):
         runtime.load_parameters(build(model={"fcnet_hiddens": [8]}).policy.model, values)
+
+
+def test_steps_run_without_being_compiled(build: Build) -> None:
+    with jax.disable_jit():
+        algorithm = build("CartPole-v1", kind=PPO, framework="jax")
+        before = algorithm.get_weights()
+        algorithm.train()
+    assert any(not np.array_equal(before[name], value) for name, value in algorithm.get_weights().items())

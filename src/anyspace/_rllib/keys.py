@@ -127,7 +127,7 @@ def with_effect(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) ->
             del holder[key]
             left_out.append(path)
     if left_out:
-        _log.warning("Beside the other keys %s has no effect; left out.", ", ".join(f"`{key}`" for key in left_out))
+        _log.warning("Left out, for the other keys leave no effect to %s.", ", ".join(f"`{key}`" for key in left_out))
     return found
 
 
