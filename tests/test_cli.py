@@ -283,6 +283,30 @@ def test_callbacks_go_by_their_names(capsys: pytest.CaptureFixture[str]) -> None
     assert Path("called/metrics.csv").read_text().startswith(header), "the run that was there is still there"
 
 
+def test_a_run_that_goes_on_remembers_its_callbacks(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are code that a file names: it takes a word to call them."""
+    command = ["train", "cli_envs:Nested", *TINY, "--steps", "64", "--evaluate", "0", "--out", "told"]
+    assert run(capsys, *command, "--callback", "cli_algorithms:counted")[0] == 0
+    status, out, err = run(capsys, "train", "cli_envs:Nested", "--resume", "told", "--steps", "128")
+    assert status == 0, err
+    assert "The run was begun with --callback cli_algorithms:counted, which is left out now" in out
+    assert "play again: anyspace evaluate told --trust" in out
+
+
+def test_the_seeds_that_are_left_can_be_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "cli_envs:Nested", *TINY, "--steps", "64", "--evaluate", "0", "--out", "several"]
+    fails = ["--callback", "cli_algorithms:FailsAtOnce"]
+    status, _, err = run(capsys, *command, "--seeds", "3", "--seed", "5", *fails)
+    assert status != 0
+    line = next(one for one in err.splitlines() if "--seeds 2" in one)
+    words = shlex.split(line)
+    assert (words[0], words[-6:]) == ("anyspace", ["--seed", "6", "--seeds", "2", "--out", "several"])
+    status, out, err = run(capsys, *[word for word in words[1:] if word not in fails])
+    assert status == 0, err
+    assert "over 2 seeds" in out
+    assert sorted(path.name for path in Path("several").iterdir()) == ["seed-5", "seed-6", "seed-7"]
+
+
 def test_a_part_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", "cli_envs:Told", *TINY, "--steps", "64", "--evaluate", "1", "--out", "told"]
     status, _, err = run(capsys, *command)

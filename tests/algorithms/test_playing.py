@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from PIL import Image
 
 from anyspace import PPO
 from anyspace.errors import ConfigError, EnvironmentSetupError
+from anyspace.execution import film
 from anyspace.execution.callbacks import RecordVideo
 from tests.support.environments import Drawn, Samples
 
@@ -53,6 +57,18 @@ def test_training_is_filmed(tmp_path: Path) -> None:
         PPO(Drawn, SMALL).learn(64, callback=RecordVideo(30), progress=False)
     with pytest.raises(ConfigError, match=r"RecordVideo\(every=0, episodes=1\): both are at least 1"):
         RecordVideo(0)
+
+
+def test_a_video_without_room_ends_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(film, "probe_folder", full)
+    with (
+        closing(PPO(Drawn, SMALL)) as algo,
+        pytest.warns(UserWarning, match=r"step-000000032.*No space left on device\. Training goes on"),
+    ):
+        algo.learn(32, out=tmp_path / "run", callback=RecordVideo(30), progress=False)
 
 
 def without_pictures() -> Samples:

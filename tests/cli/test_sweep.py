@@ -74,6 +74,25 @@ def test_a_seed_decides_what_is_tried(
     assert sought("other", "1", "1")[0] != tried["whole"][0]
 
 
+def test_what_was_found_is_kept_at_once(
+    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep may be killed: the best settings so far lie there before the next trial begins."""
+    pytest.importorskip("optuna")
+    (folder / "ranges.toml").write_text("lr = { low = 1e-4, high = 1e-2 }")
+    kept: list[str] = []
+
+    def scores(trial: Any, start: Any, flags: Any, ranges: list[Range]) -> float:
+        ranges[0].drawn(trial)
+        file = folder / "s" / "best.toml"
+        kept.append(file.read_text().splitlines()[0] if file.exists() else "")
+        return [3.0, 5.0, 4.0, 6.0][trial.number]
+
+    monkeypatch.setattr(sweep, "_score", scores)
+    assert run(capsys, "sweep", "toys:Drawn", "--trials", "4", "--out", "s", *FEW)[0] == 0
+    assert kept == ["", *(f"# Mean return {score} after 16 steps." for score in (3, 5, 5))]
+
+
 def test_two_processes_share_the_trials(
     capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,20 @@ def test_short_episodes_do_not_count_more_often(mode: AutoresetMode) -> None:
     assert result.episode_len_mean == (1 + 1 + 30 + 30) / 4
 
 
+@every_mode
+@pytest.mark.parametrize("limit", [None, 3])
+def test_numbers_of_last_infos_are_those_of_the_episodes_that_count(mode: AutoresetMode, limit: int | None) -> None:
+    """Infos of the reset that follows, `t` = -1000 and `fresh`, are none of the episode's."""
+    ends = ((4, "terminated"), (2, "truncated"))
+    envs = SyncVectorEnv([lambda: Script(0, ends), lambda: Script(1, ends)], autoreset_mode=mode)
+    played = evaluate(known_policy(), VectorSource(envs), 4, seed=0, limit=limit)
+    lasts = [(3.0, 1.0), (1.0, 0.0)] if limit is None else [(2.0, None), (1.0, 0.0)]
+    assert [(one.infos["t"], one.infos.get("is_success")) for one in played] == [lasts[0]] * 2 + [lasts[1]] * 2
+    assert not any("fresh" in one.infos for one in played)
+    means = {"t": 2.0, "is_success": 0.5} if limit is None else {"t": 1.5, "is_success": 0.0}
+    assert summary(played).as_dict()["episode"] == means
+
+
 def test_seeds_repeat_and_differ() -> None:
     source, policy = make_source(EnvSpec(Dice), 3), small_policy(Dice())
     first = evaluate(policy, source, 9, seed=1)
@@ -226,4 +240,4 @@ def test_an_interrupted_evaluation_leaves_nothing_behind(vectorized: bool) -> No
         evaluator.evaluate(Request(2 if vectorized else 1, 0))
     assert [episode.length for episode in evaluator.evaluate(Request(2, 0))] == [5, 5]
     evaluator.close()
-    assert Played(1.0, 2) == (1.0, 2, False)
+    assert Played(1.0, 2) == (1.0, 2, False, {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from contextlib import closing
 from typing import Any
 
@@ -115,3 +117,23 @@ def test_two_runs_of_other_spaces_do_not_share_a_folder(tmp_path):
         one.train()
         with pytest.raises(ConfigError, match=r"spaces\.json: the observation space"):
             other.train()
+
+
+def test_a_full_disk_ends_no_training(tmp_path, monkeypatch):
+    """One warning until there is room again; the steps in between are missing, and what is there is whole."""
+    settings = {"rollout_fragment_length": 8, "num_envs_per_env_runner": 1, "train_batch_size": 8, "minibatch_size": 8}
+    with closing(PPO("CartPole-v1", preset="none", output=str(tmp_path), **settings)) as algo:
+        algo.train()
+
+        def full(columns: dict[str, Any]) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(algo.fleet._writer._writer, "write", full)
+            with pytest.warns(UserWarning, match="No space left on device.*Training goes on"):
+                algo.train()
+            algo.train()  # warnings are errors: it is said once
+        algo.train()
+    lines = [json.loads(line) for file in tmp_path.glob("output-*") for line in file.read_text().splitlines()]
+    assert [len(line["rewards"]) for line in lines] == [8, 8]
+    assert lines[0]["t"][-1] == 7

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from PIL import Image
 
 from anyspace.errors import ConfigError, EnvironmentSetupError
 from anyspace.execution import film as films
-from anyspace.execution.film import Film, video_files, writes_mp4
+from anyspace.execution.film import Film, FilmError, video_files, writes_mp4
 from anyspace.execution.web_page import latest_video
 
 HEIGHT, WIDTH = 65, 97
@@ -109,7 +112,7 @@ def test_every_file_is_closed_if_one_fails(tmp_path: Path, monkeypatch: pytest.M
         with Film([tmp_path / f"{name}.gif" for name in "abc"]) as film:
             film.add(pictures(1)[0], 10.0)
 
-    with pytest.raises(OSError, match="full"):
+    with pytest.raises(FilmError, match=r"cannot be written: full\."):
         fails()
     assert [name[1] for name in finished] == (["a"] if broken == "__init__" else ["a", "b", "c"])
     assert [*tmp_path.iterdir()] == []
@@ -141,3 +144,49 @@ def test_other_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert video_files(Path("v"), 1200) == [Path("v/step-000001200.gif")]
     with pytest.raises(ConfigError, match=r"not installed: pip install 'anyspace\[video\]'"):
         Film([Path("a.mp4")])
+
+
+def test_what_cannot_be_written_is_said_at_the_end_and_fails_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures come from within a step of an environment, whose fault a full disk is not."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def filmed() -> None:
+        with Film([tmp_path / "a.gif"]) as film:
+            for picture in pictures(3):
+                film.add(picture, 10.0)
+
+    monkeypatch.setattr(films._Gif, "add", full)
+    with pytest.raises(FilmError, match=r"a\.gif cannot be written: No space left"):
+        filmed()
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(films, "probe_folder", full)
+    with pytest.raises(FilmError, match="No space left on device"):
+        Film([tmp_path / "a.gif"]).require_room()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+def test_an_mp4_without_an_end_is_noticed(tmp_path: Path) -> None:
+    """ffmpeg itself says nothing of that."""
+    pytest.importorskip("imageio_ffmpeg")
+    code = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from anyspace.execution.film import Film, FilmError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+rng = np.random.default_rng(0)
+try:
+    with Film([Path(sys.argv[1]) / "a.mp4"]) as film:
+        for _ in range(20):
+            film.add(rng.integers(0, 255, (200, 200, 3), np.uint8), 10.0)
+except FilmError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert "a.mp4 cannot be written" in run.stdout, run.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,6 @@ from anyspace.errors import ConfigError
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
-from anyspace.execution.run_files import require_writable
 from anyspace.policy.policy import Policy
 
 
@@ -77,14 +76,13 @@ class Plays(ABC):
             seed: of the environment; None takes one that goes by the algorithm's seed and its steps.
 
         Raises:
-            ConfigError: the ending is of no known kind, what writes it is not installed, or the folder cannot be
+            ConfigError: the ending is of no known kind, what writes it is not installed, or the file cannot be
                 written.
             EnvironmentSetupError: the environment draws no pictures; names the render modes that it has.
         """
         files = [Path(path)] if isinstance(path, str | os.PathLike) else [Path(one) for one in path]
         film = Film(files)
-        for file in files:
-            require_writable(file.parent)
+        film.require_room()
         with film:
             return self._played(episodes, explore, seed, film=film, progress=progress)
 

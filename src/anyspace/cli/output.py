@@ -20,6 +20,9 @@ from anyspace.data.env_findings import EnvCheck
 from anyspace.errors import ConfigError
 from anyspace.execution.speed import Speed
 
+_SUCCESS = ("is_success", "success")
+"""What infos of last steps say of episodes that reached their goal: 1, else 0."""
+
 
 def make_room(file: Path) -> None:
     """Make the folder of a file that is to be written.
@@ -100,7 +103,7 @@ def print_result(
     print_lines(console, *lines)
 
 
-def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
+def print_evaluation(console: Console, result: Mapping[str, Any]) -> None:
     """Print the returns of the episodes of an evaluation."""
     cut = f", {result['episodes_cut']} of which were cut before their ends" if result["episodes_cut"] else ""
     print_lines(
@@ -108,12 +111,23 @@ def print_evaluation(console: Console, result: Mapping[str, float]) -> None:
         f"evaluation: mean return {result['episode_return_mean']:.1f} +- {result['episode_return_std']:.1f}"
         f" (lowest {result['episode_return_min']:.1f}, highest {result['episode_return_max']:.1f}) over"
         f" {result['episodes']} episodes of {result['episode_len_mean']:.1f} steps{cut}",
+        *(f"{name}: {result['episode'][name]:.1%}" for name in _SUCCESS if name in result["episode"]),
     )
 
 
-def print_folder(console: Console, folder: Path) -> None:
-    """Print where a run lies, and how to look at its curves."""
-    print_lines(console, f"run folder: {folder}", f"curves: tensorboard --logdir {shlex.quote(str(folder))}")
+def print_folder(console: Console, folder: Path, *, plays: bool, trust: bool) -> None:
+    """Print where a run lies, and how to look at its curves and at what it learnt.
+
+    Args:
+        console: where to.
+        folder: of the run.
+        plays: whether it has an environment to play in.
+        trust: whether loading it takes ``--trust``.
+    """
+    quoted = shlex.quote(str(folder))
+    print_lines(console, f"run folder: {folder}", f"curves: tensorboard --logdir {quoted}")
+    if plays:
+        print_lines(console, f"play again: anyspace evaluate {quoted}{' --trust' if trust else ''}")
 
 
 def print_seeds(console: Console, means: Sequence[float], folder: Path) -> None:

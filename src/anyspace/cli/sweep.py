@@ -87,6 +87,9 @@ def sweep(words: list[str]) -> int | None:
 
     def told(study: Any, trial: Any) -> None:
         _tell(console, study, trial, ranges)
+        # At once: what a sweep has found survives whatever ends it.
+        if (best := _best_first(study)) and best[0].number == trial.number:
+            _write_best(best[0], folder, start, flags, ranges)
         # Counted anew each time: other processes add trials to the same journal.
         if _done(study) >= own.trials:
             study.stop()
@@ -222,9 +225,7 @@ def _finish(
     console: Console, study: Any, folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]
 ) -> None:
     """Print the best trials, and write the settings of the best one."""
-    complete = sorted(
-        (one for one in study.trials if one.state.name == "COMPLETE"), key=lambda one: one.value, reverse=True
-    )
+    complete = _best_first(study)
     if not complete:
         return
     table = Table("trial", "mean return", *(one.path for one in ranges))
@@ -232,12 +233,22 @@ def _finish(
         values = _values(trial, ranges)
         table.add_row(str(trial.number), f"{trial.value:.6g}", *(_short(values.get(one.path, "")) for one in ranges))
     console.print(table)
-    best = folder / "best.toml"
-    settings = configs.laid_over(flags.changes(), configs.nested(_values(complete[0], ranges)))
-    write_whole(best, _as_toml(start, flags.own, settings, complete[0].value).encode())
+    best = _write_best(complete[0], folder, start, flags, ranges)
     print_lines(
         console, f"best settings: {best}; train with them by\n  anyspace train --config {shlex.quote(str(best))}"
     )
+
+
+def _best_first(study: Any) -> list[Any]:
+    complete = (one for one in study.trials if one.state.name == "COMPLETE")
+    return sorted(complete, key=lambda one: one.value, reverse=True)
+
+
+def _write_best(trial: Any, folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges: list[Range]) -> Path:
+    """Write the settings of a trial as those that are best, and return the file."""
+    settings = configs.laid_over(flags.changes(), configs.nested(_values(trial, ranges)))
+    write_whole(folder / "best.toml", _as_toml(start, flags.own, settings, trial.value).encode())
+    return folder / "best.toml"
 
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:

@@ -7,7 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import OneCallback, RecordVideo, named_callback
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.run_files import (
+    remembered_callbacks,
     remembered_options,
     repeated_steps,
     require_writable,
@@ -109,19 +110,26 @@ def train(words: list[str]) -> None:
         elif own.env is None and flags.config.recorded_spaces() is None:
             raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
         if own.seeds is not None:
-            _train_seeds(start, flags, command, console, stack)
+            _train_seeds(start, flags, words, command, console, stack)
             return
+        flags = _with_callbacks(flags, console)
         if folder is None:
             origin = stored or {"env": own.env, "seed": seed}
             name = f"{own.env or origin['env'] or 'run'}-{start.algorithm.name()}-s{origin['seed']}"
             folder = stack.enter_context(RunFolder.create(name))
         folder.command = command
         _train_one(start, flags, seed, folder, console)
-        output.print_folder(console, folder.path)
+        plays = (own.env or (stored or {}).get("env")) is not None
+        output.print_folder(console, folder.path, plays=plays, trust=folder.needs_trust)
 
 
 def _train_seeds(
-    start: StartingPoint, flags: Flags[TrainFlags], command: str, console: Console, stack: ExitStack
+    start: StartingPoint,
+    flags: Flags[TrainFlags],
+    words: list[str],
+    command: str,
+    console: Console,
+    stack: ExitStack,
 ) -> None:
     """Train with one seed after the other, and sum up what came of them."""
     own, first = flags.own, flags.config.seed or 0
@@ -141,7 +149,15 @@ def _train_seeds(
     for seed, folder in folders.items():
         folder.command = command
         output.print_lines(console, f"seed {seed}")
-        mean = _train_one(start, flags, seed, folder, console)
+        try:
+            mean = _train_one(start, flags, seed, folder, console)
+        except BaseException as error:
+            left = first + own.seeds - seed - 1
+            if left:
+                rest = ["--seed", str(seed + 1), "--seeds", str(left), "--out", str(parent)]
+                again = shlex.join(["anyspace", "train", *words, *rest])
+                error.add_note(f"Train the seeds that are left with\n  {again}")
+            raise
         means += [] if mean is None else [mean]
     output.print_seeds(console, means, parent)
 
@@ -151,7 +167,8 @@ def _train_one(
 ) -> float | None:
     """Train in a folder; return the mean return of the evaluation, or of training where there is none."""
     own = flags.own
-    folder.options["evaluate"] = own.evaluate
+    folder.options |= {"evaluate": own.evaluate, "video_every": own.video_every}
+    folder.options |= {"callback": list(own.callback)} if own.callback else {}
     folder.words += ["--callback", *own.callback] if own.callback else []
     folder.words += ["--video-every", str(own.video_every)] if own.video_every else []
     callbacks = _callbacks(own)
@@ -206,6 +223,23 @@ def _asked_before(resume: Path | None) -> TrainFlags:
     """Return the flags that a run was begun with, as far as its folder remembers them."""
     folder = None if resume is None else run_folder_of(resume)
     return TrainFlags(**({} if folder is None else remembered_options(folder)))
+
+
+def _with_callbacks(flags: Flags[TrainFlags], console: Console) -> Flags[TrainFlags]:
+    """Return the flags with the callbacks that the run was begun with, if it goes on without others.
+
+    They are code that a file names, and it takes ``--trust`` to call that.
+    """
+    own = flags.own
+    folder = None if own.resume is None else run_folder_of(own.resume)
+    named = () if folder is None or own.callback else remembered_callbacks(folder)
+    if not named:
+        return flags
+    if own.trust:
+        return replace(flags, own=replace(own, callback=named))
+    line = shlex.join(["--callback", *named])
+    output.print_lines(console, f"The run was begun with {line}, which is left out now; give it again, or --trust.")
+    return flags
 
 
 def _require_something_to_do(stored: Mapping[str, Any], steps: int, repeated: int) -> None:

@@ -117,6 +117,20 @@ def number_keys(infos: Infos) -> list[Any]:
     return [key for key in infos if not _is_mask(key)]
 
 
+def by_step(infos: Infos, rows: Bools, ended: Ints) -> list[tuple[Infos, Bools]]:
+    """Return the infos of a step, each with those of the ``rows`` of whose step they tell.
+
+    Where an environment was reset within the step, its last infos are under "final_info", and the ones beside it belong
+    to the reset.
+    """
+    final = infos.get("final_info")
+    if not isinstance(final, dict):
+        return [(infos, rows)]
+    over = np.zeros_like(rows)
+    over[ended] = True
+    return [(final, rows & over), (infos, rows & ~over)]
+
+
 def with_reset(infos: Infos, reset_infos: Infos, ended: Ints) -> Infos:
     """Return the infos of a step whose ended episodes were followed by a reset, as ``SAME_STEP`` sources give them.
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from anyspace import tree
 from anyspace.data.batching import environment
 from anyspace.data.frames import FrameStack
-from anyspace.data.infos import Infos, Numbers, number_keys, numbers
+from anyspace.data.infos import Infos, Numbers, by_step, number_keys, numbers
 from anyspace.data.stepping import Stepped
 from anyspace.data.trajectory import Bools, FinalObs, Ints, ObsLeaves, Trajectory
 from anyspace.data.vector import Step
@@ -141,13 +141,7 @@ class Record:
         self._finals.append((self.t, ended, [np.array(leaf) for leaf in stored]))
 
     def _add_infos(self, step: Step, valid: Bools) -> None:
-        # Where an environment was reset within the step, its last infos are under "final_info" and the ones
-        # beside it belong to the reset.
-        given, final = [(step.infos, valid)], step.infos.get("final_info")
-        if isinstance(final, dict):
-            ended = np.zeros_like(valid)
-            ended[step.ended] = True
-            given = [(final, valid & ended), (step.infos, valid & ~ended)]
+        given = by_step(step.infos, valid, step.ended)
         over = step.game_over if step.eventful else None
         for infos, rows in given:
             for key in number_keys(infos):

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,7 +18,7 @@ from anyspace.config import import_path
 from anyspace.data.rendering import pictured
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError
-from anyspace.execution.film import VIDEOS, video_files
+from anyspace.execution.film import VIDEOS, FilmError, video_files
 from anyspace.execution.log import flat_metrics, is_number
 
 CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
@@ -192,6 +193,8 @@ class PruneTrial(Callback):
 class RecordVideo(Callback):
     """Films the policy every so many steps, on an environment apart from those that train.
 
+    A video that cannot be written, such as on a full disk, is a warning.
+
     Args:
         every: environment steps from one video to the next, at least 1.
         episodes: of one video, at least 1.
@@ -222,7 +225,10 @@ class RecordVideo(Callback):
         if steps >= self._due:
             self._due = (steps // self.every + 1) * self.every
             folder = self.folder or algorithm.run_folder / VIDEOS
-            algorithm.record(video_files(folder, steps), self.episodes, explore=self.explore)
+            try:
+                algorithm.record(video_files(folder, steps), self.episodes, explore=self.explore)
+            except FilmError as error:
+                warnings.warn(f"{error} Training goes on.", stacklevel=2)
         return None
 
 

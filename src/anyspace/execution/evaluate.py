@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -14,9 +14,12 @@ from anyspace.data import rendering
 from anyspace.data.batching import environment
 from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
+from anyspace.data.infos import by_step, number_keys, numbers
 from anyspace.data.stepping import Stepping, require_same_spaces
+from anyspace.data.trajectory import Bools
 from anyspace.data.vector import Step, Vectorization, VectorSource, blame, make_separate_source, make_source
 from anyspace.errors import ConfigError, NonFiniteError
+from anyspace.execution.metrics import mean_by_name
 from anyspace.execution.randomness import undisturbed
 from anyspace.execution.report import EvaluationReport
 from anyspace.policy.policy import Policy
@@ -34,6 +37,8 @@ class Played(NamedTuple):
     """Number of steps."""
     cut: bool = False
     """Whether it had not ended, but reached the limit of steps."""
+    infos: dict[str, float] = {}  # noqa: RUF012
+    """Numbers among the infos of its last step, by name; never written to."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class EvaluationResult:
     """Of each episode, in the order of their ends."""
     lengths: list[int]
     """Likewise."""
+    episode: dict[str, float]
+    """The mean over the episodes that gave it of each number among the infos of last steps."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics by name."""
@@ -328,19 +335,31 @@ class _Tally:
         self._returns += np.where(counted, step.rewards, 0.0)
         self._lengths += counted
         over = step.game_over & counted
+        limited = self._lengths >= self._limit if self._limit is not None else np.zeros_like(over)
+        infos = _numbers_of(step, over | limited) if step.infos and (over | limited).any() else {}
         for b in map(int, np.flatnonzero(over)):
-            self._finish(b, cut=False)
+            self._finish(b, infos, cut=False)
             self._returns[b] = self._lengths[b] = 0
             self._cut[b] = False
-        if self._limit is not None and self._lengths.max() >= self._limit:
-            for b in map(int, np.flatnonzero((self._lengths >= self._limit) & ~self._cut)):
-                self._finish(b, cut=True)
-                self._cut[b] = True
+        for b in map(int, np.flatnonzero(limited & ~over & ~self._cut)):
+            self._finish(b, infos, cut=True)
+            self._cut[b] = True
 
-    def _finish(self, b: int, *, cut: bool) -> None:
+    def _finish(self, b: int, infos: Mapping[int, dict[str, float]], *, cut: bool) -> None:
         if self._wanted[b] and not self._cut[b]:
-            self.played.append(Played(float(self._returns[b]), int(self._lengths[b]), cut))
+            self.played.append(Played(float(self._returns[b]), int(self._lengths[b]), cut, infos.get(b, {})))
             self._wanted[b] -= 1
+
+
+def _numbers_of(step: Step, rows: Bools) -> dict[int, dict[str, float]]:
+    """Return the numbers among the infos of ``rows`` by row and name."""
+    found: dict[int, dict[str, float]] = {}
+    for infos, whose in by_step(step.infos, rows, step.ended):
+        for key in number_keys(infos):
+            who, values = numbers(infos, key, whose)
+            for b, value in zip(who.tolist(), values.tolist(), strict=True):
+                found.setdefault(b, {})[str(key)] = value
+    return found
 
 
 def summary(played: Sequence[Played]) -> EvaluationResult:
@@ -357,4 +376,5 @@ def summary(played: Sequence[Played]) -> EvaluationResult:
         episode_len_mean=float(np.mean(lengths)),
         returns=returns,
         lengths=lengths,
+        episode=mean_by_name([episode.infos for episode in played]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -142,6 +143,9 @@ class MixedFleet:
 class WritingFleet:
     """Writes what another fleet gathers, and passes it on.
 
+    Where the disk is full, a warning says so once, until everything can be written again. Training goes on, and the
+    steps of that time are missing in the files.
+
     Args:
         fleet: that gathers.
         writer: that writes.
@@ -149,11 +153,23 @@ class WritingFleet:
 
     def __init__(self, fleet: Fleet, writer: TrajectoryWriter):
         self._fleet, self._writer = fleet, writer
+        self._is_failing = False
 
     def gather(self, steps: int) -> Trajectory:
         """Return what the other fleet gathers."""
         trajectory = self._fleet.gather(steps)
-        self._writer.write(trajectory)
+        try:
+            self._writer.write(trajectory)
+        except OSError as error:
+            if not self._is_failing:
+                warnings.warn(
+                    f"{self._writer.folder} cannot be written ({error.strerror or error}). Training goes on, and steps"
+                    " are missing in the files there until there is room again.",
+                    stacklevel=2,
+                )
+            self._is_failing = True
+        else:
+            self._is_failing = False
         return trajectory
 
     def restart(self, seed: int | None = None) -> None:

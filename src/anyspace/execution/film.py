@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from anyspace.data.rendering import Picture
 from anyspace.errors import ConfigError, EnvironmentSetupError
+from anyspace.execution.run_files import probe_folder
 
 SMALLEST = 192
 """Pixels of the shorter side below which pictures are enlarged, so that a grid of a few pixels can be seen."""
@@ -36,6 +38,10 @@ class _Reel(Protocol):
         """Write what is missing."""
 
 
+class FilmError(ConfigError):
+    """A file of a film cannot be written."""
+
+
 class Film:
     """The pictures of one or more episodes, in one or more files. Use it as a context manager.
 
@@ -47,14 +53,30 @@ class Film:
     Raises:
         ConfigError: an ending is of no known kind, or what writes MP4 is not installed.
         EnvironmentSetupError: at the end of the context, no picture came.
+        FilmError: at the end of the context, a file could not be written. An environment that hands over its pictures
+            has no part in that, so that no step of it fails.
     """
 
     def __init__(self, files: Sequence[Path]):
         self.files = [Path(file) for file in files]
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
+        self._fault: OSError | None = None
         for file in self.files:
             require_writer(file)
+
+    def require_room(self) -> None:
+        """Raise :class:`FilmError` where no file can be written, before anything is played."""
+        for file in self.files:
+            try:
+                probe_folder(file.parent)
+            except OSError as fault:
+                raise self._error(fault) from fault
+
+    def _error(self, fault: OSError) -> FilmError:
+        return FilmError(
+            f"{', '.join(map(str, self.files))} cannot be written: {fault.strerror or str(fault).splitlines()[0]}."
+        )
 
     def add(self, picture: Picture, rate: float) -> None:
         """Add a picture [height, width, 3], of which ``rate`` are a second.
@@ -62,21 +84,29 @@ class Film:
         Raises:
             EnvironmentSetupError: it is of another size than the one before.
         """
-        if self._shape is None:
-            self._shape = picture.shape
-            height, width, _ = _even(picture).shape
-            for file in self.files:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            for file in self.files:  # one by one: those that are there are closed if the next cannot be made
-                self._reels.append(_KINDS[file.suffix.lower()](_draft(file), (width, height), rate))
+        is_first, self._shape = self._shape is None, self._shape or picture.shape
         if picture.shape != self._shape:
             raise EnvironmentSetupError(
                 f"render() returned a picture of shape {picture.shape} after one of {self._shape}; a video needs"
                 " pictures of one size."
             )
+        if self._fault is not None:
+            return
         even = _even(picture)
-        for reel in self._reels:
-            reel.add(even)
+        try:
+            if is_first:
+                self._begin(even, rate)
+            for reel in self._reels:
+                reel.add(even)
+        except OSError as fault:
+            self._fault = fault
+
+    def _begin(self, picture: Picture, rate: float) -> None:
+        height, width, _ = picture.shape
+        for file in self.files:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        for file in self.files:  # one by one: those that are there are closed if the next cannot be made
+            self._reels.append(_KINDS[file.suffix.lower()](_draft(file), (width, height), rate))
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +115,7 @@ class Film:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         reels, self._reels = self._reels, []
-        faults = [] if error is None else [error]
+        faults: list[BaseException] = [fault for fault in (error, self._fault) if fault is not None]
         for reel in reels:
             try:
                 reel.finish()
@@ -100,6 +130,8 @@ class Film:
             for file in self.files:
                 _draft(file).unlink(missing_ok=True)
         if error is None and faults:
+            if isinstance(faults[0], OSError):
+                raise self._error(faults[0]) from faults[0]
             raise faults[0]
 
 
@@ -140,6 +172,7 @@ class _Mp4:
     def __init__(self, file: Path, size: tuple[int, int], rate: float):
         import imageio_ffmpeg
 
+        self._file = file
         self._pipe: Generator[None, Any, None] = imageio_ffmpeg.write_frames(
             str(file),
             size,
@@ -157,6 +190,9 @@ class _Mp4:
 
     def finish(self) -> None:
         self._pipe.close()
+        # ffmpeg writes the index of the pictures last, and says nothing where there is no room for it.
+        if b"moov" not in self._file.read_bytes():
+            raise OSError(errno.ENOSPC, "the file has no end; is the disk full?")
 
 
 class _Gif:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,12 @@ _CALLED = {
 """What numbers of other libraries' results are called here."""
 
 
+def mean_by_name(given: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each number over those that have it."""
+    names = dict.fromkeys(name for one in given for name in one)
+    return {name: float(np.mean([one[name] for one in given if name in one])) for name in names}
+
+
 class EpisodeWindow:
     """The latest episodes.
 
@@ -111,11 +117,7 @@ class EpisodeWindow:
 
     def infos(self) -> dict[str, float]:
         """Return the mean over the episodes that gave it of each number among the infos of last steps."""
-        names = dict.fromkeys(name for episode in self.episodes for name in episode.infos)
-        return {
-            name: float(np.mean([episode.infos[name] for episode in self.episodes if name in episode.infos]))
-            for name in names
-        }
+        return mean_by_name([episode.infos for episode in self.episodes])
 
     def statistics(self) -> dict[str, float]:
         """Return mean, lowest and highest return and the mean length; nothing before the first episode has ended."""

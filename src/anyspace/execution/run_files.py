@@ -43,7 +43,7 @@ _FILES = (CONFIG_FILE, OPTIONS_FILE, METRICS_FILE, PICTURE_FILE)
 OUT = "--out (`out` in Python)"
 OVERWRITE = "--overwrite (`overwrite=True` in Python)"
 
-_OPTIONS = {"steps": int, "evaluate": int, "progress": bool}
+_OPTIONS = {"steps": int, "evaluate": int, "progress": bool, "video_every": int}
 
 
 def origin(command: str | None) -> dict[str, Any]:
@@ -145,21 +145,26 @@ def without_run(folder: Path) -> Path:
 
 
 def require_writable(folder: Path) -> None:
+    """Raise :class:`ConfigError` for a folder that no run can be written into."""
+    try:
+        probe_folder(folder)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def probe_folder(folder: Path) -> None:
     """Write a file into a folder, or into the one in which it would be made, and leave nothing behind.
 
     Raises:
-        ConfigError: it cannot be written.
+        OSError: it cannot be written.
     """
     place = folder
     while not place.exists():
         place = place.parent
-    try:
-        with tempfile.TemporaryFile(dir=place) as probe:
-            probe.write(bytes(1 << 16))
-            probe.flush()
-            os.fsync(probe.fileno())
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    with tempfile.TemporaryFile(dir=place) as probe:
+        probe.write(bytes(1 << 16))
+        probe.flush()
+        os.fsync(probe.fileno())
 
 
 def unwritable(folder: Path, error: OSError) -> ConfigError:
@@ -170,9 +175,20 @@ def unwritable(folder: Path, error: OSError) -> ConfigError:
 
 
 def remembered_options(folder: Path) -> dict[str, Any]:
-    """Return what a run was asked for: ``steps``, ``evaluate`` and ``progress``, as far as its folder says."""
+    """Return what a run was asked for, such as ``steps``, as far as its folder says; without its callbacks."""
     found = _read_json(folder / OPTIONS_FILE)
     return {name: found[name] for name, kind in _OPTIONS.items() if type(found.get(name)) is kind}
+
+
+def asked_before(folder: Path) -> dict[str, Any]:
+    """Return all that a run was asked for, as its folder is to remember it."""
+    return {**remembered_options(folder), "callback": [*remembered_callbacks(folder)]}
+
+
+def remembered_callbacks(folder: Path) -> tuple[str, ...]:
+    """Return the callbacks that a run was begun with, by ``package.module:name``: code, which nothing else imports."""
+    named = _read_json(folder / OPTIONS_FILE).get("callback")
+    return tuple(one for one in named if isinstance(one, str)) if isinstance(named, list) else ()
 
 
 def steps_of(state: Mapping[str, Any]) -> int | None:

@@ -117,7 +117,7 @@ class RunFolder(os.PathLike[str]):
     def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool, overwrites: bool = False):
         self.path = path
         self._place = path.absolute()  # an environment may change the current folder
-        self.options: dict[str, int] = {}
+        self.options: dict[str, int | list[str] | None] = {}
         self.words: list[str] = []
         self.command: str | None = None
         self._lock, self._is_new, self._was_made, self._overwrites = lock, is_new, was_made, overwrites
@@ -221,7 +221,7 @@ class RunFolder(os.PathLike[str]):
             origin = run_files.origin(self.command)
             run_files.write_json(self._place / run_files.CONFIG_FILE, {**description, **origin})
             options = {"steps": total_steps, "progress": progress, **self.options}
-            remembered = {} if self._is_new else run_files.remembered_options(self._place)
+            remembered = {} if self._is_new else run_files.asked_before(self._place)
             run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
             run_files.remove_others(self._place, algorithm.timesteps_total, exact=exact)
             self._log, self._algorithm = MetricsLog(self._place, description), algorithm
@@ -278,6 +278,11 @@ class RunFolder(os.PathLike[str]):
         """Keep the latest checkpoint, or the latest exact one, as one of ``number`` that stay."""
         name = run_files.EXACT if exact else run_files.LATEST
         self._attempt("checkpoints", lambda: run_files.keep_checkpoint(self._place, name, number))
+
+    @property
+    def needs_trust(self) -> bool:
+        """Whether its checkpoints are loaded only by those who trust the code that they name."""
+        return self._names_code
 
     @property
     def latest(self) -> Path:

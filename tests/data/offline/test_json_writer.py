@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -65,6 +67,27 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"file/steps cannot be written"):
         JsonWriter(tmp_path / "file" / "steps")
+
+
+def test_a_line_that_does_not_fit_leaves_nothing(tmp_path):
+    """In a process whose files may hold so many bytes: the next line fits."""
+    code = """
+import resource, signal, sys
+import numpy as np
+from anyspace.data.offline.json_writer import JsonWriter
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+writer = JsonWriter(sys.argv[1])
+writer.write({"rewards": np.zeros(10)})
+resource.setrlimit(resource.RLIMIT_FSIZE, (400, 400))
+try:
+    writer.write({"rewards": np.zeros(1000)})
+except OSError as error:
+    print(error)
+writer.write({"rewards": np.ones(10)})
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "output-" in run.stdout
+    assert [line["rewards"] for line in lines_of(tmp_path)] == [[0.0] * 10, [1.0] * 10]
 
 
 def test_spaces_lie_beside_the_files(tmp_path):

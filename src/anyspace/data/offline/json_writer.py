@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Collection, Mapping
@@ -52,16 +53,19 @@ class JsonWriter:
         """Write the columns of steps that follow each other as one line.
 
         Raises:
-            ConfigError: the file cannot be written.
+            OSError: the file cannot be written; nothing of the line is in it, and the next one may be tried.
         """
-        line = write_line(columns, self._compressed) + "\n"
+        line = (write_line(columns, self._compressed) + "\n").encode()
+        if self._file is None or self._file.stat().st_size >= self._largest:
+            self._file = self._new_file()
+        size = self._file.stat().st_size
         try:
-            if self._file is None or self._file.stat().st_size >= self._largest:
-                self._file = self._new_file()
-            with self._file.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise ConfigError(f"{self.folder} cannot be written: {error.strerror or error}.") from error
+            with self._file.open("ab", buffering=0) as file:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file))
+        except OSError:
+            os.truncate(self._file, size)
+            raise
 
     def _new_file(self) -> Path:
         while True:

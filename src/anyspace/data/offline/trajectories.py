@@ -43,7 +43,8 @@ class TrajectoryWriter:
     def __init__(self, folder: str | os.PathLike[str], policy: Policy, largest_file: int = LARGEST_FILE):
         self._policy = policy
         self._writer = JsonWriter(folder, largest_file=largest_file)
-        write_spaces(self._writer.folder, policy.observation_space, policy.env_action_space)
+        self.folder = self._writer.folder
+        write_spaces(self.folder, policy.observation_space, policy.env_action_space)
         specs = policy.encode.specs
         self._places = [spec.place() for spec in specs]
         self._alone = policy.preprocessor.is_array and not any(specs[0].start) and specs[0].warp is None
@@ -57,8 +58,9 @@ class TrajectoryWriter:
         """Write the valid steps of a trajectory.
 
         Raises:
-            ConfigError: the folder cannot be written.
+            OSError: a line or more could not be written. The others are, and the next trajectory may be tried.
         """
+        fault: OSError | None = None
         stored, following = trajectory.all_obs(), trajectory.next_rows()
         width = trajectory.valid.shape[1]
         for b in range(width):
@@ -83,7 +85,12 @@ class TrajectoryWriter:
             logp = None if trajectory.action_logp is None else trajectory.action_logp[t, b]
             if logp is not None and np.isfinite(logp).all():
                 columns["action_logp"] = logp
-            self._writer.write(columns)
+            try:
+                self._writer.write(columns)
+            except OSError as error:  # the episodes of the other environments are counted on
+                fault = error
+        if fault is not None:
+            raise fault
 
     def _obs(self, stored: Sequence[NumpyArray | Gathered], rows: Ints) -> Any:
         found = [leaf[rows] for leaf in stored[: len(self._places)]]
