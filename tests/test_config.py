@@ -25,6 +25,7 @@ from anyspace.config import (
     documents,
     import_name,
     importable_name,
+    laid_over,
     matches,
     merge,
     require,
@@ -216,6 +217,12 @@ def test_changes_are_the_keys_that_differ():
     assert changes(Outer(), Outer()) == {}
     changed = Outer(rate=1.0, inner=Inner(4), sizes=[1, 2])
     assert changes(changed, Outer()) == {"rate": 1.0, "sizes": [1, 2], "inner.size": 4}
+
+
+def test_the_keys_above_win_at_every_depth():
+    below, above = {"lr": 1.0, "model": {"a": 1, "b": 2}}, {"gamma": 0.5, "model": {"b": 3}, "lr": {"x": 1}}
+    assert laid_over(below, above) == {"lr": {"x": 1}, "gamma": 0.5, "model": {"a": 1, "b": 3}}
+    assert below["model"] == {"a": 1, "b": 2}
 
 
 # ------------------------------------------------------------------------------------------- names of code

@@ -76,7 +76,7 @@ MUTANTS = [
     Mutant("algorithms/sac.py", "kind] - targeted[kind])", "kind] + targeted[kind])", "algorithms/test_sac.py"),
     Mutant("algorithms/off_policy.py", "float(tau[0])", "1 - float(tau[0])", "algorithms/test_off_policy.py"),
     Mutant("algorithms/marwil.py", "squared_norm.value**0.5", "squared_norm.value", "algorithms/test_marwil.py"),
-    Mutant("config.py", "{**below, **above, **", "{**above, **below, **", "test_config.py cli"),
+    Mutant("config.py", "{**below, **above, **", "{**above, **below, **", "test_config.py"),
     Mutant("nesting.py", "dict(enumerate(nested.spaces))", "dict(enumerate(nested.spaces, 1))", "test_nesting.py"),
     Mutant("models/jax/reach.py", "if any(not hasattr", "if all(not hasattr", "frameworks/test_jax_models.py"),
     Mutant(

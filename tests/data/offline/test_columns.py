@@ -86,6 +86,7 @@ def test_what_varies_in_length_is_listed():
         ([[0.1, 0.2], [0.1, 0.2, 0.3]], VECTOR, "'obs': .*obs: expected an array"),
         ([[0.1], [0.2]], VECTOR, r"column 'obs': obs: expected shape"),
         ([[1, 0, 0], [1, 0, 0.5]], Discrete(3, start=5), r"row 1: slot 2 of the flat observation is 0\.5"),
+        ([[1, 0, 0], [1, 0, 0.01]], Discrete(3, start=5), r"row 1: slot 2 of the flat observation is 0\.01"),
         ({"obs": [0, 3]}, Discrete(3, start=5), r"row 1: obs: expected a value in 5\.\.7, got 8"),
         ({"obs": [0, 1.5]}, Discrete(3, start=5), r"row 1: obs: expected values of int64, got 1\.5"),
         ({"obs": [[0]]}, Discrete(3, start=5), r"obs: expected an array \[N\], got shape \(1, 1\)"),
