@@ -203,6 +203,9 @@ def test_an_environment_is_checked(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "check", "cli_envs:Nested", "--steps", "5e1")
     assert status == 0
     assert "cli_envs:Nested: 50 steps with random actions, 8 episodes of 6 to 6 steps and returns of 6 to 6" in out
+    status, out, _ = run(capsys, "check", "cli_envs:Nested", "--max-len", '{"obs[\\"a\\"]": 3}')
+    assert status == 1
+    assert "'obs[\"a\"]' is no place of a Sequence or Graph" in out.replace("\n", " ")
     status, out, _ = run(capsys, "check", "cli_envs:Broken", "--steps", "20")
     assert status == 1
     assert "step 3: RuntimeError: the simulator lost its licence, in helper_that_fails() at cli_envs.py line" in out

@@ -105,6 +105,7 @@ def test_unknown_keys_name_the_nearest_known_one(overrides, message):
     ("overrides", "message"),
     [
         ({"rate": "fast"}, "`rate` takes float, but 'fast' (str) came"),
+        ({"rate": {"grid_search": [0.1, 0.2]}}, "(dict) came. One run has one value"),
         ({"rate": True}, "`rate` takes float, but True (bool) came"),
         ({"count": 2.0}, "`count` takes int or None, but 2.0 (float) came"),
         ({"count": True}, "`count` takes int or None, but True (bool) came"),

@@ -33,6 +33,8 @@ class DataclassLike(Protocol):
 
 C = TypeVar("C", bound=DataclassLike)
 
+_SEARCH = " One run has one value: a loop over values, or `anyspace sweep`, tries several."
+
 
 def merge(
     config: C,
@@ -146,6 +148,7 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         if not matches(value, hints[key]):
             raise ConfigError(
                 f"config key `{prefix}{key}` takes {spell(hints[key])}, but {value!r} ({type(value).__name__}) came."
+                f"{_SEARCH if isinstance(value, dict) and value.keys() == {'grid_search'} else ''}"
             )
         values[key] = settled(value, hints[key])
     return dataclasses.replace(config, **values)
@@ -345,4 +348,4 @@ def import_path(path: str) -> Any:
     module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
     if not _may_import.get()(f"{module}:{name}"):
         raise ConfigError(f"{path!r} names code that nobody has vouched for, so it is not imported.")
-    return import_name(f"{module}:{name}")
+    return import_name(f"{module}:{name}" if module else path)

@@ -328,3 +328,12 @@ def test_numbers_of_episodes_are_averaged() -> None:
         "y_min": 2.0,
         "y_max": 2.0,
     }
+
+
+def test_an_interval_of_one_evaluates_in_every_iteration_though_resets_take_steps() -> None:
+    keys = {"train_batch_size": 64, "sgd_minibatch_size": 64, "num_sgd_iter": 1, "num_envs_per_worker": 2}
+    more = {"evaluation_interval": 1, "evaluation_duration": 1, "model": {"fcnet_hiddens": [4]}, "seed": 0}
+    with closing(ppo.PPO(env="CartPole-v1", config={**keys, **more})) as algo:
+        results = [algo.train() for _ in range(3)]
+    assert min(result["timesteps_this_iter"] for result in results) < 64
+    assert all("evaluation" in result for result in results)

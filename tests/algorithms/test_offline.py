@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ def test_the_command_line_writes_and_learns(tmp_path, monkeypatch, capsys):
     assert main(["train", "--algo", "bc", "--input", "steps", "--steps", "80", "--out", "cloned", *flags]) == 0
     printed = capsys.readouterr()
     assert "run folder: cloned" in printed.out
+    assert re.search(r"trained \d+ steps in \S+ s\nrun folder: cloned", printed.out)
     assert "evaluation" not in printed.out.partition("run folder: runs")[2]
     assert main(["train", "--resume", "cloned", "--steps", "160", "--no-progress"]) == 0
     assert main(["evaluate", "cloned"]) == 2

@@ -68,3 +68,19 @@ def test_an_instance_with_a_window_and_an_id_with_pictures() -> None:
     spec = EnvSpec(Window("human"))
     assert shown(spec) is spec
     assert shown(EnvSpec("CartPole-v1")).env_config == {"render_mode": "human"}
+
+
+class Always(Window):
+    def __init__(self) -> None:
+        super().__init__("human")
+
+
+@pytest.mark.parametrize("env", [Always, Always.__qualname__])
+def test_a_class_that_has_the_mode_by_itself_is_shown_as_it_is(env: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = EnvSpec(f"{__name__}:{env}" if isinstance(env, str) else env)
+    assert shown(spec) is spec
+
+
+def test_a_path_of_a_class_without_the_argument_is_refused_like_the_class() -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"Takes, which takes no `render_mode`.*add the argument"):
+        shown(EnvSpec(f"{__name__}:Takes"))

@@ -306,5 +306,8 @@ def test_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"it has no state\.json, nor has its `checkpoint` folder"):
         read_checkpoint(tmp_path)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(CheckpointError, match=r"no checkpoint at .*file"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*file: it is a file, and a checkpoint is a folder"):
         read_checkpoint(tmp_path / "file")
+    write_checkpoint(tmp_path / "seed-0" / "checkpoint", STATE, {})
+    with pytest.raises(CheckpointError, match=r"runs are in folders of it, such as .*seed-0\. Give"):
+        read_checkpoint(tmp_path)

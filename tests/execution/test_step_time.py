@@ -8,6 +8,8 @@ import pytest
 
 from anyspace import PPO
 from anyspace.execution import step_time
+from anyspace.execution.fleet import LocalFleet
+from anyspace.policy.policy import Policy
 from tests.execution.test_worker import Odd
 
 
@@ -28,6 +30,23 @@ def test_what_pays_goes_by_the_time_of_a_step(env: Any, quick: bool, monkeypatch
     assert found.startswith("a step of 2 environments takes ")
     assert ("one process is quickest" in found) is quick
     assert ("rollout_fragment_length" in found) is not quick
+
+
+def test_the_time_of_acting_is_no_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_time, "SECONDS", 0.05)
+    with closing(PPO("CartPole-v1", {"model": {"fcnet_hiddens": [4]}}, preset="none")) as algorithm:
+        assert isinstance(algorithm.fleet, LocalFleet)
+        envs, acting = algorithm.fleet.collector.source.envs, Policy.acting
+
+        def slowly(*given: Any, **named: Any) -> Any:  # once for eight steps
+            time.sleep(0.1)
+            return acting(*given, **named)
+
+        monkeypatch.setattr(Policy, "acting", slowly)
+        found = step_time.advice_on_workers(algorithm.fleet)
+        assert algorithm.fleet.collector.source.envs is envs
+    assert found is not None
+    assert "one process is quickest" in found
 
 
 def test_workers_are_not_timed() -> None:

@@ -284,6 +284,16 @@ class OfTorch(TorchModelV2):
     pass
 
 
+class Unbegun(JaxModelV2):
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: int, model_config: Any, name: str):
+        self.weights = jnp.zeros((4, num_outputs))
+
+
+def test_a_constructor_that_does_not_call_the_one_above_is_refused(build: Build) -> None:
+    with pytest.raises(ModelError, match=r"Unbegun cannot be built: .* begin with super\(\)\.__init__\(obs_space"):
+        build(model={"custom_model": Unbegun}, **PLAIN)
+
+
 def test_models_of_another_framework_are_refused(build: Build) -> None:
     with pytest.raises(ModelError, match=r"OfTorch is no model of framework 'jax'.*derive it from JaxModelV2"):
         build(model={"custom_model": OfTorch}, **PLAIN)

@@ -168,6 +168,26 @@ def test_a_models_metrics_are_reported(train):
     assert result["learner"]["model"] == {}
 
 
+def test_a_tensor_among_a_models_metrics_does_not_hold_on_to_its_graph(train):
+    class Reporting(Spy):
+        def metrics(self):
+            return {"size": self.value.weight.abs().mean()}
+
+    _, result = train({"custom_model": Reporting})
+    assert not result["learner"]["model"]["size"].requires_grad
+
+
+def test_a_constructor_of_another_kind_is_refused_with_what_a_model_is_given(train):
+    class Extractor(TorchModelV2):
+        def __init__(self, observation_space, features_dim=256): ...
+
+    message = (
+        r"Extractor\(observation_space, features_dim=256\)\. A model is given obs_space, action_space, num_outputs"
+    )
+    with pytest.raises(ModelError, match=message):
+        train({"custom_model": Extractor})
+
+
 def test_a_term_of_custom_loss_is_descended(train):
     class Pulling(Losing):
         def custom_loss(self, policy_loss, loss_inputs):

@@ -44,6 +44,9 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "timesteps_per_iteration": (0,),
     "remote_worker_envs": (False,),
     "render_env": (False,),
+    "no_done_at_end": (False,),
+    "soft_horizon": (False,),
+    "use_pytorch": (True,),
     "num_gpus_per_learner": (0,),
     "shuffle_buffer_size": (0,),
     **dict.fromkeys(("before_learn_on_batch", "after_train_step", "horizon", "observation_space", "action_space"), ()),
@@ -81,7 +84,9 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
     keys = _without_idle(config_class, keys)
     if interval:
         config = _settings(config_class, keys)
-        keys["evaluate_every"] = interval * max(config.steps_per_iteration, config.steps_per_round)
+        steps = max(config.steps_per_iteration, config.steps_per_round)
+        # Where environments reset in a step of its own, an iteration comes to fewer steps: half of one may be missing.
+        keys["evaluate_every"] = interval * steps - steps // 2
     return keys
 
 

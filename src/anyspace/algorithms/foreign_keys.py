@@ -143,6 +143,11 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "storage_path": "learn(steps, out='runs/mine') names the folder; on the command line --out.",
     "remote_worker_envs": "It is {vectorization='async'} here: a process for each environment.",
     "horizon": "Put gymnasium's TimeLimit around the environment: {wrappers}, or gym.make(max_episode_steps=...).",
+    **dict.fromkeys(
+        ("no_done_at_end", "soft_horizon"),
+        "An episode that a limit of time cut is `truncated`, which gymnasium's TimeLimit says: {wrappers}.",
+    ),
+    "use_pytorch": "It is {framework='torch'} here, which is the default.",
     "disable_env_checking": "What environments return is always checked; leave it out.",
     "observation_space": "It is the environment's; a wrapper changes it: {wrappers=[MyWrapper]}.",
     "action_space": "It is the environment's; a wrapper changes it: {wrappers=[MyWrapper]}.",

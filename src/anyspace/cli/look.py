@@ -69,8 +69,8 @@ class CheckFlags:
     """Keywords for the environment."""
     action_mask_key: str = "action_mask"
     """The name of masks in observations and infos."""
-    max_len: int | None = None
-    """Longest length of the observation's Sequences and Graphs without one."""
+    max_len: int | dict[str, int] | None = None
+    """Longest length of Sequences and Graphs: for all, or by place as in `{'obs["items"]': 20}`."""
     ignore: tuple[str, ...] = ()
     """Parts to leave out of observations."""
 

@@ -96,8 +96,10 @@ def print_result(
     in_all = f" ({steps:,} in all)" if steps_before else ""
     mean, episodes = result.get("episode_return_mean"), len(counters.latest.episodes)
     over = "over the only episode" if episodes == 1 else f"over the latest {episodes} episodes"
-    spelt = "no episode has ended yet" if mean is None else f"mean return {mean:.1f} {over}"
-    lines = [f"trained {steps - steps_before:,} steps in {seconds:.1f} s{in_all}: {spelt}"]
+    spelt = f": mean return {mean:.1f} {over}" if mean is not None else ""
+    if mean is None and algorithm.config.acts_while_training:
+        spelt = ": no episode has ended yet"
+    lines = [f"trained {steps - steps_before:,} steps in {seconds:.1f} s{in_all}{spelt}"]
     if algorithm.config.stop_return is not None:
         lines.append(counters.verdict(algorithm.config.stop_return))
     print_lines(console, *lines)
@@ -174,7 +176,8 @@ def print_check(console: Console, found: EnvCheck) -> None:
             f" and returns of {min(found.returns):.6g} to {max(found.returns):.6g}"
         )
     step, reset = (f"{seconds * 1e6:,.0f} us" for seconds in (found.step_seconds, found.reset_seconds))
-    lines.append(f"the environment itself takes {step} for a step and {reset} for a reset")
+    if found.steps:
+        lines.append(f"the environment itself takes {step} for a step and {reset} for a reset")
     if found.masks:
         lines.append(f"{found.masks:,} of the steps came with a mask")
     print_lines(console, *lines, *(map(str, found.findings) if found.findings else ["nothing is wrong"]))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm
@@ -28,7 +28,7 @@ from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
 from anyspace.execution.log import write_whole
 
-BEST_SHOWN = 10
+BEST_SHOWN = 4
 """Trials of the table at the end."""
 _WHY = "why"
 """What a trial notes that came to nothing by itself."""
@@ -80,6 +80,9 @@ def sweep(words: list[str]) -> int | None:
     if done >= own.trials:
         raise ConfigError(f"the sweep in {folder} has {done} trials already; give more as --trials N.")
     print_lines(console, f"sweep: {folder} ({done} trials so far); tries {', '.join(r.path for r in ranges)}")
+    if not study.trials and (folder / "best.toml").exists():
+        other = folder / "best.toml"
+        print_lines(console, f"{other} is of a sweep that was asked otherwise, and is replaced; --out keeps both")
 
     def tried(trial: Any) -> float:
         _seed_suggestions(study, flags.config.seed or 0, trial.number)
@@ -228,10 +231,13 @@ def _finish(
     complete = _best_first(study)
     if not complete:
         return
-    table = Table("trial", "mean return", *(one.path for one in ranges))
-    for trial in complete[:BEST_SHOWN]:
-        values = _values(trial, ranges)
-        table.add_row(str(trial.number), f"{trial.value:.6g}", *(_short(values.get(one.path, "")) for one in ranges))
+    shown = complete[:BEST_SHOWN]
+    tried = [_values(trial, ranges) for trial in shown]
+    # A column for each trial, for there are more keys than a terminal has room for side by side.
+    table = Table(Column(overflow="fold"), *(f"trial {trial.number}" for trial in shown))
+    table.add_row("mean return", *(f"{trial.value:.6g}" for trial in shown))
+    for one in ranges:
+        table.add_row(one.path, *(_short(values.get(one.path, "")) for values in tried))
     console.print(table)
     best = _write_best(complete[0], folder, start, flags, ranges)
     print_lines(

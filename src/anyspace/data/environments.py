@@ -138,7 +138,7 @@ class EnvSpec:
     @property
     def is_id(self) -> bool:
         """Whether it is an id, which gym.make makes."""
-        return isinstance(self.env, str) and self._creator() is None
+        return isinstance(self.env, str) and self.creator() is None
 
     def resolved(self) -> EnvSpec:
         """Return the same with a registered name replaced by its creator, for processes that know no such names."""
@@ -177,7 +177,7 @@ class EnvSpec:
             return _another(self.env, self.env_config)
         if not isinstance(self.env, str) and not callable(self.env):
             return require_environment(self.env, "`env` is")
-        creator = self._creator()
+        creator = self.creator()
         if creator is None:
             return self._made_by_gymnasium(str(self.env))
         if takes_config(creator):
@@ -201,7 +201,7 @@ class EnvSpec:
                 require_arguments(creator, {**registered.kwargs, **self.env_config}, error, tuple(_of_make()))
             raise
 
-    def _creator(self) -> Callable[..., Env] | None:
+    def creator(self) -> Callable[..., Env] | None:
         """Return the class or callable behind ``env``; None for an id of Gymnasium's."""
         if not isinstance(self.env, str):
             assert callable(self.env)  # an instance is copied

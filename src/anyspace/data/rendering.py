@@ -125,7 +125,10 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
             f"{what} needs an environment made with render_mode={wanted!r}, but the instance of {spec.name} was made"
             f" with {mode!r}; give its class, or an instance with that mode."
         )
-    if callable(spec.env) and not _takes_render_mode(spec):
+    creator = None if isinstance(spec.env, gym.Env) else spec.creator()
+    if creator is not None and not _takes_render_mode(creator):
+        if mode == wanted:
+            return spec
         raise EnvironmentSetupError(
             f"{what} hands render_mode={wanted!r} to {spec.name}, which takes no `render_mode` (its render modes are"
             f" {', '.join(map(repr, modes))}); add the argument."
@@ -133,9 +136,8 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
     return replace(spec, env_config={**spec.env_config, "render_mode": wanted})
 
 
-def _takes_render_mode(spec: EnvSpec) -> bool:
-    assert callable(spec.env)
-    if takes_config(spec.env):
+def _takes_render_mode(creator: Callable[..., Any]) -> bool:
+    if takes_config(creator):
         return True
-    parameters = inspect.signature(spec.env).parameters
+    parameters = inspect.signature(creator).parameters
     return "render_mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

@@ -241,6 +241,10 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
             f"  {resume_command(given / 'best')}"
         )
     there = "it does not exist" if not given.exists() else f"it has no {STATE_FILE}, nor has its `checkpoint` folder"
+    if given.is_file():
+        there = "it is a file, and a checkpoint is a folder"
+    if runs := sorted(found.parent.parent for found in given.glob(f"*/checkpoint/{STATE_FILE}")):
+        there = f"runs are in folders of it, such as {runs[0]}"
     raise CheckpointError(f"no checkpoint at {given}: {there}. Give a run folder or a folder that save() wrote.")
 
 

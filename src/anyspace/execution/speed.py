@@ -72,14 +72,14 @@ def measure(algorithm: Trains, seconds: float) -> Speed:
         raise ConfigError("what takes the time is measured where this process steps the environments itself.")
     source = fleet.collector.source
     envs = source.envs
-    source.envs = timed = _Timed(envs)
+    source.envs = timed = Timed(envs)
     try:
         return _measured(algorithm, timed, seconds)
     finally:
         source.envs = envs
 
 
-def _measured(algorithm: Trains, timed: _Timed, seconds: float) -> Speed:
+def _measured(algorithm: Trains, timed: Timed, seconds: float) -> Speed:
     began = time.perf_counter()
     learns = _learns(algorithm.train())
     while not learns and time.perf_counter() - began < seconds:
@@ -102,7 +102,7 @@ def _learns(result: dict[str, Any]) -> bool:
     return any(name.endswith("loss") for name in result["learner"])
 
 
-class _Timed(gym.vector.VectorWrapper):
+class Timed(gym.vector.VectorWrapper):
     """Counts the seconds that vector environments take."""
 
     def __init__(self, envs: Any):
@@ -110,9 +110,11 @@ class _Timed(gym.vector.VectorWrapper):
         self.seconds = 0.0
 
     def reset(self, **arguments: Any) -> Any:
+        """Reset, and count how long it takes."""
         return self._timed(lambda: self.env.reset(**arguments))
 
     def step(self, actions: Any) -> Any:
+        """Step, and count how long it takes."""
         return self._timed(lambda: self.env.step(actions))
 
     def _timed(self, call: Callable[[], Any]) -> Any:

@@ -6,6 +6,7 @@ import math
 import time
 
 from anyspace.execution.fleet import LEAST_SECONDS, Fleet, LocalFleet
+from anyspace.execution.speed import Timed
 
 SECONDS = 0.25
 """For so long steps are timed."""
@@ -17,11 +18,11 @@ def advice_on_workers(fleet: Fleet) -> str | None:
     """Return how long a step of all environments takes and what pays; None where no environment is stepped here."""
     if not isinstance(fleet, LocalFleet):
         return None
-    seconds, width = _seconds_of_a_step(fleet), fleet.collector.source.num_envs
+    (seconds, whole), width = _seconds_of_a_step(fleet), fleet.collector.source.num_envs
     took = f"a step of {width} environment{'s' * (width > 1)} takes {1000 * seconds:.2g} ms"
     if seconds < QUICK:
         return f"{took}: one process is quickest; more environments side by side (num_envs_per_env_runner) pay first"
-    length = math.ceil(LEAST_SECONDS / seconds)
+    length = math.ceil(LEAST_SECONDS / whole)
     alone = "" if seconds > SLOW else " on several machines, or where single steps vary much"
     return (
         f"{took}: vectorization='async' pays on one machine; workers (num_env_runners){alone} pay as well, with"
@@ -29,10 +30,16 @@ def advice_on_workers(fleet: Fleet) -> str | None:
     )
 
 
-def _seconds_of_a_step(fleet: LocalFleet) -> float:
-    width = fleet.collector.source.num_envs
+def _seconds_of_a_step(fleet: LocalFleet) -> tuple[float, float]:
+    """Return what a vector step takes in the environments, and with acting and all else that collecting does."""
+    source = fleet.collector.source
+    width, envs = source.num_envs, source.envs
     fleet.gather(width)  # the first steps take longer
-    steps, began = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - began) < SECONDS:
-        steps += fleet.gather(8 * width).valid.size
-    return elapsed * width / steps
+    source.envs = timed = Timed(envs)
+    try:
+        steps, began = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - began) < SECONDS:
+            steps += fleet.gather(8 * width).valid.size
+    finally:
+        source.envs = envs
+    return timed.seconds * width / steps, elapsed * width / steps

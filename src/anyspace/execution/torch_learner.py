@@ -229,7 +229,9 @@ class TorchLearner:
 
     def model_metrics(self) -> dict[str, float]:
         """Return what the model reports."""
-        return dict(self.policy.model.metrics())
+        found = dict(self.policy.model.metrics())
+        # A tensor would hold on to the graph that it was computed in.
+        return {name: one.detach() if isinstance(one, torch.Tensor) else one for name, one in found.items()}
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""

@@ -78,6 +78,7 @@ def construct(
     except TypeError as error:
         rejected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if rejected is None or rejected[1] not in keywords or rejected[1] not in optional:
+            _require_parameters(model_class, arguments, error)
             raise
     warnings.warn(
         f"{model_class.__name__} does not take {rejected[1]!r} of the custom_model_config; it is left to"
@@ -85,6 +86,22 @@ def construct(
         stacklevel=2,
     )
     return construct(model_class, arguments, {key: keywords[key] for key in keywords.keys() - {rejected[1]}}, optional)
+
+
+def _require_parameters(model_class: type[ModelV2], arguments: Arguments, error: TypeError) -> None:
+    """Require that a constructor takes what every model is given.
+
+    Raises:
+        ModelError: it takes less.
+    """
+    signature = inspect.signature(model_class)
+    try:
+        signature.bind_partial(*arguments)
+    except TypeError:
+        raise ModelError(
+            f"{model_class.__name__} cannot be built, for its constructor is {model_class.__name__}{signature}. A model"
+            " is given obs_space, action_space, num_outputs, model_config, name, and custom_model_config as keywords."
+        ) from error
 
 
 def construct_with_interface(

@@ -159,13 +159,14 @@ def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
     """
     if own == came:
         return
-    differing = sorted(name for name in own.keys() | came.keys() if own.get(name) != came.get(name))
+    every = own.keys() | came.keys()
+    differing = sorted(name for name in every if own.get(name) != came.get(name))
     detail = "; ".join(
         f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
         for name in differing[:4]
     )
     raise CheckpointError(
-        f"the weights do not fit the model ({len(differing)} of {len(own)} tensors differ): {detail}."
+        f"the weights do not fit the model ({len(differing)} of {len(every)} tensors differ): {detail}."
         " Build the model with the configuration that the weights were trained with."
     )
 

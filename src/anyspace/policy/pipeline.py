@@ -373,7 +373,8 @@ class Pipeline:
         if statistics.keys() != self.filter.state().keys():
             raise CheckpointError(
                 f"the weights were trained {'with' if statistics else 'without'} an observation filter, but"
-                f" `observation_filter` is {self.config.observation_filter!r}; set it as it was then."
+                f" `observation_filter` is {self.config.observation_filter!r}; set it as it was then"
+                f" ({'MeanStdFilter' if statistics else 'NoFilter'!r})."
             )
         self.runtime.load_parameters(self.model, tree.under("model", given))
         self.filter.load_state(statistics)

@@ -207,6 +207,8 @@ def test_parameters_of_another_model_are_refused(runtime):
         runtime.load_parameters(model, {name: value for name, value in before.items() if name != "logits.bias"})
     with pytest.raises(CheckpointError, match="more: the model has none, the weights have"):
         runtime.load_parameters(model, {**before, "more": np.zeros(1)})
+    with pytest.raises(CheckpointError, match=re.escape("(8 of 9 tensors differ)")):
+        runtime.load_parameters(model, {"logits.bias": before["logits.bias"], **{n: np.zeros(1) for n in "abc"}})
     for name, value in runtime.parameters(model).items():
         np.testing.assert_array_equal(value, before[name])
 

@@ -113,7 +113,7 @@ MISFITS = {
     "too long": (
         Repeated(PART, 3),
         [FINE] * 4,
-        'obs["f"]: expected at most 3 elements, got 4. Make the environment return',
+        'obs["f"]: expected at most 3 elements, got 4; `max_len` may be too small. Make the environment return',
     ),
     "too long within": (
         PLAYERS,

@@ -93,7 +93,16 @@ class JaxModelV2(ArrayModel):
     # ---------------------------------------------------------------------------- what it holds
 
     def held(self) -> Held:
-        """Return what the constructor left: looked for once, for later passes leave arrays of their own."""
+        """Return what the constructor left: looked for once, for later passes leave arrays of their own.
+
+        Raises:
+            ModelError: the constructor of a subclass did not call this one's.
+        """
+        if "_held" not in vars(self):
+            raise ModelError(
+                f"{type(self).__name__} cannot be built: its constructor has to begin with"
+                " super().__init__(obs_space, action_space, num_outputs, model_config, name)."
+            )
         if self._held is None:
             self._held = find(self)
         return self._held

@@ -95,6 +95,8 @@ class Elements:
     def _wrong_length(self, lengths: NumpyArray, index: int) -> Misfit:
         least = f"{self._least} to " if self._least else "at most "
         what = f"expected {least}{self._most} {self._noun}, got {lengths[index]}"
+        if lengths[index] > self._most and self._noun in ("elements", "nodes", "edges"):
+            what += "; `max_len` may be too small"
         return Misfit(self._path, what, index)
 
 
