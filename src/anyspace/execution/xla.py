@@ -263,21 +263,29 @@ def moved(
             metrics["grad_norm" if len(by_group) == 1 else f"grad_norm_{group}"] = norm
             scale = xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
         kept["step"] = kept["step"] + 1.0
-        step = {"adam": _adam, "rmsprop": _rmsprop, "sgd": _sgd}[own.group.optimiser]
+        step = _stepping(own.group, kept)
         for name in own.shapes:
             gradient = gradients[group][name]
             gradient = gradient if scale is None else gradient * scale
-            weights[name] = weights[name] - rates[group] * step(own.group, kept, name, gradient)
+            weights[name] = weights[name] - rates[group] * step(name, gradient)
     return weights, slots, metrics
 
 
-def _adam(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:
-    """m and v are means of g and g^2; the step is m / (sqrt(v) + epsilon), both without their bias."""
+def _stepping(group: Group, kept: dict[str, Array]) -> Callable[[str, Array], Array]:
+    """Return what gives the step of one weight, by its name and its gradient."""
+    if group.optimiser == "adam":
+        # What is the same for all weights is traced once.
+        count = kept["step"]
+        return partial(_adam, group, kept, 1.0 - 0.9**count, 1.0 - 0.999**count)
+    return partial(_rmsprop if group.optimiser == "rmsprop" else _sgd, group, kept)
+
+
+def _adam(group: Group, kept: dict[str, Array], of_first: Array, of_second: Array, name: str, gradient: Array) -> Array:
+    """m and v are means of g and g^2; the step is m / (sqrt(v) + epsilon), both divided to be without their bias."""
     first = kept[f"{name}/exp_avg"] = 0.9 * kept[f"{name}/exp_avg"] + 0.1 * gradient
     second = kept[f"{name}/exp_avg_sq"] = 0.999 * kept[f"{name}/exp_avg_sq"] + 0.001 * gradient * gradient
-    count = kept["step"]
-    spread = xp(second).sqrt(second / (1.0 - 0.999**count)) + group.epsilon
-    return first / (1.0 - 0.9**count) / spread
+    spread = xp(second).sqrt(second / of_second) + group.epsilon
+    return first / of_first / spread
 
 
 def _rmsprop(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:
@@ -304,13 +312,13 @@ def nearer(own: Weights, others: Weights, tau: Array | float, trained: Callable[
 
     With a ``tau`` of 1 they are the others, bit for bit, whatever they were.
     """
-    found = {}
+    found, arrives, moves = {}, tau >= 1, tau > 0
     for name, value in own.items():
         other = others[name]
         if trained(name):
-            found[name] = _either(tau >= 1, other, value + tau * (other - value))
+            found[name] = _either(arrives, other, value + tau * (other - value))
         else:
-            found[name] = _either(tau > 0, other, value)
+            found[name] = _either(moves, other, value)
     return found
 
 

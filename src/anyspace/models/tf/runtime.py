@@ -49,7 +49,8 @@ class TFRuntime(HostRuntime):
             raise ConfigError(f"config key `device` is {device!r}, but TensorFlow finds no such device; use 'auto'.")
         self.device: str = "cuda" if gpus and device != "cpu" else "cpu"
         self.ways = Ways()
-        self._drawing: RandomSource = "evaluation"
+        self._drawing: RandomSource | None = None
+        self._draws_at_once = False
 
     # ---------------------------------------------------------------------------- models and passes
 
@@ -90,13 +91,17 @@ class TFRuntime(HostRuntime):
             with self.recording(cells, seed), own.bound():
                 return function(*arrays)
 
-        # XLA compiles a pass longer than a graph of it takes for thousands of calls.
-        way = Way(on_tensors, self.ways, type(own).__name__, AS_A_GRAPH)
+        ways: dict[RandomSource, Way] = {}
 
         def run(*arrays: Any) -> Any:
-            values = tensors((self.cell_values(), self.seeds(1, self._drawing)[0], *arrays))
+            source = self._drawing or "evaluation"
+            if source not in ways:
+                # Where a graph draws from the global source, evaluating would move what training draws next.
+                # XLA compiles a pass longer than a graph of it takes for thousands of calls.
+                ways[source] = Way(on_tensors, self.ways, type(own).__name__, AS_A_GRAPH)
+            values = tensors((self.cell_values(), self.seeds(1, source)[0], *arrays))
             with self.on_device():
-                found = own.tried(lambda: on_tensors(*values)) if self.is_trial else way(*values)
+                found = own.tried(lambda: on_tensors(*values)) if self.is_trial else ways[source](*values)
                 return arrays_of(found)
 
         return run
@@ -106,6 +111,9 @@ class TFRuntime(HostRuntime):
         """Let cells have these values and draws come from this seed, as long as a pass runs on tensors."""
         for cell, value in zip(self.cells, cells, strict=True):
             cell.bind(value)
+        if not tf.executing_eagerly():
+            # This seeds what the graph draws from the global source, and nothing else.
+            tf.random.set_seed(self.ways.start)
         token = SEEDS.set(Seeds(seed))
         try:
             yield
@@ -127,7 +135,8 @@ class TFRuntime(HostRuntime):
         return tensor if tf.is_symbolic_tensor(tensor) else np.asarray(tensor)
 
     def native(self, array: Array) -> Array:
-        """Return a tensor."""
+        """Return a tensor, for a distribution of the user's, which may draw from TensorFlow's global source."""
+        self._draws_at_once |= SEEDS.get() is None
         return as_tensor(array)
 
     def compiled(self, model: ModelV2) -> CompiledForward | None:
@@ -151,14 +160,20 @@ class TFRuntime(HostRuntime):
 
     @contextlib.contextmanager
     def own_randomness(self, source: RandomSource) -> Iterator[None]:
-        """Let the seeds of passes come from ``source``, and TensorFlow's global source start from it."""
-        before, self._drawing = self._drawing, source
+        """Let the seeds of passes come from ``source``, and TensorFlow's global source start from it.
+
+        A graph starts its own draws when it is made, and goes on; what draws at once starts anew in every context.
+        """
+        (before, start), self._drawing = (self._drawing, self.ways.start), source
         if source != before and SEEDS.get() is None:
-            tf.random.set_seed(int(self.generators[source].integers(2**31)))
+            self.ways.start = int(self.generators[source].integers(2**31))
+            if self.ways.eager or self._draws_at_once:
+                # Elsewhere not: TensorFlow forgets what is ready to run, and optimises every graph anew, for a second.
+                tf.random.set_seed(self.ways.start)
         try:
             yield
         finally:
-            self._drawing = before
+            self._drawing, self.ways.start = before, start
 
     # ------------------------------------------------------------------------------------ parameters
 

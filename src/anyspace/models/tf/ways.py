@@ -23,10 +23,12 @@ class Ways:
 
     Attributes:
         number: the position in `WAYS` of the present one.
+        start: where draws from TensorFlow's global source start.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self.start = 0
 
     @property
     def eager(self) -> bool:
@@ -77,6 +79,8 @@ class Way:
             for number in range(max(settled, self._first), len(WAYS)):
                 # What is traced may ask which way it goes.
                 self._ways.number = number
+                if number == EAGERLY and refused is not None:
+                    tf.random.set_seed(self._ways.start)
                 try:
                     found = self._of(number)(*arguments)
                 except AnyspaceError:
