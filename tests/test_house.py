@@ -136,3 +136,10 @@ def test_a_mutant_whose_tests_do_not_run_is_not_noticed(monkeypatch: pytest.Monk
     ends_with(4)
     with pytest.raises(RuntimeError, match=r"maths/returns\.py: pytest ended with 4:\nno such file"):
         survives(MUTANTS[0])
+
+
+@pytest.mark.xdist_group("house")
+def test_tests_of_a_group_share_a_process(request: pytest.FixtureRequest) -> None:
+    """Else TensorFlow is imported, Ray started and another process asked twice: minutes, and nobody would know."""
+    grouped = bool(request.config.getoption("loadgroup", default=False))
+    assert request.node.nodeid.endswith("@house") == grouped

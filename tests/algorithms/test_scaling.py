@@ -25,7 +25,7 @@ from anyspace.execution.fleet import LocalFleet, WorkerEvaluator, WorkerFleet
 from anyspace.execution.log import read_metrics
 from anyspace.execution.worker import Job, Worker
 from tests.execution.test_worker import Odd
-from tests.support.hashes import CASES
+from tests.support.hashes import CASES, every_other
 
 SMALL: dict[str, Any] = {
     "train_batch_size": 16,
@@ -68,7 +68,7 @@ def is_equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
 # ------------------------------------------------------------------------------------------- equality
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", every_other(1))
 def test_one_worker_gives_what_this_process_gives(case: str) -> None:
     name, env, settings = CASES[case]
     own = {"max_requests_in_flight_per_env_runner": 1} if name in ("IMPALA", "APPO") else {}

@@ -20,6 +20,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 from anyspace.spaces import ActionMasks
+from tests.support.thinned import thinned
 
 ACTIONS: dict[str, gym.Space[Any]] = {
     "discrete": spaces.Discrete(5, start=-2),
@@ -127,8 +128,7 @@ def masked(space: str, source: str, **arguments: Any) -> Masked:
 
 
 @pytest.mark.spec(159, 162)
-@pytest.mark.parametrize("source", SOURCES)
-@pytest.mark.parametrize("space", ACTIONS)
+@thinned(2, space=ACTIONS, source=SOURCES)
 @pytest.mark.parametrize("steps", [1_000, pytest.param(10_000, marks=pytest.mark.fuzz)])
 def test_what_is_forbidden_is_never_done(space: str, source: str, steps: int) -> None:
     algorithm = PPO(

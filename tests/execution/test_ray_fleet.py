@@ -79,24 +79,23 @@ def require_evaluated(algorithm: Algorithm[Any], results: list[dict[str, Any]]) 
     assert algorithm.evaluate(3, seed=5)["returns"] == [one.total_reward for one in played]
 
 
-def test_they_give_what_workers_in_this_process_give() -> None:
-    """Several algorithms and models after each other: starting a worker takes seconds."""
-    for case in ("lstm", "DQN, parameter noise"):
-        name, env, settings = CASES[case]
-        if name == "DQN":
-            settings = {**settings, "rollout_fragment_length": 8}
-        weights = []
-        for fleet in ("serial", "ray"):
-            more = {"num_env_runners": 2, "fleet": fleet, "observation_filter": "MeanStdFilter"}
+@pytest.mark.parametrize("case", ["lstm", pytest.param("DQN, parameter noise", marks=pytest.mark.ray)])
+def test_they_give_what_workers_in_this_process_give(case: str) -> None:
+    name, env, settings = CASES[case]
+    if name == "DQN":
+        settings = {**settings, "rollout_fragment_length": 8}
+    weights = []
+    for fleet in ("serial", "ray"):
+        more = {"num_env_runners": 2, "fleet": fleet, "observation_filter": "MeanStdFilter"}
+        if case == "lstm":
+            more |= BESIDE
+        with closing(ALGORITHMS[name](env, {**settings, **more}, preset="none")) as algorithm:
+            results = [algorithm.train() for _ in range(2)]
+            weights.append(algorithm.policy.weights())
             if case == "lstm":
-                more |= BESIDE
-            with closing(ALGORITHMS[name](env, {**settings, **more}, preset="none")) as algorithm:
-                results = [algorithm.train() for _ in range(2)]
-                weights.append(algorithm.policy.weights())
-                if case == "lstm":
-                    require_evaluated(algorithm, results)
-        for key, array in weights[0].items():
-            np.testing.assert_array_equal(array, weights[1][key], err_msg=f"{case}: {key}")
+                require_evaluated(algorithm, results)
+    for key, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][key], err_msg=key)
 
 
 class Small(TorchModelV2):
@@ -169,10 +168,14 @@ def test_a_worker_that_hangs_is_replaced(tmp_path: Any) -> None:
         assert algorithm.train()["fleet"]["restarts"] == 1
 
 
-def test_an_error_is_the_original_one() -> None:
+@pytest.mark.ray
+def test_an_error_of_the_library_is_the_original_one() -> None:
     algorithm = new(Odd, {"env_config": {"how": "nan"}})
     with closing(algorithm), pytest.raises(ObservationError, match="worker 0, step 3, environment 0"):
         algorithm.train()
+
+
+def test_an_error_that_cannot_be_sent_is_told_as_it_was() -> None:
     algorithm = new(lambda: Ends("stubborn"), {})
     with closing(algorithm), pytest.raises(RuntimeError, match="Stubborn: stuck because rust") as caught:
         algorithm.train()
@@ -196,7 +199,7 @@ class Refuses(Odd):
             raise OSError("no licence")
 
 
-@pytest.mark.parametrize("where", ["made", "reset"])
+@pytest.mark.parametrize("where", [pytest.param("made", marks=pytest.mark.ray), "reset"])
 def test_an_error_before_the_first_step_is_the_original_one(where: str) -> None:
     algorithm = new(Refuses, {"env_config": {"where": where}})
     with closing(algorithm), pytest.raises(OSError, match="no licence") as caught:

@@ -172,7 +172,7 @@ def test_an_action_is_scored_in_one_pass(form: str) -> None:
     torch.testing.assert_close(logp, dist.sampled_action_logp())
 
 
-@pytest.mark.parametrize("entropy_coeff", [0.0, 0.01])
+@pytest.mark.parametrize("entropy_coeff", [pytest.param(0.0, marks=pytest.mark.fuzz), 0.01])
 def test_it_trains_with_ppo(entropy_coeff: float) -> None:
     algorithm = PPO(
         Correlated, SMALL, lr=1e-2, gamma=0.5, entropy_coeff=entropy_coeff, num_envs_per_env_runner=4, preset="none"

@@ -18,6 +18,7 @@ from torch import nn
 from anyspace import PPO
 from anyspace.models import FullyConnectedNetwork, TorchModelV2
 from tests.support.tasks import ParametricCartPole
+from tests.support.thinned import thinned
 
 FLOAT_MIN = -3.4e38
 
@@ -156,9 +157,7 @@ def train(env, model, mask_key):
 
 
 @pytest.mark.spec(164)
-@pytest.mark.parametrize("vf_share_layers", [True, False])
-@pytest.mark.parametrize("who", ["model and policy", "model alone"])
-@pytest.mark.parametrize("example", EXAMPLES)
+@thinned(2, example=EXAMPLES, who=["model and policy", "model alone"], vf_share_layers=[True, False])
 def test_the_examples_train_and_take_no_closed_action(example, who, vf_share_layers):
     model, env, mask_key = EXAMPLES[example]
     config = {"custom_model": model, "vf_share_layers": vf_share_layers}

@@ -21,6 +21,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
+from tests.support.thinned import thinned
 from tests.support.torch_nets import shuffled
 
 MEMORIES: dict[str, dict[str, Any]] = {
@@ -128,10 +129,13 @@ class Acting:
 
 
 @pytest.mark.spec(86, 87, 90)
-@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
-@pytest.mark.parametrize("max_seq_len", [1, 2, 5, 50])
-@pytest.mark.parametrize("memory", MEMORIES)
-@pytest.mark.parametrize("through", ["network", "twin"])
+@thinned(
+    4,
+    through=["network", "twin"],
+    memory=MEMORIES,
+    max_seq_len=[1, 2, 5, 50],
+    mode=[AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP],
+)
 def test_stepping_equals_the_unrolled_pass(through: str, memory: str, max_seq_len: int, mode: AutoresetMode) -> None:
     made = policy(memory, max_seq_len)
     kept = Acting(made, through)

@@ -15,6 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import pytest
 import torch
 from gymnasium import spaces
 from torch import nn
@@ -193,6 +194,13 @@ CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
 """An algorithm, an environment and the settings, by what is special about them."""
 
 ITERATIONS = 3
+
+
+def every_other(first: int) -> list[Any]:
+    """Return the cases for a test's parameters, from the ``first`` on every other one; those between are for fuzz."""
+    return [
+        case if number % 2 == first else pytest.param(case, marks=pytest.mark.fuzz) for number, case in enumerate(CASES)
+    ]
 
 
 def digest(case: str) -> str:

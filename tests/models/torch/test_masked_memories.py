@@ -10,6 +10,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
 from anyspace import PPO
+from tests.support.thinned import thinned
 
 MEMORIES = {
     "none": {},
@@ -77,9 +78,7 @@ class Gates(gym.Env):
 
 
 @pytest.mark.spec(164)
-@pytest.mark.parametrize("in_info", [False, True], ids=["in observations", "in infos"])
-@pytest.mark.parametrize("kind", ACTIONS)
-@pytest.mark.parametrize("memory", MEMORIES)
+@thinned(2, memory=MEMORIES, kind=ACTIONS, in_info=[False, True])
 def test_what_is_forbidden_is_never_done_and_losses_stay_finite(memory, kind, in_info):
     envs = []
 

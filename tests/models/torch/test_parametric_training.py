@@ -22,6 +22,7 @@ from anyspace.models.torch import (
 from anyspace.policy.batch import Batch
 from anyspace.spaces import Repeated, restore_original_dimensions
 from tests.support.tasks import ParametricCartPole
+from tests.support.thinned import thinned
 
 FLAT = Dict(x=Box(-9, 9, (3,)), kind=Discrete(3, start=4))
 NESTED = Dict(
@@ -92,7 +93,7 @@ def trained():
     with ExitStack() as stack:
 
         def run(env, kind="given", *, settings=None, **model):
-            small = {"train_batch_size": 96, "minibatch_size": 96, "num_epochs": 1, "entropy_coeff": 0.01, "seed": 0}
+            small = {"train_batch_size": 48, "minibatch_size": 48, "num_epochs": 1, "entropy_coeff": 0.01, "seed": 0}
             memory = {"max_seq_len": 5} if {"use_lstm", "use_gru", "use_attention"} & model.keys() else {}
             config = {"parametric_actions": kind, "fcnet_hiddens": [8], **memory, **model}
             algorithm = stack.enter_context(closing(PPO(env, small, model=config, **(settings or {}), preset="none")))
@@ -140,8 +141,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["given", "learned"])
-@pytest.mark.parametrize("case", CASES)
+@thinned(2, case=CASES, kind=["given", "learned"])
 def test_it_lies_on_every_model(trained, case, kind):
     rest, model, base = CASES[case]
     algorithm = trained(lambda: Shop(rest, embedded=kind == "given"), kind, **model)
@@ -149,8 +149,7 @@ def test_it_lies_on_every_model(trained, case, kind):
     stepping_equals_the_unrolled_pass(algorithm)
 
 
-@pytest.mark.parametrize("kind", ["given", "learned"])
-@pytest.mark.parametrize("case", ["one network", "lstm", "nested", "picture"])
+@thinned(2, case=["one network", "lstm", "nested", "picture"], kind=["given", "learned"])
 def test_without_preprocessing(trained, case, kind):
     rest, model, _ = CASES[case]
     settings = {"_disable_preprocessor_api": True}
@@ -159,8 +158,7 @@ def test_without_preprocessing(trained, case, kind):
     stepping_equals_the_unrolled_pass(algorithm)
 
 
-@pytest.mark.parametrize("kind", ["given", "learned"])
-@pytest.mark.parametrize("case", ["one network", "lstm", "nested"])
+@thinned(2, case=["one network", "lstm", "nested"], kind=["given", "learned"])
 def test_with_an_observation_filter(trained, case, kind):
     rest, model, _ = CASES[case]
     settings = {"observation_filter": "MeanStdFilter"}

@@ -20,6 +20,7 @@ from anyspace.models import (
 from anyspace.models.torch import SACTorchModel
 from anyspace.spaces import Image, Simplex, get_preprocessor
 from tests.support.catalogue import OBSERVATION_SPACES, UNSTACKED, stacked
+from tests.support.thinned import thinned
 from tests.support.torch_nets import draw, shuffled
 
 OBS, PUSH, THREE, SHARES = Box(-1, 1, (3,)), Box(-2, 2, (2,)), Discrete(3), Simplex((4,))
@@ -246,8 +247,7 @@ def test_which_networks_see_which_observations(space, policy, of_actions):
         assert type(model.q_net) is type(model.twin_q_net) is expected
 
 
-@pytest.mark.parametrize("preprocess", [True, False])
-@pytest.mark.parametrize("name", UNSTACKED)
+@thinned(2, name=UNSTACKED, preprocess=[True, False])
 def test_every_observation_has_an_action_and_values(name, preprocess):
     obs, obs_space = observed(OBSERVATION_SPACES[name], 2, preprocess=preprocess)
     for action_space, outputs in WIDTHS:
