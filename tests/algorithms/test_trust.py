@@ -25,7 +25,7 @@ from anyspace.data import environments
 from anyspace.data.environments import origin_of
 from anyspace.distributions import Categorical
 from anyspace.errors import AnyspaceError, CheckpointError
-from anyspace.models import FullyConnectedNetwork, ModelCatalog
+from anyspace.models import FullyConnectedNetwork, ModelCatalog, catalog
 from anyspace.policy.exploration import EpsilonGreedy
 from tests.support.tasks import Countdown, Endless
 
@@ -380,6 +380,29 @@ def test_one_error_lists_all_that_is_wanted_and_the_ways_on(stranger: Path) -> N
     assert trusting == f'  Algorithm.load({run!r}, config={{"model": {{{missing}}}}}, trust=True)'
     assert handing.startswith(f"  Own.load({run!r}, env=Env, config=")
     require_untouched(stranger)
+
+
+def test_what_a_trusted_module_registers_is_known(stranger: Path) -> None:
+    """Models are often registered where the environment is defined, whose name alone stands in the file."""
+    file = stranger / f"{MODULE}.py"
+    lines = (
+        "from anyspace.models import FullyConnectedNetwork, ModelCatalog",
+        "ModelCatalog.register_custom_model('beside', FullyConnectedNetwork)",
+    )
+    file.write_text("\n".join([file.read_text(), *lines]))
+
+    def edit(state: dict[str, Any]) -> None:
+        state["env"], state["config"]["model"]["custom_model"] = f"{MODULE}:Env", "beside"
+
+    path = edited(stranger, edit)
+    with pytest.raises(CheckpointError, match="'beside', which nobody has registered"):
+        Algorithm.load(path)
+    require_untouched(stranger)
+    for load in (Algorithm.load, Policy.load):
+        load(path, trust=True)
+        sys.modules.pop(MODULE)
+        gym.registry.pop("Stranger-v0")
+        catalog._custom_models.pop("beside")
 
 
 def test_a_missing_environment_is_named_along_with_the_rest(stranger: Path) -> None:

@@ -149,6 +149,7 @@ def test_an_error_in_a_callback_ends_the_run_which_is_saved(tmp_path: Path) -> N
             7,
             "a callback is a function f(algorithm, result) or an object of a subclass of anyspace.Callback, but 7",
         ),
+        (lambda algo: None, "the callback <lambda>(algo) is called as <lambda>(algorithm, result): let it take two"),
         (lambda algo, result: 3.5, "the callback <lambda>() returned 3.5: return False to end the run, and nothing"),
         (
             lambda algo, result: result.update(picture="a.png"),

@@ -100,6 +100,29 @@ def test_a_run_that_was_killed_before_it_began_is_in_nobodys_way(tmp_path: Path)
     assert fresh(Counts(), tmp_path)["timesteps_total"] == 60
 
 
+def test_a_run_that_failed_in_its_first_iteration_is_in_nobodys_way(tmp_path: Path) -> None:
+    class Fails(Counts):
+        needs_trust = True
+
+        def train(self) -> dict[str, Any]:
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            fresh(Fails(), tmp_path)
+    assert saved(tmp_path) == 0
+    assert fresh(Counts(), tmp_path)["timesteps_total"] == 60
+
+
+def test_the_command_to_go_on_says_that_the_run_is_trusted(tmp_path: Path) -> None:
+    class NamesCode(Counts):
+        needs_trust = True
+
+    fresh(NamesCode(), tmp_path)
+    with pytest.raises(ConfigError, match=rf"Go on with `anyspace train --resume {tmp_path} --trust`"):
+        fresh(NamesCode(), tmp_path)
+
+
 def test_an_algorithm_goes_on_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     algorithm = Counts()
     fresh(algorithm, tmp_path / "run", 30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,7 +138,11 @@ class Reader:
             "env_label": None if given_env or self._acts_only else state.get("env_label"),
             "config": remaining,
         }
-        wanted = wants(named, AlgorithmConfig if kind is None else kind.config_class)
+        config_class = AlgorithmConfig if kind is None else kind.config_class
+        wanted = wants(named, config_class)
+        if self._trust and any(want.kind == "registered" for want in wanted):
+            _import_modules([*wanted, *wants({"env": state["env"]})])
+            wanted = wants(named, config_class)
         if kind is None and all(want.keys != ("algorithm",) for want in wanted):
             wanted.insert(0, Want(("algorithm",), (), "local", state["algorithm"]))
         self._grant(wanted, path, env_can_wait)
@@ -296,6 +300,17 @@ def building(
             raise
         reason = error if isinstance(error, AnyspaceError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{path} holds what nothing can be built of: {reason}") from error
+
+
+def _import_modules(wanted: Sequence[Want]) -> None:
+    """Import the modules of code that is trusted: names may be registered there, as a model's beside its environment.
+
+    What cannot be imported is told where it is needed.
+    """
+    for want in wanted:
+        if want.kind == "code":
+            with suppress(ConfigError):
+                import_name(want.name)
 
 
 def _require_use(settings: AlgorithmConfig, recorded: Mapping[str, Any], given: frozenset[str]) -> None:

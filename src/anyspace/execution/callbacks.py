@@ -316,7 +316,22 @@ def _callback(part: object) -> Callback:
             f"a callback is a function f(algorithm, result) or an object of a subclass of anyspace.Callback, but"
             f" {part!r} came."
         )
+    _require_two_arguments(part)
     return _Function(part)
+
+
+def _require_two_arguments(function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of what is written in C nothing may be known
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        name = getattr(function, "__name__", repr(function))
+        raise ConfigError(
+            f"the callback {name}{signature} is called as {name}(algorithm, result): let it take two arguments."
+        ) from None
 
 
 def _name(part: Callback, method: str) -> str:

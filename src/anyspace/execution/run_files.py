@@ -104,11 +104,13 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
     if overwrite:
         return
     title, steps = _found(folder)
-    if goes_on_at is None and (steps is not None or (folder / METRICS_FILE).exists()):
+    # A run that failed before its first iteration was over has nothing to lose.
+    if goes_on_at is None and (steps or (folder / METRICS_FILE).exists()):
         spelt = "no checkpoint" if steps is None else f"{steps:,} steps"
         path = folder if _has_checkpoint(folder, LATEST) else folder / BEST
+        line = resume_command(path, trust=_read_json(folder / OPTIONS_FILE).get("needs_trust") is True)
         raise ConfigError(
-            f"{folder} already holds a run ({title}, {spelt}). Go on with `{resume_command(path)}` (in Python:"
+            f"{folder} already holds a run ({title}, {spelt}). Go on with `{line}` (in Python:"
             f" Algorithm.load({str(path)!r})), choose another {OUT}, or replace the run with {OVERWRITE}."
         )
     # What an exact run has learnt since its last exact checkpoint, it learns again, just so.

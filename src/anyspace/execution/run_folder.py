@@ -220,7 +220,7 @@ class RunFolder(os.PathLike[str]):
                 run_files.remove_run(self._place)
             origin = run_files.origin(self.command)
             run_files.write_json(self._place / run_files.CONFIG_FILE, {**description, **origin})
-            options = {"steps": total_steps, "progress": progress, **self.options}
+            options = {"steps": total_steps, "progress": progress, "needs_trust": self._names_code, **self.options}
             remembered = {} if self._is_new else run_files.asked_before(self._place)
             run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
             run_files.remove_others(self._place, algorithm.timesteps_total, exact=exact)

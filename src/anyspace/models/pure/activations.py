@@ -117,7 +117,8 @@ def activation(name: ActivationSpec | None, framework: str) -> Activation | None
         return _NAMED[key]
     if callable(name) and not isinstance(name, type):
         return lambda ns: _own(name)
-    raise ConfigError(f"Unknown activation ({name}) for framework={framework}!{nearest(str(name), _NAMED)}")
+    wanted = nearest(str(name), _NAMED) or f" There are {', '.join(_NAMED)}."
+    raise ConfigError(f"Unknown activation ({name}) for framework={framework}!{wanted}")
 
 
 def _own(function: Function) -> Function:

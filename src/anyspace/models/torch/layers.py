@@ -82,7 +82,7 @@ def activation_factory(name: ActivationSpec | None) -> Callable[[], nn.Module] |
         return known
     choices = [*_ACTIVATIONS, "linear", *nn.modules.activation.__all__]
     wanted = (
-        nearest(name, choices)
+        nearest(name, choices) or f" There are {', '.join(choices)}."
         if isinstance(name, str)
         else (" Give a module class that takes no arguments, or a function without arguments that returns a module.")
     )
