@@ -339,6 +339,13 @@ def test_an_environments_own_error_comes_through() -> None:
 # -------------------------------------------------------------------------------------- names and records
 
 
+def test_an_id_without_version_is_the_latest_one() -> None:
+    """Which Gymnasium would make; a run and its preset are called by it."""
+    assert EnvSpec("CartPole").env == EnvSpec("CartPole").name == "CartPole-v1"
+    assert EnvSpec("CartPole-v0").env == "CartPole-v0"
+    assert EnvSpec("Nobodys").env == "Nobodys"
+
+
 def test_names() -> None:
     vector = SyncVectorEnv([Script], autoreset_mode=AutoresetMode.SAME_STEP)
     spelt = [

@@ -66,7 +66,7 @@ def test_it_ends_with_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert described["command"] is None
     assert datetime.fromisoformat(described["started"]).tzinfo is not None
     assert described["versions"].items() >= {"anyspace": __version__, "numpy": np.__version__}.items()
-    assert json.loads((folder / "run.json").read_text()) == {"steps": 95, "progress": False}
+    assert json.loads((folder / "run.json").read_text()) == {"steps": 95, "progress": False, "needs_trust": False}
     assert (folder / "learning_curve.png").stat().st_size > 1000
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
 

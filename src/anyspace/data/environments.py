@@ -116,7 +116,7 @@ class EnvSpec:
 
     def __post_init__(self) -> None:
         if isinstance(self.env, str):
-            object.__setattr__(self, "env", _with_colon(self.env))
+            object.__setattr__(self, "env", _with_version(_with_colon(self.env)))
 
     @property
     def name(self) -> str:
@@ -228,6 +228,15 @@ def _with_colon(name: str) -> str:
     module, _, attribute = name.rpartition(".")
     is_dotted = module and all(part.isidentifier() for part in name.split("."))
     return f"{module}:{attribute}" if is_dotted and name not in _creators and name not in gym.registry else name
+
+
+def _with_version(name: str) -> str:
+    """Return an id with the version that Gymnasium takes where it has none, the latest, so that a run says which it was."""
+    if ":" in name or name in _creators or name in gym.registry:
+        return name
+    versions = [known.removeprefix(f"{name}-v") for known in gym.registry if known.startswith(f"{name}-v")]
+    numbers = [int(version) for version in versions if version.isdecimal()]
+    return f"{name}-v{max(numbers)}" if numbers else name
 
 
 _PACKAGES = {
