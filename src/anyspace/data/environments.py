@@ -231,7 +231,7 @@ def _with_colon(name: str) -> str:
 
 
 def _with_version(name: str) -> str:
-    """Return an id with the version that Gymnasium takes where it has none, the latest, so that a run says which it was."""
+    """Return an id with a version: the latest where it has none, which Gymnasium takes, so that a run says which."""
     if ":" in name or name in _creators or name in gym.registry:
         return name
     versions = [known.removeprefix(f"{name}-v") for known in gym.registry if known.startswith(f"{name}-v")]
