@@ -20,6 +20,8 @@ from anyspace.cli.flags import StartingPoint, parse
 from anyspace.cli.look import InspectFlags
 from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
+from anyspace.execution import run_folder
+from anyspace.execution.curves import draw_learning_curve
 
 KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
 """A key with a value in an explanation of another library's key."""
@@ -121,6 +123,8 @@ class NoConfig(A2C):
 
 @pytest.fixture(autouse=True)
 def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run commands in a folder with environments and algorithms; drawing would take half of the time of training."""
+    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
     (tmp_path / "cli_envs.py").write_text(ENVIRONMENT)
     (tmp_path / "cli_algorithms.py").write_text(ALGORITHMS)
     monkeypatch.chdir(tmp_path)
@@ -133,7 +137,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return status, captured.out, captured.err
 
 
-def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_train_evaluate_resume(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "draw_learning_curve", draw_learning_curve)
     status, out, err = run(
         capsys, "train", "CartPole-v1", "--steps", "200", "--out", "run", *TINY, "--model.fcnet-hiddens", "8"
     )
@@ -146,6 +153,7 @@ def test_train_evaluate_resume(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"checkpoint", "best", "config.json", "metrics.csv", "learning_curve.png"} <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
+    assert (tmp_path / "run" / "learning_curve.png").stat().st_size > 1000
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["env"] == "CartPole-v1"
     assert config["preset"] == "CartPole-v1"
