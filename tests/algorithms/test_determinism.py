@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.xdist_group("elsewhere")
 @pytest.fixture(scope="module")
 def elsewhere(request: pytest.FixtureRequest) -> dict[str, str]:
     """What another process prints of the cases that are run."""
-    ours = (item for item in request.session.items if "elsewhere" in getattr(item, "fixturenames", ()))
-    cases = [item.callspec.params["case"] for item in ours]  # type: ignore[attr-defined]
+    ours: Any = [item for item in request.session.items if item.path == request.path]
+    cases = [item.callspec.params["case"] for item in ours if "elsewhere" in item.fixturenames]
     command = [sys.executable, "-m", "tests.support.hashes", *cases]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {case: found for found, case in (line.split("  ") for line in printed.splitlines())}

@@ -162,6 +162,7 @@ def test_who_is_killed_in_a_fragment_is_replaced_and_an_initialised_ray_left_alo
     assert ray.is_initialized()
 
 
+@pytest.mark.ray
 def test_a_worker_that_hangs_is_replaced(tmp_path: Any) -> None:
     register_env("hangs", lambda: Ends("hangs", str(tmp_path / "mark")))
     with closing(new("hangs", {"sample_timeout_s": 2.0})) as algorithm:
@@ -199,7 +200,8 @@ class Refuses(Odd):
             raise OSError("no licence")
 
 
-@pytest.mark.parametrize("where", [pytest.param("made", marks=pytest.mark.ray), "reset"])
+@pytest.mark.ray
+@pytest.mark.parametrize("where", ["made", "reset"])
 def test_an_error_before_the_first_step_is_the_original_one(where: str) -> None:
     algorithm = new(Refuses, {"env_config": {"where": where}})
     with closing(algorithm), pytest.raises(OSError, match="no licence") as caught:

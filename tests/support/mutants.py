@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
+SUITE = "not learning and not fuzz and not soak and not ray"
+"""What `make test` runs."""
 
 
 class Mutant(NamedTuple):
@@ -149,7 +151,7 @@ def survives(mutant: Mutant) -> bool:
         shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
         (source / "anyspace" / mutant.file).write_text(broken(mutant), encoding="utf-8")
         tests = [f"tests/{name}" for name in mutant.tests.split()]
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not learning and not fuzz", *tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", SUITE, *tests]
         environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     # pytest's own: 0 where all pass, 1 where some fail; what it cannot collect or find (2 to 5) is no test that failed.
