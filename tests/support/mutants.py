@@ -60,7 +60,7 @@ MUTANTS = [
         "(1.0 - group.decay) * before + group.decay",
         "execution/test_xla.py",
     ),
-    Mutant("execution/xla.py", "0.999**count)) + group.epsilon", "0.999**count)) + 1e-8", "execution/test_xla.py"),
+    Mutant("execution/xla.py", "of_second) + group.epsilon", "of_second) + 1e-8", "execution/test_xla.py"),
     Mutant("execution/xla.py", "sqrt(second) + group.epsilon)", "sqrt(second))", "execution/test_xla.py"),
     Mutant("execution/dispatch.py", "lag > self._max_lag", "lag >= self._max_lag", "execution/test_dispatch.py"),
     Mutant("execution/worker.py", "[seed, number, incarnation]", "[seed, number]", "execution/test_worker.py"),
