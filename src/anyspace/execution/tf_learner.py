@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -184,7 +184,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
 
     def _gradients(self, batch: Batch, cells: Any, seed: Array) -> tuple[Reported, dict[str, Weights]]:
         """Return what a batch reports, and each group's gradients, which are those of its own loss alone."""
-        with contextlib.ExitStack() as stack, tf.GradientTape(persistent=len(self.groups) > 1) as tape:
+        with contextlib.ExitStack() as stack, _recorded() as gradients_of:
             stack.enter_context(self.runtime.recording(cells, seed))
             for model in self._models():
                 stack.enter_context(model.bound())
@@ -196,7 +196,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         for group, part in self._by_group.items():
             names = list(part.shapes)
             variables = [self._trained[name] for name in names]
-            given = tape.gradient(by_group[group], variables)
+            given = gradients_of(by_group[group], variables)
             if variables and all(one is None for one in given):
                 raise no_gradient(self.losses, group, "a tf.stop_gradient, or NumPy")
             gradients[group] = {
@@ -263,6 +263,17 @@ def _calling_back(ways: Ways) -> AbstractContextManager[None]:
         return found
 
     return contextlib.nullcontext() if ways.eager else calling_back(call)
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[Callable[[Array, list[tf.Variable]], list[Array | None]]]:
+    """Yield what returns the gradients of a loss that is computed in the context: it may be asked for several."""
+    if not tf.executing_eagerly():
+        # A graph is a record itself. A persistent tape would prepare gradients of gradients of every memory's loop.
+        yield tf.gradients
+        return
+    with tf.GradientTape(persistent=True) as tape:
+        yield tape.gradient
 
 
 def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:
