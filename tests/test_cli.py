@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -302,6 +303,11 @@ def test_a_run_that_goes_on_remembers_its_callbacks(capsys: pytest.CaptureFixtur
     assert status == 0, err
     assert "The run was begun with --callback cli_algorithms:counted, which is left out now" in out
     assert "play again: anyspace evaluate told --trust" in out
+    status, _, err = run(capsys, "train", "cli_envs:Nested", "--resume", "told", "--steps", "192", "--trust")
+    assert status == 0, err
+    with Path("told/metrics.csv").open() as file:
+        calls = [row["calls"] for row in csv.DictReader(file)]
+    assert [call != "" for call in calls] == [True, False, True]
 
 
 def test_the_seeds_that_are_left_can_be_trained(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_the_best_is_kept_and_a_sweep_goes_on(capsys: pytest.CaptureFixture[str]
     status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "1", "--out", "s", *FEW)
     assert status == 0, err
     assert "(0 trials so far); tries lr, num_epochs, model.fcnet_hiddens" in out
-    assert "was asked otherwise" not in out
+    assert "of another sweep" not in out
     assert re.search(r"trial 0 .*mean return +. 4 .*model.fcnet_hiddens . \[4", out, re.DOTALL)
     assert "trial 0: mean return 4 (best so far 4, trial 0)  lr=" in out
     best = tomllib.loads((folder / "s" / "best.toml").read_text())
@@ -174,7 +174,7 @@ def test_a_study_is_of_all_that_was_asked(capsys: pytest.CaptureFixture[str], fo
     (folder / "run" / "config.json").write_text(json.dumps(described))
     status, out, err = run(capsys, "sweep", *config, *few)
     assert (status, "(0 trials so far)" in out) == (0, True), err
-    assert "best.toml is of a sweep that was asked otherwise" in out
+    assert "best.toml holds the best settings of another sweep" in out
 
 
 @pytest.mark.parametrize(

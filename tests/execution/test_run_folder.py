@@ -224,11 +224,11 @@ def test_files_have_the_mode_that_the_user_asks_for(tmp_path: Path) -> None:
 
 def test_what_was_asked_for_is_remembered(tmp_path: Path) -> None:
     with RunFolder.claim(tmp_path) as folder:
-        folder.options["evaluate"] = 3
+        folder.options |= {"evaluate": 3, "video_every": 5}
         learn(Counts(), 60, folder, overwrite=False, saving=Saving(1000), progress=False)
-    assert remembered_options(tmp_path) == {"steps": 60, "evaluate": 3, "progress": False}
+    assert remembered_options(tmp_path) == {"steps": 60, "evaluate": 3, "progress": False, "video_every": 5}
     ran(Counts(start=60), tmp_path, 90)
-    assert remembered_options(tmp_path) == {"steps": 90, "evaluate": 3, "progress": False}
+    assert remembered_options(tmp_path) == {"steps": 90, "evaluate": 3, "progress": False, "video_every": 5}
     (tmp_path / "run.json").write_text(json.dumps({"steps": "many", "evaluate": True, "progress": 1, "other": 2}))
     assert remembered_options(tmp_path) == {}
     (tmp_path / "run.json").write_text("[")

@@ -82,7 +82,9 @@ def sweep(words: list[str]) -> int | None:
     print_lines(console, f"sweep: {folder} ({done} trials so far); tries {', '.join(r.path for r in ranges)}")
     if not study.trials and (folder / "best.toml").exists():
         other = folder / "best.toml"
-        print_lines(console, f"{other} is of a sweep that was asked otherwise, and is replaced; --out keeps both")
+        print_lines(
+            console, f"{other} holds the best settings of another sweep, which this one replaces; --out keeps both"
+        )
 
     def tried(trial: Any) -> float:
         _seed_suggestions(study, flags.config.seed or 0, trial.number)

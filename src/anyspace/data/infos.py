@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,18 @@ def by_step(infos: Infos, rows: Bools, ended: Ints) -> list[tuple[Infos, Bools]]
     over = np.zeros_like(rows)
     over[ended] = True
     return [(final, rows & over), (infos, rows & ~over)]
+
+
+def numbers_of_step(infos: Infos, rows: Bools, ended: Ints) -> Iterator[tuple[str, Ints, Numbers]]:
+    """Yield the names of the numbers among the infos of a step, with the ``rows`` that gave one and the numbers [n].
+
+    A name may come twice, for the rows that were reset within the step and for the others.
+    """
+    for told, whose in by_step(infos, rows, ended):
+        for key in number_keys(told):
+            who, values = numbers(told, key, whose)
+            if len(who):
+                yield str(key), who, values
 
 
 def with_reset(infos: Infos, reset_infos: Infos, ended: Ints) -> Infos:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from anyspace import tree
 from anyspace.data.batching import environment
 from anyspace.data.frames import FrameStack
-from anyspace.data.infos import Infos, Numbers, by_step, number_keys, numbers
+from anyspace.data.infos import Infos, Numbers, by_step, numbers, numbers_of_step
 from anyspace.data.stepping import Stepped
 from anyspace.data.trajectory import Bools, FinalObs, Ints, ObsLeaves, Trajectory
 from anyspace.data.vector import Step
@@ -141,15 +141,11 @@ class Record:
         self._finals.append((self.t, ended, [np.array(leaf) for leaf in stored]))
 
     def _add_infos(self, step: Step, valid: Bools) -> None:
-        given = by_step(step.infos, valid, step.ended)
         over = step.game_over if step.eventful else None
-        for infos, rows in given:
-            for key in number_keys(infos):
-                who, values = numbers(infos, key, rows)
-                if len(who):
-                    self._add_numbers(str(key), who, values, over)
+        for name, who, values in numbers_of_step(step.infos, valid, step.ended):
+            self._add_numbers(name, who, values, over)
         for name in self._collected:
-            self._collect(name, given)
+            self._collect(name, by_step(step.infos, valid, step.ended))
 
     def _add_numbers(self, name: str, who: Ints, values: Numbers, over: Bools | None) -> None:
         """Add numbers [n] of the environments ``who`` to the sums; keep them where an episode is over."""

@@ -14,7 +14,7 @@ from anyspace.data import rendering
 from anyspace.data.batching import environment
 from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
-from anyspace.data.infos import by_step, number_keys, numbers
+from anyspace.data.infos import numbers_of_step
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.trajectory import Bools
 from anyspace.data.vector import Step, Vectorization, VectorSource, blame, make_separate_source, make_source
@@ -354,11 +354,9 @@ class _Tally:
 def _numbers_of(step: Step, rows: Bools) -> dict[int, dict[str, float]]:
     """Return the numbers among the infos of ``rows`` by row and name."""
     found: dict[int, dict[str, float]] = {}
-    for infos, whose in by_step(step.infos, rows, step.ended):
-        for key in number_keys(infos):
-            who, values = numbers(infos, key, whose)
-            for b, value in zip(who.tolist(), values.tolist(), strict=True):
-                found.setdefault(b, {})[str(key)] = value
+    for name, who, values in numbers_of_step(step.infos, rows, step.ended):
+        for b, value in zip(who.tolist(), values.tolist(), strict=True):
+            found.setdefault(b, {})[name] = value
     return found
 
 

@@ -84,7 +84,9 @@ class Film:
         Raises:
             EnvironmentSetupError: it is of another size than the one before.
         """
-        is_first, self._shape = self._shape is None, self._shape or picture.shape
+        is_first = self._shape is None
+        if is_first:
+            self._shape = picture.shape
         if picture.shape != self._shape:
             raise EnvironmentSetupError(
                 f"render() returned a picture of shape {picture.shape} after one of {self._shape}; a video needs"

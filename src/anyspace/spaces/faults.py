@@ -116,10 +116,10 @@ def weighed_faults(
 
 def _refuse(fault: Fault | None, where: Callable[[tuple[int, ...]], str]) -> None:
     if fault is not None:
-        advice = "make the environment stay inside its observation space, or widen the space"
+        advice = "Make the environment stay inside its observation space, or widen the space."
         if fault.what.startswith("expected a finite number"):
-            advice = "numbers of observations are finite: mend the environment"
-        raise ObservationError(f"{where(fault.index)}: {fault}. {advice[0].upper()}{advice[1:]}.")
+            advice = "Mend the environment: the numbers of an observation are finite."
+        raise ObservationError(f"{where(fault.index)}: {fault}. {advice}")
 
 
 def _wrong_values(encoder: Encoder, leaves: Sequence[NumpyArray]) -> Iterator[tuple[LeafSpec, NumpyArray, NumpyArray]]:
