@@ -16,8 +16,11 @@ from anyspace.errors import CheckpointError
 from anyspace.execution.learner import Steps
 from anyspace.maths.sequences import slots
 from anyspace.maths.xp import Array, Rng
+from anyspace.models import ModelV2
+from anyspace.models.networks import network
 from anyspace.policy.batch import Batch
 from anyspace.policy.sequences import PaddedSequences, Sequences
+from tests.frameworks import jax_models
 from tests.frameworks.conftest import EVERYTHING_MOVES, SMALL, Build, Rated, rows
 
 LSTM = {"use_lstm": True, "lstm_use_prev_action": True}
@@ -88,14 +91,39 @@ def moved(algorithm: PPO, by: float) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------ padding
 
 
-def test_padding_changes_neither_losses_nor_gradients(build: Build) -> None:
-    algorithm = build(model=LSTM)
+@pytest.mark.parametrize("memory", ["use_lstm", "use_gru"])
+def test_padding_changes_neither_losses_nor_gradients(
+    build: Build, memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = build(model={memory: True, "lstm_use_prev_action": True})
     batch = rows(algorithm)
     moved(algorithm, 0.1)
+    packed = step_on(algorithm, batch)
+    kind = type(algorithm.policy.model)
+    monkeypatch.setattr(kind, "packs_sequences", ModelV2.packs_sequences)
     exact, padded = step_on(algorithm, batch), step_on(algorithm, batch, 100)
-    assert padded.inputs.counted.sum() == len(batch["actions"]) < 70
-    assert padded.inputs.counted.size == 128 * 8 > exact.inputs.counted.size
-    close(gradients(algorithm, padded), gradients(algorithm, exact), 1e-6)
+    assert padded.inputs.counted.sum() == packed.inputs.counted.sum() == len(batch["actions"]) < 70
+    sizes = [parts.inputs.counted.size for parts in (packed, exact, padded)]
+    assert sizes[0] < sizes[1] < sizes[2] == 128 * 8
+    found = [gradients(algorithm, parts) for parts in (padded, exact, packed)]
+    close(found[0], found[1], 1e-6)
+    close(found[2], found[1], 1e-5)
+
+
+def test_models_of_users_see_a_sequence_in_each_lane(build: Build) -> None:
+    class Features(jax_models.NnxModel):
+        def __init__(self, obs_space: Any, action_space: Any, num_outputs: Any, model_config: Any, name: str):
+            super().__init__(obs_space, action_space, 16, model_config, name)
+            self.num_outputs = 16
+
+    class Lossy(network("dense", "jax")):  # type: ignore[misc]
+        def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+            return policy_loss
+
+    for base, packs in ((None, True), (Features, False), (Lossy, False)):
+        model = build(model={**LSTM, "custom_model": base}).policy.model
+        assert model.packs_sequences() == packs
+    assert not build(model={"use_attention": True}).policy.model.packs_sequences()
 
 
 @pytest.mark.parametrize("time_major", [False, True])

@@ -282,10 +282,10 @@ def test_learns_cartpole(build: Build) -> None:
 def test_long_sequences_are_a_loop() -> None:
     @tf.function(autograph=False)
     def summed(x: Any) -> Any:
-        return xp(x).scan(lambda state, inputs: ([state[0] + inputs[0]], state[0] * inputs[0]), [x[0] * 0.0], [x])
+        return xp(x).scan(lambda state, inputs: ([state[0] + inputs[0]], [state[0] * inputs[0]]), [x[0] * 0.0], [x])
 
     x = np.arange(1.0, 41.0, dtype=np.float32)[:, None]
-    (last,), outs = summed(tf.constant(x))
+    (last,), (outs,) = summed(tf.constant(x))
     assert float(last[0]) == x.sum()
     np.testing.assert_allclose(outs, (np.cumsum(x, axis=0) - x) * x)
     graph = summed.get_concrete_function(tf.TensorSpec([40, 1])).graph

@@ -102,21 +102,38 @@ def test_convolutions_are_what_loops_give(
     np.testing.assert_allclose(np.asarray(found), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_given_gradient_changes_no_value(framework: Framework) -> None:
+    x = framework.array([1, 2, 3])
+
+    def run(x: Any) -> Any:
+        cubed = xp(x).with_gradient(
+            lambda x: [x * x * x], lambda x: ([x * x * x], [x]), lambda kept, back: [3 * kept[0] * kept[0] * back[0]]
+        )
+        return cubed(x)[0]
+
+    np.testing.assert_allclose(np.asarray(framework.run(run, x)), [1, 8, 27])
+
+
 def test_a_scan_carries_states_from_step_to_step(framework: Framework) -> None:
     x = framework.array([[1, 10], [2, 20], [3, 30]])
 
     def run(x: Any) -> Any:
-        def step(state: list[Any], inputs: list[Any]) -> tuple[list[Any], Any]:
+        def step(state: list[Any], inputs: list[Any]) -> tuple[list[Any], list[Any]]:
             (total, last), (one, weight) = state, inputs
             total = total + one * weight
-            return [total, one], total - last
+            return [total, one], [total - last, last]
 
-        return xp(x).scan(step, [x[0] * 0.0, x[0]], [x, x * 0.5])
+        forth, back = (xp(x).scan(step, [x[0] * 0.0, x[0]], [x, x * 0.5], reverse=way) for way in (False, True))
+        return *forth, *back
 
-    (total, last), outputs = framework.run(run, x)
+    (total, last), (changes, before), (again, first), (backward, _) = framework.run(run, x)
     np.testing.assert_allclose(np.asarray(total), [7, 700])
     np.testing.assert_allclose(np.asarray(last), [3, 30])
-    np.testing.assert_allclose(np.asarray(outputs), [[-0.5, 40], [1.5, 240], [5, 680]])
+    np.testing.assert_allclose(np.asarray(changes), [[-0.5, 40], [1.5, 240], [5, 680]])
+    np.testing.assert_allclose(np.asarray(before), [[1, 10], [1, 10], [2, 20]])
+    np.testing.assert_allclose(np.asarray(again), [7, 700])
+    np.testing.assert_allclose(np.asarray(first), [1, 10])
+    np.testing.assert_allclose(np.asarray(backward), [[5, 680], [3.5, 620], [3.5, 440]])
 
 
 def test_one_hot_of_an_index_out_of_range_is_zero(framework: Framework) -> None:

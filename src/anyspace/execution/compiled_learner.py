@@ -131,14 +131,15 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def stacked(self, steps: Steps, *, alone: bool = False) -> Stacked:
         """Return the rows of steps as compiled steps take them."""
-        return stacked(steps, self.policy.max_seq_len, whole=self._whole, alone=alone)
+        packs = self._model.packs_sequences()
+        return stacked(steps, self.policy.max_seq_len, whole=self._whole, packs=packs, alone=alone)
 
     def _result(self, metrics: Any, of_model: Any, rows: Any, batches: Stacked, count: int) -> Result:
         """Return what steps report [S, ...], of the ``count`` that were taken."""
         self._model_metrics = {name: float(value[count - 1]) for name, value in of_model.items()}
         return Result(
             {name: value[:count] for name, value in metrics.items()},
-            {name: of_rows(value, batches.there) for name, value in rows.items()},
+            {name: of_rows(value, batches.places) for name, value in rows.items()},
         )
 
     # ------------------------------------------------------------------------------- what is traced

@@ -17,14 +17,14 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from anyspace.execution.learner import Group, Result, Steps, rows_width
+from anyspace.maths.sequences import Bools, Ints
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
-from anyspace.policy.columns import Build, Columns, Named, columns_of, grid, padded_stored, put_together, size_for
-from anyspace.policy.sequences import PaddedSequences
+from anyspace.policy.columns import Build, Columns, Named, columns_of, padded_stored, put_together, size_for
+from anyspace.policy.lanes import Lanes, in_lanes, places_of, put_in_lanes
 
 Weights = dict[str, Array]
 """Arrays by name."""
@@ -43,10 +43,8 @@ class Inputs(NamedTuple):
     """The columns, [N, ...] in each step."""
     counted: Array
     """[N] ones, and zeros where a row does not count."""
-    lens: Array | None
-    """Lengths of the sequences that the rows are; None: they are none."""
-    state: list[Array]
-    """The states before the sequences."""
+    lanes: Lanes | None
+    """Of the sequences that the rows are; None: they are none."""
     tau: Array | None
     """How far the siblings follow; None: they stay."""
 
@@ -64,8 +62,8 @@ class Stacked:
     """[M, ...] each, the same for all steps."""
     columns: Columns
     """What puts a batch together again."""
-    there: npt.NDArray[np.bool_]
-    """[S, N] which rows are the steps' own, in their order; the others are repeated."""
+    places: Ints
+    """[S, n] which rows are the steps' own, in their order, -1 behind; the others are repeated."""
 
     @property
     def put_together(self) -> BuildBatch:
@@ -81,12 +79,12 @@ class Stacked:
 def _batch(built: dict[str, Build], inputs: Inputs, stored: Named) -> Batch:
     batch = put_together(built, inputs.rows, stored)
     batch["counted"] = counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
-    if inputs.lens is not None:
-        batch["sequences"] = PaddedSequences(inputs.lens, inputs.state, counted.shape[0] // inputs.lens.shape[0])
+    if inputs.lanes is not None:
+        batch["sequences"] = in_lanes(counted, inputs.lanes)
     return batch
 
 
-def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False) -> Stacked:
+def stacked(steps: Steps, max_seq_len: int, *, whole: bool, packs: bool = False, alone: bool = False) -> Stacked:
     """Return the rows of several steps, padded to one of a few shapes.
 
     Entries that do not count repeat the first one of their step; a step too many takes row 0.
@@ -96,23 +94,25 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, alone: bool = False)
         max_seq_len: longest sequence that the model learns from.
         whole: the model takes statistics of a batch: no row is repeated within a step, and the steps, which
             :func:`even_parts` returned, are of one length.
+        packs: sequences share lanes.
         alone: each step is taken by a call of its own, so that their number does not matter.
     """
     order, counted = _fitted(steps, whole=whole, alone=alone)
     columns, sequences = columns_of(steps.rows), steps.rows.get("sequences")
-    index, there, lens, state = order, counted, None, []
+    index, places, lanes = order, places_of(counted), None
     if sequences is not None:
-        padded = grid(sequences, order, max_seq_len)
-        index, lens, state = padded.rows, padded.lens, padded.state
-        there = padded.there & np.repeat(counted, index.shape[1] // order.shape[1], axis=1)
+        index, places, lanes = put_in_lanes(sequences, order, counted, max_seq_len, packs=packs)
+    there = np.zeros(index.shape, np.float32)
+    number, entry = np.nonzero(places >= 0)
+    there[number, places[number, entry]] = 1.0
     rows = {name: array[index] for name, array in columns.rows.items()}
     missing = len(order) - len(steps.order)
     tau = None if steps.tau is None else np.pad(steps.tau, (0, missing)).astype(np.float32)
-    inputs = Inputs(rows, there.astype(np.float32), lens, state, tau)
-    return Stacked(inputs, padded_stored(columns.stored), columns, there[: len(steps.order)])
+    inputs = Inputs(rows, there, lanes, tau)
+    return Stacked(inputs, padded_stored(columns.stored), columns, places[: len(steps.order)])
 
 
-def _fitted(steps: Steps, *, whole: bool, alone: bool) -> tuple[NumpyArray, npt.NDArray[np.bool_]]:
+def _fitted(steps: Steps, *, whole: bool, alone: bool) -> tuple[Ints, Bools]:
     """Return the entries of each step and which of them count, [S, N], of one of a few shapes."""
     count, width = steps.order.shape
     size = width if whole else size_for(width)
@@ -173,11 +173,10 @@ def _as_wide(values: NumpyArray, width: int) -> NumpyArray:
     return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=np.nan)
 
 
-def of_rows(values: NumpyArray, there: npt.NDArray[np.bool_]) -> NumpyArray:
-    """Return numbers of padded rows [S, N] as those of the steps' own rows, filled up with NaN."""
-    lens = there.sum(axis=1)
-    found = np.full((len(lens), lens.max()), np.nan, np.promote_types(values.dtype, np.float32))
-    found[np.arange(lens.max()) < lens[:, None]] = values[: len(lens)][there]
+def of_rows(values: NumpyArray, places: Ints) -> NumpyArray:
+    """Return numbers of padded rows [S, N] as those of the steps' own rows [S, n], filled up with NaN."""
+    found = np.take_along_axis(values[: len(places)], places, axis=1).astype(np.promote_types(values.dtype, np.float32))
+    found[places < 0] = np.nan
     return found
 
 

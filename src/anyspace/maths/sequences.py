@@ -5,6 +5,8 @@ Letters: T steps of B environments; S sequences; N rows, all sequences' steps on
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,19 @@ from anyspace.maths.xp import Array, xp
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+
+
+class Resets(NamedTuple):
+    """Where a memory goes on from another state than the one it had, because a further sequence begins in its lane.
+
+    A lane of five steps with sequences of 2, 2 and 1 steps has the ``begins`` [-1, -1, 0, -1, 1], and ``states`` are
+    those before the second and the third sequence.
+    """
+
+    begins: Any
+    """[N] int32: which of the states stands before a row; -1: the one after the row before."""
+    states: list[Any]
+    """[M, ...] each."""
 
 
 def chop(valid: Bools, begins: Bools, max_len: int) -> tuple[Ints, Ints, Ints]:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from anyspace import tree
+from anyspace.maths.sequences import Resets
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.spaces.restore import join
@@ -14,6 +15,9 @@ from anyspace.tree import Tree
 
 Compute = Callable[[], Any]
 """Computes a column."""
+
+RESETS = "state_resets"
+"""The column that tells models which pack sequences where further ones begin."""
 
 OBSERVED = ("obs", "obs_flat")
 """The columns that hold the present observation."""
@@ -151,8 +155,13 @@ class InputDict(dict[str, Any]):
         new.owned = self.owned
         return new
 
-    def add_states(self, state: list[Array], seq_lens: Array) -> None:
-        """Add ``seq_lens`` [S] and the states before the sequences, ``state_in_0`` and so on, unless they are there."""
+    def add_states(self, state: list[Array], seq_lens: Array, resets: Resets | None = None) -> None:
+        """Add ``seq_lens`` [S] and the states before the sequences, ``state_in_0`` and so on, unless they are there.
+
+        What models that pack sequences go by is ``state_resets``: a dict of the fields of :class:`Resets`.
+        """
+        if resets is not None:
+            super().__setitem__(RESETS, resets._asdict())
         for key, value in (("seq_lens", seq_lens), *((f"state_in_{i}", part) for i, part in enumerate(state))):
             if key not in self:
                 super().__setitem__(key, value)

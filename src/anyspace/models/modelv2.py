@@ -149,6 +149,13 @@ class ModelV2:
         assert self._last_output is not None, "call the model first"
         return self._last_output
 
+    def packs_sequences(self) -> bool:
+        """Whether a lane of recurrent inputs may hold several sequences; then ``state_resets`` says where they begin.
+
+        Compiled frameworks, which pad sequences to fixed shapes, compute less that way.
+        """
+        return False
+
     def is_time_major(self) -> bool:
         """Whether recurrent inputs come as [T, B, ...]."""
         return self.time_major is True or self.model_config.get("_time_major") is True

@@ -1,6 +1,6 @@
 """A batch as plain arrays of fixed shapes, as compiled frameworks take it, and put together again within their calls.
 
-Letters: N rows; S sequences, T their longest length; M rows that others point into.
+Letters: N rows; M rows that others point into.
 """
 
 from __future__ import annotations
@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from anyspace.maths.gather import Gathered, Window
-from anyspace.maths.sequences import Ints
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import OF_ALL_ROWS, Batch
-from anyspace.policy.sequences import Sequences
 from anyspace.tree import Tree
 
 Named = dict[str, Any]
@@ -28,9 +26,6 @@ Build = Callable[[Named, Named], Any]
 
 FEWEST_ROWS = 8
 """Fewer rows are padded to as many."""
-
-_SEQUENCES = 8
-"""Sequences longer than `model.max_seq_len` are padded to a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +102,14 @@ def _stored(name: str, stored: Named) -> Array:
 
 
 def size_for(count: int) -> int:
-    """Return for how many rows, steps or sequences to compile where there are ``count``: the next power of two.
+    """Return for how many rows, steps or sequences to compile where there are ``count``.
 
-    It goes by this number alone, so that a run that goes on from a checkpoint takes the same steps.
+    It is a power of two, or, from 8 on, one and a half of one: 8, 12, 16, 24, 32, 48 and so on. More sizes would mean
+    less to compute, and more often something to compile. It goes by this number alone, so that a run that goes on from
+    a checkpoint takes the same steps.
     """
-    return 1 << (count - 1).bit_length()
+    power = 1 << (count - 1).bit_length()
+    return power // 4 * 3 if count > 8 and count <= power // 4 * 3 else power
 
 
 def padded_stored(stored: Named) -> Named:
@@ -123,38 +121,3 @@ def _longer(array: NumpyArray, size: int) -> NumpyArray:
     if len(array) == size:
         return array
     return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), array.dtype)])
-
-
-class Grid(NamedTuple):
-    """Where the rows of padded sequences come from.
-
-    Of sequences of 2 and 1 steps, the rows 0, 1 and 2, padded to three steps: ``rows`` [0, 1, 1, 2, 2, 2] and
-    ``there`` [1, 1, 0, 1, 0, 0].
-    """
-
-    rows: Ints
-    """[..., S * T] a row; where no step is, the last step of the sequence."""
-    there: Any
-    """[..., S * T] booleans: whether there is a step."""
-    lens: NumpyArray
-    """[..., S] int32."""
-    state: list[NumpyArray]
-    """[..., S, ...] each."""
-
-
-def grid(sequences: Sequences, order: NumpyArray, max_seq_len: int) -> Grid:
-    """Return some sequences, padded.
-
-    Args:
-        sequences: of all rows.
-        order: [..., S] positions among them.
-        max_seq_len: to how many steps they are padded; more, where one is longer.
-    """
-    longest = int(sequences.lens.max())
-    longest = max_seq_len if longest <= max_seq_len else -(-longest // _SEQUENCES) * _SEQUENCES
-    lens, starts = sequences.lens[order], (np.cumsum(sequences.lens) - sequences.lens)[order]
-    times = np.arange(longest)
-    shape = (*order.shape[:-1], order.shape[-1] * longest)
-    rows: Ints = (starts[..., None] + np.minimum(times, lens[..., None] - 1)).reshape(shape)
-    there = (times < lens[..., None]).reshape(shape)
-    return Grid(rows, there, lens.astype(np.int32), [np.asarray(state)[order] for state in sequences.state])

@@ -13,9 +13,9 @@ from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import ACTING, NumpyArray, Runtime
 from anyspace.policy.batch import Batch
-from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, grid, padded_stored, put_together, size_for
+from anyspace.policy.columns import FEWEST_ROWS, Columns, Named, columns_of, padded_stored, put_together, size_for
 from anyspace.policy.inputs import Inputs
-from anyspace.policy.sequences import PaddedSequences
+from anyspace.policy.lanes import in_lanes, put_in_lanes
 from anyspace.tree import Tree
 
 Forward = Callable[[Batch, bool], tuple[Tree, Array | None]]
@@ -36,6 +36,7 @@ class CompiledPasses:
     def __init__(self, model: ModelV2, runtime: Runtime, inputs: Inputs, forward: Forward, max_seq_len: int):
         self._model, self._runtime, self._inputs = model, runtime, inputs
         self._forward, self._max_seq_len = forward, max_seq_len
+        self._packs = model.packs_sequences() and not runtime.has_batch_statistics(model)
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def forward(self, batch: Batch, *, value: bool) -> tuple[Tree, NumpyArray | None]:
@@ -48,18 +49,20 @@ class CompiledPasses:
             there: Any = slice(0, count)
             padding: list[Any] = []
         else:
-            some = np.arange(len(sequences.lens))
+            count = len(sequences.lens)
+            size = count if self._packs else size_for(count)
+            counted = np.arange(size)[None] < count
+            order = np.where(counted, np.arange(size), 0)
             # Each sequence has the observation after its last step as well.
-            found = grid(sequences, _repeated(some, size_for(len(some))), self._max_seq_len + 1)
-            index, padding = found.rows, [found.lens, found.state]
-            there = np.flatnonzero(found.there[: len(found.there) // len(found.lens) * len(some)])
+            found = put_in_lanes(sequences, order, counted, self._max_seq_len + 1, packs=self._packs)
+            index, there = found.rows[0], found.places[0]
+            padding = [found.lanes.of_step(0)]
         rows = {name: array[index] for name, array in columns.rows.items()}
 
         def run(rows: Named, stored: Named, *padding: Any) -> Any:
             made = put_together(built, rows, stored)
             if padding:
-                lens, state = padding
-                made["sequences"] = PaddedSequences(lens, state, made["obs"][0].shape[0] // lens.shape[0])
+                made["sequences"] = in_lanes(made["obs"][0], *padding)
             return self._forward(made, value)
 
         key = ("forward", value, *columns.built, *_kinds(columns))

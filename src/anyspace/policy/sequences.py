@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anyspace.maths.sequences import Ints, ranges, slots
+from anyspace.maths.sequences import Ints, Resets, ranges, slots
 from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
@@ -65,10 +65,12 @@ class PaddedSequences:
     """The model's states before each, [S, ...]."""
     longest: int
     """T."""
+    resets: Resets | None = None
+    """Further sequences in the S lanes, whose ``state`` is what is before each one's first; None: there are none."""
 
     def padding(self, runtime: Runtime, *, time_major: bool) -> Padding:
         """Return what turns the rows into what the model takes."""
-        return _Grid(self.lens, self.longest, time_major=time_major)
+        return _Grid(self, time_major=time_major)
 
 
 def take_sequences(batch: Batch, order: Ints, runtime: Runtime) -> Batch:
@@ -93,12 +95,15 @@ class Padding:
 
     Attributes:
         seq_lens: [S] the lengths, int32 on the device.
+        resets: further sequences in the lanes that the rows are then; None: there are none.
 
     Args:
         lens: length of each sequence, [S].
         runtime: of the model's framework.
         time_major: the results are laid out as [T, S], not as [S, T].
     """
+
+    resets: Resets | None = None
 
     def __init__(self, lens: Ints, runtime: Runtime, *, time_major: bool) -> None:
         self.seq_lens = runtime.asarray(lens.astype(np.int32))
@@ -138,8 +143,9 @@ class Padding:
 class _Grid(Padding):
     """The padding of rows that are padded already: zeros take the place of what is no step."""
 
-    def __init__(self, lens: Array, longest: int, *, time_major: bool) -> None:
-        self.seq_lens, self._full = lens, False
+    def __init__(self, padded: PaddedSequences, *, time_major: bool) -> None:
+        lens, longest = padded.lens, padded.longest
+        self.seq_lens, self.resets, self._full = lens, padded.resets, False
         self._shape, self._time_major = (lens.shape[0], longest), time_major
         ns = xp(lens)
         self._inside = ns.reshape(ns.arange(longest, like=lens) < lens[:, None], (-1,))

@@ -1,10 +1,12 @@
 """The formulas against what is written in their docstrings, in every framework."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from anyspace.maths.xp import xp
+from anyspace.maths.sequences import Resets
+from anyspace.maths.xp import Namespace, xp
 from anyspace.models.pure.activations import sigmoid, tanh
 from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.gates import gate
@@ -98,6 +100,52 @@ def test_a_memory_over_sequences_is_its_steps_and_padding_leaves_states_as_they_
         state = [np.where(inside[:, None], after, before) for after, before in zip(new, state, strict=True)]
         np.testing.assert_allclose(np.asarray(out[t])[inside], state[0][inside], rtol=1e-4, atol=1e-5)
     for own, wanted in zip(last, state, strict=True):
+        np.testing.assert_allclose(own, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_sequences_that_share_a_lane_are_what_each_is_alone(framework, kind):
+    make, by_hand, gates, parts = RECURRENT[kind]
+    p, x, state = recurrent_weights(gates), numbers(6, 2, F), [numbers(2, H, seed=i) for i in range(parts)]
+    fresh = [numbers(3, H, seed=10 + i) for i in range(parts)]
+    # The first lane holds sequences of 2, 3 and 1 steps, the second one of 1 and 3, and two steps of padding.
+    begins = np.array([[-1, -1, 1, -1, -1, 0], [-1, 2, -1, -1, -1, -1]], np.int32)
+    out, _ = framework.run(
+        lambda p, x, state, lens, begins, fresh: unrolled(make(p, "rnn"), x, state, lens, Resets(begins, fresh)),
+        arrays(framework, p),
+        framework.array(x),
+        [framework.array(part) for part in state],
+        framework.array(np.array([6, 4], np.int32), np.int32),
+        framework.array(begins.reshape(-1), np.int32),
+        [framework.array(part) for part in fresh],
+    )
+    for lane, (length, row) in enumerate(zip((6, 4), begins, strict=True)):
+        own = [part[lane][None] for part in state]
+        for t in range(length):
+            own = own if row[t] < 0 else [part[row[t]][None] for part in fresh]
+            own = by_hand(p, x[t, lane][None], *own)
+            np.testing.assert_allclose(np.asarray(out[t, lane]), own[0][0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("resets", [False, True])
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_the_given_gradient_of_a_memory_is_that_which_is_derived(kind, resets, monkeypatch):
+    make, _, gates, parts = RECURRENT[kind]
+    p = {name: jnp.asarray(value) for name, value in recurrent_weights(gates).items()}
+    x, state = jnp.asarray(numbers(6, 3, F)), [jnp.asarray(numbers(3, H, seed=i)) for i in range(parts)]
+    fresh = [jnp.asarray(numbers(2, H, seed=10 + i)) for i in range(parts)]
+    begins = jnp.asarray([-1, -1, 1, -1, -1, -1, *[-1] * 6, -1, 0, -1, -1, -1, -1], jnp.int32)
+    weight, lens = jnp.asarray(numbers(6, 3, H, seed=5)), jnp.asarray([6, 1, 4], jnp.int32)
+
+    def loss(p, x, state):
+        out, last = unrolled(make(p, "rnn"), x, state, lens, Resets(begins, fresh) if resets else None)
+        return (out * weight).sum() + sum((i + 2) * (one**2).sum() for i, one in enumerate(last))
+
+    given = jax.grad(loss, argnums=(0, 1, 2))(p, x, state)
+    monkeypatch.setattr(type(xp(x)), "with_gradient", Namespace.with_gradient)
+    derived = jax.grad(loss, argnums=(0, 1, 2))(p, x, state)
+    for own, wanted in zip(jax.tree.leaves(given), jax.tree.leaves(derived), strict=True):
+        assert np.abs(wanted).max() > 0.01
         np.testing.assert_allclose(own, wanted, rtol=1e-4, atol=1e-5)
 
 

@@ -243,26 +243,46 @@ class Namespace:
 
     def scan(
         self,
-        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]],
         state: list[Array],
         inputs: list[Array],
-    ) -> tuple[list[Array], Array]:
-        """Carry a state from step to step, and return the last state and the outputs of all steps ``[T, ...]``.
+        *,
+        reverse: bool = False,
+    ) -> tuple[list[Array], list[Array]]:
+        """Carry a state from step to step, and return the last state and the outputs of all steps, ``[T, ...]`` each.
 
-        An example: where ``step`` makes ``([s + x], s + x)`` of a state ``[s]`` and inputs ``[x]``, the state ``[0]``
-        and the inputs ``[[1, 2, 3]]`` give ``[6]`` and ``[1, 3, 6]``.
+        An example: where ``step`` makes ``([s + x], [s + x])`` of a state ``[s]`` and inputs ``[x]``, the state
+        ``[0]`` and the inputs ``[[1, 2, 3]]`` give ``[6]`` and ``[[1, 3, 6]]``.
 
         Args:
             step: From a state and the inputs of one step to the state after it, of the same shapes and dtypes, and its
-                output.
+                outputs.
             state: Arrays.
             inputs: Arrays ``[T, ...]``, T at least 1.
+            reverse: Begin with the last step; outputs lie where their inputs do.
         """
-        outputs = []
-        for t in range(inputs[0].shape[0]):
-            state, output = step(state, [array[t] for array in inputs])
-            outputs.append(output)
-        return state, self.stack(outputs)
+        outputs: list[list[Array]] = [[]] * inputs[0].shape[0]
+        for t in reversed(range(len(outputs))) if reverse else range(len(outputs)):
+            state, outputs[t] = step(state, [array[t] for array in inputs])
+        return state, [self.stack(parts) for parts in zip(*outputs, strict=True)]
+
+    def with_gradient(
+        self,
+        plain: Callable[..., list[Array]],
+        forward: Callable[..., tuple[list[Array], list[Array]]],
+        backward: Callable[[list[Array], list[Array]], list[Array]],
+    ) -> Callable[..., list[Array]]:
+        """Return a function of arrays whose gradient is given, where a framework is quicker with it than with its own.
+
+        An example: of ``plain = lambda x: [x * x]`` the gradient is that of ``forward = lambda x: ([x * x], [x])`` and
+        ``backward = lambda kept, back: [2 * kept[0] * back[0]]``.
+
+        Args:
+            plain: From arrays to arrays.
+            forward: The same, and what the gradient is computed from.
+            backward: From that and the gradients of what came out to those of what went in.
+        """
+        return plain
 
     def huber(self, x: Array, delta: float) -> Array:
         """Return x^2 / 2 where ``x`` is at most ``delta``, and delta (|x| - delta / 2) beyond."""

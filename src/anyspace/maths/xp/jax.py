@@ -113,12 +113,24 @@ class _Jax(Namespace):
 
     def scan(
         self,
-        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]],
         state: list[Array],
         inputs: list[Array],
-    ) -> tuple[list[Array], Array]:
-        last, outputs = jax.lax.scan(step, state, inputs)
+        *,
+        reverse: bool = False,
+    ) -> tuple[list[Array], list[Array]]:
+        last, outputs = jax.lax.scan(step, state, inputs, reverse=reverse)
         return last, outputs
+
+    def with_gradient(
+        self,
+        plain: Callable[..., list[Array]],
+        forward: Callable[..., tuple[list[Array], list[Array]]],
+        backward: Callable[[list[Array], list[Array]], list[Array]],
+    ) -> Callable[..., list[Array]]:
+        run = jax.custom_vjp(plain)
+        run.defvjp(forward, lambda kept, back: tuple(backward(kept, back)))
+        return run
 
     def erf(self, x: Array) -> Array:
         return jax.lax.erf(x)

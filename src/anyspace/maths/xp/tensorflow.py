@@ -124,24 +124,27 @@ class _TensorFlow(Namespace):
 
     def scan(
         self,
-        step: Callable[[list[Array], list[Array]], tuple[list[Array], Array]],
+        step: Callable[[list[Array], list[Array]], tuple[list[Array], list[Array]]],
         state: list[Array],
         inputs: list[Array],
-    ) -> tuple[list[Array], Array]:
+        *,
+        reverse: bool = False,
+    ) -> tuple[list[Array], list[Array]]:
         if tf.executing_eagerly():
-            return super().scan(step, state, inputs)
+            return super().scan(step, state, inputs, reverse=reverse)
         length = int(inputs[0].shape[0])
-        _, example = step([*state], [part[0] for part in inputs])
-        kept = tf.TensorArray(example.dtype, length, element_shape=example.shape)
+        _, examples = step([*state], [part[0] for part in inputs])
+        kept = tuple(tf.TensorArray(one.dtype, length, element_shape=one.shape) for one in examples)
 
         def body(t: Array, state: tuple[Array, ...], kept: Any) -> tuple[Array, tuple[Array, ...], Any]:
-            new, out = step([*state], [part[t] for part in inputs])
-            return t + 1, tuple(new), kept.write(t, out)
+            now = length - 1 - t if reverse else t
+            new, outputs = step([*state], [part[now] for part in inputs])
+            return t + 1, tuple(new), tuple(array.write(now, one) for array, one in zip(kept, outputs, strict=True))
 
         # Unrolled, XLA takes minutes over long sequences.
         start = (tf.constant(0), tuple(state), kept)
         _, last, kept = tf.while_loop(lambda t, *_: t < length, body, start, maximum_iterations=length)
-        return [*last], kept.stack()
+        return [*last], [array.stack() for array in kept]
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))

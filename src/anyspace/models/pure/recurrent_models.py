@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from anyspace.errors import ModelError
-from anyspace.maths.sequences import add_time_dimension
+from anyspace.maths.sequences import Resets, add_time_dimension
 from anyspace.maths.xp import Array, xp
+from anyspace.models.input_dict import RESETS
 from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.pure.dense import Parameters
 from anyspace.models.pure.drawing import Drawing
@@ -69,6 +70,10 @@ class RecurrentWrapper(MemoryWrapper):
         self.add_heads(draw, self.cell_size)
         self.adopt(draw.weights)
 
+    def packs_sequences(self) -> bool:
+        """Say yes where nothing of a user's gets to see the lanes."""
+        return self.model_config["custom_model"] is None and not self.has_custom_loss()
+
     def acting_step(self, p: Parameters) -> Cell:
         """Return the cell."""
         return (gru if self.model_config["use_gru"] else lstm)(p, "rnn")
@@ -87,5 +92,6 @@ class RecurrentWrapper(MemoryWrapper):
         if count == seq_lens.shape[0]:
             return cell(features, state)
         inputs = add_time_dimension(features, seq_lens, time_major=True)  # [T, S, F]
-        output, new = unrolled(cell, inputs, state, seq_lens)
+        resets = Resets(**input_dict[RESETS]) if RESETS in input_dict else None
+        output, new = unrolled(cell, inputs, state, seq_lens, resets)
         return ns.reshape(output if self.is_time_major() else ns.swapaxes(output, 0, 1), (count, -1)), new

@@ -1,0 +1,135 @@
+"""Sequences side by side in lanes of T steps each, as compiled frameworks learn from them.
+
+Letters: N rows; L lanes, T steps of a lane; M sequences that follow another one in its lane.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from anyspace.maths.sequences import Bools, Ints, Resets, ranges
+from anyspace.policy.columns import size_for
+from anyspace.policy.sequences import PaddedSequences, Sequences
+
+_SEQUENCES = 8
+"""Sequences longer than `model.max_seq_len` are padded to a multiple of it."""
+
+_FEWEST_RESETS = 16
+"""There is room for as many sequences that follow another one: their number changes more than that of the lanes."""
+
+
+class Lanes(NamedTuple):
+    """What a model is told of the lanes, of one step, or of several on an axis before the others."""
+
+    lens: Any
+    """[L] how many steps of each there are, int32."""
+    state: list[Any]
+    """The states before each, [L, ...]."""
+    resets: Resets | None
+    """The sequences that follow another one; None: each has a lane of its own."""
+
+    def of_step(self, number: int) -> Lanes:
+        """Return the lanes of one of several steps."""
+        resets = self.resets
+        if resets is not None:
+            resets = Resets(resets.begins[number], [one[number] for one in resets.states])
+        return Lanes(self.lens[number], [one[number] for one in self.state], resets)
+
+
+class Placed(NamedTuple):
+    """Which rows lie where.
+
+    Of sequences of 2 and 1 steps, in lanes of three steps: with a lane for each, ``rows`` is [0, 1, 1, 2, 2, 2] and
+    ``places`` [0, 1, 3]. In one lane ``rows`` and ``places`` are [0, 1, 2], and of the resets ``begins`` is [-1, -1, 0]
+    and ``states`` has that before the second sequence.
+    """
+
+    rows: Ints
+    """[S, L * T] a row; where no step is, any one of the same sequences."""
+    places: Ints
+    """[S, n] where the rows of the sequences lie, in their order; -1 behind where there are fewer."""
+    lanes: Lanes
+
+
+def put_in_lanes(sequences: Sequences, order: Ints, counted: Bools, max_seq_len: int, *, packs: bool) -> Placed:
+    """Return the lanes of the sequences of S steps, as many for each step.
+
+    Args:
+        sequences: of all rows.
+        order: [S, n] positions among them.
+        counted: [S, n] False for entries that fill a step up; those that count come first.
+        max_seq_len: T; more, where a sequence is longer.
+        packs: sequences share lanes. How many lanes there are then hardly changes with the lengths.
+    """
+    longest = int(sequences.lens.max())
+    steps = max_seq_len if longest <= max_seq_len else -(-longest // _SEQUENCES) * _SEQUENCES
+    return (_shared if packs else _single)(sequences, order, counted, steps)
+
+
+def in_lanes(rows: Any, lanes: Lanes) -> PaddedSequences:
+    """Return what a batch of rows [L * T] says of its sequences, of any framework's arrays."""
+    return PaddedSequences(lanes.lens, lanes.state, rows.shape[0] // lanes.lens.shape[0], lanes.resets)
+
+
+def places_of(there: Bools) -> Ints:
+    """Return the positions of what is there, booleans [S, N], in every step: [S, n], -1 behind."""
+    lens = there.sum(axis=1)
+    places = np.full((len(there), int(lens.max(initial=0))), -1)
+    places[np.arange(places.shape[1]) < lens[:, None]] = np.nonzero(there)[1]
+    return places
+
+
+def _single(sequences: Sequences, order: Ints, counted: Bools, steps: int) -> Placed:
+    """Return a lane for each sequence."""
+    lens, starts = sequences.lens[order], (np.cumsum(sequences.lens) - sequences.lens)[order]
+    times, shape = np.arange(steps), (len(order), order.shape[1] * steps)
+    rows: Ints = (starts[..., None] + np.minimum(times, lens[..., None] - 1)).reshape(shape)
+    there = ((times < lens[..., None]) & counted[..., None]).reshape(shape)
+    states = [np.asarray(state)[order] for state in sequences.state]
+    return Placed(rows, places_of(there), Lanes(lens.astype(np.int32), states, None))
+
+
+def _shared(sequences: Sequences, order: Ints, counted: Bools, steps: int) -> Placed:
+    """Return lanes that hold as many sequences as fit."""
+    before = np.cumsum(sequences.lens) - sequences.lens
+    chosen = [one[there] for one, there in zip(order, counted, strict=True)]
+    found = [_fitted(sequences.lens[some], steps) for some in chosen]
+    lanes = size_for(max(1, *(int(lane.max(initial=-1)) + 1 for lane, _ in found)))
+    follow = [first > 0 for _, first in found]
+    room = max(_FEWEST_RESETS, 1 << (max(int(later.sum()) for later in follow) - 1).bit_length())
+    count = max(int(sequences.lens[some].sum()) for some in chosen)
+    lead = len(order)
+    rows = np.repeat(before[order[:, :1]], lanes * steps, axis=1)
+    places, begins = np.full((lead, count), -1), np.full((lead, lanes * steps), -1, np.int32)
+    lens = np.zeros((lead, lanes), np.int32)
+    states = [np.asarray(state) for state in sequences.state]
+    firsts, others = ([np.zeros((lead, n, *one.shape[1:]), one.dtype) for one in states] for n in (lanes, room))
+    for step, (some, (lane, first), later) in enumerate(zip(chosen, found, follow, strict=True)):
+        at, own = lane * steps + first, sequences.lens[some]
+        places[step, : own.sum()] = where = ranges(at, own)
+        rows[step, where] = ranges(before[some], own)
+        np.add.at(lens[step], lane, own)
+        begins[step, at[later]] = np.arange(later.sum())
+        for array, begin, following in zip(states, firsts, others, strict=True):
+            begin[step, lane[~later]] = array[some[~later]]
+            following[step, : later.sum()] = array[some[later]]
+    return Placed(rows, places, Lanes(lens, firsts, Resets(begins, others)))
+
+
+def _fitted(lens: Ints, steps: int) -> tuple[Ints, Ints]:
+    """Return the lane of each sequence and its first step there: the longest first, each where it leaves least room."""
+    lane, first = np.zeros(len(lens), np.int64), np.zeros(len(lens), np.int64)
+    by_room: list[list[int]] = [[] for _ in range(steps + 1)]
+    count = 0
+    for number in np.argsort(-lens, kind="stable").tolist():
+        length = int(lens[number])
+        room = next((room for room in range(length, steps + 1) if by_room[room]), 0)
+        if room:
+            lane[number] = by_room[room].pop()
+        else:
+            lane[number], room, count = count, steps, count + 1
+        first[number] = steps - room
+        by_room[room - length].append(int(lane[number]))
+    return lane, first
