@@ -47,25 +47,23 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def ours(steps: int, threads: int) -> None:
-    """Measure this library in this process and print one JSON line."""
+def nature_cnn() -> type[Any]:
+    """Return the network, as a custom model."""
     import torch
     from torch import nn
 
-    from anyspace import PPO
-    from anyspace.data.environments import EnvSpec
-    from anyspace.data.vector import make_source
     from anyspace.models import TorchModelV2
-    from anyspace.models.torch.convolution import Convolution, Filter
+    from anyspace.models.pictures import Filter, Placed
+    from anyspace.models.torch.convolution import Convolution
 
     class NatureCNN(TorchModelV2, nn.Module):
         def __init__(self, *args: Any):
             super().__init__(*args)
             side, channels, layers = 84, 4, []
             for layer in (Filter(32, (8, 8), 4), Filter(64, (4, 4), 2), Filter(64, (3, 3), 1)):
-                convolution = Convolution(side, side, channels, layer, last=True, model_config=self.model_config)
-                side, channels = convolution.size[0], layer.channels
-                layers += [convolution, nn.ReLU()]
+                placed = Placed(side, side, channels, layer, last=True)
+                side, channels = placed.size[0], layer.channels
+                layers += [Convolution(placed, self.model_config), nn.ReLU()]
             self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(side * side * channels, 512), nn.ReLU())
             self.policy, self.value = nn.Linear(512, self.num_outputs), nn.Linear(512, 1)
 
@@ -77,8 +75,19 @@ def ours(steps: int, threads: int) -> None:
             value: torch.Tensor = self.value(self.features).squeeze(1)
             return value
 
+    return NatureCNN
+
+
+def ours(steps: int, threads: int) -> None:
+    """Measure this library in this process and print one JSON line."""
+    import torch
+
+    from anyspace import PPO
+    from anyspace.data.environments import EnvSpec
+    from anyspace.data.vector import make_source
+
     torch.set_num_threads(threads)
-    algorithm = PPO(GAME["id"], {**SETTINGS, "model": {"custom_model": NatureCNN}}, preset="none")
+    algorithm = PPO(GAME["id"], {**SETTINGS, "model": {"custom_model": nature_cnn()}}, preset="none")
     algorithm.learn(1024, progress=False)
     before = algorithm.timesteps_total
     started = time.perf_counter()

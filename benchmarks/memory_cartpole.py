@@ -25,7 +25,8 @@ from machine import HERE, PEER_PYTHON, RLLIB_PYTHON, describe, median, require_p
 from ppo_cartpole import SETTINGS
 
 RUNS = 5
-ITERATIONS = 20
+ITERATIONS = 60
+PEER_ITERATIONS = 5
 FRAMEWORKS = ("torch", "jax", "tf")
 
 
@@ -79,7 +80,7 @@ def compare(name: str, framework: str) -> None:
     mine, peers = [], []
     for _ in range(RUNS):
         mine.append(run_json([sys.executable, __file__, "--ours", name, framework]))
-        peers.append(run_json([*contest.command, str(ITERATIONS // 4), str(threads)]))
+        peers.append(run_json([*contest.command, str(PEER_ITERATIONS), str(threads)]))
     our_rate, peer_rate = (median([run["rate"] for run in runs]) for runs in (mine, peers))
     ratios = sorted(run["rate"] / peer["rate"] for run, peer in zip(mine, peers, strict=True))
     print(f"{contest.title} on CartPole-v1, median of {RUNS} runs in turn; {describe()}\n")

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
+import torch
 
 from anyspace.algorithms import ALGORITHMS
 from anyspace.config import merge
+from anyspace.models.config import completed
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -29,6 +33,19 @@ def test_all_can_be_imported() -> None:
 def test_one_measurement_is_a_line_of_json(words: list[str]) -> None:
     done = subprocess.run([sys.executable, *words], check=True, cwd=FOLDER, capture_output=True, text=True)
     assert json.loads(done.stdout.splitlines()[-1])["rate"] > 0
+
+
+def test_the_network_for_atari_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    import atari_ppo
+
+    spaces = gym.spaces.Box(0, 255, (84, 84, 4), np.uint8), gym.spaces.Discrete(4)
+    model = atari_ppo.nature_cnn()(*spaces, 4, completed({}), "nature")
+    convolutions = 32 * (8 * 8 * 4 + 1) + 64 * (4 * 4 * 32 + 1) + 64 * (3 * 3 * 64 + 1)
+    assert sum(one.numel() for one in model.parameters()) == convolutions + 512 * (7 * 7 * 64 + 1) + 513 * 5
+    output, _ = model({"obs": torch.zeros(2, 84, 84, 4)}, [], None)
+    assert output.shape == (2, 4)
+    assert model.value_function().shape == (2,)
 
 
 def test_settings_of_programs_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
