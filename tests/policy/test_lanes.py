@@ -50,6 +50,10 @@ def test_every_row_lies_in_one_place_behind_its_own_state(lens: list[int], rando
                 range(place, place + lens[number])
             )
         if packs:
+            others = np.setdiff1d(np.arange(found.rows.shape[1]), places)
+            assert set(found.rows[step, others].tolist()) <= {
+                start + n - 1 for start, n in zip(starts, lens, strict=True)
+            }
             filled = np.zeros((found.rows.shape[1] // 9, 9), np.bool_)
             filled.reshape(-1)[places[: len(own)]] = True
             np.testing.assert_array_equal(filled, np.arange(9) < lanes.lens[step][:, None])

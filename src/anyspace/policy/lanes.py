@@ -47,7 +47,8 @@ class Placed(NamedTuple):
     """
 
     rows: Ints
-    """[S, L * T] a row; where no step is, any one of the same sequences."""
+    """[S, L * T] a row; where no step is, a row of the same sequences. Where lanes are shared it is the last one of a
+    sequence, which points to no row after it."""
     places: Ints
     """[S, n] where the rows of the sequences lie, in their order; -1 behind where there are fewer."""
     lanes: Lanes
@@ -101,7 +102,8 @@ def _shared(sequences: Sequences, order: Ints, counted: Bools, steps: int) -> Pl
     room = max(_FEWEST_RESETS, 1 << (max(int(later.sum()) for later in follow) - 1).bit_length())
     count = max(int(sequences.lens[some].sum()) for some in chosen)
     lead = len(order)
-    rows = np.repeat(before[order[:, :1]], lanes * steps, axis=1)
+    last = before + sequences.lens - 1
+    rows = np.repeat(last[order[:, :1]], lanes * steps, axis=1)
     places, begins = np.full((lead, count), -1), np.full((lead, lanes * steps), -1, np.int32)
     lens = np.zeros((lead, lanes), np.int32)
     states = [np.asarray(state) for state in sequences.state]
