@@ -179,6 +179,11 @@ def test_what_vector_environments_make_of_masks_in_infos(masks):
         (np.ones(17), False, "as [N, 17], got shape [17]"),
         (1, True, "as [17], got shape []"),
         (1, False, "as [N, 17], got shape []"),
+        (
+            [1] * 16,
+            True,
+            'as [17], got shape [16]. Its entries: 3 for action["move"][0], 2 + 3 for action["aim"]["z"],',
+        ),
         ([None] * 5, True, "as [17], got shape [5]"),
         ({"level": np.ones((2, 5)), "bits": np.ones((3, 4))}, False, "as many rows from every part, got [2, 3]"),
     ],

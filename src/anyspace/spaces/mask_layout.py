@@ -32,6 +32,9 @@ from anyspace.spaces.decoding import options
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
+_MOST_LISTED = 4
+"""Leaves, and components of a leaf, that a message lists."""
+
 
 @dataclass(frozen=True)
 class _Node:
@@ -248,7 +251,7 @@ def _of_array(node: _Node, mask: Any, single: bool, place: str) -> Bools:
         raise ValueError(f"{place}: expected {_wanted(node, single)}, got lists of uneven lengths.") from None
     shape = array.shape if single else array.shape[1:]
     if shape not in node.shapes or not (single or array.ndim):
-        advice = "" if node.width else " It has no options to mask: leave it out, or give None."
+        advice = _listed(node) if node.width else " It has no options to mask: leave it out, or give None."
         raise ValueError(f"{place}: expected {_wanted(node, single)}, got shape {list(array.shape)}.{advice}")
     if array.dtype != np.bool_:
         wrong = array[(array != 0) & (array != 1)]
@@ -261,3 +264,16 @@ def _wanted(node: _Node, single: bool) -> str:
     rows = [] if single else ["N"]
     shapes = [[*rows, *shape] for shape in dict.fromkeys(node.shapes)]
     return f"a mask of {node.space} as {' or '.join('[' + ', '.join(map(str, shape)) + ']' for shape in shapes)}"
+
+
+def _listed(node: _Node) -> str:
+    """Say how many entries each leaf has, those of its components apart; nothing where there is one component."""
+    if len(node.options) < 2:
+        return ""
+    leaves = [leaf for leaf in node.leaves if leaf.options]
+    counts = [
+        f"{' + '.join(map(str, leaf.options[:_MOST_LISTED]))}{' + ...' if len(leaf.options) > _MOST_LISTED else ''} for"
+        f" {tree.place('action', leaf.path)}"
+        for leaf in leaves[:_MOST_LISTED]
+    ]
+    return f" Its entries: {', '.join(counts)}{', ...' if len(leaves) > _MOST_LISTED else ''}."
