@@ -182,7 +182,7 @@ def test_what_vector_environments_make_of_masks_in_infos(masks):
         (
             [1] * 16,
             True,
-            'as [17], got shape [16]. Its entries: 3 for action["move"][0], 2 + 3 for action["aim"]["z"],',
+            'as [17], got shape [16]. Its entries: 3 for action["move"][0], 2 + 2 for action["bits"],',
         ),
         ([None] * 5, True, "as [17], got shape [5]"),
         ({"level": np.ones((2, 5)), "bits": np.ones((3, 4))}, False, "as many rows from every part, got [2, 3]"),
