@@ -131,7 +131,7 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def stacked(self, steps: Steps, *, alone: bool = False) -> Stacked:
         """Return the rows of steps as compiled steps take them."""
-        packs = self._model.packs_sequences()
+        packs = self.policy.model.packs_sequences()
         return stacked(steps, self.policy.max_seq_len, whole=self._whole, packs=packs, alone=alone)
 
     def _result(self, metrics: Any, of_model: Any, rows: Any, batches: Stacked, count: int) -> Result:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from anyspace.maths.sequences import Resets
 from anyspace.maths.xp import Namespace, xp
@@ -127,24 +128,45 @@ def test_sequences_that_share_a_lane_are_what_each_is_alone(framework, kind):
             np.testing.assert_allclose(np.asarray(out[t, lane]), own[0][0], rtol=1e-4, atol=1e-5)
 
 
+def gradients_of_jax(loss, *arguments):
+    return jax.tree.leaves(jax.grad(loss, argnums=tuple(range(len(arguments))))(*arguments))
+
+
+def gradients_of_tensorflow(loss, *arguments):
+    flat = tf.nest.flatten(arguments)
+
+    @tf.function
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch(flat)
+            value = loss(*arguments)
+        return tape.gradient(value, flat)
+
+    return run()
+
+
 @pytest.mark.parametrize("resets", [False, True])
 @pytest.mark.parametrize("kind", RECURRENT)
-def test_the_given_gradient_of_a_memory_is_that_which_is_derived(kind, resets, monkeypatch):
+@pytest.mark.parametrize(
+    ("array", "gradients"), [(jnp.asarray, gradients_of_jax), (tf.constant, gradients_of_tensorflow)], ids=["jax", "tf"]
+)
+def test_the_given_gradient_of_a_memory_is_that_which_is_derived(array, gradients, kind, resets, monkeypatch):
     make, _, gates, parts = RECURRENT[kind]
-    p = {name: jnp.asarray(value) for name, value in recurrent_weights(gates).items()}
-    x, state = jnp.asarray(numbers(6, 3, F)), [jnp.asarray(numbers(3, H, seed=i)) for i in range(parts)]
-    fresh = [jnp.asarray(numbers(2, H, seed=10 + i)) for i in range(parts)]
-    begins = jnp.asarray([-1, -1, 1, -1, -1, -1, *[-1] * 6, -1, 0, -1, -1, -1, -1], jnp.int32)
-    weight, lens = jnp.asarray(numbers(6, 3, H, seed=5)), jnp.asarray([6, 1, 4], jnp.int32)
+    p = {name: array(value) for name, value in recurrent_weights(gates).items()}
+    x, state = array(numbers(6, 3, F)), [array(numbers(3, H, seed=i)) for i in range(parts)]
+    fresh = [array(numbers(2, H, seed=10 + i)) for i in range(parts)]
+    begins = array(np.array([-1, -1, 1, -1, -1, -1, *[-1] * 6, -1, 0, -1, -1, -1, -1], np.int32))
+    weight, lens = array(numbers(6, 3, H, seed=5)), array(np.array([6, 1, 4], np.int32))
 
     def loss(p, x, state):
         out, last = unrolled(make(p, "rnn"), x, state, lens, Resets(begins, fresh) if resets else None)
-        return (out * weight).sum() + sum((i + 2) * (one**2).sum() for i, one in enumerate(last))
+        sums = [xp(x).sum((i + 2) * one * one) for i, one in enumerate(last)]
+        return xp(x).sum(out * weight) + sum(sums)
 
-    given = jax.grad(loss, argnums=(0, 1, 2))(p, x, state)
+    given = gradients(loss, p, x, state)
     monkeypatch.setattr(type(xp(x)), "with_gradient", Namespace.with_gradient)
-    derived = jax.grad(loss, argnums=(0, 1, 2))(p, x, state)
-    for own, wanted in zip(jax.tree.leaves(given), jax.tree.leaves(derived), strict=True):
+    derived = gradients(loss, p, x, state)
+    for own, wanted in zip(given, derived, strict=True):
         assert np.abs(wanted).max() > 0.01
         np.testing.assert_allclose(own, wanted, rtol=1e-4, atol=1e-5)
 

@@ -146,6 +146,19 @@ class _TensorFlow(Namespace):
         _, last, kept = tf.while_loop(lambda t, *_: t < length, body, start, maximum_iterations=length)
         return [*last], [array.stack() for array in kept]
 
+    def with_gradient(
+        self,
+        plain: Callable[..., list[Array]],
+        forward: Callable[..., tuple[list[Array], list[Array]]],
+        backward: Callable[[list[Array], list[Array]], list[Array]],
+    ) -> Callable[..., list[Array]]:
+        @tf.custom_gradient
+        def run(*arrays: Array) -> Any:
+            found, kept = forward(*arrays)
+            return found, lambda *back: backward(kept, [*back])
+
+        return run
+
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))
 
