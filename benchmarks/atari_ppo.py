@@ -23,7 +23,7 @@ from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 
 STEPS = 10 * 1024
 RUNS = 3
-GAME = {"id": "ALE/Breakout-v5", "frameskip": 1, "repeat_action_probability": 0.0}
+GAME: dict[str, Any] = {"id": "ALE/Breakout-v5", "frameskip": 1, "repeat_action_probability": 0.0}
 """Single frames; wrappers on both sides take four to a step."""
 
 SETTINGS: dict[str, Any] = {
@@ -65,7 +65,7 @@ def nature_cnn() -> type[Any]:
                 side, channels = placed.size[0], layer.channels
                 layers += [Convolution(placed, self.model_config), nn.ReLU()]
             self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(side * side * channels, 512), nn.ReLU())
-            self.policy, self.value = nn.Linear(512, self.num_outputs), nn.Linear(512, 1)
+            self.policy, self.value = nn.Linear(512, int(self.num_outputs or 0)), nn.Linear(512, 1)
 
         def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
             self.features = self.body(input_dict["obs"])

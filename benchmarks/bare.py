@@ -42,7 +42,7 @@ def dqn() -> Callable[[], None]:
             y = rewards + 0.99 * going_on * target(after).max(dim=1).values
         loss = F.smooth_l1_loss(q(obs).gather(1, actions)[:, 0], y)
         adam.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(q.parameters(), 10.0)
         adam.step()
         count += 1
@@ -78,26 +78,35 @@ def sac(width: int = 3, numbers: int = 1) -> Callable[[], None]:
         with torch.no_grad():
             taken, logp = sampled(after)
             y = rewards + 0.99 * going_on * (torch.minimum(*both(after, taken, targets)) - alpha * logp)
-        critic_loss = sum(F.mse_loss(q, y) for q in both(obs, actions, [q1, q2]))
+        critic_loss = torch.stack([F.mse_loss(q, y) for q in both(obs, actions, [q1, q2])]).sum()
         adams[1].zero_grad()
-        critic_loss.backward()
+        torch.autograd.backward(critic_loss)
         adams[1].step()
         taken, logp = sampled(obs)
         actor_loss = (alpha * logp - torch.minimum(*both(obs, taken, [q1, q2]))).mean()
         adams[0].zero_grad()
-        actor_loss.backward()
+        torch.autograd.backward(actor_loss)
         adams[0].step()
         adams[2].zero_grad()
-        (-log_alpha * (logp.detach() - numbers).mean()).backward()
+        torch.autograd.backward(-log_alpha * (logp.detach() - numbers).mean())
         adams[2].step()
         with torch.no_grad():
-            ours = [parameter for net in targets for parameter in net.parameters()]
-            torch._foreach_lerp_(ours, critics, 0.005)
+            ours: list[torch.Tensor] = [parameter for net in targets for parameter in net.parameters()]
+            torch._foreach_lerp_(ours, [*critics], 0.005)
 
     return step
 
 
-LOOPS = {"dqn": dqn, "dqn-8": dqn, "sac": sac, "sac-8": sac, "sac-large": partial(sac, 17, 6)}
+Loop = Callable[[], None]
+"""One update."""
+
+LOOPS: dict[str, Callable[[], Loop]] = {
+    "dqn": dqn,
+    "dqn-8": dqn,
+    "sac": sac,
+    "sac-8": sac,
+    "sac-large": partial(sac, 17, 6),
+}
 """By name of the contest in `algorithms.py`."""
 
 

@@ -49,7 +49,7 @@ def looped(step: Callable[..., Any], carry: Any, batch: Any, each: int) -> Calla
 
     def call() -> None:
         nonlocal carry
-        carry = jax.block_until_ready(run(carry, batch))
+        carry = jax.block_until_ready(run(carry, batch))  # type: ignore[no-untyped-call]
 
     return call
 

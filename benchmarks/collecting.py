@@ -79,19 +79,21 @@ def alone(algorithm: PPO) -> tuple[float, float]:
 
 def in_place(algorithm: PPO) -> tuple[float, float, float]:
     """Return what a vector step takes, and of that the environments and the network."""
-    policy, fleet, clock = algorithm.policy, algorithm.fleet, Clock()
-    source, compiled = fleet.collector.source, policy.runtime.compiled
+    policy, clock = algorithm.policy, Clock()
+    fleet: Any = algorithm.fleet
+    runtime: Any = policy.runtime
+    source, compiled = fleet.collector.source, runtime.compiled
     source.envs.step = clock.wrapped("environments", source.envs.step)
 
     def timed(model: Any) -> Any:
         twin = compiled(model)
         return None if twin is None else clock.wrapped("network", twin)
 
-    policy.runtime.compiled = timed
+    runtime.compiled = timed
     width, rows = SETTINGS["num_envs_per_env_runner"], []
     for _ in range(ROUNDS):
         clock.seconds.clear()
-        with policy.runtime.threads_for(width):
+        with runtime.threads_for(width):
             whole = microseconds(lambda: fleet.gather(STEPS * width))
         rows.append((whole, *(clock.seconds[name] / STEPS * 1e6 for name in ("environments", "network"))))
     whole, environments, network = np.median(rows, axis=0)

@@ -62,16 +62,16 @@ def main(steps: int, runs: int) -> None:
     installed = [name for name, package in FRAMEWORKS.items() if find_spec(package) is not None and _is_built(name)]
     best: dict[str, int] = {}
     for name, script in PEERS.items():
-        found = {threads: peer(script, steps // 3, threads) for threads in (1, 2)}
-        rates = {threads: one["rate"] for threads, one in found.items() if one is not None}
+        tried = {count: peer(script, steps // 3, count) for count in (1, 2)}
+        rates = {count: one["rate"] for count, one in tried.items() if one is not None}
         if rates:
-            best[name] = max(rates, key=lambda threads: rates[threads])
+            best[name] = max(rates, key=lambda count: rates[count])
     results: dict[str, list[dict[str, float]]] = {name: [] for name in (*installed, *best)}
     for _ in range(runs):
         for framework in installed:
             results[framework].append(run_json([sys.executable, __file__, "--ours", framework, str(steps)]))
-        for name, threads in best.items():
-            one = peer(PEERS[name], steps, threads)
+        for name, count in best.items():
+            one = peer(PEERS[name], steps, count)
             assert one is not None
             results[name].append(one)
     base = median([one["rate"] for one in results["Stable-Baselines3"]])

@@ -87,7 +87,7 @@ def train(task: str, memory: str, seed: int, steps: int) -> Run:
     """Train and evaluate, and note what came of it."""
     from anyspace import PPO
 
-    algorithm = PPO(TASKS[task], wrappers=WRAPPERS, model=MEMORIES[memory], seed=seed, stop_return=SOLVED)
+    algorithm = PPO(TASKS[task], wrappers=[*WRAPPERS], model=MEMORIES[memory], seed=seed, stop_return=SOLVED)
     started = time.perf_counter()
     algorithm.learn(steps, progress=False)
     seconds = time.perf_counter() - started

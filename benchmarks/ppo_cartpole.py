@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from machine import HERE, PEER_PYTHON, describe, median, require_peers, run_json
 STEPS = 150 * 1024
 RUNS = 5
 
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "num_envs_per_env_runner": 8,
     "train_batch_size": 1024,
     "num_epochs": 4,

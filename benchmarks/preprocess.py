@@ -47,7 +47,8 @@ def samples(space: gym.Space[Any]) -> list[Any]:
 
 
 def stacked(space: gym.Space[Any], singles: list[Any]) -> Any:
-    return concatenate(space, singles, create_empty_array(space, N))
+    room: Any = create_empty_array(space, N)
+    return concatenate(space, singles, room)
 
 
 def full_list(space: gym.Space[Any]) -> Any:

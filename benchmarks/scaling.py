@@ -119,7 +119,7 @@ def rates() -> None:
             settings = {**waits, **workers(1), "max_requests_in_flight_per_env_runner": more}
             cases[name] = new(PPO, Waits, batch, **settings)
         beside(f"1 ms a step, fragments of {length:g} s", cases)
-    slow = {"env_config": {"ms": 5.0}}
+    slow: dict[str, Any] = {"env_config": {"ms": 5.0}}
     cases = {"this process": new(PPO, Waits, 60, **slow)}
     cases |= {f"{count} workers": new(PPO, Waits, 60 * count, **slow, **workers(count)) for count in (2, 8)}
     beside("5 ms a step", cases)
@@ -178,7 +178,8 @@ def costs() -> None:
             cpu = time.process_time() - cpu
             processes = workers_of(note)
             megabytes = [private_megabytes(process) for process in processes]
-            killed, after = time.perf_counter(), []
+            after: list[float] = []
+            killed = time.perf_counter()
             algorithm.fleet.metrics()
             os.kill(int(sorted(processes)[0]), signal.SIGKILL)
             new_one: float | None = None

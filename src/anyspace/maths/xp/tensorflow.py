@@ -152,12 +152,12 @@ class _TensorFlow(Namespace):
         forward: Callable[..., tuple[list[Array], list[Array]]],
         backward: Callable[[list[Array], list[Array]], list[Array]],
     ) -> Callable[..., list[Array]]:
-        @tf.custom_gradient
-        def run(*arrays: Array) -> Any:
+        def run(*arrays: Array) -> tuple[list[Array], Callable[..., list[Array]]]:
             found, kept = forward(*arrays)
             return found, lambda *back: backward(kept, [*back])
 
-        return run
+        given: Callable[..., list[Array]] = tf.custom_gradient(run)
+        return given
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return tf.scatter_nd(rows[:, None], x, tf.constant((n, *x.shape[1:]), rows.dtype))
