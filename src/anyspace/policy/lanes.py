@@ -1,6 +1,6 @@
 """Sequences side by side in lanes of T steps each, as compiled frameworks learn from them.
 
-Letters: N rows; L lanes, T steps of a lane; M sequences that follow another one in its lane.
+Letters: S gradient steps; N rows; L lanes of T steps of the environment; M sequences that follow another one in theirs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Placed(NamedTuple):
 
 
 def put_in_lanes(sequences: Sequences, order: Ints, counted: Bools, max_seq_len: int, *, packs: bool) -> Placed:
-    """Return the lanes of the sequences of S steps, as many for each step.
+    """Return the lanes of the sequences that S gradient steps take, as many for each.
 
     Args:
         sequences: of all rows.
@@ -65,8 +65,8 @@ def put_in_lanes(sequences: Sequences, order: Ints, counted: Bools, max_seq_len:
         packs: sequences share lanes. How many lanes there are then hardly changes with the lengths.
     """
     longest = int(sequences.lens.max())
-    steps = max_seq_len if longest <= max_seq_len else -(-longest // _SEQUENCES) * _SEQUENCES
-    return (_shared if packs else _single)(sequences, order, counted, steps)
+    length = max_seq_len if longest <= max_seq_len else -(-longest // _SEQUENCES) * _SEQUENCES
+    return (_shared if packs else _single)(sequences, order, counted, length)
 
 
 def in_lanes(rows: Any, lanes: Lanes) -> PaddedSequences:
@@ -75,63 +75,62 @@ def in_lanes(rows: Any, lanes: Lanes) -> PaddedSequences:
 
 
 def places_of(there: Bools) -> Ints:
-    """Return the positions of what is there, booleans [S, N], in every step: [S, n], -1 behind."""
+    """Return the positions of what is there, booleans [S, N], in every gradient step: [S, n], -1 behind."""
     lens = there.sum(axis=1)
     places = np.full((len(there), int(lens.max(initial=0))), -1)
     places[np.arange(places.shape[1]) < lens[:, None]] = np.nonzero(there)[1]
     return places
 
 
-def _single(sequences: Sequences, order: Ints, counted: Bools, steps: int) -> Placed:
+def _single(sequences: Sequences, order: Ints, counted: Bools, length: int) -> Placed:
     """Return a lane for each sequence."""
     lens, starts = sequences.lens[order], (np.cumsum(sequences.lens) - sequences.lens)[order]
-    times, shape = np.arange(steps), (len(order), order.shape[1] * steps)
+    times, shape = np.arange(length), (len(order), order.shape[1] * length)
     rows: Ints = (starts[..., None] + np.minimum(times, lens[..., None] - 1)).reshape(shape)
     there = ((times < lens[..., None]) & counted[..., None]).reshape(shape)
     states = [np.asarray(state)[order] for state in sequences.state]
     return Placed(rows, places_of(there), Lanes(lens.astype(np.int32), states, None))
 
 
-def _shared(sequences: Sequences, order: Ints, counted: Bools, steps: int) -> Placed:
+def _shared(sequences: Sequences, order: Ints, counted: Bools, length: int) -> Placed:
     """Return lanes that hold as many sequences as fit."""
-    before = np.cumsum(sequences.lens) - sequences.lens
+    starts, states = np.cumsum(sequences.lens) - sequences.lens, [np.asarray(state) for state in sequences.state]
     chosen = [one[there] for one, there in zip(order, counted, strict=True)]
-    found = [_fitted(sequences.lens[some], steps) for some in chosen]
-    lanes = size_for(max(1, *(int(lane.max(initial=-1)) + 1 for lane, _ in found)))
-    follow = [first > 0 for _, first in found]
-    room = max(_FEWEST_RESETS, 1 << (max(int(later.sum()) for later in follow) - 1).bit_length())
-    count = max(int(sequences.lens[some].sum()) for some in chosen)
-    lead = len(order)
-    last = before + sequences.lens - 1
-    rows = np.repeat(last[order[:, :1]], lanes * steps, axis=1)
-    places, begins = np.full((lead, count), -1), np.full((lead, lanes * steps), -1, np.int32)
-    lens = np.zeros((lead, lanes), np.int32)
-    states = [np.asarray(state) for state in sequences.state]
-    firsts, others = ([np.zeros((lead, n, *one.shape[1:]), one.dtype) for one in states] for n in (lanes, room))
-    for step, (some, (lane, first), later) in enumerate(zip(chosen, found, follow, strict=True)):
-        at, own = lane * steps + first, sequences.lens[some]
-        places[step, : own.sum()] = where = ranges(at, own)
-        rows[step, where] = ranges(before[some], own)
+    fitted = [_fitted(sequences.lens[some], length) for some in chosen]
+    count = size_for(max(1, *(int(lane.max(initial=-1)) + 1 for lane, _ in fitted)))
+    # A power of two, of which few are compiled for.
+    following = max(_FEWEST_RESETS, 1 << (max(int(np.count_nonzero(first)) for _, first in fitted) - 1).bit_length())
+    lead, most = len(order), max(int(sequences.lens[some].sum()) for some in chosen)
+    last = starts + sequences.lens - 1
+    rows = np.repeat(last[order[:, :1]], count * length, axis=1)
+    places, begins = np.full((lead, most), -1), np.full((lead, count * length), -1, np.int32)
+    lens = np.zeros((lead, count), np.int32)
+    before, between = ([np.zeros((lead, n, *one.shape[1:]), one.dtype) for one in states] for n in (count, following))
+    for step, (some, (lane, first)) in enumerate(zip(chosen, fitted, strict=True)):
+        at, own, heads, later = lane * length + first, sequences.lens[some], first == 0, first > 0
+        where = ranges(at, own)
+        places[step, : len(where)] = where
+        rows[step, where] = ranges(starts[some], own)
         np.add.at(lens[step], lane, own)
-        begins[step, at[later]] = np.arange(later.sum())
-        for array, begin, following in zip(states, firsts, others, strict=True):
-            begin[step, lane[~later]] = array[some[~later]]
-            following[step, : later.sum()] = array[some[later]]
-    return Placed(rows, places, Lanes(lens, firsts, Resets(begins, others)))
+        begins[step, at[later]] = np.arange(np.count_nonzero(later))
+        for array, one, other in zip(states, before, between, strict=True):
+            one[step, lane[heads]] = array[some[heads]]
+            other[step, : np.count_nonzero(later)] = array[some[later]]
+    return Placed(rows, places, Lanes(lens, before, Resets(begins, between)))
 
 
-def _fitted(lens: Ints, steps: int) -> tuple[Ints, Ints]:
+def _fitted(lens: Ints, length: int) -> tuple[Ints, Ints]:
     """Return the lane of each sequence and its first step there: the longest first, each where it leaves least room."""
     lane, first = np.zeros(len(lens), np.int64), np.zeros(len(lens), np.int64)
-    by_room: list[list[int]] = [[] for _ in range(steps + 1)]
+    by_room: list[list[int]] = [[] for _ in range(length + 1)]
     count = 0
     for number in np.argsort(-lens, kind="stable").tolist():
-        length = int(lens[number])
-        room = next((room for room in range(length, steps + 1) if by_room[room]), 0)
+        own = int(lens[number])
+        room = next((room for room in range(own, length + 1) if by_room[room]), 0)
         if room:
             lane[number] = by_room[room].pop()
         else:
-            lane[number], room, count = count, steps, count + 1
-        first[number] = steps - room
-        by_room[room - length].append(int(lane[number]))
+            lane[number], room, count = count, length, count + 1
+        first[number] = length - room
+        by_room[room - own].append(int(lane[number]))
     return lane, first
