@@ -274,6 +274,7 @@ def test_learns_cartpole(build: Build) -> None:
         num_epochs=6,
         lr=2e-3,
         kl_coeff=0.0,
+        vf_clip_param=None,
     )
     returns = [algorithm.train().get("episode_return_mean", 0.0) for _ in range(60)]
     assert max(returns) >= 150

@@ -22,6 +22,7 @@ from anyspace.execution.xla import (
     Stacked,
     Weights,
     chosen,
+    filled_up,
     moved,
     nearer,
     new_slots,
@@ -76,7 +77,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
     def _take(self, steps: Steps, *, alone: bool) -> Result:
         loops = self.loops and not alone
         batches, count = self.stacked(steps, alone=not loops and not steps.summed), len(steps.order)
-        keys = self.runtime.keys(len(batches.inputs.counted))
+        keys = filled_up(self.runtime.keys(count), len(batches.inputs.counted))
         carry: Carry = [model.held().on_device() for model in self._models()], self._slots
         given = (batches.inputs, keys)
         changing = batches.stored, self.runtime.cell_values(), self._rates

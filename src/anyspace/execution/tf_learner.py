@@ -21,6 +21,7 @@ from anyspace.execution.xla import (
     Slots,
     Stacked,
     Weights,
+    filled_up,
     moved,
     nearer,
     new_slots,
@@ -90,7 +91,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
     def _take(self, steps: Steps, *, alone: bool) -> Result:
         batches = self.stacked(steps)
         count = len(steps.order)
-        seeds = self.runtime.seeds(len(batches.inputs.counted))
+        seeds = filled_up(self.runtime.seeds(count), len(batches.inputs.counted))
         rates = {name: np.float32(rate) for name, rate in self._rates.items()}
         arguments = batches.inputs, seeds, batches.stored, self.runtime.cell_values(), rates, np.int32(count)
         with self.runtime.on_device():

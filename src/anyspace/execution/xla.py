@@ -76,6 +76,11 @@ class Stacked:
         return (*self.inputs.rows, "|", *self.stored)
 
 
+def filled_up(drawn: NumpyArray, count: int) -> NumpyArray:
+    """Return what was drawn for each step, with zeros behind for those that are not taken: ``count`` in all."""
+    return np.concatenate([drawn, np.zeros((count - len(drawn), *drawn.shape[1:]), drawn.dtype)])
+
+
 def _batch(built: dict[str, Build], inputs: Inputs, stored: Named) -> Batch:
     batch = put_together(built, inputs.rows, stored)
     batch["counted"] = counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
