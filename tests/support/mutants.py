@@ -50,6 +50,17 @@ MUTANTS = [
     Mutant("spaces/decoding.py", "high / 2 - low / 2", "high - low", "spaces/test_decoding.py"),
     Mutant("spaces/filters.py", 'None if name == "MeanStdFilter" else 10.0', "None", "spaces/test_filters.py"),
     Mutant("models/torch/gtrxl_layers.py", "1 / math.sqrt(self.head_dim)", "1 / self.head_dim", "models/torch"),
+    Mutant(
+        "models/pure/recurrent.py",
+        "of_cell * cell * (1.0 - f * f) * 0.25",
+        "of_cell * cell * (1.0 - f * f)",
+        "models/pure",
+    ),
+    Mutant("models/pure/recurrent.py", "(hidden - new) * update", "(new - hidden) * update", "models/pure"),
+    Mutant(
+        "policy/lanes.py", "other[step, : np.count_nonzero(later)] = array[some[later]]", "pass", "policy/test_lanes.py"
+    ),
+    Mutant("policy/lanes.py", "lane * length + first", "lane * length", "policy/test_lanes.py"),
     Mutant("models/pure/gates.py", "h @ of_skip - biases", "h @ of_skip + biases", "models/pure"),
     Mutant("policy/schedules.py", "np.interp(step, self._steps", "np.interp(step + 1, self._steps", "policy"),
     Mutant("policy/exploration/epsilon.py", "final_epsilon: float = 0.05", "final_epsilon: float = 0.1", "policy"),
