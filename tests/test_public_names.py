@@ -299,7 +299,7 @@ importlib.import_module = lambda name, *rest: seen.append(os.environ["GOMP_SPINC
 import anyspace.models.torch
 print(seen, os.environ.get("GOMP_SPINCOUNT"))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.strip() == ("['100000'] None" if given is None else "[] 7")
+    assert done.stdout.strip() == ("['1000'] None" if given is None else "[] 7")
 
 
 def test_naming_the_library_imports_no_framework():
