@@ -9,9 +9,9 @@ def _load_torch() -> None:
 
     As it comes, two of them on a busy machine keep each other from working: a gradient step may take twenty times as
     long. This is how long OpenMP itself lets them wait awake where there are more threads than cores; it knows nothing
-    of other processes. SAC's updates take a tenth longer with it where nothing else runs, and less than a fifth of
-    the time beside two other processes on two cores. OpenMP reads the variable when it is loaded, and never again, so the
-    environment of the process is left as it was. Who sets the variable, or imports PyTorch first, decides.
+    of other processes. Where nothing else runs, SAC's updates take a tenth longer with it, and beside two other
+    processes on two cores less than a fifth of the time. OpenMP reads the variable when it is loaded, and never again,
+    so the environment of the process is left as it was. Who sets the variable, or imports PyTorch first, decides.
     """
     if "GOMP_SPINCOUNT" in os.environ:
         return
