@@ -175,6 +175,19 @@ def test_one_call_and_a_call_for_each_step_agree(build: Build) -> None:
             assert np.isnan(found[len(picked) :]).all()
 
 
+def test_keys_are_drawn_for_the_steps_that_are_taken(build: Build) -> None:
+    algorithm = build()
+    runtime, batch = algorithm.policy.runtime, rows(algorithm)
+    steps = minibatches(algorithm.policy, batch, 32, 3)
+    assert len(algorithm.learner.stacked(steps).inputs.counted) > len(steps.order)
+    before = runtime.rng_state()
+    algorithm.learner.steps(steps)
+    after = runtime.rng_state()
+    runtime.set_rng_state(before)
+    runtime.keys(len(steps.order))
+    np.testing.assert_equal(runtime.rng_state(), after)
+
+
 def test_sampled_entropy_draws_anew_in_every_step(build: Build) -> None:
     settings = {"lr": 0.0, "kl_coeff": 0.0, "vf_loss_coeff": 0.0, "entropy_coeff": 1.0}
     algorithm = build(model={"custom_action_dist": SampledEntropy}, **settings)

@@ -22,7 +22,6 @@ from anyspace.execution.xla import (
     Stacked,
     Weights,
     chosen,
-    filled_up,
     moved,
     nearer,
     new_slots,
@@ -37,6 +36,7 @@ from anyspace.models.jax.runtime import JaxRuntime
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
+from anyspace.policy.columns import filled_up
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 

@@ -21,7 +21,6 @@ from anyspace.execution.xla import (
     Slots,
     Stacked,
     Weights,
-    filled_up,
     moved,
     nearer,
     new_slots,
@@ -36,6 +35,7 @@ from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
 from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, NotByXLA, Way, Ways
 from anyspace.policy.batch import Batch
+from anyspace.policy.columns import filled_up
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 

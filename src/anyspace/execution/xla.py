@@ -76,11 +76,6 @@ class Stacked:
         return (*self.inputs.rows, "|", *self.stored)
 
 
-def filled_up(drawn: NumpyArray, count: int) -> NumpyArray:
-    """Return what was drawn for each step, with zeros behind for those that are not taken: ``count`` in all."""
-    return np.concatenate([drawn, np.zeros((count - len(drawn), *drawn.shape[1:]), drawn.dtype)])
-
-
 def _batch(built: dict[str, Build], inputs: Inputs, stored: Named) -> Batch:
     batch = put_together(built, inputs.rows, stored)
     batch["counted"] = counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
@@ -104,8 +99,9 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, packs: bool = False,
     """
     order, counted = _fitted(steps, whole=whole, alone=alone)
     columns, sequences = columns_of(steps.rows), steps.rows.get("sequences")
-    index, places, lanes = order, places_of(counted), None
-    if sequences is not None:
+    if sequences is None:
+        index, places, lanes = order, places_of(counted), None
+    else:
         index, places, lanes = put_in_lanes(sequences, order, counted, max_seq_len, packs=packs)
     there = np.zeros(index.shape, np.float32)
     number, entry = np.nonzero(places >= 0)

@@ -114,10 +114,11 @@ def size_for(count: int) -> int:
 
 def padded_stored(stored: Named) -> Named:
     """Return stored arrays with as many rows of zeros behind as make their number one of few."""
-    return {name: _longer(array, size_for(len(array))) for name, array in stored.items()}
+    return {name: filled_up(array, size_for(len(array))) for name, array in stored.items()}
 
 
-def _longer(array: NumpyArray, size: int) -> NumpyArray:
+def filled_up(array: NumpyArray, size: int) -> NumpyArray:
+    """Return an array with as many rows of zeros behind as make ``size`` rows."""
     if len(array) == size:
         return array
     return np.concatenate([array, np.zeros((size - len(array), *array.shape[1:]), array.dtype)])
