@@ -685,7 +685,35 @@ def test_flags_that_explanations_show_are_taken() -> None:
     words = [word for path, value in shown.items() for word in shlex.split(as_flag(path, value).strip("`"))]
     config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], StartingPoint(PPO, PPOConfig())).config
     assert config.model.fcnet_hiddens == [64, 64]
-    assert config.lr_schedule == [(0.0, 3e-4), (1e6, 0.0)]
+    assert config.lr_schedule == "linear"
+
+
+@pytest.mark.parametrize(
+    ("words", "schedule"),
+    [
+        ("linear", "linear"),
+        ("None", None),
+        ("0 1e-3 100_000 0", [(0.0, 1e-3), (1e5, 0.0)]),
+        ("'[[0, 1e-3], [1e5, 0]]'", [(0.0, 1e-3), (1e5, 0.0)]),
+    ],
+)
+def test_schedules_are_names_numbers_or_pairs(words: str, schedule: object) -> None:
+    given = ["CartPole-v1", "--lr-schedule", *shlex.split(words)]
+    config = parse(InspectFlags, "inspect", given, StartingPoint(PPO, PPOConfig())).config
+    assert config.lr_schedule == schedule
+
+
+@pytest.mark.parametrize("words", [["linera"], ["0", "1e-3", "5"], ["1e-3"], ["[1, 2]"], ["[[0, 1e-3]"]])
+def test_what_is_no_schedule_is_refused(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "CartPole-v1", "--lr-schedule", *words])
+    assert exit_.value.code == 2
+    assert "is no schedule; write linear, or" in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_environment_takes_no_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--env", "CartPole-v1"]) == 2
+    assert "named without a flag, right after the command: CartPole-v1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,31 @@ FULL: dict[str, Any] = {
     "entropy_coeff_schedule": [[0, 0.1], [1000, 0.0]],
     "kl_coeff": 0.7,
 }
+
+
+def rates(algorithm: Algorithm[Any], total_steps: int) -> list[tuple[int, float, float]]:
+    """Learn, and return steps, learning rate and weight of the entropy bonus by iteration."""
+    seen = []
+
+    def note(algorithm: Algorithm[Any], result: dict[str, Any]) -> None:
+        learner = result["learner"]
+        seen.append((result["timesteps_total"], learner["lr"], learner["entropy_coeff"]))
+
+    algorithm.learn(total_steps, progress=False, callback=note)
+    return seen
+
+
+def test_a_falling_schedule_ends_where_the_run_ends_and_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
+    changes = {"lr": 1e-3, "lr_schedule": "linear", "entropy_coeff": 0.5, "entropy_coeff_schedule": "linear"}
+    with closing(PPO(Lock, {**FAST, **changes}, preset="none")) as algorithm:
+        assert algorithm.train()["learner"]["lr"] == 1e-3, "there is no end to go by yet"
+        assert rates(algorithm, 256) == [(128, 7.5e-4, 0.375), (192, 5e-4, 0.25), (256, 2.5e-4, 0.125)]
+        # A longer run falls more slowly.
+        assert rates(algorithm, 512)[0] == (320, 5e-4, 0.25)
+        algorithm.save(tmp_path)
+    with closing(Algorithm.load(tmp_path)) as loaded:
+        loaded.counters.timesteps_total = 384
+        assert loaded.train()["learner"]["lr"] == 2.5e-4
 
 
 class TestCheckpoints:

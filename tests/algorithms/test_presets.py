@@ -13,7 +13,7 @@ from gymnasium import spaces
 
 from anyspace import PG, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS, presets
-from anyspace.algorithms.presets import GENERAL, general_preset, named_preset, preset_names
+from anyspace.algorithms.presets import GENERAL, Preset, general_preset, named_preset, preset_names
 from anyspace.algorithms.settings import preset_for
 from anyspace.config import merge
 from anyspace.data.environments import EnvSpec
@@ -279,6 +279,12 @@ def test_a_preset_s_schedule_gives_way_to_a_learning_rate() -> None:
     assert PG("CartPole-v1", lr=0.5).config.lr_schedule is None
     schedule = [(0, 1.0), (9, 0.0)]
     assert PG("CartPole-v1", lr=0.5, lr_schedule=schedule).config.lr_schedule == schedule
+
+
+def test_a_schedule_that_falls_from_the_learning_rate_stays_beside_one() -> None:
+    falling = Preset("falling", {"lr": 1e-3, "lr_schedule": "linear"})
+    config = PG("CartPole-v1", preset=falling, lr=0.5).config
+    assert (config.lr, config.lr_schedule) == (0.5, "linear")
 
 
 def test_a_preset_s_entropy_bonus_gives_way_to_a_distribution_without_entropy(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ VALUES: dict[str, list[Any]] = {
     "rollout_fragment_length": [1, 40, "auto"],
     "gamma": [0.0, 1.0],
     "lr": [0.0, 1.0],
-    "lr_schedule": [[(0, 0.0)], [(0, 1e-3), (10, 0.0)], None],
+    "lr_schedule": [[(0, 0.0)], [(0, 1e-3), (10, 0.0)], "linear", None],
     "grad_clip": [1e-9, 1e9, None],
     "adam_epsilon": [1e-30, 1.0],
     "clip_rewards": [True, False, 1e-3, 0.0, None],
@@ -148,7 +148,7 @@ VALUES: dict[str, list[Any]] = {
     "vf_clip_param": [1e-9, 1e9, None],
     "vf_loss_coeff": [0.0, 1e3],
     "entropy_coeff": [0.0, 1.0],
-    "entropy_coeff_schedule": [[(0, 1.0), (10, 0.0)], None],
+    "entropy_coeff_schedule": [[(0, 1.0), (10, 0.0)], "linear", None],
     "kl_coeff": [0.0, 10.0],
     "kl_target": [1e-9, 10.0],
     # The model.

@@ -1,8 +1,13 @@
+import logging
+
 import numpy as np
 import pytest
 
 from anyspace.errors import ConfigError
-from anyspace.policy.schedules import PiecewiseSchedule, scheduled
+from anyspace.execution.counters import Counters
+from anyspace.policy.schedules import PiecewiseSchedule, require_schedule, scheduled
+
+RUN = Counters(100, None)
 
 
 def test_a_schedule_is_linear_between_its_endpoints():
@@ -17,8 +22,23 @@ def test_a_schedule_is_constant_outside_its_endpoints():
 
 
 def test_a_constant_is_a_schedule():
-    assert [scheduled(0.5, None, "lr_schedule")(step) for step in (0, 10**6)] == [0.5, 0.5]
-    assert scheduled(0.5, [(0, 1.0)], "lr_schedule")(7) == 1.0
+    assert [scheduled(0.5, None, "lr_schedule", RUN)(step) for step in (0, 10**6)] == [0.5, 0.5]
+    assert scheduled(0.5, [(0, 1.0)], "lr_schedule", RUN)(7) == 1.0
+
+
+def test_a_falling_schedule_goes_by_what_the_run_is_asked_for(caplog):
+    run = Counters(100, None)
+    schedule = scheduled(0.5, "linear", "lr_schedule", run)
+    assert [schedule(step) for step in (0, 10**6)] == [0.5, 0.5]  # Nobody has said how many steps there are to be.
+    run.total_steps = 1000
+    assert [schedule(step) for step in (0, 250, 500, 999)] == pytest.approx([0.5, 0.375, 0.25, 0.0005])
+    run.total_steps = 2000
+    assert schedule(1000) == 0.25
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING):
+        assert [schedule(2000), schedule(2001)] == [0, 0]
+    (record,) = caplog.records
+    assert "`lr_schedule` is 'linear', and the run has had the 2,000 steps" in record.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -36,4 +56,4 @@ def test_a_constant_is_a_schedule():
 )
 def test_other_endpoints_are_refused(endpoints, reason):
     with pytest.raises(ConfigError, match=rf"config key `lr_schedule` is .*, but {reason}"):
-        scheduled(1.0, endpoints, "lr_schedule")
+        require_schedule(endpoints, "lr_schedule")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.on_policy import OnPolicyConfig, has_entropy, require_own_samples
@@ -18,7 +18,7 @@ from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
-from anyspace.policy.schedules import Scheduled, scheduled
+from anyspace.policy.schedules import Scheduled, require_schedule, scheduled
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,15 @@ class ActorCriticConfig(OnPolicyConfig):
     """Weight of the value loss, at least 0."""
     entropy_coeff: float = 0.01
     """Weight of the entropy bonus, at least 0."""
-    entropy_coeff_schedule: list[tuple[float, float]] | None = None
-    """That weight over sampled steps as [step, value] pairs; takes precedence over `entropy_coeff`."""
+    entropy_coeff_schedule: list[tuple[float, float]] | Literal["linear"] | None = None
+    """That weight by steps: [step, value] pairs, which go before it, or "linear": from it to 0 over the run."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()
         for key in ("vf_loss_coeff", "entropy_coeff"):
             require(getattr(self, key) >= 0, key, getattr(self, key), "it must not be negative")
-        scheduled(self.entropy_coeff, self.entropy_coeff_schedule, "entropy_coeff_schedule")
+        require_schedule(self.entropy_coeff_schedule, "entropy_coeff_schedule")
 
     @property
     def has_critic(self) -> bool:
@@ -185,7 +185,8 @@ class ActorCritic(Algorithm[C]):
         asked = not self._given.isdisjoint(("entropy_coeff", "entropy_coeff_schedule"))
         if config.rewards_entropy and not has_entropy(policy, asked=asked):
             self.config = config = dataclasses.replace(config, entropy_coeff=0.0, entropy_coeff_schedule=None)
-        schedule = scheduled(config.entropy_coeff, config.entropy_coeff_schedule, "entropy_coeff_schedule")
+        endpoints = config.entropy_coeff_schedule
+        schedule = scheduled(config.entropy_coeff, endpoints, "entropy_coeff_schedule", self.counters)
         self.entropy_coeff = Scheduled(schedule, policy.runtime.cell(0.0))
 
     def parts(self) -> dict[str, Any]:

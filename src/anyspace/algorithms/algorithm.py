@@ -128,7 +128,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     def groups(self) -> dict[str, Group]:
         """Return how the parameters of each loss are moved, by the names that :meth:`losses` uses."""
         config = self.config
-        lr = scheduled(config.lr, config.lr_schedule, "lr_schedule")
+        lr = scheduled(config.lr, config.lr_schedule, "lr_schedule", self.counters)
         return {"policy": Group(lr, grad_clip=config.grad_clip, epsilon=config.adam_epsilon)}
 
     def setup(self) -> None:

@@ -16,7 +16,7 @@ from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
-from anyspace.policy.schedules import scheduled
+from anyspace.policy.schedules import require_schedule
 
 RENAMED = {
     "lambda": "lambda_",
@@ -54,8 +54,8 @@ class AlgorithmConfig(ScaleConfig):
     """Discount, in [0, 1]."""
     lr: float = 1e-3
     """Learning rate, at least 0."""
-    lr_schedule: list[tuple[float, float]] | None = None
-    """Learning rate over sampled steps as [step, value] pairs, linear in between; takes precedence over `lr`."""
+    lr_schedule: list[tuple[float, float]] | Literal["linear"] | None = None
+    """Learning rate by steps: [step, value] pairs, which go before `lr`, or "linear": from `lr` to 0 over the run."""
     grad_clip: float | None = None
     """Largest global norm of the gradients, above 0; None does not clip."""
     adam_epsilon: float = 1e-8
@@ -98,13 +98,13 @@ class AlgorithmConfig(ScaleConfig):
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
 
         A default or a preset's value never makes a valid value fail: ``train_batch_size=64`` alone makes a larger
-        ``minibatch_size`` 64, too. ``lr`` takes the place of an ``lr_schedule``, and so with every such pair.
+        ``minibatch_size`` 64, too. ``lr`` takes the place of pairs of ``lr_schedule``, and so with every such key.
 
         Args:
             given: keys that were given, nested ones as ``model.use_lstm``.
         """
         schedules = {f"{key}_schedule" for key in given} - {*given}  # that a constant was given in place of
-        dropped: dict[str, Any] = {key: None for key in schedules if getattr(self, key, None) is not None}
+        dropped: dict[str, Any] = {key: None for key in schedules if getattr(self, key, None) not in (None, "linear")}
         if dropped:
             return dataclasses.replace(self, **dropped).fitted(given)
         model, gaussian = self.model, ("DiagGaussian", "SquashedGaussian")
@@ -212,7 +212,7 @@ class AlgorithmConfig(ScaleConfig):
             require_exact(self.vectorization, in_order=in_order, beside=self.evaluation_parallel_to_training)
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         require(self.seed is None or self.seed < 2**63, "seed", self.seed, "a seed is below 2**63")
-        scheduled(self.lr, self.lr_schedule, "lr_schedule")
+        require_schedule(self.lr_schedule, "lr_schedule")
         library = next(kind for kind in type(self).__mro__ if kind.__module__.startswith("anyspace."))
         require_finite(self, type_hints(library), _LIMITS)
 

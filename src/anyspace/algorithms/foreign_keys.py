@@ -264,7 +264,7 @@ _CLEAN_RL: dict[str, str | tuple[str, ...]] = {
     "clip_coef": "It is called {clip_param} here.",
     "norm_adv": _ADVANTAGES,
     "clip_vloss": "{vf_clip_param} bounds the squared error of the value; None switches that off.",
-    "anneal_lr": "A schedule says it here: {lr_schedule=[[0, 3e-4], [1_000_000, 0.0]]}.",
+    "anneal_lr": "A schedule says it here: {lr_schedule='linear'}.",
     "cuda": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
     "capture_video": (
         "learn(steps, callback=RecordVideo(10_000), out='runs/mine') films the policy while it learns, on the command"

@@ -136,7 +136,7 @@ class AlgorithmOptions(ScaleOptions, total=False):
     rollout_fragment_length: int | Literal["auto"]
     gamma: float
     lr: float
-    lr_schedule: list[tuple[float, float]] | None
+    lr_schedule: list[tuple[float, float]] | Literal["linear"] | None
     grad_clip: float | None
     adam_epsilon: float
     clip_rewards: bool | float | None
@@ -167,7 +167,7 @@ class ActorCriticOptions(OnPolicyOptions, total=False):
 
     vf_loss_coeff: float
     entropy_coeff: float
-    entropy_coeff_schedule: list[tuple[float, float]] | None
+    entropy_coeff_schedule: list[tuple[float, float]] | Literal["linear"] | None
 
 
 class SmallBatchOptions(ActorCriticOptions, total=False):

@@ -184,7 +184,8 @@ class SAC(OffPolicy[SACConfig]):
 
         def group(rate: float | None) -> Group:
             given = (config.lr, config.lr_schedule) if rate is None else (rate, None)
-            return Group(scheduled(*given, "lr_schedule"), grad_clip=config.grad_clip, epsilon=config.adam_epsilon)
+            lr = scheduled(*given, "lr_schedule", self.counters)
+            return Group(lr, grad_clip=config.grad_clip, epsilon=config.adam_epsilon)
 
         rates = {"actor": config.actor_lr, **critics, "alpha": config.alpha_lr}
         return {name: group(rate) for name, rate in rates.items()}

@@ -255,6 +255,8 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
     known = {*hints.paths, *(field.name for field in dataclasses.fields(kind))}
     for word in words:
         keys = _keys_of(word)
+        if keys == ["env"] and issubclass(kind, EnvFlags):
+            raise ConfigError("the environment is named without a flag, right after the command: CartPole-v1.")
         advice = [] if known & {*keys} else [hint for key in keys if (hint := hints.whereabouts(key))]
         if advice:
             raise ConfigError(f"there is no flag {word.partition('=')[0]}.{advice[0]}")

@@ -38,6 +38,20 @@ def _json_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
 
 
 @REGISTRY.primitive_rule
+def _schedule_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take schedules as numbers beside each other, as JSON pairs, or by the name of one."""
+    if list[tuple[float, float]] not in typing.get_args(info.type):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="linear|STEP VALUE [STEP VALUE ...]|JSON|None",
+        instance_from_str=_schedule,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [json.dumps(value) if isinstance(value, list) else str(value)],
+    )
+
+
+@REGISTRY.primitive_rule
 def _int_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Take whole numbers, spelt like 1e5 or 100_000 as well."""
     if info.type is not int:
@@ -129,6 +143,18 @@ def _whole(word: str) -> int:
         if not value.is_integer():
             raise ValueError(f"{word} is no whole number.") from None
         return int(value)
+
+
+def _schedule(words: list[str]) -> Any:
+    if words in (["linear"], ["None"]):
+        return None if words == ["None"] else words[0]
+    try:
+        pairs = json.loads(words[0]) if len(words) == 1 else zip(words[::2], words[1::2], strict=True)
+        return [(float(step), float(value)) for step, value in pairs]
+    except (ValueError, TypeError):
+        raise ValueError(
+            f"{' '.join(words)!r} is no schedule; write linear, or steps and values: 0 1e-3 100_000 0."
+        ) from None
 
 
 def _from_json(hint: Any, words: list[str]) -> Any:

@@ -22,6 +22,7 @@ class Counters:
         vector_steps: steps of the vector environment so far.
         episodes_total: episodes that have ended.
         time_total_s: seconds spent in training.
+        total_steps: environment steps that the latest `learn` asked for, from the beginning; None: there was none.
         latest: the latest training episodes.
         new: the training episodes that ended in the latest iteration.
         is_best: whether the latest iteration brought the highest return so far.
@@ -34,6 +35,7 @@ class Counters:
     def __init__(self, window: int, evaluate_every: int | None):
         self.training_iteration = self.timesteps_total = self.vector_steps = self.episodes_total = 0
         self.time_total_s = 0.0
+        self.total_steps: int | None = None
         self.latest = EpisodeWindow(window)
         self.new: list[Episode] = []
         self.is_best = False
@@ -94,6 +96,7 @@ class Counters:
         """Return everything as JSON can hold it."""
         return {
             "counters": {name: getattr(self, name) for name in NAMES},
+            "total_steps": self.total_steps,
             "evaluated_at": self._evaluated_at,
             "latest_evaluation": self._latest_evaluation,
             "best_return": self._best_return,
@@ -101,7 +104,9 @@ class Counters:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned; a missing ``latest_evaluation``, which is younger than the others, is None.
+        """Restore what `state` returned; what is younger than the rest, and missing, is None.
+
+        These are ``latest_evaluation`` and ``total_steps``.
 
         Raises:
             ValueError: a number is missing or is none.
@@ -111,6 +116,7 @@ class Counters:
             raise ValueError("`counters` is to be an object, and `latest_episodes` a list")
         for name in NAMES:
             setattr(self, name, _number(counters, name, whole=name != "time_total_s"))
+        self.total_steps = None if state.get("total_steps") is None else _number(state, "total_steps", whole=True)
         self._evaluated_at = _number(state, "evaluated_at", whole=True)
         self._best_return, self._latest_evaluation = (
             None if state.get(name) is None else _number(state, name) for name in ("best_return", "latest_evaluation")

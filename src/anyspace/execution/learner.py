@@ -47,7 +47,7 @@ class Group:
         if not callable(self.lr):
             raise ConfigError(
                 f"Group(lr=...) takes a function of the number of sampled steps, but {self.lr!r} came: write"
-                f" `lambda steps: {self.lr!r}`, or scheduled(config.lr, config.lr_schedule, 'lr_schedule')."
+                f" `lambda steps: {self.lr!r}`; super().groups() holds one that goes by `lr_schedule`."
             )
         known = get_args(Optimiser)
         require(self.optimiser in known, "optimiser", self.optimiser, f"it is {' or '.join(map(repr, known))}")

@@ -55,6 +55,7 @@ def learn(
     """
     callbacks = Callbacks(callback)
     _require_something_to_do(algorithm, total_steps)
+    algorithm.counters.total_steps = total_steps
     if out is None:
         return _run(algorithm, total_steps, None, saving, progress, callbacks)
     if isinstance(out, RunFolder):

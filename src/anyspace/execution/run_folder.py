@@ -43,6 +43,8 @@ class Counted(Protocol):
     """Whether it brought the highest mean return so far."""
     new: list[Episode]
     """The training episodes that ended in it."""
+    total_steps: int | None
+    """How many steps the run is asked for."""
 
 
 class Trainable(Protocol):

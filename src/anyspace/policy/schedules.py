@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,20 @@ from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 
+_LOG = logging.getLogger(__name__)
+
 Endpoints = list[tuple[float, float]]
 """``(step, value)`` pairs with rising steps."""
+Falling = Literal["linear"]
+"""From the constant down to 0, over the steps that the run is asked for."""
+
+
+class Run(Protocol):
+    """What a schedule may need to know of a run."""
+
+    @property
+    def total_steps(self) -> int | None:
+        """How many steps it is asked for, from the beginning; None: nobody has said so."""
 
 
 class PiecewiseSchedule:
@@ -52,9 +65,54 @@ class PiecewiseSchedule:
         return found
 
 
-def scheduled(constant: float, endpoints: Endpoints | None, key: str) -> PiecewiseSchedule:
-    """Return the schedule of ``key``: its endpoints where given, else the constant."""
-    return PiecewiseSchedule(endpoints if endpoints is not None else [(0, constant)], key)
+class FallingSchedule:
+    """Falls from a constant to 0 over the steps that a run is asked for: of 1,000 steps, 3/4 of it remain after 250.
+
+    Where nobody has said how many steps there are to be, it stays.
+
+    Args:
+        constant: its value at the beginning.
+        run: which is asked anew at every call, since it may be asked to go on.
+        key: the configuration key, for messages.
+    """
+
+    def __init__(self, constant: float, run: Run, key: str):
+        self._constant, self._run, self._key = constant, run, key
+        self._has_warned = False
+
+    def __call__(self, step: int) -> float:
+        """Return the value at ``step`` sampled environment steps."""
+        total = self._run.total_steps
+        if total is None:
+            return self._constant
+        if step >= total and not self._has_warned:
+            self._has_warned = True
+            _LOG.warning(
+                f"`{self._key}` is 'linear', and the run has had the {total:,} steps that learn() was asked for: the"
+                " value is 0 from here on. To train further, ask learn() for more steps, or give"
+                f" `{self._key}` as [step, value] pairs."
+            )
+        return self._constant * max(0.0, 1.0 - step / total)
+
+
+def require_schedule(schedule: Endpoints | Falling | None, key: str) -> None:
+    """Raise :class:`ConfigError` where endpoints are not as a :class:`PiecewiseSchedule` takes them."""
+    if isinstance(schedule, list):
+        PiecewiseSchedule(schedule, key)
+
+
+def scheduled(constant: float, schedule: Endpoints | Falling | None, key: str, run: Run) -> Callable[[int], float]:
+    """Return the value of ``key`` by the number of sampled environment steps.
+
+    Args:
+        constant: where there is no schedule, and where a falling one begins.
+        schedule: endpoints, or "linear".
+        key: the schedule's configuration key, for messages.
+        run: an algorithm's ``counters``.
+    """
+    if schedule == "linear":
+        return FallingSchedule(constant, run, key)
+    return PiecewiseSchedule(schedule if schedule is not None else [(0, constant)], key)
 
 
 class Scheduled:
@@ -65,7 +123,7 @@ class Scheduled:
         cell: holds the present value.
     """
 
-    def __init__(self, schedule: PiecewiseSchedule, cell: Cell):
+    def __init__(self, schedule: Callable[[int], float], cell: Cell):
         self._schedule, self._cell = schedule, cell
         self.at(0)
 
