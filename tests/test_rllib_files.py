@@ -339,8 +339,8 @@ def test_batch_normalisation_by_is_training(build):
     norm = algorithm.policy.model._hidden_layers[1]
     assert int(norm.num_batches_tracked) == 0
     assert_trains(algorithm, "_logits._model.0.weight", "_hidden_layers.1.weight", "_hidden_layers.1.running_mean")
-    # The environment's resets leave fewer rows than two whole minibatches: every epoch is a single step.
-    assert int(norm.num_batches_tracked) == 2 * 2
+    # Two iterations of two epochs of two minibatches.
+    assert int(norm.num_batches_tracked) == 2 * 2 * 2
     algorithm.compute_single_action(np.zeros(4, np.float32), explore=True)
     algorithm.evaluate(1)
     assert int(norm.num_batches_tracked) == 2 * 2

@@ -161,7 +161,11 @@ def test_tasks_are_set_between_iterations() -> None:
         assert algo.train()["episode_return_mean"] == 1
         assert algo.workers.foreach_env(lambda env: (env.length, env.place)) == [(3, (0, 0)), (3, (0, 1))]
         assert algo.counters.new[-1].length == 3
-    with closing(ppo.PPO("CartPole-v1", SMALL)) as algo, pytest.raises(ConfigError, match="no objects in this process"):
+    native = {**SMALL, "vectorization": "native"}
+    with (
+        closing(ppo.PPO("CartPole-v1", native)) as algo,
+        pytest.raises(ConfigError, match="no objects in this process"),
+    ):
         algo.workers.local_worker().foreach_env(lambda env: env)
 
 

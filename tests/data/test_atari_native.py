@@ -58,7 +58,7 @@ def both(name: str, options: AtariOptions, **env_config: Any) -> tuple[VectorSou
             for name, settings, steps, ends in [
                 ("Breakout", {"frameskip": 1}, 1000, {"lives", "games"}),
                 ("SpaceInvaders", {"frameskip": 1}, 1000, {"lives", "games"}),
-                ("AirRaid", {"frameskip": 4}, 300, {"games"}),
+                ("AirRaid", {"frameskip": 4}, 1000, {"games"}),
                 ("Qbert", {"frameskip": 4, "full_action_space": True}, 400, {"lives", "games"}),
             ]
         ),

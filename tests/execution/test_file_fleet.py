@@ -85,6 +85,7 @@ def test_shares_may_be_rounded():
 
 def test_a_run_is_written_on_the_way(tmp_path):
     settings = {
+        "vectorization": "native",
         "train_batch_size": 40,
         "minibatch_size": 40,
         "num_epochs": 1,

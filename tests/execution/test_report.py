@@ -42,6 +42,7 @@ def result(steps: int, rate: float = 500.0, mean: float | None = 12.34) -> dict[
 def test_a_line_without_a_terminal() -> None:
     assert shown(result(1000)) == "1,000 / 4,000 steps  500 steps/s  return 12.3  left 6 s\n"
     assert shown(result(4000, 1234.6, -3000.0)) == "4,000 / 4,000 steps  1,235 steps/s  return -3,000.0  left 0 s\n"
+    assert "return -0.96  left" in shown(result(1000, mean=-0.957))
 
 
 def test_before_an_episode_ended() -> None:

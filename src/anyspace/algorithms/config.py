@@ -44,8 +44,8 @@ class AlgorithmConfig(ScaleConfig):
     wrappers: list[str | Callable[..., Any]] = field(default_factory=list)
     """Wrappers put around each environment, innermost first; `package.module:Name` or the callables."""
     vectorization: Literal["auto", "native", "sync", "async"] = "auto"
-    """native: the id's own vector environment; sync: a loop; async: a process each; auto: native, else sync. Evaluation
-    runs likewise."""
+    """native: the id's own vector environment; sync: a loop; async: a process each; auto: native for several, where
+    there is one, else sync. Evaluation runs likewise."""
     collect_infos: list[str] = field(default_factory=list)
     """Numbers among the infos of every step that trajectories (`collected`, [T, B]) and batches hold as columns."""
     rollout_fragment_length: int | Literal["auto"] = "auto"

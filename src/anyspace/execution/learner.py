@@ -195,7 +195,7 @@ def as_losses(found: object, groups: Mapping[str, Group], name: str = "losses") 
             f" {', '.join(groups)}: give one loss for each. Terms that train the same parameters are added up."
         )
     for group, loss in found.by_group.items():
-        if isinstance(loss, int | float | np.generic | np.ndarray) or not hasattr(loss, "shape"):
+        if not hasattr(loss, "shape") or isinstance(loss, (np.generic, np.ndarray)):
             raise ConfigError(
                 f"{name}(): the loss {group!r} must be a scalar of the framework, but is {described(loss)}: compute it"
                 " from what policy.evaluate(batch, training=True) returns, or nothing is learnt from it."
@@ -218,9 +218,10 @@ def require_metrics(metrics: Mapping[str, object], groups: Collection[str], wher
     for name, value in metrics.items():
         if not isinstance(name, str):
             raise ConfigError(f"{where}: the names of metrics are texts, but {name!r} came.")
-        if name in _REPORTED or any(name in (f"grad_norm_{group}", f"lr_{group}") for group in groups):
+        of_group = name.startswith(_BY_GROUP) and any(name == each + group for each in _BY_GROUP for group in groups)
+        if of_group or name in _REPORTED:
             raise ConfigError(f"{where}: the metric {name!r} is reported anyhow; give yours another name.")
-        if not isinstance(value, int | float | np.generic) and getattr(value, "shape", None) != ():
+        if getattr(value, "shape", None) != () and not isinstance(value, (int, float)):
             raise ConfigError(
                 f"{where}: the metric {name!r} must be one number, but is {described(value)}; reduce it, as by"
                 " batch.mean(...)."
@@ -236,6 +237,7 @@ def no_gradient(losses: LossFunction, group: str, cause: str) -> ConfigError:
 
 
 _REPORTED = ("total_loss", "grad_norm", "lr", "model")
+_BY_GROUP = ("grad_norm_", "lr_")
 
 
 def described(value: object) -> str:

@@ -141,7 +141,7 @@ class ProgressReport(_Report):
         taken, seconds = map(sum, zip(*self._latest, strict=True))
         steps, rate = result["timesteps_total"], taken / max(seconds, 1e-9)
         mean = result.get("episode_return_mean")
-        spelt = "-" if mean is None else f"{mean:,.1f}"
+        spelt = "-" if mean is None else f"{mean:,.{1 if abs(mean) >= 10 else 2}f}"
         with suppress(OSError):
             self._bar.update(self._task, completed=min(steps, self._total), rate=rate, mean=spelt)
         now = time.monotonic()

@@ -163,14 +163,16 @@ class TorchRuntime:
             return
         before, self._borrowed = self._borrowed, source
         seed = int(torch.randint(2**62, (), generator=self._generators[source], device=self.device))
+        state = torch.default_generator.get_state()
         try:
-            with torch.random.fork_rng(devices=[self.device] if self.device == "cuda" else []):
-                # torch.manual_seed() notes for each kind of device that is not there who called it, which takes 1 ms.
-                torch.default_generator.manual_seed(seed)
+            with torch.random.fork_rng(devices=[self.device]) if self.device == "cuda" else contextlib.nullcontext():
                 if self.device == "cuda":
                     torch.cuda.manual_seed(seed)
+                # torch.manual_seed() notes for each kind of device that is not there who called it, which takes 1 ms.
+                torch.default_generator.manual_seed(seed)
                 yield
         finally:
+            torch.default_generator.set_state(state)
             self._borrowed = before
 
     def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
