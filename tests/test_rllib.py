@@ -230,9 +230,9 @@ def test_what_is_not_there_is_an_import_error_that_says_so(statement, hint):
 
 def test_attributes_that_are_not_there():
     with pytest.raises(
-        AttributeError, match=r"module 'anyspace.rllib.algorithms.ppo' has no attribute 'PPOTrainer'; it has"
+        AttributeError, match=r"module 'anyspace.rllib.algorithms.ppo' has no attribute 'PPOLearner'; it has"
     ):
-        module("algorithms.ppo").PPOTrainer  # noqa: B018
+        module("algorithms.ppo").PPOLearner  # noqa: B018
     assert not hasattr(rllib, "__wrapped__")
 
 

@@ -13,7 +13,8 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
-from anyspace import PPO, Algorithm
+from anyspace import A2C, APPO, DQN, IMPALA, PPO, Algorithm
+from anyspace.data.rows import Rows
 from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, ModelCatalog, action_dists, catalog
 from anyspace.policy.batch import Batch
@@ -28,6 +29,7 @@ from tests.rllib_files.model_apis import (
     TorchDuelingQModel,
     TorchWideModel,
 )
+from tests.rllib_files.own_masks import OpenDoors, TorchClosedDoorsModel, TorchDoors, TorchDoorsModel
 from tests.rllib_files.parametric_actions import (
     ParametricActionsModel,
     TorchActionMaskModel,
@@ -343,7 +345,7 @@ def test_batch_normalisation_by_is_training(build):
     assert int(norm.num_batches_tracked) == 2 * 2 * 2
     algorithm.compute_single_action(np.zeros(4, np.float32), explore=True)
     algorithm.evaluate(1)
-    assert int(norm.num_batches_tracked) == 2 * 2
+    assert int(norm.num_batches_tracked) == 2 * 2 * 2
     assert not norm.training
 
 
@@ -467,3 +469,34 @@ def test_interfaces_on_memories(custom):
     out, states_out = model({"obs": torch.ones(6, 4), **states, "seq_lens": torch.tensor([3, 2])})
     assert (out.shape, model.get_q_values(out).shape) == ((6, 12), (6, 3))
     assert [state.shape for state in states_out] == [(2, 12)] * 2
+
+
+@pytest.mark.parametrize("kind", [PPO, A2C, IMPALA, APPO])
+def test_a_distribution_reads_what_the_model_kept_of_the_same_rows(kind):
+    """Closed doors have no probability, in any pass: the observations after fragments are not among the rows."""
+    model = {"custom_model": TorchDoorsModel, "custom_action_dist": TorchDoors}
+    with closing(
+        kind(OpenDoors, model=model, train_batch_size=60, num_envs_per_env_runner=2, seed=0, preset="none")
+    ) as one:
+        found = [one.train() for _ in range(3)]
+        trajectory = one.fleet.gather(30)
+        evaluated = Rows(one.policy, trajectory).evaluate()
+        mask = np.concatenate(list(trajectory.obs[0][:-1]))
+        assert (np.asarray(evaluated.distribution.inputs)[mask == 0] < -1e8).all()
+        assert (np.asarray(evaluated.distribution.inputs)[mask == 1] > -1e8).all()
+    assert found[-1]["episode_return_mean"] == 9
+    if kind is PPO:
+        assert all(result["learner"]["ratio_error"] < 1e-4 for result in found)
+
+
+@pytest.mark.parametrize("more", [{}, {"custom_model_config": {"no_masking": True}}])
+def test_random_actions_keep_to_what_the_model_leaves(more):
+    """The environment would raise; what the constructor does not take is left to the model's configuration."""
+    model = {"custom_model": TorchClosedDoorsModel, **more}
+    settings = {"dueling": False, "hiddens": [], "num_steps_sampled_before_learning_starts": 200, "seed": 0}
+    with ExitStack() as stack:
+        if more:
+            stack.enter_context(pytest.warns(UserWarning, match="does not take 'no_masking'"))
+        one = stack.enter_context(closing(DQN(OpenDoors, model=model, train_batch_size=8, preset="none", **settings)))
+        assert one.policy.model.model_config["custom_model_config"] == more.get("custom_model_config", {})
+        one.learn(400, progress=False)

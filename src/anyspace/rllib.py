@@ -48,14 +48,19 @@ _PREPROCESSORS = (
 )
 
 _OWN_FILES = {
-    f"algorithms.{path}": {_ALGORITHMS: name, _CONFIGS: f"{name}Config"}
+    f"algorithms.{path}": {_ALGORITHMS: f"{name} {name}Trainer={name}", _CONFIGS: f"{name}Config"}
     for name in ("A2C", "APPO", "BC", "DQN", "MARWIL", "PG", "PPO", "SAC")
     for path in (name.lower(), f"{name.lower()}.{name.lower()}")
 }
 """Algorithms with files of the same names."""
+_IMPALA = {
+    path: {_ALGORITHMS: "IMPALA Impala=IMPALA ImpalaTrainer=IMPALA", _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig"}
+    for path in ("algorithms.impala", "algorithms.impala.impala")
+}
 
 PATHS: dict[str, dict[str, str]] = {
     **_OWN_FILES,
+    **_IMPALA,
     "": {_BATCHES: "SampleBatch"},
     "algorithms": {
         _ALGORITHMS: "A2C APPO Algorithm BC DQN IMPALA Impala=IMPALA MARWIL PG PPO SAC",
@@ -64,16 +69,11 @@ PATHS: dict[str, dict[str, str]] = {
             " MARWILConfig PGConfig PPOConfig SACConfig"
         ),
     },
-    "algorithms.algorithm": {_ALGORITHMS: "Algorithm"},
+    "algorithms.algorithm": {_ALGORITHMS: "Algorithm Trainer=Algorithm"},
     "algorithms.algorithm_config": {_CONFIGS: "AlgorithmConfig"},
     "algorithms.callbacks": {_CALLBACKS: "DefaultCallbacks make_multi_callbacks"},
     "algorithms.dqn.distributional_q_tf_model": {_TF: "DistributionalQTFModel"},
     "algorithms.dqn.dqn_torch_model": {"anyspace.models.torch.dqn_model": "DQNTorchModel"},
-    "algorithms.impala": {_ALGORITHMS: "IMPALA Impala=IMPALA", _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig"},
-    "algorithms.impala.impala": {
-        _ALGORITHMS: "IMPALA Impala=IMPALA",
-        _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig",
-    },
     "algorithms.sac.sac_tf_model": {_TF: "SACTFModel"},
     "algorithms.sac.sac_torch_model": {"anyspace.models.torch.sac_model": "SACTorchModel"},
     "env": {_CONTEXT: "EnvContext", _ENVIRONMENTS: "DMCEnv DMEnv"},
@@ -306,10 +306,10 @@ PATHS: dict[str, dict[str, str]] = {
 MOVED = {
     "agents": "algorithms",
     "agents.callbacks": "algorithms.callbacks",
-    "agents.dqn": "algorithms.dqn",
+    "agents.trainer": "algorithms.algorithm",
+    **{path.replace("algorithms", "agents"): path for path in (*_OWN_FILES, *_IMPALA)},
     "agents.dqn.distributional_q_tf_model": "algorithms.dqn.distributional_q_tf_model",
     "agents.dqn.dqn_torch_model": "algorithms.dqn.dqn_torch_model",
-    "agents.sac": "algorithms.sac",
     "agents.sac.sac_tf_model": "algorithms.sac.sac_tf_model",
     "agents.sac.sac_torch_model": "algorithms.sac.sac_torch_model",
     "env.atari_wrappers": "env.wrappers.atari_wrappers",

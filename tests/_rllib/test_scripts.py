@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -13,8 +15,8 @@ import pytest
 import anyspace
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace.data.env_context import EnvContext
-from anyspace.errors import ConfigError
-from anyspace.rllib.algorithms import ppo
+from anyspace.errors import CheckpointError, ConfigError, ObservationError
+from anyspace.rllib.algorithms import IMPALA, ppo
 from anyspace.rllib.algorithms.algorithm import Algorithm
 from anyspace.rllib.algorithms.algorithm_config import AlgorithmConfig
 from anyspace.rllib.algorithms.callbacks import DefaultCallbacks, make_multi_callbacks
@@ -104,7 +106,7 @@ def test_a_script_runs_as_it_stands() -> None:
         assert algo.config.model.fcnet_activation == "relu"
         assert (algo.config.gamma, algo.config.return_window, algo.config.evaluation_episodes) == (0.9, 10, 2)
         results = [algo.train() for _ in range(4)]
-        assert algo.get_policy() is algo.policy
+        assert algo.get_policy().model is algo.policy.model
         told = algo._callbacks.told
     evaluated = ["evaluate", "evaluated 1.0"]
     assert told == ["init", "iteration 1", *evaluated, "iteration 2", "iteration 3", *evaluated, "iteration 4"]
@@ -341,3 +343,92 @@ def test_an_interval_of_one_evaluates_in_every_iteration_though_resets_take_step
         results = [algo.train() for _ in range(3)]
     assert min(result["timesteps_this_iter"] for result in results) < 64
     assert all("evaluation" in result for result in results)
+
+
+def test_an_algorithm_takes_a_builder_and_saves_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(ppo.PPO(config=corridor())) as algo:
+        assert algo.config.lr == 1e-3
+        algo.train()
+        saved = algo.save()
+        assert saved.parent == Path("runs")
+        assert saved.name.startswith("ppo-")
+    with closing(Algorithm.from_checkpoint(saved, trust=True, callbacks=Noting)) as again:
+        again._callbacks.on_algorithm_init(algorithm=again)
+        assert again.train()["custom_metrics"]["mine"] == 3.0
+
+
+def test_restore_goes_on_with_everything(tmp_path: Path) -> None:
+    schedules = {"lr_schedule": [[0, 1e-3], [600, 0.0]], "entropy_coeff_schedule": [[0, 0.1], [600, 0.0]]}
+    config = corridor().training(**schedules)
+    with closing(config.build()) as algo, closing(config.build()) as other:
+        for _ in range(3):
+            algo.train()
+        algo.save(tmp_path / "saved")
+        other.train()
+        other.restore(tmp_path / "saved")
+        expected, found = algo.train(), other.train()
+        assert found["training_iteration"] == expected["training_iteration"] == 4
+        assert found["timesteps_total"] == 240
+        for name in ("lr", "entropy_coeff", "kl_coeff"):
+            assert found["learner"][name] == expected["learner"][name]
+    with (
+        closing(corridor().training(model={"fcnet_hiddens": [5]}).build()) as another,
+        pytest.raises(CheckpointError, match="the weights do not fit the model"),
+    ):
+        another.restore(tmp_path / "saved")
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 3}])
+def test_a_policy_acts_as_rllib_s_does(memory: dict[str, Any]) -> None:
+    with closing(corridor().training(model=memory).build()) as algo:
+        policy, obs = algo.get_policy(), np.zeros((3, 1), np.float32)
+        assert policy.is_recurrent() == bool(memory)
+        assert policy.num_state_tensors() == (2 if memory else 0)
+        state = policy.get_initial_state()
+        action, state, info = policy.compute_single_action(obs[0], state, explore=True)
+        assert action in (0, 1)
+        assert info == {}
+        policy.compute_single_action(obs[0], state=state)
+        actions, _, info = policy.compute_actions(obs, timestep=3)
+        assert actions.shape == (3,)
+        assert info == {}
+        assert algo.compute_single_action(obs[0], policy_id="default_policy") is not None
+        policy.set_weights({name: 0 * value for name, value in policy.get_weights().items()})
+        assert not any(value.any() for name, value in algo.get_weights().items() if name.startswith("model/"))
+        assert "obs" in policy.view_requirements
+        with pytest.raises(AttributeError, match="policies have no such attribute here"):
+            _ = policy.dist_class
+        if memory:
+            with pytest.raises(ObservationError, match="arrays of your own make no state"):
+                policy.compute_single_action(obs[0], [np.ones(3), np.ones(3)])
+
+
+def test_releases_before_two_had_trainers() -> None:
+    from anyspace.rllib.agents.ppo import PPOTrainer
+    from anyspace.rllib.agents.ppo.ppo import PPOTrainer as Same
+
+    class Old(DefaultCallbacks):
+        def on_train_result(self, *, trainer: Any, result: Any, **kwargs: Any) -> None:  # type: ignore[override]
+            result["seen"] = trainer.iteration
+
+    assert PPOTrainer is Same is ppo.PPO
+    config = {**SMALL, "callbacks": Old, "env_config": {"length": 5}, "num_workers": 0}
+    with closing(PPOTrainer(env=Corridor, config=config)) as algo:
+        assert algo.train()["seen"] == 1
+
+
+def test_keys_at_their_defaults_are_left_out() -> None:
+    defaults = {"opt_type": "adam", "evaluation_config": {}, "sample_async": False, "create_env_on_local_worker": True}
+    with closing(ppo.PPO("CartPole-v1", {**SMALL, **defaults, "min_sample_timesteps_per_iteration": 0})) as algo:
+        assert algo.config.train_batch_size == 60
+    with closing(IMPALA("CartPole-v1", {"opt_type": "rmsprop", "model": {"fcnet_hiddens": [4]}})) as algo:
+        assert algo.config.opt == "rmsprop"
+    with pytest.raises(ConfigError, match="sample_async"):
+        ppo.PPO("CartPole-v1", {**SMALL, "sample_async": True})
+
+
+@pytest.mark.parametrize("path", ["algorithms.td3", "agents.ddpg", "algorithms.cql.cql"])
+def test_other_algorithms_are_named_as_such(path: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match="not among the algorithms that are offered"):
+        import_module(f"anyspace.rllib.{path}")

@@ -239,6 +239,38 @@ def test_a_falling_schedule_ends_where_the_run_ends_and_goes_on_from_a_checkpoin
         assert loaded.train()["learner"]["lr"] == 2.5e-4
 
 
+@pytest.mark.parametrize("steps", [1.28e2, np.int64(128), np.float32(128)])
+def test_steps_are_whole_numbers_however_they_are_spelt(tmp_path: Path, steps: Any) -> None:
+    with closing(PPO(Lock, {**FAST, "lr_schedule": "linear"}, preset="none")) as algorithm:
+        assert algorithm.learn(steps, progress=False, out=tmp_path / "run")["timesteps_total"] == 128
+        assert algorithm.learn(total_timesteps=steps, progress=False)["timesteps_total"] == 256
+    with closing(Algorithm.load(tmp_path / "run")) as loaded:
+        assert loaded.timesteps_total == 128
+
+
+@pytest.mark.parametrize("steps", ["1000", [1], True, 10.5, float("nan"), float("inf")])
+def test_other_numbers_of_steps_are_refused(steps: Any) -> None:
+    refused = pytest.raises(ConfigError, match=r"learn\(\) takes a whole number of steps")
+    with closing(PPO(Lock, FAST, preset="none")) as algorithm, refused:
+        algorithm.learn(steps, progress=False)
+
+
+def test_a_refused_run_leaves_the_schedule_alone(tmp_path: Path) -> None:
+    with closing(PPO(Lock, {**FAST, "lr_schedule": "linear"}, preset="none")) as algorithm:
+        algorithm.learn(128, progress=False, out=tmp_path / "first")
+        with closing(PPO(Lock, FAST, preset="none")) as other:
+            other.learn(64, progress=False, out=tmp_path / "second")
+        with pytest.raises(ConfigError):
+            algorithm.learn(10_000, progress=False, out=tmp_path / "second")
+        assert algorithm.counters.total_steps == 128
+
+
+@pytest.mark.parametrize(("key", "changes"), [("lr", {"lr": 0.0}), ("entropy_coeff", {"entropy_coeff": 0.0})])
+def test_what_falls_from_zero_has_no_effect(key: str, changes: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f"it falls from `{key}`, which is 0"):
+        PPO(Lock, {**FAST, **changes, f"{key}_schedule": "linear"}, preset="none")
+
+
 class TestCheckpoints:
     def test_a_loaded_algorithm_acts_and_goes_on_like_the_saved_one(self, tmp_path: Path) -> None:
         algorithm = PPO(Lock, FULL, preset="none")

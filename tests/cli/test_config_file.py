@@ -10,6 +10,7 @@ import pytest
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.cli import groups, main
+from anyspace.execution.log import read_metrics
 from anyspace.execution.run_files import settings_of
 from tests.cli.support import TINY, run
 
@@ -145,3 +146,26 @@ def test_help_has_groups(capsys: pytest.CaptureFixture[str], folder: Path) -> No
     assert places == sorted(places)
     assert places[0] < out.index("--clip-param") < places[1] < out.index("--env-config") < places[2]
     assert places[2] < out.index("--observation-filter") < places[3] < out.index("--evaluate-every") < places[4]
+
+
+def test_a_run_s_configuration_brings_its_steps(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    """A rate that falls over the run is the same one only with as many steps."""
+    words = ["--evaluate", "0", "--no-progress"]
+    first = ["train", "toys:Drawn", "--steps", "64", "--lr-schedule", "linear", *TINY, *words, "--out", "first"]
+    assert run(capsys, *first)[0] == 0
+    again = ["train", "--config", "first/config.json", "--trust", *words, "--out", "second"]
+    status, _, err = run(capsys, *again)
+    assert status == 0, err
+    rates = [[row["learner/lr"] for row in read_metrics(folder / name / "metrics.csv")] for name in ("first", "second")]
+    assert rates[0] == rates[1]
+    assert len({*rates[0]}) > 1
+
+
+def test_a_constant_among_the_words_replaces_a_schedule_of_the_file(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "b.toml").write_text('env = "toys:Drawn"\nsteps = 32\nlr_schedule = [[0, 1e-2], [400, 0]]\n')
+    words = ["--config", "b.toml", "--evaluate", "0", "--no-progress", *TINY]
+    assert run(capsys, "train", *words, "--lr", "0.5", "--out", "c")[0] == 0
+    config = json.loads((folder / "c" / "config.json").read_text())["config"]
+    assert (config["lr"], config["lr_schedule"]) == (0.5, None)

@@ -216,6 +216,13 @@ def test_trials_on_recorded_steps_need_an_environment(capsys: pytest.CaptureFixt
     assert (status, "trials are judged by their returns, for which an environment is needed" in err) == (2, True)
 
 
+def test_a_constant_whose_pairs_are_given_is_not_tried(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "lr.toml").write_text("lr = { low = 1e-4, high = 1e-2, log = true }")
+    words = ["--ranges", "lr.toml", "--trials", "1", "--steps", "32", "--lr-schedule", "0", "1e-3", "200", "0"]
+    status, _, err = run(capsys, "sweep", "toys:Drawn", *words)
+    assert (status, "there is nothing to try" in err) == (2, True), err
+
+
 def test_what_toml_spells_otherwise_comes_back(tmp_path: Path) -> None:
     given = {
         "grad_clip": math.inf,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any, ClassVar
 
 import pytest
@@ -10,7 +12,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from anyspace import PPO
 from anyspace.data.environments import EnvSpec
-from anyspace.data.rendering import shown
+from anyspace.data.rendering import pictured, shown
 from anyspace.errors import EnvironmentSetupError
 from tests.support.environments import Samples
 
@@ -84,3 +86,18 @@ def test_a_class_that_has_the_mode_by_itself_is_shown_as_it_is(env: Any, monkeyp
 def test_a_path_of_a_class_without_the_argument_is_refused_like_the_class() -> None:
     with pytest.raises(EnvironmentSetupError, match=r"Takes, which takes no `render_mode`.*add the argument"):
         shown(EnvSpec(f"{__name__}:Takes"))
+
+
+@pytest.mark.parametrize(
+    ("display", "before", "after"), [(None, None, "egl"), (":0", None, None), (None, "osmesa", "osmesa")]
+)
+def test_mujoco_is_told_to_draw_without_a_display(
+    monkeypatch: pytest.MonkeyPatch, display: str | None, before: str | None, after: str | None
+) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name, value in (("DISPLAY", display), ("WAYLAND_DISPLAY", None), ("MUJOCO_GL", before)):
+        monkeypatch.setenv(name, value or "")  # so that what was there comes back
+        if value is None:
+            monkeypatch.delenv(name)
+    pictured(EnvSpec("CartPole-v1"))
+    assert os.environ.get("MUJOCO_GL") == after

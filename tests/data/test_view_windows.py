@@ -316,7 +316,7 @@ def declared(view: ViewRequirement, name: str = "mine") -> Callable[[], Policy]:
         (ViewRequirement("new_obs"), r"'obs' of step t \+ 1, which is not there yet"),
         (ViewRequirement("actions"), r"\['mine'\]: it looks at 'actions' of step t \+ 0"),
         (ViewRequirement("reward", shift=-1), r"no column 'reward' to look at. Did you mean 'rewards'\?"),
-        (ViewRequirement("state_out_0", shift=-1), r"no column 'state_out_0' to look at"),
+        (ViewRequirement("state_out_0", shift=-1), r"get_initial_state\(\) returns 0 states"),
     ],
 )
 def test_views_of_what_is_not_there_are_refused(view: ViewRequirement, message: str) -> None:

@@ -19,6 +19,7 @@ from anyspace.execution.run import Saving, learn
 class Counted:
     is_best: bool = False
     new: list[Episode] = field(default_factory=list)
+    total_steps: int | None = None
 
 
 class Counts:

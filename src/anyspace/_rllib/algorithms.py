@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from anyspace import algorithms
+from anyspace._rllib.callbacks import DefaultCallbacks
 from anyspace._rllib.scripts import Script
 from anyspace.execution.checkpoint import read_state
 
@@ -14,14 +15,16 @@ class Algorithm(Script):
     """Any of the algorithms."""
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: str | os.PathLike[str], *, trust: bool = False) -> Any:
-        """Return the algorithm of a checkpoint, whichever it is."""
+    def from_checkpoint(
+        cls, checkpoint: str | os.PathLike[str], *, trust: bool = False, callbacks: type[DefaultCallbacks] | None = None
+    ) -> Any:
+        """Return the algorithm of a checkpoint, whichever it is; see :meth:`Script.from_checkpoint`."""
         if cls is not Algorithm:
-            return super().from_checkpoint(checkpoint, trust=trust)
+            return super().from_checkpoint(checkpoint, trust=trust, callbacks=callbacks)
         kind = {kind.__name__: kind for kind in Algorithm.__subclasses__()}.get(read_state(checkpoint)["algorithm"])
-        return (
-            algorithms.Algorithm.load(checkpoint, trust=trust) if kind is None else kind.load(checkpoint, trust=trust)
-        )
+        if kind is None:
+            return algorithms.Algorithm.load(checkpoint, trust=trust)
+        return kind.from_checkpoint(checkpoint, trust=trust, callbacks=callbacks)
 
 
 class DQN(Algorithm, algorithms.DQN):

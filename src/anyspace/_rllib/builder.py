@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Self
 
 from anyspace._rllib import algorithms
 from anyspace._rllib.keys import CALLED
+from anyspace._rllib.scripts import Keys
 from anyspace.algorithms.config import RENAMED
 from anyspace.errors import ConfigError
 
 
-class AlgorithmConfig:
+class AlgorithmConfig(Keys):
     """Keys of an algorithm, taken by methods that can be chained; :meth:`build` hands them to the algorithm.
 
     Which of the methods takes a key does not matter. A key is checked when the algorithm is built, where an unknown one

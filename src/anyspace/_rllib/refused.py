@@ -19,6 +19,10 @@ REASONS = {
         " agent's gymnasium.Env"
     ),
     "environments": "environments are gymnasium.Env, one by one or as a gymnasium.vector.VectorEnv",
+    "algorithms": (
+        "it is not among the algorithms that are offered, which are PPO, APPO, IMPALA, A2C, PG, DQN, SAC, MARWIL and"
+        " BC. Take SAC in the place of TD3 and DDPG, A2C or IMPALA in that of A3C, MARWIL in that of CQL"
+    ),
     "policies": (
         "a policy is a model and a distribution here. Derive an algorithm and override `losses` or `updates`, and read"
         " algo.policy"
@@ -165,6 +169,39 @@ NAMES: dict[str, dict[str, str]] = {
 """Old path -> why -> names."""
 
 FAMILIES = {
+    **{
+        f"{place}.{name}": "algorithms"
+        for place in ("algorithms", "agents")
+        for name in (
+            *(
+                "a3c",
+                "alpha_star",
+                "alpha_zero",
+                "apex_ddpg",
+                "apex_dqn",
+                "apex",
+                "ars",
+                "bandit",
+                "cql",
+                "crr",
+                "ddpg",
+            ),
+            *(
+                "ddppo",
+                "dreamer",
+                "dreamerv3",
+                "dt",
+                "es",
+                "leela_chess_zero",
+                "maddpg",
+                "maml",
+                "mbmpo",
+                "qmix",
+                "r2d2",
+            ),
+            *("random_agent", "rainbow", "simple_q", "slateq", "td3"),
+        )
+    },
     "connectors": "new stack",
     "core": "new stack",
     "env.env_runner": "new stack",

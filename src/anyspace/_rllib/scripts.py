@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, Unpack
 
 from gymnasium.vector import SyncVectorEnv
 
 from anyspace import algorithms
 from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode
 from anyspace._rllib.keys import translated, with_effect, with_rhythm
+from anyspace._rllib.policies import ScriptPolicy
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
+from anyspace.algorithms import checkpoints, state
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
 from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import require_no_arguments
+from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint
 from anyspace.execution.fleet import LocalFleet
-from anyspace.policy.policy import Policy
+from anyspace.execution.pieces import pieces_of
+from anyspace.policy.history import PolicyState
+from anyspace.policy.policy import ActingOptions
+
+
+class Keys:
+    """Keys of a configuration that methods took, one group after the other: what a builder is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys that were given."""
+        raise NotImplementedError
 
 
 class Script(algorithms.Algorithm[Any]):
@@ -31,6 +47,8 @@ class Script(algorithms.Algorithm[Any]):
     _callbacks: DefaultCallbacks | None = None
 
     def __init__(self, env: EnvLike | None = None, config: Any = None, *, preset: Any = None, **overrides: Any):
+        if isinstance(config, Keys):
+            config = config.to_dict()
         if config is None or isinstance(config, Mapping):
             keys = {**(config or {}), **overrides}
             self._callbacks = _built(keys.pop("callbacks", None))
@@ -53,7 +71,9 @@ class Script(algorithms.Algorithm[Any]):
         if self._callbacks is not None:
             episodes = self._tell(self._callbacks, self.counters.new)
             result["custom_metrics"] = averaged(episode.custom_metrics for episode in episodes)
-            self._callbacks.on_train_result(algorithm=self, result=result)
+            asked = inspect.signature(self._callbacks.on_train_result).parameters
+            told: dict[str, Any] = {"trainer" if "trainer" in asked else "algorithm": self, "result": result}
+            self._callbacks.on_train_result(**told)
         return result
 
     def _tell(self, callbacks: DefaultCallbacks, new: list[Episode]) -> list[PastEpisode]:
@@ -63,7 +83,7 @@ class Script(algorithms.Algorithm[Any]):
         absent = {"worker": Absent("worker"), "base_env": Absent("base_env")}
         for episode in episodes:
             for told in (callbacks.on_episode_start, callbacks.on_episode_end):
-                told(**absent, policies={"default_policy": self.policy}, episode=episode, env_index=0)
+                told(**absent, policies={"default_policy": self.get_policy()}, episode=episode, env_index=0)
         return episodes
 
     def evaluate(
@@ -84,9 +104,20 @@ class Script(algorithms.Algorithm[Any]):
             self._callbacks.on_evaluate_end(algorithm=self, evaluation_metrics={"evaluation": found})
         return found
 
-    def get_policy(self, policy_id: str = "default_policy") -> Policy:
-        """Return the policy, of which there is one."""
-        return self.policy
+    def get_policy(self, policy_id: str = "default_policy") -> ScriptPolicy:
+        """Return the policy, of which there is one, with RLlib's methods around it."""
+        return ScriptPolicy(self)
+
+    def compute_single_action(
+        self,
+        observation: Any,
+        state: PolicyState | None = None,
+        *,
+        policy_id: str = "default_policy",
+        **options: Unpack[ActingOptions],
+    ) -> Any:
+        """Return the action for one observation; see :meth:`anyspace.algorithms.Algorithm.compute_single_action`."""
+        return super().compute_single_action(observation, state, **options)
 
     @property
     def iteration(self) -> int:
@@ -104,15 +135,44 @@ class Script(algorithms.Algorithm[Any]):
         """Close every environment."""
         self.close()
 
+    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write a checkpoint into a folder, or into one of its own below ``runs``, and return it."""
+        if path is None:
+            path = Path("runs") / f"{self.name()}-{time.strftime('%Y%m%d-%H%M%S')}-{self.training_iteration:06d}"
+        return super().save(path)
+
     def restore(self, checkpoint_path: str | os.PathLike[str]) -> None:
-        """Start from the weights and filter statistics of a checkpoint; ``from_checkpoint`` goes on with its run."""
-        self.load_weights(checkpoint_path)
+        """Go on from a checkpoint of the same configuration: everything that a further iteration depends on.
+
+        Raises:
+            CheckpointError: it is of another algorithm, other spaces or another model.
+        """
+        folder, policy = find_checkpoint(checkpoint_path), self.policy
+        file = folder / STATE_FILE
+        saved, tensors = state.upgraded(*read_checkpoint(checkpoint_path), file)
+        state.check(saved, state.ENTRIES, file)
+        mine = (policy.observation_space, policy.env_action_space)
+        state.require_equal_spaces(mine, state.spaces_of(saved, file), checkpoint_path)
+        pieces = pieces_of(folder, saved)
+        changed = checkpoints.restored(self.parts(), saved["parts"], tensors, policy.runtime, checkpoint_path, pieces)
+        for name, value in changed.items():
+            setattr(self, name, value)
+        self.restart_episodes()
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: str | os.PathLike[str], *, trust: bool = False) -> Self:
-        """Return the algorithm of a checkpoint; see :meth:`anyspace.algorithms.Algorithm.load`."""
+    def from_checkpoint(
+        cls, checkpoint: str | os.PathLike[str], *, trust: bool = False, callbacks: type[DefaultCallbacks] | None = None
+    ) -> Self:
+        """Return the algorithm of a checkpoint; see :meth:`anyspace.algorithms.Algorithm.load`.
+
+        Args:
+            checkpoint: a folder that :meth:`save` wrote, or a run folder.
+            trust: import and call the code that the checkpoint names.
+            callbacks: the class of callbacks, which is in no checkpoint.
+        """
         loaded = cls.load(checkpoint, trust=trust)
         assert isinstance(loaded, cls)
+        loaded._callbacks = _built(callbacks)
         return loaded
 
 

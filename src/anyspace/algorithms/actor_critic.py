@@ -47,7 +47,14 @@ class ActorCriticConfig(OnPolicyConfig):
     @property
     def rewards_entropy(self) -> bool:
         """Whether there is an entropy bonus, if only at times."""
-        return bool(self.entropy_coeff or self.entropy_coeff_schedule)
+        return bool(self.entropy_coeff or isinstance(self.entropy_coeff_schedule, list))
+
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
+        if self.entropy_coeff_schedule == "linear" and not self.entropy_coeff:
+            idle["entropy_coeff_schedule"] = "it falls from `entropy_coeff`, which is 0"
+        return idle
 
 
 @dataclass(frozen=True)

@@ -277,13 +277,13 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
 
     def learn(
         self,
-        total_steps: int | None = None,
+        total_steps: float | None = None,
         *,
         callback: AnyCallbacks = None,
         out: PathLike | None = None,
         overwrite: bool = False,
         progress: bool = True,
-        total_timesteps: int | None = None,
+        total_timesteps: float | None = None,
     ) -> dict[str, Any]:
         """Train until ``total_steps`` environment steps in all, or until ``stop_return``, and return the last result.
 

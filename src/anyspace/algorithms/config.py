@@ -123,6 +123,8 @@ class AlgorithmConfig(ScaleConfig):
                 idle[f"model.{key}"] = f"it is for Atari with `preprocessor_pref` {' or '.join(map(repr, ways))}"
         if self.output is None:
             idle["output_max_file_size"] = "nothing is written (`output` is None)"
+        if self.lr_schedule == "linear" and not self.lr:
+            idle["lr_schedule"] = "it falls from `lr`, which is 0"
         return idle
 
     def networks(self) -> list[ModelConfig]:

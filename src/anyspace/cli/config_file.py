@@ -14,6 +14,7 @@ from anyspace import config as configs
 from anyspace.algorithms.reading import sections
 from anyspace.cli.values import named
 from anyspace.errors import ConfigError
+from anyspace.execution.run_files import remembered_options
 
 OWN = ("env", "algo", "preset", "steps", "evaluate", "callback", "video_every")
 """The flags of commands that a file may give beside configuration keys."""
@@ -51,7 +52,9 @@ class ConfigFile:
         if not isinstance(content, dict):
             raise ConfigError(f"--config {path} holds {type(content).__name__}; keys and values are expected.")
         if kind == ".json" and isinstance(content.get("config"), dict) and "algorithm" in content:
-            return cls(path, {"env": content.get("env")}, described=content)
+            steps = remembered_options(path.parent).get("steps")
+            own = {"env": content.get("env")} | ({"steps": steps} if isinstance(steps, int) else {})
+            return cls(path, own, described=content)
         own = {key: content[key] for key in OWN if key in content}
         return cls(path, own, {key: value for key, value in content.items() if key not in OWN})
 

@@ -222,8 +222,10 @@ def parse(
     )
     known = {*configs.paths(defaults)}
     given = frozenset(key for word in words for key in _keys_of(word) if key in known)
-    given |= configs.given_paths(defaults, start.layer, RENAMED)
-    return Flags(read.own, ungrouped(defaults, read), given)
+    # A constant among the words takes the place of a schedule in the file, as it does of a preset's.
+    scheduled = {f"{key}_schedule" for key in given}
+    filed = configs.given_paths(defaults, start.layer, RENAMED)
+    return Flags(read.own, ungrouped(defaults, read), given | (filed - scheduled))
 
 
 _LAMBDA = re.compile("^--lambda(?==|$)")

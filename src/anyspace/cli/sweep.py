@@ -68,7 +68,9 @@ def sweep(words: list[str]) -> int | None:
     require_least(own, trials=1, steps=1, evaluate=0)
     _require_returns(flags)
     content = shipped_ranges(start.algorithm.__mro__) if own.ranges is None else ranges_file(own.ranges)
-    ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given]
+    pairs = {key for key in flags.given if isinstance(getattr(flags.config, key, None), list)}
+    idle = {key.removesuffix("_schedule") for key in pairs if key.endswith("_schedule")}
+    ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given | idle]
     if not ranges:
         raise ConfigError("there is nothing to try: every key that has a range was given.")
     _require_toml(_settings(start, flags.changes()))

@@ -112,7 +112,8 @@ class Collector:
 
         None stands for noise that is not needed, or that cannot be drawn ahead.
         """
-        blank = self.policy.new_distribution(self.source.num_envs) if explore else None
+        ahead = explore and self.policy.knows_distribution
+        blank = self.policy.new_distribution(self.source.num_envs) if ahead else None
         while True:
             drawn = None if blank is None else actor.draw_noise(blank, steps)
             yield from [None] * steps if drawn is None else drawn

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -31,11 +33,13 @@ def shown(spec: EnvSpec) -> EnvSpec:
 
 
 def pictured(spec: EnvSpec) -> EnvSpec:
-    """Return an environment as one that draws pictures, by Gymnasium's render mode "rgb_array".
+    """Return an environment as one that draws pictures, by Gymnasium's render mode "rgb_array"; it needs no display.
 
     Raises:
         EnvironmentSetupError: it has no such mode, or none can be asked for; names the modes that it has.
     """
+    if sys.platform == "linux" and not os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"}:
+        os.environ["MUJOCO_GL"] = "egl"  # MuJoCo draws without a display, but has to be told
     return _rendering(spec, "rgb_array", "a video", "return pictures [height, width, 3] of uint8 from its render()")
 
 

@@ -129,6 +129,8 @@ class Rows:
         with runtime.no_grad():
             output, values = self._forward(pipeline, value=value)
             own = self._picked(output, layout.own)
+            if not pipeline.knows_distribution and len(layout.own) != len(layout.rows):
+                pipeline.forward(self.batch(), value=False)  # what the model keeps of its latest pass is of these rows
             mask = self._stored.mask
             mask = None if mask is None else self._picked(mask, self._learnt)
             dist_inputs = pipeline.model.action_inputs(own, mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.maths.xp import Array, xp
 
 
@@ -13,3 +14,11 @@ def allowed_by(mask: Array, *, like: Array) -> Array:
     ns = xp(like)
     allowed = ns.holds(ns.asarray(mask, like=like))
     return allowed | ~ns.any(allowed, axis=-1, keepdims=True)
+
+
+def left_by(logits: Array) -> Array:
+    """Return which options the logits ``[..., A]`` of a model that masks by itself leave, as booleans.
+
+    Such a model adds -inf, or the smallest number there is, to the others.
+    """
+    return logits > IMPOSSIBLE

@@ -57,6 +57,11 @@ class ActionDistribution:
         self.model = model
         self.mask = mask
 
+    @property
+    def allowed(self) -> Any:
+        """What may be taken at random: the mask, or what the logits of a model leave, in its layout; None: all."""
+        return self.mask
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = vars(cls)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium import spaces
 
-from anyspace.distributions.allowed import allowed_by
+from anyspace.distributions.allowed import allowed_by, left_by
 from anyspace.distributions.base import ActionDistribution
 from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.maths.splitting import split_last
@@ -45,6 +45,11 @@ class Categorical(ActionDistribution):
         if type(self) is Categorical and mask is None and temperature == 1.0:
             # At once: a sample of a few rows takes less time than finding a cached property for the first time.
             self.__dict__["logits"] = inputs
+
+    @property
+    def allowed(self) -> Array:
+        """The mask, or what the model's own logits leave."""
+        return left_by(self.inputs) if self.mask is None else self.mask
 
     @staticmethod
     def required_model_output_shape(action_space: spaces.Discrete, model_config: Any) -> int:
@@ -155,6 +160,11 @@ class MultiCategorical(ActionDistribution):
                 f" {list(self.input_lens)} options."
             )
         self._uniform = len(set(self.input_lens)) == 1
+
+    @property
+    def allowed(self) -> Array:
+        """The mask, or what the model's own logits leave."""
+        return left_by(self.inputs) if self.mask is None else self.mask
 
     @cached_property
     def _parts(self) -> list[Categorical]:

@@ -57,6 +57,11 @@ class MultiActionDistribution(ActionDistribution):
         self.depends_on_model = type(self).depends_on_model or any(child.depends_on_model for child in self.children)
 
     @property
+    def allowed(self) -> list[Any]:
+        """What each child allows."""
+        return [child.allowed for child in self.children]
+
+    @property
     def flat_child_distributions(self) -> list[ActionDistribution]:
         """The children, by the name that they had in RLlib."""
         return self.children

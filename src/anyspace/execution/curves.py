@@ -60,6 +60,8 @@ class Curve:
         points = _points(rows, metric)
         if not points:
             known = sorted({name for row in rows for name, value in row.items() if value})
+            if not known:
+                raise ConfigError(f"{file} has no numbers yet: no iteration is over.")
             raise ConfigError(
                 f"{file} has no numbers called {metric!r}.{nearest(metric, known)} It has: {', '.join(known)}."
             )

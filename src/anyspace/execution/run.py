@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import AnyCallbacks, Callbacks
 from anyspace.execution.report import ProgressReport
@@ -55,8 +57,9 @@ def learn(
     """
     callbacks = Callbacks(callback)
     _require_something_to_do(algorithm, total_steps)
-    algorithm.counters.total_steps = total_steps
+    before = algorithm.counters.total_steps
     if out is None:
+        algorithm.counters.total_steps = total_steps
         return _run(algorithm, total_steps, None, saving, progress, callbacks)
     if isinstance(out, RunFolder):
         folder = out
@@ -65,22 +68,35 @@ def learn(
         goes_on_at = algorithm.timesteps_total if path.resolve() == algorithm.run_folder else None
         folder = RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=overwrite)
     with folder:
-        folder.begin(algorithm, total_steps, progress, exact=saving.exact)
+        algorithm.counters.total_steps = total_steps
+        try:
+            folder.begin(algorithm, total_steps, progress, exact=saving.exact)
+        except ConfigError:
+            algorithm.counters.total_steps = before
+            raise
         return _run(algorithm, total_steps, folder, saving, progress, callbacks)
 
 
-def last_step(now: int, total_steps: int | None, total_timesteps: int | None) -> int:
-    """Return the step at which a run ends: given from the beginning, or from ``now`` on.
+def last_step(now: int, total_steps: float | None, total_timesteps: float | None) -> int:
+    """Return the step at which a run ends: given from the beginning, or from ``now`` on. 1e5 is a number of steps, too.
 
     Raises:
-        ConfigError: both are given, or neither.
+        ConfigError: both are given, or neither, or what is given is no whole number.
     """
     if (total_steps is None) == (total_timesteps is None):
         raise ConfigError(
             "learn() takes either `total_steps`, which count from the beginning, or `total_timesteps`, from now on:"
             f" {'both' if total_steps is not None else 'neither'} came."
         )
-    return total_steps if total_steps is not None else now + (total_timesteps or 0)
+    if total_steps is not None:
+        return _whole("total_steps", total_steps)
+    return now + _whole("total_timesteps", total_timesteps)
+
+
+def _whole(name: str, steps: object) -> int:
+    if isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(steps, bool) and steps % 1 == 0:
+        return int(steps)
+    raise ConfigError(f"learn() takes a whole number of steps as `{name}`, but {steps!r} came.")
 
 
 def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:

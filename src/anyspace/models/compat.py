@@ -76,16 +76,26 @@ def construct(
     try:
         return model_class(*arguments, **keywords)
     except TypeError as error:
-        rejected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-        if rejected is None or rejected[1] not in keywords or rejected[1] not in optional:
+        taken = _without_rejected(model_class, error, keywords, optional)
+        if taken is None:
             _require_parameters(model_class, arguments, error)
             raise
+    return construct(model_class, arguments, taken, optional)
+
+
+def _without_rejected(
+    model_class: type, error: TypeError, keywords: dict[str, Any], optional: Collection[str]
+) -> dict[str, Any] | None:
+    """Return the keywords without an optional one that a constructor rejected, which is said; None: that is not it."""
+    rejected = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if rejected is None or rejected[1] not in keywords or rejected[1] not in optional:
+        return None
     warnings.warn(
         f"{model_class.__name__} does not take {rejected[1]!r} of the custom_model_config; it is left to"
         " model_config['custom_model_config'].",
-        stacklevel=2,
+        stacklevel=3,
     )
-    return construct(model_class, arguments, {key: keywords[key] for key in keywords.keys() - {rejected[1]}}, optional)
+    return {key: keywords[key] for key in keywords.keys() - {rejected[1]}}
 
 
 def _require_parameters(model_class: type[ModelV2], arguments: Arguments, error: TypeError) -> None:
@@ -125,8 +135,10 @@ def construct_with_interface(
     Raises:
         ModelError: the model cannot be built without an output layer, or does not say how wide its features are.
     """
+    own: dict[str, Any] = {}
+    given = model_class
     if not issubclass(model_class, interface):
-        model_class, keywords = _mixed(model_class, interface, keywords), {}
+        model_class, own, keywords = _mixed(model_class, interface, keywords), keywords, {}
     hint = (
         "A model under an interface is built with num_outputs=None, without an output layer, and must set"
         " `self.num_outputs` to the width of its features."
@@ -134,6 +146,9 @@ def construct_with_interface(
     try:
         model = construct(model_class, arguments, for_interface | keywords, optional)
     except TypeError as error:
+        taken = _without_rejected(given, error, own, optional)
+        if taken is not None:
+            return construct_with_interface(given, interface, arguments, for_interface, taken, optional)
         if "unexpected keyword argument" in str(error):
             raise
         # Layers of width None are refused by the framework, in words that name neither.

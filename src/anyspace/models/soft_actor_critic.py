@@ -66,10 +66,10 @@ def joint_actions(action_space: gym.Space[Any]) -> JointActions:
     """
     found = JointActions(action_space, [options(leaf, path) for path, leaf in nesting.iter_leaves(action_space)])
     if found.choices > MAX_CHOICES:
-        other = "take PPO" if found.width else "take PPO or DQN"
+        other = "take PPO, which chooses" if found.width else "take PPO or DQN, which choose"
         raise UnsupportedSpaceError(
             f"action: SAC enumerates all discrete parts of an action jointly, at most {MAX_CHOICES:,} options, but"
-            f" {action_space} has {found.choices:,}: {other}, which choose part by part, or offer fewer options."
+            f" {action_space} has {found.choices:,}: {other} part by part, or offer fewer options."
         )
     if not found.kinds:
         raise UnsupportedSpaceError(f"action: {action_space} holds no value to choose.")

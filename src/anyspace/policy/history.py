@@ -96,6 +96,11 @@ class ModelViews:
         place, source, latest = f"{self._owner}.view_requirements[{name!r}]", view.data_col or name, max(view.offsets)
         known = [*SOURCES, *(f"state_out_{i}" for i in range(len(self.initial)))]
         if source not in known:
+            if source.startswith("state_out_"):
+                raise ModelError(
+                    f"{place}: it looks at {source!r}, but get_initial_state() returns {len(self.initial)} states. Let"
+                    " it return an array of zeros for each, without the dimension of the batch."
+                )
             hint = f" It is called {_RENAMED[source]!r}." if source in _RENAMED else nearest(source, known)
             raise ModelError(f"{place}: there is no column {source!r} to look at.{hint} Views read {', '.join(known)}.")
         if view.used_for_compute_actions and latest > (0 if source == "obs" else -1):

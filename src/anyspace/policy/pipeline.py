@@ -82,6 +82,7 @@ class Pipeline:
         timestep: environment steps sampled so far, by which exploration goes.
         version: how often the weights or the filter's statistics changed.
         replaced_at: the version since which they have gone on from what :meth:`load_weights` brought.
+        knows_distribution: whether the action distribution is built in; a user's may read what the model has kept.
         inputs_decide: whether the action distribution of a user was found to depend on its inputs and mask alone.
 
     Args:
@@ -126,8 +127,8 @@ class Pipeline:
         self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
-        self._is_built_in = is_built_in_distribution(self.dist_factory)
-        self._may_have_twin = config.preprocesses and self._is_built_in
+        self.knows_distribution = is_built_in_distribution(self.dist_factory)
+        self._may_have_twin = config.preprocesses and self.knows_distribution
         self.masking = self._new_masking(custom)
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
@@ -298,7 +299,7 @@ class Pipeline:
             mask: [N, A], True where a choice is allowed. A distribution that takes no mask gets none; a custom model
                 respects it then.
         """
-        given = dist_inputs if self._is_built_in else self.runtime.native(dist_inputs)
+        given = dist_inputs if self.knows_distribution else self.runtime.native(dist_inputs)
         masks = {"mask": self.masking.split(mask)} if mask is not None and self.masking.takes_mask else {}
         made = self.dist_factory(given, self.model, **masks)
         if self.inputs_decide:

@@ -46,12 +46,12 @@ class PiecewiseSchedule:
     def __init__(self, endpoints: Sequence[tuple[float, float]], key: str):
         steps = [step for step, _ in endpoints]
         require(len(steps) > 0, key, list(endpoints), "a schedule needs at least one [step, value] pair")
+        finite = all(math.isfinite(number) for pair in endpoints for number in pair)
+        require(finite, key, list(endpoints), "the steps and values of a schedule must be finite")
         rising = all(first < second for first, second in itertools.pairwise(steps))
         require(rising, key, list(endpoints), "the steps of a schedule must rise from pair to pair")
         positive = all(value >= 0 for _, value in endpoints)
         require(positive, key, list(endpoints), "the values of a schedule must not be negative")
-        finite = all(math.isfinite(number) for pair in endpoints for number in pair)
-        require(finite, key, list(endpoints), "the steps and values of a schedule must be finite")
         self._steps = np.array(steps, dtype=np.float64)
         self._values = np.array([value for _, value in endpoints], dtype=np.float64)
 

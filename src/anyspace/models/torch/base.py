@@ -14,11 +14,22 @@ from anyspace.models.torch.layers import has_hooks
 from anyspace.models.torch.old_names import assign, require_no_clash
 
 
-class TorchModelV2(ModelV2, nn.Module):
+class _EitherOrder(type):
+    """Lets ``nn.Module`` stand before or behind the model classes among the bases of a model."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _EitherOrder:
+        others = tuple(base for base in bases if base is not nn.Module)
+        if any(issubclass(base, nn.Module) for base in others):
+            bases = others
+        return super().__new__(cls, name, bases, namespace, **options)
+
+
+class TorchModelV2(ModelV2, nn.Module, metaclass=_EitherOrder):
     """A :class:`ModelV2` that is an ``nn.Module``.
 
-    ``class MyModel(TorchModelV2, nn.Module)`` with both initialisers called, in either order, works as well:
-    this one registers no parameter, buffer or submodule, so a later ``nn.Module.__init__`` loses nothing.
+    ``class MyModel(TorchModelV2, nn.Module)`` with both initialisers called works as well, the bases and the
+    initialisers in either order: this one registers no parameter, buffer or submodule, so a later
+    ``nn.Module.__init__`` loses nothing.
 
     Attributes:
         tower_stats: where a model of a user may keep numbers of a loss; nothing reads it.

@@ -89,7 +89,7 @@ class PartlyRandom(ABC):
             own = self.own_action(distribution, rng, noise[:, width:] if width else noise)
         if mixed is None:
             return own
-        return _chosen(mixed[:, 0] < 0, self._random(mixed[:, 1:], distribution.mask), own)
+        return _chosen(mixed[:, 0] < 0, self._random(mixed[:, 1:], distribution.allowed), own)
 
     def _draw_random(self, distribution: ActionDistribution, rng: Rng, timesteps: Times) -> Array | None:
         """Draw who is random at these steps [T, B], and how, [T, B, 1 + W]; None: nobody is."""
