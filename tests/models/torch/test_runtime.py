@@ -8,7 +8,7 @@ from gymnasium.spaces import Box, Discrete
 from torch import nn
 
 from anyspace.errors import CheckpointError, ConfigError
-from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, TorchModelV2
+from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, ModelCatalog, TorchModelV2
 from anyspace.models.host import HostRuntime
 from anyspace.models.runtime import Layer
 from anyspace.models.torch import runtime as module
@@ -268,5 +268,20 @@ def test_little_work_keeps_to_one_thread():
         assert torch.get_num_threads() == 2
         with runtime.threads_for(4096):
             assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("max_seq_len", "threads"), [(20, 1), (1, 2)])
+def test_recurrent_layers_count_by_the_sequences_that_they_see_at_once(max_seq_len: int, threads: int):
+    runtime = TorchRuntime("cpu")
+    config = {"fcnet_hiddens": [], "use_lstm": True, "lstm_cell_size": 512, "max_seq_len": max_seq_len}
+    space, actions = Box(-1, 1, (64,)), Discrete(4)
+    runtime.place(ModelCatalog.get_model_v2(space, actions, 4, config))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with runtime.threads_for(256):
+            assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

@@ -25,11 +25,12 @@ from anyspace.tree import Tree
 SMALL_MODEL = 1_000_000
 """Parameters below which ``device="auto"`` stays on the CPU."""
 
-SEVERAL_THREADS = 50_000_000
+SEVERAL_THREADS = 100_000_000
 """Rows times parameters from which several threads of a CPU compute longer than they wait for each other.
 
-SAC's updates with networks of 256x256 on 256 rows, 52 million, take 0.75 of the time on two threads of two cores, and
-1.4 of it where two other processes run on these. PPO's on MiniGrid, 44 million in small parts, gain nothing.
+SAC's updates with networks of 256x256 on 256 rows, 52 million, take 0.75 of the time on two threads of one machine, 1.2
+on those of another, and 1.4 where two other processes run; on 1,024 rows 0.9 on the latter. Recurrent layers see one
+step of each sequence at a time: an LSTM of 256 on 256 rows takes 1.35 of the time on two threads.
 """
 
 
@@ -55,7 +56,7 @@ class TorchRuntime:
         self._generators: dict[RandomSource, torch.Generator] = {}
         self.seed(0)
         self._borrowed: RandomSource | None = None
-        self._parameters = 0
+        self._parameters = self._at_once = 0
         self._twins = Twins()
 
     @contextlib.contextmanager
@@ -79,6 +80,9 @@ class TorchRuntime:
         """Settle the device by the first model that is placed, and move ``model`` there."""
         module = _module(model)
         self._parameters = sum(parameter.numel() for parameter in module.parameters())
+        recurrent = [layer for layer in module.modules() if isinstance(layer, nn.RNNBase)]
+        in_steps = sum(parameter.numel() for layer in recurrent for parameter in layer.parameters())
+        self._at_once = self._parameters - in_steps + in_steps // max(1, model.model_config.get("max_seq_len", 1))
         large = self._parameters >= SMALL_MODEL
         if self.device == "auto":
             accelerators = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -109,7 +113,7 @@ class TorchRuntime:
     @contextlib.contextmanager
     def threads_for(self, rows: int) -> Iterator[None]:
         """Use one thread for little work on the CPU: several wait for each other longer than they compute."""
-        if self.device != "cpu" or rows * self._parameters >= SEVERAL_THREADS:
+        if self.device != "cpu" or rows * self._at_once >= SEVERAL_THREADS:
             yield
             return
         threads = torch.get_num_threads()
