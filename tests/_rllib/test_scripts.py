@@ -400,8 +400,10 @@ def test_a_policy_acts_as_rllib_s_does(memory: dict[str, Any]) -> None:
         with pytest.raises(AttributeError, match="policies have no such attribute here"):
             _ = policy.dist_class
         if memory:
-            with pytest.raises(ObservationError, match="arrays of your own make no state"):
-                policy.compute_single_action(obs[0], [np.ones(3), np.ones(3)])
+            policy.compute_actions(obs, [np.zeros((3, 3)), np.zeros((3, 3))])
+            for own in ([np.ones(3), np.ones(3)], [np.ones(2)]):
+                with pytest.raises(ObservationError, match="arrays of your own make no state"):
+                    policy.compute_single_action(obs[0], own)
 
 
 def test_releases_before_two_had_trainers() -> None:
