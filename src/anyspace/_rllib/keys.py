@@ -54,8 +54,8 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "min_train_timesteps_per_iteration": (0,),
     "use_worker_filter_stats": (True,),
     "update_worker_filter_stats": (True,),
-    **dict.fromkeys(("optimizer", "output_config", "env_runner_cls", "custom_eval_function", "env_task_fn"), ({},)),
-    **dict.fromkeys(("is_atari", "extra_resources", "local_tf_session_args"), ({},)),
+    **dict.fromkeys(("env_runner_cls", "custom_eval_function", "env_task_fn", "is_atari"), ()),
+    **dict.fromkeys(("optimizer", "output_config", "extra_resources", "local_tf_session_args"), ({},)),
     **dict.fromkeys(("sample_async", "monitor", "record_env", "in_evaluation", "_fake_gpus", "fake_sampler"), (False,)),
     **dict.fromkeys(("actions_in_input_normalized", "torch_skip_nan_gradients", "enable_async_evaluation"), (False,)),
     **dict.fromkeys(("before_learn_on_batch", "after_train_step", "horizon", "observation_space", "action_space"), ()),
@@ -64,22 +64,6 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(_NEW_STACK, (False,)),
 }
 """The values, beside None, at which keys that there are not say what happens anyway; at any other they are errors."""
-
-
-_OF_PROCESSES = frozenset(
-    (
-        *("create_env_on_local_worker", "num_cpus_for_driver", "num_cpus_for_local_worker", "num_learner_workers"),
-        *("num_gpus_per_learner_worker", "num_cpus_per_learner_worker", "placement_strategy", "log_sys_usage"),
-        *("restart_failed_sub_environments", "auto_wrap_old_gym_envs", "eager_max_retraces", "log_gradients"),
-        *("collect_metrics_timeout", "always_attach_evaluation_results", "extra_python_environs_for_driver"),
-        *("extra_python_environs_for_worker", "export_native_model_files", "checkpoint_trainable_policies_only"),
-        *("_disable_execution_plan_api", "_disable_initialize_loss_from_dummy_batch", "num_envs_per_learner_worker"),
-        *("_tf_policy_handles_more_than_one_loss", "keep_per_episode_custom_metrics", "max_num_worker_restarts"),
-        *("validate_workers_after_construction", "num_consecutive_worker_failures_tolerance"),
-        *("delay_between_worker_restarts_s", "worker_health_probe_timeout_s", "worker_restore_timeout_s"),
-    )
-)
-"""More keys that nothing here depends on: they say how RLlib runs its processes and what it writes."""
 
 
 def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +162,7 @@ def _without_idle(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> 
     as_here = {**_AS_HERE, "postprocess_inputs": (True,) if beta else (True, False)}
     foreign = {key: RENAMED.get(key, key) for key in keys if RENAMED.get(key, key) not in fields}
     implied = {key for key, name in foreign.items() if name in as_here and keys[key] in (None, *as_here[name])}
-    idle = sorted(key for key, name in foreign.items() if name in WITHOUT_EFFECT or name in _OF_PROCESSES)
+    idle = sorted(key for key, name in foreign.items() if name in WITHOUT_EFFECT)
     if idle:
         _log.warning("Nothing here depends on %s; left out.", ", ".join(f"`{key}`" for key in idle))
     return {key: value for key, value in keys.items() if key not in implied and key not in idle}

@@ -168,40 +168,13 @@ NAMES: dict[str, dict[str, str]] = {
 }
 """Old path -> why -> names."""
 
+_ALGORITHMS = (
+    "a3c alpha_star alpha_zero apex apex_ddpg apex_dqn ars bandit cql crr ddpg ddppo dreamer dreamerv3 dt es"
+    " leela_chess_zero maddpg maml mbmpo qmix r2d2 rainbow random_agent simple_q slateq td3"
+)
+
 FAMILIES = {
-    **{
-        f"{place}.{name}": "algorithms"
-        for place in ("algorithms", "agents")
-        for name in (
-            *(
-                "a3c",
-                "alpha_star",
-                "alpha_zero",
-                "apex_ddpg",
-                "apex_dqn",
-                "apex",
-                "ars",
-                "bandit",
-                "cql",
-                "crr",
-                "ddpg",
-            ),
-            *(
-                "ddppo",
-                "dreamer",
-                "dreamerv3",
-                "dt",
-                "es",
-                "leela_chess_zero",
-                "maddpg",
-                "maml",
-                "mbmpo",
-                "qmix",
-                "r2d2",
-            ),
-            *("random_agent", "rainbow", "simple_q", "slateq", "td3"),
-        )
-    },
+    **{f"{place}.{name}": "algorithms" for place in ("algorithms", "agents") for name in _ALGORITHMS.split()},
     "connectors": "new stack",
     "core": "new stack",
     "env.env_runner": "new stack",

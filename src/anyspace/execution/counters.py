@@ -116,7 +116,7 @@ class Counters:
             raise ValueError("`counters` is to be an object, and `latest_episodes` a list")
         for name in NAMES:
             setattr(self, name, _number(counters, name, whole=name != "time_total_s"))
-        self.total_steps = _number(state, "total_steps", whole=True) or None if state.get("total_steps") else None
+        self.total_steps = _number(state, "total_steps", whole=True) if state.get("total_steps") else None
         self._evaluated_at = _number(state, "evaluated_at", whole=True)
         self._best_return, self._latest_evaluation = (
             None if state.get(name) is None else _number(state, name) for name in ("best_return", "latest_evaluation")

@@ -175,7 +175,7 @@ class ParameterNoise:
         if isinstance(self.sub, AddedNoise):
             return rows * self.sub.deviation
         epsilon = self.sub.epsilon
-        return float(-np.log1p(epsilon / self._allowed(own.mask, rows) - epsilon).sum())
+        return float(-np.log1p(epsilon / self._allowed(own.allowed, rows) - epsilon).sum())
 
     def _allowed(self, mask: Any, rows: int) -> Numbers:
         """Return how many actions are allowed in each row, [B]."""
