@@ -65,6 +65,21 @@ def require(condition: bool, key: str, value: object, reason: str) -> None:
         raise ConfigError(f"config key `{key}` is {value!r}, but {reason}.")
 
 
+def whole(value: object, expected: str) -> int:
+    """Return a whole number as an int; 1e5 is one, too.
+
+    Args:
+        value: what came.
+        expected: begins the message, such as "learn() takes a whole number of steps".
+
+    Raises:
+        ConfigError: ``value`` is no whole number.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value % 1 == 0:
+        return int(value)
+    raise ConfigError(f"{expected}, but {value!r} came.")
+
+
 def require_finite(config: DataclassLike, keys: Iterable[str], limits: Collection[str] = ()) -> None:
     """Raise a :class:`ConfigError` for the first of some keys whose value is a number that is not finite.
 

@@ -255,6 +255,27 @@ def test_other_numbers_of_steps_are_refused(steps: Any) -> None:
         algorithm.learn(steps, progress=False)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"episodes": 1.5}, "evaluate\\(\\) takes a whole number of episodes, but 1.5 came"),
+        ({"episodes": "3"}, "evaluate\\(\\) takes a whole number of episodes, but '3' came"),
+        ({"episodes": 0}, "asked for 0 episodes"),
+        ({"episodes": 1, "seed": 0.5}, "evaluate\\(\\) takes a whole number as `seed`, but 0.5 came"),
+        ({"episodes": 1, "seed": -1}, "a seed is not negative"),
+    ],
+)
+def test_other_numbers_of_episodes_and_seeds_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with closing(PPO(Lock, FAST, preset="none")) as algorithm, pytest.raises(ConfigError, match=message):
+        algorithm.evaluate(**arguments)
+
+
+def test_episodes_are_a_whole_number_however_it_is_spelt() -> None:
+    with closing(PPO(Lock, FAST, preset="none")) as algorithm:
+        twice: Any = 2e0
+        assert algorithm.evaluate(twice, seed=1) == algorithm.evaluate(2, seed=1)
+
+
 def test_a_refused_run_leaves_the_schedule_alone(tmp_path: Path) -> None:
     with closing(PPO(Lock, {**FAST, "lr_schedule": "linear"}, preset="none")) as algorithm:
         algorithm.learn(128, progress=False, out=tmp_path / "first")

@@ -131,7 +131,8 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "evaluation_duration": "It is {evaluation_episodes} here, in episodes.",
     "evaluation_duration_unit": "{evaluation_episodes} counts episodes; leave it out.",
     "evaluation_num_episodes": "It is called {evaluation_episodes} here.",
-    "evaluation_config": "Evaluation takes the most likely actions; evaluate(explore=True) samples them.",
+    "evaluation_config": "Evaluation plays the environment of training and takes the most likely actions;"
+    " evaluate(explore=True) samples them. To play another environment, load the run with it: load(path, env=...).",
     "metrics_num_episodes_for_smoothing": "It is called {return_window} here.",
     "metrics_smoothing_episodes": "It is called {return_window} here.",
     "min_sample_timesteps_per_iteration": _STEPS_OF_ITERATIONS,
@@ -197,7 +198,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "target_network_update_freq": _REPLAY,
     "num_steps_sampled_before_learning_starts": _REPLAY,
     "input": _OFFLINE,
-    "input_": _OFFLINE,
+    "input_": ("It is called {input} here.", _OFFLINE),
     "output_compress_columns": "Columns are written as plain JSON; leave it out.",
     "output_write_episodes": "Each line holds the steps of one environment, with the numbers of their episodes.",
     "log_level": "Messages go to Python's logger 'anyspace': logging.getLogger('anyspace').setLevel('ERROR').",

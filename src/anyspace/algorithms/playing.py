@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.config import whole
 from anyspace.data.seeds import evaluation_seed
 from anyspace.errors import ConfigError
 from anyspace.execution.counters import Counters
@@ -118,7 +119,9 @@ class Plays(ABC):
 
     def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
         episodes = self.config.evaluation_episodes if episodes is None else episodes
-        if seed is not None and seed < 0:
+        episodes = whole(episodes, "evaluate() takes a whole number of episodes")
+        if seed is None:
+            seed = evaluation_seed(self.seed, self.counters.timesteps_total)
+        elif whole(seed, "evaluate() takes a whole number as `seed`") < 0:
             raise ConfigError(f"evaluate(seed={seed}): a seed is not negative.")
-        seed = evaluation_seed(self.seed, self.counters.timesteps_total) if seed is None else seed
-        return Request(episodes, seed, longest=self.counters.latest.longest)
+        return Request(episodes, int(seed), longest=self.counters.latest.longest)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from anyspace.config import whole
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import AnyCallbacks, Callbacks
 from anyspace.execution.report import ProgressReport
@@ -89,14 +88,8 @@ def last_step(now: int, total_steps: float | None, total_timesteps: float | None
             f" {'both' if total_steps is not None else 'neither'} came."
         )
     if total_steps is not None:
-        return _whole("total_steps", total_steps)
-    return now + _whole("total_timesteps", total_timesteps)
-
-
-def _whole(name: str, steps: object) -> int:
-    if isinstance(steps, (int, float, np.integer, np.floating)) and not isinstance(steps, bool) and steps % 1 == 0:
-        return int(steps)
-    raise ConfigError(f"learn() takes a whole number of steps as `{name}`, but {steps!r} came.")
+        return whole(total_steps, "learn() takes a whole number of steps as `total_steps`")
+    return now + whole(total_timesteps, "learn() takes a whole number of steps as `total_timesteps`")
 
 
 def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:
