@@ -75,7 +75,7 @@ def whole(value: object, expected: str) -> int:
     Raises:
         ConfigError: ``value`` is no whole number.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value % 1 == 0:
+    if isinstance(value, int | float | np.integer | np.floating) and type(value) is not bool and value % 1 == 0:
         return int(value)
     raise ConfigError(f"{expected}, but {value!r} came.")
 
