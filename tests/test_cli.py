@@ -657,6 +657,9 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--learning_rate=1"], "there is no flag --learning_rate. It is called `--lr` here."),
         (["train", "CartPole-v1", "--use-lstm"], "It belongs under `model`: `--model.use-lstm`."),
         (["inspect", "CartPole-v1", "--model.no-explore"], "It belongs beside `model`: `--explore`."),
+        (["train", "--model.use-lstm", "yes", "CartPole-v1"], "`--model.no-use-lstm` off."),
+        (["train", "CartPole-v1", "--no-explore=False"], "--no-explore takes no value: `--explore` by itself"),
+        (["train", "CartPole-v1", "--overwrite", "True"], "--overwrite takes no value"),
         (["train", "CartPole-v1", "--total-timesteps", "9"], "on the command line --steps"),
         (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
@@ -686,6 +689,22 @@ def test_flags_that_explanations_show_are_taken() -> None:
     config = parse(InspectFlags, "inspect", ["CartPole-v1", *words], StartingPoint(PPO, PPOConfig())).config
     assert config.model.fcnet_hiddens == [64, 64]
     assert config.lr_schedule == "linear"
+
+
+def test_a_list_that_is_no_json_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["inspect", "CartPole-v1", "--model.fcnet-hiddens", "[64, none]"])
+    words = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "'[64, none]' is not JSON" in words
+    assert "The key takes list[int]." in words
+
+
+@pytest.mark.parametrize("words", [["64", "32"], ["64,32"], ["64,", "32"], ["[64, 32]"]])
+def test_lists_are_words_or_one_word(words: list[str]) -> None:
+    words = ["CartPole-v1", "--model.fcnet-hiddens", *words, "--collect-infos", '["a, b", "c"]', "--ignore", 'obs["x"]']
+    config = parse(InspectFlags, "inspect", words, StartingPoint(PPO, PPOConfig())).config
+    assert config.model.fcnet_hiddens == [64, 32]
+    assert (config.collect_infos, config.ignore) == (["a, b", "c"], ['obs["x"]'])
 
 
 @pytest.mark.parametrize(

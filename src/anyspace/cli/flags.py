@@ -12,6 +12,7 @@ The defaults of the flags depend on what the words say, so the words are read in
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -255,13 +256,27 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
     """Refuse flags of other libraries, and keys at another level than theirs; the parser names nearest flags itself."""
     hints = Hints([*configs.paths(defaults)], RENAMED, FOREIGN_KEYS, as_flag)
     known = {*hints.paths, *(field.name for field in dataclasses.fields(kind))}
-    for word in words:
+    for word, after in itertools.pairwise([*words, ""]):
         keys = _keys_of(word)
+        flag, _, value = word.partition("=")
+        switch = next((key for key in keys if _is_switch(key, kind, defaults)), None)
+        if switch and (value or after).lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+            on, off = as_flag(switch, "True"), as_flag(switch, "False")
+            raise ConfigError(f"{flag} takes no value: {on} by itself switches it on, {off} off.")
         if keys == ["env"] and issubclass(kind, EnvFlags):
             raise ConfigError("the environment is named without a flag, right after the command: CartPole-v1.")
         advice = [] if known & {*keys} else [hint for key in keys if (hint := hints.whereabouts(key))]
         if advice:
-            raise ConfigError(f"there is no flag {word.partition('=')[0]}.{advice[0]}")
+            raise ConfigError(f"there is no flag {flag}.{advice[0]}")
+
+
+def _is_switch(key: str, kind: type, defaults: AlgorithmConfig) -> bool:
+    """Return whether a flag is on or off: one of the command's own, or a key, with those it is nested in before it."""
+    outer, _, name = key.rpartition(".")
+    if not outer and name in (own := configs.type_hints(kind)):
+        return own[name] is bool
+    within: object = getattr(defaults, outer, None) if outer else defaults
+    return dataclasses.is_dataclass(within) and configs.type_hints(within.__class__).get(name) is bool
 
 
 def _keys_of(word: str) -> list[str]:

@@ -52,6 +52,21 @@ def _schedule_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | N
 
 
 @REGISTRY.primitive_rule
+def _list_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Take lists as words beside each other, or in one word: 64 64, 64,64 or '[64, 64]'."""
+    if info.type not in (list[int], list[str]):
+        return None
+    item = "INT" if info.type == list[int] else "STR"
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"[{item} [{item} ...]]",
+        instance_from_str=functools.partial(_items, info.type),
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [str(one) for one in value],
+    )
+
+
+@REGISTRY.primitive_rule
 def _int_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
     """Take whole numbers, spelt like 1e5 or 100_000 as well."""
     if info.type is not int:
@@ -145,6 +160,14 @@ def _whole(word: str) -> int:
         return int(value)
 
 
+def _items(hint: Any, words: list[str]) -> Any:
+    if len(words) == 1 and words[0].startswith("["):
+        return _from_json(hint, words)
+    if hint == list[int]:
+        return [_whole(part) for word in words for part in word.split(",") if part.strip()]
+    return words
+
+
 def _schedule(words: list[str]) -> Any:
     if words in (["linear"], ["None"]):
         return None if words == ["None"] else words[0]
@@ -163,7 +186,7 @@ def _from_json(hint: Any, words: list[str]) -> Any:
     except json.JSONDecodeError as error:
         if configs.matches(words[0], hint):
             return words[0]
-        raise ValueError(f"{words[0]!r} is not JSON ({error}); write it like '{{\"key\": 1}}'.") from error
+        raise ValueError(f"{words[0]!r} is not JSON ({error}). The key takes {configs.spell(hint)}.") from error
     if not configs.matches(value, hint):
         raise ValueError(f"{words[0]} is not what the key takes: {configs.spell(hint)}.")
     return value
