@@ -1,14 +1,10 @@
 import dataclasses
-import functools
 import re
-import sys
-import types
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -20,17 +16,7 @@ from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.algorithms.on_policy import OnPolicyConfig
 from anyspace.algorithms.pg import PGConfig
 from anyspace.algorithms.ppo import PPOConfig
-from anyspace.config import (
-    changes,
-    documents,
-    import_name,
-    importable_name,
-    laid_over,
-    matches,
-    merge,
-    require,
-    type_hints,
-)
+from anyspace.config import changes, checked, documents, laid_over, matches, merge, require, type_hints
 from anyspace.errors import ConfigError
 from anyspace.models.config import ModelConfig
 from anyspace.policy.config import PolicyConfig
@@ -73,15 +59,6 @@ class Outer:
 
 def a_function():
     return 1
-
-
-class Maker:
-    @classmethod
-    def build(cls):
-        return cls()
-
-    def method(self):
-        return self
 
 
 # ----------------------------------------------------------------------------------------------- merging
@@ -220,61 +197,37 @@ def test_changes_are_the_keys_that_differ():
     assert changes(changed, Outer()) == {"rate": 1.0, "sizes": [1, 2], "inner.size": 4}
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Outer(rate="2"), "config key `rate` takes float, but '2' (str) came"),
+        (Outer(flag=1), "config key `flag` takes bool, but 1 (int) came"),
+        (Outer(inner=Inner("9")), "config key `inner.size` takes int, but '9' (str) came"),
+        (Outer(inner=Inner(True)), "config key `inner.size` takes int, but True (bool) came"),
+        (Outer(inner={"size": 9}), "config key `inner` takes Inner, but {'size': 9} (dict) came"),
+    ],
+)
+def test_whole_configurations_are_checked_as_their_keys_are(config, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        checked(config)
+
+
+def test_whole_configurations_among_keys_are_checked():
+    with pytest.raises(ConfigError, match=re.escape("config key `inner.size` takes int, but '9' (str) came")):
+        merge(Outer(), {"inner": Inner("9")})
+
+
+def test_whole_configurations_are_taken_in_exactly_the_types_of_their_keys():
+    sizes = (1, 2)
+    taken = checked(Outer(rate=np.float32(2), sizes=sizes))
+    assert (taken.rate, type(taken.rate), taken.sizes) == (2.0, float, [1, 2])
+    assert checked(Outer()) == Outer()
+
+
 def test_the_keys_above_win_at_every_depth():
     below, above = {"lr": 1.0, "model": {"a": 1, "b": 2}}, {"gamma": 0.5, "model": {"b": 3}, "lr": {"x": 1}}
     assert laid_over(below, above) == {"lr": {"x": 1}, "gamma": 0.5, "model": {"a": 1, "b": 3}}
     assert below["model"] == {"a": 1, "b": 2}
-
-
-# ------------------------------------------------------------------------------------------- names of code
-
-
-def test_names_for_import():
-    assert importable_name(gym.Wrapper) == "gymnasium.core:Wrapper"
-    assert import_name("gymnasium.core:Wrapper") is gym.Wrapper
-    assert importable_name(Maker.build) == f"{__name__}:Maker.build"
-    assert import_name(f"{__name__}:Maker.build") == Maker.build
-
-    class Local:
-        pass
-
-    for nameless in (Local, lambda: 1, Maker().method, functools.partial(a_function), 3):
-        assert importable_name(nameless) is None
-
-
-def test_a_name_that_means_something_else_by_now_is_no_name(monkeypatch):
-    former = Maker
-    monkeypatch.setitem(globals(), "Maker", type("Maker", (), {}))
-    assert importable_name(former) is None
-
-
-@pytest.mark.parametrize("module", ["__main__", "__mp_main__", "made_here"])
-def test_what_another_process_cannot_import_has_no_name(module, monkeypatch):
-    here = types.ModuleType(module)
-    here.Thing = type("Thing", (), {"__module__": module})
-    monkeypatch.setitem(sys.modules, module, here)
-    assert importable_name(here.Thing) is None
-
-
-@pytest.mark.parametrize("name", ["os", "os:", ":getcwd", ".os:getcwd", "os:<lambda>", "", "os path:x"])
-def test_malformed_names_are_refused(name):
-    with pytest.raises(ConfigError, match=re.escape(f"{name!r} cannot be imported: write it as `package.module:Name`")):
-        import_name(name)
-
-
-@pytest.mark.parametrize("name", ["no_such_module:x", "os:no_such_name"])
-def test_names_of_nothing_are_refused(name):
-    with pytest.raises(ConfigError, match=f"'{name}' cannot be imported: .*no_such"):
-        import_name(name)
-
-
-def test_python_s_path_is_left_as_it_is(tmp_path, monkeypatch):
-    (tmp_path / "module_in_current_folder.py").write_text("thing = 42\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", ["/nowhere"])
-    with pytest.raises(ConfigError, match=r"a folder on Python's path \(`sys.path`\)"):
-        import_name("module_in_current_folder:thing")
-    assert sys.path == ["/nowhere"]
 
 
 # ------------------------------------------------------------------------------------------------- fields

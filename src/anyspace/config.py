@@ -5,18 +5,14 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import importlib
 import inspect
 import itertools
 import math
 import numbers
-import sys
 import textwrap
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -160,13 +156,39 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
             values[key] = _merge(current, value, {}, advice, f"{prefix}{key}.")
             continue
-        if not matches(value, hints[key]):
-            raise ConfigError(
-                f"config key `{prefix}{key}` takes {spell(hints[key])}, but {value!r} ({type(value).__name__}) came."
-                f"{_SEARCH if isinstance(value, dict) and value.keys() == {'grid_search'} else ''}"
-            )
-        values[key] = settled(value, hints[key])
+        values[key] = _taken(f"{prefix}{key}", value, hints[key])
     return dataclasses.replace(config, **values)
+
+
+def checked(config: C, prefix: str = "") -> C:
+    """Return a whole configuration whose values have exactly the types of its keys; defaults stay as they are.
+
+    Args:
+        config: the dataclass instance; it is not changed.
+        prefix: of the keys in messages: those it is nested in, with a dot behind each.
+
+    Raises:
+        ConfigError: for a value of the wrong type.
+    """
+    hints, plain = type_hints(type(config)), type(config)()
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value is not getattr(plain, field.name):
+            values[field.name] = _taken(f"{prefix}{field.name}", value, hints[field.name])
+    return dataclasses.replace(config, **values)
+
+
+def _taken(path: str, value: Any, hint: Any) -> Any:
+    """Return the value of a key in exactly the types of its hint, or raise :class:`ConfigError`."""
+    if not matches(value, hint):
+        raise ConfigError(
+            f"config key `{path}` takes {spell(hint)}, but {value!r} ({type(value).__name__}) came."
+            f"{_SEARCH if isinstance(value, dict) and value.keys() == {'grid_search'} else ''}"
+        )
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return checked(value, f"{path}.")
+    return settled(value, hint)
 
 
 def paths(config: DataclassLike, prefix: str = "") -> Iterator[str]:
@@ -295,72 +317,3 @@ def spell(hint: Any) -> str:
     if origin is not None:
         return str(hint).replace("typing.", "")
     return str(getattr(hint, "__name__", hint))
-
-
-def importable_name(thing: object) -> str | None:
-    """Return ``module:Name`` of a class or function that another process can import, else None.
-
-    What a script or a notebook defines, ``__main__``, has no such name: there, it is another program's.
-    """
-    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or module in ("__main__", "__mp_main__"):
-        return None
-    try:
-        if sys.modules[module].__spec__ is None:  # made in this process, and nowhere to be found by another
-            return None
-        found = functools.reduce(getattr, name.split("."), sys.modules[module])
-    except (KeyError, AttributeError):
-        return None
-    # A bound method has its function's name, and a name may have been given to something else since.
-    return f"{module}:{name}" if found == thing else None
-
-
-def import_name(name: str) -> Any:
-    """Return what ``module:Name`` stands for.
-
-    Raises:
-        ConfigError: it cannot be imported.
-    """
-    module_name, _, attribute = name.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
-        raise ConfigError(f"{name!r} cannot be imported: write it as `package.module:Name`.")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"{name!r} cannot be imported: {error}. Write `package.module:Name`, with the package installed or in"
-            " a folder on Python's path (`sys.path`)."
-        ) from error
-    return found
-
-
-def is_path(name: str) -> bool:
-    """Whether a text has the form of a path to something that can be imported."""
-    return "." in name or ":" in name
-
-
-_may_import: ContextVar[Callable[[str], bool]] = ContextVar("_may_import", default=lambda name: True)
-
-
-@contextmanager
-def importing_only(allowed: Callable[[str], bool]) -> Iterator[None]:
-    """Let :func:`import_path` import within the context only names ``module:Name`` for which ``allowed`` holds."""
-    token = _may_import.set(allowed)
-    try:
-        yield
-    finally:
-        _may_import.reset(token)
-
-
-def import_path(path: str) -> Any:
-    """Return what ``package.module:Name`` or ``package.module.Name`` stands for.
-
-    Raises:
-        ConfigError: it cannot be imported, or must not be; see :func:`importing_only`.
-    """
-    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
-    if not _may_import.get()(f"{module}:{name}"):
-        raise ConfigError(f"{path!r} names code that nobody has vouched for, so it is not imported.")
-    return import_name(f"{module}:{name}" if module else path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import torch
 
 from anyspace import PPO, Algorithm, register_env
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.settings import preset_for
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError, UnsupportedSpaceError
 from anyspace.execution.learner import Losses
+from anyspace.models.config import ModelConfig
 from tests.support.tasks import Countdown, Endless, Lock
 
 FAST: dict[str, Any] = {
@@ -274,6 +277,20 @@ def test_episodes_are_a_whole_number_however_it_is_spelt() -> None:
     with closing(PPO(Lock, FAST, preset="none")) as algorithm:
         twice: Any = 2e0
         assert algorithm.evaluate(twice, seed=1) == algorithm.evaluate(2, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (PPOConfig(explore="no"), "`explore` takes bool, but 'no' (str) came"),  # type: ignore[arg-type]
+        (PPOConfig(lr="0.1"), "`lr` takes float, but '0.1' (str) came"),  # type: ignore[arg-type]
+        (PPOConfig(model=ModelConfig(use_lstm="no")), "`model.use_lstm` takes bool"),  # type: ignore[arg-type]
+        ({"model": ModelConfig(use_lstm="no")}, "`model.use_lstm` takes bool"),  # type: ignore[arg-type]
+    ],
+)
+def test_whole_configurations_are_checked_before_anything_is_built(config: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        PPO(Lock, config)
 
 
 def test_a_refused_run_leaves_the_schedule_alone(tmp_path: Path) -> None:

@@ -84,6 +84,16 @@ def test_nothing_is_learnt_before_enough_steps() -> None:
         assert [gradient_steps(yielded) for yielded in asked(algorithm, 9)] == [0] * 6 + [1, 1, 1]
 
 
+def test_steps_before_the_first_window_owe_nothing() -> None:
+    """A memory learns from sequences of five steps: there are none for four rounds, and then one step for each."""
+    memory = {"model": {"use_lstm": True, "lstm_cell_size": 2, "max_seq_len": 5, "fcnet_hiddens": [2]}}
+    with closing(fitted(**memory, num_envs_per_env_runner=3, num_steps_sampled_before_learning_starts=0)) as algorithm:
+        counts = [gradient_steps(yielded) for yielded in asked(algorithm, 9)]
+    first = next(number for number, count in enumerate(counts) if count)
+    assert first >= 3
+    assert counts[first:] == [3] * (9 - first)
+
+
 def test_several_steps_at_once_are_the_same_as_one_after_the_other() -> None:
     """Where no result is needed in between, draws are made together; nothing else differs."""
     digests = []

@@ -55,6 +55,8 @@ def test_spaces_beside_the_files_take_the_environments_place(kind, folder, tmp_p
         with pytest.raises(ConfigError, match=f"there is no environment.*{kind.__name__}\\(env="):
             algorithm.evaluate(1)
         algorithm.save(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="`evaluate_every` is given, but there is no environment"):
+        Algorithm.load(tmp_path / "saved", evaluate_every=100)
     obs, _ = gym.make("CartPole-v1").reset(seed=1)
     assert Policy.load(tmp_path / "saved").compute_single_action(obs) in (0, 1)
     with closing(Algorithm.load(tmp_path / "saved", env="CartPole-v1")) as again:

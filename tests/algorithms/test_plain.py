@@ -21,8 +21,8 @@ from hypothesis.extra import numpy as numpy_values
 from anyspace.algorithms.from_plain import from_plain
 from anyspace.algorithms.plain import MARK, as_plain, plain_value
 from anyspace.algorithms.savable import difference
-from anyspace.config import import_name
 from anyspace.errors import ConfigError
+from anyspace.importing import import_name
 from anyspace.spaces import Repeated, Simplex
 from tests.fuzz.generator import action_spaces, observation_spaces
 

@@ -546,8 +546,8 @@ def test_what_the_library_brings_needs_no_trust(kind: str, tmp_path: Path, monke
 @pytest.mark.parametrize(
     "name",
     [
-        "anyspace.config:import_name",
-        "anyspace.models.catalog:import_name",
+        "anyspace.importing:import_name",
+        "anyspace.models.catalog:import_path",
         "anyspace.cli:main",
         "anyspace.__main__:main",
         "anyspace.data.environments:register_env",

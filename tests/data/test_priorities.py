@@ -32,15 +32,23 @@ def test_rows_are_found_as_in_a_cumulative_sum(size: int) -> None:
     assert np.array_equal(tree[np.arange(size)], numbers)
 
 
-def test_a_row_without_a_number_is_never_found() -> None:
-    """Rounding may lead past the last number of a node: the largest number below the total is asked for."""
+@pytest.mark.parametrize("filled", [0.3, 1.0])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_row_without_a_number_is_never_found(filled: float, share: float) -> None:
+    """Rounding may lead past the last number of a node, or to before its first: borders are asked for.
+
+    Of each size some trees are filled in part, so that the last nodes have no numbers.
+    """
     rng = np.random.default_rng(0)
-    for size in (50, 700):
-        tree = SumTree(size)
-        tree.put(np.arange(size), rng.random(size) * (rng.random(size) < 0.3) + 0)
-        tree.put(np.array([0]), 1.0)
-        at = np.nextafter(tree.total, 0)
-        assert tree[tree.find(np.array([at]))] > 0
+    for size in rng.integers(2, 3000, 150):
+        tree, rows = SumTree(size), np.arange(max(1, int(size * share)))
+        tree.put(rows, rng.random(len(rows)) * (rng.random(len(rows)) < filled))
+        tree.put(rows[:1], 1.0)
+        borders = np.concatenate([tree[np.arange(size)].cumsum(), [tree.total]])
+        at = np.concatenate([np.nextafter(borders, 0), borders, np.nextafter(borders, np.inf)])
+        found = tree.find(at[at < tree.total])
+        assert found.max() < size
+        assert (tree[found] > 0).all()
 
 
 def test_how_often_and_with_which_weights_rows_are_drawn() -> None:

@@ -13,7 +13,9 @@ from anyspace import DQN, PPO
 from anyspace.deploy.ports import Port
 from anyspace.deploy.step import Step
 from anyspace.deploy.tracing import TracingRuntime, traceable
+from anyspace.distributions import DiagGaussian
 from anyspace.errors import ExportError
+from anyspace.maths.xp import xp
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Repeated, Simplex
 from tests.deploy.cases import pairs, play, small_policy
@@ -121,6 +123,27 @@ def test_samples_follow_the_noise() -> None:
     step = step_of(small_policy(BOX, Discrete(3)), rows=3, stochastic=True)
     given = {"obs": np.zeros((3, 3), np.float32), "noise": 100 * np.eye(3, dtype=np.float32)}
     np.testing.assert_array_equal(traced(step, given)["action"], [0, 1, 2])
+
+
+class Doubled(DiagGaussian):
+    """Draws noise of a kind of its own: twice as wide, so that a Gumbel's mark must not be taken for it."""
+
+    def standard_noise(self, rng: Any, steps: int) -> Any:
+        return 2 * super().standard_noise(rng, steps)
+
+
+class OfGamma(DiagGaussian):
+    """Draws noise by another function of the random source."""
+
+    def standard_noise(self, rng: Any, steps: int) -> Any:
+        return xp(self.mean).gamma(rng, xp(self.mean).broadcast_to(self.mean * 0 + 1, (steps, *self.mean.shape)))
+
+
+@pytest.mark.parametrize("kind", [Doubled, OfGamma])
+def test_noise_of_other_kinds_is_refused(kind: type[DiagGaussian]) -> None:
+    policy = small_policy(BOX, Box(-1, 1, (2,)), model={"custom_action_dist": kind})
+    with pytest.raises(ExportError, match=f"samples of {kind.__name__} are not made of numbers"):
+        step_of(policy, stochastic=True)
 
 
 def test_samples_that_are_not_made_of_noise_are_refused() -> None:

@@ -170,6 +170,35 @@ def test_children_of_users(framework: Framework) -> None:
     assert not dist.has_kl
 
 
+class Estimated(DiagGaussian):
+    """Its entropy is an estimate from one sample."""
+
+    def entropy(self, rng: Any = None) -> Any:
+        return -self.logp(DiagGaussian.sample(self, rng))
+
+
+class Summed(MultiActionDistribution):
+    """Says itself what its entropy is, and takes no random source."""
+
+    def entropy(self) -> Any:
+        return 0 * self.children[1].logp(self.children[1].deterministic_sample()) + 3
+
+
+def test_entropies_of_children_that_are_estimates_draw_from_the_source(framework: Framework) -> None:
+    children = [Categorical, Estimated, SCALAR, GRID, Categorical]
+    dist = build(framework, child_distributions=children)
+    assert dist.entropy_takes_rng
+    found = [np.asarray(dist.entropy_from(lambda seed=seed: framework.rng(seed))) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])
+    rest = sum(child.entropy() for i, child in enumerate(singles()) if i != 1)
+    drawn = [np.asarray(dist.entropy_from(lambda seed=seed: framework.rng(seed))) - rest for seed in range(300)]
+    np.testing.assert_allclose(np.mean(drawn, 0), singles()[1].entropy(), atol=0.3)
+    assert not build(framework).entropy_takes_rng
+    slices: dict[str, Any] = {"child_distributions": children, "input_lens": LENS, "action_space": SPACE}
+    close(Summed(framework.array(inputs()), None, **slices).entropy_from(lambda: framework.rng(0)), 3)
+
+
 def test_a_child_without_entropy_is_declared_and_named(framework: Framework) -> None:
     children = [Categorical, partial(DiagGaussian), Deterministic, GRID, Categorical]
     dist = build(framework, child_distributions=children, input_lens=[3, 4, 2, 8, 2])

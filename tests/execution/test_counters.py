@@ -39,3 +39,34 @@ def test_the_verdict_of_evaluations(evaluation: float | None, verdict: str) -> N
     counters.judge(None if evaluation is None else {"episode_return_mean": evaluation})
     assert counters.verdict(0.5) == verdict
     assert counters.reached(0.5) == verdict.startswith("goal reached")
+
+
+def best_at(rounds: list[list[float]], counters: Counters) -> list[int]:
+    """Return after which rounds of episodes a counter says that the return is the best so far."""
+    found = []
+    for number, returns in enumerate(rounds):
+        counters.latest.extend(Episode(total, 1) for total in returns)
+        counters.judge(None)
+        if counters.is_best:
+            found.append(number)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rounds", "best"),
+    [
+        ([[1.0], [0.9], [0.9], [0.9], [0.9]], [0, 2]),  # a first lucky episode does not stay the best
+        ([[], [1.0], [2.0], [1.5], [0.0, 6.0], [0.0]], [1, 2, 3, 4]),
+        ([[3.0, 3.0, 3.0], [0.0], [4.0, 4.0, 4.0]], [0, 2]),
+        ([[1.0], [0.5]], [0]),  # fewer episodes than the window takes
+    ],
+)
+def test_the_best_mean_is_one_of_a_full_window_where_there_is_one(rounds: list[list[float]], best: list[int]) -> None:
+    assert best_at(rounds, Counters(3, None)) == best
+
+
+def test_the_best_mean_is_remembered() -> None:
+    counters, again = Counters(3, None), Counters(3, None)
+    best_at([[5.0, 5.0, 5.0]], counters)
+    again.load_state(counters.state())
+    assert best_at([[4.0], [8.0]], again) == [1]

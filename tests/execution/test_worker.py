@@ -16,7 +16,7 @@ from anyspace.distributions import Categorical
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.execution.evaluate import Request
 from anyspace.execution.fleet import WorkerFleet, shares_of
-from anyspace.execution.worker import Failure, Names, failure, worker_seed
+from anyspace.execution.worker import Failure, Names, failure
 from anyspace.models import ModelCatalog, TorchModelV2, action_dists
 from anyspace.spaces import register_space
 from anyspace.spaces.kinds import registered
@@ -62,13 +62,6 @@ class Odd(gym.Env[Any, Any]):
         if self.how == "large then nan" and self.t == self.at + 1:
             obs = obs * np.nan
         return obs, reward, self.t % 5 == 0, False, {}
-
-
-def test_seeds_of_workers_differ() -> None:
-    seeds = {worker_seed(5, number, incarnation) for number in range(1000) for incarnation in range(10)}
-    assert len(seeds) >= 9_995
-    assert worker_seed(5, 0, 0) == 5
-    assert len({worker_seed(seed, 1, 0) for seed in range(100)}) == 100
 
 
 @pytest.mark.parametrize(

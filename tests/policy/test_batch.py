@@ -64,6 +64,12 @@ def test_rows_that_do_not_count_are_left_out(framework: Framework) -> None:
     assert np.shape(batch.mean(x)) == np.shape(batch.sum(x)) == ()
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_rows_that_do_not_count_may_hold_anything(framework: Framework, number: float) -> None:
+    x, batch = framework.array([*NUMBERS[:3], number]), Batch(counted=framework.array([1, 1, 1, 0]))
+    assert (float(batch.mean(x)), float(batch.sum(x)), float(batch.max(x))) == (1, 3, 4)
+
+
 def test_rows_that_do_not_count_have_no_gradient() -> None:
     for reduce, share in ((Batch.mean, 1 / 3), (Batch.sum, 1)):
         x = torch.tensor(NUMBERS, requires_grad=True)

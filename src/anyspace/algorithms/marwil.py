@@ -96,6 +96,7 @@ class MARWIL(Offline[MARWILConfig]):
 
     def setup(self) -> None:
         """Start c^2, the mean square of advantages."""
+        super().setup()
         config, distribution = self.config, self.policy.new_distribution(1)
         if config.bc_logstd_coeff > 0 and not hasattr(distribution, "log_std"):
             raise ConfigError(

@@ -209,12 +209,14 @@ class OffPolicy(Algorithm[C]):
     def updates(self, policy: Policy, trajectory: Trajectory) -> Updates:
         """Keep the steps, and yield draws for the gradient steps that are due.
 
+        Nothing is due for steps that were taken before there was a window of them to learn from.
+
         Returns:
             How many transitions are kept, and how many gradient steps were taken so far.
         """
         config, steps = self.config, trajectory.num_steps
         self.replay.add(trajectory)
-        if self.replay.added >= config.num_steps_sampled_before_learning_starts:
+        if self.replay.added >= config.num_steps_sampled_before_learning_starts and self.replay.has_windows:
             rows, intensity = config.train_batch_size * self.learnt_length, config.training_intensity
             self.owed += steps if intensity is None else steps * intensity / rows
             taken = yield from self._gradient_steps(policy, int(self.owed + _ROUNDING), self.timesteps_total + steps)

@@ -165,14 +165,18 @@ class Offline(Algorithm[C]):
         **overrides: Any,
     ):
         super().__init__(env, config, preset=preset, **overrides)
-        idle = [key for key in _OF_ENVIRONMENTS if key in self._given and not self.has_environment]
-        if idle:
-            raise ConfigError(f"`{idle[0]}` is given, but there is no environment, which it is about: give one, too.")
         try:
             _ = self.fleet  # which reads the first steps, so that those of other spaces are found now
         except BaseException:
             self.close()
             raise
+
+    def setup(self) -> None:
+        """Refuse keys about an environment where there is none."""
+        super().setup()
+        idle = [key for key in _OF_ENVIRONMENTS if key in self._given and not self.has_environment]
+        if idle:
+            raise ConfigError(f"`{idle[0]}` is given, but there is no environment, which it is about: give one, too.")
 
     @property
     def learns_values(self) -> bool:

@@ -29,8 +29,9 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from anyspace.config import DataclassLike, importable_name
+from anyspace.config import DataclassLike
 from anyspace.errors import AnyspaceError, ConfigError
+from anyspace.importing import importable_name
 from anyspace.spaces import to_json
 
 MARK = "$"

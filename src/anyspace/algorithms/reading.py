@@ -26,11 +26,12 @@ from anyspace.algorithms.state import (
     upgraded,
 )
 from anyspace.algorithms.trust import Want, code_in, names_in, require_granted, wants
-from anyspace.config import import_name, importing_only, keys_of, type_hints
+from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
 from anyspace.execution.pieces import Piece, pieces_of
+from anyspace.importing import import_name, importing_only
 from anyspace.models.runtime import NumpyArray
 
 

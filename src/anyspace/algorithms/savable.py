@@ -11,9 +11,10 @@ import numpy as np
 
 from anyspace.algorithms.from_plain import from_plain
 from anyspace.algorithms.plain import at, keys_of, plain_value, refusal
-from anyspace.config import DataclassLike, import_name
+from anyspace.config import DataclassLike
 from anyspace.errors import CheckpointError, UnsupportedSpaceError
 from anyspace.execution.checkpoint import parsed
+from anyspace.importing import import_name
 from anyspace.spaces.serialize import from_json, same_space, to_json
 
 _PLAIN = (type(None), bool, int, float, str)

@@ -11,10 +11,11 @@ from gymnasium.vector import VectorEnv
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.data.environments import EnvSpec
 from anyspace.data.rewards import RewardTransform
+from anyspace.data.seeds import acting_seed
 from anyspace.errors import ConfigError
 from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator
-from anyspace.execution.fleet import Pace, WorkerEvaluator, WorkerFleet, acting_seed
+from anyspace.execution.fleet import Pace, WorkerEvaluator, WorkerFleet
 from anyspace.execution.packing import Layout
 from anyspace.execution.transport import SerialTransport, Transport
 from anyspace.execution.worker import Recipe

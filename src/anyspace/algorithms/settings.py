@@ -171,7 +171,7 @@ def chosen(
     config_class = config_class_of(kind)
     require_signatures(kind)
     whole = isinstance(config, AlgorithmConfig)
-    base = config if isinstance(config, AlgorithmConfig) else config_class()
+    base = configs.checked(config) if isinstance(config, AlgorithmConfig) else config_class()
     own = _own_keys(kind, config)
     env = _one_of(env, own.pop("env", None))
     _require_same_keys(base, kind, config_class)

@@ -13,10 +13,10 @@ import numpy as np
 from anyspace import tree
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, as_plain, label_of
-from anyspace.config import importable_name
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, read_checkpoint
+from anyspace.importing import importable_name
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.spaces.serialize import from_json, same_space, to_json

@@ -27,10 +27,11 @@ from typing import Any, Literal
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, at, mark_of
-from anyspace.config import import_name, keys_of, type_hints
+from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
+from anyspace.importing import import_name
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME

@@ -36,6 +36,7 @@ from anyspace.cli.output import print_preset, print_settings
 from anyspace.cli.values import REGISTRY, as_flag
 from anyspace.errors import ConfigError, nearest
 from anyspace.hints import Hints
+from anyspace.importing import import_name
 
 K = TypeVar("K")
 
@@ -299,7 +300,7 @@ def algorithm_of(name: str) -> type[Algorithm[Any]]:
     """
     names = {algorithm.name(): algorithm for algorithm in ALGORITHMS.values()}
     if ":" in name:
-        found: object = configs.import_name(name)
+        found: object = import_name(name)
         if not (isinstance(found, type) and issubclass(found, Algorithm)):
             raise ConfigError(f"--algo {name} is {found!r}, which is no class derived from anyspace.Algorithm.")
         contract.require_concrete(found)

@@ -23,10 +23,10 @@ from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_po
 from anyspace.algorithms.settings import chosen
 from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point
 from anyspace.cli.output import make_room, print_error, print_lines
-from anyspace.config import importable_name
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
 from anyspace.execution.log import write_whole
+from anyspace.importing import importable_name
 
 BEST_SHOWN = 4
 """Trials of the table at the end."""

@@ -14,7 +14,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from anyspace import config as configs
-from anyspace.config import import_name, importable_name
+from anyspace.importing import import_name, importable_name
 from anyspace.models.config import FilterSpec
 
 REGISTRY = tyro.constructors.ConstructorRegistry()

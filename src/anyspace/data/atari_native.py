@@ -22,8 +22,8 @@ import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from anyspace.config import importable_name
 from anyspace.data.atari import NOOP_MAX, SKIP, AtariOptions, Env, Frame, Info, NoopReset, has_noop, wrap_game
+from anyspace.importing import importable_name
 
 _UNDERSTOOD = {
     "game",

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
-from anyspace.config import import_name, importable_name
 from anyspace.data.atari import AtariOptions, prepare
 from anyspace.data.env_context import EnvContext
 from anyspace.data.foreign import require_arguments, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
+from anyspace.importing import import_name, importable_name
 
 Env = gym.Env[Any, Any]
 EnvLike = str | type[Env] | Callable[..., Env] | Env | gym.vector.VectorEnv[Any, Any, Any]

@@ -54,10 +54,15 @@ class SumTree:
             above[rows] = below[rows[:, None] * FAN + self._children].sum(axis=1)
 
     def find(self, at: Doubles) -> Ints:
-        """Return the rows [n] in which the running sum of all numbers passes ``at`` [n], each in [0, total)."""
-        running = self._levels[-1].cumsum()
-        nodes = running.searchsorted(at, side="right").clip(max=len(running) - 1)
-        rest = at - (running[nodes] - self._levels[-1][nodes])
+        """Return the rows [n] in which the running sum of all numbers passes ``at`` [n], each in [0, total).
+
+        Some number must be above 0.
+        """
+        top = self._levels[-1]
+        running = top.cumsum()
+        # Sums of the same numbers in another order differ in their last digits, here and below.
+        nodes = running.searchsorted(at, side="right").clip(max=top.nonzero()[0][-1])
+        rest = (at - (running[nodes] - top[nodes])).clip(min=0)
         for level in self._levels[-2::-1]:
             numbers = level[nodes[:, None] * FAN + self._children]
             running = numbers.cumsum(axis=1)
@@ -67,7 +72,7 @@ class SumTree:
             if lost.any():
                 child[lost] = FAN - 1 - (numbers[lost, ::-1] > 0).argmax(axis=1)
             each = np.arange(len(nodes))
-            rest = rest - (running[each, child] - numbers[each, child])
+            rest = (rest - (running[each, child] - numbers[each, child])).clip(min=0)
             nodes = nodes * FAN + child
         return nodes
 

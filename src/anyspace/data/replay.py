@@ -97,6 +97,11 @@ class Replay:
         """Return how many steps are there, those among them that a vector environment spent on resets."""
         return len(self._ring)
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether there are as many steps in a row as a window takes."""
+        return bool(self._starts()[1].any())
+
     def add(self, trajectory: Trajectory) -> None:
         """Take in the steps of a trajectory; the oldest ones of a full lane make room."""
         self._ring.add(trajectory)

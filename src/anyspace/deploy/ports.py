@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import numpy as np
 
@@ -121,33 +121,46 @@ def noise_port(policy: Pipeline, rows: int) -> Port:
             f" {exploration.random_timesteps:,} random first steps. Train longer, or export without it."
         )
     distribution = policy.distribution(np.zeros((1, policy.num_outputs), np.float32))
-    drawn = distribution.draw_noise(_Marks(), 1)
-    kinds = [] if drawn is None else [_Marks.KINDS.get(float(mark)) for mark in np.ravel(drawn)]
-    if drawn is None or None in kinds:
+    try:
+        drawn = distribution.draw_noise(_Marks(), 1)
+    except _OtherNumbersError:
+        drawn = None
+    marks = [] if drawn is None else [float(mark) for mark in np.ravel(drawn)]
+    if drawn is None or not _Marks.KINDS.keys() >= {*marks}:
         raise ExportError(
             f"stochastic: samples of {type(distribution).__name__} are not made of numbers that can be drawn ahead."
             " Export without it: the file then gives the deterministic action."
         )
     runs: list[tuple[str, int]] = []
-    for kind in kinds:
-        assert kind is not None
+    for kind in [_Marks.KINDS[mark] for mark in marks]:
         count = runs.pop()[1] if runs and runs[-1][0] == kind else 0
         runs.append((kind, count + 1))
-    return Port("noise", "noise", (rows, len(kinds)), "float32", noise=tuple(runs))
+    return Port("noise", "noise", (rows, len(marks)), "float32", noise=tuple(runs))
+
+
+class _OtherNumbersError(Exception):
+    """Noise is made of numbers that are neither normal nor Gumbel."""
 
 
 class _Marks:
-    """A random source of NumPy's whose numbers say how they would have been drawn."""
+    """A random source of NumPy's whose numbers say how they would have been drawn.
 
-    KINDS: ClassVar[dict[float, str]] = {1.0: "standard_normal", 2.0: "gumbel"}
+    They are numbers that nobody gets by scaling or shifting others, so that noise which was changed has no kind.
+    """
+
+    NORMAL, GUMBEL = 0.7109375, 1.6171875
+    KINDS: ClassVar[dict[float, str]] = {NORMAL: "standard_normal", GUMBEL: "gumbel"}
 
     def standard_normal(self, shape: tuple[int, ...]) -> NumpyArray:
-        """Return ones."""
-        return np.ones(shape)
+        """Return the mark of normal numbers."""
+        return np.full(shape, self.NORMAL)
 
     def gumbel(self, size: tuple[int, ...]) -> NumpyArray:
-        """Return twos."""
-        return np.full(size, 2.0)
+        """Return the mark of Gumbel's."""
+        return np.full(size, self.GUMBEL)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _OtherNumbersError
 
 
 def action_ports(policy: Pipeline, rows: int) -> list[Port]:

@@ -54,6 +54,8 @@ class MultiActionDistribution(ActionDistribution):
         ]
         self.has_entropy = all(child.has_entropy for child in self.children)
         self.has_kl = all(child.has_kl for child in self.children)
+        estimated = any(child.entropy_takes_rng for child in self.children)
+        self.entropy_takes_rng = type(self).entropy_takes_rng and estimated
         self.depends_on_model = type(self).depends_on_model or any(child.depends_on_model for child in self.children)
 
     @property
@@ -138,9 +140,16 @@ class MultiActionDistribution(ActionDistribution):
             parts = split_leaves(self.action_space, xp(self.inputs).asarray(actions, like=self.inputs))
         return reduce(add, [child.logp(part) for child, part in zip(self.children, parts, strict=True)])
 
-    def entropy(self) -> Array:
-        """Sum of the children's entropies ``[B]``."""
-        return reduce(add, [child.entropy() for child in self.children])
+    def entropy(self, rng: Rng = None) -> Array:
+        """Sum of the children's entropies ``[B]``; ``rng`` is for those that are estimates from a sample."""
+        if not self.entropy_takes_rng:
+            return reduce(add, [child.entropy() for child in self.children])
+        sources = xp(self.inputs).split(rng, len(self.children))
+        entropies = (
+            child.entropy(source) if child.entropy_takes_rng else child.entropy()  # type: ignore[call-arg]
+            for child, source in zip(self.children, sources, strict=True)
+        )
+        return reduce(add, entropies)
 
     def kl(self, other: MultiActionDistribution) -> Array:
         """Sum of the children's divergences ``[B]``."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from anyspace.config import import_path
 from anyspace.data.rendering import pictured
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError
 from anyspace.execution.film import VIDEOS, FilmError, video_files
 from anyspace.execution.log import flat_metrics, is_number
+from anyspace.importing import import_path
 
 CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
 """``f(algorithm, result)``, called after every iteration; False ends the run."""

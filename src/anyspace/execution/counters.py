@@ -14,7 +14,8 @@ class Counters:
     """Counts steps and episodes, keeps the latest returns and knows the best one.
 
     The return that counts is the latest evaluation's where there are evaluations, else the mean of the latest
-    training episodes.
+    training episodes. The first mean over a full window of them is the best so far whatever came before: that of a
+    few episodes may be high by luck.
 
     Attributes:
         training_iteration: iterations so far.
@@ -43,6 +44,7 @@ class Counters:
         self._evaluated_at = 0
         self._latest_evaluation: float | None = None
         self._best_return: float | None = None
+        self._was_full = False
 
     def count(self, trajectory: Trajectory, num_envs: int) -> None:
         """Add a trajectory that was learnt from, collected in ``num_envs`` environments."""
@@ -64,6 +66,8 @@ class Counters:
             self._latest_evaluation = evaluation["episode_return_mean"]
         if self._every is None:
             score = self.latest.mean_return
+            if self.latest.is_full and not self._was_full:
+                self._was_full, self._best_return = True, None
         else:
             score = None if evaluation is None else self._latest_evaluation
         self.is_best = score is not None and (self._best_return is None or score > self._best_return)
@@ -122,6 +126,7 @@ class Counters:
             None if state.get(name) is None else _number(state, name) for name in ("best_return", "latest_evaluation")
         )
         self.latest.extend(_episode(episode) for episode in episodes)
+        self._was_full = self.latest.is_full
 
 
 def _number(values: dict[str, Any], name: str, *, whole: bool = False) -> Any:

@@ -13,12 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from anyspace.data.collector import Collector
+from anyspace.data.seeds import acting_seed, worker_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
 from anyspace.execution.packing import Layout
 from anyspace.execution.rounds import Round, Tally
-from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start, worker_seed
+from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start
 from anyspace.policy.policy import Policy
 
 _log = logging.getLogger("anyspace")
@@ -225,11 +226,6 @@ def size_of(fragment: Fragment) -> int:
     buffers: list[pickle.PickleBuffer] = []
     skeleton = pickle.dumps(fragment, protocol=5, buffer_callback=buffers.append)
     return len(skeleton) + sum(buffer.raw().nbytes for buffer in buffers)
-
-
-def acting_seed(seed: int) -> int:
-    """Return the seed of what workers sample actions from, where their environments begin anew with ``seed``."""
-    return int(np.random.SeedSequence([seed, 0, 0, 1]).generate_state(1)[0])
 
 
 class WorkerEvaluator:

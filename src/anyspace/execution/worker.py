@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import gymnasium as gym
-import numpy as np
 
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvSpec, adopt_ids, registered_ids
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.rows import with_logp
+from anyspace.data.seeds import worker_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import Vectorization, make_source
 from anyspace.distributions import ActionDistribution
@@ -34,19 +34,6 @@ from anyspace.policy.masking import MaskOrigin
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.spaces.kinds.registered import Registration, adopt, registered_spaces
-
-
-def worker_seed(seed: int, number: int, incarnation: int) -> int:
-    """Return the seed of a worker: that of the first one is ``seed``, and one that is replaced replays nothing.
-
-    Args:
-        seed: of all workers together.
-        number: of the worker.
-        incarnation: how often it was replaced.
-    """
-    if (number, incarnation) == (0, 0):
-        return seed
-    return int(np.random.SeedSequence([seed, number, incarnation]).generate_state(1)[0])
 
 
 class Start(NamedTuple):

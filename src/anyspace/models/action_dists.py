@@ -32,7 +32,6 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from anyspace import nesting, tree
-from anyspace.config import import_path, is_path
 from anyspace.distributions import (
     ActionDistribution,
     AutoregressiveActions,
@@ -49,6 +48,7 @@ from anyspace.distributions import (
 from anyspace.distributions.continuous import size_of
 from anyspace.distributions.parts import ActionParts, Part
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
+from anyspace.importing import import_path, is_path
 from anyspace.models.config import ModelConfig
 from anyspace.models.number_of_actions import numbers_of_options
 from anyspace.spaces import Simplex

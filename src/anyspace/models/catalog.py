@@ -12,9 +12,10 @@ import numpy as np
 from gymnasium import spaces
 
 from anyspace import nesting
-from anyspace.config import import_path, is_path, merge
+from anyspace.config import merge
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ConfigError, ModelError, nearest
+from anyspace.importing import import_path, is_path
 from anyspace.models import action_dists, compat
 from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.config import ModelConfig

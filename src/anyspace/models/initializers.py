@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
+from anyspace.importing import import_path, is_path
 
 Fill = Callable[..., Any]
 """Fills an array of a framework in place; called with the array and keyword arguments."""

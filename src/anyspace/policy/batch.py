@@ -22,9 +22,9 @@ class Batch(dict[str, Any]):
     observations, ``views`` where the model looks at other steps, and ``sequences`` where the rows are steps of
     sequences.
 
-    A compiled framework wants few shapes: its learner repeats rows up to the next of a few sizes and adds ``counted``
-    [N], ones and then zeros. Losses notice nothing as long as they reduce by :meth:`mean`, :meth:`sum` and
-    :meth:`max`.
+    Where rows do not count there is ``counted`` [N], ones and zeros. The learner of a compiled framework, which wants
+    few shapes, repeats rows up to the next of a few sizes; replayed sequences begin with steps that only fill the
+    memory. Losses notice nothing as long as they reduce by :meth:`mean`, :meth:`sum` and :meth:`max`.
     """
 
     @property
@@ -40,15 +40,12 @@ class Batch(dict[str, Any]):
     def mean(self, x: Array) -> Array:
         """Return the mean of ``x`` [N] over the rows that count, a scalar."""
         ns, counted = xp(x), self.counted
-        if counted is None:
-            return ns.mean(x)
-        # A row that does not count is a copy of one that does, so its value is finite.
-        return ns.sum(x * counted) / ns.sum(counted)
+        return ns.mean(x) if counted is None else self.sum(x) / ns.sum(counted)
 
     def sum(self, x: Array) -> Array:
         """Return the sum of ``x`` [N] over the rows that count, a scalar."""
-        counted = self.counted
-        return xp(x).sum(x if counted is None else x * counted)
+        ns, counted = xp(x), self.counted
+        return ns.sum(x if counted is None else ns.where(counted > 0, x, 0.0))
 
     def max(self, x: Array) -> Array:
         """Return the largest of ``x`` [N] over the rows that count, a scalar."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
+from anyspace.importing import import_path, is_path
 from anyspace.maths.xp import Array, Namespace, xp
 from anyspace.models.config import ActivationSpec
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from anyspace.config import import_path, is_path
+from anyspace.importing import import_path, is_path
 from anyspace.maths.xp import Array
 from anyspace.maths.xp.tensorflow import NAMESPACE
 from anyspace.models.pure.activations import activation

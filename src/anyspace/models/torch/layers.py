@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.modules import module as modules
 
-from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, ModelError, nearest
+from anyspace.importing import import_path, is_path
 from anyspace.models.architecture import Stack, outputs_of
 from anyspace.models.config import ActivationSpec
 from anyspace.models.torch.initializers import Initializer, initializer_of, normc_

@@ -8,8 +8,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from anyspace.config import import_path, is_path
 from anyspace.errors import ConfigError, nearest
+from anyspace.importing import import_path, is_path
 from anyspace.policy.exploration.epsilon import EpsilonGreedy, PerWorkerEpsilonGreedy
 from anyspace.policy.exploration.keywords import Factory, made
 from anyspace.policy.exploration.noise import GaussianNoise, OrnsteinUhlenbeckNoise

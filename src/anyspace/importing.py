@@ -1,0 +1,82 @@
+"""Code by its name: what another process can import, and what a name stands for."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from anyspace.errors import ConfigError
+
+
+def importable_name(thing: object) -> str | None:
+    """Return ``module:Name`` of a class or function that another process can import, else None.
+
+    What a script or a notebook defines, ``__main__``, has no such name: there, it is another program's.
+    """
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or module in ("__main__", "__mp_main__"):
+        return None
+    try:
+        if sys.modules[module].__spec__ is None:  # made in this process, and nowhere to be found by another
+            return None
+        found = functools.reduce(getattr, name.split("."), sys.modules[module])
+    except (KeyError, AttributeError):
+        return None
+    # A bound method has its function's name, and a name may have been given to something else since.
+    return f"{module}:{name}" if found == thing else None
+
+
+def import_name(name: str) -> Any:
+    """Return what ``module:Name`` stands for.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    module_name, _, attribute = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
+        raise ConfigError(f"{name!r} cannot be imported: write it as `package.module:Name`.")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"{name!r} cannot be imported: {error}. Write `package.module:Name`, with the package installed or in"
+            " a folder on Python's path (`sys.path`)."
+        ) from error
+    return found
+
+
+def is_path(name: str) -> bool:
+    """Whether a text has the form of a path to something that can be imported."""
+    return "." in name or ":" in name
+
+
+_may_import: ContextVar[Callable[[str], bool]] = ContextVar("_may_import", default=lambda name: True)
+
+
+@contextmanager
+def importing_only(allowed: Callable[[str], bool]) -> Iterator[None]:
+    """Let :func:`import_path` import within the context only names ``module:Name`` for which ``allowed`` holds."""
+    token = _may_import.set(allowed)
+    try:
+        yield
+    finally:
+        _may_import.reset(token)
+
+
+def import_path(path: str) -> Any:
+    """Return what ``package.module:Name`` or ``package.module.Name`` stands for.
+
+    Raises:
+        ConfigError: it cannot be imported, or must not be; see :func:`importing_only`.
+    """
+    module, _, name = path.partition(":") if ":" in path else path.rpartition(".")
+    if not _may_import.get()(f"{module}:{name}"):
+        raise ConfigError(f"{path!r} names code that nobody has vouched for, so it is not imported.")
+    return import_name(f"{module}:{name}" if module else path)
