@@ -12,7 +12,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Sequence, Tuple
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import vector as vector_wrappers
 
 from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
@@ -199,6 +200,34 @@ def test_evaluation_of_a_vector_environment_that_cannot_be_copied() -> None:
     envs.lock = open(__file__)  # noqa: SIM115
     with envs.lock, pytest.raises(EnvironmentSetupError, match="ScriptVector cannot be copied"):
         make_separate_source(EnvSpec(envs), 3)
+
+
+def made_async(kind: type[AsyncVectorEnv] = AsyncVectorEnv) -> AsyncVectorEnv:
+    return kind([Script] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+
+
+def test_evaluation_has_processes_of_its_own() -> None:
+    wrapped = vector_wrappers.TransformReward(made_async(), lambda reward: reward + 1)
+    with closing(make_source(EnvSpec(wrapped), 2)) as training:
+        training.reset(0)
+        with closing(make_separate_source(EnvSpec(wrapped), 2)) as other:
+            other.reset(0)
+            mine, theirs = training.step(np.zeros(2, np.int64)), other.step(np.zeros(2, np.int64))
+            assert mine.rewards.tolist() == theirs.rewards.tolist()
+            assert other.mode is AutoresetMode.SAME_STEP
+        training.step(np.zeros(2, np.int64))
+
+
+class OwnAsync(AsyncVectorEnv):
+    """May start its processes in any way."""
+
+
+def test_processes_of_other_classes_are_left_alone() -> None:
+    with closing(make_source(EnvSpec(made_async(OwnAsync)), 2)) as training:
+        training.reset(0)
+        with pytest.raises(EnvironmentSetupError, match="OwnAsync cannot be copied"):
+            make_separate_source(EnvSpec(training.envs), 2)
+        training.step(np.zeros(2, np.int64))
 
 
 def test_a_source_must_say_how_it_resets() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,4 +126,6 @@ def record(words: list[str]) -> None:
 
 def without_display() -> None:
     """Let environments that draw with SDL, such as Gymnasium's, do so without a display, and in silence."""
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    # Some, such as highway-env, take "dummy" as a wish that nothing be drawn; only Linux is sure to have the other.
+    os.environ.setdefault("SDL_VIDEODRIVER", "offscreen" if sys.platform == "linux" else "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
+import inspect
 import os
 import pickle
 import sys
@@ -18,7 +20,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
 from anyspace.errors import AnyspaceError, EnvironmentSetupError
@@ -153,6 +155,22 @@ class Processes(AsyncVectorEnv):
         self._state = AsyncState.DEFAULT
 
 
+def copied(envs: VectorEnv[Any, Any, Any]) -> VectorEnv[Any, Any, Any]:
+    """Return a copy of a vector environment, with processes of its own where it has some."""
+    base = envs.unwrapped
+    if not isinstance(base, AsyncVectorEnv):
+        return copy.deepcopy(envs)
+    if type(base) is not AsyncVectorEnv:
+        raise TypeError("a class derived from AsyncVectorEnv, whose processes are not known to be made alike")
+    names = inspect.signature(AsyncVectorEnv).parameters.keys() & vars(base).keys()
+    other = AsyncVectorEnv(**{name: getattr(base, name) for name in names})
+    try:
+        return copy.deepcopy(envs, {id(base): other})
+    except BaseException:
+        other.close()
+        raise
+
+
 class EnvironmentHangs(EnvironmentSetupError):
     """A step or a reset of an environment took longer than it may."""
 
@@ -180,6 +198,7 @@ class _Watch:
     def __init__(self, number: int, limit: float, tell: Callable[[EnvironmentHangs, str], None]):
         self._number, self._limit, self._tell = number, limit, tell
         self._task: tuple[str, float] | None = None
+        self._lock, self._told = threading.Lock(), False
         self._thread = threading.main_thread().ident or 0
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -187,18 +206,22 @@ class _Watch:
         """Let a task begin."""
         self._task = what, time.monotonic()
 
-    def end(self) -> None:
-        """Let it be over."""
-        self._task = None
+    def end(self) -> bool:
+        """Let it be over; return False where it was told already that it takes too long."""
+        with self._lock:
+            self._task = None
+            return not self._told
 
     def _run(self) -> None:
         while True:
-            task = self._task
-            passed = 0.0 if task is None else time.monotonic() - task[1]
-            if task is not None and passed >= self._limit:
-                stack = traceback.format_stack(sys._current_frames().get(self._thread))
-                self._tell(_took_too_long(self._number, task[0], self._limit, ""), "".join(stack))
-                return
+            with self._lock:
+                task = self._task
+                passed = 0.0 if task is None else time.monotonic() - task[1]
+                if task is not None and passed >= self._limit:
+                    stack = traceback.format_stack(sys._current_frames().get(self._thread))
+                    self._tell(_took_too_long(self._number, task[0], self._limit, ""), "".join(stack))
+                    self._told = True
+                    return
             time.sleep(min(1.0, self._limit / 4, self._limit - passed))
 
 
@@ -216,8 +239,8 @@ class _Pipe:
         return message
 
     def send(self, message: tuple[Any, bool]) -> None:
-        if self.watch is not None:
-            self.watch.end()
+        if self.watch is not None and not self.watch.end():
+            return
         try:
             self._pipe.send(message)
         except Exception:

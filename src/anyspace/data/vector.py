@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import os
 import signal
@@ -27,9 +26,8 @@ from anyspace.data.batching import (
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
-from anyspace.data.infos import Infos as Infos
-from anyspace.data.infos import listed, stack_faithfully, with_reset
-from anyspace.data.processes import Processes
+from anyspace.data.infos import Infos, listed, stack_faithfully, with_reset
+from anyspace.data.processes import Processes, copied
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
@@ -317,7 +315,7 @@ def make_separate_source(
     if not isinstance(spec.env, VectorEnv):
         return make_source(spec, num_envs, vectorization, limit)
     try:
-        return VectorSource(_held_to_contract(copy.deepcopy(spec.env)))
+        return VectorSource(_held_to_contract(copied(spec.env)))
     except Exception as error:
         raise EnvironmentSetupError(
             f"evaluation needs environments apart from those that train, but {type(spec.env).__name__} cannot be"

@@ -168,15 +168,18 @@ class TorchRuntime:
         before, self._borrowed = self._borrowed, source
         seed = int(torch.randint(2**62, (), generator=self._generators[source], device=self.device))
         state = torch.default_generator.get_state()
+        accelerator = {"cuda": torch.cuda, "mps": torch.mps}.get(self.device)
+        beside = None if accelerator is None else accelerator.get_rng_state()
         try:
-            with torch.random.fork_rng(devices=[self.device]) if self.device == "cuda" else contextlib.nullcontext():
-                if self.device == "cuda":
-                    torch.cuda.manual_seed(seed)
-                # torch.manual_seed() notes for each kind of device that is not there who called it, which takes 1 ms.
-                torch.default_generator.manual_seed(seed)
-                yield
+            if accelerator is not None:
+                accelerator.manual_seed(seed)
+            # torch.manual_seed() notes for each kind of device that is not there who called it, which takes 1 ms.
+            torch.default_generator.manual_seed(seed)
+            yield
         finally:
             torch.default_generator.set_state(state)
+            if accelerator is not None:
+                accelerator.set_rng_state(beside)
             self._borrowed = before
 
     def rng_state(self) -> dict[str, npt.NDArray[np.uint8]]:
