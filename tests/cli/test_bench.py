@@ -49,7 +49,7 @@ def test_learning_may_not_have_begun(capsys: pytest.CaptureFixture[str], folder:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (["CartPole-v1", "--seconds", "0"], "error: --seconds is 0, but it must be above 0."),
+        (["CartPole-v1", "--seconds", "0"], "error: --seconds is 0, but it must be a finite number above 0."),
         (["CartPole-v7"], "error: "),
         (["CartPole-v1", "--algo", "bc"], "error: "),
     ],

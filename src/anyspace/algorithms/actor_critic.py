@@ -46,7 +46,7 @@ class ActorCriticConfig(OnPolicyConfig):
 
     @property
     def rewards_entropy(self) -> bool:
-        """Whether there is an entropy bonus, if only at times."""
+        """Whether the weight of the entropy is ever above 0."""
         return bool(self.entropy_coeff or isinstance(self.entropy_coeff_schedule, list))
 
     def without_effect(self) -> dict[str, str]:
@@ -235,7 +235,9 @@ def divergence(
     """Return the mean of KL(old || new) over the rows of a batch, a scalar.
 
     It is the mean of ratio - 1 - log ratio, which rests on samples of the old policy, where the old distribution cannot
-    be made again of ``action_dist_inputs`` alone, or has no ``kl()``.
+    be made again of ``action_dist_inputs`` alone, or has no ``kl()``. Where another policy acted, as with APPO, whose
+    old policy is its target, or with workers that lag behind, its samples are taken for the old policy's: the mean then
+    weighs actions by how often they were taken.
 
     Args:
         policy: that learns.

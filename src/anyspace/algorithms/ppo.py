@@ -130,8 +130,9 @@ class PPO(ActorCritic[PPOConfig]):
         """Yield shuffled minibatches of some epochs, then adapt the KL weight.
 
         Returns:
-            The entropy of the policy that collected the batch, how well its values explain the returns, which share of
-            the steps `vf_clip_param` leaves out, and how far the first ratio was from 1.
+            The entropy of the policy before the first step, how well its values explain the returns, which share of
+            the steps `vf_clip_param` leaves out, and how far the first ratio was from 1, which tells of steps that
+            workers took under earlier weights.
         """
         config = self.config
         self.entropy_coeff.at(self.timesteps_total)

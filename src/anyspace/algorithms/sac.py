@@ -52,7 +52,8 @@ class SACConfig(OffPolicyConfig):
     """First temperature, above 0: what a nat of entropy is worth in reward."""
     target_entropy: float | dict[str, float] | Literal["auto"] | None = "auto"
     """Entropy in nats that the temperature holds the policy at, a number, or where actions have choices and numbers one
-    for each kind, "discrete" and "continuous". auto, or None: 0.98 log of the number of allowed options; -1 a value."""
+    for each kind, "discrete" and "continuous". auto or None: 0.98 times the log of the number of allowed options for
+    choices, and -1 for each number."""
     td_error_loss_fn: Literal["huber", "mse"] = "huber"
     """Loss of the Q networks: half the squared error, which huber goes on linearly from an error of 1."""
     lr: float = 3e-4
@@ -139,7 +140,7 @@ _REFUSED = {
 
 
 class SAC(OffPolicy[SACConfig]):
-    """Soft Actor-Critic: twin Q networks and a policy of much entropy, from replay, for actions of any kind.
+    """Soft Actor-Critic: learns a policy of maximum entropy and two Q functions from replay, for actions of any kind.
 
     Discrete parts of an action are summed over, all of them jointly (Christodoulou, 2019); numbers are sampled. With
     pi the probabilities of the joint options and u a sample of the numbers, the soft value of an observation is

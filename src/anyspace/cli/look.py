@@ -156,7 +156,7 @@ def bench(words: list[str]) -> None:
     flags = parse(BenchFlags, "bench", words, start)
     require_env(flags)
     if not 0 < flags.own.seconds < float("inf"):
-        raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be above 0.")
+        raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be a finite number above 0.")
     changes = {"evaluate_every": None, **flags.changes()}
     algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
     try:

@@ -80,7 +80,8 @@ class SumTree:
 class Priorities:
     """How often rows are drawn: in proportion to (error + eps)^alpha.
 
-    A row that was not learnt from yet has the largest priority so far.
+    A row that was not learnt from yet has the largest priority so far. ``beta`` stays what it is; the paper lets it
+    rise to 1 over the training.
 
     Source: Schaul et al., "Prioritized experience replay", 2016, https://arxiv.org/abs/1511.05952.
 

@@ -43,8 +43,7 @@ def export_policy(
             f"rows is {rows}, observations is {observations} and episodes is {episodes}, but they must be at least 1, 1"
             " and 0."
         )
-    spec = None if env is None or isinstance(env, EnvSpec) else _spec(policy, env)
-    spec = env if isinstance(env, EnvSpec) else spec
+    spec = env if env is None or isinstance(env, EnvSpec) else _spec(policy, env)
     from anyspace.deploy.tracing import require_packages, traceable, write_graph
 
     require_packages()

@@ -76,7 +76,7 @@ class QNetworks(ModelV2):
     evaluation wants it.
 
     Sources: Mnih et al. 2015 (DQN), Wang et al. 2016 (dueling), Bellemare et al. 2017 (distributional), Fortunato et
-    al. 2018 (noisy), Tavakoli et al. 2018 (branches).
+    al. 2018 (noisy), Tavakoli et al. 2018 (branches; the paper fits each of them, here their mean is fitted).
 
     Attributes:
         branches: where the options of each choice lie among A.

@@ -38,7 +38,7 @@ class ActingOptions(TypedDict, total=False):
     """How a policy acts on raw observations; see :meth:`Policy.compute_actions`."""
 
     info: Info | Sequence[Info] | None
-    """The environment's info; of several their infos, as a vector environment gives them or in a list.."""
+    """The environment's info; of several their infos, as a vector environment gives them, or in a list."""
     mask: Any
     """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; False allows everything."""
     prev_reward: Any

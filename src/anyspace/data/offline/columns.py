@@ -11,15 +11,13 @@ from anyspace import nesting, tree
 from anyspace.data.offline.recording import Recording, ends_of
 from anyspace.data.trajectory import Bools, Floats, ObsLeaves
 from anyspace.errors import ConfigError, ObservationError
+from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.spaces import Decoder, Encoder, find_fault, get_preprocessor, normalize_action
 from anyspace.spaces.decoding import options
 from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
-
-_FORBIDDEN = -1e30
-"""Below this, the log-probability of an action is that of one which a mask forbids."""
 
 Where = Callable[[int], str]
 """Spells the place of a row."""
@@ -281,7 +279,7 @@ class ColumnReader:
             if distribution.depends_on_model:
                 return
             logp: Any = runtime.numpy(distribution.logp(tree.map_leaves(runtime.asarray, actions)))
-        forbidden = np.flatnonzero(logp < _FORBIDDEN)
+        forbidden = np.flatnonzero(logp < IMPOSSIBLE)
         if len(forbidden):
             row = int(forbidden[0])
             action = tree.map_leaves(lambda leaf: leaf[row].tolist(), actions)

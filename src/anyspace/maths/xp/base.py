@@ -285,7 +285,7 @@ class Namespace:
         return plain
 
     def huber(self, x: Array, delta: float) -> Array:
-        """Return x^2 / 2 where ``x`` is at most ``delta``, and delta (|x| - delta / 2) beyond."""
+        """Return x^2 / 2 where |x| is at most ``delta``, and delta (|x| - delta / 2) beyond."""
         sizes = self.abs(x)
         near = self.clip(sizes, None, delta)
         return near * (sizes - 0.5 * near)

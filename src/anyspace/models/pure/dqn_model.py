@@ -97,7 +97,7 @@ class QHead:
     def _linear(
         draw: Drawing, name: str, width_in: int, width_out: int, sigma0: float | None, follows: Activation | None
     ) -> _Layer:
-        """Add a layer: Xavier uniform, biases 0; the sizes of noise as Fortunato et al. have them."""
+        """Add a layer: Xavier uniform, biases 0; the sizes of noise as `NoisyLinear` in PyTorch starts them."""
         draw.xavier(name, width_in, width_out, bias=True)
         if sigma0 is not None:
             bound = 1.0 / math.sqrt(width_in)

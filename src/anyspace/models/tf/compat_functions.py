@@ -55,7 +55,7 @@ def get_gpu_devices() -> list[str]:
 
 
 def huber_loss(x: Array, delta: float = 1.0) -> Array:
-    """Return x^2 / 2 up to ``delta``, and delta (|x| - delta / 2) beyond."""
+    """Return x^2 / 2 where |x| is at most ``delta``, and delta (|x| - delta / 2) beyond."""
     x = tf.convert_to_tensor(x)
     return xp(x).huber(x, delta)
 

@@ -19,7 +19,7 @@ class NoisyLinear(nn.Module):
     f(e) = sign(e) sqrt(|e|) of standard normal vectors; it is drawn anew in every pass, and shared by the pass's rows.
 
     Weights w start Xavier uniform, each by itself, biases b at 0; the sizes s_w uniform in ±1 / sqrt(in), and s_b at
-    ``sigma0`` / sqrt(in).
+    ``sigma0`` / sqrt(in), as in RLlib. The paper starts both at ``sigma0`` / sqrt(in).
 
     Source: Fortunato et al., "Noisy networks for exploration", 2018, section 3.
 
