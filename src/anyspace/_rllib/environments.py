@@ -20,7 +20,7 @@ Env = gym.Env[Any, Any]
 Wrapper = gym.Wrapper[Any, Any, Any, Any]
 Info = dict[str, Any]
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 
 class TaskSettableEnv(gym.Env[Any, Any]):
@@ -74,7 +74,7 @@ class ResetOnExceptionWrapper(gym.Wrapper[Any, Any, Any, Any]):
             try:
                 return self.env.reset(seed=seed, options=options)
             except Exception:
-                _log.exception("the environment failed in reset(); it is tried again")
+                _LOG.exception("the environment failed in reset(); it is tried again")
         raise TooManyResetAttemptsException(self.max_reset_attempts)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, Info]:
@@ -82,7 +82,7 @@ class ResetOnExceptionWrapper(gym.Wrapper[Any, Any, Any, Any]):
         try:
             return self.env.step(action)
         except Exception:
-            _log.exception("the environment failed in step(); its episode is truncated")
+            _LOG.exception("the environment failed in step(); its episode is truncated")
             obs, info = self.reset()
             return obs, 0.0, False, True, {**info, "__terminated__": True}
 
@@ -225,7 +225,7 @@ class DMEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         if seed is not None and not _seed(self._env, seed) and not self._warned:
             self._warned = True
-            _log.warning(
+            _LOG.warning(
                 f"DMEnv: {type(self._env).__name__} has neither `random_state` nor `task.random`, NumPy's RandomState,"
                 " so that its episodes do not depend on the seed. Give it one."
             )

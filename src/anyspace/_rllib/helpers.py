@@ -17,7 +17,7 @@ from anyspace._rllib.sample_batch import SampleBatch
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 DEPRECATED_VALUE = -1
 """Stands for a key that is no longer used."""
@@ -38,7 +38,7 @@ def deprecation_warning(
     text = f"`{old}` has been deprecated.{advice}"
     if error:
         raise (ValueError if error is True else error)(text)
-    _log.warning("%s", text)
+    _LOG.warning("%s", text)
 
 
 def Deprecated(

@@ -15,7 +15,7 @@ from anyspace.errors import ConfigError
 
 C = TypeVar("C", bound=AlgorithmConfig)
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 _DURATIONS = ("evaluation_duration", "evaluation_num_episodes")
 CALLED = {
@@ -145,7 +145,7 @@ def with_effect(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) ->
             del holder[key]
             left_out.append(path)
     if left_out:
-        _log.warning("Left out, for the other keys leave no effect to %s.", ", ".join(f"`{key}`" for key in left_out))
+        _LOG.warning("Left out, for the other keys leave no effect to %s.", ", ".join(f"`{key}`" for key in left_out))
     return found
 
 
@@ -164,7 +164,7 @@ def _without_idle(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> 
     implied = {key for key, name in foreign.items() if name in as_here and keys[key] in (None, *as_here[name])}
     idle = sorted(key for key, name in foreign.items() if name in WITHOUT_EFFECT)
     if idle:
-        _log.warning("Nothing here depends on %s; left out.", ", ".join(f"`{key}`" for key in idle))
+        _LOG.warning("Nothing here depends on %s; left out.", ", ".join(f"`{key}`" for key in idle))
     return {key: value for key, value in keys.items() if key not in implied and key not in idle}
 
 

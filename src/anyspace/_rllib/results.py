@@ -10,7 +10,7 @@ import numpy as np
 
 from anyspace.execution.metrics import TrainingResult
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 
 def _number(name: str) -> Callable[[TrainingResult], Any]:
@@ -75,7 +75,7 @@ class OldResult(TrainingResult):
             return super().__missing__(name)
         if not OldResult.said:
             OldResult.said = True
-            _log.warning("result[%r] is RLlib's name. Here results have: %s.", name, ", ".join(self))
+            _LOG.warning("result[%r] is RLlib's name. Here results have: %s.", name, ", ".join(self))
         return self.old[str(name)](self)
 
     def get(self, name: Any, default: Any = None) -> Any:

@@ -15,7 +15,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group, spelt
 from anyspace.policy.plan import Plan
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 _KEPT = ("policy", "learner", "rewards", "counters", "seed")
 """Attributes that an algorithm has before its ``setup()`` and that training goes by."""
@@ -158,7 +158,7 @@ def _parts_of(algorithm: Written) -> dict[str, Any]:
 def tell_of_own_init(kind: type[Any]) -> None:
     """Warn if a class that is loaded has an ``__init__`` of somebody's: loading does not run it."""
     if kind.__init__.__module__.partition(".")[0] != "anyspace":
-        _log.warning(
+        _LOG.warning(
             "%s does not run where an algorithm is loaded: what it sets is not there. Set it in setup(self), which runs"
             " both times.",
             _method(kind, "__init__"),

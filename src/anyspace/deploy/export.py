@@ -55,6 +55,7 @@ def export_policy(
         contract = _contract_of(target)
         text = json.dumps(describe(policy, step, target.name, found), indent=1)
         (Path(folder) / contract.name).write_text(f"{text}\n")
+        contract.unlink(missing_ok=True)  # a graph without a contract is better than one with another's
         os.replace(made, target)
         os.replace(Path(folder) / contract.name, contract)
     return Exported(

@@ -17,7 +17,7 @@ from anyspace.errors import ConfigError, nearest
 from anyspace.execution import run_files
 from anyspace.execution.log import read_metrics, write_whole
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 Numbers = npt.NDArray[np.float64]
 
@@ -167,7 +167,7 @@ def _curves(runs: Sequence[Path], metric: str) -> list[Curve]:
     if endless and not found:
         raise ConfigError(f"no episode of {', '.join(map(str, endless))} has ended, so there are no returns to draw.")
     for run in endless:
-        _log.warning("%s is left out: no episode of it has ended, so there are no returns to draw.", run)
+        _LOG.warning("%s is left out: no episode of it has ended, so there are no returns to draw.", run)
     return found
 
 

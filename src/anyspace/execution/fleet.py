@@ -22,7 +22,7 @@ from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start
 from anyspace.policy.policy import Policy
 
-_log = logging.getLogger("anyspace")
+_LOG = logging.getLogger("anyspace")
 
 
 class Fleet(Protocol):
@@ -177,7 +177,7 @@ class WorkerFleet:
             return
         seconds = float(np.mean([one.seconds for one in fragments]))
         if seconds < LEAST_SECONDS:
-            _log.warning(
+            _LOG.warning(
                 f"workers take {1000 * seconds:.0f} ms for a fragment, and sending one takes a few: below"
                 f" {1000 * LEAST_SECONDS:.0f} ms one process (num_env_runners=0) is often as quick. Raise"
                 " `rollout_fragment_length`, or `train_batch_size` and `num_envs_per_env_runner`."
@@ -187,7 +187,7 @@ class WorkerFleet:
         """Say that all fragments that may be under way do not fit into memory, where each has ``size`` bytes."""
         count, room = self._dispatcher.most_under_way, self._dispatcher.store
         if count * size > room:
-            _log.warning(
+            _LOG.warning(
                 f"{count} fragments may be under way, of {size / 1e6:,.1f} MB each, but Ray's object store has"
                 f" {room / 1e6:,.0f} MB on this machine: it writes the rest to disk, which is slow. Give containers"
                 " more /dev/shm (`--shm-size`), start Ray with a larger store (`--object-store-memory`), or lower"

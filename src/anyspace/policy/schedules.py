@@ -16,7 +16,7 @@ from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 Endpoints = list[tuple[float, float]]
 """``(step, value)`` pairs with rising steps."""

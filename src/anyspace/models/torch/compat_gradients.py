@@ -16,7 +16,7 @@ from torch import nn
 
 from anyspace.errors import ConfigError
 
-_log = logging.getLogger(__name__)
+_LOG = logging.getLogger("anyspace")
 
 
 def global_norm(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -107,7 +107,7 @@ def update_target_network(main_net: nn.Module, target_net: nn.Module, tau: float
 def warn_if_infinite_kl_divergence(policy: Any, kl_divergence: torch.Tensor) -> None:
     """Log a warning if a mean divergence is infinite; ``policy`` is accepted for old call sites."""
     if bool(kl_divergence.isinf()):
-        _log.warning(
+        _LOG.warning(
             "the KL divergence is infinite: an action has lost all its probability. A KL loss cannot be trained with"
             " it; set kl_coeff=0, or raise entropy_coeff."
         )
