@@ -118,6 +118,16 @@ def test_every_file_is_closed_if_one_fails(tmp_path: Path, monkeypatch: pytest.M
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.parametrize("drawn", [0, 3])
+def test_pictures_of_one_colour_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture, drawn: int) -> None:
+    """Environments draw nothing where they believe that nobody looks."""
+    with Film([tmp_path / "film.gif"]) as film:
+        for number, picture in enumerate(pictures(5)):
+            picture[2, 3, 1] += number == drawn - 1
+            film.add(picture, 10.0)
+    assert ("every picture is of one colour" in caplog.text) == (drawn == 0)
+
+
 def test_a_film_without_a_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentSetupError, match=r"no picture came for .*a\.gif"), Film([tmp_path / "a.gif"]):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import math
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ class FilmError(ConfigError):
 class Film:
     """The pictures of one or more episodes, in one or more files. Use it as a context manager.
 
-    Nothing is left of a film that an error cuts short.
+    Nothing is left of a film that an error cuts short. Pictures that are all of one colour are warned of.
 
     Args:
         files: the endings of their names, ``.mp4`` or ``.gif``, say what is written.
@@ -62,6 +63,7 @@ class Film:
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
         self._fault: OSError | None = None
+        self._is_blank = True
         for file in self.files:
             require_writer(file)
 
@@ -94,6 +96,7 @@ class Film:
             )
         if self._fault is not None:
             return
+        self._is_blank = self._is_blank and bool((picture == picture[0, 0]).all())
         even = _even(picture)
         try:
             if is_first:
@@ -128,6 +131,12 @@ class Film:
                 raise EnvironmentSetupError(f"no picture came for {', '.join(map(str, self.files))}.")
             for file in [] if faults else self.files:
                 _draft(file).replace(file)
+            if not faults and self.files and self._is_blank:
+                logging.getLogger("anyspace").warning(
+                    f"{', '.join(map(str, self.files))}: every picture is of one colour. Look at what render() of the"
+                    " environment returns with render_mode='rgb_array'; some draw only where there is a display"
+                    " (SDL_VIDEODRIVER=x11)."
+                )
         finally:
             for file in self.files:
                 _draft(file).unlink(missing_ok=True)
