@@ -88,6 +88,14 @@ def test_the_first_steps_can_be_random():
     assert sampling.draw(five, torch.Generator(), 4).shape == (4, 5, 4)
 
 
+def test_several_processes_take_the_random_first_steps_together():
+    """Of the 16 random steps each of two processes with five rows takes 8: the first round, and part of the next."""
+    sampling = StochasticSampling(Discrete(4), Place(1, 2), random_timesteps=16)
+    five = Categorical(torch.tensor([[0.0, 99.0, 0.0, 0.0]] * 5))
+    noise = sampling.draw(five, torch.Generator().manual_seed(0), 4)
+    assert (noise[..., 0] < 0).sum(1).tolist() == [5, 3, 0, 0]
+
+
 def test_random_first_steps_of_what_cannot_be_drawn_ahead():
     sampling = StochasticSampling(Discrete(2), random_timesteps=4)
     bare = OnlyOnes(torch.zeros(200, 2))

@@ -65,12 +65,13 @@ class PartlyRandom(ABC):
         self.timestep = timestep
 
     def draw(self, distribution: ActionDistribution, rng: Rng, steps: int) -> Array | None:
-        """Draw the noise of a rollout; step t of row b comes after t B + b more samples."""
+        """Draw the noise of a rollout; step t of row b comes after t B + b more samples, of each collecting process."""
         own = self.draw_own(distribution, rng, steps)
         if own is None:
             return None
         rows = distribution.inputs.shape[0]
-        mixed = self._draw_random(distribution, rng, self.timestep + np.arange(steps * rows).reshape(steps, rows))
+        ahead = self.place.of * np.arange(steps * rows).reshape(steps, rows)
+        mixed = self._draw_random(distribution, rng, self.timestep + ahead)
         if mixed is None:
             return own
         return mixed if own.shape[-1] == 0 else xp(own).concatenate([mixed, own], axis=-1)
