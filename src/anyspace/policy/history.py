@@ -23,7 +23,7 @@ from anyspace.models.view_requirement import SOURCES, ViewRequirement
 from anyspace.spaces.decoding import flatten_actions
 from anyspace.tree import Tree
 
-_RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
+RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
 """Columns that had another name once."""
 
 Columns = dict[str, list[Array]]
@@ -101,7 +101,7 @@ class ModelViews:
                     f"{place}: it looks at {source!r}, but get_initial_state() returns {len(self.initial)} states. Let"
                     " it return an array of zeros for each, without the dimension of the batch."
                 )
-            hint = f" It is called {_RENAMED[source]!r}." if source in _RENAMED else nearest(source, known)
+            hint = f" It is called {RENAMED[source]!r}." if source in RENAMED else nearest(source, known)
             raise ModelError(f"{place}: there is no column {source!r} to look at.{hint} Views read {', '.join(known)}.")
         if view.used_for_compute_actions and latest > (0 if source == "obs" else -1):
             raise ModelError(

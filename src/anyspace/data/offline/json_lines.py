@@ -17,14 +17,13 @@ from anyspace import tree
 from anyspace.data.offline.packed import pack, unpack
 from anyspace.errors import ConfigError
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.history import RENAMED
 
 Columns = dict[str, Any]
 """Columns of N steps by name: arrays [N, ...], and observations and actions as they were written."""
 
 NESTED = ("obs", "new_obs", "actions", "infos")
 """Columns that may be nested, or vary in length from step to step."""
-RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
-"""Names that columns had once; a line that has both goes by the name of today."""
 
 
 class BadLine(ValueError):
