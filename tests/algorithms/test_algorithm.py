@@ -273,6 +273,15 @@ def test_other_numbers_of_episodes_and_seeds_are_refused(arguments: dict[str, An
         algorithm.evaluate(**arguments)
 
 
+def test_an_algorithm_says_what_it_is(tmp_path: Path) -> None:
+    with closing(PPO(Lock, FAST, preset="none")) as algorithm:
+        algorithm.train()
+        assert repr(algorithm) == f"<PPO on Lock after {algorithm.timesteps_total} steps, torch>"
+        algorithm.save(tmp_path / "saved")
+    with closing(Algorithm.load(tmp_path / "saved", env=lambda: Lock())) as loaded:
+        assert repr(loaded).startswith("<PPO on ")
+
+
 def test_episodes_are_a_whole_number_however_it_is_spelt() -> None:
     with closing(PPO(Lock, FAST, preset="none")) as algorithm:
         twice: Any = 2e0

@@ -103,6 +103,10 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         if cls.__doc__ is not None:
             cls.__doc__ = ListedKeys(cls.__doc__)  # type: ignore[assignment]
 
+    def __repr__(self) -> str:
+        place = "without an environment" if self._env_spec is None else f"on {self._env_spec.name}"
+        return f"<{type(self).__name__} {place} after {self.timesteps_total:,} steps, {self.config.framework}>"
+
     # ---------------------------------------------------------------------------- to be implemented
 
     @classmethod
