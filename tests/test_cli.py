@@ -22,7 +22,9 @@ from anyspace.cli.look import InspectFlags
 from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
 from anyspace.execution import run_folder
+from anyspace.execution.checkpoint import read_state
 from anyspace.execution.curves import draw_learning_curve
+from anyspace.execution.run_files import steps_of
 
 KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
 """A key with a value in an explanation of another library's key."""
@@ -30,6 +32,8 @@ KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
 TINY = ["--train-batch-size", "64", "--minibatch-size", "32", "--num-epochs", "1", "--seed", "0", "--no-progress"]
 
 ENVIRONMENT = """
+import sys
+
 import gymnasium as gym
 import numpy as np
 
@@ -52,6 +56,15 @@ class Nested(gym.Env):
 
 class Broken(Nested):
     broken = True
+
+class Quits(Nested):
+    played = 0
+
+    def step(self, action):
+        self.played += 1
+        if self.played > 100:
+            sys.exit()
+        return super().step(action)
 
 class Lists(Nested):
     observation_space = gym.spaces.Dict(a=gym.spaces.Discrete(3), items=gym.spaces.Sequence(gym.spaces.Discrete(2)))
@@ -761,6 +774,25 @@ def test_an_environment_that_raises_shows_its_own_traceback(capsys: pytest.Captu
     assert "at step 3" in err
     assert "site-packages/anyspace" not in err
     assert "collector.py" not in err
+
+
+@pytest.mark.parametrize("fleet", [(), ("--num-env-runners", "2", "--fleet", "serial")])
+def test_an_environment_that_ends_the_program_ends_its_run(
+    capsys: pytest.CaptureFixture[str], fleet: tuple[str, ...]
+) -> None:
+    status, _, err = run(capsys, "train", "cli_envs:Quits", "--steps", "10000", "--out", "run", *TINY, *fleet)
+    assert status == 1
+    assert "sys.exit()\n" in err
+    assert "Quits.step() ended the program (sys.exit())" in err
+    assert "anyspace train --resume run" in err
+    assert "The run is saved at" in err
+    assert (steps_of(read_state(Path("run"))) or 0) > 0
+
+
+def test_the_check_tells_of_an_environment_that_ends_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "check", "cli_envs:Quits")
+    assert status == 1
+    assert "Quits.step() ended the program (sys.exit())" in " ".join(out.split())
 
 
 def test_module_entry_point() -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
+import traceback
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -373,3 +377,77 @@ def test_wider_integers_that_fit_are_taken() -> None:
 )
 def test_values_in_a_few_words(value: Any, words: str) -> None:
     assert described(value) == words
+
+
+# ------------------------------------------------------------------------------------------ sys.exit
+
+
+class Quits(Samples):
+    """Ends the program in a step, in a reset, or where it is made."""
+
+    def __init__(self, where: str = "step"):
+        super().__init__(BOX, Discrete(2))
+        self.where = where
+        if where == "made":
+            sys.exit()
+
+    def reset(self, **arguments: Any) -> Any:
+        if self.where == "reset":
+            raise SystemExit("the window was closed")
+        return super().reset(**arguments)
+
+    def step(self, action: Any) -> Any:
+        if self.where == "step":
+            sys.exit(0)
+        return super().step(action)
+
+
+ENDED = r"ended the program \(sys\.exit\(\)\), which is not for an environment to decide"
+
+
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+@pytest.mark.parametrize("where", ["step", "reset"])
+def test_an_environment_that_ends_the_program(where: str, vectorization: str) -> None:
+    with pytest.raises(RuntimeError, match=rf"environment 0: Quits\.{where}\(\) {ENDED}") as ended:
+        stepped(partial(Quits, where), vectorization)
+    told = "".join(traceback.format_exception(ended.value))
+    assert "sys.exit(0)" in told or "the window was closed" in told
+
+
+def test_an_environment_that_ends_the_program_where_it_is_made() -> None:
+    with pytest.raises(RuntimeError, match=rf"what makes Quits {ENDED}"):
+        EnvSpec(Quits, {"where": "made"}).make()
+
+
+def test_a_vector_environment_that_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = VectorSource(SyncVectorEnv([partial(Quits, "nowhere")] * 2))
+    monkeypatch.setattr(source.envs, "reset", lambda **_: sys.exit(1))
+    with pytest.raises(RuntimeError, match=f"SyncVectorEnv {ENDED}"):
+        source.reset(0)
+
+
+class Stop(SystemExit):
+    """Of the program's own."""
+
+
+def test_whoever_else_ends_the_program_does_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(error: BaseException) -> Any:
+        def made() -> Any:
+            signal.raise_signal(signal.SIGTERM)
+            raise error
+
+        return EnvSpec(made).make()
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    try:
+        with pytest.raises(SystemExit, match="7"):
+            stop(RuntimeError())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        for error in (Stop(3), KeyboardInterrupt()):
+            with pytest.raises(type(error)):
+                stop(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)

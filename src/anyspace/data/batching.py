@@ -228,7 +228,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         """Start a new episode."""
         try:
             returned: Any = self.env.reset(seed=seed, options=options)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._contract.explain(error, "reset")
             raise
         obs, info = self._contract.of_reset(returned)
@@ -243,7 +243,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         """Step the environment."""
         try:
             returned: Any = self.env.step(action)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._contract.explain(error, "step")
             raise
         if type(returned) is not tuple or len(returned) != 5:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from anyspace.data.batching import environment
+from anyspace.data.contract import blame
 from anyspace.data.record import Record
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.stepping import LAST_OBSERVATION, Stepping
 from anyspace.data.trajectory import Bools, Episode, Ints, Trajectory
-from anyspace.data.vector import Step, VectorSource, blame
+from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import Actor

@@ -6,6 +6,7 @@ import inspect
 import logging
 import math
 import re
+import signal
 import traceback
 from contextlib import suppress
 from types import FrameType
@@ -15,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import nesting
-from anyspace.errors import EnvironmentSetupError
+from anyspace.errors import EnvironmentSetupError, ObservationError
 
 Returned = tuple[Any, float, bool, bool, dict[Any, Any]]
 
@@ -113,11 +114,14 @@ class Contract:
         self._told = True
         return {}
 
-    def explain(self, error: Exception, method: str) -> None:
+    def explain(self, error: Exception | SystemExit, method: str) -> None:
         """Raise a clear error in place of ``error`` if the environment's signature, or what it returned, caused it.
 
         Wrappers take apart what is beneath them before it gets here: then the values are found in their frames.
         """
+        if isinstance(error, SystemExit):
+            refuse_exit(error, f"environment {self._number}: {self._name}.{method}()")
+            return
         if isinstance(error, TypeError) and f"{method}() " in str(error) and "argument" in str(error):
             self._require_signature(method, error)
         frame = _failed_wrapper(error)
@@ -169,6 +173,41 @@ class Contract:
 
     def _refuse(self, what: str, cause: Exception | None = None) -> NoReturn:
         raise EnvironmentSetupError(f"environment {self._number}: {self._name}.{what}.") from cause
+
+
+def refuse_exit(error: SystemExit, what: str) -> None:
+    """Raise an error in place of a ``sys.exit()`` of an environment's code, which would end the run without a word.
+
+    Sub-classes of ``SystemExit`` and what a handler of signals raises are not the environment's: nothing happens then.
+
+    Args:
+        error: what came.
+        what: of the environment it came from: ``"Shop.step()"``.
+
+    Raises:
+        RuntimeError: with the traceback of ``error``.
+    """
+    handlers = [getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()]
+    if type(error) is SystemExit and not any(frame.f_code in handlers for frame in _frames(error)):
+        raise RuntimeError(
+            f"{what} ended the program (sys.exit()), which is not for an environment to decide. Raise an error there"
+            " that says what is wrong; an episode that is over is `terminated`."
+        ).with_traceback(error.__traceback__) from None
+
+
+def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
+    """Raise ``error`` again and say at which step it came: in the message, or as a note to an environment's own.
+
+    Args:
+        error: what a source raised, or the encoding of what it returned.
+        step: such as ``"step 7"``.
+        num_envs: how many environments the source has.
+    """
+    if isinstance(error, ObservationError | EnvironmentSetupError):
+        own = isinstance(error, EnvironmentSetupError) and not str(error).startswith("environment ")
+        raise type(error)(f"{step}{':' if own else ','} {error}") from error
+    error.add_note(f"(raised by one of {num_envs} environments at {step})")
+    raise error
 
 
 def described(value: Any) -> str:
@@ -241,6 +280,6 @@ def _failed_wrapper(error: Exception) -> FrameType | None:
     return None
 
 
-def _frames(error: Exception) -> list[FrameType]:
+def _frames(error: BaseException) -> list[FrameType]:
     """Return the frames of an error's traceback, the one that raised it last."""
     return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

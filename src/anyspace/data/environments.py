@@ -13,6 +13,7 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from anyspace.data.atari import AtariOptions, prepare
+from anyspace.data.contract import refuse_exit
 from anyspace.data.env_context import EnvContext
 from anyspace.data.foreign import require_arguments, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
@@ -155,6 +156,13 @@ class EnvSpec:
             EnvironmentSetupError: if the id is unknown, ``env_config`` does not fit, or what was made is no Gymnasium
                 environment.
         """
+        try:
+            return self._make(vector_index)
+        except SystemExit as error:
+            refuse_exit(error, f"what makes {self.name}")
+            raise
+
+    def _make(self, vector_index: int) -> Env:
         env = require_environment(self._make_bare(vector_index), f"{self.name} gave")
         for wrapper in self.wrappers:
             wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper

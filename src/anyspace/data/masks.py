@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import SyncVectorEnv
 
+from anyspace.data.contract import blame
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import Infos
 from anyspace.data.trajectory import Bools
-from anyspace.data.vector import Step, VectorSource, blame
+from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import ObservationError
 from anyspace.policy.masking import Masking, MaskOrigin
 

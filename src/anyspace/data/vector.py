@@ -6,7 +6,7 @@ import functools
 import os
 import signal
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,7 @@ from anyspace.data.batching import (
     sync_envs,
     take_rows,
 )
-from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking
+from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking, refuse_exit
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_reset
 from anyspace.data.processes import Processes, copied
@@ -133,7 +133,7 @@ class VectorSource:
         self._ignored = self._none
         try:
             return self._reset(seed=seed)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._explain(error)
             raise
 
@@ -146,7 +146,7 @@ class VectorSource:
         """
         try:
             return self._step(actions)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._explain(error)
             raise
 
@@ -212,11 +212,14 @@ class VectorSource:
             self._require_structure(zip(ended, single, strict=True), error)
             raise
 
-    def _explain(self, error: Exception) -> None:
+    def _explain(self, error: Exception | SystemExit) -> None:
         """Raise a clear error in place of ``error`` if an observation that does not fit its space caused it.
 
         Stacking is done by Gymnasium, whose message for such an observation names neither leaf nor space.
         """
+        if isinstance(error, SystemExit):
+            refuse_exit(error, self.name)
+            return
         if isinstance(error, AnyspaceError):
             return
         base = self.envs.unwrapped
@@ -240,21 +243,6 @@ class VectorSource:
                 fit(obs, number)
             except ObservationError as fault:
                 raise fault from cause
-
-
-def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
-    """Raise ``error`` again and say at which step it came: in the message, or as a note to an environment's own.
-
-    Args:
-        error: what a source raised, or the encoding of what it returned.
-        step: such as ``"step 7"``.
-        num_envs: how many environments the source has.
-    """
-    if isinstance(error, ObservationError | EnvironmentSetupError):
-        own = isinstance(error, EnvironmentSetupError) and not str(error).startswith("environment ")
-        raise type(error)(f"{step}{':' if own else ','} {error}") from error
-    error.add_note(f"(raised by one of {num_envs} environments at {step})")
-    raise error
 
 
 def make_source(
