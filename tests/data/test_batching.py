@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -16,8 +17,9 @@ from gymnasium.vector.utils import batch_space, iterate
 from anyspace.data.batching import StackedActions, VectorMember, has_fixed_shape, take_rows
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import with_reset
+from anyspace.data.rendering import pictured
 from anyspace.data.vector import VectorSource, make_source
-from anyspace.errors import ObservationError
+from anyspace.errors import EnvironmentSetupError, ObservationError
 from anyspace.spaces import Repeated, Simplex, bounded
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, rows_of, stacked
 from tests.support.environments import Remembers, Samples, Script
@@ -311,6 +313,18 @@ def test_a_mask_in_the_observation_goes_before_those_of_infos() -> None:
     env.reset()
     env.step(0)
     assert env.step(0)[-1]["action_mask"] == "ours"
+
+
+class NoMetadata(Eight):
+    metadata = None  # type: ignore[assignment]
+
+
+def test_an_environment_without_metadata() -> None:
+    with closing(make_source(EnvSpec(NoMetadata), 2)) as source:
+        assert not source.is_limited
+        source.reset(0)
+    with pytest.raises(EnvironmentSetupError, match="it has no render modes"):
+        pictured(EnvSpec(NoMetadata))
 
 
 def test_no_observation_is_named() -> None:

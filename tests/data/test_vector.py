@@ -230,9 +230,10 @@ def test_processes_of_other_classes_are_left_alone() -> None:
         training.step(np.zeros(2, np.int64))
 
 
-def test_a_source_must_say_how_it_resets() -> None:
+@pytest.mark.parametrize("metadata", [{}, None])
+def test_a_source_must_say_how_it_resets(metadata: Any) -> None:
     envs = vector_env(AutoresetMode.SAME_STEP, "own")
-    envs.metadata = {}
+    envs.metadata = metadata
     with pytest.raises(EnvironmentSetupError, match=r"ScriptVector does not say how it resets.*autoreset_mode"):
         VectorSource(envs)
 

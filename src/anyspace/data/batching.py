@@ -217,7 +217,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
         by_method = self._key is not None and self._action_masks is not None
         self.metadata = {
-            **env.metadata,
+            **(env.metadata or {}),  # some say None
             "atari": is_atari(env),
             "limited": has_time_limit(env),
             "action_masks": by_method,

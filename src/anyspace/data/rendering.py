@@ -112,7 +112,7 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
             " or a function to Algorithm.load(path, env=...)."
         )
     env = spec.make()
-    modes, mode = list(env.metadata.get("render_modes") or ()), env.render_mode
+    modes, mode = list((env.metadata or {}).get("render_modes") or ()), env.render_mode
     env.close()
     by_gymnasium = not isinstance(spec.env, gym.Env) and spec.registered() is not None
     # Gymnasium puts a window around ids that give pictures.

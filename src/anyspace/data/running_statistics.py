@@ -28,7 +28,7 @@ def wrappers_with_statistics(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) 
         layer = layer.env
     if isinstance(layer, SyncVectorEnv) and KEY not in layer.metadata:
         return [*found, *wrappers_with_statistics(layer.envs[0])]
-    return [*found, *layer.metadata.get(KEY, ())]
+    return [*found, *(layer.metadata or {}).get(KEY, ())]
 
 
 def statistics_warning(names: Iterable[str]) -> str | None:

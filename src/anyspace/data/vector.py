@@ -113,7 +113,7 @@ class VectorSource:
         self._shape = (self.num_envs,)
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
-        mode = envs.metadata.get("autoreset_mode")
+        mode = (envs.metadata or {}).get("autoreset_mode")
         if mode is None:
             raise EnvironmentSetupError(
                 f"{type(envs).__name__} does not say how it resets itself: set metadata['autoreset_mode'] to a"
