@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,44 @@ def test_an_environments_own_error_comes_through() -> None:
 
 
 # -------------------------------------------------------------------------------------- names and records
+
+
+def lacks(*_: Any, **__: Any) -> Any:
+    raise gym.error.DependencyNotInstalled("MoviePy is not installed, run `pip install moviepy`")
+
+
+@pytest.mark.parametrize("spec", [EnvSpec(lacks), EnvSpec("CartPole-v1", wrappers=[lacks])])
+def test_what_is_not_installed_is_one_sentence(spec: EnvSpec) -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"^(lacks|CartPole-v1) cannot be made: MoviePy is .* moviepy`\.$"):
+        spec.make()
+
+
+def test_what_gymnasiums_own_ids_lack_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"^Ant-v3 cannot be made: The mujoco .* moved to .*gymnasium-rob"):
+        EnvSpec("Ant-v3").make()
+    monkeypatch.setattr(gym, "make_vec", lacks)
+    with pytest.raises(EnvironmentSetupError, match=r"^CartPole-v1 cannot be made: MoviePy"):
+        make_source(EnvSpec("CartPole-v1"), 2)
+
+    def nowhere(*_: Any, **__: Any) -> Any:
+        importlib.import_module("anyspace_nowhere")
+
+    monkeypatch.setattr(gym, "make", nowhere)
+    with pytest.raises(EnvironmentSetupError, match=r"No module named 'anyspace_nowhere'\. Install that package\.$"):
+        EnvSpec("CartPole-v1").make()
+
+
+def test_an_import_that_fails_in_an_environments_own_code_comes_through() -> None:
+    def nowhere(*_: Any) -> Any:
+        importlib.import_module("anyspace_nowhere")
+
+    gym.register("ImportsNowhere-v0", nowhere)
+    try:
+        for spec in (EnvSpec(nowhere), EnvSpec("ImportsNowhere-v0"), EnvSpec("CartPole-v1", wrappers=[nowhere])):
+            with pytest.raises(ModuleNotFoundError, match="anyspace_nowhere"):
+                spec.make()
+    finally:
+        del gym.registry["ImportsNowhere-v0"]
 
 
 def test_an_id_without_version_is_the_latest_one() -> None:

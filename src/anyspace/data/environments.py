@@ -153,11 +153,14 @@ class EnvSpec:
             vector_index: which of the environments side by side it is, for those that take their configuration whole.
 
         Raises:
-            EnvironmentSetupError: if the id is unknown, ``env_config`` does not fit, or what was made is no Gymnasium
-                environment.
+            EnvironmentSetupError: if the id is unknown, ``env_config`` does not fit, what Gymnasium needs is not
+                installed, or what was made is no Gymnasium environment.
+            RuntimeError: if making it ends the program.
         """
         try:
             return self._make(vector_index)
+        except gym.error.DependencyNotInstalled as error:
+            raise _lacking(self.name, error) from error
         except SystemExit as error:
             refuse_exit(error, f"what makes {self.name}")
             raise
@@ -199,7 +202,7 @@ class EnvSpec:
 
     def _made_by_gymnasium(self, name: str) -> Env:
         try:
-            with quiet_passive_checks():
+            with made_by_gymnasium(name):
                 return gym.make(name, disable_env_checker=True, **self.env_config)
         except TypeError as error:
             registered = gym.registry.get(name.rpartition(":")[2])
@@ -268,6 +271,28 @@ def _let_register(name: str) -> None:
         raise EnvironmentSetupError(
             f"{name!r} is {what}, but {module} cannot be imported ({error}): pip install {install}."
         ) from error
+
+
+@contextlib.contextmanager
+def made_by_gymnasium(name: str) -> Iterator[None]:
+    """Make an environment by its id: leave out Gymnasium's advice, and say what an id of Gymnasium's own lacks.
+
+    Raises:
+        EnvironmentSetupError: a package is not installed, or the environment has moved to one.
+    """
+    try:
+        with quiet_passive_checks():
+            yield
+    except (gym.error.DependencyNotInstalled, ImportError) as error:
+        registered = gym.registry.get(name)
+        if isinstance(error, ImportError) and (registered is None or not _is_gymnasiums(registered)):
+            raise  # an error of the environment's own code, whose traceback says where it is
+        raise _lacking(name, error) from error
+
+
+def _lacking(name: str, error: Exception) -> EnvironmentSetupError:
+    advice = " Install that package." if isinstance(error, ModuleNotFoundError) else ""
+    return EnvironmentSetupError(f"{name} cannot be made: {str(error).rstrip('.')}.{advice}")
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from anyspace.data.batching import (
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking, refuse_exit
-from anyspace.data.environments import EnvSpec, quiet_passive_checks
+from anyspace.data.environments import EnvSpec, made_by_gymnasium
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_reset
 from anyspace.data.processes import Processes, copied
 from anyspace.data.running_statistics import wrappers_with_statistics
@@ -352,7 +352,7 @@ def _native_envs(spec: EnvSpec, num_envs: int, *, asked: bool) -> Envs | None:
         return None if settings is None else native_envs(settings, spec.atari, num_envs)
     if registered.vector_entry_point is None or registered.additional_wrappers or (num_envs == 1 and not asked):
         return None
-    with quiet_passive_checks():
+    with made_by_gymnasium(registered.id):
         try:
             return gym.make_vec(
                 registered.id, num_envs=num_envs, vectorization_mode="vector_entry_point", **spec.env_config
