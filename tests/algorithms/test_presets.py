@@ -108,6 +108,42 @@ def test_a_preset_lies_between_defaults_and_own_settings() -> None:
     assert auto.config.gamma == 0.5
 
 
+def discretized(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return gym.wrappers.DiscretizeAction(env, 5)
+
+
+def slower(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return gym.wrappers.TimeLimit(env, 100)
+
+
+def pictures(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    return gym.wrappers.AddRenderObservation(env)
+
+
+DRAWN = {"render_mode": "rgb_array"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (EnvSpec("Pendulum-v1", wrappers=[discretized]), "discrete"),
+        (EnvSpec("Pendulum-v1", wrappers=[slower]), "Pendulum-v1"),
+        (EnvSpec("Pendulum-v1", {"g": 9.0}), "Pendulum-v1"),
+        (EnvSpec("CartPole-v1", DRAWN, [pictures]), "image"),
+        (EnvSpec("LunarLander-v3", {"continuous": True}), "continuous"),
+        (EnvSpec(slower(gym.make("Pendulum-v1"))), "Pendulum-v1"),
+        (EnvSpec(discretized(gym.make("Pendulum-v1"))), "discrete"),
+        (EnvSpec(gym.make_vec("CartPole-v1", 2)), "CartPole-v1"),
+    ],
+)
+def test_the_preset_of_an_id_is_for_its_spaces(spec: EnvSpec, expected: str) -> None:
+    assert preset_for(PPO.__mro__, spec).name == expected
+
+
+def test_a_wrapped_id_is_not_refused_for_a_key_of_the_preset_of_its_id() -> None:
+    assert PPO("Pendulum-v1", wrappers=[discretized], train_batch_size=64).preset == "discrete"
+
+
 def test_an_environment_without_a_preset_gets_the_general_one() -> None:
     assert preset_for(PPO.__mro__, EnvSpec("Acrobot-v1")).name == "discrete"
     assert PPO("MountainCarContinuous-v0").config.normalize_rewards is True

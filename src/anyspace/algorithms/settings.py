@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
@@ -78,6 +78,8 @@ def preset_for(
 ) -> Preset:
     """Return the shipped settings of an algorithm for an environment: its own, or the general ones for its spaces.
 
+    An id's own ones are for the spaces of the id: wrappers and ``env_config`` may give an environment others.
+
     The preset ``none`` changes nothing; ``auto`` is that for an algorithm without any.
 
     Args:
@@ -92,10 +94,17 @@ def preset_for(
         return PLAIN
     if preset != "auto":
         return named_preset(algorithm, preset, model)
-    if spec is not None and spec.name in preset_names(algorithm):
+    if spec is not None and spec.name in preset_names(algorithm) and _has_spaces_of_its_id(spec):
         return named_preset(algorithm, spec.name, model)
     spaces = recorded if spec is None else _spaces_of(spec)
     return PLAIN if spaces is None else general_preset(algorithm, *spaces, model)
+
+
+def _has_spaces_of_its_id(spec: EnvSpec) -> bool:
+    """Return whether wrappers and settings have left an environment the spaces of its id; mostly there are none."""
+    if not spec.wrappers and not spec.env_config and spec.describe() == spec.name:
+        return True
+    return _spaces_of(spec) == _spaces_of(replace(spec, env=spec.name, env_config={}, wrappers=()))
 
 
 def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
