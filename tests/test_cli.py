@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gymnasium.wrappers import TimeLimit
 
 import anyspace
 from anyspace import DQN, PPO
@@ -86,6 +87,9 @@ class Told(Nested):
 class Endless(Nested):
     def step(self, action):
         return self.observation_space.sample(), 1.0, False, False, {}
+
+def limited(env):
+    return gym.wrappers.TimeLimit(env, 20)
 
 def helper_that_fails():
     raise RuntimeError("the simulator lost its licence")
@@ -718,6 +722,24 @@ def test_lists_are_words_or_one_word(words: list[str]) -> None:
     config = parse(InspectFlags, "inspect", words, StartingPoint(PPO, PPOConfig())).config
     assert config.model.fcnet_hiddens == [64, 32]
     assert (config.collect_infos, config.ignore) == (["a, b", "c"], ['obs["x"]'])
+
+
+@pytest.mark.parametrize("words", [["a.b:C", "wr:disc"], ['["a.b:C", "wr:disc"]']])
+def test_wrappers_are_names_or_json(words: list[str]) -> None:
+    start = StartingPoint(PPO, PPOConfig(wrappers=[TimeLimit]))
+    assert parse(InspectFlags, "inspect", ["CartPole-v1", "--wrappers", *words], start).config.wrappers == [
+        "a.b:C",
+        "wr:disc",
+    ]
+    assert parse(InspectFlags, "inspect", ["CartPole-v1"], start).config.wrappers == [TimeLimit]
+
+
+def test_commands_take_wrappers(capsys: pytest.CaptureFixture[str]) -> None:
+    limited = ("cli_envs:Endless", "--wrappers", "cli_envs:limited")
+    status, out, _ = run(capsys, "check", *limited, "--steps", "60")
+    assert status == 0
+    assert "no episode has ended" not in out
+    assert run(capsys, "inspect", *limited)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ anyspace: any Gymnasium space in, any Gymnasium space out.
   anyspace record RUN [--episodes N] [--seed N] [--out video.mp4 video.gif] [--trust]
   anyspace report RUN [--episodes N] [--out report.html] [--trust]
   anyspace inspect ENV [--algo ppo] [--out pipeline.svg] [--model.fcnet-hiddens 64 64] ...
-  anyspace check ENV [--steps N] [--env-config JSON]
+  anyspace check ENV [--steps N] [--env-config JSON] [--wrappers module:Wrapper ...]
   anyspace bench ENV [--algo ppo] [--seconds N] [--json] [--model.fcnet-hiddens 64 64] ...
   anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
   anyspace export RUN policy.onnx [--stochastic] [--rows N] [--trust]

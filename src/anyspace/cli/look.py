@@ -67,6 +67,8 @@ class CheckFlags:
     """The seed of the environment and of the random actions."""
     env_config: dict[str, Any] = field(default_factory=dict)
     """Keywords for the environment."""
+    wrappers: list[str] = field(default_factory=list)
+    """What is put around the environment, by its name: package.module:Wrapper, or a function of one argument."""
     action_mask_key: str = "action_mask"
     """The name of masks in observations and infos."""
     max_len: int | dict[str, int] | None = None
@@ -94,6 +96,7 @@ def check(words: list[str]) -> int:
     spec = EnvSpec(
         flags.env,
         flags.env_config,
+        flags.wrappers,
         action_mask_key=flags.action_mask_key,
         max_len=flags.max_len,
         ignore=flags.ignore,

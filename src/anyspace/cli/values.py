@@ -23,10 +23,10 @@ REGISTRY = tyro.constructors.ConstructorRegistry()
 
 @REGISTRY.primitive_rule
 def _json_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Take dicts, filters, and lists of things with importable names, as JSON: no other spelling fits one flag."""
+    """Take dicts and filters as JSON: no other spelling fits one flag."""
     parts = (info.type, *typing.get_args(info.type))
     is_nested = any(typing.get_origin(part) is dict or part == list[FilterSpec] for part in parts)
-    if not is_nested and (Callable not in _origins(info.type) or _is_named(info.type)):
+    if not is_nested:
         return None
     return PrimitiveConstructorSpec(
         nargs=1,
@@ -51,18 +51,22 @@ def _schedule_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | N
     )
 
 
+_LISTS: dict[Any, str] = {list[int]: "INT", list[str]: "STR", list[str | Callable[..., Any]]: "NAME"}
+"""Types of lists, and how help names what stands in them."""
+
+
 @REGISTRY.primitive_rule
 def _list_flag(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """Take lists as words beside each other, or in one word: 64 64, 64,64 or '[64, 64]'."""
-    if info.type not in (list[int], list[str]):
+    """Take lists as words beside each other, or in one word: 64 64, 64,64 or '[64, 64]'; code by its name."""
+    item = _LISTS.get(info.type)
+    if item is None:
         return None
-    item = "INT" if info.type == list[int] else "STR"
     return PrimitiveConstructorSpec(
         nargs="*",
         metavar=f"[{item} [{item} ...]]",
         instance_from_str=functools.partial(_items, info.type),
         is_instance=lambda value: True,
-        str_from_instance=lambda value: [str(one) for one in value],
+        str_from_instance=lambda value: [importable_name(one) or str(one) for one in value],
     )
 
 
@@ -136,12 +140,6 @@ def named(hint: Any, value: Any) -> Any:
         value: as a file gives it.
     """
     return _from_name([value]) if isinstance(value, str) and _is_named(hint) else value
-
-
-def _origins(hint: Any) -> set[Any]:
-    return {
-        typing.get_origin(part) for argument in typing.get_args(hint) for part in (argument, *typing.get_args(argument))
-    }
 
 
 def _from_name(words: list[str]) -> Any:
