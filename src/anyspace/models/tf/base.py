@@ -87,7 +87,18 @@ class TFModelV2(ArrayModel):
         self.registered: list[Any] = []
         self.training = False
         self._counting: str | None = None
-        self._stale = False
+
+    @property
+    def weights(self) -> dict[str, Array]:
+        """The adopted weights by name: NumPy's, as the variables are now; in a pass on tensors these."""
+        if vars(self)["_stale"]:
+            self.weights = {name: variable.numpy() for name, variable in self.adopted.items()}
+        weights: dict[str, Array] = vars(self)["_weights"]
+        return weights
+
+    @weights.setter
+    def weights(self, weights: dict[str, Array]) -> None:
+        vars(self).update(_weights=weights, _stale=False)
 
     def adopt(self, weights: Mapping[str, NumpyArray]) -> None:
         """Hold arrays as weights, by name: as variables, and in ``weights`` as NumPy's, which act."""
@@ -189,17 +200,13 @@ class TFModelV2(ArrayModel):
         """Let NumPy's weights be what the variables are.
 
         Args:
-            weights: their values by name; None: they are read when NumPy runs the model next.
+            weights: their values by name; None: they are read when one is asked for next.
         """
-        self._stale = weights is None
-        if weights is not None:
-            for prefix, model in self.adopting.items():
-                vars(model)["weights"] = {name: weights[f"{prefix}{name}"] for name in model.adopted}
-
-    def refresh(self) -> None:
-        """Read the variables, if they have moved since NumPy's weights were read."""
-        if self._stale:
-            self.synchronise({name: variable.numpy() for name, variable in self.held().variables.items()})
+        for prefix, model in self.adopting.items():
+            if weights is None:
+                vars(model)["_stale"] = True
+            else:
+                model.weights = {name: weights[f"{prefix}{name}"] for name in model.adopted}
 
     # ------------------------------------------------------------------------------------ passes
 
@@ -219,8 +226,7 @@ class TFModelV2(ArrayModel):
         before = [dict(vars(model)) for model in models]
         try:
             for model in models:
-                weights = {name: tf.convert_to_tensor(variable) for name, variable in model.adopted.items()}
-                vars(model)["weights"] = weights
+                model.weights = {name: tf.convert_to_tensor(variable) for name, variable in model.adopted.items()}
             yield
             for model, attributes in zip(models, before, strict=True):
                 _require_nothing_remade(model, attributes)
@@ -228,12 +234,11 @@ class TFModelV2(ArrayModel):
                 raise ModelError(f"{self._counting} {CHANGES} in a tf.Variable(0, trainable=False), by assign_add().")
         finally:
             for model, attributes in zip(models, before, strict=True):
-                vars(model).update({name: attributes[name] for name in ("weights", "training")})
+                vars(model).update({name: attributes[name] for name in ("_weights", "_stale", "training")})
                 _drop_symbolic(vars(model), attributes)
 
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
         if SEEDS.get() is None and self.runs_in_numpy:
-            self.refresh()
             return self.forward(inputs, state, seq_lens)
         lens = None if seq_lens is None else as_tensor(seq_lens)
         token, shape = RUNNING.set(self), SEQUENCES.set(_sequences(inputs, lens))

@@ -21,7 +21,7 @@ from anyspace.models.modelv2 import ModelV2
 Variables = dict[str, Any]
 """Variables of TensorFlow by name."""
 
-_NO_WEIGHTS = {"obs_space", "action_space", "model_config", "view_requirements", "weights", "_last_output"}
+_NO_WEIGHTS = {"obs_space", "action_space", "model_config", "view_requirements", "_weights", "_last_output"}
 """Attributes of every model that hold no variables."""
 
 

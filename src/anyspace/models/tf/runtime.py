@@ -142,10 +142,7 @@ class TFRuntime(HostRuntime):
     def compiled(self, model: ModelV2) -> CompiledForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = tf_base(model)
-        if not own.runs_in_numpy:
-            return None
-        own.refresh()
-        return own.acting_pass()
+        return own.acting_pass() if own.runs_in_numpy else None
 
     # ------------------------------------------------------------------------------------ randomness
 
