@@ -39,16 +39,32 @@ class Held:
     """Whether there is no variable but those that models adopted."""
     _there: set[int] = field(default_factory=set)
     """Which variables are there, by their identity."""
+    _frozen: set[int] = field(default_factory=set)
+    """Which of them are frozen: they say so, or a layer that has them does."""
 
     def add(self, name: str, variable: Any) -> None:
-        """Add a variable, unless it is there under another name."""
-        if id(variable) not in self._there:
-            self._there.add(id(variable))
-            self.variables[name] = variable
+        """Add a variable, as it is or as Keras 3 wraps it, unless it is there under another name."""
+        plain = plain_variable(variable)
+        if id(plain) not in self._there:
+            self._there.add(id(plain))
+            self.variables[name] = plain
+            # What Keras 3 wraps stays as it was made when the layer is frozen, or released.
+            self._frozen |= set() if variable.trainable else {id(plain)}
+
+    def add_part(self, path: str, part: Any) -> None:
+        """Add a layer or a module, and its variables."""
+        self.parts[path] = part
+        for position, variable in enumerate(_variables(part)):
+            self.add(f"{path}/{position}", variable)
+        for layer in _with_layers_in(part):
+            # A layer that was frozen before it made its variables does not tell them, nor the layer around it.
+            if not getattr(layer, "trainable", True):
+                self._frozen |= {id(plain_variable(variable)) for variable in _variables(layer)}
 
     def trained(self) -> Variables:
         """Return the variables that gradients move: those that are not frozen."""
-        return {name: one for name, one in self.variables.items() if one.trainable and one.dtype.is_floating}
+        frozen = self._frozen
+        return {name: one for name, one in self.variables.items() if id(one) not in frozen and one.dtype.is_floating}
 
     @property
     def convolves(self) -> bool:
@@ -58,11 +74,7 @@ class Held:
     def layers(self) -> Iterator[Any]:
         """Yield the layers and modules, and those within them."""
         for part in self.parts.values():
-            yield part
-            if hasattr(part, "_flatten_layers"):
-                yield from part._flatten_layers(include_self=False)
-            else:
-                yield from part.submodules
+            yield from _with_layers_in(part)
 
 
 def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
@@ -90,17 +102,12 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
         if all(value is not one for one in found.models):
             _require_own_framework(model, path, value)
             find(value, f"{path}.", found)
-    elif isinstance(value, tf.Variable):
+    elif isinstance(value, tf.Variable) or is_keras_variable(value):
         found.all_adopted = False
         found.add(path, value)
-    elif is_keras_variable(value):
-        found.all_adopted = False
-        found.add(path, value.value)
     elif is_layer(value) or isinstance(value, tf.Module):
         found.all_adopted = False
-        found.parts[path] = value
-        for position, variable in enumerate(_variables(value)):
-            found.add(f"{path}/{position}", plain_variable(variable))
+        found.add_part(path, value)
     elif isinstance(value, dict):
         for key, part in value.items():
             _look(model, part, f"{path}/{key}", found)
@@ -109,6 +116,15 @@ def _look(model: ModelV2, value: Any, path: str, found: Held) -> None:
             _look(model, part, f"{path}/{position}", found)
     else:
         _require_own_framework(model, path, value)
+
+
+def _with_layers_in(part: Any) -> Iterator[Any]:
+    """Yield a layer or a module, and those within it."""
+    yield part
+    if hasattr(part, "_flatten_layers"):
+        yield from part._flatten_layers(include_self=False)
+    else:
+        yield from part.submodules
 
 
 def _variables(part: Any) -> Any:

@@ -1,0 +1,115 @@
+"""Which variables of layers are trained, frozen and released ones among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from gymnasium.spaces import Box, Discrete
+
+from anyspace import PPO
+from anyspace.algorithms.on_policy import minibatches
+from anyspace.errors import ModelError
+from anyspace.models.tf.base import TFModelV2
+from anyspace.models.tf.ways import EAGERLY
+from tests.frameworks.conftest import rows
+
+pytestmark = pytest.mark.xdist_group("tensorflow")
+
+LAYERS = tf.keras.layers
+
+
+class Encoded(TFModelV2):
+    """An encoder, which may be frozen, and a head."""
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.encoder = LAYERS.Dense(8)
+        self.norm = LAYERS.BatchNormalization()
+        self.head = LAYERS.Dense(num_outputs + 1)
+        for layer, width in ((self.encoder, 4), (self.norm, 8), (self.head, 8)):
+            layer.build((None, width))
+
+    def forward(self, input_dict, state, seq_lens):
+        hidden = self.norm(self.encoder(input_dict["obs_flat"]), training=input_dict["is_training"])
+        out = self.head(hidden)
+        self._value = out[:, -1]
+        return out[:, :-1], state
+
+    def value_function(self):
+        return self._value
+
+
+def trained(freeze: Callable[[Encoded], None]) -> list[str]:
+    model = Encoded(Box(-1, 1, (4,)), Discrete(2), 2, {}, "model")
+    freeze(model)
+    return [*model.trained()]
+
+
+def before_it_is_built(model: Encoded) -> None:
+    model.encoder = LAYERS.Dense(8, trainable=False)
+    model.encoder.build((None, 4))
+
+
+def within_another(model: Encoded) -> None:
+    inputs = LAYERS.Input((4,))
+    inner = tf.keras.Model(inputs, LAYERS.Dense(8)(inputs))
+    inner.trainable = False
+    model.encoder = tf.keras.Model(inputs, inner(inputs))
+
+
+def within_another_before_it_is_built(model: Encoded) -> None:
+    model.encoder = tf.keras.Sequential([LAYERS.Dense(8, trainable=False)])
+    model.encoder.build((None, 4))
+
+
+def test_frozen_layers_are_not_trained() -> None:
+    head, norm = ["head/0", "head/1"], ["norm/0", "norm/1"]
+    assert trained(lambda model: None) == ["encoder/0", "encoder/1", *norm, *head]
+    assert trained(lambda model: setattr(model.encoder, "trainable", False)) == [*norm, *head]
+    assert trained(lambda model: setattr(model.norm, "trainable", False)) == ["encoder/0", "encoder/1", *head]
+    for freeze in (before_it_is_built, within_another, within_another_before_it_is_built):
+        assert trained(freeze) == [*norm, *head], freeze
+
+
+def test_frozen_layers_stay_as_they_are_until_they_are_released() -> None:
+    class Frozen(Encoded):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.encoder.trainable = self.norm.trainable = False
+
+    algorithm = PPO("CartPole-v1", framework="tf", model={"custom_model": Frozen}, lr=0.1, preset="none")
+    policy, learner = algorithm.policy, algorithm.learner
+    policy.runtime.ways.number = EAGERLY
+    steps = minibatches(policy, rows(algorithm), 32, 1)
+
+    def moved() -> set[str]:
+        learner.at(0)
+        before = policy.runtime.parameters(policy.model)
+        learner.steps(steps)
+        after = policy.runtime.parameters(policy.model)
+        return {name for name, value in before.items() if not np.array_equal(value, after[name])}
+
+    assert moved() == {"head/0", "head/1"}
+    moments = learner.state()["head/0/exp_avg"]
+    policy.model.encoder.trainable = True
+    learner.at(0)
+    np.testing.assert_equal(learner.state()["head/0/exp_avg"], moments)
+    assert moved() == {"head/0", "head/1", "encoder/0", "encoder/1"}
+    policy.model.head.trainable = False
+    assert moved() == {"encoder/0", "encoder/1"}
+    algorithm.close()
+
+
+def test_a_model_whose_layers_are_all_frozen_is_refused() -> None:
+    class Frozen(Encoded):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            for layer in (self.encoder, self.norm, self.head):
+                layer.trainable = False
+
+    with pytest.raises(ModelError, match="Frozen has no parameters to train"):
+        PPO("CartPole-v1", framework="tf", model={"custom_model": Frozen}, preset="none").train()
