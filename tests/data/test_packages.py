@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from anyspace import PPO
+from anyspace.data.environments import EnvSpec
+from anyspace.data.rendering import pictured
 from anyspace.errors import EnvironmentSetupError
 
 SMALL = {"train_batch_size": 64, "minibatch_size": 32, "num_epochs": 1, "num_envs_per_env_runner": 2, "seed": 0}
@@ -46,3 +48,19 @@ def test_mo_gymnasium() -> None:
         return mo.wrappers.LinearReward(mo.make("deep-sea-treasure-v0"), weight=np.array([0.5, 0.5]))
 
     assert PPO(weighed, SMALL).train()["timesteps_total"] == 64
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "camera"),
+    [
+        ("Hopper-v5", {}, "track"),
+        ("HalfCheetah-v5", {}, "track"),
+        ("HalfCheetah-v5", {"camera_id": -1}, None),
+        ("InvertedPendulum-v5", {}, None),
+    ],
+)
+def test_the_camera_of_a_film_follows_a_robot(name: str, settings: dict[str, Any], camera: str | None) -> None:
+    pytest.importorskip("mujoco")
+    spec = pictured(EnvSpec(name, settings))
+    assert spec.env_config == {**settings, "render_mode": "rgb_array", **({"camera_name": camera} if camera else {})}
+    spec.make().close()

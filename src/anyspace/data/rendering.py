@@ -113,8 +113,9 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
         )
     env = spec.make()
     modes, mode = list((env.metadata or {}).get("render_modes") or ()), env.render_mode
-    env.close()
     by_gymnasium = not isinstance(spec.env, gym.Env) and spec.registered() is not None
+    camera = _following_camera(env) if by_gymnasium else {}
+    env.close()
     # Gymnasium puts a window around ids that give pictures.
     if wanted not in modes and not (wanted == "human" and by_gymnasium and "rgb_array" in modes):
         there = f"its render modes are {', '.join(map(repr, modes))}" if modes else "it has no render modes"
@@ -137,7 +138,21 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
             f"{what} hands render_mode={wanted!r} to {spec.name}, which takes no `render_mode` (its render modes are"
             f" {', '.join(map(repr, modes))}); add the argument."
         )
-    return replace(spec, env_config={**spec.env_config, "render_mode": wanted})
+    return replace(spec, env_config={**spec.env_config, **camera, "render_mode": wanted})
+
+
+def _following_camera(env: Env) -> dict[str, str]:
+    """Return the setting by which MuJoCo's camera follows a robot that would soon run out of the picture.
+
+    It is Gymnasium's camera "track", which several of its robots have, but do not use unless they are asked to.
+    """
+    mujoco, base = sys.modules.get("gymnasium.envs.mujoco.mujoco_env"), env.unwrapped
+    if mujoco is None or not isinstance(base, mujoco.MujocoEnv):
+        return {}
+    if base.camera_name is not None or base.camera_id is not None:
+        return {}
+    cameras = {base.model.camera(number).name for number in range(base.model.ncam)}
+    return {"camera_name": "track"} if "track" in cameras else {}
 
 
 def _takes_render_mode(creator: Callable[..., Any]) -> bool:
