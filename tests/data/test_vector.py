@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.spaces import Box, Dict, Discrete, Sequence, Tuple
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as vector_wrappers
@@ -146,6 +147,13 @@ def test_there_may_be_none(spec: EnvSpec) -> None:
     assert isinstance(make_source(spec, 2).envs, SyncVectorEnv)
     with pytest.raises(EnvironmentSetupError, match="has no vector environment of its own"):
         make_source(spec, 2, "native")
+
+
+def test_one_that_does_not_say_how_it_resets_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CartPoleVectorEnv, "metadata", {"render_modes": []})
+    assert isinstance(make_source(EnvSpec("CartPole-v1"), 2).envs, SyncVectorEnv)
+    with pytest.raises(EnvironmentSetupError, match="does not say how it resets itself: use vectorization='sync'"):
+        make_source(EnvSpec("CartPole-v1"), 2, "native")
 
 
 def test_a_registered_name_goes_before_an_id_with_a_vector_environment(monkeypatch: pytest.MonkeyPatch) -> None:

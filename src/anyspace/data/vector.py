@@ -113,12 +113,14 @@ class VectorSource:
         self._shape = (self.num_envs,)
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
-        mode = (envs.metadata or {}).get("autoreset_mode")
+        mode = _autoreset_mode(envs)
         if mode is None:
-            raise EnvironmentSetupError(
-                f"{type(envs).__name__} does not say how it resets itself: set metadata['autoreset_mode'] to a"
-                " gymnasium.vector.AutoresetMode (Gymnasium 1.1 or later)."
+            advice = (
+                "use vectorization='sync' or 'async'"
+                if is_native
+                else "set metadata['autoreset_mode'] to a gymnasium.vector.AutoresetMode (Gymnasium 1.1 or later)"
             )
+            raise EnvironmentSetupError(f"{type(envs).__name__} does not say how it resets itself: {advice}.")
         self.mode = AutoresetMode(mode)
         self.asks_for_masks = bool(envs.metadata.get("action_masks"))
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
@@ -354,11 +356,20 @@ def _native_envs(spec: EnvSpec, num_envs: int, *, asked: bool) -> Envs | None:
         return None
     with made_by_gymnasium(registered.id):
         try:
-            return gym.make_vec(
+            envs = gym.make_vec(
                 registered.id, num_envs=num_envs, vectorization_mode="vector_entry_point", **spec.env_config
             )
         except TypeError:  # it lacks a setting that single environments may have
             return None
+    if _autoreset_mode(envs) is None and not asked:
+        envs.close()
+        return None
+    return envs
+
+
+def _autoreset_mode(envs: Envs) -> Any:
+    """Return what a vector environment says of how it resets itself, None where it says nothing."""
+    return (envs.metadata or {}).get("autoreset_mode")
 
 
 def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:
