@@ -24,6 +24,10 @@ def of(package: str, name: str = "Old", bases: tuple[type, ...] = (), **attribut
     ("kind", "message"),
     [
         (of("gym"), "It is of the old package gym. Import gymnasium instead"),
+        (
+            of("gym"),
+            r"GymV26CompatibilityV0\(env=env\) makes .* or GymV21CompatibilityV0\(env=env\) where step",
+        ),
         (of("mine", "Pole", (of("gym", "Env"),)), "It is of the old package gym"),
         (of("pettingzoo", "ParallelEnv"), "have several agents.*supersuit.pettingzoo_env_to_vec_env_v1"),
         (of("stable_baselines3", "DummyVecEnv"), "num_envs_per_env_runner"),

@@ -13,8 +13,9 @@ from anyspace.errors import EnvironmentSetupError, nearest
 _ADVICE = {
     "gym": (
         "It is of the old package gym. Import gymnasium instead (`import gymnasium as gym`), return (obs, info) from"
-        " reset and (obs, reward, terminated, truncated, info) from step; shimmy's GymV21CompatibilityV0 wraps what you"
-        " cannot change."
+        " reset and (obs, reward, terminated, truncated, info) from step. Of what you cannot change, shimmy's"
+        " GymV26CompatibilityV0(env=env) makes a Gymnasium environment, or GymV21CompatibilityV0(env=env) where step"
+        " returns four values (gym before 0.26)."
     ),
     "pettingzoo": (
         "PettingZoo's environments have several agents. Let one policy play them all: make it parallel where it is not"
