@@ -91,6 +91,8 @@ def forgets(env):
 
 THING = 5
 gym.register("Registered-v3", Mine, kwargs={"size": 4})
+gym.register("Plain", Mine, kwargs={"size": 5})
+gym.register("Mine", Mine, kwargs={"size": 6})
 """
 
 
@@ -118,6 +120,26 @@ def test_an_id_that_a_package_registers(module: str) -> None:
     assert env.unwrapped.size == 4  # type: ignore[attr-defined]
     with pytest.raises(EnvironmentSetupError, match=r"Registred-v3'.* Did you mean .*'Registered-v3'"):
         EnvSpec(f"{module}:Registred-v3").make()
+
+
+def test_an_id_without_a_version_that_a_package_registers(module: str) -> None:
+    assert EnvSpec(f"{module}:Plain").make().unwrapped.size == 5  # type: ignore[attr-defined]
+    assert EnvSpec(f"{module}:Mine").make().unwrapped.size == 1  # type: ignore[attr-defined]
+    with pytest.raises(EnvironmentSetupError, match=r"envs:CartPole' cannot be imported: .* no attribute 'CartPole'"):
+        EnvSpec(f"{module}:CartPole").make()
+
+
+def test_ids_of_packages_that_are_not_known(module: str) -> None:
+    with pytest.raises(EnvironmentSetupError, match=r"with the package in front \(`package:FlappyBird-v0`\)"):
+        EnvSpec("FlappyBird-v0").make()
+    with pytest.raises(EnvironmentSetupError, match=rf"^{module} was imported, but registers no .* with Gymnasium\."):
+        EnvSpec(f"{module}:Sokoban-v2").make()
+    for name, why in (
+        ("no_such_package:coin-run-v0", "No module named"),
+        ("no-name:Env-v0", "'no-name' is no name"),
+    ):
+        with pytest.raises(EnvironmentSetupError, match=f"^'{name}' cannot be imported: {why}"):
+            EnvSpec(name).make()
 
 
 def test_wrappers_by_dotted_name_and_as_callables(module: str) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -220,16 +221,21 @@ class EnvSpec:
         if self.env in _creators:
             return _creators[self.env]
         module, colon, name = self.env.rpartition(":")
-        if colon and name.replace(".", "").isidentifier():
-            return _imported(self.env)
         if colon:  # Gymnasium's own way to spell an id of another package: importing that one registers it.
-            _import(f"{module}:__name__")
+            _import_package(module, self.env)
+            is_id = name in gym.registry and not hasattr(sys.modules[module], name)
+            if name.replace(".", "").isidentifier() and not is_id:
+                return _imported(self.env)
         _let_register(name)
         if name not in gym.registry and not _is_versionless(name):
+            hint = nearest(name, [*gym.registry, *_creators])
             raise EnvironmentSetupError(
-                f"no environment is known as {self.env!r}.{nearest(name, [*gym.registry, *_creators])}"
-                " Give a Gymnasium id, a name passed to register_env, `package.module:EnvClass`, a class or a"
-                " callable; ids of other packages need that package imported first."
+                f"{module} was imported, but registers no environment {name!r} with Gymnasium.{hint} If it does so with"
+                " the old package gym, give a function that makes the environment for Gymnasium, as by shimmy."
+                if colon
+                else f"no environment is known as {name!r}.{hint} Give a Gymnasium id, that of another package with the"
+                f" package in front (`package:{name}`), a name passed to register_env, `package.module:EnvClass`, a"
+                " class or a callable."
             )
         return None
 
@@ -368,15 +374,22 @@ def takes_config(creator: Callable[..., Env]) -> bool:
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
+def _import_package(module: str, name: str) -> None:
+    """Import what stands before the colon of ``name``."""
+    try:
+        import_name(f"{module}:__name__")
+    except ConfigError as error:
+        raise EnvironmentSetupError(
+            f"{name!r} cannot be imported: {error.__cause__ or f'{module!r} is no name of a module'}. Install it,"
+            " or put it into a folder on Python's path (`sys.path`)."
+        ) from error
+
+
 def _imported(name: str) -> Callable[..., Env]:
-    found: Callable[..., Env] = _import(name)
+    try:
+        found: Callable[..., Env] = import_name(name)
+    except ConfigError as error:
+        raise EnvironmentSetupError(str(error)) from error
     if not callable(found):
         raise EnvironmentSetupError(f"{name!r} is {type(found).__name__}, not a class or a function.")
     return found
-
-
-def _import(name: str) -> Any:
-    try:
-        return import_name(name)
-    except ConfigError as error:
-        raise EnvironmentSetupError(str(error)) from error
