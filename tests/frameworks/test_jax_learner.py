@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ from anyspace.errors import CheckpointError
 from anyspace.execution.learner import Steps
 from anyspace.maths.sequences import slots
 from anyspace.maths.xp import Array, Rng
-from anyspace.models import ModelV2
+from anyspace.models import JaxModelV2, ModelV2
 from anyspace.models.networks import network
 from anyspace.policy.batch import Batch
 from anyspace.policy.sequences import PaddedSequences, Sequences
@@ -263,3 +265,51 @@ def test_steps_run_without_being_compiled(build: Build) -> None:
         before = algorithm.get_weights()
         algorithm.train()
     assert any(not np.array_equal(before[name], value) for name, value in algorithm.get_weights().items())
+
+
+class Widths(jax_models.NnxModel):
+    """Weights of several widths."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.of_kind = {kind: jnp.ones((), kind) for kind in ("bfloat16", "float16", "float32")}
+
+    def features(self, obs: Array) -> Array:
+        return super().features(obs) * sum(self.of_kind.values()).astype(jnp.float32)
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_weights_of_all_widths_move_in_one_loop(build: Build, summed: bool) -> None:
+    algorithm = build(model={"custom_model": Widths}, lr=0.1, grad_clip=0.5)
+    of_kind = algorithm.policy.model.of_kind
+    assert set(algorithm.learner.state()) >= {f"of_kind.{kind}/exp_avg_sq" for kind in of_kind}
+    steps = minibatches(algorithm.policy, rows(algorithm), 32, 1)
+    assert np.isfinite(algorithm.learner.steps(replace(steps, summed=summed)).metrics["grad_norm"]).all()
+    for kind, weight in algorithm.policy.model.of_kind.items():
+        assert weight.dtype == kind
+        assert weight != of_kind[kind]
+
+
+def test_weights_in_double_precision(build: Build) -> None:
+    with jax.enable_x64(True):
+        algorithm = build(model={"custom_model": Doubled}, lr=0.1, grad_clip=0.5)
+        algorithm.train()
+    (kernel,) = algorithm.policy.model.variables()
+    assert kernel.dtype == np.float64
+    assert algorithm.learner.state()["kernel/exp_avg"].dtype == np.float64
+
+
+class Doubled(JaxModelV2):
+    """Weights as JAX makes them where it is told to have 64 bits."""
+
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: Any, model_config: Any, name: str):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.kernel = 0.1 * jax.random.normal(jax.random.key(0), (4, num_outputs + 1))
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        out = input_dict["obs_flat"] @ self.kernel
+        self._value = out[:, -1]
+        return out[:, :-1], state
+
+    def value_function(self) -> Array:
+        return self._value

@@ -97,12 +97,12 @@ class CompiledLearner(ABC, Generic[Model]):
         """Return the present learning rate of each group."""
         return dict(self._rates)
 
-    def _take_over(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Divide the weights that are trained, by name, among the groups."""
+    def _take_over(self, shapes: Mapping[str, tuple[int, ...]], in_double: frozenset[str]) -> None:
+        """Divide the weights that are trained, by name, among the groups; some of them are float64."""
         by_group: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in self.groups}
         for name, shape in shapes.items():
             by_group[group_of(self.policy.model, name, self.groups)][name] = shape
-        self._by_group = {name: GroupWeights(group, by_group[name]) for name, group in self.groups.items()}
+        self._by_group = {name: GroupWeights(group, by_group[name], in_double) for name, group in self.groups.items()}
         self._whole = self.policy.runtime.has_batch_statistics(self.policy.model)
 
     # ------------------------------------------------------------------------------------- steps

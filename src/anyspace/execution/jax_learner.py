@@ -27,7 +27,7 @@ from anyspace.execution.xla import (
     new_slots,
     slots_from,
 )
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, xp
 from anyspace.models.host import calling_back
 from anyspace.models.jax.base import JaxModelV2, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
@@ -64,7 +64,9 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         # On the CPU XLA runs convolutions within a loop twenty times as long as outside of one.
         self.loops = not (self._model.convolves and self.runtime.device == "cpu")
         held = self._model.held()
-        self._take_over({name: tuple(one.shape) for name, one in held.arrays().items() if name in held.trained})
+        trained = {name: one for name, one in held.arrays().items() if name in held.trained}
+        in_double = frozenset(name for name, one in trained.items() if one.dtype == np.float64)
+        self._take_over({name: tuple(one.shape) for name, one in trained.items()}, in_double)
         self._slots = new_slots(self._by_group)
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self.at(0)
@@ -158,7 +160,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         self.compilations += 1
         (weights, *siblings), slots = carry
         zeros = {
-            group: {name: jnp.zeros(shape) for name, shape in part.shapes.items()}
+            group: {name: xp(weights[name]).widened(jnp.zeros_like(weights[name])) for name in part.shapes}
             for group, part in self._by_group.items()
         }
 
@@ -201,7 +203,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
             # The transpose of one output alone: `jax.vjp` would go through all losses for each group.
             pull_back = jax.linear_transpose(lambda moving, group=group: moved_by(moving)[group], own)
             (found,) = pull_back(jnp.ones_like(by_group[group]))
-            gradients[group] = {name: found[name] for name in part.shapes}
+            gradients[group] = {name: xp(found[name]).widened(found[name]) for name in part.shapes}
         kept = {name: jax.lax.stop_gradient(value) for name, value in changed.items()}
         metrics, of_model, rows = reported
         return ({**metrics, "total_loss": sum(by_group.values())}, of_model, rows), kept, gradients

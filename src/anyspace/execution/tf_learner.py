@@ -26,7 +26,7 @@ from anyspace.execution.xla import (
     new_slots,
     slots_from,
 )
-from anyspace.maths.xp import Array
+from anyspace.maths.xp import Array, xp
 from anyspace.models.host import calling_back
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
@@ -73,7 +73,8 @@ class TFLearner(CompiledLearner[TFModelV2]):
             return
         before = self.state() if self._trained else {}
         self._trained = trained
-        self._take_over({name: tuple(variable.shape) for name, variable in trained.items()})
+        in_double = frozenset(name for name, variable in trained.items() if variable.dtype == tf.float64)
+        self._take_over({name: tuple(variable.shape) for name, variable in trained.items()}, in_double)
         held = self._model.held().variables
         adopted = {id(one) for model in self._model.adopting.values() for one in model.adopted.values()}
         self._adopted = {name: one for name, one in held.items() if id(one) in adopted}
@@ -179,8 +180,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
 
     def _zeros(self) -> dict[str, Weights]:
         return {
-            group: {name: tf.zeros(shape) for name, shape in part.shapes.items()}
-            for group, part in self._by_group.items()
+            group: {name: self._gradient(name, None) for name in part.shapes} for group, part in self._by_group.items()
         }
 
     def _gradients(self, batch: Batch, cells: Any, seed: Array) -> tuple[Reported, dict[str, Weights]]:
@@ -200,11 +200,13 @@ class TFLearner(CompiledLearner[TFModelV2]):
             given = gradients_of(by_group[group], variables)
             if variables and all(one is None for one in given):
                 raise no_gradient(self.losses, group, "a tf.stop_gradient, or NumPy")
-            gradients[group] = {
-                name: tf.zeros_like(self._trained[name]) if one is None else tf.convert_to_tensor(one)
-                for name, one in zip(names, given, strict=True)
-            }
+            gradients[group] = {name: self._gradient(name, one) for name, one in zip(names, given, strict=True)}
         return {"metrics": metrics, "of_model": of_model, "rows": dict(found.rows)}, gradients
+
+    def _gradient(self, name: str, found: Any) -> Array:
+        """Return a weight's gradient, float32 at least; zeros where None was found."""
+        gradient = tf.zeros_like(self._trained[name]) if found is None else tf.convert_to_tensor(found)
+        return xp(gradient).widened(gradient)
 
     def _move(self, gradients: dict[str, Weights], rates: Any, tau: Array | None) -> dict[str, Array]:
         """Assign all variables after one step of the optimisers, and return the norms of clipped gradients."""

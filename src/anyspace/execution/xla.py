@@ -191,6 +191,8 @@ class GroupWeights:
     group: Group
     shapes: dict[str, tuple[int, ...]]
     """By name."""
+    in_double: frozenset[str] = frozenset()
+    """The names of those that are float64; the optimiser moves all others in float32."""
 
     @property
     def kinds(self) -> list[str]:
@@ -206,7 +208,7 @@ def new_slots(by_group: Mapping[str, GroupWeights]) -> Slots:
         group: {
             "step": np.zeros((), np.float32),
             **{
-                f"{name}/{kind}": np.zeros(shape, np.float32)
+                f"{name}/{kind}": np.zeros(shape, np.float64 if name in own.in_double else np.float32)
                 for name, shape in own.shapes.items()
                 for kind in own.kinds
             },
@@ -231,7 +233,8 @@ def slots_from(state: Mapping[str, NumpyArray], by_group: Mapping[str, GroupWeig
     slots = new_slots(by_group)
     for group, own in by_group.items():
         for name, shape in own.shapes.items():
-            slots[group] |= {f"{name}/{kind}": np.array(state[f"{name}/{kind}"]).reshape(shape) for kind in own.kinds}
+            for kept in (f"{name}/{kind}" for kind in own.kinds):
+                slots[group][kept] = np.array(state[kept], slots[group][kept].dtype).reshape(shape)
             slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())
     return slots
 
@@ -250,7 +253,7 @@ def moved(
         rates: learning rate of each group.
         weights: all of the model.
         slots: as :func:`new_slots` returns them.
-        gradients: of each group, of its own weights.
+        gradients: of each group, of its own weights, float32 at least; narrower weights are moved in float32, too.
     """
     weights, slots, metrics = dict(weights), {group: dict(kept) for group, kept in slots.items()}, {}
     for group, own in by_group.items():
@@ -258,7 +261,8 @@ def moved(
             continue
         kept, limit, scale = slots[group], own.group.grad_clip, None
         if limit is not None:
-            squares = [xp(one).sum(one * one) for one in gradients[group].values()]
+            sums = [xp(one).sum(one * one) for one in gradients[group].values()]
+            squares = [xp(one).cast(one, like=kept["step"]) for one in sums]
             norm = xp(squares[0]).sqrt(functools.reduce(operator.add, squares))
             metrics["grad_norm" if len(by_group) == 1 else f"grad_norm_{group}"] = norm
             scale = xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
@@ -266,8 +270,10 @@ def moved(
         step = _stepping(own.group, kept)
         for name in own.shapes:
             gradient = gradients[group][name]
-            gradient = gradient if scale is None else gradient * scale
-            weights[name] = weights[name] - rates[group] * step(name, gradient)
+            ns = xp(gradient)
+            gradient = gradient if scale is None else gradient * ns.cast(scale, like=gradient)
+            change = ns.cast(rates[group], like=gradient) * step(name, gradient)
+            weights[name] = ns.cast(ns.widened(weights[name]) - change, like=weights[name])
     return weights, slots, metrics
 
 
@@ -284,8 +290,9 @@ def _adam(group: Group, kept: dict[str, Array], of_first: Array, of_second: Arra
     """m and v are means of g and g^2; the step is m / (sqrt(v) + epsilon), both divided to be without their bias."""
     first = kept[f"{name}/exp_avg"] = 0.9 * kept[f"{name}/exp_avg"] + 0.1 * gradient
     second = kept[f"{name}/exp_avg_sq"] = 0.999 * kept[f"{name}/exp_avg_sq"] + 0.001 * gradient * gradient
-    spread = xp(second).sqrt(second / of_second) + group.epsilon
-    return first / of_first / spread
+    ns = xp(second)
+    spread = ns.sqrt(second / ns.cast(of_second, like=second)) + group.epsilon
+    return first / ns.cast(of_first, like=first) / spread
 
 
 def _rmsprop(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:
@@ -316,7 +323,10 @@ def nearer(own: Weights, others: Weights, tau: Array | float, trained: Callable[
     for name, value in own.items():
         other = others[name]
         if trained(name):
-            found[name] = _either(arrives, other, value + tau * (other - value))
+            ns = xp(value)
+            wide, goal = ns.widened(value), ns.widened(other)
+            between = wide + ns.cast(tau, like=wide) * (goal - wide)
+            found[name] = _either(arrives, other, ns.cast(between, like=value))
         else:
             found[name] = _either(moves, other, value)
     return found

@@ -177,6 +177,10 @@ class Namespace:
         """Cast to a dtype given by name, such as ``"float32"`` or ``"int64"``."""
         raise NotImplementedError
 
+    def widened(self, x: Array) -> Array:
+        """Return floats as float32 at least; those that are wide enough, and what is no float, as they are."""
+        raise NotImplementedError
+
     def cast(self, x: Any, *, like: Array) -> Array:
         """Convert an array, list or number to this framework, on the device of ``like`` and in its very dtype."""
         raise NotImplementedError

@@ -45,6 +45,9 @@ class _Jax(Namespace):
         # Without x64 mode JAX has no 64-bit dtypes and warns when asked for one by name.
         return x.astype(jax.dtypes.canonicalize_dtype(dtype))
 
+    def widened(self, x: Array) -> Array:
+        return x.astype(self._float_dtype(x)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
     def cast(self, x: Any, *, like: Array) -> Array:
         return jnp.asarray(x, like.dtype)
 

@@ -24,6 +24,9 @@ class _NumPy(Namespace):
     def astype(self, x: Array, dtype: str) -> Array:
         return x.astype(dtype, copy=False)
 
+    def widened(self, x: Array) -> Array:
+        return x.astype(np.float32) if x.dtype == np.float16 else x
+
     def cast(self, x: Any, *, like: Array) -> Array:
         return np.asarray(x, like.dtype)
 

@@ -108,6 +108,9 @@ class _TensorFlow(Namespace):
     def astype(self, x: Array, dtype: str) -> Array:
         return tf.cast(x, dtype)
 
+    def widened(self, x: Array) -> Array:
+        return tf.cast(x, self._float_dtype(x)) if x.dtype.is_floating else x
+
     def cast(self, x: Any, *, like: Array) -> Array:
         if isinstance(x, self.array_type):
             return tf.cast(x, like.dtype)

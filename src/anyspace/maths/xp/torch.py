@@ -30,6 +30,9 @@ class _Torch(Namespace):
     def astype(self, x: Array, dtype: str) -> Array:
         return x.to(getattr(torch, dtype))
 
+    def widened(self, x: Array) -> Array:
+        return x.to(self._float_dtype(x)) if x.is_floating_point() else x
+
     def cast(self, x: Any, *, like: Array) -> Array:
         return self.asarray(x, like=like).to(like.dtype)
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import made_of
-from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_own, modules_in
+from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_own, modules_in, require_real
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel, is_norm
 
@@ -104,7 +104,9 @@ class JaxModelV2(ArrayModel):
                 " super().__init__(obs_space, action_space, num_outputs, model_config, name)."
             )
         if self._held is None:
-            self._held = find(self)
+            found = find(self)
+            require_real(found)
+            self._held = found
         return self._held
 
     @functools.cached_property
@@ -216,7 +218,8 @@ def jax_base(model: ModelV2) -> JaxModelV2:
 
 
 def as_numpy(array: Array) -> npt.NDArray[Any]:
-    """Return an array as NumPy's, for a file; a key as the integers it is made of."""
+    """Return an array as NumPy's, for a file; a key as the integers it is made of, bfloat16 as float32."""
     if isinstance(array, jax.Array) and jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(array))
-    return np.asarray(array)
+    # Its kind tells what NumPy has no type of its own for: bfloat16, say.
+    return np.asarray(array, np.float32 if array.dtype.kind == "V" else None)

@@ -262,7 +262,7 @@ def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
         if attribute == "weights" and _is_adopted(value):
             part = Adopted(model, prefix)
             found.parts.append(part)
-            found.trained |= _floating(part.read())
+            found.trained |= _trained(part)
             continue
         leaves = list(_leaves(value))
         _require_own_framework(model, attribute, leaves)
@@ -274,7 +274,7 @@ def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
         elif any(isinstance(leaf, jax.Array) for _, leaf in leaves):
             tree_part = Leaves(model, prefix, attribute)
             found.parts.append(tree_part)
-            found.trained |= _floating(tree_part.read())
+            found.trained |= _trained(tree_part)
             found.in_numpy = False
     if nnx_attributes:
         objects = NnxObjects(model, prefix, nnx_attributes)
@@ -332,8 +332,25 @@ def _joined(start: str, path: Iterable[Any]) -> str:
     )
 
 
-def _floating(arrays: Arrays) -> set[str]:
-    return {name for name, array in arrays.items() if np.issubdtype(array.dtype, np.inexact)}
+def _trained(part: Part) -> set[str]:
+    """Return the names of the arrays of a part that gradient steps move: floats of any width."""
+    arrays = part.read()
+    return {name for name, array in arrays.items() if jax.numpy.issubdtype(array.dtype, np.inexact)}
+
+
+def require_real(held: Held) -> None:
+    """Require that what is trained are real numbers, which optimisers move.
+
+    Raises:
+        ModelError: a weight is complex.
+    """
+    for name, array in held.arrays().items():
+        if name in held.trained and jax.numpy.issubdtype(array.dtype, np.complexfloating):
+            raise ModelError(
+                f"{type(held.models[0]).__name__} cannot be trained: its weight `{name}` is {array.dtype}, but"
+                " optimisers move real numbers. Hold the real and the imaginary part as two arrays, and let forward() put them"
+                " together by jax.lax.complex(real, imaginary)."
+            )
 
 
 def _require_own_framework(model: ModelV2, attribute: str, leaves: list[tuple[Any, Any]]) -> None:

@@ -204,7 +204,7 @@ class TFRuntime(HostRuntime):
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of all variables by name."""
-        return {name: np.array(variable.numpy()) for name, variable in tf_base(model).held().variables.items()}
+        return {name: _for_a_file(variable.numpy()) for name, variable in tf_base(model).held().variables.items()}
 
     def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
         """Set all variables by name; see the protocol."""
@@ -257,6 +257,11 @@ def _tensor(array: Any) -> Any:
 def arrays_of(found: Tree) -> Tree:
     """Return tensors as NumPy's arrays."""
     return tree.map_leaves(lambda leaf: leaf.numpy() if isinstance(leaf, tf.Tensor) else leaf, found)
+
+
+def _for_a_file(array: NumpyArray) -> NumpyArray:
+    """Return a copy, as float32 where NumPy has no type of its own for it, as for bfloat16."""
+    return np.array(array, np.float32 if array.dtype.kind == "V" else None)
 
 
 def _layer_and_part(name: str) -> tuple[str, str]:

@@ -1,0 +1,74 @@
+"""Which arrays of a model are trained: floats of any width, real ones alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from anyspace.errors import ModelError
+from anyspace.models import JaxModelV2
+from anyspace.models.jax.runtime import JaxRuntime
+
+
+class OfKind(JaxModelV2):
+    """Weights of one kind, in a dict; a key beside them."""
+
+    dtype: Any = jnp.float32
+
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: Any, model_config: Any, name: str):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.key = jax.random.key(self.seed)
+        kernel = 0.1 * jax.random.normal(self.key, (obs_space.shape[0], num_outputs + 1))
+        self.weights_of = {"kernel": kernel.astype(self.dtype), "count": jnp.zeros((), jnp.int32)}
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        out = (input_dict["obs_flat"] @ self.weights_of["kernel"]).real.astype(jnp.float32)
+        self._value = out[:, -1]
+        return out[:, :-1], state
+
+    def value_function(self) -> Any:
+        return self._value
+
+
+class Narrow(OfKind):
+    dtype = jnp.bfloat16
+
+
+class Wide(OfKind):
+    dtype = jnp.float64
+
+
+class Complex(OfKind):
+    dtype = jnp.complex64
+
+
+def build(kind: type[OfKind]) -> OfKind:
+    return kind(Box(-1, 1, (4,)), Discrete(2), 2, {}, "model")
+
+
+@pytest.mark.parametrize("kind", [OfKind, Narrow])
+def test_floats_are_trained_whatever_their_width(kind: type[OfKind]) -> None:
+    model = build(kind)
+    assert model.held().trained == {"weights_of.kernel"}
+    assert sorted(model.variables(as_dict=True)) == ["key", "weights_of.count", "weights_of.kernel"]
+
+
+def test_complex_weights_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"Complex .*`weights_of.kernel` is complex64, .* jax.lax.complex\(real"):
+        build(Complex).held()
+
+
+def test_what_numpy_has_no_type_for_is_float32_in_files() -> None:
+    runtime, model = JaxRuntime("cpu"), build(Narrow)
+    found = runtime.parameters(model)
+    assert found["weights_of.kernel"].dtype == np.float32
+    runtime.load_parameters(model, {**found, "weights_of.kernel": found["weights_of.kernel"] + np.float32(1)})
+    assert model.weights_of["kernel"].dtype == jnp.bfloat16
+    np.testing.assert_allclose(
+        runtime.parameters(model)["weights_of.kernel"], found["weights_of.kernel"] + 1, rtol=2**-7
+    )
