@@ -257,3 +257,21 @@ def test_a_sub_model_is_in_the_mode_of_its_holder(training):
 def test_other_spaces_are_kept_as_they_are():
     space = gym.spaces.Dict(a=Discrete(2))
     assert ModelV2(space, space, None, {}).obs_space is space
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_outputs_are_taken_as_float32(dtype):
+    class Narrow(TorchModelV2, nn.Module):
+        def __init__(self, *arguments):
+            TorchModelV2.__init__(self, *arguments)
+            nn.Module.__init__(self)
+
+        def forward(self, input_dict, state, seq_lens):
+            return input_dict["obs_flat"].to(dtype), state
+
+    model = Narrow(*ARGUMENTS)
+    output, _ = model({"obs": torch.ones(2, 2)})
+    assert output.dtype is model.last_output().dtype is torch.float32
+    assert model.floats(output) is output
+    whole = torch.ones(2, dtype=torch.int64)
+    assert model.floats(whole) is whole

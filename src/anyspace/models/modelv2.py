@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from anyspace.errors import ModelError
-from anyspace.maths.xp import Array, Rng
+from anyspace.maths.xp import Array, Rng, xp
 from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces.restore import PreprocessedBox, restore_original_dimensions
@@ -188,7 +189,7 @@ class ModelV2:
                 f"{type(self).__name__}.forward() must return a tuple of (output, state), but returned"
                 f" {type(result).__name__}."
             )
-        output, state_out = result
+        output, state_out = self.floats(result[0]), result[1]
         if not isinstance(state_out, list):
             raise ModelError(
                 f"State output is not a list: {type(self).__name__}.forward() returned"
@@ -203,6 +204,16 @@ class ModelV2:
             self._check_shape(output)
         self._keep("_last_output", output)
         return output, state_out or state
+
+    def floats(self, found: Tree) -> Tree:
+        """Return an output of this model, or its values, as formulas take them: floats are float32 at least.
+
+        Layers that compute in float16 or bfloat16 put that out.
+        """
+        # What runs in NumPy are networks of this library, which are float32.
+        if isinstance(found, np.ndarray) or not hasattr(found, "dtype"):
+            return found
+        return xp(found).widened(found)
 
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
         return self.forward(inputs, state, seq_lens)

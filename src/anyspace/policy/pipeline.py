@@ -262,12 +262,12 @@ class Pipeline:
         sequences: Sequences | None = batch.get("sequences")
         if sequences is None:
             output, _ = self.model(inputs, [], None)
-            return output, self.model.value_function() if value else None
+            return output, self.model.floats(self.model.value_function()) if value else None
         padding = sequences.padding(self.runtime, time_major=self.model.is_time_major())
         padded = padding.of_inputs(inputs)
         padded.add_states(sequences.state, padding.seq_lens, padding.resets)
         output, _ = self.model(padded, sequences.state, padding.seq_lens)
-        values = padding.take_out(self.model.value_function()) if value else None
+        values = padding.take_out(self.model.floats(self.model.value_function())) if value else None
         return tree.map_leaves(padding.take_out, output), values
 
     def model_inputs(

@@ -8,16 +8,57 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, Tuple
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches
-from anyspace.models.tf.ways import EAGERLY
+from anyspace.models.tf.base import TFModelV2
+from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY
 from anyspace.policy.pipeline import Pipeline
 from tests.frameworks.conftest import rows
 from tests.frameworks.tf_models import Plain
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
+
+
+class Mixed(TFModelV2):
+    """Layers of Keras that compute in one type and keep their weights in one, which may be the same."""
+
+    kind = "mixed_bfloat16"
+
+    def __init__(self, obs_space, action_space, num_outputs, model_config, name):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        layers = [tf.keras.layers.Dense(width, dtype=self.kind) for width in (8, num_outputs + 1)]
+        self.network = tf.keras.Sequential(layers)
+
+    def forward(self, input_dict, state, seq_lens):
+        out = self.network(input_dict["obs_flat"])
+        self._value = out[:, -1]
+        return out[:, :-1], state
+
+    def value_function(self):
+        return self._value
+
+
+class Half(Mixed):
+    kind = "float16"
+
+
+class Double(Mixed):
+    kind = "float64"
+
+
+@pytest.mark.parametrize("kind", [Mixed, Half, Double])
+def test_layers_of_any_precision_learn(kind: type[Mixed]) -> None:
+    sizes: dict[str, Any] = {"train_batch_size": 32, "minibatch_size": 32, "num_epochs": 1, "grad_clip": 0.5}
+    algorithm = PPO("CartPole-v1", framework="tf", model={"custom_model": kind}, lr=0.1, preset="none", **sizes)
+    algorithm.policy.runtime.ways.number = AS_A_GRAPH
+    before = algorithm.get_weights()
+    algorithm.train()
+    after = algorithm.get_weights()
+    assert not any(np.array_equal(after[name], value) for name, value in before.items() if name.startswith("model/"))
+    algorithm.close()
 
 
 class Pairs(gym.Env[Any, Any]):

@@ -237,6 +237,10 @@ class TFModelV2(ArrayModel):
                 vars(model).update({name: attributes[name] for name in ("_weights", "_stale", "training")})
                 _drop_symbolic(vars(model), attributes)
 
+    def floats(self, found: Tree) -> Tree:
+        """Return an output, or values, in float32, also from float64: TensorFlow does not mix them."""
+        return tf.cast(found, tf.float32) if isinstance(found, tf.Tensor) and found.dtype.is_floating else found
+
     def _run(self, inputs: InputDict, state: State, seq_lens: Array | None) -> tuple[Array, State]:
         if SEEDS.get() is None and self.runs_in_numpy:
             return self.forward(inputs, state, seq_lens)
