@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium.wrappers import TransformReward
 
 from anyspace.data.env_check import check_env
 from anyspace.data.env_findings import EnvCheck
@@ -323,6 +324,20 @@ def test_the_line_of_an_error_is_where_it_arose() -> None:
     (finding,) = checked(Tidies).findings
     line = Tidies.step.__code__.co_firstlineno + 2
     assert f"OSError: gone, in step() at test_env_check.py line {line}" in str(finding)
+
+
+def test_the_line_of_an_error_is_in_the_environments_own_code() -> None:
+    class Stacks(Good):
+        def look(self) -> Any:
+            return np.stack([np.zeros(2), np.zeros(3)])
+
+    def scaled(env: Any) -> Any:
+        return TransformReward(env, lambda reward: np.reshape(reward, (2,)))
+
+    line = Stacks.look.__code__.co_firstlineno + 1
+    assert f"same shape, in look() at test_env_check.py line {line}" in str(checked(Stacks).findings[0])
+    line = scaled.__code__.co_firstlineno + 1
+    assert f"in <lambda>() at test_env_check.py line {line}" in str(checked(Good, wrappers=[scaled]).findings[0])
 
 
 def test_a_reset_whose_observation_fits_nothing_ends_the_check() -> None:

@@ -190,8 +190,8 @@ def refuse_exit(error: SystemExit, what: str) -> None:
     handlers = [getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()]
     if type(error) is SystemExit and not any(frame.f_code in handlers for frame in _frames(error)):
         raise RuntimeError(
-            f"{what} ended the program (sys.exit()), which is not for an environment to decide. Raise an error there"
-            " that says what is wrong; an episode that is over is `terminated`."
+            f"{what} ended the program (sys.exit()), which is not for an environment to decide: raise an error there"
+            " that says what is wrong"
         ).with_traceback(error.__traceback__) from None
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal, TypeVar
 
+import gymnasium as gym
 import numpy as np
 
 from anyspace.errors import AnyspaceError
@@ -169,6 +172,26 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def own_line(error: Exception) -> str:
-    """Return where an error arose, as ``, in step() at shop.py line 12``."""
-    frame, line = [*traceback.walk_tb(error.__traceback__)][-1]
+    """Return where in the environment's own code an error arose, as ``, in step() at shop.py line 12``.
+
+    Its own is the package of the innermost environment or wrapper, and what is not installed.
+    """
+    places = [*traceback.walk_tb(error.__traceback__)]
+    layers = [layer for frame, _ in places if isinstance(layer := frame.f_locals.get("self"), gym.Env)]
+    packages = [_package(type(layer).__module__) for layer in layers[-1:]]
+    own = [place for place in places if _is_own(place[0], packages)]
+    frame, line = (own or places)[-1]
     return f", in {frame.f_code.co_name}() at {Path(frame.f_code.co_filename).name} line {line}"
+
+
+def _is_own(frame: FrameType, packages: Sequence[str]) -> bool:
+    is_installed = frame.f_code.co_filename.startswith(_INSTALLED)
+    return not is_installed or _package(frame.f_globals.get("__name__", "")) in packages
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+_INSTALLED = (str(Path(__file__).parents[1]), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
+"""Where this library is, and Python's own modules and installed packages are."""
