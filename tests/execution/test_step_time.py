@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from contextlib import closing
 from typing import Any
@@ -23,6 +24,7 @@ class Slow(Odd):
 def test_what_pays_goes_by_the_time_of_a_step(env: Any, quick: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_time, "SECONDS", 0.05)
     monkeypatch.setattr(step_time, "QUICK", 4e-3)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
     settings = {"num_envs_per_env_runner": 2, "model": {"fcnet_hiddens": [4]}}
     with closing(PPO(env, settings, preset="none")) as algorithm:
         found = step_time.advice_on_workers(algorithm.fleet)
@@ -30,6 +32,30 @@ def test_what_pays_goes_by_the_time_of_a_step(env: Any, quick: bool, monkeypatch
     assert found.startswith("a step of 2 environments takes ")
     assert ("one process is quickest" in found) is quick
     assert ("rollout_fragment_length" in found) is not quick
+
+
+@pytest.mark.parametrize(
+    ("vectorization", "milliseconds", "cores", "quick"),
+    [("sync", 1.5, 2, True), ("sync", 2.5, 2, False), ("sync", 2.5, 1, True), ("async", 1.5, 2, False)],
+)
+def test_processes_pay_by_the_time_of_one_environment(
+    vectorization: str, milliseconds: float, cores: int, quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = milliseconds / 1000
+    monkeypatch.setattr(step_time, "_seconds_of_a_step", lambda fleet: (seconds, seconds))
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    settings = {"num_envs_per_env_runner": 2, "vectorization": vectorization, "model": {"fcnet_hiddens": [4]}}
+    with closing(PPO("CartPole-v1", settings, preset="none")) as algorithm:
+        assert ("one process is quickest" in str(step_time.advice_on_workers(algorithm.fleet))) is quick
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(4.3e-5, "0.043 ms"), (2.34e-3, "2.3 ms"), (0.6712, "671 ms"), (12.0, "12,000 ms")]
+)
+def test_times_are_told_without_powers_of_ten(seconds: float, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_time, "_seconds_of_a_step", lambda fleet: (seconds, seconds))
+    with closing(PPO("CartPole-v1", {"model": {"fcnet_hiddens": [4]}}, preset="none")) as algorithm:
+        assert f"takes {told}: " in str(step_time.advice_on_workers(algorithm.fleet))
 
 
 def test_the_time_of_acting_is_no_time_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
