@@ -268,6 +268,7 @@ def test_a_list_of_infos() -> None:
         ({"action_mask": np.stack(only[:2])}, "expected 3 rows, one for each observation, or one for all, got 2"),
         ([{}] * 3, WANTED["infos"]),
         ("mask", "info: expected the dict of a vector environment, or a list of dicts.*got 'mask'"),
+        ("mask" * 100, r"what the environment returned, got 'mask.{70,90}$"),
         ([*infos[:2], {"action_mask": np.ones(5)}], r"info\[2\]\['action_mask'\].*got shape \[5\]"),
     ]:
         with pytest.raises(ObservationError, match=message):

@@ -245,8 +245,9 @@ def test_empty_rows_have_a_component_without_an_option(position, empty):
         (Tuple((Discrete(2), Dict(x=Box(-1, 1, (2,)), y=MultiBinary(2)))), [1, 1, 1, 0, 0, 0],
          'action[1]["y"], component 1 has [0, 0]'),
         (Dict([("b", Discrete(2)), ("a", Discrete(3))]), [0, 0, 0, 0, 0], 'action["b"] has [0, 0]'),
+        (Discrete(200), [0] * 200, "action has [0, 0, 0, 0, 0, 0, 0, 0, ...], 200 zeros"),
     ],
-    ids=["leaf", "component", "nested", "first of two"],
+    ids=["leaf", "component", "nested", "first of two", "many"],
 )  # fmt: skip
 def test_what_is_empty_is_named(space, row, place):
     assert ActionMasks(space).describe_empty(np.array(row, bool)) == place

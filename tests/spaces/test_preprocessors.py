@@ -395,6 +395,12 @@ def test_what_is_no_list_is_refused():
         assert str(obs) in str(caught.value)
 
 
+def test_a_long_observation_is_told_shortly():
+    with pytest.raises(ValueError, match="The whole observation was") as caught:
+        get_preprocessor(Repeated(Discrete(2), 3)).transform([0, 1] * 1000)
+    assert len(str(caught.value)) < 800
+
+
 def test_what_is_not_there_is_zero_even_where_zero_is_shifted():
     preprocessor = get_preprocessor(Repeated(AtariRam(), 2))
     leaves = preprocessor.encode([[np.full(128, 64, np.uint8)], []])

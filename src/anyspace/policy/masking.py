@@ -225,7 +225,7 @@ class Masking:
             )
         else:
             wanted = "a dict" if single else "the dict of a vector environment, or a list of dicts"
-            raise ObservationError(f"info: expected {wanted}, what the environment returned, got {info!r}.")
+            raise ObservationError(f"info: expected {wanted}, what the environment returned, got {info!r:.80}.")
         if not there.any():
             return None
         if not there.all():

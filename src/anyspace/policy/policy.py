@@ -303,6 +303,6 @@ def _earned(rewards: Any, count: int) -> NumpyArray:
     earned = np.asarray(0.0 if rewards is None else rewards)
     if earned.dtype.kind not in "bifu" or earned.shape not in ((), (1,), (count,)) or not np.isfinite(earned).all():
         raise ObservationError(
-            f"prev_reward: expected a finite number, or one for each of {count} observations, got {rewards!r}."
+            f"prev_reward: expected a finite number, or one for each of {count} observations, got {rewards!r:.80}."
         )
     return np.broadcast_to(earned.astype(np.float32), (count,))

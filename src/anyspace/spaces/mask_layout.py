@@ -34,6 +34,8 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _MOST_LISTED = 4
 """Leaves, and components of a leaf, that a message lists."""
+_MOST_ENTRIES = 8
+"""Entries of a mask that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,10 @@ class ActionMasks:
         component = int(np.logical_not(np.logical_or.reduceat(row, self._firsts)).argmax())
         leaf, number = [(leaf, i) for leaf in self._root.leaves for i in range(len(leaf.options))][component]
         which = f", component {number}" if len(leaf.options) > 1 else ""
-        entries = row[self._firsts[component] :][: leaf.options[number]]
-        return f"{tree.place('action', leaf.path)}{which} has {entries.astype(int).tolist()}"
+        count = leaf.options[number]
+        zeros = ", ".join(["0"] * min(count, _MOST_ENTRIES))
+        entries = f"[{zeros}]" if count <= _MOST_ENTRIES else f"[{zeros}, ...], {count} zeros"
+        return f"{tree.place('action', leaf.path)}{which} has {entries}"
 
 
 def _node(space: gym.Space[Any], path: tree.Path) -> _Node:

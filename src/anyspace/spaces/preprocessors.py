@@ -143,7 +143,7 @@ class Preprocessor:
         except ObservationError as error:
             dtype = getattr(obs, "dtype", None) if isinstance(self._space, Box) else None
             raise ObservationError(
-                f"{error} The whole observation was {obs} (dtype {dtype}), its space is {self._space}."
+                f"{error} The whole observation was {obs!s:.400} (dtype {dtype}), its space is {self._space}."
             ) from error
         return leaves
 
