@@ -18,12 +18,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from PIL import Image, ImageSequence
+
 import machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "gallery.md"
 PICTURES = PAGE.with_suffix("")
 BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
 SEEDS = (0, 1, 2)
+LARGEST = 1_000_000
+"""Bytes of a film at most; a larger one is made smaller."""
+SHORTENED = 4000
+"""Milliseconds of it that are kept then."""
 
 
 class Task(NamedTuple):
@@ -100,7 +106,20 @@ def _film(run: str, file: Path) -> str:
         anyspace("record", run, "--episodes", "1", "--seed", "7", "--out", str(file))
     except subprocess.CalledProcessError:
         return ""
+    if file.stat().st_size > LARGEST:
+        _reduce(file)
     return f"![{file.stem}](gallery/{file.name})"
+
+
+def _reduce(file: Path) -> None:
+    """Keep the first seconds of a film, in small: one whose camera moves is megabytes large."""
+    with Image.open(file) as film:
+        pictures, shown = [], 0
+        for picture in ImageSequence.Iterator(film):
+            shown += picture.info["duration"]
+            if shown <= SHORTENED:
+                pictures.append(picture.convert("RGB").reduce(2))
+        pictures[0].save(file, save_all=True, append_images=pictures[1:], duration=film.info["duration"], loop=0)
 
 
 def write(lines: dict[str, str]) -> None:
