@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,36 @@ class Steps(NnxModel):
         return super().features(obs)
 
 
+class StepsInList(NnxModel):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.calls = [{"all": 0}]
+
+    def features(self, obs: Array) -> Array:
+        self.calls[0]["all"] += 1
+        return super().features(obs)
+
+
+class StepsInArray(NnxModel):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        self.calls = np.zeros(1)
+
+    def features(self, obs: Array) -> Array:
+        self.calls[0] += 1
+        return super().features(obs)
+
+
+class DrawsOfNumPy(NnxModel):
+    def features(self, obs: Array) -> Array:
+        return super().features(obs + np.random.normal())
+
+
+class DrawsOfPython(NnxModel):
+    def features(self, obs: Array) -> Array:
+        return super().features(obs + random.random())
+
+
 class Branches(NnxModel):
     def features(self, obs: Array) -> Array:
         return super().features(obs if obs.sum() > 0 else -obs)
@@ -223,6 +254,8 @@ class HoldsTorch(NnxModel):
 
 
 class NothingToTrain(JaxModelV2):
+    constant = np.ones(3, np.float32)
+
     def forward(self, input_dict: Any, state: State, seq_lens: Any) -> tuple[Array, State]:
         self._count = len(input_dict["obs"])
         return jnp.zeros((self._count, self.num_outputs)), state
@@ -241,6 +274,10 @@ class NothingToTrain(JaxModelV2):
         (MadeAgainOfEquinox, r"makes `late\.layer\..*` anew in every pass"),
         (MadeOfArrays, r"makes `late\.w` anew in every pass"),
         (Steps, r"Steps\.steps changes with every forward\(\)"),
+        (StepsInList, r"StepsInList\.calls changes with every forward\(\).* in an array \(jnp"),
+        (StepsInArray, r"StepsInArray\.calls changes with every forward\(\)"),
+        (DrawsOfNumPy, r"draws from np\.random, .*draw by jax\.random, with self\.random_key\(\)"),
+        (DrawsOfPython, r"draws from Python's random, but"),
         (Branches, r"Branches: Python branches on the numbers of an array"),
         (Picks, r"Picks: an array is picked from by booleans"),
         (UsesNumPy, r"UsesNumPy: NumPy, or float\(\) or int\(\)"),
@@ -261,7 +298,9 @@ def test_an_array_of_an_earlier_pass_is_told(build: Build) -> None:
 
 def test_a_model_without_weights_is_refused(build: Build) -> None:
     algorithm = build(model={"custom_model": NothingToTrain}, **PLAIN)
-    with pytest.raises(ModelError, match="has no parameters to train"):
+    with pytest.raises(
+        ModelError, match=r"has no parameters to train: .* Arrays of NumPy are constants: .*jnp.asarray"
+    ):
         algorithm.train()
 
 
@@ -276,8 +315,24 @@ class Detached(NnxModel):
 
 def test_an_output_without_gradient_is_refused(build: Build) -> None:
     algorithm = build(model={"custom_model": Detached}, **PLAIN)
-    with pytest.raises(ModelError, match="from which no gradient gets back"):
+    with pytest.raises(ModelError, match=r"from which no gradient gets back.* by jax.lax.stop_gradient, or a function"):
         algorithm.train()
+
+
+class MetricOfPython(NnxModel):
+    def metrics(self) -> dict[str, float]:
+        return {"feature": float(self._features.mean())}
+
+
+class LossOfPython(NnxModel):
+    def custom_loss(self, policy_loss: list[Array], loss_inputs: dict[str, Any]) -> list[Array]:
+        return [loss * float(loss) for loss in policy_loss]
+
+
+@pytest.mark.parametrize(("model", "method"), [(MetricOfPython, "metrics"), (LossOfPython, "custom_loss")])
+def test_what_cannot_be_traced_in_a_step_names_the_method(build: Build, model: type[JaxModelV2], method: str) -> None:
+    with pytest.raises(ModelError, match=rf"^{model.__name__}\.{method}\(\): Python needs the value of a number"):
+        build(model={"custom_model": model}, **PLAIN).train()
 
 
 class OfTorch(TorchModelV2):

@@ -210,13 +210,32 @@ def test_models_with_batch_statistics_learn_from_every_row(build: Build, framewo
     algorithm = build(kind=Rated, framework=framework, model=model)
     if framework == "tf":
         algorithm.policy.runtime.ways.number = 1
-    steps = replace(minibatches(algorithm.policy, rows(algorithm), 24, 2), summed=summed)
+    steps = minibatches(algorithm.policy, rows(algorithm), 24, 2)
+    assert steps.counted.all()
+    assert [len(one) for one in steps.order] == [24] * 6, "a remainder is filled up"
+    every = {*range(len(steps.rows["obs"][0]))}
+    assert all({*epoch.flat} == every for epoch in np.split(steps.order, 2))
+    assert all(len({*one}) == 24 for one in steps.order), "no row is there twice in one step"
+    # Steps of several lengths, as those on whole sequences are.
+    steps = replace(steps, counted=steps.counted & (np.arange(24) < np.array([[24], [24], [16]] * 2)), summed=summed)
     lens = steps.counted.sum(axis=1)
-    assert lens[1] > lens[0] == 24, "a remainder joins the step before it"
     rated = algorithm.learner.steps(steps).rows["logp"]
     learnt = steps.rows["action_logp"][steps.order[steps.counted]]
     np.testing.assert_array_equal(rated[~np.isnan(rated)], learnt)
     assert rated.shape == ((1, lens.sum()) if summed else steps.order.shape)
+
+
+@pytest.mark.parametrize("framework", COMPILED)
+def test_models_with_batch_statistics_are_not_compiled_for_every_number_of_rows(build: Build, framework: str) -> None:
+    models = importlib.import_module(f"tests.frameworks.{framework}_models")
+    model = {"custom_model": models.NnxNorm if framework == "jax" else models.Normalised}
+    algorithm = build(framework=framework, model=model, batch_mode="complete_episodes", minibatch_size=16, num_epochs=1)
+    if framework == "tf":
+        algorithm.policy.runtime.ways.number = 1
+    counts = [algorithm.train()["timesteps_this_iter"] for _ in range(5)]
+    assert len({*counts}) > 2
+    # For the numbers of steps up to 8 and up to 16.
+    assert algorithm.learner.compilations <= 2
 
 
 def test_a_checkpoint_of_torch_goes_on_and_back(build: Build, quick: Build, tmp_path: Any) -> None:

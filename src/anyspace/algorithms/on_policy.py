@@ -236,8 +236,10 @@ def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1)
     """Return gradient steps on slices of ``size`` rows, shuffled anew in each epoch; no row is dropped.
 
     A remainder of fewer than two rows joins the last slice, so that no gradient rests on a single row; with a model
-    that takes statistics of a batch every remainder does. Rows that are steps of sequences stay together: whole
-    sequences are shuffled, and cut where a slice has at least ``size`` rows.
+    that takes statistics of a batch every remainder does. Where steps of such a model are compiled, a remainder is
+    filled up by rows of its epoch instead, which are taken twice then: wider slices would be compiled anew. Rows that
+    are steps of sequences stay together: whole sequences are shuffled, and cut where a slice has at least ``size``
+    rows.
 
     Args:
         policy: that learns.
@@ -247,13 +249,16 @@ def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1)
     """
     runtime = policy.runtime
     whole = runtime.has_batch_statistics(policy.model)
+    fills = whole and runtime.compiles(policy.model)
     sequences = batch.get("sequences")
     slices: list[NumpyArray] = []
     for _ in range(epochs):
         if sequences is None:
             count = len(batch["obs"][0])
             order = runtime.numpy(runtime.permutation(count))
-            slices += [order[start:stop] for start, stop in _slices(count, size or count, whole)]
+            if fills and size is not None and count > size:
+                order = np.concatenate([order, order[: -count % size]])
+            slices += [order[start:stop] for start, stop in _slices(len(order), size or count, whole)]
         else:
             order = runtime.numpy(runtime.permutation(len(sequences.lens)))
             cuts = _cuts(sequences.lens[order], size, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -147,11 +148,17 @@ class CompiledLearner(ABC, Generic[Model]):
     def losses_of(self, batch: Batch) -> Traced:
         """Return what the losses of a batch come to, and do what the model wants to be done after a step."""
         found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
-        with self._asking_readers():
+        with self._asking_readers(), self._explaining("custom_loss"):
             by_group = with_custom_loss(self.policy, found.by_group, batch)
         for update in self.policy.model.update_ops():
             update()
-        return Traced(by_group, found.metrics, self.policy.model.metrics(), found.rows)
+        with self._explaining("metrics"):
+            of_model = self.policy.model.metrics()
+        return Traced(by_group, found.metrics, of_model, found.rows)
+
+    def _explaining(self, method: str) -> AbstractContextManager[None]:
+        """Return a context in which errors of what is traced name a method of the model."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     def _asking_readers(self) -> AbstractContextManager[object]:

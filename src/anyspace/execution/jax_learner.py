@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
 
+from anyspace import tree
 from anyspace.execution.compiled_learner import CompiledLearner
 from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
@@ -75,6 +76,10 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         return jax_base(model)
 
     # ------------------------------------------------------------------------------------- steps
+
+    def _on_host(self, batch: Batch) -> Batch:
+        # Columns of a user's distribution are JAX's: each length of them would be compiled.
+        return Batch({name: tree.map_leaves(_on_host, column) for name, column in batch.items()})
 
     def _take(self, steps: Steps, *, alone: bool) -> Result:
         loops = self.loops and not alone
@@ -243,12 +248,19 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
     def _asking_readers(self) -> AbstractContextManager[object]:
         return calling_back(_asked)
 
+    def _explaining(self, method: str) -> AbstractContextManager[None]:
+        return explained(f"{type(self.policy.model).__name__}.{method}()")
+
     def _host_slots(self) -> Slots:
         return self._slots
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self._slots = slots_from(state, self._by_group)
+
+
+def _on_host(leaf: Any) -> Any:
+    return np.asarray(leaf) if isinstance(leaf, jax.Array) else leaf
 
 
 def _asked(read: Callable[[], list[NumpyArray]], example: list[NumpyArray]) -> list[Array]:

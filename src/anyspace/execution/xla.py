@@ -291,8 +291,9 @@ def _adam(group: Group, kept: dict[str, Array], of_first: Array, of_second: Arra
     first = kept[f"{name}/exp_avg"] = 0.9 * kept[f"{name}/exp_avg"] + 0.1 * gradient
     second = kept[f"{name}/exp_avg_sq"] = 0.999 * kept[f"{name}/exp_avg_sq"] + 0.001 * gradient * gradient
     ns = xp(second)
-    spread = ns.sqrt(second / ns.cast(of_second, like=second)) + group.epsilon
-    return first / ns.cast(of_first, like=first) / spread
+    of_first, of_second = (ns.cast(one, like=second) for one in (of_first, of_second))
+    spread = ns.sqrt(second / of_second) + group.epsilon
+    return first / of_first / spread
 
 
 def _rmsprop(group: Group, kept: dict[str, Array], name: str, gradient: Array) -> Array:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from itertools import islice
 from typing import get_args
 
 import numpy as np
@@ -171,22 +174,52 @@ def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
     )
 
 
-CHANGES = (
-    "changes with every forward(), but Python in a compiled pass runs once, when it is compiled: keep what counts steps"
-)
-"""How the error goes on about an attribute that :func:`changed_in` names."""
+_MOST_PARTS = 100
+"""How many parts of a list or a dict, and how many numbers of an array, are looked at: more are no counters."""
+
+_SOURCES: Mapping[str, Callable[[], object]] = {
+    "Python's random": random.getstate,
+    "np.random": lambda: pickle.dumps(np.random.get_state(legacy=False)),
+}
+"""The global sources of random numbers, and what their states are read by."""
+
+
+def once_in_a_trace(name: str, *, counter: str, draw: str) -> str:
+    """Say of what :func:`changed_in` named that a compiled pass would not do it again.
+
+    Args:
+        name: of an attribute, or of a source of random numbers.
+        counter: what counts steps in the framework.
+        draw: what draws random numbers there.
+    """
+    once = "but Python in a compiled pass runs once, when it is compiled"
+    if name in _SOURCES:
+        return f"forward() draws from {name}, {once}, and every pass would have the same numbers: draw by {draw}."
+    return f"{name} changes with every forward(), {once}: keep what counts steps in {counter}."
 
 
 def plain_values(models: Iterable[ModelV2]) -> dict[str, object]:
-    """Return the attributes of models that are numbers and texts, and how long lists, dicts and sets are."""
-    found: dict[str, object] = {}
+    """Return what Python may change: numbers and texts in the attributes of models, and the sources of random numbers.
+
+    Of lists, dicts and arrays of NumPy it is what is in them, unless they are large.
+    """
+    found: dict[str, object] = {name: state() for name, state in _SOURCES.items()}
     for model in models:
-        for name, value in vars(model).items():
-            if isinstance(value, bool | int | float | str):
-                found[f"{type(model).__name__}.{name}"] = value
-            elif isinstance(value, list | dict | set):
-                found[f"{type(model).__name__}.{name}"] = len(value)
+        found |= {f"{type(model).__name__}.{name}": _plain(value) for name, value in vars(model).items()}
     return found
+
+
+def _plain(value: object) -> object:
+    """Return what can be compared with a later value; None: nothing."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype != object and value.size <= _MOST_PARTS:
+        return value.tobytes()
+    if isinstance(value, dict):
+        return len(value), [_plain(part) for part in islice(value.values(), _MOST_PARTS)]
+    if isinstance(value, list | tuple):
+        return len(value), [_plain(part) for part in value[:_MOST_PARTS]]
+    return len(value) if isinstance(value, set) else None
 
 
 def changed_in(before: Mapping[str, object], after: Mapping[str, object]) -> str | None:

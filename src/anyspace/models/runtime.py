@@ -111,8 +111,13 @@ class Runtime(Protocol):
     def seed(self, seed: int) -> None:
         """Restart every random source; their streams depend on ``seed`` and the source's name alone."""
 
-    def rng(self, source: RandomSource) -> object:
-        """Return a source for the next draw: a ``torch.Generator``, a fresh JAX key."""
+    def rng(self, source: RandomSource, like: Array = None) -> object:
+        """Return a source for the next draw: a ``torch.Generator``, a fresh JAX key; NumPy's for NumPy's arrays.
+
+        Args:
+            source: who draws.
+            like: what a distribution was made of, where one draws; None: NumPy's arrays, or those of a trace.
+        """
 
     def own_randomness(self, source: RandomSource) -> AbstractContextManager[object]:
         """Return a context in which draws from the framework's global source depend on ``source``.

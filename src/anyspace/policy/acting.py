@@ -49,7 +49,7 @@ class Actor:
             blank: a distribution of B rows, whatever its inputs are.
             steps: how many calls.
         """
-        noise = self.exploration.draw(blank, self.runtime.rng(self.source), steps)
+        noise = self.exploration.draw(blank, self.runtime.rng(self.source, blank.inputs), steps)
         return None if noise is None else self.runtime.numpy(noise)
 
     def __call__(
@@ -143,7 +143,7 @@ class Actor:
     ) -> Acted:
         """Return the actions of a network's distribution, as NumPy arrays."""
         runtime = self.runtime
-        rng = None if noise is not None else runtime.rng(self.source)
+        rng = None if noise is not None else runtime.rng(self.source, distribution.inputs)
         drawn = None if noise is None else runtime.asarray(noise)
         sampling = explore and noise is None
         with runtime.own_randomness(self.source) if sampling else contextlib.nullcontext():

@@ -27,6 +27,40 @@ from anyspace.tree import Tree
 
 _LOG = logging.getLogger("anyspace")
 
+
+class _Words(NamedTuple):
+    """How authors of models in one framework speak of gradients."""
+
+    none: str
+    """Why there may be nothing to train, and what to do."""
+    detached: str
+    """By what gradients are cut off."""
+    path: str
+    """How samples with gradients are not drawn, and how they are."""
+
+
+_WORDS = {
+    "torch": _Words(
+        "there are none, or all are frozen (requires_grad=False). Release those that are to learn, for example by"
+        " `requires_grad_(True)` of the last layer",
+        ".detach(), .item(), .numpy(), torch.no_grad(), or as a new tensor of its numbers",
+        "without .detach(), torch.no_grad() or stop_gradient; of torch.distributions take rsample()",
+    ),
+    "jax": _Words(
+        "it holds no array of JAX with floats, and no nnx.Param. Arrays of NumPy are constants: make weights by"
+        " jnp.asarray(...) in the constructor",
+        "jax.lax.stop_gradient, or a function without a gradient, such as jnp.argmax or jnp.round",
+        "without jax.lax.stop_gradient or a function that has no gradient",
+    ),
+    "tf": _Words(
+        "there are none, or all are frozen (trainable=False). Release those that are to learn, for example by"
+        " `trainable = True` of the last layer",
+        "tf.stop_gradient, .numpy(), or a function without a gradient, such as tf.argmax or tf.round",
+        "without tf.stop_gradient, .numpy() or a function that has no gradient",
+    ),
+}
+"""By framework."""
+
 SAMPLES = 8
 """How many random observations a model may try that fails on zeros."""
 
@@ -94,12 +128,9 @@ def require_gradients(policy: Pipeline, found: Reached | None) -> None:
             user's distribution, to any of them.
     """
     name, trained = type(policy.model).__name__, policy.runtime.trained(policy.model)
+    words = _WORDS[policy.runtime.framework]
     if not trained:
-        raise ModelError(
-            f"{name} has no parameters to train: there are none, or all are frozen (requires_grad=False). Release those"
-            " that are to learn, for example by `requires_grad_(True)` of the last layer, or call evaluate() instead of"
-            " train()."
-        )
+        raise ModelError(f"{name} has no parameters to train: {words.none}, or call evaluate() instead of train().")
     if found is None:
         return
     dist = getattr(policy.dist_factory, "func", policy.dist_factory)
@@ -110,8 +141,7 @@ def require_gradients(policy: Pipeline, found: Reached | None) -> None:
         if names is not None and not names:
             raise ModelError(
                 f"{what} from which no gradient gets back to a parameter of the model, so nothing would be learnt. It"
-                " was detached on the way: by .detach(), .item(), .numpy(), torch.no_grad(), or as a new tensor of its"
-                " numbers. Return what the layers computed."
+                f" was detached on the way: by {words.detached}. Return what the layers computed."
             )
     if found.value is not None and not found.value:
         _LOG.warning(
@@ -176,7 +206,7 @@ def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[A
     def compute() -> list[Array]:
         drawn = parts(_pass_on_zeros(policy, value=False)[2])
         names[:] = [type(part).__name__ for part in drawn]
-        return [part.sample_logp(policy.runtime.rng("evaluation"))[0] for part in drawn]
+        return [part.sample_logp(policy.runtime.rng("evaluation", part.inputs))[0] for part in drawn]
 
     with _same_randomness(policy), _explained(policy, "when an action is drawn with gradients"):
         found = policy.runtime.reached(policy.model, compute)
@@ -185,7 +215,7 @@ def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[A
             raise ModelError(
                 f"{name}: no gradient gets from its samples to a parameter of the model, and the policy learns by that"
                 f" gradient. Implement {name}.path_sample(rng), which draws as sample() does, from what the model puts"
-                " out, without .detach(), torch.no_grad() or stop_gradient; of torch.distributions take rsample()."
+                f" out, {_WORDS[policy.runtime.framework].path}."
             )
 
 
@@ -292,7 +322,7 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
         sample = _sample(policy, distribution)
         results = {"logp": distribution.logp(sample)}
         if distribution.has_entropy:
-            results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation"))
+            results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation", distribution.inputs))
         if distribution.has_kl:
             results["kl"] = distribution.kl(distribution)
         if isinstance(policy.exploration, PerturbingExploration):
@@ -310,7 +340,8 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
 def _sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:
     """Return a sample as it comes back from a trajectory: tensors, even if the distribution gives NumPy's arrays."""
     runtime = policy.runtime
-    sample = policy.exploration.choose(distribution, explore=True, rng=runtime.rng("evaluation"), noise=None)
+    rng = runtime.rng("evaluation", distribution.inputs)
+    sample = policy.exploration.choose(distribution, explore=True, rng=rng, noise=None)
     return tree.map_leaves(lambda leaf: runtime.asarray(runtime.numpy(leaf)), sample)
 
 

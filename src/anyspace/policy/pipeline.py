@@ -312,7 +312,7 @@ class Pipeline:
 
     def entropy(self, distribution: ActionDistribution) -> Array:
         """Return the entropy of a distribution [N], nats; one that is an estimate draws its sample for learning."""
-        return distribution.entropy_from(lambda: self.runtime.rng("learning"))
+        return distribution.entropy_from(lambda: self.runtime.rng("learning", distribution.inputs))
 
     # -------------------------------------------------------------------------------------- acting
 

@@ -13,6 +13,7 @@ from gymnasium.spaces import Box, Discrete, Tuple
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches
+from anyspace.errors import ModelError
 from anyspace.models.tf.base import TFModelV2
 from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY
 from anyspace.policy.pipeline import Pipeline
@@ -59,6 +60,42 @@ def test_layers_of_any_precision_learn(kind: type[Mixed]) -> None:
     after = algorithm.get_weights()
     assert not any(np.array_equal(after[name], value) for name, value in before.items() if name.startswith("model/"))
     algorithm.close()
+
+
+class Draws(Mixed):
+    """Draws where a graph would keep the number."""
+
+    kind = "float32"
+
+    def forward(self, input_dict, state, seq_lens):
+        out, state = super().forward(input_dict, state, seq_lens)
+        return out + np.float32(np.random.normal()), state
+
+
+class CountsInList(Mixed):
+    """Counts where a graph would not."""
+
+    kind = "float32"
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.calls = [0]
+
+    def forward(self, input_dict, state, seq_lens):
+        self.calls[0] += 1
+        return super().forward(input_dict, state, seq_lens)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Draws, r"forward\(\) draws from np\.random, .*: draw by tf\.random\."),
+        (CountsInList, r"CountsInList\.calls changes with every forward\(\), .* in a tf\.Variable\(0"),
+    ],
+)
+def test_what_python_would_do_once_is_refused(kind: type[Mixed], expected: str) -> None:
+    with pytest.raises(ModelError, match=expected):
+        PPO("CartPole-v1", framework="tf", model={"custom_model": kind}, preset="none", train_batch_size=32).train()
 
 
 class Pairs(gym.Env[Any, Any]):

@@ -111,5 +111,5 @@ def test_a_model_whose_layers_are_all_frozen_is_refused() -> None:
             for layer in (self.encoder, self.norm, self.head):
                 layer.trainable = False
 
-    with pytest.raises(ModelError, match="Frozen has no parameters to train"):
+    with pytest.raises(ModelError, match=r"Frozen has no parameters to train: .* all are frozen \(trainable=False\)"):
         PPO("CartPole-v1", framework="tf", model={"custom_model": Frozen}, preset="none").train()

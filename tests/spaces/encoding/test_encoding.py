@@ -1,6 +1,7 @@
 from collections import OrderedDict
 
 import gymnasium as gym
+import jax
 import numpy as np
 import pytest
 from gymnasium.spaces import (
@@ -238,3 +239,9 @@ def test_a_batch_may_be_empty():
 def test_spaces_built_one_after_another_do_not_share_an_encoding():
     widths = [encode(Discrete(3, start=start), start + 2)[0].item() for start in range(50)]
     assert widths == [2] * 50
+
+
+def test_arrays_that_are_traced_are_told() -> None:
+    encoder = Encoder(Box(-1, 1, (4,)))
+    with pytest.raises(ObservationError, match=r"expected numbers for Box.* traced by jax.jit or tf.function has none"):
+        jax.jit(encoder.single)(np.zeros(4, np.float32))

@@ -348,8 +348,8 @@ def require_real(held: Held) -> None:
         if name in held.trained and jax.numpy.issubdtype(array.dtype, np.complexfloating):
             raise ModelError(
                 f"{type(held.models[0]).__name__} cannot be trained: its weight `{name}` is {array.dtype}, but"
-                " optimisers move real numbers. Hold the real and the imaginary part as two arrays, and let forward() put them"
-                " together by jax.lax.complex(real, imaginary)."
+                " optimisers move real numbers. Hold the real and the imaginary part as two arrays, and let forward()"
+                " put them together by jax.lax.complex(real, imaginary)."
             )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.host import CHANGES, HostRuntime, changed_in, plain_values, require_fit
+from anyspace.models.host import HostRuntime, changed_in, once_in_a_trace, plain_values, require_fit
 from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import depending, reached_by
@@ -78,7 +78,8 @@ class JaxRuntime(HostRuntime):
                 found = function(*arrays)
                 name = changed_in(once, plain_values(own.held().models))
                 if name is not None:
-                    raise ModelError(f"{name} {CHANGES} in an array (jnp.zeros(())), which forward() assigns anew.")
+                    counter = "an array (jnp.zeros(())), which forward() assigns anew"
+                    raise ModelError(once_in_a_trace(name, counter=counter, draw="jax.random, with self.random_key()"))
                 left = {name: new for name, new in read().items() if name in own.held().trained}
                 return found, {name: new for name, new in left.items() if new is not weights[name]}
 
@@ -124,6 +125,10 @@ class JaxRuntime(HostRuntime):
         """Return the array as it is; within a trace as one of JAX."""
         return array if KEYS.get() is None else jax.numpy.asarray(array)
 
+    def native(self, array: Array) -> Array:
+        """Return an array of JAX, for a distribution of the user's."""
+        return array if KEYS.get() is not None else jax.device_put(array, self._device)
+
     def numpy(self, tensor: Array) -> Any:
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
@@ -135,10 +140,14 @@ class JaxRuntime(HostRuntime):
 
     # ------------------------------------------------------------------------------------ randomness
 
-    def rng(self, source: RandomSource) -> np.random.Generator | Array:
-        """Return NumPy's generator; within a trace a key that was not used before."""
+    def rng(self, source: RandomSource, like: Array = None) -> np.random.Generator | Array:
+        """Return NumPy's generator; within a trace, and for arrays of JAX, a key that was not used before."""
         keys = KEYS.get()
-        return self.generators[source] if keys is None else keys.fresh()
+        if keys is not None:
+            return keys.fresh()
+        if isinstance(like, jax.Array):
+            return jax.random.wrap_key_data(self.keys(1, source)[0])
+        return self.generators[source]
 
     def keys(self, count: int, source: RandomSource = "learning") -> npt.NDArray[np.uint32]:
         """Draw the keys of compiled steps or passes, [count, 2]."""

@@ -17,7 +17,7 @@ from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.compat import made_of
-from anyspace.models.host import CHANGES, changed_in, plain_values
+from anyspace.models.host import changed_in, once_in_a_trace, plain_values
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel, is_norm
@@ -231,7 +231,8 @@ class TFModelV2(ArrayModel):
             for model, attributes in zip(models, before, strict=True):
                 _require_nothing_remade(model, attributes)
             if self._counting is not None and not tf.executing_eagerly():
-                raise ModelError(f"{self._counting} {CHANGES} in a tf.Variable(0, trainable=False), by assign_add().")
+                counter = "a tf.Variable(0, trainable=False), by assign_add()"
+                raise ModelError(once_in_a_trace(self._counting, counter=counter, draw="tf.random"))
         finally:
             for model, attributes in zip(models, before, strict=True):
                 vars(model).update({name: attributes[name] for name in ("_weights", "_stale", "training")})

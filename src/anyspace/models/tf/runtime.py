@@ -146,10 +146,12 @@ class TFRuntime(HostRuntime):
 
     # ------------------------------------------------------------------------------------ randomness
 
-    def rng(self, source: RandomSource) -> np.random.Generator | Array:
-        """Return NumPy's generator; on tensors a seed that was not used before."""
+    def rng(self, source: RandomSource, like: Array = None) -> np.random.Generator | Array:
+        """Return NumPy's generator; in a pass on tensors, and for tensors, a seed that was not used before."""
         seeds = SEEDS.get()
-        return self.generators[source] if seeds is None else seeds.fresh()
+        if seeds is not None:
+            return seeds.fresh()
+        return tf.constant(self.seeds(1, source)[0]) if tf.is_tensor(like) else self.generators[source]
 
     def seeds(self, count: int, source: RandomSource = "learning") -> NumpyArray:
         """Draw the seeds of steps or passes, int32 [count, 2]."""

@@ -155,7 +155,7 @@ class TorchRuntime:
             self._generators[name] = torch.Generator("cpu" if self.device == "auto" else self.device)
             self._generators[name].manual_seed(int(stream.generate_state(1, np.uint64)[0]))
 
-    def rng(self, source: RandomSource) -> torch.Generator:
+    def rng(self, source: RandomSource, like: object = None) -> torch.Generator:
         """Return the generator of a source."""
         return self._generators[source]
 

@@ -66,12 +66,13 @@ class PartlyRandom(ABC):
 
     def draw(self, distribution: ActionDistribution, rng: Rng, steps: int) -> Array | None:
         """Draw the noise of a rollout; step t of row b comes after t B + b more samples, of each collecting process."""
-        own = self.draw_own(distribution, rng, steps)
+        of_own, of_random = xp(distribution.inputs).split(rng, 2)
+        own = self.draw_own(distribution, of_own, steps)
         if own is None:
             return None
         rows = distribution.inputs.shape[0]
         ahead = self.place.of * np.arange(steps * rows).reshape(steps, rows)
-        mixed = self._draw_random(distribution, rng, self.timestep + ahead)
+        mixed = self._draw_random(distribution, of_random, self.timestep + ahead)
         if mixed is None:
             return own
         return mixed if own.shape[-1] == 0 else xp(own).concatenate([mixed, own], axis=-1)
@@ -81,9 +82,12 @@ class PartlyRandom(ABC):
         if not explore:
             return distribution.deterministic_sample()
         if noise is None:
-            drawn = self._draw_random(distribution, rng, np.full((1, distribution.inputs.shape[0]), self.timestep))
+            of_own, of_random = xp(distribution.inputs).split(rng, 2)
+            drawn = self._draw_random(
+                distribution, of_random, np.full((1, distribution.inputs.shape[0]), self.timestep)
+            )
             mixed = None if drawn is None else drawn[0]
-            own = self.own_action(distribution, rng, None)
+            own = self.own_action(distribution, of_own, None)
         else:
             width = noise.shape[-1] - self.own_width(distribution)
             mixed = noise[:, :width] if width else None

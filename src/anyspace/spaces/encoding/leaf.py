@@ -142,6 +142,10 @@ class LeafEncoder:
             array = np.asarray(values)
         except ValueError as error:
             raise Misfit(self.spec.path, f"expected an array for {self.spec.space}: {error}") from error
+        except (TypeError, NotImplementedError) as error:
+            came = f"expected numbers for {self.spec.space}, got {values!r:.80}, which NumPy cannot read"
+            hint = "what is traced by jax.jit or tf.function has none yet: encode and act outside of it"
+            raise Misfit(self.spec.path, f"{came}; {hint}") from error
         if array.dtype.kind not in "biuf":
             raise Misfit(self.spec.path, f"expected numbers for {self.spec.space}, got {values!r:.80}")
         if array.shape[array.ndim - len(self._raw_shape) :] != self._raw_shape:
