@@ -23,6 +23,7 @@ from anyspace.cli.play import EvaluateFlags, RecordFlags
 from anyspace.cli.report import ReportFlags
 from anyspace.cli.sweep import SweepFlags
 from anyspace.cli.train import TrainFlags
+from anyspace.spaces.kinds import registered
 from tests.support import configuration
 
 ROOT = Path(__file__).parent.parent
@@ -39,6 +40,7 @@ PYTHON = [(document, number) for document in DOCUMENTS for number in range(len(b
 @pytest.mark.parametrize(("document", "number"), PYTHON, ids=[f"{path.name} {number}" for path, number in PYTHON])
 def test_python_runs(document: Path, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registered, "_registered", {})
     code = blocks("python", document)[number].replace("20_000", "1_000")
     exec(compile(code, f"{document.name} block {number}", "exec", dont_inherit=True), {"__name__": "document"})
 
