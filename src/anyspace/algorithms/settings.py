@@ -185,6 +185,7 @@ def chosen(
     env = _one_of(env, own.pop("env", None))
     _require_same_keys(base, kind, config_class)
     settings = overridden(base, own, overrides)
+    require_values(settings)  # before an environment is made of any of them
     recorded = settings.recorded_spaces() if env is None else None
     if env is None and recorded is None:
         raise ConfigError(f"{kind.__name__} needs an environment: {kind.__name__}(env='CartPole-v1').")
@@ -206,7 +207,7 @@ def chosen(
     settings = settings.fitted(given)
     settings.validate()
     settings.require_effect(given)
-    require_values(settings)
+    require_values(settings)  # those of a preset as well
     require_steps(settings)
     spec = None if env is None else environment_spec(env, settings)
     require_workers(spec, settings)
