@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from anyspace import IMPALA
+from anyspace import APPO, IMPALA
 from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Group
@@ -156,3 +156,18 @@ def test_keys_without_effect_are_refused_by_name(key: str, reason: str) -> None:
 def test_a_key_has_an_effect(key: str, context: dict[str, Any], first: Any, second: Any) -> None:
     found = [fingerprint(IMPALA, ENV, {**SMALL, **context, key: value}, 3) for value in (first, second)]
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("kind", [IMPALA, APPO])
+def test_a_round_is_reported_by_its_new_batch(kind: type[IMPALA], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two earlier batches are learnt from beside it, after it."""
+    with closing(kind(ENV, SMALL, replay_proportion=2.0, preset="none")) as algorithm:
+        learnt, reported, step, report = [], [], algorithm.learner.step, algorithm.report
+        monkeypatch.setattr(algorithm.learner, "step", lambda batch: (learnt.append(batch), step(batch))[1])
+        monkeypatch.setattr(algorithm, "report", lambda batch: (reported.append(batch), report(batch))[1])
+        for _ in range(4):
+            learnt.clear()
+            algorithm.train()
+        assert len(learnt) == 3
+        assert [reported[-1] is batch for batch in learnt] == [True, False, False]
+        assert len(reported) == 4

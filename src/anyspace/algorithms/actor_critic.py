@@ -204,7 +204,7 @@ class ActorCritic(Algorithm[C]):
         """Return what is reported of a round: the weight of the bonus, and how well values explain the returns.
 
         Args:
-            batch: the latest.
+            batch: the new one, before it is learnt from.
         """
         numbers: dict[str, Any] = {"entropy_coeff": float(self.entropy_coeff)}
         if self.config.has_critic:

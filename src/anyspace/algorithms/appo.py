@@ -89,13 +89,13 @@ class APPO(IMPALA):
         config = self.config
         self.entropy_coeff.at(self.timesteps_total)
         latest: list[Result] = []  # of each batch
-        fresh: Batch | None = None  # the new batch, as it is before it is learnt from
+        report: dict[str, Any] = {}  # of the new batch, as it is before it is learnt from
         for one in self.recent.with_earlier(with_logp(policy, trajectory), policy.runtime):
             batch = training_rows(policy, one, self.estimate, under=self.target)
             # clip(mu / target, 0, 2) * pi / mu is pi / max(target, mu / 2): its denominator is the old policy.
             least = batch["action_logp"] - math.log(LARGEST_IMPORTANCE)
             batch["action_logp"] = xp(least).clip(batch["target_logp"], least, None)
-            fresh = fresh or batch
+            report = report or self.report(batch)
             for _ in range(config.num_epochs):
                 result = yield batch
             latest.append(result)
@@ -103,7 +103,7 @@ class APPO(IMPALA):
             if config.adapts_kl:
                 self.kl_coeff.adapt(latest, type(self).__name__)
             self.learner.follow(self.target, config.tau)
-        return {**(self.report(fresh) if fresh else {}), "kl_coeff": float(self.kl_coeff)}
+        return {**report, "kl_coeff": float(self.kl_coeff)}
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
         """Return the surrogate, value, entropy and KL terms as one loss, and what to report."""

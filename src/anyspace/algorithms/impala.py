@@ -16,7 +16,6 @@ from anyspace.config import require
 from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.learner import Group
-from anyspace.policy.batch import Batch
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
@@ -146,10 +145,10 @@ class IMPALA(ActorCritic[IMPALAConfig]):
         self.entropy_coeff.at(self.timesteps_total)
         if config.replay_proportion > 0 or config.num_epochs > 1:
             trajectory = with_logp(policy, trajectory)
-        fresh: Batch | None = None  # the new batch, as it is before it is learnt from
+        report: dict[str, Any] = {}  # of the new batch, as it is before it is learnt from
         for one in self.recent.with_earlier(trajectory, policy.runtime):
             for _ in range(config.num_epochs):
                 batch = training_rows(policy, one, self.estimate)
-                fresh = fresh or batch
+                report = report or self.report(batch)
                 yield batch
-        return {} if fresh is None else self.report(fresh)
+        return report

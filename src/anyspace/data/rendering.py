@@ -146,8 +146,9 @@ def _following_camera(env: Env) -> dict[str, str]:
 
     It is Gymnasium's camera "track", which several of its robots have, but do not use unless they are asked to.
     """
-    mujoco, base = sys.modules.get("gymnasium.envs.mujoco.mujoco_env"), env.unwrapped
-    if mujoco is None or not isinstance(base, mujoco.MujocoEnv):
+    base: Any = env.unwrapped
+    # Robots of other packages may take no such setting.
+    if not type(base).__module__.startswith("gymnasium.envs.mujoco."):
         return {}
     if base.camera_name is not None or base.camera_id is not None:
         return {}
