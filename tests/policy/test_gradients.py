@@ -16,7 +16,7 @@ from anyspace import PPO
 from anyspace.distributions import Categorical
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, TorchModelV2
-from anyspace.policy.check import reached
+from anyspace.policy.gradients import reached
 from anyspace.policy.plan import Plan
 from anyspace.rllib.models.torch.torch_action_dist import TorchCategorical, TorchDistributionWrapper
 from tests.support.environments import Script

@@ -21,7 +21,7 @@ from anyspace.models.action_dists import squashed
 from anyspace.models.config import ModelConfig
 from anyspace.models.soft_actor_critic import build, soft_actor_critic
 from anyspace.policy.batch import Batch
-from anyspace.policy.check import require_paths
+from anyspace.policy.gradients import require_paths
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy

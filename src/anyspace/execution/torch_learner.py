@@ -30,7 +30,7 @@ from anyspace.models.torch.base import TorchModelV2
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.untouched import Untouched
 from anyspace.policy.batch import Batch
-from anyspace.policy.check import reached_by_value
+from anyspace.policy.gradients import reached_by_value
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import take_sequences

@@ -23,7 +23,7 @@ M = TypeVar("M", torch.Tensor, NumpyArray)
 
 def clip(packs: list[Pack], limit: float) -> torch.Tensor:
     """Scale gradients down to a global norm of at most ``limit``, and return the norm before."""
-    norms = [torch.linalg.vector_norm(pack.gradients) for pack in packs]
+    norms = [torch.linalg.vector_norm(pack.gradients, dtype=pack.first.dtype) for pack in packs]
     norm: torch.Tensor = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
     scale = (limit / (norm + 1e-6)).clamp(max=1.0)
     for pack in packs:
@@ -38,7 +38,9 @@ def move(packs: list[Pack], group: Group, lr: float) -> None:
     These are the functions behind PyTorch's optimisers: for one tensor, the class around one costs several times the
     step.
     """
-    values, gradients = [pack.values for pack in packs], [pack.gradients for pack in packs]
+    # As wide as the moments, which is what they are but for float16 and bfloat16.
+    values = [pack.values.to(pack.first.dtype) for pack in packs]
+    gradients = [pack.gradients.to(pack.first.dtype) for pack in packs]
     first, second = [pack.first for pack in packs], [pack.second for pack in packs]
     counts = [pack.step for pack in packs]
     shared: dict[str, Any] = {"lr": lr, "weight_decay": 0.0, "maximize": False}
@@ -74,16 +76,23 @@ def move(packs: list[Pack], group: Group, lr: float) -> None:
     else:
         buffers: list[torch.Tensor | None] = [*first] if group.momentum else [None for _ in packs]
         sgd(values, gradients, buffers, momentum=group.momentum, dampening=0.0, nesterov=False, **shared)
+    for pack, moved in zip(packs, values, strict=True):
+        if moved is not pack.values:
+            pack.values.copy_(moved)
 
 
 class Pack:
-    """Parameters of one element type as slices of one tensor; so are their gradients and the optimiser's moments."""
+    """Parameters of one element type as slices of one tensor; so are their gradients and the optimiser's moments.
+
+    Moments are float32 at least: in float16 the squares of small gradients, and Adam's epsilon, would be 0.
+    """
 
     def __init__(self, parameters: dict[str, nn.Parameter]):
         self.values = torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
         self.gradients = torch.zeros_like(self.values)
-        self.first = torch.zeros_like(self.values)
-        self.second = torch.zeros_like(self.values)
+        wide = torch.promote_types(self.values.dtype, torch.float32)
+        self.first = torch.zeros_like(self.values, dtype=wide)
+        self.second = torch.zeros_like(self.values, dtype=wide)
         # Fused Adam wants its step count too on the parameters' device.
         self.step = torch.zeros((), dtype=torch.float32, device=self.values.device)
         self.parameters = list(parameters.values())

@@ -17,7 +17,7 @@ from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Learner, Result, Steps, described, require_metrics, spelt
 from anyspace.execution.metrics import mean_results
 from anyspace.policy.batch import Batch
-from anyspace.policy.check import reached, require_gradients
+from anyspace.policy.gradients import reached, require_gradients
 from anyspace.policy.policy import Policy
 
 Updates = Generator[Batch | Steps, Result, dict[str, Any]]

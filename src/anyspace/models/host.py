@@ -150,6 +150,11 @@ class HostRuntime:
         return self.generators["learning"].permutation(n)
 
 
+def for_a_file(array: NumpyArray) -> NumpyArray:
+    """Return a copy that files can hold: float32 where NumPy has no type of its own, as for bfloat16."""
+    return np.array(array, np.float32 if array.dtype.kind == "V" else None)
+
+
 def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
     """Require that weights fit a model.
 

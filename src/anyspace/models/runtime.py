@@ -144,6 +144,9 @@ class Runtime(Protocol):
     def trained(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the parameters that gradient steps move: all that are not frozen."""
 
+    def narrow(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of those among the trained parameters that have fewer than 32 bits."""
+
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[Array]]) -> list[frozenset[str]] | None:
         """Return to which parameters gradients go from each array that ``compute`` makes, frozen parameters among them.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -27,39 +27,6 @@ from anyspace.tree import Tree
 
 _LOG = logging.getLogger("anyspace")
 
-
-class _Words(NamedTuple):
-    """How authors of models in one framework speak of gradients."""
-
-    none: str
-    """Why there may be nothing to train, and what to do."""
-    detached: str
-    """By what gradients are cut off."""
-    path: str
-    """How samples with gradients are not drawn, and how they are."""
-
-
-_WORDS = {
-    "torch": _Words(
-        "there are none, or all are frozen (requires_grad=False). Release those that are to learn, for example by"
-        " `requires_grad_(True)` of the last layer",
-        ".detach(), .item(), .numpy(), torch.no_grad(), or as a new tensor of its numbers",
-        "without .detach(), torch.no_grad() or stop_gradient; of torch.distributions take rsample()",
-    ),
-    "jax": _Words(
-        "it holds no array of JAX with floats, and no nnx.Param. Arrays of NumPy are constants: make weights by"
-        " jnp.asarray(...) in the constructor",
-        "jax.lax.stop_gradient, or a function without a gradient, such as jnp.argmax or jnp.round",
-        "without jax.lax.stop_gradient or a function that has no gradient",
-    ),
-    "tf": _Words(
-        "there are none, or all are frozen (trainable=False). Release those that are to learn, for example by"
-        " `trainable = True` of the last layer",
-        "tf.stop_gradient, .numpy(), or a function without a gradient, such as tf.argmax or tf.round",
-        "without tf.stop_gradient, .numpy() or a function that has no gradient",
-    ),
-}
-"""By framework."""
 
 SAMPLES = 8
 """How many random observations a model may try that fails on zeros."""
@@ -116,133 +83,22 @@ def _check_on(policy: Pipeline, leaves: list[NumpyArray]) -> None:
         policy.inputs_decide = _inputs_decide(policy)
 
 
-def require_gradients(policy: Pipeline, found: Reached | None) -> None:
-    """Require that gradients reach parameters which are to learn, and warn of what will not change.
-
-    Args:
-        policy: whose model is to learn.
-        found: as :func:`reached` returned it for the policy.
-
-    Raises:
-        ModelError: every parameter is frozen, or no gradient gets from the output, or from the log-probabilities of a
-            user's distribution, to any of them.
-    """
-    name, trained = type(policy.model).__name__, policy.runtime.trained(policy.model)
-    words = _WORDS[policy.runtime.framework]
-    if not trained:
-        raise ModelError(f"{name} has no parameters to train: {words.none}, or call evaluate() instead of train().")
-    if found is None:
-        return
-    dist = getattr(policy.dist_factory, "func", policy.dist_factory)
-    for what, names in (
-        (f"{name}.forward() gives an output", found.output),
-        (f"{getattr(dist, '__name__', dist)}.logp() gives log-probabilities", found.logp),
-    ):
-        if names is not None and not names:
-            raise ModelError(
-                f"{what} from which no gradient gets back to a parameter of the model, so nothing would be learnt. It"
-                f" was detached on the way: by {words.detached}. Return what the layers computed."
-            )
-    if found.value is not None and not found.value:
-        _LOG.warning(
-            f"{name}.value_function(): no gradient gets from the values to a parameter, so no value is learnt."
-        )
-    if not found.output & trained:
-        _LOG.warning(f"{name}: the output depends on frozen parameters alone, so the policy stays as it is.")
-
-
-class Reached(NamedTuple):
-    """To which parameters gradients go, by name; None: there is no such result, or it need not be looked at."""
-
-    output: frozenset[str]
-    value: frozenset[str] | None
-    logp: frozenset[str] | None
-    """Of a distribution of the user's."""
-
-
-def reached_by_value(policy: Pipeline) -> frozenset[str]:
-    """Return the names of the parameters that the value depends on; an algorithm without a critic leaves them alone."""
-    found = reached(policy)
-    return frozenset() if found is None or found.value is None else found.value
-
-
-def reached(policy: Pipeline) -> Reached | None:
-    """Run the model on zeros, with gradients, and return to which parameters they go; None: the framework cannot tell.
-
-    Frozen parameters are among them: whether a result is detached does not depend on what is frozen.
-
-    Raises:
-        ModelError: the model fails where gradients are recorded.
-    """
-    has_value = type(policy.model).value_function is not ModelV2.value_function
-    is_custom = policy.config.model.custom_action_dist is not None
-
-    def compute() -> list[Array]:
-        inputs, values, distribution = _pass_on_zeros(policy, value=has_value)
-        logp = [distribution.logp(_sample(policy, distribution))] if is_custom else []
-        return [inputs, *([] if values is None else [values]), *logp]
-
-    with _same_randomness(policy), _explained(policy, "with gradients"):
-        found = policy.runtime.reached(policy.model, compute)
-    if found is None:
-        return None
-    return Reached(found[0], found[1] if has_value else None, found[-1] if is_custom else None)
-
-
-def require_paths(policy: Pipeline, parts: Callable[[ActionDistribution], list[ActionDistribution]]) -> None:
-    """Require that gradients get from the samples of a user's distribution to the model.
-
-    Args:
-        policy: whose model is to learn by what its samples lead to.
-        parts: the distributions, of an action distribution, that are sampled with gradients.
-
-    Raises:
-        ModelError: no gradient gets from a sample to any parameter, or the sampling fails.
-    """
-    if policy.config.model.custom_action_dist is None:
-        return
-    names: list[str] = []
-
-    def compute() -> list[Array]:
-        drawn = parts(_pass_on_zeros(policy, value=False)[2])
-        names[:] = [type(part).__name__ for part in drawn]
-        return [part.sample_logp(policy.runtime.rng("evaluation", part.inputs))[0] for part in drawn]
-
-    with _same_randomness(policy), _explained(policy, "when an action is drawn with gradients"):
-        found = policy.runtime.reached(policy.model, compute)
-    for name, reached_by_sample in zip(names, found or [], strict=False):
-        if not reached_by_sample:
-            raise ModelError(
-                f"{name}: no gradient gets from its samples to a parameter of the model, and the policy learns by that"
-                f" gradient. Implement {name}.path_sample(rng), which draws as sample() does, from what the model puts"
-                f" out, {_WORDS[policy.runtime.framework].path}."
-            )
-
-
-def _pass_on_zeros(policy: Pipeline, *, value: bool) -> tuple[Array, Array | None, ActionDistribution]:
-    """Run the model, and return what the distribution takes, the values if they are asked for, and the distribution."""
-    batch = _blank_batch(policy, policy.example, np.ones(2, np.int64))
-    output, values = policy.forward(batch, value=value)
-    inputs = policy.model.action_inputs(output, batch.mask)
-    return inputs, values, policy.distribution(inputs, batch.mask)
-
-
 def _inputs_decide(policy: Pipeline) -> bool:
     """Return whether the log-probabilities of given inputs have no gradient in the weights of the model."""
     inputs = np.zeros((2, policy.num_outputs), np.float32)
 
     def compute() -> list[Array]:
         rebuilt = policy.distribution(policy.runtime.asarray(inputs))
-        results = [rebuilt.logp(_sample(policy, rebuilt))]
+        results = [rebuilt.logp(sample(policy, rebuilt))]
         return [*results, rebuilt.kl(rebuilt)] if rebuilt.has_kl else results
 
-    with _same_randomness(policy):
+    with same_randomness(policy):
         found = policy.runtime.reached(policy.model, compute)
     return found is not None and not any(found)
 
 
 @contextmanager
-def _same_randomness(policy: Pipeline) -> Iterator[None]:
+def same_randomness(policy: Pipeline) -> Iterator[None]:
     """Let nothing that is drawn within change what is drawn later."""
     before = policy.runtime.rng_state()
     try:
@@ -255,9 +111,9 @@ def _same_randomness(policy: Pipeline) -> Iterator[None]:
 def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, when: str) -> Evaluation:
     """Evaluate rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
     count, model = int(lens.sum()), policy.model
-    batch = _blank_batch(policy, leaves, lens)
+    batch = blank_batch(policy, leaves, lens)
     name, has_value = type(model).__name__, type(model).value_function is not ModelV2.value_function
-    with _explained(policy, when):
+    with explained(policy, when):
         output, values = policy.forward(batch, value=has_value)
         inputs = model.action_inputs(output, None)
     # Compiled frameworks have tensors within a compiled step alone, and NumPy's arrays outside.
@@ -278,11 +134,12 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
             f"{name}.value_function() gave values of shape {tuple(values.shape)} for {count} observations {when}, but"
             f" one each, {(count,)}, is expected. Squeeze the last dimension."
         )
-    with _explained(policy, f"{when}, as its output became an action distribution"):
+    with explained(policy, f"{when}, as its output became an action distribution"):
         return Evaluation(output, policy.distribution(inputs), values)
 
 
-def _blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
+def blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
+    """Return rows that are sequences of the given lengths, each row a copy of the first of ``leaves``."""
     count, history = int(lens.sum()), History.before(policy.views, leaves)
     batch = Batch(obs=[policy.runtime.asarray(np.repeat(leaf[:1], count, axis=0)) for leaf in leaves])
     mask = policy.masking.find(leaves)
@@ -318,9 +175,9 @@ def _check_width(policy: Pipeline, inputs: Array, count: int, when: str) -> None
 def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> None:
     """Sample from a distribution of the user's once, and score the sample."""
     runtime, name, count = policy.runtime, type(distribution).__name__, 2
-    with _same_randomness(policy), _explained(policy, "when an action is drawn and scored"):
-        sample = _sample(policy, distribution)
-        results = {"logp": distribution.logp(sample)}
+    with same_randomness(policy), explained(policy, "when an action is drawn and scored"):
+        drawn = sample(policy, distribution)
+        results = {"logp": distribution.logp(drawn)}
         if distribution.has_entropy:
             results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation", distribution.inputs))
         if distribution.has_kl:
@@ -337,7 +194,7 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
             )
 
 
-def _sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:
+def sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:
     """Return a sample as it comes back from a trajectory: tensors, even if the distribution gives NumPy's arrays."""
     runtime = policy.runtime
     rng = runtime.rng("evaluation", distribution.inputs)
@@ -347,7 +204,7 @@ def _sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:
 
 def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
     name, initial = type(policy.model).__name__, policy.views.initial
-    with _explained(policy, "when acting"), policy.acting() as act:
+    with explained(policy, "when acting"), policy.acting() as act:
         states = act(leaves, explore=False).state_out
     came, wanted = [state.shape for state in states], [(2, *state.shape) for state in initial]
     if came != wanted:
@@ -359,7 +216,7 @@ def _check_states(policy: Pipeline, leaves: list[NumpyArray]) -> None:
 
 
 @contextmanager
-def _explained(policy: Pipeline, when: str) -> Iterator[None]:
+def explained(policy: Pipeline, when: str) -> Iterator[None]:
     """Say of an error within the model what it was given."""
     try:
         yield
@@ -376,6 +233,11 @@ def _explained(policy: Pipeline, when: str) -> Iterator[None]:
 
 
 def _likely_cause(error: Exception) -> str:
+    if "dtype" in str(error) or "expected to be a float tensor" in str(error):
+        return (
+            "Observations are float32: in forward(), cast them to the type of the layer, or leave layers, and the"
+            " framework's default type, at float32."
+        )
     if isinstance(error, AttributeError | AssertionError) and "value" in str(error).lower():
         return "value_function() is called after forward(): let forward() keep the features that it needs."
     if isinstance(error, KeyError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 
+from anyspace import PPO
 from anyspace.errors import ModelError
 from anyspace.models import JaxModelV2
 from anyspace.models.jax.runtime import JaxRuntime
@@ -58,9 +60,13 @@ def test_floats_are_trained_whatever_their_width(kind: type[OfKind]) -> None:
     assert sorted(model.variables(as_dict=True)) == ["key", "weights_of.count", "weights_of.kernel"]
 
 
-def test_complex_weights_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"Complex .*`weights_of.kernel` is complex64, .* jax.lax.complex\(real"):
-        build(Complex).held()
+def test_complex_weights_are_refused_when_they_are_to_be_trained() -> None:
+    algorithm = PPO("CartPole-v1", framework="jax", model={"custom_model": Complex}, preset="none")
+    with (
+        closing(algorithm),
+        pytest.raises(ModelError, match=r"Complex .*`weights_of.kernel` is complex64, .* jax.lax.complex\(real"),
+    ):
+        algorithm.train()
 
 
 def test_what_numpy_has_no_type_for_is_float32_in_files() -> None:

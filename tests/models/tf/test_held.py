@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -113,3 +114,17 @@ def test_a_model_whose_layers_are_all_frozen_is_refused() -> None:
 
     with pytest.raises(ModelError, match=r"Frozen has no parameters to train: .* all are frozen \(trainable=False\)"):
         PPO("CartPole-v1", framework="tf", model={"custom_model": Frozen}, preset="none").train()
+
+
+def test_complex_weights_are_refused_when_they_are_to_be_trained() -> None:
+    class Complex(Encoded):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.phases = tf.Variable(tf.ones(3, tf.complex64))
+
+    algorithm = PPO("CartPole-v1", framework="tf", model={"custom_model": Complex}, preset="none")
+    with (
+        closing(algorithm),
+        pytest.raises(ModelError, match=r"Complex .*`phases` is complex64, .* by tf.complex\(real, imaginary\)"),
+    ):
+        algorithm.train()

@@ -49,7 +49,9 @@ class _Torch(Namespace):
         return x.clone()
 
     def to_numpy(self, x: Array) -> Any:
-        return x.detach().cpu().numpy()
+        x = x.detach().cpu()
+        # NumPy has no type for it.
+        return (x.float() if x.dtype is torch.bfloat16 else x).numpy()
 
     def stop_gradient(self, x: Array) -> Array:
         return x.detach()

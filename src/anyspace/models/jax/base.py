@@ -17,7 +17,8 @@ import numpy.typing as npt
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, Rng
 from anyspace.models.compat import made_of
-from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_own, modules_in, require_real
+from anyspace.models.host import for_a_file
+from anyspace.models.jax.held import Arrays, Held, Leaves, NnxObjects, find, is_own, modules_in
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.pure.base import ArrayModel, is_norm
 
@@ -104,9 +105,7 @@ class JaxModelV2(ArrayModel):
                 " super().__init__(obs_space, action_space, num_outputs, model_config, name)."
             )
         if self._held is None:
-            found = find(self)
-            require_real(found)
-            self._held = found
+            self._held = find(self)
         return self._held
 
     @functools.cached_property
@@ -218,8 +217,7 @@ def jax_base(model: ModelV2) -> JaxModelV2:
 
 
 def as_numpy(array: Array) -> npt.NDArray[Any]:
-    """Return an array as NumPy's, for a file; a key as the integers it is made of, bfloat16 as float32."""
+    """Return an array as NumPy's, for a file; a key as the integers it is made of."""
     if isinstance(array, jax.Array) and jax.numpy.issubdtype(array.dtype, jax.dtypes.prng_key):
         return np.asarray(jax.random.key_data(array))
-    # Its kind tells what NumPy has no type of its own for: bfloat16, say.
-    return np.asarray(array, np.float32 if array.dtype.kind == "V" else None)
+    return for_a_file(np.asarray(array))

@@ -338,21 +338,6 @@ def _trained(part: Part) -> set[str]:
     return {name for name, array in arrays.items() if jax.numpy.issubdtype(array.dtype, np.inexact)}
 
 
-def require_real(held: Held) -> None:
-    """Require that what is trained are real numbers, which optimisers move.
-
-    Raises:
-        ModelError: a weight is complex.
-    """
-    for name, array in held.arrays().items():
-        if name in held.trained and jax.numpy.issubdtype(array.dtype, np.complexfloating):
-            raise ModelError(
-                f"{type(held.models[0]).__name__} cannot be trained: its weight `{name}` is {array.dtype}, but"
-                " optimisers move real numbers. Hold the real and the imaginary part as two arrays, and let forward()"
-                " put them together by jax.lax.complex(real, imaginary)."
-            )
-
-
 def _require_own_framework(model: ModelV2, attribute: str, leaves: list[tuple[Any, Any]]) -> None:
     for _, leaf in leaves:
         homes = {base.__module__.partition(".")[0] for base in type(leaf).__mro__}

@@ -178,6 +178,11 @@ class JaxRuntime(HostRuntime):
         """Return the names of the arrays that gradient steps move."""
         return frozenset(jax_base(model).held().trained)
 
+    def narrow(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the trained arrays of fewer than 32 bits."""
+        held = jax_base(model).held()
+        return frozenset(name for name, one in held.arrays().items() if name in held.trained and one.dtype.itemsize < 4)
+
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[Array]]) -> list[frozenset[str]]:
         """Return to which arrays gradients go, by the operations of a trace."""
         own = jax_base(model)
@@ -193,7 +198,7 @@ class JaxRuntime(HostRuntime):
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of all arrays by name."""
-        return {name: np.array(as_numpy(value)) for name, value in jax_base(model).held().arrays().items()}
+        return {name: as_numpy(value) for name, value in jax_base(model).held().arrays().items()}
 
     def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
         """Set all arrays by name; see the protocol."""

@@ -63,8 +63,9 @@ class Held:
 
     def trained(self) -> Variables:
         """Return the variables that gradients move: those that are not frozen."""
-        frozen = self._frozen
-        return {name: one for name, one in self.variables.items() if id(one) not in frozen and one.dtype.is_floating}
+        released = {name: one for name, one in self.variables.items() if id(one) not in self._frozen}
+        # What is complex cannot be trained, and whoever wants to is told so.
+        return {name: one for name, one in released.items() if one.dtype.is_floating or one.dtype.is_complex}
 
     @property
     def convolves(self) -> bool:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from anyspace import tree
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.host import HostRuntime, require_fit
+from anyspace.models.host import HostRuntime, for_a_file, require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
@@ -188,6 +188,10 @@ class TFRuntime(HostRuntime):
         """Return the names of the variables that gradient steps move."""
         return frozenset(tf_base(model).trained())
 
+    def narrow(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the trained variables of fewer than 32 bits."""
+        return frozenset(name for name, one in tf_base(model).trained().items() if one.dtype.size < 4)
+
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[Array]]) -> list[frozenset[str]]:
         """Return to which variables gradients go, by a pass that is recorded."""
         own = tf_base(model)
@@ -206,7 +210,7 @@ class TFRuntime(HostRuntime):
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of all variables by name."""
-        return {name: _for_a_file(variable.numpy()) for name, variable in tf_base(model).held().variables.items()}
+        return {name: for_a_file(variable.numpy()) for name, variable in tf_base(model).held().variables.items()}
 
     def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
         """Set all variables by name; see the protocol."""
@@ -259,11 +263,6 @@ def _tensor(array: Any) -> Any:
 def arrays_of(found: Tree) -> Tree:
     """Return tensors as NumPy's arrays."""
     return tree.map_leaves(lambda leaf: leaf.numpy() if isinstance(leaf, tf.Tensor) else leaf, found)
-
-
-def _for_a_file(array: NumpyArray) -> NumpyArray:
-    """Return a copy, as float32 where NumPy has no type of its own for it, as for bfloat16."""
-    return np.array(array, np.float32 if array.dtype.kind == "V" else None)
 
 
 def _layer_and_part(name: str) -> tuple[str, str]:

@@ -128,4 +128,5 @@ class AttentionWrapper(MemoryWrapper, Attending):
         self, features: torch.Tensor, input_dict: dict[str, Any], state: State, seq_lens: torch.Tensor | None
     ) -> tuple[torch.Tensor, State]:
         """Return ``(features [N, D], states of every row)``; see :meth:`GTrXL.forward`."""
-        return self.attend(features, input_dict, state, seq_lens)
+        # A model beneath may compute in float64.
+        return self.attend(features.to(next(self.gtrxl.parameters()).dtype), input_dict, state, seq_lens)

@@ -43,6 +43,8 @@ class MaskedActionNetwork(nn.Module):
         """Return the parameters ``[..., B, P]`` for contexts ``[B, C]`` and encoded actions ``[..., B, E]``."""
         if isinstance(context, np.ndarray):
             return self._in_numpy(context, encoded)
+        # A model beneath may compute in float64.
+        context, encoded = context.to(self.bias.dtype), encoded.to(self.bias.dtype)
         hidden = self.activation(self.context(context) + affine(encoded, self.actions()))
         return affine(hidden, self.output(), self.bias)
 

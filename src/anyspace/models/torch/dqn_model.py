@@ -62,6 +62,7 @@ class QHead(nn.Module):
 
     def forward(self, x: torch.Tensor, noise: Noise = True) -> torch.Tensor:
         """Return [N, out]; every noisy layer draws its own noise."""
+        x = x.to(next(self.parameters()).dtype)
         for layer in self.layers:
             x = layer(x, noise) if isinstance(layer, NoisyLinear) else layer(x)
         return x

@@ -81,6 +81,8 @@ class RecurrentWrapper(MemoryWrapper):
         """Return ``(output [N, H], the states after each sequence's last step)``; see the class for other modules."""
         assert seq_lens is not None, f"{type(self).__name__}.forward() needs seq_lens, the length of each sequence"
         plain = is_plain(self.rnn)
+        if plain:  # a model beneath may compute in float64
+            features = features.to(self._weights()[0].dtype)
         if plain and len(features) == len(seq_lens):
             return self._step(features, state)
         inputs = add_time_dimension(features, seq_lens, time_major=True)  # [T, S, F]

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.cell import Cell
+from anyspace.maths.xp.torch import NAMESPACE
 from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
@@ -104,10 +105,13 @@ class TorchRuntime:
         return array
 
     def numpy(self, tensor: torch.Tensor | NumpyArray) -> NumpyArray:
-        """Return ``tensor`` as a NumPy array; on the CPU they share memory. What is one already comes back."""
+        """Return ``tensor`` as a NumPy array; on the CPU they share memory. What is one already comes back.
+
+        Those of bfloat16, for which NumPy has no type, are copied as float32.
+        """
         if isinstance(tensor, np.ndarray):  # from a distribution or a model of the user's
             return tensor
-        array: NumpyArray = tensor.detach().cpu().numpy()
+        array: NumpyArray = NAMESPACE.to_numpy(tensor)
         return array
 
     @contextlib.contextmanager
@@ -217,6 +221,11 @@ class TorchRuntime:
         named = _module(model).named_parameters(remove_duplicate=False)
         return frozenset(name for name, parameter in named if parameter.requires_grad)
 
+    def narrow(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the trained parameters of fewer than 32 bits."""
+        module = _module(model)
+        return frozenset(name for name in self.trained(model) if module.get_parameter(name).element_size() < 4)
+
     def reached(self, model: ModelV2, compute: Callable[[], Sequence[torch.Tensor]]) -> list[frozenset[str]]:
         """Return to which parameters gradients go; see the protocol."""
         parameters = dict(_module(model).named_parameters())
@@ -232,7 +241,7 @@ class TorchRuntime:
 
     def parameters(self, model: ModelV2) -> dict[str, NumpyArray]:
         """Return copies of parameters and buffers by name."""
-        return {name: value.detach().cpu().numpy().copy() for name, value in _module(model).state_dict().items()}
+        return {name: self.numpy(value).copy() for name, value in _module(model).state_dict().items()}
 
     def load_parameters(self, model: ModelV2, values: dict[str, NumpyArray]) -> None:
         """Set parameters and buffers by name; see the protocol."""

@@ -271,4 +271,6 @@ def _linear(name: str, module: nn.Module) -> Dense:
 
 
 def _array(tensor: torch.Tensor) -> Floats:
+    if tensor.dtype is torch.bfloat16:  # for which NumPy has no type
+        raise _NoTwin
     return tensor.detach().numpy()
