@@ -243,6 +243,7 @@ REFUSED = {
     "framework",
     "vectorization",
     "explore",
+    "entropy_coeff_schedule",
     "output_max_file_size",
     "min_env_runners",
     *("fleet", "max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval", "max_lag"),

@@ -216,6 +216,13 @@ class Counts(Linear):
         return x * self.calls
 
 
+def test_keys_that_a_file_cannot_tell_apart_are_refused(tmp_path: Path) -> None:
+    alike = Dict({1: BOX, "1": BOX})
+    for policy in (small_policy(alike, Discrete(2)), small_policy(BOX, Dict({1: Discrete(2), "1": Discrete(3)}))):
+        with pytest.raises(ExportError, match=r"two parts of the space are called '(obs|action)/1' in a file"):
+            policy.export(tmp_path / "policy.onnx")
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

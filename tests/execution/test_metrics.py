@@ -3,8 +3,10 @@ import pytest
 
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError
-from anyspace.execution.learner import Result
-from anyspace.execution.metrics import EpisodeWindow, mean_results
+from anyspace.execution.learner import Result, Steps
+from anyspace.execution.metrics import EpisodeWindow, mean_results, of_one_step
+from anyspace.policy.batch import Batch
+from anyspace.policy.sequences import Sequences
 
 
 def results(**columns):
@@ -29,6 +31,19 @@ def test_what_only_some_steps_report_is_averaged_over_those():
     assert mean_results(calls, np.asarray, 1) == {"a": 3.0, "b": 4.0, "c": 0.5}
     with pytest.raises(NonFiniteError, match="gradient step 2 of 2: rare is inf"):
         mean_results([Result({"a": 1.0}), Result({"rare": np.inf})], np.asarray, 1)
+
+
+def test_parts_of_one_step_are_averaged_over_their_rows():
+    steps = Steps(
+        Batch(obs=[np.zeros(5)]), np.array([[0, 1, 2], [3, 4, 4]]), np.array([[1, 1, 1], [1, 1, 0]], np.bool_)
+    )
+    reported = {"total_loss": np.array([3.0, 4.0]), "vf_loss": np.array([1.0, 6.0]), "grad_norm": np.array([7.0])}
+    found = of_one_step(Result(reported), steps, np.asarray)
+    assert mean_results([found], np.asarray, 1) == {"total_loss": 7.0, "vf_loss": 3.0, "grad_norm": 7.0}
+    lens = Sequences(np.array([4, 1]), [])
+    in_sequences = Steps(Batch(obs=[np.zeros(5)], sequences=lens), np.array([[0], [1]]), np.ones((2, 1), np.bool_))
+    found = of_one_step(Result({"vf_loss": np.array([1.0, 6.0])}), in_sequences, np.asarray)
+    assert mean_results([found], np.asarray, 1) == {"vf_loss": 2.0}
 
 
 def test_no_step_has_no_means():

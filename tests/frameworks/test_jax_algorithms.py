@@ -107,7 +107,8 @@ def test_replayed_steps_are_learnt_from_as_with_torch(
         mine.policy.runtime.ways.number = 1
     mine.target.load_weights(theirs.target.weights())
     require_same_numbers(theirs, mine, steps=4, times=8)
-    assert mine.learner.compilations <= 2
+    # Sequences that are drawn have other lengths every time: their rows are padded to one of a few numbers.
+    assert mine.learner.compilations <= (4 if "model" in settings else 2)
 
 
 def test_a_divergence_from_the_target_is_learnt_from_as_with_torch(build: Build) -> None:

@@ -34,7 +34,13 @@ def test_random_pairs_of_spaces(how: str, count: int, monkeypatch: pytest.Monkey
         from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, Ways
 
         way = {"graph": AS_A_GRAPH, "eager": EAGERLY}[how]
-        monkeypatch.setattr(Ways, "__init__", lambda self: setattr(self, "number", way))
+        begun = Ways.__init__
+
+        def on_its_way(self: Ways) -> None:
+            begun(self)
+            self.number = way
+
+        monkeypatch.setattr(Ways, "__init__", on_its_way)
     first = int(os.environ.get("FUZZ_SEED") or secrets.randbits(31)) if count > 10 else 0
     print(f"\nFUZZ_SEED={first}")
     run(first, count).require_small()

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from anyspace.policy.columns import size_for
+import numpy as np
+
+from anyspace.policy.columns import columns_of, put_together, size_for
+
+
+def test_keys_that_are_alike_stay_apart() -> None:
+    alike = {1: np.full(3, 1.0), "1": np.full(3, 2.0), "a/b": np.full(3, 3.0), "a": {"b": np.full(3, 4.0)}}
+    columns = columns_of({"actions": alike})
+    assert len(columns.rows) == 4
+    np.testing.assert_equal(dict(put_together(columns.built, columns.rows, columns.stored)), {"actions": alike})
 
 
 def test_sizes_are_few_and_leave_little_room() -> None:

@@ -35,6 +35,7 @@ from anyspace.spaces.preprocessors import (
     RepeatedValuesPreprocessor,
     TupleFlatteningPreprocessor,
     get_preprocessor,
+    zero_absent,
 )
 from tests.fuzz.generator import observation_spaces
 from tests.fuzz.sampling import samples
@@ -409,6 +410,16 @@ def test_what_is_not_there_is_zero_even_where_zero_is_shifted():
         np.testing.assert_array_equal(memory[0, 0], np.full(128, -0.5))
         assert not memory[0, 1].any()
         assert not memory[1].any()
+
+
+@pytest.mark.xdist_group("tensorflow")
+def test_arrays_of_many_axes_are_zero_where_they_are_not_there():
+    feature = np.arange(64, dtype=np.float32).reshape(2, 2, 1, 2, 1, 2, 2, 1, 2) + 1
+    there = np.array([[True, False], [False, True]])
+    tensorflow = pytest.importorskip("tensorflow")
+    expected = feature * there.reshape(2, 2, 1, 1, 1, 1, 1, 1, 1)
+    for convert in (np.asarray, torch.from_numpy, tensorflow.constant):
+        np.testing.assert_array_equal(np.asarray(zero_absent(convert(feature), convert(there))), expected)
 
 
 def test_texts_graphs_and_alternatives():

@@ -223,9 +223,10 @@ class ActorCritic(Algorithm[C]):
         if now.values is not None:
             errors = 0.5 * (now.values - batch["value_targets"]) ** 2
             terms, metrics["vf_loss"] = terms + config.vf_loss_coeff * errors, batch.mean(errors)
-        if config.rewards_entropy:
+        if now.distribution.has_entropy:
             entropies = policy.entropy(now.distribution)
-            terms, metrics["entropy"] = terms - self.entropy_coeff.value * entropies, batch.mean(entropies)
+            metrics["entropy"] = batch.mean(entropies)
+            terms = terms - self.entropy_coeff.value * entropies if config.rewards_entropy else terms
         return Losses({"policy": batch.sum(terms)}, metrics)
 
 

@@ -354,6 +354,8 @@ def _as_numpy(value: Any, runtime: Runtime) -> NumpyArray:
 def _packed(value: Any, name: str, tensors: dict[str, NumpyArray], runtime: Runtime) -> Any:
     """Return a nested value as JSON has it; arrays in it go to ``tensors``, dicts keep keys that are no texts."""
     if _is_array(value):
+        # Keys may be alike but for their type, or hold a slash.
+        name = f"{name} ({len(tensors)})" if name in tensors else name
         tensors[name] = _as_numpy(value, runtime)
         return {"tensor": name}
     if isinstance(value, Mapping):

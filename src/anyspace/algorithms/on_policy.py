@@ -31,7 +31,8 @@ class OnPolicyConfig(AlgorithmConfig):
     batch_mode: Literal["truncate_episodes", "complete_episodes"] = "truncate_episodes"
     """Cut fragments anywhere (bootstrapping), or collect whole episodes only."""
     train_batch_size: int = 32
-    """Environment steps per training iteration, at least 1."""
+    """Environment steps per training iteration, at least 1; those that vector environments spend on resets are among
+    them, and not learnt from."""
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""

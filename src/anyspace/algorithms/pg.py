@@ -34,7 +34,8 @@ class PGConfig(OnPolicyConfig):
     lr: float = 4e-4
     """Learning rate, at least 0."""
     train_batch_size: int = 200
-    """Environment steps per training iteration, at least 1."""
+    """Environment steps per training iteration, at least 1; those that vector environments spend on resets are among
+    them, and not learnt from."""
     vf_loss_coeff: float = 0.5
     """Weight of the loss of the value that stands in for what an episode earns after it is cut, at least 0. With 0 no
     value is learnt, and the returns of episodes that are cut end there."""

@@ -48,7 +48,8 @@ class PPOConfig(GAEConfig, ClippedConfig):
     lr: float = 5e-5
     """Learning rate, at least 0."""
     train_batch_size: int = 4000
-    """Environment steps per training iteration, at least 1."""
+    """Environment steps per training iteration, at least 1; those that vector environments spend on resets are among
+    them, and not learnt from."""
     num_epochs: int = 30
     """Passes over each batch, at least 1."""
     minibatch_size: int | None = 128

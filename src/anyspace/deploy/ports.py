@@ -62,8 +62,12 @@ def outside(dtype: str | np.dtype[Any]) -> str:
 
 
 def observation_ports(policy: Pipeline, rows: int) -> list[Port]:
-    """Return what goes in of an observation: each leaf, indices as the environment counts them."""
-    return [_observed(spec, rows) for spec in policy.encode.specs]
+    """Return what goes in of an observation: each leaf, indices as the environment counts them.
+
+    Raises:
+        ExportError: two leaves have one name.
+    """
+    return _apart([_observed(spec, rows) for spec in policy.encode.specs])
 
 
 def _observed(spec: LeafSpec, rows: int) -> Port:
@@ -164,17 +168,35 @@ class _Marks:
 
 
 def action_ports(policy: Pipeline, rows: int) -> list[Port]:
-    """Return what comes out: each leaf of the environment's action."""
-    return [
-        Port(
-            _pointer("action", path),
-            "action",
-            (rows, *(leaf.shape or ())),
-            outside(leaf.dtype or np.dtype(np.int64)),
-            path,
-        )
-        for path, leaf in nesting.iter_leaves(policy.action_space)
-    ]
+    """Return what comes out: each leaf of the environment's action.
+
+    Raises:
+        ExportError: two leaves have one name.
+    """
+    return _apart(
+        [
+            Port(
+                _pointer("action", path),
+                "action",
+                (rows, *(leaf.shape or ())),
+                outside(leaf.dtype or np.dtype(np.int64)),
+                path,
+            )
+            for path, leaf in nesting.iter_leaves(policy.action_space)
+        ]
+    )
+
+
+def _apart(ports: list[Port]) -> list[Port]:
+    """Require that arrays have names of their own."""
+    names = [port.name for port in ports]
+    for name in names:
+        if names.count(name) > 1:
+            raise ExportError(
+                f"two parts of the space are called {name!r} in a file, because their keys are alike but for their type"
+                " (1 and '1'): give one of them another key."
+            )
+    return ports
 
 
 def _pointer(root: str, path: Path) -> str:

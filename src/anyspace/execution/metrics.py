@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError, nearest
-from anyspace.execution.learner import Result
+from anyspace.execution.learner import Result, Steps
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 
@@ -45,6 +46,28 @@ def mean_results(results: Sequence[Result], numpy: Callable[[Array], NumpyArray]
             " are whole; this model is not."
         )
     return {name: float(np.mean([value for _, value in values])) for name, values in table.items()}
+
+
+def of_one_step(result: Result, steps: Steps, numpy: Callable[[Array], NumpyArray]) -> Result:
+    """Return what parts of one gradient step report as numbers of the step.
+
+    Losses are sums over rows, so that the step's is that of its parts; what else is reported is averaged over rows.
+
+    Args:
+        result: of ``steps``, [S] each, or [1] where all rows were taken at once.
+        steps: whose gradients were summed.
+        numpy: turns a tensor into an array.
+    """
+    sequences = steps.rows.get("sequences")
+    lens = steps.counted * (1 if sequences is None else sequences.lens[steps.order])
+    rows = lens.sum(axis=1).astype(np.float64)
+    metrics: dict[str, Array] = {}
+    for name, value in result.metrics.items():
+        numbers = np.atleast_1d(_number(value, numpy)).astype(np.float64)
+        weights = rows if len(numbers) == len(rows) else None
+        number = numbers.sum() if name == "total_loss" else np.average(numbers, weights=weights)
+        metrics[name] = np.array([number])
+    return replace(result, metrics=metrics)
 
 
 def _number(value: Array | float, numpy: Callable[[Array], NumpyArray]) -> NumpyArray:

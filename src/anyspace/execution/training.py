@@ -15,7 +15,7 @@ from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.counters import Counters
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.learner import Learner, Result, Steps, described, require_metrics, spelt
-from anyspace.execution.metrics import mean_results
+from anyspace.execution.metrics import mean_results, of_one_step
 from anyspace.policy.batch import Batch
 from anyspace.policy.gradients import reached, require_gradients
 from anyspace.policy.policy import Policy
@@ -149,6 +149,8 @@ class Training:
                 done.overall |= self._numbers(end.value, where)
                 return
             result = self.learner.steps(asked) if isinstance(asked, Steps) else self.learner.step(asked)
+            if isinstance(asked, Steps) and asked.summed:
+                result = of_one_step(result, asked, self.policy.runtime.numpy)
             done.results.append(result)
 
     def metrics(self, done: Iteration) -> dict[str, float]:

@@ -221,10 +221,11 @@ def slots_by_name(slots: Slots, by_group: Mapping[str, GroupWeights]) -> dict[st
     """Return what the optimisers keep by the names of weights: ``logits.bias/exp_avg``, ``logits.bias/step``."""
     found: dict[str, NumpyArray] = {}
     for group, own in by_group.items():
-        kept = dict(slots[group])
-        step = kept.pop("step")
-        found |= {name: np.array(value) for name, value in kept.items()}
-        found |= {f"{name}/step": np.array(step) for name in own.shapes}
+        # Not in their own order: what JAX compiles returns dicts sorted by name.
+        for name in own.shapes:
+            for kept in (f"{name}/{kind}" for kind in own.kinds):
+                found[kept] = np.array(slots[group][kept])
+            found[f"{name}/step"] = np.array(slots[group]["step"])
     return found
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from gymnasium.spaces import Box
 
 from anyspace.config import require
-from anyspace.errors import ModelError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.models.modelv2 import State
 from anyspace.models.view_requirement import ViewRequirement
 
@@ -49,13 +49,12 @@ class GTrXLSizes:
             value = getattr(self, item.name)
             if item.name != "init_gru_gate_bias":
                 require(value >= least, item.name, value, f"a GTrXL needs at least {least}")
-        require(
-            self.memory > 0,
-            "memory_inference",
-            0,
-            "memory_training is 0 as well: attention would see the present step alone. Give one of them, or a model"
-            " without memory",
-        )
+        if not self.memory:
+            raise ConfigError(
+                "memory_inference and memory_training (`attention_memory_inference` and `attention_memory_training` of"
+                " `use_attention`) are both 0: attention would see the present step alone. Give one of them, or a model"
+                " without memory."
+            )
 
     @classmethod
     def of(cls, model_config: Mapping[str, Any]) -> GTrXLSizes:

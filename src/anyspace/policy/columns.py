@@ -33,7 +33,7 @@ class Columns:
     """The columns of a batch as plain arrays.
 
     A batch with an observation of one leaf and a view ``last`` of it has the rows ``obs/0`` [N, ...],
-    ``views/last/index`` and ``views/last/missing`` [N, k]; stored is ``views/last/0`` [M, ...].
+    ``views/'last'/index`` and ``views/'last'/missing`` [N, k]; stored is ``views/'last'/0`` [M, ...].
     """
 
     rows: Named
@@ -61,7 +61,8 @@ def columns_of(batch: Mapping[str, Any]) -> Columns:
 def _apart(name: str, column: Tree, rows: Named, stored: Named) -> Build:
     """Add the arrays of a column by name, and return what puts it together again."""
     if isinstance(column, dict):
-        parts = {key: _apart(f"{name}/{key}", part, rows, stored) for key, part in column.items()}
+        # A space may have both keys, 1 and "1", or "a/b" beside "b" within "a".
+        parts = {key: _apart(f"{name}/{key!r}", part, rows, stored) for key, part in column.items()}
         return lambda rows, stored: {key: build(rows, stored) for key, build in parts.items()}
     if isinstance(column, list | tuple):
         several = [_apart(f"{name}/{i}", part, rows, stored) for i, part in enumerate(column)]

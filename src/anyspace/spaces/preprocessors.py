@@ -9,6 +9,7 @@ Letters: N any number of leading batch dimensions, F slots of the flat vector.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -215,8 +216,9 @@ def get_preprocessor(space: gym.Space[Any], scale_images: bool = True) -> Prepro
 def zero_absent(feature: Array, there: Array) -> Array:
     """Return features [N, *repeats, ...] with zeros where ``there`` [N, *repeats] is False."""
     ns = xp(feature)
-    mask = ns.reshape(there, (*there.shape, *(1,) * (len(feature.shape) - len(there.shape))))
-    return ns.where(mask, feature, 0.0)
+    # In two axes: TensorFlow chooses among arrays of eight at most.
+    elements = ns.reshape(feature, (math.prod(there.shape), math.prod(feature.shape[len(there.shape) :])))
+    return ns.reshape(ns.where(ns.reshape(there, (-1, 1)), elements, 0.0), feature.shape)
 
 
 def one_hot(spec: LeafSpec, leaf: Array, there: Array | None = None) -> Array:

@@ -78,3 +78,17 @@ def test_what_numpy_has_no_type_for_is_float32_in_files() -> None:
     np.testing.assert_allclose(
         runtime.parameters(model)["weights_of.kernel"], found["weights_of.kernel"] + 1, rtol=2**-7
     )
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [((1, "1"), r"keys that JAX cannot sort, \[1, '1'\]: take texts"), (("a.b", "a"), r"two weights .*`alike.a.b`")],
+)
+def test_weights_that_would_have_one_name_are_refused(keys: tuple[Any, Any], message: str) -> None:
+    class Alike(OfKind):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments)
+            self.alike = {keys[0]: jnp.ones(2), keys[1]: {"b": jnp.ones(3)} if keys[1] == "a" else jnp.ones(3)}
+
+    with pytest.raises(ModelError, match=message):
+        build(Alike).held()

@@ -128,3 +128,10 @@ def test_complex_weights_are_refused_when_they_are_to_be_trained() -> None:
         pytest.raises(ModelError, match=r"Complex .*`phases` is complex64, .* by tf.complex\(real, imaginary\)"),
     ):
         algorithm.train()
+
+
+def test_weights_that_would_have_one_name_are_refused() -> None:
+    model = Encoded(Box(-1, 1, (4,)), Discrete(2), 2, {}, "model")
+    model.alike = {1: tf.Variable(1.0), "1": tf.Variable(2.0)}
+    with pytest.raises(ModelError, match=r"Encoded has two weights that are called `alike/1`: rename a key"):
+        model.held()

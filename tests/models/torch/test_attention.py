@@ -126,7 +126,7 @@ def test_a_state_that_is_none_of_its_own_is_refused(build):
         ({"num_heads": -1}, "`num_heads` is -1"),
         ({"num_transformer_units": 0}, "`num_transformer_units` is 0"),
         ({"memory_training": -1}, "`memory_training` is -1, but a GTrXL needs at least 0"),
-        ({"memory_training": 0, "memory_inference": 0}, "memory_training is 0 as well"),
+        ({"memory_training": 0, "memory_inference": 0}, "`attention_memory_training` of `use_attention`\\) are both 0"),
     ],
 )
 def test_impossible_sizes_are_refused_when_built(sizes, message):

@@ -138,6 +138,9 @@ class Leaves(Part):
         self._names = [
             _joined(f"{prefix}{attribute}", path) if isinstance(leaf, jax.Array) else None for path, leaf in leaves
         ]
+        named = [name for name in self._names if name is not None]
+        if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
+            raise ModelError(f"{type(owner).__name__} has two weights that are called `{twice[0]}`: rename a key.")
 
     def tree(self) -> Any:
         """Return the tree."""
@@ -322,8 +325,11 @@ def _is_module(value: object) -> bool:
 def _leaves(value: object, is_leaf: Callable[[object], bool] = is_own) -> Iterator[tuple[Any, Any]]:
     try:
         yield from jax.tree_util.tree_flatten_with_path(value, is_leaf=is_leaf)[0]
-    except (TypeError, ValueError):  # a dict whose keys cannot be sorted, which holds no weights
-        return
+    except (TypeError, ValueError) as error:  # a dict whose keys cannot be sorted
+        if isinstance(value, dict) and any(isinstance(one, jax.Array) or is_own(one) for one in value.values()):
+            raise ModelError(
+                f"a dict of weights has keys that JAX cannot sort, {[*value]}: take texts alone."
+            ) from error
 
 
 def _joined(start: str, path: Iterable[Any]) -> str:

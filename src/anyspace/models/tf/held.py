@@ -43,9 +43,17 @@ class Held:
     """Which of them are frozen: they say so, or a layer that has them does."""
 
     def add(self, name: str, variable: Any) -> None:
-        """Add a variable, as it is or as Keras 3 wraps it, unless it is there under another name."""
+        """Add a variable, as it is or as Keras 3 wraps it, unless it is there under another name.
+
+        Raises:
+            ModelError: there is another one of that name.
+        """
         plain = plain_variable(variable)
         if id(plain) not in self._there:
+            if name in self.variables:
+                raise ModelError(
+                    f"{type(self.models[0]).__name__} has two weights that are called `{name}`: rename a key."
+                )
             self._there.add(id(plain))
             self.variables[name] = plain
             # What Keras 3 wraps stays as it was made when the layer is frozen, or released.
