@@ -401,12 +401,17 @@ class Quits(Samples):
             sys.exit(0)
         return super().step(action)
 
+    def action_masks(self) -> Any:
+        if self.where == "action_masks":
+            sys.exit(0)
+        return [1, 1]
+
 
 ENDED = r"ended the program \(sys\.exit\(\)\), which is not for an environment to decide"
 
 
 @pytest.mark.parametrize("vectorization", ["sync", "async"])
-@pytest.mark.parametrize("where", ["step", "reset"])
+@pytest.mark.parametrize("where", ["step", "reset", "action_masks"])
 def test_an_environment_that_ends_the_program(where: str, vectorization: str) -> None:
     with pytest.raises(RuntimeError, match=rf"environment 0: Quits\.{where}\(\) {ENDED}") as ended:
         stepped(partial(Quits, where), vectorization)

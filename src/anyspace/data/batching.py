@@ -273,9 +273,14 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
             return info
         if key in info:
             return {**info, key: self._row(info[key], f"info[{key!r}]")}
-        if self._action_masks is not None:
-            return {**info, key: self._row(self._action_masks(), "action_masks()")}
-        return info
+        if self._action_masks is None:
+            return info
+        try:
+            mask = self._action_masks()
+        except SystemExit as error:
+            self._contract.explain(error, "action_masks")
+            raise
+        return {**info, key: self._row(mask, "action_masks()")}
 
     def _row(self, mask: Any, place: str) -> Bools:
         layout = self._mask_layout
