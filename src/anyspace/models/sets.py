@@ -81,9 +81,10 @@ def messages_and_updates(
     Returns:
         Messages [N, M, E], and nodes [N, V, E], which hear the mean of the messages that lead to them.
     """
-    ns = xp(embedded)
-    seen = ends @ embedded[:, None]  # [N, M, 2, E]
-    seen = ns.reshape(seen, (*seen.shape[:2], seen.shape[2] * seen.shape[3]))
+    ns, (rows, edges, _, nodes) = xp(embedded), ends.shape
+    # One product for all edges of a graph: one for each edge would copy the nodes for every edge.
+    seen = ns.reshape(ends, (rows, 2 * edges, nodes)) @ embedded
+    seen = ns.reshape(seen, (rows, edges, 2 * embedded.shape[2]))
     messages = of_edge(ns.concatenate([features, seen], axis=2))
     into = ns.swapaxes(_only(ends[:, :, 1], drawn), 1, 2)  # [N, V, M]
     incoming = into @ messages / ns.clip(ns.sum(into, axis=2, keepdims=True), 1.0, None)
