@@ -18,6 +18,7 @@ from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.models.torch.twins import numpy_twin
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
+from anyspace.policy.history import History
 from anyspace.policy.policy import Policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
 
@@ -185,6 +186,20 @@ def test_a_new_twin_has_the_new_weights():
     with torch.no_grad():
         made.model.logits.bias.add_(1)
     np.testing.assert_allclose(twin_outputs(made, x), before + 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True}, {"use_gru": True}, {"use_attention": True}], ids=str)
+def test_a_model_that_was_looked_through_before_acts_with_the_new_weights(memory):
+    made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), **memory)
+    x = np.ones((2, 4), np.float32)
+    state = History.before(made.views, [x]).states()
+    before = made.runtime.compiled(made.model)(InputDict({"obs_flat": x}), state)[0]
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.mul_(1.5)
+    after = made.runtime.compiled(made.model)(InputDict({"obs_flat": x}), state)[0]
+    assert not np.allclose(before, after)
+    np.testing.assert_array_equal(after, numpy_twin(made.model)(InputDict({"obs_flat": x}), state)[0])
 
 
 def test_whoever_looks_into_the_network_sees_it_act():

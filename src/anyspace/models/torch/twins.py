@@ -6,7 +6,8 @@ made of. Models that are not listed here, and classes that derive from one of th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -45,6 +46,9 @@ M = TypeVar("M", bound=nn.Module)
 
 Weights = dict[str, Floats]
 
+Maker = Callable[[], CompiledForward]
+"""Makes a twin of the weights as they are: most are read in place, some are folded into each other for each twin."""
+
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.Tanh: tanh, Tanh: tanh, nn.ReLU: relu}
 
 
@@ -52,42 +56,32 @@ class _NoTwin(Exception):
     """A module is not one that is known here."""
 
 
-_READ_IN_PLACE = (FullyConnectedNetwork, DenseStack, nn.Linear, nn.LayerNorm, QHead, nn.ModuleList, *_ACTIVATIONS)
-"""Modules whose twins read the weights where they are, whatever gradient steps make of them."""
-
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
 class Twins:
-    """Makes twins, and keeps those that stay right while their weights change: to make one takes as long as to act.
+    """Makes twins, and keeps what makes them: to look through a model takes longer than to act.
 
-    A twin is made anew where a module or a parameter was exchanged, or a hook was added.
+    A model is looked through anew where a module or a parameter was exchanged, or a hook was added.
     """
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[nn.Module, tuple[list[object], CompiledForward | None]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[nn.Module, tuple[list[object], Maker | None]] = WeakKeyDictionary()
 
     def of(self, model: ModelV2) -> CompiledForward | None:
         """Return the twin of a model, as :func:`numpy_twin` does."""
         model = _acting_part(model)
         if not isinstance(model, nn.Module):
             return None
-        # The address of a weight is no other one's as long as a kept twin reads it.
+        # The address of a weight is no other one's as long as a kept maker reads it; that there is none is no matter of
+        # addresses.
         state: list[object] = []
         for module in within(model):
             own = module.__dict__
-            state += (id(module), type(module), "forward" in own)
-            state += [weight if weight is None else weight.data_ptr() for weight in own["_parameters"].values()]
-            state += [True for hooks in _HOOKS if own[hooks]]
+            state += (id(module), type(module), "forward" in own, has_hooks(module))
+            weights = (*own["_parameters"].values(), *own["_buffers"].values())
+            state += [weight if weight is None else weight.data_ptr() for weight in weights]
         kept = self._kept.get(model)
-        if kept is None or kept[0] != state or has_hooks(model):
-            in_place = all(_kind(module) in _READ_IN_PLACE for module in within(model))
-            twin = numpy_twin(model)
-            if not in_place:
-                return twin
-            self._kept[model] = kept = (state, twin)
-        return kept[1]
+        if kept is None or kept[0] != state:
+            self._kept[model] = kept = (state, _maker(model))
+        return None if kept[1] is None else kept[1]()
 
 
 def numpy_twin(model: ModelV2) -> CompiledForward | None:
@@ -96,7 +90,11 @@ def numpy_twin(model: ModelV2) -> CompiledForward | None:
     Most weights are read where they are; those of attention are folded into each other once, here. There is none for a
     model with modules of other types than the library builds, with hooks, or with a ``forward`` that replaced theirs.
     """
-    model = _acting_part(model)
+    maker = _maker(_acting_part(model))
+    return None if maker is None else maker()
+
+
+def _maker(model: ModelV2) -> Maker | None:
     if not isinstance(model, nn.Module) or any(_is_changed(name, module) for name, module in model.named_modules()):
         return None
     try:
@@ -131,17 +129,21 @@ def _kind(module: nn.Module) -> type:
     return type(module) if made_of is None or made_of[0] is not DQNTorchModel else made_of[1]
 
 
-def _of_model(model: Any) -> CompiledForward:
+def _of_model(model: Any) -> Maker:
     kind = _kind(model)
     network = _of_kind(model, kind)
-    return network if kind is type(model) else acting_values(network, _values(model))
+    if kind is type(model):
+        return network
+    values = _values(model)
+    return lambda: acting_values(network(), values)
 
 
-def _of_kind(model: Any, kind: type) -> CompiledForward:
+def _of_kind(model: Any, kind: type) -> Maker:
     p = _weights(model)
     if kind is FullyConnectedNetwork:
         layers = [*_dense("encoder", _exactly(model.encoder, DenseStack)), *_output(model.logits)]
-        return acting_network(dense(p, layers), p["log_std"] if model.free_log_std else None)
+        network = acting_network(dense(p, layers), p["log_std"] if model.free_log_std else None)
+        return lambda: network
     if kind is RecurrentWrapper:
         return _of_memory(p, model, _features(model), _recurrent(p, model))
     if kind is AttentionWrapper:
@@ -171,7 +173,7 @@ def _flat_observations(inputs: InputDict) -> Floats:
 
 
 def _features(model: MemoryWrapper) -> Features:
-    base, previous = _of_model(model.base), model.previous.features
+    base, previous = _of_model(model.base)(), model.previous.features  # without memory: nothing is folded
 
     def features(inputs: InputDict) -> Floats:
         below = base(inputs, [])[0]
@@ -180,28 +182,33 @@ def _features(model: MemoryWrapper) -> Features:
     return features
 
 
-def _of_memory(p: Weights, model: Remembering, features: Features, remember: Step) -> CompiledForward:
-    return acting_memory(features, remember, dense(p, _output(model.logits)), p.get("log_std"))
+def _of_memory(p: Weights, model: Remembering, features: Features, remember: Callable[[], Step]) -> Maker:
+    heads, log_std = dense(p, _output(model.logits)), p.get("log_std")
+    return lambda: acting_memory(features, remember(), heads, log_std)
 
 
 def _output(logits: nn.Module | None) -> list[Dense]:
     return [] if logits is None else [_linear("logits", logits)]
 
 
-def _recurrent(p: Weights, model: RecurrentWrapper) -> Step:
+def _recurrent(p: Weights, model: RecurrentWrapper) -> Callable[[], Step]:
     if not is_plain(model.rnn):
         raise _NoTwin
-    return lstm(p, "rnn") if type(model.rnn) is nn.LSTM else gru(p, "rnn")
+    return partial(lstm if type(model.rnn) is nn.LSTM else gru, p, "rnn")
 
 
-def _gtrxl(p: Weights, model: GTrXL) -> Step:
+def _gtrxl(p: Weights, model: GTrXL) -> Callable[[], Step]:
     sizes = _exactly(model, GTrXL).sizes
     if not _linear("embedding", model.embedding).bias:
         raise _NoTwin
     blocks = [_block(f"gtrxl.blocks.{i}", block) for i, block in enumerate(model.blocks)]
-    reach = sizes.memory_inference
-    p = folded(p, "gtrxl", blocks, _array(model.positions)[sizes.memory - reach :])
-    return gtrxl_step(p, "gtrxl", blocks, memory=sizes.memory, reach=reach)
+    memory, reach = sizes.memory, sizes.memory_inference
+    positions = _array(model.positions)[memory - reach :]
+
+    def step() -> Step:
+        return gtrxl_step(folded(p, "gtrxl", blocks, positions), "gtrxl", blocks, memory=memory, reach=reach)
+
+    return step
 
 
 def _block(name: str, module: nn.Module) -> Block:
