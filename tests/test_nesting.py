@@ -36,6 +36,16 @@ def test_leaves_of_several_trees_are_mapped_together() -> None:
     assert sums["a"][1]["x"] == (np.float32, 1.0)
 
 
+def test_stacked_values_are_taken_apart() -> None:
+    stacked = {"b": [1, 0], "a": ([2, 1], {"x": [0.5, 0.25], "empty": ()})}
+    found = nesting.apart(lambda leaf, values: values, SPACE, stacked, 2)
+    assert found == [
+        {"a": (2, {"x": 0.5, "empty": ()}), "b": 1},
+        {"a": (1, {"x": 0.25, "empty": ()}), "b": 0},
+    ]
+    assert nesting.apart(lambda leaf, values: values, Discrete(2), [1, 0], 2) == [1, 0]
+
+
 def test_parts_of_dicts_and_tuples_by_their_keys() -> None:
     assert list(nesting.parts(SPACE) or ()) == ["a", "b"]
     assert nesting.parts(Tuple([Discrete(2)])) == {0: Discrete(2)}

@@ -108,6 +108,25 @@ def built(space: Space, parts: Iterable[Any]) -> Tree:
     return map_leaves(lambda _: next(remaining), space)
 
 
+def apart(rows: Callable[[Space, Any], Iterable[Any]], space: Space, value: Tree, count: int) -> list[Tree]:
+    """Return ``count`` values nested like ``space`` from one value that holds a stack of them in each leaf.
+
+    Args:
+        rows: takes the space of a leaf and its stack, and returns what that holds of each value.
+        space: any space.
+        value: nested like it.
+        count: how many values there are.
+    """
+    children = parts(space)
+    if children is None:
+        return list(rows(space, value))
+    is_dict = _form(type(space)) is dict
+    if not children:
+        return [{} if is_dict else () for _ in range(count)]
+    found = zip(*[apart(rows, child, value[key], count) for key, child in children.items()], strict=True)
+    return [dict(zip(children, row, strict=True)) for row in found] if is_dict else list(found)
+
+
 def map_leaves(function: Callable[..., Any], space: Space, *trees: Tree) -> Tree:
     """Return ``function(leaf, *values of the leaf)`` for each leaf, nested like ``space`` as dicts and tuples.
 

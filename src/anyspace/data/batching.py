@@ -24,7 +24,7 @@ from anyspace.data.running_statistics import KEY, wrappers_with_statistics
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder
-from anyspace.spaces.decoding import one_action
+from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
@@ -164,8 +164,7 @@ class StackedActions(gym.Space[Any]):
 
 @iterate.register(StackedActions)
 def _(space: StackedActions, items: Tree) -> Iterator[Any]:
-    for row in range(space.num_envs):
-        yield one_action(space.single, items, row)
+    return iter(one_by_one(space.single, items, space.num_envs))
 
 
 class VectorMember(gym.Wrapper[Any, Any, Any, Any]):

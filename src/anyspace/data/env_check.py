@@ -21,7 +21,7 @@ from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.vector_check import check_vector
 from anyspace.errors import AnyspaceError
 from anyspace.spaces import ActionMasks, Decoder, Encoder
-from anyspace.spaces.decoding import one_action
+from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds.registered import equivalent
 from anyspace.spaces.uniform import UniformActions, raw_space
 
@@ -226,7 +226,7 @@ class _Probe:
     def _action(self, rng: np.random.Generator, mask: Any) -> Any:
         noise = rng.gumbel(size=(1, self._random.width)).astype(np.float32)
         raw = self._random(noise, None if mask is None else self._masks.split(mask))
-        return one_action(self.env.action_space, self._decode(raw), 0)
+        return one_by_one(self.env.action_space, self._decode(raw), 1)[0]
 
 
 def _close(env: gym.Env[Any, Any], found: EnvCheck) -> None:

@@ -23,7 +23,7 @@ from anyspace.policy.masking import ORIGINS
 from anyspace.policy.perturbed import Perturbed
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import CATALOGUE, Plan
-from anyspace.spaces.decoding import one_action
+from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.encoding import batch_shape
 from anyspace.spaces.faults import ValueCheck, require_valid
 from anyspace.tree import Tree
@@ -202,7 +202,7 @@ class Policy(Pipeline):
         actions, new_state = self._act(
             [leaf[None] for leaf in leaves], state, single=True, mask_name=mask_name, **options
         )
-        action = one_action(self.env_action_space, actions, 0)
+        (action,) = one_by_one(self.env_action_space, actions, 1)
         return (action, new_state) if self.views.remembers else action
 
     def _act(

@@ -264,7 +264,7 @@ def _translator(space: gym.Space[Any]) -> Callable[[tree.Tree], tree.Tree] | Non
         for (path, leaf), values in zip(nesting.iter_leaves(space), nesting.values(space, actions), strict=True):
             if isinstance(leaf, RegisteredSpace):
                 rows = len(tree.leaves(values)[0])
-                values = tuple(decoders[path](one_action(leaf.equivalent, values, row)) for row in range(rows))
+                values = tuple(map(decoders[path], one_by_one(leaf.equivalent, values, rows)))
             parts.append(values)
         return nesting.built(space, parts)
 
@@ -276,16 +276,18 @@ def decode(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True, 
     return Decoder(space, normalize=normalize, clip=clip)(action)
 
 
-def one_action(space: gym.Space[Any], actions: tree.Tree, row: int) -> tree.Tree:
-    """Return one of several stacked environment actions: a number for a Discrete, an array for every other leaf.
+def one_by_one(space: gym.Space[Any], actions: tree.Tree, count: int) -> list[tree.Tree]:
+    """Return ``count`` stacked environment actions apart: numbers for a Discrete, arrays for every other leaf.
 
-    A Box of rank 0 also gives an array, as its members are. A leaf of a registered class gives a value of its own.
+    A Box of rank 0 also gives arrays, as its members are. A leaf of a registered class gives values of its own.
     """
-    return nesting.map_leaves(
-        lambda leaf, values: values[row] if isinstance(leaf, Discrete | RegisteredSpace) else values[row, ...],
-        space,
-        actions,
-    )
+
+    def rows(leaf: gym.Space[Any], values: Any) -> list[Any]:
+        if isinstance(leaf, Discrete | RegisteredSpace):
+            return [values[row] for row in range(count)]
+        return [values[row, ...] for row in range(count)]
+
+    return nesting.apart(rows, space, actions, count)
 
 
 def normalize_action(space: gym.Space[Any], action: tree.Tree, *, normalize: bool = True) -> tree.Tree:

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space
 
 from anyspace.errors import ConfigError, ObservationError, UnsupportedSpaceError
 from anyspace.spaces import BoundedGraph, BoundedSequence, Encoder, Repeated, decode, from_json, register_space, to_json
-from anyspace.spaces.decoding import one_action
+from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds import registered
 from anyspace.spaces.kinds.registered import (
     RegisteredSpace,
@@ -78,7 +78,7 @@ def test_values_are_translated_in_both_directions():
     actions = known_actions(Dict(move=Discrete(3), play=Hand(3)))
     played = decode(actions, {"move": np.array([2, 0]), "play": np.array([[1, 1, 0], [0, 0, 1]])})
     assert played["play"] == (frozenset({0, 1}), frozenset({2}))
-    assert one_action(actions, played, 1) == {"move": 0, "play": frozenset({2})}
+    assert one_by_one(actions, played, 2)[1] == {"move": 0, "play": frozenset({2})}
 
 
 def test_a_nested_built_in_space_serves_as_well():
