@@ -20,7 +20,7 @@ from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.models.view_requirement import SOURCES, ViewRequirement
-from anyspace.spaces.decoding import flatten_actions
+from anyspace.spaces.decoding import ActionFlattener
 from anyspace.tree import Tree
 
 RENAMED = {"dones": "terminateds", "next_obs": "new_obs"}
@@ -62,7 +62,7 @@ class ModelViews:
         self, model: ModelV2, runtime: Runtime, action_space: gym.Space[Any], any_action: Callable[[], Tree]
     ) -> None:
         self._owner = type(model).__name__
-        self._action_space = action_space
+        self._flatten = ActionFlattener(action_space)
         self._nested = bool(model.model_config.get("_disable_action_flattening", False))
         initial = model.get_initial_state()
         if not isinstance(initial, list | tuple):
@@ -152,7 +152,7 @@ class ModelViews:
     def actions(self, raw: Tree) -> list[Array]:
         """Return samples as views see them: one array, or the leaves of nested ones."""
         if not self._nested:
-            return [flatten_actions(self._action_space, raw)]
+            return [self._flatten(raw)]
         # In the order of the distribution's own samples, which a compiled step may hand back sorted by key.
         found: list[Array] = []
         tree.map_leaves(lambda _, leaf: found.append(leaf), self._like, raw)

@@ -323,8 +323,30 @@ def check_action_space(space: gym.Space[Any]) -> None:
     _codecs(space)
 
 
+class ActionFlattener:
+    """Puts the samples of one Tuple or Dict space side by side; build it once where samples come often.
+
+    Args:
+        space: the action space.
+    """
+
+    def __init__(self, space: gym.Space[Any]) -> None:
+        self._codecs = None if nesting.is_leaf(space) else _codecs(space)
+        self._is_discrete = all(isinstance(codec, _Index) for codec in tree.leaves(self._codecs))
+
+    def __call__(self, actions: tree.Tree) -> Array:
+        """Return samples [N, *shape] per leaf as [N, sum of d]; see `flatten_actions`."""
+        if self._codecs is None:
+            return actions
+        columns = tree.leaves(tree.map_leaves(_columns, self._codecs, actions))
+        ns = xp(columns[0])
+        if not self._is_discrete:
+            columns = [ns.astype(column, "float32") for column in columns]
+        return ns.concatenate(columns, axis=-1)
+
+
 def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
-    """Put the samples of a Tuple or Dict space side by side.
+    """Put the samples of a Tuple or Dict space side by side: `ActionFlattener` for one use.
 
     An example: of ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` the samples ``([2], [[0.5, -0.5]])`` of one row become
     ``[[2.0, 0.5, -0.5]]``.
@@ -337,14 +359,7 @@ def flatten_actions(space: gym.Space[Any], actions: tree.Tree) -> Array:
         [N, sum of d]: leaves in the space's own key order, raveled; a Discrete leaf takes one column.
         Integers if every leaf is discrete, else float32. Samples of any other space come back as they are.
     """
-    if nesting.is_leaf(space):
-        return actions
-    codecs = _codecs(space)
-    columns = tree.leaves(tree.map_leaves(_columns, codecs, actions))
-    ns = xp(columns[0])
-    if not all(isinstance(codec, _Index) for codec in tree.leaves(codecs)):
-        columns = [ns.astype(column, "float32") for column in columns]
-    return ns.concatenate(columns, axis=-1)
+    return ActionFlattener(space)(actions)
 
 
 def unflatten_actions(space: gym.Space[Any], flat: Array) -> tree.Tree:
