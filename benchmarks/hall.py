@@ -36,8 +36,8 @@ class Hall(gym.Env[Any, Any]):
 
     def action_masks(self) -> Any:
         """Return what is within reach: the ways, then the switches."""
-        mask = np.ones(WAYS + SWITCHES, np.int8)
-        mask[self.room % WAYS] = mask[WAYS + self.room % SWITCHES] = 0
+        mask = np.ones(WAYS + SWITCHES, np.bool_)
+        mask[self.room % WAYS] = mask[WAYS + self.room % SWITCHES] = False
         return mask
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -62,7 +62,7 @@ class Hall(gym.Env[Any, Any]):
         body = {"position": self.position.copy(), "room": np.int64(self.room), "switches": self.switches.copy()}
         if not self.nested:
             return {**body, "goal": self.goal}
-        return {"obs": {"body": body, "goal": self.goal}, "action_mask": self.action_masks()}
+        return {"obs": {"body": body, "goal": self.goal}, "action_mask": self.action_masks().astype(np.int8)}
 
 
 class Nested(Hall):

@@ -129,7 +129,7 @@ def test_the_ids_own_vector_environment_is_taken_where_there_is_one() -> None:
     kinds = {
         kind: type(make_source(EnvSpec("CartPole-v1"), 2, kind).envs).__name__ for kind in ("auto", "native", "sync")
     }  # type: ignore[arg-type]
-    assert kinds == {"auto": "CartPoleVectorEnv", "native": "CartPoleVectorEnv", "sync": "SyncVectorEnv"}
+    assert kinds == {"auto": "CartPoleVectorEnv", "native": "CartPoleVectorEnv", "sync": "InTurn"}
     assert make_source(EnvSpec("CartPole-v1", {"sutton_barto_reward": True}), 2).reset()[0].shape == (2, 4)
     assert make_source(EnvSpec("CartPole-v1", {"max_episode_steps": 2}), 2).envs.max_episode_steps == 2  # type: ignore[attr-defined]
 

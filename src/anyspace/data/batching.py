@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
-from functools import cached_property, partial, reduce
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property, reduce
 from operator import getitem
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import iterate
 from gymnasium.wrappers import TimeLimit
 
@@ -292,21 +292,3 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
     @cached_property
     def _mask_layout(self) -> ActionMasks:
         return ActionMasks(equivalent(self.action_space))
-
-
-def sync_envs(first: VectorMember, makers: Sequence[Callable[[], VectorMember]]) -> SyncVectorEnv:
-    """Return environments that are stepped one after the other; if one cannot be made, the others are closed."""
-    with ExitStack() as made:
-        members = [first]
-        made.callback(first.close)
-        for make in makers:
-            members.append(make())
-            made.callback(members[-1].close)
-        given = [partial(_same, member) for member in members]
-        envs = SyncVectorEnv(given, copy=False, autoreset_mode=AutoresetMode.SAME_STEP)
-        made.pop_all()
-    return envs
-
-
-def _same(member: VectorMember) -> VectorMember:
-    return member

@@ -263,9 +263,9 @@ def cannot_unpack(error: Exception) -> bool:
 
 
 def failed_stacking(error: Exception) -> bool:
-    """Whether an error is of Gymnasium's vector environments themselves, not of what they hold."""
+    """Whether an error is of vector environments themselves, not of what they hold."""
     name: str = _frames(error)[-1].f_globals.get("__name__", "")
-    return name.startswith("gymnasium.vector")
+    return name.startswith(("gymnasium.vector", "anyspace.data.in_turn"))
 
 
 _UNPACKING = r"(not enough|too many) values to unpack \(expected [25]\b|cannot unpack non-iterable"

@@ -21,11 +21,11 @@ from anyspace.data.batching import (
     VectorMember,
     has_fixed_shape,
     is_limited,
-    sync_envs,
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking, refuse_exit
 from anyspace.data.environments import EnvSpec, made_by_gymnasium
+from anyspace.data.in_turn import sync_envs
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_reset
 from anyspace.data.processes import Processes, copied
 from anyspace.data.running_statistics import wrappers_with_statistics
