@@ -97,6 +97,7 @@ names: $(READY) peers-rllib  ## every name of anyspace.rllib beside RLlib 2.40's
 
 bench: $(READY) peers  ## speed beside peers, as in docs/benchmarks.md
 	$(BIN)/python benchmarks/ppo_cartpole.py
+	$(BIN)/python benchmarks/masked_hall.py
 	$(BIN)/python benchmarks/collecting.py
 	$(BIN)/python benchmarks/time_to_solve.py jax
 	$(BIN)/python benchmarks/preprocess.py

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from anyspace import check_env
 from anyspace.algorithms import ALGORITHMS
 from anyspace.config import merge
 from anyspace.models.config import completed
@@ -33,6 +34,16 @@ def test_all_can_be_imported() -> None:
 def test_one_measurement_is_a_line_of_json(words: list[str]) -> None:
     done = subprocess.run([sys.executable, *words], check=True, cwd=FOLDER, capture_output=True, text=True)
     assert json.loads(done.stdout.splitlines()[-1])["rate"] > 0
+
+
+def test_the_hall_keeps_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(FOLDER)
+    import hall
+
+    for kind in (hall.Flat, hall.Nested):
+        found = check_env(kind, steps=200)
+        assert not found.findings
+        assert found.masks
 
 
 def test_the_network_for_atari_is_that_of_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
