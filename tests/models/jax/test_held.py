@@ -82,7 +82,10 @@ def test_what_numpy_has_no_type_for_is_float32_in_files() -> None:
 
 @pytest.mark.parametrize(
     ("keys", "message"),
-    [((1, "1"), r"keys that JAX cannot sort, \[1, '1'\]: take texts"), (("a.b", "a"), r"two weights .*`alike.a.b`")],
+    [
+        ((1, "1"), r"Alike\.alike holds weights .* whose keys JAX cannot sort: take"),
+        (("a.b", "a"), r"two weights .*`alike.a.b`"),
+    ],
 )
 def test_weights_that_would_have_one_name_are_refused(keys: tuple[Any, Any], message: str) -> None:
     class Alike(OfKind):
@@ -92,3 +95,9 @@ def test_weights_that_would_have_one_name_are_refused(keys: tuple[Any, Any], mes
 
     with pytest.raises(ModelError, match=message):
         build(Alike).held()
+
+
+def test_models_in_a_dict_whose_keys_cannot_be_sorted_are_found() -> None:
+    model = build(OfKind)
+    model.inner = {1: build(OfKind), "a": [build(Narrow)]}
+    assert model.held().trained == {f"{name}weights_of.kernel" for name in ("", "inner.1.", "inner.a.0.")}

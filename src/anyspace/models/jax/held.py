@@ -134,7 +134,12 @@ class Leaves(Part):
     def __init__(self, owner: ModelV2, prefix: str, attribute: str):
         super().__init__(owner, prefix)
         self.attribute = attribute
-        leaves, _ = self._flat()
+        try:
+            leaves, _ = self._flat()
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"{type(owner).__name__}.{attribute} holds weights in a dict whose keys JAX cannot sort: take texts."
+            ) from error
         self._names = [
             _joined(f"{prefix}{attribute}", path) if isinstance(leaf, jax.Array) else None for path, leaf in leaves
         ]
@@ -325,11 +330,10 @@ def _is_module(value: object) -> bool:
 def _leaves(value: object, is_leaf: Callable[[object], bool] = is_own) -> Iterator[tuple[Any, Any]]:
     try:
         yield from jax.tree_util.tree_flatten_with_path(value, is_leaf=is_leaf)[0]
-    except (TypeError, ValueError) as error:  # a dict whose keys cannot be sorted
-        if isinstance(value, dict) and any(isinstance(one, jax.Array) or is_own(one) for one in value.values()):
-            raise ModelError(
-                f"a dict of weights has keys that JAX cannot sort, {[*value]}: take texts alone."
-            ) from error
+    except (TypeError, ValueError):  # a dict whose keys JAX cannot sort: 1 and "1", say
+        for key, part in value.items() if isinstance(value, dict) else ():
+            for path, leaf in _leaves(part, is_leaf):
+                yield (jax.tree_util.DictKey(key), *path), leaf
 
 
 def _joined(start: str, path: Iterable[Any]) -> str:
