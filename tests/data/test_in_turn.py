@@ -82,12 +82,20 @@ def compare(make: Any) -> None:
             np.testing.assert_equal(later, expected)
 
 
-def test_an_observation_of_another_shape_is_refused() -> None:
-    class Grows(Samples):
+@pytest.mark.parametrize(
+    ("space", "observed", "message"),
+    [
+        (Box(-1, 1, (2,)), np.zeros(3, np.float32), "shape"),
+        (Box(-1, 1, (2,)), np.zeros(1, np.float32), "shape"),
+        (MultiDiscrete([3, 3]), np.array([0.5, 1.5]), "Cannot cast"),
+    ],
+)
+def test_what_does_not_fit_is_refused(space: gym.Space[Any], observed: Any, message: str) -> None:
+    class Odder(Samples):
         def _sample(self) -> Any:
-            return np.zeros(2 + self.t, np.float32)
+            return super()._sample() if self.t == 0 else observed
 
-    with closing(InTurn([lambda: Grows(Box(-1, 1, (2,)), Discrete(2))] * 2)) as envs:
+    with closing(InTurn([lambda: Odder(copy.deepcopy(space), Discrete(2))] * 2)) as envs:
         envs.reset(seed=0)
-        with pytest.raises(ValueError, match="shape"):
+        with pytest.raises((ValueError, TypeError), match=message):
             envs.step(np.array([0, 0]))
