@@ -326,8 +326,8 @@ def test_commands_run_nothing_that_a_checkpoint_names(
     assert main(words) == 2
     said = capsys.readouterr().err
     assert f"env: {env}" in said
-    assert "anyspace evaluate run --trust" in said
-    assert "anyspace train --resume run --trust" in said
+    for command in ("evaluate run", "export run policy.onnx", "train --resume run"):
+        assert f"  anyspace {command} --trust\n" in said
     require_untouched(stranger)
 
 

@@ -320,7 +320,8 @@ def require_granted(
         ]
         if len(risky) == len(missing):
             quoted = shlex.quote(str(path))
-            lines += [f"  anyspace evaluate {quoted} --trust", f"  anyspace train --resume {quoted} --trust"]
+            commands = (f"evaluate {quoted}", f"export {quoted} policy.onnx", f"train --resume {quoted}")
+            lines += [f"  anyspace {command} --trust" for command in commands]
     register = [_REGISTER[want.keys[-1]].format(name=want.name) for want in missing if want.kind == "registered"]
     if register:
         lines += ["Register the names before you load:", *(f"  {line}" for line in register)]
