@@ -1,9 +1,10 @@
-"""Steps per second of this version beside another checkout of the library, the two in turn in one run.
+"""This version beside another checkout of the library, the two in turn in one run.
 
-PPO on CartPole-v1 with the settings of ``ppo_cartpole.py`` (dense) and ``memory_cartpole.py`` (LSTM, GTrXL), through
-the public ``learn()``. Medians of seven runs; the ratio is the median of the pairs' ratios.
+Steps per second of PPO on CartPole-v1 with the settings of ``ppo_cartpole.py`` (dense) and ``memory_cartpole.py``
+(LSTM, GTrXL), through the public ``learn()``; observations per second of ``preprocess.py``, 64 stacked and one by one.
+Medians of seven runs; the ratio is the median of the pairs' ratios.
 
-    python benchmarks/trees.py path/to/another/checkout [dense] [lstm] [gtrxl]
+    python benchmarks/trees.py path/to/another/checkout [dense] [lstm] [gtrxl] [stacked] [single]
 """
 
 from __future__ import annotations
@@ -31,6 +32,25 @@ MODELS: dict[str, tuple[dict[str, Any], int]] = {
 
 def one(name: str) -> None:
     """Measure the library that Python finds, in this process, and print one JSON line."""
+    print(json.dumps(steps_per_second(name) if name in MODELS else observations_per_second(name)))
+
+
+def observations_per_second(name: str) -> float:
+    """Return how many nested observations become vectors."""
+    from anyspace.spaces import get_preprocessor
+    from preprocess import NESTED, N, microseconds, samples, stacked
+
+    preprocessor, singles = get_preprocessor(NESTED), samples(NESTED)
+    batch = stacked(NESTED, singles)
+    ways = {
+        "stacked": lambda: preprocessor.transform_batch(batch),
+        "single": lambda: [preprocessor.transform(obs) for obs in singles],
+    }
+    return N / microseconds({name: ways[name]})[name] * 1e6
+
+
+def steps_per_second(name: str) -> float:
+    """Return at which rate PPO trains."""
     from anyspace import PPO
     from anyspace.config import merge
 
@@ -40,7 +60,7 @@ def one(name: str) -> None:
     algorithm.learn(2 * 1024, progress=False)
     before, started = algorithm.timesteps_total, time.perf_counter()
     algorithm.learn(before + iterations * 1024, progress=False)
-    print(json.dumps((algorithm.timesteps_total - before) / (time.perf_counter() - started)))
+    return (algorithm.timesteps_total - before) / (time.perf_counter() - started)
 
 
 def measured(tree: Path, name: str) -> float:
@@ -54,9 +74,9 @@ def measured(tree: Path, name: str) -> float:
 def main() -> None:
     """Measure both in turn and print the table."""
     other = Path(sys.argv[1]).resolve()
-    names = sys.argv[2:] or list(MODELS)
+    names = sys.argv[2:] or [*MODELS, "stacked", "single"]
     print(f"This tree and another one, median of {RUNS} runs in turn; {describe()}\n")
-    print("| PPO on CartPole-v1 | other version, steps/s | this version, steps/s | ratio (lowest to highest) |")
+    print("| | other version, a second | this version, a second | ratio (lowest to highest) |")
     print("|---|---|---|---|")
     for name in names:
         pairs = [(measured(other, name), measured(HERE.parent, name)) for _ in range(RUNS)]
