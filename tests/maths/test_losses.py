@@ -65,6 +65,12 @@ def test_standardise_divides_by_epsilon_at_least(epsilon: float, expected: float
     np.testing.assert_allclose(standardise(x, epsilon=epsilon), [-expected, expected], rtol=1e-5)
 
 
+def test_standardise_of_values_whose_squares_are_beyond_float32(framework: Framework) -> None:
+    data = np.array([-3e20, 1e20, 2e20, 0.0], np.float32)
+    scaled = np.asarray(standardise(framework.array(data)))
+    np.testing.assert_allclose(scaled, (data / 1e20 - 0.0) / np.sqrt(3.5), rtol=1e-5, atol=1e-6)
+
+
 def test_standardise_of_equal_values_is_zero(framework: Framework) -> None:
     assert not np.asarray(standardise(framework.array([2, 2, 2]))).any()
 

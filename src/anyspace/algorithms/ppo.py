@@ -155,7 +155,10 @@ class PPO(ActorCritic[PPOConfig]):
     def _watched_value(self, batch: Batch) -> dict[str, float]:
         """Return the share of steps whose value has no gradient; warn now and then where that hinders learning."""
         config, clip = self.config, self.config.vf_clip_param
-        errors = np.asarray(self.policy.runtime.numpy((batch["vf_preds"] - batch["value_targets"]) ** 2), np.float32)
+        with np.errstate(over="ignore"):  # what is infinite is above the clip, too
+            errors = np.asarray(
+                self.policy.runtime.numpy((batch["vf_preds"] - batch["value_targets"]) ** 2), np.float32
+            )
         share = 0.0 if clip is None else float((errors > clip).mean())
         if self.training_iteration + 1 in _WARNED_AT:
             loss = config.vf_loss_coeff * float(np.minimum(errors, np.inf if clip is None else clip).mean())

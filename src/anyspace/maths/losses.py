@@ -51,6 +51,9 @@ def masked_mean(x: Array, mask: Array | None = None) -> Array:
     return ns.sum(ns.where(held, x, 0.0)) / ns.clip(ns.sum(ns.astype(held, "float32")), 1.0, None)
 
 
+_SMALL = 2.0**-32
+
+
 def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> Array:
     """Shift and scale to mean 0 and standard deviation 1: (x - mean) / max(epsilon, std), shaped like ``x``.
 
@@ -58,5 +61,7 @@ def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> A
     """
     ns = xp(x)
     centred = x - masked_mean(x, mask)
-    scaled = centred / ns.clip(masked_mean(centred**2, mask) ** 0.5, epsilon, None)
+    # A power of two changes no digit, and squares of 1e19 would be beyond float32.
+    deviation = masked_mean((centred * _SMALL) ** 2, mask) ** 0.5 / _SMALL
+    scaled = centred / ns.clip(deviation, epsilon, None)
     return scaled if mask is None else ns.where(ns.holds(ns.asarray(mask, like=x)), scaled, 0.0)
