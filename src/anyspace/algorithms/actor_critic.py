@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
 
 from anyspace.algorithms.algorithm import Algorithm
 from anyspace.algorithms.on_policy import OnPolicyConfig, has_entropy, require_own_samples
@@ -208,7 +211,11 @@ class ActorCritic(Algorithm[C]):
         """
         numbers: dict[str, Any] = {"entropy_coeff": float(self.entropy_coeff)}
         if self.config.has_critic:
-            numbers["explained_variance"] = explained_variance(batch["value_targets"], batch["vf_preds"])
+            with np.errstate(over="ignore", invalid="ignore"):
+                explained = explained_variance(batch["value_targets"], batch["vf_preds"])
+            share = float(self.policy.runtime.numpy(explained))
+            if math.isfinite(share):  # squares may be beyond float32
+                numbers["explained_variance"] = share
         return numbers
 
     def losses(self, policy: Policy, batch: Batch) -> Losses:
