@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from anyspace import A2C, APPO, IMPALA, Algorithm
+from anyspace import A2C
 from anyspace.algorithms.a2c import A2CConfig
 from anyspace.errors import ConfigError
 from anyspace.execution.learner import Steps
-from anyspace.models import FullyConnectedNetwork
 from tests.support.hashes import VECTOR, sampled
 from tests.support.keys import fingerprint
 from tests.support.tasks import Endless
@@ -50,19 +49,6 @@ def test_gradients_of_parts_are_summed_to_one_step(model: dict[str, Any], grad_c
     np.testing.assert_allclose(weights[1], weights[0], rtol=1e-3, atol=1e-5)
     assert ("grad_norm" in results[0]) is (grad_clip is not None)
     assert results[1] == pytest.approx(results[0], rel=1e-4, abs=1e-6)
-
-
-@pytest.mark.parametrize("kind", [A2C, IMPALA, APPO])
-def test_the_entropy_is_reported_whether_it_is_rewarded_or_not(kind: type[Algorithm[Any]]) -> None:
-    class Even(FullyConnectedNetwork):
-        def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
-            return 0 * super().forward(input_dict, state, seq_lens)[0], state
-
-    settings = {"model": {"custom_model": Even}, "train_batch_size": 20, "preset": "none"}
-    for coefficient in (0.0, 0.1):
-        with closing(kind(ENV, **settings, entropy_coeff=coefficient)) as algorithm:
-            learnt = algorithm.train()["learner"]
-        assert learnt["entropy"] == pytest.approx(np.log(3), rel=1e-5)
 
 
 def test_parts_hold_every_row_once() -> None:

@@ -471,3 +471,12 @@ def test_another_exploration_than_sampling_is_refused(kind: type[Any]) -> None:
 
     with pytest.raises(ConfigError, match="Mine learns from samples of its own distribution, but the plan explores by"):
         make(Mine)
+
+
+def test_what_has_no_explained_variance_in_float32_is_left_out() -> None:
+    with closing(make(A2C)) as algorithm:
+        targets = torch.tensor([1.0, 2.0, 4.0])
+        usual = algorithm.report(Batch(value_targets=targets, vf_preds=targets))
+        huge = algorithm.report(Batch(value_targets=targets * 1e30, vf_preds=targets))
+    assert usual["explained_variance"] == 1.0
+    assert "explained_variance" not in huge

@@ -16,9 +16,11 @@ from gymnasium.wrappers.utils import RunningMeanStd
 from torch import nn
 
 from anyspace import PPO, Algorithm
+from anyspace.algorithms.checkpoints import _packed, _unpacked
 from anyspace.data.seeds import environment_seed
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import read_checkpoint, read_state
+from anyspace.models.torch.runtime import TorchRuntime
 from tests.support.tasks import Endless
 
 SMALL: dict[str, Any] = {
@@ -496,3 +498,10 @@ def test_tensors_and_random_sources_go_on_where_they_were(tmp_path: Path) -> Non
     assert torch.equal(first.mean, second.mean)
     assert first.rng.normal() == second.rng.normal()
     assert torch.equal(first.critics[1].weight, second.critics[1].weight)
+
+
+def test_arrays_under_keys_that_are_alike_stay_apart() -> None:
+    state = {1: np.zeros(2), "1": np.ones(2), "a/b": np.full(2, 2.0), "a": {"b": np.full(2, 3.0)}}
+    tensors: dict[str, Any] = {}
+    packed = _packed(state, "part", tensors, TorchRuntime("cpu"))
+    np.testing.assert_equal(_unpacked(json.loads(json.dumps(packed)), tensors), state)

@@ -230,10 +230,9 @@ class ActorCritic(Algorithm[C]):
         if now.values is not None:
             errors = 0.5 * (now.values - batch["value_targets"]) ** 2
             terms, metrics["vf_loss"] = terms + config.vf_loss_coeff * errors, batch.mean(errors)
-        if now.distribution.has_entropy:
+        if config.rewards_entropy:
             entropies = policy.entropy(now.distribution)
-            metrics["entropy"] = batch.mean(entropies)
-            terms = terms - self.entropy_coeff.value * entropies if config.rewards_entropy else terms
+            terms, metrics["entropy"] = terms - self.entropy_coeff.value * entropies, batch.mean(entropies)
         return Losses({"policy": batch.sum(terms)}, metrics)
 
 

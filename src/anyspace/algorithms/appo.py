@@ -115,9 +115,8 @@ class APPO(IMPALA):
         policy_loss = -batch.mean(clipped_surrogate(ratio, batch["advantages"], config.clip_param))
         vf_loss = 0.5 * batch.mean((now.values - batch["value_targets"]) ** 2)
         total, metrics = policy_loss + config.vf_loss_coeff * vf_loss, {"policy_loss": policy_loss, "vf_loss": vf_loss}
-        if now.distribution.has_entropy:
-            metrics["entropy"] = batch.mean(policy.entropy(now.distribution))
         if config.rewards_entropy:
+            metrics["entropy"] = batch.mean(policy.entropy(now.distribution))
             total = total - self.entropy_coeff.value * metrics["entropy"]
         from_target = logp - batch["target_logp"]
         metrics["kl"] = divergence(

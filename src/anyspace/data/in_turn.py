@@ -25,7 +25,7 @@ _NUMBERS = (int, np.int64)
 
 
 class InTurn(SyncVectorEnv):
-    """Gymnasium's ``SyncVectorEnv`` that resets environments in the step that ends an episode, with less to do.
+    """Gymnasium's ``SyncVectorEnv`` with a quicker ``step``; it resets environments in the step that ends an episode.
 
     Where each part of the observations is an array of the shape and the type of its space, it is written into the stack
     as it is. Whatever else comes is stacked, or refused, by Gymnasium.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from gymnasium.spaces import Box, Discrete
 
 from anyspace import PPO
@@ -69,6 +70,12 @@ def test_complex_weights_are_refused_when_they_are_to_be_trained() -> None:
         algorithm.train()
 
 
+def test_weights_of_16_bits_are_named() -> None:
+    runtime = JaxRuntime("cpu")
+    assert runtime.narrow(build(Narrow)) == {"weights_of.kernel"}
+    assert runtime.narrow(build(OfKind)) == set()
+
+
 def test_what_numpy_has_no_type_for_is_float32_in_files() -> None:
     runtime, model = JaxRuntime("cpu"), build(Narrow)
     found = runtime.parameters(model)
@@ -101,3 +108,13 @@ def test_models_in_a_dict_whose_keys_cannot_be_sorted_are_found() -> None:
     model = build(OfKind)
     model.inner = {1: build(OfKind), "a": [build(Narrow)]}
     assert model.held().trained == {f"{name}weights_of.kernel" for name in ("", "inner.1.", "inner.a.0.")}
+
+
+def test_modules_of_flax_that_would_have_one_name_are_refused() -> None:
+    class Alike(OfKind):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments)
+            self.layers = nnx.Dict({"a.b": nnx.Param(jnp.ones(2)), "a": nnx.Dict({"b": nnx.Param(jnp.ones(3))})})
+
+    with pytest.raises(ModelError, match=r"two weights that are called `layers\.a\.b`"):
+        build(Alike).held()

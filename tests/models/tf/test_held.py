@@ -15,6 +15,7 @@ from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches
 from anyspace.errors import ModelError
 from anyspace.models.tf.base import TFModelV2
+from anyspace.models.tf.runtime import TFRuntime
 from anyspace.models.tf.ways import EAGERLY
 from tests.frameworks.conftest import rows
 
@@ -135,3 +136,10 @@ def test_weights_that_would_have_one_name_are_refused() -> None:
     model.alike = {1: tf.Variable(1.0), "1": tf.Variable(2.0)}
     with pytest.raises(ModelError, match=r"Encoded has two weights that are called `alike/1`: rename a key"):
         model.held()
+
+
+def test_weights_of_16_bits_are_named() -> None:
+    model, runtime = Encoded(Box(-1, 1, (4,)), Discrete(2), 2, {}, "model"), TFRuntime("cpu")
+    assert runtime.narrow(model) == set()
+    model.small = tf.Variable(tf.ones(3, tf.bfloat16))
+    assert runtime.narrow(model) == {"small"}

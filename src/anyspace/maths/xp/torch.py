@@ -50,7 +50,7 @@ class _Torch(Namespace):
 
     def to_numpy(self, x: Array) -> Any:
         x = x.detach().cpu()
-        # NumPy has no type for it.
+        # NumPy has no bfloat16.
         return (x.float() if x.dtype is torch.bfloat16 else x).numpy()
 
     def stop_gradient(self, x: Array) -> Array:

@@ -143,9 +143,7 @@ class Leaves(Part):
         self._names = [
             _joined(f"{prefix}{attribute}", path) if isinstance(leaf, jax.Array) else None for path, leaf in leaves
         ]
-        named = [name for name in self._names if name is not None]
-        if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
-            raise ModelError(f"{type(owner).__name__} has two weights that are called `{twice[0]}`: rename a key.")
+        _require_apart(owner, [name for name in self._names if name is not None])
 
     def tree(self) -> Any:
         """Return the tree."""
@@ -193,11 +191,13 @@ class NnxObjects(Part):
         super().__init__(owner, prefix)
         self.attributes = attributes
         nnx = _nnx()
-        self._variables = {
-            ".".join([prefix[:-1], *map(str, path)] if prefix else map(str, path)): variable
+        variables = [
+            (".".join([prefix[:-1], *map(str, path)] if prefix else map(str, path)), variable)
             for path, variable in nnx.iter_graph(self._objects())
             if isinstance(variable, nnx.Variable) and not isinstance(variable, nnx.RngState)
-        }
+        ]
+        _require_apart(owner, [name for name, _ in variables])
+        self._variables = dict(variables)
 
     def _objects(self) -> dict[str, Any]:
         return {attribute: vars(self.owner)[attribute] for attribute in self.attributes}
@@ -340,6 +340,12 @@ def _joined(start: str, path: Iterable[Any]) -> str:
     return ".".join(
         [start, *(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)]
     )
+
+
+def _require_apart(owner: ModelV2, names: list[str]) -> None:
+    """Require that weights have names of their own."""
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ModelError(f"{type(owner).__name__} has two weights that are called `{twice[0]}`: rename a key.")
 
 
 def _trained(part: Part) -> set[str]:
