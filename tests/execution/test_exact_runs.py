@@ -431,13 +431,14 @@ def test_a_checkpoint_that_is_not_whole_is_not_kept_and_the_run_goes_on(folder: 
 
 
 def trained(name: str, run: str, steps: int) -> int:
-    """Train to a number of steps, from the latest exact checkpoint if there is one."""
+    """Train to a number of steps, from the latest exact checkpoint if there is one; one at the goal stays as it is."""
     kind, settings = SETTINGS[name]
     try:
         algorithm = Algorithm.load(f"{run}/exact")
     except CheckpointError:
         algorithm = kind("CartPole-v1", {**SHARED, **settings}, preset="none")
-    algorithm.learn(steps, out=run, overwrite=algorithm.timesteps_total == 0, progress=False)
+    if algorithm.timesteps_total < steps:
+        algorithm.learn(steps, out=run, overwrite=algorithm.timesteps_total == 0, progress=False)
     algorithm.close()
     return 0
 
