@@ -83,9 +83,10 @@ def _form(thing: Any) -> dict[str, Any]:
 
 
 def _is_method(member: Any) -> bool:
-    """Whether a member is a method that PyTorch's modules do not have anyway."""
+    """Whether a member is a method that PyTorch's modules and NumPy's arrays do not have anyway."""
     of_torch = (getattr(member, "__module__", None) or "").startswith("torch.")
-    return callable(member) and not inspect.isclass(member) and not of_torch
+    of_numpy = getattr(getattr(member, "__objclass__", None), "__module__", None) == "numpy"
+    return callable(member) and not inspect.isclass(member) and not of_torch and not of_numpy
 
 
 def _parameters(thing: Any) -> list[str]:

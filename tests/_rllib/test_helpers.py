@@ -16,6 +16,7 @@ from anyspace._rllib import arrays, filters, helpers, preprocessors, schedules, 
 from anyspace._rllib.postprocessing import adjust_nstep, compute_advantages
 from anyspace._rllib.sample_batch import SampleBatch
 from anyspace.errors import ConfigError, ObservationError, UnsupportedSpaceError
+from tests.support.catalogue import discrete
 
 # ----------------------------------------------------------------------------------------------- helpers
 
@@ -279,7 +280,7 @@ def test_the_catalogue_beside_models():
     assert ModelCatalog.get_action_shape(nested) == (np.float32, (None, 3))
     assert ModelCatalog.get_action_shape(Tuple([Discrete(3), MultiDiscrete([2, 2])])) == (np.int64, (None, 3))
     assert ModelCatalog.get_action_shape(Box(-1, 1, (2, 3), np.float64)) == (np.float32, (None, 2, 3))
-    for space in (Discrete(3), Discrete(3, dtype=np.int32)):
+    for space in (Discrete(3), discrete(3, 0, np.int32)):
         assert ModelCatalog.get_action_shape(space) == (np.int64, (None,))
     for space in (Box(0, 5, (2,), np.int8), MultiBinary(2)):
         assert ModelCatalog.get_action_shape(space) == (np.int64, (None, 2))

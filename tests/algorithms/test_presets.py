@@ -109,7 +109,7 @@ def test_a_preset_lies_between_defaults_and_own_settings() -> None:
 
 
 def discretized(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    return gym.wrappers.DiscretizeAction(env, 5)
+    return gym.wrappers.TransformAction(env, lambda choice: np.array([choice - 2.0], np.float32), spaces.Discrete(5))
 
 
 def slower(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:

@@ -2,6 +2,9 @@
 
 ``python -m tests.support.versions`` makes the environments under ``.venv-versions``, runs the tests in each and prints
 a table; with ``--write`` the table goes into ``docs/installation.md``. Other arguments go to pytest.
+
+Environments are filled by uv, which finds versions that fit together within seconds, where pip tries for minutes. It is
+installed into an environment of its own, and reads variables such as ``UV_TORCH_BACKEND=cpu`` and ``UV_FIND_LINKS``.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ class Leg:
         python: major and minor version of the interpreter.
         stands_for: what the set shows, for the table.
         pins: requirements with exact versions; they take precedence over ``constraints.txt``.
-        constrained: install everything else as ``constraints.txt`` says; otherwise pip chooses.
+        constrained: install everything else as ``constraints.txt`` says; otherwise uv chooses.
     """
 
     python: str
@@ -50,7 +53,7 @@ class Leg:
         return re.sub(r"\W+", "-", f"{self.python} {self.stands_for}")
 
     def constraints(self) -> str:
-        """Return the constraints for pip."""
+        """Return the constraints on what is installed."""
         own = {requirement_name(pin) for pin in self.pins}
         lines = (ROOT / "constraints.txt").read_text().splitlines() if self.constrained else []
         return "\n".join([*self.pins, *(line for line in lines if requirement_name(line) not in own)])
@@ -102,6 +105,15 @@ def interpreter(version: str) -> str | None:
     return str(held[-1]) if held else found
 
 
+def uv(folder: Path) -> Path:
+    """Return the path of uv in an environment of its own, made where it is not there yet."""
+    found = folder / "uv" / "bin" / "uv"
+    if not found.exists():
+        subprocess.run([sys.executable, "-m", "venv", folder / "uv"], check=True)
+        subprocess.run([folder / "uv" / "bin" / "python", "-m", "pip", "install", "--quiet", "uv"], check=True)
+    return found
+
+
 def tried(leg: Leg, folder: Path, pytest: Sequence[str]) -> Outcome:
     """Make the environment of a set of versions, and run the tests in it."""
     base = interpreter(leg.python)
@@ -114,8 +126,8 @@ def tried(leg: Leg, folder: Path, pytest: Sequence[str]) -> Outcome:
     constraints.write_text(leg.constraints())
     if not python.exists():
         subprocess.run([base, "-m", "venv", venv], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "--constraint", constraints, "--editable", f"{ROOT}[dev]"]
-    if subprocess.run(install).returncode:
+    install = ["pip", "install", "--python", python, "--constraint", constraints, "--editable", f"{ROOT}[dev]"]
+    if subprocess.run([uv(folder), *install, "--quiet"]).returncode:
         return Outcome(leg, "cannot be installed")
     versions = dict(_versions(python))
     command = [python, "-m", "pytest", "-q", "--no-header", *TOLERANT, *pytest]
