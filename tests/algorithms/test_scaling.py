@@ -316,7 +316,8 @@ def test_a_run_waits_for_the_evaluation_that_is_under_way_at_its_end(tmp_path: P
         result = algorithm.learn(
             32, out=tmp_path, progress=False, callback=lambda _, one: seen.append("evaluation" in one)
         )
-        assert seen == [False, True]
+        assert len(seen) > 1
+        assert seen == [*[False] * (len(seen) - 1), True]
         assert result["evaluation"]["episodes"] == 2
         assert algorithm.counters.is_best
         assert algorithm.finish_evaluation() is None

@@ -22,6 +22,8 @@ DISCRETE_DTYPES = "dtype" in inspect.signature(Discrete).parameters
 """Whether a Discrete may be of another dtype than int64; in Gymnasium 1.1 it may not."""
 GRAPHS_OF_PARTS = Version(gym.__version__) >= Version("1.4")
 """Whether the nodes of a Graph may be any space; before Gymnasium 1.4 they are Boxes or Discretes."""
+_SAMPLED = 1 if GRAPHS_OF_PARTS else 0
+"""The first of a Graph's Discrete nodes or edges; before Gymnasium 1.4 it is taken for 0 where a Graph is sampled."""
 NARROW = {"discrete uint16": (7, 60_000, np.uint16), "discrete whole int8": (100, -100, np.int8)}
 
 
@@ -132,9 +134,9 @@ _VARYING: dict[str, gym.Space[Any]] = {
     "parts left out": ignoring(
         Dict(a=Discrete(2), b=Tuple((Discrete(3), Text(3), Box(-1, 1, (2,)))), c=Text(4)), ['obs["b"][1]', 'obs["c"]']
     ),
-    "graph": BoundedGraph(Box(-1, 1, (2,)), Discrete(3, start=1), max_nodes=4, max_edges=5),
+    "graph": BoundedGraph(Box(-1, 1, (2,)), Discrete(3, start=_SAMPLED), max_nodes=4, max_edges=5),
     "graph without edges": BoundedGraph(Box(1, 2, (2,)), None, max_nodes=3),
-    "graph of discrete nodes": BoundedGraph(Discrete(3, start=1), Box(-1, 1, ()), max_nodes=3, max_edges=4),
+    "graph of discrete nodes": BoundedGraph(Discrete(3, start=_SAMPLED), Box(-1, 1, ()), max_nodes=3, max_edges=4),
     **(
         {"graph of parts": BoundedGraph(_PART, Dict(word=_WORD, far=Box(0, 9, ())), max_nodes=3, max_edges=4)}
         if GRAPHS_OF_PARTS
