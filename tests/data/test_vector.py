@@ -246,6 +246,14 @@ def test_a_source_must_say_how_it_resets(metadata: Any) -> None:
         VectorSource(envs)
 
 
+@pytest.mark.parametrize("kind", [SyncVectorEnv, AsyncVectorEnv])
+def test_others_that_reset_themselves_otherwise_change_nothing(kind: Any) -> None:
+    """Before Gymnasium 1.4 all vectors of an environment share its metadata, and AsyncVectorEnvs still do."""
+    with closing(kind([Script] * 2, autoreset_mode=AutoresetMode.NEXT_STEP)) as envs:
+        envs.metadata["autoreset_mode"] = AutoresetMode.SAME_STEP
+        assert VectorSource(envs).mode is VectorSource(gym.vector.VectorWrapper(envs)).mode is AutoresetMode.NEXT_STEP
+
+
 def test_a_same_step_source_must_hand_over_last_observations() -> None:
     class Forgets(SyncVectorEnv):
         def step(self, actions: Any) -> Any:

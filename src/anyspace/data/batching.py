@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import iterate
 from gymnasium.wrappers import TimeLimit
 
@@ -50,6 +50,17 @@ def is_limited(envs: VectorEnv[Any, Any, Any]) -> bool:
     if envs.metadata.get("limited") or (envs.spec is not None and envs.spec.max_episode_steps is not None):
         return True
     return isinstance(envs.unwrapped, SyncVectorEnv) and all(map(has_time_limit, envs.unwrapped.envs))
+
+
+def autoreset_mode_of(envs: VectorEnv[Any, Any, Any]) -> Any:
+    """Return what a vector environment says of how it resets itself, None where it says nothing.
+
+    Gymnasium's own may share their metadata with others of the same environments, which may reset themselves otherwise.
+    """
+    base = envs.unwrapped
+    if type(base) in (SyncVectorEnv, AsyncVectorEnv) and envs.metadata is base.metadata:
+        return base.autoreset_mode  # type: ignore[attr-defined]  # narrowed by type()
+    return (envs.metadata or {}).get("autoreset_mode")
 
 
 def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:

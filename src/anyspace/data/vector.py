@@ -19,6 +19,7 @@ from anyspace.data.batching import (
     Fit,
     StackedActions,
     VectorMember,
+    autoreset_mode_of,
     has_fixed_shape,
     is_limited,
     take_rows,
@@ -113,7 +114,7 @@ class VectorSource:
         self._shape = (self.num_envs,)
         self.observation_space = envs.single_observation_space
         self.action_space = envs.single_action_space
-        mode = _autoreset_mode(envs)
+        mode = autoreset_mode_of(envs)
         if mode is None:
             advice = (
                 "use vectorization='sync' or 'async'"
@@ -361,15 +362,10 @@ def _native_envs(spec: EnvSpec, num_envs: int, *, asked: bool) -> Envs | None:
             )
         except TypeError:  # it lacks a setting that single environments may have
             return None
-    if _autoreset_mode(envs) is None and not asked:
+    if autoreset_mode_of(envs) is None and not asked:
         envs.close()
         return None
     return envs
-
-
-def _autoreset_mode(envs: Envs) -> Any:
-    """Return what a vector environment says of how it resets itself, None where it says nothing."""
-    return (envs.metadata or {}).get("autoreset_mode")
 
 
 def _given_source(spec: EnvSpec, envs: Envs, num_envs: int) -> VectorSource:

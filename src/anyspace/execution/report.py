@@ -52,12 +52,13 @@ class _Report:
         # In a notebook a bar is a widget, and there are none without ipywidgets.
         has_widgets = self._console.is_jupyter and find_spec("ipywidgets") is not None
         self._is_live = self._console.is_terminal or has_widgets
-        shown = enabled and self._is_live
-        self._bar = Progress(*columns, console=self._console, disable=not shown, transient=transient)
+        self._has_bar = enabled and self._is_live
+        self._bar = Progress(*columns, console=self._console, disable=not self._has_bar, transient=transient)
 
     def __enter__(self) -> Self:
-        with suppress(OSError):
-            self._bar.__enter__()
+        if self._has_bar:
+            with suppress(OSError):
+                self._bar.__enter__()
         return self
 
     def __exit__(
@@ -66,8 +67,9 @@ class _Report:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with suppress(OSError):
-            self._bar.__exit__(kind, error, traceback)
+        if self._has_bar:  # rich 13 prints an empty line for one that is disabled
+            with suppress(OSError):
+                self._bar.__exit__(kind, error, traceback)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

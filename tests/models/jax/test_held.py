@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -118,3 +120,12 @@ def test_modules_of_flax_that_would_have_one_name_are_refused() -> None:
 
     with pytest.raises(ModelError, match=r"two weights that are called `layers\.a\.b`"):
         build(Alike).held()
+
+
+def test_an_older_flax_is_said_to_be_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(OfKind)
+    model.layer = nnx.Linear(2, 2, rngs=nnx.Rngs(0))
+    older = SimpleNamespace(**{**vars(nnx), "Variable": SimpleNamespace})
+    monkeypatch.setitem(sys.modules, "flax.nnx", older)
+    with pytest.raises(ModelError, match=r"need Flax 0\.12\.1 or later, but .* installed: pip install --upgrade flax"):
+        model.held()

@@ -299,7 +299,13 @@ def is_nnx(value: object) -> bool:
 
 
 def _nnx() -> Any:
-    return sys.modules["flax.nnx"]
+    nnx = sys.modules["flax.nnx"]
+    if not hasattr(nnx.Variable, "get_raw_value"):
+        raise ModelError(
+            f"modules of Flax NNX need Flax 0.12.1 or later, but {sys.modules['flax'].__version__} is installed:"
+            " pip install --upgrade flax"
+        )
+    return nnx
 
 
 def _is_adopted(value: object) -> bool:
