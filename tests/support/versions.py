@@ -10,6 +10,7 @@ installed into an environment of its own, and reads variables such as ``UV_TORCH
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import re
 import shutil
@@ -27,7 +28,9 @@ TOLERANT = ("-W", "default::DeprecationWarning", "-W", "default::FutureWarning")
 """What packages of different ages say of each other is no fault of ours; all other warnings stay errors."""
 ALL = ("-m", "not learning and not fuzz and not ray and not soak")
 """The arguments of pytest for the whole suite."""
-SHOWN = ("gymnasium", "numpy", "torch")
+EXTRAS = ("atari", "export", "jax", "ray", "sweep", "video")
+"""Those that the development packages bring, without those for documents alone."""
+SHOWN = ("gymnasium", "numpy", "torch", "jax")
 HEADER = ("Python", *SHOWN, "what it stands for", "result")
 
 
@@ -80,9 +83,11 @@ def requirement_name(line: str) -> str:
 
 
 def lowest() -> tuple[str, ...]:
-    """Return the lower bounds of the library's own requirements as exact versions."""
-    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    return tuple(requirement.replace(">=", "==") for requirement in requirements)
+    """Return the lower bounds of what the library and its extras require, as exact versions."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = (project["optional-dependencies"][name] for name in EXTRAS)
+    requirements = itertools.chain(project["dependencies"], *extras)
+    return tuple(requirement.partition(";")[0].replace(">=", "==") for requirement in requirements)
 
 
 def legs() -> tuple[Leg, ...]:

@@ -213,12 +213,12 @@ class NnxObjects(Part):
 
     def read(self) -> Arrays:
         """Return the arrays by name."""
-        return {name: variable.get_raw_value() for name, variable in self._variables.items()}
+        return {name: _value(variable) for name, variable in self._variables.items()}
 
     def write(self, values: Mapping[str, Array]) -> None:
         """Take over arrays for good."""
         for name, variable in self._variables.items():
-            variable.set_raw_value(values[name])
+            _set_value(variable, values[name])
 
     def bind(self, values: Mapping[str, Array], fresh_key: Callable[[], Array]) -> Callable[[], Arrays]:
         """Put a trace's arrays in their place, and return what reads them later."""
@@ -237,7 +237,7 @@ class NnxObjects(Part):
         def read() -> Arrays:
             found = nnx.to_flat_state(nnx.state(copies))
             return {
-                self._name(path): variable.get_raw_value()
+                self._name(path): _value(variable)
                 for path, variable in found
                 if not isinstance(variable, nnx.RngState)
             }
@@ -299,13 +299,22 @@ def is_nnx(value: object) -> bool:
 
 
 def _nnx() -> Any:
-    nnx = sys.modules["flax.nnx"]
-    if not hasattr(nnx.Variable, "get_raw_value"):
-        raise ModelError(
-            f"modules of Flax NNX need Flax 0.12.1 or later, but {sys.modules['flax'].__version__} is installed:"
-            " pip install --upgrade flax"
-        )
-    return nnx
+    return sys.modules["flax.nnx"]
+
+
+def _value(variable: Any) -> Array:
+    """Return what a variable of NNX holds, which is an attribute of it up to Flax 0.12.0."""
+    read = getattr(variable, "get_raw_value", None)
+    return variable.raw_value if read is None else read()
+
+
+def _set_value(variable: Any, value: Array) -> None:
+    """Let a variable of NNX hold another array."""
+    write = getattr(variable, "set_raw_value", None)
+    if write is None:
+        variable.raw_value = value
+    else:
+        write(value)
 
 
 def _is_adopted(value: object) -> bool:
