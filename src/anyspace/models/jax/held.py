@@ -237,9 +237,7 @@ class NnxObjects(Part):
         def read() -> Arrays:
             found = nnx.to_flat_state(nnx.state(copies))
             return {
-                self._name(path): _value(variable)
-                for path, variable in found
-                if not isinstance(variable, nnx.RngState)
+                self._name(path): _value(variable) for path, variable in found if not isinstance(variable, nnx.RngState)
             }
 
         return read
