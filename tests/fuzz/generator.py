@@ -19,6 +19,7 @@ from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, Wo
 from tests.fuzz.environment import MASK_KEY, Masks, Pair
 from tests.fuzz.leaf_spaces import ACTION_LEAVES, OBSERVATION_LEAVES, Draw, LeafTable, discrete
 from tests.fuzz.sampling import leaf_spaces, mask_space, option_counts
+from tests.support.catalogue import GRAPHS_OF_PARTS
 
 MAX_DEPTH, MAX_LEAVES, MAX_ELEMENTS = 4, 64, 4096
 
@@ -146,10 +147,13 @@ _OBSERVATION_NESTS: dict[str, Any] = {
     "BoundedSequence, stacked": lambda *room: _list(*room, "BoundedSequence", stack=True),
     "Sequence": lambda *room: _list(*room, "Sequence"),
     "Sequence, stacked": lambda *room: _list(*room, "Sequence", stack=True),
-    "BoundedGraph": lambda *room: _graph(*room, edges=True),
-    "BoundedGraph without edges": lambda *room: _graph(*room, edges=False),
-    "Graph": lambda *room: _graph(*room, edges=room[0].draw(st.booleans()), bounded=False),
 }
+if GRAPHS_OF_PARTS:
+    _OBSERVATION_NESTS |= {
+        "BoundedGraph": lambda *room: _graph(*room, edges=True),
+        "BoundedGraph without edges": lambda *room: _graph(*room, edges=False),
+        "Graph": lambda *room: _graph(*room, edges=room[0].draw(st.booleans()), bounded=False),
+    }
 
 
 def _nested(room: Room, depth: int, nests: dict[str, Any], leaves: LeafTable) -> gym.Space[Any]:
