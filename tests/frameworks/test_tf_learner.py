@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import textwrap
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from anyspace.models.tf.base import RUNNING, TFModelV2
 from anyspace.models.tf.keras_networks import VisionNetwork
 from anyspace.models.tf.networks import DQNTFModel, SACTFModel
 from anyspace.models.tf.tf1 import TF1
-from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways
+from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, Way, Ways
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
+from anyspace.spaces import BoundedSequence
 from tests.frameworks import tf_models as models
 from tests.frameworks.conftest import Build, rows
+from tests.support.environments import Samples
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
 
@@ -65,6 +68,17 @@ def test_models_of_users_learn_in_one_compiled_loop(build: Build, kind: type) ->
         assert first.metrics["ratio_error"][0] <= 1e-5 < first.metrics["ratio_error"][1]
     assert algorithm.policy.runtime.ways.number == way
     assert same(before, variables(algorithm)) == ({"scale"} if kind is models.Plain else set())
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_observations_of_many_axes_are_learnt_from(eager: bool) -> None:
+    space = BoundedSequence(BoundedSequence(Box(-1, 1, (1, 2, 1, 1, 2, 1)), 2), 2)
+    sizes = {"train_batch_size": 8, "minibatch_size": 4, "num_epochs": 1, "model": {"fcnet_hiddens": [4]}}
+    with closing(PPO(lambda: Samples(space, Discrete(2)), sizes, framework="tf", seed=0, preset="none")) as algorithm:
+        algorithm.policy.runtime.ways.number = EAGERLY if eager else AS_A_GRAPH
+        before = variables(algorithm)
+        algorithm.train()
+        assert same(before, variables(algorithm)) == set()
 
 
 def test_a_checkpoint_names_variables_by_the_way_to_them_and_goes_on_as_the_original(

@@ -118,7 +118,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         if not waiting:
             return
         (inputs, seeds, stored, cells, *_), ways = arguments, self.runtime.ways
-        own = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[0], inputs)
+        own = _of_step(inputs, 0)
         settled, ways.number = ways.number, EAGERLY
         try:
             self._gradients(batches.put_together(own, stored), cells, seeds[0])
@@ -162,7 +162,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         totals = self._zeros() if summed else {}
 
         def body(number: Array) -> tuple[Reported, dict[str, Weights]]:
-            own = tf.nest.map_structure(lambda leaf: None if leaf is None else leaf[number], inputs)
+            own = _of_step(inputs, number)
             reported, gradients = self._gradients(build(own, stored), cells, seeds[number])
             if summed:
                 return reported, gradients
@@ -281,6 +281,15 @@ def _recorded() -> Iterator[Callable[[Array, list[tf.Variable]], list[Array | No
 
 def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:
     return {name: tf.cast(tf.convert_to_tensor(value), tf.float32) for name, value in metrics.items()}
+
+
+def _of_step(inputs: Inputs, number: Array | int) -> Inputs:
+    """Return what one of S steps is made of; TensorFlow cuts a part out of arrays of eight axes at most."""
+
+    def own(leaf: Array) -> Array:
+        return leaf[number] if len(leaf.shape) <= 8 else tf.gather(leaf, number)
+
+    return tf.nest.map_structure(lambda leaf: None if leaf is None else own(leaf), inputs)
 
 
 def _unrolled(body: Any, totals: dict[str, Weights], length: int, count: Array) -> tuple[Reported, dict[str, Weights]]:
