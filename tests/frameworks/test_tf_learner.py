@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import minibatches
@@ -72,8 +72,9 @@ def test_models_of_users_learn_in_one_compiled_loop(build: Build, kind: type) ->
 
 @pytest.mark.parametrize("eager", [True, False])
 def test_observations_of_many_axes_are_learnt_from(eager: bool) -> None:
-    space = BoundedSequence(BoundedSequence(Box(-1, 1, (1, 2, 1, 1, 2, 1)), 2), 2)
-    sizes = {"train_batch_size": 8, "minibatch_size": 4, "num_epochs": 1, "model": {"fcnet_hiddens": [4]}}
+    # Rows of nine bytes: those of eight or sixteen TensorFlow cuts out in another way, which takes any number of axes.
+    space = BoundedSequence(BoundedSequence(MultiBinary((1, 1, 1, 1, 3, 1)), 1), 1)
+    sizes = {"train_batch_size": 6, "minibatch_size": 3, "num_epochs": 1, "model": {"fcnet_hiddens": [4]}}
     with closing(PPO(lambda: Samples(space, Discrete(2)), sizes, framework="tf", seed=0, preset="none")) as algorithm:
         algorithm.policy.runtime.ways.number = EAGERLY if eager else AS_A_GRAPH
         before = variables(algorithm)

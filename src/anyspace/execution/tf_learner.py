@@ -286,10 +286,13 @@ def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:
 def _of_step(inputs: Inputs, number: Array | int) -> Inputs:
     """Return what one of S steps is made of; TensorFlow cuts a part out of arrays of eight axes at most."""
 
-    def own(leaf: Array) -> Array:
+    def own(leaf: Array | None) -> Array | None:
+        if leaf is None:
+            return None
         return leaf[number] if len(leaf.shape) <= 8 else tf.gather(leaf, number)
 
-    return tf.nest.map_structure(lambda leaf: None if leaf is None else own(leaf), inputs)
+    found: Inputs = tf.nest.map_structure(own, inputs)
+    return found
 
 
 def _unrolled(body: Any, totals: dict[str, Weights], length: int, count: Array) -> tuple[Reported, dict[str, Weights]]:
