@@ -155,7 +155,9 @@ def test_who_is_killed_in_a_fragment_is_replaced_and_an_initialised_ray_left_alo
         handler = signal.getsignal(signal.SIGTERM)
         result = algorithm.train()
         assert (result["fleet"]["restarts"], result["timesteps_this_iter"]) == (1, 16)
-        assert re.search(r"worker [01] is replaced: Worker .*, as one that is killed, runs out of memory", caplog.text)
+        # Ray does not always know how it died.
+        died = r"(Worker .*, as one that is killed, runs out of memory|ActorDiedError: The actor died unexpectedly)"
+        assert re.search(rf"worker [01] is replaced: {died}", caplog.text)
         assert sorted(algorithm.fleet.gather(16).lanes[:, 1].tolist()) == [0, 0, 1, 1]
         assert signal.getsignal(signal.SIGTERM) is handler
     gym.registry.pop("ToldToWorkers-v0")

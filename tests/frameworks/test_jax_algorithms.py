@@ -318,6 +318,16 @@ def test_what_is_not_installed_is_told_with_the_line(build: Build, monkeypatch: 
         build()
 
 
+@pytest.mark.parametrize(("release", "is_old"), [("0.6.0", True), ("0.5.3", True), ("0.6.1", False), ("0.10.2", False)])
+def test_an_older_jax_is_refused(release: str, is_old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "version", lambda package: release)
+    if is_old:
+        with pytest.raises(ConfigError, match=rf"jax {release} is installed, .*--upgrade jax; 0\.6\.1 or later"):
+            backends.backend_of("jax")
+    else:
+        assert backends.backend_of("jax") is backends.BACKENDS["jax"]
+
+
 def test_neither_the_library_nor_torch_loads_jax() -> None:
     check = (
         "import anyspace, sys; anyspace.PPO; anyspace.models; assert not {'jax', 'flax', 'equinox'} & {*sys.modules}"

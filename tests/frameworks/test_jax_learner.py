@@ -291,7 +291,8 @@ def test_weights_of_all_widths_move_in_one_loop(build: Build, summed: bool) -> N
 
 
 def test_weights_in_double_precision(build: Build) -> None:
-    with jax.enable_x64(True):
+    wide = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # where older JAX has it
+    with wide(True):
         algorithm = build(model={"custom_model": Doubled}, lr=0.1, grad_clip=0.5)
         algorithm.train()
     (kernel,) = algorithm.policy.model.variables()

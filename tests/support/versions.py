@@ -24,7 +24,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "installation.md"
 BEGIN, END = "<!-- versions: begin -->", "<!-- versions: end -->"
-TOLERANT = ("-W", "default::DeprecationWarning", "-W", "default::FutureWarning")
+TOLERANT = tuple(
+    word
+    for warning in ("DeprecationWarning", "FutureWarning", "ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
+    for word in ("-W", f"default::{warning}")
+)
 """What packages of different ages say of each other is no fault of ours; all other warnings stay errors."""
 ALL = ("-m", "not learning and not fuzz and not ray and not soak")
 """The arguments of pytest for the whole suite."""

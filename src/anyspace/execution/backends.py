@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,12 +81,15 @@ BACKENDS: dict[str, Backend] = {"torch": TorchBackend(), "jax": JaxBackend(), "t
 PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
 """What has to be installed for each."""
 
+_OLDEST = {"jax": "0.6.1"}
+"""The oldest version, where it matters: JAX 0.6.0 reuses memory that NumPy's arrays still show."""
+
 
 def backend_of(framework: str) -> Backend:
     """Return what a framework brings.
 
     Raises:
-        ConfigError: it is not built, or not installed.
+        ConfigError: it is not built, not installed, or too old.
     """
     if framework not in BACKENDS:
         raise ConfigError(f"config key `framework` is {framework!r}, but built are {', '.join(BACKENDS)}.")
@@ -94,4 +99,14 @@ def backend_of(framework: str) -> Backend:
             f"config key `framework` is {framework!r}, but {package} is not installed: pip install"
             f" 'anyspace[{framework}]', or leave `framework` at 'torch'."
         )
+    oldest = _OLDEST.get(package)
+    if oldest is not None and _numbers(found := version(package)) < _numbers(oldest):
+        raise ConfigError(
+            f"config key `framework` is {framework!r}, but {package} {found} is installed, which keeps weights wrongly:"
+            f" pip install --upgrade {package}; {oldest} or later will do."
+        )
     return BACKENDS[framework]
+
+
+def _numbers(release: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", release)[:3]]
