@@ -109,7 +109,7 @@ class Sampler:
         return np.asarray(np.clip(values, space.low, space.high), space.dtype)
 
     def _integers(self, low: Any, high: Any) -> Any:
-        inside = self.rng.integers(low, high, dtype=low.dtype, endpoint=True)
+        inside = self.rng.integers(low, high, dtype=low.dtype.type, endpoint=True)
         kind = self.rng.integers(6, size=low.shape)
         return np.asarray(np.select([kind == 0, kind == 1], [low, high], inside), low.dtype)
 

@@ -36,7 +36,9 @@ def test_masked_mean(framework: Framework) -> None:
     assert masked_mean(x, framework.array([[1, 1], [1, 0]])) == 3.0
     assert masked_mean(x, framework.array([[0, 0], [0, 0]], bool)) == 0.0
     assert masked_mean(x[0]) == 1.5
-    assert np.asarray(masked_mean(x, mask)).dtype == np.float32
+    # NumPy before 2 takes a scalar of float32 to float64.
+    kind = np.clip(np.float32(1), 1.0, None).dtype if framework.name == "numpy" else np.float32
+    assert np.asarray(masked_mean(x, mask)).dtype == kind
 
 
 def test_masked_out_rows_reach_no_gradient() -> None:

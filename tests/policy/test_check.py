@@ -1,5 +1,7 @@
 """What does not fit is found when the policy is built, and the message says what was wanted and what came."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -318,10 +320,11 @@ def test_a_model_that_fails_on_zeros_alone_is_right():
 
 
 def test_a_model_that_fails_on_samples_as_well_is_refused():
-    with pytest.raises(ModelError, match="Logarithm failed in a dummy pass when acting, as its output") as found:
+    # PyTorch before 2.6 finds out when it draws.
+    with pytest.raises(ModelError, match=r"Logarithm failed in a dummy pass when (acting, as its output|an)") as found:
         masking_itself(fails=True)
     message = str(found.value)
-    assert "ValueError: Expected parameter logits" in message
+    assert re.search(r"ValueError: Expected parameter logits|RuntimeError: probability tensor contains", message)
     assert message.endswith("It fails on samples of the observation space as it does on zeros.")
     assert "\n" not in message
 

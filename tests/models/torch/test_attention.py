@@ -295,7 +295,10 @@ class Boasting(Features):
     ("base", "message"),
     [
         (Forgetful, r"Forgetful.num_outputs is None .* `use_attention` .* num_outputs=None, .* set `self.num_outputs`"),
-        (Needing, r"Needing.* cannot be built: .* `use_attention` .* num_outputs=None, .* must set `self.num_outputs`"),
+        (
+            Needing,
+            r"(?s)Needing.* cannot be built: .* `use_attention` .* num_outputs=None, .* set `self.num_outputs`",
+        ),
         (Remembering, r"Remembering has a state of its own .* Switch `use_attention` off"),
         (Greedy, r"Greedy.view_requirements\['prev_rewards'\] is .* another name"),
     ],
