@@ -16,6 +16,7 @@ from anyspace import tree
 from anyspace.data.trajectory import Ints, Trajectory, flattened
 from anyspace.data.view_windows import states, windows
 from anyspace.distributions import ActionDistribution
+from anyspace.maths.gather import rows_of
 from anyspace.maths.sequences import chop, ranges
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
@@ -186,7 +187,7 @@ class Rows:
         if len(rows) and rows[-1] == len(rows) - 1 and (np.diff(rows) == 1).all():
             return tree.map_leaves(lambda leaf: leaf[: len(rows)], column)
         index = self.pipeline.runtime.asarray(rows)
-        return tree.map_leaves(lambda leaf: leaf[index], column)
+        return tree.map_leaves(lambda leaf: rows_of(leaf, index), column)
 
 
 def with_logp(pipeline: Pipeline, trajectory: Trajectory) -> Trajectory:

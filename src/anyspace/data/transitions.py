@@ -12,6 +12,7 @@ import numpy as np
 from anyspace import tree
 from anyspace.data.trajectory import Floats, Ints, Trajectory, flattened
 from anyspace.data.view_windows import states, windows
+from anyspace.maths.gather import rows_of
 from anyspace.maths.returns import n_step
 from anyspace.maths.sequences import chop, ranges
 from anyspace.maths.xp import Array, xp
@@ -142,7 +143,7 @@ def _learnt(
 
 def _picked(runtime: Runtime, column: Tree, rows: Ints | slice) -> Any:
     """Return some rows of a column on the device."""
-    return tree.map_leaves(lambda leaf: on_device(runtime, leaf[rows]), column)
+    return tree.map_leaves(lambda leaf: on_device(runtime, rows_of(leaf, rows)), column)
 
 
 def _sequences(

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from anyspace.execution.learner import Group, Result, Steps, rows_width
+from anyspace.maths.gather import rows_of
 from anyspace.maths.sequences import Bools, Ints
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
@@ -106,7 +107,7 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, packs: bool = False,
     there = np.zeros(index.shape, np.float32)
     number, entry = np.nonzero(places >= 0)
     there[number, places[number, entry]] = 1.0
-    rows = {name: array[index] for name, array in columns.rows.items()}
+    rows = {name: rows_of(array, index) for name, array in columns.rows.items()}
     missing = len(order) - len(steps.order)
     tau = None if steps.tau is None else np.pad(steps.tau, (0, missing)).astype(np.float32)
     inputs = Inputs(rows, there, lanes, tau)

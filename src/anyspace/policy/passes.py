@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from anyspace import tree
-from anyspace.maths.gather import Gathered, Window
+from anyspace.maths.gather import Gathered, Window, rows_of
 from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import ACTING, NumpyArray, Runtime
@@ -57,7 +57,7 @@ class CompiledPasses:
             found = put_in_lanes(sequences, order, counted, self._max_seq_len + 1, packs=self._packs)
             index, there = found.rows[0], found.places[0]
             padding = [found.lanes.of_step(0)]
-        rows = {name: array[index] for name, array in columns.rows.items()}
+        rows = {name: rows_of(array, index) for name, array in columns.rows.items()}
 
         def run(rows: Named, stored: Named, *padding: Any) -> Any:
             made = put_together(built, rows, stored)
@@ -88,7 +88,7 @@ class CompiledPasses:
             return self._step(put_together(built, rows, stored), explore)
 
         key = ("act", explore, *_kinds(columns))
-        rows = {name: array[index] for name, array in columns.rows.items()}
+        rows = {name: rows_of(array, index) for name, array in columns.rows.items()}
         dist_inputs, states_out = self._call(key, run, rows, padded_stored(columns.stored))
         return dist_inputs[:count], [state[:count] for state in states_out]
 

@@ -118,7 +118,10 @@ class Namespace:
         return self._module.broadcast_to(x, shape)
 
     def take_rows(self, x: Array, rows: Array) -> Array:
-        """Pick entries of the first axis: ``x`` ``[M, ...]`` and integers ``rows`` ``[*N]`` give ``[*N, ...]``."""
+        """Pick entries of the first axis: ``x`` ``[M, ...]`` and integers ``rows`` ``[*N]`` give ``[*N, ...]``.
+
+        They are counted from 0: what others give is not the same everywhere.
+        """
         return x[rows]
 
     def searchsorted(self, ordered: Array, values: Array) -> Array:
@@ -126,7 +129,7 @@ class Namespace:
         return self._module.searchsorted(ordered, values)
 
     def take_columns(self, x: Array, columns: Array) -> Array:
-        """Pick entries of the last axis: ``x`` ``[..., M]`` and integers ``columns`` ``[*N]`` give ``[..., *N]``."""
+        """Pick entries of the last axis, counted from 0: of ``x`` ``[..., M]`` integers ``[*N]`` give ``[..., *N]``."""
         return x[..., columns]
 
     def swapaxes(self, x: Array, one: int, other: int) -> Array:

@@ -40,6 +40,10 @@ class _NumPy(Namespace):
         # The method takes a quarter of the function's time.
         return x.reshape(shape)
 
+    def take_rows(self, x: Array, rows: Array) -> Array:
+        # x[rows] takes up to ten times as long for short rows, take() without "clip" twice as long for long ones.
+        return x.take(rows, axis=0, mode="clip")
+
     def swapaxes(self, x: Array, one: int, other: int) -> Array:
         return x.swapaxes(one, other)
 

@@ -42,6 +42,18 @@ class _Torch(Namespace):
     def arange(self, n: int, *, like: Array) -> Array:
         return torch.arange(n, device=like.device)
 
+    # On the CPU index_select() takes a third to a ninth of the time of x[rows], which PyTorch 2.5 lacks for uint16.
+
+    def take_rows(self, x: Array, rows: Array) -> Array:
+        if rows.ndim == 1:
+            return x.index_select(0, rows)
+        return x.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *x.shape[1:])
+
+    def take_columns(self, x: Array, columns: Array) -> Array:
+        if columns.ndim == 1:
+            return x.index_select(-1, columns)
+        return x.index_select(-1, columns.reshape(-1)).reshape(*x.shape[:-1], *columns.shape)
+
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return x.new_zeros((n, *x.shape[1:])).index_copy(0, rows, x)
 
