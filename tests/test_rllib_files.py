@@ -38,6 +38,8 @@ from tests.rllib_files.parametric_actions import (
 from tests.rllib_files.recurrent import TorchGRUModel, TorchLSTMModel
 
 FILES = sorted((Path(__file__).parent / "rllib_files").glob("[a-z]*.py"))
+TAXI = max(name for name in gym.registry if name.startswith("Taxi-v"))
+"""Each Gymnasium has one version of it, or two."""
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_the_tensorflow_models_of_that_file_explain_themselves(build, model):
         build({"custom_model": "keras"})
 
 
-@pytest.mark.parametrize("env", ["CartPole-v1", "Taxi-v4"])
+@pytest.mark.parametrize("env", ["CartPole-v1", TAXI])
 def test_a_recurrent_model(build, env):
     model = {"custom_model": TorchLSTMModel, "max_seq_len": 7}
     model["custom_model_config"] = {"fc_size": 8, "lstm_state_size": 16}
@@ -128,7 +130,7 @@ def test_a_recurrent_model(build, env):
 @pytest.mark.parametrize("time_major", [False, True])
 def test_a_recurrent_model_that_adds_the_axis_of_time_itself(build, time_major):
     model = {"custom_model": TorchGRUModel, "max_seq_len": 7, "_time_major": time_major}
-    algorithm = build(model, "Taxi-v4", num_envs_per_env_runner=2)
+    algorithm = build(model, TAXI, num_envs_per_env_runner=2)
     result = assert_trains(algorithm, "gru.weight_ih_l0", "gru.weight_hh_l0", "logits._model.0.weight")
     assert result["learner"]["ratio_error"] < 1e-5
 
