@@ -291,6 +291,21 @@ def test_split_sources_are_independent(framework: Framework) -> None:
     assert not np.array_equal(*draws)
 
 
+@pytest.mark.parametrize("convert", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (0, 4), (4, 2, 3)])
+def test_rows_and_columns_of_any_type_are_picked(shape: tuple[int, ...], convert: Any) -> None:
+    numbers = np.arange(np.prod(shape)).reshape(shape)
+    for dtype in ("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int64", "float16", "float64"):
+        for index in ([2, 0, 2], [[2, 1], [0, 0]], []):
+            data, places = numbers.astype(dtype), np.array(index, np.int64)
+            ns, x = xp(convert(data)), convert(data)
+            if len(data):
+                np.testing.assert_equal(np.asarray(ns.take_rows(x, convert(places))), data[places])
+            columns = np.asarray(ns.take_columns(x, convert(places)))
+            np.testing.assert_equal(columns, data[..., places])
+            assert columns.dtype == dtype
+
+
 def test_columns_are_put_where_they_belong(framework: Framework) -> None:
     x, values = framework.array(np.zeros((2, 3, 2))), framework.array([[1, 2], [3, 4], [5, 6]])
     put = xp(x).put_columns(x, framework.array([True, False, True], np.bool_), values)

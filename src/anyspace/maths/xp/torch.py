@@ -42,17 +42,13 @@ class _Torch(Namespace):
     def arange(self, n: int, *, like: Array) -> Array:
         return torch.arange(n, device=like.device)
 
-    # On the CPU index_select() takes a third to a ninth of the time of x[rows], which PyTorch 2.5 lacks for uint16.
-
     def take_rows(self, x: Array, rows: Array) -> Array:
-        if rows.ndim == 1:
-            return x.index_select(0, rows)
-        return x.index_select(0, rows.reshape(-1)).reshape(*rows.shape, *x.shape[1:])
+        found = _picked(x, 0, rows)
+        return found if rows.ndim == 1 else found.reshape(*rows.shape, *x.shape[1:])
 
     def take_columns(self, x: Array, columns: Array) -> Array:
-        if columns.ndim == 1:
-            return x.index_select(-1, columns)
-        return x.index_select(-1, columns.reshape(-1)).reshape(*x.shape[:-1], *columns.shape)
+        found = _picked(x, -1, columns)
+        return found if columns.ndim == 1 else found.reshape(*x.shape[:-1], *columns.shape)
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
         return x.new_zeros((n, *x.shape[1:])).index_copy(0, rows, x)
@@ -114,6 +110,19 @@ class _Torch(Namespace):
     def gamma(self, rng: Rng, concentration: Array) -> Array:
         # What torch.distributions.Gamma calls, which takes no generator.
         return torch._standard_gamma(concentration, generator=rng)
+
+
+_SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+"""What an array of unsigned integers is seen as, where PyTorch does nothing with those."""
+
+
+def _picked(x: Array, axis: int, places: Array) -> Array:
+    """Return the entries ``places`` ``[*N]`` of an axis, one after the other.
+
+    On the CPU ``index_select`` takes a third to a ninth of the time of ``x[places]``.
+    """
+    places, signed = places if places.ndim == 1 else places.reshape(-1), _SIGNED.get(x.dtype)
+    return x.index_select(axis, places) if signed is None else x.view(signed).index_select(axis, places).view(x.dtype)
 
 
 NAMESPACE = _Torch()
