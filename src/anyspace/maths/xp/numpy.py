@@ -41,8 +41,9 @@ class _NumPy(Namespace):
         return x.reshape(shape)
 
     def take_rows(self, x: Array, rows: Array) -> Array:
-        # x[rows] takes up to ten times as long for short rows, take() without "clip" twice as long for long ones.
-        return x.take(rows, axis=0, mode="clip")
+        # x[rows] takes up to ten times as long for short rows, take() without "clip" twice as long for long ones. Of a
+        # strided array it makes a copy of all rows first.
+        return x.take(rows, axis=0, mode="clip") if x.flags.c_contiguous else x[rows]
 
     def swapaxes(self, x: Array, one: int, other: int) -> Array:
         return x.swapaxes(one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ class _Torch(Namespace):
         return found if columns.ndim == 1 else found.reshape(*x.shape[:-1], *columns.shape)
 
     def scatter_rows(self, x: Array, rows: Array, n: int) -> Array:
-        return x.new_zeros((n, *x.shape[1:])).index_copy(0, rows, x)
+        return x.new_zeros((n, *x.shape[1:])).index_copy_(0, rows, x)
 
     def copy(self, x: Array) -> Array:
         return x.clone()
@@ -116,13 +116,16 @@ _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: t
 """What an array of unsigned integers is seen as, where PyTorch does nothing with those."""
 
 
-def _picked(x: Array, axis: int, places: Array) -> Array:
+def _picked(x: Array, axis: Literal[0, -1], places: Array) -> Array:
     """Return the entries ``places`` ``[*N]`` of an axis, one after the other.
 
-    On the CPU ``index_select`` takes a third to a ninth of the time of ``x[places]``.
+    On the CPU ``index_select`` takes a third to a ninth of the time of ``x[places]``, but for strided arrays up to four
+    times as long.
     """
-    places, signed = places if places.ndim == 1 else places.reshape(-1), _SIGNED.get(x.dtype)
-    return x.index_select(axis, places) if signed is None else x.view(signed).index_select(axis, places).view(x.dtype)
+    flat, signed = places if places.ndim == 1 else places.reshape(-1), _SIGNED.get(x.dtype)
+    seen, at = x if signed is None else x.view(signed), flat if axis == 0 else (..., flat)
+    found = seen.index_select(axis, flat) if seen.is_contiguous() else seen[at]
+    return found if signed is None else found.view(x.dtype)
 
 
 NAMESPACE = _Torch()
