@@ -23,6 +23,7 @@ from anyspace.errors import ConfigError, ObservationError
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.fleet import LocalFleet, WorkerEvaluator, WorkerFleet
 from anyspace.execution.log import read_metrics
+from anyspace.execution.run_files import steps_on_disk
 from anyspace.execution.worker import Job, Worker
 from tests.execution.test_worker import Odd
 from tests.support.hashes import CASES, every_other
@@ -321,7 +322,8 @@ def test_a_run_waits_for_the_evaluation_that_is_under_way_at_its_end(tmp_path: P
         assert result["evaluation"]["episodes"] == 2
         assert algorithm.counters.is_best
         assert algorithm.finish_evaluation() is None
-    assert (tmp_path / "best").is_dir()
+    # Of the weights that were evaluated, those after the first iteration.
+    assert 0 < (steps_on_disk(tmp_path / "best") or 0) <= 16 < (steps_on_disk(tmp_path / "checkpoint") or 0)
 
 
 IDLE = [

@@ -76,6 +76,17 @@ def test_a_folder_with_a_run_is_refused(tmp_path: Path) -> None:
     assert content(folder) == before
 
 
+def test_the_best_is_what_was_evaluated_beside_training(tmp_path: Path) -> None:
+    def play(iteration: int) -> None:
+        algorithm.evaluates_beside = 2 <= iteration < 5  # and the result comes in the fifth
+
+    algorithm = Counts([0, 0, 0, 0, 5, 3, 6], on_train=play)
+    ran(algorithm, tmp_path / "run", 60)
+    assert (saved(tmp_path / "run" / "best"), saved(tmp_path / "run")) == (20, 60)
+    ran(algorithm, tmp_path / "run", 70)
+    assert saved(tmp_path / "run" / "best") == 70
+
+
 def test_a_run_of_which_only_the_best_is_left_is_refused(tmp_path: Path) -> None:
     fresh(Counts([5, 1]), tmp_path)
     (tmp_path / "checkpoint").rename(tmp_path.parent / "elsewhere")

@@ -108,6 +108,11 @@ class Plays(ABC):
         played = self.evaluator.beside(self._request())
         return None if played is None else summary(played).as_dict()
 
+    @property
+    def evaluates_beside(self) -> bool:
+        """Whether workers play an evaluation beside training now; it is of the weights that it was begun with."""
+        return self._evaluator is not None and self._evaluator.is_playing
+
     def finish_evaluation(self) -> dict[str, Any] | None:
         """Wait for the evaluation that workers play beside training, take it in and return it; None: there is none."""
         played = None if self._evaluator is None else self._evaluator.finish()

@@ -106,6 +106,10 @@ class Evaluator(Protocol):
     def finish(self) -> list[Played] | None:
         """Wait for the episodes that are played beside training, and return them; None: there are none."""
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether episodes are played beside training."""
+
     def close(self) -> None:
         """Free the environments."""
 
@@ -160,6 +164,8 @@ class LocalEvaluator:
 
     def finish(self) -> None:
         """Return None: nothing is played beside training."""
+
+    is_playing = False
 
     def _played(self, source: VectorSource, request: Request) -> list[Played]:
         require_same_spaces(self._policy, source, self._spec.name)

@@ -261,7 +261,12 @@ class WorkerEvaluator:
 
     def finish(self) -> list[Played] | None:
         """Wait for the episodes that are still played beside training, and return them; None: there are none."""
-        return None if self._playing is None else self._finished(waits=True)
+        return self._finished(waits=True) if self.is_playing else None
+
+    @property
+    def is_playing(self) -> bool:
+        """Whether episodes are played beside training."""
+        return self._playing is not None
 
     def _begun(self, request: Request) -> Round:
         publish(self._dispatcher, self._policy, self._recipe.layout)

@@ -64,6 +64,10 @@ class Trainable(Protocol):
     def train(self) -> dict[str, Any]:
         """Run one iteration."""
 
+    @property
+    def evaluates_beside(self) -> bool:
+        """Whether an evaluation is played beside training, of the weights of the iteration that began it."""
+
     def finish_evaluation(self) -> dict[str, Any] | None:
         """Wait for the evaluation that is played beside training, if there is one, and return it."""
 
@@ -132,6 +136,8 @@ class RunFolder(os.PathLike[str]):
         self._copied = self._written = self._tried = self._best_written = time.monotonic()
         self._on_disk: _Copy | None = None
         self._best: _Copy | None = None
+        # What the evaluation that is played beside training is of.
+        self._evaluated: _Copy | None = None
         self._failing: dict[str, OSError | CheckpointError] = {}
 
     @classmethod
@@ -245,9 +251,13 @@ class RunFolder(os.PathLike[str]):
         log = self._log
         self._attempt("metrics", lambda: log.write(result))
         if algorithm.counters.is_best:
-            self._best = self._current(algorithm)
+            self._best = self._evaluated or self._current(algorithm)
             if time.monotonic() - self._best_written > BEST_INTERVAL:
                 self._attempt("best", self._save_best)
+        if not algorithm.evaluates_beside:
+            self._evaluated = None
+        elif self._evaluated is None:
+            self._evaluated = self._current(algorithm)
 
     @property
     def is_due(self) -> bool:
