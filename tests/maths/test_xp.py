@@ -302,6 +302,8 @@ def test_rows_and_columns_of_any_type_are_picked(shape: tuple[int, ...], convert
             for x in (convert(data), convert(np.ascontiguousarray(data.T)).T):  # strided, the second one
                 if len(data):
                     np.testing.assert_equal(np.asarray(xp(x).take_rows(x, convert(places))), data[places])
+                holds = np.arange(len(data)) % 2 == 0
+                np.testing.assert_equal(np.asarray(xp(x).take_rows(x, convert(holds))), data[holds])
                 columns = np.asarray(xp(x).take_columns(x, convert(places)))
                 np.testing.assert_equal(columns, data[..., places])
                 assert columns.dtype == dtype

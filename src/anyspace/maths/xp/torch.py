@@ -43,6 +43,8 @@ class _Torch(Namespace):
         return torch.arange(n, device=like.device)
 
     def take_rows(self, x: Array, rows: Array) -> Array:
+        if not isinstance(rows, torch.Tensor) or rows.dtype is torch.bool:
+            return x[rows]
         found = _picked(x, 0, rows)
         return found if rows.ndim == 1 else found.reshape(*rows.shape, *x.shape[1:])
 
