@@ -53,7 +53,7 @@ def runner(step: Step, path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]
     return lambda given: dict(zip(names, session.run(names, given), strict=True))
 
 
-WRITES_ATTENTION = Version(torch.__version__) >= Version("2.10") and Version(version("onnxscript")) >= Version("0.7")
+WRITES_ATTENTION = Version(torch.__version__) >= Version("2.11") and Version(version("onnxscript")) >= Version("0.7")
 """Whether PyTorch's exporter can write a GTrXL."""
 
 FILES = [

@@ -322,7 +322,7 @@ def test_what_is_not_installed_is_told_with_the_line(build: Build, monkeypatch: 
 def test_an_older_jax_is_refused(release: str, is_old: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "version", lambda package: release)
     if is_old:
-        with pytest.raises(ConfigError, match=rf"jax {release} is installed, .*--upgrade jax; 0\.6\.1 or later"):
+        with pytest.raises(ConfigError, match=rf"needs jax 0\.6\.1 or later, but {release} is .*--upgrade jax"):
             backends.backend_of("jax")
     else:
         assert backends.backend_of("jax") is backends.BACKENDS["jax"]

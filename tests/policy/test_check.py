@@ -320,7 +320,7 @@ def test_a_model_that_fails_on_zeros_alone_is_right():
 
 
 def test_a_model_that_fails_on_samples_as_well_is_refused():
-    # PyTorch before 2.6 finds out when it draws.
+    # PyTorch 2.5 finds out when it draws.
     with pytest.raises(ModelError, match=r"Logarithm failed in a dummy pass when (acting, as its output|an)") as found:
         masking_itself(fails=True)
     message = str(found.value)

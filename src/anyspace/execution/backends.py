@@ -82,7 +82,7 @@ PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
 """What has to be installed for each."""
 
 _OLDEST = {"jax": "0.6.1"}
-"""The oldest version, where it matters: JAX 0.6.0 reuses memory that NumPy's arrays still show."""
+"""The oldest version, where it matters: with JAX 0.6.0 weights that were read before a step show those after it."""
 
 
 def backend_of(framework: str) -> Backend:
@@ -102,8 +102,8 @@ def backend_of(framework: str) -> Backend:
     oldest = _OLDEST.get(package)
     if oldest is not None and _numbers(found := version(package)) < _numbers(oldest):
         raise ConfigError(
-            f"config key `framework` is {framework!r}, but {package} {found} is installed, which keeps weights wrongly:"
-            f" pip install --upgrade {package}; {oldest} or later will do."
+            f"config key `framework` is {framework!r}, which needs {package} {oldest} or later, but {found} is"
+            f" installed: pip install --upgrade {package}."
         )
     return BACKENDS[framework]
 

@@ -115,7 +115,7 @@ class _Torch(Namespace):
 
 
 _SIGNED = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
-"""What an array of unsigned integers is seen as, where PyTorch does nothing with those."""
+"""What an array of unsigned integers is seen as, where PyTorch picks no entries of those."""
 
 
 def _picked(x: Array, axis: Literal[0, -1], places: Array) -> Array:
