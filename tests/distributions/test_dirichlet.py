@@ -125,6 +125,40 @@ def test_large_concentrations_lose_no_precision() -> None:
         close(Dirichlet(narrow).entropy(), exact.entropy(), 1e-5)
 
 
+def textbook(ours: np.ndarray, others: np.ndarray, shares: np.ndarray) -> list[np.ndarray]:
+    """Log-density, entropy and divergence as they are written down, with 40 digits."""
+    mpmath = pytest.importorskip("mpmath")
+
+    def log_beta(row: list[Any]) -> Any:
+        return sum(map(mpmath.loggamma, row)) - mpmath.loggamma(sum(row))
+
+    found = []
+    with mpmath.workdps(40):
+        for rows in zip(ours, others, shares, strict=True):
+            a, b, p = ([mpmath.mpf(float(number)) for number in row] for row in rows)
+            slopes = [mpmath.digamma(number) - mpmath.digamma(sum(a)) for number in a]
+            logp = sum((x - 1) * mpmath.log(y / sum(p)) for x, y in zip(a, p, strict=True)) - log_beta(a)
+            entropy = log_beta(a) - sum((x - 1) * slope for x, slope in zip(a, slopes, strict=True))
+            kl = log_beta(b) - log_beta(a) + sum((x - y) * s for x, y, s in zip(a, b, slopes, strict=True))
+            found.append([float(entropy), float(logp), float(kl)])
+    return [*np.array(found).T]
+
+
+@pytest.mark.parametrize("level", [-13.0, -3.0, 0.0, 2.1, 5.0, 8.0, 11.0, 13.5])
+def test_float32_is_as_good_as_the_textbook_with_forty_digits(level: float) -> None:
+    """JAX has no float64: what cancels there has to be cancelled by hand."""
+    random = np.random.default_rng(0)
+    inputs = np.clip(level + random.normal(0, 0.3, (20, 4)), -13.8, 13.8).astype(np.float32)
+    others = np.clip(inputs + random.normal(0, 0.003, inputs.shape), -13.8, 13.8).astype(np.float32)
+    shares = np.maximum(Dirichlet(inputs).sample(random), 1e-6).astype(np.float32)
+    exact = textbook(*(np.exp(part.astype(np.float64)) + 1e-7 for part in (inputs, others)), shares)
+    for convert, tolerance in ((np.asarray, 1e-6), (jax.numpy.asarray, 2e-4)):
+        ours = Dirichlet(convert(inputs))
+        found = [ours.entropy(), ours.logp(convert(shares)), ours.kl(Dirichlet(convert(others)))]
+        for mine, theirs in zip(found, exact, strict=True):
+            close(mine, theirs, tolerance)
+
+
 def test_draws_come_from_the_source_step_by_step(framework: Framework) -> None:
     dist = Dirichlet(framework.array(np.zeros((5, 6))))
     assert dist.draw_noise(framework.rng(3), 7) is None

@@ -87,3 +87,9 @@ def test_the_slope_of_huber_is_the_error_up_to_delta() -> None:
     huber(errors).sum().backward()
     assert errors.grad is not None
     assert errors.grad.tolist() == [0.5, -1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("value", [123.4, 12345.678, 3e7])
+def test_standardise_of_equal_values_that_a_mean_rounds_is_zero(framework: Framework, value: float) -> None:
+    found = standardise(framework.array(np.full(1000, value, np.float32)))
+    np.testing.assert_allclose(np.asarray(found), 0.0, atol=1e-3)

@@ -247,3 +247,10 @@ def test_torch_equals_numpy(length: int, seed: int, gamma: float, lambda_: float
         gae(*tensors, gamma=gamma, lambda_=lambda_), gae(*arrays, gamma=gamma, lambda_=lambda_), strict=True
     ):
         close(ours, numpys, 1e-6)
+
+
+@pytest.mark.parametrize("value", [0.1, 123.4, 1e6])
+def test_equal_targets_leave_nothing_to_explain(framework: Framework, value: float) -> None:
+    targets = framework.array(np.full(1000, value, np.float32))
+    predictions = framework.array(np.random.default_rng(0).normal(size=1000).astype(np.float32))
+    assert float(explained_variance(targets, predictions)) == 0.0

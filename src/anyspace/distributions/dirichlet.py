@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ class Dirichlet(VectorDistribution):
 
     For a space ``[..., k]`` with further axes, each row of k numbers is a separate whole.
 
-    It is computed in float64 where the framework has it: log-densities are small differences of large numbers.
+    It is computed in float64 where the framework has it, and without differences of large numbers.
     Samples carry the gradient of the inputs. The deterministic action is the mean; the mode does not exist for
     concentrations below 1.
 
@@ -77,23 +78,28 @@ class Dirichlet(VectorDistribution):
         """
         ns, concentration = xp(self.inputs), self._concentration
         values = ns.reshape(ns.astype(ns.asarray(actions, like=self.inputs), "float64"), concentration.shape)
-        logs = ns.log(_off_the_edge(ns, values))
-        return self._result(ns.sum((concentration - 1.0) * logs, axis=-1) - _log_multi_beta(ns, concentration))
+        shares, total = _off_the_edge(ns, values), ns.sum(concentration, axis=-1, keepdims=True)
+        of_shares = ns.sum(concentration * _bent_log(ns, shares, concentration / total) - ns.log(shares), axis=-1)
+        return self._result(of_shares - _log_height(ns, concentration))
 
     def entropy(self) -> Array:
         """Sum of the rows' differential entropies ``[B]``."""
         ns, concentration = xp(self.inputs), self._concentration
-        total = ns.sum(concentration, axis=-1)
-        slopes = (total - concentration.shape[-1]) * ns.digamma(total)
-        slopes = slopes - ns.sum((concentration - 1.0) * ns.digamma(concentration), axis=-1)
-        return self._result(_log_multi_beta(ns, concentration) + slopes)
+        total, count = ns.sum(concentration, axis=-1), concentration.shape[-1]
+        # The digamma function is log(c) + _slope(c) - 1 / (2 c); what is linear in concentrations cancels.
+        slopes = (total - count) * (_slope(ns, total) - 0.5 / total)
+        slopes = slopes - ns.sum((concentration - 1.0) * (_slope(ns, concentration) - 0.5 / concentration), axis=-1)
+        logs = ns.sum(ns.log(concentration), axis=-1) - count * ns.log(total)
+        return self._result(_log_height(ns, concentration) + logs + slopes)
 
     def kl(self, other: Dirichlet) -> Array:
         """Sum of the rows' divergences ``[B]``."""
         ns, concentration, others = xp(self.inputs), self._concentration, other._concentration
-        total = ns.sum(concentration, axis=-1, keepdims=True)
-        slopes = (concentration - others) * (ns.digamma(concentration) - ns.digamma(total))
-        return self._result(_log_multi_beta(ns, others) - _log_multi_beta(ns, concentration) + ns.sum(slopes, axis=-1))
+        total, others_total = (ns.sum(part, axis=-1, keepdims=True) for part in (concentration, others))
+        of_means = others * _bent_log(ns, concentration / total, others / others_total)
+        of_sizes = _bent_size(ns, concentration, others)
+        found = ns.sum(of_sizes - of_means, axis=-1) - _bent_size(ns, total, others_total)[..., 0]
+        return self._result(found)
 
 
 def _off_the_edge(ns: Namespace, shares: Array) -> Array:
@@ -101,6 +107,53 @@ def _off_the_edge(ns: Namespace, shares: Array) -> Array:
     return raised / ns.sum(raised, axis=-1, keepdims=True)
 
 
-def _log_multi_beta(ns: Namespace, concentration: Array) -> Array:
-    """Logarithm of the multivariate beta function of ``[..., k]``: ``[...]``."""
-    return ns.sum(ns.lgamma(concentration), axis=-1) - ns.lgamma(ns.sum(concentration, axis=-1))
+# A log-density is a small difference of numbers as large as c log(c). Below, with Stirling's log Gamma(c) =
+# (c - 1/2) log(c) - c + log(2 pi) / 2 + _remainder(c), those are cancelled by hand, so that float32 serves, too.
+
+
+def _log_height(ns: Namespace, concentration: Array) -> Array:
+    """Return ``[...]`` what is left of the log of the multivariate beta function of ``[..., k]``.
+
+    Left out is the sum of c_i log(c_i / c), where c is the sum of the concentrations.
+    """
+    total, count = ns.sum(concentration, axis=-1), concentration.shape[-1]
+    each = _remainder(ns, concentration) - 0.5 * ns.log(concentration)
+    whole = _remainder(ns, total) - 0.5 * ns.log(total)
+    return ns.sum(each, axis=-1) - whole + 0.5 * (count - 1) * math.log(2.0 * math.pi)
+
+
+def _bent_log(ns: Namespace, x: Array, base: Array) -> Array:
+    """Return log(x / base) less its tangent, x / base - 1, which sums to nothing over shares of a whole."""
+    difference = (x - base) / base
+    is_near = ns.abs(difference) < 0.02
+    near = ns.where(is_near, difference, 0.0)
+    series = near * (1 / 5 - near * (1 / 6 - near * (1 / 7 - near * (1 / 8 - near / 9))))
+    series = near * near * (near * (1 / 3 - near * (1 / 4 - series)) - 0.5)
+    ratio = ns.where(is_near, 1.0, x / base)
+    return ns.where(is_near, series, ns.log(ratio) - (ratio - 1.0))
+
+
+def _bent_size(ns: Namespace, x: Array, others: Array) -> Array:
+    """Return log Gamma(others) less its tangent at ``x``, without the terms that are as large as they are."""
+    remainders = _remainder(ns, others) - _remainder(ns, x) + (x - others) * _slope(ns, x)
+    return remainders - 0.5 * _bent_log(ns, others, x)
+
+
+_LARGE = 8.0
+"""From here on asymptotic series are exact to 1e-12 (Abramowitz and Stegun, 6.1.41 and 6.3.18)."""
+
+
+def _remainder(ns: Namespace, x: Array) -> Array:
+    """Return what Stirling's formula leaves of log Gamma(x)."""
+    small, inverse = ns.clip(x, None, _LARGE), 1.0 / ns.clip(x, _LARGE, None)
+    square = inverse * inverse
+    series = inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square * (1 / 1680 - square / 1188))))
+    exact = ns.lgamma(small) - ((small - 0.5) * ns.log(small) - small + 0.5 * math.log(2.0 * math.pi))
+    return ns.where(x < _LARGE, exact, series)
+
+
+def _slope(ns: Namespace, x: Array) -> Array:
+    """Return the derivative of :func:`_remainder`: the digamma function less log(x) - 1 / (2 x)."""
+    small, square = ns.clip(x, None, _LARGE), 1.0 / ns.clip(x, _LARGE, None) ** 2
+    series = -square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square / 132))))
+    return ns.where(x < _LARGE, ns.digamma(small) - ns.log(small) + 0.5 / small, series)

@@ -61,6 +61,8 @@ def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> A
     """
     ns = xp(x)
     centred = x - masked_mean(x, mask)
+    # Rounding shifts all rows alike: of equal numbers it would be all that is left, and their deviation.
+    centred = centred - masked_mean(centred, mask)
     # A power of two changes no digit, and squares of 1e19 would be beyond float32.
     deviation = masked_mean((centred * _SMALL) ** 2, mask) ** 0.5 / _SMALL
     scaled = centred / ns.clip(deviation, epsilon, None)

@@ -179,12 +179,12 @@ def vtrace(
 def explained_variance(targets: Array, predictions: Array, mask: Array | None = None) -> Array:
     """Share of the targets' variance that the predictions account for: 1 - Var(y - p) / Var(y), a scalar.
 
-    1 is a perfect fit, 0 no better than a constant, negative worse. Targets without any variance give 0:
-    there is nothing to explain. Only rows where ``mask`` holds count.
+    1 is a perfect fit, 0 no better than a constant, negative worse. Targets that are equal, but for the rounding of
+    float32, give 0: there is nothing to explain. Only rows where ``mask`` holds count.
     """
     ns = xp(targets)
-    errors = targets - predictions
-    variance = masked_mean((targets - masked_mean(targets, mask)) ** 2, mask)
+    errors, mean = targets - predictions, masked_mean(targets, mask)
+    variance = masked_mean((targets - mean) ** 2, mask)
     unexplained = masked_mean((errors - masked_mean(errors, mask)) ** 2, mask)
-    varies = variance > 0.0
+    varies = variance**0.5 > 1e-6 * ns.abs(mean)
     return ns.where(varies, 1.0 - unexplained / ns.where(varies, variance, 1.0), 0.0)
