@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import closing
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace import PPO
 from anyspace.algorithms.on_policy import gae, training_rows
+from anyspace.data.atari import LIFE_LOST
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
@@ -489,3 +492,31 @@ def test_any_action_reaches_the_environment_inside_its_space(name: str) -> None:
     assert len(env.actions) == 12
     for action in env.actions:
         assert space.contains(action)
+
+
+class Lives(gym.Env[Any, Any]):
+    """A game of three lives, four steps each; a life that is lost ends an episode."""
+
+    observation_space, action_space = spaces.Box(0, 99, (1,)), spaces.Discrete(2)
+    t, over = 0, True
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t, self.over = (0, False) if self.over else (self.t, False)
+        return np.array([self.t], np.float32), {LIFE_LOST: False}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        lost, self.over = self.t % 4 == 0, self.t == 12
+        return np.array([self.t], np.float32), 1.0, lost, False, {LIFE_LOST: lost and not self.over}
+
+
+@every_mode
+def test_whole_episodes_are_whole_games(mode: AutoresetMode) -> None:
+    envs = SyncVectorEnv([Lives] * 2, autoreset_mode=mode)
+    settings = {"num_envs_per_env_runner": 2, "batch_mode": "complete_episodes", "model": {"fcnet_hiddens": [4]}}
+    with closing(PPO(envs, settings, preset="none", seed=1)) as algorithm:
+        for _ in range(3):
+            found = algorithm.fleet.collector.gather_episodes(10)  # type: ignore[attr-defined]
+            assert [(episode.total_reward, episode.length) for episode in found.episodes] == [(12, 12), (12, 12)]
+            assert found.num_steps == 24

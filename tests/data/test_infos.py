@@ -362,3 +362,11 @@ def test_a_number_that_no_step_gives_is_named() -> None:
 def test_a_column_that_batches_have_already_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"`collect_infos` is \['advantages'\].*rename the info"):
         PPO(Costs, {**SMALL, "collect_infos": ["cost", "advantages"]})
+
+
+def test_a_dict_beside_another_value_stays_what_its_environment_gave() -> None:
+    infos: dict[str, Any] = {}
+    add_info(3, infos, {"x": {"a": 1, "b": {"c": 2.0}}}, 0)
+    add_info(3, infos, {"x": {"a": 3}}, 1)
+    add_info(3, infos, {"x": 5}, 2)
+    assert infos["x"].tolist() == [{"a": 1, "b": {"c": 2.0}}, {"a": 3}, 5]

@@ -6,14 +6,15 @@ import copy
 import os
 import signal
 from contextlib import closing
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.spaces import Box, Dict, Discrete, Sequence, Tuple
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector.utils import batch_space
 from gymnasium.wrappers import vector as vector_wrappers
 
 from anyspace.data import environments
@@ -334,3 +335,37 @@ def test_a_key_too_many_is_refused_at_the_first_observation(vectorization: Any) 
     source = make_source(EnvSpec(lambda: More(PICTURE, Discrete(2))), 1, vectorization)
     with closing(source), pytest.raises(ObservationError, match=r"got keys \['cam', 'kind', 'debug'\]"):
         source.reset(seed=0)
+
+
+class ClearsItsArrays(VectorEnv[Any, Any, Any]):
+    """Hands out its own arrays, and clears the rows that it resets."""
+
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.DISABLED}
+
+    def __init__(self) -> None:
+        self.num_envs = 2
+        self.single_observation_space, self.single_action_space = Box(0, 100, (1,)), Discrete(2)
+        self.observation_space = batch_space(self.single_observation_space, 2)
+        self.action_space = batch_space(self.single_action_space, 2)
+        self.t, self.rewards = np.zeros(2, np.int64), np.zeros(2, np.float32)
+        self.terminated, self.truncated = np.zeros(2, np.bool_), np.zeros(2, np.bool_)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        rows = np.ones(2, np.bool_) if options is None else options["reset_mask"]
+        for own in (self.t, self.rewards, self.terminated, self.truncated):
+            own[rows] = 0
+        return self.t[:, None].astype(np.float32), {}
+
+    def step(self, actions: Any) -> Any:
+        self.t += 1
+        self.rewards[:] = 10 * self.t
+        self.terminated[:] = self.t >= [3, 5]
+        return self.t[:, None].astype(np.float32), self.rewards, self.terminated, self.truncated, {}
+
+
+def test_a_reset_that_clears_the_arrays_of_the_step_loses_nothing() -> None:
+    source = VectorSource(ClearsItsArrays())
+    source.reset(0)
+    *_, step = [source.step(np.zeros(2, np.int64)) for _ in range(3)]
+    assert (step.rewards.tolist(), step.terminated.tolist(), step.ended.tolist()) == ([30, 30], [True, False], [0])
+    assert np.asarray(step.final_obs).tolist() == [[3]]

@@ -313,3 +313,14 @@ def test_what_a_vector_environment_answers_when_it_is_asked_for_masks():
     nested = [{"a": np.array([1]), "b": np.array(mask)} for mask in ([0, 1], [1, 1])]
     envs = SyncVectorEnv([lambda mask=mask: Asked(Dict(a=Discrete(1), b=Discrete(2)), mask) for mask in nested])
     assert rows(envs.call("action_masks"), Dict(a=Discrete(1), b=Discrete(2))) == [[1, 0, 1], [1, 1, 1]]
+
+
+def test_parts_of_a_tuple_may_have_numbers_for_keys() -> None:
+    masks = ActionMasks(
+        Tuple([Dict({0: Discrete(2), 1: Discrete(3)}), Dict({0: Discrete(2), 1: Discrete(2)})])  # type: ignore[dict-item]
+    )
+    parts = [
+        {0: np.zeros((5, 2), bool), 1: np.ones((5, 3), bool)},
+        {0: np.ones((5, 2), bool), 1: np.ones((5, 2), bool)},
+    ]
+    assert masks.flatten(parts).tolist() == [[False] * 2 + [True] * 7] * 5

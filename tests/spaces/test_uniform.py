@@ -91,3 +91,12 @@ def test_an_unknown_leaf_is_named() -> None:
 
     with pytest.raises(UnsupportedSpaceError, match=r"action\[1\]"):
         UniformActions(Tuple([Discrete(2), Text(3)]))
+
+
+def test_bounds_beyond_float32_are_its_own() -> None:
+    draw = UniformActions(raw_space(Box(-1e300, np.array([1e300, np.inf]), (2,), np.float64), normalize=False))
+    noise = np.random.default_rng(0).gumbel(size=(500, draw.width)).astype(np.float32)
+    found = np.asarray(draw(noise, None))
+    assert np.isfinite(found).all()
+    assert (found[:, 0] < -1e37).any()
+    assert (found[:, 0] > 1e37).any()

@@ -96,16 +96,19 @@ class Collector:
         steps = 1 + min_steps // self.source.num_envs
         record = self._begin(steps)
         running, valid_steps, overtime = np.ones(self.source.num_envs, np.bool_), 0, 0
+        lives_on = np.zeros(self.source.num_envs, np.bool_)
         with self.policy.acting("acting") as actor:
             noises = self._noises(actor, steps, explore)
             while running.any():
                 step = self._step(actor, record, explore, next(noises), running)
                 valid_steps += int(np.count_nonzero(~step.ignored & running))
                 if valid_steps >= min_steps:
-                    running = running & ~(step.game_over | step.ignored)
+                    # A step that is spent on a reset follows the end of the game, or of a life.
+                    running = running & ~(step.game_over | (step.ignored & ~lives_on))
                     overtime += 1
                     if self._watch is not None:
                         self._watch(overtime)
+                lives_on = step.life_lost
         return self._finish(record)
 
     def _noises(self, actor: Actor, steps: int, explore: bool) -> Iterator[NumpyArray | None]:

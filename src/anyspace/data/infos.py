@@ -210,9 +210,16 @@ def _takes(array: npt.NDArray[Any] | Infos, value: Any) -> bool:
 def _objects(num_envs: int, values: npt.NDArray[Any] | Infos, given: Bools) -> npt.NDArray[Any]:
     """Return values as an array of objects: what each environment gave, None of all others."""
     objects = np.full(num_envs, None, np.object_)
-    for row in np.flatnonzero(given):
-        objects[row] = values if isinstance(values, dict) else values[row]
+    for row in np.flatnonzero(given).tolist():
+        objects[row] = _row_of(values, row)
     return objects
+
+
+def _row_of(values: npt.NDArray[Any] | Infos, row: int) -> Any:
+    """Return what one environment gave of stacked values."""
+    if not isinstance(values, dict):
+        return values[row]
+    return {key: _row_of(value, row) for key, value in values.items() if f"_{key}" in values and values[f"_{key}"][row]}
 
 
 def _number(value: Any) -> float:

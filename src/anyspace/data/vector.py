@@ -183,6 +183,8 @@ class VectorSource:
                 final_obs = self._handed_over(infos, ended)
             else:
                 final_obs = take_rows(self.observation_space, obs, ended)
+                # The reset may clear the arrays that the step returned.
+                rewards, terminated, truncated = rewards.copy(), terminated.copy(), truncated.copy()
                 obs, reset_infos = self._reset(options={"reset_mask": done})
                 infos = with_reset(infos, reset_infos, ended)
         return Step(obs, rewards, terminated, truncated, ignored, ended, final_obs, infos, life_lost)

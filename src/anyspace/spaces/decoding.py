@@ -58,6 +58,9 @@ class _Index:
         rows = _rows(ns, action, self.shape)
         return ns.astype(rows, "int64") - ns.asarray(self._first, like=rows)
 
+    def unscaled(self, raw: NumpyArray) -> NumpyArray:
+        return raw
+
 
 class _Choice(_Index):
     """Discrete: one index; of a relaxed one-hot vector [B, n], that of the largest entry."""
@@ -101,6 +104,10 @@ class _Real:
         # Clipped after the cast, which may round over a bound.
         low, high = self._limits(ns.widest_float)
         return ns.clip(action, ns.asarray(low, like=action), ns.asarray(high, like=action))
+
+    def unscaled(self, raw: NumpyArray) -> NumpyArray:
+        rows = _rows(xp(raw), raw, self.shape)
+        return np.asarray(rows * self._half + self._centre, np.float32)
 
     def _onto_bounds(self, values: Array) -> Array:
         """Return ``values`` with -1 and 1 taken to the bounds of the components that have both."""
@@ -147,6 +154,9 @@ class _Shares:
     def invert(self, action: Array, normalize: bool) -> Array:
         ns = xp(action)
         return ns.astype(_rows(ns, action, self.shape), "float32")
+
+    def unscaled(self, raw: NumpyArray) -> NumpyArray:
+        return raw
 
 
 _Codec: TypeAlias = _Index | _Real | _Shares
@@ -303,6 +313,18 @@ def normalize_action(space: gym.Space[Any], action: tree.Tree, *, normalize: boo
         bounds and untouched elsewhere, and for the shares of a Simplex. A component whose bounds are equal gives 0.
     """
     return tree.map_leaves(lambda codec, values: codec.invert(_as_array(values), normalize), _codecs(space), action)
+
+
+def unscaled_samples(space: gym.Space[Any], samples: tree.Tree) -> tree.Tree:
+    """Return samples in which -1 and 1 stand for bounds as samples that are the environment's numbers.
+
+    Those beyond the bounds stay beyond them.
+
+    Args:
+        space: the action space.
+        samples: NumPy arrays [B, *shape] per leaf, nested like the space.
+    """
+    return tree.map_leaves(lambda codec, values: codec.unscaled(values), _codecs(space), samples)
 
 
 def options(space: gym.Space[Any], path: tree.Path = ()) -> tuple[int, ...]:

@@ -177,9 +177,12 @@ def _read(node: _Node, mask: Any, single: bool, place: str) -> Bools | None:
 
 def _is_row(node: _Node, entry: Any) -> bool:
     """Return whether the entry of a list can only be the mask of a whole row: that of a part has an axis of rows."""
+    if node.children is None:
+        return False
     if isinstance(entry, Mapping):
-        return node.children is not None and bool(entry) and entry.keys() <= node.children.keys()
-    return node.children is not None and isinstance(entry, np.ndarray) and entry.shape == (node.width,)
+        # The parts of a Tuple may be Dicts whose keys are numbers, as its own are.
+        return isinstance(node.space, spaces.Dict) and bool(entry) and entry.keys() <= node.children.keys()
+    return isinstance(entry, np.ndarray) and entry.shape == (node.width,)
 
 
 def _of_rows(node: _Node, masks: Iterable[Any], place: str) -> Bools:

@@ -25,6 +25,7 @@ from anyspace.tree import Path, Tree
 Leaf = Callable[[Array, Array | None], Array]
 """Gumbel noise [B, w] and which options are allowed [B, w] -> raw actions [B, *shape]."""
 
+_LARGEST = float(np.finfo(np.float32).max)
 _LOGISTIC_DEVIATION = math.pi / math.sqrt(3)
 
 
@@ -130,14 +131,16 @@ def _shares(shape: tuple[int, ...]) -> Leaf:
 
 def _of_box(space: spaces.Box) -> Leaf:
     below, above = space.bounded_below, space.bounded_above
-    low, high = (np.asarray(bound, np.float32) for bound in (space.low, space.high))
+    # Where there is no bound, any number does.
+    finite = (np.where(np.isfinite(bound), bound, 0).astype(np.float64) for bound in (space.low, space.high))
+    low, high = (np.clip(bound, -_LARGEST, _LARGEST).astype(np.float32) for bound in finite)
 
     def draw(noise: Array, _: Array | None) -> Array:
         ns = xp(noise)
         waits = ns.reshape(ns.exp(-noise), (noise.shape[0], *space.shape))  # exponential, so its own exp() is even
         even = ns.exp(-waits)
         found = _logistic(ns, waits, even)
-        finite_low, finite_high = (_placed(ns, np.where(np.isfinite(b), b, 0), noise) for b in (low, high))
+        finite_low, finite_high = (_placed(ns, bound, noise) for bound in (low, high))
         found = ns.where(ns.asarray(below, like=noise), finite_low + waits, found)
         found = ns.where(ns.asarray(above & ~below, like=noise), finite_high - waits, found)
         # Clipped, for rounding may step over a bound, where both are the same for one.

@@ -246,5 +246,33 @@ def test_files_hold_samples_whatever_the_settings_were(tmp_path):
     with closing(scaled):
         (as_plain,), (as_scaled,) = read(plain, tmp_path / "plain"), read(scaled, tmp_path / "plain")
     np.testing.assert_array_equal(as_plain.actions[1], as_scaled.actions[1])
-    inside = np.abs(as_scaled.actions[0]) <= 1
-    np.testing.assert_allclose(as_plain.actions[0][inside], 4 * as_scaled.actions[0][inside] + 2, rtol=1e-5, atol=1e-5)
+    assert (np.abs(as_scaled.actions[0]) > 1).any()
+    np.testing.assert_allclose(as_plain.actions[0], 4 * as_scaled.actions[0] + 2, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Box(0, 2**64 - 1, (2,), np.uint64),
+        Dict(empty=Box(0, 1, (0, 4)), large=Box(0, 2**64 - 1, (2,), np.uint64)),
+    ],
+)
+def test_whole_numbers_beyond_int64_and_empty_parts_come_back(tmp_path: Path, space: gym.Space[Any]) -> None:
+    class Large(gym.Env[Any, Any]):
+        observation_space, action_space = space, CHOICE
+
+        def seen(self) -> Any:
+            large = np.array([2**63 + 1, 5], np.uint64)
+            return {"empty": np.zeros((0, 4), np.float32), "large": large} if isinstance(space, Dict) else large
+
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            super().reset(seed=seed)
+            return self.seen(), {}
+
+        def step(self, action: Any) -> Any:
+            return self.seen(), 0.0, False, False, {}
+
+    algorithm, trajectory = recorded(Large, tmp_path, 3)
+    (found,) = read(algorithm, tmp_path)
+    for mine, theirs in zip(found.obs, trajectory.obs, strict=True):
+        np.testing.assert_array_equal(mine, theirs[:3, 0])

@@ -14,8 +14,8 @@ from anyspace.errors import ConfigError, ObservationError
 from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
-from anyspace.spaces import Decoder, Encoder, find_fault, get_preprocessor, normalize_action
-from anyspace.spaces.decoding import options
+from anyspace.spaces import Encoder, find_fault, get_preprocessor, normalize_action
+from anyspace.spaces.decoding import options, unscaled_samples
 from anyspace.spaces.encoding import batch_shape
 from anyspace.tree import Tree
 
@@ -51,7 +51,6 @@ class ColumnReader:
         self._has_masks: bool | None = None
         self._unscaled = get_preprocessor(policy.observation_space, scale_images=False)
         self._specs = {spec.place(): spec for spec in policy.encode.specs}
-        self._decode = Decoder(policy.action_space)
         self._encode_action = Encoder(policy.action_space)
 
     @property
@@ -121,6 +120,8 @@ class ColumnReader:
     def _leaves(self, name: str, value: Any, where: Where, rows: int | None) -> ObsLeaves:
         """Return the encoded leaves [N, ...] of observations in any of their forms; ``rows`` is N where it is known."""
         policy = self._policy
+        if isinstance(value, list) and [spec.dtype for spec in self._specs.values()] == [np.uint64]:
+            value = dict.fromkeys(self._specs, value)
         if isinstance(value, dict) and value.keys() == self._specs.keys():
             leaves = [self._encoded(place, value[place], where) for place in self._specs]
         elif (flat := self._flat(value, rows)) is not None:
@@ -141,12 +142,21 @@ class ColumnReader:
     def _encoded(self, place: str, value: Any, where: Where) -> NumpyArray:
         spec = self._specs[place]
         array = _array(value)
+        if array is not None and not array.size and 0 in spec.shape:
+            array = array.reshape(len(array), *spec.shape)  # lists without numbers do not say all of their shape
+        if array is not None and array.dtype == np.float64 and spec.dtype == np.uint64:
+            array = np.asarray(value, object)  # NumPy makes floats of whole numbers on both sides of 2**63
         if array is None or array.shape[1:] != spec.shape:
             came = "no array" if array is None else f"shape {array.shape}"
             expected = ", ".join(("N", *map(str, spec.shape)))
             raise ObservationError(f"{where(0)} and after it: {place}: expected an array [{expected}], got {came}.")
-        with np.errstate(over="ignore", invalid="ignore"):
-            stored = array.astype(spec.dtype)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                stored = array.astype(spec.dtype)
+        except (OverflowError, ValueError) as error:
+            raise ObservationError(
+                f"{where(0)} and after it: {place}: expected values of {spec.dtype}: {error}."
+            ) from error
         _require_equal(stored, array, lambda row: f"{where(row)}: {place}: expected values of {spec.dtype}")
         return stored
 
@@ -217,7 +227,7 @@ class ColumnReader:
         if not self._normalized:
             self._require_members(actions, place)
             return normalize_action(space, actions, normalize=scales)
-        return actions if scales else normalize_action(space, self._decode(actions), normalize=False)
+        return actions if scales else unscaled_samples(space, actions)
 
     def _parts(self, flat: NumpyArray, place: str) -> list[NumpyArray]:
         space = self._policy.action_space
@@ -295,7 +305,13 @@ class ColumnReader:
     ) -> Floats:
         if name not in columns and default is not None:
             return np.full(rows, default, np.float32)
-        return self._finite(columns, name, rows, place).astype(np.float32)
+        given = self._finite(columns, name, rows, place)
+        with np.errstate(over="ignore"):
+            found = given.astype(np.float32)
+        if not np.isfinite(found).all():
+            row = int(np.argmin(np.isfinite(found)))
+            raise ObservationError(f"{place}, row {row}: {name}: {given[row]} is beyond what float32 holds.")
+        return found
 
     def _finite(self, columns: Mapping[str, Any], name: str, rows: int, place: str) -> NumpyArray:
         """Return a column of one number for each step, [N], in its own dtype."""
