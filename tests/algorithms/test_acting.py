@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -202,3 +205,27 @@ def test_words_of_other_libraries_are_explained() -> None:
     with pytest.raises(KeyError, match=r"no 'episodes_totl'. Did you mean 'episodes_total'"):
         result["episodes_totl"]
     assert result.get("episode_reward_mean") is None
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("action_mask", "the mask is called `mask`"),
+        ("prev_action", "the state that the previous call returned holds the previous action"),
+        ("full_fetch", "`policy.evaluate` gives logits and values"),
+        ("colour", "there is no argument 'colour' of acting."),
+    ],
+)
+def test_words_of_other_libraries_are_answered(option: str, advice: str) -> None:
+    with closing(PPO(sampled(VECTOR, CHOICES), **SMALL)) as algorithm:
+        for acts in (algorithm, algorithm.policy):
+            with pytest.raises(TypeError, match=re.escape(advice)):
+                acts.compute_single_action(some(VECTOR, 1)[0], **{option: 1})
+            with pytest.raises(TypeError, match=re.escape(advice)):
+                acts.compute_actions(some(VECTOR, 2), **{option: 1})
+
+
+@pytest.mark.parametrize("copies", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_algorithm_is_saved_and_not_copied(copies: Any) -> None:
+    with closing(PPO(sampled(VECTOR, CHOICES), **SMALL)) as algorithm, pytest.raises(TypeError, match=r"save\(\) it"):
+        copies(algorithm)

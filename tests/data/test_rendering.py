@@ -6,13 +6,14 @@ import os
 import sys
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import SyncVectorEnv
 
 from anyspace import PPO
 from anyspace.data.environments import EnvSpec
-from anyspace.data.rendering import pictured, shown
+from anyspace.data.rendering import filmed, pictured, shown
 from anyspace.errors import EnvironmentSetupError
 from tests.support.environments import Samples
 
@@ -101,3 +102,21 @@ def test_mujoco_is_told_to_draw_without_a_display(
             monkeypatch.delenv(name)
     pictured(EnvSpec("CartPole-v1"))
     assert os.environ.get("MUJOCO_GL") == after
+
+
+@pytest.mark.parametrize(
+    ("told", "rate"),
+    [(5, 5.0), (np.float32(5), 5.0), (np.int64(5), 5.0), (np.inf, 30.0), (np.nan, 30.0), (0, 30.0), (None, 30.0)],
+)
+def test_pictures_per_second_are_what_the_environment_says(told: Any, rate: float) -> None:
+    class Told(Pictures):
+        metadata: ClassVar[dict[str, Any]] = {**Pictures.metadata, "render_fps": told}
+
+        def render(self) -> Any:
+            return np.zeros((2, 2, 3), np.uint8)
+
+    found: list[float] = []
+    env = filmed(EnvSpec(Told), lambda picture, number: found.append(number)).make()
+    env.reset()
+    env.step(env.action_space.sample())
+    assert set(found) == {rate}

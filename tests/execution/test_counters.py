@@ -70,3 +70,16 @@ def test_the_best_mean_is_remembered() -> None:
     best_at([[5.0, 5.0, 5.0]], counters)
     again.load_state(counters.state())
     assert best_at([[4.0], [8.0]], again) == [1]
+
+
+@pytest.mark.parametrize("every", [None, 100])
+def test_a_best_return_of_the_other_kind_is_forgotten(every: int | None) -> None:
+    """Evaluations are compared with evaluations, and training episodes with their like."""
+    before = Counters(3, 100 if every is None else None)
+    before.latest.extend(Episode(9.0, 1) for _ in range(3))
+    before.judge({"episode_return_mean": 9.0})
+    for after, goes_on in ((Counters(3, every), True), (Counters(3, before._every), False)):
+        after.load_state(before.state())
+        after.latest.extend(Episode(5.0, 1) for _ in range(3))
+        after.judge({"episode_return_mean": 5.0})
+        assert after.is_best == goes_on

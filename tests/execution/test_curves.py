@@ -166,3 +166,21 @@ def test_runs_without_a_description_stay_apart(tmp_path: Path) -> None:
     for run in runs:
         (run / "config.json").unlink()
     assert [group.label for group in draw_curves(runs, tmp_path / "c.png")] == ["ppo", "dqn"]
+
+
+def test_a_folder_of_seeds_stands_for_its_runs(tmp_path: Path) -> None:
+    (tmp_path / "three").mkdir()
+    for seed in range(3):
+        run_folder(tmp_path / "three" / f"seed-{seed}", seed, [1.0, float(seed)])
+    alone = run_folder(tmp_path / "alone", 9, [1.0, 2.0], lr=0.5)
+    together, other = draw_curves([tmp_path / "three", alone], tmp_path / "c.png")
+    assert (len(together.curves), len(other.curves)) == (3, 1)
+
+
+def test_numbers_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / str(seed), seed, [1.0, np.nan, 3.0]) for seed in range(2)]
+    (group,) = draw_curves(runs, tmp_path / "c.png")
+    assert [curve.values.tolist() for curve in group.curves] == [[1.0, 3.0]] * 2
+    broken = [run_folder(tmp_path / f"nan{seed}", seed, [np.nan, np.inf]) for seed in range(2)]
+    with pytest.raises(ConfigError, match="all numbers called 'learner/loss' are NaN or infinite"):
+        draw_curves(broken, tmp_path / "c.png", "learner/loss")

@@ -192,6 +192,15 @@ def test_no_run_under_runs(folder: Path) -> None:
         resume_point(Path("last"))
 
 
+def test_the_last_run_may_be_one_of_several_seeds(folder: Path) -> None:
+    for number, run in enumerate(("one", "three/seed-0", "three/seed-1")):
+        state = folder / "runs" / run / "checkpoint" / "state.json"
+        state.parent.mkdir(parents=True)
+        state.write_text("{}")
+        os.utime(state, (number, number))
+    assert resume_point(Path("last")) == Path("runs/three/seed-1")
+
+
 TINY = ("--train-batch-size", "32", "--minibatch-size", "32", "--num-epochs", "1", "--model.fcnet-hiddens", "4")
 EXACT = ("--exact-resume", "--checkpoint-every", "64", "--keep", "1", "--seed", "1", "--preset", "none")
 QUIET = ("--no-progress", "--evaluate", "0")

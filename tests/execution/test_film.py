@@ -200,3 +200,21 @@ except FilmError as error:
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
     assert "a.mp4 cannot be written" in run.stdout, run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_thin_picture_is_not_enlarged_beyond_a_screen(tmp_path: Path) -> None:
+    with Film([tmp_path / "tape.gif"]) as film:
+        film.add(np.zeros((1000, 3, 3), np.uint8), 10.0)
+    with Image.open(tmp_path / "tape.gif") as gif:
+        assert gif.size == (4, 1000)
+    pytest.importorskip("imageio_ffmpeg")
+    with Film([tmp_path / "tape.mp4"]) as film:
+        film.add(np.zeros((1, 100, 3), np.uint8), 10.0)
+
+
+def test_a_picture_of_a_slow_film_is_shown_for_a_minute_at_most(tmp_path: Path) -> None:
+    with Film([tmp_path / "slow.gif"]) as film:
+        for picture in pictures(2):
+            film.add(picture, 1e-3)
+    with Image.open(tmp_path / "slow.gif") as gif:
+        assert gif.info["duration"] == 60_000

@@ -82,7 +82,7 @@ class PlotFlags:
     """Draw learning curves of runs; those that differ in their seeds alone are one line with a band."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Run folders."""
+    """Run folders, or those in which --seeds put several."""
     out: Path = Path("curves.png")
     """The picture: .png, .svg or .pdf."""
     metric: str = curves.RETURN
@@ -160,7 +160,8 @@ def bench(words: list[str]) -> None:
     require_env(flags)
     if not 0 < flags.own.seconds < float("inf"):
         raise ConfigError(f"--seconds is {flags.own.seconds:g}, but it must be a finite number above 0.")
-    changes = {"evaluate_every": None, **flags.changes()}
+    evaluates = flags.config.evaluate_every is not None
+    changes = {**({"evaluate_every": None} if evaluates else {}), **flags.changes()}
     algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
     try:
         speed = measure(algorithm, flags.own.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -65,8 +66,9 @@ class _Filmed(gym.Wrapper[Any, Any, Any, Any]):
         self._name, self._add = name, add
         # A vector environment begins one more episode after the last: its picture waits for a step.
         self._first: Picture | None = None
-        rate = env.metadata.get("render_fps")
-        self._rate = float(rate) if isinstance(rate, int | float) and rate > 0 else USUAL_RATE
+        told = env.metadata.get("render_fps")
+        rate = float(told) if isinstance(told, int | float | np.integer | np.floating) else 0.0
+        self._rate = rate if 0 < rate < math.inf else USUAL_RATE
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         returned = self.env.reset(seed=seed, options=options)

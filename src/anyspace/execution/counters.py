@@ -104,13 +104,14 @@ class Counters:
             "evaluated_at": self._evaluated_at,
             "latest_evaluation": self._latest_evaluation,
             "best_return": self._best_return,
+            "best_is_evaluation": self._every is not None,
             "latest_episodes": [list(episode) for episode in self.latest.episodes],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what `state` returned; what is younger than the rest, and missing, is None.
+        """Restore what `state` returned; what is younger than the rest may be missing.
 
-        These are ``latest_evaluation`` and ``total_steps``.
+        These are ``latest_evaluation``, ``total_steps`` and ``best_is_evaluation``.
 
         Raises:
             ValueError: a number is missing or is none.
@@ -125,6 +126,9 @@ class Counters:
         self._best_return, self._latest_evaluation = (
             None if state.get(name) is None else _number(state, name) for name in ("best_return", "latest_evaluation")
         )
+        if state.get("best_is_evaluation", self._every is not None) != (self._every is not None):
+            self._best_return = None  # evaluations are best among evaluations, and training episodes among their like
+        self.latest.episodes.clear()
         self.latest.extend(_episode(episode) for episode in episodes)
         self._was_full = self.latest.is_full
 

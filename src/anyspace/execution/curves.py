@@ -51,7 +51,7 @@ class Curve:
         """Read a run's.
 
         Raises:
-            ConfigError: the folder is no run's, or has no such number.
+            ConfigError: the folder is no run's, or has no such number, or none that is finite.
         """
         file = folder / run_files.METRICS_FILE
         if not file.is_file():
@@ -66,6 +66,10 @@ class Curve:
                 f"{file} has no numbers called {metric!r}.{nearest(metric, known)} It has: {', '.join(known)}."
             )
         steps, values = np.array(points).T
+        finite = np.isfinite(values)
+        if not finite.any():
+            raise ConfigError(f"{file}: all numbers called {metric!r} are NaN or infinite.")
+        steps, values = steps[finite], values[finite]
         config = folder / run_files.CONFIG_FILE
         return cls(folder, steps, values, json.loads(config.read_text()) if config.is_file() else {})
 
@@ -135,7 +139,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
     Runs that differ in their seeds alone are one line, the mean, with a band from the lowest to the highest value.
 
     Args:
-        runs: their folders.
+        runs: their folders, or those that hold the runs of several seeds.
         picture: the file; its ending says whether it is a PNG, an SVG or a PDF.
         metric: a column of ``metrics.csv``.
 
@@ -159,7 +163,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
 def _curves(runs: Sequence[Path], metric: str) -> list[Curve]:
     """Return the curves of runs; where no episode has ended, a run has none, and is left out if others have one."""
     found, endless = [], []
-    for run in map(Path, runs):
+    for run in (run for folder in map(Path, runs) for run in run_files.runs_in(folder)):
         if metric == RETURN and _is_endless(run):
             endless.append(run)
         else:

@@ -18,6 +18,8 @@ from anyspace.execution.run_files import probe_folder
 
 SMALLEST = 192
 """Pixels of the shorter side below which pictures are enlarged, so that a grid of a few pixels can be seen."""
+LARGEST = 1_920
+"""Pixels of the longer side that enlarging leaves a picture within."""
 GIF_WIDTH = 320
 """Pixels of a GIF's width at most."""
 GIF_RATE = 25.0
@@ -234,7 +236,7 @@ class _Gif:
 
     def finish(self) -> None:
         # A GIF counts in hundredths of a second, and in two bytes: a picture that stays is shown for a minute at most.
-        shown = 10 * max(2, round(100 * self._every / self._rate))
+        shown = 10 * round(min(max(2, 100 * self._every / self._rate), 6_000))
         pictures, durations = [self._kept[0]], [shown]
         for picture in self._kept[1:]:
             if picture.tobytes() == pictures[-1].tobytes() and picture.getpalette() == pictures[-1].getpalette():
@@ -255,7 +257,8 @@ def _draft(file: Path) -> Path:
 
 def _even(picture: Picture) -> Picture:
     """Return a picture enlarged to be seen, with even sides, which H.264 needs: the last row or column twice."""
-    times = math.ceil(SMALLEST / min(picture.shape[:2]))
+    shorter, longer = sorted(picture.shape[:2])
+    times = min(math.ceil(SMALLEST / shorter), LARGEST // longer)
     if times > 1:
         picture = picture.repeat(times, axis=0).repeat(times, axis=1)
     height, width, _ = picture.shape

@@ -144,6 +144,19 @@ class Learner(Protocol):
         """Restore what :meth:`state` returned."""
 
 
+def kept_in(state: Mapping[str, NumpyArray], name: str) -> NumpyArray:
+    """Return what an optimiser kept, of a state that was saved.
+
+    Raises:
+        ValueError: another optimiser saved it.
+    """
+    if name not in state:
+        raise ValueError(
+            f"its optimiser kept no {name!r}, so it was another one; load_weights(path) takes the weights alone"
+        )
+    return state[name]
+
+
 def rows_width(steps: Steps, widest: int) -> int:
     """Return N of ``Result.rows``: that of ``Steps.order``, or the most rows of a step where it counts sequences."""
     return widest if "sequences" in steps.rows else int(steps.order.shape[1])

@@ -39,6 +39,8 @@ LAST = "last"
 """Stands for the run under ``runs`` that was written to last."""
 
 _CHECKPOINTS = (LATEST, EXACT, BEST)
+_OF_SEEDS = "seed-*"
+"""What the folders of runs are called that were begun together, with several seeds."""
 _FILES = (CONFIG_FILE, OPTIONS_FILE, METRICS_FILE, PICTURE_FILE)
 OUT = "--out (`out` in Python)"
 OVERWRITE = "--overwrite (`overwrite=True` in Python)"
@@ -79,6 +81,12 @@ def is_run(folder: Path) -> bool:
     """Whether the files in a folder that have the names of a run's files are those of a run."""
     config, options = _read_json(folder / CONFIG_FILE), _read_json(folder / OPTIONS_FILE)
     return "algorithm" in config or "steps" in options or any(_has_checkpoint(folder, name) for name in _CHECKPOINTS)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return a folder itself, or in its place those of the runs in it that were begun together, with several seeds."""
+    together = [] if is_run(folder) else sorted(filter(is_run, folder.glob(_OF_SEEDS)))
+    return together or [folder]
 
 
 def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
@@ -281,7 +289,8 @@ def resume_point(given: Path, *, latest: bool = False) -> Path:
     """
     path = given
     if given == Path(LAST) and not given.exists():
-        states = [file for name in _CHECKPOINTS for file in Path("runs").glob(f"*/{name}/{STATE_FILE}")]
+        places = [f"{run}/{name}/{STATE_FILE}" for run in ("*", f"*/{_OF_SEEDS}") for name in _CHECKPOINTS]
+        states = [file for place in places for file in Path("runs").glob(place)]
         if not states:
             raise CheckpointError(
                 f"--resume {LAST} goes on with the run under {Path('runs').absolute()} that was written to last, but"

@@ -19,6 +19,7 @@ from anyspace.execution.learner import (
     as_losses,
     described,
     group_of,
+    kept_in,
     no_gradient,
     rows_width,
     spelt,
@@ -247,7 +248,7 @@ class TorchLearner:
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         for name, value in self._slots():
-            value.copy_(torch.from_numpy(np.array(state[name])).view(value.shape))
+            value.copy_(torch.from_numpy(np.array(kept_in(state, name))).view(value.shape))
 
     def _slots(self) -> Iterator[tuple[str, torch.Tensor]]:
         for group, packs in self._packs.items():

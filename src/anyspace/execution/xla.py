@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anyspace.execution.learner import Group, Result, Steps, rows_width
+from anyspace.execution.learner import Group, Result, Steps, kept_in, rows_width
 from anyspace.maths.gather import rows_of
 from anyspace.maths.sequences import Bools, Ints
 from anyspace.maths.xp import Array, xp
@@ -236,7 +236,7 @@ def slots_from(state: Mapping[str, NumpyArray], by_group: Mapping[str, GroupWeig
     for group, own in by_group.items():
         for name, shape in own.shapes.items():
             for kept in (f"{name}/{kind}" for kind in own.kinds):
-                slots[group][kept] = np.array(state[kept], slots[group][kept].dtype).reshape(shape)
+                slots[group][kept] = np.array(kept_in(state, kept), slots[group][kept].dtype).reshape(shape)
             slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())
     return slots
 

@@ -47,6 +47,15 @@ class ActingOptions(TypedDict, total=False):
     """Sample instead of taking the deterministic action."""
 
 
+_CALLED = {
+    **dict.fromkeys(("action_mask", "action_masks"), "; the mask is called `mask`"),
+    "prev_action": "; the state that the previous call returned holds the previous action",
+    "full_fetch": "; `policy.evaluate` gives logits and values",
+    "deterministic": "; actions are deterministic unless `explore=True` is given",
+}
+"""What other libraries call the options of acting."""
+
+
 class Policy(Pipeline):
     """Maps observations to actions, and holds all that this takes.
 
@@ -145,13 +154,13 @@ class Policy(Pipeline):
                 space, or allows no action; if something is missing by which a rollout would choose the action: the mask
                 of a policy that was trained with masks, the previous reward of one that looks at rewards.
         """
-        return self._several(self.encode(observations, _ROW), state, **options)
+        return self._several(self.encode(observations, _ROW), state, options)
 
     def compute_single_action(
         self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`compute_actions`."""
-        return self._one(self.encode.single(observation), state, **options)
+        return self._one(self.encode.single(observation), state, options)
 
     def compute_either(
         self,
@@ -170,15 +179,10 @@ class Policy(Pipeline):
             options: see :meth:`compute_actions`.
         """
         leaves, is_one = self.encode.either(observation, _ROW)
-        return (self._one if is_one else self._several)(leaves, state, mask_name=mask_name, **options)
+        return (self._one if is_one else self._several)(leaves, state, options, mask_name)
 
     def _several(
-        self,
-        leaves: Sequence[NumpyArray],
-        state: PolicyState | None,
-        *,
-        mask_name: str = "mask",
-        **options: Unpack[ActingOptions],
+        self, leaves: Sequence[NumpyArray], state: PolicyState | None, options: ActingOptions, mask_name: str = "mask"
     ) -> Any:
         batch = batch_shape(self.encode.specs[0], leaves[0])
         if len(batch) != 1:
@@ -187,21 +191,14 @@ class Policy(Pipeline):
                 " takes one observation."
             )
         self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        actions, new_state = self._act([*leaves], state, single=False, mask_name=mask_name, **options)
+        actions, new_state = self._act([*leaves], state, options, mask_name, single=False)
         return (actions, new_state) if self.views.remembers else actions
 
     def _one(
-        self,
-        leaves: Sequence[NumpyArray],
-        state: PolicyState | None,
-        *,
-        mask_name: str = "mask",
-        **options: Unpack[ActingOptions],
+        self, leaves: Sequence[NumpyArray], state: PolicyState | None, options: ActingOptions, mask_name: str = "mask"
     ) -> Any:
         self.require_valid(leaves, lambda _: "the observation")
-        actions, new_state = self._act(
-            [leaf[None] for leaf in leaves], state, single=True, mask_name=mask_name, **options
-        )
+        actions, new_state = self._act([leaf[None] for leaf in leaves], state, options, mask_name, single=True)
         (action,) = one_by_one(self.env_action_space, actions, 1)
         return (action, new_state) if self.views.remembers else action
 
@@ -209,15 +206,16 @@ class Policy(Pipeline):
         self,
         leaves: list[NumpyArray],
         state: PolicyState | Sequence[Any] | None,
+        options: ActingOptions,
+        mask_name: str,
         *,
         single: bool,
-        mask_name: str,
-        info: Info | Sequence[Info] | None = None,
-        mask: Any = None,
-        prev_reward: Any = None,
-        explore: bool = False,
     ) -> tuple[Tree, PolicyState]:
         """Return the environment actions for encoded observations, and the state for the next call."""
+        unknown = options.keys() - ActingOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"there is no argument {min(unknown)!r} of acting{_CALLED.get(min(unknown), '')}.")
+        info, mask = options.get("info"), options.get("mask")
         mask = self.masking.given(mask, info, len(leaves[0]), single=single, name=mask_name)
         if mask is not None:
             leaves = [*self.masking.observation(leaves), mask]
@@ -226,9 +224,10 @@ class Policy(Pipeline):
         obs = self.masking.observation(leaves)
         # Old callers hand an empty list to a policy without memory.
         is_first = state is None or (isinstance(state, list) and not state and not self.views.remembers)
-        history = History.before(self.views, obs) if is_first else self._continued(state, obs, prev_reward)
+        rewards = options.get("prev_reward")
+        history = History.before(self.views, obs) if is_first else self._continued(state, obs, rewards)
         with self.runtime.threads_for(len(leaves[0])), self.acting() as act:
-            acted = act(leaves, history, explore=explore)
+            acted = act(leaves, history, explore=options.get("explore", False))
             # An environment may write its next observation into the same arrays.
             kept = [np.array(leaf) for leaf in leaves] if self.views.remembers else leaves
             return self.to_env(acted.raw), PolicyState(history, kept, acted, ~everybody)
