@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anyspace import DQN, PPO, SAC, Algorithm, Policy
+from anyspace import APPO, DQN, PPO, SAC, Algorithm, Policy
 from anyspace.algorithms.plain import MARK
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import DEEPEST, MOST_BYTES, parsed
@@ -395,3 +395,17 @@ def test_a_policy_takes_what_acting_takes(run: Path) -> None:
     for name, value in algorithm.policy.state().items():
         np.testing.assert_array_equal(value, policy.state()[name])
     assert Policy.load(run, config={"explore": False}).config.explore is False
+
+
+def test_changes_are_a_dict(run: Path) -> None:
+    with pytest.raises(ConfigError, match="`config` is a dict of the keys to change, but a PPOConfig came"):
+        Algorithm.load(run, config=PPO.config_class())  # type: ignore[arg-type]
+
+
+def test_moments_of_another_optimiser_are_named(tmp_path: Path) -> None:
+    small = {"train_batch_size": 8, "model": {"fcnet_hiddens": [4]}}
+    with closing(APPO("CartPole-v1", small, preset="none")) as algorithm:
+        algorithm.train()
+        algorithm.save(tmp_path / "adam")
+    with pytest.raises(CheckpointError, match=r"learner: its optimiser kept no '.*square_avg', so it was another one"):
+        Algorithm.load(tmp_path / "adam", opt="rmsprop")

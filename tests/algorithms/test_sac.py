@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -602,3 +603,12 @@ def test_defaults() -> None:
     assert (config.target_network_update_freq, config.num_steps_sampled_before_learning_starts) == (0, 1500)
     assert (config.model.fcnet_hiddens, config.model.fcnet_activation) == ([256, 256], "relu")
     assert (config.grad_clip, config.clip_actions, config.replay_capacity) == (None, False, 1_000_000)
+
+
+def test_previous_actions_that_were_left_out_are_left_out_of_what_is_loaded(tmp_path: Path) -> None:
+    model = {**SMALL["model"], "use_lstm": True, "lstm_use_prev_action": False}
+    with closing(sac(model=model)) as algorithm:
+        algorithm.save(tmp_path / "saved")
+        for changes in ({}, {"lr": 1e-4}):
+            again = SAC.load(tmp_path / "saved", env=sampled(VECTOR, PUSH), config=changes)
+            assert not again.config.model.lstm_use_prev_action

@@ -57,3 +57,11 @@ def test_learning_may_not_have_begun(capsys: pytest.CaptureFixture[str], folder:
 def test_wrong_input(capsys: pytest.CaptureFixture[str], folder: Path, words: list[str], error: str) -> None:
     status, _, err = run(capsys, "bench", *words)
     assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_nothing_is_measured_without_an_environment(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert run(capsys, "train", "toys:Drawn", "--steps", "32", "--output", "steps", "--evaluate", "0", *TINY)[0] == 0
+    words = ["--algo", "bc", "--input", "steps", "--train-batch-size", "8", "--seconds", "0.01"]
+    status, _, err = run(capsys, "bench", *words)
+    assert status == 2
+    assert "what takes the time is measured where this process steps the environments itself" in err

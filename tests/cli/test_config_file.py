@@ -169,3 +169,43 @@ def test_a_constant_among_the_words_replaces_a_schedule_of_the_file(
     assert run(capsys, "train", *words, "--lr", "0.5", "--out", "c")[0] == 0
     config = json.loads((folder / "c" / "config.json").read_text())["config"]
     assert (config["lr"], config["lr_schedule"]) == (0.5, None)
+
+
+QUIET = ("--evaluate", "0", "--no-progress")
+SEQUENCES = (
+    *("--algo", "sac", "--model.use-lstm", "--model.no-lstm-use-prev-action", "--model.max-seq-len", "4"),
+    *("--train-batch-size", "4", "--num-steps-sampled-before-learning-starts", "30", "--model.fcnet-hiddens", "4"),
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["Pendulum-v1", *SEQUENCES, "--steps", "40"],
+        ["toys:Drawn", *TINY, "--num-envs-per-env-runner", "8", "--steps", "16"],
+        ["--algo", "bc", "--input", "recorded", "--train-batch-size", "8", "--steps", "8", "--seed", "0"],
+    ],
+    ids=["without previous actions", "many environments", "recorded steps"],
+)
+def test_what_the_author_of_a_run_chose_stays(
+    capsys: pytest.CaptureFixture[str], folder: Path, words: list[str]
+) -> None:
+    assert run(capsys, "train", "toys:Drawn", *TINY, *QUIET, "--steps", "32", "--output", "recorded")[0] == 0
+    steps = words[words.index("--steps") + 1]
+    assert run(capsys, "train", *words, *QUIET, "--out", "first")[0] == 0
+    again = ["train", "--config", "first/config.json", "--trust", "--steps", steps, *QUIET, "--out", "second"]
+    status, _, err = run(capsys, *again)
+    assert status == 0, err
+    first, second = (json.loads((folder / name / "config.json").read_text()) for name in ("first", "second"))
+    assert settings_of(first) == settings_of(second)
+
+
+def test_a_smaller_batch_leaves_the_environments_that_a_run_s_author_chose(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    wide = ["toys:Drawn", *TINY, "--num-envs-per-env-runner", "8", *QUIET, "--steps", "16"]
+    assert run(capsys, "train", *wide, "--out", "first")[0] == 0
+    again = ["--config", "first/config.json", "--train-batch-size", "8", "--minibatch-size", "8", *QUIET]
+    assert run(capsys, "train", *again, "--steps", "16", "--out", "second")[0] == 0
+    config = json.loads((folder / "second" / "config.json").read_text())["config"]
+    assert (config["num_envs_per_env_runner"], config["train_batch_size"]) == (8, 8)

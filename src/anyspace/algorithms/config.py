@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
-from anyspace.config import require, require_finite, type_hints
+from anyspace.config import changes, require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
@@ -114,6 +114,13 @@ class AlgorithmConfig(ScaleConfig):
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 
+    def chosen(self) -> dict[str, Any]:
+        """Return the keys that fitting would change in settings that were fitted once, and their values here.
+
+        Somebody chose these values. They are to stay as they are, whatever is laid over the settings.
+        """
+        return changes(self, self.fitted(()))
+
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         first, *others = (network.without_effect() for network in self.networks())
@@ -205,7 +212,12 @@ class AlgorithmConfig(ScaleConfig):
         clip = self.clip_rewards
         require(clip is None or clip >= 0, "clip_rewards", clip, "rewards are clipped to plus and minus a number")
         taken = [name for name in self.collect_infos if name in COLUMNS]
-        require(not taken, "collect_infos", taken, "batches have a column of that name; rename the info")
+        require(
+            not taken,
+            "collect_infos",
+            taken,
+            "batches, or files of recorded steps, have a column of that name; rename the info",
+        )
         require(self.keep >= 0, "keep", self.keep, "a number of checkpoints is at least 0")
         limit = self.env_timeout_s
         require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
@@ -226,8 +238,9 @@ COLUMNS = (
     *("obs", "actions", "action_mask", "views", "sequences", "counted", "weights", "rewards", "action_logp"),
     *("target_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets", "returns", "discounts", "ahead"),
     *("windows", "next_obs", "next_action_mask", "next_views"),
+    *("new_obs", "terminateds", "truncateds", "dones", "eps_id", "unroll_id", "t", "type"),
 )
-"""Names of the columns that batches have or may have."""
+"""Names of the columns that batches have or may have, and files of recorded steps."""
 
 _LIMITS = {
     *("grad_clip", "clip_rewards", "clip_param", "vf_clip_param", "kl_target", "sample_timeout_s", "stop_return"),

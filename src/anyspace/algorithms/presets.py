@@ -31,6 +31,8 @@ class Preset:
     """The environment's id, or one of :data:`GENERAL`."""
     settings: dict[str, Any]
     """Config keys and values, nested for ``model``; ``"none"`` in a file, which has no null, is None here."""
+    is_of_run: bool = False
+    """Whether they are all settings of a run, whose author chose them to go together."""
 
 
 PLAIN = Preset("none", {})

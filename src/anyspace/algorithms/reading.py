@@ -80,6 +80,9 @@ class Reader:
             CheckpointError: there is none, it is damaged, or it names code that nobody has vouched for.
             ConfigError: a key of ``layers`` is unknown or out of range.
         """
+        for layer in layers:
+            if not isinstance(layer, Mapping):
+                raise ConfigError(f"`config` is a dict of the keys to change, but a {type(layer).__name__} came.")
         folder = find_checkpoint(path)
         file = folder / STATE_FILE
         state, tensors = upgraded(*read_checkpoint(path), file)
@@ -203,7 +206,7 @@ class Reader:
         completed = [self._completed(layer, stored, config_class) for layer in layers]
         settings = overridden(base, *completed)
         given = given_keys(settings, *layers)
-        settings = settings.fitted(given)
+        settings = settings.fitted(given | base.chosen().keys())
         settings.validate()
         settings.require_effect(given)
         require_values(settings)

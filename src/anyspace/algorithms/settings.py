@@ -184,15 +184,16 @@ def chosen(
     own = _own_keys(kind, config)
     env = _one_of(env, own.pop("env", None))
     _require_same_keys(base, kind, config_class)
-    settings = overridden(base, own, overrides)
+    of_run = preset if isinstance(preset, Preset) and preset.is_of_run else PLAIN
+    settings = overridden(base, of_run.settings, own, overrides)
     require_values(settings)  # before an environment is made of any of them
     recorded = settings.recorded_spaces() if env is None else None
     if env is None and recorded is None:
         raise ConfigError(f"{kind.__name__} needs an environment: {kind.__name__}(env='CartPole-v1').")
-    given = given_keys(base, own, overrides)
+    given = fixed = given_keys(base, own, overrides)
     found = PLAIN
     if whole:
-        given |= configs.changes(base, type(base)()).keys()
+        given = fixed = given | configs.changes(base, type(base)()).keys()
         if preset not in (None, "none"):
             raise ConfigError(
                 f"preset={preset!r} takes the place of the defaults, but `config` is a whole configuration; leave"
@@ -201,10 +202,12 @@ def chosen(
     else:
         spec = None if env is None else environment_spec(env, settings)
         found = _preset(kind, spec, preset, settings.model, recorded)
-        settings = _with_fewer_environments(overridden(base, found.settings, own, overrides), given)
+        if found.is_of_run:
+            fixed = given | chosen_in_run(overridden(base, found.settings)).keys()
+        settings = _with_fewer_environments(overridden(base, found.settings, own, overrides), fixed)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
-    settings = settings.fitted(given)
+    settings = settings.fitted(fixed)
     settings.validate()
     settings.require_effect(given)
     require_values(settings)  # those of a preset as well
@@ -261,6 +264,12 @@ def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -
         return settings
     most = max(1, settings.steps_per_round // (SHORTEST_ROLLOUT * max(1, settings.num_env_runners)))
     return overridden(settings, {"num_envs_per_env_runner": min(settings.num_envs_per_env_runner, most)})
+
+
+def chosen_in_run(settings: AlgorithmConfig) -> dict[str, Any]:
+    """Return the keys of a run's settings that its author must have chosen, with their values."""
+    fewer = _with_fewer_environments(settings, frozenset({"train_batch_size"}))
+    return settings.chosen() | configs.changes(settings, fewer)
 
 
 def _preset(

@@ -29,7 +29,7 @@ from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.layers import overridden
 from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.reading import Reader
-from anyspace.algorithms.settings import environment_spec, preset_for
+from anyspace.algorithms.settings import chosen_in_run, environment_spec, preset_for
 from anyspace.cli.config_file import ConfigFile
 from anyspace.cli.groups import grouped_fields, ungrouped
 from anyspace.cli.output import print_preset, print_settings
@@ -48,13 +48,12 @@ class StartingPoint:
     algorithm: type[Algorithm[Any]]
     defaults: AlgorithmConfig
     preset: Preset = PLAIN
-    """What the defaults are made of; ``none``: they are the class's own, or a checkpoint's."""
+    """What the defaults are made of: a preset, or all settings of a run; ``none``: they are the class's own, or a
+    checkpoint's."""
     layer: dict[str, Any] = field(default_factory=dict)
     """Keys that a file gives, laid over the preset in the defaults."""
     own: dict[str, Any] = field(default_factory=dict)
     """Flags of the command that a file gives."""
-    is_of_run: bool = False
-    """Whether the file is the ``config.json`` of a run: its settings are whole, and no preset is beneath them."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +173,8 @@ def _described(
     algorithm, settings = reader.read_description(described, asked.path)
     _require_named(choice, source, algorithm)
     defaults = dataclasses.replace(settings, seed=described["seed"])
-    changed = configs.nested(configs.changes(settings, algorithm.config_class()))
-    start = StartingPoint(algorithm, defaults, Preset(described["preset"], changed), is_of_run=True)
+    own = configs.changes(settings, algorithm.config_class()) | chosen_in_run(settings)
+    start = StartingPoint(algorithm, defaults, Preset(described["preset"], configs.nested(own), is_of_run=True))
     flags = _over_defaults(kind, command, words, start, is_help=is_help)
     if flags.own.env is None and not is_help:
         reader.settings(described, asked.path, given_env=False)

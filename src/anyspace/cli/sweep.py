@@ -266,7 +266,7 @@ def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any],
     settings = _settings(start, settings)
     is_ours = ALGORITHMS.get(start.algorithm.__name__) is start.algorithm
     algo = start.algorithm.name() if is_ours else importable_name(start.algorithm)
-    preset = PLAIN.name if start.is_of_run else start.preset.name
+    preset = PLAIN.name if start.preset.is_of_run else start.preset.name
     asked = {"env": own.env, "algo": algo, "preset": preset, "steps": own.steps}
     lines = [f"# Mean return {score:.6g} after {own.steps:,} steps."]
     lines += [f"{key} = {_toml(value)}" for key, value in asked.items() if value is not None]
@@ -279,7 +279,7 @@ def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any],
 
 def _settings(start: StartingPoint, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the file says beside the preset; that of a run says all that was changed, and no preset does."""
-    changes = configs.laid_over(start.preset.settings, changes) if start.is_of_run else changes
+    changes = configs.laid_over(start.preset.settings, changes) if start.preset.is_of_run else changes
     return {"seed": start.defaults.seed or 0, **changes}
 
 
