@@ -20,7 +20,10 @@ from anyspace.rllib.algorithms import IMPALA, ppo
 from anyspace.rllib.algorithms.algorithm import Algorithm
 from anyspace.rllib.algorithms.algorithm_config import AlgorithmConfig
 from anyspace.rllib.algorithms.callbacks import DefaultCallbacks, make_multi_callbacks
+from anyspace.rllib.algorithms.dqn import DQNConfig
+from anyspace.rllib.algorithms.impala import ImpalaConfig as IMPALAConfig
 from anyspace.rllib.algorithms.ppo import PPOConfig
+from anyspace.rllib.algorithms.sac import SACConfig
 
 SMALL: dict[str, Any] = {
     "train_batch_size": 60,
@@ -284,6 +287,8 @@ def test_keys_are_read_and_set() -> None:
         "num_epochs": 2,
     }
     assert copied.num_sgd_iter == PPOConfig.from_dict({"num_sgd_iter": 2}).num_sgd_iter == 2
+    copied.model["fcnet_hiddens"].append(6)
+    assert config.model["fcnet_hiddens"] == [3]
     assert config.get("no_such_key", 7) == 7
     assert (config.model.get("fcnet_activation"), config.model.get("use_lstm"), config.model.get("no")) == (
         "relu",
@@ -434,3 +439,117 @@ def test_keys_at_their_defaults_are_left_out() -> None:
 def test_other_algorithms_are_named_as_such(path: str) -> None:
     with pytest.raises(ModuleNotFoundError, match="not among the algorithms that are offered"):
         import_module(f"anyspace.rllib.{path}")
+
+
+def test_keys_within_keys_are_kept_though_none_was_given_before() -> None:
+    config = DQNConfig()
+    config.env_config["size"] = 5
+    config["exploration_config"]["epsilon_timesteps"] = 9
+    assert config.to_dict() == {"env_config": {"size": 5}, "exploration_config": {"epsilon_timesteps": 9}}
+    sac = SACConfig()
+    assert not sac.policy_model_config
+    sac.q_model_config["fcnet_hiddens"] = [3]
+    assert sac.to_dict() == {"q_model_config": {"fcnet_hiddens": [3]}}
+
+
+def trained(builder: type[AlgorithmConfig], seed: int, reward: float, **keys: Any) -> Any:
+    """Return an algorithm after an iteration in an environment that pays the same at every step."""
+    env_config = {"length": 10, "reward": reward}
+    algorithm = builder().environment(Paying, env_config=env_config).update_from_dict({"seed": seed, **keys}).build()
+    algorithm.train()
+    return algorithm
+
+
+class Paying(Corridor):
+    """Pays the same at every step."""
+
+    def __init__(self, config: EnvContext):
+        super().__init__(config)
+        self.reward = config["reward"]
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, _, over, cut, info = super().step(action)
+        return obs, self.reward, over, cut, info
+
+
+def test_restore_leaves_nothing_of_another_run(tmp_path: Path) -> None:
+    """An algorithm that has trained goes on from a checkpoint as one does that is loaded from it."""
+    with closing(trained(PPOConfig, 1, 1.0, **SMALL)) as algo, closing(trained(PPOConfig, 2, 0.0, **SMALL)) as other:
+        other.restore(algo.save(tmp_path / "a"))
+        assert other.counters.latest.mean_return == 10.0
+
+
+def test_restore_reaches_the_workers(tmp_path: Path) -> None:
+    keys = {**SMALL, "num_env_runners": 1, "evaluation_num_env_runners": 1, "fleet": "serial"}
+    with closing(trained(PPOConfig, 1, 1.0, **keys)) as algo, closing(trained(PPOConfig, 2, 1.0, **keys)) as other:
+        other.evaluate(1)
+        other.restore(algo.save(tmp_path / "a"))
+        other.evaluate(1)
+        other.fleet.gather(10)
+        for dispatcher in (other.evaluator._dispatcher, other.fleet._dispatcher):
+            weights = dispatcher._slots[0].worker.policy.weights()
+            for name, value in algo.get_weights().items():
+                if name.startswith("model/"):
+                    np.testing.assert_array_equal(weights[name], value)
+
+
+REPLAYING = {
+    "store_buffer_in_checkpoints": True,
+    "min_sample_timesteps_per_iteration": 200,
+    "num_steps_sampled_before_learning_starts": 100,
+    "training_intensity": 1.0,
+    "replay_capacity": 1_000,
+    "model": {"fcnet_hiddens": [4]},
+}
+
+
+@pytest.mark.parametrize("prioritised", [False, True])
+def test_restore_exchanges_what_is_replayed(tmp_path: Path, prioritised: bool) -> None:
+    keys = {**REPLAYING, "prioritized_replay": prioritised}
+    with closing(trained(DQNConfig, 1, 1.0, **keys)) as algo, closing(trained(DQNConfig, 2, 2.0, **keys)) as other:
+        other.train()
+        other.save(tmp_path / "before")
+        other.restore(algo.save(tmp_path / "a"))
+        assert len(other.replay) == len(algo.replay) == 200
+        other.save(tmp_path / "b")
+        with closing(Algorithm.load(tmp_path / "b", env=Paying)) as loaded:
+            for replay in (other.replay, loaded.replay):
+                assert set(replay.draw(100, np.random.default_rng(0)).trajectory.rewards.ravel()) == {1.0}
+
+
+def test_restore_exchanges_recent_trajectories(tmp_path: Path) -> None:
+    keys = {"train_batch_size": 50, "replay_proportion": 1.0, "store_buffer_in_checkpoints": True}
+    keys["model"] = {"fcnet_hiddens": [4]}
+    with (
+        closing(trained(IMPALAConfig, 1, 1.0, **keys)) as algo,
+        closing(trained(IMPALAConfig, 2, 2.0, **keys)) as other,
+    ):
+        other.restore(algo.save(tmp_path / "a"))
+        assert len(other.recent) == len(algo.recent)
+        assert {float(one.rewards.mean()) for one in other.recent._kept} == {1.0}
+
+
+def test_the_base_class_loads_any(tmp_path: Path) -> None:
+    with closing(corridor().build()) as algo:
+        algo.train()
+        saved = algo.save(tmp_path / "a")
+    with closing(Algorithm.load(saved, env=Corridor)) as loaded:
+        assert type(loaded) is ppo.PPO
+        assert loaded.iteration == 1
+
+
+def test_what_callbacks_note_on_an_algorithm_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    class Curriculum(DefaultCallbacks):
+        def on_algorithm_init(self, *, algorithm: Any, **kwargs: Any) -> None:
+            algorithm.level = 0
+
+        def on_train_result(self, *, algorithm: Any, result: Any, **kwargs: Any) -> None:
+            algorithm.level += 1
+
+    with closing(corridor().callbacks(Curriculum).build()) as algo:
+        for _ in range(3):
+            algo.train()
+        assert algo.level == 3
+    told = [message for message in caplog.messages if "level" in message]
+    assert len(told) == 1
+    assert told[0].startswith("PPO.level was set from outside: no checkpoint holds it")

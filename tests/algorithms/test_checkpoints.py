@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -505,3 +506,15 @@ def test_arrays_under_keys_that_are_alike_stay_apart() -> None:
     tensors: dict[str, Any] = {}
     packed = _packed(state, "part", tensors, TorchRuntime("cpu"))
     np.testing.assert_equal(_unpacked(json.loads(json.dumps(packed)), tensors), state)
+
+
+def test_what_is_set_from_outside_is_refused_before_every_iteration() -> None:
+    class Mine(PPO):
+        pass
+
+    with closing(Mine(Endless, SMALL)) as algorithm:
+        algorithm.level = 0  # type: ignore[attr-defined]
+        for _ in range(2):
+            with pytest.raises(ConfigError, match=r"^Mine sets self\.level, which a checkpoint would not hold"):
+                algorithm.train()
+        assert algorithm.training_iteration == 0

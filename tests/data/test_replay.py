@@ -6,6 +6,7 @@ import math
 import tracemalloc
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from anyspace import PPO
+from anyspace import DQN, PPO
 from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.free_memory import free_memory
 from anyspace.data.replay import Replay
@@ -519,3 +520,17 @@ def test_state_is_restored() -> None:
             assert np.array_equal(ours, theirs)
         assert len(first) == len(second)
         assert math.isclose(drawn[0].weights.sum(), drawn[1].weights.sum())
+
+
+def test_as_many_environments_go_on_however_workers_share_them(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"min_sample_timesteps_per_iteration": 40, "num_steps_sampled_before_learning_starts": 20}
+    keys |= {"store_buffer_in_checkpoints": True, "model": {"fcnet_hiddens": [4]}, "preset": "none"}
+    with closing(DQN("CartPole-v1", num_envs_per_env_runner=2, **keys)) as algorithm:
+        algorithm.train()
+        algorithm.save(tmp_path / "saved")
+    for workers, each in ((2, 1), (1, 2)):
+        shared = {"num_env_runners": workers, "num_envs_per_env_runner": each, "fleet": "serial"}
+        with closing(DQN.load(tmp_path / "saved", **shared)) as again:
+            before = len(again.replay)
+            assert again.train()["timesteps_total"] >= 80
+            assert len(again.replay) > before

@@ -15,16 +15,27 @@ class Algorithm(Script):
     """Any of the algorithms."""
 
     @classmethod
+    def load(cls, path: str | os.PathLike[str], **options: Any) -> Any:
+        """Return the algorithm of a checkpoint, whichever it is; see :meth:`anyspace.algorithms.Algorithm.load`."""
+        return super().load(path, **options) if cls is not Algorithm else _kind_of(path).load(path, **options)
+
+    @classmethod
     def from_checkpoint(
         cls, checkpoint: str | os.PathLike[str], *, trust: bool = False, callbacks: type[DefaultCallbacks] | None = None
     ) -> Any:
         """Return the algorithm of a checkpoint, whichever it is; see :meth:`Script.from_checkpoint`."""
         if cls is not Algorithm:
             return super().from_checkpoint(checkpoint, trust=trust, callbacks=callbacks)
-        kind = {kind.__name__: kind for kind in Algorithm.__subclasses__()}.get(read_state(checkpoint)["algorithm"])
-        if kind is None:
-            return algorithms.Algorithm.load(checkpoint, trust=trust)
+        kind = _kind_of(checkpoint)
+        if not issubclass(kind, Script):
+            return kind.load(checkpoint, trust=trust)
         return kind.from_checkpoint(checkpoint, trust=trust, callbacks=callbacks)
+
+
+def _kind_of(checkpoint: str | os.PathLike[str]) -> type[algorithms.Algorithm[Any]]:
+    """Return the class with RLlib's defaults of a checkpoint's algorithm; the base of all where it is a user's own."""
+    kinds = {kind.__name__: kind for kind in Algorithm.__subclasses__()}
+    return kinds.get(read_state(checkpoint)["algorithm"], algorithms.Algorithm)
 
 
 class DQN(Algorithm, algorithms.DQN):

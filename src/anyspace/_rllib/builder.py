@@ -143,7 +143,7 @@ class AlgorithmConfig(Keys):
     def copy(self) -> Self:
         """Return a copy that can be changed on its own."""
         found = type(self)(self.algo_class)
-        return found._take(self.to_dict())
+        return found._take(_copied(self.to_dict()))
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
@@ -157,7 +157,9 @@ class AlgorithmConfig(Keys):
         if not hasattr(config, name):
             raise AttributeError(f"{type(self).__name__} has no key `{key}`.")
         value = getattr(config, name)
-        return self._keys.setdefault(name, _Nested(vars(value))) if dataclasses.is_dataclass(value) else value
+        if dataclasses.is_dataclass(value):
+            value = vars(value)
+        return self._keys.setdefault(name, _Nested(value)) if isinstance(value, dict) else value
 
     def __setattr__(self, key: str, value: Any) -> None:
         self._take({key: value})
@@ -189,6 +191,13 @@ class AlgorithmConfig(Keys):
 _NAMES = {**RENAMED, **CALLED}
 """Older names of keys: whichever a script uses, the latest value is the one that counts."""
 _NESTED = ("model", "env_config", "exploration_config")
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of dicts and lists; environments, classes and other objects in them are the same."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 class _Nested(dict[str, Any]):

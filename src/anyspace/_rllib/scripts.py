@@ -153,10 +153,12 @@ class Script(algorithms.Algorithm[Any]):
         state.check(saved, state.ENTRIES, file)
         mine = (policy.observation_space, policy.env_action_space)
         state.require_equal_spaces(mine, state.spaces_of(saved, file), checkpoint_path)
-        pieces = pieces_of(folder, saved)
+        pieces, before = pieces_of(folder, saved), policy.version
         changed = checkpoints.restored(self.parts(), saved["parts"], tensors, policy.runtime, checkpoint_path, pieces)
+        self._pieces = pieces
         for name, value in changed.items():
             setattr(self, name, value)
+        policy.version = policy.replaced_at = max(before, policy.version) + 1  # by which workers go
         self.restart_episodes()
 
     @classmethod

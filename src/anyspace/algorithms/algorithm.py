@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self
 
 import gymnasium as gym
 from typing_extensions import TypeVar
 
-from anyspace.algorithms import checkpoints, contract, savable, state
+from anyspace.algorithms import attributes, checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.layers import given_keys
@@ -181,9 +181,10 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         tell_origin(self.policy.masking, source, spec)
         self._evaluator: Evaluator | None = None
         self._begin_saving()
-        self._attributes = checkpoints.Attributes(self)
+        self._attributes = attributes.Attributes(self)
         parts = contract.set_up(self)
         checkpoints.require_savable(type(self).__name__, parts, self._attributes.added(), self.policy.runtime)
+        self._attributes.note(self._attributes.added())
         remember(state.described(type(self), spec, self.seed, self.preset, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
@@ -245,6 +246,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             ObservationError: an observation is outside its space; names step and environment.
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
+        self._require_named(outside=True)
         started, config, counters = time.perf_counter(), self.config, self.counters
         done = self._training.iteration(
             self.fleet,
@@ -253,8 +255,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             width=config.num_envs,
             rows=config.rows_per_step,
         )
-        if added := self._attributes.added():
-            checkpoints.require_named(f"{type(self).__name__} sets", self.parts(), added)
+        self._require_named(outside=False)
         learnt = self._training.metrics(done)
         evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
@@ -264,6 +265,17 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
         found = {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
         return TrainingResult(found)
+
+    def _require_named(self, *, outside: bool) -> None:
+        """Refuse new attributes that a checkpoint would lack; what is set on our own classes from outside is told."""
+        added, name = self._attributes.added(), type(self).__name__
+        if not added:
+            return
+        if outside and state.is_ours(type(self)):
+            attributes.tell_of_unnamed(name, self.parts(), added)
+        else:
+            attributes.require_named(f"{name} sets", self.parts(), added)
+        self._attributes.note(added)
 
     @property
     def timesteps_total(self) -> int:
@@ -357,6 +369,12 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             setattr(self, name, value)
         self.run_folder = run_folder_of(Path(path).resolve())
         return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} holds environments and random sources, so it is neither pickled nor copied:"
+            " save() it, and load() it where you need it, or hand over get_weights()."
+        )
 
     def close(self) -> None:
         """Close every environment."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import numbers
-import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import FunctionType, ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from gymnasium.vector import VectorEnv
 
+from anyspace.algorithms.attributes import ArrayLike, Generator, Module, Stateful, require_named
 from anyspace.algorithms.contract import ALWAYS
 from anyspace.data.growing import Growing
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
@@ -22,77 +18,6 @@ from anyspace.models.runtime import NumpyArray, Runtime
 
 Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
 """The state and the tensors of a checkpoint."""
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A part that says itself what is to be saved."""
-
-    def state(self) -> dict[str, Any]:
-        """Return arrays, and values that JSON has, by name."""
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state` returned."""
-
-
-@runtime_checkable
-class Module(Protocol):
-    """A module or an optimiser of a framework."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values, nested."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> object:
-        """Restore what :meth:`state_dict` returned."""
-
-
-@runtime_checkable
-class ArrayLike(Protocol):
-    """An array of any framework."""
-
-    def __array__(self) -> NumpyArray:
-        """Return it as NumPy has it."""
-
-
-@runtime_checkable
-class Generator(Protocol):
-    """A source of random numbers of a framework."""
-
-    def get_state(self) -> Any:
-        """Return the state, as an array of the framework."""
-
-    def set_state(self, state: Any) -> object:
-        """Restore what :meth:`get_state` returned."""
-
-
-_NO_STATE = (type, ModuleType, FunctionType, gym.Space, gym.Env, VectorEnv)
-
-
-def is_part(value: object) -> bool:
-    """Return whether a value is something that a checkpoint has to hold, if training goes on from it."""
-    if isinstance(value, type | bool):
-        return False
-    kinds = Stateful | Module | Generator | np.random.Generator | random.Random | ArrayLike
-    return isinstance(value, numbers.Real | kinds)
-
-
-def _parts_in(value: object) -> list[object]:
-    """Return what a checkpoint has to hold of the value of an attribute; numbers count where they stand alone."""
-    if isinstance(value, dict | list | tuple | set | deque):
-        items = value.values() if isinstance(value, dict) else value
-        return [part for item in items for part in _parts_in(item) if not isinstance(part, numbers.Real)]
-    return [value] if is_part(value) or _keeps_arrays(value) else []
-
-
-def _keeps_arrays(value: object) -> bool:
-    """Return whether an object of somebody's class keeps arrays, modules or generators: running statistics, say.
-
-    What functions, spaces, environments and objects of this library keep is no state of an algorithm.
-    """
-    if isinstance(value, _NO_STATE) or type(value).__module__.partition(".")[0] == "anyspace":
-        return False
-    kept = getattr(value, "__dict__", {}).values()
-    return any(is_part(one) and not isinstance(one, numbers.Real) for one in kept)
 
 
 def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
@@ -111,57 +36,6 @@ def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str
     require_named(f"{algorithm}.setup() sets", parts, added)
     own = {name: part for name, part in parts.items() if name not in ALWAYS and not isinstance(part, Growing)}
     _content(_copied(own, runtime), runtime)
-
-
-class Attributes:
-    """Notices what is set on an object.
-
-    Args:
-        owner: the object.
-    """
-
-    def __init__(self, owner: object):
-        self._all, self._seen = vars(owner), set(vars(owner))
-        self._plain: dict[str, object] = {}
-
-    def added(self) -> dict[str, Any]:
-        """Return the attributes that were set since this was last asked, or that were None, a bool or a text then."""
-        names = self._all.keys() - self._seen
-        self._seen |= names
-        names |= {name for name, value in self._plain.items() if self._all.get(name) is not value}
-        found = {name: value for name, value in self._all.items() if name in names and value is not self}
-        self._plain |= {name: value for name, value in found.items() if value is None or isinstance(value, bool | str)}
-        return found
-
-
-def require_named(setter: str, parts: Mapping[str, Any], added: Mapping[str, Any]) -> None:
-    """Raise :class:`ConfigError` if ``parts()`` do not name what attributes hold that training may go on from.
-
-    Args:
-        setter: who set the attributes, for the message.
-        parts: what ``parts()`` name.
-        added: the attributes.
-    """
-    named = {id(part) for part in parts.values()}
-    for name, value in added.items():
-        if name in parts or all(id(part) in named for part in _parts_in(value)):
-            continue
-        line = f"{name!r}: self.{name}"
-        if _keeps_arrays(value) and not is_part(value):
-            kind = type(value).__name__
-            raise ConfigError(
-                f"{setter} self.{name}, a {kind}, whose arrays a checkpoint would not hold. Let it derive from a class"
-                f" with state() and load_state(), and name it in parts(): return {{**super().parts(), {line}}}; or keep"
-                " the arrays themselves, and name those."
-            )
-        if isinstance(value, dict):
-            line = f"**{{f'{name}_{{key}}': part for key, part in self.{name}.items()}}"
-        elif not is_part(value):
-            line = f"**{{f'{name}_{{i}}': part for i, part in enumerate(self.{name})}}"
-        raise ConfigError(
-            f"{setter} self.{name}, which a checkpoint would not hold. Name it in parts():"
-            f" return {{**super().parts(), {line}}}."
-        )
 
 
 def copied(
@@ -290,6 +164,9 @@ def restored(
     Raises:
         CheckpointError: the checkpoint holds other parts, or they do not fit.
     """
+    for part in parts.values():
+        if isinstance(part, Growing):
+            part.clear()
     parts = {name: part for name, part in parts.items() if name in plain or not isinstance(part, Growing)}
     if plain.keys() != parts.keys():
         raise CheckpointError(

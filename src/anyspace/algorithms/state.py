@@ -27,8 +27,12 @@ Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 
 def recorded_name(kind: type) -> str:
     """Return the name by which checkpoints know a class of algorithms: ``PPO``, or ``package.module:Name``."""
-    is_ours = kind.__module__.partition(".")[0] == "anyspace"  # the ones with RLlib's defaults are, too
-    return kind.__name__ if is_ours else importable_name(kind) or label_of(kind)
+    return kind.__name__ if is_ours(kind) else importable_name(kind) or label_of(kind)
+
+
+def is_ours(kind: type) -> bool:
+    """Return whether a class is one of this library's; the algorithms with RLlib's defaults are, too."""
+    return kind.__module__.partition(".")[0] == "anyspace"
 
 
 def is_shipped(kind: type) -> bool:

@@ -30,8 +30,11 @@ class Growing(Protocol):
     def outlived(self, mark: Sequence[int]) -> bool:
         """Return whether nothing is there any more of what was written before a mark."""
 
+    def clear(self) -> None:
+        """Forget everything, as before the first step."""
+
     def load_portion(self, portion: dict[str, Any]) -> None:
-        """Take in a portion; earlier ones come first."""
+        """Take in a portion, after :meth:`clear`; earlier ones come first."""
 
     def state(self) -> dict[str, Any]:
         """Return everything else: arrays, and values that JSON has, by name."""

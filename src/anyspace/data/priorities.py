@@ -97,8 +97,12 @@ class Priorities:
 
     def __init__(self, size: int, *, alpha: float, beta: float, eps: float):
         self._alpha, self._beta, self._eps = alpha, beta, eps
-        self._size, self._tree = size, SumTree(size)
-        self._largest = 1.0
+        self._size = size
+        self.clear()
+
+    def clear(self) -> None:
+        """Close all rows, as at the beginning."""
+        self._tree, self._largest = SumTree(self._size), 1.0
 
     @property
     def total(self) -> float:

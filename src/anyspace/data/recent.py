@@ -70,6 +70,10 @@ class Recent:
         """Return whether all trajectories before the number ``mark`` have made room for others."""
         return self._added - len(self._kept) >= mark[0]
 
+    def clear(self) -> None:
+        """Forget everything; see :class:`Growing`."""
+        self._kept, self._added = [], 0
+
     def load_portion(self, portion: Mapping[str, Any]) -> None:
         """Take in trajectories that :meth:`since` yielded."""
         self._kept = [*self._kept, *map(_trajectory, portion["kept"])][-self._slots :]

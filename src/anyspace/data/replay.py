@@ -188,6 +188,13 @@ class Replay:
         """Return whether all transitions before a mark have made room for others."""
         return self._ring.outlived(mark)
 
+    def clear(self) -> None:
+        """Forget everything; see :class:`Growing`."""
+        self._ring.clear()
+        self.added = 0
+        if self._priorities is not None:
+            self._priorities.clear()
+
     def load_portion(self, portion: dict[str, Any]) -> None:
         """Take in transitions that :meth:`since` yielded."""
         self._ring.load_portion(portion)

@@ -83,7 +83,7 @@ class Ring:
         if not self._obs:
             self._allocate(trajectory)
         lanes = np.array([self._lane(int(worker), int(number)) for worker, _, number in trajectory.lanes])
-        lens, turns = _lens(trajectory), _turns(lanes)
+        lens, turns = trajectory.lens(), _turns(lanes)
         fresh = trajectory.begins.copy()
         for turn in range(int(turns.max(initial=-1)) + 1):
             (now,) = np.nonzero(turns == turn)
@@ -308,6 +308,11 @@ class Ring:
             "finals": [np.stack(leaf) for leaf in zip(*finals, strict=True)],
         }
 
+    def clear(self) -> None:
+        """Forget all steps."""
+        self.counts[:], self._firsts[:], self._incarnations[:], self._flags[3] = 0, 0, -1, False
+        self._places, self._finals, self.has_gaps = {}, {}, False
+
     def load_portion(self, portion: dict[str, Any]) -> None:
         """Write the steps of a portion into their rows; of a lane that is shorter than the portion, the newest.
 
@@ -350,9 +355,12 @@ class Ring:
         return np.zeros((self._room * self._lanes, *like.shape[1:]), like.dtype)
 
     def state(self) -> dict[str, Any]:
-        """Return how far each lane was written, and whose it is."""
+        """Return how far each lane was written.
+
+        Whose it is does not matter later: episodes begin anew then, and workers may share the environments otherwise.
+        """
         counts = {"counts": self.counts, "firsts": self._firsts, "incarnations": self._incarnations}
-        return {**counts, "size": self._size, "places": [[*place] for place in self._places], "has_gaps": self.has_gaps}
+        return {**counts, "size": self._size, "has_gaps": self.has_gaps}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state` returned, of a ring of as many lanes, whatever its size.
@@ -365,7 +373,7 @@ class Ring:
             raise ValueError("the files of its steps are missing")
         self.counts[:], self._incarnations[:] = state["counts"], state["incarnations"]
         self._firsts[:] = np.maximum(state["firsts"], self.counts - self._size)
-        self._places = {(int(worker), int(number)): i for i, (worker, number) in enumerate(state["places"])}
+        self._places = {}
         self.has_gaps = bool(state["has_gaps"])
 
 
@@ -383,16 +391,3 @@ def _turns(lanes: Ints) -> Ints:
     turns = np.empty(len(lanes), np.int64)
     turns[order] = np.arange(len(lanes)) - firsts
     return turns
-
-
-def _lens(trajectory: Trajectory) -> Ints:
-    """Return how many steps of each column are written [B]: without those that fill up a fragment that ended early.
-
-    Such a filling follows a transition on which no episode ended.
-    """
-    steps, width = trajectory.valid.shape
-    if trajectory.valid[-1].all():
-        return np.full(width, steps)
-    last: Ints = steps - 1 - trajectory.valid[::-1].argmax(axis=0)
-    fills = trajectory.valid.any(axis=0) & ~trajectory.done[last, np.arange(width)]
-    return np.where(fills, last + 1, steps)

@@ -112,6 +112,18 @@ class Trajectory:
         """Number of environment steps, that is of valid rows."""
         return int(self.valid.sum())
 
+    def lens(self) -> Ints:
+        """Return how many steps each column has [B], without those that fill up a fragment that ended early.
+
+        Such a filling follows a transition on which no episode ended.
+        """
+        steps, width = self.valid.shape
+        if self.valid[-1].all():
+            return np.full(width, steps)
+        last: Ints = steps - 1 - self.valid[::-1].argmax(axis=0)
+        fills = self.valid.any(axis=0) & ~self.done[last, np.arange(width)]
+        return np.where(fills, last + 1, steps)
+
     def next_obs(self, t: int | Ints, b: int | Ints) -> ObsLeaves:
         """Return the encoded observations that the steps ``(t, b)`` led to, each [n, ...].
 
