@@ -13,13 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.data.trajectory import Floats, Trajectory
+from anyspace.maths.losses import ROUNDING
 from anyspace.models.runtime import NumpyArray
 from anyspace.spaces import RunningStat
 
 Moments = npt.NDArray[np.float64]
-
-ROUNDING = 1e-6
-"""A deviation below this share of the mean is rounding."""
 
 
 def clipped(rewards: Floats, clip: bool | float) -> Floats:

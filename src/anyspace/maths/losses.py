@@ -52,18 +52,22 @@ def masked_mean(x: Array, mask: Array | None = None) -> Array:
 
 
 _SMALL = 2.0**-32
+ROUNDING = 1e-6
+"""Deviations below this share of a mean are nothing but the rounding of float32."""
 
 
 def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> Array:
     """Shift and scale to mean 0 and standard deviation 1: (x - mean) / max(epsilon, std), shaped like ``x``.
 
-    Statistics come from the rows where ``mask`` holds (std over N, not N - 1); other rows become 0.
+    Statistics come from the rows where ``mask`` holds (std over N, not N - 1); other rows become 0, as do numbers that
+    are equal but for the rounding of float32.
     """
     ns = xp(x)
-    centred = x - masked_mean(x, mask)
-    # Rounding shifts all rows alike: of equal numbers it would be all that is left, and their deviation.
-    centred = centred - masked_mean(centred, mask)
+    mean = masked_mean(x, mask)
+    centred = x - mean
     # A power of two changes no digit, and squares of 1e19 would be beyond float32.
     deviation = masked_mean((centred * _SMALL) ** 2, mask) ** 0.5 / _SMALL
+    # Of equal numbers the rounding of their mean is all that is left.
+    centred = ns.where(deviation > ROUNDING * ns.abs(mean), centred, 0.0)
     scaled = centred / ns.clip(deviation, epsilon, None)
     return scaled if mask is None else ns.where(ns.holds(ns.asarray(mask, like=x)), scaled, 0.0)

@@ -11,7 +11,7 @@ bootstrapped in the same way. Flags are booleans or 0/1.
 
 from __future__ import annotations
 
-from anyspace.maths.losses import masked_mean
+from anyspace.maths.losses import ROUNDING, masked_mean
 from anyspace.maths.xp import Array, xp
 
 _LOOP_BELOW = 32
@@ -186,5 +186,5 @@ def explained_variance(targets: Array, predictions: Array, mask: Array | None = 
     errors, mean = targets - predictions, masked_mean(targets, mask)
     variance = masked_mean((targets - mean) ** 2, mask)
     unexplained = masked_mean((errors - masked_mean(errors, mask)) ** 2, mask)
-    varies = variance**0.5 > 1e-6 * ns.abs(mean)
+    varies = variance**0.5 > ROUNDING * ns.abs(mean)
     return ns.where(varies, 1.0 - unexplained / ns.where(varies, variance, 1.0), 0.0)

@@ -55,6 +55,11 @@ class _Node:
         return sum(self.options)
 
     @cached_property
+    def named(self) -> dict[Any, _Node]:
+        """The parts of a Dict by key; those of a Tuple have no names."""
+        return self.children if isinstance(self.space, spaces.Dict) and self.children is not None else {}
+
+    @cached_property
     def leaves(self) -> list[_Node]:
         if self.children is None:
             return [self]
@@ -180,8 +185,7 @@ def _is_row(node: _Node, entry: Any) -> bool:
     if node.children is None:
         return False
     if isinstance(entry, Mapping):
-        # The parts of a Tuple may be Dicts whose keys are numbers, as its own are.
-        return isinstance(node.space, spaces.Dict) and bool(entry) and entry.keys() <= node.children.keys()
+        return bool(entry) and entry.keys() <= node.named.keys()
     return isinstance(entry, np.ndarray) and entry.shape == (node.width,)
 
 
@@ -215,7 +219,7 @@ def given_key(key: Any) -> Any:
 
 
 def _of_mapping(node: _Node, mask: Mapping[Any, Any], single: bool, place: str) -> Bools | None:
-    children = node.children if isinstance(node.space, spaces.Dict) and node.children is not None else {}
+    children = node.named
     # Gymnasium itself writes f"_{key}" beside every key, in which 0 and "0" are one.
     spelt = {f"_{key}": key for key in children} | {given_key(key): key for key in children}
     holders = {name: key for name, key in spelt.items() if name not in children}
