@@ -32,6 +32,8 @@ TOLERANT = tuple(
 """What packages of different ages say of each other is no fault of ours; all other warnings stay errors."""
 ALL = ("-m", "not learning and not fuzz and not ray and not soak")
 """The arguments of pytest for the whole suite."""
+WITHOUT = 'triton ; python_version < "3"'
+"""Triton, which PyTorch's wheels for GPUs bring, ends the process when it is imported after TensorFlow."""
 EXTRAS = ("atari", "export", "jax", "ray", "sweep", "video")
 """Those that the development packages bring, without those for documents alone."""
 SHOWN = ("gymnasium", "numpy", "torch", "jax")
@@ -130,12 +132,24 @@ def tried(leg: Leg, folder: Path, pytest: Sequence[str]) -> Outcome:
         return Outcome(leg, f"not tried: no python{leg.python} found")
     venv = folder / leg.name
     python = venv / "bin" / "python"
-    constraints = folder / f"{leg.name}.txt"
+    constraints, overrides = folder / f"{leg.name}.txt", folder / "without.txt"
     folder.mkdir(exist_ok=True)
     constraints.write_text(leg.constraints())
+    overrides.write_text(WITHOUT)
     if not python.exists():
         subprocess.run([base, "-m", "venv", venv], check=True)
-    install = ["pip", "install", "--python", python, "--constraint", constraints, "--editable", f"{ROOT}[dev]"]
+    install = [
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--constraint",
+        constraints,
+        "--override",
+        overrides,
+        "--editable",
+        f"{ROOT}[dev]",
+    ]
     if subprocess.run([uv(folder), *install, "--quiet"]).returncode:
         return Outcome(leg, "cannot be installed")
     versions = dict(_versions(python))

@@ -34,8 +34,8 @@ class Algorithm(Script):
 
 def _kind_of(checkpoint: str | os.PathLike[str]) -> type[algorithms.Algorithm[Any]]:
     """Return the class with RLlib's defaults of a checkpoint's algorithm; the base of all where it is a user's own."""
-    kinds = {kind.__name__: kind for kind in Algorithm.__subclasses__()}
-    return kinds.get(read_state(checkpoint)["algorithm"], algorithms.Algorithm)
+    named = read_state(checkpoint).get("algorithm")
+    return next((kind for kind in Algorithm.__subclasses__() if kind.__name__ == named), algorithms.Algorithm)
 
 
 class DQN(Algorithm, algorithms.DQN):

@@ -154,6 +154,7 @@ class Script(algorithms.Algorithm[Any]):
         mine = (policy.observation_space, policy.env_action_space)
         state.require_equal_spaces(mine, state.spaces_of(saved, file), checkpoint_path)
         pieces, before = pieces_of(folder, saved), policy.version
+        self._pieces = {}  # of what was replayed so far, if this fails half-way
         changed = checkpoints.restored(self.parts(), saved["parts"], tensors, policy.runtime, checkpoint_path, pieces)
         self._pieces = pieces
         for name, value in changed.items():
@@ -175,6 +176,7 @@ class Script(algorithms.Algorithm[Any]):
         loaded = cls.load(checkpoint, trust=trust)
         assert isinstance(loaded, cls)
         loaded._callbacks = _built(callbacks)
+        loaded._attributes.note({"_callbacks": loaded._callbacks})
         return loaded
 
 

@@ -246,7 +246,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             ObservationError: an observation is outside its space; names step and environment.
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
-        self._require_named(outside=True)
+        self._require_named()
         started, config, counters = time.perf_counter(), self.config, self.counters
         done = self._training.iteration(
             self.fleet,
@@ -255,7 +255,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
             width=config.num_envs,
             rows=config.rows_per_step,
         )
-        self._require_named(outside=False)
+        self._require_named()
         learnt = self._training.metrics(done)
         evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
@@ -266,12 +266,12 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         found = {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
         return TrainingResult(found)
 
-    def _require_named(self, *, outside: bool) -> None:
-        """Refuse new attributes that a checkpoint would lack; what is set on our own classes from outside is told."""
+    def _require_named(self) -> None:
+        """Refuse new attributes that a checkpoint would lack; of our own classes others set them, which is told."""
         added, name = self._attributes.added(), type(self).__name__
         if not added:
             return
-        if outside and state.is_ours(type(self)):
+        if state.is_ours(type(self)):
             attributes.tell_of_unnamed(name, self.parts(), added)
         else:
             attributes.require_named(f"{name} sets", self.parts(), added)

@@ -111,7 +111,8 @@ class Attributes:
     def note(self, added: Mapping[str, Any]) -> None:
         """Take note of attributes."""
         self._seen |= added.keys()
-        self._plain |= {name: value for name, value in added.items() if value is None or isinstance(value, bool | str)}
+        plain = {name: value for name, value in added.items() if value is None or isinstance(value, bool | str)}
+        self._plain = {name: value for name, value in self._plain.items() if name not in added} | plain
 
 
 def _unnamed(parts: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def _unnamed(parts: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, An
 
 
 def tell_of_unnamed(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any]) -> None:
-    """Warn of what others set on an algorithm of this library, whose ``parts()`` cannot name it."""
+    """Warn of what others set on an algorithm of this library, whose ``parts()`` do not name it."""
     for name in _unnamed(parts, added):
         _LOG.warning(
             f"{algorithm}.{name} was set from outside: no checkpoint holds it, so a run that goes on lacks it. What a"

@@ -164,9 +164,7 @@ def restored(
     Raises:
         CheckpointError: the checkpoint holds other parts, or they do not fit.
     """
-    for part in parts.values():
-        if isinstance(part, Growing):
-            part.clear()
+    without = [part for name, part in parts.items() if name not in plain and isinstance(part, Growing)]
     parts = {name: part for name, part in parts.items() if name in plain or not isinstance(part, Growing)}
     if plain.keys() != parts.keys():
         raise CheckpointError(
@@ -179,6 +177,7 @@ def restored(
         try:
             state = {**own, **_unpacked(plain[name], tensors)}
             if isinstance(part, Growing):
+                part.clear()
                 for piece in pieces.get(name, ()):
                     part.load_portion(_unpacked(*read_piece(piece.file)))
             if isinstance(part, numbers.Real):
@@ -190,6 +189,8 @@ def restored(
         except Exception as error:  # whatever a part of the user's makes of a state that is not its own
             reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             raise CheckpointError(f"{path} does not fit this configuration: {name}: {reason}.") from error
+    for part in without:
+        part.clear()
     return changed
 
 

@@ -114,10 +114,15 @@ class AlgorithmConfig(ScaleConfig):
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 
+    @property
+    def has_files(self) -> bool:
+        """Whether steps are written to files, or read from some."""
+        return self.output is not None
+
     def chosen(self) -> dict[str, Any]:
         """Return the keys that fitting would change in settings that were fitted once, and their values here.
 
-        Somebody chose these values. They are to stay as they are, whatever is laid over the settings.
+        Somebody will have chosen these values. They stay as they are, whatever is laid over the settings.
         """
         return changes(self, self.fitted(()))
 
@@ -211,7 +216,8 @@ class AlgorithmConfig(ScaleConfig):
         )
         clip = self.clip_rewards
         require(clip is None or clip >= 0, "clip_rewards", clip, "rewards are clipped to plus and minus a number")
-        taken = [name for name in self.collect_infos if name in COLUMNS]
+        reserved = (*COLUMNS, *(_OF_FILES if self.has_files else ()))
+        taken = [name for name in self.collect_infos if name in reserved]
         require(
             not taken,
             "collect_infos",
@@ -238,9 +244,11 @@ COLUMNS = (
     *("obs", "actions", "action_mask", "views", "sequences", "counted", "weights", "rewards", "action_logp"),
     *("target_logp", "action_dist_inputs", "vf_preds", "advantages", "value_targets", "returns", "discounts", "ahead"),
     *("windows", "next_obs", "next_action_mask", "next_views"),
-    *("new_obs", "terminateds", "truncateds", "dones", "eps_id", "unroll_id", "t", "type"),
 )
-"""Names of the columns that batches have or may have, and files of recorded steps."""
+"""Names of the columns that batches have or may have."""
+
+_OF_FILES = ("new_obs", "terminateds", "truncateds", "dones", "eps_id", "unroll_id", "t", "type")
+"""Names of columns that files of recorded steps have beside those."""
 
 _LIMITS = {
     *("grad_clip", "clip_rewards", "clip_param", "vf_clip_param", "kl_target", "sample_timeout_s", "stop_return"),

@@ -51,6 +51,11 @@ class OfflineConfig(AlgorithmConfig):
     num_epochs: int = 1
     """Passes over the steps that were read, at least 1."""
 
+    @property
+    def has_files(self) -> bool:
+        """Whether steps are written to files, or read from some."""
+        return super().has_files or self.input != "sampler"
+
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
         super().validate()

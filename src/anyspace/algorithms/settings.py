@@ -267,9 +267,13 @@ def _with_fewer_environments(settings: AlgorithmConfig, given: frozenset[str]) -
 
 
 def chosen_in_run(settings: AlgorithmConfig) -> dict[str, Any]:
-    """Return the keys of a run's settings that its author must have chosen, with their values."""
-    fewer = _with_fewer_environments(settings, frozenset({"train_batch_size"}))
-    return settings.chosen() | configs.changes(settings, fewer)
+    """Return the keys of a run's settings that are as nothing here would have fitted them, with their values.
+
+    Files do not say which keys somebody gave; these are the ones that somebody will have chosen.
+    """
+    alone = overridden(settings, {"num_env_runners": 0})  # workers make fewer of the steps each, and nobody chose that
+    fewer = _with_fewer_environments(alone, frozenset({"train_batch_size"}))
+    return settings.chosen() | configs.changes(alone, fewer)
 
 
 def _preset(

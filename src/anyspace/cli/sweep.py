@@ -20,7 +20,7 @@ from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm
 from anyspace.algorithms.presets import PLAIN
 from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_possible, shipped_ranges
-from anyspace.algorithms.settings import chosen
+from anyspace.algorithms.settings import chosen, chosen_in_run
 from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point
 from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.errors import ConfigError, NonFiniteError
@@ -73,7 +73,7 @@ def sweep(words: list[str]) -> int | None:
     ranges = [one for one in as_ranges(content, flags.config) if one.path not in flags.given | idle]
     if not ranges:
         raise ConfigError("there is nothing to try: every key that has a range was given.")
-    _require_toml(_settings(start, flags.changes()))
+    _require_toml(_settings(start, own, flags.changes()))
     require_possible(ranges, lambda tried: chosen(start.algorithm, own.env, tried, start.preset, {}), flags.changes())
     folder = own.out or Path("sweeps") / f"{_plain(own.env or 'recorded')}-{start.algorithm.name()}"
     make_room(folder / "best.toml")
@@ -263,7 +263,7 @@ def _write_best(trial: Any, folder: Path, start: StartingPoint, flags: Flags[Swe
 
 def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any], score: float) -> str:
     """Return settings as a file that ``--config`` takes."""
-    settings = _settings(start, settings)
+    settings = _settings(start, own, settings)
     is_ours = ALGORITHMS.get(start.algorithm.__name__) is start.algorithm
     algo = start.algorithm.name() if is_ours else importable_name(start.algorithm)
     preset = PLAIN.name if start.preset.is_of_run else start.preset.name
@@ -277,9 +277,14 @@ def _as_toml(start: StartingPoint, own: SweepFlags, settings: Mapping[str, Any],
     return "\n".join([*lines, ""])
 
 
-def _settings(start: StartingPoint, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the file says beside the preset; that of a run says all that was changed, and no preset does."""
-    changes = configs.laid_over(start.preset.settings, changes) if start.preset.is_of_run else changes
+def _settings(start: StartingPoint, own: SweepFlags, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the file says beside the preset; that of a run says all that has an effect, and names no preset."""
+    if start.preset.is_of_run:
+        found = chosen(start.algorithm, own.env, changes, start.preset, {}).settings
+        whole = configs.changes(found, start.algorithm.config_class()) | chosen_in_run(found)
+        idle = found.without_effect()
+        whole = {path: value for path, value in whole.items() if path not in idle}
+        changes = configs.laid_over(configs.nested(whole), changes)
     return {"seed": start.defaults.seed or 0, **changes}
 
 

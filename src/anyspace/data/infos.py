@@ -219,7 +219,20 @@ def _row_of(values: npt.NDArray[Any] | Infos, row: int) -> Any:
     """Return what one environment gave of stacked values."""
     if not isinstance(values, dict):
         return values[row]
-    return {key: _row_of(value, row) for key, value in values.items() if f"_{key}" in values and values[f"_{key}"][row]}
+    given = {key: values[given_key(key)][row] for key in values if given_key(key) in values}
+    return {key: _row_of(values[key], row) for key, is_given in given.items() if is_given}
+
+
+def with_own_arrays(infos: Infos) -> Infos:
+    """Return infos whose arrays are copies; what they hold is the same."""
+    return {
+        key: with_own_arrays(value)
+        if isinstance(value, dict)
+        else value.copy()
+        if isinstance(value, np.ndarray)
+        else value
+        for key, value in infos.items()
+    }
 
 
 def _number(value: Any) -> float:

@@ -56,19 +56,22 @@ class Ring:
         self._views, self._stacks = pipeline.views, pipeline.stacks
         self._size, self._lanes, self._lookback = size, lanes, lookback
         self._dropped, self._written = dropped, written
+        self._room, self._like = size + 1, pipeline.any_action()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all steps, and give their memory back."""
+        lanes, rows = self._lanes, self._room * self._lanes
         self.counts: Ints = np.zeros(lanes, np.int64)
         self._firsts: Ints = np.zeros(lanes, np.int64)  # the first step of each lane that is still there
         self._places: dict[tuple[int, int], int] = {}
         self._incarnations: Ints = np.full(lanes, -1)
-        self._room = size + 1
-        rows = self._room * lanes
         # By row: reward; terminated, truncated, valid, has a last observation; steps since its episode began.
         self._rewards: Floats = np.zeros(rows, np.float32)
         self._flags: Bools = np.zeros((4, rows), np.bool_)
         self._since: npt.NDArray[np.int32] = np.zeros(rows, np.int32)
         self._obs: ObsLeaves = []
         self._finals: dict[int, ObsLeaves] = {}
-        self._like = pipeline.any_action()
         self._actions: list[NumpyArray] = []
         self._viewed: dict[str, ObsLeaves] = {}
         self._collected: dict[str, Floats] = {}
@@ -307,11 +310,6 @@ class Ring:
             "with_final": with_final,
             "finals": [np.stack(leaf) for leaf in zip(*finals, strict=True)],
         }
-
-    def clear(self) -> None:
-        """Forget all steps."""
-        self.counts[:], self._firsts[:], self._incarnations[:], self._flags[3] = 0, 0, -1, False
-        self._places, self._finals, self.has_gaps = {}, {}, False
 
     def load_portion(self, portion: dict[str, Any]) -> None:
         """Write the steps of a portion into their rows; of a lane that is shorter than the portion, the newest.

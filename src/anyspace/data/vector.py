@@ -27,7 +27,7 @@ from anyspace.data.batching import (
 from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking, refuse_exit
 from anyspace.data.environments import EnvSpec, made_by_gymnasium
 from anyspace.data.in_turn import sync_envs
-from anyspace.data.infos import Infos, listed, stack_faithfully, with_reset
+from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays, with_reset
 from anyspace.data.processes import Processes, copied
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
@@ -185,6 +185,7 @@ class VectorSource:
                 final_obs = take_rows(self.observation_space, obs, ended)
                 # The reset may clear the arrays that the step returned.
                 rewards, terminated, truncated = rewards.copy(), terminated.copy(), truncated.copy()
+                infos = with_own_arrays(infos)
                 obs, reset_infos = self._reset(options={"reset_mask": done})
                 infos = with_reset(infos, reset_infos, ended)
         return Step(obs, rewards, terminated, truncated, ignored, ended, final_obs, infos, life_lost)

@@ -163,7 +163,8 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
 def _curves(runs: Sequence[Path], metric: str) -> list[Curve]:
     """Return the curves of runs; where no episode has ended, a run has none, and is left out if others have one."""
     found, endless = [], []
-    for run in (run for folder in map(Path, runs) for run in run_files.runs_in(folder)):
+    each = (run for folder in map(Path, runs) for run in run_files.runs_in(folder))
+    for run in {run.resolve(): run for run in each}.values():
         if metric == RETURN and _is_endless(run):
             endless.append(run)
         else:

@@ -152,7 +152,8 @@ def kept_in(state: Mapping[str, NumpyArray], name: str) -> NumpyArray:
     """
     if name not in state:
         raise ValueError(
-            f"its optimiser kept no {name!r}, so it was another one; load_weights(path) takes the weights alone"
+            f"its optimiser kept no {name!r}: it was another one, or had other settings; load_weights(path) takes the"
+            " weights alone"
         )
     return state[name]
 

@@ -59,8 +59,8 @@ ROUNDING = 1e-6
 def standardise(x: Array, mask: Array | None = None, epsilon: float = 1e-4) -> Array:
     """Shift and scale to mean 0 and standard deviation 1: (x - mean) / max(epsilon, std), shaped like ``x``.
 
-    Statistics come from the rows where ``mask`` holds (std over N, not N - 1); other rows become 0, as do numbers that
-    are equal but for the rounding of float32.
+    Statistics come from the rows where ``mask`` holds (std over N, not N - 1); other rows become 0. So do all where the
+    deviation is below a millionth of the mean, which is what rounding makes of equal numbers.
     """
     ns = xp(x)
     mean = masked_mean(x, mask)

@@ -179,8 +179,8 @@ def vtrace(
 def explained_variance(targets: Array, predictions: Array, mask: Array | None = None) -> Array:
     """Share of the targets' variance that the predictions account for: 1 - Var(y - p) / Var(y), a scalar.
 
-    1 is a perfect fit, 0 no better than a constant, negative worse. Targets that are equal, but for the rounding of
-    float32, give 0: there is nothing to explain. Only rows where ``mask`` holds count.
+    1 is a perfect fit, 0 no better than a constant, negative worse. Targets without any variance, or with a deviation
+    below a millionth of their mean, give 0: there is nothing to explain. Only rows where ``mask`` holds count.
     """
     ns = xp(targets)
     errors, mean = targets - predictions, masked_mean(targets, mask)
