@@ -44,7 +44,8 @@ class _Torch(Namespace):
 
     def take_rows(self, x: Array, rows: Array) -> Array:
         if not isinstance(rows, torch.Tensor) or rows.dtype is torch.bool:
-            return x[rows]
+            signed = _SIGNED.get(x.dtype)
+            return x[rows] if signed is None else x.view(signed)[rows].view(x.dtype)
         found = _picked(x, 0, rows)
         return found if rows.ndim == 1 else found.reshape(*rows.shape, *x.shape[1:])
 
