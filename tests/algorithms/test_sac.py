@@ -25,7 +25,7 @@ from anyspace.distributions import (
     SquashedGaussian,
 )
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
-from anyspace.models import FullyConnectedNetwork, ModelV2
+from anyspace.models import FullyConnectedNetwork, ModelV2, TorchModelV2
 from anyspace.models.torch import SACTorchModel
 from anyspace.policy.batch import Batch
 from anyspace.spaces import Simplex
@@ -612,3 +612,30 @@ def test_previous_actions_that_were_left_out_are_left_out_of_what_is_loaded(tmp_
         for changes in ({}, {"lr": 1e-4}):
             again = SAC.load(tmp_path / "saved", env=sampled(VECTOR, PUSH), config=changes)
             assert not again.config.model.lstm_use_prev_action
+
+
+class Foreseeing(TorchModelV2):
+    """A critic that compares what it saw last with the actions that were taken."""
+
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: int, model_config: Any, name: str):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.layer = torch.nn.Linear(obs_space.shape[0], num_outputs)
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        self.seen = input_dict["obs_flat"].detach()
+        return self.layer(input_dict["obs_flat"]), state
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        self.furthest = float((self.seen[:, -1:] - loss_inputs["actions"].reshape(-1, 1)).abs().max())
+        return policy_loss
+
+    def metrics(self) -> dict[str, float]:
+        return {"furthest": getattr(self, "furthest", 0.0)}
+
+
+def test_a_critic_s_own_loss_is_told_of_the_actions_that_were_taken() -> None:
+    with closing(sac(spaces.Box(-1, 1, (1,)), q_model_config={"custom_model": Foreseeing})) as algorithm:
+        assert algorithm.train()["learner"]["model"] == {
+            "q_net/furthest": 0.0,
+            "twin_q_net/furthest": 0.0,
+        }

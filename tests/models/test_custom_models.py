@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +14,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from torch import nn
 
-from anyspace import PPO
+from anyspace import DQN, PPO
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, TorchModelV2, action_dists, catalog
@@ -316,3 +318,155 @@ def test_a_distribution_written_for_rllib_trains(train, by_name, entropy_coeff):
     assert algorithm.compute_single_action(np.zeros(4, np.float32), explore=True) in (0, 1)
     with pytest.raises(NotImplementedError, match=r"MyActionDist has no deterministic_sample\(\)"):
         algorithm.compute_single_action(np.zeros(4, np.float32))
+
+
+class Bare(TorchModelV2):
+    """A layer, logits and a value; a sub-class makes more of it."""
+
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: int, model_config: Any, name: str):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.body, self.head = nn.Linear(obs_space.shape[0], 8), nn.Linear(8, num_outputs)
+        self.critic = nn.Linear(8, 1)
+        self.make(obs_space.shape[0])
+
+    def make(self, width: int) -> None:
+        pass
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.body(x))
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        self.found = self.features(input_dict["obs_flat"])
+        return self.head(self.found), state
+
+    def value_function(self) -> torch.Tensor:
+        return self.critic(self.found).squeeze(1)
+
+
+PPO_SMALL: dict[str, Any] = {
+    "preset": "none",
+    "train_batch_size": 32,
+    "minibatch_size": 32,
+    "num_epochs": 1,
+    "lr": 0.01,
+}
+DQN_SMALL: dict[str, Any] = {"preset": "none", "num_steps_sampled_before_learning_starts": 32, "train_batch_size": 16}
+
+
+class Clamped(Bare):
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            self.body.weight.data = self.body.weight.data.clamp(-1, 1)
+        return super().features(x)
+
+
+def test_weights_that_are_laid_elsewhere_are_trained_on() -> None:
+    with closing(PPO("CartPole-v1", model={"custom_model": Clamped}, **PPO_SMALL)) as algorithm:
+        for _ in range(3):
+            before = algorithm.policy.model.body.weight.detach().clone()
+            algorithm.train()
+            assert (algorithm.policy.model.body.weight - before).abs().max() > 1e-3
+
+
+def test_gradients_of_a_pass_of_somebody_s_own_do_not_stop_training() -> None:
+    with closing(PPO("CartPole-v1", model={"custom_model": Bare}, **PPO_SMALL)) as algorithm:
+        algorithm.train()
+        model = algorithm.policy.model
+        model.zero_grad()
+        model.body(torch.ones(1, 4)).square().sum().backward()
+        for _ in range(20):
+            before = model.body.weight.detach().clone()
+            algorithm.train()
+        assert (model.body.weight - before).abs().max() > 1e-3
+
+
+class Reconstructing(Bare):
+    def make(self, width: int) -> None:
+        self.back = nn.Linear(8, width)
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        self.seen = input_dict["obs_flat"].detach().clone()
+        return super().forward(input_dict, state, seq_lens)
+
+    def custom_loss(self, policy_loss: Any, loss_inputs: Any) -> Any:
+        self.told = {
+            "own rows": float((self.seen == loss_inputs["obs"]).all()),
+            "grad": float(self.found.requires_grad),
+        }
+        term = nn.functional.mse_loss(self.back(self.found), loss_inputs["obs"])
+        return [loss + term for loss in policy_loss]
+
+    def metrics(self) -> dict[str, float]:
+        return getattr(self, "told", {})
+
+
+@pytest.mark.parametrize("double_q", [False, True])
+def test_a_loss_of_the_model_s_own_is_told_of_the_rows_that_are_learnt_from(double_q: bool) -> None:
+    model = {"custom_model": Reconstructing}
+    with closing(DQN("CartPole-v1", model=model, double_q=double_q, **DQN_SMALL)) as algorithm:
+        assert algorithm.train()["learner"]["model"] == {"own rows": 1.0, "grad": 1.0}
+
+
+class Handed(Bare):
+    def __init__(self, *args: Any, encoder: nn.Module):
+        super().__init__(*args)
+        self.body = encoder  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("explores", ["EpsilonGreedy", "ParameterNoise"])
+def test_a_module_among_the_settings_is_refused_where_copies_are_made(explores: str) -> None:
+    model = {"custom_model": Handed, "custom_model_config": {"encoder": nn.Linear(4, 8)}}
+    with pytest.raises(ModelError, match="hand over what builds one, its class and sizes, and build it in the constr"):
+        DQN("CartPole-v1", model=model, exploration_config={"type": explores}, **DQN_SMALL)
+    with closing(PPO("CartPole-v1", model=model, **PPO_SMALL)) as algorithm:
+        algorithm.train()
+
+
+class Frequencies(Bare):
+    def make(self, width: int) -> None:
+        self.register_buffer("frequencies", torch.randn(width, 8), persistent=False)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cos(self.body(x) + x @ self.frequencies)
+
+
+def test_a_target_has_the_policy_s_constants() -> None:
+    with closing(DQN("CartPole-v1", model={"custom_model": Frequencies}, seed=3, **DQN_SMALL)) as algorithm:
+        assert torch.equal(algorithm.policy.model.frequencies, algorithm.target.model.frequencies)
+
+
+class Remembering(Bare):
+    table: torch.Tensor | None = None
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        if self.table is None:
+            self.table = torch.arange(8) / 8
+        return super().features(x) * self.table * self.critic.weight[0]
+
+
+def test_what_the_first_pass_computes_may_enter_gradient_steps() -> None:
+    for kind, settings in ((PPO, PPO_SMALL), (DQN, DQN_SMALL)):
+        with closing(kind("CartPole-v1", model={"custom_model": Remembering}, **settings)) as algorithm:
+            algorithm.train()
+
+
+def test_what_was_frozen_midway_is_loaded(tmp_path: Path) -> None:
+    model = {"custom_model": Bare}
+    with closing(PPO("CartPole-v1", model=model, **PPO_SMALL)) as algorithm:
+        algorithm.train()
+        algorithm.policy.model.body.requires_grad_(False)
+        algorithm.train()
+        algorithm.save(tmp_path / "saved")
+    with closing(PPO.load(tmp_path / "saved", config={"model": model})) as again:
+        before = again.policy.model.body.weight.detach().clone()
+        again.train()
+        assert not torch.equal(again.policy.model.body.weight, before)
+
+
+def test_a_model_may_be_abstract() -> None:
+    class Abstract(TorchModelV2, nn.Module, ABC):
+        @abstractmethod
+        def make(self) -> None: ...
+
+    with pytest.raises(TypeError, match="abstract"):
+        Abstract(None, None, 1, {}, "name")  # type: ignore[abstract,arg-type]

@@ -174,11 +174,12 @@ class DQN(OffPolicy[DQNConfig]):
         """
         model, target = q_model(policy.model), q_model(self.target.model)
         branches, chosen = model.branches, choices(policy.action_space, batch["actions"])  # [N, k]
-        output, _ = policy.forward(batch, value=False, training=True)
-        logits = model.q_logits(output, batch.mask)
         later = following(self.target, batch)
         chooser = following(policy, batch) if self.config.double_q else later
         best = branches.argmax(chooser.distribution.inputs)
+        # Last, so that what a model keeps of a pass, for its own loss say, is of the rows that are learnt from.
+        output, _ = policy.forward(batch, value=False, training=True)
+        logits = model.q_logits(output, batch.mask)
         ns, returns, discounts = xp(logits), batch["returns"], batch["discounts"]
         if model.support is None:
             q = branches.mean(branches.at(logits[..., 0], chosen))

@@ -207,14 +207,15 @@ class SAC(OffPolicy[SACConfig]):
         targets = self._targets(policy, batch)
         ns = xp(targets)
         now = policy.evaluate(batch, value=False, training=True)
+        drawn = model.joint.draw(now.distribution, policy.runtime.rng("learning"))
+        losses = {"actor": -batch.mean(self._soft_value(policy, now.output, drawn))}
+        # Last, so that what a Q network keeps of a pass, for its own loss say, is of the actions that were taken.
         option, numbers = model.joint.taken(batch["actions"])
         values = [at(q, option) for q in self._q_values(policy, now.output, numbers)]
         errors = [value - targets for value in values]
         sizes = [huber(error) if config.td_error_loss_fn == "huber" else 0.5 * error**2 for error in errors]
-        losses = {name: batch.mean(batch["weights"] * size) for name, size in zip(_CRITICS, sizes, strict=False)}
+        losses |= {name: batch.mean(batch["weights"] * size) for name, size in zip(_CRITICS, sizes, strict=False)}
 
-        drawn = model.joint.draw(now.distribution, policy.runtime.rng("learning"))
-        losses = {"actor": -batch.mean(self._soft_value(policy, now.output, drawn)), **losses}
         targeted = model.entropy_targets(drawn)
         excess = {kind: batch.mean(drawn.entropies[kind] - targeted[kind]) for kind in model.joint.kinds}
         losses["alpha"] = sum(model.log_alphas[kind] * ns.stop_gradient(excess[kind]) for kind in model.joint.kinds)

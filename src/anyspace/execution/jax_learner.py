@@ -154,8 +154,8 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         (metrics, of_model, rows), kept, gradients = self.gradients(
             [weights, *siblings], build(own, stored), cells, key
         )
-        after, slots, norms = moved(self._by_group, rates, weights, slots, gradients)
-        after |= kept
+        # What a pass has set, running statistics or a projected weight, is where the step starts from.
+        after, slots, norms = moved(self._by_group, rates, {**weights, **kept}, slots, gradients)
         if own.tau is not None:
             siblings = [nearer(one, after, own.tau, self._model.held().trained.__contains__) for one in siblings]
         return ([after, *siblings], slots), ({**metrics, **norms}, of_model, rows)

@@ -246,8 +246,10 @@ class TorchLearner:
         return state
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned; what was frozen then has no moments yet."""
         for name, value in self._slots():
+            if f"{name.rpartition('/')[0]}/step" not in state:
+                continue
             value.copy_(torch.from_numpy(np.array(kept_in(state, name))).view(value.shape))
 
     def _slots(self) -> Iterator[tuple[str, torch.Tensor]]:

@@ -97,22 +97,29 @@ class Pack:
         self.step = torch.zeros((), dtype=torch.float32, device=self.values.device)
         self.parameters = list(parameters.values())
         self._slices: dict[str, tuple[slice, torch.Size]] = {}
-        self._parts: list[tuple[nn.Parameter, torch.Tensor]] = []
+        self._parts: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor]] = []
         start = 0
         for name, parameter in parameters.items():
             stop = start + parameter.numel()
             self._slices[name] = slice(start, stop), parameter.shape
-            parameter.data = self.values[start:stop].view(parameter.shape)
-            self._parts.append((parameter, self.gradients[start:stop].view(parameter.shape)))
+            own, gradient = (whole[start:stop].view(parameter.shape) for whole in (self.values, self.gradients))
+            parameter.data = own
+            self._parts.append((parameter, own, gradient))
             start = stop
         self.clear_gradients()
 
     def clear_gradients(self) -> None:
-        """Set the gradients to 0; parameters whose gradient a ``zero_grad()`` of the model dropped get it back."""
+        """Set the gradients to 0, and take parameters and gradients back that somebody laid elsewhere.
+
+        ``parameter.data = ...`` does that, and ``zero_grad()`` before a pass of somebody's own.
+        """
         self.gradients.zero_()
-        for parameter, part in self._parts:
-            if parameter.grad is None:
-                parameter.grad = part
+        for parameter, own, gradient in self._parts:
+            if parameter.data_ptr() != own.data_ptr():
+                own.copy_(parameter.detach())
+                parameter.data = own
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
 
     def slots(self, group: Group, first: M, second: M, step: M) -> Iterator[tuple[str, M]]:
         """Yield what the optimiser keeps by parameter name, as views of one tensor or array for each kind of moment.

@@ -231,10 +231,12 @@ def slots_by_name(slots: Slots, by_group: Mapping[str, GroupWeights]) -> dict[st
 
 
 def slots_from(state: Mapping[str, NumpyArray], by_group: Mapping[str, GroupWeights]) -> Slots:
-    """Return what :func:`slots_by_name` named."""
+    """Return what :func:`slots_by_name` named; what was frozen then has no moments yet."""
     slots = new_slots(by_group)
     for group, own in by_group.items():
         for name, shape in own.shapes.items():
+            if f"{name}/step" not in state:
+                continue
             for kept in (f"{name}/{kind}" for kind in own.kinds):
                 slots[group][kept] = np.array(kept_in(state, kept), slots[group][kept].dtype).reshape(shape)
             slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())

@@ -135,6 +135,9 @@ class Runtime(Protocol):
     def permutation(self, n: int) -> Array:
         """Return a random order of ``0..n-1`` on the device, integers [n], drawn for learning."""
 
+    def holders(self, model: ModelV2) -> frozenset[int]:
+        """Return the ``id`` of each object that holds a weight of the model; models that share one share the weight."""
+
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Switch layers that behave differently in training (batch normalisation, dropout)."""
 

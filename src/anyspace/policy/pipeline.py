@@ -136,6 +136,7 @@ class Pipeline:
         self.timestep, self.version, self.replaced_at, self.inputs_decide = 0, 0, 0, False
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
+        self._seed = seed
         with runtime.initialising(seed):
             self.model = self._new_model()
         runtime.place(self.model)
@@ -222,12 +223,18 @@ class Pipeline:
 
     def _copy(self) -> Pipeline:
         other = copy.copy(self)
-        with self.runtime.initialising(0):
+        with self.runtime.initialising(self._seed):  # for constants that are no weights
             other.model = self._new_model()
         if other.model is self.model:
             own = "a sibling needs weights of its own: give a plan whose `build` makes a new model every time."
             raise ModelError(f"the plan hands over one ready {type(self.model).__name__}, but {own}")
         self.runtime.place(other.model)
+        if self.runtime.holders(other.model) & self.runtime.holders(self.model):
+            raise ModelError(
+                f"every {type(self.model).__name__} that is built holds the same weights, but a target or a copy that"
+                " explores needs its own: where `custom_model_config` hands over a module, hand over what builds one,"
+                " its class and sizes, and build it in the constructor."
+            )
         other._passes = other._new_passes()
         self._try(other)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))

@@ -120,3 +120,86 @@ def test_modules_of_flax_that_would_have_one_name_are_refused() -> None:
 
     with pytest.raises(ModelError, match=r"two weights that are called `layers\.a\.b`"):
         build(Alike).held()
+
+
+class Projected(OfKind):
+    """Divides its rows by their norms, and keeps that."""
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        kernel = self.weights_of["kernel"]
+        norms = jnp.maximum(1.0, jnp.linalg.norm(kernel, axis=1, keepdims=True))
+        self.weights_of = {**self.weights_of, "kernel": kernel / norms}
+        return super().forward(input_dict, state, seq_lens)
+
+
+SMALL: dict[str, Any] = {"framework": "jax", "preset": "none", "train_batch_size": 32, "minibatch_size": 32, "lr": 0.01}
+
+
+def test_a_weight_that_a_pass_sets_is_trained_from_there() -> None:
+    with closing(PPO("CartPole-v1", model={"custom_model": Projected}, **SMALL)) as algorithm:
+        algorithm.train()
+        before = np.array(algorithm.policy.weights()["model/weights_of.kernel"])
+        algorithm.train()
+        assert np.abs(algorithm.policy.weights()["model/weights_of.kernel"] - before).max() > 1e-3
+
+
+class Table(nnx.Module):
+    """A layer beside a table of constants."""
+
+    def __init__(self, width: int, outputs: int, rngs: nnx.Rngs):
+        self.layer, self.table = nnx.Linear(width, outputs, rngs=rngs), jnp.linspace(0.5, 1.5, outputs)
+
+    def __call__(self, x: Any) -> Any:
+        return self.layer(x) * self.table
+
+
+class WithATable(JaxModelV2):
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: Any, model_config: Any, name: str):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.num_outputs = num_outputs or 4
+        self.net = Table(obs_space.shape[0], self.num_outputs + 1, nnx.Rngs(self.seed))
+
+    def forward(self, input_dict: Any, state: Any, seq_lens: Any) -> Any:
+        out = self.net(input_dict["obs_flat"])
+        self._value = out[:, -1]
+        return out[:, :-1], state
+
+    def value_function(self) -> Any:
+        return self._value
+
+
+def test_constants_beside_variables_stay_as_they_are() -> None:
+    with closing(PPO("CartPole-v1", model={"custom_model": WithATable}, **SMALL)) as algorithm:
+        before = np.array(algorithm.policy.weights()["model/net.layer.kernel"])
+        algorithm.train()
+        assert np.abs(algorithm.policy.weights()["model/net.layer.kernel"] - before).max() > 1e-3
+        np.testing.assert_array_equal(algorithm.policy.model.net.table, np.linspace(0.5, 1.5, 3, dtype=np.float32))
+
+
+class Critic(JaxModelV2):
+    def __init__(self, *args: Any, encoder: Any):
+        super().__init__(*args)
+        self.encoder, self.head = encoder, nnx.Linear(4, 1, rngs=nnx.Rngs(self.seed))
+
+
+class Sharing(JaxModelV2):
+    def __init__(self, obs_space: Any, action_space: Any, num_outputs: Any, model_config: Any, name: str):
+        super().__init__(obs_space, action_space, num_outputs, model_config, name)
+        self.encoder = nnx.Linear(obs_space.shape[0], 4, rngs=nnx.Rngs(self.seed))
+        self.critic = Critic(obs_space, action_space, 1, model_config, "critic", encoder=self.encoder)
+
+
+def test_modules_that_two_models_hold_are_refused() -> None:
+    with pytest.raises(ModelError, match="Sharing and a model in it hold the same modules of Flax NNX"):
+        Sharing(Box(-1, 1, (4,)), Discrete(2), 2, {}, "model").held()
+
+
+class Statistics(WithATable):
+    def has_batch_statistics(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 4}])
+def test_what_a_model_says_of_its_batches_counts_beneath_a_memory(memory: dict[str, Any]) -> None:
+    with closing(PPO("CartPole-v1", model={"custom_model": Statistics, **memory}, **SMALL)) as algorithm:
+        assert algorithm.policy.runtime.has_batch_statistics(algorithm.policy.model)

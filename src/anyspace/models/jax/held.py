@@ -49,6 +49,10 @@ class Held:
         """Return all arrays by name, as arguments of a compiled call: those that one returned need not be copied."""
         return {name: array for part in self.parts for name, array in part.on_device().items()}
 
+    def variables(self) -> frozenset[int]:
+        """Return the ids of the variables of Flax NNX."""
+        return frozenset(number for part in self.parts if isinstance(part, NnxObjects) for number in part.ids())
+
     def write(self, values: Mapping[str, Array]) -> None:
         """Take over arrays, under the names of all that is held, for good."""
         for part in self.parts:
@@ -202,6 +206,10 @@ class NnxObjects(Part):
     def _objects(self) -> dict[str, Any]:
         return {attribute: vars(self.owner)[attribute] for attribute in self.attributes}
 
+    def ids(self) -> set[int]:
+        """Return the id of each variable."""
+        return set(map(id, self._variables.values()))
+
     def trained(self) -> set[str]:
         """Return the names of the variables that take gradients."""
         nnx = _nnx()
@@ -226,6 +234,8 @@ class NnxObjects(Part):
         definition, state = nnx.split(self._objects())
 
         def bound(path: tuple[Any, ...], variable: Any) -> Any:
+            if not isinstance(variable, nnx.Variable):  # a table of constants
+                return variable
             if isinstance(variable, nnx.RngState):
                 return variable.replace(fresh_key()) if isinstance(variable, nnx.RngKey) else variable
             return variable.replace(values[self._name(path)])
@@ -237,7 +247,9 @@ class NnxObjects(Part):
         def read() -> Arrays:
             found = nnx.to_flat_state(nnx.state(copies))
             return {
-                self._name(path): _value(variable) for path, variable in found if not isinstance(variable, nnx.RngState)
+                self._name(path): _value(variable)
+                for path, variable in found
+                if isinstance(variable, nnx.Variable) and not isinstance(variable, nnx.RngState)
             }
 
         return read
@@ -284,6 +296,11 @@ def find(model: ModelV2, prefix: str = "", found: Held | None = None) -> Held:
             found.in_numpy = False
     if nnx_attributes:
         objects = NnxObjects(model, prefix, nnx_attributes)
+        if objects.ids() & found.variables():
+            raise ModelError(
+                f"{type(model).__name__} and a model in it hold the same modules of Flax NNX, each of which would train"
+                " copies of its own: let one of them hold a module, and hand over what it computes."
+            )
         found.parts.append(objects)
         found.trained |= objects.trained()
         found.in_numpy = False

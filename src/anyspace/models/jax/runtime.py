@@ -172,7 +172,11 @@ class JaxRuntime(HostRuntime):
 
     def has_batch_statistics(self, model: ModelV2) -> bool:
         """Return whether the model takes statistics of a batch in training."""
-        return jax_base(model).has_batch_statistics()
+        return any(jax_base(one).has_batch_statistics() for one in jax_base(model).held().models)
+
+    def holders(self, model: ModelV2) -> frozenset[int]:
+        """Return the ids of the variables of Flax NNX; arrays are exchanged, and nobody shares them."""
+        return jax_base(model).held().variables()
 
     def trained(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the arrays that gradient steps move."""

@@ -182,7 +182,11 @@ class TFRuntime(HostRuntime):
 
     def has_batch_statistics(self, model: ModelV2) -> bool:
         """Return whether the model takes statistics of a batch in training."""
-        return tf_base(model).has_batch_statistics()
+        return any(tf_base(one).has_batch_statistics() for one in tf_base(model).held().models)
+
+    def holders(self, model: ModelV2) -> frozenset[int]:
+        """Return the ids of the variables that are trained."""
+        return frozenset(map(id, tf_base(model).trained().values()))
 
     def trained(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the variables that gradient steps move."""

@@ -145,8 +145,8 @@ class TorchRuntime:
         return torch.inference_mode()
 
     def trial(self) -> AbstractContextManager[object]:
-        """Return ``torch.inference_mode``."""
-        return torch.inference_mode()
+        """Return ``torch.no_grad``: what a model computes once and keeps is to enter gradient steps later."""
+        return torch.no_grad()
 
     def no_grad(self) -> AbstractContextManager[object]:
         """Return ``torch.no_grad``."""
@@ -200,13 +200,17 @@ class TorchRuntime:
         """Return a random order of ``0..n-1``, int64 [n]."""
         return torch.randperm(n, generator=self._generators["learning"], device=self.device)
 
+    def holders(self, model: ModelV2) -> frozenset[int]:
+        """Return the ids of the parameters."""
+        return frozenset(map(id, _module(model).parameters()))
+
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Call ``train()`` or ``eval()`` where the mode differs."""
         module = _module(model)
         if module.training == training:
             return
         modules = within(module)
-        if any(type(one).train is not nn.Module.train for one in modules):
+        if any(type(one).train is not nn.Module.train or isinstance(one, torch.jit.ScriptModule) for one in modules):
             module.train(training)
             return
         for one in modules:
