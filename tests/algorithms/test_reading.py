@@ -407,5 +407,7 @@ def test_moments_of_another_optimiser_are_named(tmp_path: Path) -> None:
     with closing(APPO("CartPole-v1", small, preset="none")) as algorithm:
         algorithm.train()
         algorithm.save(tmp_path / "adam")
-    with pytest.raises(CheckpointError, match=r"learner: its optimiser kept no '.*square_avg', so it was another one"):
+    with pytest.raises(
+        CheckpointError, match=r"learner: its optimiser kept no '.*square_avg': it was another one, or had"
+    ):
         Algorithm.load(tmp_path / "adam", opt="rmsprop")
