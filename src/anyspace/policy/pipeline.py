@@ -14,7 +14,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ModelError
+from anyspace.errors import CheckpointError
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_built_in_distribution
@@ -31,7 +31,7 @@ from anyspace.policy.inputs import Inputs, Leaves, scaled_pictures, stacked
 from anyspace.policy.masking import Masking
 from anyspace.policy.passes import CompiledPasses
 from anyspace.policy.perturbed import Network, Perturbed
-from anyspace.policy.plan import CATALOGUE, Plan
+from anyspace.policy.plan import CATALOGUE, Plan, require_own_weights
 from anyspace.policy.sequences import Sequences
 from anyspace.spaces import (
     Decoder,
@@ -133,10 +133,9 @@ class Pipeline:
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
-        self.timestep, self.version, self.replaced_at, self.inputs_decide = 0, 0, 0, False
+        self.timestep, self.version, self.replaced_at, self.inputs_decide, self._seed = 0, 0, 0, False, seed
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
-        self._seed = seed
         with runtime.initialising(seed):
             self.model = self._new_model()
         runtime.place(self.model)
@@ -225,16 +224,8 @@ class Pipeline:
         other = copy.copy(self)
         with self.runtime.initialising(self._seed):  # for constants that are no weights
             other.model = self._new_model()
-        if other.model is self.model:
-            own = "a sibling needs weights of its own: give a plan whose `build` makes a new model every time."
-            raise ModelError(f"the plan hands over one ready {type(self.model).__name__}, but {own}")
         self.runtime.place(other.model)
-        if self.runtime.holders(other.model) & self.runtime.holders(self.model):
-            raise ModelError(
-                f"every {type(self.model).__name__} that is built holds the same weights, but a target or a copy that"
-                " explores needs its own: where `custom_model_config` hands over a module, hand over what builds one,"
-                " its class and sizes, and build it in the constructor."
-            )
+        require_own_weights(self.runtime, self.model, other.model)
         other._passes = other._new_passes()
         self._try(other)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))

@@ -8,10 +8,12 @@ from typing import Any
 
 import gymnasium as gym
 
+from anyspace.errors import ModelError
 from anyspace.models.action_dists import DistributionFactory
 from anyspace.models.catalog import ModelCatalog
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
+from anyspace.models.runtime import Runtime
 from anyspace.policy.exploration import Exploration, Place, StochasticSampling
 
 
@@ -43,3 +45,21 @@ class Plan:
 
 CATALOGUE = Plan()
 """What the model catalogue offers, sampled from."""
+
+
+def require_own_weights(runtime: Runtime, model: ModelV2, other: ModelV2) -> None:
+    """Refuse a target, or a copy that explores, that would share weights with the model it was built beside.
+
+    Raises:
+        ModelError: it is the model itself, or holds modules of it.
+    """
+    name = type(model).__name__
+    if other is model:
+        own = "a sibling needs weights of its own: give a plan whose `build` makes a new model every time."
+        raise ModelError(f"the plan hands over one ready {name}, but {own}")
+    if runtime.holders(other) & runtime.holders(model):
+        raise ModelError(
+            f"every {name} that is built holds the same weights, but a target or a copy that explores needs its own:"
+            " where `custom_model_config` hands over a module, hand over what builds one, its class and sizes, and"
+            " build it in the constructor."
+        )
