@@ -286,22 +286,22 @@ def settled(value: Any, hint: Any) -> Any:
         return tuple(settled(item, kind) for item, kind in zip(value, arguments, strict=True))
     if origin is dict:
         return {settled(key, arguments[0]): settled(item, arguments[1]) for key, item in value.items()}
-    return hint(value) if hint in (bool, int, float) else _copied(value)
+    return hint(value) if hint in (bool, int, float) else copied(value)
 
 
-def _copied(value: Any, made: dict[int, Any] | None = None) -> Any:
+def copied(value: Any, made: dict[int, Any] | None = None) -> Any:
     """Return plain dicts, lists and tuples anew, also those that hold themselves; all else is as it is."""
     made = {} if made is None else made
     if type(value) is tuple:
-        return tuple(_copied(item, made) for item in value)
+        return tuple(copied(item, made) for item in value)
     if type(value) not in (dict, list):
         return value
     if id(value) not in made:
         new = made[id(value)] = type(value)()
         if isinstance(value, dict):
-            new.update({key: _copied(item, made) for key, item in value.items()})
+            new.update({key: copied(item, made) for key, item in value.items()})
         else:
-            new.extend(_copied(item, made) for item in value)
+            new.extend(copied(item, made) for item in value)
     return made[id(value)]
 
 

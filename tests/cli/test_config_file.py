@@ -182,10 +182,9 @@ SEQUENCES = (
     "words",
     [
         ["Pendulum-v1", *SEQUENCES, "--steps", "40"],
-        ["toys:Drawn", *TINY, "--num-envs-per-env-runner", "8", "--steps", "16"],
         ["--algo", "bc", "--input", "recorded", "--train-batch-size", "8", "--steps", "8", "--seed", "0"],
     ],
-    ids=["without previous actions", "many environments", "recorded steps"],
+    ids=["without previous actions", "recorded steps"],
 )
 def test_what_the_author_of_a_run_chose_stays(
     capsys: pytest.CaptureFixture[str], folder: Path, words: list[str]

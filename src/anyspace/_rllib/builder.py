@@ -10,6 +10,7 @@ from anyspace._rllib import algorithms
 from anyspace._rllib.keys import CALLED
 from anyspace._rllib.scripts import Keys
 from anyspace.algorithms.config import RENAMED
+from anyspace.config import copied
 from anyspace.errors import ConfigError
 
 
@@ -143,7 +144,7 @@ class AlgorithmConfig(Keys):
     def copy(self) -> Self:
         """Return a copy that can be changed on its own."""
         found = type(self)(self.algo_class)
-        return found._take(_copied(self.to_dict()))
+        return found._take(copied(self.to_dict()))
 
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
@@ -191,13 +192,6 @@ class AlgorithmConfig(Keys):
 _NAMES = {**RENAMED, **CALLED}
 """Older names of keys: whichever a script uses, the latest value is the one that counts."""
 _NESTED = ("model", "env_config", "exploration_config")
-
-
-def _copied(value: Any) -> Any:
-    """Return a copy of dicts and lists; environments, classes and other objects in them are the same."""
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 class _Nested(dict[str, Any]):

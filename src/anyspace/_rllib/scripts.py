@@ -154,12 +154,12 @@ class Script(algorithms.Algorithm[Any]):
         mine = (policy.observation_space, policy.env_action_space)
         state.require_equal_spaces(mine, state.spaces_of(saved, file), checkpoint_path)
         pieces, before = pieces_of(folder, saved), policy.version
-        self._pieces = {}  # of what was replayed so far, if this fails half-way
+        self._pieces = {}  # If this fails half-way, the files so far no longer say what is replayed.
         changed = checkpoints.restored(self.parts(), saved["parts"], tensors, policy.runtime, checkpoint_path, pieces)
         self._pieces = pieces
         for name, value in changed.items():
             setattr(self, name, value)
-        policy.version = policy.replaced_at = max(before, policy.version) + 1  # by which workers go
+        policy.version = policy.replaced_at = max(before, policy.version) + 1  # Workers fetch weights of a new one.
         self.restart_episodes()
 
     @classmethod

@@ -183,8 +183,9 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         self._begin_saving()
         self._attributes = attributes.Attributes(self)
         parts = contract.set_up(self)
-        checkpoints.require_savable(type(self).__name__, parts, self._attributes.added(), self.policy.runtime)
-        self._attributes.note(self._attributes.added())
+        added = self._attributes.added()
+        checkpoints.require_savable(type(self).__name__, parts, added, self.policy.runtime)
+        self._attributes.note(added)
         remember(state.described(type(self), spec, self.seed, self.preset, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
