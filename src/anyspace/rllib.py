@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from anyspace._rllib import refused, tensorflow_names
+from anyspace._rllib import refused, releases, tensorflow_names
 
 __path__: list[str] = []
 
@@ -48,13 +48,21 @@ _PREPROCESSORS = (
 )
 
 _OWN_FILES = {
-    f"algorithms.{path}": {_ALGORITHMS: f"{name} {name}Trainer={name}", _CONFIGS: f"{name}Config"}
+    f"algorithms.{path}": {
+        _ALGORITHMS: f"{name} {name}Trainer={name}",
+        _CONFIGS: f"{name}Config",
+        releases.DEFAULTS: f"DEFAULT_CONFIG={name}_DEFAULT_CONFIG",
+    }
     for name in ("A2C", "APPO", "BC", "DQN", "MARWIL", "PG", "PPO", "SAC")
     for path in (name.lower(), f"{name.lower()}.{name.lower()}")
 }
 """Algorithms with files of the same names."""
 _IMPALA = {
-    path: {_ALGORITHMS: "IMPALA Impala=IMPALA ImpalaTrainer=IMPALA", _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig"}
+    path: {
+        _ALGORITHMS: "IMPALA Impala=IMPALA ImpalaTrainer=IMPALA",
+        _CONFIGS: "IMPALAConfig ImpalaConfig=IMPALAConfig",
+        releases.DEFAULTS: "DEFAULT_CONFIG=IMPALA_DEFAULT_CONFIG",
+    }
     for path in ("algorithms.impala", "algorithms.impala.impala")
 }
 
@@ -97,7 +105,7 @@ PATHS: dict[str, dict[str, str]] = {
     "evaluation": {_BATCHES: "SampleBatch", _BUILDER: "SampleBatchBuilder", _POSTPROCESSING: "compute_advantages"},
     "evaluation.postprocessing": {
         _POSTPROCESSING: "Postprocessing adjust_nstep compute_advantages",
-        "anyspace.maths": "discount_cumsum=discounted_cumsum",
+        "anyspace.maths": "discount=discounted_cumsum discount_cumsum=discounted_cumsum",
     },
     "evaluation.sample_batch_builder": {_BUILDER: "SampleBatchBuilder"},
     "models": {
@@ -119,13 +127,13 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace.spaces": f"MultiBinaryPreprocessor=NoPreprocessor {_PREPROCESSORS}",
     },
     "models.repeated_values": {"anyspace.spaces": "RepeatedValues"},
-    "models.tf": {_TF: "TFModelV2"},
+    "models.tf": {_TF: "FullyConnectedNetwork RecurrentNetwork TFModelV2 VisionNetwork"},
     "models.tf.layers": {_TF: "GRUGate MultiHeadAttention NoisyLayer RelativeMultiHeadAttention SkipConnection"},
     **{f"models.tf.layers.{file}": {_TF: found} for file, found in tensorflow_names.LAYERS.items()},
     "models.tf.attention_net": {_TF: "AttentionWrapper GTrXLNet"},
     "models.tf.complex_input_net": {_TF: "ComplexInputNetwork"},
     "models.tf.fcnet": {_TF: "FullyConnectedNetwork"},
-    "models.tf.misc": {_TF: "conv2d flatten linear normc_initializer"},
+    "models.tf.misc": {_TF: "conv2d flatten get_activation_fn linear normc_initializer"},
     "models.tf.recurrent_net": {_TF: "LSTMWrapper RecurrentNetwork"},
     "models.tf.tf_action_dist": {
         _TF: (
@@ -137,7 +145,7 @@ PATHS: dict[str, dict[str, str]] = {
     },
     "models.tf.tf_modelv2": {_TF: "TFModelV2"},
     "models.tf.visionnet": {_TF: "VisionNetwork"},
-    "models.torch": {},
+    "models.torch": {"anyspace.models.torch": "FullyConnectedNetwork RecurrentNetwork TorchModelV2 VisionNetwork"},
     "models.torch.attention_net": {"anyspace.models.torch": "AttentionWrapper GTrXLNet"},
     "models.torch.complex_input_net": {"anyspace.models.torch": "ComplexInputNetwork"},
     "models.torch.fcnet": {"anyspace.models.torch": "FullyConnectedNetwork"},
@@ -232,7 +240,10 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace.spaces": "MeanStdFilter NoFilter get_filter",
     },
     "utils.framework": {
-        _RLLIB: "TensorType tf_function try_import_jax try_import_tf try_import_tfp",
+        _RLLIB: (
+            "TensorShape=TensorType TensorStructType=TensorType TensorType tf_function try_import_jax try_import_tf"
+            " try_import_tfp"
+        ),
         _ACTIVATIONS: "get_activation_fn",
         _LAYERS: "try_import_torch",
         _TENSORS: "convert_to_tensor get_variable",
@@ -292,10 +303,12 @@ PATHS: dict[str, dict[str, str]] = {
             " ModelConfigDict=DictType ModelGradients=TensorType ModelInputDict=DictType ModelWeights=DictType"
             " ModuleID=Name MultiAgentDict=DictType MultiAgentPolicyConfigDict=DictType MultiEnvDict=DictType"
             " NetworkType=TensorType Optimizer=TensorType Param=TensorType ParamDict=DictType ParamList=TensorType"
-            " ParamRef=TensorType PartialAlgorithmConfigDict=DictType PolicyID=Name PolicyOutputType=TensorType"
+            " ParamRef=TensorType PartialAlgorithmConfigDict=DictType PartialTrainerConfigDict=DictType PolicyID=Name"
+            " PolicyOutputType=TensorType"
             " PolicyState=DictType RLModuleSpecType=TensorType ResultDict=DictType SampleBatchType=TensorType"
             " ShouldModuleBeUpdatedFn=TensorType SpaceStruct=TensorType StateBatches=TensorType StateDict=DictType"
-            " TFPolicyV2Type=TensorType TensorShape=TensorType TensorStructType=TensorType TensorType"
+            " TFPolicyV2Type=TensorType TrainerConfigDict=DictType TensorShape=TensorType"
+            " TensorStructType=TensorType TensorType"
             " UnrollID=TensorType ViewRequirementsDict=DictType"
         ),
         "typing": "Any Callable Dict Hashable List Optional Sequence Tuple Type Union",
@@ -303,29 +316,13 @@ PATHS: dict[str, dict[str, str]] = {
 }
 """Old path below ``ray.rllib`` -> module of anyspace -> names in it; ``old=new`` where the name has changed."""
 
-MOVED = {
-    "agents": "algorithms",
-    "agents.callbacks": "algorithms.callbacks",
-    "agents.trainer": "algorithms.algorithm",
-    **{path.replace("algorithms", "agents"): path for path in (*_OWN_FILES, *_IMPALA)},
-    "agents.dqn.distributional_q_tf_model": "algorithms.dqn.distributional_q_tf_model",
-    "agents.dqn.dqn_torch_model": "algorithms.dqn.dqn_torch_model",
-    "agents.sac.sac_tf_model": "algorithms.sac.sac_tf_model",
-    "agents.sac.sac_torch_model": "algorithms.sac.sac_torch_model",
-    "env.atari_wrappers": "env.wrappers.atari_wrappers",
-    "env.dm_control_wrapper": "env.wrappers.dm_control_wrapper",
-    "env.dm_env_wrapper": "env.wrappers.dm_env_wrapper",
-    "env.group_agents_wrapper": "env.wrappers.group_agents_wrapper",
-    "env.pettingzoo_env": "env.wrappers.pettingzoo_env",
-    "models.extra_spaces": "utils.spaces.simplex",
-    "utils.space_utils": "utils.spaces.space_utils",
-    "utils.tf_ops": "utils.tf_utils",
-    "utils.torch_ops": "utils.torch_utils",
-}
+MOVED = {**{path.replace("algorithms", "agents"): path for path in (*_OWN_FILES, *_IMPALA)}, **releases.MOVED}
 """Paths of releases before 2.40 -> where their names lie in it."""
 
 for _path in refused.NAMES:
     PATHS.setdefault(_path, {})
+for _path, _more in releases.MORE.items():
+    PATHS[_path] = {**PATHS.get(MOVED.pop(_path, _path), {}), **_more}
 PATHS.update({old: PATHS[new] for old, new in MOVED.items()})
 
 

@@ -50,10 +50,58 @@ def test_keys_mean_the_same_whichever_method_takes_them(given: Any) -> None:
         (MARWIL, {"postprocess_inputs": True, "input_config": {}, "shuffle_buffer_size": 0}),
         (MARWIL, {"off_policy_estimation_methods": {}, "input_evaluation": ["is", "wis"]}),
         (BC, {"postprocess_inputs": False}),
+        (PPO, {"multiagent": {"policies": {}, "policy_mapping_fn": None}, "vf_share_layers": False}),
+        (PPO, {"memory": 0, "object_store_memory": 0, "min_iter_time_s": 1, "eager": False, "worker_cls": None}),
+        (DQN, {"soft_q": False, "softmax_temp": 1.0, "parameter_noise": False, "schedule_max_timesteps": 100}),
+        (DQN, {"worker_side_prioritization": False, "replay_sequence_length": None}),
+        (DQN, {"final_prioritized_replay_beta": 0.4, "prioritized_replay_beta_annealing_timesteps": 20_000}),
+        (SAC, {"_deterministic_loss": False, "replay_mode": "independent", "output_config": None}),
+        (IMPALA, {"num_data_loader_buffers": 1, "num_parallel_data_loaders": 1}),
+        (PPO, {"evaluation_config": {"explore": False, "env_config": {}, "render_env": False, "input": "sampler"}}),
     ],
 )
 def test_keys_that_say_what_happens_anyway_are_left_out(kind: Kind, given: dict[str, Any]) -> None:
     assert translated(kind.config_class, given) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "found"),
+    [
+        (
+            DQN,
+            {"learning_starts": 5, "buffer_size": 50},
+            {"num_steps_sampled_before_learning_starts": 5, "replay_capacity": 50},
+        ),
+        (DQN, {"timesteps_per_iteration": 20}, {"min_sample_timesteps_per_iteration": 20}),
+        (
+            DQN,
+            {"exploration_fraction": 0.5, "exploration_final_eps": 0.1, "schedule_max_timesteps": 1000},
+            {"exploration_config": {"type": "EpsilonGreedy", "final_epsilon": 0.1, "epsilon_timesteps": 500}},
+        ),
+        (SAC, {"Q_model": {"hidden_layer_sizes": [8]}}, {"q_model_config": {"fcnet_hiddens": [8]}}),
+        (SAC, {"policy_model": {"hidden_activation": "tanh"}}, {"policy_model_config": {"fcnet_activation": "tanh"}}),
+        (PPO, {"sample_batch_size": 50}, {"rollout_fragment_length": 50}),
+        (PPO, {"vf_share_layers": True}, {"model": {"vf_share_layers": True}}),
+        (PPO, {"use_pytorch": False}, {"framework": "tf"}),
+        (PPO, {"use_pytorch": True, "framework": "tfe"}, {"framework": "tf"}),
+        (
+            PPO,
+            {"model": {"custom_options": {"a": 1}, "state_shape": None}},
+            {"model": {"custom_model_config": {"a": 1}}},
+        ),
+        (IMPALA, {"max_sample_requests_in_flight_per_worker": 3}, {"max_requests_in_flight_per_env_runner": 3}),
+        (PPO, {"evaluation_config": {"num_workers": 2, "lr": 1}, "lr": 1}, {"evaluation_num_env_runners": 2, "lr": 1}),
+    ],
+)
+def test_keys_of_releases_before_two(kind: Kind, given: dict[str, Any], found: dict[str, Any]) -> None:
+    assert translated(kind.config_class, given) == found
+
+
+def test_what_evaluation_is_to_change_is_refused() -> None:
+    given = {"evaluation_config": PPOConfig.overrides(explore=True)}
+    assert translated(PPO.config_class, given) == given
+    with pytest.raises(ConfigError, match=r"`evaluation_config`\. Evaluation plays .* evaluate\(explore=True\)"):
+        overridden(PPO.config_class(), given)
 
 
 @pytest.mark.parametrize(

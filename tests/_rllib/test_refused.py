@@ -61,7 +61,7 @@ def test_tensorflow_functions_name_those_of_pytorch(monkeypatch):
         ("execution.train_ops", "training loop"),
         ("examples.models.rnn_model", "Copy the file"),
         ("policy.eager_tf_policy", "`losses` or `updates`"),
-        ("utils.metrics", "training loop"),
+        ("utils.metrics.window_stat", "training loop"),
     ],
 )
 def test_whole_families_have_a_reason(path, reason):

@@ -16,6 +16,7 @@ import anyspace
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace.data.env_context import EnvContext
 from anyspace.errors import CheckpointError, ConfigError, ObservationError
+from anyspace.rllib.agents.trainer import with_common_config
 from anyspace.rllib.algorithms import IMPALA, ppo
 from anyspace.rllib.algorithms.algorithm import Algorithm
 from anyspace.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -23,7 +24,9 @@ from anyspace.rllib.algorithms.callbacks import DefaultCallbacks, make_multi_cal
 from anyspace.rllib.algorithms.dqn import DQNConfig
 from anyspace.rllib.algorithms.impala import ImpalaConfig as IMPALAConfig
 from anyspace.rllib.algorithms.ppo import PPOConfig
+from anyspace.rllib.algorithms.registry import get_algorithm_class
 from anyspace.rllib.algorithms.sac import SACConfig
+from anyspace.rllib.utils.metrics.learner_info import LEARNER_INFO, LEARNER_STATS_KEY
 
 SMALL: dict[str, Any] = {
     "train_batch_size": 60,
@@ -139,7 +142,7 @@ def test_the_metrics_of_a_model_are_beside_those_of_learning() -> None:
     learnt = {"policy_loss": 0.5, "model": {"imitation_loss": 1.5}}
     for learner in (learnt, {"policy_loss": 0.5}):
         policy = OldResult({"timesteps_total": 3, "learner": learner})["info"]["learner"]["default_policy"]
-        assert policy["learner_stats"] == {"policy_loss": 0.5}
+        assert policy["learner_stats"] == learner
         assert policy["model"] == learner.get("model", {})
     assert learnt["model"] == {"imitation_loss": 1.5}
 
@@ -153,6 +156,29 @@ def test_an_evaluation_has_the_old_names_that_have_a_meaning_for_it() -> None:
     for name in ("info", "learners", "custom_metrics", "num_env_steps_sampled"):
         assert name not in result
         assert result.get(name) is None
+
+
+def test_scripts_of_releases_before_two_change_a_copy_of_the_defaults() -> None:
+    config = ppo.DEFAULT_CONFIG.copy()
+    assert (config["num_workers"], config["lambda"], config["model"]["fcnet_hiddens"]) == (0, 1.0, [256, 256])
+    config |= {**SMALL, "env_config": {"length": 3}}
+    with (
+        closing(ppo.PPO(env=Corridor, config=config)) as one,
+        closing(ppo.PPO(env=Corridor, config={**SMALL, "env_config": {"length": 3}})) as other,
+    ):
+        assert one.config == other.config
+    assert get_algorithm_class("PPO", return_config=True) == (ppo.PPO, ppo.DEFAULT_CONFIG)
+    assert with_common_config({"lr": 1}) == {"lr": 1}
+    with pytest.raises(ConfigError, match=r"there is no algorithm 'PPOO'\. Did you mean 'PPO'"):
+        get_algorithm_class("PPOO")
+
+
+def test_numbers_of_learning_have_their_old_names_too() -> None:
+    learnt = {"lr": 0.1, "kl_coeff": 0.2, "explained_variance": 0.3}
+    info = OldResult({"timesteps_total": 3, "learner": learnt})["info"]
+    stats = info[LEARNER_INFO]["default_policy"][LEARNER_STATS_KEY]
+    assert (stats["cur_lr"], stats["cur_kl_coeff"], stats["vf_explained_var"]) == (0.1, 0.2, 0.3)
+    assert info["num_steps_trained"] == info["num_env_steps_sampled"] == 3
 
 
 def test_tasks_are_set_between_iterations() -> None:
@@ -385,6 +411,22 @@ def test_restore_goes_on_with_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 3}])
+def test_an_algorithm_acts_as_rllib_s_does(memory: dict[str, Any]) -> None:
+    """Who hands in a list of arrays gets three values at every step; the others get what `anyspace.PPO` gives them."""
+    with closing(corridor().training(model=memory).build()) as algo:
+        obs, state = np.zeros((5, 1), np.float32), [np.zeros(3), np.zeros(3)] if memory else []
+        theirs, mine, own = [], [], None
+        for one in obs:
+            action, state, info = algo.compute_single_action(one, state, prev_action=0, clip_action=True, explore=False)
+            theirs.append((int(action), info))
+            found = algo.compute_action(one, own)
+            action, own = found if memory else (found, None)
+            mine.append((int(action), {}))
+        assert theirs == mine
+        assert algo.compute_single_action(obs[0], full_fetch=True)[2] == {}
+
+
+@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 3}])
 def test_a_policy_acts_as_rllib_s_does(memory: dict[str, Any]) -> None:
     with closing(corridor().training(model=memory).build()) as algo:
         policy, obs = algo.get_policy(), np.zeros((3, 1), np.float32)
@@ -402,8 +444,10 @@ def test_a_policy_acts_as_rllib_s_does(memory: dict[str, Any]) -> None:
         policy.set_weights({name: 0 * value for name, value in policy.get_weights().items()})
         assert not any(value.any() for name, value in algo.get_weights().items() if name.startswith("model/"))
         assert "obs" in policy.view_requirements
+        inputs = np.zeros((3, 2), np.float32)
+        assert policy.dist_class(policy.runtime.asarray(inputs), policy.model).logp(actions).shape == (3,)
         with pytest.raises(AttributeError, match="policies have no such attribute here"):
-            _ = policy.dist_class
+            _ = policy.loss_initialized
         if memory:
             policy.compute_actions(obs, [np.zeros((3, 3)), np.zeros((3, 3))])
             for own in ([np.ones(3), np.ones(3)], [np.ones(2)]):

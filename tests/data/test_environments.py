@@ -226,6 +226,28 @@ def keywords(number: int, *, plus: int = 0) -> Script:
     return Script(number + plus)
 
 
+class Configured(Script):
+    """As environments for RLlib have it: a configuration, and what they can do without."""
+
+    def __init__(self, cfg: dict[str, Any], plus: int = 0, **more: Any):
+        super().__init__(cfg["number"] + plus)
+
+
+class MaybeConfigured(Script):
+    def __init__(self, config: Any = None, number: int = 1):
+        super().__init__(number if config is None else config["number"] + 10 * number)
+
+
+class Settled(Script):
+    def __init__(self, settings: dict[str, Any]):
+        super().__init__(settings.get("number", -1))
+
+
+class Alone(Script):
+    def __init__(self, conf: Any = None):
+        super().__init__(len(conf))
+
+
 @pytest.mark.parametrize(
     ("env", "env_config", "expected"),
     [
@@ -244,6 +266,15 @@ def keywords(number: int, *, plus: int = 0) -> Script:
         (keywords, {"number": 3, "plus": 4}, 7),
         (functools.partial(Script, 5), {}, 5),
         (lambda: Script(6), {}, 6),
+        (Configured, {"number": 3, "other": 5}, 3),
+        (Configured, {"number": 3, "plus": 4}, 7),
+        (MaybeConfigured, {}, 1),
+        (MaybeConfigured, {"number": 4}, 4),
+        (MaybeConfigured, {"number": 4, "other": 5}, 44),
+        (Settled, {}, -1),
+        (Settled, {"number": 3}, 3),
+        (Alone, {}, 0),
+        (lambda cfg, made=Script: made(cfg["number"]), {"number": 3}, 3),
     ],
 )
 def test_classes_and_callables(env: Any, env_config: dict[str, Any], expected: int) -> None:

@@ -301,6 +301,19 @@ def test_after_an_error_leftovers_of_the_gathering_are_not_learnt_from() -> None
     assert (tally.stale, len(tally.lags)) == (1, 2)
 
 
+def test_an_error_of_a_gathering_that_was_given_up_is_not_raised_again() -> None:
+    def fate(number: int, incarnation: int, count: int) -> Fate:
+        return Fate(0.0 if count < 0 else 1.0 + number, "raises" if count == 0 else "done")
+
+    for streams in (False, True):
+        case = Case(3, fate)
+        gather = case.stream if streams else case.shares
+        with pytest.raises(Mishap):
+            gather()
+        assert len(gather()) >= 2
+        assert case.dispatcher.tally.stale == 0
+
+
 def test_closing_ends_all_workers() -> None:
     case = Case(3, steady)
     case.shares()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anyspace import PPO
 from anyspace.errors import ConfigError, WorkerError
 
 pytest.importorskip("ray")
@@ -218,3 +219,20 @@ def test_a_store_that_is_full_is_told_with_its_size(there: Any, transport: RayTr
     ]
     with pytest.raises(WorkerError, match=r"object store is full \(80 MB on this machine\)"):
         transport.publish(np.zeros(4, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"pips": ["x"]}, r"`ray_runtime_env` holds 'pips'. Did you mean 'pip'\?.* Ray knows: conda, "),
+        ({"env_vars": {"A": 1}}, r"`ray_runtime_env`: .*env_vars"),
+    ],
+)
+def test_what_ray_does_not_know_of_its_environments_is_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ray_fleet._runtime_env(given)
+
+
+def test_resources_with_a_key_of_their_own_are_no_custom_ones() -> None:
+    with pytest.raises(ConfigError, match="there is a key for it: `num_gpus_per_env_runner`"):
+        PPO("CartPole-v1", num_env_runners=1, custom_resources_per_env_runner={"GPU": 1}, preset="none")

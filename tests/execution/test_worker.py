@@ -13,7 +13,7 @@ import pytest
 
 from anyspace import PPO, Algorithm
 from anyspace.distributions import Categorical
-from anyspace.errors import NonFiniteError, ObservationError
+from anyspace.errors import EnvironmentSetupError, NonFiniteError, ObservationError
 from anyspace.execution.evaluate import Request
 from anyspace.execution.fleet import WorkerFleet, shares_of
 from anyspace.execution.worker import Failure, Names, failure
@@ -198,3 +198,31 @@ def test_a_restart_begins_new_episodes_with_the_seed() -> None:
     assert [one.begins.all() for one in (first, goes_on, again, other)] == [True, False, True, True]
     assert first.lanes.tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 0, 1]]
     assert not np.array_equal(first.obs[0][0, :2], first.obs[0][0, 2:])
+
+
+class Uneven(Odd):
+    """Has other spaces, or none at all, in the second worker."""
+
+    def __init__(self, config: Any):
+        super().__init__()
+        if config.worker_index == 2 and config["how"] == "action":
+            self.action_space = gym.spaces.Discrete(3)
+        elif config.worker_index == 2 and config["how"] == "observation":
+            self.observation_space = gym.spaces.Box(-2, 2, (2,))
+        elif config.worker_index == 2:
+            raise RuntimeError("no licence")
+
+
+@pytest.mark.parametrize("how", ["action", "observation"])
+def test_all_workers_need_the_same_spaces(how: str) -> None:
+    algorithm = new(PPO, Uneven, {**SMALL, "env_config": {"how": how}, "num_env_runners": 2})
+    message = rf"worker 1: the {how} space of its Uneven is .*, but that of the first one made is .*in every worker"
+    with closing(algorithm), pytest.raises(EnvironmentSetupError, match=message):
+        algorithm.train()
+
+
+def test_an_error_of_a_constructor_names_the_worker() -> None:
+    algorithm = new(PPO, Uneven, {**SMALL, "env_config": {"how": ""}, "num_env_runners": 2})
+    with closing(algorithm), pytest.raises(RuntimeError, match="no licence") as caught:
+        algorithm.train()
+    assert caught.value.__notes__[-1] == "In worker 1."

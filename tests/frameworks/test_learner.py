@@ -14,10 +14,12 @@ import torch
 
 from anyspace import DQN, PPO, SAC
 from anyspace.algorithms.on_policy import minibatches
-from anyspace.errors import ConfigError
+from anyspace.distributions import Categorical
+from anyspace.errors import ConfigError, ModelError
 from anyspace.execution.learner import Steps
 from anyspace.execution.xla import parts_of
 from anyspace.maths.xp import xp
+from anyspace.models import ModelV2
 from tests.frameworks.conftest import EVERYTHING_MOVES, REPLAYED, Build, Rated, rows
 
 COMPILED = ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))]
@@ -316,3 +318,83 @@ def test_a_loss_without_a_gradient_is_refused(build: Build, framework: str) -> N
 
     with pytest.raises(ConfigError, match=r"Detached\.losses\(\): the loss 'policy' has no gradient, so nothing would"):
         build("CartPole-v1", kind=Detached, framework=framework).train()
+
+
+def model_of(framework: str, methods: dict[str, Any]) -> type[ModelV2]:
+    """Return a model of the framework with some methods of its own."""
+    base, name = {"jax": ("jax_models", "NnxModel"), "tf": ("tf_models", "Functional")}[framework]
+    return type("Own", (getattr(importlib.import_module(f"tests.frameworks.{base}"), name),), methods)
+
+
+def mean_value(self: Any) -> Any:
+    values = self.value_function()
+    return xp(values).mean(values)
+
+
+@pytest.mark.parametrize("framework", COMPILED)
+def test_models_report_numbers_lists_and_arrays(build: Build, framework: str) -> None:
+    """Once something was learnt: what a pass has left is there in a trace alone."""
+
+    def metrics(self: Any) -> dict[str, Any]:
+        mean = mean_value(self)
+        return {"mean": mean, "list": [mean, 2], "parts": {"first": self.value_function()[:2]}}
+
+    model = {"custom_model": model_of(framework, {"metrics": metrics})}
+    waits = {"num_steps_sampled_before_learning_starts": 100, "min_sample_timesteps_per_iteration": 20}
+    replaying = build("CartPole-v1", kind=DQN, framework=framework, model=model, **waits)
+    assert replaying.train()["learner"]["model"] == {}
+    found = build("CartPole-v1", framework=framework, model=model).train()["learner"]["model"]
+    assert found["list"] == [found["mean"], 2.0]
+    assert isinstance(found["mean"], float)
+    assert found["parts"]["first"].shape == (2,)
+
+
+def counted(self: Any, losses: list[Any], inputs: Any) -> list[Any]:
+    self.count = getattr(self, "count", 0) + 1
+    return losses
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"metrics": lambda self: {"drawn": np.random.random()}}, r"Own.metrics\(\) draws from np.random, but Python"),
+        ({"custom_loss": counted, "count": 0}, r"Own.count changes with every Own.custom_loss\(\), but Python"),
+        ({"metrics": lambda self: {"name": "x"}}, r"Own.metrics\(\): 'name' is a str; return numbers and arrays"),
+        ({"metrics": lambda self: [1]}, r"Own.metrics\(\) gave a list; return a dict of numbers"),
+    ],
+    ids=["draws", "counts", "texts", "lists"],
+)
+@pytest.mark.parametrize("framework", COMPILED)
+def test_what_happens_once_in_a_trace_is_refused(
+    build: Build, framework: str, methods: dict[str, Any], message: str
+) -> None:
+    algorithm = build("CartPole-v1", framework=framework, model={"custom_model": model_of(framework, methods)})
+    with pytest.raises(ModelError, match=message):
+        algorithm.train()
+
+
+@pytest.mark.parametrize("framework", COMPILED)
+def test_what_is_set_in_a_trace_and_stays_is_no_counter(build: Build, framework: str) -> None:
+    def custom_loss(self: Any, losses: list[Any], inputs: Any) -> list[Any]:
+        self.weight, self.loss = 2.0, losses[0]
+        return losses
+
+    methods = {"custom_loss": custom_loss, "weight": 1.0, "metrics": lambda self: {"loss": self.loss + self.weight}}
+    algorithm = build("CartPole-v1", framework=framework, model={"custom_model": model_of(framework, methods)})
+    learnt = algorithm.train()["learner"]
+    assert np.isfinite(learnt["model"]["loss"])
+
+
+@pytest.mark.parametrize("framework", ["torch", *COMPILED])
+def test_distributions_of_users_are_given_tensors(build: Build, framework: str) -> None:
+    """Actions too, of the kind that the inputs are."""
+    kinds = set()
+
+    class Asks(Categorical):
+        def logp(self, actions: Any) -> Any:
+            kinds.add((type(actions).__module__.partition(".")[0], type(self.inputs).__module__.partition(".")[0]))
+            return super().logp(actions)
+
+    build("CartPole-v1", framework=framework, model={"custom_action_dist": Asks}).train()
+    assert {actions for actions, _ in kinds} <= {"torch", "jax", "jaxlib", "tensorflow"}
+    assert all(actions.startswith(inputs[:3]) for actions, inputs in kinds)

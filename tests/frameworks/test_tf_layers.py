@@ -26,6 +26,7 @@ from anyspace.rllib.models.tf.layers.relative_multi_head_attention import Positi
 from anyspace.rllib.models.utils import get_activation_fn
 from anyspace.rllib.policy.rnn_sequencing import add_time_dimension
 from anyspace.rllib.utils import framework as old_framework
+from anyspace.spaces import RepeatedValues
 from tests.frameworks.tf_models import Plain
 
 pytestmark = pytest.mark.xdist_group("tensorflow")
@@ -210,6 +211,30 @@ def test_networks_take_pictures_as_they_are_scaled() -> None:
     for network in (built(VisionNetwork, space, conv_filters=[[3, [4, 4], 1]]), built(FullyConnectedNetwork, space)):
         seen = network(InputDict({"obs": bytes_, "obs_flat": bytes_.reshape(2, -1)}, scaled=scaled))[0]
         np.testing.assert_allclose(seen, network({"obs": halves, "obs_flat": halves.reshape(2, -1)})[0], rtol=1e-5)
+
+
+def test_networks_and_functions_take_symbolic_tensors() -> None:
+    """Models are made of both, as in RLlib's example of embedded actions; many files import TensorFlow itself."""
+    inputs, picture = tf.keras.Input((4,)), tf.keras.Input((8, 8, 1))
+    network = built(FullyConnectedNetwork, Box(-1, 1, (4,)), fcnet_hiddens=[8])
+    outputs, _ = network({"obs": inputs})
+    halves = tf.image.resize(picture, [4, 4])
+    both = tf.concat([outputs, tf.reshape(halves, [-1, 16])], axis=1)
+    model = tf.keras.Model([inputs, picture], [both, network.value_function()])
+    seen, shown = numbers(3, 4), numbers(3, 8, 8, 1)
+    found, values = model([seen, shown])
+    width = found.shape[1] - 16
+    np.testing.assert_allclose(found[:, :width], network({"obs": seen, "obs_flat": seen})[0], rtol=1e-5)
+    np.testing.assert_allclose(found[:, width:], tf.reshape(tf.image.resize(shown, [4, 4]), [3, 16]), rtol=1e-5)
+    np.testing.assert_allclose(values, network.value_function(), rtol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Dimension 0 in both shapes must be equal"):
+        tf.concat([tf.zeros((2, 3)), tf.zeros((3, 3))], axis=1)
+
+
+def test_lists_are_told_apart_on_tensors_of_tensorflow() -> None:
+    lists = RepeatedValues(tf.constant([[1.0, 2.0], [3.0, 0.0]]), tf.constant([2, 1]), 2)
+    assert [[float(one) for one in row] for row in lists.unbatch_all()] == [[1.0, 2.0], [3.0]]
+    assert [float(one) for one in RepeatedValues(tf.constant([1.0, 2.0]), tf.constant(1), 2).unbatch_all()] == [1.0]
 
 
 def test_networks_refuse_what_they_cannot_take() -> None:

@@ -337,3 +337,36 @@ def test_a_distribution_that_cannot_be_sampled_is_named():
     config = merge(PolicyConfig(), {"model": {"custom_action_dist": Broken}})
     with pytest.raises(ModelError, match="when an action is drawn and scored: RuntimeError: no logp"):
         Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("sampled", "message"),
+    [
+        (lambda self: self.inputs[:, :2], r"Own.sample\(\) gave no 2 actions of Discrete\(3\): .* Give one array"),
+        (lambda self: (self.inputs.argmax(-1),) * 2, r"Own.sample\(\) gave no 2 actions of Discrete\(3\): "),
+        (
+            lambda self: self.inputs[:1].argmax(-1),
+            r"the shapes of its parts are \[\(1,\)\], but \[\(2,\)\] are expected",
+        ),
+    ],
+)
+def test_a_sample_that_is_no_action_is_named(sampled, message):
+    own = type("Own", (Scores,), {"sample": sampled, "logp": lambda self, actions: self.inputs[:, 0]})
+    config = merge(PolicyConfig(), {"model": {"custom_action_dist": own}})
+    with pytest.raises(ModelError, match=message):
+        Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))
+
+
+def test_what_is_no_array_is_named():
+    def forward(self, *given):
+        out, states = Right.forward(self, *given)
+        return {"out": out}, states
+
+    for method, replaced in {"value_function": lambda self: [self.sums], "forward": forward}.items():
+        kind = type("Own", (Right,), {method: replaced})
+        with pytest.raises(ModelError, match=rf"Own\.{method}\(\) gave \w+, but an array of the framework is"):
+            make(kind())
+    own = type("Own", (Scores,), {"entropy": lambda self: 1.0})
+    config = merge(PolicyConfig(), {"model": {"custom_action_dist": own}})
+    with pytest.raises(ModelError, match=r"Own.entropy\(\) gave float, but an array"):
+        Policy(OBS, ACTIONS, config, TorchRuntime("cpu"))

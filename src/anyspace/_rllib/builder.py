@@ -97,6 +97,19 @@ class AlgorithmConfig(Keys):
         """Take keys that begin with an underscore, such as ``_disable_preprocessor_api``."""
         return self._take(keys)
 
+    def python_environment(self, **keys: Any) -> Self:
+        """Take keys of the processes' environment, which change nothing here."""
+        return self._take(keys)
+
+    def rl_module(self, **keys: Any) -> Self:
+        """Take the switches of RLlib's new stack, which have to be off."""
+        return self._take(keys)
+
+    @staticmethod
+    def is_multi_agent() -> bool:
+        """Whether there are several agents: no."""
+        return False
+
     def api_stack(self, **keys: Any) -> Self:
         """Take the switches of RLlib's new stack, which have to be off."""
         return self._take(keys)
@@ -113,8 +126,8 @@ class AlgorithmConfig(Keys):
 
     # ------------------------------------------------------------------------------------------- as a whole
 
-    def build(self, env: Any = None) -> Any:
-        """Return the algorithm.
+    def build(self, env: Any = None, *, use_copy: bool = True) -> Any:
+        """Return the algorithm, which has a copy of the keys whatever ``use_copy`` says.
 
         Raises:
             ConfigError: a key is unknown or out of range, or there is no algorithm.
@@ -135,6 +148,11 @@ class AlgorithmConfig(Keys):
     def update_from_dict(self, config_dict: Mapping[str, Any]) -> Self:
         """Take keys from a dict."""
         return self._take(config_dict)
+
+    @staticmethod
+    def overrides(**keys: Any) -> dict[str, Any]:
+        """Return keys as a dict, for ``evaluation_config``."""
+        return keys
 
     @classmethod
     def from_dict(cls, config_dict: Mapping[str, Any]) -> Self:

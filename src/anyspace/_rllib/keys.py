@@ -20,11 +20,36 @@ _LOG = logging.getLogger("anyspace")
 _DURATIONS = ("evaluation_duration", "evaluation_num_episodes")
 CALLED = {
     "input_": "input",
+    "max_sample_requests_in_flight_per_worker": "max_requests_in_flight_per_env_runner",
+    "min_sample_timesteps_per_reporting": "min_sample_timesteps_per_iteration",
+    "sample_batch_size": "rollout_fragment_length",
     "metrics_num_episodes_for_smoothing": "return_window",
     "metrics_smoothing_episodes": "return_window",
     **dict.fromkeys(_DURATIONS, "evaluation_episodes"),
 }
 """What keys of RLlib's scripts are called here, where they mean the same."""
+
+_OF_OLDER_RELEASES = {
+    "buffer_size": "replay_capacity",
+    "learning_starts": "num_steps_sampled_before_learning_starts",
+    "timesteps_per_iteration": "min_sample_timesteps_per_iteration",
+    "Q_model": "q_model_config",
+    "policy_model": "policy_model_config",
+}
+"""What keys of releases before 2.0 are called here, in algorithms that have these."""
+_EPSILON = ("exploration_fraction", "exploration_final_eps")
+"""Of DQN before 1.0: the part of ``schedule_max_timesteps`` after which epsilon stays what it is, and what that is."""
+_OF_OLDER_MODELS = {
+    "custom_options": "custom_model_config",
+    "hidden_activation": "fcnet_activation",
+    "hidden_layer_sizes": "fcnet_hiddens",
+}
+_MODEL_AS_HERE: dict[str, tuple[Any, ...]] = {
+    "squash_to_range": (None, False),
+    "state_shape": (None,),
+    "num_framestacks": (None, 0, "auto"),
+}
+"""The values at which keys of older models say what happens anyway."""
 
 _NEW_STACK = (
     *("enable_rl_module_and_learner", "enable_env_runner_and_connector_v2", "_enable_new_api_stack"),
@@ -39,14 +64,13 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "grad_clip_by": ("global_norm",),
     "input": ("sampler",),
     "input_evaluation": ([], ["is", "wis"]),
-    "evaluation_config": ({"explore": False}, {}, {"input": "sampler"}),
+    "evaluation_config": ({},),
     "min_sample_timesteps_per_iteration": (0,),
     "timesteps_per_iteration": (0,),
     "remote_worker_envs": (False,),
     "render_env": (False,),
     "no_done_at_end": (False,),
     "soft_horizon": (False,),
-    "use_pytorch": (True,),
     "num_gpus_per_learner": (0,),
     "shuffle_buffer_size": (0,),
     "opt_type": ("adam",),
@@ -54,6 +78,11 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "min_train_timesteps_per_iteration": (0,),
     "use_worker_filter_stats": (True,),
     "update_worker_filter_stats": (True,),
+    "replay_mode": ("independent",),
+    "replay_sequence_length": (1, -1),
+    "offline_sampling": (False,),
+    **dict.fromkeys(("_deterministic_loss", "soft_q", "parameter_noise", "per_worker_exploration"), (False,)),
+    **dict.fromkeys(("worker_side_prioritization", "multiagent_sync_replay", "vf_share_layers"), (False,)),
     **dict.fromkeys(("env_runner_cls", "custom_eval_function", "env_task_fn", "is_atari"), ()),
     **dict.fromkeys(("optimizer", "output_config", "extra_resources", "local_tf_session_args"), ({},)),
     **dict.fromkeys(("sample_async", "monitor", "record_env", "in_evaluation", "_fake_gpus", "fake_sampler"), (False,)),
@@ -72,15 +101,14 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
     Raises:
         ConfigError: a value means something that there is not here.
     """
-    keys = dict(given)
-    for old, new in CALLED.items():
-        if old in keys:
-            keys[new] = keys.pop(old)
+    keys = _renamed(config_class, given)
     if "opt_type" in keys and "opt" in config_class.__dataclass_fields__:
         keys["opt"] = keys.pop("opt_type")
     if keys.get("min_sample_timesteps_per_iteration", 1) in (0, None):
         del keys["min_sample_timesteps_per_iteration"]
-    if keys.get("framework") == "tf2":
+    if "use_pytorch" in keys:
+        keys.setdefault("framework", "torch" if keys.pop("use_pytorch") else "tf")
+    if keys.get("framework") in ("tf2", "tfe"):
         keys["framework"] = "tf"
     if "env_config" in keys and keys["env_config"] is None:
         del keys["env_config"]
@@ -92,7 +120,7 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
         del keys["replay_buffer_num_slots"]  # no batch is learnt from again, which `replay_proportion` says
     if isinstance(keys.get("replay_buffer_config"), Mapping):
         keys |= _replay(keys.pop("replay_buffer_config"))
-    keys = _of_sac(config_class, keys)
+    keys = _of_evaluation(_of_sac(config_class, keys))
     interval = keys.pop("evaluation_interval", None)
     keys = _without_idle(config_class, keys)
     if interval:
@@ -101,6 +129,53 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
         # Where environments reset in a step of its own, an iteration comes to fewer steps: half of one may be missing.
         keys["evaluate_every"] = interval * steps - steps // 2
     return keys
+
+
+def _renamed(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keys, those of models too, by the names that they have here."""
+    fields = config_class.__dataclass_fields__
+    called = CALLED | {old: new for old, new in _OF_OLDER_RELEASES.items() if new in fields}
+    keys = {called.get(key, key): value for key, value in given.items()}
+    if keys.get("vf_share_layers"):
+        model = keys.get("model") or {}
+        keys["model"] = {"vf_share_layers": keys.pop("vf_share_layers"), **model}
+    for name in ("model", "q_model_config", "policy_model_config"):
+        if isinstance(keys.get(name), Mapping):
+            own = {_OF_OLDER_MODELS.get(key, key): value for key, value in keys[name].items()}
+            keys[name] = {key: value for key, value in own.items() if value not in _MODEL_AS_HERE.get(key, ())}
+    if "exploration_config" in fields and not keys.keys().isdisjoint(_EPSILON):
+        horizon = keys.pop("schedule_max_timesteps", 100_000)
+        steps = int(keys.pop("exploration_fraction", 0.1) * horizon)
+        epsilon = {"final_epsilon": keys.pop("exploration_final_eps", 0.02), "epsilon_timesteps": steps}
+        keys["exploration_config"] = {"type": "EpsilonGreedy", **epsilon, **(keys.get("exploration_config") or {})}
+    multiagent = keys.get("multiagent")
+    if isinstance(multiagent, Mapping) and not multiagent.get("policies"):
+        del keys["multiagent"]
+    return keys
+
+
+_EVALUATION_AS_HERE: dict[str, tuple[Any, ...]] = {
+    "explore": (False,),
+    "input": ("sampler",),
+    "input_": ("sampler",),
+    **dict.fromkeys(("render_env", "record_env", "monitor"), (False,)),
+}
+"""The values, beside None, at which keys of ``evaluation_config`` say what happens anyway."""
+
+
+def _of_evaluation(keys: dict[str, Any]) -> dict[str, Any]:
+    """Return keys without those of ``evaluation_config`` that repeat others, or say what happens anyway."""
+    given = keys.get("evaluation_config")
+    if not isinstance(given, Mapping):
+        return keys
+    left = {}
+    for key, value in given.items():
+        name = str(RENAMED.get(key, key))
+        if name == "num_env_runners":
+            keys.setdefault("evaluation_num_env_runners", value)
+        elif value not in (None, {}, keys.get(key), keys.get(name), *_EVALUATION_AS_HERE.get(key, ())):
+            left[key] = value
+    return {**keys, "evaluation_config": left}
 
 
 def with_rhythm(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +236,12 @@ def _without_idle(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> 
     beta = keys.get("beta", getattr(config_class(), "beta", 0))
     as_here = {**_AS_HERE, "postprocess_inputs": (True,) if beta else (True, False)}
     foreign = {key: RENAMED.get(key, key) for key in keys if RENAMED.get(key, key) not in fields}
-    implied = {key for key, name in foreign.items() if name in as_here and keys[key] in (None, *as_here[name])}
+    implied = {
+        key
+        for key, name in foreign.items()
+        if (name in as_here and keys[key] in as_here[name])
+        or ((name in as_here or name in FOREIGN_KEYS) and keys[key] in (None, {}))
+    }
     idle = sorted(key for key, name in foreign.items() if name in WITHOUT_EFFECT)
     if idle:
         _LOG.warning("Nothing here depends on %s; left out.", ", ".join(f"`{key}`" for key in idle))

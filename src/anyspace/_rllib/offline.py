@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial, wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -71,16 +71,13 @@ class InputReader:
         """Return the next batch."""
         raise NotImplementedError(f"{type(self).__name__} has no next().")
 
-    def tf_input_ops(self, queue_size: int = 1) -> NoReturn:
-        """Refuse: readers are no operations of a graph, in any framework.
+    def tf_input_ops(self, queue_size: int = 1) -> SampleBatch:
+        """Return the next batch, as :meth:`next` does; called within ``custom_loss`` it is new at every step.
 
-        Raises:
-            NotImplementedError: always.
+        Args:
+            queue_size: not read: nothing is read ahead.
         """
-        raise NotImplementedError(
-            "tf_input_ops: readers are no operations of a graph; call `next()` within custom_loss(), which gives"
-            " new steps at every gradient step."
-        )
+        return self.next()
 
 
 class JsonReader(InputReader):

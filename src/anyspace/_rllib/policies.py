@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from anyspace.algorithms import Algorithm
+from anyspace.distributions import ActionDistribution
 from anyspace.errors import ObservationError
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy
 
 
@@ -93,8 +95,12 @@ class ScriptPolicy:
             options["prev_reward"] = reward
         if info is not None:
             options["info"] = info
-        found = act(obs, self._own_state(state), **options)
+        found = act(obs, own_state(self, state), **options)
         return (*found, {}) if self.is_recurrent() else (found, [], {})
+
+    def dist_class(self, inputs: Any, model: Any = None) -> ActionDistribution:
+        """Return the action distribution of its inputs [N, num_outputs]: logits, means and the like."""
+        return self._policy.distribution(inputs)
 
     def get_weights(self) -> dict[str, NumpyArray]:
         """Return the weights by name."""
@@ -121,19 +127,30 @@ class ScriptPolicy:
         """The model's views."""
         return self._policy.model.view_requirements
 
-    def _own_state(self, state: Any) -> Any:
-        """Return the state of a call: None at first, for which scripts give nothing, zeros or the initial states."""
-        if not isinstance(state, Sequence) or isinstance(state, str):
-            return state
-        initial = self.get_initial_state()
-        given = [np.asarray(part) for part in state]
-        is_initial = len(given) == len(initial) and all(
-            part.size % max(1, first.size) == 0 and (part.reshape(-1, first.size) == first.reshape(-1)).all()
-            for part, first in zip(given, initial, strict=True)
+
+class Handed(list[PolicyState]):
+    """The state that `compute_single_action` returned to a script which had handed in RLlib's: a list of it."""
+
+
+def own_state(policy: ScriptPolicy, state: Any) -> Any:
+    """Return the state of a call: None at first, for which scripts give nothing, zeros or the initial states.
+
+    Raises:
+        ObservationError: arrays came that make no state.
+    """
+    if isinstance(state, Handed):
+        return state[0]
+    if not isinstance(state, Sequence) or isinstance(state, str):
+        return state
+    initial = policy.get_initial_state()
+    given = [np.asarray(part) for part in state]
+    is_initial = len(given) == len(initial) and all(
+        part.size % max(1, first.size) == 0 and (part.reshape(-1, first.size) == first.reshape(-1)).all()
+        for part, first in zip(given, initial, strict=True)
+    )
+    if not is_initial and any(np.any(part) for part in given):
+        raise ObservationError(
+            "the state of a policy is what the call before returned, which also holds the steps that the model"
+            " looks at; arrays of your own make no state, but for the initial ones."
         )
-        if not is_initial and any(np.any(part) for part in given):
-            raise ObservationError(
-                "the state of a policy is what the call before returned, which also holds the steps that the model"
-                " looks at; arrays of your own make no state, but for the initial ones."
-            )
-        return None
+    return None

@@ -63,6 +63,19 @@ _EXPLORATIONS = (
     " PerWorkerGaussianNoise PerWorkerOrnsteinUhlenbeckNoise RE3 Random SlateEpsilonGreedy SlateSoftQ SoftQ"
     " StochasticSampling ThompsonSampling UpperConfidenceBound"
 )
+_FILES_OF_EXPLORATIONS = {
+    "curiosity": "Curiosity",
+    "epsilon_greedy": "EpsilonGreedy",
+    "gaussian_noise": "GaussianNoise",
+    "ornstein_uhlenbeck_noise": "OrnsteinUhlenbeckNoise",
+    "parameter_noise": "ParameterNoise",
+    "per_worker_epsilon_greedy": "PerWorkerEpsilonGreedy",
+    "per_worker_gaussian_noise": "PerWorkerGaussianNoise",
+    "random": "Random",
+    "random_encoder": "RE3",
+    "soft_q": "SoftQ",
+    "stochastic_sampling": "StochasticSampling",
+}
 _REPLAYS = (
     "FifoReplayBuffer MultiAgentPrioritizedReplayBuffer MultiAgentReplayBuffer PrioritizedReplayBuffer ReplayBuffer"
     " ReplayMode ReservoirReplayBuffer StorageUnit"
@@ -72,12 +85,32 @@ _FUNCTIONS_OF_TF = (
     " warn_if_infinite_kl_divergence"
 )
 
+
+def _policies(algorithm: str, framework: str) -> str:
+    """Return the names of an algorithm's policies, of both ways of TensorFlow."""
+    kinds = ("TF", "TF1", "TF2") if framework == "tf" else ("Torch",)
+    return " ".join(f"{algorithm}{kind}Policy" for kind in kinds)
+
+
+_WITH_POLICIES = ("appo", "dqn", "impala", "marwil", "pg", "ppo", "sac")
+
 NAMES: dict[str, dict[str, str]] = {
     "": {
         "agents": "MultiAgentEnv",
         "environments": "BaseEnv ExternalEnv VectorEnv",
         "policies": "Policy TFPolicy TorchPolicy",
         "workers": "RolloutWorker",
+    },
+    "agents.a3c": {"algorithms": "A3CTrainer"},
+    "agents.a3c.a3c": {"algorithms": "A3CTrainer"},
+    "agents.dqn": {"algorithms": "ApexTrainer R2D2Trainer SimpleQTrainer", "policies": "DQNTFPolicy DQNTorchPolicy"},
+    "agents.ppo": {"algorithms": "DDPPOTrainer", "policies": "PPOTFPolicy PPOTorchPolicy"},
+    "agents.trainer_template": {"policies": "build_trainer"},
+    **{
+        f"{place}.{name}.{name}_{framework}_policy": {"policies": _policies(name.upper(), framework)}
+        for place in ("agents", "algorithms")
+        for name in _WITH_POLICIES
+        for framework in ("tf", "torch")
     },
     "algorithms.callbacks": {"callbacks": "MemoryTrackingCallbacks"},
     "env": {
@@ -89,7 +122,7 @@ NAMES: dict[str, dict[str, str]] = {
     "env.base_env": {"environments": "BaseEnv convert_to_base_env with_dummy_agent_id"},
     "env.external_env": {"environments": "ExternalEnv ExternalEnvWrapper"},
     "env.external_multi_agent_env": {"agents": "ExternalMultiAgentEnv"},
-    "env.multi_agent_env": {"agents": "MultiAgentEnv MultiAgentEnvWrapper make_multi_agent"},
+    "env.multi_agent_env": {"agents": "ENV_STATE MultiAgentEnv MultiAgentEnvWrapper make_multi_agent"},
     "env.policy_client": {"environments": "PolicyClient"},
     "env.policy_server_input": {"environments": "PolicyServerInput"},
     "env.remote_base_env": {"environments": "RemoteBaseEnv"},
@@ -101,6 +134,7 @@ NAMES: dict[str, dict[str, str]] = {
     "env.wrappers.unity3d_env": {"agents": "Unity3DEnv"},
     "evaluation": {
         "agents": "MultiAgentBatch MultiAgentSampleBatchBuilder",
+        "callbacks": "Episode MultiAgentEpisode",
         "workers": "RolloutWorker SyncSampler collect_metrics",
     },
     "evaluation.episode": {"callbacks": "Episode MultiAgentEpisode"},
@@ -148,6 +182,7 @@ NAMES: dict[str, dict[str, str]] = {
     "utils.debug.memory": {"tests": "check_memory_leaks"},
     "utils.exploration": {"exploration": _EXPLORATIONS},
     "utils.exploration.exploration": {"exploration": "Exploration"},
+    **{f"utils.exploration.{file}": {"exploration": name} for file, name in _FILES_OF_EXPLORATIONS.items()},
     "utils.filter_manager": {"workers": "FilterManager"},
     "utils.replay_buffers": {"replay": _REPLAYS},
     "utils.replay_buffers.replay_buffer": {"replay": "ReplayBuffer StorageUnit"},
@@ -160,7 +195,9 @@ NAMES: dict[str, dict[str, str]] = {
             " gym_space_to_dict serialize_type space_from_dict space_to_dict"
         )
     },
-    "utils.test_utils": {"tests": "check check_compute_single_action check_train_results framework_iterator"},
+    "utils.test_utils": {
+        "tests": "check check_compute_single_action check_learning_achieved check_train_results framework_iterator"
+    },
     "utils.tf_run_builder": {"tensorflow": "run_timeline"},
     "utils.tf_utils": {"tensorflow": _FUNCTIONS_OF_TF},
     "utils.torch_utils": {"policies": "concat_multi_gpu_td_errors"},

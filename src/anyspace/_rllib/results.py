@@ -18,10 +18,19 @@ def _number(name: str) -> Callable[[TrainingResult], Any]:
     return lambda result: dict.get(result, name, float("nan"))
 
 
+_OLD_OF_LEARNING = {"cur_lr": "lr", "cur_kl_coeff": "kl_coeff", "vf_explained_var": "explained_variance"}
+_COUNTS = (
+    *("num_env_steps_sampled", "num_env_steps_trained", "num_agent_steps_sampled", "num_agent_steps_trained"),
+    *("num_steps_sampled", "num_steps_trained"),
+)
+
+
 def _info(result: TrainingResult) -> dict[str, Any]:
-    stats = dict(result["learner"])
-    policy = {"learner_stats": stats, "model": stats.pop("model", {}), "custom_metrics": {}}
-    return {"learner": {"default_policy": policy}, "num_env_steps_sampled": result["timesteps_total"]}
+    learnt = result["learner"]
+    stats = {**learnt, **{old: learnt[new] for old, new in _OLD_OF_LEARNING.items() if new in learnt}}
+    policy = {"learner_stats": stats, "model": learnt.get("model", {}), "custom_metrics": {}}
+    counts = dict.fromkeys(_COUNTS, result["timesteps_total"])
+    return {"learner": {"default_policy": policy}, **counts}
 
 
 def _itself(result: TrainingResult) -> TrainingResult:
@@ -55,6 +64,7 @@ _OLD_OF_TRAINING: dict[str, Callable[[TrainingResult], Any]] = {
     "info": _info,
     "learners": lambda result: {"default_policy": dict(result["learner"])},
     "custom_metrics": lambda result: {},
+    **dict.fromkeys(("policy_reward_min", "policy_reward_mean", "policy_reward_max"), lambda result: {}),
 }
 
 
@@ -62,9 +72,9 @@ class OldResult(TrainingResult):
     """A result dict that also answers to RLlib's names; the first one that is asked for says what it is called here.
 
     The numbers of learning are under ``info/learner/default_policy/learner_stats`` and ``learners/default_policy``,
-    those of a model's ``metrics()`` under ``info/learner/default_policy/model``, those of collecting under
-    ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well; what is iterated over,
-    written and drawn are today's.
+    those of a model's ``metrics()`` there and under ``info/learner/default_policy``, each as ``model``. Those of
+    collecting are under ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well; what is
+    iterated over, written and drawn are today's.
     """
 
     said: ClassVar[bool] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -14,7 +14,7 @@ from gymnasium.vector import SyncVectorEnv
 from anyspace import algorithms
 from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode
 from anyspace._rllib.keys import translated, with_effect, with_rhythm
-from anyspace._rllib.policies import ScriptPolicy
+from anyspace._rllib.policies import Handed, ScriptPolicy, own_state
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace.algorithms import checkpoints, state
 from anyspace.data.environments import EnvLike
@@ -111,13 +111,43 @@ class Script(algorithms.Algorithm[Any]):
     def compute_single_action(
         self,
         observation: Any,
-        state: PolicyState | None = None,
+        state: PolicyState | Sequence[Any] | None = None,
         *,
+        prev_action: Any = None,
         policy_id: str = "default_policy",
+        full_fetch: bool = False,
+        clip_action: bool | None = None,
+        unsquash_action: bool | None = None,
+        timestep: int | None = None,
         **options: Unpack[ActingOptions],
     ) -> Any:
-        """Return the action for one observation; see :meth:`anyspace.algorithms.Algorithm.compute_single_action`."""
-        return super().compute_single_action(observation, state, **options)
+        """Return the action for one observation; see :meth:`anyspace.algorithms.Algorithm.compute_single_action`.
+
+        Whoever hands in a list of arrays, RLlib's state, gets RLlib's ``(action, state, info)`` from then on, with an
+        empty ``info``; so does, with ``full_fetch``, anybody.
+
+        Args:
+            observation: as the environment returns it.
+            state: what the call before returned; None or the policy's initial states at first.
+            prev_action: not read, since the state holds the last action.
+            policy_id: not read, as there is one policy.
+            full_fetch: return three values.
+            clip_action: not read: actions are what the environment takes.
+            unsquash_action: likewise.
+            timestep: not read.
+            **options: see :class:`~anyspace.policy.policy.ActingOptions`.
+        """
+        policy = self.get_policy()
+        is_of_rllib = full_fetch or (isinstance(state, Sequence) and not isinstance(state, str))
+        found = super().compute_single_action(observation, own_state(policy, state), **options)
+        if not is_of_rllib:
+            return found
+        if not policy.is_recurrent():
+            return found, [], {}
+        action, after = found
+        return action, Handed([after]), {}
+
+    compute_action = compute_single_action
 
     @property
     def iteration(self) -> int:

@@ -40,7 +40,8 @@ class AlgorithmConfig(ScaleConfig):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
-    """Keywords for gym.make or the class; a function of one argument without a default receives it whole."""
+    """Keywords for gym.make or the class; what has an argument `config`, or a function of one argument, receives it
+    whole."""
     wrappers: list[str | Callable[..., Any]] = field(default_factory=list)
     """Wrappers put around each environment, innermost first; `package.module:Name` or the callables."""
     vectorization: Literal["auto", "native", "sync", "async"] = "auto"

@@ -30,7 +30,7 @@ _STEPS_OF_ITERATIONS = (
     "{train_batch_size} counts the steps of an iteration.",
 )
 _OFFLINE = (
-    "This algorithm learns from the steps that it has just taken itself; MARWIL and BC learn from recorded ones, as"
+    "This algorithm learns from the steps that it has taken itself; MARWIL and BC learn from recorded ones, as"
     " BC(input='DIR'), or on the command line --algo bc --input DIR."
 )
 _ONE_OPTIMISER = (
@@ -211,6 +211,13 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "num_learners",
             "remote_env_batch_wait_ms",
             "ignore_worker_failures",
+            "memory",
+            "memory_per_worker",
+            "object_store_memory",
+            "object_store_memory_per_worker",
+            "num_data_loader_buffers",
+            "num_parallel_data_loaders",
+            "worker_cls",
             "learner_queue_size",
             "learner_queue_timeout",
             "num_multi_gpu_tower_stacks",
@@ -275,6 +282,17 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "eager_tracing",
             "tf_session_args",
             "min_time_s_per_iteration",
+            "min_time_s_per_reporting",
+            "min_iter_time_s",
+            "min_train_timesteps_per_reporting",
+            "eager",
+            "no_eager_on_workers",
+            "local_tf_session_args",
+            "schedule_max_timesteps",
+            "softmax_temp",
+            "final_prioritized_replay_beta",
+            "prioritized_replay_beta_annealing_timesteps",
+            "sampler_perf_stats_ema_coef",
             "target_worker_clipping",
             "vtrace_drop_last_ts",
         ),

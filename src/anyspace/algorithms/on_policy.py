@@ -200,7 +200,7 @@ def training_rows(
     batch = rows.batch()
     evaluated = rows.evaluate(value=value, under=under)
     with policy.runtime.no_grad():
-        logp = evaluated.distribution.logp(batch["actions"])
+        logp = evaluated.distribution.logp_of(batch["actions"])
     batch["action_logp"] = logp
     if under is not None:
         batch["target_logp"] = logp

@@ -110,6 +110,8 @@ class ScaleConfig(PolicyConfig):
         for name, amount in self.custom_resources_per_env_runner.items():
             key = "custom_resources_per_env_runner"
             require(amount > 0, key, {name: amount}, "what is set aside is above 0")
+            own = _OWN_KEYS.get(name)
+            require(own is None, key, {name: amount}, f"there is a key for it: `{own}`")
         self._require_use()
         reason = f"there are {self.num_env_runners} workers that collect"
         require(self.least_env_runners <= self.num_env_runners, "min_env_runners", self.min_env_runners, reason)
@@ -144,6 +146,8 @@ def _default(one: dataclasses.Field[Any]) -> Any:
 
 
 _DEFAULTS = {one.name: _default(one) for one in dataclasses.fields(ScaleConfig)}
+_OWN_KEYS = {"CPU": "num_cpus_per_env_runner", "GPU": "num_gpus_per_env_runner"}
+"""What Ray does not take among custom resources, and the keys that say it."""
 _LEAST = {
     "num_env_runners": 0,
     "min_env_runners": 1,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import re
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -61,3 +63,64 @@ class EnvContext(dict[str, Any]):
     def __str__(self) -> str:
         place = f"worker={self.worker_index}/{self.num_workers}, vector_idx={self.vector_index}, remote={self.remote}"
         return f"{super().__str__()[:-1]}, {place}}}"
+
+
+_WHOLE = ("config", "env_config", "env_context")
+"""What a single argument is called that is the configuration, whatever keys that has."""
+_CONFIG = re.compile(r"_?(env_?)?(conf|config|configuration|cfg|context|ctx)")
+_NEEDED = ("_", "c", "params", "parameters", "settings", "options", "opts", "args")
+"""What an argument without a default may be called as well."""
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
+
+
+def takes_config(creator: Callable[..., Any], env_config: Mapping[str, Any]) -> bool:
+    """Whether a class or function wants ``env_config`` whole, as its first argument, and not as keywords.
+
+    A function does whose only argument has no default. So does what calls its first argument ``config`` (``cfg``,
+    ``env_config``, ...) and can do without others, unless ``env_config`` names its arguments and nothing else:
+
+    * ``E(config)``, ``E(cfg, render_mode=None)``: whole;
+    * ``E(config=None, size=3)`` with ``{"size": 4}``: keywords; with ``{"height": 4}``: whole;
+    * ``E(size)``: keywords.
+    """
+    parameters = _parameters(creator)
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        return False
+    first, *others = parameters
+    variadic = (first.VAR_POSITIONAL, first.VAR_KEYWORD)
+    if any(other.default is other.empty and other.kind not in variadic for other in others):
+        return False
+    is_needed = first.default is first.empty
+    if is_needed and not others and not isinstance(creator, type):
+        return True
+    if not _CONFIG.fullmatch(first.name) and not (is_needed and first.name in _NEEDED):
+        return False
+    names = [one.name for one in parameters if one.kind not in variadic]
+    named = [key for key in env_config if key in names]
+    if first.name in named:
+        return first.name in _WHOLE and not others
+    return is_needed or not others or len(named) < len(env_config)
+
+
+def arguments_of(
+    creator: Callable[..., Any], env_config: Mapping[str, Any], worker_index: int, vector_index: int
+) -> tuple[tuple[EnvContext, ...], dict[str, Any]]:
+    """Return the positional arguments and the keywords with which a class or function makes an environment.
+
+    What takes the configuration whole gets a copy of it, and by keyword those keys that name its other arguments.
+    """
+    if not takes_config(creator, env_config):
+        return (), dict(env_config)
+    others = [parameter.name for parameter in _parameters(creator)[1:]]
+    # A copy: environments like to pop what they read, and the next one needs it too.
+    context = EnvContext(env_config, worker_index, vector_index)
+    return (context,), {key: value for key, value in env_config.items() if key in others}
+
+
+def _parameters(creator: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(creator).parameters.values())
+    except (TypeError, ValueError):
+        return []

@@ -15,7 +15,7 @@ import gymnasium as gym
 
 from anyspace.data.atari import AtariOptions, prepare
 from anyspace.data.contract import refuse_exit
-from anyspace.data.env_context import EnvContext
+from anyspace.data.env_context import arguments_of
 from anyspace.data.foreign import require_arguments, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
 from anyspace.importing import import_name, importable_name
@@ -96,9 +96,8 @@ class EnvSpec:
     Attributes:
         env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
             ``package.module.Name``), a class, a callable or an instance, of which copies are made.
-        env_config: keywords for ``gym.make`` or the class; a function of one argument without a default, or
-            a class or function whose only argument is called ``config``, receives a copy of it whole
-            (:class:`~anyspace.data.env_context.EnvContext`).
+        env_config: keywords for ``gym.make``, the class or the function; what takes a configuration receives a copy of
+            it whole (:func:`~anyspace.data.env_context.takes_config`).
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
@@ -192,13 +191,12 @@ class EnvSpec:
         creator = self.creator()
         if creator is None:
             return self._made_by_gymnasium(str(self.env))
-        if takes_config(creator):
-            # A copy: environments like to pop what they read, and the next one needs it too.
-            return creator(EnvContext(self.env_config, self.worker_index, vector_index))
+        whole, keywords = arguments_of(creator, self.env_config, self.worker_index, vector_index)
         try:
-            return creator(**self.env_config)
+            return creator(*whole, **keywords)
         except TypeError as error:
-            require_arguments(creator, self.env_config, error)
+            if not whole:
+                require_arguments(creator, keywords, error)
             raise
 
     def _made_by_gymnasium(self, name: str) -> Env:
@@ -356,22 +354,6 @@ _RUNTIME_KEYWORDS = ("render_mode", "num_envs", "vectorization_mode", "vector_kw
 def _of_make() -> list[str]:
     """Return the names of gym.make's own settings."""
     return list(inspect.signature(gym.make).parameters)
-
-
-def takes_config(creator: Callable[..., Env]) -> bool:
-    """Whether ``creator`` wants ``env_config`` whole; see :class:`EnvSpec`."""
-    try:
-        parameters = list(inspect.signature(creator).parameters.values())
-    except (TypeError, ValueError):
-        return False
-    if len(parameters) != 1 or parameters[0].kind not in (_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY):
-        return False
-    if parameters[0].name in ("config", "env_config", "env_context"):
-        return True
-    return not isinstance(creator, type) and parameters[0].default is inspect.Parameter.empty
-
-
-_POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 def _import_package(module: str, name: str) -> None:

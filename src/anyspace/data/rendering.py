@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,8 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.data.environments import Env, EnvSpec, takes_config
+from anyspace.data.env_context import takes_config
+from anyspace.data.environments import Env, EnvSpec
 from anyspace.errors import EnvironmentSetupError
 
 Picture = npt.NDArray[np.uint8]
@@ -133,7 +134,7 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
             f" with {mode!r}; give its class, or an instance with that mode."
         )
     creator = None if isinstance(spec.env, gym.Env) else spec.creator()
-    if creator is not None and not _takes_render_mode(creator):
+    if creator is not None and not _takes_render_mode(creator, spec.env_config):
         if mode == wanted:
             return spec
         raise EnvironmentSetupError(
@@ -158,8 +159,8 @@ def _following_camera(env: Env) -> dict[str, str]:
     return {"camera_name": "track"} if "track" in cameras else {}
 
 
-def _takes_render_mode(creator: Callable[..., Any]) -> bool:
-    if takes_config(creator):
+def _takes_render_mode(creator: Callable[..., Any], env_config: Mapping[str, Any]) -> bool:
+    if takes_config(creator, env_config):
         return True
     parameters = inspect.signature(creator).parameters
     return "render_mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

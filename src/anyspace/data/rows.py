@@ -201,7 +201,7 @@ def with_logp(pipeline: Pipeline, trajectory: Trajectory) -> Trajectory:
         return trajectory
     rows = Rows(pipeline, trajectory)
     with pipeline.runtime.no_grad():
-        logp = rows.evaluate(value=False).distribution.logp(rows.actions())
+        logp = rows.evaluate(value=False).distribution.logp_of(rows.actions())
     by_time = rows.to_time(pipeline.runtime.numpy(logp)).astype(np.float32)
     return dataclasses.replace(trajectory, action_logp=by_time)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 
 from anyspace.data.batching import environment
@@ -97,8 +98,8 @@ class Stepping:
         self.leaves = [leaf.copy() for leaf in leaves] if self._looks_back else leaves
 
 
-def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None:
-    """Raise :class:`CheckpointError` unless a policy that was loaded acts in these environments, called ``name``."""
+def differing_space(policy: Policy, source: VectorSource) -> tuple[str, gym.Space[Any], gym.Space[Any]] | None:
+    """Return which space of a policy is not that of some environments, the policy's and theirs; None: both are."""
     config = policy.config
     observations = prepared(source.observation_space, max_len=config.max_len, ignore=config.ignore)
     for kind, mine, theirs in (
@@ -106,7 +107,16 @@ def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None
         ("action", policy.env_action_space, known_actions(source.action_space)),
     ):
         if not same_space(mine, theirs):
-            raise CheckpointError(
-                f"the {kind} space of {name} is {theirs}, but the checkpoint was trained with {mine}; use the"
-                " environment it was trained on, or start a new run."
-            )
+            return kind, mine, theirs
+    return None
+
+
+def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None:
+    """Raise :class:`CheckpointError` unless a policy that was loaded acts in these environments, called ``name``."""
+    differing = differing_space(policy, source)
+    if differing is not None:
+        kind, mine, theirs = differing
+        raise CheckpointError(
+            f"the {kind} space of {name} is {theirs}, but the checkpoint was trained with {mine}; use the environment"
+            " it was trained on, or start a new run."
+        )

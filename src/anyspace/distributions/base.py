@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from anyspace.maths.xp import Array, Rng
+from anyspace import tree
+from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 
 
@@ -132,6 +133,10 @@ class ActionDistribution:
     def logp(self, actions: Tree) -> Array:
         """Log-probability, or log-density, of ``actions`` ``[B]``."""
         raise self._missing("logp")
+
+    def logp_of(self, actions: Tree) -> Array:
+        """Return :meth:`logp` of actions that may be NumPy's where the inputs are tensors of another framework."""
+        return self.logp(tree.map_leaves(lambda leaf: xp(self.inputs).asarray(leaf, like=self.inputs), actions))
 
     def sampled_action_logp(self) -> Array:
         """`logp` of the latest sample ``[B]``.

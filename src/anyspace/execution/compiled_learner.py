@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from anyspace import tree
+from anyspace.errors import ModelError
 from anyspace.execution.learner import (
     Group,
     LossFunction,
@@ -19,6 +20,8 @@ from anyspace.execution.learner import (
     Steps,
     as_losses,
     group_of,
+    model_metrics,
+    plain_metrics,
     spelt,
     with_custom_loss,
 )
@@ -34,6 +37,7 @@ from anyspace.execution.xla import (
     stacked,
 )
 from anyspace.maths.xp import Array
+from anyspace.models.host import changed_in, once_in_a_trace, plain_values
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -52,6 +56,7 @@ class Traced(NamedTuple):
 
 Model = TypeVar("Model", bound=ModelV2)
 """The base class of a framework's models."""
+R = TypeVar("R")
 
 
 class CompiledLearner(ABC, Generic[Model]):
@@ -71,13 +76,18 @@ class CompiledLearner(ABC, Generic[Model]):
         ConfigError: the model puts a parameter into a group that the algorithm does not have.
     """
 
+    counter: ClassVar[str]
+    """What counts steps in the framework."""
+    draw: ClassVar[str]
+    """What draws random numbers there."""
+
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         self.policy, self.losses, self.groups = policy, losses, dict(groups)
         self.compilations = 0
         self._rates: dict[str, float] = {}
         self._by_group: dict[str, GroupWeights] = {}
         self._whole = False
-        self._model_metrics: dict[str, float] | None = None
+        self._model_metrics: dict[str, Any] = {}
 
     @abstractmethod
     def _base(self, model: ModelV2) -> Model:
@@ -137,7 +147,8 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def _result(self, metrics: Any, of_model: Any, rows: Any, batches: Stacked, count: int) -> Result:
         """Return what steps report [S, ...], of the ``count`` that were taken."""
-        self._model_metrics = {name: float(value[count - 1]) for name, value in of_model.items()}
+        last = tree.map_leaves(lambda value: value[count - 1], dict(of_model))
+        self._model_metrics = plain_metrics(last, np.asarray)
         return Result(
             {name: value[:count] for name, value in metrics.items()},
             {name: of_rows(value, batches.places) for name, value in rows.items()},
@@ -148,13 +159,43 @@ class CompiledLearner(ABC, Generic[Model]):
     def losses_of(self, batch: Batch) -> Traced:
         """Return what the losses of a batch come to, and do what the model wants to be done after a step."""
         found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
-        with self._asking_readers(), self._explaining("custom_loss"):
-            by_group = with_custom_loss(self.policy, found.by_group, batch)
+        with self._asking_readers():
+            by_group = self._once("custom_loss", lambda: with_custom_loss(self.policy, found.by_group, batch))
         for update in self.policy.model.update_ops():
             update()
-        with self._explaining("metrics"):
-            of_model = self.policy.model.metrics()
+        of_model = self._once("metrics", lambda: model_metrics(self.policy.model))
         return Traced(by_group, found.metrics, of_model, found.rows)
+
+    def _once(self, method: str, call: Callable[[], R]) -> R:
+        """Return what a method of the model gives in a trace, in which Python runs once for all steps.
+
+        Raises:
+            ModelError: it counts in Python, or draws from a source that is none of the framework's.
+        """
+        model = self.policy.model
+        with self._explaining(method):
+            before = plain_values([model])
+            found = call()
+            once = plain_values([model])
+            is_new = any(isinstance(once[name], int | float) for name in once.keys() - before.keys())
+            if not self._in_trace() or (changed_in(before, once) is None and not is_new):
+                return found
+            attributes = dict(vars(model))
+            self._discard(call)
+            name = changed_in(once, plain_values([model]))
+            vars(model).update(attributes)
+        if name is not None:
+            where = f"{type(model).__name__}.{method}()"
+            raise ModelError(once_in_a_trace(name, counter=self.counter, draw=self.draw, method=where))
+        return found
+
+    @abstractmethod
+    def _in_trace(self) -> bool:
+        """Return whether what runs is compiled, so that Python does not run again at the next step."""
+
+    @abstractmethod
+    def _discard(self, call: Callable[[], object]) -> None:
+        """Call something in a trace of its own, which nobody compiles."""
 
     def _explaining(self, method: str) -> AbstractContextManager[None]:
         """Return a context in which errors of what is traced name a method of the model."""
@@ -166,9 +207,9 @@ class CompiledLearner(ABC, Generic[Model]):
 
     # -------------------------------------------------------------------------------------- others
 
-    def model_metrics(self) -> dict[str, float]:
-        """Return the model's own metrics, of the latest gradient step."""
-        return dict(self.policy.model.metrics() if self._model_metrics is None else self._model_metrics)
+    def model_metrics(self) -> dict[str, Any]:
+        """Return the model's own metrics, of the latest gradient step; {} before it."""
+        return dict(self._model_metrics)
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""

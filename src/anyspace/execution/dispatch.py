@@ -11,12 +11,11 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Generic
 
 from anyspace.errors import WorkerError
 from anyspace.execution.packing import Packed
-from anyspace.execution.rounds import Round, Taken, Tally
+from anyspace.execution.rounds import Request, Round, Slot, Taken, Tally
 from anyspace.execution.transport import Gone, H, T, Transport, W
 from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Play
 
@@ -32,35 +31,6 @@ TICK = 1.0
 """Seconds after which a dispatcher that waits looks whether a worker hangs."""
 WAITED = 0.05
 """Share of the time between two gatherings from which waiting for fragments counts as too long."""
-
-
-@dataclass
-class _Request(Generic[T]):
-    job: Job
-    round: int
-    version: int
-    sent: float
-    ticket: T
-
-
-@dataclass
-class _Slot(Generic[H, T]):
-    """The place of one worker; incarnations come and go in it."""
-
-    number: int
-    incarnation: int = -1
-    worker: H | None = None
-    building: T | None = None
-    """The answer to starting it; None: it is built, or there is none."""
-    requests: list[_Request[T]] = field(default_factory=list)
-    owed: list[tuple[Job, int]] = field(default_factory=list)
-    """What a dead incarnation was asked for, and in which round."""
-    heard: float = 0.0
-    """When it was started, or said something last."""
-    starts_at: float = 0.0
-    deaths: int = 0
-    """Since its latest fragment, once it was built."""
-    failed_starts: int = 0
 
 
 class Dispatcher(Generic[H, T, W]):
@@ -96,16 +66,18 @@ class Dispatcher(Generic[H, T, W]):
     ):
         self._transport, self._most, self._adapts, self._max_lag = transport, most, adapts, max_lag
         self._timeout, self._restarts, self._clock, self._tell = timeout, restarts, clock, tell
-        self._slots = [_Slot[H, T](number) for number in range(workers)]
+        self._slots = [Slot[H, T](number) for number in range(workers)]
         self._least = workers if least is None else least
         self._weights: tuple[int, W] | None = None
         self._round = 0
         self._limit = float(self.most_under_way)
-        self._awaited: dict[T, tuple[_Slot[H, T], _Request[T] | None]] = {}
+        self._awaited: dict[T, tuple[Slot[H, T], Request[T] | None]] = {}
         """Whose answer a ticket stands for; None: the answer to starting the worker."""
         self._told_at = clock()
         self._gathered_at: float | None = None
         self._said: set[str] = set()
+        self._freed = False
+        """Whether a worker has had nothing to do since :meth:`_wait` began, without an answer that says so."""
         self.tally = Tally()
 
     @property
@@ -222,11 +194,12 @@ class Dispatcher(Generic[H, T, W]):
 
     @contextlib.contextmanager
     def _counted(self, found: Sequence[Sequence[object]]) -> Iterator[None]:
-        """Count what was found as stale if the gathering fails, for nobody learns from it."""
+        """Count what was found as stale if the gathering fails, for nobody learns from it; begin another round."""
         try:
             yield
         except BaseException:
             self.tally.stale += sum(map(len, found))
+            self._round += 1
             raise
 
     def _adapt(self, waited: float, learning: float, needed: int) -> None:
@@ -248,18 +221,18 @@ class Dispatcher(Generic[H, T, W]):
                 self._ask(slot, job)
                 free -= 1
 
-    def _ask(self, slot: _Slot[H, T], job: Job) -> None:
+    def _ask(self, slot: Slot[H, T], job: Job) -> None:
         """Ask a worker, or the next one in its place."""
         if slot.worker is None:
             slot.owed.append((job, self._round))
         else:
             self._request(slot, slot.worker, job, self._round)
 
-    def _request(self, slot: _Slot[H, T], worker: H, job: Job, round_: int) -> None:
+    def _request(self, slot: Slot[H, T], worker: H, job: Job, round_: int) -> None:
         assert self._weights is not None, "weights are published before anybody is asked"
         version, weights = self._weights
         ticket = self._transport.request(worker, job, version, weights)
-        request = _Request(job, round_, version, self._clock(), ticket)
+        request = Request(job, round_, version, self._clock(), ticket)
         slot.requests.append(request)
         self._awaited[ticket] = slot, request
 
@@ -268,10 +241,10 @@ class Dispatcher(Generic[H, T, W]):
     def _wait(self, most: float = math.inf, *, waits: bool = True) -> list[Taken]:
         """Return up to ``most`` answers as soon as there is one; deal with whatever else happens meanwhile.
 
-        Unless this ``waits``, there may be none.
+        Unless this ``waits``, there may be none. So there may where a worker has nothing to do any more.
         """
         found: list[Taken] = []
-        looks = True
+        looks, self._freed = True, False
         with self._counted([found]):
             while looks:
                 self._start_workers()
@@ -285,7 +258,7 @@ class Dispatcher(Generic[H, T, W]):
                     if taken is not None:
                         found.append(taken)
                 self._look_for_hung(set(ready))
-                looks = waits and not found
+                looks = waits and not found and not self._freed
         return found
 
     def _patience(self) -> float:
@@ -311,6 +284,9 @@ class Dispatcher(Generic[H, T, W]):
         if not isinstance(outcome, Built):
             self._pass_on(outcome)
         if isinstance(outcome, Failure):
+            if request is not None and request.round != self._round:  # It failed for a gathering that was given up.
+                self._freed = True
+                return None
             outcome.reraise()
         if request is None or isinstance(outcome, Built):
             slot.failed_starts = 0
@@ -368,7 +344,7 @@ class Dispatcher(Generic[H, T, W]):
                     f" `sample_timeout_s` or lower `{less}`",
                 )
 
-    def _replace(self, slot: _Slot[H, T], reason: str) -> None:
+    def _replace(self, slot: Slot[H, T], reason: str) -> None:
         """End a worker, and have another one take its place; nobody waits for it meanwhile."""
         was_built = slot.building is None
         if was_built:
@@ -392,7 +368,7 @@ class Dispatcher(Generic[H, T, W]):
         self.tally.restarts += 1
         self._tell(f"worker {slot.number} is replaced: {reason}.")
 
-    def _end(self, slot: _Slot[H, T]) -> None:
+    def _end(self, slot: Slot[H, T]) -> None:
         if slot.worker is not None:
             self._transport.kill(slot.worker)
         for ticket in [ticket for ticket, (of, _) in self._awaited.items() if of is slot]:

@@ -33,7 +33,7 @@ from anyspace.models.host import calling_back
 from anyspace.models.jax.base import JaxModelV2, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import dependent
-from anyspace.models.jax.runtime import JaxRuntime
+from anyspace.models.jax.runtime import COUNTER, DRAW, JaxRuntime
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -57,6 +57,8 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
     Attributes:
         loops: whether `steps` makes one call; else it makes one for each step, as with convolutions.
     """
+
+    counter, draw = COUNTER, DRAW
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         super().__init__(policy, losses, groups)
@@ -221,7 +223,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
                 stack.enter_context(model.bound(own)) for model, own in zip(self._models(), weights, strict=True)
             ]
             found = self.losses_of(Batch(batch))
-            of_model = {name: jnp.asarray(value, jnp.float32) for name, value in found.of_model.items()}
+            of_model = tree.map_leaves(lambda value: jnp.asarray(value, jnp.float32), dict(found.of_model))
             changed = self._changed(weights[0], readers[0]())
         metrics = {name: jnp.asarray(value, jnp.float32) for name, value in found.metrics.items()}
         return found.by_group, ((metrics, of_model, dict(found.rows)), changed)
@@ -250,6 +252,12 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
 
     def _explaining(self, method: str) -> AbstractContextManager[None]:
         return explained(f"{type(self.policy.model).__name__}.{method}()")
+
+    def _in_trace(self) -> bool:
+        return True
+
+    def _discard(self, call: Callable[[], object]) -> None:
+        jax.make_jaxpr(lambda: (call(), 0)[1])()
 
     def _host_slots(self) -> Slots:
         return self._slots

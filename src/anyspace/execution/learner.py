@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 
+from anyspace import tree
 from anyspace.config import require
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
@@ -134,8 +135,8 @@ class Learner(Protocol):
     def is_finite(self) -> bool:
         """Whether every parameter is finite; a NaN gradient leaves a NaN behind for good."""
 
-    def model_metrics(self) -> dict[str, float]:
-        """Return what the model itself reports (``ModelV2.metrics``), after the latest gradient step."""
+    def model_metrics(self) -> dict[str, Any]:
+        """Return what the model itself reports (``ModelV2.metrics``), of the latest gradient step; {} before it."""
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' state by name."""
@@ -240,6 +241,33 @@ def require_metrics(metrics: Mapping[str, object], groups: Collection[str], wher
                 f"{where}: the metric {name!r} must be one number, but is {described(value)}; reduce it, as by"
                 " batch.mean(...)."
             )
+
+
+def model_metrics(model: ModelV2) -> dict[str, Any]:
+    """Return what a model reports of itself: numbers and arrays, also lists and dicts of them, by name.
+
+    Raises:
+        ModelError: it is no dict, or something else is in it.
+    """
+    where, found = f"{type(model).__name__}.metrics()", model.metrics()
+    if not isinstance(found, Mapping):
+        raise ModelError(f"{where} gave {described(found)}; return a dict of numbers by name.")
+    for path, value in tree.iter_leaves(dict(found)):
+        if not isinstance(value, int | float) and getattr(value, "shape", None) is None:
+            name = ".".join(map(str, path))
+            raise ModelError(f"{where}: {name!r} is {described(value)}; return numbers and arrays alone.")
+    return dict(found)
+
+
+def plain_metrics(found: Mapping[str, Any], numpy: Callable[[Array], NumpyArray]) -> dict[str, Any]:
+    """Return metrics of a model as plain numbers, and as arrays of NumPy where they hold several."""
+
+    def plain(value: Any) -> Any:
+        array = np.asarray(value if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value))
+        return array.item() if array.size == 1 else array
+
+    plainly: dict[str, Any] = tree.map_leaves(plain, dict(found))
+    return plainly
 
 
 def no_gradient(losses: LossFunction, group: str, cause: str) -> ConfigError:

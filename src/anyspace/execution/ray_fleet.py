@@ -19,8 +19,9 @@ from typing import Any
 import ray
 from ray import ObjectRef
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayActorError, RayError, RayTaskError
+from ray.runtime_env import RuntimeEnv
 
-from anyspace.errors import ConfigError, WorkerError
+from anyspace.errors import ConfigError, WorkerError, nearest
 from anyspace.execution.actor import NOT_THERE, Actor, pickled
 from anyspace.execution.packing import Packed
 from anyspace.execution.stopping import kept_handlers
@@ -79,6 +80,7 @@ class RayTransport:
     """
 
     def __init__(self, recipe: Recipe, demand: Demand):
+        runtime_env = _runtime_env(demand.runtime_env)
         _connect(demand)
         self.demand = demand
         self._recipe = _put(pickled(recipe))
@@ -91,7 +93,7 @@ class RayTransport:
             max_restarts=0,
             max_task_retries=0,
             scheduling_strategy="SPREAD",
-            runtime_env=dict(demand.runtime_env) or None,
+            runtime_env=runtime_env,
         )(Actor)
 
     def start(self, number: int, incarnation: int) -> tuple[Any, ObjectRef[Any]]:
@@ -225,6 +227,23 @@ def _spelt(address: str) -> str:
         return address
 
 
+def _runtime_env(given: Mapping[str, Any]) -> RuntimeEnv | None:
+    """Return what Ray makes of `ray_runtime_env`.
+
+    Raises:
+        ConfigError: Ray knows no such key, or refuses its value.
+    """
+    known = [name for name in sorted(RuntimeEnv.known_fields) if not name.startswith("_")]
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known)
+            raise ConfigError(f"`ray_runtime_env` holds {name!r}.{hint} Ray knows: {', '.join(known)}.")
+    try:
+        return RuntimeEnv(**given) if given else None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"`ray_runtime_env`: {error}") from error
+
+
 def _initialise(address: str, demand: Demand) -> None:
     """Call ``ray.init``, and put back the handlers of signals that it replaces."""
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
@@ -256,13 +275,16 @@ def _missing(demand: Demand) -> str | None:
             return (
                 f"{demand.least} workers with {wanted / demand.least:g} {name} each need {wanted:g} {name}, but Ray"
                 f" has {total:g}{taken}. Have fewer workers (`num_env_runners`), lower what each takes"
-                f" (`num_cpus_per_env_runner`), {close}or start Ray with more. Where a cluster grows by itself,"
+                f" (`{_KEYS.get(name, 'custom_resources_per_env_runner')}`), {close}or start Ray with more. Where a"
+                " cluster grows by itself,"
                 " `min_env_runners` says how many have to start at once."
             )
     return None
 
 
 _ROUNDING = 1e-9
+_KEYS = {"CPU": "num_cpus_per_env_runner", "GPU": "num_gpus_per_env_runner"}
+"""By what each worker takes of it: the key that says how much."""
 
 
 def _demands() -> list[Demand]:

@@ -1,10 +1,11 @@
-"""What a dispatcher keeps count of: the jobs of a round, and what happened since the last report."""
+"""What a dispatcher keeps count of: workers, the jobs of a round, and what happened since the last report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
+from anyspace.execution.transport import H, T
 from anyspace.execution.worker import Episodes, Fragment, Job
 
 
@@ -43,3 +44,34 @@ class Taken(NamedTuple):
     round: int
     version: int
     outcome: Fragment | Episodes
+
+
+@dataclass
+class Request(Generic[T]):
+    """What a worker was asked for, and when."""
+
+    job: Job
+    round: int
+    version: int
+    sent: float
+    ticket: T
+
+
+@dataclass
+class Slot(Generic[H, T]):
+    """The place of one worker; incarnations come and go in it."""
+
+    number: int
+    incarnation: int = -1
+    worker: H | None = None
+    building: T | None = None
+    """The answer to starting it; None: it is built, or there is none."""
+    requests: list[Request[T]] = field(default_factory=list)
+    owed: list[tuple[Job, int]] = field(default_factory=list)
+    """What a dead incarnation was asked for, and in which round."""
+    heard: float = 0.0
+    """When it was started, or said something last."""
+    starts_at: float = 0.0
+    deaths: int = 0
+    """Since its latest fragment, once it was built."""
+    failed_starts: int = 0

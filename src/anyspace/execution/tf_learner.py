@@ -30,7 +30,7 @@ from anyspace.maths.xp import Array, xp
 from anyspace.models.host import calling_back
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray
-from anyspace.models.tf.base import TFModelV2, tf_base
+from anyspace.models.tf.base import COUNTER, DRAW, TFModelV2, tf_base
 from anyspace.models.tf.held import Variables
 from anyspace.models.tf.runtime import TFRuntime, arrays_of, tensors
 from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, NotByXLA, Way, Ways
@@ -50,6 +50,8 @@ class TFLearner(CompiledLearner[TFModelV2]):
     the values of all cells, the learning rates. The variables of the model, of its siblings and of the optimisers are
     read and assigned within it.
     """
+
+    counter, draw = COUNTER, DRAW
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
         super().__init__(policy, losses, groups)
@@ -190,9 +192,9 @@ class TFLearner(CompiledLearner[TFModelV2]):
             for model in self._models():
                 stack.enter_context(model.bound())
             found = self.losses_of(batch)
-            of_model = _scalars(found.of_model)
+            of_model = tree.map_leaves(_single, dict(found.of_model))
         by_group = found.by_group
-        metrics = {**_scalars(found.metrics), "total_loss": sum(by_group.values())}
+        metrics = {**tree.map_leaves(_single, dict(found.metrics)), "total_loss": sum(by_group.values())}
         gradients: dict[str, Weights] = {}
         for group, part in self._by_group.items():
             names = list(part.shapes)
@@ -250,6 +252,12 @@ class TFLearner(CompiledLearner[TFModelV2]):
             for name, value in values.items():
                 self._slots[kind][name].assign(value)
 
+    def _in_trace(self) -> bool:
+        return not tf.executing_eagerly()
+
+    def _discard(self, call: Callable[[], object]) -> None:
+        tf.function(lambda: (call(), 0)[1], autograph=False).get_concrete_function()
+
     def _host_slots(self) -> Slots:
         return {kind: {name: one.numpy() for name, one in values.items()} for kind, values in self._slots.items()}
 
@@ -279,8 +287,8 @@ def _recorded() -> Iterator[Callable[[Array, list[tf.Variable]], list[Array | No
         yield tape.gradient
 
 
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, Array]:
-    return {name: tf.cast(tf.convert_to_tensor(value), tf.float32) for name, value in metrics.items()}
+def _single(value: Array | float) -> Array:
+    return tf.cast(tf.convert_to_tensor(value), tf.float32)
 
 
 def _of_step(inputs: Inputs, number: Array | int) -> Inputs:

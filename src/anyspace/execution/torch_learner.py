@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from anyspace.execution.learner import (
     described,
     group_of,
     kept_in,
+    model_metrics,
     no_gradient,
+    plain_metrics,
     rows_width,
     spelt,
     with_custom_loss,
@@ -60,6 +63,7 @@ class TorchLearner:
         self._followed: dict[int, Followed] = {}
         self._packed: dict[str, nn.Parameter] = {}
         self._packs: dict[str, list[Pack]] = {group: [] for group in groups}
+        self._has_moved = False
         self._pack()
         self._untouched = Untouched(self._module, self._packed, functools.partial(reached_by_value, policy))
         self.at(0)
@@ -132,6 +136,7 @@ class TorchLearner:
             if group.grad_clip is not None and packs:
                 metrics["grad_norm" if len(self.groups) == 1 else f"grad_norm_{name}"] = clip(packs, group.grad_clip)
             move(packs, group, self._rates[name])
+        self._has_moved = True
         with torch.no_grad():
             for update in self.policy.model.update_ops():
                 update()
@@ -228,11 +233,9 @@ class TorchLearner:
         """Whether every parameter is finite."""
         return all(bool(pack.values.isfinite().all()) for packs in self._packs.values() for pack in packs)
 
-    def model_metrics(self) -> dict[str, float]:
-        """Return what the model reports."""
-        found = dict(self.policy.model.metrics())
-        # A tensor would hold on to the graph that it was computed in.
-        return {name: one.detach() if isinstance(one, torch.Tensor) else one for name, one in found.items()}
+    def model_metrics(self) -> dict[str, Any]:
+        """Return what the model reports, of the latest gradient step; {} before it."""
+        return plain_metrics(model_metrics(self.policy.model), self.policy.runtime.numpy) if self._has_moved else {}
 
     def state(self) -> dict[str, NumpyArray]:
         """Return the optimisers' moments and step counts by parameter name."""

@@ -77,7 +77,11 @@ class SerialTransport:
 
     def start(self, number: int, incarnation: int) -> tuple[Worker, _Asked]:
         """Build a worker; see :class:`Transport`. What it raises comes up here."""
-        worker = Worker(self._recipe, number, incarnation)
+        try:
+            worker = Worker(self._recipe, number, incarnation)
+        except Exception as error:
+            error.add_note(f"In worker {number}.")
+            raise
         return worker, self._answer(Built(0))
 
     def publish(self, packed: Packed) -> Packed:

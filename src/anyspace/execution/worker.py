@@ -20,10 +20,11 @@ from anyspace.data.environments import EnvSpec, adopt_ids, registered_ids
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.rows import with_logp
 from anyspace.data.seeds import worker_seed
+from anyspace.data.stepping import differing_space
 from anyspace.data.trajectory import Trajectory
 from anyspace.data.vector import Vectorization, make_source
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import AnyspaceError
+from anyspace.errors import AnyspaceError, EnvironmentSetupError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
 from anyspace.execution.packing import Layout, Packed
@@ -246,6 +247,15 @@ class Worker:
     def _new_collector(self) -> Collector:
         recipe = self._recipe
         source = make_source(self._spec, recipe.num_envs, recipe.vectorization, recipe.limit)
+        differing = differing_space(self.policy, source)
+        if differing is not None:
+            source.close()
+            kind, mine, theirs = differing
+            raise EnvironmentSetupError(
+                f"worker {self.number}: the {kind} space of its {recipe.spec.name} is {theirs}, but that of the first"
+                f" one made is {mine}. All environments of a run need the same spaces, in every worker; do not draw"
+                " them at random."
+            )
         return Collector(
             source,
             self.policy,

@@ -189,18 +189,22 @@ _SOURCES: Mapping[str, Callable[[], object]] = {
 """The global sources of random numbers, and what their states are read by."""
 
 
-def once_in_a_trace(name: str, *, counter: str, draw: str) -> str:
+def once_in_a_trace(name: str, *, counter: str, draw: str, method: str = "forward()") -> str:
     """Say of what :func:`changed_in` named that a compiled pass would not do it again.
 
     Args:
         name: of an attribute, or of a source of random numbers.
         counter: what counts steps in the framework.
         draw: what draws random numbers there.
+        method: of the model, which changes it.
     """
     once = "but Python in a compiled pass runs once, when it is compiled"
     if name in _SOURCES:
-        return f"forward() draws from {name}, {once}, and every pass would have the same numbers: draw by {draw}."
-    return f"{name} changes with every forward(), {once}: keep what counts steps in {counter}."
+        return f"{method} draws from {name}, {once}, and every pass would have the same numbers: draw by {draw}."
+    return (
+        f"{name} changes with every {method}, {once}: keep what counts steps in {counter}, and draw random numbers by"
+        f" {draw}."
+    )
 
 
 def plain_values(models: Iterable[ModelV2]) -> dict[str, object]:
@@ -218,6 +222,8 @@ def _plain(value: object) -> object:
     """Return what can be compared with a later value; None: nothing."""
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, np.random.Generator | np.random.RandomState | random.Random):
+        return pickle.dumps(value)
     if isinstance(value, np.ndarray) and value.dtype != object and value.size <= _MOST_PARTS:
         return value.tobytes()
     if isinstance(value, dict):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import AnyspaceError, ModelError
 from anyspace.maths.gather import Window
@@ -89,7 +89,7 @@ def _inputs_decide(policy: Pipeline) -> bool:
 
     def compute() -> list[Array]:
         rebuilt = policy.distribution(policy.runtime.asarray(inputs))
-        results = [rebuilt.logp(sample(policy, rebuilt))]
+        results = [rebuilt.logp_of(sample(policy, rebuilt))]
         return [*results, rebuilt.kl(rebuilt)] if rebuilt.has_kl else results
 
     with same_randomness(policy):
@@ -128,11 +128,12 @@ def _check_evaluation(policy: Pipeline, leaves: list[NumpyArray], lens: Any, whe
         raise ModelError(
             f"{name}.value_function() returned None {when}. Let it return the values [N] of the latest pass."
         )
-    if values is not None and tuple(values.shape) != (count,):
+    shape = (count,) if values is None else _shape(values, f"{name}.value_function()")
+    if shape != (count,):
         # One column too many would make [N, N] of the loss, and nobody would see why it does not learn.
         raise ModelError(
-            f"{name}.value_function() gave values of shape {tuple(values.shape)} for {count} observations {when}, but"
-            f" one each, {(count,)}, is expected. Squeeze the last dimension."
+            f"{name}.value_function() gave values of shape {shape} for {count} observations {when}, but one each,"
+            f" {(count,)}, is expected. Squeeze the last dimension."
         )
     with explained(policy, f"{when}, as its output became an action distribution"):
         return Evaluation(output, policy.distribution(inputs), values)
@@ -157,7 +158,7 @@ def blank_batch(policy: Pipeline, leaves: list[NumpyArray], lens: Any) -> Batch:
 def _check_width(policy: Pipeline, inputs: Array, count: int, when: str) -> None:
     """Require as many numbers as the action distribution takes."""
     model, wanted = type(policy.model), (count, policy.num_outputs)
-    came = tuple(inputs.shape)
+    came = _shape(inputs, f"{model.__name__}.forward()")
     if came == wanted:
         return
     if model.action_inputs is ModelV2.action_inputs:
@@ -177,7 +178,8 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
     runtime, name, count = policy.runtime, type(distribution).__name__, 2
     with same_randomness(policy), explained(policy, "when an action is drawn and scored"):
         drawn = sample(policy, distribution)
-        results = {"logp": distribution.logp(drawn)}
+        _check_sample(policy, name, drawn, count)
+        results = {"logp": distribution.logp_of(drawn)}
         if distribution.has_entropy:
             results["entropy"] = distribution.entropy_from(lambda: runtime.rng("evaluation", distribution.inputs))
         if distribution.has_kl:
@@ -187,11 +189,37 @@ def _check_distribution(policy: Pipeline, distribution: ActionDistribution) -> N
             policy.exploration.compare(distribution, distribution)
             policy.exploration.load_state(before)
     for method, result in results.items():
-        if tuple(result.shape) != (count,):
+        shape = _shape(result, f"{name}.{method}()")
+        if shape != (count,):
             raise ModelError(
-                f"{name}.{method}() gave shape {tuple(result.shape)} for {count} rows, but one number each, {(count,)},"
-                " is expected. Sum over the dimensions of the action."
+                f"{name}.{method}() gave shape {shape} for {count} rows, but one number each, {(count,)}, is expected."
+                " Sum over the dimensions of the action."
             )
+
+
+def _check_sample(policy: Pipeline, name: str, drawn: Tree, count: int) -> None:
+    """Require that what a distribution called ``name`` draws are actions of the space."""
+    space, wrong = policy.action_space, f"{name}.sample() gave no {count} actions of {policy.action_space}"
+    try:
+        actions = policy.to_env(tree.map_leaves(policy.runtime.numpy, drawn))
+    except Exception as error:
+        raise ModelError(f"{wrong}: {type(error).__name__}: {error}. Give one array for each part of it.") from error
+    wanted = [(count, *(leaf.shape or ())) for leaf in nesting.leaves(space)]
+    came = [np.shape(leaf) for leaf in tree.leaves(actions)]
+    if policy.env_action_space is space and came != wanted:
+        raise ModelError(f"{wrong}: the shapes of its parts are {came}, but {wanted} are expected.")
+
+
+def _shape(result: object, where: str) -> tuple[int, ...]:
+    """Return the shape of what a method of the user's gave.
+
+    Raises:
+        ModelError: it is no array.
+    """
+    shape = getattr(result, "shape", None)
+    if shape is None:
+        raise ModelError(f"{where} gave {type(result).__name__}, but an array of the framework is expected.")
+    return tuple(shape)
 
 
 def sample(policy: Pipeline, distribution: ActionDistribution) -> Tree:

@@ -132,7 +132,7 @@ def reached(policy: Pipeline) -> Reached | None:
 
     def compute() -> list[Array]:
         inputs, values, distribution = _pass_on_zeros(policy, value=has_value)
-        logp = [distribution.logp(sample(policy, distribution))] if is_custom else []
+        logp = [distribution.logp_of(sample(policy, distribution))] if is_custom else []
         return [inputs, *([] if values is None else [values]), *logp]
 
     with same_randomness(policy), explained(policy, "with gradients"):

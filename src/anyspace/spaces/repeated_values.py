@@ -57,7 +57,7 @@ class RepeatedValues:
         return self._lists
 
     def _unbatched(self) -> list[Any]:
-        if self.lengths.shape:
+        if len(self.lengths.shape):  # TensorFlow's shape of a scalar is not false
             return [_element(i, self) for i in range(self.lengths.shape[0])]
         return [tree.map_leaves(partial(_element, i), self.values) for i in range(int(self.lengths))]
 

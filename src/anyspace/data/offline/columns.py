@@ -288,7 +288,7 @@ class ColumnReader:
             distribution = policy.distribution(inputs, runtime.asarray(mask))
             if distribution.depends_on_model:
                 return
-            logp: Any = runtime.numpy(distribution.logp(tree.map_leaves(runtime.asarray, actions)))
+            logp: Any = runtime.numpy(distribution.logp_of(tree.map_leaves(runtime.asarray, actions)))
         forbidden = np.flatnonzero(logp < IMPOSSIBLE)
         if len(forbidden):
             row = int(forbidden[0])

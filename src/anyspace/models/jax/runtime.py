@@ -21,6 +21,11 @@ from anyspace.models.jax.reach import depending, reached_by
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
 
+COUNTER = "an array (jnp.zeros(())), which a pass assigns anew"
+"""What counts passes."""
+DRAW = "jax.random, with self.random_key()"
+"""What draws random numbers in them."""
+
 
 class JaxRuntime(HostRuntime):
     """JAX on one device; see :class:`anyspace.models.runtime.Runtime`.
@@ -78,8 +83,7 @@ class JaxRuntime(HostRuntime):
                 found = function(*arrays)
                 name = changed_in(once, plain_values(own.held().models))
                 if name is not None:
-                    counter = "an array (jnp.zeros(())), which forward() assigns anew"
-                    raise ModelError(once_in_a_trace(name, counter=counter, draw="jax.random, with self.random_key()"))
+                    raise ModelError(once_in_a_trace(name, counter=COUNTER, draw=DRAW))
                 left = {name: new for name, new in read().items() if name in own.held().trained}
                 return found, {name: new for name, new in left.items() if new is not weights[name]}
 

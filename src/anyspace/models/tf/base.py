@@ -29,6 +29,11 @@ from anyspace.tree import Tree
 NETWORKS = "anyspace.models.tf.networks"
 """The module whose classes run in NumPy as they run in TensorFlow."""
 
+COUNTER = "a tf.Variable(0, trainable=False), by assign_add()"
+"""What counts passes."""
+DRAW = "tf.random"
+"""What draws random numbers in them."""
+
 
 class Seeds:
     """Gives seeds for stateless draws that were not used before, all from one.
@@ -231,8 +236,7 @@ class TFModelV2(ArrayModel):
             for model, attributes in zip(models, before, strict=True):
                 _require_nothing_remade(model, attributes)
             if self._counting is not None and not tf.executing_eagerly():
-                counter = "a tf.Variable(0, trainable=False), by assign_add()"
-                raise ModelError(once_in_a_trace(self._counting, counter=counter, draw="tf.random"))
+                raise ModelError(once_in_a_trace(self._counting, counter=COUNTER, draw=DRAW))
         finally:
             for model, attributes in zip(models, before, strict=True):
                 vars(model).update({name: attributes[name] for name in ("_weights", "_stale", "training")})

@@ -1,8 +1,8 @@
 """TensorFlow as files of RLlib's old stack know it: written for Keras 2, and some for TensorFlow 1.
 
 `tf` and `tf1` are what ``try_import_tf()`` of `anyspace.rllib` hands out. Where Keras is version 3, the functions of
-`tf` also take its symbolic tensors, and some spellings of Keras 2 work; importing this module is what makes them work.
-Where it is version 2, nothing is changed.
+`tf` also take its symbolic tensors, most of those of TensorFlow itself do, and some spellings of Keras 2 work:
+importing this module is what makes them work. Where it is version 2, nothing is changed.
 """
 
 from __future__ import annotations
@@ -80,6 +80,16 @@ def lifted(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+class _OfSymbolic(tensorflow.__internal__.dispatch.GlobalOpDispatcher):  # type: ignore[misc]
+    """Lets functions of TensorFlow take symbolic tensors; it is asked where one of them could not."""
+
+    def handle(self, op: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Return what ``op`` gives for symbolic tensors."""
+        leaves = tensorflow.nest.flatten([list(args), dict(kwargs)])
+        is_symbolic = any(isinstance(leaf, tensorflow.keras.KerasTensor) for leaf in leaves)
+        return lifted(op)(*args, **kwargs) if is_symbolic else self.NOT_SUPPORTED
+
+
 def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = None, name: str | None = None) -> Any:
     """Return which steps are within ``lengths``, as ``tf.sequence_mask`` does.
 
@@ -108,6 +118,7 @@ class Shape(tuple[Any, ...]):
 def _take_old_spellings() -> None:
     """Let Keras 3 take what files for Keras 2 write."""
     keras = tensorflow.keras
+    _OfSymbolic().register()
     keras.KerasTensor.shape = property(lambda self: Shape(self._shape), lambda self, shape: _set_shape(self, shape))
     keras.KerasTensor.get_shape = lambda self: Shape(self._shape)
 

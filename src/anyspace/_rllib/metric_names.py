@@ -1,0 +1,20 @@
+"""What RLlib calls the parts of a result, as constants that scripts import."""
+
+from __future__ import annotations
+
+ENV_RUNNER_RESULTS = "env_runners"
+EVALUATION_RESULTS = "evaluation"
+LEARNER_INFO = "learner"
+LEARNER_RESULTS = "learners"
+LEARNER_STATS_KEY = "learner_stats"
+EPISODE_RETURN_MEAN = "episode_return_mean"
+EPISODE_RETURN_MIN = "episode_return_min"
+EPISODE_RETURN_MAX = "episode_return_max"
+EPISODE_LEN_MEAN = "episode_len_mean"
+NUM_EPISODES = "num_episodes"
+NUM_EPISODES_LIFETIME = "num_episodes_lifetime"
+NUM_ENV_STEPS_SAMPLED = "num_env_steps_sampled"
+NUM_ENV_STEPS_SAMPLED_LIFETIME = "num_env_steps_sampled_lifetime"
+NUM_ENV_STEPS_TRAINED = "num_env_steps_trained"
+NUM_AGENT_STEPS_SAMPLED = "num_agent_steps_sampled"
+NUM_AGENT_STEPS_TRAINED = "num_agent_steps_trained"
