@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, OneOf, Tuple
 from packaging.version import Version
 from torch import nn
 
@@ -28,6 +28,7 @@ from anyspace.deploy.step import Step
 from anyspace.deploy.tracing import traceable, write_graph
 from anyspace.errors import ExportError
 from anyspace.models import TorchModelV2
+from anyspace.spaces import BoundedSequence, Encoder
 from anyspace.spaces.serialize import from_json, same_space
 from tests.deploy.cases import observations, pairs, play, small_policy
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES
@@ -142,6 +143,35 @@ def test_a_trained_algorithm_of_replay_is_exported(
     assert (done.episodes, done.choices_that_differ) == (3, 0)
     assert done.steps > 40
     assert done.largest_difference < 1e-4
+
+
+def test_a_file_takes_what_an_encoder_gives_with_starts(tmp_path: Path) -> None:
+    pairs = MultiDiscrete([3, 2], start=[4, -1])
+    space = Dict(
+        kind=Discrete(3, start=5),
+        pairs=BoundedSequence(pairs, 3),
+        either=OneOf([Discrete(4, start=2), pairs]),
+    )
+    policy, path = small_policy(space, Box(-1, 1, (2,)), model={"fcnet_hiddens": [8]}), tmp_path / "policy.onnx"
+    policy.export(path, observations=2)
+    contract = json.loads((tmp_path / "policy.json").read_text())
+    assert {one["name"]: one.get("counts_from", 0) for one in contract["inputs"]} == {
+        "obs/either/choice": 0,
+        "obs/either/option_0": 2,
+        "obs/either/option_1": [4, -1],
+        "obs/kind": 5,
+        "obs/pairs/length": 0,
+        "obs/pairs/*": [4, -1],
+    }
+    encoder, session = Encoder(from_json(contract["observation_space"])), onnxruntime.InferenceSession(str(path))
+    for observation in observations(space, 20):
+        parts = encoder.with_starts(encoder.single(observation))
+        given = {
+            one["name"]: part[None].astype(one["dtype"]) for one, part in zip(contract["inputs"], parts, strict=True)
+        }
+        assert given["obs/kind"] == [observation["kind"]]
+        expected = policy.compute_single_action(observation)
+        np.testing.assert_allclose(session.run(["action"], given)[0][0], expected, atol=1e-5)
 
 
 def test_the_command_samples_several_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,9 @@ def _described(port: Port, policy: Policy) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": port.name, "role": port.role, "shape": list(port.shape), "dtype": port.dtype}
     more: Mapping[str, Any] = {}
     if port.role in ("observation", "action"):
-        more = {"path": ["*" if part is ... else part for part in port.path]}
+        starts = {spec.path: spec.first.tolist() for spec in policy.encode.specs if any(spec.start)}
+        counted = {"counts_from": starts[port.path]} if port.role == "observation" and port.path in starts else {}
+        more = {"path": ["*" if part is ... else part for part in port.path], **counted}
     elif port.role == "noise":
         more = {"columns": [{"kind": kind, "count": count} for kind, count in port.noise]}
     elif port.role == "action_mask":

@@ -19,7 +19,7 @@ from anyspace.deploy.ports import (
 from anyspace.maths.xp import Array, xp
 from anyspace.policy.history import Acted, Columns, History
 from anyspace.policy.pipeline import Pipeline
-from anyspace.spaces import Decoder, LeafSpec
+from anyspace.spaces import Decoder
 
 NEXT = "next_"
 """How the name of what is to be handed back begins: ``next_memory/state_0`` becomes ``memory/state_0``."""
@@ -77,11 +77,8 @@ class Step:
 
     def observation(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """Return what goes in for encoded observations of NumPy: indices as the environment counts them."""
-        found = {}
-        for port, spec, leaf in zip(self._observation, self.policy.encode.specs, leaves, strict=True):
-            array = np.asarray(leaf).astype(port.dtype)
-            found[port.name] = array + _starts(spec) if any(spec.start) else array
-        return found
+        given = self.policy.encode.with_starts([np.asarray(leaf) for leaf in leaves])
+        return {port.name: leaf.astype(port.dtype) for port, leaf in zip(self._observation, given, strict=True)}
 
     def _encoded(self, arrays: Sequence[Array]) -> list[Array]:
         """Return encoded leaves: indices from 0, numbers inside their bounds where the policy clips them."""
@@ -89,7 +86,7 @@ class Step:
         for spec, array in zip(encoder.specs, arrays, strict=True):
             ns = xp(array)
             if any(spec.start):
-                array = array - ns.asarray(_starts(spec), like=array)
+                array = array - ns.asarray(spec.first, like=array)
             clips = self.policy.config.out_of_bounds == "clip" and spec.kind == "real"
             if clips and spec.tolerance is None and spec.warp is None:
                 box: Any = spec.space
@@ -134,10 +131,6 @@ class Step:
         if "rewards" in windows:
             windows["rewards"] = [window[:-1] for window in windows["rewards"]]
         return windows
-
-
-def _starts(spec: LeafSpec) -> Any:
-    return np.asarray(spec.start, np.int64).reshape(spec.element_shape)
 
 
 def _inwards(port: Port, array: Array) -> Array:

@@ -98,6 +98,11 @@ class LeafSpec:
         """Spell the leaf as users index it: ``obs["cart"][0]``; ``numbers``: of which elements, outermost first."""
         return tree.place(root, self.path, numbers)
 
+    @property
+    def first(self) -> NumpyArray:
+        """Index leaves: ``start`` as an array of ``element_shape``, int64."""
+        return np.asarray(self.start, np.int64).reshape(self.element_shape)
+
     @cached_property
     def limits(self) -> tuple[NumpyArray, NumpyArray] | None:
         """Lowest and highest encoded value of an element, of ``element_shape``; None: any finite value is allowed."""

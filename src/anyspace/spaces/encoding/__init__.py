@@ -121,6 +121,17 @@ class Encoder:
             except (ObservationError, ValueError, TypeError):
                 raise error from None
 
+    def with_starts(self, leaves: Sequence[NumpyArray]) -> tuple[NumpyArray, ...]:
+        """Return encoded leaves as an exported file takes them: indices count from the `start` of their space, int64.
+
+        All other leaves stay as they are. An index that is not there, as beyond a list's length, is `start` itself.
+
+        Args:
+            leaves: of this encoder, [N, *shape].
+        """
+        pairs = zip(self.specs, leaves, strict=True)
+        return tuple(leaf + spec.first if any(spec.start) else leaf for spec, leaf in pairs)
+
     def presence(self, leaves: Sequence[Array]) -> list[Array | None]:
         """Return which elements of each leaf are there: booleans [N, *repeats]; None for what always is.
 
