@@ -59,6 +59,36 @@ class LongMask(Good):
         return *rest, info | {"action_mask": np.ones(5)}
 
 
+class MasksOfSteps(Good):
+    def step(self, action: Any) -> Any:
+        *rest, info = super().step(action)
+        return *rest, info | {"action_mask": np.ones(4)}
+
+
+class MaskOfResetAlone(Good):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=seed)[0], {"action_mask": np.ones(4)}
+
+
+class MaskMissingOnce(MaskOfResetAlone):
+    def step(self, action: Any) -> Any:
+        *rest, over, info = super().step(action)
+        return *rest, over, info if over or self.t == 3 else info | {"action_mask": np.ones(4)}
+
+
+class ObservedMask(Good):
+    """A mask in the observation, of as many entries as there are in ``mask``."""
+
+    mask = np.float32([0.3, 1, 1, 1, 1])
+
+    def __init__(self) -> None:
+        parts = super().observation_space.spaces
+        self.observation_space = spaces.Dict(**parts, action_mask=spaces.Box(0, 1, self.mask.shape))
+
+    def look(self) -> Any:
+        return super().look() | {"action_mask": self.mask}
+
+
 class NoReward(Good):
     def step(self, action: Any) -> Any:
         obs, _, *rest = super().step(action)
@@ -168,6 +198,10 @@ FAULTS = [
     (OutsideIndex, 'error, step 2: obs["a"]: expected a value in 0..2, got 3'),
     (ClosedMask, "error, step 3: the mask allows no action: action has [0, 0, 0, 0]."),
     (LongMask, "error, step 1: info['action_mask']"),
+    (MasksOfSteps, "error, step 1: info['action_mask'] holds a mask, but the infos of reset() held none"),
+    (MaskOfResetAlone, "error, step 1: the info holds no 'action_mask', but masks come with every observation"),
+    (MaskMissingOnce, "error, step 3: the info holds no 'action_mask', but masks come with every observation"),
+    (ObservedMask, """error, its spaces: obs["action_mask"]: it holds 5 values, but a mask of Discrete(4) has 4"""),
     (NoReward, "error, step 1: the reward is nan; a reward is a finite number."),
     (Endless, "warning, 60 steps: no episode has ended. If that is not by chance, put a limit around it"),
     (Fails, "'Fails' object has no attribute 'no_such_thing', in step() at test_env_check.py line "),
@@ -203,6 +237,18 @@ def test_a_fault_is_found_and_explained(env: Any, text: str) -> None:
     assert [str(one) for one in found.findings if text in str(one)], [str(one) for one in found.findings]
     assert len(found.findings) == 1, [str(one) for one in found.findings]
     assert bool(found.errors) == (found.findings[0].severity == "error")
+
+
+def test_any_number_but_0_in_an_observed_mask_allows_as_in_training() -> None:
+    class Fractions(ObservedMask):
+        mask = np.float32([0.3, 0, 1, 0])
+
+        def step(self, action: Any) -> Any:
+            assert action in (0, 2)
+            return super().step(action)
+
+    found = checked(Fractions)
+    assert (found.findings, found.masks) == ([], 60)
 
 
 def test_the_same_fault_is_counted() -> None:

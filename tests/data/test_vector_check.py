@@ -94,7 +94,43 @@ class Remembers(Counting):
         return super().look() * (0.5 if self.seen > 1 else 1)
 
 
-@pytest.mark.parametrize("kind", [Counting, NextStep])
+class MasksOfSteps(Counting):
+    def step(self, actions: Any) -> Any:
+        *rest, info = super().step(actions)
+        return *rest, info | {"action_mask": self.mask()}
+
+    def mask(self) -> Any:
+        return np.ones((2, 2), np.bool_)
+
+
+class Masked(MasksOfSteps):
+    """Environment 1 may take action 1 alone."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=seed)[0], {"action_mask": self.mask()}
+
+    def mask(self) -> Any:
+        return np.array([[True, True], [False, True]])
+
+    def step(self, actions: Any) -> Any:
+        assert actions[1] == 1
+        return super().step(actions)
+
+
+class MaskOfResetAlone(Masked):
+    def step(self, actions: Any) -> Any:
+        return Counting.step(self, actions)
+
+
+class ClosedMask(Masked):
+    def mask(self) -> Any:
+        return super().mask() & (self.t < 2)[:, None]
+
+    def step(self, actions: Any) -> Any:
+        return MasksOfSteps.step(self, actions)
+
+
+@pytest.mark.parametrize("kind", [Counting, NextStep, Masked])
 def test_nothing_is_found_where_nothing_is_wrong(kind: Any) -> None:
     found = check_env(kind(), steps=60)
     assert found.findings == []
@@ -117,6 +153,9 @@ def test_gymnasium_s_own_are_fine(mode: AutoresetMode) -> None:
         (FirstAsLast, "warning, 60 steps: infos['final_obs'] always was the next episode's first observation."),
         (OutOfBounds, "warning, step 12: obs: expected a value in [0.0, 5.0], got 6.0"),
         (Terminates, "warning, 60 steps: each of 14 episodes ended with terminated=True after 4 steps."),
+        (MasksOfSteps, "error, step 2: infos['action_mask'] holds a mask, but the infos of reset() held none"),
+        (MaskOfResetAlone, "error, step 2: its info holds no 'action_mask', but masks come with every observation"),
+        (ClosedMask, "error, step 4: the mask allows no action: action has [0, 0]."),
         (Remembers, "warning, step 2: on the same instance, reset(seed=0) and the same actions led to something else."),
     ],
 )

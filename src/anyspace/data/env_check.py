@@ -16,11 +16,12 @@ from gymnasium.vector import VectorEnv
 from anyspace import tree
 from anyspace.data.batching import VectorMember
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, agree, called, equal, own_line
+from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, agree, called, equal, masking_of, own_line
 from anyspace.data.environments import EnvLike, EnvSpec
+from anyspace.data.masks import EVERY, LATE
 from anyspace.data.vector_check import check_vector
 from anyspace.errors import AnyspaceError
-from anyspace.spaces import ActionMasks, Decoder, Encoder
+from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds.registered import equivalent
 from anyspace.spaces.uniform import UniformActions, raw_space
@@ -143,12 +144,13 @@ class _Probe:
         self._timed = _Timed(env)
         self.env = VectorMember(self._timed, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True)
         self.spaces = self.env.observation_space, self.env.action_space
-        self._key = spec.action_mask_key
         self._encode = Encoder(self.env.observation_space)
         space = equivalent(self.env.action_space)
         self._decode = Decoder(self.env.action_space)
         self._random = UniformActions(raw_space(space, normalize=True))
-        self._masks = ActionMasks(space)
+        self._masking = masking_of(self.env.observation_space, space, self._encode, spec.action_mask_key)
+        self._gives_masks = False
+        """Whether the first reset came with a mask."""
         self.observed = self.paid = False
         """Whether two observations differed, and whether a reward was not 0."""
 
@@ -187,7 +189,9 @@ class _Probe:
             return None, None
         obs, info = returned
         moment = self._moment(found, obs, 0.0, False, where)
-        return None if moment.failed else moment, self._mask(found, info, obs, where)
+        if seed is not None:
+            self._gives_masks = self._given(info, moment) is not None
+        return None if moment.failed else moment, self._mask(found, info, moment)
 
     def _step(self, found: EnvCheck, action: Any, where: str) -> tuple[Moment, Any]:
         before = tree.map_leaves(np.array, action)
@@ -201,7 +205,8 @@ class _Probe:
             found.add("error", f"the reward is {reward}; a reward is a finite number.", where)
         over = bool(terminated or truncated)
         found.terminated += bool(terminated)
-        return self._moment(found, obs, float(reward), over, where), self._mask(found, info, obs, where, over=over)
+        moment = self._moment(found, obs, float(reward), over, where)
+        return moment, self._mask(found, info, moment)
 
     def _moment(self, found: EnvCheck, obs: Any, reward: float, over: bool, where: str) -> Moment:
         leaves = called(found, lambda: self._encode.single(obs), where)
@@ -210,22 +215,33 @@ class _Probe:
         found.add_faults(self._encode, [leaf[None] for leaf in leaves], where)
         return Moment(where, tuple(np.array(leaf) for leaf in leaves), reward, over)
 
-    def _mask(self, found: EnvCheck, info: dict[Any, Any], obs: Any, where: str, *, over: bool = False) -> Any:
-        """Return the mask [1, A] of a step, or None."""
-        key = self._key
-        given = None if key is None else info.get(key)
-        if key is not None and given is None and isinstance(obs, dict) and key in obs:
-            given = called(found, lambda: self._masks.flatten(obs[key], single=True, place=f"obs[{key!r}]"), where)
-        if given is None:
+    def _mask(self, found: EnvCheck, info: dict[Any, Any], moment: Moment) -> Any:
+        """Return the mask [1, A] of a step, or None; note what is wrong with it if it is to be acted by."""
+        mask, masking = self._given(info, moment), self._masking
+        if moment.over or moment.failed:
+            return mask
+        if mask is None:
+            if self._gives_masks:
+                found.add("error", f"the info holds no {masking.key!r}, but {EVERY}", moment.where)
             return None
-        row = np.asarray(given, np.bool_).reshape(1, -1)
-        if not over and self._masks.empty_rows(row)[0]:
-            found.add("error", f"the mask allows no action: {self._masks.describe_empty(row[0])}.", where)
-        return row
+        if not self._gives_masks:
+            found.add("error", f"info[{masking.key!r}] holds a mask, but {LATE}", moment.where)
+        if masking.unusable(mask)[0]:
+            what = f"the mask allows no action: {masking.layout.describe_empty(mask[0])}."
+            found.add("error", what, moment.where)
+        return mask
+
+    def _given(self, info: dict[Any, Any], moment: Moment) -> Any:
+        """Return the mask [1, A] that came, or None."""
+        masking = self._masking
+        given = None
+        if not moment.failed:
+            given = info.get(masking.key) if masking.reads_infos else masking.find(moment.leaves)
+        return None if given is None else np.asarray(given, np.bool_).reshape(1, -1)
 
     def _action(self, rng: np.random.Generator, mask: Any) -> Any:
         noise = rng.gumbel(size=(1, self._random.width)).astype(np.float32)
-        raw = self._random(noise, None if mask is None else self._masks.split(mask))
+        raw = self._random(noise, None if mask is None else self._masking.split(mask))
         return one_by_one(self.env.action_space, self._decode(raw), 1)[0]
 
 

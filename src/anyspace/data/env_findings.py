@@ -16,8 +16,10 @@ import numpy as np
 
 from anyspace.errors import AnyspaceError
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.masking import Masking
 from anyspace.spaces import Encoder
 from anyspace.spaces.faults import weighed_faults
+from anyspace.spaces.uniform import UniformActions
 
 T = TypeVar("T")
 Severity = Literal["error", "warning"]
@@ -137,6 +139,17 @@ class Moment:
         """Return whether another play led to something else."""
         same = all(map(equal, self.leaves, other.leaves))
         return not (same and equal(self.reward, other.reward) and self.over == other.over)
+
+
+def masking_of(
+    observations: gym.Space[Any], actions: gym.Space[Any], encode: Encoder, action_mask_key: str | None
+) -> Masking:
+    """Return what reads the masks of an environment, as in training with a model that respects them.
+
+    Raises:
+        UnsupportedSpaceError: the observation holds a mask that does not fit the actions.
+    """
+    return Masking(observations, actions, encode, key=action_mask_key, distribution=UniformActions, custom_model=True)
 
 
 def called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:

@@ -18,6 +18,12 @@ from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import ObservationError
 from anyspace.policy.masking import Masking, MaskOrigin
 
+LATE = "the infos of reset() held none: give it there too, for the first action of an episode is chosen by it."
+"""What is said of a mask that comes with a step, where none came with the first reset."""
+
+EVERY = "masks come with every observation or with none; give all ones where everything is allowed."
+"""What is said where a mask is missing."""
+
 
 def mask_origin(masking: Masking, source: VectorSource, infos: Infos) -> MaskOrigin:
     """Return where the masks of a source come from.
@@ -100,10 +106,7 @@ class InfoMasks:
     def later(self, step: Step) -> list[Bools]:
         """Return the masks [B, A] of ``step.obs``, or nothing where there are none."""
         if not self._given and self._masking.key in step.infos and self._masking.reads_infos:
-            raise ObservationError(
-                f"infos[{self._masking.key!r}] holds a mask, but the infos of reset() held none: give it there too, for"
-                " the first action of an episode is chosen by it."
-            )
+            raise ObservationError(f"infos[{self._masking.key!r}] holds a mask, but {LATE}")
         return self._read(step.infos, step.acting) if self._given else []
 
     def final(self, step: Step) -> list[Bools]:
@@ -122,10 +125,7 @@ class InfoMasks:
         there: npt.NDArray[np.bool_] = np.broadcast_to(infos.get(f"_{key}", key in infos), (self._num_envs,))
         missing = np.flatnonzero(wanted & ~there)
         if len(missing):
-            raise ObservationError(
-                f"environment {missing[0]}: its info holds no {key!r}, but masks come with every observation or with"
-                " none; give all ones where everything is allowed."
-            )
+            raise ObservationError(f"environment {missing[0]}: its info holds no {key!r}, but {EVERY}")
         if not there.any():
             return [np.ones((self._num_envs, self._masking.width), np.bool_)]
         try:

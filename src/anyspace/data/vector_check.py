@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
-from anyspace import nesting
 from anyspace.data.batching import environment
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import LIKE_A_LIMIT, REPLAYED, EnvCheck, Moment, agree, called, equal
+from anyspace.data.env_findings import LIKE_A_LIMIT, REPLAYED, EnvCheck, Moment, agree, called, equal, masking_of
 from anyspace.data.environments import EnvSpec
-from anyspace.data.infos import Infos
+from anyspace.data.masks import InfoMasks
 from anyspace.data.trajectory import Bools
 from anyspace.data.vector import Step, VectorSource, make_source
 from anyspace.errors import AnyspaceError
 from anyspace.models.runtime import NumpyArray
-from anyspace.spaces import ActionMasks, Decoder, Encoder
+from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
 from anyspace.spaces.uniform import UniformActions, raw_space
@@ -65,8 +64,8 @@ class _Probe:
         actions = known_actions(source.action_space)
         self._encode, self._decode = Encoder(observations), Decoder(actions)
         self._random = UniformActions(raw_space(equivalent(actions), normalize=True))
-        self._masks, self._key = ActionMasks(equivalent(actions)), spec.action_mask_key
-        self._is_observed = nesting.has_part(observations, self._key)
+        self._masking = masking_of(observations, equivalent(actions), self._encode, spec.action_mask_key)
+        self._in_infos = InfoMasks(self._masking, source)
 
     def play(self, found: EnvCheck, seed: int, steps: int) -> list[Moment]:
         """Take steps, note what is wrong, and return what the first `REPLAYED` of them led to."""
@@ -76,8 +75,10 @@ class _Probe:
         as_first: list[bool] = []
         obs, infos = called(found, partial(source.reset, seed), "reset()") or (None, {})
         leaves = self._leaves(found, obs, "reset()")
+        given = called(found, partial(self._in_infos.first, infos), "reset()")
+        mask = self._mask(found, leaves, given, np.ones(source.num_envs, np.bool_), "reset()")
         while leaves is not None and found.steps < steps:
-            actions = called(found, partial(self._actions, rng, obs, infos), f"step {found.steps}")
+            actions = called(found, partial(self._actions, rng, mask), f"step {found.steps}")
             if actions is None:
                 break
             found.steps += source.num_envs
@@ -86,8 +87,9 @@ class _Probe:
             seconds.append(time.perf_counter() - started)
             if step is None:
                 break
-            obs, infos = step.obs, step.infos
-            leaves = self._leaves(found, obs, where)
+            leaves = self._leaves(found, step.obs, where)
+            given = called(found, partial(self._in_infos.later, step), where)
+            mask = self._mask(found, leaves, given, step.acting, where)
             as_first += self._ends(found, step, leaves, where)
             lengths, totals = lengths + ~step.ignored, totals + step.rewards
             for row in np.flatnonzero(step.terminated | step.truncated):
@@ -124,12 +126,25 @@ class _Probe:
                 return [all(equal(one[at], leaf[row]) for one, leaf in both) for at, row in enumerate(step.ended)]
         return []
 
-    def _actions(self, rng: np.random.Generator, obs: Any, infos: Infos) -> Any:
-        """Return random actions, among those that masks allow."""
+    def _actions(self, rng: np.random.Generator, mask: Bools | None) -> Any:
+        """Return random actions, among those that masks [N, A] allow."""
         noise = rng.gumbel(size=(self.source.num_envs, self._random.width)).astype(np.float32)
-        mask = self._mask(obs, infos)
-        return self._decode(self._random(noise, None if mask is None else self._masks.split(mask)))
+        return self._decode(self._random(noise, None if mask is None else self._masking.split(mask)))
 
-    def _mask(self, obs: Any, infos: Infos) -> Bools | None:
-        given = obs[self._key] if self._is_observed and isinstance(obs, dict) else infos.get(str(self._key))
-        return None if given is None else self._masks.flatten(given, place=f"{self._key!r}")
+    def _mask(
+        self,
+        found: EnvCheck,
+        leaves: Sequence[NumpyArray] | None,
+        given: list[Bools] | None,
+        acting: Bools,
+        where: str,
+    ) -> Bools | None:
+        """Return the masks [N, A] to act by, of encoded observations or ``given`` by infos, after noting empty ones."""
+        mask = None if leaves is None else self._masking.find([*leaves, *(given or [])])
+        if mask is None:
+            return None
+        for row in np.flatnonzero(acting & self._masking.unusable(mask))[:1]:
+            empty = self._masking.layout.describe_empty(mask[row])
+            what = f"{environment(row)}: the mask allows no action: {empty}."
+            found.add("error", what, where, of="a mask that allows nothing")
+        return np.asarray(mask, np.bool_)
