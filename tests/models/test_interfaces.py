@@ -56,6 +56,7 @@ class Unaware(Custom):
 def test_a_dueling_head_on_the_default_model():
     model = ModelCatalog.get_model_v2(OBS, ACTIONS, 3, {}, model_interface=Dueling)
     assert type(model).__name__ == "FullyConnectedNetwork_as_Dueling"
+    assert type(model).__module__ == "anyspace.models.torch.fcnet"
     assert model.num_outputs == 256
     features, _ = model([{"obs": draw(5, 4)}])
     assert features.shape == (5, 256)
@@ -72,6 +73,7 @@ def test_a_single_q_value_on_a_custom_model(keywords):
     config = {"custom_model": Custom, "custom_model_config": keywords, "fcnet_hiddens": [8]}
     model = ModelCatalog.get_model_v2(OBS, PUSH, 2, config, model_interface=SingleQ)
     assert type(model).__name__ == "Custom_as_SingleQ"
+    assert {kind.__module__ for kind in type(model).__mro__[:3]} == {__name__}
     assert model.num_outputs == keywords.get("width", 11)
     features, _ = model({"obs": draw(5, 4)})
     action = draw(5, 2)

@@ -12,7 +12,7 @@ import torch
 from gymnasium.spaces import Box
 from torch import nn
 
-from anyspace import PPO
+from anyspace import DQN, PPO
 from anyspace.distributions import Categorical
 from anyspace.errors import ModelError
 from anyspace.models import FullyConnectedNetwork, TorchModelV2
@@ -164,6 +164,16 @@ def test_what_no_loss_reaches_is_named_once(caplog: pytest.LogCaptureFixture) ->
         "Idle: no loss has a gradient of body.bias, body.weight, idle.bias, idle.weight, which stay as they are. Use"
         " them in forward(), value_function() or custom_loss(), or leave them out."
     ]
+
+
+def test_nothing_is_said_of_a_built_in_network_under_an_interface(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "anyspace")
+    settings: dict[str, Any] = {"train_batch_size": 4, "num_steps_sampled_before_learning_starts": 8}
+    settings |= {"min_sample_timesteps_per_iteration": 30, "model": {"fcnet_hiddens": [8]}}
+    settings |= {"dueling": False, "hiddens": []}
+    with closing(DQN(Script, settings, preset="none")) as algorithm:
+        algorithm.train()
+    assert "no loss has a gradient" not in caplog.text
 
 
 def test_a_value_that_is_not_learnt_is_said_and_one_that_is_not_wanted_is_not(caplog: pytest.LogCaptureFixture) -> None:

@@ -164,8 +164,10 @@ def _mixed(model_class: type[ModelV2], interface: type, keywords: dict[str, Any]
     def construct(self: Any, *arguments: Any) -> None:
         model_class.__init__(self, *arguments, **keywords)
 
-    base = type(model_class.__name__, (model_class,), {"__init__": construct}) if keywords else model_class
-    return type(f"{base.__name__}_as_{interface.__name__}", (interface, base), {_MADE_OF: (interface, model_class)})
+    home = {"__module__": model_class.__module__}  # whose model it is, the library's or the user's
+    base = type(model_class.__name__, (model_class,), {**home, "__init__": construct}) if keywords else model_class
+    name, marks = f"{base.__name__}_as_{interface.__name__}", {**home, _MADE_OF: (interface, model_class)}
+    return type(name, (interface, base), marks)
 
 
 _MADE_OF = "_interface_and_model"
