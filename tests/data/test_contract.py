@@ -57,6 +57,24 @@ def stepped(make: Callable[[], gym.Env[Any, Any]], vectorization: Any = "sync", 
         return [source.step(ACTION) for _ in range(steps)][-1]
 
 
+@pytest.mark.parametrize("vectorization", ["sync", "async"])
+def test_nothing_is_lost_where_close_fails(vectorization: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class FailsToClose(Samples):
+        def close(self) -> None:
+            raise OSError("the window is gone")
+
+    def make() -> gym.Env[Any, Any]:
+        return FailsToClose(BOX, Discrete(2))
+
+    stepped(make, vectorization)
+    envs = SyncVectorEnv([make])
+    VectorSource(envs).close()
+    assert {record.message for record in caplog.records if record.name == "anyspace"} == {
+        f"{kind}.close() failed (OSError: the window is gone); nothing else is lost by that."
+        for kind in ("FailsToClose", "SyncVectorEnv")
+    }
+
+
 def refused(make: Callable[[], gym.Env[Any, Any]], message: str, vectorization: Any = "sync", steps: int = 2) -> None:
     with pytest.raises(EnvironmentSetupError, match=rf"^environment 0: Odd\.{message}"):
         stepped(make, vectorization, steps)

@@ -18,7 +18,7 @@ from gymnasium.wrappers import TimeLimit
 
 from anyspace import nesting
 from anyspace.data.atari import is_atari
-from anyspace.data.contract import FLAGS, NUMBERS, Contract
+from anyspace.data.contract import FLAGS, NUMBERS, Contract, close
 from anyspace.data.infos import Infos
 from anyspace.data.running_statistics import KEY, wrappers_with_statistics
 from anyspace.data.trajectory import Bools, Ints
@@ -267,6 +267,10 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         if self._looks or obs is None:
             self._require_fit(obs, self._checks)
         return obs, reward, terminated, truncated, info if self._key is None else self._with_mask(info)
+
+    def close(self) -> None:
+        """Close the environment."""
+        close(self.env)
 
     def _require_fit(self, obs: Tree, check: bool) -> None:
         if obs is None:

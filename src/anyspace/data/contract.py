@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from anyspace import nesting
 from anyspace.errors import EnvironmentSetupError, ObservationError
@@ -173,6 +174,17 @@ class Contract:
 
     def _refuse(self, what: str, cause: Exception | None = None) -> NoReturn:
         raise EnvironmentSetupError(f"environment {self._number}: {self._name}.{what}.") from cause
+
+
+def close(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> None:
+    """Close environments; an error of theirs is logged, for what was done with them must not be lost by it."""
+    try:
+        env.close()
+    except Exception as error:
+        logging.getLogger("anyspace").warning(
+            f"{type(env.unwrapped).__name__}.close() failed ({type(error).__name__}: {error}); nothing else is lost by"
+            " that."
+        )
 
 
 def refuse_exit(error: SystemExit, what: str) -> None:

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.data.contract import close
 from anyspace.data.env_context import takes_config
 from anyspace.data.environments import Env, EnvSpec
 from anyspace.errors import EnvironmentSetupError
@@ -118,7 +119,7 @@ def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:
     modes, mode = list((env.metadata or {}).get("render_modes") or ()), env.render_mode
     by_gymnasium = not isinstance(spec.env, gym.Env) and spec.registered() is not None
     camera = _following_camera(env) if by_gymnasium else {}
-    env.close()
+    close(env)
     # Gymnasium puts a window around ids that give pictures.
     if wanted not in modes and not (wanted == "human" and by_gymnasium and "rgb_array" in modes):
         there = f"its render modes are {', '.join(map(repr, modes))}" if modes else "it has no render modes"

@@ -24,7 +24,7 @@ from anyspace.data.batching import (
     is_limited,
     take_rows,
 )
-from anyspace.data.contract import RESET, STEP, cannot_unpack, described, failed_stacking, refuse_exit
+from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
 from anyspace.data.environments import EnvSpec, made_by_gymnasium
 from anyspace.data.in_turn import sync_envs
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays, with_reset
@@ -192,7 +192,7 @@ class VectorSource:
 
     def close(self) -> None:
         """Close the environments."""
-        self.envs.close()
+        close(self.envs)
 
     def _lives_lost(self, infos: Infos, done: Bools) -> Bools:
         """Return where ``done`` is but a lost life."""
@@ -366,7 +366,7 @@ def _native_envs(spec: EnvSpec, num_envs: int, *, asked: bool) -> Envs | None:
         except TypeError:  # it lacks a setting that single environments may have
             return None
     if autoreset_mode_of(envs) is None and not asked:
-        envs.close()
+        close(envs)
         return None
     return envs
 
