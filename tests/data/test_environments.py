@@ -376,6 +376,13 @@ def test_what_is_no_environment_is_refused(env: Any, message: str) -> None:
         make_source(EnvSpec(env), 1)
 
 
+@pytest.mark.parametrize("wrapper", ["gymnasium.wrappers:TimeLimit", gym.wrappers.TimeLimit])
+def test_a_wrapper_that_needs_arguments_is_named(wrapper: Any) -> None:
+    message = r"wrapper TimeLimit .*missing a required argument: 'max_episode_steps'\)\. Put .* a function of a module"
+    with pytest.raises(EnvironmentSetupError, match=message):
+        EnvSpec(Script, wrappers=[wrapper]).make()
+
+
 def test_a_wrapper_that_forgets_to_return_is_named(module: str) -> None:
     with pytest.raises(EnvironmentSetupError, match=r"^the wrapper forgets gave NoneType, not a gymnasium\.Env"):
         EnvSpec(Script, wrappers=[f"{module}:forgets"]).make()

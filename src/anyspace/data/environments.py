@@ -16,7 +16,7 @@ import gymnasium as gym
 from anyspace.data.atari import AtariOptions, prepare
 from anyspace.data.contract import refuse_exit
 from anyspace.data.env_context import arguments_of
-from anyspace.data.foreign import require_arguments, require_environment
+from anyspace.data.foreign import require_arguments, require_env_alone, require_environment
 from anyspace.errors import ConfigError, EnvironmentSetupError, nearest
 from anyspace.importing import import_name, importable_name
 
@@ -169,6 +169,7 @@ class EnvSpec:
         env = require_environment(self._make_bare(vector_index), f"{self.name} gave")
         for wrapper in self.wrappers:
             wrap = _imported(wrapper) if isinstance(wrapper, str) else wrapper
+            require_env_alone(wrap)
             env = require_environment(wrap(env), f"the wrapper {getattr(wrap, '__name__', wrap)} gave")
         return prepare(env, self.atari)
 

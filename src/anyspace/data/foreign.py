@@ -97,6 +97,20 @@ def require_arguments(
         raise EnvironmentSetupError(f"`env_config` lacks {missing[0]!r}, which {name} needs: {takes}.") from cause
 
 
+def require_env_alone(wrap: Callable[..., Any]) -> None:
+    """Raise :class:`EnvironmentSetupError` for a wrapper that cannot be called with an environment alone."""
+    try:
+        inspect.signature(wrap).bind(None)
+    except TypeError as error:
+        name = getattr(wrap, "__name__", type(wrap).__name__)
+        raise EnvironmentSetupError(
+            f"the wrapper {name} cannot be called with an environment alone ({error}). Put its arguments into a"
+            f" function of a module of yours, `def wrapped(env): return {name}(env, ...)`, and give that function."
+        ) from error
+    except ValueError:  # it has no signature
+        return
+
+
 def _package(value: Any) -> str:
     """Return the package of the first foreign class that a value is of, or the package of its own class."""
     packages = [kind.__module__.partition(".")[0] for kind in type(value).__mro__]
