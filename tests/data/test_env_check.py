@@ -89,6 +89,22 @@ class ObservedMask(Good):
         return super().look() | {"action_mask": self.mask}
 
 
+class NoInfo(Good):
+    def step(self, action: Any) -> Any:
+        return *super().step(action)[:4], None
+
+
+class ListAsInfo(Good):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return super().reset(seed=seed)[0], [1]
+
+
+class MaskAsProperty(Good):
+    @property
+    def action_masks(self) -> Any:
+        return np.ones(4)
+
+
 class NoReward(Good):
     def step(self, action: Any) -> Any:
         obs, _, *rest = super().step(action)
@@ -202,6 +218,12 @@ FAULTS = [
     (MaskOfResetAlone, "error, step 1: the info holds no 'action_mask', but masks come with every observation"),
     (MaskMissingOnce, "error, step 3: the info holds no 'action_mask', but masks come with every observation"),
     (ObservedMask, """error, its spaces: obs["action_mask"]: it holds 5 values, but a mask of Discrete(4) has 4"""),
+    (NoInfo, "warning, step 1: NoInfo.step() returned None as its info, but an info is a dict."),
+    (ListAsInfo, "warning, reset(): ListAsInfo.reset() returned a list of 1 values as its info"),
+    (
+        MaskAsProperty,
+        "error, its spaces: MaskAsProperty.action_masks is an array of shape (4,) (float64), but it is to be a method",
+    ),
     (NoReward, "error, step 1: the reward is nan; a reward is a finite number."),
     (Endless, "warning, 60 steps: no episode has ended. If that is not by chance, put a limit around it"),
     (Fails, "'Fails' object has no attribute 'no_such_thing', in step() at test_env_check.py line "),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
 from operator import getitem
@@ -18,11 +18,11 @@ from gymnasium.wrappers import TimeLimit
 
 from anyspace import nesting
 from anyspace.data.atari import is_atari
-from anyspace.data.contract import FLAGS, NUMBERS, Contract, close
+from anyspace.data.contract import FLAGS, NUMBERS, Contract, close, described
 from anyspace.data.infos import Infos
 from anyspace.data.running_statistics import KEY, wrappers_with_statistics
 from anyspace.data.trajectory import Bools, Ints
-from anyspace.errors import ObservationError, UnsupportedSpaceError
+from anyspace.errors import EnvironmentSetupError, ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder
 from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
@@ -197,8 +197,10 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         ignore: parts to leave out of observations.
         checks: require every observation to fit its space (`Fit`), not only the first of each episode: nobody can do
             that in another process, to which they go through shared memory.
+        tell: is told, once, that an info is no dict; None: it is logged.
 
     Raises:
+        EnvironmentSetupError: ``action_masks`` is no method.
         ObservationError: by ``reset`` and ``step``: there is no observation, it does not fit its space, or a mask
             does not fit the action space.
         EnvironmentSetupError: by ``reset`` and ``step``: the environment does not keep to Gymnasium's API (`Contract`).
@@ -213,6 +215,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         ignore: Sequence[str] = (),
         *,
         checks: bool = False,
+        tell: Callable[[str], None] | None = None,
     ):
         super().__init__(env)
         self.observation_space = prepared(env.observation_space, max_len=max_len, ignore=ignore)
@@ -221,11 +224,17 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         self._fit, self._checks = Fit(self.observation_space), checks
         self._integers = NarrowIntegers(self.observation_space)
         self._looks = checks or self._integers.any
-        self._contract = Contract(env, number, self.observation_space)
+        self._contract = Contract(env, number, self.observation_space, tell)
         observed = nesting.has_part(self.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
         self._action_masks = env.get_wrapper_attr("action_masks") if env.has_wrapper_attr("action_masks") else None
         by_method = self._key is not None and self._action_masks is not None
+        if by_method and not callable(self._action_masks):
+            raise EnvironmentSetupError(
+                f"{type(env.unwrapped).__name__}.action_masks is {described(self._action_masks)}, but it is to be a"
+                " method, which is called before each action: write `def action_masks(self): return mask`, without"
+                " @property."
+            )
         self.metadata = {
             **(env.metadata or {}),  # some say None
             "atari": is_atari(env),

@@ -8,6 +8,7 @@ import math
 import re
 import signal
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
@@ -42,10 +43,14 @@ class Contract:
         env: the environment.
         number: its number in the vector, for messages.
         space: of its observations.
+        tell: is told, once, that an info is no dict; None: it is logged, of the first environment.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], number: int, space: gym.Space[Any]):
+    def __init__(
+        self, env: gym.Env[Any, Any], number: int, space: gym.Space[Any], tell: Callable[[str], None] | None = None
+    ):
         self._env, self._number, self._space = env, number, space
+        self._tell = tell or logging.getLogger("anyspace").warning
         self._name = type(env.unwrapped).__name__
         self._told = False
 
@@ -108,7 +113,7 @@ class Contract:
 
     def _without_info(self, info: Any, method: str) -> dict[Any, Any]:
         if not self._told and self._number == 0:
-            logging.getLogger("anyspace").warning(
+            self._tell(
                 f"{self._name}.{method}() returned {described(info)} as its info, but an info is a dict. It is taken"
                 " for an empty one; return {} where there is nothing to tell."
             )

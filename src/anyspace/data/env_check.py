@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import MethodType
 from typing import Any
@@ -16,7 +17,7 @@ from gymnasium.vector import VectorEnv
 from anyspace import tree
 from anyspace.data.batching import VectorMember
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, agree, called, equal, masking_of, own_line
+from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, own_line
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import EVERY, LATE
 from anyspace.data.vector_check import check_vector
@@ -142,7 +143,10 @@ class _Probe:
 
     def __init__(self, env: gym.Env[Any, Any], spec: EnvSpec):
         self._timed = _Timed(env)
-        self.env = VectorMember(self._timed, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True)
+        self._told: list[str] = []
+        self.env = VectorMember(
+            self._timed, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True, tell=self._told.append
+        )
         self.spaces = self.env.observation_space, self.env.action_space
         self._encode = Encoder(self.env.observation_space)
         space = equivalent(self.env.action_space)
@@ -184,7 +188,7 @@ class _Probe:
         return moments
 
     def _begin(self, found: EnvCheck, seed: int | None, where: str) -> tuple[Moment | None, Any]:
-        returned = called(found, lambda: self.env.reset(seed=seed), where)
+        returned = self._called(found, lambda: self.env.reset(seed=seed), where)
         if returned is None:
             return None, None
         obs, info = returned
@@ -195,7 +199,7 @@ class _Probe:
 
     def _step(self, found: EnvCheck, action: Any, where: str) -> tuple[Moment, Any]:
         before = tree.map_leaves(np.array, action)
-        returned = called(found, lambda: self.env.step(action), where)
+        returned = self._called(found, lambda: self.env.step(action), where)
         if not all(map(equal, tree.leaves(before), tree.leaves(action))):
             found.add("warning", "step() changes the action that it is handed; change a copy of it.", where)
         if returned is None:
@@ -207,6 +211,13 @@ class _Probe:
         found.terminated += bool(terminated)
         moment = self._moment(found, obs, float(reward), over, where)
         return moment, self._mask(found, info, moment)
+
+    def _called(self, found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
+        """Return what a call of the environment returned, None where it failed; note what was told of it."""
+        returned = called(found, call, where)
+        while self._told:
+            found.add("warning", self._told.pop(), where)
+        return returned
 
     def _moment(self, found: EnvCheck, obs: Any, reward: float, over: bool, where: str) -> Moment:
         leaves = called(found, lambda: self._encode.single(obs), where)
