@@ -203,6 +203,7 @@ def test_one_number_in_any_form_is_a_reward(reward: Any, number: float) -> None:
         (10**400, EnvironmentSetupError, "step 1: a reward is too large for a float"),
         ([10**400], EnvironmentSetupError, "step 1, environment 0: .* a list of 1 values as its reward"),
         (np.inf, NonFiniteError, "step 1, environment 0: the reward is inf"),
+        (1e300, EnvironmentSetupError, r"step 1, environment 0: the reward is 1e\+300, but .* beyond 3\.4e\+38"),
     ],
 )
 def test_a_reward_too_large_for_a_float(reward: Any, error: type[Exception], message: str) -> None:

@@ -105,10 +105,38 @@ class MaskAsProperty(Good):
         return np.ones(4)
 
 
+class NoStep(Good):
+    step = gym.Env.step
+
+
+class SaysNothing(Good):
+    def step(self, action: Any) -> Any:
+        raise AssertionError
+
+
+class OtherActions(Good):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.action_space = spaces.Discrete(5)
+        return super().reset(seed=seed)
+
+
 class NoReward(Good):
     def step(self, action: Any) -> Any:
         obs, _, *rest = super().step(action)
         return obs, float("nan"), *rest
+
+
+class HugeReward(Good):
+    def step(self, action: Any) -> Any:
+        obs, _, *rest = super().step(action)
+        return obs, 1e300, *rest
+
+
+class HugeObservation(Good):
+    observation_space = spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-np.inf, np.inf, (2,), np.float64))
+
+    def look(self) -> Any:
+        return super().look() | {"b": np.array([self.t, 1e300])}
 
 
 class Endless(Good):
@@ -224,7 +252,12 @@ FAULTS = [
         MaskAsProperty,
         "error, its spaces: MaskAsProperty.action_masks is an array of shape (4,) (float64), but it is to be a method",
     ),
+    (NoStep, "error, step 1: NoStep does not define step(): write `def step(self, action)`."),
+    (SaysNothing, "error, step 1: AssertionError, in step() at test_env_check.py line "),
+    (OtherActions, "warning, reset(): reset() changed the action space from Discrete(4) to Discrete(5)"),
     (NoReward, "error, step 1: the reward is nan; a reward is a finite number."),
+    (HugeReward, "error, step 1: the reward is 1e+300, but rewards are kept in float32"),
+    (HugeObservation, 'error, reset(): obs["b"]: expected numbers that float32'),
     (Endless, "warning, 60 steps: no episode has ended. If that is not by chance, put a limit around it"),
     (Fails, "'Fails' object has no attribute 'no_such_thing', in step() at test_env_check.py line "),
     (OldStep, "error, step 1: OldStep.step() returned a tuple of 4 values, but Gymnasium's step returns"),

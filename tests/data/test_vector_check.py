@@ -71,6 +71,12 @@ class FirstAsLast(Counting):
         return obs, *rest, dict.fromkeys(info, obs)
 
 
+class NoReward(Counting):
+    def step(self, actions: Any) -> Any:
+        obs, _, *rest = super().step(actions)
+        return obs, np.array([1, np.nan]), *rest
+
+
 class OutOfBounds(Counting):
     lengths = np.array([9, 8])
 
@@ -151,6 +157,7 @@ def test_gymnasium_s_own_are_fine(mode: AutoresetMode) -> None:
         (SaysNextStep, "warning, step 8: after an episode's end, a step ended another one or was worth something."),
         (ForgetsTheLast, "error, step 6: ForgetsTheLast resets environments in the step that ends an episode, but"),
         (FirstAsLast, "warning, 60 steps: infos['final_obs'] always was the next episode's first observation."),
+        (NoReward, "error, step 2: environment 1: the reward is nan; a reward is a finite number."),
         (OutOfBounds, "warning, step 12: obs: expected a value in [0.0, 5.0], got 6.0"),
         (Terminates, "warning, 60 steps: each of 14 episodes ended with terminated=True after 4 steps."),
         (MasksOfSteps, "error, step 2: infos['action_mask'] holds a mask, but the infos of reset() held none"),

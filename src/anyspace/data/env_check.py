@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import statistics
 import time
@@ -17,10 +18,11 @@ from gymnasium.vector import VectorEnv
 from anyspace import tree
 from anyspace.data.batching import VectorMember
 from anyspace.data.endless import advice
-from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, own_line
+from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, told
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import EVERY, LATE
 from anyspace.data.vector_check import check_vector
+from anyspace.data.vector_values import LARGEST, too_large
 from anyspace.errors import AnyspaceError
 from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
@@ -148,6 +150,7 @@ class _Probe:
             self._timed, 0, spec.action_mask_key, spec.max_len, spec.ignore, checks=True, tell=self._told.append
         )
         self.spaces = self.env.observation_space, self.env.action_space
+        self._declared = copy.deepcopy((env.observation_space, env.action_space))
         self._encode = Encoder(self.env.observation_space)
         space = equivalent(self.env.action_space)
         self._decode = Decoder(self.env.action_space)
@@ -189,6 +192,7 @@ class _Probe:
 
     def _begin(self, found: EnvCheck, seed: int | None, where: str) -> tuple[Moment | None, Any]:
         returned = self._called(found, lambda: self.env.reset(seed=seed), where)
+        self._require_spaces(found, where)
         if returned is None:
             return None, None
         obs, info = returned
@@ -196,6 +200,14 @@ class _Probe:
         if seed is not None:
             self._gives_masks = self._given(info, moment) is not None
         return None if moment.failed else moment, self._mask(found, info, moment)
+
+    def _require_spaces(self, found: EnvCheck, where: str) -> None:
+        """Note spaces that are other ones than at first."""
+        now = self._timed.observation_space, self._timed.action_space
+        for kind, one, other in zip(("observation", "action"), self._declared, now, strict=True):
+            if one != other:
+                what = f"reset() changed the {kind} space from {one} to {other}, which nobody asks for again."
+                found.add("warning", f"{what} Spaces stay as the constructor makes them.", where)
 
     def _step(self, found: EnvCheck, action: Any, where: str) -> tuple[Moment, Any]:
         before = tree.map_leaves(np.array, action)
@@ -207,6 +219,8 @@ class _Probe:
         obs, reward, terminated, truncated, info = returned
         if not math.isfinite(reward):
             found.add("error", f"the reward is {reward}; a reward is a finite number.", where)
+        elif abs(reward) > LARGEST:
+            found.add("error", too_large(reward), where)
         over = bool(terminated or truncated)
         found.terminated += bool(terminated)
         moment = self._moment(found, obs, float(reward), over, where)
@@ -260,4 +274,4 @@ def _close(env: gym.Env[Any, Any], found: EnvCheck) -> None:
     try:
         env.close()
     except Exception as error:
-        found.add("warning", f"{type(error).__name__}: {error}{own_line(error)}", "close()")
+        found.add("warning", told(error), "close()")

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from anyspace.data.contract import SIGNATURES
 from anyspace.errors import AnyspaceError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.masking import Masking
@@ -159,8 +160,17 @@ def called(found: EnvCheck, call: Callable[[], T], where: str) -> T | None:
     except AnyspaceError as error:
         found.add("error", str(error), where)
     except Exception as error:
-        found.add("error", f"{type(error).__name__}: {error}{own_line(error)}", where)
+        found.add("error", told(error), where)
     return None
+
+
+def told(error: Exception) -> str:
+    """Return an error in a line: its class, its text if it has one, and where in the environment's code it arose."""
+    frame, _ = [*traceback.walk_tb(error.__traceback__)][-1]
+    if frame.f_code is gym.Env.step.__code__:  # it raises an error that says nothing
+        return f"{type(frame.f_locals['self']).__name__} does not define step(): write `def {SIGNATURES['step']}`."
+    text = f": {error}" if str(error) else ""
+    return f"{type(error).__name__}{text}{own_line(error)}"
 
 
 def agree(found: EnvCheck, expected: list[Moment], came: list[Moment], seed: int, where: str) -> bool:

@@ -91,6 +91,9 @@ class _Probe:
             given = called(found, partial(self._in_infos.later, step), where)
             mask = self._mask(found, leaves, given, step.acting, where)
             as_first += self._ends(found, step, leaves, where)
+            for row in np.flatnonzero(~np.isfinite(step.rewards))[:1]:
+                what = f"{environment(row)}: the reward is {step.rewards[row]}; a reward is a finite number."
+                found.add("error", what, where, of="a reward that is not finite")
             lengths, totals = lengths + ~step.ignored, totals + step.rewards
             for row in np.flatnonzero(step.terminated | step.truncated):
                 found.episodes.append(int(lengths[row]))

@@ -11,6 +11,9 @@ from anyspace.data.contract import described
 from anyspace.data.trajectory import Bools, Floats
 from anyspace.errors import EnvironmentSetupError
 
+LARGEST = float(np.finfo(np.float32).max)
+"""How large a reward may be."""
+
 
 def checked(
     rewards: Any, terminated: Any, truncated: Any, shape: tuple[int, ...], name: str
@@ -25,7 +28,7 @@ def checked(
         name: of the vector environment, for messages.
 
     Raises:
-        EnvironmentSetupError: they are something else.
+        EnvironmentSetupError: they are something else, or a reward is too large for float32.
     """
     if not (type(rewards) is np.ndarray and rewards.shape == shape and rewards.dtype.kind in "fiub"):
         rewards = _numbers(rewards, shape, name)
@@ -33,7 +36,17 @@ def checked(
         terminated = _flags(terminated, shape, name, "terminated")
     if not (type(truncated) is np.ndarray and truncated.dtype == np.bool_ and truncated.shape == shape):
         truncated = _flags(truncated, shape, name, "truncated")
-    return np.asarray(rewards, np.float32), terminated, truncated
+    try:
+        with np.errstate(over="raise"):
+            return np.asarray(rewards, np.float32), terminated, truncated
+    except FloatingPointError:
+        (row,) = np.flatnonzero(np.isfinite(rewards) & (np.abs(rewards) > LARGEST))[:1]
+        raise EnvironmentSetupError(f"environment {row}: {too_large(rewards[row])}") from None
+
+
+def too_large(reward: float) -> str:
+    """Say that a finite reward is too large to be kept."""
+    return f"the reward is {reward}, but rewards are kept in float32, which holds none beyond {LARGEST:.3g}: scale it."
 
 
 def _numbers(rewards: Any, shape: tuple[int, ...], name: str) -> npt.NDArray[Any]:

@@ -55,6 +55,20 @@ def assert_encodes(space, samples):
     assert find_fault(encoder, leaves) is None
 
 
+def test_a_number_that_float32_cannot_hold_is_named():
+    space, good, bad = Box(-np.inf, np.inf, (2,), np.float64), [0.0, np.inf], [1.0, -1e300]
+    message = r"expected numbers that float32, .*\(up to 3\.4e\+38\) for Box.*, got -1e\+300 at component \(1,\)"
+    for whole, where, value in (
+        (space, r"row 1: obs: ", np.array([good, bad])),
+        (Repeated(space, 3), r"row 0: obs\[1\]: ", [[good, bad]]),
+        (space, "obs: ", np.array([[good], [bad]])),
+    ):
+        with pytest.raises(ObservationError, match=f"^{where}{message}"):
+            encode(whole, value)
+    with pytest.raises(ObservationError, match=f"^obs: {message}"):
+        Encoder(space).single(np.array(bad))
+
+
 @pytest.mark.parametrize("name", OBSERVATION_SPACES)
 def test_what_is_encoded_can_be_read_back(name):
     assert_encodes(OBSERVATION_SPACES[name], samples(OBSERVATION_SPACES[name], 7, 0))

@@ -188,10 +188,13 @@ class LeafEncoder:
         return array if self._warp is None else self._warp(array)
 
     def _cast(self, array: NumpyArray, at: Slots | None) -> NumpyArray:
-        """Cast to the stored dtype: floats may round, whole numbers must survive."""
+        """Cast to the stored dtype: floats may round, but not to infinity; whole numbers must survive."""
         dtype = self.spec.dtype
-        with np.errstate(over="ignore", invalid="ignore"):
-            converted = array.astype(dtype)
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                converted = array.astype(dtype)
+        except FloatingPointError:
+            raise self._too_large(array, at) from None
         if dtype.kind != "f" and not (converted == array).all():
             lost = tuple(np.argwhere(converted != array)[0])
             raise Misfit(
@@ -201,6 +204,21 @@ class LeafEncoder:
                 None if at is None else int(lost[0]),
             )
         return converted
+
+    def _too_large(self, array: NumpyArray, at: Slots | None) -> Misfit:
+        """Return what is wrong with the first number that is beyond those of the stored dtype."""
+        dtype = self.spec.dtype
+        with np.errstate(over="ignore"):
+            lost = tuple(np.argwhere(np.isinf(array.astype(dtype)) & np.isfinite(array))[0])
+        component = tuple(map(int, lost[array.ndim - len(self._raw_shape) :]))
+        is_row = at is not None or array.ndim == len(self._raw_shape) + 1
+        largest: Any = np.finfo(dtype).max
+        return Misfit(
+            self.spec.path,
+            f"expected numbers that {dtype}, in which they are stored, can hold (up to {largest:.3g}) for"
+            f" {self.spec.space}, got {array[lost]}{f' at component {component}' if component else ''}",
+            int(lost[0]) if is_row else None,
+        )
 
 
 def _bounds(spec: LeafSpec) -> tuple[NumpyArray, NumpyArray] | None:
