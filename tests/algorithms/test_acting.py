@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 
 from anyspace import APPO, DQN, PPO, SAC, tree
@@ -73,6 +74,16 @@ def test_predict_carries_a_state_and_begins_episodes_anew() -> None:
         assert not np.allclose(expected[1], anew[1], rtol=1e-3)
         with pytest.raises(ObservationError, match="episode_start: expected one boolean for each of 2 observations"):
             algorithm.predict(second, state, np.zeros(3, bool))
+
+
+@pytest.mark.parametrize("model", [{}, LSTM])
+def test_as_many_starts_as_observations_come_without_a_state_too(model: dict[str, Any]) -> None:
+    with closing(PPO(sampled(VECTOR, spaces.Box(-1, 1, (1,))), model=model, **SMALL)) as algorithm:
+        several = some(VECTOR, 4)
+        for observation, count in ((several, 4), (several[0], 1)):
+            algorithm.predict(observation, None, np.ones(count, bool))
+            with pytest.raises(ObservationError, match=f"episode_start: expected one boolean for each of {count} "):
+                algorithm.predict(observation, None, np.ones(2, bool))
 
 
 def test_predict_respects_masks() -> None:
@@ -160,6 +171,28 @@ def test_weights_are_handed_over() -> None:
         assert any((weights[name] != value).any() for name, value in one.get_weights().items())
         with pytest.raises(CheckpointError):
             smaller.set_weights(weights)
+
+
+def test_weights_may_be_lists_and_tensors_but_nothing_else() -> None:
+    with closing(PPO("CartPole-v1", **SMALL)) as algorithm:
+        weights = algorithm.get_weights()
+        (name, *_) = weights
+        for made in (np.ndarray.tolist, torch.from_numpy, torch.as_tensor):
+            algorithm.set_weights({key: made(value) for key, value in weights.items()})
+            np.testing.assert_equal({**algorithm.get_weights(), "version": 0}, {**weights, "version": 0})
+        nan = np.full_like(weights[name], np.nan)
+        wrong: list[tuple[Any, str]] = [
+            ("weights", "expected a dict of arrays by name, .* got 'weights'"),
+            ({**weights, "junk": nan}, "'junk' is no name of a weight; get_weights"),
+            ({**weights, name: nan}, f"'{name}' holds NaN"),
+            ({**weights, name: {}}, f"'{name}': expected an array of numbers, got an empty dict"),
+            ({**weights, name: [[1], [2, 3]]}, f"'{name}' is no array that NumPy can read"),
+            ({**weights, name: torch.ones(2, requires_grad=True)}, f"'{name}' is no array .* tensor.detach"),
+        ]
+        for given, message in wrong:
+            with pytest.raises(CheckpointError, match=f"set_weights: {message}"):
+                algorithm.set_weights(given)
+        np.testing.assert_equal({**algorithm.get_weights(), "version": 0}, {**weights, "version": 0})
 
 
 @pytest.mark.parametrize("kind", [DQN, SAC, APPO], ids=lambda kind: kind.__name__)

@@ -7,7 +7,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from anyspace.errors import ObservationError
+from anyspace.data.contract import described
+from anyspace.errors import CheckpointError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import ActingOptions, Policy
@@ -60,6 +61,9 @@ class Acts:
         """
         if state is not None and episode_start is not None:
             state = state.restarted(_starts(episode_start, len(state.begun)))
+        elif episode_start is not None:
+            leaves, is_one = self.policy.encode.either(observation)
+            _starts(episode_start, 1 if is_one else len(leaves[0]))
         found = self.policy.compute_either(
             observation,
             state,
@@ -78,10 +82,39 @@ class Acts:
     def set_weights(self, weights: Mapping[str, NumpyArray]) -> None:
         """Take over what :meth:`get_weights` returned, of this algorithm or another one with the same model.
 
+        Args:
+            weights: by name, arrays or what NumPy makes arrays of: lists, detached tensors.
+
         Raises:
-            CheckpointError: they do not fit the model or the filter.
+            CheckpointError: they do not fit the model or the filter, hold NaN, or are no arrays by name.
         """
-        self.policy.load_weights(weights)
+        if not isinstance(weights, Mapping):
+            raise CheckpointError(
+                "set_weights: expected a dict of arrays by name, as get_weights() returns it, got"
+                f" {described(weights)}."
+            )
+        self.policy.load_weights({name: _weight(name, value) for name, value in weights.items()})
+
+
+def _weight(name: Any, given: Any) -> NumpyArray:
+    """Return one of the weights as an array."""
+    if str(name).partition("/")[0] not in ("model", "filter", "timestep", "version"):
+        raise CheckpointError(
+            f"set_weights: {name!r} is no name of a weight; get_weights() returns `model/...`, `filter/...`, `timestep`"
+            " and `version`."
+        )
+    try:
+        array = np.asarray(given)
+    except Exception as error:  # tensors of any framework
+        raise CheckpointError(
+            f"set_weights: {name!r} is no array that NumPy can read ({error}). Of a tensor hand over"
+            " `tensor.detach().cpu().numpy()`."
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise CheckpointError(f"set_weights: {name!r}: expected an array of numbers, got {described(given)}.")
+    if np.isnan(array).any():
+        raise CheckpointError(f"set_weights: {name!r} holds NaN, of which no action can be made.")
+    return array
 
 
 def _starts(given: Any, count: int) -> Any:
