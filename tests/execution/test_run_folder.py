@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from anyspace import PPO, Algorithm
-from anyspace.errors import CheckpointError, ConfigError
+from anyspace import PPO, Algorithm, Callback
+from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError
 from anyspace.execution import run_files, run_folder
 from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, resume_command
 from anyspace.execution.fleet import LocalFleet
@@ -142,6 +143,35 @@ def test_an_algorithm_goes_on_in_its_own_folder(tmp_path: Path, monkeypatch: pyt
     assert saved(tmp_path / "run") == 60
     with pytest.raises(ConfigError, match="already holds a run"):
         fresh(Counts(start=60), Path("run"), 90)
+
+
+@pytest.mark.parametrize("when", ["before the first iteration", "in the first iteration"])
+def test_a_run_that_goes_on_changes_nothing_before_its_first_iteration_is_over(tmp_path: Path, when: str) -> None:
+    """What it goes on with may not work, and then it is the earlier run that somebody goes on with."""
+
+    class Other(Counts):
+        needs_trust = True
+
+        def description(self) -> dict[str, Any]:
+            return {"algorithm": "Counts", "env": "Other-v0"}
+
+        def train(self) -> dict[str, Any]:
+            raise ZeroDivisionError
+
+    class Stops(Callback):
+        def on_start(self, algorithm: Any) -> None:
+            if when.startswith("before"):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    ran(Counts([5, 1]), tmp_path, 60, every=20, keep=2, exact=True)
+    before = content(tmp_path)
+    with pytest.raises((ZeroDivisionError, KeyboardInterrupt)) as caught:
+        ran(Other(start=60), tmp_path, 100, callback=Stops())
+    told = "".join([*getattr(caught.value, "__notes__", ()), str(caught.value)])
+    expected = f"No iteration was over, so {tmp_path} is as it was before. Go on with\n"
+    assert f"{expected}  anyspace train --resume {tmp_path}" in told
+    assert "--trust" not in told
+    assert content(tmp_path) == before
 
 
 def test_an_environment_may_change_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +340,21 @@ def test_save_does_not_write_among_the_files_of_a_run(tmp_path: Path) -> None:
     loaded.close()
     with pytest.raises(ConfigError, match="already has"):
         loaded.learn(32)
+
+
+def test_a_slip_in_what_a_run_goes_on_with_does_it_no_harm(tmp_path: Path) -> None:
+    algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
+    algorithm.learn(32, out=tmp_path, progress=False)
+    algorithm.close()
+    before = content(tmp_path)
+    slips = ({"env": "Acrobot-v1"}, {"env_config": {"nope": 1}}, {"lr": 1e30, "num_epochs": 9})
+    for slip, error in zip(slips, (CheckpointError, EnvironmentSetupError, NonFiniteError), strict=True):
+        slipped = Algorithm.load(tmp_path, **slip)
+        with pytest.raises(error) as caught:
+            slipped.learn(64, out=tmp_path, progress=False)
+        slipped.close()
+        assert caught.value.__notes__[-1].startswith(f"No iteration was over, so {tmp_path} is as it was before.")
+        assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize("fails", ["the environment", "the loss"])

@@ -11,8 +11,9 @@ from anyspace.config import whole
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import AnyCallbacks, Callbacks
 from anyspace.execution.report import ProgressReport
-from anyspace.execution.run_folder import RunFolder, Trainable
+from anyspace.execution.run_folder import RunFolder
 from anyspace.execution.stopping import StopRequest, stop_signals
+from anyspace.execution.trainable import Trainable
 
 
 @dataclass(frozen=True)

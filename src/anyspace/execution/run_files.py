@@ -116,14 +116,23 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
     if goes_on_at is None and (steps or (folder / METRICS_FILE).exists()):
         spelt = "no checkpoint" if steps is None else f"{steps:,} steps"
         path = folder if _has_checkpoint(folder, LATEST) else folder / BEST
-        line = resume_command(path, trust=_read_json(folder / OPTIONS_FILE).get("needs_trust") is True)
         raise ConfigError(
-            f"{folder} already holds a run ({title}, {spelt}). Go on with `{line}` (in Python:"
+            f"{folder} already holds a run ({title}, {spelt}). Go on with `{go_on(folder, path)}` (in Python:"
             f" Algorithm.load({str(path)!r})), choose another {OUT}, or replace the run with {OVERWRITE}."
         )
     # What an exact run has learnt since its last exact checkpoint, it learns again, just so.
     if goes_on_at is not None and goes_on_at != steps_on_disk(folder / EXACT):
         require_latest(folder, goes_on_at)
+
+
+def go_on(folder: Path, path: Path) -> str:
+    """Return the command that goes on with the run in a folder as its files are.
+
+    Args:
+        folder: of the run.
+        path: as the command spells it, or one of its checkpoints.
+    """
+    return resume_command(path, trust=_read_json(folder / OPTIONS_FILE).get("needs_trust") is True)
 
 
 def require_latest(folder: Path, goes_on_at: int) -> None:

@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from anyspace.data.trajectory import Episode
 from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import resume_command, write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog
-from anyspace.execution.pieces import Growth
 from anyspace.execution.run_lock import RunLock
-from anyspace.models.runtime import NumpyArray
-
-Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
+from anyspace.execution.trainable import Snapshot, Trainable
 
 BEST_INTERVAL = 10.0
 """Seconds between two writes of a best checkpoint that keeps getting better."""
@@ -34,63 +31,6 @@ CHEAP_COPY = 0.01
 """Seconds of computing that a copy of the state may take, to be made after every iteration."""
 COPY_SHARE = 0.01
 """The share of a run's time that copies of a larger state may take."""
-
-
-class Counted(Protocol):
-    """What a run needs to know of the latest iteration."""
-
-    is_best: bool
-    """Whether it brought the highest mean return so far."""
-    new: list[Episode]
-    """The training episodes that ended in it."""
-    total_steps: int | None
-    """How many steps the run is asked for."""
-
-
-class Trainable(Protocol):
-    """What a run needs of an algorithm."""
-
-    @property
-    def counters(self) -> Counted:
-        """What was counted."""
-
-    run_folder: Path | None
-    """The folder of the run that the algorithm wrote or was loaded from."""
-
-    @property
-    def timesteps_total(self) -> int:
-        """Environment steps so far."""
-
-    def train(self) -> dict[str, Any]:
-        """Run one iteration."""
-
-    @property
-    def evaluates_beside(self) -> bool:
-        """Whether an evaluation is played beside training, of the weights of the iteration that began it."""
-
-    def finish_evaluation(self) -> dict[str, Any] | None:
-        """Wait for the evaluation that is played beside training, if there is one, and return it."""
-
-    def copy_state(self) -> Callable[[], Snapshot]:
-        """Copy the state as it is now; return what makes the content of a checkpoint of the copy."""
-
-    def completed(
-        self, snapshot: Snapshot, *, exact: bool
-    ) -> tuple[dict[str, Any], dict[str, NumpyArray], Growth | None]:
-        """Return the content of a checkpoint with the growing parts that it holds; an exact one holds them all."""
-
-    def restart_episodes(self) -> None:
-        """Let new episodes begin everywhere, as where the algorithm is loaded from a checkpoint of now."""
-
-    def description(self) -> dict[str, Any]:
-        """Return algorithm, environment, seed and configuration as plain values."""
-
-    @property
-    def needs_trust(self) -> bool:
-        """Whether another process loads the checkpoints only if it is told that they are trusted."""
-
-    def should_stop(self) -> bool:
-        """Whether the return to stop at is reached."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +50,9 @@ class RunFolder(os.PathLike[str]):
 
     A folder is claimed before anything is built (:meth:`claim`, :meth:`create`), begun before the first iteration, and
     given up by :meth:`release` or at the end of a ``with`` block. In between, it has a copy of the state after the last
-    whole iteration, of which a checkpoint is written whatever ends the run. Where the disk is full, a warning says so
-    once, the run goes on, and writing is tried again.
+    whole iteration, of which a checkpoint is written whatever ends the run. A run that goes on changes nothing before
+    its first iteration is over: what it goes on with may not work. Where the disk is full, a warning says so once, the
+    run goes on, and writing is tried again.
 
     Attributes:
         path: of the folder.
@@ -129,6 +70,7 @@ class RunFolder(os.PathLike[str]):
         self._lock, self._is_new, self._was_made, self._overwrites = lock, is_new, was_made, overwrites
         self._log: MetricsLog | None = None
         self._algorithm: Trainable | None = None
+        self._settings: Callable[[], None] | None = None
         self._title, self._names_code = "", False
         self._whole: _Copy | None = None
         self._is_current = False
@@ -209,6 +151,8 @@ class RunFolder(os.PathLike[str]):
     def begin(self, algorithm: Trainable, total_steps: int, progress: bool, *, exact: bool = False) -> None:
         """Write the first checkpoint and what the run is asked for, over the run that was to be overwritten.
 
+        A run that goes on leaves the folder as it is for now, and writes both after its first iteration.
+
         Args:
             algorithm: which trains.
             total_steps: what the run is asked for.
@@ -223,21 +167,16 @@ class RunFolder(os.PathLike[str]):
             run_files.require_latest(self._place, algorithm.timesteps_total)
         description = algorithm.description()
         self._title, self._names_code = run_files.title_of(description), algorithm.needs_trust
-        try:
-            if self._is_new and run_files.is_run(self._place):
-                run_files.remove_run(self._place)
-            origin = run_files.origin(self.command)
-            run_files.write_json(self._place / run_files.CONFIG_FILE, {**description, **origin})
-            options = {"steps": total_steps, "progress": progress, "needs_trust": self._names_code, **self.options}
-            remembered = {} if self._is_new else run_files.asked_before(self._place)
-            run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
-            run_files.remove_others(self._place, algorithm.timesteps_total, exact=exact)
-            self._log, self._algorithm = MetricsLog(self._place, description), algorithm
+        described = {**description, **run_files.origin(self.command)}
+        options = {"steps": total_steps, "progress": progress, "needs_trust": self._names_code, **self.options}
+        self._log, self._algorithm = MetricsLog(self._place, description), algorithm
+        self._settings = partial(self._write_settings, described, options, algorithm.timesteps_total, exact=exact)
+        if self._is_new:
             self._copy(algorithm)
-            self._save()
-        except OSError as error:
-            raise run_files.unwritable(self.path, error) from error
-        self._is_new = False
+            try:
+                self._save()
+            except OSError as error:
+                raise run_files.unwritable(self.path, error) from error
         algorithm.run_folder = self._place.resolve()
 
     # ------------------------------------------------------------------------------ between two iterations
@@ -261,13 +200,15 @@ class RunFolder(os.PathLike[str]):
 
     @property
     def is_due(self) -> bool:
-        """Whether the latest checkpoint is so old that it is time for another, or a failed one is to be tried again."""
+        """Whether the latest checkpoint is old or an earlier run's, or one that failed is to be tried again."""
         if "checkpoint" in self._failing:
             return time.monotonic() - self._tried >= RETRY_INTERVAL
-        return time.monotonic() - self._written >= CHECKPOINT_INTERVAL
+        return self._on_disk is None or time.monotonic() - self._written >= CHECKPOINT_INTERVAL
 
     def checkpoint(self, algorithm: Trainable) -> bool:
         """Save the latest checkpoint, and the best one if it is not on disk yet; return whether the latest is new."""
+        if self._whole is None:
+            return False
         before, _ = self._on_disk, self._current(algorithm)
         self._attempt("checkpoint", self._save)
         self._attempt("best", self._save_best)
@@ -281,6 +222,7 @@ class RunFolder(os.PathLike[str]):
         algorithm.restart_episodes()
 
         def save() -> None:
+            self._settle()
             snapshot = self._current(algorithm).snapshot()
             write_checkpoint(self._place / run_files.EXACT, *algorithm.completed(snapshot, exact=True))
 
@@ -310,7 +252,9 @@ class RunFolder(os.PathLike[str]):
 
     def rescue(self) -> str:
         """Save the last whole iteration of a run that ends early; return what became of it, and how to go on."""
-        assert self._whole is not None
+        if self._whole is None:
+            line = run_files.go_on(self._place, self.path)
+            return f"No iteration was over, so {self.path} is as it was before. Go on with\n  {line}"
         try:
             self._save()
         except Exception as error:  # whatever it is, it must not hide why the run ended
@@ -325,7 +269,7 @@ class RunFolder(os.PathLike[str]):
 
     def close(self) -> None:
         """Finish the files and draw the learning curve."""
-        if self._log is None:
+        if self._log is None or self._whole is None:
             return
         self._attempt("best", self._save_best)
         self._attempt("metrics", self._log.close)
@@ -344,7 +288,7 @@ class RunFolder(os.PathLike[str]):
 
     @property
     def _steps_on_disk(self) -> int:
-        return 0 if self._on_disk is None else self._on_disk.steps
+        return run_files.steps_on_disk(self._place / run_files.LATEST) or 0
 
     # -------------------------------------------------------------------------------------------- writing
 
@@ -362,11 +306,29 @@ class RunFolder(os.PathLike[str]):
         assert self._whole is not None
         return self._whole
 
+    def _write_settings(
+        self, described: Mapping[str, Any], options: Mapping[str, Any], steps: int, *, exact: bool
+    ) -> None:
+        if self._is_new and run_files.is_run(self._place):
+            run_files.remove_run(self._place)
+        run_files.write_json(self._place / run_files.CONFIG_FILE, described)
+        remembered = {} if self._is_new else run_files.asked_before(self._place)
+        run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})
+        run_files.remove_others(self._place, steps, exact=exact)
+        self._is_new = False
+
+    def _settle(self) -> None:
+        """Write what the run is asked for, unless that is done: before any checkpoint of it."""
+        if self._settings is not None:
+            self._settings()
+            self._settings = None
+
     def _save(self) -> None:
         if self._whole is None or self._on_disk is self._whole:
             return
         assert self._algorithm is not None
         self._tried = time.monotonic()
+        self._settle()
         content = self._algorithm.completed(self._whole.snapshot(), exact=False)
         write_checkpoint(self._place / run_files.LATEST, *content)
         self._on_disk, self._written = self._whole, time.monotonic()
