@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import shlex
@@ -12,7 +13,7 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 import anyspace
-from anyspace import DQN, PPO
+from anyspace import DQN, PPO, cli
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
@@ -815,6 +816,42 @@ def test_the_check_tells_of_an_environment_that_ends_the_program(capsys: pytest.
     status, out, _ = run(capsys, "check", "cli_envs:Quits")
     assert status == 1
     assert "Quits.step() ended the program (sys.exit())" in " ".join(out.split())
+
+
+def test_output_that_has_nowhere_to_go_goes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`anyspace list >&-`."""
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert [main(["list"]), main(["--version"]), main(["nothing"])] == [0, 0, 2]
+    assert sys.stdout is sys.stderr is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["list"], ["--version"], ["check", "cli_envs:Nested"]], ids=" ".join)
+@pytest.mark.parametrize("is_buffered", [True, False])
+def test_output_that_cannot_be_written_is_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str], is_buffered: bool
+) -> None:
+    with io.TextIOWrapper(
+        open("/dev/full", "wb"), write_through=not is_buffered, line_buffering=not is_buffered
+    ) as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(words) == 1
+    assert capsys.readouterr().err == (
+        "error: the output cannot be written (No space left on device); make room on the disk, or send it elsewhere.\n"
+    )
+
+
+def test_ctrl_c_while_commands_are_imported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_commands", interrupted)
+    assert run(capsys, "list") == (130, "", "stopped\n")
+    monkeypatch.setattr(cli, "_run", lambda name, words: interrupted())
+    assert run(capsys, "list") == (130, "", "stopped\n")
 
 
 def test_module_entry_point() -> None:

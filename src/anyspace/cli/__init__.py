@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 from anyspace import __version__
@@ -33,23 +35,39 @@ Algorithms of your own are package.module:Class; the current folder is searched 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 for an environment's own error, 2 for wrong input.
 
-    Where nobody reads the output any more, it is 1 without a word. A run that a signal stopped returns 128 and the
-    signal's number: 130 after Ctrl-C, 143 after SIGTERM.
+    Where the output cannot be written, it is 1, without a word where nobody reads it any more. A run that a signal
+    stopped returns 128 and the signal's number: 130 after Ctrl-C, 143 after SIGTERM.
 
     The folder in which the command runs is searched for modules as well, as by ``python -m``.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with ExitStack() as stack:
+        # `anyspace list >&-`: what has nowhere to go goes nowhere.
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None:
+                stack.enter_context(redirect(stack.enter_context(open(os.devnull, "w"))))
+        more = ""
+        try:
+            status = _answer(arguments)
+        except KeyboardInterrupt:  # while something was imported
+            print("stopped", file=sys.stderr)
+            status = 130
+        except OSError:  # of the overview; commands see to their own
+            status, more = 1, "\n"
+        lost = _lost_output(more)
+        if lost is not None and not isinstance(lost, BrokenPipeError):
+            print(_unwritable(lost), file=sys.stderr)
+        return status if lost is None else 1
+
+
+def _answer(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(OVERVIEW)
         return 0
     if arguments[0] == "--version":
         print(f"anyspace {__version__}")
         return 0
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    status = _run(arguments[0], arguments[1:])
-    return 1 if _reader_is_gone() else status
+    return _run(arguments[0], arguments[1:])
 
 
 def _run(name: str, words: list[str]) -> int:
@@ -58,11 +76,14 @@ def _run(name: str, words: list[str]) -> int:
     from anyspace.errors import AnyspaceError, nearest
     from anyspace.execution.stopping import RunStopped
 
-    commands = _commands()
-    if name not in commands:
-        print_error(f"error: there is no command {name!r}.{nearest(name, commands)}\n\n{OVERVIEW}")
-        return 2
     try:
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        commands = _commands()
+        if name not in commands:
+            print_error(f"error: there is no command {name!r}.{nearest(name, commands)}\n\n{OVERVIEW}")
+            return 2
         return commands[name](words) or 0
     except AnyspaceError as error:
         print_error(with_notes(f"error: {error}", error), style="red")
@@ -74,14 +95,39 @@ def _run(name: str, words: list[str]) -> int:
         print_error(with_notes(str(stop), stop))
         return stop.status
     except Exception as error:
-        # `anyspace list | head -1`: what could not be printed is nobody's error.
-        if not (isinstance(error, BrokenPipeError) and _reader_is_gone()):
+        lost = _lost_output("\n") if isinstance(error, OSError) else None
+        if lost is None or lost.errno != getattr(error, "errno", None):
             print_traceback(error)
+        # `anyspace list | head -1`: what could not be printed is nobody's error.
+        elif not isinstance(lost, BrokenPipeError):
+            print_error(with_notes(_unwritable(lost), error), style="red")
         return 1
 
 
+def _unwritable(error: OSError) -> str:
+    return f"error: the output cannot be written ({error.strerror}); make room on the disk, or send it elsewhere."
+
+
+def _lost_output(more: str = "") -> OSError | None:
+    """Return why the output cannot be written, if it cannot; then the rest of it goes nowhere.
+
+    Args:
+        more: written to find out: what could not be written before is no longer waiting where it was long.
+    """
+    try:
+        if _reader_is_gone():
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        sys.stdout.write(more)
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return error
+    return None
+
+
 def _reader_is_gone() -> bool:
-    """Return whether the other end of a pipe for the output is closed; then the rest of the output goes nowhere."""
+    """Return whether the other end of a pipe for the output is closed."""
     if sys.platform == "win32":
         return False
     try:
@@ -90,12 +136,7 @@ def _reader_is_gone() -> bool:
         return False
     watched = select.poll()
     watched.register(stream, 0)
-    if not any(event & select.POLLERR for _, event in watched.poll(0)):
-        return False
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream)
-    os.close(nowhere)
-    return True
+    return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
 def _commands() -> dict[str, Callable[[list[str]], int | None]]:
