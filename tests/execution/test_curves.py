@@ -109,13 +109,24 @@ def test_seeds_are_one_line_with_a_band(tmp_path: Path) -> None:
     assert together.label == "PPO on CartPole-v1 (2 seeds)"
     assert alone.label == "PPO on CartPole-v1, lr=0.5"
     steps, mean, low, high = together.band()
-    assert (steps[0], steps[-1]) == (100, 450)
-    # Alone up to 150 and from 300 on. On a line of a tenth a step each, 5 and 20 at 150 steps, 20 and 35 at 300.
-    for step, values in {100: [0, 0, 0], 150: [12.5, 5, 20], 300: [27.5, 20, 35], 450: [50, 50, 50]}.items():
-        at = int(np.flatnonzero(steps == step)[0])
-        np.testing.assert_allclose([mean[at], low[at], high[at]], values)
+    # On lines of a tenth a step: 5 and 20 at 150 steps, where the second begins, 20 and 35 where the first ends.
+    assert (steps[0], steps[-1]) == (150, 300)
+    np.testing.assert_allclose([mean[0], low[0], high[0]], [12.5, 5, 20])
+    np.testing.assert_allclose([mean[-1], low[-1], high[-1]], [27.5, 20, 35])
+    assert together.latest == "27.5, 20 to 35 at 300 steps; 1 of 2 runs goes on to 450 steps"
+    apart = [(steps.tolist(), values.tolist()) for steps, values in together.apart()]
+    assert apart == [([100, 150], [0, 5]), ([300, 350, 450], [35, 40, 50])]
     for group in (alone, Group("", together.curves[:1])):
         assert group.band()[1].tolist() == group.curves[0].values.tolist()
+        assert group.apart() == []
+    assert alone.latest == "7 at 100 steps"
+
+
+def test_seeds_that_share_no_step_have_no_band(tmp_path: Path) -> None:
+    runs = [run_folder(tmp_path / "a", 1, [1.0, 2.0]), run_folder(tmp_path / "b", 2, [3.0, 4.0], first=500)]
+    (group,) = draw_curves(runs, tmp_path / "c.png")
+    assert group.latest == "there is no step that all 2 runs cover"
+    assert [values.tolist() for _, values in group.apart()] == [[1.0, 2.0], [3.0, 4.0]]
 
 
 @pytest.mark.parametrize("name", ["curves.png", "curves.svg", "curves.pdf"])

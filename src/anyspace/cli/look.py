@@ -79,7 +79,10 @@ class CheckFlags:
 
 @dataclass(frozen=True)
 class PlotFlags:
-    """Draw learning curves of runs; those that differ in their seeds alone are one line with a band."""
+    """Draw learning curves of runs; those that differ in their seeds alone are one line with a band.
+
+    Where one of these has ended before others, the others go on as thin lines.
+    """
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run folders, or those in which --seeds put several."""
@@ -115,9 +118,7 @@ def plot(words: list[str]) -> None:
     curves.require_format(flags.out)
     output.make_room(flags.out)
     for group in curves.draw_curves(flags.runs, flags.out, flags.metric):
-        steps, mean, low, high = group.band()
-        spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if len(group.curves) > 1 else ""
-        output.print_lines(console, f"{group.label}: {mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps")
+        output.print_lines(console, f"{group.label}: {group.latest}")
     output.print_lines(console, f"picture: {flags.out}")
 
 

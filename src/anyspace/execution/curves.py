@@ -90,18 +90,45 @@ class Group:
     label: str
     curves: list[Curve]
 
+    @property
+    def common(self) -> tuple[float, float]:
+        """The first and the last step that all of the runs cover; if they share none, the first lies after the last."""
+        return max(curve.steps[0] for curve in self.curves), min(curve.steps[-1] for curve in self.curves)
+
     def band(self) -> tuple[Numbers, Numbers, Numbers, Numbers]:
-        """Return steps that some of the runs cover, [P], and the mean, lowest and highest value of those that do."""
+        """Return steps that all of the runs cover, [P], and the mean, lowest and highest value there.
+
+        A mean of fewer runs would jump where one of them ends, and their range would shrink. P may be 0.
+        """
         if len(self.curves) == 1:
             (curve,) = self.curves
             return curve.steps, curve.values, curve.values, curve.values
-        first, last = min(curve.steps[0] for curve in self.curves), max(curve.steps[-1] for curve in self.curves)
-        ends = [end for curve in self.curves for end in (curve.steps[0], curve.steps[-1])]
-        steps = np.unique([*np.linspace(first, last, POINTS), *ends])
-        values = np.stack([np.interp(steps, curve.steps, curve.values, np.nan, np.nan) for curve in self.curves])
-        covered = ~np.isnan(values).all(axis=0)
-        steps, values = steps[covered], values[:, covered]
-        return steps, np.nanmean(values, axis=0), np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        first, last = self.common
+        steps = np.unique(np.linspace(first, last, POINTS)) if first <= last else np.empty(0)
+        values = np.stack([np.interp(steps, curve.steps, curve.values) for curve in self.curves])
+        return steps, values.mean(axis=0), values.min(axis=0), values.max(axis=0)
+
+    def apart(self) -> list[tuple[Numbers, Numbers]]:
+        """Return steps, [P], and values of single runs where not all of them cover them: before and after the band."""
+        first, last = self.common
+        pieces = []
+        for curve in self.curves if len(self.curves) > 1 else ():
+            for low, high in ((-np.inf, first), (last, np.inf)):
+                steps = np.unique(np.clip(curve.steps, low, high))
+                pieces.append((steps, np.interp(steps, curve.steps, curve.values)))
+        return [(steps, values) for steps, values in pieces if len(steps) > 1]
+
+    @property
+    def latest(self) -> str:
+        """What there is at the last step that all of the runs cover, in words."""
+        number, end = len(self.curves), max(curve.steps[-1] for curve in self.curves)
+        steps, mean, low, high = self.band()
+        if not len(steps):
+            return f"there is no step that all {number} runs cover"
+        spread = f", {low[-1]:.6g} to {high[-1]:.6g}" if number > 1 else ""
+        longer = sum(curve.steps[-1] > steps[-1] for curve in self.curves)
+        go_on = f"{longer} of {number} runs {'goes' if longer == 1 else 'go'} on to {end:,.0f} steps"
+        return f"{mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps{f'; {go_on}' if longer else ''}"
 
 
 def grouped(curves: Sequence[Curve]) -> list[Group]:
@@ -137,6 +164,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
     """Draw a number of several runs over the environment steps, and return them in groups as they are drawn.
 
     Runs that differ in their seeds alone are one line, the mean, with a band from the lowest to the highest value.
+    Where not all of them have values, those that do are thin lines.
 
     Args:
         runs: their folders, or those that hold the runs of several seeds.
@@ -155,6 +183,8 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
         (line,) = axes.plot(steps, mean, label=group.label, linewidth=1.5)
         if len(group.curves) > 1:
             axes.fill_between(steps, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+        for steps, values in group.apart():
+            axes.plot(steps, values, color=line.get_color(), linewidth=0.5)
     axes.legend(fontsize="small")
     write_whole(picture, _drawn(figure, kind))
     return groups
