@@ -162,6 +162,40 @@ def test_slips_are_named(callback: Any, message: str) -> None:
         ran(Counts(), None, 20, callback=callback)
 
 
+@pytest.mark.parametrize("value", ["a.png", [1, 2], 10**400, {"deep": {"name": "x"}}, {1: 2.0}])
+@pytest.mark.parametrize("place", ["", "learner", "learner/deep"])
+def test_what_would_be_written_nowhere_is_refused_wherever_it_is_put(place: str, value: Any) -> None:
+    def put(algorithm: Any, result: dict[str, Any]) -> None:
+        for name in filter(None, place.split("/")):
+            result = result[name]
+        result["mine"] = value
+
+    own = {"preset": "none", "learner": {"loss": 1.0, "deep": {"own": [1, 2]}}}
+    with pytest.raises(ConfigError, match=re.escape(f"the callback put() put 'mine': {value!r} into the result")):
+        Callbacks(put).iteration(None, own, [])
+
+
+@pytest.mark.parametrize("name", ["timesteps_total", "timesteps_this_iter", "training_iteration", "time_total_s"])
+def test_the_numbers_that_a_run_goes_by_stay(tmp_path: Path, name: str) -> None:
+    def sets(algorithm: Any, result: dict[str, Any]) -> None:
+        result[name] = 7
+
+    def clears(algorithm: Any, result: dict[str, Any]) -> None:
+        result.clear()
+
+    for callback, change in ((sets, f"sets() set {name!r} to 7 in"), (clears, rf"clears() took {name!r} out of")):
+        with pytest.raises(ConfigError, match=re.escape(f"the callback {change} the result, but the run and its log")):
+            Callbacks(callback).iteration(None, {name: 10, "loss": 1.0}, [])
+        Callbacks(callback).iteration(None, {"loss": 1.0}, [])
+
+
+def test_a_callback_that_changes_the_steps_harms_no_log(tmp_path: Path) -> None:
+    ran(Counts(), tmp_path, 30)
+    with pytest.raises(ConfigError, match="'timesteps_total'"):
+        ran(Counts(start=30), tmp_path, 60, callback=lambda algo, result: result.update(timesteps_total=7))
+    assert [row["timesteps_total"] for row in read_metrics(tmp_path / "metrics.csv")] == ["10", "20", "30"]
+
+
 def test_a_run_ends_without_improvement() -> None:
     returns = [1.0, 5.0, 5.0, 6.0, 6.2, 6.4, 6.4, 9.0]
     assert ran(Counts(returns), None, 200, callback=StopWithoutImprovement(20))["timesteps_total"] == 100

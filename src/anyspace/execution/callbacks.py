@@ -45,7 +45,8 @@ class Callback:
     def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
         """Take in an iteration; return False to end the run.
 
-        Numbers that you put into ``result`` are written to ``metrics.csv`` and to TensorBoard with the others.
+        Numbers that you put into ``result``, or dicts of numbers, are written to ``metrics.csv`` and to TensorBoard
+        with the others. Those that count steps, iterations and seconds stay as they are.
         """
         return None
 
@@ -55,6 +56,9 @@ class Callback:
     def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
         """Take in that the run is over, whatever ended it; ``result``: the last iteration's, None if there is none."""
 
+
+_COUNTERS = {"training_iteration", "timesteps_total", "timesteps_this_iter", "time_total_s", "time_this_iter_s"}
+"""The numbers of a result that the run and its log go by."""
 
 OneCallback = Callback | CallbackFunction
 AnyCallbacks = OneCallback | Sequence[OneCallback] | None
@@ -95,8 +99,8 @@ class Callbacks:
         """Tell of an iteration and of what was in it; return whether the run is to go on.
 
         Raises:
-            ConfigError: a callback returned something else than a truth value or None, or put what is no number into
-                the result.
+            ConfigError: a callback returned something else than a truth value or None, put what is no number into the
+                result, or changed a number there that the run goes by.
         """
         goes_on = True
         if self._watching:
@@ -106,10 +110,10 @@ class Callbacks:
         evaluation = result.get("evaluation")
         for part in self._parts:
             if evaluation is not None:
-                before = dict(evaluation)
+                before = _noted(evaluation)
                 goes_on &= _answer(part, "on_evaluation", part.on_evaluation(algorithm, evaluation))
                 _require_numbers(part, "on_evaluation", before, evaluation)
-            before = dict(result)
+            before = _noted(result)
             goes_on &= _answer(part, "on_iteration", part.on_iteration(algorithm, result))
             _require_numbers(part, "on_iteration", before, result)
         return goes_on
@@ -348,20 +352,46 @@ def _answer(part: Callback, method: str, answer: object) -> bool:
     )
 
 
-def _is_loggable(value: object) -> bool:
-    """Whether it is a number, or a dict or list of numbers; lists, such as an evaluation's returns, are not logged."""
+def _is_loggable(value: Any) -> bool:
+    """Whether it is a number that a float holds, or a dict of such numbers, or of lists of them.
+
+    A list in a dict, such as the returns of an evaluation that is put into the result, is not logged.
+    """
     if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _is_loggable(part) for name, part in value.items())
-    return all(map(is_number, value)) if isinstance(value, list | tuple) else is_number(value)
+        return all(isinstance(name, str) and _is_in_dict(part) for name, part in value.items())
+    if not is_number(value):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
-def _require_numbers(part: Callback, method: str, before: dict[str, Any], result: dict[str, Any]) -> None:
-    """Refuse what a method of a callback put into the result and no log could hold."""
+def _is_in_dict(value: object) -> bool:
+    return all(map(_is_loggable, value)) if isinstance(value, list | tuple) else _is_loggable(value)
+
+
+def _noted(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result holds now, the dicts in it included."""
+    return {name: _noted(value) if isinstance(value, Mapping) else value for name, value in result.items()}
+
+
+def _require_numbers(part: Callback, method: str, before: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    """Refuse what a method of a callback put into the result and no log could hold, and changes of its counters."""
+    for name in _COUNTERS & before.keys():
+        if result.get(name) is not before[name]:
+            change = f"set {name!r} to {result[name]!r} in" if name in result else f"took {name!r} out of"
+            raise ConfigError(
+                f"{_name(part, method)} {change} the result, but the run and its log go by that number: put numbers of"
+                " yours under names of their own."
+            )
     for name, value in result.items():
-        if name in before and value is before[name]:
-            continue
-        if not isinstance(name, str) or not _is_loggable(value):
+        known = before.get(name)
+        if isinstance(value, Mapping) and isinstance(known, Mapping):
+            _require_numbers(part, method, known, value)
+        elif not (name in before and value is known) and not (isinstance(name, str) and _is_loggable(value)):
             raise ConfigError(
                 f"{_name(part, method)} put {name!r}: {value!r} into the result: names are texts, and values"
-                " numbers, or dicts or lists of numbers."
+                " numbers that a float holds, or dicts of them."
             )
