@@ -54,6 +54,15 @@ def test_the_best_is_kept_and_a_sweep_goes_on(capsys: pytest.CaptureFixture[str]
     assert run(capsys, *train)[0] == 0
 
 
+@pytest.mark.parametrize("line", ["notes", "5", "{}", '{"op_code": 99}'])
+def test_a_damaged_journal_is_named(capsys: pytest.CaptureFixture[str], folder: Path, line: str) -> None:
+    pytest.importorskip("optuna")
+    (folder / "s").mkdir()
+    (folder / "s" / "trials.log").write_text(f"{line}\n")
+    status, _, err = run(capsys, "sweep", "toys:Drawn", "--trials", "1", "--out", "s", *FEW[:-2])
+    assert (status, "error: s/trials.log is damaged (" in err) == (2, True), err
+
+
 def test_a_seed_decides_what_is_tried(
     capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 from anyspace.errors import ConfigError
 from anyspace.execution.curves import Curve, Group, draw_curves, draw_learning_curve, grouped
 from anyspace.execution.log import MetricsLog
+from anyspace.execution.web_page import Shown, run_page
 
 # ----------------------------------------------------------------------------------------- the curve of one run
 
@@ -177,6 +178,16 @@ def test_runs_without_a_description_stay_apart(tmp_path: Path) -> None:
     for run in runs:
         (run / "config.json").unlink()
     assert [group.label for group in draw_curves(runs, tmp_path / "c.png")] == ["ppo", "dqn"]
+
+
+@pytest.mark.parametrize("text", ['{"algorithm": "PPO", "env"', "[]", '{"config": []}', "{}"])
+def test_a_damaged_description_is_named(tmp_path: Path, text: str) -> None:
+    run = run_folder(tmp_path / "a", 1, [1.0, 2.0])
+    (run / "config.json").write_text(text)
+    shown = Shown(b"", {})
+    for read in (lambda: draw_curves([run], tmp_path / "c.png"), lambda: run_page(run, shown)):
+        with pytest.raises(ConfigError, match=re.escape(f"{run / 'config.json'} is damaged: it is to be a JSON")):
+            read()
 
 
 def test_a_folder_of_seeds_stands_for_its_runs(tmp_path: Path) -> None:

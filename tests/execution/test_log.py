@@ -4,6 +4,7 @@ import csv
 import errno
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from anyspace.errors import ConfigError
 from anyspace.execution.log import MetricsLog, flat_metrics, read_metrics
 
 
@@ -148,6 +150,22 @@ def test_what_a_full_disk_refuses_is_written_later(tmp_path: Path, monkeypatch: 
     events = EventAccumulator(str(tmp_path))
     events.Reload()
     assert [event.step for event in events.Scalars("learner/loss")] == [10, 20, 30, 40, 50]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfet\x00",
+        b"a,b\n1,2\n",
+        b"timesteps_total,loss\n1,x\n",
+        b"timesteps_total,a\n1,2,3\n",
+        b'timesteps_total\n""\n',
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "metrics.csv").write_bytes(data)
+    with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'metrics.csv'} is damaged (")):
+        read_metrics(tmp_path / "metrics.csv")
 
 
 def test_tensorboard_reads_the_same_numbers(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError,
 from anyspace.execution import run_files, run_folder
 from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, resume_command
 from anyspace.execution.fleet import LocalFleet
+from anyspace.execution.log import read_metrics
 from anyspace.execution.run import Saving, learn
 from anyspace.execution.run_files import remembered_options, run_folder_of, steps_of
 from anyspace.execution.run_folder import RunFolder
@@ -172,6 +173,21 @@ def test_a_run_that_goes_on_changes_nothing_before_its_first_iteration_is_over(t
     assert f"{expected}  anyspace train --resume {tmp_path}" in told
     assert "--trust" not in told
     assert content(tmp_path) == before
+
+
+def test_a_run_does_not_go_on_beside_a_damaged_table(tmp_path: Path) -> None:
+    ran(Counts(), tmp_path, 30)
+    (tmp_path / "metrics.csv").write_bytes(b"\xff\xfe")
+    before = content(tmp_path)
+    algorithm = Counts(start=30)
+    with pytest.raises(
+        ConfigError, match=r"metrics\.csv is damaged .* or move it away; a run that goes on begins another"
+    ):
+        ran(algorithm, tmp_path, 60)
+    assert (algorithm.iterations, content(tmp_path)) == (0, before)
+    (tmp_path / "metrics.csv").unlink()
+    ran(algorithm, tmp_path, 60)
+    assert len(read_metrics(tmp_path / "metrics.csv")) == 3
 
 
 def test_an_environment_may_change_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

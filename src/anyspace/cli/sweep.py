@@ -151,13 +151,20 @@ def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges:
     name = f"{start.algorithm.__name__} on {own.env}, {own.steps:,} steps ({zlib.crc32(asked.encode()):08x})"
     warmup = own.steps // 4
     pruner = optuna.pruners.MedianPruner(5, warmup) if own.prune else optuna.pruners.NopPruner()
-    return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(folder / "trials.log"))),
-        study_name=name,
-        direction="maximize",
-        pruner=pruner,
-        load_if_exists=True,
-    )
+    journal = folder / "trials.log"
+    try:
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(journal))),
+            study_name=name,
+            direction="maximize",
+            pruner=pruner,
+            load_if_exists=True,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:  # it checks no line
+        raise ConfigError(
+            f"{journal} is damaged ({error!r}): each line is to be a JSON object that Optuna wrote. Take out the lines"
+            " that are none, or choose another --out."
+        ) from error
 
 
 def _seed_suggestions(study: Any, seed: int, number: int) -> None:

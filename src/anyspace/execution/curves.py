@@ -51,7 +51,8 @@ class Curve:
         """Read a run's.
 
         Raises:
-            ConfigError: the folder is no run's, or has no such number, or none that is finite.
+            ConfigError: the folder is no run's, or has no such number, or none that is finite, or a file in it is
+                damaged.
         """
         file = folder / run_files.METRICS_FILE
         if not file.is_file():
@@ -70,8 +71,7 @@ class Curve:
         if not finite.any():
             raise ConfigError(f"{file}: all numbers called {metric!r} are NaN or infinite.")
         steps, values = steps[finite], values[finite]
-        config = folder / run_files.CONFIG_FILE
-        return cls(folder, steps, values, json.loads(config.read_text()) if config.is_file() else {})
+        return cls(folder, steps, values, run_files.described(folder))
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from anyspace.errors import ConfigError
+
 _writers = itertools.count()
 
 
@@ -228,8 +230,18 @@ def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:
     """Return the rows of a ``metrics.csv``, or the rows of steps before ``before``.
 
     A metric that a row lacks is an empty string. A last row that a kill cut short is left out.
+
+    Raises:
+        ConfigError: the file is damaged.
     """
-    text = file.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(io.StringIO(whole, newline="")))
-    return [row for row in rows if before is None or int(row["timesteps_total"]) < before]
+    try:
+        text = file.read_text(encoding="utf-8")
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
+        numbers = [{name: float(value) for name, value in row.items() if value} for row in rows]
+        steps = [row["timesteps_total"] for row in numbers]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise ConfigError(
+            f"{file} is damaged ({error!r}): it is to be a table of numbers in UTF-8, with `timesteps_total` in each"
+            " row. Put it right, or move it away; a run that goes on begins another one."
+        ) from error
+    return [row for row, at in zip(rows, steps, strict=True) if before is None or at < before]

@@ -67,6 +67,22 @@ def settings_of(described: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in described.items() if name not in ("command", "started", "versions")}
 
 
+def described(folder: Path) -> dict[str, Any]:
+    """Return what the ``config.json`` of a run says; nothing where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    file = folder / CONFIG_FILE
+    content = _read_json(file)
+    if file.exists() and not (content and isinstance(content.get("config", {}), dict)):
+        raise ConfigError(
+            f"{file} is damaged: it is to be a JSON object that says what the run is. Move it away; the run writes it"
+            f" anew where it goes on: `{go_on(folder, folder)}`."
+        )
+    return content
+
+
 def run_folder_of(path: str | os.PathLike[str]) -> Path | None:
     """Return the run folder that a path, or the checkpoint at the path, is of; None if there is none."""
     given = Path(path)

@@ -17,7 +17,7 @@ from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import resume_command, write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
-from anyspace.execution.log import MetricsLog
+from anyspace.execution.log import MetricsLog, read_metrics
 from anyspace.execution.run_lock import RunLock
 from anyspace.execution.trainable import Snapshot, Trainable
 
@@ -160,9 +160,12 @@ class RunFolder(os.PathLike[str]):
             exact: whether the checkpoints that ``checkpoint_every`` asks for are exact.
 
         Raises:
-            ConfigError: the folder cannot be written, or the run would destroy what it learnt after its exact
-                checkpoint, since it does not learn it again just so.
+            ConfigError: the folder cannot be written, its metrics cannot be read, or the run would destroy what it
+                learnt after its exact checkpoint, since it does not learn it again just so.
         """
+        metrics = self._place / run_files.METRICS_FILE
+        if not self._is_new and metrics.exists():
+            read_metrics(metrics)  # before anything is learnt whose numbers could not join these
         if not (self._is_new or self._overwrites or exact):
             run_files.require_latest(self._place, algorithm.timesteps_total)
         description = algorithm.description()

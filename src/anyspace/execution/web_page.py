@@ -45,7 +45,7 @@ def run_page(folder: Path, shown: Shown) -> str:
     """Return the page of a run.
 
     Raises:
-        ConfigError: the folder is no run's.
+        ConfigError: the folder is no run's, or a file in it is damaged.
     """
     metrics, config = folder / run_files.METRICS_FILE, folder / run_files.CONFIG_FILE
     rows = read_metrics(metrics) if metrics.is_file() else []
@@ -53,7 +53,7 @@ def run_page(folder: Path, shown: Shown) -> str:
         raise ConfigError(
             f"{folder} is not the folder of a run that has trained: it needs {metrics.name}, {config.name}."
         )
-    described = json.loads(config.read_text())
+    described = run_files.described(folder)
     title = run_files.title_of(described)
     parts = [
         f"<h1>{html.escape(title)}</h1>",
