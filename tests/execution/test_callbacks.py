@@ -6,6 +6,7 @@ import re
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from anyspace import PPO, Callback
 from anyspace.errors import ConfigError
 from anyspace.execution import run_folder as run_module
-from anyspace.execution.callbacks import Callbacks, StopWithoutImprovement, WeightsAndBiases, named_callback
+from anyspace.execution.callbacks import Callbacks, PruneTrial, StopWithoutImprovement, WeightsAndBiases, named_callback
 from anyspace.execution.log import read_metrics
 from tests.support.counts import Counts, ran
 
@@ -203,6 +204,26 @@ def test_a_run_ends_without_improvement() -> None:
     assert ran(Counts(returns), None, 200, callback=stop)["timesteps_total"] == 60
     assert stop.highest == 6.0
     assert ran(Counts(returns), None, 50, callback=StopWithoutImprovement(1, "no/such"))["timesteps_total"] == 50
+
+
+@pytest.mark.parametrize(
+    ("metric", "advice"),
+    [
+        ("episode_reward_mean", " Did you mean 'episode_return_mean'?"),
+        ("evaluation/episode_return_mean", " Evaluations come with `evaluate_every`."),
+        ("zzz", ""),
+        ("episode_return_mean", None),
+    ],
+)
+def test_a_number_that_never_came_is_told_at_the_end(
+    caplog: pytest.LogCaptureFixture, metric: str, advice: str | None
+) -> None:
+    trial = SimpleNamespace(report=lambda value, steps: None, should_prune=lambda: False)
+    for callback in (StopWithoutImprovement(1000, metric), PruneTrial(trial, metric)):
+        caplog.clear()
+        ran(Counts(), None, 20, callback=callback)
+        told = f"{type(callback).__name__} did nothing: no result had a number called {metric!r}.{advice}"
+        assert caplog.messages == ([] if advice is None else [told])
 
 
 def test_bad_patience_is_refused() -> None:

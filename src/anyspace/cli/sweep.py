@@ -193,7 +193,9 @@ def _score(trial: Any, start: StartingPoint, flags: Flags[SweepFlags], ranges: l
         raise optuna.TrialPruned from error
     pruning = PruneTrial(trial)
     try:
-        result = algorithm.learn(own.steps, callback=pruning, progress=False)
+        # What learns from recorded steps has no returns on the way.
+        callback = pruning if flags.config.acts_while_training else None
+        result = algorithm.learn(own.steps, callback=callback, progress=False)
         if pruning.pruned:
             raise optuna.TrialPruned
         found = algorithm.evaluate(own.evaluate) if own.evaluate else result

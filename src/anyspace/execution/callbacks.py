@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ import numpy as np
 
 from anyspace.data.rendering import pictured
 from anyspace.data.trajectory import Episode
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, nearest
+from anyspace.execution.added_numbers import noted, require_numbers
 from anyspace.execution.film import VIDEOS, FilmError, video_files
-from anyspace.execution.log import flat_metrics, is_number
+from anyspace.execution.log import flat_metrics
 from anyspace.importing import import_path
+
+_LOG = logging.getLogger("anyspace")
 
 CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
 """``f(algorithm, result)``, called after every iteration; False ends the run."""
@@ -56,9 +60,6 @@ class Callback:
     def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
         """Take in that the run is over, whatever ended it; ``result``: the last iteration's, None if there is none."""
 
-
-_COUNTERS = {"training_iteration", "timesteps_total", "timesteps_this_iter", "time_total_s", "time_this_iter_s"}
-"""The numbers of a result that the run and its log go by."""
 
 OneCallback = Callback | CallbackFunction
 AnyCallbacks = OneCallback | Sequence[OneCallback] | None
@@ -110,12 +111,12 @@ class Callbacks:
         evaluation = result.get("evaluation")
         for part in self._parts:
             if evaluation is not None:
-                before = _noted(evaluation)
+                before = noted(evaluation)
                 goes_on &= _answer(part, "on_evaluation", part.on_evaluation(algorithm, evaluation))
-                _require_numbers(part, "on_evaluation", before, evaluation)
-            before = _noted(result)
+                require_numbers(_name(part, "on_evaluation"), before, evaluation)
+            before = noted(result)
             goes_on &= _answer(part, "on_iteration", part.on_iteration(algorithm, result))
-            _require_numbers(part, "on_iteration", before, result)
+            require_numbers(_name(part, "on_iteration"), before, result)
         return goes_on
 
     def checkpoint(self, algorithm: Any, path: Path) -> None:
@@ -130,13 +131,40 @@ class Callbacks:
                 stack.callback(part.on_end, algorithm, result)
 
 
-class StopWithoutImprovement(Callback):
+class _GoesByNumber(Callback):
+    """Goes by one number of the results, and says at the end if none of them had it: a slip in its name, mostly."""
+
+    def __init__(self, metric: str):
+        self.metric = metric
+        self._names: set[str] = set()
+
+    def on_start(self, algorithm: Any) -> None:
+        """Begin anew."""
+        self._names = set()
+
+    def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
+        """Warn where the number never came."""
+        if self._names and self.metric not in self._names:
+            evaluated = " Evaluations come with `evaluate_every`." if self.metric.startswith("evaluation/") else ""
+            _LOG.warning(
+                f"{type(self).__name__} did nothing: no result had a number called {self.metric!r}."
+                f"{evaluated or nearest(self.metric, sorted(self._names))}"
+            )
+
+    def _value(self, result: dict[str, Any]) -> float | None:
+        numbers = flat_metrics(result)
+        self._names |= numbers.keys()
+        return numbers.get(self.metric)
+
+
+class StopWithoutImprovement(_GoesByNumber):
     """Ends the run when a number has not risen for a while.
 
     Args:
         patience: environment steps without a new highest value after which the run ends, at least 1.
         metric: the path of the number in the result, such as ``episode_return_mean`` or
-            ``evaluation/episode_return_mean``. Iterations that lack it are passed over.
+            ``evaluation/episode_return_mean``. Iterations that lack it are passed over; a warning at the end says if
+            all of them did.
         least_gain: how much a value has to lie above the highest one so far, at least 0.
     """
 
@@ -146,17 +174,19 @@ class StopWithoutImprovement(Callback):
                 f"StopWithoutImprovement(patience={patience}, least_gain={least_gain}): patience is at least 1 step,"
                 " and least_gain at least 0."
             )
-        self.patience, self.metric, self.least_gain = patience, metric, least_gain
+        super().__init__(metric)
+        self.patience, self.least_gain = patience, least_gain
         self.highest: float | None = None
         self._risen_at = 0
 
     def on_start(self, algorithm: Any) -> None:
         """Begin to count."""
+        super().on_start(algorithm)
         self.highest, self._risen_at = None, algorithm.timesteps_total
 
     def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
         """Compare with the highest value so far."""
-        value = flat_metrics(result).get(self.metric)
+        value = self._value(result)
         if (
             value is not None
             and math.isfinite(value)
@@ -166,7 +196,7 @@ class StopWithoutImprovement(Callback):
         return algorithm.timesteps_total - self._risen_at < self.patience if self.highest is not None else None
 
 
-class PruneTrial(Callback):
+class PruneTrial(_GoesByNumber):
     """Reports a number to a trial of Optuna after every iteration, and ends the run where the trial is hopeless.
 
     After ``learn``, raise ``optuna.TrialPruned`` if it was::
@@ -178,16 +208,18 @@ class PruneTrial(Callback):
 
     Args:
         trial: of Optuna.
-        metric: the path of the number in the result. Iterations that lack it are passed over.
+        metric: the path of the number in the result. Iterations that lack it are passed over; a warning at the end says
+            if all of them did.
     """
 
     def __init__(self, trial: Any, metric: str = "episode_return_mean"):
-        self.trial, self.metric = trial, metric
+        super().__init__(metric)
+        self.trial = trial
         self.pruned = False
 
     def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> bool | None:
         """Report, and ask whether to go on."""
-        value = flat_metrics(result).get(self.metric)
+        value = self._value(result)
         if value is not None:
             self.trial.report(value, algorithm.timesteps_total)
             self.pruned = bool(self.trial.should_prune())
@@ -350,48 +382,3 @@ def _answer(part: Callback, method: str, answer: object) -> bool:
     raise ConfigError(
         f"{_name(part, method)} returned {answer!r}: return False to end the run, and nothing (or True) to go on."
     )
-
-
-def _is_loggable(value: Any) -> bool:
-    """Whether it is a number that a float holds, or a dict of such numbers, or of lists of them.
-
-    A list in a dict, such as the returns of an evaluation that is put into the result, is not logged.
-    """
-    if isinstance(value, Mapping):
-        return all(isinstance(name, str) and _is_in_dict(part) for name, part in value.items())
-    if not is_number(value):
-        return False
-    try:
-        float(value)
-    except OverflowError:
-        return False
-    return True
-
-
-def _is_in_dict(value: object) -> bool:
-    return all(map(_is_loggable, value)) if isinstance(value, list | tuple) else _is_loggable(value)
-
-
-def _noted(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a result holds now, the dicts in it included."""
-    return {name: _noted(value) if isinstance(value, Mapping) else value for name, value in result.items()}
-
-
-def _require_numbers(part: Callback, method: str, before: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    """Refuse what a method of a callback put into the result and no log could hold, and changes of its counters."""
-    for name in _COUNTERS & before.keys():
-        if result.get(name) is not before[name]:
-            change = f"set {name!r} to {result[name]!r} in" if name in result else f"took {name!r} out of"
-            raise ConfigError(
-                f"{_name(part, method)} {change} the result, but the run and its log go by that number: put numbers of"
-                " yours under names of their own."
-            )
-    for name, value in result.items():
-        known = before.get(name)
-        if isinstance(value, Mapping) and isinstance(known, Mapping):
-            _require_numbers(part, method, known, value)
-        elif not (name in before and value is known) and not (isinstance(name, str) and _is_loggable(value)):
-            raise ConfigError(
-                f"{_name(part, method)} put {name!r}: {value!r} into the result: names are texts, and values"
-                " numbers that a float holds, or dicts of them."
-            )
