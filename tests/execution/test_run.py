@@ -25,6 +25,7 @@ from anyspace.execution import run_folder as run_module
 from anyspace.execution.checkpoint import read_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import read_metrics
+from anyspace.execution.run import last_step
 from anyspace.execution.run_files import settings_of
 from anyspace.execution.run_folder import RunFolder
 from anyspace.version import __version__
@@ -82,6 +83,13 @@ def test_a_run_that_is_there_already_has_nothing_to_do(tmp_path: Path) -> None:
     algorithm.mean, algorithm.stop_at = 7, 5
     with pytest.raises(ConfigError, match="has reached `stop_return` already, after 1,000,000 steps"):
         ran(algorithm, None, 2_000_000)
+
+
+@pytest.mark.parametrize("more", [0, -5])
+def test_no_steps_from_now_on_are_refused_by_the_name_of_the_argument(more: int) -> None:
+    with pytest.raises(ConfigError, match=rf"at least 1 as `total_timesteps`, which count from now on: {more} came"):
+        last_step(100, None, more)
+    assert last_step(100, None, 1) == 101
 
 
 def test_it_ends_with_the_return(tmp_path: Path) -> None:

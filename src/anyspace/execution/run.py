@@ -81,7 +81,7 @@ def last_step(now: int, total_steps: float | None, total_timesteps: float | None
     """Return the step at which a run ends: given from the beginning, or from ``now`` on. 1e5 is a number of steps, too.
 
     Raises:
-        ConfigError: both are given, or neither, or what is given is no whole number.
+        ConfigError: both are given, or neither, or what is given is no whole number, or no step from now on.
     """
     if (total_steps is None) == (total_timesteps is None):
         raise ConfigError(
@@ -90,7 +90,13 @@ def last_step(now: int, total_steps: float | None, total_timesteps: float | None
         )
     if total_steps is not None:
         return whole(total_steps, "learn() takes a whole number of steps as `total_steps`")
-    return now + whole(total_timesteps, "learn() takes a whole number of steps as `total_timesteps`")
+    more = whole(total_timesteps, "learn() takes a whole number of steps as `total_timesteps`")
+    if more < 1:
+        raise ConfigError(
+            "there is nothing to do: give learn() at least 1 as `total_timesteps`, which count from now on:"
+            f" {more:,} came."
+        )
+    return now + more
 
 
 def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:
