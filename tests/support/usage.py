@@ -8,9 +8,12 @@ from pathlib import Path
 
 
 def memory() -> float:
-    """Return the memory that this process and its children have in RAM, in MiB."""
+    """Return the memory that this process and its children have in RAM, in MiB, each to itself.
+
+    What processes share counts for none of them: Ray's object store fills up to its size, and stays.
+    """
     gc.collect()
-    return sum(_resident(pid) for pid in [os.getpid(), *_children()])
+    return sum(_own(pid) for pid in [os.getpid(), *_children()])
 
 
 def handles() -> int:
@@ -24,12 +27,12 @@ def size(*paths: Path) -> float:
     return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in (file.stat() for file in files)}.values()) / 2**20
 
 
-def _resident(pid: int) -> float:
+def _own(pid: int) -> float:
     try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        _, resident, shared, *_ = map(int, Path(f"/proc/{pid}/statm").read_text().split())
     except OSError:  # it has ended
         return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return (resident - shared) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _children() -> list[int]:

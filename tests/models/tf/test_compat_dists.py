@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from gymnasium.spaces import MultiDiscrete
 
 from anyspace import distributions
@@ -72,3 +74,20 @@ def test_what_builds_the_sample_is_what_samples(base: str) -> None:
         assert (made.sample_op == 0.25).all()
     with pytest.raises(NotImplementedError, match=r"TFActionDistribution has no sample\(\)"):
         old.TFActionDistribution(INPUTS).sample()
+
+
+@pytest.mark.parametrize("name", ["Categorical", "MultiCategorical", "DiagGaussian"])
+def test_rows_may_be_of_an_unknown_number(name: str) -> None:
+    """As those of recorded steps within a compiled step are."""
+    kind = partial(getattr(old, name), model=None, **({"input_lens": [2, 2]} if name == "MultiCategorical" else {}))
+    actions = kind(tf.constant(INPUTS)).sample(tf.constant([1, 2]))
+
+    def of(inputs: Any, actions: Any) -> Any:
+        made = kind(inputs)
+        drawn = made.sample(tf.constant([3, 4]))
+        return made.logp(actions), made.deterministic_sample(), drawn
+
+    unknown = [tf.TensorSpec([None, *one.shape[1:]], one.dtype) for one in (tf.constant(INPUTS), actions)]
+    found = tf.function(of, input_signature=unknown, autograph=False)(INPUTS, actions)
+    for one, expected in zip(found, of(tf.constant(INPUTS), actions), strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,13 @@ class _TensorFlow(Namespace):
     def concatenate(self, arrays: Any, axis: int = 0) -> Array:
         return tf.concat(arrays, axis)
 
+    def reshape(self, x: Array, shape: tuple[int | None, ...]) -> Array:
+        # In a graph the number of rows may be unknown, None, as that of recorded steps: it is what is left.
+        lengths = [-1 if length is None else length for length in shape]
+        if lengths.count(-1) > 1:
+            raise ValueError(f"{tuple(shape)} has two lengths that are unknown")
+        return tf.reshape(x, lengths)
+
     def take_rows(self, x: Array, rows: Array) -> Array:
         return tf.gather(x, rows)
 
@@ -117,7 +124,7 @@ class _TensorFlow(Namespace):
         return tf.constant(np.asarray(x).astype(like.dtype.as_numpy_dtype))
 
     def full(self, shape: tuple[int, ...], value: float, *, like: Array) -> Array:
-        return tf.fill(shape, tf.constant(value, self._float_dtype(like)))
+        return tf.fill(_known(shape, like), tf.constant(value, self._float_dtype(like)))
 
     def arange(self, n: int, *, like: Array) -> Array:
         return tf.range(n, dtype=like.dtype if like.dtype in (tf.int32, tf.int64) else tf.int64)
@@ -205,19 +212,20 @@ class _TensorFlow(Namespace):
         return self.moveaxis(found, -1, axis)
 
     def normal(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
-        dtype = self._float_dtype(like)
+        dtype, known = self._float_dtype(like), _known(shape, like)
         if rng is None:
-            return tf.random.normal(shape, dtype=dtype)
-        return tf.random.stateless_normal(shape, self._seed(rng), dtype=dtype)
+            return tf.random.normal(known, dtype=dtype)
+        return tf.random.stateless_normal(known, self._seed(rng), dtype=dtype)
 
     def gumbel(self, rng: Rng, shape: tuple[int, ...], *, like: Array) -> Array:
         dtype = self._float_dtype(like)
         # A number that is 0 would give an infinite noise, which no masked logit could lose against.
         least = np.finfo(dtype.as_numpy_dtype).tiny
+        known = _known(shape, like)
         if rng is None:
-            even = tf.random.uniform(shape, least, 1.0, dtype)
+            even = tf.random.uniform(known, least, 1.0, dtype)
         else:
-            even = tf.random.stateless_uniform(shape, self._seed(rng), least, 1.0, dtype)
+            even = tf.random.stateless_uniform(known, self._seed(rng), least, 1.0, dtype)
         return -tf.math.log(-tf.math.log(even))
 
     def gamma(self, rng: Rng, concentration: Array) -> Array:
@@ -228,3 +236,8 @@ class _TensorFlow(Namespace):
 
 
 NAMESPACE = _TensorFlow()
+
+
+def _known(shape: Iterable[int | None], rows: Array) -> list[Any]:
+    """Return a shape whose unknown length is the number of rows of an array."""
+    return [tf.shape(rows)[0] if length is None else length for length in shape]
