@@ -135,7 +135,7 @@ def test_sources_of_other_spaces_than_each_other_are_refused(folder, tmp_path):
 
 
 def test_on_policy_algorithms_say_why_they_take_no_input(folder):
-    with pytest.raises(ConfigError, match=r"`input`\. This algorithm learns from the steps that it has just taken"):
+    with pytest.raises(ConfigError, match=r"`input`\. This algorithm learns from the steps that it has taken"):
         PPO("CartPole-v1", input=folder)
 
 

@@ -183,10 +183,10 @@ def test_algorithms_have_general_presets_for_their_actions(kind: type[Algorithm[
 
 
 OWN = {
-    "PG": {"CartPole-v1"},
-    "A2C": {"CartPole-v1"},
-    "IMPALA": {"CartPole-v1"},
-    "APPO": {"CartPole-v1", "Pendulum-v1"},
+    "PG": {"CartPole-v1", "LunarLander-v3"},
+    "A2C": {"CartPole-v1", "Pendulum-v1", "LunarLander-v3"},
+    "IMPALA": {"CartPole-v1", "Pendulum-v1", "LunarLander-v3"},
+    "APPO": {"CartPole-v1", "Pendulum-v1", "LunarLander-v3"},
     "PPO": {"CartPole-v1", "Pendulum-v1", "LunarLander-v3"},
     "DQN": {"CartPole-v1", "LunarLander-v3"},
     "SAC": {"CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0", "LunarLanderContinuous-v3"},
