@@ -92,6 +92,8 @@ class RayTransport:
             # Ray's own restarts would play the same episodes again.
             max_restarts=0,
             max_task_retries=0,
+            # Ray would keep a record of each of the latest 100,000 requests, some 300 MB, for its dashboard.
+            enable_task_events=False,
             scheduling_strategy="SPREAD",
             runtime_env=runtime_env,
         )(Actor)
