@@ -295,3 +295,10 @@ def test_misuse_is_refused(build: Any) -> None:
     for low, high in ((1.0, 1.0), ([0.0, 2.0], 1.0), (0.0, float("nan"))):
         with pytest.raises(AssertionError, match="low < high"):
             build(np.zeros((1, 4)), low=low, high=high)
+
+
+@BOTH
+def test_no_rows_at_all(build: Any) -> None:
+    for inputs in (np.zeros((0, 4), np.float32), torch.zeros(0, 4), jax.numpy.zeros((0, 4))):
+        made = build(inputs)
+        assert made.logp(made.deterministic_sample()).shape == (0,)

@@ -218,6 +218,16 @@ def test_another_shape_is_refused(x):
         RunningStat((2,)).push(x)
 
 
+@pytest.mark.parametrize("x", [np.zeros(1), np.zeros((2, 1)), np.zeros((2, 3)), np.zeros(())])
+def test_another_shape_is_refused_without_statistics_too(x):
+    filtered = MeanStdFilter((2,))
+    filtered.push(np.arange(6.0).reshape(3, 2))
+    for normalise in (filtered.apply, lambda given: filtered(given, update=False)):
+        with pytest.raises(ValueError, match=r"expected observations of shape \(2,\), got"):
+            normalise(x)
+    assert filtered.apply(np.zeros((4, 5, 2))).shape == (4, 5, 2)
+
+
 def test_merging_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\), got \(3,\)"):
         RunningStat((2,)).merge(RunningStat((3,)))

@@ -1,4 +1,5 @@
 import copy
+import math
 import pickle
 from collections import OrderedDict
 
@@ -279,6 +280,14 @@ def test_preprocessed_spaces_survive_copies():
         assert twin == space
         assert twin.original_space == NESTED
         assert restore_original_dimensions(np.zeros((3, 9)), twin)["a"].shape == (3, 2, 2)
+
+
+def test_a_tensorlib_may_be_the_module_as_in_old_files():
+    flat, space = np.zeros((2, 9), np.float32), get_preprocessor(NESTED).observation_space
+    for module, array in ((np, flat), (torch, torch.as_tensor(flat))):
+        assert restore_original_dimensions(array, space, module)["a"].shape == (2, 2, 2)
+    with pytest.raises(ValueError, match=r"tensorlib: expected one of .* got <module 'math'"):
+        restore_original_dimensions(flat, space, math)
 
 
 def test_an_unknown_tensorlib_is_refused():

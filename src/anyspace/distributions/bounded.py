@@ -92,7 +92,7 @@ class _Interval(VectorDistribution):
         """Undo `_stretched` for ``[B, *shape]`` or ``[B, d]``; on a bound or beyond it counts as just inside."""
         ns = xp(self.inputs)
         low, high = self._limits
-        values = ns.reshape(ns.asarray(actions, like=self.inputs), (*self._batch_shape, -1))
+        values = ns.reshape(ns.asarray(actions, like=self.inputs), (*self._batch_shape, self.inputs.shape[-1] // 2))
         return ns.clip((values - low) / (high - low), MARGIN, 1.0 - MARGIN)
 
 

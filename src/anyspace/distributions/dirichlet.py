@@ -43,9 +43,10 @@ class Dirichlet(VectorDistribution):
     def _concentration(self) -> Array:
         """``[B, rows, k]``, float64."""
         ns, shape = xp(self.inputs), None if self.action_space is None else self.action_space.shape
-        share_count = shape[-1] if shape else self.inputs.shape[-1]
+        width = self.inputs.shape[-1]
+        share_count = shape[-1] if shape else width
         inputs = ns.clip(ns.astype(self.inputs, "float64"), -INPUT_LIMIT, INPUT_LIMIT)
-        return ns.reshape(ns.exp(inputs) + _LEAST_SHARE, (*self._batch_shape, -1, share_count))
+        return ns.reshape(ns.exp(inputs) + _LEAST_SHARE, (*self._batch_shape, width // share_count, share_count))
 
     def _result(self, rows: Array) -> Array:
         """Sum ``[B, rows]`` to ``[B]`` in the dtype of the inputs."""

@@ -269,6 +269,8 @@ class MeanStdFilter:
         return np.zeros(self.shape), np.ones(self.shape)
 
     def _normalised(self, x: NumpyArray, mean: NumpyArray, scale: NumpyArray) -> NumpyArray:
+        if x.shape[max(0, x.ndim - len(self.shape)) :] != self.shape:
+            raise ValueError(f"expected observations of shape {self.shape}, got {x.shape}.")
         dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
         result = (x - mean) / scale
         return np.asarray(result if self.clip is None else np.clip(result, -self.clip, self.clip), dtype)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import gymnasium as gym
@@ -28,6 +29,7 @@ from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.tree import Tree
 
 _TENSORLIBS = ("numpy", "torch", "tf", "tf2", None)
+_MODULES = ("numpy", "torch", "tensorflow")
 
 
 class PreprocessedBox(Box):
@@ -43,14 +45,14 @@ class PreprocessedBox(Box):
         self.original_space, self.structure = original_space, structure
 
 
-def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: str | None = None) -> Tree:
+def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: str | ModuleType | None = None) -> Tree:
     """Cut flat observations into the structure of the space that they were flattened from.
 
     Args:
         obs: [N, F] of any framework. Structured input comes back as it is.
         obs_space: the preprocessed space; its ``original_space`` gives the structure. Where that is a single leaf,
             or missing, ``obs`` comes back as it is.
-        tensorlib: "numpy", "torch", "tf" or "tf2", as old code passes it; the array itself decides.
+        tensorlib: "numpy", "torch", "tf" or "tf2", or such a module, as old code passes it; the array itself decides.
 
     Returns:
         What `Preprocessor.restore` gives for the same observations.
@@ -58,7 +60,7 @@ def restore_original_dimensions(obs: Any, obs_space: gym.Space[Any], tensorlib: 
     Raises:
         ValueError: the last dimension is not F, or ``tensorlib`` is unknown.
     """
-    if tensorlib not in _TENSORLIBS:
+    if not (tensorlib.__name__ in _MODULES if isinstance(tensorlib, ModuleType) else tensorlib in _TENSORLIBS):
         raise ValueError(f"tensorlib: expected one of {', '.join(map(repr, _TENSORLIBS))}, got {tensorlib!r}.")
     original = getattr(obs_space, "original_space", None)
     if original is None or isinstance(obs, dict | list | tuple | RepeatedValues):

@@ -14,7 +14,7 @@ from gymnasium.spaces import Box, Discrete
 
 from anyspace import PPO
 from anyspace.errors import ModelError
-from anyspace.models import JaxModelV2
+from anyspace.models import JaxModelV2, ModelCatalog
 from anyspace.models.jax.runtime import JaxRuntime
 
 
@@ -203,3 +203,15 @@ class Statistics(WithATable):
 def test_what_a_model_says_of_its_batches_counts_beneath_a_memory(memory: dict[str, Any]) -> None:
     with closing(PPO("CartPole-v1", model={"custom_model": Statistics, **memory}, **SMALL)) as algorithm:
         assert algorithm.policy.runtime.has_batch_statistics(algorithm.policy.model)
+
+
+def test_built_in_models_are_differentiated_by_hand() -> None:
+    model = ModelCatalog.get_model_v2(Box(-1, 1, (3,)), Discrete(2), 2, {"fcnet_hiddens": [4]}, framework="jax")
+
+    def loss(weights: Any) -> Any:
+        with model.bound(weights):
+            return (model({"obs": jnp.ones((1, 3))})[0] ** 2).sum()
+
+    gradients = jax.grad(loss)(model.variables(as_dict=True))
+    assert all(np.abs(one).sum() > 0 for name, one in gradients.items() if "value" not in name)
+    assert isinstance(model({"obs": np.ones((1, 3), np.float32)})[0], np.ndarray)

@@ -76,7 +76,7 @@ def test_what_builds_the_sample_is_what_samples(base: str) -> None:
         old.TFActionDistribution(INPUTS).sample()
 
 
-@pytest.mark.parametrize("name", ["Categorical", "MultiCategorical", "DiagGaussian"])
+@pytest.mark.parametrize("name", ["Categorical", "MultiCategorical", "DiagGaussian", "Beta", "Dirichlet"])
 def test_rows_may_be_of_an_unknown_number(name: str) -> None:
     """As those of recorded steps within a compiled step are."""
     kind = partial(getattr(old, name), model=None, **({"input_lens": [2, 2]} if name == "MultiCategorical" else {}))

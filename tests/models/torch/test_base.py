@@ -1,3 +1,5 @@
+import copy
+
 import gymnasium as gym
 import pytest
 import torch
@@ -139,3 +141,17 @@ def test_what_a_pass_computed_is_kept_without_becoming_a_part_of_the_module():
     plain = ModelV2(*ARGUMENTS)
     plain._keep("_features", 7)
     assert plain._features == 7
+
+
+@pytest.mark.parametrize("config", [{}, {"use_lstm": True, "lstm_cell_size": 4}, {"vf_share_layers": True}])
+def test_models_are_copied_after_a_pass_with_gradients_too(config):
+    """As a target network is made by hand."""
+    model = ModelCatalog.get_model_v2(Box(-1, 1, (2,)), Discrete(3), 3, {"fcnet_hiddens": [4], **config})
+    given = {"obs": torch.ones(2, 2)}, [torch.zeros(2, 4)] * 2 if config.get("use_lstm") else [], torch.tensor([1, 1])
+    output, _ = model(*given)
+    twin = copy.deepcopy(model)
+    output.sum().backward()
+    with torch.no_grad():
+        next(iter(model.parameters())).add_(1.0)
+    assert torch.equal(twin(*given)[0], output)
+    assert not torch.equal(model(*given)[0], output)

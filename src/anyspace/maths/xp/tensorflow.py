@@ -232,7 +232,7 @@ class _TensorFlow(Namespace):
         if rng is None:
             return tf.random.gamma((), concentration, dtype=concentration.dtype)
         seed = self._seed(rng)
-        return tf.random.stateless_gamma(concentration.shape, seed, concentration, dtype=concentration.dtype)
+        return tf.random.stateless_gamma(tf.shape(concentration), seed, concentration, dtype=concentration.dtype)
 
 
 NAMESPACE = _TensorFlow()

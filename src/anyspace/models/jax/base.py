@@ -149,6 +149,8 @@ class JaxModelV2(ArrayModel):
     def bound(self, values: Mapping[str, Array]) -> Iterator[Callable[[], Arrays]]:
         """Run with these arrays, within a trace, and be as before afterwards: nothing of a trace stays in the model.
 
+        Outside of an algorithm's own traces, what passes draw follows ``seed``.
+
         Yields:
             What returns all arrays as passes have left them.
 
@@ -157,8 +159,8 @@ class JaxModelV2(ArrayModel):
         """
         held = self.held()
         before = [dict(vars(model)) for model in held.models]
-        keys = KEYS.get()
-        assert keys is not None, "models are bound within a trace"
+        keys = KEYS.get() or Keys(jax.random.key(self.seed))
+        token = KEYS.set(keys)
         try:
             readers = [part.bind(values, keys.fresh) for part in held.parts]
             there = [modules_in(model) for model in held.models]
@@ -166,6 +168,7 @@ class JaxModelV2(ArrayModel):
             for model, known in zip(held.models, there, strict=True):
                 _require_nothing_made(model, known)
         finally:
+            KEYS.reset(token)
             for model, attributes in zip(held.models, before, strict=True):
                 vars(model).clear()
                 vars(model).update(attributes)

@@ -75,6 +75,10 @@ class TorchModelV2(ModelV2, nn.Module, metaclass=_EitherOrder):
         """Set an attribute; ``nn.Module`` would search its registries for the name on every step of a rollout."""
         self.__dict__[name] = value
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies have: all attributes, those that passes left without the graph behind them."""
+        return {name: _without_graph(value) for name, value in self.__dict__.items()}
+
     def takes_noise(self, name: str) -> bool:
         """Return whether noise on parameters changes the parameter ``name``: those of layer normalisations stay."""
         return not isinstance(self.get_submodule(name.rpartition(".")[0]), nn.LayerNorm)
@@ -88,3 +92,12 @@ class TorchModelV2(ModelV2, nn.Module, metaclass=_EitherOrder):
         """Return the parameters that take gradients, as a list or by name."""
         named = {name: value for name, value in self.named_parameters() if value.requires_grad}
         return dict(named) if as_dict else list(named.values())
+
+
+def _without_graph(value: Any) -> Any:
+    """Return a tensor, or plain lists, tuples and dicts of tensors, without the graph that they were computed in."""
+    if isinstance(value, torch.Tensor):
+        return value if value.is_leaf else value.detach()
+    if type(value) is dict:
+        return {name: _without_graph(part) for name, part in value.items()}
+    return type(value)(map(_without_graph, value)) if type(value) in (list, tuple) else value
