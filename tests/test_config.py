@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
+from anyspace import DQN, PPO
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.a2c import A2CConfig
 from anyspace.algorithms.appo import APPOConfig
@@ -435,3 +436,16 @@ def test_require_names_key_value_and_reason():
     require(True, "lr", 1, "it must not be")
     with pytest.raises(ConfigError, match=re.escape("config key `lr` is -1, but it must not be.")):
         require(False, "lr", -1, "it must not be")
+
+
+def test_a_value_that_has_a_schedule_beside_it_says_so():
+    for value in ([[0, 1e-3], [10, 1e-4]], lambda progress: progress):
+        with pytest.raises(ConfigError, match=r"`lr` takes float, but .* came\. A schedule goes into `lr_schedule`\."):
+            PPO("CartPole-v1", lr=value)
+    with pytest.raises(ConfigError, match=r"'high' \(str\) came\.$"):
+        PPO("CartPole-v1", lr="high")
+
+
+def test_epsilon_is_in_the_configuration_of_exploration():
+    with pytest.raises(ConfigError, match=r"It is in `exploration_config` here, with the names `initial_epsilon`"):
+        DQN("CartPole-v1", epsilon=[[0, 1.0], [100, 0.05]])

@@ -58,6 +58,12 @@ def test_malformed_names_are_refused(name):
         import_name(name)
 
 
+@pytest.mark.parametrize("name", ["json:py", "json.py:JSONDecoder"])
+def test_a_file_is_no_module(name):
+    with pytest.raises(ConfigError, match=r"write a module and what is in it, and no file: `json:Name`"):
+        import_name(name)
+
+
 @pytest.mark.parametrize("name", ["no_such_module:x", "os:no_such_name"])
 def test_names_of_nothing_are_refused(name):
     with pytest.raises(ConfigError, match=f"'{name}' cannot be imported: .*no_such"):

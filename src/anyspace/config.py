@@ -156,7 +156,7 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
             values[key] = _merge(current, value, {}, advice, f"{prefix}{key}.")
             continue
-        values[key] = _taken(f"{prefix}{key}", value, hints[key])
+        values[key] = _taken(f"{prefix}{key}", value, hints[key], _schedule_of(key, hints))
     return dataclasses.replace(config, **values)
 
 
@@ -175,15 +175,23 @@ def checked(config: C, prefix: str = "") -> C:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value is not getattr(plain, field.name):
-            values[field.name] = _taken(f"{prefix}{field.name}", value, hints[field.name])
+            schedule = _schedule_of(field.name, hints)
+            values[field.name] = _taken(f"{prefix}{field.name}", value, hints[field.name], schedule)
     return dataclasses.replace(config, **values)
 
 
-def _taken(path: str, value: Any, hint: Any) -> Any:
+def _schedule_of(key: str, hints: Mapping[str, Any]) -> str | None:
+    """Return the key that holds the schedule of a number, if there is one."""
+    name = f"{key}_schedule"
+    return name if name in hints else None
+
+
+def _taken(path: str, value: Any, hint: Any, schedule: str | None = None) -> Any:
     """Return the value of a key in exactly the types of its hint, or raise :class:`ConfigError`."""
     if not matches(value, hint):
+        other = f" A schedule goes into `{schedule}`." if schedule and not isinstance(value, str | None) else ""
         raise ConfigError(
-            f"config key `{path}` takes {spell(hint)}, but {value!r} ({type(value).__name__}) came."
+            f"config key `{path}` takes {spell(hint)}, but {value!r} ({type(value).__name__}) came.{other}"
             f"{_SEARCH if isinstance(value, dict) and value.keys() == {'grid_search'} else ''}"
         )
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -45,6 +45,11 @@ def import_name(name: str) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
+        if attribute == "py" or module_name.endswith(".py"):
+            module = module_name.removesuffix(".py")
+            raise ConfigError(
+                f"{name!r} cannot be imported: write a module and what is in it, and no file: `{module}:Name`."
+            ) from error
         raise ConfigError(
             f"{name!r} cannot be imported: {error}. Write `package.module:Name`, with the package installed or in"
             " a folder on Python's path (`sys.path`)."

@@ -80,6 +80,8 @@ def test_keys_that_say_what_happens_anyway_are_left_out(kind: Kind, given: dict[
         ),
         (SAC, {"Q_model": {"hidden_layer_sizes": [8]}}, {"q_model_config": {"fcnet_hiddens": [8]}}),
         (SAC, {"policy_model": {"hidden_activation": "tanh"}}, {"policy_model_config": {"fcnet_activation": "tanh"}}),
+        (PPO, {"lr": [[0, 1e-3], [100, 1e-4]]}, {"lr_schedule": [[0, 1e-3], [100, 1e-4]]}),
+        (PPO, {"lr": None, "learner_class": None, "recreate_failed_workers": False, "num_cpus_per_learner": 1}, {}),
         (PPO, {"sample_batch_size": 50}, {"rollout_fragment_length": 50}),
         (PPO, {"vf_share_layers": True}, {"model": {"vf_share_layers": True}}),
         (PPO, {"use_pytorch": False}, {"framework": "tf"}),
@@ -203,3 +205,8 @@ def test_an_old_script_takes_one_gradient_step_for_each_round() -> None:
     # A preset has a rhythm of its own.
     with closing(dqn.DQN("CartPole-v1", {"n_step": 3}, preset="CartPole-v1")) as algo:
         assert algo.config.rollout_fragment_length != 3
+
+
+def test_an_evaluation_plays_a_number_of_episodes() -> None:
+    with pytest.raises(ConfigError, match="evaluation_duration: an evaluation plays a number of episodes here"):
+        translated(PPO.config_class, {"evaluation_duration": "auto"})

@@ -215,6 +215,15 @@ def test_several_callbacks_are_told_in_turn() -> None:
     assert said == ["one", "two"]
 
 
+def test_callbacks_of_the_new_stack_are_refused() -> None:
+    class New(DefaultCallbacks):
+        def on_episode_end(self, *, episode: Any, metrics_logger: Any = None, **kwargs: Any) -> None:
+            metrics_logger.log_value("length", episode.length)
+
+    with pytest.raises(ConfigError, match=r"New\.on_episode_end\(\) asks for `metrics_logger`.*`episode"):
+        corridor().callbacks(New).build()
+
+
 def test_callbacks_that_nobody_calls_are_refused() -> None:
     class Stepping(DefaultCallbacks):
         def on_episode_step(self, **kwargs: Any) -> None:

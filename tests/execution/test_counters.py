@@ -41,6 +41,17 @@ def test_the_verdict_of_evaluations(evaluation: float | None, verdict: str) -> N
     assert counters.reached(0.5) == verdict.startswith("goal reached")
 
 
+def test_an_evaluation_is_due_after_just_as_many_steps() -> None:
+    counters = Counters(3, 100)
+    found = []
+    for steps in (99, 100, 150, 200):
+        counters.timesteps_total = steps
+        found.append(counters.evaluation_due)
+        if found[-1]:
+            counters.judge({"episode_return_mean": 1.0})
+    assert found == [False, True, False, True]
+
+
 def best_at(rounds: list[list[float]], counters: Counters) -> list[int]:
     """Return after which rounds of episodes a counter says that the return is the best so far."""
     found = []

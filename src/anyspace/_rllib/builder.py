@@ -120,7 +120,7 @@ class AlgorithmConfig(Keys):
         Raises:
             ConfigError: always, if there are keys.
         """
-        if keys:
+        if any(value is not None for value in keys.values()):
             raise ConfigError("multi_agent: several agents in one environment are out of scope.")
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -21,6 +22,8 @@ _NEVER: dict[str, str] = {
     "on_workers_recreated": "read `fleet/restarts` in on_train_result, which counts the workers that were replaced.",
 }
 """Methods of RLlib that nothing here calls, and what to do instead."""
+_OF_NEW_STACK = {"env_runner", "metrics_logger", "rl_module"}
+"""Arguments that methods have there alone."""
 
 
 class DefaultCallbacks:
@@ -45,6 +48,13 @@ class DefaultCallbacks:
             if name.startswith("on_") and name not in called:
                 advice = _NEVER.get(name) or f"there is no such callback.{nearest(name, called)}"
                 raise ConfigError(f"{type(self).__name__}.{name}() is not called here: {advice}")
+        for name in called:
+            wanted = inspect.signature(getattr(self, name)).parameters.keys() & _OF_NEW_STACK
+            if wanted:
+                raise ConfigError(
+                    f"{type(self).__name__}.{name}() asks for `{min(wanted)}`, which belongs to RLlib's new API stack."
+                    " Numbers of an episode go into `episode.custom_metrics`, those of an iteration into `result`."
+                )
 
     def require_no_evaluation(self) -> None:
         """Raise :class:`ConfigError` where a method is to be called around evaluations."""

@@ -114,6 +114,8 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
         del keys["env_config"]
     if keys.pop("evaluation_duration_unit", "episodes") != "episodes":
         raise ConfigError("evaluation_duration_unit: an evaluation plays whole episodes here; give their number.")
+    if keys.get("evaluation_episodes") == "auto":
+        raise ConfigError("evaluation_duration: an evaluation plays a number of episodes here; give it.")
     if keys.pop("num_gpus", 0):
         keys.setdefault("device", "cuda")
     if keys.get("replay_buffer_num_slots") == 0:
@@ -148,6 +150,15 @@ def _renamed(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> d
         steps = int(keys.pop("exploration_fraction", 0.1) * horizon)
         epsilon = {"final_epsilon": keys.pop("exploration_final_eps", 0.02), "epsilon_timesteps": steps}
         keys["exploration_config"] = {"type": "EpsilonGreedy", **epsilon, **(keys.get("exploration_config") or {})}
+    for name in ("lr", "entropy_coeff"):  # RLlib's new stack has schedules in their place
+        if isinstance(keys.get(name), list | tuple) and f"{name}_schedule" in fields:
+            keys[f"{name}_schedule"] = keys.pop(name)
+        elif name in keys and keys[name] is None:
+            del keys[name]
+    today = {RENAMED.get(key, key): value for key, value in keys.items()}
+    if not today.get("num_env_runners") and not today.get("evaluation_num_env_runners"):
+        for key in ("restart_failed_env_runners", "recreate_failed_workers"):  # of workers that there are none of
+            keys.pop(key, None)
     multiagent = keys.get("multiagent")
     if isinstance(multiagent, Mapping) and not multiagent.get("policies"):
         del keys["multiagent"]
@@ -240,7 +251,8 @@ def _without_idle(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> 
         key
         for key, name in foreign.items()
         if (name in as_here and keys[key] in as_here[name])
-        or ((name in as_here or name in FOREIGN_KEYS) and keys[key] in (None, {}))
+        or keys[key] is None
+        or ((name in as_here or name in FOREIGN_KEYS) and keys[key] == {})
     }
     idle = sorted(key for key, name in foreign.items() if name in WITHOUT_EFFECT)
     if idle:

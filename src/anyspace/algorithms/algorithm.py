@@ -203,7 +203,8 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         if self._env_spec is None:
             raise ConfigError(
                 "there is no environment: none was given, or the checkpoint could not name it (it was a local object)."
-                f" Give it: {type(self).__name__}(env=...), Algorithm.load(path, env=...), `anyspace evaluate --env`."
+                f" Give it: {type(self).__name__}(env=...), Algorithm.load(path, env=...), `anyspace evaluate --env`,"
+                " `anyspace train module:Class --resume RUN --trust`."
             )
         return self._env_spec
 

@@ -23,6 +23,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from anyspace.algorithms.config import AlgorithmConfig
@@ -315,11 +316,13 @@ def require_granted(
         names_code = any(want.kind == "code" for want in risky)
         why = "To import code is to run it, so nothing was imported." if names_code else "Nothing was run or written."
         lines += [
-            f"{why} If you trust whoever wrote the checkpoint, say so:",
-            f"  {_handing_over([want for want in missing if not want.takes_a_word], path, asked, trust=True)}",
+            f"{why} If you trust whoever wrote it, say so:",
         ]
+        quoted = shlex.quote(str(path))
+        if Path(str(path)).is_file():  # the settings of a run, not a checkpoint
+            raise CheckpointError("\n".join([*lines, f"  anyspace train --config {quoted} --trust"]))
+        lines.append(f"  {_handing_over([want for want in missing if not want.takes_a_word], path, asked, trust=True)}")
         if len(risky) == len(missing):
-            quoted = shlex.quote(str(path))
             commands = (f"evaluate {quoted}", f"export {quoted} policy.onnx", f"train --resume {quoted}")
             lines += [f"  anyspace {command} --trust" for command in commands]
     register = [_REGISTER[want.keys[-1]].format(name=want.name) for want in missing if want.kind == "registered"]

@@ -298,6 +298,8 @@ def algorithm_of(name: str) -> type[Algorithm[Any]]:
         ConfigError: there is none, or it is not as it must be.
     """
     names = {algorithm.name(): algorithm for algorithm in ALGORITHMS.values()}
+    if name.lower() in names:
+        return names[name.lower()]
     if ":" in name:
         found: object = import_name(name)
         if not (isinstance(found, type) and issubclass(found, Algorithm)):

@@ -31,7 +31,8 @@ from anyspace.spaces.uniform import UniformActions, raw_space
 
 _SAME_OBSERVATION = (
     "reset() and step() returned the same observation every time, so no action can depend on it. That is right for a"
-    " bandit alone; else return what step() has changed."
+    " bandit alone; else return what step() has changed. Numbers are taken as float32, which does not tell"
+    " 1,700,000,000 from 1,700,000,001: subtract an offset from such ones, as from times."
 )
 _NO_REWARD = (
     "step() returned a reward of 0 every time. That is right where a reward comes at a goal alone, and random actions"

@@ -101,6 +101,12 @@ def test_a_fitting_array_is_not_copied():
     assert mixed({"x": obs, "items": [[]] * 8})[2] is obs
 
 
+def test_what_reset_returns_is_no_observation():
+    pair = np.zeros(2, np.float32), {"info": 1}
+    with pytest.raises(ObservationError, match=r"got a pair whose second part is a dict; .* hand over the first"):
+        Encoder(Box(-1, 1, (2,))).single(pair)
+
+
 def test_any_number_of_leading_dimensions():
     obs = {"a": np.zeros((6, 5, 2), np.int8), "z": (np.full((6, 5), 6), np.zeros((6, 5, 2), np.float32))}
     assert [leaf.shape for leaf in encode(NESTED, obs)] == [(6, 5), (6, 5, 2), (6, 5, 2)]

@@ -138,6 +138,9 @@ class LeafEncoder:
         return np.zeros((0, *self._raw_shape), self.spec.dtype)
 
     def _whole(self, values: Any) -> NumpyArray:
+        if isinstance(values, tuple) and len(values) == 2 and isinstance(values[1], dict):
+            what = f"expected an array for {self.spec.space}, got a pair whose second part is a dict"
+            raise Misfit(self.spec.path, f"{what}; of what reset() returns, (observation, info), hand over the first")
         try:
             array = np.asarray(values)
         except ValueError as error:
