@@ -92,7 +92,7 @@ class RayTransport:
             # Ray's own restarts would play the same episodes again.
             max_restarts=0,
             max_task_retries=0,
-            # Ray would keep a record of each of the latest 100,000 requests, some 300 MB, for its dashboard.
+            # Ray's server would keep a record of each request for its dashboard, and grow with them.
             enable_task_events=False,
             scheduling_strategy="SPREAD",
             runtime_env=runtime_env,
