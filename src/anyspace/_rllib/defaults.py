@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from anyspace._rllib import algorithms
+from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.config import copied
 from anyspace.errors import ConfigError, nearest
@@ -22,8 +23,6 @@ _OLD = {
     "minibatch_size": "sgd_minibatch_size",
 }
 """Names of keys here -> in RLlib 1.x."""
-
-_NAMES = ("A2C", "APPO", "BC", "DQN", "IMPALA", "MARWIL", "PG", "PPO", "SAC")
 
 
 def default_config(algorithm: str) -> dict[str, Any]:
@@ -52,8 +51,8 @@ def get_algorithm_class(alg: str, return_config: bool = False) -> Any:
     Raises:
         ConfigError: there is none of that name.
     """
-    if alg not in _NAMES:
-        raise ConfigError(f"there is no algorithm {alg!r}.{nearest(alg, _NAMES)} Known: {', '.join(_NAMES)}.")
+    if alg not in ALGORITHMS:
+        raise ConfigError(f"there is no algorithm {alg!r}.{nearest(alg, ALGORITHMS)} Known: {', '.join(ALGORITHMS)}.")
     kind = getattr(algorithms, alg)
     return (kind, default_config(alg)) if return_config else kind
 
@@ -61,6 +60,6 @@ def get_algorithm_class(alg: str, return_config: bool = False) -> Any:
 def __getattr__(name: str) -> dict[str, Any]:
     """Return ``PPO_DEFAULT_CONFIG`` and the like."""
     algorithm, _, rest = name.partition("_")
-    if rest != "DEFAULT_CONFIG" or algorithm not in _NAMES:
+    if rest != "DEFAULT_CONFIG" or algorithm not in ALGORITHMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return globals().setdefault(name, default_config(algorithm))  # type: ignore[no-any-return]

@@ -56,7 +56,17 @@ _NEW_STACK = (
     *("_enable_learner_api", "_enable_rl_module_api", "rl_module_spec"),
 )
 
+_REPLAY_AS_HERE: dict[str, tuple[Any, ...]] = {
+    "replay_mode": ("independent",),
+    "replay_sequence_length": (1, -1),
+    "worker_side_prioritization": (False,),
+    "_enable_replay_buffer_api": (True, False),
+    "storage_unit": ("timesteps", "sequences", "fragments", "episodes"),
+}
+"""The values, beside None, at which keys of replay say what happens anyway."""
+
 _AS_HERE: dict[str, tuple[Any, ...]] = {
+    **_REPLAY_AS_HERE,
     "vtrace": (True,),
     "minibatch_buffer_size": (1,),
     "_separate_vf_optimizer": (False,),
@@ -78,11 +88,9 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "min_train_timesteps_per_iteration": (0,),
     "use_worker_filter_stats": (True,),
     "update_worker_filter_stats": (True,),
-    "replay_mode": ("independent",),
-    "replay_sequence_length": (1, -1),
     "offline_sampling": (False,),
     **dict.fromkeys(("_deterministic_loss", "soft_q", "parameter_noise", "per_worker_exploration"), (False,)),
-    **dict.fromkeys(("worker_side_prioritization", "multiagent_sync_replay", "vf_share_layers"), (False,)),
+    **dict.fromkeys(("multiagent_sync_replay", "vf_share_layers"), (False,)),
     **dict.fromkeys(("env_runner_cls", "custom_eval_function", "env_task_fn", "is_atari"), ()),
     **dict.fromkeys(("optimizer", "output_config", "extra_resources", "local_tf_session_args"), ({},)),
     **dict.fromkeys(("sample_async", "monitor", "record_env", "in_evaluation", "_fake_gpus", "fake_sampler"), (False,)),
@@ -290,15 +298,6 @@ _OF_REPLAY = {
         )
     },
 }
-_REPLAY_AS_HERE: dict[str, tuple[Any, ...]] = {
-    "replay_mode": ("independent",),
-    "replay_sequence_length": (1, -1),
-    "worker_side_prioritization": (False,),
-    "_enable_replay_buffer_api": (True, False),
-    "storage_unit": ("timesteps", "sequences", "fragments", "episodes"),
-}
-"""The values, beside None, at which keys of replay say what happens anyway."""
-
 _REPLAY_REFUSED = {
     "replay_sequence_length": "with a memory, sequences have `model.max_seq_len` steps",
     "replay_zero_init_states": "sequences begin with the states that were stored, and `replay_burn_in` updates them",

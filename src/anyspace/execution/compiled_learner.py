@@ -174,11 +174,13 @@ class CompiledLearner(ABC, Generic[Model]):
         """
         model = self.policy.model
         with self._explaining(method):
+            if not self._in_trace():
+                return call()
             before = plain_values([model])
             found = call()
             once = plain_values([model])
             is_new = any(isinstance(once[name], int | float) for name in once.keys() - before.keys())
-            if not self._in_trace() or (changed_in(before, once) is None and not is_new):
+            if changed_in(before, once) is None and not is_new:
                 return found
             attributes = dict(vars(model))
             self._discard(call)
