@@ -324,13 +324,34 @@ class Uncopyable(Script):
         raise TypeError("holds a device")
 
 
-def test_an_instance_that_cannot_be_copied_is_made_again_from_its_spec() -> None:
+def test_an_instance_that_cannot_be_copied_is_made_again_from_its_spec(caplog: pytest.LogCaptureFixture) -> None:
     given = gym.make("CartPole-v1", sutton_barto_reward=True)
     given.unwrapped.lock = open(__file__)  # type: ignore[attr-defined] # noqa: SIM115
     with given.unwrapped.lock:  # type: ignore[attr-defined]
-        env = EnvSpec(given).make()
+        env, _ = [EnvSpec(given).make(index) for index in range(2)]
     assert env.unwrapped is not given.unwrapped
     assert env.unwrapped._sutton_barto_reward is True  # type: ignore[attr-defined]
+    (told,) = caplog.messages
+    assert "cannot be copied" in told and "CartPole-v1, without what was set on the instance" in told
+
+
+class NoRecord(gym.Wrapper[Any, Any, Any, Any]):
+    """Keeps no record of how it was made."""
+
+    def __init__(self, env: Any, file: Any) -> None:
+        super().__init__(env)
+        self.file = file
+
+
+@pytest.mark.parametrize(
+    ("env_config", "reason"),
+    [({}, "the environment instance NoRecord cannot be copied"), ({"sutton_barto_reward": True}, "`env_config` makes")],
+)
+def test_an_instance_whose_wrapper_cannot_be_made_again(env_config: dict[str, Any], reason: str) -> None:
+    with open(__file__) as file:
+        spec = EnvSpec(NoRecord(gym.make("CartPole-v1"), file), env_config)
+        with pytest.raises(EnvironmentSetupError, match=rf"{reason}.*make it again: .*NoRecord.*wrappers=\[\.\.\.\]"):
+            spec.make()
 
 
 def test_an_instance_that_can_neither_be_copied_nor_made_again() -> None:

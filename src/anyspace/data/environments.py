@@ -6,6 +6,7 @@ import contextlib
 import copy
 import importlib
 import inspect
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ EnvLike = str | type[Env] | Callable[..., Env] | Env | gym.vector.VectorEnv[Any,
 Wrapper = Callable[[Env], Env]
 
 _creators: dict[str, Callable[..., Env]] = {}
+_LOG = logging.getLogger("anyspace")
 
 
 def register_env(name: str, creator: Callable[..., Env]) -> None:
@@ -186,7 +188,7 @@ class EnvSpec:
 
     def _make_bare(self, vector_index: int) -> Env:
         if isinstance(self.env, gym.Env):
-            return _another(self.env, self.env_config)
+            return _another(self.env, self.env_config, tells=vector_index == 0)
         if not isinstance(self.env, str) and not callable(self.env):
             return require_environment(self.env, "`env` is")
         creator = self.creator()
@@ -315,24 +317,44 @@ def _is_versionless(name: str) -> bool:
     return any(registered.startswith(f"{name}-v") for registered in gym.registry)
 
 
-def _another(env: Env, env_config: dict[str, Any]) -> Env:
-    """Return another environment like ``env``: a copy, with all that was set on it, or what its spec makes."""
-    if env_config and env.spec is None:
-        raise EnvironmentSetupError(
-            f"`env_config` says how to make environments, but an instance of {type(env).__name__} was given that"
-            " gym.make did not make. Give its class or a function."
-        )
+def _another(env: Env, env_config: dict[str, Any], *, tells: bool) -> Env:
+    """Return another environment like ``env``: a copy, with all that was set on it, or what its spec makes.
+
+    Args:
+        env: the environment.
+        env_config: keywords for ``gym.make``; where there are some, a new environment is made.
+        tells: whether to say that what was made lacks what was set on ``env``.
+    """
+    kind, failed = type(env).__name__, None
     if not env_config:
         try:
             return copy.deepcopy(env)
         except Exception as error:
-            if env.spec is None:
-                raise EnvironmentSetupError(
-                    f"the environment instance {type(env).__name__} cannot be copied ({error}), so no second one can"
-                    " be made from it. Give its class or a function that returns a new one."
-                ) from error
-    assert env.spec is not None
-    return gym.make(env.spec, disable_env_checker=True, **env_config)
+            failed = error
+    if env.spec is None and failed is None:
+        raise EnvironmentSetupError(
+            f"`env_config` says how to make environments, but an instance of {kind} was given that gym.make did not"
+            " make. Give its class or a function."
+        )
+    uncopied = f"the environment instance {kind} cannot be copied ({failed})"
+    if env.spec is None:
+        raise EnvironmentSetupError(
+            f"{uncopied}, so no second one can be made from it. Give its class or a function that returns a new one."
+        ) from failed
+    try:
+        made: Env = gym.make(env.spec, disable_env_checker=True, **env_config)
+    except ValueError as error:  # from a wrapper that keeps no record of how it was made, too
+        reason = "`env_config` makes environments anew" if failed is None else uncopied
+        raise EnvironmentSetupError(
+            f"{reason}, but gym.make cannot make it again: {str(error).rstrip('.')}. Give a function that returns a new"
+            " one, or its wrappers as `wrappers=[...]`."
+        ) from error
+    if failed is not None and tells:
+        _LOG.warning(
+            f"{uncopied}, so new ones are made by its id, {env.spec.id}, without what was set on the instance. Give a"
+            " function that returns a new one, if that matters."
+        )
+    return made
 
 
 def _sufficient_id(env: Env | gym.vector.VectorEnv[Any, Any, Any]) -> str | None:
