@@ -10,7 +10,7 @@ import pytest
 
 import anyspace
 from anyspace.policy.exporting import ExportOptions
-from anyspace.policy.policy import ActingOptions
+from anyspace.policy.seeing import ActingOptions
 
 NAMES = {
     "anyspace": {

@@ -26,7 +26,7 @@ from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_chec
 from anyspace.execution.fleet import LocalFleet
 from anyspace.execution.pieces import pieces_of
 from anyspace.policy.history import PolicyState
-from anyspace.policy.policy import ActingOptions
+from anyspace.policy.seeing import ActingOptions
 
 
 class Keys:

@@ -11,7 +11,8 @@ from anyspace.data.contract import described
 from anyspace.errors import CheckpointError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
-from anyspace.policy.policy import ActingOptions, Policy
+from anyspace.policy.policy import Policy
+from anyspace.policy.seeing import ActingOptions
 from anyspace.tree import Tree
 
 

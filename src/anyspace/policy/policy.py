@@ -2,61 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 
-from anyspace.errors import ObservationError
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, PerturbingExploration, Place
 from anyspace.policy.exporting import Exported, ExportOptions
-from anyspace.policy.history import History, PolicyState
+from anyspace.policy.history import PolicyState
 from anyspace.policy.masking import ORIGINS
 from anyspace.policy.perturbed import Perturbed
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.plan import CATALOGUE, Plan
+from anyspace.policy.rating import Rates
+from anyspace.policy.seeing import ROW, ActingOptions
 from anyspace.spaces.decoding import one_by_one
-from anyspace.spaces.encoding import batch_shape
-from anyspace.spaces.faults import ValueCheck, require_valid
 from anyspace.tree import Tree
 
-Info = Mapping[str, Any]
 
-_ROW = "observation {}".format
-"""Spells the position of an observation among several."""
-
-
-class ActingOptions(TypedDict, total=False):
-    """How a policy acts on raw observations; see :meth:`Policy.compute_actions`."""
-
-    info: Info | Sequence[Info] | None
-    """The environment's info; of several their infos, as a vector environment gives them, or in a list."""
-    mask: Any
-    """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; False allows everything."""
-    prev_reward: Any
-    """The reward of the previous step, or [N] of them; needed where the model looks at rewards."""
-    explore: bool
-    """Sample instead of taking the deterministic action."""
-
-
-_CALLED = {
-    **dict.fromkeys(("action_mask", "action_masks"), "; the mask is called `mask`"),
-    "prev_action": "; the state that the previous call returned holds the previous action",
-    "full_fetch": "; `policy.evaluate` gives logits and values",
-    "deterministic": "; actions are deterministic unless `explore=True` is given",
-}
-"""What other libraries call the options of acting."""
-
-
-class Policy(Pipeline):
+class Policy(Rates):
     """Maps observations to actions, and holds all that this takes.
 
     Everything an action depends on is in :meth:`state`: weights, filter statistics, the random sources. The model is
@@ -78,12 +48,6 @@ class Policy(Pipeline):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
         self._perturbed = self._new_perturbed()  # of weights that the first pass may have made
-        lenient = config.out_of_bounds == "warn"
-        self._check: Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None] = (
-            ValueCheck(self.encode, self.masking.positions)
-            if lenient
-            else functools.partial(require_valid, self.encode)
-        )
 
     def _new_perturbed(self) -> Perturbed | None:
         if not isinstance(self.exploration, PerturbingExploration):
@@ -154,7 +118,7 @@ class Policy(Pipeline):
                 space, or allows no action; if something is missing by which a rollout would choose the action: the mask
                 of a policy that was trained with masks, the previous reward of one that looks at rewards.
         """
-        return self._several(self.encode(observations, _ROW), state, options)
+        return self._several(self.encode(observations, ROW), state, options)
 
     def compute_single_action(
         self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
@@ -178,20 +142,13 @@ class Policy(Pipeline):
             mask_name: what the caller's users call the mask, for messages.
             options: see :meth:`compute_actions`.
         """
-        leaves, is_one = self.encode.either(observation, _ROW)
+        leaves, is_one = self.encode.either(observation, ROW)
         return (self._one if is_one else self._several)(leaves, state, options, mask_name)
 
     def _several(
         self, leaves: Sequence[NumpyArray], state: PolicyState | None, options: ActingOptions, mask_name: str = "mask"
     ) -> Any:
-        batch = batch_shape(self.encode.specs[0], leaves[0])
-        if len(batch) != 1:
-            raise ObservationError(
-                f"obs: expected stacked observations [N, ...], got batch dimensions {batch}; compute_single_action"
-                " takes one observation."
-            )
-        self.require_valid(leaves, lambda row: f"observation {row[0]}")
-        actions, new_state = self._act([*leaves], state, options, mask_name, single=False)
+        actions, new_state = self._act(self._stacked(leaves), state, options, mask_name, single=False)
         return (actions, new_state) if self.views.remembers else actions
 
     def _one(
@@ -212,44 +169,13 @@ class Policy(Pipeline):
         single: bool,
     ) -> tuple[Tree, PolicyState]:
         """Return the environment actions for encoded observations, and the state for the next call."""
-        unknown = options.keys() - ActingOptions.__annotations__.keys()
-        if unknown:
-            raise TypeError(f"there is no argument {min(unknown)!r} of acting{_CALLED.get(min(unknown), '')}.")
-        info, mask = options.get("info"), options.get("mask")
-        mask = self.masking.given(mask, info, len(leaves[0]), single=single, name=mask_name)
-        if mask is not None:
-            leaves = [*self.masking.observation(leaves), mask]
-        everybody = np.ones(len(leaves[0]), np.bool_)
-        self.require_choice(leaves, everybody, lambda row: f"observation {row[0]}")
-        obs = self.masking.observation(leaves)
-        # Old callers hand an empty list to a policy without memory.
-        is_first = state is None or (isinstance(state, list) and not state and not self.views.remembers)
-        rewards = options.get("prev_reward")
-        history = History.before(self.views, obs) if is_first else self._continued(state, obs, rewards)
-        with self.runtime.threads_for(len(leaves[0])), self.acting() as act:
+        leaves, history = self._seen(leaves, state, options, mask_name, single=single)
+        count = len(leaves[0])
+        with self.runtime.threads_for(count), self.acting() as act:
             acted = act(leaves, history, explore=options.get("explore", False))
             # An environment may write its next observation into the same arrays.
             kept = [np.array(leaf) for leaf in leaves] if self.views.remembers else leaves
-            return self.to_env(acted.raw), PolicyState(history, kept, acted, ~everybody)
-
-    def _continued(self, state: PolicyState | Sequence[Any] | None, obs: Sequence[NumpyArray], rewards: Any) -> History:
-        """Return the history of the steps before ``obs``."""
-        if not self.views.remembers:
-            raise ObservationError("a state was given, but this policy has no memory; leave `state` out.")
-        if not isinstance(state, PolicyState) or len(state.begun) != len(obs[0]):
-            came = repr(state) if isinstance(state, PolicyState) else f"a {type(state).__name__}"
-            raise ObservationError(
-                f"state: expected what the previous call for {len(obs[0])} observations returned, got {came}. Begin"
-                " with None, and hand back the second thing that each call returns."
-            )
-        if rewards is None and self.views.depth.get("rewards"):
-            raise ObservationError(
-                "this policy's model looks at rewards: give the one that the previous step earned as `prev_reward`."
-            )
-        earned = _earned(rewards, len(obs[0]))
-        before = self.masking.observation(state.leaves)
-        step = self.views.columns(before, state.acted.raw, earned, state.acted.state_out)
-        return state.history.after(step, state.begun, obs)
+            return self.to_env(acted.raw), PolicyState(history, kept, acted, np.zeros(count, np.bool_))
 
     def state(self) -> dict[str, NumpyArray]:
         """Return everything an action depends on, by name, and as a position in `ORIGINS` where its masks come from."""
@@ -261,47 +187,3 @@ class Policy(Pipeline):
         super().load_state(state)
         if "mask_origin" in state:
             self.masking.trained_with(ORIGINS[int(state["mask_origin"])])
-
-    # -------------------------------------------------------------------------------------- checks
-
-    def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
-        """Raise :class:`ObservationError` on the first value of encoded observations that its space does not allow.
-
-        A finite number outside the bounds of a Box is treated as config key ``out_of_bounds`` says.
-
-        Args:
-            leaves: one array [N, ...] each, NumPy.
-            where: spells a row's position in N.
-        """
-        self._check(self.masking.observation(leaves), where)
-
-    def require_choice(
-        self, leaves: Sequence[NumpyArray], used: npt.NDArray[np.bool_], where: Callable[[tuple[int, ...]], str]
-    ) -> None:
-        """Raise :class:`ObservationError` if a mask allows nothing in a row whose action is used.
-
-        Args:
-            leaves: encoded observations [N, ...].
-            used: bool [N], False for rows on which no action is taken.
-            where: spells a row's position in N.
-        """
-        mask = self.masking.find(leaves)
-        if mask is None:
-            return
-        stuck = np.argwhere(self.masking.unusable(mask) & used)
-        if len(stuck):
-            row = tuple(map(int, stuck[0]))
-            raise ObservationError(
-                f"{where(row)}: the mask allows no action at all: {self.masking.layout.describe_empty(mask[row])}."
-                " Allow at least one, or end the episode."
-            )
-
-
-def _earned(rewards: Any, count: int) -> NumpyArray:
-    """Return the previous rewards that a caller gave, [``count``] float32; zeros where none came."""
-    earned = np.asarray(0.0 if rewards is None else rewards)
-    if earned.dtype.kind not in "bifu" or earned.shape not in ((), (1,), (count,)) or not np.isfinite(earned).all():
-        raise ObservationError(
-            f"prev_reward: expected a finite number, or one for each of {count} observations, got {rewards!r:.80}."
-        )
-    return np.broadcast_to(earned.astype(np.float32), (count,))

@@ -1,0 +1,171 @@
+"""From raw observations to what a model sees: checked, encoded, with their mask and the steps before them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+from anyspace.errors import ObservationError
+from anyspace.models.runtime import NumpyArray, Runtime
+from anyspace.policy.config import PolicyConfig
+from anyspace.policy.exploration import ALONE, Place
+from anyspace.policy.history import History, PolicyState
+from anyspace.policy.pipeline import Pipeline
+from anyspace.policy.plan import CATALOGUE, Plan
+from anyspace.spaces.encoding import batch_shape
+from anyspace.spaces.faults import ValueCheck, require_valid
+
+Info = Mapping[str, Any]
+
+ROW = "observation {}".format
+"""Spells the position of an observation among several."""
+
+
+class SeeingOptions(TypedDict, total=False):
+    """What comes with raw observations; see :meth:`anyspace.Policy.compute_actions`."""
+
+    info: Info | Sequence[Info] | None
+    """The environment's info; of several their infos, as a vector environment gives them, or in a list."""
+    mask: Any
+    """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; False allows everything."""
+    prev_reward: Any
+    """The reward of the previous step, or [N] of them; needed where the model looks at rewards."""
+
+
+class ActingOptions(SeeingOptions, total=False):
+    """How a policy acts on raw observations; see :meth:`anyspace.Policy.compute_actions`."""
+
+    explore: bool
+    """Sample instead of taking the deterministic action."""
+
+
+_CALLED = {
+    **dict.fromkeys(("action_mask", "action_masks"), "; the mask is called `mask`"),
+    "prev_action": "; the state that the previous call returned holds the previous action",
+    "full_fetch": "; `policy.evaluate_actions` gives values and log-probabilities, `get_distribution` the logits",
+    "deterministic": "; actions are deterministic unless `explore=True` is given",
+}
+"""What other libraries call the options of acting."""
+
+
+class Sees(Pipeline):
+    """A pipeline that takes raw observations; see :class:`Pipeline` for arguments and errors."""
+
+    def __init__(
+        self,
+        observation_space: gym.Space[Any],
+        action_space: gym.Space[Any],
+        config: PolicyConfig,
+        runtime: Runtime,
+        plan: Plan = CATALOGUE,
+        seed: int = 0,
+        place: Place = ALONE,
+    ):
+        super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
+        lenient = config.out_of_bounds == "warn"
+        self._check: Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None] = (
+            ValueCheck(self.encode, self.masking.positions)
+            if lenient
+            else functools.partial(require_valid, self.encode)
+        )
+
+    def _stacked(self, leaves: Sequence[NumpyArray]) -> list[NumpyArray]:
+        """Return encoded observations, which have to be stacked and valid."""
+        batch = batch_shape(self.encode.specs[0], leaves[0])
+        if len(batch) != 1:
+            raise ObservationError(
+                f"obs: expected stacked observations [N, ...], got batch dimensions {batch}; compute_single_action"
+                " takes one observation."
+            )
+        self.require_valid(leaves, lambda row: f"observation {row[0]}")
+        return [*leaves]
+
+    def _seen(
+        self,
+        leaves: list[NumpyArray],
+        state: PolicyState | Sequence[Any] | None,
+        options: SeeingOptions,
+        mask_name: str,
+        *,
+        single: bool,
+    ) -> tuple[list[NumpyArray], History]:
+        """Return encoded observations with their mask, and the steps before them."""
+        unknown = options.keys() - ActingOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"there is no argument {min(unknown)!r} of acting{_CALLED.get(min(unknown), '')}.")
+        info, mask = options.get("info"), options.get("mask")
+        mask = self.masking.given(mask, info, len(leaves[0]), single=single, name=mask_name)
+        if mask is not None:
+            leaves = [*self.masking.observation(leaves), mask]
+        self.require_choice(leaves, np.ones(len(leaves[0]), np.bool_), lambda row: f"observation {row[0]}")
+        obs = self.masking.observation(leaves)
+        # Old callers hand an empty list to a policy without memory.
+        is_first = state is None or (isinstance(state, list) and not state and not self.views.remembers)
+        rewards = options.get("prev_reward")
+        return leaves, History.before(self.views, obs) if is_first else self._continued(state, obs, rewards)
+
+    def _continued(self, state: PolicyState | Sequence[Any] | None, obs: Sequence[NumpyArray], rewards: Any) -> History:
+        """Return the history of the steps before ``obs``."""
+        if not self.views.remembers:
+            raise ObservationError("a state was given, but this policy has no memory; leave `state` out.")
+        if not isinstance(state, PolicyState) or len(state.begun) != len(obs[0]):
+            came = repr(state) if isinstance(state, PolicyState) else f"a {type(state).__name__}"
+            raise ObservationError(
+                f"state: expected what the previous call for {len(obs[0])} observations returned, got {came}. Begin"
+                " with None, and hand back the second thing that each call returns."
+            )
+        if rewards is None and self.views.depth.get("rewards"):
+            raise ObservationError(
+                "this policy's model looks at rewards: give the one that the previous step earned as `prev_reward`."
+            )
+        earned = _earned(rewards, len(obs[0]))
+        before = self.masking.observation(state.leaves)
+        step = self.views.columns(before, state.acted.raw, earned, state.acted.state_out)
+        return state.history.after(step, state.begun, obs)
+
+    def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
+        """Raise :class:`ObservationError` on the first value of encoded observations that its space does not allow.
+
+        A finite number outside the bounds of a Box is treated as config key ``out_of_bounds`` says.
+
+        Args:
+            leaves: one array [N, ...] each, NumPy.
+            where: spells a row's position in N.
+        """
+        self._check(self.masking.observation(leaves), where)
+
+    def require_choice(
+        self, leaves: Sequence[NumpyArray], used: npt.NDArray[np.bool_], where: Callable[[tuple[int, ...]], str]
+    ) -> None:
+        """Raise :class:`ObservationError` if a mask allows nothing in a row whose action is used.
+
+        Args:
+            leaves: encoded observations [N, ...].
+            used: bool [N], False for rows on which no action is taken.
+            where: spells a row's position in N.
+        """
+        mask = self.masking.find(leaves)
+        if mask is None:
+            return
+        stuck = np.argwhere(self.masking.unusable(mask) & used)
+        if len(stuck):
+            row = tuple(map(int, stuck[0]))
+            raise ObservationError(
+                f"{where(row)}: the mask allows no action at all: {self.masking.layout.describe_empty(mask[row])}."
+                " Allow at least one, or end the episode."
+            )
+
+
+def _earned(rewards: Any, count: int) -> NumpyArray:
+    """Return the previous rewards that a caller gave, [``count``] float32; zeros where none came."""
+    earned = np.asarray(0.0 if rewards is None else rewards)
+    if earned.dtype.kind not in "bifu" or earned.shape not in ((), (1,), (count,)) or not np.isfinite(earned).all():
+        raise ObservationError(
+            f"prev_reward: expected a finite number, or one for each of {count} observations, got {rewards!r:.80}."
+        )
+    return np.broadcast_to(earned.astype(np.float32), (count,))
