@@ -229,8 +229,8 @@ def test_an_evaluation_repeats_with_its_seed() -> None:
 
 
 def test_words_of_other_libraries_are_explained() -> None:
-    with pytest.raises(ConfigError, match=r"`config` is a dict, but 'CartPole-v1' came.*PPO\('CartPole-v1'\)"):
-        PPO("MlpPolicy", "CartPole-v1")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"`config` is a dict, but 0\.1 came.*PPO\('CartPole-v1'\)"):
+        PPO("CartPole-v1", 0.1)  # type: ignore[arg-type]
     with closing(PPO("CartPole-v1", **SMALL)) as algorithm:
         result = algorithm.train()
     with pytest.raises(KeyError, match=r"no 'episode_reward_mean'. It is called 'episode_return_mean' here"):

@@ -9,6 +9,7 @@ import numpy as np
 
 from anyspace.data.contract import described
 from anyspace.errors import CheckpointError, ObservationError
+from anyspace.foreign_names import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy
@@ -33,6 +34,7 @@ class Acts:
         """Return environment actions for stacked raw observations; see :meth:`Policy.compute_actions`."""
         return self.policy.compute_actions(observations, state, **options)
 
+    @answers("predict()")
     def predict(
         self,
         observation: Tree,

@@ -33,6 +33,7 @@ from anyspace.execution.counters import Counters
 from anyspace.execution.learner import Group, Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
+from anyspace.foreign_names import answers, takes_no_policy
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 from anyspace.policy.schedules import scheduled
@@ -53,7 +54,7 @@ C = TypeVar("C", bound=AlgorithmConfig, default=Any)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -78,6 +79,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     preset: str
     """The preset that the settings started from; ``none``: the plain defaults, or a whole configuration."""
 
+    @takes_no_policy
     def __init__(
         self,
         env: EnvLike | None = None,
@@ -183,6 +185,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         self._begin_saving()
         self._attributes = attributes.Attributes(self)
         parts = contract.set_up(self)
+        self._is_built = True
         added = self._attributes.added()
         checkpoints.require_savable(type(self).__name__, parts, added, self.policy.runtime)
         self._attributes.note(added)
@@ -293,6 +296,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
         """Whether the mean return has reached ``stop_return`` (see :class:`Counters`)."""
         return self.config.stop_return is not None and self.counters.reached(self.config.stop_return)
 
+    @answers("learn()")
     def learn(
         self,
         total_steps: float | None = None,
@@ -328,6 +332,7 @@ class Algorithm(Acts, Plays, Saves, ABC, Generic[C]):
     # --------------------------------------------------------------------------------- checkpoints
 
     @classmethod
+    @answers("load()")
     def load(
         cls,
         path: PathLike,

@@ -8,13 +8,17 @@ import random
 from collections import deque
 from collections.abc import Mapping
 from types import FunctionType, ModuleType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
+from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.layers import explained_key
+from anyspace.algorithms.state import is_ours
 from anyspace.errors import ConfigError
+from anyspace.foreign_names import ALGORITHM, Explains
 from anyspace.models.runtime import NumpyArray
 
 _LOG = logging.getLogger("anyspace")
@@ -160,3 +164,32 @@ def require_named(setter: str, parts: Mapping[str, Any], added: Mapping[str, Any
             f"{setter} self.{name}, which a checkpoint would not hold. Name it in parts():"
             f" return {{**super().parts(), {line}}}."
         )
+
+
+class Settled(Explains):
+    """Base of an algorithm, whose settings stay as they are once it is built.
+
+    An attribute that it lacks, and that other libraries' algorithms have, is explained: where it is read, and where it
+    is set. A class of somebody's may set any.
+    """
+
+    _foreign = ALGORITHM
+    _is_built = False
+
+    def _explained(self, name: str) -> str:
+        config: AlgorithmConfig | None = vars(self).get("config")
+        return super()._explained(name) or ("" if config is None else explained_key(config, name))
+
+    if not TYPE_CHECKING:  # type checkers refuse what is unknown
+
+        def __setattr__(self, name, value):
+            kind = type(self)
+            if self._is_built and is_ours(kind) and name not in vars(self) and not hasattr(kind, name):
+                hint = self._explained(name)
+                if hint:
+                    raise ConfigError(
+                        f"{kind.__name__}.{name} cannot be set: nothing would come of it. {hint} What an algorithm was"
+                        f" built with stays; {kind.__name__}.load(path, lr=1e-4) goes on from a checkpoint with another"
+                        " value."
+                    )
+            super().__setattr__(name, value)

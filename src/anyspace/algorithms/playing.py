@@ -16,6 +16,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.counters import Counters
 from anyspace.execution.evaluate import Evaluator, Request, summary
 from anyspace.execution.film import Film
+from anyspace.foreign_names import answers
 from anyspace.policy.policy import Policy
 
 
@@ -33,6 +34,7 @@ class Plays(ABC):
     def evaluator(self) -> Evaluator:
         """Who plays; the environments start with the first use."""
 
+    @answers("evaluate()")
     def evaluate(
         self,
         episodes: int | None = None,
@@ -124,7 +126,8 @@ class Plays(ABC):
 
     def _request(self, episodes: int | None = None, seed: int | None = None) -> Request:
         episodes = self.config.evaluation_episodes if episodes is None else episodes
-        episodes = whole(episodes, "evaluate() takes a whole number of episodes")
+        expected = "evaluate() takes a whole number of episodes (of another environment: load(path, env=...))"
+        episodes = whole(episodes, expected)
         if seed is None:
             seed = evaluation_seed(self.seed, self.counters.timesteps_total)
         elif whole(seed, "evaluate() takes a whole number as `seed`") < 0:

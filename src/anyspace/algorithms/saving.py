@@ -16,6 +16,7 @@ from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.pieces import Growth, Piece
 from anyspace.execution.run_files import without_run
+from anyspace.foreign_names import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 
@@ -49,6 +50,7 @@ class Saves(ABC):
         self._fleet, self.run_folder, self._described = None, None, False
         self._pieces: dict[str, list[Piece]] = {}
 
+    @answers("save()")
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a checkpoint into the folder ``path`` and return it; a kill leaves the previous one whole.
 

@@ -24,6 +24,7 @@ from anyspace.data.masks import EVERY, LATE
 from anyspace.data.vector_check import check_vector
 from anyspace.data.vector_values import LARGEST, too_large
 from anyspace.errors import AnyspaceError
+from anyspace.foreign_names import answers
 from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
 from anyspace.spaces.kinds.registered import equivalent
@@ -44,6 +45,7 @@ _RESETS_ITSELF = (
 )
 
 
+@answers("check_env()")
 def check_env(env: EnvLike | EnvSpec, *, steps: int = 1000, seed: int = 0) -> EnvCheck:
     """Take random steps in an environment, and return everything that is not as it should be.
 

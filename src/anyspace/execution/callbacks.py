@@ -21,6 +21,7 @@ from anyspace.errors import ConfigError, nearest
 from anyspace.execution.added_numbers import noted, require_numbers
 from anyspace.execution.film import VIDEOS, FilmError, video_files
 from anyspace.execution.log import flat_metrics
+from anyspace.foreign_names import CALLBACK, Explains
 from anyspace.importing import import_path
 
 _LOG = logging.getLogger("anyspace")
@@ -29,12 +30,14 @@ CallbackFunction = Callable[[Any, dict[str, Any]], bool | None]
 """``f(algorithm, result)``, called after every iteration; False ends the run."""
 
 
-class Callback:
+class Callback(Explains):
     """What happens beside training: override what you need, and hand an object to ``learn(callback=...)``.
 
     ``algorithm`` is the one that trains. An error that a method raises ends the run, which is saved like after any
     other error. A checkpoint holds nothing of a callback: one that goes on with a run begins anew.
     """
+
+    _foreign = CALLBACK
 
     def on_start(self, algorithm: Any) -> None:
         """Take in that a run begins, before its first iteration."""

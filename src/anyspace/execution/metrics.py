@@ -13,6 +13,7 @@ import numpy as np
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError, nearest
 from anyspace.execution.learner import Result, Steps
+from anyspace.foreign_names import RESULT, Explains
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
 
@@ -75,8 +76,10 @@ def _number(value: Array | float, numpy: Callable[[Array], NumpyArray]) -> Numpy
     return np.asarray(value) if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value)
 
 
-class TrainingResult(dict[str, Any]):
+class TrainingResult(Explains, dict[str, Any]):
     """The numbers of an iteration by name; a name that other libraries use says what the number is called here."""
+
+    _foreign = RESULT
 
     def __missing__(self, name: object) -> Any:
         called = _CALLED.get(str(name))

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import gymnasium as gym
 import numpy as np
 
+from anyspace.foreign_names import POLICY, Explains
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
 from anyspace.policy.config import PolicyConfig
@@ -26,7 +27,7 @@ from anyspace.spaces.decoding import one_by_one
 from anyspace.tree import Tree
 
 
-class Policy(Rates):
+class Policy(Rates, Explains):
     """Maps observations to actions, and holds all that this takes.
 
     Everything an action depends on is in :meth:`state`: weights, filter statistics, the random sources. The model is
@@ -34,6 +35,8 @@ class Policy(Rates):
 
     See :class:`Pipeline` for arguments and errors.
     """
+
+    _foreign = POLICY
 
     def __init__(
         self,

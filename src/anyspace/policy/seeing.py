@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anyspace.errors import ObservationError
+from anyspace.foreign_names import unknown_argument
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, Place
@@ -42,15 +43,6 @@ class ActingOptions(SeeingOptions, total=False):
 
     explore: bool
     """Sample instead of taking the deterministic action."""
-
-
-_CALLED = {
-    **dict.fromkeys(("action_mask", "action_masks"), "; the mask is called `mask`"),
-    "prev_action": "; the state that the previous call returned holds the previous action",
-    "full_fetch": "; `policy.evaluate_actions` gives values and log-probabilities, `get_distribution` the logits",
-    "deterministic": "; actions are deterministic unless `explore=True` is given",
-}
-"""What other libraries call the options of acting."""
 
 
 class Sees(Pipeline):
@@ -97,7 +89,7 @@ class Sees(Pipeline):
         """Return encoded observations with their mask, and the steps before them."""
         unknown = options.keys() - ActingOptions.__annotations__.keys()
         if unknown:
-            raise TypeError(f"there is no argument {min(unknown)!r} of acting{_CALLED.get(min(unknown), '')}.")
+            raise unknown_argument("acting", min(unknown), ActingOptions.__annotations__)
         info, mask = options.get("info"), options.get("mask")
         mask = self.masking.given(mask, info, len(leaves[0]), single=single, name=mask_name)
         if mask is not None:

@@ -1,0 +1,361 @@
+"""What names of other libraries are called here, or what to do instead: attributes, arguments, classes, functions."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from anyspace.errors import ConfigError, nearest
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_INFOS = (
+    "Environments may be in other processes. Put a number into the `info` of a step: it is reported as env/NAME, and as"
+    " episode/NAME."
+)
+_TO_LOG = "A callback puts numbers into the `result` of `on_iteration`, and they are logged with the others."
+_OUT = "learn(steps, out='runs/mine') writes TensorBoard's files and metrics.csv into that folder."
+_ENV = (
+    "`env_spec` says what the environment is; to step one yourself, make it: gymnasium.make('CartPole-v1'). Another one"
+    " to train on is given to load(path, env=...)."
+)
+_REPLAY = "`store_buffer_in_checkpoints=True` and `exact_resume=True` let checkpoints hold the replay buffer."
+_NETWORK = "`policy.model` is the network; printing it shows its modules."
+
+ALGORITHM = {
+    "num_timesteps": "It is called `timesteps_total` here.",
+    "iteration": "It is called `training_iteration` here.",
+    **dict.fromkeys(("env", "get_env", "set_env"), _ENV),
+    **dict.fromkeys(("get_attr", "set_attr", "env_method"), _INFOS),
+    "n_envs": "It is `config.num_envs` here.",
+    "get_vec_normalize_env": "`policy.filter` has the statistics of observations, `rewards` those of rewards.",
+    "get_parameters": "It is called `get_weights()` here.",
+    **dict.fromkeys(
+        ("set_parameters", "load_parameters"),
+        "`set_weights(weights)` takes what `get_weights()` returned, `load_weights(path)` reads a checkpoint.",
+    ),
+    "logger": _TO_LOG,
+    **dict.fromkeys(("set_logger", "tensorboard_log"), _OUT),
+    "verbose": "learn(steps, progress=False) shows nothing.",
+    "observation_space": "It is `policy.observation_space` here.",
+    "action_space": "It is `policy.env_action_space` here.",
+    "device": "It is `policy.runtime.device` here; the configuration key is `device`.",
+    "set_random_seed": "The seed is given when an algorithm is built: PPO(env, seed=0).",
+    **dict.fromkeys(("ep_info_buffer", "ep_success_buffer"), "`counters.latest.episodes` holds the latest episodes."),
+    **dict.fromkeys(("rollout_buffer", "collect_rollouts"), "`fleet` collects, and train() learns from it at once."),
+    "replay_buffer": "DQN and SAC have it as `replay`.",
+    **dict.fromkeys(("save_replay_buffer", "load_replay_buffer"), _REPLAY),
+    "exploration_rate": "DQN has it as `policy.exploration.epsilon`.",
+    **dict.fromkeys(("q_net", "actor", "critic"), _NETWORK),
+    **dict.fromkeys(("critic_target", "q_net_target"), "DQN and SAC have it as `target.model`."),
+    "log_ent_coef": "SAC has it in `policy.model.log_alphas`.",
+    "model": _NETWORK,
+    "get_module": _NETWORK,
+    "evaluate_policy": "evaluate(episodes=10) plays episodes and returns their statistics.",
+    "action_probability": "policy.get_distribution(obs) gives the distribution of actions.",
+    "pretrain": "BC learns from recorded steps: BC(input='DIR'); then load_weights(path).",
+    "get_policy": "It is the attribute `policy` here.",
+    "compute_action": "It is called `compute_single_action` here.",
+    "restore": "load(path), a method of the class, returns the algorithm of a checkpoint.",
+    **dict.fromkeys(("workers", "env_runner_group"), "It is called `fleet` here."),
+}
+"""Attributes of an algorithm; keys of the configuration are explained beside these."""
+
+_ACT = (
+    "policy.compute_single_action(obs) takes one observation, policy.compute_actions(obs) several; actions are"
+    " deterministic unless `explore=True` is given."
+)
+_WEIGHTS = "weights() returns all by name, and load_weights(weights) takes them over; the network is `model`."
+_MODULES = "It is a module of `model`, the network; printing it shows them."
+
+POLICY = {
+    "predict": _ACT,
+    "action_dist": "get_distribution(obs) gives the distribution of actions.",
+    "extract_features": "The layers before the heads are modules of `model`, the network; printing it shows them.",
+    "obs_to_tensor": "model_inputs(encode(obs)) is what the model is given for stacked observations.",
+    **dict.fromkeys(
+        ("state_dict", "load_state_dict", "parameters", "get_weights", "set_weights", "get_parameters"), _WEIGHTS
+    ),
+    "save": "The algorithm saves: algorithm.save(path), which Policy.load(path) reads; export(path) writes ONNX.",
+    "optimizer": "Optimisers are the `learner`'s, an attribute of the algorithm.",
+    **dict.fromkeys(
+        (
+            "action_net",
+            "value_net",
+            "mlp_extractor",
+            "features_extractor",
+            "log_std",
+            "q_net",
+            "actor",
+            "critic",
+        ),
+        _MODULES,
+    ),
+    **dict.fromkeys(
+        ("to", "device"),
+        "`runtime.device` is where it computes. Another one is chosen by load(path, config={'device': 'cpu'}), or"
+        " PPO.load(path, device='cpu').",
+    ),
+    **dict.fromkeys(
+        ("scale_action", "unscale_action"),
+        "`to_env` makes the environment's actions of raw ones; what compute_actions returns is made so already.",
+    ),
+}
+"""Attributes of a policy."""
+
+_ITS_ALGORITHM = "The algorithm is handed to each method of a callback:"
+
+CALLBACK = {
+    "num_timesteps": f"{_ITS_ALGORITHM} algorithm.timesteps_total.",
+    "n_calls": f"{_ITS_ALGORITHM} algorithm.training_iteration.",
+    "model": f"{_ITS_ALGORITHM} on_iteration(self, algorithm, result).",
+    "logger": "Put numbers into the `result` of on_iteration: they are logged with the others.",
+    **dict.fromkeys(
+        ("locals", "globals"), "What training has come to is in the `algorithm` and the `result` of on_iteration."
+    ),
+    **dict.fromkeys(("training_env", "eval_env"), f"{_ITS_ALGORITHM} algorithm.env_spec; algorithm.evaluate() plays."),
+    "verbose": "learn(steps, progress=False) shows nothing; keep what your own callback goes by on itself.",
+    "parent": "Several callbacks are a list: learn(steps, callback=[one, another]).",
+}
+"""Attributes of a callback."""
+
+CALLBACK_METHODS = {
+    **dict.fromkeys(
+        ("_on_step", "on_step", "_on_rollout_end", "on_rollout_end", "_on_rollout_start", "on_rollout_start"),
+        "on_iteration",
+    ),
+    **dict.fromkeys(("_on_training_start", "on_training_start", "_init_callback", "init_callback"), "on_start"),
+    **dict.fromkeys(("_on_training_end", "on_training_end"), "on_end"),
+    **dict.fromkeys(("on_algorithm_init", "on_train_begin", "on_train_start"), "on_start"),
+    **dict.fromkeys(("on_train_result", "on_epoch_end"), "on_iteration"),
+    **dict.fromkeys(("on_episode_end", "on_episode_start"), "on_episode"),
+    **dict.fromkeys(("on_evaluate_end", "on_evaluate_start"), "on_evaluation"),
+    "on_train_end": "on_end",
+}
+"""Methods of a callback -> the method of :class:`anyspace.Callback` that is called then."""
+
+CALLBACK_CLASSES = {
+    "BaseCallback": "Derive the class from anyspace.Callback, and override on_iteration(self, algorithm, result).",
+    "CallbackList": "Several callbacks are a list: learn(steps, callback=[one, another]).",
+    "CheckpointCallback": "PPO(env, checkpoint_every=10_000).learn(steps, out='runs/mine') saves by itself.",
+    "ConvertCallback": "Give the function itself: f(algorithm, result), which returns False to end the run.",
+    "EvalCallback": (
+        "PPO(env, evaluate_every=10_000, evaluation_episodes=10).learn(steps, out='runs/mine') evaluates by itself; the"
+        " best checkpoint is runs/mine/best."
+    ),
+    "EveryNTimesteps": "Count algorithm.timesteps_total in on_iteration(self, algorithm, result).",
+    "LogEveryNTimesteps": "Every iteration is logged: learn(steps, out='runs/mine').",
+    "ProgressBarCallback": "learn(steps, progress=True), which is the default, shows progress.",
+    "StopTrainingOnMaxEpisodes": "Count them in on_episode, and return False from on_iteration.",
+    "StopTrainingOnNoModelImprovement": (
+        "anyspace.execution.callbacks.StopWithoutImprovement(patience=50_000) counts environment steps."
+    ),
+    "StopTrainingOnRewardThreshold": "PPO(env, stop_return=475) ends the run there.",
+    "WandbCallback": "Take anyspace.execution.callbacks.WeightsAndBiases(project='mine').",
+}
+"""Classes of callbacks."""
+
+RESULT = dict.fromkeys(
+    (
+        *("predict", "learn", "train", "save", "load", "evaluate", "policy", "close", "compute_single_action"),
+        *("compute_actions", "get_env", "set_env", "env", "logger", "num_timesteps", "timesteps_total", "export"),
+    ),
+    "learn() returns the numbers of the last iteration, and not the algorithm: `algorithm = PPO(env)`, then"
+    " `algorithm.learn(...)`, then go on with `algorithm`.",
+)
+"""Attributes of what training returns."""
+
+_SAC = "SAC is the nearest."
+_PPO = "PPO is the nearest."
+_VECTOR = (
+    "Give the environment itself, PPO('CartPole-v1', num_envs_per_env_runner=8): vectorization='sync' is a loop,"
+    " 'async' a process for each environment."
+)
+_NORMALIZE = "PPO(env, observation_filter='MeanStdFilter', normalize_rewards=True) does that, and checkpoints hold it."
+_STACK = "PPO(env, wrappers=[anyspace.data.atari.FrameStack]) does that."
+_RECURRENT = "PPO(env, model={'use_lstm': True}) does that; DQN and SAC take it, too."
+_POLICIES = "The network follows from the spaces: leave it out, PPO(env)."
+
+MODULE = {
+    **dict.fromkeys(("TD3", "DDPG", "TQC", "CrossQ"), _SAC),
+    "QRDQN": "DQN(env, num_atoms=51) is the nearest.",
+    **dict.fromkeys(("PPO2", "PPO1", "TRPO", "ARS", "ACER", "ACKTR"), _PPO),
+    "MaskablePPO": "PPO takes masks: from a method action_masks() of the environment, an observation's key, or infos.",
+    "RecurrentPPO": _RECURRENT,
+    "GAIL": "BC and MARWIL learn from recorded steps.",
+    **dict.fromkeys(("HER", "HerReplayBuffer"), "Nothing here relabels goals."),
+    "ReplayBuffer": "DQN and SAC have one: `replay_capacity` and `prioritized_replay` say of which kind.",
+    "evaluate_policy": "algorithm.evaluate(episodes=10) plays episodes and returns a dict of their statistics.",
+    **dict.fromkeys(("make_vec_env", "DummyVecEnv", "SubprocVecEnv", "VecEnv"), _VECTOR),
+    "VecNormalize": _NORMALIZE,
+    "VecFrameStack": _STACK,
+    **dict.fromkeys(("Monitor", "VecMonitor"), "Episodes are watched without it; leave it out."),
+    **CALLBACK_CLASSES,
+    **dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), _POLICIES),
+    **dict.fromkeys(("MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy"), _RECURRENT),
+}
+"""What other libraries' packages have."""
+
+VECTOR_ENVIRONMENTS = {"VecNormalize": _NORMALIZE, "VecFrameStack": _STACK}
+"""Vector environments of Stable-Baselines3 that do more than step several environments."""
+
+ARGUMENTS: dict[str, dict[str, str]] = {
+    "acting": {
+        **dict.fromkeys(("action_mask", "action_masks"), "the mask is called `mask`"),
+        "prev_action": "the state that the previous call returned holds the previous action",
+        "full_fetch": "`policy.evaluate_actions` gives values and log-probabilities, `get_distribution` logits",
+        "deterministic": "actions are deterministic unless `explore=True` is given",
+        "episode_start": "of episodes that begin anew give `state.restarted(rows)`",
+    },
+    "predict()": {
+        **dict.fromkeys(("mask", "masks", "action_mask"), "the mask is called `action_masks`"),
+        **dict.fromkeys(("obs", "observations"), "it is called `observation`"),
+        "states": "it is called `state`",
+        **dict.fromkeys(("episode_starts", "dones"), "it is called `episode_start`"),
+        "explore": "actions are sampled unless `deterministic=True` is given",
+    },
+    "learn()": {
+        "log_interval": "every iteration is logged, into `out`",
+        **dict.fromkeys(("tb_log_name", "tensorboard_log"), "`out='runs/mine'` is the folder of TensorBoard's files"),
+        "reset_num_timesteps": "`total_timesteps` always goes on counting, and a new algorithm begins at 0",
+        **dict.fromkeys(("progress_bar", "verbose"), "it is called `progress`"),
+        "eval_env": "`evaluate_every`, a key of the constructor, plays separate environments of the same kind",
+        "eval_freq": "it is the key `evaluate_every` of the constructor, in environment steps",
+        "n_eval_episodes": "it is the key `evaluation_episodes` of the constructor",
+        "eval_log_path": "`out='runs/mine'` is the folder of all that is written; the best checkpoint is in `best`",
+        "use_masking": "masks are used where the environment gives them",
+        "stop_return": "it is a key of the constructor: PPO(env, stop_return=475)",
+        "callbacks": "it is called `callback`",
+    },
+    "evaluate()": {
+        "n_eval_episodes": "it is called `episodes`",
+        "deterministic": "actions are deterministic unless `explore=True` is given",
+        "return_episode_rewards": 'what it returns has them under "returns", and the lengths under "lengths"',
+        **dict.fromkeys(
+            ("env", "eval_env"), "it plays the environment of training; another one is given to load(path, env=...)"
+        ),
+        "use_masking": "masks are used where the environment gives them",
+    },
+    "save()": dict.fromkeys(
+        ("exclude", "include"), "a checkpoint holds what training goes on from; export(path) writes the policy alone"
+    ),
+    "load()": {},
+    "check_env()": {
+        "warn": "what it returns lists errors and warnings as `findings`",
+        "skip_render_check": "it does not render",
+    },
+    "policy.forward()": dict.fromkeys(("obs", "observations", "deterministic"), f"it takes a batch. {_ACT[:-1]}"),
+}
+"""Arguments, by the function that is called."""
+
+CALLS = {
+    "learn()": "all but the number of steps is named, as learn(100_000, callback=...)",
+    "evaluate()": "it takes how many `episodes`; another environment is given to load(path, env=...)",
+    "save()": "it takes the path alone",
+    "load()": "all but the path is named, as load(path, env=...)",
+    "check_env()": "all but the environment is named; what it returns lists errors and warnings as `findings`",
+    "policy.forward()": f"it takes a batch, and `value=True` where values are wanted. {_ACT[:-1]}",
+}
+"""How a function is called, for those who give too much without a name or leave out what has to be named."""
+
+
+def unknown_argument(called: str, name: str, known: Collection[str]) -> TypeError:
+    """Return the error for an argument that a function does not take.
+
+    Args:
+        called: the function, as :data:`ARGUMENTS` has it.
+        name: of the argument.
+        known: those that the function takes.
+    """
+    answer = ARGUMENTS[called].get(name)
+    more = f".{nearest(name, known)}" if answer is None else f"; {answer}."
+    return TypeError(f"there is no argument {name!r} of {called}{more}")
+
+
+def answers(called: str) -> Callable[[F], F]:
+    """Let a function answer what other libraries' functions of its kind take; its signature stays as it is.
+
+    Args:
+        called: the function, as :data:`ARGUMENTS` has it.
+    """
+
+    def answering(function: F) -> F:
+        parameters = inspect.signature(function).parameters.values()
+        takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        names = [one.name for one in parameters]
+        most = sum(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+        needed = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+
+        @functools.wraps(function)
+        def answered(*given: Any, **named: Any) -> Any:
+            unknown = [] if takes_all else [name for name in named if name not in names]
+            if unknown:
+                raise unknown_argument(called, unknown[0], names)
+            if called in CALLS and (len(given) > most or not needed <= named.keys()):
+                raise TypeError(f"{called} is not called so: {CALLS[called]}.")
+            return function(*given, **named)
+
+        return cast(F, answered)
+
+    return answering
+
+
+class Explains:
+    """Base of what says, of an attribute that it lacks, what to write in place of another library's name."""
+
+    _foreign: ClassVar[Mapping[str, str]] = {}
+
+    def _explained(self, name: str) -> str:
+        """Return what to write in place of an attribute, sentences; empty: nothing is known of it."""
+        return self._foreign.get(name, "")
+
+    if not TYPE_CHECKING:  # type checkers refuse what is unknown
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattribute__(name)  # again: a property may have raised an error of its own
+            except AttributeError as error:
+                hint = self._explained(name) if error.obj is self and error.name == name else ""
+                if not hint:
+                    raise
+                raise AttributeError(f"{error}. {hint}", name=name, obj=self) from None
+
+
+def takes_no_policy(init: F) -> F:
+    """Let a constructor answer a policy of Stable-Baselines3 in front of the environment; its signature stays."""
+
+    @functools.wraps(init)
+    def answered(self: object, *given: Any, **named: Any) -> None:
+        name = _policy_name(given[0]) if given else None
+        if name is not None:
+            kind, memory = type(self).__name__, ", model={'use_lstm': True}" if "Lstm" in name else ""
+            raise ConfigError(
+                f"{kind}({name!r}, ...): leave {name!r} out: {kind}(env{memory}). The network follows from the"
+                " environment's spaces; settings are named."
+            )
+        init(self, *given, **named)
+
+    return cast(F, answered)
+
+
+def _policy_name(given: object) -> str | None:
+    """Return the name of a policy of Stable-Baselines3; None: it is none."""
+    if isinstance(given, type) and given.__name__.endswith("Policy") and is_of_stable_baselines(given):
+        return given.__name__
+    return given if isinstance(given, str) and given in POLICIES else None
+
+
+POLICIES = frozenset(
+    (
+        *("MlpPolicy", "CnnPolicy", "MultiInputPolicy", "LinearPolicy", "LnMlpPolicy", "LnCnnPolicy"),
+        *("MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy", "MlpLnLstmPolicy", "CnnLnLstmPolicy"),
+    )
+)
+"""The names of Stable-Baselines3's policies."""
+
+
+def is_of_stable_baselines(kind: type) -> bool:
+    """Return whether a class is of Stable-Baselines3, or derived from one that is."""
+    return any(one.__module__.partition(".")[0] in ("stable_baselines3", "sb3_contrib") for one in kind.__mro__)
