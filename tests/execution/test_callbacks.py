@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from contextlib import closing
@@ -142,6 +143,13 @@ def test_an_error_in_a_callback_ends_the_run_which_is_saved(tmp_path: Path) -> N
     assert diary.notes[-1] == ("end", 30)
 
 
+class Past:
+    """Somebody's class, made with a number."""
+
+    def __init__(self, verbose: int = 0):
+        self.verbose = verbose
+
+
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
@@ -150,6 +158,12 @@ def test_an_error_in_a_callback_ends_the_run_which_is_saved(tmp_path: Path) -> N
             7,
             "a callback is a function f(algorithm, result) or an object of a subclass of anyspace.Callback, but 7",
         ),
+        (
+            Past,
+            "the callback is the class Past: hand over an object, Past(), of a class derived from anyspace.Callback",
+        ),
+        ("EvalCallback", "the callback is the text 'EvalCallback'. PPO(env, evaluate_every=10_000"),
+        ("mine:notice", "the callback is the text 'mine:notice'. Hand over the function itself"),
         (lambda algo: None, "the callback <lambda>(algo) is called as <lambda>(algorithm, result): let it take two"),
         (lambda algo, result: 3.5, "the callback <lambda>() returned 3.5: return False to end the run, and nothing"),
         (
@@ -161,6 +175,69 @@ def test_an_error_in_a_callback_ends_the_run_which_is_saved(tmp_path: Path) -> N
 def test_slips_are_named(callback: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         ran(Counts(), None, 20, callback=callback)
+
+
+def of_stable_baselines(name: str, *bases: type) -> type:
+    return type(name, bases, {"__module__": "stable_baselines3.common.callbacks"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            of_stable_baselines("EvalCallback"),
+            "the callback EvalCallback is of Stable-Baselines3.*evaluate_every=10_000",
+        ),
+        (
+            type("Mine", (of_stable_baselines("BaseCallback"),), {}),
+            "the callback Mine is .*Derive the class from anyspace",
+        ),
+        (of_stable_baselines("Rare"), "the callback Rare is .*Derive the class from anyspace.Callback"),
+    ],
+)
+def test_callbacks_of_stable_baselines_have_counterparts(kind: type, message: str) -> None:
+    for callback in (kind, kind(), [kind()]):
+        with pytest.raises(ConfigError, match=message):
+            Callbacks(callback)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("_on_step", "Mine._on_step() is never called: override on_iteration(self, algorithm, result)."),
+        ("_init_callback", "Mine._init_callback() is never called: override on_start(self, algorithm)."),
+        ("on_train_result", "Mine.on_train_result() is never called: override on_iteration(self, algorithm, result)."),
+        ("on_iterations", "Mine.on_iterations() is never called: override on_iteration(self, algorithm, result)."),
+        ("_on_end", "Mine._on_end() is never called: override on_end(self, algorithm, result)."),
+        ("on_bell", "Mine.on_bell() is never called: a callback's methods are on_start, on_episode, on_evaluation,"),
+    ],
+)
+def test_a_method_that_nothing_calls_is_refused(method: str, message: str) -> None:
+    kind = type("Mine", (Callback,), {method: lambda self: None})
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Callbacks(kind())
+    Callbacks(
+        type("Mine", (Callback, type("Other", (), {method: lambda self: None})), {"_on_bell": len, "step": len})()
+    )
+
+
+def test_callbacks_are_made_without_verbose() -> None:
+    class Mine(Callback):
+        def __init__(self, verbose: int = 0):
+            super().__init__(verbose)  # type: ignore[call-arg]
+
+    class Named:
+        def __init__(self, name: str):
+            self.name = name
+
+    class Both(Callback, Named):
+        def __init__(self) -> None:
+            super().__init__("mine")  # type: ignore[call-arg]
+
+    with pytest.raises(TypeError, match=r"^Mine: Callback takes no arguments: leave `verbose` and the like out"):
+        Mine(1)
+    assert Both().name == "mine"
+    assert not inspect.signature(Callback).parameters
 
 
 @pytest.mark.parametrize("value", ["a.png", [1, 2], 10**400, {"deep": {"name": "x"}}, {1: 2.0}])

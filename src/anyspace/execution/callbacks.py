@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from anyspace.data.rendering import pictured
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution.added_numbers import noted, require_numbers
+from anyspace.execution.callback_checks import require_function, require_known_methods
 from anyspace.execution.film import VIDEOS, FilmError, video_files
 from anyspace.execution.log import flat_metrics
 from anyspace.foreign_names import CALLBACK, Explains
@@ -38,6 +39,19 @@ class Callback(Explains):
     """
 
     _foreign = CALLBACK
+
+    if not TYPE_CHECKING:  # type checkers refuse what is unknown
+
+        def __init__(self, *given, **named):
+            kinds = type(self).__mro__
+            if (given or named) and kinds[kinds.index(Callback) :] == (Callback, Explains, object):
+                raise TypeError(
+                    f"{type(self).__name__}: Callback takes no arguments: leave `verbose` and the like out of"
+                    " super().__init__()."
+                )
+            super().__init__(*given, **named)
+
+        __init__.__signature__ = inspect.signature(lambda self: None)
 
     def on_start(self, algorithm: Any) -> None:
         """Take in that a run begins, before its first iteration."""
@@ -90,7 +104,7 @@ class Callbacks:
     """
 
     def __init__(self, given: AnyCallbacks):
-        parts = [] if given is None else given if isinstance(given, Sequence) else [given]
+        parts = [] if given is None else [given] if not isinstance(given, Sequence) or isinstance(given, str) else given
         self._parts = [_callback(part) for part in parts]
         self._watching = [part for part in self._parts if type(part).on_episode is not Callback.on_episode]
 
@@ -347,30 +361,9 @@ def require_no_arguments(kind: type, instead: str) -> None:
 
 def _callback(part: object) -> Callback:
     if isinstance(part, Callback):
+        require_known_methods(type(part), Callback)
         return part
-    if isinstance(part, type) and issubclass(part, Callback):
-        raise ConfigError(f"the callback is the class {part.__name__}: hand over an object, {part.__name__}().")
-    if not callable(part):
-        raise ConfigError(
-            f"a callback is a function f(algorithm, result) or an object of a subclass of anyspace.Callback, but"
-            f" {part!r} came."
-        )
-    _require_two_arguments(part)
-    return _Function(part)
-
-
-def _require_two_arguments(function: Callable[..., Any]) -> None:
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # of what is written in C nothing may be known
-        return
-    try:
-        signature.bind(None, None)
-    except TypeError:
-        name = getattr(function, "__name__", repr(function))
-        raise ConfigError(
-            f"the callback {name}{signature} is called as {name}(algorithm, result): let it take two arguments."
-        ) from None
+    return _Function(require_function(part, Callback))
 
 
 def _name(part: Callback, method: str) -> str:
