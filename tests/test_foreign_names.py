@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import anyspace
+import anyspace.algorithms
 from anyspace import DQN, PPO, SAC, Callback, Policy, check_env
 from anyspace import foreign_names as foreign
 from anyspace.errors import ConfigError
@@ -161,3 +163,22 @@ def test_signatures_stay_as_they_are() -> None:
 def test_a_policy_before_the_environment_is_left_out(given: Any, named: dict[str, Any], answer: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(answer)):
         PPO(*given, **named)
+
+
+@pytest.mark.parametrize("package", [anyspace, anyspace.algorithms])
+@pytest.mark.parametrize("name", foreign.MODULE)
+def test_what_other_packages_have_is_answered(package: Any, name: str) -> None:
+    answer = re.escape(f"module {package.__name__!r} has no attribute {name!r}. {foreign.MODULE[name]}")
+    assert not hasattr(package, name)
+    with pytest.raises(AttributeError, match=answer):
+        getattr(package, name)
+    for statement in (f"from {package.__name__} import {name}", f"import {package.__name__}.{name}"):
+        with pytest.raises(ImportError, match=answer):
+            exec(statement)
+
+
+def test_other_imports_are_python_s_own_matter() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'Colour' from 'anyspace'"):
+        exec("from anyspace import Colour")
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'anyspace\.colour'"):
+        exec("import anyspace.colour")

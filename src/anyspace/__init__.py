@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from anyspace.version import __version__ as __version__
@@ -54,10 +55,29 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `import anyspace` alone stays light."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'anyspace' has no attribute {name!r}")
+        from anyspace.foreign_names import absent
+
+        raise absent(__name__, name)
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+class _Finder:
+    """Says what stands for a name of another library that is imported from here or from ``anyspace.algorithms``."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: object, target: object = None) -> None:
+        package, _, name = fullname.rpartition(".")
+        if package in (__name__, f"{__name__}.algorithms"):
+            from anyspace.foreign_names import MODULE, absent
+
+            if name in MODULE:
+                # Were the name in the error, `from ... import` would show a text of its own instead of this one.
+                raise ModuleNotFoundError(str(absent(package, name)))
+
+
+sys.meta_path.append(_Finder)
 
 
 def __dir__() -> list[str]:

@@ -173,8 +173,11 @@ _VECTOR = (
     "Give the environment itself, PPO('CartPole-v1', num_envs_per_env_runner=8): vectorization='sync' is a loop,"
     " 'async' a process for each environment."
 )
-_NORMALIZE = "PPO(env, observation_filter='MeanStdFilter', normalize_rewards=True) does that, and checkpoints hold it."
-_STACK = "PPO(env, wrappers=[anyspace.data.atari.FrameStack]) does that."
+_NORMALIZE = (
+    "In place of VecNormalize: PPO(env, observation_filter='MeanStdFilter', normalize_rewards=True), and checkpoints"
+    " hold it."
+)
+_STACK = "In place of VecFrameStack: PPO(env, wrappers=[anyspace.data.atari.FrameStack])."
 _RECURRENT = "PPO(env, model={'use_lstm': True}) does that; DQN and SAC take it, too."
 _POLICIES = "The network follows from the spaces: leave it out, PPO(env)."
 
@@ -272,6 +275,12 @@ def unknown_argument(called: str, name: str, known: Collection[str]) -> TypeErro
     answer = ARGUMENTS[called].get(name)
     more = f".{nearest(name, known)}" if answer is None else f"; {answer}."
     return TypeError(f"there is no argument {name!r} of {called}{more}")
+
+
+def absent(module: str, name: str) -> AttributeError:
+    """Return the error for a name that a module of this library does not have, with what stands for it."""
+    hint = f". {MODULE[name]}" if name in MODULE else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
 def answers(called: str) -> Callable[[F], F]:

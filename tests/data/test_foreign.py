@@ -30,7 +30,15 @@ def of(package: str, name: str = "Old", bases: tuple[type, ...] = (), **attribut
         ),
         (of("mine", "Pole", (of("gym", "Env"),)), "It is of the old package gym"),
         (of("pettingzoo", "ParallelEnv"), "have several agents.*supersuit.pettingzoo_env_to_vec_env_v1"),
-        (of("stable_baselines3", "DummyVecEnv"), "num_envs_per_env_runner"),
+        (
+            of("stable_baselines3", "DummyVecEnv"),
+            "such as an id, and set `num_envs_per_env_runner`; vectorization='async'",
+        ),
+        (
+            of("stable_baselines3", "VecNormalize"),
+            "num_envs_per_env_runner.*observation_filter='MeanStdFilter', normalize",
+        ),
+        (of("stable_baselines3", "VecFrameStack"), "num_envs_per_env_runner.*anyspace.data.atari.FrameStack"),
         (of("dm_control", "Environment"), "shimmy"),
         (of("mine", "Battle", (of("ray", "MultiAgentEnv", (gym.Env,)),)), "Several agents in one environment"),
         (of("mine", "Nothing"), r"A gymnasium.Env has reset\(\) -> \(obs, info\)"),
@@ -43,6 +51,14 @@ def test_foreign_environments_as_classes_and_as_instances(kind: type, message: s
         EnvSpec(kind).make()
     with pytest.raises(EnvironmentSetupError, match=rf"^.* {kind.__name__}, not a gymnasium\.Env.*{message}"):
         EnvSpec(kind()).make()
+
+
+@pytest.mark.parametrize("several", [[Script], (Script,), [Script()]])
+def test_several_environments_are_a_number(several: Any) -> None:
+    with pytest.raises(
+        EnvironmentSetupError, match=r"not a gymnasium\.Env\. Several environments are made of what makes"
+    ):
+        EnvSpec(several).make()
 
 
 def test_a_function_that_makes_a_vector_environment() -> None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from anyspace.algorithms.shipped import HOMES, shipped
+from anyspace.foreign_names import absent
 
 if TYPE_CHECKING:
     from anyspace.algorithms.a2c import A2C
@@ -31,7 +32,7 @@ def __getattr__(name: str) -> Any:
         from anyspace.algorithms.algorithm import Algorithm
 
         return Algorithm
-    raise AttributeError(f"module 'anyspace.algorithms' has no attribute {name!r}")
+    raise absent(__name__, name)
 
 
 def __dir__() -> list[str]:

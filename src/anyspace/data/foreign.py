@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium as gym
 
 from anyspace.errors import EnvironmentSetupError, nearest
+from anyspace.foreign_names import VECTOR_ENVIRONMENTS
 
 _ADVICE = {
     "gym": (
@@ -23,13 +24,14 @@ _ADVICE = {
         "supersuit.pettingzoo_env_to_vec_env_v1(env), 1, base_class='gymnasium')."
     ),
     "stable_baselines3": (
-        "Vector environments of Stable-Baselines3 are not Gymnasium's. Give what makes one environment, and set"
-        " `num_envs_per_env_runner`."
+        "Vector environments of Stable-Baselines3 are not Gymnasium's. Give what makes one environment, such as an id,"
+        " and set `num_envs_per_env_runner`; vectorization='async' takes a process for each."
     ),
     "dm_env": "It is DeepMind's. shimmy's DmControlCompatibilityV0 makes a Gymnasium environment of it.",
     "dm_control": "It is DeepMind's. shimmy's DmControlCompatibilityV0 makes a Gymnasium environment of it.",
 }
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope: give one agent's view as a gymnasium.Env."
+_SEVERAL = "Several environments are made of what makes one: give that, and set `num_envs_per_env_runner`."
 _OLD_API = "A gymnasium.Env has reset() -> (obs, info) and step() -> (obs, reward, terminated, truncated, info)."
 
 
@@ -50,7 +52,7 @@ def require_environment(env: Any, origin: str) -> gym.Env[Any, Any]:
         )
     several = any(kind.__name__ == "MultiAgentEnv" for kind in type(env).__mro__)
     if several or not isinstance(env, gym.Env):
-        advice = _SEVERAL_AGENTS if several else _ADVICE.get(_package(env), _OLD_API)
+        advice = _SEVERAL_AGENTS if several else _advice(env)
         raise EnvironmentSetupError(f"{origin} {type(env).__name__}, not a gymnasium.Env. {advice}")
     for attribute in ("observation_space", "action_space"):
         space = getattr(env, attribute, None)
@@ -109,6 +111,14 @@ def require_env_alone(wrap: Callable[..., Any]) -> None:
         ) from error
     except ValueError:  # it has no signature
         return
+
+
+def _advice(env: Any) -> str:
+    """Return what to do about a value that is no environment."""
+    if isinstance(env, list | tuple):
+        return _SEVERAL
+    more = [VECTOR_ENVIRONMENTS[kind.__name__] for kind in type(env).__mro__ if kind.__name__ in VECTOR_ENVIRONMENTS]
+    return " ".join([_ADVICE.get(_package(env), _OLD_API), *more])
 
 
 def _package(value: Any) -> str:
