@@ -127,8 +127,6 @@ def test_arguments_of_other_libraries_are_answered(algorithm: Any) -> None:
         (lambda: algorithm.save("x", ["y"]), "save() is not called so: it takes the path alone."),
         (lambda: PPO.load("x", "CartPole-v1"), "load() is not called so: all but the path is named"),  # type: ignore[misc]
         (lambda: algorithm.predict(some, states=1), "no argument 'states' of predict(); it is called `state`."),
-        (lambda: algorithm.policy.forward(some), "policy.forward() is not called so: it takes a batch"),
-        (lambda: algorithm.policy.forward(some, deterministic=True), "no argument 'deterministic' of policy.forward()"),
         (lambda: check_env("CartPole-v1", warn=True), "no argument 'warn' of check_env(); what it"),  # type: ignore[call-arg]
         (lambda: check_env("CartPole-v1", True), "check_env() is not called so"),  # type: ignore[misc]
     ):

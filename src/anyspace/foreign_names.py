@@ -249,7 +249,6 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         "warn": "what it returns lists errors and warnings as `findings`",
         "skip_render_check": "it does not render",
     },
-    "policy.forward()": dict.fromkeys(("obs", "observations", "deterministic"), f"it takes a batch. {_ACT[:-1]}"),
 }
 """Arguments, by the function that is called."""
 
@@ -259,7 +258,6 @@ CALLS = {
     "save()": "it takes the path alone",
     "load()": "all but the path is named, as load(path, env=...)",
     "check_env()": "all but the environment is named; what it returns lists errors and warnings as `findings`",
-    "policy.forward()": f"it takes a batch, and `value=True` where values are wanted. {_ACT[:-1]}",
 }
 """How a function is called, for those who give too much without a name or leave out what has to be named."""
 

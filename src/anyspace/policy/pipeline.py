@@ -15,7 +15,6 @@ import numpy as np
 from anyspace import tree
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError
-from anyspace.foreign_names import answers
 from anyspace.maths.gather import Window
 from anyspace.maths.xp import Array
 from anyspace.models.action_dists import is_built_in_distribution
@@ -249,7 +248,6 @@ class Pipeline:
         output, values = self.forward(batch, value=value, training=training)
         return Evaluation(output, self.distribution_of(output, batch.mask), values, batch.mask)
 
-    @answers("policy.forward()")
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
         if not training and self.runtime.compiles(self.model):
