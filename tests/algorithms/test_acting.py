@@ -245,7 +245,7 @@ def test_words_of_other_libraries_are_explained() -> None:
     [
         ("action_mask", "the mask is called `mask`"),
         ("prev_action", "the state that the previous call returned holds the previous action"),
-        ("full_fetch", "`policy.evaluate` gives logits and values"),
+        ("full_fetch", "`policy.evaluate_actions` gives values and log-probabilities, `get_distribution` logits"),
         ("colour", "there is no argument 'colour' of acting."),
     ],
 )
