@@ -697,6 +697,14 @@ def test_wrong_input_is_one_clear_error(
     assert "Traceback" not in err
 
 
+def test_all_flags_of_other_libraries_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "train", "CartPole-v1", "--learning-rate", "1", "--replay-capacity=5", "--n-epochs=4")
+    assert status == 2
+    lines = [" ".join(line.split()) for line in err.replace("error: ", "").split("there is no flag ")[1:]]
+    assert [line.partition(". ")[0] for line in lines] == ["--learning-rate", "--replay-capacity", "--n-epochs"]
+    assert "It is a key of DQN and SAC." in lines[1]
+
+
 def test_flags_that_explanations_show_are_taken() -> None:
     texts = " ".join(map(str, FOREIGN_KEYS.values()))
     shown = dict(re.findall(KEY_WITH_VALUE, texts))

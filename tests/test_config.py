@@ -79,6 +79,19 @@ def test_unknown_keys_name_the_nearest_known_one(overrides, message):
         merge(Outer(), overrides)
 
 
+def test_all_unknown_keys_are_named_at_once_a_line_each():
+    with pytest.raises(ConfigError) as caught:
+        merge(Outer(), {"sizs": 1, "zzz": 1, "inner": {"rate": 2}}, {"yyy": 1, "count": "wrong", "mod": 1})
+    first, second, third, fourth, fifth = str(caught.value).splitlines()
+    assert first == "unknown config key `sizs`. Did you mean 'sizes'?"
+    assert second == "unknown config key `inner.rate`. It belongs beside `inner`: `rate=2`."
+    assert third.startswith("unknown config key `zzz`. Known keys here: calls,")
+    assert fourth == "unknown config key `mod`. Did you mean 'mode'?"
+    assert fifth.startswith("unknown config key `yyy`. Known keys here: calls,")
+    with pytest.raises(ConfigError, match=re.escape("unknown config keys `inner.aaa`, `inner.bbb`. Known keys here")):
+        merge(Outer(), {"inner": {"aaa": 1, "bbb": 2}})
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

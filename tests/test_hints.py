@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from anyspace.hints import Hints, in_python
@@ -40,6 +42,16 @@ def test_only_what_is_certain_counts_as_whereabouts(path: str) -> None:
 
 def test_a_key_that_is_in_both_places_belongs_where_it_is_given() -> None:
     assert HINTS.of("model.siz") == " Did you mean 'size'?"
+
+
+def test_keys_of_others_are_named_before_anything_is_guessed() -> None:
+    owners = {"rates": ["Fast"], "net_arch": ["Fast", "Slow"], "gain": ["A", "B", "C"]}
+    hints = dataclasses.replace(HINTS, owners=lambda key: owners.get(key, ()))
+    nothing = "Nothing of this algorithm is like it; leave it out."
+    assert hints.of("rates") == f" It is a key of Fast. {nothing}"
+    assert hints.of("model.gain") == f" It is a key of A, B and C. {nothing}"
+    assert hints.of("net_arch").startswith(" It is a key of Fast and Slow. It is `model={'hidden_sizes': [64, 64]}`")
+    assert hints.of("raet") == HINTS.of("raet")
 
 
 def test_keys_in_python() -> None:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 import numpy as np
 
 from anyspace.errors import ConfigError
-from anyspace.hints import Foreign, Hints
+from anyspace.hints import Hints
 
 
 class DataclassLike(Protocol):
@@ -34,25 +34,30 @@ _SEARCH = " One run has one value: a loop over values, or `anyspace sweep`, trie
 
 def merge(
     config: C,
-    overrides: Mapping[str, Any],
-    *,
+    *layers: Mapping[str, Any],
     renamed: Mapping[str, str] | None = None,
-    foreign: Foreign | None = None,
+    advice: Hints | None = None,
 ) -> C:
-    """Return ``config`` with ``overrides`` laid over it; a nested mapping overrides a nested dataclass.
+    """Return ``config`` with layers laid over it, later over earlier; a nested mapping overrides a nested dataclass.
 
     Args:
         config: the dataclass instance that holds the defaults; it is not changed.
-        overrides: key to value, such as ``{"lr": 1e-3, "model": {"fcnet_hiddens": [64]}}``.
+        layers: key to value, such as ``{"lr": 1e-3, "model": {"fcnet_hiddens": [64]}}``.
         renamed: former names of keys, accepted in place of today's.
-        foreign: what to say of keys that other libraries have, as :class:`Hints` takes it.
+        advice: what to write in place of unknown keys; None: the nearest known one.
 
     Raises:
-        ConfigError: for an unknown key (says where it belongs, or names the nearest known one) or a value of the wrong
-            type.
+        ConfigError: for unknown keys, all of them (says where each belongs, or names the nearest known one), or a value
+            of the wrong type.
     """
-    advice = Hints([*paths(config)], renamed or {}, foreign or {})
-    return _merge(config, overrides, renamed or {}, advice, prefix="")
+    former = renamed or {}
+    hints = advice or Hints([*paths(config)], former)
+    unknown = [line for layer in layers for line in _unknown(config, layer, former, hints, "")]
+    if unknown:
+        raise ConfigError("\n".join(unknown))
+    for layer in layers:
+        config = _merge(config, layer, former, prefix="")
+    return config
 
 
 def require(condition: bool, key: str, value: object, reason: str) -> None:
@@ -140,21 +145,39 @@ def given_paths(
     return found
 
 
-def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], advice: Hints, prefix: str) -> C:
-    fields = {field.name for field in dataclasses.fields(config)}
+def _unknown(
+    config: DataclassLike, overrides: Mapping[str, Any], renamed: Mapping[str, str], advice: Hints, prefix: str
+) -> Iterator[str]:
+    """Yield what to say of the keys that there are not: a line each, and one for those of a level like no other."""
+    known = {field.name for field in dataclasses.fields(config)}
+    unlike: list[str] = []
+    for given, value in overrides.items():
+        key = renamed.get(given, given)
+        current = getattr(config, key) if key in known else None
+        if key not in known:
+            path = f"{prefix}{given}"
+            hint = advice.of(path, repr(value))
+            if hint:
+                yield f"unknown config key `{path}`.{hint}"
+            else:
+                unlike.append(f"`{path}`")
+        elif dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
+            yield from _unknown(current, value, {}, advice, f"{prefix}{key}.")
+    if unlike:
+        keys = f"key{'s' if len(unlike) > 1 else ''} {', '.join(unlike)}"
+        yield f"unknown config {keys}. Known keys here: {', '.join(sorted(known))}."
+
+
+def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> C:
     hints = type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
-        if key not in fields:
-            known = f" Known keys here: {', '.join(sorted(fields))}."
-            hint = advice.of(f"{prefix}{given}", repr(value))
-            raise ConfigError(f"unknown config key `{prefix}{given}`.{hint or known}")
         if given != key and key in overrides:
             raise ConfigError(f"config keys `{given}` and `{key}` are two names for one setting; give one.")
         current = getattr(config, key)
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
-            values[key] = _merge(current, value, {}, advice, f"{prefix}{key}.")
+            values[key] = _merge(current, value, {}, f"{prefix}{key}.")
             continue
         values[key] = _taken(f"{prefix}{key}", value, hints[key], _schedule_of(key, hints))
     return dataclasses.replace(config, **values)

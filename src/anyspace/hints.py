@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from anyspace.errors import near, nearest
@@ -49,10 +49,12 @@ class Hints:
     """Every key of the configuration as a path, the outermost level first."""
     renamed: Mapping[str, str]
     """Former names of keys of the outermost level."""
-    foreign: Foreign
+    foreign: Foreign = field(default_factory=dict)
     """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` in it stand for keys. Of several texts
     the first counts whose keys the configuration has."""
     spell: Spelling = in_python
+    owners: Callable[[str], Sequence[str]] = lambda key: ()
+    """The names of what else has a key of the outermost level."""
 
     def whereabouts(self, path: str, value: str | None = None) -> str:
         """Return where a key belongs that stands in a wrong place, or what stands for another library's key."""
@@ -63,7 +65,10 @@ class Hints:
         if same in elsewhere:
             return f" It belongs {_where(elsewhere[same], outer)}: {self.spell(elsewhere[same], value)}."
         common = same.lower().replace("-", "_")
-        return f" {self._explained(common)}" if common in self.foreign else ""
+        explained = self._explained(common) if common in self.foreign else ""
+        if owners := self.owners(common):
+            return f" It is a key of {_joined(owners)}. {explained or _NO_SUCH_KEY}"
+        return explained and f" {explained}"
 
     def of(self, path: str, value: str | None = None) -> str:
         """Return where a key belongs, or else which key may be meant by it."""
@@ -95,6 +100,11 @@ class Hints:
 def _split(path: str) -> tuple[str, str]:
     place, _, key = path.rpartition(".")
     return place, key
+
+
+def _joined(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _where(path: str, outer: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS, WITHOUT_EFFECT
+from anyspace.algorithms.layers import overridden
 from anyspace.algorithms.off_policy import OffPolicyConfig
 from anyspace.config import merge
 from anyspace.errors import ConfigError
@@ -246,7 +247,7 @@ def with_effect(config_class: type[AlgorithmConfig], keys: Mapping[str, Any]) ->
 def _settings(config_class: type[C], keys: Mapping[str, Any]) -> C:
     """Return the settings that keys stand for over RLlib's defaults."""
     known = {key: value for key, value in keys.items() if key not in ("env", "preset")}
-    return merge(config_class(), known, renamed=RENAMED, foreign=FOREIGN_KEYS)
+    return overridden(config_class(), known)
 
 
 def _without_idle(config_class: type[AlgorithmConfig], keys: dict[str, Any]) -> dict[str, Any]:

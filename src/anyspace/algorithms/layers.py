@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.hints import Hints
+from anyspace.algorithms.shipped import HOMES, shipped
+from anyspace.hints import Hints, Spelling, in_python
+
+C = TypeVar("C", bound=AlgorithmConfig)
 
 
-def overridden(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> AlgorithmConfig:
+def overridden(base: C, *layers: Mapping[str, Any]) -> C:
     """Return settings with keys laid over them, later layers over earlier ones.
 
     Raises:
-        ConfigError: there is no such key, or a value is of the wrong type.
+        ConfigError: there are no such keys, or a value is of the wrong type.
     """
-    for layer in layers:
-        base = configs.merge(base, layer, renamed=RENAMED, foreign=FOREIGN_KEYS)
-    return base
+    return configs.merge(base, *layers, renamed=RENAMED, advice=key_hints(base))
+
+
+def key_hints(settings: AlgorithmConfig, spell: Spelling = in_python) -> Hints:
+    """Return what to write in place of keys that settings do not have."""
+    return Hints([*configs.paths(settings)], RENAMED, FOREIGN_KEYS, spell, owners)
+
+
+@functools.cache
+def owners(key: str) -> tuple[str, ...]:
+    """Return the names of the shipped algorithms that have a key; it imports all of them."""
+    return tuple(name for name in HOMES if key in configs.type_hints(shipped(name).config_class))
 
 
 def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[str]:

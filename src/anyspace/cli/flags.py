@@ -25,8 +25,7 @@ from rich.console import Console
 from anyspace import config as configs
 from anyspace.algorithms import ALGORITHMS, Algorithm, contract
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
-from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
-from anyspace.algorithms.layers import overridden
+from anyspace.algorithms.layers import key_hints, overridden
 from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.reading import Reader
 from anyspace.algorithms.settings import chosen_in_run, environment_spec, preset_for
@@ -35,7 +34,6 @@ from anyspace.cli.groups import grouped_fields, ungrouped
 from anyspace.cli.output import print_preset, print_settings
 from anyspace.cli.values import REGISTRY, as_flag
 from anyspace.errors import ConfigError, nearest
-from anyspace.hints import Hints
 from anyspace.importing import import_name
 
 K = TypeVar("K")
@@ -254,8 +252,9 @@ def require_least(own: object, **least: int) -> None:
 
 def _require_own_words(kind: type[Any], words: Sequence[str], defaults: AlgorithmConfig) -> None:
     """Refuse flags of other libraries, and keys at another level than theirs; the parser names nearest flags itself."""
-    hints = Hints([*configs.paths(defaults)], RENAMED, FOREIGN_KEYS, as_flag)
+    hints = key_hints(defaults, as_flag)
     known = {*hints.paths, *(field.name for field in dataclasses.fields(kind))}
+    unknown: list[str] = []
     for word, after in itertools.pairwise([*words, ""]):
         keys = _keys_of(word)
         flag, _, value = word.partition("=")
@@ -267,7 +266,9 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
             raise ConfigError("the environment is named without a flag, right after the command: CartPole-v1.")
         advice = [] if known & {*keys} else [hint for key in keys if (hint := hints.whereabouts(key))]
         if advice:
-            raise ConfigError(f"there is no flag {flag}.{advice[0]}")
+            unknown.append(f"there is no flag {flag}.{advice[0]}")
+    if unknown:
+        raise ConfigError("\n".join(unknown))
 
 
 def _is_switch(key: str, kind: type, defaults: AlgorithmConfig) -> bool:
