@@ -1,30 +1,19 @@
-"""What keys of other libraries are called here, or what to do instead."""
+"""What keys of other libraries, and of other algorithms, are called here, or what to do instead."""
 
 from __future__ import annotations
 
+from anyspace.algorithms.stable_baselines_keys import (
+    ADVANTAGES,
+    CALLBACK,
+    EPSILON,
+    NO_USE,
+    REPLAY,
+    STABLE_BASELINES,
+)
 from anyspace.hints import Foreign
 
-_NO_USE = "Nothing here depends on it; leave it out."
 _ONE_PROCESS = "One process learns, and collects unless {num_env_runners} says otherwise; leave it out."
 _OLD_STACK = "There is one kind of models and environments here, RLlib's old API stack; leave it out."
-_EPSILON = (
-    "It is in {exploration_config} here, with the names `initial_epsilon`, `final_epsilon` and `epsilon_timesteps`"
-    " (environment steps, as {num_steps_sampled_before_learning_starts} counts them, no fraction).",
-    "Actions are samples of the policy's own distribution here; {entropy_coeff} keeps them varied.",
-    "Actions are samples of the policy's own distribution here; leave it out.",
-)
-_REPLAY = (
-    "It is for algorithms that learn from a replay buffer; this one learns from the steps of {input}.",
-    "It is for algorithms that learn from a replay buffer; this one learns from the steps it has just collected.",
-)
-_ADVANTAGES = (
-    "Advantages, which go by {lambda_}, are always standardised, before {minibatch_size} cuts the batch; leave it out.",
-    "PPO alone standardises advantages; leave it out.",
-)
-_ROWS = (
-    "{minibatch_size} counts the rows of a gradient step, {train_batch_size} the steps of an iteration.",
-    "It is called {train_batch_size} here.",
-)
 _STEPS_OF_ITERATIONS = (
     "It is called {min_sample_timesteps_per_iteration} here.",
     "{train_batch_size} counts the steps of an iteration.",
@@ -37,93 +26,15 @@ _ONE_OPTIMISER = (
     "Policy and value are moved by one optimiser. Derive an algorithm with two `groups` and losses, and let a model say"
     " by `group_of` which of its parameters are the value's."
 )
-_CALLBACK = (
-    "It is an argument of learn(): a function f(algorithm, result), or an object of a subclass of anyspace.Callback; on"
-    " the command line --callback."
-)
 _GAE = "V-trace takes the place of GAE, within {vtrace_clip_rho_threshold}; leave it out."
 _ESTIMATES = "Returns are not estimated from recorded steps; {evaluate_every} plays episodes in an environment."
 _AFTER_BATCHES = "Derive an algorithm, and do it in `updates`, which yields the batches; leave it out."
 _OWN_RATES = "Its rates are {actor_lr}, {critic_lr} and {alpha_lr} here."
 _SEVERAL_AGENTS = "Several agents in one environment are out of scope."
 
-_STABLE_BASELINES: dict[str, str | tuple[str, ...]] = {
-    "policy": "The network follows from the spaces; its keys are in {model}, such as {model.fcnet_hiddens=[64, 64]}.",
-    "policy_kwargs": "The network's keys are in {model}: net_arch, for one, is {model.fcnet_hiddens=[64, 64]}.",
-    "net_arch": (
-        "It is {model.fcnet_hiddens=[64, 64]} here, for policy and value alike; {model.vf_share_layers=False} gives"
-        " the value layers of its own."
-    ),
-    "activation_fn": "It is {model.fcnet_activation='relu'} here.",
-    "ortho_init": "It is {model.fcnet_weights_initializer='orthogonal'} here.",
-    "log_std_init": "{model.free_log_std=True} learns one vector of deviations, which starts at 1.",
-    "features_extractor_class": "Write a model and give it as {model.custom_model=MyModel}.",
-    "features_extractor_kwargs": "A model of your own takes them: {model.custom_model_config={'width': 64}}.",
-    "share_features_extractor": "It is {model.vf_share_layers=True} here.",
-    "normalize_images": "It is {scale_images} here.",
-    "optimizer_class": "The optimiser is Adam; an algorithm of your own may return others in `groups()`.",
-    "optimizer_kwargs": "Adam's keys are {lr}, {adam_epsilon} and {grad_clip}.",
-    "learning_rate": "It is called {lr} here.",
-    "n_steps": (
-        "It is called {n_step} here.",
-        "It is {train_batch_size} here, which counts the steps of all environments together: n_steps times n_envs.",
-    ),
-    "batch_size": _ROWS,
-    "n_epochs": "It is called {num_epochs} here.",
-    "n_envs": "It is called {num_envs_per_env_runner} here.",
-    "gae_lambda": "It is called {lambda_} here.",
-    "clip_range": "It is called {clip_param} here.",
-    "clip_range_vf": "{vf_clip_param} is the nearest: it bounds the squared error of the value, not its change.",
-    "normalize_advantage": _ADVANTAGES,
-    "ent_coef": (
-        "It is called {entropy_coeff} here.",
-        "It is adapted from {initial_alpha} on, so that entropy comes to {target_entropy}; {alpha_lr=0.0} keeps it.",
-    ),
-    "vf_coef": ("It is called {vf_loss_coeff} here.", "It is called {vf_coeff} here."),
-    "max_grad_norm": "It is called {grad_clip} here.",
-    "target_kl": "Epochs do not end early here; {kl_target} and {kl_coeff} adapt a penalty on the KL divergence.",
-    "use_sde": "State-dependent exploration is not offered; {model.free_log_std=True} learns one deviation per action.",
-    "sde_sample_freq": "State-dependent exploration is not offered; leave it out.",
-    "verbose": "learn(steps, progress=True) shows progress; on the command line --no-progress hides it.",
-    "tensorboard_log": (
-        "learn(steps, out='runs/mine') writes TensorBoard's files into that folder; on the command line --out."
-    ),
-    "stats_window_size": "It is called {return_window} here.",
-    "total_timesteps": "It is an argument of learn(); on the command line --steps.",
-    "callback": _CALLBACK,
-    "progress_bar": "It is an argument of learn(steps, progress=True); on the command line --no-progress.",
-    "eval_freq": "It is called {evaluate_every} here.",
-    "n_eval_episodes": "It is called {evaluation_episodes} here.",
-    "save_freq": "It is called {checkpoint_every} here.",
-    "env_kwargs": "It is called {env_config} here.",
-    "wrapper_class": "It is {wrappers=[MyWrapper]} here.",
-    "vec_env_cls": "It is {vectorization} here: 'sync' is a loop, 'async' a process for each environment.",
-    "norm_obs": "It is {observation_filter='MeanStdFilter'} here.",
-    "norm_reward": "It is {normalize_rewards=True} here.",
-    "clip_reward": "It is {clip_rewards} here.",
-    "buffer_size": (
-        "It is called {replay_capacity} here.",
-        "{replay_proportion} learns from earlier batches again, of which {replay_buffer_num_slots} are kept.",
-        *_REPLAY,
-    ),
-    "learning_starts": ("It is called {num_steps_sampled_before_learning_starts} here.", *_REPLAY),
-    "gradient_steps": (
-        "{training_intensity} says it here, as steps learnt from for each step taken: gradient_steps times"
-        " {train_batch_size} over train_freq.",
-        *_REPLAY,
-    ),
-    "train_freq": (
-        "{training_intensity} says how much is learnt from for each step taken, {rollout_fragment_length} how many"
-        " steps of each environment are taken at a time.",
-        *_REPLAY,
-    ),
-    "target_update_interval": ("It is called {target_network_update_freq} here, in environment steps.", *_REPLAY),
-    "tau": _REPLAY,
-    **dict.fromkeys(("exploration_fraction", "exploration_initial_eps", "exploration_final_eps"), _EPSILON),
-}
 _RLLIB: dict[str, str | tuple[str, ...]] = {
-    "callbacks": _CALLBACK,
-    "epsilon": _EPSILON,
+    "callbacks": CALLBACK,
+    "epsilon": EPSILON,
     "model_config": "It is called {model} here.",
     "num_workers_per_learner": _ONE_PROCESS,
     "sample_async": "{max_requests_in_flight_per_env_runner=2} lets workers go on while the learner learns.",
@@ -159,7 +70,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "replay_buffer_config": (
         "Its keys stand beside the others here: {replay_capacity}, {prioritized_replay}, {prioritized_replay_alpha},"
         " {prioritized_replay_beta}, {prioritized_replay_eps}.",
-        *_REPLAY,
+        *REPLAY,
     ),
     "minibatch_buffer_size": (
         "Each batch is learnt from by itself; {replay_proportion} learns from earlier ones again.",
@@ -175,6 +86,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "_use_beta_distribution": "It is {model.custom_action_dist='Beta'} here.",
     "use_state_preprocessor": "Observations always go through a preprocessor; leave it out.",
     "postprocess_inputs": "Steps that are read get advantages wherever {beta} is above 0; leave it out.",
+    "output_config": "{output} names the folder, and {output_max_file_size} bounds a file; leave it out.",
     "input_config": ("{input} says all of a source; leave it out.", _OFFLINE),
     "shuffle_buffer_size": (
         "The files of {input} come in random order, their lines in their own, and the steps of {train_batch_size} are"
@@ -183,7 +95,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     ),
     **dict.fromkeys(("off_policy_estimation_methods", "input_evaluation"), _ESTIMATES),
     **dict.fromkeys(("before_learn_on_batch", "after_train_step"), _AFTER_BATCHES),
-    "target_update_frequency": ("It is called {target_network_update_freq} here, in environment steps.", *_REPLAY),
+    "target_update_frequency": ("It is called {target_network_update_freq} here, in environment steps.", *REPLAY),
     "grad_clip_by": "{grad_clip} limits the norm of all gradients together; leave it out.",
     "replay_sequence_length": (
         "Models with memory learn from sequences of {model.max_seq_len} steps, after {replay_burn_in} that fill the"
@@ -196,9 +108,6 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
         "Statistics of all workers are always merged, and all workers get them; leave it out.",
     ),
     **dict.fromkeys(("_separate_vf_optimizer", "_lr_vf"), _ONE_OPTIMISER),
-    "target_network_update_freq": _REPLAY,
-    "num_steps_sampled_before_learning_starts": _REPLAY,
-    "input": _OFFLINE,
     "input_": ("It is called {input} here.", _OFFLINE),
     "output_compress_columns": "Columns are written as plain JSON; leave it out.",
     "output_write_episodes": "Each line holds the steps of one environment, with the numbers of their episodes.",
@@ -321,7 +230,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "target_worker_clipping",
             "vtrace_drop_last_ts",
         ),
-        _NO_USE,
+        NO_USE,
     ),
 }
 _CLEAN_RL: dict[str, str | tuple[str, ...]] = {
@@ -335,7 +244,7 @@ _CLEAN_RL: dict[str, str | tuple[str, ...]] = {
     ),
     "update_epochs": "It is called {num_epochs} here.",
     "clip_coef": "It is called {clip_param} here.",
-    "norm_adv": _ADVANTAGES,
+    "norm_adv": ADVANTAGES,
     "clip_vloss": "{vf_clip_param} bounds the squared error of the value; None switches that off.",
     "anneal_lr": "A schedule says it here: {lr_schedule='linear'}.",
     "cuda": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
@@ -344,6 +253,45 @@ _CLEAN_RL: dict[str, str | tuple[str, ...]] = {
         " line --video-every; `anyspace record RUN` films one that is trained."
     ),
 }
+
+_OURS: dict[str, str | tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            *("replay_capacity", "replay_burn_in", "training_intensity", "num_steps_sampled_before_learning_starts"),
+            *("prioritized_replay", "prioritized_replay_alpha", "prioritized_replay_beta", "prioritized_replay_eps"),
+            "store_buffer_in_checkpoints",
+        ),
+        REPLAY,
+    ),
+    **dict.fromkeys(
+        ("tau", "target_network_update_freq"), "It is for algorithms with a target network, which this one has not."
+    ),
+    **dict.fromkeys(("input", "unpack_input", "input_max_bad_lines", "actions_in_input_normalized"), _OFFLINE),
+    "n_step": (
+        "Returns of all lengths are weighed by {lambda_} here.",
+        "Returns of all lengths are weighed by V-trace here, within {vtrace_clip_rho_threshold}.",
+    ),
+    "noisy": EPSILON,
+    "hiddens": "The layers of all networks are {model.fcnet_hiddens=[64, 64]}.",
+    **dict.fromkeys(("q_model_config", "policy_model_config"), "The network's keys are in {model}."),
+    **dict.fromkeys(("actor_lr", "critic_lr", "alpha_lr"), "{lr} is the rate of all weights."),
+    **dict.fromkeys(("initial_alpha", "target_entropy"), "{entropy_coeff} says what entropy is worth."),
+    **dict.fromkeys(
+        ("entropy_coeff", "entropy_coeff_schedule"),
+        "Entropy's worth is adapted from {initial_alpha} on, so that entropy comes to {target_entropy}; {alpha_lr=0.0}"
+        " keeps it.",
+    ),
+    "vf_loss_coeff": "It is called {vf_coeff} here.",
+    "vf_coeff": "It is called {vf_loss_coeff} here.",
+    "minibatch_size": "A gradient step learns from all rows of {train_batch_size}.",
+    "microbatch_size": "{minibatch_size} counts the rows of a gradient step.",
+    "num_epochs": (
+        "{training_intensity} says how much is learnt from for each step taken.",
+        "Each batch is learnt from once; leave it out.",
+    ),
+    **dict.fromkeys(("opt", "decay", "momentum"), "The optimiser is Adam, with {lr}, {adam_epsilon} and {grad_clip}."),
+}
+"""Keys of some of the algorithms here, for the others."""
 
 _MISPLACED: dict[str, str | tuple[str, ...]] = {
     "render_mode": "It is an argument of the environment: {env_config={'render_mode': 'rgb_array'}}.",
@@ -359,11 +307,11 @@ _MISPLACED: dict[str, str | tuple[str, ...]] = {
 }
 """Keys of our own and of Gymnasium that belong elsewhere."""
 
-FOREIGN_KEYS: Foreign = _CLEAN_RL | _RLLIB | _STABLE_BASELINES | _MISPLACED
+FOREIGN_KEYS: Foreign = _OURS | _CLEAN_RL | _RLLIB | STABLE_BASELINES | _MISPLACED
 """What to say of keys that other libraries have; ``{lr}`` and ``{lr=1e-3}`` stand for keys, which Python and the
 command line spell differently. Of several texts the first counts whose keys the algorithm has."""
 
-WITHOUT_EFFECT = frozenset(key for key, advice in _RLLIB.items() if advice in (_NO_USE, _ONE_PROCESS, _GAE)) | {
+WITHOUT_EFFECT = frozenset(key for key, advice in _RLLIB.items() if advice in (NO_USE, _ONE_PROCESS, _GAE)) | {
     "log_level",
     "logger_config",
     "disable_env_checking",
