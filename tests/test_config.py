@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import torch
 
-from anyspace import DQN, PPO
+from anyspace import DQN
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.a2c import A2CConfig
 from anyspace.algorithms.appo import APPOConfig
@@ -451,12 +452,36 @@ def test_require_names_key_value_and_reason():
         require(False, "lr", -1, "it must not be")
 
 
-def test_a_value_that_has_a_schedule_beside_it_says_so():
-    for value in ([[0, 1e-3], [10, 1e-4]], lambda progress: progress):
-        with pytest.raises(ConfigError, match=r"`lr` takes float, but .* came\. A schedule goes into `lr_schedule`\."):
-            PPO("CartPole-v1", lr=value)
-    with pytest.raises(ConfigError, match=r"'high' \(str\) came\.$"):
-        PPO("CartPole-v1", lr="high")
+@pytest.mark.parametrize("value", [[[0, 1e-3], [10, 1e-4]], "lin_3e-4", lambda progress: progress])
+def test_a_value_that_has_a_schedule_beside_it_says_so(value):
+    with pytest.raises(
+        ConfigError, match=r"`lr` takes float, but .* came\. A schedule goes into `lr_schedule`: 'linear'"
+    ):
+        merge(PPOConfig(), {"lr": value})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "remark"),
+    [
+        (
+            {"lr_schedule": len},
+            "A schedule is [step, value] pairs, such as [[0, 1e-3], [100_000, 0.0]], and no function.",
+        ),
+        ({"clip_param": len}, "It is one number, and has no schedule."),
+        ({"clip_param": [[0, 0.2], [1000, 0.0]]}, "It is one number, and has no schedule."),
+        ({"model": {"fcnet_hiddens": {"pi": [64], "vf": [64]}}}, "the same sizes for policy and value"),
+        ({"model": {"fcnet_hiddens": [{"pi": [64], "vf": [64]}]}}, "`vf_share_layers` says whether they share"),
+        ({"device": "cuda:0"}, "Write 'cuda' or 'cpu'; which GPU that is, the variable CUDA_VISIBLE_DEVICES says."),
+        ({"device": torch.device("cpu")}, "Write 'cuda' or 'cpu'"),
+        ({"clip_param": None}, None),
+        ({"lr": None}, None),
+        ({"train_batch_size": len}, None),
+    ],
+)
+def test_a_value_that_others_take_is_answered_with_what_to_write(overrides, remark):
+    with pytest.raises(ConfigError) as caught:
+        merge(PPOConfig(), overrides)
+    assert re.search(r"came\.$" if remark is None else rf"came\. .*{re.escape(remark)}", str(caught.value))
 
 
 def test_epsilon_is_in_the_configuration_of_exploration():

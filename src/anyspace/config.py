@@ -29,6 +29,9 @@ class DataclassLike(Protocol):
 
 C = TypeVar("C", bound=DataclassLike)
 
+MISTAKEN = "mistaken"
+"""In the metadata of a field: what to say beside a value of the wrong type."""
+
 _SEARCH = " One run has one value: a loop over values, or `anyspace sweep`, tries several."
 
 
@@ -179,7 +182,7 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
             values[key] = _merge(current, value, {}, f"{prefix}{key}.")
             continue
-        values[key] = _taken(f"{prefix}{key}", value, hints[key], _schedule_of(key, hints))
+        values[key] = _taken(type(config), f"{prefix}{key}", value, hints[key])
     return dataclasses.replace(config, **values)
 
 
@@ -198,28 +201,36 @@ def checked(config: C, prefix: str = "") -> C:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if value is not getattr(plain, field.name):
-            schedule = _schedule_of(field.name, hints)
-            values[field.name] = _taken(f"{prefix}{field.name}", value, hints[field.name], schedule)
+            values[field.name] = _taken(type(config), f"{prefix}{field.name}", value, hints[field.name])
     return dataclasses.replace(config, **values)
 
 
-def _schedule_of(key: str, hints: Mapping[str, Any]) -> str | None:
-    """Return the key that holds the schedule of a number, if there is one."""
-    name = f"{key}_schedule"
-    return name if name in hints else None
-
-
-def _taken(path: str, value: Any, hint: Any, schedule: str | None = None) -> Any:
+def _taken(config_class: type[DataclassLike], path: str, value: Any, hint: Any) -> Any:
     """Return the value of a key in exactly the types of its hint, or raise :class:`ConfigError`."""
     if not matches(value, hint):
-        other = f" A schedule goes into `{schedule}`." if schedule and not isinstance(value, str | None) else ""
         raise ConfigError(
-            f"config key `{path}` takes {spell(hint)}, but {value!r} ({type(value).__name__}) came.{other}"
-            f"{_SEARCH if isinstance(value, dict) and value.keys() == {'grid_search'} else ''}"
+            f"config key `{path}` takes {spell(hint)}, but {value!r} ({type(value).__name__}) came."
+            f"{_remark(config_class, path.rpartition('.')[2], value, hint)}"
         )
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return checked(value, f"{path}.")
     return settled(value, hint)
+
+
+def _remark(config_class: type[DataclassLike], key: str, value: object, hint: Any) -> str:
+    """Return what else to say of a value of the wrong type: nothing, or a sentence with a space before it."""
+    if isinstance(value, dict) and value.keys() == {"grid_search"}:
+        return _SEARCH
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    if MISTAKEN in fields[key].metadata:
+        return f" {fields[key].metadata[MISTAKEN]}"
+    if key.endswith("_schedule"):
+        return " A schedule is [step, value] pairs, such as [[0, 1e-3], [100_000, 0.0]], and no function."
+    if float not in (hint, *typing.get_args(hint)) or value is None:
+        return ""
+    if f"{key}_schedule" in fields:
+        return f" A schedule goes into `{key}_schedule`: 'linear', or pairs such as [[0, 1e-3], [100_000, 0.0]]."
+    return " It is one number, and has no schedule." if callable(value) or isinstance(value, list | tuple) else ""
 
 
 def paths(config: DataclassLike, prefix: str = "") -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from anyspace.config import require
+from anyspace.config import MISTAKEN, require
 from anyspace.errors import ConfigError
 
 DEPRECATED_VALUE = -1
@@ -27,12 +27,16 @@ InitializerSpec = str | Callable[..., Any]
 """The name of a function of `torch.nn.init`, whatever the framework, "normc", a function that fills a tensor (on JAX
 and TensorFlow an array of NumPy), or its path."""
 
+_SIZES = (
+    "Write [64, 64]: the same sizes for policy and value, and `vf_share_layers` says whether they share the layers."
+)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
     """How the default models are built, or which custom model takes their place."""
 
-    fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256])
+    fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256], metadata={MISTAKEN: _SIZES})
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: ActivationSpec | None = "tanh"
     """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, itself, its name or its

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from anyspace.config import KEYS_OF, require
+from anyspace.config import KEYS_OF, MISTAKEN, require
 from anyspace.errors import ConfigError
 from anyspace.models.action_dists import is_bounded
 from anyspace.models.config import ModelConfig
 from anyspace.spaces import FILTERS
 
 _Class = type[Any]  # by a name of its own: within the class below `type` is the field
+
+_DEVICES = "Write 'cuda' or 'cpu'; which GPU that is, the variable CUDA_VISIBLE_DEVICES says."
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class PolicyConfig:
 
     framework: Literal["torch", "tf", "jax"] = "torch"
     """The framework of the model: torch; jax (``pip install 'anyspace[jax]'``); tf (``pip install 'anyspace[tf]'``)."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = field(default="auto", metadata={MISTAKEN: _DEVICES})
     """Where the model lives. auto: a GPU; PyTorch keeps networks under a million parameters on the CPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model configuration."""
