@@ -507,6 +507,22 @@ def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
         make(**settings)
 
 
+@pytest.mark.parametrize(
+    ("given", "hiddens", "dueling"),
+    [
+        ({}, [256], False),
+        ({"dueling": False}, [256], False),
+        ({"hiddens": []}, [], True),
+        ({"hiddens": [8], "dueling": False}, [8], False),
+    ],
+)
+def test_a_preset_without_heads_gets_some_for_noise(given: dict[str, Any], hiddens: list[int], dueling: bool) -> None:
+    with closing(DQN("CartPole-v1", noisy=True, **given)) as algorithm:
+        assert (algorithm.config.hiddens, algorithm.config.dueling) == (hiddens, dueling)
+    with closing(DQN("CartPole-v1")) as algorithm:
+        assert not algorithm.config.has_heads
+
+
 @pytest.mark.spec(165)
 def test_combinations_that_cannot_work_are_refused() -> None:
     with pytest.raises(UnsupportedSpaceError, match=r"^action: Q-learning .* infinitely many. Take SAC or PPO"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anyspace import DQN
 from anyspace.algorithms.off_policy import _of_sequences
 from anyspace.data.rows import Rows
 from anyspace.errors import ConfigError
@@ -211,6 +212,16 @@ def test_a_copy_of_the_state_holds_no_replay_until_it_is_written() -> None:
 def test_wrong_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         fitted(**settings)
+
+
+@pytest.mark.parametrize("preset", ["auto", "none"])
+def test_the_replay_and_when_learning_starts_give_way_to_what_is_given(preset: str) -> None:
+    with closing(DQN("CartPole-v1", replay_capacity=500, preset=preset)) as algorithm:
+        assert algorithm.config.num_steps_sampled_before_learning_starts == 500
+    with closing(DQN("CartPole-v1", num_steps_sampled_before_learning_starts=200_000, preset=preset)) as algorithm:
+        assert algorithm.config.replay_capacity == 200_000
+    with pytest.raises(ConfigError, match="`replay_capacity` is 0, but it must be at least 1"):
+        DQN("CartPole-v1", replay_capacity=0, preset=preset)
 
 
 def test_short_settings_take_some_gradient_steps() -> None:

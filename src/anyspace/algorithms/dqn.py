@@ -94,7 +94,9 @@ class DQNConfig(OffPolicyConfig):
         """Return these settings with the keys that nobody gave fitted to those that somebody did."""
         fitted = super().fitted(given)
         if self.model.parametric_actions is None:
-            return fitted
+            heads: dict[str, Any] = {"hiddens": [256], "dueling": True}  # for noise, where a preset has none
+            missing = [key for key in heads if self.noisy and not self.has_heads and key not in given]
+            return dataclasses.replace(fitted, **{key: heads[key] for key in missing[:1]})
         changed: dict[str, Any] = {"hiddens": [], "dueling": False}
         return dataclasses.replace(fitted, **{key: value for key, value in changed.items() if key not in given})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
@@ -112,6 +112,16 @@ class OffPolicyConfig(AlgorithmConfig):
                 "`normalize_rewards` divides by a deviation that moves while training, so that replayed rewards would"
                 " be of many scales; switch it off, and scale rewards by a wrapper or clip them (`clip_rewards`)."
             )
+
+    def fitted(self, given: Collection[str]) -> Self:
+        """Return these settings with the keys that nobody gave fitted to those that somebody did."""
+        fitted = super().fitted(given)
+        starts, capacity = fitted.num_steps_sampled_before_learning_starts, fitted.replay_capacity
+        if starts > capacity and "num_steps_sampled_before_learning_starts" not in given:
+            return dataclasses.replace(fitted, num_steps_sampled_before_learning_starts=capacity)
+        if starts > capacity and "replay_capacity" not in given:
+            return dataclasses.replace(fitted, replay_capacity=starts)
+        return fitted
 
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
