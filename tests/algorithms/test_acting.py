@@ -86,6 +86,19 @@ def test_as_many_starts_as_observations_come_without_a_state_too(model: dict[str
                 algorithm.predict(observation, None, np.ones(2, bool))
 
 
+@pytest.mark.parametrize("state", [(np.zeros((1, 1, 4)),) * 2, np.zeros(3), {}], ids=["arrays", "array", "dict"])
+@pytest.mark.parametrize("model", [{}, LSTM], ids=["plain", "memory"])
+def test_a_state_of_another_library_is_refused(model: dict[str, Any], state: Any) -> None:
+    expected = "state: expected what the previous call for 1" if model else "a state was given, but this policy has no"
+    with closing(PPO(sampled(VECTOR, spaces.Box(-1, 1, (1,))), model=model, **SMALL)) as algorithm:
+        one = some(VECTOR, 1)
+        for starts in (None, np.ones(1, bool)):
+            with pytest.raises(ObservationError, match=expected):
+                algorithm.predict(one, state, starts)
+        if not model:
+            assert algorithm.predict(one, [], np.ones(1, bool))[1] is None
+
+
 def test_predict_respects_masks() -> None:
     with closing(PPO(sampled(VECTOR, spaces.Discrete(4), masked=True), **SMALL)) as algorithm:
         observation = algorithm.policy.observation_space.sample()

@@ -62,7 +62,7 @@ class Acts:
         Raises:
             ObservationError: see :meth:`Policy.compute_actions`; or ``episode_start`` has another length.
         """
-        if state is not None and episode_start is not None:
+        if isinstance(state, PolicyState) and episode_start is not None:
             state = state.restarted(_starts(episode_start, len(state.begun)))
         elif episode_start is not None:
             leaves, is_one = self.policy.encode.either(observation)

@@ -4,6 +4,7 @@ import gymnasium as gym
 import jax
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import (
     Box,
     Dict,
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from anyspace.errors import ObservationError, UnsupportedSpaceError
 from anyspace.spaces import Encoder, Repeated, encode, find_fault, spec
+from anyspace.spaces.prepared import prepared
 from tests.fuzz.generator import observation_spaces
 from tests.fuzz.sampling import samples
 from tests.support.catalogue import OBSERVATION_SPACES, stacked
@@ -263,5 +265,23 @@ def test_spaces_built_one_after_another_do_not_share_an_encoding():
 
 def test_arrays_that_are_traced_are_told() -> None:
     encoder = Encoder(Box(-1, 1, (4,)))
-    with pytest.raises(ObservationError, match=r"expected numbers for Box.* traced by jax.jit or tf.function has none"):
+    with pytest.raises(ObservationError, match=r"expected numbers for Box.* traced by jax.jit or tf.function has no"):
         jax.jit(encoder.single)(np.zeros(4, np.float32))
+
+
+TENSOR = torch.zeros(2, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("space", "observation", "place"),
+    [
+        (Box(-1, 1, (2,)), TENSOR, "obs"),
+        (Sequence(Box(-1, 1, (2,))), (TENSOR,), "obs[0]"),
+        (Sequence(Box(-1, 1, (2,)), stack=True), TENSOR[None], "obs[...]"),
+    ],
+    ids=["leaf", "list", "stacked list"],
+)
+def test_tensors_that_need_gradients_are_refused_with_what_to_hand_over(space, observation, place) -> None:
+    with pytest.raises(ObservationError, match=r"hand over `tensor.detach\(\).cpu\(\).numpy\(\)`") as caught:
+        Encoder(prepared(space, max_len=3)).single(observation)
+    assert str(caught.value).startswith(f"{place}: expected numbers for Box")

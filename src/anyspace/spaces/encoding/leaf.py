@@ -18,6 +18,9 @@ import numpy as np
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
 
+_UNREADABLE = (TypeError, NotImplementedError, RuntimeError)
+"""What NumPy raises for tensors that need gradients or are on a GPU, and for what is traced."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slots:
@@ -115,7 +118,7 @@ class LeafEncoder:
             lengths = list(map(len, arrays))
             filled = [array for array in arrays if len(array)]
             joined = np.concatenate(filled) if filled else self._none()
-        except (TypeError, ValueError):
+        except (ValueError, *_UNREADABLE):
             raise self._no_stack(rows) from None
         if joined.shape[1:] != self._raw_shape:
             raise self._no_stack(rows)
@@ -126,9 +129,11 @@ class LeafEncoder:
         expected = f"expected an array [{', '.join(('length', *map(str, self._raw_shape)))}] for {self.spec.space}"
         for index, row in enumerate(rows):
             try:
-                shape = np.shape(row)
+                shape = np.asarray(row).shape
             except ValueError:
                 return Misfit(self.spec.path, f"{expected}, got {row!r:.80}", index)
+            except _UNREADABLE:
+                return self._unreadable(row, index)
             if not shape or (shape[0] and shape[1:] != self._raw_shape):
                 came = f"shape {shape}" if shape else type(row).__name__
                 return Misfit(self.spec.path, f"{expected}, got {came}", index)
@@ -145,10 +150,8 @@ class LeafEncoder:
             array = np.asarray(values)
         except ValueError as error:
             raise Misfit(self.spec.path, f"expected an array for {self.spec.space}: {error}") from error
-        except (TypeError, NotImplementedError) as error:
-            came = f"expected numbers for {self.spec.space}, got {values!r:.80}, which NumPy cannot read"
-            hint = "what is traced by jax.jit or tf.function has none yet: encode and act outside of it"
-            raise Misfit(self.spec.path, f"{came}; {hint}") from error
+        except _UNREADABLE as error:
+            raise self._unreadable(values) from error
         if array.dtype.kind not in "biuf":
             raise Misfit(self.spec.path, f"expected numbers for {self.spec.space}, got {values!r:.80}")
         if array.shape[array.ndim - len(self._raw_shape) :] != self._raw_shape:
@@ -161,7 +164,7 @@ class LeafEncoder:
             return self._none()
         try:
             array = np.asarray(values)
-        except ValueError:
+        except (ValueError, *_UNREADABLE):
             raise self._misfit(values) from None
         if array.shape != (len(values), *self._raw_shape) or array.dtype.kind not in "biuf":
             raise self._misfit(values)
@@ -174,12 +177,22 @@ class LeafEncoder:
                 array = np.asarray(value)
             except ValueError:
                 return Misfit(self.spec.path, f"expected an array for {self.spec.space}, got {value!r:.80}", index)
+            except _UNREADABLE:
+                return self._unreadable(value, index)
             if array.dtype.kind not in "biuf":
                 return Misfit(self.spec.path, f"expected numbers for {self.spec.space}, got {value!r:.80}", index)
             if array.shape != self._raw_shape:
                 expected = f"expected shape {self._raw_shape} for {self.spec.space}"
                 return Misfit(self.spec.path, f"{expected}, got {array.shape}", index)
         raise AssertionError("every value fits")
+
+    def _unreadable(self, value: Any, index: int | None = None) -> Misfit:
+        came = f"expected numbers for {self.spec.space}, got {value!r:.80}, which NumPy cannot read"
+        hint = (
+            "of a tensor hand over `tensor.detach().cpu().numpy()`; what is traced by jax.jit or tf.function has no"
+            " numbers yet: encode and act outside of it"
+        )
+        return Misfit(self.spec.path, f"{came}; {hint}", index)
 
     def _stored(self, array: NumpyArray, at: Slots | None) -> NumpyArray:
         if self._first is not None:
