@@ -19,11 +19,12 @@ from anyspace.algorithms import Algorithm
 from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
-from anyspace.cli import main
-from anyspace.cli.flags import StartingPoint, parse
+from anyspace.cli import main, other_words
+from anyspace.cli.flags import StartingPoint, algorithm_of, parse
 from anyspace.cli.look import InspectFlags
 from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
+from anyspace.errors import ConfigError
 from anyspace.execution import run_folder
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.curves import draw_learning_curve
@@ -683,6 +684,12 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "--no-explore=False"], "--no-explore takes no value: `--explore` by itself"),
         (["train", "CartPole-v1", "--overwrite", "True"], "--overwrite takes no value"),
         (["train", "CartPole-v1", "--total-timesteps", "9"], "on the command line --steps"),
+        (["train", "CartPole-v1", "-n", "300"], "there is no flag -n. It is --steps N here"),
+        (["train", "CartPole-v1", "--n_timesteps=300"], "there is no flag --n_timesteps. It is --steps N here"),
+        (["train", "CartPole-v1", "-f", "logs", "-i", "a.zip"], "there is no flag -i. --resume RUN trains a run on"),
+        (["train", "CartPole-v1", "--vec-env", "dummy"], "It is --vectorization sync or async here."),
+        (["train", "CartPole-v1", "--hyperparams", "lr:1"], "Each key is a flag of its own"),
+        (["enjoy", "--algo", "ppo"], "there is no command 'enjoy'. `anyspace evaluate RUN --render` plays a run."),
         (["train", "Shopkeeper-v0"], "no environment is known as 'Shopkeeper-v0'. Give"),
         (["train", "--resume", "nothing"], "no checkpoint at nothing"),
         (["evaluate", "nothing"], "no checkpoint at nothing"),
@@ -699,6 +706,15 @@ def test_wrong_input_is_one_clear_error(
     assert status == 2
     assert expected in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", other_words.ALGORITHMS)
+def test_algorithms_of_others_are_answered_with_flags_that_there_are(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"there is no algorithm '{name}'. ") as caught:
+        algorithm_of(name)
+    words = re.findall(r"--algo [a-z]+(?: --[^ ,]+(?: [0-9]+)?)*", str(caught.value))[0].rstrip(".").split()
+    kind = algorithm_of(words[1])
+    parse(InspectFlags, "inspect", ["CartPole-v1", *words[2:]], StartingPoint(kind, kind.config_class()))
 
 
 def test_all_flags_of_other_libraries_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:

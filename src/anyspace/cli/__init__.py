@@ -72,6 +72,7 @@ def _answer(arguments: list[str]) -> int:
 
 def _run(name: str, words: list[str]) -> int:
     """Run one command. Everything heavy is imported from here on: the overview comes at once."""
+    from anyspace.cli.other_words import COMMANDS
     from anyspace.cli.output import print_error, print_traceback, with_notes
     from anyspace.errors import AnyspaceError, nearest
     from anyspace.execution.stopping import RunStopped
@@ -82,7 +83,8 @@ def _run(name: str, words: list[str]) -> int:
             sys.path.insert(0, here)
         commands = _commands()
         if name not in commands:
-            print_error(f"error: there is no command {name!r}.{nearest(name, commands)}\n\n{OVERVIEW}")
+            hint = f" {COMMANDS[name]}" if name in COMMANDS else nearest(name, commands)
+            print_error(f"error: there is no command {name!r}.{hint}\n\n{OVERVIEW}")
             return 2
         return commands[name](words) or 0
     except AnyspaceError as error:

@@ -29,6 +29,7 @@ from anyspace.algorithms.layers import key_hints, overridden
 from anyspace.algorithms.presets import PLAIN, Preset
 from anyspace.algorithms.reading import Reader
 from anyspace.algorithms.settings import chosen_in_run, environment_spec, preset_for
+from anyspace.cli import other_words
 from anyspace.cli.config_file import ConfigFile
 from anyspace.cli.groups import grouped_fields, ungrouped
 from anyspace.cli.output import print_preset, print_settings
@@ -264,8 +265,11 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
             raise ConfigError(f"{flag} takes no value: {on} by itself switches it on, {off} off.")
         if keys == ["env"] and issubclass(kind, EnvFlags):
             raise ConfigError("the environment is named without a flag, right after the command: CartPole-v1.")
-        advice = [] if known & {*keys} else [hint for key in keys if (hint := hints.whereabouts(key))]
-        if advice:
+        common = flag.replace("_", "-") if keys else flag
+        advice = [hint for key in keys if (hint := hints.whereabouts(key))]
+        if common in other_words.FLAGS:
+            advice = [f" {other_words.FLAGS[common]}"]
+        if advice and not known & {*keys}:
             unknown.append(f"there is no flag {flag}.{advice[0]}")
     if unknown:
         raise ConfigError("\n".join(unknown))
@@ -308,11 +312,9 @@ def algorithm_of(name: str) -> type[Algorithm[Any]]:
         contract.require_concrete(found)
         contract.config_class_of(found)
         return found
-    if name not in names:
-        raise ConfigError(
-            f"there is no algorithm {name!r}.{nearest(name, names)} Known: {', '.join(names)}; or package.module:Class."
-        )
-    return names[name]
+    other = other_words.ALGORITHMS.get(name.lower().replace("-", "_"))
+    hint = nearest(name, names) if other is None else f" {other}"
+    raise ConfigError(f"there is no algorithm {name!r}.{hint} Known: {', '.join(names)}; or package.module:Class.")
 
 
 def _run_reader(choice: _Choice, source: str) -> Reader:
