@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import pickle
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -298,6 +300,24 @@ def test_a_state_cut_anywhere_is_refused(tmp_path: Path) -> None:
         (tmp_path / "state.json").write_bytes(whole[:size])
         with pytest.raises(CheckpointError, match="truncated"):
             read_checkpoint(tmp_path)
+
+
+def test_a_model_of_another_library_and_a_missing_suffix(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.zip"
+    with zipfile.ZipFile(theirs, "w") as archive:
+        archive.writestr("_stable_baselines3_version", "2.4.0")
+    with pytest.raises(CheckpointError, match=r"no checkpoint at .*theirs.zip: Stable-Baselines3 wrote it, and the"):
+        read_checkpoint(theirs)
+    with pytest.raises(CheckpointError, match=r"at .*theirs: there is .*theirs.zip, but Stable-Baselines3 wrote it"):
+        read_checkpoint(tmp_path / "theirs")
+    for written, asked in (("plain", "plain.zip"), ("with.zip", "with"), ("run/checkpoint", "run.zip")):
+        write_checkpoint(tmp_path / written, STATE, {})
+        found = re.escape(str(tmp_path / written.partition("/")[0]))
+        with pytest.raises(CheckpointError, match=rf"no checkpoint at .*{asked}: there is {found}; .* load that\."):
+            read_checkpoint(tmp_path / asked)
+    for path in (".", "", "/"):
+        with pytest.raises(CheckpointError, match="no checkpoint at"):
+            read_checkpoint(path)
 
 
 def test_where_there_is_none(tmp_path: Path) -> None:

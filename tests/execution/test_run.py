@@ -75,7 +75,8 @@ def test_it_ends_with_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_run_that_is_there_already_has_nothing_to_do(tmp_path: Path) -> None:
     algorithm = Counts(start=1_000_000)
     with pytest.raises(
-        ConfigError, match=r"the run already has 1,000,000 steps; give learn\(\) a `total_steps` above that"
+        ConfigError,
+        match=r"already has 1,000,000 steps; give learn\(\) a `total_steps` above that .* or `total_timesteps`,",
     ):
         ran(algorithm, tmp_path / "run", 1_000_000)
     assert algorithm.iterations == 0

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import uuid
+import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -240,12 +241,38 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
             f" return is there: load {given / 'best'}, or train on from it with\n"
             f"  {resume_command(given / 'best')}"
         )
-    there = "it does not exist" if not given.exists() else f"it has no {STATE_FILE}, nor has its `checkpoint` folder"
+    raise CheckpointError(f"no checkpoint at {given}: {_there(given)}")
+
+
+def _there(given: Path) -> str:
+    """Return what is at a path in place of a checkpoint, and what to do about it."""
+    ask = "Give a run folder or a folder that save() wrote."
     if given.is_file():
-        there = "it is a file, and a checkpoint is a folder"
+        if _is_stable_baselines(given):
+            return (
+                "Stable-Baselines3 wrote it, and the weights of its networks fit none of these. Train anew: its keys"
+                " have other names here, which an unknown one is answered with."
+            )
+        return f"it is a file, and a checkpoint is a folder. {ask}"
+    # Others put a suffix behind the path that they save to.
+    twin = given.with_suffix("") if given.suffix == ".zip" else Path(f"{given}.zip")
+    if not given.exists() and twin.is_file() and _is_stable_baselines(twin):
+        return f"there is {twin}, but {_there(twin)}"
+    if any((folder / STATE_FILE).is_file() for folder in (twin, twin / "checkpoint")):
+        return f"there is {twin}; folders are named as save() was told, so load that."
     if runs := sorted(found.parent.parent for found in given.glob(f"*/checkpoint/{STATE_FILE}")):
-        there = f"runs are in folders of it, such as {runs[0]}"
-    raise CheckpointError(f"no checkpoint at {given}: {there}. Give a run folder or a folder that save() wrote.")
+        return f"runs are in folders of it, such as {runs[0]}. {ask}"
+    if given.exists():
+        return f"it has no {STATE_FILE}, nor has its `checkpoint` folder. {ask}"
+    return f"it does not exist. {ask}"
+
+
+def _is_stable_baselines(file: Path) -> bool:
+    """Return whether a file is a model that Stable-Baselines3 saved."""
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return "_stable_baselines3_version" in archive.namelist()
 
 
 def _shapes(tensors: dict[str, NumpyArray]) -> dict[str, list[int]]:

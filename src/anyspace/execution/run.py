@@ -103,8 +103,8 @@ def _require_something_to_do(algorithm: Trainable, total_steps: int) -> None:
     steps = algorithm.timesteps_total
     if steps >= total_steps:
         raise ConfigError(
-            f"the run already has {steps:,} steps; give learn() a `total_steps` above that to train further:"
-            f" {total_steps:,} came, and it counts from the beginning."
+            f"the run already has {steps:,} steps; give learn() a `total_steps` above that to train further, or"
+            f" `total_timesteps`, which count from now on: {total_steps:,} came, and it counts from the beginning."
         )
     if algorithm.should_stop():
         raise ConfigError(
