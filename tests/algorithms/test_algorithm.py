@@ -14,7 +14,17 @@ from anyspace import PPO, Algorithm, register_env
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.settings import preset_for
 from anyspace.data.environments import EnvSpec
-from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError, UnsupportedSpaceError
+from anyspace.data.offline.spaces_file import write_spaces
+from anyspace.errors import (
+    CheckpointError,
+    ConfigError,
+    EnvironmentSetupError,
+    ExportError,
+    NonFiniteError,
+    UnsupportedSpaceError,
+)
+from anyspace.execution.callbacks import RecordVideo
+from anyspace.execution.film import Film
 from anyspace.execution.learner import Losses
 from anyspace.models.config import ModelConfig
 from tests.support.tasks import Countdown, Endless, Lock
@@ -473,3 +483,21 @@ def test_messages_count_the_steps_of_the_whole_run(tmp_path: Path) -> None:
     Poisoned.poison = True
     with pytest.raises(NonFiniteError, match="step 17, environment 0: the reward is nan"):
         Algorithm.load(tmp_path, env=Poisoned).train()
+
+
+def test_paths_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with closing(PPO("CartPole-v1", {**FAST, "train_batch_size": 32}, preset="none")) as algorithm:
+        assert algorithm.save("~/saved") == tmp_path / "saved"
+        algorithm.learn(32, out="~/run", progress=False)
+        write_spaces("~/spaces", algorithm.policy.observation_space, algorithm.policy.action_space)
+        with pytest.raises(ExportError, match=re.escape(str(tmp_path / "policy.txt"))):
+            algorithm.policy.export("~/policy.txt")
+    for path, run in (("~/saved", None), ("~/run", tmp_path / "run")):
+        with closing(PPO.load(path)) as loaded:
+            assert loaded.run_folder == run
+    assert RecordVideo(1, folder="~/videos").folder == tmp_path / "videos"
+    assert Film([Path("~/one.gif")]).files == [tmp_path / "one.gif"]
+    assert (tmp_path / "spaces" / "spaces.json").is_file()
+    assert not (tmp_path / "~").exists()

@@ -151,9 +151,8 @@ def test_ignored_parts_are_nowhere(tmp_path: Path) -> None:
     loaded = Algorithm.load(tmp_path, env=lambda: Draws(parts))
     assert loaded.compute_single_action(obs) == action
     assert loaded.evaluate(1)["episode_len_mean"] == 5
-    other = Algorithm.load(tmp_path, env=lambda: Draws(parts), config={"ignore": []})
     with pytest.raises(CheckpointError, match="the observation space of"):
-        other.train()
+        Algorithm.load(tmp_path, env=lambda: Draws(parts), config={"ignore": []})
 
 
 def test_what_a_part_holds_does_not_matter_once_it_is_ignored() -> None:
@@ -212,9 +211,8 @@ def test_subclasses_of_built_in_spaces_are_what_their_bases_are(tmp_path: Path) 
     loaded = Algorithm.load(tmp_path, env=lambda: Draws(spaces))
     loaded.train()
     algorithm.load_weights(tmp_path)
-    wider = Algorithm.load(tmp_path, env=lambda: Draws(lambda: (spaces()[0], Angles(-3, 3, (1,)))))
     with pytest.raises(CheckpointError, match="the action space of"):
-        wider.train()
+        Algorithm.load(tmp_path, env=lambda: Draws(lambda: (spaces()[0], Angles(-3, 3, (1,)))))
 
 
 def test_minigrid_trains_as_it_is(tmp_path: Path) -> None:

@@ -450,7 +450,7 @@ def test_a_checkpoint_acts_as_it_was_saved(tmp_path: Any) -> None:
         shaken(algorithm).save(tmp_path / "saved")
         actions = algorithm.compute_actions(obs)
         target = digest_of(algorithm.target.state())
-    loaded = DQN.load(tmp_path / "saved", env=quiet(PAIR))
+    loaded = DQN.load(tmp_path / "saved", env=quiet(PAIR), env_config={})
     assert isinstance(loaded, DQN)
     np.testing.assert_array_equal(loaded.compute_actions(obs), actions)
     assert digest_of(loaded.target.state()) == target

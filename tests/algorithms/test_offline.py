@@ -135,7 +135,10 @@ def test_sources_of_other_spaces_than_each_other_are_refused(folder, tmp_path):
 
 
 def test_on_policy_algorithms_say_why_they_take_no_input(folder):
-    with pytest.raises(ConfigError, match=r"`input`\. This algorithm learns from the steps that it has taken"):
+    with pytest.raises(
+        ConfigError,
+        match=r"`input`\. It is a key of BC and MARWIL\. This algorithm learns from the steps that it has taken",
+    ):
         PPO("CartPole-v1", input=folder)
 
 
@@ -209,7 +212,7 @@ def test_the_command_line_says_what_is_missing(tmp_path, monkeypatch, capsys, ba
         (["--algo", "bc"], "`input` is missing"),
         (["--algo", "marwil", "--input", bare], "an environment is needed, for no source of `input` names its spaces"),
         (["--algo", "bc", "--input", "nowhere"], "no file matches 'nowhere'"),
-        (["CartPole-v1", "--input", bare], "there is no flag --input. This algorithm learns from the steps"),
+        (["CartPole-v1", "--input", bare], "there is no flag --input. It is a key of BC and MARWIL. This"),
         ([], "give an environment"),
     ):
         assert main(["train", *words]) == 2

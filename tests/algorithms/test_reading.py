@@ -13,12 +13,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from anyspace import APPO, DQN, PPO, SAC, Algorithm, Policy
 from anyspace.algorithms.plain import MARK
-from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
+from anyspace.errors import AnyspaceError, CheckpointError, ConfigError, EnvironmentSetupError
 from anyspace.execution.checkpoint import DEEPEST, MOST_BYTES, parsed
 
 SMALL: dict[str, Any] = {
@@ -395,6 +396,34 @@ def test_a_policy_takes_what_acting_takes(run: Path) -> None:
     for name, value in algorithm.policy.state().items():
         np.testing.assert_array_equal(value, policy.state()[name])
     assert Policy.load(run, config={"explore": False}).config.explore is False
+
+
+@pytest.mark.parametrize(
+    ("env", "kind", "message"),
+    [
+        ("Pendulum-v1", CheckpointError, "the observation space of Pendulum-v1 is"),
+        (gym.make("Pendulum-v1"), CheckpointError, "the observation space of Pendulum-v1 is"),
+        (lambda **config: 3, EnvironmentSetupError, "gave int, not a gymnasium.Env"),
+        (3, EnvironmentSetupError, "`env` is int, not a gymnasium.Env"),
+    ],
+    ids=["id", "instance", "function", "number"],
+)
+def test_an_environment_that_does_not_fit_is_refused_at_once(saved: Path, env: Any, kind: Any, message: str) -> None:
+    with pytest.raises(kind, match=re.escape(message)):
+        PPO.load(saved, env=env, env_config={})
+
+
+def test_a_vector_environment_says_how_many_there_are(saved: Path) -> None:
+    with closing(PPO.load(saved, env=gym.make_vec("CartPole-v1", num_envs=2), env_config={})) as algorithm:
+        assert algorithm.config.num_envs_per_env_runner == 2
+        algorithm.train()
+    envs = gym.make_vec("CartPole-v1", num_envs=2)
+    with closing(envs), closing(PPO.load(saved, env=envs, env_config={}, num_envs_per_worker=3)) as algorithm:
+        assert algorithm.config.num_envs_per_env_runner == 3
+        with pytest.raises(EnvironmentSetupError, match="make them equal"):
+            algorithm.train()
+    with closing(gym.make_vec("Pendulum-v1", num_envs=2)) as envs, pytest.raises(CheckpointError, match="Pendulum-v1"):
+        PPO.load(saved, env=envs, env_config={})
 
 
 def test_changes_are_a_dict(run: Path) -> None:

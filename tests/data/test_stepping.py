@@ -117,12 +117,22 @@ def test_a_model_that_looks_back_keeps_what_it_saw_of_a_source_that_writes_in_pl
 def test_a_policy_acts_in_environments_of_its_own_spaces_alone() -> None:
     source = make_source(EnvSpec("CartPole-v1"), 1)
     mine = small_policy(source.observation_space, source.action_space)
-    require_same_spaces(mine, source, "CartPole-v1")
+    require_same_spaces(mine, source.observation_space, source.action_space, "CartPole-v1")
     with pytest.raises(
         CheckpointError, match=r"the action space of CartPole-v1 is Discrete\(2\), but .* Discrete\(3\)"
     ):
-        require_same_spaces(small_policy(source.observation_space, spaces.Discrete(3)), source, "CartPole-v1")
+        require_same_spaces(
+            small_policy(source.observation_space, spaces.Discrete(3)),
+            source.observation_space,
+            source.action_space,
+            "CartPole-v1",
+        )
     with pytest.raises(
         CheckpointError, match=r"the observation space of CartPole-v1 is Box.* trained with Discrete\(3\)"
     ):
-        require_same_spaces(small_policy(spaces.Discrete(3), source.action_space), source, "CartPole-v1")
+        require_same_spaces(
+            small_policy(spaces.Discrete(3), source.action_space),
+            source.observation_space,
+            source.action_space,
+            "CartPole-v1",
+        )

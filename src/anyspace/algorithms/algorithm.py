@@ -344,12 +344,14 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
     ) -> Self:
         """Return the algorithm of a checkpoint or run folder, ready to act, evaluate or train on.
 
-        Acting needs no environment; it is made when training or evaluation first asks for it. No code that a checkpoint
-        names is imported or called unless you trust it, hand it over, or have built an algorithm with it already.
+        Acting needs no environment; it is made when training or evaluation first asks for it. Of ``env`` one is made
+        and closed, to see that it fits. No code that a checkpoint names is imported or called unless you trust it, hand
+        it over, or have built an algorithm with it already.
 
         Args:
             path: a folder that :meth:`save` wrote, or a run folder.
-            env: in place of the recorded environment; needed where that was a local object without a name.
+            env: in place of the recorded environment; needed where that was a local object without a name. A vector
+                environment says how many there are.
             config: keys to change, and code in place of what is recorded.
             trust: import and call the code that the checkpoint names. Only for checkpoints whose author you trust.
             overrides: single keys to change.
@@ -357,8 +359,9 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         Raises:
             CheckpointError: the checkpoint is missing, damaged, of other spaces or another algorithm, or it names code
                 that is neither trusted nor handed over: the message lists all of it.
+            EnvironmentSetupError: ``env`` is no environment, or cannot be made.
         """
-        from anyspace.algorithms.settings import environment_spec
+        from anyspace.algorithms.settings import environment_spec, require_fitting
 
         reader = Reader(cls, trust=trust)
         loaded = reader.read(path, env, (config or {}, overrides))
@@ -368,13 +371,15 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
             self._build(spec, loaded.settings, *loaded.spaces, None, loaded.seed)
+        if spec is not None and env is not None:
+            require_fitting(spec, self.policy)
         changed = checkpoints.restored(
             self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path, loaded.pieces
         )
         self._pieces = loaded.pieces
         for name, value in changed.items():
             setattr(self, name, value)
-        self.run_folder = run_folder_of(Path(path).resolve())
+        self.run_folder = run_folder_of(Path(path).expanduser().resolve())
         return self
 
     def __reduce__(self) -> NoReturn:

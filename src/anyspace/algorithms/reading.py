@@ -9,6 +9,8 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gymnasium.vector import VectorEnv
+
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.from_plain import from_plain
 from anyspace.algorithms.layers import given_keys, overridden
@@ -73,7 +75,7 @@ class Reader:
 
         Args:
             path: a run folder or a checkpoint.
-            env: takes the place of the recorded one.
+            env: takes the place of the recorded one; a vector environment says how many there are.
             layers: keys that are laid over the recorded ones, later layers over earlier ones.
 
         Raises:
@@ -83,6 +85,8 @@ class Reader:
         for layer in layers:
             if not isinstance(layer, Mapping):
                 raise ConfigError(f"`config` is a dict of the keys to change, but a {type(layer).__name__} came.")
+        if isinstance(env, VectorEnv):
+            layers = ({"num_envs_per_env_runner": env.num_envs}, *layers)
         folder = find_checkpoint(path)
         file = folder / STATE_FILE
         state, tensors = upgraded(*read_checkpoint(path), file)

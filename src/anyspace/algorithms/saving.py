@@ -57,11 +57,12 @@ class Saves(ABC):
         With ``exact_resume`` episodes under way are cut here, as they are for whoever loads the checkpoint: both train
         on alike, bit for bit.
         """
-        folder, exact = without_run(Path(path)), self.config.exact_resume
+        place, exact = Path(path).expanduser(), self.config.exact_resume
+        folder = without_run(place)
         if exact:
             self.restart_episodes()
         write_checkpoint(folder, *self.completed(self.snapshot(), exact=exact))
-        return Path(path)
+        return place
 
     def restart_episodes(self) -> None:
         """Let new episodes begin everywhere, as they do where the algorithm is loaded from a checkpoint of now.

@@ -119,6 +119,16 @@ def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
         source.close()
 
 
+def require_fitting(spec: EnvSpec, policy: Policy) -> None:
+    """Refuse an environment that a policy which was loaded cannot act in; one is made to see that, and closed.
+
+    Raises:
+        CheckpointError: it has other spaces.
+        EnvironmentSetupError: it cannot be made, or is none.
+    """
+    require_same_spaces(policy, *_spaces_of(spec), spec.name)
+
+
 def preset_name(lineage: Sequence[type]) -> str:
     """Return the name under which presets are shipped for an algorithm.
 
@@ -320,7 +330,7 @@ def new_fleet(
     own = source is None
     if source is None:
         source = training_source(spec, config)
-        require_same_spaces(policy, source, spec.name)
+        require_same_spaces(policy, source.observation_space, source.action_space, spec.name)
     rewards.is_atari = source.is_atari
     if config.num_env_runners:
         if own:

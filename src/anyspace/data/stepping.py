@@ -98,22 +98,26 @@ class Stepping:
         self.leaves = [leaf.copy() for leaf in leaves] if self._looks_back else leaves
 
 
-def differing_space(policy: Policy, source: VectorSource) -> tuple[str, gym.Space[Any], gym.Space[Any]] | None:
+def differing_space(
+    policy: Policy, observation_space: gym.Space[Any], action_space: gym.Space[Any]
+) -> tuple[str, gym.Space[Any], gym.Space[Any]] | None:
     """Return which space of a policy is not that of some environments, the policy's and theirs; None: both are."""
     config = policy.config
-    observations = prepared(source.observation_space, max_len=config.max_len, ignore=config.ignore)
+    observations = prepared(observation_space, max_len=config.max_len, ignore=config.ignore)
     for kind, mine, theirs in (
         ("observation", policy.observation_space, observations),
-        ("action", policy.env_action_space, known_actions(source.action_space)),
+        ("action", policy.env_action_space, known_actions(action_space)),
     ):
         if not same_space(mine, theirs):
             return kind, mine, theirs
     return None
 
 
-def require_same_spaces(policy: Policy, source: VectorSource, name: str) -> None:
-    """Raise :class:`CheckpointError` unless a policy that was loaded acts in these environments, called ``name``."""
-    differing = differing_space(policy, source)
+def require_same_spaces(
+    policy: Policy, observation_space: gym.Space[Any], action_space: gym.Space[Any], name: str
+) -> None:
+    """Raise :class:`CheckpointError` unless a policy that was loaded has the spaces of environments called ``name``."""
+    differing = differing_space(policy, observation_space, action_space)
     if differing is not None:
         kind, mine, theirs = differing
         raise CheckpointError(

@@ -224,7 +224,7 @@ def on_episodes(player: Player, policy: Policy, step: Step, spec: EnvSpec, episo
                 f"{spec.name} is a vector environment of {source.num_envs} environments, but the file takes {step.rows}"
                 f" rows at a time: give rows={source.num_envs}, or an id, a class or a function as `env`."
             )
-        require_same_spaces(policy, source, spec.name)
+        require_same_spaces(policy, source.observation_space, source.action_space, spec.name)
         stepping = Stepping(source, policy)
         stepping.reset(seed)
         reward: NumpyArray = np.zeros(step.rows, np.float32)

@@ -133,7 +133,7 @@ def _spec(policy: Policy, env: EnvLike) -> EnvSpec:
 
 def _target(path: str | os.PathLike[str]) -> Path:
     """Return where the file goes, after trying whether it can."""
-    target = Path(path)
+    target = Path(path).expanduser()
     if target.suffix != ".onnx":
         raise ExportError(f"path is {str(target)!r}; expected the name of a file that ends in .onnx.")
     if target.is_dir():

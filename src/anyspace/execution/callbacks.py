@@ -262,7 +262,7 @@ class RecordVideo(Callback):
         if every < 1 or episodes < 1:
             raise ConfigError(f"RecordVideo(every={every}, episodes={episodes}): both are at least 1.")
         self.every, self.episodes, self.explore = every, episodes, explore
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(folder).expanduser()
         self._due = every
 
     def on_start(self, algorithm: Any) -> None:

@@ -231,7 +231,7 @@ def find_checkpoint(path: str | os.PathLike[str]) -> Path:
     Raises:
         CheckpointError: neither does.
     """
-    given = Path(path)
+    given = Path(path).expanduser()
     for folder in (given, given / "checkpoint"):
         if (folder / STATE_FILE).is_file():
             return folder

@@ -168,7 +168,7 @@ class LocalEvaluator:
     is_playing = False
 
     def _played(self, source: VectorSource, request: Request) -> list[Played]:
-        require_same_spaces(self._policy, source, self._spec.name)
+        require_same_spaces(self._policy, source.observation_space, source.action_space, self._spec.name)
         limit = self._limit(source, request.longest)
         with (
             undisturbed(self._policy.observation_space, self._policy.action_space),

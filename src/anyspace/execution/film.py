@@ -61,7 +61,7 @@ class Film:
     """
 
     def __init__(self, files: Sequence[Path]):
-        self.files = [Path(file) for file in files]
+        self.files = [Path(file).expanduser() for file in files]
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
         self._fault: OSError | None = None

@@ -64,7 +64,7 @@ def learn(
     if isinstance(out, RunFolder):
         folder = out
     else:
-        path = Path(out)
+        path = Path(out).expanduser()
         goes_on_at = algorithm.timesteps_total if path.resolve() == algorithm.run_folder else None
         folder = RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=overwrite)
     with folder:

@@ -247,7 +247,7 @@ class Worker:
     def _new_collector(self) -> Collector:
         recipe = self._recipe
         source = make_source(self._spec, recipe.num_envs, recipe.vectorization, recipe.limit)
-        differing = differing_space(self.policy, source)
+        differing = differing_space(self.policy, source.observation_space, source.action_space)
         if differing is not None:
             source.close()
             kind, mine, theirs = differing

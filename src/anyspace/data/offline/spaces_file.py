@@ -36,7 +36,7 @@ def write_spaces(
         ConfigError: the folder says so already, of other spaces, or cannot be written.
         UnsupportedSpaceError: a space has no form in JSON.
     """
-    path = Path(folder)
+    path = Path(folder).expanduser()
     try:
         path.mkdir(parents=True, exist_ok=True)
         there = read_spaces([path])
@@ -59,7 +59,7 @@ def read_spaces(folders: Iterable[str | os.PathLike[str]]) -> Spaces | None:
     """
     found: Spaces | None = None
     named = ""
-    for folder in sorted({Path(folder) for folder in folders}):
+    for folder in sorted({Path(folder).expanduser() for folder in folders}):
         file = folder / SPACES_FILE
         if not file.is_file():
             continue
