@@ -39,7 +39,7 @@ def made(
         for name in settings.keys() - known:
             raise ConfigError(
                 f"config key `{key}` has {name!r}, which {_name(factory)} does not take."
-                f"{nearest(str(name), known)} It takes: {', '.join(known) or 'nothing'}."
+                f"{_hint(str(name), known)} It takes: {', '.join(known) or 'nothing'}."
             )
     return factory(action_space, place, **_settled(key, factory, settings))
 
@@ -65,3 +65,16 @@ def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[st
 def _name(factory: Factory) -> str:
     kind = factory.func if isinstance(factory, partial) else factory
     return getattr(kind, "__name__", repr(kind))
+
+
+_OF_OTHERS = {
+    "exploration_fraction": ("epsilon_timesteps", "in environment steps instead of a part of the run"),
+    "exploration_initial_eps": ("initial_epsilon", "the same number"),
+    "exploration_final_eps": ("final_epsilon", "the same number"),
+}
+"""What keywords of Stable-Baselines3 are called here, and what they count."""
+
+
+def _hint(name: str, known: list[str]) -> str:
+    ours, counts = _OF_OTHERS.get(name, ("", ""))
+    return f" It is `{ours}` here, {counts}." if ours in known else nearest(name, known)
