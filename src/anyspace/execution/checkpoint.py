@@ -250,8 +250,8 @@ def _there(given: Path) -> str:
     if given.is_file():
         if _is_stable_baselines(given):
             return (
-                "Stable-Baselines3 wrote it, and the weights of its networks fit none of these. Train anew: its keys"
-                " have other names here, which an unknown one is answered with."
+                "Stable-Baselines3 wrote it, and the weights of its networks fit none of these. Train anew: a key of"
+                " its is answered with the name that it has here."
             )
         return f"it is a file, and a checkpoint is a folder. {ask}"
     # Others put a suffix behind the path that they save to.
