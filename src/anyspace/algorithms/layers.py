@@ -42,8 +42,8 @@ def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[s
 
 def explained_key(config: AlgorithmConfig, name: str) -> str:
     """Return where a configuration has what is asked of an algorithm itself, a sentence; empty: it has no such key."""
-    key, paths = RENAMED.get(name, name), [*configs.paths(config)]
-    if key in paths:
+    key, hints = RENAMED.get(name, name), Hints([*configs.paths(config)], RENAMED, FOREIGN_KEYS)
+    if key in hints.paths:
         return f"It is `config.{key}` here."
-    hint = Hints(paths, RENAMED, FOREIGN_KEYS).whereabouts(name)
+    hint = hints.whereabouts(name)
     return f"Settings are in `config`.{hint}" if hint else ""

@@ -21,7 +21,7 @@ FLAGS = {
     **dict.fromkeys(("-conf", "--conf-file", "--yaml-file"), _FILE),
     "--vec-env": "It is --vectorization sync or async here.",
     "--eval-episodes": "It is --evaluation-episodes N here.",
-    "--track": "Weights & Biases is not offered; the run folder holds metrics.csv and TensorBoard's files.",
+    "--track": "It is --callback anyspace.execution.callbacks:WeightsAndBiases here.",
     "-P": "Progress is shown; --no-progress hides it.",
     "-tb": "The run folder holds TensorBoard's files: --out DIR.",
 }
