@@ -21,7 +21,7 @@ FLAGS = {
     **dict.fromkeys(("-conf", "--conf-file", "--yaml-file"), _FILE),
     "--vec-env": "It is --vectorization sync or async here.",
     "--eval-episodes": "It is --evaluation-episodes N here.",
-    "--track": "A module of yours holds the callback, `track = WeightsAndBiases()`, and --callback my_module:track names it.",
+    "--track": "Write `track = WeightsAndBiases()` into a module of yours, and name it: --callback my_module:track.",
     "-P": "Progress is shown; --no-progress hides it.",
     "-tb": "The run folder holds TensorBoard's files: --out DIR.",
 }
