@@ -53,14 +53,24 @@ def merge(
         ConfigError: for unknown keys, all of them (says where each belongs, or names the nearest known one), or a value
             of the wrong type.
     """
+    require_known(config, *layers, renamed=renamed, advice=advice)
+    for layer in layers:
+        config = _merge(config, layer, renamed or {}, prefix="")
+    return config
+
+
+def require_known(
+    config: DataclassLike,
+    *layers: Mapping[str, Any],
+    renamed: Mapping[str, str] | None = None,
+    advice: Hints | None = None,
+) -> None:
+    """Raise :class:`ConfigError` for keys that ``config`` does not have, all of them; arguments as for :func:`merge`."""
     former = renamed or {}
     hints = advice or Hints([*paths(config)], former)
     unknown = [line for layer in layers for line in _unknown(config, layer, former, hints, "")]
     if unknown:
         raise ConfigError("\n".join(unknown))
-    for layer in layers:
-        config = _merge(config, layer, former, prefix="")
-    return config
 
 
 def require(condition: bool, key: str, value: object, reason: str) -> None:

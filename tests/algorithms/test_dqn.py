@@ -431,6 +431,24 @@ def test_noise_is_for_exploring_alone() -> None:
         assert any((explored[0] != other).any() for other in explored[1:])
 
 
+@pytest.mark.parametrize("preset", ["none", "discrete"])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, [0, 0]), ({"final_epsilon": 0.1}, [0.1, 0.1]), ({"initial_epsilon": 0.5}, [0.5, 0])],
+    ids=str,
+)
+def test_noise_takes_the_place_of_epsilon_but_for_what_is_given(
+    preset: str, given: dict[str, float], expected: list[float]
+) -> None:
+    settings = {**TINY, "noisy": True, "exploration_config": given}
+    with closing(DQN(quiet(THREE), nested(settings), preset=preset)) as algorithm:
+        found = []
+        for timestep in (0, 20_000):
+            algorithm.policy.at(timestep)
+            found.append(algorithm.policy.exploration.epsilon)
+    assert found == expected
+
+
 def test_a_seed_decides_and_evaluating_changes_nothing() -> None:
     def trained(*, interrupted: bool) -> str:
         with closing(make(noisy=True, num_atoms=5)) as algorithm:
@@ -499,6 +517,8 @@ def test_a_key_has_an_effect(key: str) -> None:
         ({"noisy": True, "hiddens": [], "dueling": False}, "`noisy` is True, but without `hiddens`"),
         ({"exploration_config": {"type": "Curiosity"}}, "'Curiosity': it changes rewards"),
         ({"exploration_config": {"type": "GaussianNoise"}}, "GaussianNoise adds noise to float Boxes"),
+        ({"noisy": True, "exploration_config": {"epsilon_timesteps": 5}}, "with `noisy` epsilon does not move"),
+        ({"explore": False, "exploration_config": {"final_epsilon": 0.1}}, "no effect: actions do not explore"),
         ({"normalize_rewards": True}, "of many scales"),
     ],
 )

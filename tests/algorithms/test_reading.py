@@ -440,3 +440,13 @@ def test_moments_of_another_optimiser_are_named(tmp_path: Path) -> None:
         CheckpointError, match=r"learner: its optimiser kept no '.*square_avg': it was another one, or had"
     ):
         Algorithm.load(tmp_path / "adam", opt="rmsprop")
+
+
+def test_options_of_the_recorded_exploration_stay_beside_new_ones(tmp_path: Path) -> None:
+    noise = {"type": "OrnsteinUhlenbeckNoise", "ou_theta": 0.3}
+    with contextlib.closing(SAC("Pendulum-v1", exploration_config=noise, replay_capacity=2000, seed=0)) as algorithm:
+        algorithm.save(tmp_path)
+    other: dict[str, Any] = {"type": "GaussianNoise"}
+    for given, expected in (({"ou_sigma": 0.1}, {"ou_sigma": 0.1, **noise}), (other, other)):
+        with contextlib.closing(SAC.load(tmp_path, exploration_config=given)) as loaded:
+            assert loaded.config.exploration_config == expected

@@ -47,6 +47,17 @@ def test_toml_gives_keys_and_flags(capsys: pytest.CaptureFixture[str], folder: P
     assert "noted" in (folder / "run" / "metrics.csv").read_text()
 
 
+def test_options_among_the_words_are_laid_over_those_of_the_file(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    (folder / "a.toml").write_text('algo = "dqn"\n[exploration_config]\nfinal_epsilon = 0.3')
+    words = ["--exploration-config", '{"epsilon_timesteps": 7}', "--steps", "4", "--out", "run", "--no-progress"]
+    status, _, err = run(capsys, "train", "CartPole-v1", "--config", "a.toml", *words)
+    assert status == 0, err
+    config = json.loads((folder / "run" / "config.json").read_text())["config"]
+    assert config["exploration_config"] == {"epsilon_timesteps": 7, "final_epsilon": 0.3}
+
+
 def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     words = ["--evaluate", "0", "--steps", "16"]
     assert main(["train", "toys:Drawn", "--out", "first", *words, *TINY]) == 0

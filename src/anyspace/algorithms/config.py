@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
@@ -115,6 +115,10 @@ class AlgorithmConfig(ScaleConfig):
             return dataclasses.replace(self, model=dataclasses.replace(model, free_log_std=False))
         return self
 
+    def beneath(self, preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a preset's settings to lay these over, less those that these take the place of."""
+        return dict(preset)
+
     @property
     def has_files(self) -> bool:
         """Whether steps are written to files, or read from some."""
@@ -134,6 +138,8 @@ class AlgorithmConfig(ScaleConfig):
         for key, ways in _OF_ATARI.items():
             if self.preprocessor_pref not in ways:
                 idle[f"model.{key}"] = f"it is for Atari with `preprocessor_pref` {' or '.join(map(repr, ways))}"
+        if not self.explore:
+            idle["exploration_config"] = "actions do not explore (`explore` is False)"
         if self.output is None:
             idle["output_max_file_size"] = "nothing is written (`output` is None)"
         if self.lr_schedule == "linear" and not self.lr:

@@ -26,7 +26,7 @@ from anyspace.models.action_dists import choose_options
 from anyspace.models.config import layer_sizes
 from anyspace.models.q_model import build_q_model, q_model
 from anyspace.policy.batch import Batch
-from anyspace.policy.exploration import EpsilonGreedy, ParameterNoise, PerWorkerEpsilonGreedy, Random, kind_of
+from anyspace.policy.exploration import EpsilonGreedy, Factory, ParameterNoise, PerWorkerEpsilonGreedy, Random, kind_of
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 
@@ -61,7 +61,8 @@ class DQNConfig(OffPolicyConfig):
     v_max: float = 10.0
     """The largest one, above `v_min`."""
     noisy: bool = False
-    """Explore by learnt noise in the layers of the heads; epsilon is 0 then, unless `exploration_config` says more."""
+    """Explore by learnt noise in the layers of the heads; a preset's `exploration_config` is left out then, and epsilon
+    is 0: a `final_epsilon` of your own is there all the time, and an `initial_epsilon` falls."""
     sigma0: float = 0.5
     """How large the noise on biases is at first, at least 0."""
     td_error_loss_fn: Literal["huber", "mse"] = "huber"
@@ -69,6 +70,7 @@ class DQNConfig(OffPolicyConfig):
     categorical_distribution_temperature: float = 1.0
     """Where actions are sampled by their values (SoftQ, StochasticSampling): above 1 more evenly, above 0."""
 
+    own_exploration: ClassVar[Factory] = EpsilonGreedy
     of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "sigma0")
 
     def validate(self) -> None:
@@ -100,6 +102,12 @@ class DQNConfig(OffPolicyConfig):
         changed: dict[str, Any] = {"hiddens": [], "dueling": False}
         return dataclasses.replace(fitted, **{key: value for key, value in changed.items() if key not in given})
 
+    def beneath(self, preset: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a preset's settings to lay these over: without its epsilon, which noisy layers take the place of."""
+        if not self.noisy:
+            return super().beneath(preset)
+        return {key: value for key, value in preset.items() if key != "exploration_config"}
+
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
         idle = super().without_effect()
@@ -109,6 +117,9 @@ class DQNConfig(OffPolicyConfig):
             idle["td_error_loss_fn"] = "distributions are learnt by their cross-entropy (`num_atoms`)"
         if not self.noisy:
             idle["sigma0"] = "no layer is noisy (`noisy` is False)"
+        given = self.exploration_config.keys()
+        if self.noisy and given & {"warmup_timesteps", "epsilon_timesteps"} and not given & {"initial_epsilon"}:
+            idle["exploration_config"] = "with `noisy` epsilon does not move, unless `initial_epsilon` is given"
         if kind_of(EpsilonGreedy, self.exploration_config) in (EpsilonGreedy, PerWorkerEpsilonGreedy, Random):
             idle["categorical_distribution_temperature"] = "no action is sampled by its value (`exploration_config`)"
         return idle
@@ -161,7 +172,10 @@ class DQN(OffPolicy[DQNConfig]):
             sigma0=config.sigma0,
             add_layer_norm=config.perturbs,
         )
-        first, last = (0.0, 0.0) if config.noisy else (1.0, 0.02)
+        last = 0.02
+        if config.noisy:
+            last = config.exploration_config.get("final_epsilon", 0.0)
+        first = last if config.noisy else 1.0
         return Plan(
             build=build,
             distribution=partial(choose_options, temperature=config.categorical_distribution_temperature),

@@ -11,8 +11,12 @@ from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.shipped import HOMES, shipped
 from anyspace.hints import Hints, Spelling, in_python
+from anyspace.policy.exploration.keywords import laid_over
 
 C = TypeVar("C", bound=AlgorithmConfig)
+
+EXPLORATION = "exploration_config"
+"""The key whose options are of one thing as long as their `type` is the same."""
 
 
 def overridden(base: C, *layers: Mapping[str, Any]) -> C:
@@ -21,7 +25,11 @@ def overridden(base: C, *layers: Mapping[str, Any]) -> C:
     Raises:
         ConfigError: there are no such keys, or a value is of the wrong type.
     """
-    return configs.merge(base, *layers, renamed=RENAMED, advice=key_hints(base))
+    hints = key_hints(base)
+    configs.require_known(base, *layers, renamed=RENAMED, advice=hints)
+    for layer in layers:
+        base = configs.merge(base, {**layer, **_options(base, layer)}, renamed=RENAMED, advice=hints)
+    return base
 
 
 def key_hints(settings: AlgorithmConfig, spell: Spelling = in_python) -> Hints:
@@ -33,6 +41,16 @@ def key_hints(settings: AlgorithmConfig, spell: Spelling = in_python) -> Hints:
 def owners(key: str) -> tuple[str, ...]:
     """Return the names of the shipped algorithms that have a key; it imports all of them."""
     return tuple(name for name in HOMES if key in configs.type_hints(shipped(name).config_class))
+
+
+def _options(base: AlgorithmConfig, layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dicts of a layer whose keys are options of one thing, laid over those of some settings."""
+    dicts = {key: layer[key] for key in configs.keys_of(type(base)) if isinstance(layer.get(key), Mapping)}
+    own = base.own_exploration
+    return {
+        key: laid_over(own, getattr(base, key), value) if key == EXPLORATION else {**getattr(base, key), **value}
+        for key, value in dicts.items()
+    }
 
 
 def given_keys(base: AlgorithmConfig, *layers: Mapping[str, Any]) -> frozenset[str]:

@@ -146,7 +146,7 @@ _OF_ENVIRONMENTS = (
 )
 """Keys that mean nothing without an environment."""
 
-_OF_STEPS = ("rollout_fragment_length", "explore")
+_OF_STEPS = ("rollout_fragment_length", "explore", "exploration_config")
 """Keys of the steps that the policy takes itself."""
 
 _OF_FILES = ("actions_in_input_normalized", "unpack_input", "input_max_bad_lines")

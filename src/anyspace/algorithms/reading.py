@@ -13,7 +13,7 @@ from gymnasium.vector import VectorEnv
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.from_plain import from_plain
-from anyspace.algorithms.layers import given_keys, overridden
+from anyspace.algorithms.layers import EXPLORATION, given_keys, overridden
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
 from anyspace.algorithms.shipped import HOMES, shipped
@@ -28,13 +28,14 @@ from anyspace.algorithms.state import (
     upgraded,
 )
 from anyspace.algorithms.trust import Want, code_in, names_in, require_granted, wants
-from anyspace.config import keys_of, type_hints
+from anyspace.config import keys_of, laid_over, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
 from anyspace.execution.pieces import Piece, pieces_of
 from anyspace.importing import import_name, importing_only
 from anyspace.models.runtime import NumpyArray
+from anyspace.policy.exploration.keywords import goes_with
 
 
 class Loaded(NamedTuple):
@@ -238,10 +239,11 @@ class Reader:
                 f"config key `{place}`: {name!r} cannot be imported: {type(error).__name__}: {error}."
             ) from error
 
-    def _left(self, recorded: Mapping[str, Any], given: Mapping[str, Any], config_class: type) -> dict[str, Any]:
+    def _left(self, recorded: Mapping[str, Any], given: Mapping[str, Any], config_class: type[Any]) -> dict[str, Any]:
         """Return recorded keys less those that are given anew, which need not be readable.
 
-        A dict takes the place of the recorded one. Where the recorded one holds code that the file cannot give and the
+        Of options of one thing, which have the same `type` if they have one, those that are not given stay. Another
+        dict takes the place of the recorded one. Where the recorded one holds code that the file cannot give and the
         caller hands over all of it, what is recorded beside that code stays.
         """
         left, nested = {key: value for key, value in recorded.items() if key not in given}, keys_of(config_class)
@@ -251,7 +253,9 @@ class Reader:
                 continue
             if key in sections(config_class):
                 left[key] = self._left(ours, theirs, sections(config_class)[key])
-            elif self._lacks(ours, nested.get(key)) and not self._lacks(without(ours, theirs), nested.get(key)):
+                continue
+            stays = key in nested and (key != EXPLORATION or goes_with(config_class.own_exploration, ours, theirs))
+            if stays or self._hands_over(ours, theirs, nested.get(key)):
                 left[key] = without(ours, theirs)
         return left
 
@@ -265,9 +269,21 @@ class Reader:
                 continue
             if key in sections(config_class):
                 completed[key] = self._completed(given[key], recorded[key], sections(config_class)[key], f"{key}.")
-            else:
-                completed[key] = _merged(from_plain(rest, self._found, f"{prefix}{key}"), given[key])
+            elif self._hands_over(recorded[key], given[key], keys_of(config_class).get(key)):
+                below = from_plain(rest, self._found, f"{prefix}{key}")
+                completed[key] = laid_over(below, given[key])
         return completed
+
+    def _hands_over(self, recorded: dict[str, Any], given: dict[str, Any], config_class: type | None) -> bool:
+        """Return whether a recorded dict holds code that has to be handed over, and another one hands over all of it.
+
+        Args:
+            recorded: as it is written.
+            given: by the caller.
+            config_class: as for :meth:`_lacks`.
+        """
+        lacks = self._lacks(recorded, config_class)
+        return lacks and not self._lacks(without(recorded, given), config_class)
 
     def _lacks(self, value: Any, config_class: type | None) -> bool:
         """Return whether a recorded value holds code that has to be handed over.
@@ -352,11 +368,6 @@ def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, 
         if isinstance(stored[key], dict) and not _is_marked(stored[key]) and isinstance(changed[key], dict):
             kept[key] = without(stored[key], changed[key])
     return kept
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    both = {key for key in below.keys() & above.keys() if isinstance(below[key], dict) and isinstance(above[key], dict)}
-    return {**below, **above, **{key: _merged(below[key], above[key]) for key in both}}
 
 
 _OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")

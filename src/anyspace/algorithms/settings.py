@@ -212,9 +212,10 @@ def chosen(
     else:
         spec = None if env is None else environment_spec(env, settings)
         found = _preset(kind, spec, preset, settings.model, recorded)
+        beneath = found.settings if found.is_of_run else settings.beneath(found.settings)
         if found.is_of_run:
             fixed = given | chosen_in_run(overridden(base, found.settings)).keys()
-        settings = _with_fewer_environments(overridden(base, found.settings, own, overrides), fixed)
+        settings = _with_fewer_environments(overridden(base, beneath, own, overrides), fixed)
     if isinstance(env, VectorEnv) and "num_envs_per_env_runner" not in given:
         settings = overridden(settings, {"num_envs_per_env_runner": env.num_envs})
     settings = settings.fitted(fixed)

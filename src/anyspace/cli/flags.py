@@ -225,7 +225,10 @@ def parse(
     # A constant among the words takes the place of a schedule in the file, as it does of a preset's.
     scheduled = {f"{key}_schedule" for key in given}
     filed = configs.given_paths(defaults, start.layer, RENAMED)
-    return Flags(read.own, ungrouped(defaults, read), given | (filed - scheduled))
+    config = ungrouped(defaults, read)
+    options = {key: getattr(config, key) for key in configs.keys_of(type(config)) if key in given & filed}
+    config = overridden(dataclasses.replace(config, **{key: start.layer[key] for key in options}), options)
+    return Flags(read.own, config, given | (filed - scheduled))
 
 
 _LAMBDA = re.compile("^--lambda(?==|$)")

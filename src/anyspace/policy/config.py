@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from anyspace.config import KEYS_OF, MISTAKEN, require
 from anyspace.errors import ConfigError
 from anyspace.models.action_dists import is_bounded
 from anyspace.models.config import ModelConfig
+from anyspace.policy.exploration import Factory, StochasticSampling
 from anyspace.spaces import FILTERS
 
 _Class = type[Any]  # by a name of its own: within the class below `type` is the field
@@ -62,7 +63,10 @@ class PolicyConfig:
     learn: it is for recording what a policy does."""
     exploration_config: dict[str, Any] = field(default_factory=dict, metadata={KEYS_OF: ExplorationKeys})
     """How actions explore: `type`, such as "EpsilonGreedy" or `package.module:Class`, and its keywords; without `type`
-    they change the algorithm's own."""
+    they change the algorithm's own. Of one type they are laid over a preset's, one by one."""
+
+    # What options of `exploration_config` without a `type` are for.
+    own_exploration: ClassVar[Factory] = StochasticSampling
 
     def __post_init__(self) -> None:
         if self._disable_action_flattening and not self.model._disable_action_flattening:

@@ -96,6 +96,7 @@ def test_keywords_are_laid_over_the_algorithms_own():
         ({"epsilon_timesteps": "5000"}, r"`epsilon_timesteps` takes int, but '5000' \(str\) came"),
         ({"epsilon_schedule": [0, 1]}, r"`epsilon_schedule` takes list.* or None, but \[0, 1\]"),
         ({"epsilon_schedule": [(0, 2.0)]}, r"`epsilon_schedule` is \[\(0.0, 2.0\)\], but a probability"),
+        ({"epsilon_schedule": [(0, 1)], "final_epsilon": 0.1}, "has `epsilon_schedule` and `final_epsilon`, but"),
         ({"type": "SoftQ", "temperature": float("inf")}, "`temperature` is inf, but it must be a finite number"),
         ({"type": Shy, "random_timesteps": 0.5}, "`random_timesteps` takes int, but 0.5"),
     ],

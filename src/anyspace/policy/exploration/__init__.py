@@ -15,6 +15,7 @@ Without exploring, all of them take the deterministic action. The config key `ex
 
 from anyspace.policy.exploration.chosen import exploration_of, kind_of
 from anyspace.policy.exploration.epsilon import EpsilonGreedy, PerWorkerEpsilonGreedy
+from anyspace.policy.exploration.keywords import Factory
 from anyspace.policy.exploration.noise import GaussianNoise, OrnsteinUhlenbeckNoise
 from anyspace.policy.exploration.parameter_noise import ParameterNoise
 from anyspace.policy.exploration.protocol import (
@@ -30,6 +31,7 @@ __all__ = [
     "ALONE",
     "EpsilonGreedy",
     "Exploration",
+    "Factory",
     "GaussianNoise",
     "OrnsteinUhlenbeckNoise",
     "ParameterNoise",

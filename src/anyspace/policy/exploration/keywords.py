@@ -12,10 +12,15 @@ import gymnasium as gym
 
 from anyspace import config as configs
 from anyspace.errors import ConfigError, nearest
+from anyspace.importing import importable_name
 from anyspace.policy.exploration.protocol import Exploration, Place
 
 Factory = Callable[..., Exploration]
 """Called with the space of raw actions, a place, and keywords."""
+
+SCHEDULE = "epsilon_schedule"
+OF_A_SCHEDULE = ("initial_epsilon", "final_epsilon", "warmup_timesteps", "epsilon_timesteps")
+"""Keywords of EpsilonGreedy that its schedule takes the place of."""
 
 
 def made(
@@ -31,7 +36,7 @@ def made(
         place: which of several collecting processes it is for.
 
     Raises:
-        ConfigError: it takes no such keyword, or refuses a value, or one is of another type.
+        ConfigError: it takes no such keyword, or refuses a value, or one is of another type or has no effect.
     """
     taken = inspect.signature(factory).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
@@ -41,7 +46,49 @@ def made(
                 f"config key `{key}` has {name!r}, which {_name(factory)} does not take."
                 f"{_hint(str(name), known)} It takes: {', '.join(known) or 'nothing'}."
             )
+    beside = [name for name in OF_A_SCHEDULE if name in settings]
+    if beside and settings.get(SCHEDULE) is not None:
+        raise ConfigError(
+            f"config key `{key}` has `{SCHEDULE}` and `{beside[0]}`, but the schedule takes the place of"
+            f" {', '.join(OF_A_SCHEDULE)}; leave one of them out."
+        )
     return factory(action_space, place, **_settled(key, factory, settings))
+
+
+def goes_with(own: object, below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
+    """Return whether options of explorations are of one `type`, so that the latter can be laid over the former.
+
+    Args:
+        own: the type where options name none.
+        below: options.
+        above: others; without a type they are of any.
+    """
+    one, other = (_spelt(options.get("type") or own) for options in (below, above))
+    return above.get("type") is None or one == other
+
+
+def laid_over(own: object, below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with others laid over them, as :func:`goes_with` takes them; of another type these are all.
+
+    Epsilon's schedule takes the place of the numbers that it stands for, and each of these that of the schedule.
+    """
+    if not goes_with(own, below, above):
+        return dict(above)
+    of_numbers = not above.keys().isdisjoint(OF_A_SCHEDULE)
+    replaced = OF_A_SCHEDULE if above.get(SCHEDULE) is not None else (SCHEDULE,) if of_numbers else ()
+    found = {**{key: value for key, value in below.items() if key not in replaced}, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            found[key] = laid_over(None, below[key], above[key])
+    return found
+
+
+def _spelt(kind: object) -> object:
+    """Return the short name of a class of ours, the path of another one, and anything else as it is."""
+    kind = kind.func if isinstance(kind, partial) else kind
+    if isinstance(kind, type):
+        return kind.__name__ if kind.__module__.startswith(__package__ or "") else importable_name(kind) or kind
+    return kind
 
 
 def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from anyspace.maths.splitting import split_last
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.models.runtime import Floats, NumpyArray
 from anyspace.policy.exploration.epsilon import EpsilonGreedy, PerWorkerEpsilonGreedy
-from anyspace.policy.exploration.keywords import Factory, made
+from anyspace.policy.exploration.keywords import Factory, laid_over, made
 from anyspace.policy.exploration.noise import AddedNoise, GaussianNoise, OrnsteinUhlenbeckNoise
 from anyspace.policy.exploration.partly_random import Numbers
 from anyspace.policy.exploration.protocol import ALONE, Place, StatefulExploration
@@ -98,7 +98,8 @@ class ParameterNoise:
             first = 1.0 if steps else 0.01
             settings = {"initial_epsilon": first, "final_epsilon": 0.01, "epsilon_timesteps": 1}
             settings["warmup_timesteps"] = max(0, steps - 1)
-        settings |= self.sub_exploration or {}
+        given = self.sub_exploration or {}
+        settings = laid_over(given.get("type"), settings, given)
         name = settings.pop("type", next(iter(known)))
         if name not in known:
             raise ConfigError(
