@@ -78,6 +78,14 @@ def test_keys_that_say_what_happens_anyway_are_left_out(kind: Kind, given: dict[
             {"exploration_fraction": 0.5, "exploration_final_eps": 0.1, "schedule_max_timesteps": 1000},
             {"exploration_config": {"type": "EpsilonGreedy", "final_epsilon": 0.1, "epsilon_timesteps": 500}},
         ),
+        (
+            DQN,
+            {
+                "model": {"use_lstm": True},
+                "replay_buffer_config": {"type": "a.ReplayBuffer", "storage_unit": "sequences"},
+            },
+            {"model": {"use_lstm": True}, "prioritized_replay": False},
+        ),
         (SAC, {"Q_model": {"hidden_layer_sizes": [8]}}, {"q_model_config": {"fcnet_hiddens": [8]}}),
         (SAC, {"policy_model": {"hidden_activation": "tanh"}}, {"policy_model_config": {"fcnet_activation": "tanh"}}),
         (PPO, {"lr": [[0, 1e-3], [100, 1e-4]]}, {"lr_schedule": [[0, 1e-3], [100, 1e-4]]}),
@@ -127,6 +135,9 @@ def test_what_evaluation_is_to_change_is_refused() -> None:
         (SAC, {"optimization": {"lr": 0.1}}, "`optimization.lr` is not taken"),
         (SAC, {"optimization": 0.1}, "Its rates are `actor_lr`, `critic_lr` and `alpha_lr` here"),
         (DQN, {"replay_buffer_config": {"replay_mode": "lockstep"}}, "replay_mode` is not taken"),
+        (DQN, {"replay_buffer_config": {"type": "ReservoirBuffer"}}, "type` is 'ReservoirBuffer', but the replay here"),
+        (DQN, {"replay_buffer_config": {"type": dict}}, "type` is <class 'dict'>, but the replay here keeps"),
+        (DQN, {"replay_buffer_config": {"storage_unit": "sequences"}}, "storage_unit` is not taken: steps are kept"),
         (DQN, {"replay_buffer_config": {"replay_sequence_length": 8}}, "sequences have `model.max_seq_len` steps"),
     ],
 )

@@ -13,6 +13,7 @@ from anyspace.algorithms.layers import overridden
 from anyspace.algorithms.off_policy import OffPolicyConfig
 from anyspace.config import merge
 from anyspace.errors import ConfigError
+from anyspace.models import ModelConfig
 
 C = TypeVar("C", bound=AlgorithmConfig)
 
@@ -62,7 +63,7 @@ _REPLAY_AS_HERE: dict[str, tuple[Any, ...]] = {
     "replay_sequence_length": (1, -1),
     "worker_side_prioritization": (False,),
     "_enable_replay_buffer_api": (True, False),
-    "storage_unit": ("timesteps", "sequences", "fragments", "episodes"),
+    "storage_unit": ("timesteps",),
 }
 """The values, beside None, at which keys of replay say what happens anyway."""
 
@@ -130,7 +131,7 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
     if keys.get("replay_buffer_num_slots") == 0:
         del keys["replay_buffer_num_slots"]  # no batch is learnt from again, which `replay_proportion` says
     if isinstance(keys.get("replay_buffer_config"), Mapping):
-        keys |= _replay(keys.pop("replay_buffer_config"))
+        keys |= _replay(keys.pop("replay_buffer_config"), keys.get("model"))
     keys = _of_evaluation(_of_sac(config_class, keys))
     interval = keys.pop("evaluation_interval", None)
     keys = _without_idle(config_class, keys)
@@ -300,18 +301,43 @@ _OF_REPLAY = {
     },
 }
 _REPLAY_REFUSED = {
+    "storage_unit": "steps are kept one by one ('timesteps'), and with a memory drawn as 'sequences'",
     "replay_sequence_length": "with a memory, sequences have `model.max_seq_len` steps",
     "replay_zero_init_states": "sequences begin with the states that were stored, and `replay_burn_in` updates them",
 }
 
 
-def _replay(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that stand for RLlib's ``replay_buffer_config``."""
-    keys = {"prioritized_replay": "Prioritized" in str(config["type"])} if "type" in config else {}
+_BUFFERS = (
+    *("ReplayBuffer", "PrioritizedReplayBuffer", "MultiAgentReplayBuffer", "MultiAgentPrioritizedReplayBuffer"),
+    *("EpisodeReplayBuffer", "PrioritizedEpisodeReplayBuffer", "MultiAgentEpisodeReplayBuffer"),
+    "MultiAgentPrioritizedEpisodeReplayBuffer",
+)
+"""Types of RLlib's buffers that keep the latest steps, as the replay here does."""
+_MEMORIES = ("use_lstm", "use_gru", "use_attention", "custom_model")
+"""Keys of models by which one may have a memory."""
+
+
+def _replay(config: Mapping[str, Any], model: object) -> dict[str, Any]:
+    """Return the keys that stand for RLlib's ``replay_buffer_config``; ``model`` is what stands beside it."""
+    keys = {"prioritized_replay": "Prioritized" in _buffer(config["type"])} if "type" in config else {}
+    given = model if isinstance(model, Mapping) else vars(model) if isinstance(model, ModelConfig) else {}
+    units = ("sequences",) if any(given.get(key) for key in _MEMORIES) else ()
+    as_here = {**_REPLAY_AS_HERE, "storage_unit": (*_REPLAY_AS_HERE["storage_unit"], *units)}
     for key, value in config.items():
-        if key != "type" and not (key in _REPLAY_AS_HERE and value in (None, *_REPLAY_AS_HERE[key])):
+        if key != "type" and not (key in as_here and value in (None, *as_here[key])):
             keys[_known(f"replay_buffer_config.{key}", _OF_REPLAY, key)] = value
     return keys
+
+
+def _buffer(kind: object) -> str:
+    """Return the name of a type of RLlib's buffers, which may be its path or the class."""
+    name = kind.__name__ if isinstance(kind, type) else str(kind).rpartition(".")[2]
+    if name not in _BUFFERS:
+        raise ConfigError(
+            f"config key `replay_buffer_config.type` is {kind!r}, but the replay here keeps the latest steps, as"
+            f" {', '.join(_BUFFERS)} do: take one of these, or leave it out."
+        )
+    return name
 
 
 def _known(place: str, names: Mapping[str, str], key: str) -> str:
