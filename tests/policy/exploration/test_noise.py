@@ -5,7 +5,7 @@ from gymnasium.spaces import Box, Discrete, Tuple
 
 from anyspace.distributions import Deterministic, MultiActionDistribution
 from anyspace.errors import ConfigError
-from anyspace.policy.exploration import GaussianNoise, OrnsteinUhlenbeckNoise
+from anyspace.policy.exploration import ALONE, GaussianNoise, OrnsteinUhlenbeckNoise, Place
 
 TWO = Box(-1, 1, (2,))
 STEADY = {"random_timesteps": 0, "initial_scale": 0.5, "final_scale": 0.5}
@@ -56,6 +56,17 @@ def test_the_scale_falls_with_the_steps_and_the_first_are_random():
     assert is_random == [True, True, False, False]
     exploration.at(8)
     assert exploration.draw(centred(4), source(), 4).shape == (4, 4, 2)
+
+
+@pytest.mark.parametrize("kind", [GaussianNoise, OrnsteinUhlenbeckNoise])
+def test_the_scale_counts_the_steps_of_other_processes(kind):
+    def drawn(place, **settings):
+        return kind(TWO, place, random_timesteps=0, **settings).draw(centred(2), source(), 4)
+
+    settings = {"initial_scale": 1.0, "final_scale": 0.0, "scale_timesteps": 24}
+    steady = drawn(ALONE, initial_scale=1.0, final_scale=1.0)
+    # Two environments in each of three processes: 6 samples a step.
+    np.testing.assert_allclose(drawn(Place(1, 3), **settings)[:, 0, 0] / steady[:, 0, 0], [1, 0.75, 0.5, 0.25], 1e-5)
 
 
 @pytest.mark.spec(146)

@@ -74,7 +74,8 @@ class AddedNoise(RandomFirst):
     def draw_own(self, distribution: ActionDistribution, rng: Rng, steps: int) -> Array | None:
         """Draw the noise of a rollout; its scale goes by the step."""
         like = distribution.inputs
-        scales = self._schedule.values(self.timestep + np.arange(steps) * like.shape[0]).astype(np.float32)
+        ahead = self.place.of * like.shape[0] * np.arange(steps)
+        scales = self._schedule.values(self.timestep + ahead).astype(np.float32)
         return self.added(like, rng, steps, ahead=True) * xp(like).cast(scales[:, None, None], like=like)
 
     def own_action(self, distribution: ActionDistribution, rng: Rng, noise: Array | None) -> Tree:
