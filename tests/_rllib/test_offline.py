@@ -12,6 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from anyspace import PPO
 from anyspace.data.offline import write_spaces
+from anyspace.errors import ConfigError
 from anyspace.rllib.offline import (
     D4RLReader,
     InputReader,
@@ -88,6 +89,8 @@ def test_readers_read_alike_in_every_run(tmp_path):
         lambda **seed: ShuffledInput(JsonReader(str(tmp_path)), 4, **seed),
     ):
         assert order(build()) == order(build()) != order(build(seed=1))
+        with pytest.raises(ConfigError, match="the seed of a reader is -1, but a seed is a whole number of at least 0"):
+            build(seed=-1)
 
 
 def test_what_is_not_offered_says_so():

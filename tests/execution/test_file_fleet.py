@@ -72,7 +72,9 @@ def test_fleets_are_drawn_by_their_shares():
     assert [mixed.gather(2).rewards[0, 0] for _ in range(400)] == drawn
 
 
-@pytest.mark.parametrize("shares", [{}, {"a": 0.5}, {"a": 1.2, "b": -0.2}, {"a": 0.6, "b": 0.6}])
+@pytest.mark.parametrize(
+    "shares", [{}, {"a": 0.5}, {"a": 1.2, "b": -0.2}, {"a": 0.6, "b": 0.6}, {"a": float("nan"), "b": 0.5}]
+)
 def test_shares_that_are_no_probabilities_are_refused(shares):
     with pytest.raises(ConfigError, match="sum to 1"):
         require_shares(shares)

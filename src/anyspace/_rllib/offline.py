@@ -16,6 +16,7 @@ from anyspace.data.offline import json_writer
 from anyspace.data.offline.files import JsonLines, find_files
 from anyspace.data.offline.json_lines import read_line
 from anyspace.data.offline.spaces_file import read_spaces
+from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import require_shares
 from anyspace.models.host import CALLBACK
 from anyspace.spaces import Preprocessor, get_preprocessor
@@ -52,6 +53,11 @@ def _at_every_step(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return read(self) if callback is None else callback(partial(read, self))
 
     return asked
+
+
+def _require_seed(seed: int) -> None:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigError(f"the seed of a reader is {seed!r}, but a seed is a whole number of at least 0.")
 
 
 class InputReader:
@@ -100,6 +106,7 @@ class JsonReader(InputReader):
     def __init__(
         self, inputs: str | Sequence[str], ioctx: IOContext | None = None, *, unpacks: bool = False, seed: int = 0
     ):
+        _require_seed(seed)
         files = find_files(inputs)
         spaces = read_spaces({file.parent for file in files})
         self._lines = JsonLines(files, seed, unpacks=unpacks)
@@ -129,6 +136,7 @@ class MixedInput(InputReader):
     """
 
     def __init__(self, dist: Mapping[Any, float], ioctx: IOContext | None = None, *, seed: int = 0):
+        _require_seed(seed)
         require_shares({str(source): share for source, share in dist.items()})
         self.choices = [
             source if isinstance(source, InputReader) else JsonReader(source, ioctx, seed=seed) for source in dist
@@ -151,6 +159,7 @@ class ShuffledInput(InputReader):
     """
 
     def __init__(self, child: InputReader, n: int = 0, *, seed: int = 0):
+        _require_seed(seed)
         self.child, self.n = child, n
         self.buffer: list[SampleBatch] = []
         self._rng = np.random.default_rng(seed)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _MOST_EMPTY = 1000
 """How many sources of columns without a whole step are read before that is an error."""
 
+_MOST_WAITING = 100
+"""How many columns wait for one that tells their form."""
+
 
 class RecordedSteps(Protocol):
     """Gives columns of recorded steps, without end."""
@@ -57,6 +60,7 @@ class FileFleet:
         self, policy: Policy, source: RecordedSteps, reader: ColumnReader, returns: ReturnMoments | None = None
     ):
         self._policy, self._source, self._reader, self._returns = policy, source, reader, returns
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
         self._ready = [self._next()]
 
     def gather(self, steps: int) -> Trajectory:
@@ -75,7 +79,7 @@ class FileFleet:
     def restart(self, seed: int | None = None) -> None:
         """Begin anew, in an order that depends on ``seed``."""
         self._source.restart(seed)
-        self._ready = []
+        self._ready, self._waiting = [], []
 
     def metrics(self) -> dict[str, float]:
         """Return what the source says of reading."""
@@ -86,7 +90,7 @@ class FileFleet:
 
     def _next(self) -> Recording:
         for _ in range(_MOST_EMPTY):
-            place, columns = self._source.next()
+            place, columns = self._columns()
             recording = self._reader(columns, place)
             if recording.num_steps:
                 return recording
@@ -94,6 +98,16 @@ class FileFleet:
             f"{place}: {_MOST_EMPTY} lines in a row hold no step whose next observation is known: record `new_obs`, or"
             " several steps of an episode in a line."
         )
+
+    def _columns(self) -> tuple[str, dict[str, Any]]:
+        """Return the next columns; those whose form others have to tell wait for these, up to a number of them."""
+        if self._waiting:
+            return self._waiting.pop(0)
+        found = self._source.next()
+        while not self._reader.knows(found[1]) and len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(found)
+            found = self._source.next()
+        return found
 
 
 class MixedFleet:
@@ -188,7 +202,7 @@ class WritingFleet:
 def require_shares(shares: Mapping[str, float]) -> None:
     """Raise :class:`ConfigError` unless the probabilities of sources are positive and sum to 1, but for rounding."""
     total = sum(shares.values())
-    if not shares or any(share < 0 for share in shares.values()) or abs(total - 1) > 1e-6:
+    if not all(share >= 0 for share in shares.values()) or not abs(total - 1) <= 1e-6:
         raise ConfigError(
             f"config key `input` is {dict(shares)!r}, but the probabilities of sources are at least 0 and sum to 1:"
             f" these sum to {total:g}."

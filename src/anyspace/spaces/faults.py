@@ -16,6 +16,10 @@ from anyspace.errors import ObservationError
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
 
+STAY_INSIDE = "Make the environment stay inside its observation space, or widen the space."
+BE_FINITE = "Mend the environment: the numbers of an observation are finite."
+"""What to do about a value that nothing can be made of."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -116,9 +120,7 @@ def weighed_faults(
 
 def _refuse(fault: Fault | None, where: Callable[[tuple[int, ...]], str]) -> None:
     if fault is not None:
-        advice = "Make the environment stay inside its observation space, or widen the space."
-        if fault.what.startswith("expected a finite number"):
-            advice = "Mend the environment: the numbers of an observation are finite."
+        advice = BE_FINITE if fault.what.startswith("expected a finite number") else STAY_INSIDE
         raise ObservationError(f"{where(fault.index)}: {fault}. {advice}")
 
 

@@ -99,6 +99,25 @@ def test_observations_outside_their_space_are_named(obs, space, text):
         read(columns(2, obs=obs, new_obs=None), space)
 
 
+@pytest.mark.parametrize(
+    ("obs", "space"),
+    [([[0.1], [0.2]], VECTOR), ([5, 8], Discrete(3, start=5)), ([[0.1, 0.2], [np.nan, 0]], VECTOR)],
+)
+def test_no_environment_is_blamed_for_what_files_hold(obs, space):
+    with pytest.raises(ObservationError, match=r"\. Write what the space says into the files") as raised:
+        read(columns(2, obs=obs, new_obs=None), space)
+    assert "environment return" not in str(raised.value)
+    assert "Mend" not in str(raised.value)
+
+
+def test_names_of_other_libraries_are_told():
+    given = columns(obs=None, new_obs=None, terminateds=None, observations=[0], terminals=[0], next_observations=[0])
+    with pytest.raises(
+        ConfigError, match="`observations` is called `obs` here, `terminals` is called `terminateds` here"
+    ):
+        read(given)
+
+
 def test_numbers_outside_a_box_are_treated_as_a_live_environments(caplog):
     obs = [[0.5, 3.0], [0.1, 0.2]]
     assert read(columns(2, obs=obs, new_obs=obs)).obs[0].tolist() == np.array(obs, np.float32).tolist()

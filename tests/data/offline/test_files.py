@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,39 @@ def test_too_many_broken_lines_in_a_row_are_an_error(tmp_path):
     gone.unlink()
     with pytest.raises(ConfigError, match=r"c\.json cannot be read"):
         lines.next()
+
+
+def test_a_pass_without_steps_is_enough(tmp_path):
+    file = written(tmp_path, "a.json", "x\n", json.dumps({"type": "SampleBatch", "obs": [], "actions": []}))
+    lines = JsonLines([file])
+    with pytest.raises(
+        ConfigError, match=r"no line of .*a\.json holds steps, of 2 in all\. .*a\.json, line 1: it is no JSON"
+    ):
+        lines.next()
+    assert lines.bad_lines == 2
+
+
+def test_a_line_of_empty_columns_is_left_out(tmp_path, caplog):
+    empty = {"type": "SampleBatch", "obs": {"a": [], "b": [[]][:0]}, "rewards": []}
+    file = written(tmp_path, "a.json", json.dumps(empty) + "\n", line(3))
+    assert numbers(JsonLines([file], wanted=["obs"]), 2) == [3, 3]
+    assert "line 1 is left out: its columns are empty" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"x"), "compressed by gzip; unpack it"),
+        (pickle.dumps({"obs": [1]}), "a pickle, which is not read"),
+        (b"PK\x03\x04....", "a zip, as NumPy's"),
+        (json.dumps({"type": "SampleBatch"}, indent=1).encode(), "one indented object or list"),
+    ],
+)
+def test_files_of_other_kinds_are_named(tmp_path, content, kind):
+    file = tmp_path / "a.json"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"`input`: .*a\.json is {kind}.* one JSON object in a line"):
+        JsonLines([file]).next()
 
 
 def test_zips_are_read_where_they_are(tmp_path):

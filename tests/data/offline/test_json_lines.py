@@ -11,6 +11,8 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
+from gymnasium.spaces import Box
 
 from anyspace.data.offline import packed
 from anyspace.data.offline.json_lines import BadLine, read_line, write_line
@@ -90,7 +92,31 @@ def test_packed_columns_come_back_to_who_asks(lz4):
         np.testing.assert_array_equal(back[name], BATCH[name])
     with pytest.raises(ConfigError, match=r"file, line 3: the column 'obs' is packed.*`unpack_input`"):
         read_line(line, "file, line 3")
-    assert read_line(line, "here", wanted=["actions"]) == {"actions": [1, 0, 2]}
+    found = read_line(line, "here", wanted=["actions"])
+    assert found["actions"] == [1, 0, 2]
+    assert isinstance(found["obs"], str)  # as it was written
+
+
+def test_numpy_within_lists_is_written_too():
+    back = read_line(write_line({"infos": [{"cost": np.float32(0.5), "at": np.arange(2)}]}), "here")
+    assert back["infos"] == [{"cost": 0.5, "at": [0, 1]}]
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        (
+            {"obs": [1], "action_logp": np.array([0.0, -np.inf])},
+            "column 'action_logp', row 1: -inf is no finite number",
+        ),
+        ({"obs": {"a": np.array([[0.0, np.nan]])}}, r"column 'obs', 'a', row 0\[1\]: nan is no finite number"),
+        ({"infos": [{}, {"env": Box(0, 1, ())}]}, "column 'infos', row 1, 'env': Box.* is of type gymnasium"),
+        ({"actions": torch.zeros(2)}, "column 'actions': tensor.* is of type torch.Tensor"),
+    ],
+)
+def test_what_json_cannot_hold_is_named(columns, fault):
+    with pytest.raises(ConfigError, match=f"{fault}.*Write finite numbers"):
+        write_line(columns)
 
 
 class Evil:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from anyspace import nesting, tree
+from anyspace.data.offline.forms import Forms
 from anyspace.data.offline.recording import Recording, ends_of
+from anyspace.data.offline.remedies import of_files, require_columns
 from anyspace.data.trajectory import Bools, Floats, ObsLeaves
 from anyspace.errors import ConfigError, ObservationError
 from anyspace.maths.limits import IMPOSSIBLE
@@ -52,12 +54,23 @@ class ColumnReader:
         self._unscaled = get_preprocessor(policy.observation_space, scale_images=False)
         self._specs = {spec.place(): spec for spec in policy.encode.specs}
         self._encode_action = Encoder(policy.action_space)
+        self._widths = [int(np.prod(leaf.shape or ())) for leaf in nesting.leaves(policy.action_space)]
+        self._forms = Forms(
+            {
+                "obs": (policy.observation_space, self._unscaled.size),
+                "actions": (policy.action_space, sum(self._widths)),
+            }
+        )
 
     @property
     def wanted(self) -> list[str]:
         """Names of the columns that are read, where they are there."""
         known = ["obs", "actions", "rewards", "terminateds", "truncateds", "eps_id", "t", "action_mask", "action_logp"]
         return [*known, *(["new_obs"] if self._needs_values else []), *self._collect]
+
+    def knows(self, columns: Mapping[str, Any]) -> bool:
+        """Return whether the forms of some columns are known, by themselves or by columns that were read before."""
+        return all(self._forms.is_known(name, columns.get(name)) for name in ("obs", "actions"))
 
     def __call__(self, columns: Mapping[str, Any], place: str) -> Recording:
         """Return the recording of some columns.
@@ -108,12 +121,7 @@ class ColumnReader:
         needed = ["obs", "actions", *self._collect]
         if self._needs_values:
             needed += ["rewards", "terminateds"]
-        missing = [name for name in needed if name not in columns]
-        if missing:
-            raise ConfigError(
-                f"{place}: there is no column {missing[0]!r}; there are {', '.join(sorted(columns)) or 'none'}."
-                f" Learning from recorded steps takes {', '.join(needed)}."
-            )
+        require_columns(columns, needed, place)
 
     # ------------------------------------------------------------------------------------- observations
 
@@ -124,19 +132,23 @@ class ColumnReader:
             value = dict.fromkeys(self._specs, value)
         if isinstance(value, dict) and value.keys() == self._specs.keys():
             leaves = [self._encoded(place, value[place], where) for place in self._specs]
-        elif (flat := self._flat(value, rows)) is not None:
+        elif (flat := self._flat(value, rows)) is not None and self._forms.note("obs", value, has_rows=True):
             leaves = self._unflattened(flat, where)
         else:
+            self._forms.note("obs", value, has_rows=False)
             try:
                 leaves = [*policy.encode(value, where)]
             except ObservationError as error:
-                raise ObservationError(f"{where(0)} and after it, column {name!r}: {error}") from error
+                raise ObservationError(f"{where(0)} and after it, column {name!r}: {of_files(error)}") from error
         if len(batch_shape(policy.encode.specs[0], leaves[0])) != 1:
             raise ObservationError(
                 f"{where(0)} and after it, column {name!r}: expected observations [N, ...], of N steps, but the first"
                 f" part has the shape {leaves[0].shape}."
             )
-        policy.require_valid(leaves, lambda row: where(row[0]))
+        try:
+            policy.require_valid(leaves, lambda row: where(row[0]))
+        except ObservationError as error:
+            raise ObservationError(of_files(error)) from None
         return leaves
 
     def _encoded(self, place: str, value: Any, where: Where) -> NumpyArray:
@@ -170,8 +182,7 @@ class ColumnReader:
         is_raw = self._unscaled.is_array and array is not None and array.shape[1:] == first.space.shape
         if array is None or is_raw or array.ndim != 2 or array.shape[1] != self._unscaled.size:
             return None
-        are_parts = not nesting.is_leaf(self._policy.observation_space) and rows not in (None, len(array))
-        return None if are_parts else array
+        return array if nesting.is_leaf(self._policy.observation_space) or rows in (None, len(array)) else None
 
     def _unflattened(self, flat: NumpyArray, where: Where) -> ObsLeaves:
         leaves = self._unscaled.unflatten(flat)
@@ -211,7 +222,8 @@ class ColumnReader:
         array = None if isinstance(value, dict) else _array(value)
         if nesting.is_leaf(space):
             given: Sequence[NumpyArray | None] = [array]
-        elif array is not None and array.ndim == 2 and len(array) == rows:
+        elif self._forms.note("actions", value, has_rows=array is not None and array.ndim == 2 and len(array) == rows):
+            assert array is not None
             given = self._parts(array, place)
         else:
             try:
@@ -230,8 +242,7 @@ class ColumnReader:
         return actions if scales else unscaled_samples(space, actions)
 
     def _parts(self, flat: NumpyArray, place: str) -> list[NumpyArray]:
-        space = self._policy.action_space
-        widths = [int(np.prod(leaf.shape or ())) for leaf in nesting.leaves(space)]
+        space, widths = self._policy.action_space, self._widths
         if flat.shape[1] != sum(widths):
             raise ConfigError(
                 f"{place}: actions: expected {sum(widths)} numbers for each action of {space}, got {flat.shape[1]}."

@@ -110,37 +110,61 @@ class JsonLines:
     def _endless(self) -> Iterator[tuple[str, Columns]]:
         bad_in_a_row = 0
         while True:
-            was_empty = True
+            good, bad, fault = 0, 0, ""
             for number in self._rng.permutation(len(self._files)):
                 for place, line in _lines(self._files[number]):
-                    was_empty = False
                     try:
-                        columns = read_line(line, place, unpacks=self._unpacks, wanted=self._wanted)
+                        columns = _read(line, place, self._unpacks, self._wanted)
                     except BadLine as error:
-                        bad_in_a_row += 1
+                        bad, bad_in_a_row = bad + 1, bad_in_a_row + 1
+                        fault = fault or f"{place}: {error}"
                         self._leave_out(place, error, bad_in_a_row)
                         continue
-                    bad_in_a_row = 0
+                    good, bad_in_a_row = good + 1, 0
                     yield place, columns
-            if was_empty:
-                raise ConfigError(f"config key `input`: {', '.join(map(str, self._files))}: there is no line in it.")
+            if not good:
+                names = ", ".join(map(str, self._files[:3])) + (", ..." if len(self._files) > 3 else "")
+                if not bad:
+                    raise ConfigError(f"config key `input`: {names}: there is no line in it.")
+                raise ConfigError(
+                    f"config key `input`: no line of {names} holds steps, of {bad} in all. {fault}. {_FORMAT}"
+                )
 
     def _leave_out(self, place: str, error: BadLine, in_a_row: int) -> None:
         self.bad_lines += 1
         if in_a_row > self._most_bad_lines:
             raise ConfigError(
-                f"{place}: {error}; it is the line number {in_a_row} in a row that holds no steps. Files hold one JSON"
-                " object in a line, {'type': 'SampleBatch', 'obs': [...], 'actions': [...], ...}."
+                f"{place}: {error}; it is the line number {in_a_row} in a row that holds no steps. {_FORMAT}"
             ) from error
         if place not in self._told:
             self._told.add(place)
             logging.getLogger("anyspace").warning(f"{place} is left out: {error}.")
 
 
+_FORMAT = (
+    "Files hold one JSON object in a line, {'type': 'SampleBatch', 'obs': [...], 'actions': [...], ...}: see"
+    " docs/offline.md."
+)
+
+
+def _read(line: str, place: str, unpacks: bool, wanted: Sequence[str] | None) -> Columns:
+    columns = read_line(line, place, unpacks=unpacks, wanted=wanted)
+    if columns and all(map(_is_empty, columns.values())):
+        raise BadLine("its columns are empty")
+    return columns
+
+
+def _is_empty(column: object) -> bool:
+    if isinstance(column, dict):
+        return all(map(_is_empty, column.values()))
+    return isinstance(column, list | np.ndarray) and np.shape(column)[:1] == (0,)
+
+
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the places and the texts of the lines of a file that are not blank; no file stays open in between."""
     try:
         if path.suffix != ".zip":
+            _require_lines(path)
             yield from _numbered(_lines_of(path), str(path))
             return
         with zipfile.ZipFile(path) as archive:
@@ -150,6 +174,32 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield from _numbered(content.splitlines(), f"{path}/{name}")
     except (OSError, zipfile.BadZipFile) as error:
         raise ConfigError(f"config key `input`: {path} cannot be read: {error}.") from error
+
+
+_MAGIC = {
+    b"\x1f\x8b": "compressed by gzip; unpack it, or put it into a .zip",
+    b"PK\x03\x04": "a zip, as NumPy's .npz are; files of JSON lines are read from a .zip",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; unpack it",
+    b"BZh": "compressed by bzip2; unpack it",
+    b"\xfd7zXZ": "compressed by xz; unpack it",
+    **{b"\x80" + bytes([protocol]): "a pickle, which is not read: it may run code" for protocol in range(2, 6)},
+    b"\x93NUMPY": "an array of NumPy",
+    b"\x89HDF": "HDF5",
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+}
+"""What files of other kinds begin with, and what to say of them."""
+
+
+def _require_lines(path: Path) -> None:
+    """Raise :class:`ConfigError` for a file of another kind, by what it begins with."""
+    with path.open("rb") as file:
+        first = file.readline(10)
+    kind = next((kind for magic, kind in _MAGIC.items() if first.startswith(magic)), None)
+    if first.strip() in (b"{", b"["):
+        kind = "one indented object or list; write it anew, without `indent`"
+    if kind is not None:
+        raise ConfigError(f"config key `input`: {path} is {kind}. {_FORMAT}")
 
 
 def _is_lines(name: PurePosixPath) -> bool:

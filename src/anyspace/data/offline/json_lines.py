@@ -8,7 +8,7 @@ list is a packed column (`packed`).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def read_line(text: str, place: str, *, unpacks: bool = False, wanted: Collectio
         text: the line.
         place: of the line, for messages.
         unpacks: turn packed columns into arrays.
-        wanted: names of the columns to return, where they are there; None: all.
+        wanted: names of the columns to read, where they are there; others stay as they are written. None: all.
 
     Raises:
         BadLine: the line holds no steps.
@@ -55,9 +55,11 @@ def read_line(text: str, place: str, *, unpacks: bool = False, wanted: Collectio
     given = {name: value for name, value in batch.items() if name not in RENAMED}
     given |= {new: batch[old] for old, new in RENAMED.items() if old in batch and new not in batch}
     columns: Columns = {
-        name: _column(name, value, place, unpacks) for name, value in given.items() if wanted is None or name in wanted
+        name: _column(name, value, place, unpacks) if wanted is None or name in wanted else value
+        for name, value in given.items()
     }
-    if "dones" in batch and "terminateds" not in batch and "terminateds" in columns and "truncateds" in given:
+    reads_ends = wanted is None or "terminateds" in wanted
+    if "dones" in batch and "terminateds" not in batch and reads_ends and "truncateds" in given:
         truncated = _column("truncateds", given["truncateds"], place, unpacks)
         columns["terminateds"] = _without(columns["terminateds"], truncated)
     return columns
@@ -77,12 +79,44 @@ def write_line(columns: Mapping[str, Any], compressed: Collection[str] = ()) -> 
     Args:
         columns: by name.
         compressed: names of the columns to pack, which have to be arrays.
+
+    Raises:
+        ConfigError: a value has no place in JSON; names its column and row.
     """
     batch = {
         name: pack(np.asarray(value)) if name in compressed else tree.map_leaves(_plain, value)
         for name, value in columns.items()
     }
-    return json.dumps({"type": "SampleBatch", **batch}, allow_nan=False)
+    try:
+        return json.dumps({"type": "SampleBatch", **batch}, allow_nan=False, default=_plain_or_refused)
+    except (ValueError, TypeError) as error:
+        place, fault = next(_faults("", batch), ("", str(error)))
+        raise ConfigError(
+            f"recorded steps are written as JSON, but {place.removeprefix(', ')}: {fault}. Write finite numbers, texts,"
+            " arrays of NumPy, and lists and dicts of these; leave other steps or columns out."
+        ) from error
+
+
+def _faults(place: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the places within columns that JSON cannot hold, with what is there."""
+    try:
+        json.dumps(value, allow_nan=False, default=_plain_or_refused)
+    except (ValueError, TypeError) as error:
+        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+            for name, inner in value.items():
+                yield from _faults(f"{place}, {name!r}" if place else f"column {name!r}", inner)
+        elif isinstance(value, list | tuple):
+            for row, inner in enumerate(value):
+                yield from _faults(f"{place}[{row}]" if "row" in place else f"{place}, row {row}", inner)
+        else:
+            yield place, f"{value!r:.80} is no finite number" if isinstance(value, float) else f"{error}"
+
+
+def _plain_or_refused(value: object) -> Any:
+    """Return arrays and numbers of NumPy within lists as JSON has them."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{value!r:.80} is of type {type(value).__module__}.{type(value).__qualname__}")
 
 
 def _of_one_policy(batch: dict[str, Any], place: str) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class JsonWriter:
         """Write the columns of steps that follow each other as one line.
 
         Raises:
+            ConfigError: a value has no place in JSON; names its column and row.
             OSError: the file cannot be written; nothing of the line is in it, and the next one may be tried.
         """
         line = (write_line(columns, self._compressed) + "\n").encode()
