@@ -17,9 +17,11 @@ from anyspace.maths.xp import Array
 from anyspace.models.modelv2 import State
 from anyspace.models.runtime import NumpyArray, RandomSource, Runtime
 from anyspace.policy.exploration import Exploration
+from anyspace.policy.exploration.contract import ChoiceCheck
 from anyspace.policy.history import Acted, History
 from anyspace.policy.inputs import Inputs
 from anyspace.policy.perturbed import Network, Perturbed
+from anyspace.tree import Tree
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Actor:
     exploration: Exploration
     source: RandomSource
     """Where samples draw from; "acting" where a fleet collects."""
+    check: ChoiceCheck | None
+    """Checks what the exploration chooses, if a user wrote it."""
     perturbed: Perturbed | None = None
     """What acts in the network's place where actions explore, if anything does."""
     _noisy: Network | None = field(default=None, init=False)
@@ -87,7 +91,8 @@ class Actor:
             assert self.perturbed is not None
             self.perturbed.compare(forward(self.network, obs, mask, history, explore)[0], distribution)
         if by_twin:
-            return Acted(self.exploration.choose(distribution, explore=explore, rng=None, noise=noise), state_out)
+            raw = self.exploration.choose(distribution, explore=explore, rng=None, noise=noise)
+            return Acted(raw if self.check is None else self._as_arrays(raw, distribution), state_out)
         return self._chosen(distribution, state_out, explore, noise)
 
     def _in_numpy(
@@ -148,7 +153,13 @@ class Actor:
         sampling = explore and noise is None
         with runtime.own_randomness(self.source) if sampling else contextlib.nullcontext():
             raw = self.exploration.choose(distribution, explore=explore, rng=rng, noise=drawn)
-        return Acted(tree.map_leaves(runtime.numpy, raw), [runtime.numpy(state) for state in state_out])
+        return Acted(self._as_arrays(raw, distribution), [runtime.numpy(state) for state in state_out])
+
+    def _as_arrays(self, raw: Tree, distribution: ActionDistribution) -> Tree:
+        """Return chosen actions as NumPy arrays."""
+        if self.check is not None:
+            return self.check(raw, distribution.inputs.shape[0], self.runtime.numpy)
+        return tree.map_leaves(self.runtime.numpy, raw)
 
     def _exploring(self, begun: NumpyArray | None) -> Network:
         """Return the network that explores; with an episode of the first environment its noise begins anew."""

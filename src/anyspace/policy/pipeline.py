@@ -26,6 +26,7 @@ from anyspace.policy.acting import Actor
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import ALONE, Place, StatefulExploration, exploration_of
+from anyspace.policy.exploration.contract import choice_check
 from anyspace.policy.history import ModelViews
 from anyspace.policy.inputs import Inputs, Leaves, scaled_pictures, stacked
 from anyspace.policy.masking import Masking
@@ -330,7 +331,8 @@ class Pipeline:
                 # A user's model may draw from the framework's global source; a compiled pass draws its key, always.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            yield Actor(network, self.runtime, self._inputs, self.exploration, source, self._perturbed)
+            check = choice_check(self.exploration, self.action_space)
+            yield Actor(network, self.runtime, self._inputs, self.exploration, source, check, self._perturbed)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""

@@ -13,6 +13,7 @@ import gymnasium as gym
 from anyspace import config as configs
 from anyspace.errors import ConfigError, nearest
 from anyspace.importing import importable_name
+from anyspace.policy.exploration.contract import name_of, require_factory, require_methods
 from anyspace.policy.exploration.protocol import Exploration, Place
 
 Factory = Callable[..., Exploration]
@@ -36,14 +37,15 @@ def made(
         place: which of several collecting processes it is for.
 
     Raises:
-        ConfigError: it takes no such keyword, or refuses a value, or one is of another type or has no effect.
+        ConfigError: it takes no such keyword, or refuses a value, or one is of another type or has no effect; it cannot
+            be made with these arguments, or lacks a method.
     """
     taken = inspect.signature(factory).parameters
     if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
         known = [name for name, one in taken.items() if one.kind is inspect.Parameter.KEYWORD_ONLY]
         for name in settings.keys() - known:
             raise ConfigError(
-                f"config key `{key}` has {name!r}, which {_name(factory)} does not take."
+                f"config key `{key}` has {name!r}, which {name_of(factory)} does not take."
                 f"{_hint(str(name), known)} It takes: {', '.join(known) or 'nothing'}."
             )
     beside = [name for name in OF_A_SCHEDULE if name in settings]
@@ -52,7 +54,11 @@ def made(
             f"config key `{key}` has `{SCHEDULE}` and `{beside[0]}`, but the schedule takes the place of"
             f" {', '.join(OF_A_SCHEDULE)}; leave one of them out."
         )
-    return factory(action_space, place, **_settled(key, factory, settings))
+    keywords = _settled(key, factory, settings)
+    require_factory(key, factory, action_space, place, keywords)
+    exploration = factory(action_space, place, **keywords)
+    require_methods(key, exploration)
+    return exploration
 
 
 def goes_with(own: object, below: Mapping[str, Any], above: Mapping[str, Any]) -> bool:
@@ -107,11 +113,6 @@ def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[st
         finite = not isinstance(value, float) or math.isfinite(value)
         configs.require(finite, name, value, "it must be a finite number")
     return found
-
-
-def _name(factory: Factory) -> str:
-    kind = factory.func if isinstance(factory, partial) else factory
-    return getattr(kind, "__name__", repr(kind))
 
 
 _OF_OTHERS = {
