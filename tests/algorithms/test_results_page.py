@@ -15,7 +15,8 @@ CASES: list[tuple[type[Algorithm[Any]], str, dict[str, Any]]] = [
     (PPO, "CartPole-v1", {}),
     (DQN, "CartPole-v1", REPLAY),
     (SAC, "CartPole-v1", REPLAY),
-    (SAC, "Pendulum-v1", REPLAY),
+    (SAC, "Pendulum-v1", {**REPLAY, "exploration_config": {"type": "GaussianNoise"}}),
+    (DQN, "CartPole-v1", {**REPLAY, "exploration_config": {"type": "ParameterNoise"}}),
     (MARWIL, "CartPole-v1", {"input": "sampler"}),
 ]
 
@@ -26,6 +27,6 @@ def test_the_page_names_every_number(kind: type[Algorithm[Any]], env: str, setti
     algo = kind(env, {**general, **settings, "model": {"fcnet_hiddens": [4]}})
     result = algo.train()
     algo.close()
-    names = {*result, *result["learner"], *result["evaluation"]} - {"model"}
+    names = {*result, *result["learner"], *result["evaluation"], *result.get("exploration", {})} - {"model"}
     missing = [name for name in sorted(names) if f"`{name}`" not in PAGE]
     assert not missing, missing

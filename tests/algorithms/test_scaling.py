@@ -14,9 +14,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Discrete
 
 from anyspace import APPO, BC, DQN, IMPALA, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS
+from anyspace.algorithms.scaling import explored
 from anyspace.cli import main
 from anyspace.data.rows import with_logp
 from anyspace.errors import ConfigError, ObservationError
@@ -25,6 +27,8 @@ from anyspace.execution.fleet import LocalFleet, WorkerEvaluator, WorkerFleet
 from anyspace.execution.log import read_metrics
 from anyspace.execution.run_files import steps_on_disk
 from anyspace.execution.worker import Job, Worker
+from anyspace.models.torch.runtime import TorchRuntime
+from anyspace.policy.policy import Policy
 from tests.execution.test_worker import Odd
 from tests.support.hashes import CASES, every_other
 
@@ -429,3 +433,28 @@ def test_a_run_with_workers_goes_on_exactly(name: str, tmp_path: Any) -> None:
 def test_exact_resume_with_fragments_ahead_is_refused() -> None:
     with pytest.raises(ConfigError, match="`exact_resume`: fragments that workers collect ahead"):
         new(IMPALA, "CartPole-v1", {**SMALL, **SERIAL, "exact_resume": True})
+
+
+EPSILONS: list[tuple[dict[str, Any], int, dict[str, float]]] = [
+    ({"exploration_config": {"epsilon_timesteps": 100, "final_epsilon": 0.0}}, 0, {"epsilon": 0.7}),
+    ({"exploration_config": {"epsilon_timesteps": 100, "final_epsilon": 0.0}}, 2, {"epsilon": 0.7}),
+    ({"exploration_config": {"type": "PerWorkerEpsilonGreedy", "epsilon_timesteps": 100}}, 1, {"epsilon": 0.715}),
+    ({"exploration_config": {"type": "PerWorkerEpsilonGreedy", "epsilon_timesteps": 100}}, 2, {}),
+    (
+        {"exploration_config": {"type": "ParameterNoise", "initial_stddev": 0.5, "random_timesteps": 0}},
+        2,
+        {"epsilon": 0.01},
+    ),
+    ({"exploration_config": {"type": "ParameterNoise", "random_timesteps": 0}}, 0, {"epsilon": 0.01, "stddev": 1.0}),
+    ({"explore": False}, 0, {}),
+]
+
+
+@pytest.mark.parametrize(("settings", "workers", "expected"), EPSILONS, ids=str)
+def test_what_exploring_comes_to_is_told_where_it_is_the_same_for_all(
+    settings: dict[str, Any], workers: int, expected: dict[str, float]
+) -> None:
+    config = DQN.config_class(num_env_runners=workers, **settings)
+    policy = Policy(Box(-1, 1, (2,)), Discrete(3), config, TorchRuntime("cpu"), DQN.plan(config))
+    policy.at(30)
+    assert explored(policy.exploration, config) == pytest.approx(expected)

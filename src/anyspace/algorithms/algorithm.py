@@ -252,6 +252,8 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
         self._require_named()
+        from anyspace.algorithms.scaling import explored
+
         started, config, counters = time.perf_counter(), self.config, self.counters
         done = self._training.iteration(
             self.fleet,
@@ -267,7 +269,8 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         elapsed = time.perf_counter() - started
         counters.time_total_s += elapsed
         learner = {"learner": {**learnt, "model": self.learner.model_metrics()}}
-        more = {"fleet": self.fleet.metrics(), "evaluation": evaluation, "preset": self.preset}
+        more: dict[str, Any] = {"exploration": explored(self.policy.exploration, config), "fleet": self.fleet.metrics()}
+        more |= {"evaluation": evaluation, "preset": self.preset}
         found = {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
         return TrainingResult(found)
 

@@ -19,7 +19,7 @@ from anyspace.execution.fleet import Pace, WorkerEvaluator, WorkerFleet
 from anyspace.execution.packing import Layout
 from anyspace.execution.transport import SerialTransport, Transport
 from anyspace.execution.worker import Recipe
-from anyspace.policy.exploration import Exploration, StatefulExploration
+from anyspace.policy.exploration import Exploration, ReportingExploration, StatefulExploration
 from anyspace.policy.policy import Policy
 
 
@@ -58,6 +58,17 @@ def require_exploration(exploration: Exploration, config: AlgorithmConfig) -> No
             f"config key `exact_resume`: with `num_env_runners`, what {type(exploration).__name__} remembers is in the"
             " workers, and in no checkpoint; take another `exploration_config`, or num_env_runners=0."
         )
+
+
+def explored(exploration: Exploration, config: AlgorithmConfig) -> dict[str, float]:
+    """Return what exploring comes to at present, where the policy takes steps by it.
+
+    Args:
+        exploration: of the policy that learns.
+        config: the settings.
+    """
+    acts = config.explore and config.acts_while_training
+    return exploration.metrics(config.num_env_runners) if acts and isinstance(exploration, ReportingExploration) else {}
 
 
 def worker_fleet(

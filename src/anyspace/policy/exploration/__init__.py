@@ -23,6 +23,7 @@ from anyspace.policy.exploration.protocol import (
     Exploration,
     PerturbingExploration,
     Place,
+    ReportingExploration,
     StatefulExploration,
 )
 from anyspace.policy.exploration.sampling import Random, SoftQ, StochasticSampling
@@ -39,6 +40,7 @@ __all__ = [
     "PerturbingExploration",
     "Place",
     "Random",
+    "ReportingExploration",
     "SoftQ",
     "StatefulExploration",
     "StochasticSampling",

@@ -54,6 +54,10 @@ class EpsilonGreedy(PartlyRandom):
         """The present probability."""
         return float(self.random_share(np.array([self.timestep]))[0])
 
+    def metrics(self, workers: int) -> dict[str, float]:
+        """Return epsilon."""
+        return {"epsilon": self.epsilon}
+
     def random_share(self, timesteps: Times) -> Numbers:
         """Return epsilon."""
         return self._schedule.values(timesteps)
@@ -70,6 +74,10 @@ class PerWorkerEpsilonGreedy(EpsilonGreedy):
 
     Source: Horgan et al., "Distributed prioritized experience replay", 2018, section 4.
     """
+
+    def metrics(self, workers: int) -> dict[str, float]:
+        """Return epsilon, unless each of several workers has its own."""
+        return super().metrics(workers) if workers < 2 else {}
 
     def random_share(self, timesteps: Times) -> Numbers:
         """Return epsilon."""

@@ -67,6 +67,10 @@ class AddedNoise(RandomFirst):
         """The present scale."""
         return self._schedule(self.timestep)
 
+    def metrics(self, workers: int) -> dict[str, float]:
+        """Return the scale."""
+        return {"scale": self.scale}
+
     def own_width(self, distribution: ActionDistribution) -> int:
         """Return how many numbers float Boxes hold."""
         return self.width

@@ -124,6 +124,11 @@ class ParameterNoise:
         """Return the actions of the second exploration; without exploring, the deterministic ones."""
         return self.sub.choose(distribution, explore=explore, rng=rng, noise=noise)
 
+    def metrics(self, workers: int) -> dict[str, float]:
+        """Return the deviation, which workers adapt by themselves, and what the second exploration does."""
+        own = {} if workers else {"stddev": self.stddev}
+        return {**own, **self.sub.metrics(workers)}
+
     # ---------------------------------------------------------------------------------- weights
 
     def begin(self, seed: NumpyArray) -> None:

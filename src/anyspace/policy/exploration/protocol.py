@@ -60,6 +60,19 @@ class StatefulExploration(Exploration, Protocol):
 
 
 @runtime_checkable
+class ReportingExploration(Exploration, Protocol):
+    """An exploration with numbers that results report."""
+
+    def metrics(self, workers: int) -> dict[str, float]:
+        """Return what it does at present, by name.
+
+        Args:
+            workers: how many others collect with explorations of their own; 0: this one explores. What differs among
+                them, or what they alone know, is left out.
+        """
+
+
+@runtime_checkable
 class PerturbingExploration(StatefulExploration, Protocol):
     """An exploration that acts with other weights than those that learn.
 
