@@ -65,7 +65,7 @@ def require_known(
     renamed: Mapping[str, str] | None = None,
     advice: Hints | None = None,
 ) -> None:
-    """Raise :class:`ConfigError` for keys that ``config`` does not have, all of them; arguments as for :func:`merge`."""
+    """Raise :class:`ConfigError` for all keys that ``config`` does not have; arguments as for :func:`merge`."""
     former = renamed or {}
     hints = advice or Hints([*paths(config)], former)
     unknown = [line for layer in layers for line in _unknown(config, layer, former, hints, "")]

@@ -132,6 +132,7 @@ def test_what_evaluation_is_to_change_is_refused() -> None:
         (MARWIL, {"postprocess_inputs": False}, "wherever `beta` is above 0"),
         (MARWIL, {"shuffle_buffer_size": 100}, "the steps of `train_batch_size` are shuffled"),
         (MARWIL, {"off_policy_estimation_methods": {"is": {}}}, "`evaluate_every` plays"),
+        (MARWIL, {"input_": lambda ioctx: None}, "`input_` is a function that makes a reader"),
         (SAC, {"optimization": {"lr": 0.1}}, "`optimization.lr` is not taken"),
         (SAC, {"optimization": 0.1}, "Its rates are `actor_lr`, `critic_lr` and `alpha_lr` here"),
         (DQN, {"replay_buffer_config": {"replay_mode": "lockstep"}}, "replay_mode` is not taken"),

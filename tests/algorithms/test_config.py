@@ -61,7 +61,7 @@ IDLE: list[tuple[type[Algorithm[Any]], str, Any, dict[str, Any], dict[str, Any]]
     (MARWIL, "rollout_fragment_length", 5, {"input": "steps"}, {"input": {"steps": 0.5, "sampler": 0.5}}),
     (MARWIL, "explore", False, {"input": "minari:steps"}, {}),
     (MARWIL, "unpack_input", True, {}, {"input": "steps"}),
-    (BC, "input_max_bad_lines", 5, {"input": "minari:steps"}, {"input": ["minari:steps"]}),
+    (BC, "input_max_bad_lines", 5, {"input": "minari:steps"}, {"input": ["steps"]}),
     (DQN, "categorical_distribution_temperature", 0.5, {}, {"exploration_config": {"type": "SoftQ"}}),
     (SAC, "lr", 0.5, {"actor_lr": 0.1, "critic_lr": 0.1, "alpha_lr": 0.1}, {"actor_lr": 0.1, "critic_lr": 0.1}),
     (SAC, "lr_schedule", [(0.0, 0.1)], {"actor_lr": 0.1, "critic_lr": 0.1, "alpha_lr": 0.0}, {}),

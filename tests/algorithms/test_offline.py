@@ -120,6 +120,35 @@ def test_what_cannot_be_learnt_from_is_refused_at_once(config, text, folder, bar
         BC(**config)
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (["minari:x/y-v0"], r"a list is of files alone: give 'minari:x/y-v0'"),
+        (["rec", "sampler"], r"a list is of files alone: give \{'rec': 0\.5, 'sampler': 0\.5\}, with probabilities"),
+        ("dataset", "'dataset', but data sets of Ray and of D4RL are not read"),
+        ("d4rl.hopper-medium-v0", "'d4rl.hopper-medium-v0', but data sets of Ray"),
+    ],
+)
+def test_sources_that_are_not_read_say_what_is(source, text):
+    with pytest.raises(ConfigError, match=rf"`input` is .*{text}"):
+        BC("CartPole-v1", input=source, preset="none")
+
+
+def test_paths_are_sources(folder):
+    with closing(BC(input=Path(folder), **SMALL)) as one, closing(BC(input=[Path(folder)], **SMALL)) as other:
+        assert (one.config.input, other.config.input) == (folder, [folder])
+
+
+def test_several_words_after_the_flag_say_how(capsys, folder):
+    assert main(["train", "--algo", "bc", "--preset", "none", "--input", folder, folder]) == 2
+    assert "--input takes one word: several files are JSON, --input '[" in capsys.readouterr().err
+
+
+def test_exploring_without_steps_has_no_effect(folder):
+    with pytest.raises(ConfigError, match=r"`exploration_config` .* no effect: no steps are taken to learn from"):
+        BC(input=folder, exploration_config={"random_timesteps": 5}, **SMALL)
+
+
 def test_steps_of_other_spaces_are_refused_at_once(folder, bare):
     with pytest.raises(ConfigError, match=r"the environment: the action space is Box.*Discrete\(2\)"):
         BC("Pendulum-v1", input=folder)

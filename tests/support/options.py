@@ -22,6 +22,7 @@ Made of the configurations by ``python -m tests.support.options --write``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict
 

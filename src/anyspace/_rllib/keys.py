@@ -116,6 +116,11 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
         keys["opt"] = keys.pop("opt_type")
     if keys.get("min_sample_timesteps_per_iteration", 1) in (0, None):
         del keys["min_sample_timesteps_per_iteration"]
+    if callable(keys.get("input")):
+        raise ConfigError(
+            "config key `input_` is a function that makes a reader, but readers are not asked: give what it reads, as"
+            " in offline_data(input_='folder'), or read it in `custom_loss`."
+        )
     if "use_pytorch" in keys:
         keys.setdefault("framework", "torch" if keys.pop("use_pytorch") else "tf")
     if keys.get("framework") in ("tf2", "tfe"):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -34,7 +35,7 @@ _GIVE_ONE = "give one (env=..., or on the command line after `train`)"
 class OfflineConfig(AlgorithmConfig):
     """The keys of algorithms that learn from recorded steps."""
 
-    input: str | list[str] | dict[str, float] | None = None
+    input: str | os.PathLike[str] | list[str | os.PathLike[str]] | dict[str, float] | None = None
     """Where steps come from: a folder, file or pattern of JSON files, or a list of these; ``minari:ID``, a data set of
     Minari; ``sampler``, the policy's own steps in the environment; or such sources with their probabilities, which sum
     to 1: ``{"recorded": 0.7, "sampler": 0.3}``, of which each round takes one."""
@@ -51,6 +52,12 @@ class OfflineConfig(AlgorithmConfig):
     num_epochs: int = 1
     """Passes over the steps that were read, at least 1."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.input, os.PathLike | list):
+            texts = _texts(self.input if isinstance(self.input, list) else [self.input])
+            object.__setattr__(self, "input", texts if isinstance(self.input, list) else texts[0])
+
     @property
     def has_files(self) -> bool:
         """Whether steps are written to files, or read from some."""
@@ -64,8 +71,7 @@ class OfflineConfig(AlgorithmConfig):
                 "config key `input` is missing: recorded steps are learnt from. Give a folder or files of JSON, as"
                 " input='DIR' (on the command line --input DIR), `minari:ID`, or 'sampler' for the policy's own steps."
             )
-        if isinstance(self.input, dict):
-            require_shares(self.input)
+        self._require_sources()
         if self.num_env_runners and not self.acts_while_training:
             raise ConfigError(
                 f"config key `num_env_runners` is {self.num_env_runners}, but all steps come from `input`, which this"
@@ -80,6 +86,22 @@ class OfflineConfig(AlgorithmConfig):
             raise ConfigError(
                 "`stop_return` takes returns, which recorded steps do not have: set `evaluate_every` too."
             )
+
+    def _require_sources(self) -> None:
+        """Raise :class:`ConfigError` for sources that are not read, or not in this form."""
+        if isinstance(self.input, dict):
+            require_shares(self.input)
+        if isinstance(self.input, list):
+            other = [one for one in _texts(self.input) if one == SAMPLER or one.startswith(PREFIX)]
+            shares = dict.fromkeys(_texts(self.input), round(1 / len(self.input), 3))
+            form = f"{shares}, with probabilities that sum to 1" if len(shares) > 1 else repr(*shares)
+            require(not other, "input", self.input, f"a list is of files alone: give {form}")
+        for name in self.sources:
+            if (name == "dataset" or name.startswith("d4rl")) and not Path(name).exists():
+                raise ConfigError(
+                    f"config key `input` is {name!r}, but data sets of Ray and of D4RL are not read: give JSON files,"
+                    " as docs/offline.md says, or a data set of Minari, where D4RL's are: 'minari:D4RL/pen/human-v2'."
+                )
 
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
@@ -114,8 +136,10 @@ class OfflineConfig(AlgorithmConfig):
     def sources(self) -> dict[str, str | list[str]]:
         """The single sources of ``input``, by name."""
         if isinstance(self.input, list):
-            return {", ".join(self.input): self.input}
-        return {name: name for name in ([self.input] if isinstance(self.input, str) else self.input or [])}
+            files = _texts(self.input)
+            return {", ".join(files): files}
+        given = [] if self.input is None else self.input if isinstance(self.input, dict) else [self.input]
+        return {name: name for name in _texts(given)}
 
     def recorded_spaces(self) -> Spaces | None:
         """Return the spaces of the recorded steps to learn from.
@@ -224,6 +248,10 @@ class Offline(Algorithm[C]):
             most_bad_lines=config.input_max_bad_lines,
         )
         return FileFleet(policy, lines, reader, returns)
+
+
+def _texts(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    return [os.fspath(path) for path in paths]
 
 
 def _minaris(source: str | list[str], seed: int | None = None) -> MinariEpisodes | None:

@@ -5,6 +5,7 @@ Made of the configurations by ``python -m tests.support.options --write``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypedDict
 
@@ -224,7 +225,7 @@ class APPOOptions(IMPALAOptions, ClippedOptions, total=False):
 class OfflineOptions(AlgorithmOptions, total=False):
     """Keys of :class:`OfflineConfig`."""
 
-    input: str | list[str] | dict[str, float] | None
+    input: str | os.PathLike[str] | list[str | os.PathLike[str]] | dict[str, float] | None
     actions_in_input_normalized: bool
     unpack_input: bool
     input_max_bad_lines: int

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -259,7 +260,7 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
     hints = key_hints(defaults, as_flag)
     known = {*hints.paths, *(field.name for field in dataclasses.fields(kind))}
     unknown: list[str] = []
-    for word, after in itertools.pairwise([*words, ""]):
+    for number, (word, after) in enumerate(itertools.pairwise([*words, ""])):
         keys = _keys_of(word)
         flag, _, value = word.partition("=")
         switch = next((key for key in keys if _is_switch(key, kind, defaults)), None)
@@ -268,6 +269,10 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
             raise ConfigError(f"{flag} takes no value: {on} by itself switches it on, {off} off.")
         if keys == ["env"] and issubclass(kind, EnvFlags):
             raise ConfigError("the environment is named without a flag, right after the command: CartPole-v1.")
+        surplus = list(itertools.takewhile(lambda one: not one.startswith("--"), words[number + 1 :]))[1:]
+        if keys == ["input"] and not value and surplus and (words[0][:2] != "--" or Path(surplus[0]).exists()):
+            several = json.dumps([after, *surplus])
+            raise ConfigError(f"--input takes one word: several files are JSON, --input '{several}', or a pattern.")
         common = flag.replace("_", "-") if keys else flag
         advice = [hint for key in keys if (hint := hints.whereabouts(key))]
         if common in other_words.FLAGS:
