@@ -115,9 +115,20 @@ def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
         mine, theirs = getattr(config, field.name), getattr(base, field.name)
         if dataclasses.is_dataclass(mine) and not isinstance(mine, type):
             found |= {f"{field.name}.{key}": value for key, value in changes(mine, theirs).items()}
-        elif mine != theirs:
+        elif not are_equal(mine, theirs):
             found[field.name] = mine
     return found
+
+
+def are_equal(mine: Any, theirs: Any) -> bool:
+    """Return whether two values of a key are equal; arrays are compared as a whole."""
+    if isinstance(mine, np.ndarray) or isinstance(theirs, np.ndarray):
+        return type(mine) is type(theirs) and np.array_equal(mine, theirs)
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        return mine.keys() == theirs.keys() and all(are_equal(value, theirs[key]) for key, value in mine.items())
+    if isinstance(mine, list | tuple) and type(mine) is type(theirs):
+        return len(mine) == len(theirs) and all(map(are_equal, mine, theirs))
+    return bool(mine == theirs)
 
 
 def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

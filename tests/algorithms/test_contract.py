@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from anyspace import APPO, PPO, Algorithm
+from anyspace import APPO, DQN, PPO, Algorithm
 from anyspace.algorithms.a2c import A2CConfig
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.impala import IMPALAConfig
@@ -219,7 +219,62 @@ def test_metrics_that_are_none(metrics: Any, message: str) -> None:
             train(with_losses(lambda losses, own, batch: (losses, metrics)))
 
 
+@pytest.mark.parametrize(
+    ("order", "counted", "message"),
+    [
+        (np.arange(4), np.ones(4, np.bool_), r"are a ndarray of shape \(4,\) and a ndarray of shape \(4,\); they are"),
+        (
+            np.zeros((1, 4), np.int64),
+            np.ones((2, 4), np.bool_),
+            r"are a ndarray of shape \(1, 4\) and a ndarray of sha",
+        ),
+        (torch.zeros(1, 4).long(), torch.ones(1, 4).bool(), r"are a Tensor of shape \(1, 4\) and a Tensor"),
+        (np.full((1, 4), 8), np.ones((1, 4), np.bool_), r"goes from 8 to 8, but there are 8 rows, counted from 0"),
+    ],
+)
+def test_steps_that_cannot_be_taken(order: Any, counted: Any, message: str) -> None:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            yield Steps(next(super().updates(policy, trajectory)), order, counted)
+
+    with pytest.raises(ConfigError, match=rf"^Mine\.updates\(\) yielded Steps.*{message}"):
+        train(Mine)
+
+
+def test_a_metric_of_both_would_be_lost() -> None:
+    class Mine(A2C):
+        def updates(self, policy, trajectory):
+            yield from super().updates(policy, trajectory)
+            return {"policy_loss": 1.0}
+
+    with pytest.raises(ConfigError, match=r"losses\(\) and .*Mine\.updates\(\) both report a metric 'policy_loss'"):
+        train(Mine)
+
+
 # -------------------------------------------------------------------------------------------------- losses
+
+
+@pytest.mark.parametrize(
+    ("rows", "came"),
+    [
+        (lambda one: one[:3], r"a Tensor of shape \(3,\)"),
+        (lambda one: one.mean(), "a Tensor"),
+        (lambda one: one[:, None], r"a Tensor of shape \(8, 1\)"),
+        (lambda one: one.numpy(), r"a ndarray of shape \(8,\)"),
+        (lambda one: 1.0, "a float"),
+    ],
+)
+def test_numbers_of_rows_that_are_none(rows: Any, came: str) -> None:
+    kind = with_losses(lambda losses, metrics, batch: Losses(losses, metrics, {"error": rows(batch["advantages"])}))
+    with pytest.raises(ConfigError, match=rf"Mine\.losses\(\): Losses\(rows=\{{'error': .* \(8,\), but is {came}\."):
+        train(kind)
+
+
+@pytest.mark.parametrize("framework", ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))])
+def test_numbers_of_rows_in_compiled_steps(framework: str) -> None:
+    kind = with_losses(lambda losses, metrics, batch: Losses(losses, metrics, {"error": batch["advantages"][:3]}))
+    with pytest.raises(ConfigError, match=r"Mine\.losses\(\): Losses\(rows=\{'error': .* of shape \(3,\)\."):
+        train(kind, framework=framework)
 
 
 @pytest.mark.parametrize(
@@ -310,13 +365,50 @@ def test_groups_of_another_form(groups: Any, message: str) -> None:
     ("settings", "message"),
     [
         ({"lr": 1e-3}, r"takes a function of the number of sampled steps, but 0.001 came: write `lambda steps: 0.001`"),
-        ({"lr": lambda t: 1e-3, "optimiser": "adamw"}, "'adam' or 'rmsprop' or 'sgd'"),
-        ({"lr": lambda t: 1e-3, "grad_clip": 0.0}, "it must be above 0"),
+        (
+            {"lr": lambda t: 1e-3, "optimiser": "adamw"},
+            r"^Group\(optimiser='adamw'\): it is 'adam', 'rmsprop' or 'sgd'\.",
+        ),
+        ({"lr": lambda t: 1e-3, "grad_clip": 0.0}, r"^Group\(grad_clip=0\.0\): it must be above 0; None"),
+        ({"lr": lambda t: 1e-3, "grad_clip": "1"}, r"^Group\(grad_clip='1'\): it must be above 0"),
+        ({"lr": lambda t: 1e-3, "epsilon": 0.0}, r"^Group\(epsilon=0\.0\): it must be above 0"),
+        ({"lr": lambda t: 1e-3, "momentum": None}, r"^Group\(momentum=None\): it lies in \[0, 1\)"),
     ],
 )
 def test_a_group_that_cannot_be(settings: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Group(**settings)
+
+
+@pytest.mark.parametrize(
+    ("rate", "message"),
+    [
+        (-1e-3, r"a finite number of at least 0, but Group\(lr=...\) returned -0\.001 at 0 sampled steps"),
+        (float("nan"), r"a finite number of at least 0, .* returned nan"),
+        (None, r"a plain number, but Group\(lr=...\) returned None at 0 sampled steps"),
+        ("a", r"a plain number, .* returned 'a'"),
+        (torch.tensor(1e-3), r"a plain number, .* returned tensor\(0\.001"),
+    ],
+    ids=repr,
+)
+def test_a_learning_rate_that_is_none(rate: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^the learning rate of the group 'policy' must be {message}"):
+        build(groups=lambda self: {"policy": Group(lambda steps: rate)})
+
+
+def test_groups_that_read_what_setup_sets() -> None:
+    with pytest.raises(ConfigError, match=r"Mine\.groups\(\) reads self\.scale, but it is called before setup\(\)"):
+        build(groups=lambda self: {"policy": Group(lambda steps, scale=self.scale: scale)})
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))])
+def test_a_group_that_no_parameter_belongs_to(framework: str) -> None:
+    class Mine(A2C):
+        def groups(self) -> dict[str, Group]:
+            return {**super().groups(), "bonus": Group(lambda steps: 1e-3)}
+
+    with pytest.raises(ConfigError, match=r"^no parameter that is trained belongs to the group 'bonus', .*let Fully"):
+        Mine(Countdown, FAST, framework=framework)
 
 
 @pytest.mark.parametrize(
@@ -375,10 +467,54 @@ def test_parts_of_another_form(parts: Any, message: str) -> None:
         build(parts=lambda self: parts)
 
 
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"policy": 3}, r"gives the name 'policy' to another thing than Algorithm\.parts\(\) does"),
+        ({"counters": np.zeros(3)}, r"gives the name 'counters' to another thing"),
+        ({1: np.zeros(2)}, r": the names of parts are texts without a slash, but 1 came"),
+        ({"a/b": np.zeros(2)}, r": the names of parts are texts without a slash, but 'a/b' came"),
+    ],
+)
+def test_names_of_parts(part: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"Mine\.parts\(\) ?({message})"):
+        build(parts=lambda self: {**Algorithm.parts(self), **part})
+
+
+def test_parts_of_the_algorithm_that_one_derives_from_keep_their_names() -> None:
+    class Mine(DQN):
+        def parts(self) -> dict[str, Any]:
+            return {**super().parts(), "target": np.zeros(2)}
+
+    with pytest.raises(ConfigError, match=r"Mine\.parts\(\) gives the name 'target' to .* than DQN\.parts\(\) does"):
+        Mine(Countdown)
+
+
 @pytest.mark.parametrize("method", ["updates", "losses"])
 def test_methods_that_cannot_be_called(method: str) -> None:
     with pytest.raises(ConfigError, match=rf"Mine\.{method}\(\) is called with \(policy, .*too many positional"):
         build(**{method: lambda self, policy: None})
+
+
+@pytest.mark.parametrize("framework", ["jax", pytest.param("tf", marks=pytest.mark.xdist_group("tensorflow"))])
+def test_a_loss_in_pytorch_elsewhere(framework: str) -> None:
+    kind = with_losses(lambda losses, metrics, batch: ({"policy": torch.exp(losses["policy"])}, metrics))
+    with pytest.raises(ConfigError, match=rf"^Mine\.losses\(\) calls PyTorch on .* framework='torch' .* '{framework}'"):
+        train(kind, framework=framework)
+
+
+def test_an_algorithm_without_losses_is_named() -> None:
+    kind = type("Mine", (Algorithm,), {"updates": A2C.updates, "config_class": OnPolicyConfig})
+    with pytest.raises(ConfigError, match=r"^Mine has no losses\(\): an algorithm says what it learns from"):
+        kind(Countdown)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("loss", "losses"), ("update", "updates"), ("set_up", "setup")])
+def test_names_that_nothing_reads(wrong: str, right: str) -> None:
+    kind = type("Mine", (PPO,), {wrong: lambda self, *_: None})
+    with pytest.raises(ConfigError, match=rf"^nothing reads Mine\.{wrong}: what is overridden is called {right}\."):
+        kind(Countdown, preset="none")
+    type("Mine", (PPO,), {wrong: lambda self: None, right: getattr(PPO, right)})(Countdown, FAST, preset="none").close()
 
 
 # ------------------------------------------------------------------------------------------- configuration
@@ -427,6 +563,59 @@ def test_configurations_of_another_form(config: Any, message: str) -> None:
 
     with pytest.raises(ConfigError, match=message):
         Mine(Countdown, preset="none")
+
+
+def with_keys(**keys: Any) -> type[Algorithm[Any]]:
+    """Return an algorithm whose configuration has keys of its own, each with a type and a default."""
+    names = {"__annotations__": {name: kind for name, (kind, _) in keys.items()}, "__module__": __name__}
+    defaults = {name: default[0] for name, (_, default) in keys.items() if default}
+    config = dataclass(frozen=True, kw_only=True)(type("Own", (PPOConfig,), {**names, **defaults}))
+    return type("Mine", (PPO,), {"config_class": config})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"num_envs": (int, [4])}, r"has a key 'num_envs', but there is a property or a method of that name"),
+        ({"validate": (bool, [True])}, r"has a key 'validate', but there is a property or a method"),
+        (
+            {"steps": (int, [3])},
+            r"has a key 'steps', but there is an argument of the algorithm, or a flag, of that name",
+        ),
+        ({"preset": (str, ["a"])}, r"has a key 'preset', but there is an argument"),
+        ({"beta": (float, [])}, r"\.beta has no default: write `beta: float = 1\.0`"),
+        ({"beta": ("Literal['a']", ["a"])}, r": the type of a key cannot be read: name 'Literal' is not defined"),
+    ],
+)
+def test_keys_that_cannot_be(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^Own ?{message}"):
+        with_keys(**keys)(Countdown, preset="none")
+
+
+def test_keys_without_a_type() -> None:
+    @dataclass(frozen=True)
+    class Untyped(PPOConfig):
+        """Changes nothing."""
+
+        LIMIT = 3
+        beta = 1.0
+
+    @dataclass(frozen=True)
+    class Unchanged(PPOConfig):
+        """Changes nothing."""
+
+        lr = 0.5  # type: ignore[misc]
+
+    for config, line in ((Untyped, "`beta: float = 1.0`"), (Unchanged, "`lr: float = 0.5`")):
+        with pytest.raises(ConfigError, match=rf"is no key, for it has no type: write {line}, or"):
+            type("Mine", (PPO,), {"config_class": config})(Countdown, preset="none")
+
+
+def test_a_key_may_be_an_array(tmp_path: Any) -> None:
+    kind = with_keys(scales=(Any, [None]))
+    with closing(kind(Countdown, FAST, preset="none", scales=np.ones(3))) as algorithm:
+        algorithm.save(tmp_path)
+    assert kind.load(tmp_path, env=Countdown).config.scales.tolist() == [1.0, 1.0, 1.0]
 
 
 def test_keys_of_ones_own() -> None:

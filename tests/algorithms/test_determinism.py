@@ -47,7 +47,7 @@ def test_another_seed_gives_another_dropout() -> None:
         with closing(PPO(env, {**SETTINGS, **settings, "seed": 0}, preset="none")) as algorithm:
             trajectory = algorithm.fleet.gather(64)
             algorithm.policy.runtime.seed(seed)
-            algorithm.config = type(algorithm.config)(num_epochs=1, minibatch_size=None)
+            vars(algorithm)["config"] = type(algorithm.config)(num_epochs=1, minibatch_size=None)
             updates = algorithm.updates(algorithm.policy, trajectory)
             algorithm.learner.steps(next(updates))
             weights.append(digest_of(algorithm.policy.state()))

@@ -13,9 +13,9 @@ import pytest
 from anyspace import DQN
 from anyspace.algorithms.off_policy import _of_sequences
 from anyspace.data.rows import Rows
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.checkpoint import read_state
-from anyspace.execution.learner import Steps
+from anyspace.execution.learner import Losses, Steps
 from anyspace.policy.batch import Batch
 from tests.support.fitted import Fitted
 from tests.support.hashes import digest_of
@@ -155,6 +155,18 @@ def test_sequences_have_the_priority_of_their_largest_error_mixed_with_the_mean(
     assert _of_sequences(errors, windows, 3).tolist() == pytest.approx([0.9 * 3 + 0.1 * 2, 0.0, 5.0])
 
 
+def test_errors_that_are_not_finite_end_the_run() -> None:
+    class Lost(Fitted):
+        def losses(self, policy: Any, batch: Any) -> Losses:
+            found = super().losses(policy, batch)
+            return Losses(found.by_group, found.metrics, {"td_error": found.rows["td_error"] * float("nan")})
+
+    settings = {**SMALL, "prioritized_replay": True, "num_steps_sampled_before_learning_starts": 20}
+    message = r"^Lost\.losses\(\): Losses\(rows=\{'td_error': .* NaN or infinite"
+    with closing(Lost(TMaze, settings, preset="none")) as algorithm, pytest.raises(NonFiniteError, match=message):
+        algorithm.train()
+
+
 @pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("extra", [{}, {**LSTM, "prioritized_replay": True, "replay_burn_in": 1}])
 def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, stored: bool, extra: dict[str, Any]) -> None:
@@ -227,5 +239,5 @@ def test_the_replay_and_when_learning_starts_give_way_to_what_is_given(preset: s
 def test_short_settings_take_some_gradient_steps() -> None:
     settings = {**SMALL, **LSTM, "replay_burn_in": 2, "num_steps_sampled_before_learning_starts": 50}
     with closing(Fitted(TMaze, settings, preset="none")) as algorithm:
-        algorithm.config = algorithm.config.short()
+        vars(algorithm)["config"] = algorithm.config.short()
         assert algorithm.train()["learner"]["gradient_steps"] >= 1

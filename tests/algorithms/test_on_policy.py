@@ -276,3 +276,30 @@ def test_every_epoch_takes_every_row_once_in_an_order_of_its_own() -> None:
     epochs = [steps.order[first : first + 3][steps.counted[first : first + 3]].tolist() for first in (0, 3, 6)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 3
+
+
+@pytest.mark.parametrize("settings", [{"size": 0}, {"size": 2.5}, {"size": 4, "epochs": 0}])
+def test_minibatches_of_nothing_are_refused(settings: dict[str, Any]) -> None:
+    policy = PPO(Endless, SMALL, preset="none").policy
+    with pytest.raises(ConfigError, match=r"^minibatches\((size|epochs)=...\) takes a whole number of at least 1, but"):
+        minibatches(policy, Batch(obs=[torch.arange(10.0)[:, None]]), **settings)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "message"),
+    [
+        (0.99, r"takes an estimator, such as gae\(.*\), but 0\.99 came"),
+        (
+            lambda steps: steps.rewards,
+            r"two arrays of NumPy of shape \(8, 1\) .*, but a ndarray .* came",
+        ),
+        (
+            lambda steps: (steps.rewards[0], steps.rewards),
+            r"but a ndarray of shape \(1,\), a ndarray of",
+        ),
+        (lambda steps: (torch.zeros(8, 1), steps.rewards), r"but a Tensor of shape \(8, 1\), a ndarray"),
+    ],
+)
+def test_estimators_that_are_none(estimate: Any, message: str) -> None:
+    with closing(PPO(Endless, SMALL, preset="none")) as algorithm, pytest.raises(ConfigError, match=message):
+        training_rows(algorithm.policy, algorithm.fleet.gather(8), estimate)

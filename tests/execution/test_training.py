@@ -51,6 +51,9 @@ class Gradual(PPO):
         super().setup()
         self.seen: list[dict[str, Any]] = []
 
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "seen": self.seen}
+
     def updates(self, policy: Any, trajectory: Any) -> Any:
         rate = self.learner.learning_rates()["policy"]
         self.seen.append(
@@ -169,22 +172,25 @@ class Rare(PPO):
 
     def setup(self) -> None:
         super().setup()
-        self.calls: list[Any] = []
-        self.sent: list[Any] = []
+        self.calls, self.rare = 0, []  # type: ignore[var-annotated]
+
+    def parts(self) -> dict[str, Any]:
+        return {**super().parts(), "calls": self.calls, "rare": self.rare}
 
     def updates(self, policy: Any, trajectory: Any) -> Any:
         inner = super().updates(policy, trajectory)
         steps = next(inner)
         for order in steps.order:
-            self.sent.append((yield steps.rows.take(torch.from_numpy(order))))
-        return {"sent": len(self.sent)}
+            result = yield steps.rows.take(torch.from_numpy(order))
+            self.rare.append(result.metrics.get("rare"))
+        return {"sent": len(self.rare)}
 
     def losses(self, policy: Any, batch: Any) -> Any:
         losses = super().losses(policy, batch)
-        self.calls.append(None)
+        self.calls += 1
         metrics = {**losses.metrics, "plain": 0.5, "whole": 3}
-        if len(self.calls) % 2 == 0:
-            metrics["rare"] = len(self.calls) if self.wrong is None else self.wrong
+        if self.calls % 2 == 0:
+            metrics["rare"] = self.calls if self.wrong is None else self.wrong
         return losses.by_group, metrics
 
 
@@ -194,7 +200,7 @@ def test_numbers_that_only_some_steps_report_and_plain_ones() -> None:
     assert learner["sent"] == 6
     assert learner["rare"] == (2 + 4 + 6) / 3
     assert (learner["plain"], learner["whole"]) == (0.5, 3.0)
-    assert [result.metrics.get("rare") for result in algorithm.sent] == [None, 2, None, 4, None, 6]
+    assert algorithm.rare == [None, 2, None, 4, None, 6]
     assert {type(value) for name, value in learner.items() if name != "model"} == {float}
 
 

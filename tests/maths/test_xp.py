@@ -37,6 +37,11 @@ def test_subclasses_scalars_and_tracers_have_a_namespace() -> None:
     assert np.array_equal(traced, [[0.0, 0.0, 1.0]])
 
 
+def test_what_there_is_not_is_answered(framework: Framework) -> None:
+    with pytest.raises(AttributeError, match=r"^xp\(\) has no 'minimun'.*minimum.*docs/own-algorithm\.md"):
+        xp(framework.array([1.0])).minimun  # noqa: B018
+
+
 def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
     data = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     x, ns = framework.array(data), xp(framework.array(data))
@@ -46,6 +51,13 @@ def test_shared_functions_agree_with_numpy(framework: Framework) -> None:
         "log1p": (ns.log1p(x**2), np.log1p(data**2)),
         "tanh": (ns.tanh(x), np.tanh(data)),
         "sqrt": (ns.sqrt(x**2), np.abs(data)),
+        "square": (ns.square(x), data**2),
+        "minimum": (ns.minimum(x, 0.25), np.minimum(data, 0.25)),
+        "minimum of arrays": (ns.minimum(x, -x), np.minimum(data, -data)),
+        "maximum": (ns.maximum(x, -x), np.abs(data)),
+        "var": (ns.var(x), data.var()),
+        "var axis": (ns.var(x, axis=-1, keepdims=True), data.var(-1, keepdims=True)),
+        "std axis": (ns.std(x, axis=0), data.std(0)),
         "relu": (ns.relu(x), np.maximum(data, 0.0)),
         "softmax": (ns.softmax(x * 30), np.exp(data * 30) / np.exp(data * 30).sum(-1, keepdims=True)),
         "arctanh": (ns.arctanh(ns.tanh(x)), data),

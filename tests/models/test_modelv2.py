@@ -9,6 +9,7 @@ from torch import nn
 
 from anyspace.errors import ModelError
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork, InputDict, ModelV2, TorchModelV2
+from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import flatten_structured
 from anyspace.spaces import Repeated, RepeatedValues, get_preprocessor
 from tests.support.catalogue import stacked
@@ -275,3 +276,9 @@ def test_narrow_outputs_are_taken_as_float32(dtype):
     assert model.floats(output) is output
     whole = torch.ones(2, dtype=torch.int64)
     assert model.floats(whole) is whole
+
+
+def test_a_model_takes_its_configuration_as_it_is() -> None:
+    config = ModelConfig(fcnet_hiddens=[3])
+    space = Box(-1, 1, (2,))
+    assert FullyConnectedNetwork(space, Discrete(2), 2, config, "mine").model_config == config.as_dict()

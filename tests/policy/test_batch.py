@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from anyspace.errors import ConfigError
 from anyspace.maths.gather import Window
 from anyspace.policy.batch import Batch
 from anyspace.policy.sequences import Sequences
@@ -108,7 +109,7 @@ def test_neighbouring_rows_are_not_copied() -> None:
 
 def test_picked_rows_are_no_sequences() -> None:
     batch = Batch(obs=[np.arange(3)], sequences=Sequences(np.array([2, 1]), []))
-    assert list(batch.take(slice(0, 2))) == ["obs"]
+    assert list(batch.of_rows(slice(0, 2))) == ["obs"]
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,15 @@ def test_neighbouring_sequences_bring_their_rows_and_states(
     assert sequences.lens.tolist() == lens[start:stop].tolist()
     for state, whole in zip(sequences.state, states, strict=True):
         np.testing.assert_array_equal(np.asarray(state), np.asarray(whole)[start:stop])
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^the batch has no column 'advantage'; it has obs, advantages\.$"):
+        Batch(obs=[], advantages=None)["advantage"]
+
+
+def test_sequences_are_not_torn_apart() -> None:
+    batch = Batch(obs=[torch.zeros(3, 1)], sequences=Sequences(np.array([2, 1]), [torch.zeros(2, 1)]))
+    with pytest.raises(ConfigError, match=r"^take\(\) would tear sequences apart"):
+        batch.take(torch.tensor([0]))
+    assert len(batch.slice(0, 1)["obs"][0]) == 2

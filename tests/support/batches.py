@@ -28,7 +28,7 @@ def unrolled(pipeline: Pipeline, batch: Batch, last: Callable[[Batch], torch.Ten
     for number, length in enumerate(batch["sequences"].lens):
         alone = take_sequences(batch, np.array([number]), pipeline.runtime)
         for stop in range(1, length + 1):
-            part = alone.take(slice(0, stop))
+            part = alone.of_rows(slice(0, stop))
             part["sequences"] = type(alone["sequences"])(np.array([stop]), alone["sequences"].state)
             values.append(last(part))
     return torch.cat(values)

@@ -185,7 +185,9 @@ class Script(algorithms.Algorithm[Any]):
         state.require_equal_spaces(mine, state.spaces_of(saved, file), checkpoint_path)
         pieces, before = pieces_of(folder, saved), policy.version
         self._pieces = {}  # If this fails half-way, the files so far no longer say what is replayed.
-        changed = checkpoints.restored(self.parts(), saved["parts"], tensors, policy.runtime, checkpoint_path, pieces)
+        changed = checkpoints.restored(
+            self, self.parts(), saved["parts"], tensors, policy.runtime, checkpoint_path, pieces
+        )
         self._pieces = pieces
         for name, value in changed.items():
             setattr(self, name, value)

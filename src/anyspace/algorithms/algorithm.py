@@ -22,6 +22,7 @@ from anyspace.algorithms.listed_keys import ListedKeys
 from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
+from anyspace.algorithms.settled import Settled
 from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike
 from anyspace.data.masks import tell_origin
@@ -54,7 +55,7 @@ C = TypeVar("C", bound=AlgorithmConfig, default=Any)
 PathLike = str | os.PathLike[str]
 
 
-class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
+class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -132,7 +133,7 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         """
 
     def groups(self) -> dict[str, Group]:
-        """Return how the parameters of each loss are moved, by the names that :meth:`losses` uses."""
+        """Return how the parameters of each loss are moved, by :meth:`losses`'s names; called before :meth:`setup`."""
         config = self.config
         lr = scheduled(config.lr, config.lr_schedule, "lr_schedule", self.counters)
         return {"policy": Group(lr, grad_clip=config.grad_clip, epsilon=config.adam_epsilon)}
@@ -143,8 +144,8 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
     def parts(self) -> dict[str, Any]:
         """Return everything that a further iteration depends on, by name: what a checkpoint holds.
 
-        A part has ``state()`` and ``load_state()``, or is a module or an optimiser of the framework, an array, or a
-        number; a number is an attribute of the same name.
+        A part has ``state()`` and ``load_state()``, or is a module or an optimiser of the framework, an array, a
+        number, a text, or a list, dict or deque of plain values; numbers and texts are attributes of the same names.
         """
         return {"policy": self.policy, "learner": self.learner, "rewards": self.rewards, "counters": self.counters}
 
@@ -187,7 +188,7 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         parts = contract.set_up(self)
         self._is_built = True
         added = self._attributes.added()
-        checkpoints.require_savable(type(self).__name__, parts, added, self.policy.runtime)
+        checkpoints.require_savable(self, parts, added, self.policy.runtime)
         self._attributes.note(added)
         remember(state.described(type(self), spec, self.seed, self.preset, self.config), self.config_class)
 
@@ -197,7 +198,8 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
 
     def make_learner(self) -> Learner:
         """Return the framework's learner."""
-        groups = contract.require_groups(type(self), self.groups())
+        groups = contract.groups_of(self)
+        contract.require_parameters(self.policy, groups)
         return backend_of(self.config.framework).learner(self.policy, self.losses, groups)
 
     @property
@@ -251,7 +253,7 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
             ObservationError: an observation is outside its space; names step and environment.
             NonFiniteError: a reward, a loss or a weight is NaN or infinite; names the place.
         """
-        self._require_named()
+        self._attributes.check(self.parts())
         from anyspace.algorithms.scaling import explored
 
         started, config, counters = time.perf_counter(), self.config, self.counters
@@ -262,7 +264,7 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
             width=config.num_envs,
             rows=config.rows_per_step,
         )
-        self._require_named()
+        self._attributes.check(self.parts())
         learnt = self._training.metrics(done)
         evaluation = self._due_evaluation() if counters.evaluation_due else None
         counters.judge(evaluation)
@@ -273,17 +275,6 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         more |= {"evaluation": evaluation, "preset": self.preset}
         found = {**done.report(counters, elapsed), **learner, **{key: value for key, value in more.items() if value}}
         return TrainingResult(found)
-
-    def _require_named(self) -> None:
-        """Refuse new attributes that a checkpoint would lack; of our own classes others set them, which is told."""
-        added, name = self._attributes.added(), type(self).__name__
-        if not added:
-            return
-        if state.is_ours(type(self)):
-            attributes.tell_of_unnamed(name, self.parts(), added)
-        else:
-            attributes.require_named(f"{name} sets", self.parts(), added)
-        self._attributes.note(added)
 
     @property
     def timesteps_total(self) -> int:
@@ -377,7 +368,7 @@ class Algorithm(Acts, Plays, Saves, attributes.Settled, ABC, Generic[C]):
         if spec is not None and env is not None:
             require_fitting(spec, self.policy)
         changed = checkpoints.restored(
-            self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path, loaded.pieces
+            self, self.parts(), loaded.parts, loaded.tensors, self.policy.runtime, path, loaded.pieces
         )
         self._pieces = loaded.pieces
         for name, value in changed.items():

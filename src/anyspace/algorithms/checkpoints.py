@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import numbers
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from anyspace.algorithms.attributes import ArrayLike, Generator, Module, Stateful, require_named
+from anyspace.algorithms.attributes import ArrayLike, Generator, Module, Stateful, is_plain, require_named
 from anyspace.algorithms.contract import ALWAYS
 from anyspace.data.growing import Growing
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
@@ -20,22 +22,51 @@ Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
 """The state and the tensors of a checkpoint."""
 
 
-def require_savable(algorithm: str, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
+def require_savable(algorithm: object, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
     """Refuse, before training starts, what a checkpoint of an algorithm could not hold.
 
     Args:
-        algorithm: the name of its class.
+        algorithm: whose parts they are.
         parts: what its ``parts()`` name.
         added: the attributes that its ``setup()`` set.
         runtime: of the policy's framework.
 
     Raises:
-        ConfigError: ``parts()`` do not name what ``setup()`` set (the message has the line to add), or the state of a
-            part cannot be saved.
+        ConfigError: ``parts()`` do not name what ``setup()`` set (the message has the line to add), or name what cannot
+            change in place otherwise than its attribute, or the state of a part cannot be saved.
     """
-    require_named(f"{algorithm}.setup() sets", parts, added)
+    kind = type(algorithm).__name__
+    for name, part in parts.items():
+        if not (_changes_in_place(part, runtime) or _is_attribute(algorithm, name, part)):
+            raise ConfigError(
+                f"{kind}.parts()[{name!r}] is {part!r}, which is not what self.{name} is, but loading would set that."
+                " Numbers, texts and arrays that cannot change in place are attributes, and parts() names them as the"
+                " attributes are named: 'level': self.level."
+            )
+    require_named(f"{kind}.setup() sets", parts, added)
     own = {name: part for name, part in parts.items() if name not in ALWAYS and not isinstance(part, Growing)}
     _content(_copied(own, runtime), runtime)
+
+
+def _changes_in_place(part: Any, runtime: Runtime) -> bool:
+    """Return whether loading changes a part itself; else it sets the attribute of the part's name."""
+    if isinstance(part, numbers.Real | np.generic | str):
+        return False
+    if isinstance(part, Stateful | Module | Generator | np.ndarray) or not isinstance(part, ArrayLike):
+        return True
+    try:
+        with runtime.no_grad():
+            part[...] = part  # type: ignore[index]
+    except TypeError:
+        return False
+    return True
+
+
+def _is_attribute(algorithm: object, name: str, part: Any) -> bool:
+    """Return whether a part is the attribute of its name; properties, which may be computed, are none."""
+    mine = inspect.getattr_static(algorithm, name, None)
+    plain = numbers.Real | np.generic | str
+    return mine is part or (isinstance(mine, plain) and isinstance(part, plain) and bool(mine == part))
 
 
 def copied(
@@ -125,8 +156,16 @@ def _copy(value: Any, runtime: Runtime) -> Any:
 
 
 def _state_of(name: str, part: Any) -> dict[str, Any]:
+    if isinstance(part, numbers.Real | np.generic):
+        return {"value": np.asarray(part)}
     if isinstance(part, Stateful):
-        return part.state()
+        state = part.state()
+        if not isinstance(state, Mapping):
+            raise ConfigError(
+                f"parts()[{name!r}]: {type(part).__name__}.state() must return a dict of what is to be saved, but"
+                f" returned {state!r}."
+            )
+        return dict(state)
     if isinstance(part, Module):
         return dict(part.state_dict())
     if isinstance(part, np.random.Generator):
@@ -135,15 +174,25 @@ def _state_of(name: str, part: Any) -> dict[str, Any]:
         return {"state": part.get_state()}
     if isinstance(part, ArrayLike):
         return {"value": part}
-    if isinstance(part, numbers.Real):
-        return {"value": np.asarray(part)}
+    if isinstance(part, str):
+        return {"value": part}
+    if isinstance(part, list | dict | deque):
+        if not is_plain(part):
+            raise ConfigError(
+                f"parts()[{name!r}]: a {type(part).__name__} holds numbers, texts, None, arrays of NumPy's, and"
+                " collections of those, but something else is in it. Keep that in an object with state() and"
+                " load_state()."
+            )
+        return {"value": list(part) if isinstance(part, deque) else part}
     raise ConfigError(
         f"parts()[{name!r}] is of type {type(part).__name__}, which has neither state() and load_state() nor"
-        " state_dict() and load_state_dict(), and is no array, number or generator of NumPy's; give it the first two."
+        " state_dict() and load_state_dict(), and is no array, number, text, list, dict, deque or generator of NumPy's;"
+        " give it the first two."
     )
 
 
 def restored(
+    algorithm: object,
     parts: Mapping[str, Any],
     plain: Mapping[str, Any],
     tensors: Mapping[str, NumpyArray],
@@ -151,10 +200,13 @@ def restored(
     path: object,
     pieces: Mapping[str, Sequence[Piece]],
 ) -> dict[str, Any]:
-    """Put parts into the state that a checkpoint holds; return the numbers among them, which cannot change in place.
+    """Put parts into the state that a checkpoint holds; return those that cannot change in place, by name.
+
+    These are numbers, texts, arrays of some frameworks, and arrays that were saved with another shape or dtype.
 
     Args:
-        parts: of the algorithm, by name.
+        algorithm: whose parts they are, or its class.
+        parts: by name.
         plain: what JSON holds of each.
         tensors: the arrays of all.
         runtime: of the policy's framework.
@@ -180,10 +232,10 @@ def restored(
                 part.clear()
                 for piece in pieces.get(name, ()):
                     part.load_portion(_unpacked(*read_piece(piece.file)))
-            if isinstance(part, numbers.Real):
-                changed[name] = state["value"].item()
-            elif not _restored_in_place(part, state, runtime):
-                changed[name] = runtime.asarray(state["value"].copy())
+            anew = _restored(part, state, runtime)
+            if anew is not None:
+                _require_attribute(algorithm, name, part, anew)
+                changed[name] = anew
         except AnyspaceError:
             raise
         except Exception as error:  # whatever a part of the user's makes of a state that is not its own
@@ -194,8 +246,10 @@ def restored(
     return changed
 
 
-def _restored_in_place(part: Any, state: dict[str, Any], runtime: Runtime) -> bool:
-    """Restore a part; return False where it is an array that cannot change."""
+def _restored(part: Any, state: dict[str, Any], runtime: Runtime) -> Any:
+    """Restore a part in place, or return what takes its place; None: nothing has to."""
+    if isinstance(part, numbers.Real | np.generic | str):
+        return _number(state["value"])
     if isinstance(part, Stateful):
         part.load_state(state)
     elif isinstance(part, Module):
@@ -206,15 +260,53 @@ def _restored_in_place(part: Any, state: dict[str, Any], runtime: Runtime) -> bo
         holder = part.get_state()
         holder[...] = runtime.asarray(state["state"].copy())
         part.set_state(holder)
-    elif isinstance(part, np.ndarray):
-        part[...] = state["value"]
+    elif isinstance(part, dict):
+        part.clear()
+        part.update(state["value"])
+    elif isinstance(part, list | deque):
+        part.clear()
+        part.extend(state["value"])
     else:
+        return _restored_array(part, np.asarray(state["value"]), runtime)
+    return None
+
+
+def _number(value: Any) -> Any:
+    """Return a number as it was saved; in earlier checkpoints those of NumPy's stand as plain ones."""
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.ndim:
+        raise ValueError(f"a number is there now, but an array of shape {value.shape} was saved; begin with an array")
+    return value.item() if value.dtype in (np.float64, np.int64, np.bool_) else value[()]
+
+
+def _restored_array(part: Any, saved: NumpyArray, runtime: Runtime) -> Any:
+    """Write into an array; return another one where it cannot change, or had another shape or dtype."""
+    own = _as_numpy(part, runtime)
+    anew = saved.copy() if isinstance(part, np.ndarray) else runtime.asarray(saved.copy())
+    if (own.shape, own.dtype) == (saved.shape, saved.dtype):
         try:
             with runtime.no_grad():
-                part[...] = runtime.asarray(state["value"].copy())
+                part[...] = anew
         except TypeError:
-            return False
-    return True
+            return anew
+        return None
+    if type(anew) is not type(part):
+        raise ValueError(
+            f"it is a {type(part).__name__} of shape {own.shape} and {own.dtype}, but one of shape {saved.shape} and"
+            f" {saved.dtype} was saved"
+        )
+    return anew
+
+
+def _require_attribute(algorithm: object, name: str, part: Any, anew: Any) -> None:
+    """Raise :class:`ValueError` unless a part that something takes the place of is the attribute of its name."""
+    if not _is_attribute(algorithm, name, part):
+        shapes = " and ".join(str(np.shape(each)) for each in (part, anew))
+        raise ValueError(
+            f"what was saved cannot be written into it (shapes {shapes}), and it is not self.{name}, which could"
+            " be set instead: name it in parts() as its attribute is named"
+        )
 
 
 def _is_array(value: object) -> bool:

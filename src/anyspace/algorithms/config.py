@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
-from anyspace.config import changes, require, require_finite, type_hints
+from anyspace.config import are_equal, changes, require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
@@ -160,7 +160,7 @@ class AlgorithmConfig(ScaleConfig):
         """
         for key, reason in self.without_effect().items():
             value, default = (operator.attrgetter(key)(config) for config in (self, type(self)()))
-            if key in given and value != default:
+            if key in given and not are_equal(value, default):
                 raise ConfigError(
                     f"config key `{key}` is {value!r}, but it has no effect: {reason}. Leave it out, or change that."
                 )

@@ -16,7 +16,7 @@ from anyspace.data.rows import FEATURES_AT_A_TIME
 from anyspace.data.seeds import replay_seed
 from anyspace.data.trajectory import Ints, Trajectory
 from anyspace.data.transitions import transitions
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.learner import Result, Steps
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -300,6 +300,11 @@ class OffPolicy(Algorithm[C]):
         windows: Ints | None = batch.get("windows")
         if windows is not None:
             errors = _of_sequences(errors, windows, len(drawn.rows))
+        if not np.isfinite(errors).all():
+            raise NonFiniteError(
+                f"{type(self).__name__}.losses(): Losses(rows={{'td_error': ...}}) holds errors that are NaN or"
+                f" infinite, by which `prioritized_replay` cannot draw, after {self.timesteps_total} steps."
+            )
         self.replay.reweigh(drawn.rows, errors)
 
 

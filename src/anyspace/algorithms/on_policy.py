@@ -6,16 +6,16 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.config import require
+from anyspace.config import require, whole
 from anyspace.data.rows import Rows
 from anyspace.data.trajectory import Bools, Floats, Ints, Trajectory
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Steps
+from anyspace.execution.learner import Steps, described
 from anyspace.maths import returns
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch
@@ -209,7 +209,8 @@ def training_rows(
     if trajectory.action_logp is not None:
         batch["action_logp"] = asarray(rows.from_time(trajectory.action_logp))
         log_ratios = rows.to_time(policy.runtime.numpy(logp)) - np.where(trajectory.valid, trajectory.action_logp, 0)
-    advantages, targets = estimate(
+    advantages, targets = _estimated(
+        estimate,
         TimeMajor(
             log_ratios,
             trajectory.rewards,
@@ -217,13 +218,33 @@ def training_rows(
             rows.to_time(evaluated.next_values),
             trajectory.terminated,
             trajectory.done | _ends(trajectory.valid),
-        )
+        ),
     )
     batch["action_dist_inputs"] = evaluated.dist_inputs
     batch["vf_preds"] = asarray(evaluated.values)
     batch["advantages"] = asarray(rows.from_time(advantages))
     batch["value_targets"] = asarray(rows.from_time(targets))
     return batch
+
+
+def _estimated(estimate: Estimator, steps: TimeMajor) -> tuple[NumpyArray, NumpyArray]:
+    """Return what an estimator makes of steps.
+
+    Raises:
+        ConfigError: it is none, or returns something else than two arrays of NumPy of the steps' shape.
+    """
+    if not callable(estimate):
+        raise ConfigError(
+            f"training_rows() takes an estimator, such as gae(gamma=0.99, lambda_=0.95), but {estimate!r} came."
+        )
+    found: Any = estimate(steps)
+    shape, parts = np.shape(steps.rewards), found if isinstance(found, tuple | list) else [found]
+    if len(parts) != 2 or any(not isinstance(part, np.ndarray) or part.shape != shape for part in parts):
+        raise ConfigError(
+            f"an estimator returns advantages and value targets, two arrays of NumPy of shape {shape} (steps,"
+            f" environments), but {', '.join(map(described, parts))} came."
+        )
+    return parts[0], parts[1]
 
 
 def _ends(valid: Bools) -> Bools:
@@ -247,8 +268,12 @@ def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1)
         batch: all rows.
         size: rows of a slice; None takes all.
         epochs: how often each row is taken.
+
+    Raises:
+        ConfigError: ``size`` or ``epochs`` is no whole number of at least 1.
     """
-    runtime = policy.runtime
+    size = None if size is None else _at_least_one(size, "size")
+    epochs, runtime = _at_least_one(epochs, "epochs"), policy.runtime
     whole = runtime.has_batch_statistics(policy.model)
     fills = whole and runtime.compiles(policy.model)
     sequences = batch.get("sequences")
@@ -269,6 +294,14 @@ def minibatches(policy: Policy, batch: Batch, size: int | None, epochs: int = 1)
     counted = np.arange(longest) < np.array([len(one) for one in slices])[:, None]
     steps[counted] = np.concatenate(slices)
     return Steps(batch, steps, counted)
+
+
+def _at_least_one(value: int, name: str) -> int:
+    expected = f"minibatches({name}=...) takes a whole number of at least 1"
+    number = whole(value, expected)
+    if number < 1:
+        raise ConfigError(f"{expected}, but {value!r} came.")
+    return number
 
 
 def _slices(count: int, size: int, whole: bool) -> Iterator[tuple[int, int]]:

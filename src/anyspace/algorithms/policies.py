@@ -34,5 +34,6 @@ def load_policy(
     runtime = backend_of(settings.framework).runtime(settings)
     with building(path, loaded.kind.config_class, config or {}, trust=trust):
         policy = Policy(*loaded.spaces, settings, runtime, loaded.kind.plan(settings), loaded.seed)
-    restored({"policy": policy}, {"policy": loaded.parts.get("policy", {})}, loaded.tensors, runtime, path, {})
+    plain = {"policy": loaded.parts.get("policy", {})}
+    restored(loaded.kind, {"policy": policy}, plain, loaded.tensors, runtime, path, {})
     return policy

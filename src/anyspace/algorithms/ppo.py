@@ -147,7 +147,7 @@ class PPO(ActorCritic[PPOConfig]):
             if before.has_entropy:
                 overall["entropy"] = batch.mean(policy.entropy(before))
         result = yield minibatches(policy, batch, config.minibatch_size, config.num_epochs)
-        overall["ratio_error"] = result.metrics.get("ratio_error", np.zeros(1))[0]
+        overall["ratio_error"] = result.metrics.pop("ratio_error", np.zeros(1))[0]  # of the first step alone
         if config.adapts_kl:
             self.kl_coeff.adapt([result], type(self).__name__)
         return {**overall, **self.report(batch), "kl_coeff": float(self.kl_coeff)}

@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from anyspace import config as configs
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.contract import config_class_of, require_signatures, require_steps
+from anyspace.algorithms.contract import config_class_of, require_methods, require_steps
 from anyspace.algorithms.layers import given_keys, overridden
 from anyspace.algorithms.presets import PLAIN, Preset, general_preset, named_preset, preset_names
 from anyspace.algorithms.savable import require_values
@@ -188,7 +188,7 @@ def chosen(
             be.
     """
     config_class = config_class_of(kind)
-    require_signatures(kind)
+    require_methods(kind)
     whole = isinstance(config, AlgorithmConfig)
     base = configs.checked(config) if isinstance(config, AlgorithmConfig) else config_class()
     own = _own_keys(kind, config)

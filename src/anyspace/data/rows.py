@@ -156,9 +156,9 @@ class Rows:
         outputs, values = [], []
         for part, sequences in self._parts(size):
             if sequences is None:
-                batch = self._stored.take(part)
+                batch = self._stored.of_rows(part)
             else:
-                batch = self._stored.take(pipeline.runtime.asarray(self.layout.rows[part]))
+                batch = self._stored.of_rows(pipeline.runtime.asarray(self.layout.rows[part]))
                 batch["sequences"] = sequences
             output, value_of_part = pipeline.forward(batch, value=value)
             outputs.append(output)

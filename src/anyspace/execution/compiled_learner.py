@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from anyspace import tree
-from anyspace.errors import ModelError
+from anyspace.errors import ConfigError, ModelError
 from anyspace.execution.learner import (
     Group,
     LossFunction,
@@ -102,7 +102,7 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far."""
-        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
+        self._rates = {name: group.rate(name, timestep) for name, group in self.groups.items()}
 
     def learning_rates(self) -> dict[str, float]:
         """Return the present learning rate of each group."""
@@ -158,7 +158,16 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def losses_of(self, batch: Batch) -> Traced:
         """Return what the losses of a batch come to, and do what the model wants to be done after a step."""
-        found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
+        try:
+            returned = self.losses(self.policy, batch)
+        except TypeError as error:
+            if "must be Tensor, not" not in str(error):  # PyTorch's words
+                raise
+            raise ConfigError(
+                f"{spelt(self.losses)}() calls PyTorch on an array of another framework: {error}. Call xp(array), as in"
+                f" xp(logp).exp(logp), or take framework='torch' in place of {self.policy.runtime.framework!r}."
+            ) from error
+        found = as_losses(returned, self.groups, batch, spelt(self.losses))
         with self._asking_readers():
             by_group = self._once("custom_loss", lambda: with_custom_loss(self.policy, found.by_group, batch))
         for update in self.policy.model.update_ops():

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from anyspace import tree
-from anyspace.config import require
 from anyspace.errors import ConfigError, ModelError
+from anyspace.execution.groups import Group as Group
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
@@ -20,43 +20,6 @@ from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import Padding, Sequences
-
-Optimiser = Literal["adam", "rmsprop", "sgd"]
-
-
-@dataclass(frozen=True)
-class Group:
-    """How the parameters that one loss trains are moved.
-
-    Which parameters they are says the model (``ModelV2.group_of``); by default all belong to the first group.
-    """
-
-    lr: Callable[[int], float]
-    """Learning rate by the number of sampled environment steps."""
-    optimiser: Optimiser = "adam"
-    """Adam (Kingma and Ba, 2015), RMSProp (Tieleman and Hinton, 2012) or plain gradient descent."""
-    grad_clip: float | None = None
-    """Largest global norm of the group's gradients; None does not clip."""
-    epsilon: float = 1e-8
-    """Stabiliser of Adam and RMSProp, above 0."""
-    decay: float = 0.99
-    """RMSProp's share of the old squared gradients, in [0, 1)."""
-    momentum: float = 0.0
-    """Of RMSProp and plain gradient descent, in [0, 1)."""
-
-    def __post_init__(self) -> None:
-        if not callable(self.lr):
-            raise ConfigError(
-                f"Group(lr=...) takes a function of the number of sampled steps, but {self.lr!r} came: write"
-                f" `lambda steps: {self.lr!r}`; super().groups() holds one that goes by `lr_schedule`."
-            )
-        known = get_args(Optimiser)
-        require(self.optimiser in known, "optimiser", self.optimiser, f"it is {' or '.join(map(repr, known))}")
-        clip = self.grad_clip
-        require(clip is None or clip > 0, "grad_clip", clip, "it must be above 0; None does not clip")
-        require(self.epsilon > 0, "epsilon", self.epsilon, "it must be above 0")
-        for key in ("decay", "momentum"):
-            require(0 <= getattr(self, key) < 1, key, getattr(self, key), "it lies in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -184,17 +147,18 @@ def spelt(method: Callable[..., object]) -> str:
     return getattr(method, "__qualname__", type(method).__name__).rpartition("<locals>.")[2]
 
 
-def as_losses(found: object, groups: Mapping[str, Group], name: str = "losses") -> Losses:
+def as_losses(found: object, groups: Mapping[str, Group], batch: Batch, name: str) -> Losses:
     """Return what an algorithm's ``losses`` returned as :class:`Losses`.
 
     Args:
         found: what it returned.
         groups: the algorithm's.
+        batch: whose losses they are.
         name: of the method, for messages.
 
     Raises:
         ConfigError: it returned something else, losses of other groups than the algorithm has, a loss that is no scalar
-            of the framework, or a metric that is no number.
+            of the framework, a metric that is no number, or numbers of rows that are not one for each.
     """
     first = next(iter(groups))
     if isinstance(found, tuple) and len(found) == 2 and all(isinstance(part, dict) for part in found):
@@ -210,7 +174,7 @@ def as_losses(found: object, groups: Mapping[str, Group], name: str = "losses") 
             f" {', '.join(groups)}: give one loss for each. Terms that train the same parameters are added up."
         )
     for group, loss in found.by_group.items():
-        if not hasattr(loss, "shape") or isinstance(loss, (np.generic, np.ndarray)):
+        if not _is_of_framework(loss):
             raise ConfigError(
                 f"{name}(): the loss {group!r} must be a scalar of the framework, but is {described(loss)}: compute it"
                 " from what policy.evaluate(batch, training=True) returns, or nothing is learnt from it."
@@ -221,7 +185,19 @@ def as_losses(found: object, groups: Mapping[str, Group], name: str = "losses") 
                 " the rows, by batch.mean(...)."
             )
     require_metrics(found.metrics, groups, f"{name}()")
+    for key, value in dict(found.rows).items():
+        count = batch["obs"][0].shape[0]
+        if not _is_of_framework(value) or tuple(value.shape) != (count,):
+            raise ConfigError(
+                f"{name}(): Losses(rows={{{key!r}: ...}}) must be an array of the framework with a number for each row,"
+                f" of shape ({count},), but is {described(value)}."
+            )
     return found
+
+
+def _is_of_framework(value: object) -> bool:
+    """Return whether a value is an array of a framework, and none of NumPy's."""
+    return hasattr(value, "shape") and not isinstance(value, np.generic | np.ndarray)
 
 
 def require_metrics(metrics: Mapping[str, object], groups: Collection[str], where: str) -> None:

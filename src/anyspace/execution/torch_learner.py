@@ -100,7 +100,7 @@ class TorchLearner:
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen, released or exchanged since."""
         self._pack()
-        self._rates = {name: group.lr(timestep) for name, group in self.groups.items()}
+        self._rates = {name: group.rate(name, timestep) for name, group in self.groups.items()}
 
     def learning_rates(self) -> dict[str, float]:
         """Return the present learning rate of each group."""
@@ -116,7 +116,7 @@ class TorchLearner:
             return self._step(batch, begins=begins, ends=ends)
 
     def _step(self, batch: Batch, *, begins: bool, ends: bool) -> Result:
-        found = as_losses(self.losses(self.policy, batch), self.groups, spelt(self.losses))
+        found = as_losses(self.losses(self.policy, batch), self.groups, batch, spelt(self.losses))
         self._require_gradients(found.by_group)
         losses = with_custom_loss(self.policy, found.by_group, batch)
         metrics = {name: _detached(value) for name, value in found.metrics.items()}

@@ -158,9 +158,15 @@ class Training:
 
         Raises:
             NonFiniteError: a number or a weight is NaN or infinite.
+            ConfigError: a metric of a gradient step has the name of one of a whole round.
         """
         iteration = self.counters.training_iteration
         means = mean_results(done.results, self.policy.runtime.numpy, iteration)
+        for name in means.keys() & done.overall.keys():
+            raise ConfigError(
+                f"losses() and {spelt(self.updates)}() both report a metric {name!r}, of which one would be lost; give"
+                " one of them another name."
+            )
         if not self.learner.is_finite():
             raise NonFiniteError(
                 f"iteration {iteration}: a weight became NaN or infinite in the last gradient step. Lower `lr` or set"
@@ -190,7 +196,28 @@ def _with_rows(asked: object, where: str) -> Batch | Steps:
             f"{where} yielded {described(asked)}; it yields a Batch, as training_rows() returns it, or Steps, as"
             " minibatches() does."
         )
+    if isinstance(asked, Steps):
+        _require_indices(asked, where)
     leaves = asked.get("obs") if isinstance(asked, Batch) else None
     if leaves and len(leaves[0]) == 0:
         raise ConfigError(f"{where} yielded a Batch without rows; yield nothing where there is nothing to learn from.")
     return asked
+
+
+def _require_indices(steps: Steps, where: str) -> None:
+    """Raise :class:`ConfigError` unless steps say which of their rows, or sequences, each gradient step takes."""
+    order, counted, sequences = steps.order, steps.counted, steps.rows.get("sequences")
+    count = len(steps.rows["obs"][0]) if sequences is None else len(sequences.lens)
+    fit = (
+        all(isinstance(one, np.ndarray) and one.ndim == 2 for one in (order, counted)) and order.shape == counted.shape
+    )
+    if not fit or order.dtype.kind not in "iu" or counted.dtype != np.bool_:
+        raise ConfigError(
+            f"{where} yielded Steps(rows, order, counted) whose order and counted are {described(order)} and"
+            f" {described(counted)}; they are arrays of NumPy [steps, entries], integers and booleans."
+        )
+    if order.size and not 0 <= order.min() <= order.max() < count:
+        raise ConfigError(
+            f"{where} yielded Steps whose order goes from {order.min()} to {order.max()}, but there are {count}"
+            f" {'rows' if sequences is None else 'sequences'}, counted from 0."
+        )

@@ -304,9 +304,10 @@ MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()
 """The default of every model key, as a plain dict."""
 
 
-def completed(model_config: Mapping[str, Any]) -> dict[str, Any]:
+def completed(model_config: Mapping[str, Any] | ModelConfig) -> dict[str, Any]:
     """Return every key of a model configuration; defaults of those that it leaves out are objects of their own."""
-    return {**ModelConfig().as_dict(), **model_config}
+    given = model_config.as_dict() if isinstance(model_config, ModelConfig) else model_config
+    return {**ModelConfig().as_dict(), **given}
 
 
 _LEAST = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, Rng, xp
+from anyspace.models.config import ModelConfig
 from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.view_requirement import ViewRequirement
 from anyspace.spaces.restore import PreprocessedBox, restore_original_dimensions
@@ -31,7 +32,7 @@ class ModelV2:
         action_space: the environment's action space.
         num_outputs: width of the output, as the action distribution needs it. ``None`` asks for a feature
             model without an output layer, which sets ``num_outputs`` to the width of its features.
-        model_config: every key of the model configuration (:class:`ModelConfig`).
+        model_config: every key of the model configuration, as a dict or a :class:`ModelConfig`; kept as a dict.
         name: the model's name.
 
     Attributes:
@@ -46,9 +47,10 @@ class ModelV2:
         obs_space: gym.Space[Any],
         action_space: gym.Space[Any],
         num_outputs: int | None,
-        model_config: dict[str, Any],
+        model_config: dict[str, Any] | ModelConfig,
         name: str = "default_model",
     ):
+        model_config = model_config.as_dict() if isinstance(model_config, ModelConfig) else model_config
         self.obs_space = obs_space
         self.action_space = action_space
         self.num_outputs = num_outputs

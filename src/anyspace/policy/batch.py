@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anyspace import tree
+from anyspace.errors import ConfigError
 from anyspace.maths.gather import rows_of
 from anyspace.maths.xp import Array, xp
 
@@ -64,14 +65,30 @@ class Batch(dict[str, Any]):
         """Return neighbouring rows, copying nothing; neighbouring sequences, where rows are steps of sequences."""
         sequences = self.get("sequences")
         if sequences is None:
-            return self.take(slice(start, stop))
+            return self.of_rows(slice(start, stop))
         stops = sequences.lens.cumsum()
-        part = self.take(slice(int(stops[start] - sequences.lens[start]), int(stops[stop - 1])))
+        part = self.of_rows(slice(int(stops[start] - sequences.lens[start]), int(stops[stop - 1])))
         part["sequences"] = sequences[start:stop]
         return part
 
     def take(self, rows: object) -> Batch:
-        """Return the given rows of every column; ``rows`` is a slice, or an index of the framework."""
+        """Return the given rows of every column; ``rows`` is a slice, or an index of the framework.
+
+        Raises:
+            ConfigError: the rows are steps of sequences, which stay together.
+        """
+        if "sequences" in self:
+            raise ConfigError(
+                "take() would tear sequences apart, of which these rows are the steps: slice(start, stop) takes"
+                " neighbouring sequences, and minibatches(policy, batch, size) whole ones, shuffled."
+            )
+        return self.of_rows(rows)
+
+    def __missing__(self, name: str) -> Any:
+        raise ConfigError(f"the batch has no column {name!r}; it has {', '.join(map(str, self))}.")
+
+    def of_rows(self, rows: object) -> Batch:
+        """Return the given rows of every column, and nothing of how they belong together; see :meth:`take`."""
         return Batch(
             {
                 name: tree.map_leaves(lambda leaf: rows_of(leaf, rows), self[name])

@@ -82,7 +82,7 @@ def take_sequences(batch: Batch, order: Ints, runtime: Runtime) -> Batch:
         runtime: of its framework.
     """
     sequences, rows = batch["sequences"].pick(order, runtime)
-    picked = batch.take(runtime.asarray(rows))
+    picked = batch.of_rows(runtime.asarray(rows))
     picked["sequences"] = sequences
     return picked
 

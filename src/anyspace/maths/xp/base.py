@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from anyspace.errors import nearest
 
 Array: TypeAlias = Any
 """An array of any framework. They share behaviour but no base class, so no narrower type is honest."""
@@ -37,6 +39,15 @@ class Namespace:
     def __init__(self, module: Any) -> None:
         self._module = module
 
+    if not TYPE_CHECKING:  # type checkers refuse what is unknown
+
+        def __getattr__(self, name):
+            known = [each for each in dir(type(self)) if not each.startswith("_")]
+            raise AttributeError(
+                f"xp() has no {name!r}.{nearest(name, known)} What there is in every framework lists"
+                " docs/own-algorithm.md; a loss that calls one framework alone may use all that this one has."
+            )
+
     def exp(self, x: Array) -> Array:
         """e to the power of ``x``, elementwise."""
         return self._module.exp(x)
@@ -52,6 +63,10 @@ class Namespace:
     def sqrt(self, x: Array) -> Array:
         """Square root, elementwise."""
         return self._module.sqrt(x)
+
+    def square(self, x: Array) -> Array:
+        """``x`` times itself, elementwise."""
+        return x * x
 
     def tanh(self, x: Array) -> Array:
         """Hyperbolic tangent, elementwise."""
@@ -77,6 +92,14 @@ class Namespace:
         """Limit ``x`` to [low, high], two numbers or two arrays; None leaves that side open."""
         return self._module.clip(x, low, high)
 
+    def minimum(self, x: Array, y: Array | float) -> Array:
+        """Return the smaller one of ``x`` and ``y``, an array or a number, elementwise."""
+        return self.where(x < y, x, y)
+
+    def maximum(self, x: Array, y: Array | float) -> Array:
+        """Return the larger one of ``x`` and ``y``, an array or a number, elementwise."""
+        return self.where(x > y, x, y)
+
     def sum(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
         """Sum over ``axis``."""
         return self._module.sum(x, axis=axis, keepdims=keepdims)
@@ -84,6 +107,14 @@ class Namespace:
     def mean(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
         """Arithmetic mean over ``axis``."""
         return self._module.mean(x, axis=axis, keepdims=keepdims)
+
+    def var(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """Variance over ``axis``: the mean of squared deviations from the mean."""
+        return self.mean(self.square(x - self.mean(x, axis, keepdims=True)), axis, keepdims)
+
+    def std(self, x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
+        """Square root of `var`."""
+        return self.sqrt(self.var(x, axis, keepdims))
 
     def max(self, x: Array, axis: int, keepdims: bool = False) -> Array:
         """Largest value along ``axis``."""
