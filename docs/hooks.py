@@ -34,7 +34,7 @@ def on_files(files: Files, *, config: Any) -> Files:
         {"All": "examples/index.md"},
         *({f"{name[:-3]}.py": f"examples/{name}"} for name in pages if name != "index.md"),
     ]
-    config.nav = [*config.nav[:3], {"Examples": named}, *config.nav[3:]]
+    config.nav = [*config.nav[:4], {"Examples": named}, *config.nav[4:]]
     return files
 
 

@@ -1,4 +1,4 @@
-"""Act with an exported policy, with NumPy and onnxruntime alone: ``python act_with_onnx.py policy.onnx``."""
+"""Act with an exported policy, by NumPy and onnxruntime alone: ``python act_with_onnx.py policy.onnx CartPole-v1``."""
 
 import json
 import sys
@@ -47,4 +47,13 @@ class OnnxPolicy:
 
 
 if __name__ == "__main__":
-    print(*OnnxPolicy(sys.argv[1]).inputs, sep="\n")
+    if len(sys.argv) != 3:
+        sys.exit("usage: python act_with_onnx.py policy.onnx CartPole-v1")
+    import gymnasium as gym  # for something to act in
+
+    policy, env, total, done = OnnxPolicy(sys.argv[1]), gym.make(sys.argv[2]), 0.0, False
+    obs, _ = env.reset()
+    while not done:
+        obs, reward, terminated, truncated, _ = env.step(policy.act(obs)["action"])
+        total, done = total + float(reward), terminated or truncated
+    print(f"return {total:g}")

@@ -39,12 +39,12 @@ class Logistic(ActionDistribution):
         return xp(self.inputs).sum(2 + self._parameters()[1], -1)
 
 
-def main(steps: int = 60_000) -> float:
-    algo = PPO("Pendulum-v1", model={"custom_action_dist": Logistic}, seed=0)
+def main(steps: int = 40_000) -> float:
+    algo = PPO("MountainCarContinuous-v0", model={"custom_action_dist": Logistic}, seed=0)
     before = float(algo.evaluate(episodes=10)["episode_return_mean"])
     algo.learn(steps, progress=False)
     found = float(algo.evaluate(episodes=10)["episode_return_mean"])
-    print(f"return before {before:.0f}, after {found:.0f}")
+    print(f"return before {round(before)}, after {round(found)}")
     return found
 
 

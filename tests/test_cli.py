@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -20,8 +21,10 @@ from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import main, other_words
+from anyspace.cli.config_file import OWN
 from anyspace.cli.flags import StartingPoint, algorithm_of, parse
-from anyspace.cli.look import InspectFlags
+from anyspace.cli.look import BenchFlags, InspectFlags
+from anyspace.cli.sweep import SweepFlags
 from anyspace.cli.train import TrainFlags
 from anyspace.cli.values import as_flag
 from anyspace.errors import ConfigError
@@ -605,13 +608,22 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_overview_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "anyspace train ENV" in run(capsys)[1]
+    overview = run(capsys)[1]
+    assert {line.split()[1] for line in overview.splitlines() if line.startswith("  anyspace ")} == {*cli._commands()}
+    assert overview.endswith("Begin with: anyspace train CartPole-v1\n")
     with pytest.raises(SystemExit) as exit_:
         main(["train", "CartPole-v1", "--help"])
     assert exit_.value.code == 0
     out = capsys.readouterr().out
     assert "--model.fcnet-hiddens" in out
     assert "How far the probability ratio may move" in out
+
+
+@pytest.mark.parametrize("kind", [TrainFlags, SweepFlags, InspectFlags, BenchFlags])
+def test_help_names_the_flags_that_a_file_may_hold(kind: type) -> None:
+    documents, own = configs.documents(kind), {field.name for field in dataclasses.fields(kind)}
+    assert {name for name in OWN if re.search(rf"\b{name}\b", documents["config"])} == own & {*OWN}
+    assert ("--resume" in documents["trust"]) == ("resume" in own)
 
 
 @pytest.mark.parametrize(
@@ -629,6 +641,7 @@ def test_help_needs_no_environment(capsys: pytest.CaptureFixture[str], arguments
     assert exit_.value.code == 0
     out, err = capsys.readouterr()
     assert "--gamma" in out
+    assert "(default: None)" not in out.split("A Gymnasium id")[1].split("options")[0]
     assert err == ""
 
 

@@ -88,7 +88,8 @@ def flags(command: str, words: list[str]) -> set[str]:
     keys = configs.paths(kind.config_class()) if issubclass(FLAGS[command], EnvFlags) else ()
     own = [field.name for field in dataclasses.fields(FLAGS[command])]
     places = [key.rpartition(".") for key in (*keys, *own)]
-    return {f"{place}{dot}{no}{name}" for place, dot, name in places for no in ("", "no_")}
+    # `--lambda` gives `lambda_`.
+    return {f"{place}{dot}{no}{name.removesuffix('_')}" for place, dot, name in places for no in ("", "no_")}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

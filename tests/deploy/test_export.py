@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import re
+import runpy
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from importlib.metadata import version
@@ -120,6 +123,19 @@ def test_a_file_is_all_that_acting_takes(tmp_path: Path) -> None:
         assert found["action/0"] == action[0]
         np.testing.assert_allclose(found["action/1"], action[1], atol=1e-5)
     algo.close()
+
+
+def test_the_example_plays_an_episode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(PPO("CartPole-v1", model={"fcnet_hiddens": [4]}, preset="none")) as algo:
+        algo.policy.export(tmp_path / "policy.onnx", observations=10)
+    monkeypatch.setattr(sys, "argv", [EXAMPLE.name, str(tmp_path / "policy.onnx"), "CartPole-v1"])
+    runpy.run_path(str(EXAMPLE), run_name="__main__")
+    assert re.fullmatch(r"return \d+\n", capsys.readouterr().out)
+    monkeypatch.setattr(sys, "argv", [EXAMPLE.name])
+    with pytest.raises(SystemExit, match="usage"):
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 @pytest.mark.parametrize(

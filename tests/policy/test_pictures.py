@@ -15,7 +15,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete
 from torch import nn
 
-from anyspace import PPO, Algorithm
+from anyspace import PPO, SAC, Algorithm
 from anyspace.config import merge
 from anyspace.models import ModelCatalog, TorchModelV2, VisionNetwork
 from anyspace.models.torch.runtime import TorchRuntime
@@ -198,6 +198,30 @@ def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     told = [record.message for record in caplog.records if "scale_images" in record.message]
     assert len(told) == 1
     assert told[0].startswith('obs["image"]: Watching gets pictures as numbers from 0 to 255')
+
+
+@pytest.mark.parametrize(
+    ("model", "filtered", "largest", "said"),
+    [
+        ({}, "NoFilter", 1.0, ["the custom networks of SAC get pictures as numbers from 0 to 1"]),
+        ({"use_lstm": True}, "NoFilter", 255.0, ["a custom network of SAC gets pictures as numbers from 0 to 255"]),
+        ({}, "MeanStdFilter", None, []),
+    ],
+)
+def test_it_is_said_of_a_network_of_sac_what_that_sees(
+    model: dict[str, Any], filtered: str, largest: float | None, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    networks = {"policy_model_config": {"custom_model": Watching}, "q_model_config": {"fcnet_hiddens": [4]}}
+    with (
+        caplog.at_level(logging.WARNING, "anyspace"),
+        closing(SAC(Screens, {"model": model, **networks}, observation_filter=filtered, preset="none")) as algorithm,
+    ):
+        seen = next(part for part in algorithm.policy.model.modules() if isinstance(part, Watching)).seen
+        seen.clear()
+        algorithm.policy.compute_actions(np.full((1, 10, 10, 3), 255, np.uint8))
+    told = [record.message for record in caplog.records if "scale_images" in record.message]
+    assert [message.partition(": ")[2].partition(",")[0].partition(";")[0] for message in told] == said
+    assert largest is None or [picture for _, _, picture, _ in seen] == [largest]
 
 
 def test_a_checkpoint_that_was_trained_on_scaled_pictures_goes_on_with_them(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class AlgorithmConfig(ScaleConfig):
     """Episodes of one evaluation, at least 1."""
     evaluation_max_episode_steps: int | Literal["auto"] | None = "auto"
     """Cut evaluation episodes after so many steps, at least 1; None: never. auto: where no TimeLimit ends them, after
-    10,000, or ten times the longest of the latest training episodes."""
+    ten times the longest of the latest training episodes, and not before 10,000 steps."""
     checkpoint_every: int = 50_000
     """Save a checkpoint of a run with a folder whenever this many more steps were sampled, at least 1."""
     keep: int = 0

@@ -15,21 +15,22 @@ from anyspace import __version__
 OVERVIEW = """\
 anyspace: any Gymnasium space in, any Gymnasium space out.
 
-  anyspace train ENV [--algo ppo] [--steps N] [--out DIR] [--resume DIR [--trust]] [--config FILE] [--seeds N] ...
-  anyspace sweep ENV [--trials N] [--steps N] [--ranges FILE] [--algo ppo] ...
-  anyspace evaluate RUN [--episodes N] [--seed N] [--json] [--render] [--trust]
-  anyspace record RUN [--episodes N] [--seed N] [--out video.mp4 video.gif] [--trust]
-  anyspace report RUN [--episodes N] [--out report.html] [--trust]
-  anyspace inspect ENV [--algo ppo] [--out pipeline.svg] [--model.fcnet-hiddens 64 64] ...
-  anyspace check ENV [--steps N] [--env-config JSON] [--wrappers module:Wrapper ...]
-  anyspace bench ENV [--algo ppo] [--seconds N] [--json] [--model.fcnet-hiddens 64 64] ...
-  anyspace plot RUN [RUN ...] [--out curves.svg] [--metric learner/entropy]
-  anyspace export RUN policy.onnx [--stochastic] [--rows N] [--trust]
-  anyspace list
+  anyspace train ENV               trains, and keeps a run folder; --resume RUN goes on with one
+  anyspace sweep ENV               searches for settings with Optuna
+  anyspace evaluate RUN            plays episodes with what a run learnt
+  anyspace record RUN              films them, as MP4 and GIF
+  anyspace report RUN              writes one page of HTML: curve, evaluation, film, settings
+  anyspace inspect ENV             shows what becomes of observations and actions, and the model
+  anyspace check ENV               steps an environment, and lists what is wrong with it
+  anyspace bench ENV               trains for some seconds, and shows what takes the time
+  anyspace plot RUN [RUN ...]      draws learning curves
+  anyspace export RUN policy.onnx  writes a policy as one file for onnxruntime
+  anyspace list                    names algorithms and presets
 
 ENV is a Gymnasium id or package.module:EnvClass; RUN is the folder of a run or a checkpoint.
 Algorithms of your own are package.module:Class; the current folder is searched as well.
-`anyspace COMMAND --help` lists every flag, and `anyspace --version` the version."""
+`anyspace COMMAND --help` lists its flags, and `anyspace --version` the version.
+Begin with: anyspace train CartPole-v1"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -60,7 +60,11 @@ class StartingPoint:
 class EnvFlags:
     """What commands are asked that begin with an environment."""
 
-    env: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="ENV")] = None
+    env: Annotated[
+        str | None,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="ENV", help_behavior_hint="(needed, unless a run or recorded steps take its place)"),
+    ] = None
     """A Gymnasium id or package.module:EnvClass."""
     algo: str = "ppo"
     """The algorithm: see `anyspace list`, or package.module:Class."""
@@ -69,8 +73,8 @@ class EnvFlags:
     config: Path | None = None
     """A TOML of keys and values, which may hold env, algo and preset as well; or the config.json of a run."""
     trust: bool = False
-    """Import the code that a config.json of --config, or a checkpoint of --resume, names: environments, models and the
-    like. Only for runs whose author you trust."""
+    """Import the code that a config.json of --config names: environments, models and the like. Only for runs whose
+    author you trust."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ class SweepFlags(EnvFlags):
     the help shows plain defaults, which few runs have.
     """
 
+    config: Path | None = None
+    """A TOML of keys and values, which may hold env, algo, preset, steps and evaluate as well; or the config.json of a
+    run."""
     trials: int = 20
     """How many trials there are to be in all, of all processes together; trials that somebody stopped do not count."""
     steps: int = 50_000

@@ -43,6 +43,12 @@ class TrainFlags(EnvFlags):
     the help shows plain defaults, which few runs have.
     """
 
+    config: Path | None = None
+    """A TOML of keys and values, which may hold env, algo, preset, steps, evaluate, callback and video_every as well;
+    or the config.json of a run."""
+    trust: bool = False
+    """Import the code that a config.json of --config, or a checkpoint of --resume, names: environments, models and the
+    like. Only for runs whose author you trust."""
     steps: int = 100_000
     """Environment steps in all; a resumed run's count, and it goes on to the number that it had, if none is given."""
     out: Path | None = None

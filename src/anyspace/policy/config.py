@@ -45,7 +45,7 @@ class PolicyConfig:
     """Hand nested actions to views and custom distributions as they are: sets `model._disable_action_flattening`."""
     scale_images: Literal["auto"] | bool = "auto"
     """Divide pictures (uint8 Boxes of 0..255 with two axes or more) by 255. auto: built-in networks get [0, 1] and
-    custom models 0..255; True divides for both, False for none."""
+    custom models 0..255, but custom networks of SAC without a memory [0, 1]; True divides for all, False for none."""
     max_len: int | dict[str, int] | None = None
     """Longest length of Sequences and Graphs: for all, or by place as in `{'obs["items"]': 20}`."""
     ignore: list[str] = field(default_factory=list)

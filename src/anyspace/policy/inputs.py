@@ -12,7 +12,9 @@ import gymnasium as gym
 from anyspace.maths.gather import Gathered, Window
 from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import InputDict, flatten_structured
+from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Runtime
+from anyspace.models.sac_networks import SACNetworks
 from anyspace.policy.history import ModelViews
 from anyspace.policy.masking import Masking
 from anyspace.spaces import LeafSpec, ObservationFilter, get_preprocessor
@@ -114,14 +116,15 @@ def stacked(leaves: Leaves) -> list[Array]:
 
 
 def scaled_pictures(
-    specs: Sequence[LeafSpec], observation_space: gym.Space[Tree], custom: object
+    specs: Sequence[LeafSpec], observation_space: gym.Space[Tree], model: ModelV2, custom: object
 ) -> Preprocessor | None:
     """Return what scales pictures for the built-in networks in a custom model, which itself sees them as they are.
 
     Args:
         specs: the leaves as the custom model sees them.
         observation_space: the environment's.
-        custom: the model's name, for what the log says.
+        model: the model, or what holds custom networks.
+        custom: the class or name of the custom model, for what the log says; None: ``model`` was not configured by one.
 
     Returns:
         None where there are no pictures.
@@ -130,8 +133,18 @@ def scaled_pictures(
     pictures = [spec.place() for spec, other in zip(specs, scaled.specs, strict=True) if spec.scale != other.scale]
     if not pictures:
         return None
-    logging.getLogger("anyspace").warning(
-        f"{', '.join(pictures)}: {custom} gets pictures as numbers from 0 to 255; built-in networks in it divide them"
-        " by 255. Set scale_images=True to give it numbers from 0 to 1, or False to divide nothing."
-    )
+    holds_networks = custom is None and isinstance(model, SACNetworks)
+    if holds_networks and not model.get_initial_state():
+        said = (
+            "the custom networks of SAC get pictures as numbers from 0 to 1, as built-in ones do, unless they have a"
+            " memory. Set scale_images=False to give all of its networks numbers from 0 to 255."
+        )
+    else:
+        own = custom or type(model)
+        name = "a custom network of SAC" if holds_networks else getattr(own, "__name__", own)
+        said = (
+            f"{name} gets pictures as numbers from 0 to 255; built-in networks in it divide them by 255. Set"
+            " scale_images=True to give it numbers from 0 to 1, or False to divide nothing."
+        )
+    logging.getLogger("anyspace").warning(f"{', '.join(pictures)}: {said}")
     return scaled

@@ -186,9 +186,8 @@ class Pipeline:
 
     def _scaled_for_networks(self) -> Preprocessor | None:
         """Return what scales pictures for the networks in a custom model; None: a filter does, or nothing has to."""
-        custom = self.config.model.custom_model or type(self.model)
-        scaled = scaled_pictures(self.preprocessor.specs, self.observation_space, getattr(custom, "__name__", custom))
-        return None if self.filter.active else scaled
+        specs, custom = self.preprocessor.specs, self.config.model.custom_model
+        return None if self.filter.active else scaled_pictures(specs, self.observation_space, self.model, custom)
 
     def _new_model(self) -> ModelV2:
         wanted = (self.obs_space, self.action_space, self.num_outputs, self._model_config)
