@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import ast
 import re
+from typing import Any
 
 import pytest
+from gymnasium.spaces import Box, Discrete
 
-from anyspace import PPO
+from anyspace import BC, PPO
 from anyspace.algorithms import ALGORITHMS
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS
 from anyspace.algorithms.layers import overridden
@@ -150,3 +152,11 @@ def test_keys_of_other_algorithms_are_never_taken_for_something_else(name: str) 
 
 def test_explanations_are_sentences() -> None:
     assert [text for text in TEXTS if not re.fullmatch(r"([A-Z{]|learn|evaluate).*[.)]", text)] == []
+
+
+def test_spaces_of_recorded_steps_are_written_beside_them() -> None:
+    spaces: Any = {"observation_space": Box(-1, 1, (2,)), "action_space": Discrete(2)}
+    with pytest.raises(ConfigError, match=r"write_spaces\(folder, observation_space, action_space\)"):
+        BC(input="steps", **spaces)
+    with pytest.raises(ConfigError, match=r"It is the environment's; a wrapper changes it"):
+        PPO("CartPole-v1", **spaces)

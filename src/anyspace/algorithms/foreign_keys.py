@@ -62,8 +62,14 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     ),
     "use_pytorch": "It is {framework='torch'} here, which is the default.",
     "disable_env_checking": "What environments return is always checked; leave it out.",
-    "observation_space": "It is the environment's; a wrapper changes it: {wrappers=[MyWrapper]}.",
-    "action_space": "It is the environment's; a wrapper changes it: {wrappers=[MyWrapper]}.",
+    **dict.fromkeys(
+        ("observation_space", "action_space"),
+        (
+            "The folder of {input} says of which spaces its steps are, where there is no environment: write it once by"
+            " anyspace.data.offline.write_spaces(folder, observation_space, action_space).",
+            "It is the environment's; a wrapper changes it: {wrappers=[MyWrapper]}.",
+        ),
+    ),
     "render_env": "evaluate(render=True) shows episodes; on the command line `anyspace evaluate RUN --render`.",
     "num_gpus": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
     "num_gpus_per_learner": "{device} says where a policy computes: 'auto', 'cpu', 'cuda' or 'mps'.",
