@@ -554,7 +554,7 @@ def test_an_algorithm_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert "learner/mine" in (folder / "metrics.csv").read_text()
     status, out, err = run(capsys, "evaluate", str(folder), "--episodes", "1", *algo)
     assert status == 0, err
-    assert "over 1 episodes" in out
+    assert "over 1 episode " in out
     resume = ["--resume", str(folder), *algo, "--steps", "128", "--no-progress", "--evaluate", "0"]
     status, out, err = run(capsys, "train", *resume)
     assert status == 0, err

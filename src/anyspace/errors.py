@@ -92,3 +92,8 @@ def _version(name: str) -> int:
 
 def _words(stem: str) -> list[str]:
     return re.split(r"[^a-z0-9]+", stem)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, of which there are several unless it is 1."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

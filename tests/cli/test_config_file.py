@@ -114,7 +114,8 @@ def test_seeds_are_trained_one_after_the_other(capsys: pytest.CaptureFixture[str
     status, out, err = run(capsys, "train", "toys:Drawn", "--seeds", "2", "--seed", "4", "--out", "all", *words)
     assert status == 0, err
     assert "mean return 4.0 +- 0.0 (lowest 4.0, highest 4.0) over 2 seeds" in out
-    assert "curves: anyspace plot all/seed-* --out all/curves.png" in out
+    folders = "all/seed-4 all/seed-5"
+    assert f"run folders: {folders.replace(' ', ', ')}\ncurves: anyspace plot {folders} --out all/curves.png\n" in out
     seeds = [json.loads((folder / "all" / f"seed-{n}" / "config.json").read_text())["seed"] for n in (4, 5)]
     assert seeds == [4, 5]
     status, out, _ = run(capsys, "plot", "all/seed-4", "all/seed-5", "--out", "all/curves.png")
@@ -123,6 +124,23 @@ def test_seeds_are_trained_one_after_the_other(capsys: pytest.CaptureFixture[str
     status, _, err = run(capsys, "train", "toys:Drawn", "--seeds", "2", "--seed", "3", "--out", "all", *words)
     assert (status, "all/seed-4 already holds a run" in err) == (2, True), err
     assert not (folder / "all" / "seed-3").exists()
+
+
+def test_seeds_of_an_earlier_command_are_named_or_overwritten(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    words = [*TINY[:6], *TINY[8:], "--steps", "16", "--evaluate", "0", "--out", "all"]
+    run(capsys, "train", "toys:Drawn", "--seeds", "2", *words)
+    status, out, err = run(capsys, "train", "toys:Drawn", "--seeds", "1", "--seed", "2", *words)
+    assert (status, "all/seed-0, all/seed-1: of an earlier command" in out) == (0, True), err
+    assert "over 1 seed\nrun folders: all/seed-2\n" in out
+
+    # A command that cannot work destroys nothing.
+    wrong = ["--train-batch-size", "1"]
+    assert run(capsys, "train", "toys:Drawn", "--seeds", "1", "--overwrite", *words, *wrong)[0] == 2
+    assert {path.name for path in (folder / "all").iterdir()} == {"seed-0", "seed-1", "seed-2"}
+    (folder / "all" / "seed-1" / "mine.txt").touch()
+    status, _, err = run(capsys, "train", "toys:Drawn", "--seeds", "1", "--overwrite", *words)
+    assert (status, {path.name for path in (folder / "all").iterdir()}) == (0, {"seed-0", "seed-1"}), err
+    assert {path.name for path in (folder / "all" / "seed-1").iterdir()} == {"mine.txt"}
 
 
 @pytest.mark.parametrize(

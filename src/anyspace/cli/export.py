@@ -14,7 +14,7 @@ from anyspace.cli.flags import require_least
 from anyspace.cli.output import print_lines
 from anyspace.cli.play import RunFlags
 from anyspace.cli.values import REGISTRY
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, counted
 from anyspace.policy.exporting import Exported
 from anyspace.policy.policy import Policy
 
@@ -74,9 +74,10 @@ def print_exported(done: Exported, episodes: int) -> None:
         done: what came of it.
         episodes: in how many episodes it was to be compared.
     """
-    played = f" and {done.episodes:,} episodes" if done.played else ", without an environment"
+    played = f" and {counted(done.episodes, 'episode')}" if done.played else ", without an environment"
     if done.played and done.episodes < episodes:
-        played = f" and {done.played:,} steps of the environment, in which {done.episodes} of {episodes} episodes ended"
+        ended = f"{done.episodes} of {counted(episodes, 'episode')} ended"
+        played = f" and {done.played:,} steps of the environment, in which {ended}"
     print_lines(
         Console(emoji=False),
         f"compared with the policy in {done.steps:,} steps, on random observations{played}: largest difference"

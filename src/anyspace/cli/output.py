@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import anyspace
 from anyspace.algorithms import Algorithm
 from anyspace.algorithms.presets import Preset
 from anyspace.data.env_findings import EnvCheck
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, counted
 from anyspace.execution.speed import Speed
 
 _SUCCESS = ("is_success", "success")
@@ -112,7 +112,7 @@ def print_evaluation(console: Console, result: Mapping[str, Any]) -> None:
         console,
         f"evaluation: mean return {result['episode_return_mean']:.1f} +- {result['episode_return_std']:.1f}"
         f" (lowest {result['episode_return_min']:.1f}, highest {result['episode_return_max']:.1f}) over"
-        f" {result['episodes']} episodes of {result['episode_len_mean']:.1f} steps{cut}",
+        f" {counted(result['episodes'], 'episode')} of {result['episode_len_mean']:.1f} steps{cut}",
         *(f"{name}: {result['episode'][name]:.1%}" for name in _SUCCESS if name in result["episode"]),
     )
 
@@ -132,21 +132,33 @@ def print_folder(console: Console, folder: Path, *, plays: bool, trust: bool) ->
         print_lines(console, f"play again: anyspace evaluate {quoted}{' --trust' if trust else ''}")
 
 
-def print_seeds(console: Console, means: Sequence[float], folder: Path) -> None:
+def print_seeds(console: Console, returns: Mapping[int, float | None], folder: Path) -> None:
     """Print what several seeds came to, and the commands that draw them.
 
     Args:
         console: where to.
-        means: the mean return of each seed whose episodes ended.
+        returns: the mean return of each seed; None where no episode ended.
         folder: that the runs' folders lie in.
     """
-    quoted, picture = shlex.quote(str(folder)), shlex.quote(str(folder / "curves.png"))
+    means, without = [mean for mean in returns.values() if mean is not None], None in returns.values()
     spelt = "no episode has ended yet"
     if means:
         spelt = f"mean return {np.mean(means):.1f} +- {np.std(means):.1f}"
-        spelt += f" (lowest {min(means):.1f}, highest {max(means):.1f}) over {len(means)} seeds"
-    lines = [spelt, f"run folders: {folder}/seed-*", f"curves: anyspace plot {quoted}/seed-* --out {picture}"]
-    print_lines(console, *lines, f"        tensorboard --logdir {quoted}")
+        spelt += f" (lowest {min(means):.1f}, highest {max(means):.1f}) over"
+        spelt += f" {len(means)} of {counted(len(returns), 'seed')}" if without else f" {counted(len(means), 'seed')}"
+    if means and without:
+        missing = [str(seed) for seed, mean in returns.items() if mean is None]
+        spelt += f"; seed {missing[0]} has" if len(missing) == 1 else f"; seeds {', '.join(missing)} have"
+        spelt += " no return, for no episode has ended"
+    folders = [str(folder / f"seed-{seed}") for seed in returns]
+    picture = str(folder / "curves.png")
+    print_lines(
+        console,
+        spelt,
+        f"run folders: {', '.join(folders)}",
+        f"curves: {shlex.join(['anyspace', 'plot', *folders, '--out', picture])}",
+        f"        {shlex.join(['tensorboard', '--logdir', str(folder)])}",
+    )
 
 
 def print_speed(console: Console, algorithm: Algorithm[Any], speed: Speed) -> None:
@@ -172,7 +184,7 @@ def print_check(console: Console, found: EnvCheck) -> None:
     lines = [f"{found.name}: {found.steps:,} steps with random actions"]
     if found.episodes:
         lines[0] += (
-            f", {len(found.episodes)} episodes of {min(found.episodes)} to {max(found.episodes)} steps"
+            f", {counted(len(found.episodes), 'episode')} of {min(found.episodes)} to {max(found.episodes)} steps"
             f" and returns of {min(found.returns):.6g} to {max(found.returns):.6g}"
         )
     step, reset = (f"{seconds * 1e6:,.0f} us" for seconds in (found.step_seconds, found.reset_seconds))

@@ -30,6 +30,7 @@ from anyspace.execution.run_files import (
     require_writable,
     resume_point,
     run_folder_of,
+    seeds_in,
     steps_of,
 )
 from anyspace.execution.run_folder import RunFolder
@@ -151,21 +152,40 @@ def _train_seeds(
         seed: stack.enter_context(RunFolder.claim(parent / f"seed-{seed}", overwrite=own.overwrite))
         for seed in range(first, first + own.seeds)
     }
-    means: list[float] = []
+    _with_others(folders, parent, own, console, stack)
+    means: dict[int, float | None] = {}
     for seed, folder in folders.items():
         folder.command = command
         output.print_lines(console, f"seed {seed}")
         try:
-            mean = _train_one(start, flags, seed, folder, console)
+            means[seed] = _train_one(start, flags, seed, folder, console)
         except BaseException as error:
             left = first + own.seeds - seed - 1
             if left:
                 rest = ["--seed", str(seed + 1), "--seeds", str(left), "--out", str(parent)]
-                again = shlex.join(["anyspace", "train", *words, *rest])
+                # What there was to overwrite is gone, and the seeds that are trained are to stay.
+                kept = [word for word in words if word != "--overwrite"]
+                again = shlex.join(["anyspace", "train", *kept, *rest])
                 error.add_note(f"Train the seeds that are left with\n  {again}")
             raise
-        means += [] if mean is None else [mean]
     output.print_seeds(console, means, parent)
+
+
+def _with_others(
+    folders: Mapping[int, RunFolder], parent: Path, own: TrainFlags, console: Console, stack: ExitStack
+) -> None:
+    """Let the first of several seeds remove all runs that the new ones take the place of, or say that they stay."""
+    own_names = {folder.path.name for folder in folders.values()}
+    others = [run for run in seeds_in(parent) if run.name not in own_names]
+    if own.overwrite:
+        claimed = [stack.enter_context(RunFolder.claim(run, overwrite=True)) for run in others]
+        next(iter(folders.values())).replaces = [*folders.values(), *claimed]
+    elif others:
+        output.print_lines(
+            console,
+            f"{', '.join(map(str, others))}: of an earlier command, and left as it was, so that `anyspace plot"
+            f" {shlex.quote(str(parent))}` draws it, too; --overwrite removes it.",
+        )
 
 
 def _train_one(

@@ -101,8 +101,12 @@ def is_run(folder: Path) -> bool:
 
 def runs_in(folder: Path) -> list[Path]:
     """Return a folder itself, or in its place those of the runs in it that were begun together, with several seeds."""
-    together = [] if is_run(folder) else sorted(filter(is_run, folder.glob(_OF_SEEDS)))
-    return together or [folder]
+    return ([] if is_run(folder) else seeds_in(folder)) or [folder]
+
+
+def seeds_in(folder: Path) -> list[Path]:
+    """Return the runs in a folder that were begun together, with several seeds."""
+    return sorted(filter(is_run, folder.glob(_OF_SEEDS)))
 
 
 def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +59,7 @@ class RunFolder(os.PathLike[str]):
         options: what the folder is to remember of the run beside its steps.
         words: of the command line, which the command to go on repeats.
         command: that the run is begun with, for ``config.json``; None: it is begun in Python.
+        replaces: other folders, claimed too, whose runs are removed when this one begins.
     """
 
     def __init__(self, path: Path, lock: RunLock, *, is_new: bool, was_made: bool, overwrites: bool = False):
@@ -67,6 +68,7 @@ class RunFolder(os.PathLike[str]):
         self.options: dict[str, int | list[str] | None] = {}
         self.words: list[str] = []
         self.command: str | None = None
+        self.replaces: Sequence[RunFolder] = ()
         self._lock, self._is_new, self._was_made, self._overwrites = lock, is_new, was_made, overwrites
         self._log: MetricsLog | None = None
         self._algorithm: Trainable | None = None
@@ -312,8 +314,11 @@ class RunFolder(os.PathLike[str]):
     def _write_settings(
         self, described: Mapping[str, Any], options: Mapping[str, Any], steps: int, *, exact: bool
     ) -> None:
-        if self._is_new and run_files.is_run(self._place):
-            run_files.remove_run(self._place)
+        if self._is_new:
+            for one in (self, *self.replaces):
+                if run_files.is_run(one._place):
+                    run_files.remove_run(one._place)
+                    one._was_made = True  # as empty as one that was: it goes, if nothing begins there
         run_files.write_json(self._place / run_files.CONFIG_FILE, described)
         remembered = {} if self._is_new else run_files.asked_before(self._place)
         run_files.write_json(self._place / run_files.OPTIONS_FILE, {**remembered, **options})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, counted
 from anyspace.execution import run_files
 from anyspace.execution.curves import learning_curve
 from anyspace.execution.film import VIDEOS
@@ -95,10 +95,11 @@ def _facts(folder: Path, described: Mapping[str, Any], last: Mapping[str, str]) 
 def _evaluation(result: Mapping[str, Any]) -> list[str]:
     mean, deviation = result["episode_return_mean"], result["episode_return_std"]
     cut = f", {result['episodes_cut']} of which were cut" if result["episodes_cut"] else ""
+    over = counted(result["episodes"], "episode")
     lines = enumerate(zip(result["returns"], result["lengths"], strict=True), 1)
     return [
         "<h2>Evaluation</h2>",
-        f"<p>Mean return <b>{mean:.6g}</b> &plusmn; {deviation:.3g} over {result['episodes']} episodes{cut}.</p>",
+        f"<p>Mean return <b>{mean:.6g}</b> &plusmn; {deviation:.3g} over {over}{cut}.</p>",
         _table((f"episode {number}", f"{total:.6g}", f"{length:,} steps") for number, (total, length) in lines),
     ]
 
