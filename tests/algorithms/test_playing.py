@@ -66,9 +66,25 @@ def test_a_video_without_room_ends_no_training(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(film, "probe_folder", full)
     with (
         closing(PPO(Drawn, SMALL)) as algo,
-        pytest.warns(UserWarning, match=r"step-000000032.*No space left on device\. Training goes on"),
+        pytest.warns(UserWarning, match=r"step-000000032.*No space left on device\)\. Training goes on"),
     ):
         algo.learn(32, out=tmp_path / "run", callback=RecordVideo(30), progress=False)
+
+
+class Breaks(Drawn):
+    def render(self) -> Any:
+        if self.t == 2:
+            raise RuntimeError("no context")
+        return super().render()
+
+
+def test_a_picture_that_fails_ends_no_training(tmp_path: Path) -> None:
+    with closing(PPO(Breaks, SMALL)) as algo, pytest.warns(UserWarning, match="failed") as told:
+        algo.learn(64, out=tmp_path / "run", callback=RecordVideo(30), progress=False)
+    (warning,) = told
+    assert "the video at 32 steps failed (RuntimeError: " in str(warning.message)
+    assert "no context" in str(warning.message)
+    assert algo.timesteps_total == 64
 
 
 def without_pictures() -> Samples:

@@ -40,6 +40,7 @@ def test_a_page_holds_everything(capsys: pytest.CaptureFixture[str], folder: Pat
     assert checked.open == []
     assert len(checked.sources) == 3
     assert all(source.startswith("data:") for source in checked.sources)
+    assert "step-000000032.mp4: the policy at 32 steps." in page
     titles = ["Learning curve", "Evaluation", "Video", "Pipeline", "Configuration", "Last numbers"]
     assert re.findall("<h2>(.*?)</h2>", page) == titles
     assert "Mean return <b>4</b> &plusmn; 0 over 2 episodes." in page

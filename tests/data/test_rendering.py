@@ -104,6 +104,22 @@ def test_mujoco_is_told_to_draw_without_a_display(
     assert os.environ.get("MUJOCO_GL") == after
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1), (2, 3, 3), (2, 3, 4)])
+def test_gray_and_transparent_pictures_are_taken(shape: tuple[int, ...]) -> None:
+    drawn = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+
+    class Draws(Pictures):
+        def render(self) -> Any:
+            return drawn
+
+    found: list[Any] = []
+    env = filmed(EnvSpec(Draws), lambda picture, number: found.append(picture)).make()
+    env.reset()
+    env.step(env.action_space.sample())
+    colours = drawn[..., :3] if len(shape) == 3 else drawn[..., None]
+    np.testing.assert_array_equal(found[0], np.broadcast_to(colours, (2, 3, 3)))
+
+
 @pytest.mark.parametrize(
     ("told", "rate"),
     [(5, 5.0), (np.float32(5), 5.0), (np.int64(5), 5.0), (np.inf, 30.0), (np.nan, 30.0), (0, 30.0), (None, 30.0)],

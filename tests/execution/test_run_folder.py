@@ -247,11 +247,26 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
 
 def test_overwriting_leaves_nothing_of_the_old_run(tmp_path: Path) -> None:
     fresh(Counts(range(100)), tmp_path, 200)
+    (tmp_path / "videos").mkdir()
+    for name in ("report.html", "videos/step-000000200.mp4", "videos/mine.mp4"):
+        (tmp_path / name).touch()
     fresh(Counts([5, 4, 3, 2, 1]), tmp_path, 20, overwrite=True)
+    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["mine.mp4"]
+    assert not (tmp_path / "report.html").exists()
     assert (saved(tmp_path), saved(tmp_path / "best")) == (20, 10)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
     assert remembered_options(tmp_path)["steps"] == 20
+
+
+def test_films_of_steps_that_a_run_takes_anew_are_removed(tmp_path: Path) -> None:
+    fresh(Counts(), tmp_path, 40)
+    (tmp_path / "videos").mkdir()
+    for steps in (20, 30):
+        (tmp_path / "videos" / f"step-{steps:09d}.gif").touch()
+    with RunFolder.claim(tmp_path, goes_on_at=20, overwrite=True) as folder:
+        learn(Counts(start=20), 40, folder, overwrite=True, saving=Saving(1000), progress=False)
+    assert [path.name for path in (tmp_path / "videos").iterdir()] == ["step-000000020.gif"]
 
 
 def test_overwriting_begins_when_the_new_run_does(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from anyspace.algorithms import Algorithm
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, require_least
 from anyspace.cli.values import REGISTRY
-from anyspace.execution.film import MP4_HINT, VIDEOS, Film, video_files, writes_mp4
-from anyspace.execution.run_files import run_folder_of
+from anyspace.execution.film import MP4_HINT, Film, video_files, writes_mp4
+from anyspace.execution.run_files import VIDEOS, run_folder_of
 
 
 @dataclass(frozen=True, kw_only=True)

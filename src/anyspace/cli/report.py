@@ -16,10 +16,10 @@ from anyspace.cli.flags import require_least
 from anyspace.cli.play import PlayFlags, without_display
 from anyspace.cli.values import REGISTRY
 from anyspace.errors import ConfigError, EnvironmentSetupError
-from anyspace.execution.film import VIDEOS, video_files
+from anyspace.execution.film import video_files
 from anyspace.execution.log import write_whole
 from anyspace.execution.pipeline_picture import pipeline_picture
-from anyspace.execution.run_files import run_folder_of
+from anyspace.execution.run_files import REPORT_FILE, VIDEOS, run_folder_of
 from anyspace.execution.web_page import Shown, latest_video, run_page
 
 
@@ -42,7 +42,7 @@ def report(words: list[str]) -> None:
     if folder is None:
         raise ConfigError(f"{flags.run} is not the folder of a run, such as learn(out=...) and `anyspace train` write.")
     require_least(flags, episodes=0)
-    page = flags.out or folder / "report.html"
+    page = flags.out or folder / REPORT_FILE
     if page.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"the page is to be {page}, but pages end in .html.")
     output.make_room(page)
@@ -62,7 +62,7 @@ def _shown(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Shown
         if flags.episodes:
             evaluation = algorithm.evaluate(flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
         if flags.video:
-            video = latest_video(folder)
+            video = latest_video(folder, algorithm.timesteps_total)
             try:
                 video = video or _filmed(algorithm, flags, folder)
             except EnvironmentSetupError as error:

@@ -90,15 +90,16 @@ class _Filmed(gym.Wrapper[Any, Any, Any, Any]):
             drawn: Any = self.env.render()
         except gym.error.DependencyNotInstalled as error:
             raise EnvironmentSetupError(f"{self._name} cannot draw itself: {error}") from error
-        is_picture = isinstance(drawn, np.ndarray) and drawn.ndim == 3 and drawn.shape[2] == 3
-        if not is_picture or drawn.dtype != np.uint8 or not drawn.size:
-            came = f"{drawn.dtype} of shape {drawn.shape}" if isinstance(drawn, np.ndarray) else repr(drawn)[:80]
-            raise EnvironmentSetupError(
-                f"{self._name}.render() returned {came}, but in the render mode 'rgb_array' it returns a picture: uint8"
-                " of shape (height, width, 3)."
-            )
-        picture: Picture = drawn
-        return picture
+        shape: tuple[int, ...] = drawn.shape if isinstance(drawn, np.ndarray) and drawn.size else ()
+        if shape and drawn.dtype == np.uint8 and (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))):
+            # Gray, colour, or colour and how opaque it is.
+            picture: Picture = np.broadcast_to(drawn.reshape(*shape[:2], -1)[..., :3], (*shape[:2], 3))
+            return picture
+        came = f"{drawn.dtype} of shape {drawn.shape}" if isinstance(drawn, np.ndarray) else repr(drawn)[:80]
+        raise EnvironmentSetupError(
+            f"{self._name}.render() returned {came}, but in the render mode 'rgb_array' it returns a picture: uint8 of"
+            " shape (height, width, 3), 0 to 255; gray (height, width) and RGBA (height, width, 4) are taken as well."
+        )
 
 
 def _rendering(spec: EnvSpec, wanted: str, what: str, deed: str) -> EnvSpec:

@@ -20,8 +20,9 @@ from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution.added_numbers import noted, require_numbers
 from anyspace.execution.callback_checks import require_function, require_known_methods
-from anyspace.execution.film import VIDEOS, FilmError, video_files
+from anyspace.execution.film import FilmError, video_files
 from anyspace.execution.log import flat_metrics
+from anyspace.execution.run_files import VIDEOS
 from anyspace.foreign_names import CALLBACK, Explains
 from anyspace.importing import import_path
 
@@ -246,7 +247,7 @@ class PruneTrial(_GoesByNumber):
 class RecordVideo(Callback):
     """Films the policy every so many steps, on an environment apart from those that train.
 
-    A video that cannot be written, such as on a full disk, is a warning.
+    A video that fails, such as on a full disk or in the environment's render(), is a warning, once until one succeeds.
 
     Args:
         every: environment steps from one video to the next, at least 1.
@@ -263,7 +264,7 @@ class RecordVideo(Callback):
             raise ConfigError(f"RecordVideo(every={every}, episodes={episodes}): both are at least 1.")
         self.every, self.episodes, self.explore = every, episodes, explore
         self.folder = None if folder is None else Path(folder).expanduser()
-        self._due = every
+        self._due, self._is_failing = every, False
 
     def on_start(self, algorithm: Any) -> None:
         """Find out whether there will be pictures, and where to put them."""
@@ -280,8 +281,14 @@ class RecordVideo(Callback):
             folder = self.folder or algorithm.run_folder / VIDEOS
             try:
                 algorithm.record(video_files(folder, steps), self.episodes, explore=self.explore)
-            except FilmError as error:
-                warnings.warn(f"{error} Training goes on.", stacklevel=2)
+            except Exception as error:  # whatever it is, a film is not worth the training
+                if not self._is_failing:
+                    told = str(error) if isinstance(error, FilmError) else f"{type(error).__name__}: {error}"
+                    video = f"the video at {steps:,} steps"
+                    warnings.warn(f"RecordVideo: {video} failed ({told.rstrip('.')}). Training goes on.", stacklevel=2)
+                self._is_failing = True
+            else:
+                self._is_failing = False
         return None
 
 

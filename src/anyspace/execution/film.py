@@ -16,6 +16,8 @@ from anyspace.data.rendering import Picture
 from anyspace.errors import ConfigError, EnvironmentSetupError
 from anyspace.execution.run_files import probe_folder
 
+_LOG = logging.getLogger("anyspace")
+
 SMALLEST = 192
 """Pixels of the shorter side below which pictures are enlarged, so that a grid of a few pixels can be seen."""
 LARGEST = 1_920
@@ -27,8 +29,6 @@ GIF_RATE = 25.0
 GIF_PICTURES = 600
 """Pictures of a GIF at most: of a longer film, every second one is left out, as often as it takes."""
 MP4_HINT = "pip install 'anyspace[video]'"
-VIDEOS = "videos"
-"""The folder of a run's videos."""
 
 
 class _Reel(Protocol):
@@ -48,7 +48,8 @@ class FilmError(ConfigError):
 class Film:
     """The pictures of one or more episodes, in one or more files. Use it as a context manager.
 
-    Nothing is left of a film that an error cuts short. Pictures that are all of one colour are warned of.
+    Nothing is left of a film that an error cuts short. Pictures that are all of one colour are warned of, and those of
+    another size than the first.
 
     Args:
         files: the endings of their names, ``.mp4`` or ``.gif``, say what is written.
@@ -65,7 +66,7 @@ class Film:
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
         self._fault: OSError | None = None
-        self._is_blank = True
+        self._is_blank, self._has_fitted = True, False
         for file in self.files:
             require_writer(file)
 
@@ -85,19 +86,15 @@ class Film:
     def add(self, picture: Picture, rate: float) -> None:
         """Add a picture [height, width, 3], of which ``rate`` are a second.
 
-        Raises:
-            EnvironmentSetupError: it is of another size than the one before.
+        A film has pictures of one size: one of another than the first is cut or filled up, with a warning.
         """
         is_first = self._shape is None
-        if is_first:
+        if self._shape is None:
             self._shape = picture.shape
-        if picture.shape != self._shape:
-            raise EnvironmentSetupError(
-                f"render() returned a picture of shape {picture.shape} after one of {self._shape}; a video needs"
-                " pictures of one size."
-            )
         if self._fault is not None:
             return
+        if picture.shape != self._shape:
+            picture = self._fitted(picture, self._shape)
         self._is_blank = self._is_blank and bool((picture == picture[0, 0]).all())
         even = _even(picture)
         try:
@@ -107,6 +104,20 @@ class Film:
                 reel.add(even)
         except OSError as fault:
             self._fault = fault
+
+    def _fitted(self, picture: Picture, shape: tuple[int, ...]) -> Picture:
+        """Return what a picture shows within another shape, black where it shows nothing."""
+        if not self._has_fitted:
+            self._has_fitted = True
+            _LOG.warning(
+                f"{', '.join(map(str, self.files))}: render() returned a picture of shape {picture.shape} after one of"
+                f" {shape}. A film has pictures of one size, so larger ones are cut, and smaller ones have black beside"
+                " them."
+            )
+        height, width, _ = map(min, picture.shape, shape)
+        fitted = np.zeros(shape, np.uint8)
+        fitted[:height, :width] = picture[:height, :width]
+        return fitted
 
     def _begin(self, picture: Picture, rate: float) -> None:
         height, width, _ = picture.shape
@@ -134,7 +145,7 @@ class Film:
             for file in [] if faults else self.files:
                 _draft(file).replace(file)
             if not faults and self.files and self._is_blank:
-                logging.getLogger("anyspace").warning(
+                _LOG.warning(
                     f"{', '.join(map(str, self.files))}: every picture is of one colour. Look at what render() of the"
                     " environment returns with render_mode='rgb_array'; some draw only where there is a display"
                     " (SDL_VIDEODRIVER=x11)."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -35,12 +36,15 @@ LATEST = "checkpoint"
 BEST = "best"
 EXACT = "exact"
 KEPT = "checkpoints"
+VIDEOS = "videos"
+REPORT_FILE = "report.html"
 LAST = "last"
 """Stands for the run under ``runs`` that was written to last."""
 
 _CHECKPOINTS = (LATEST, EXACT, BEST)
 _OF_SEEDS = "seed-*"
 """What the folders of runs are called that were begun together, with several seeds."""
+_VIDEO = re.compile(r"step-(\d+)\.(mp4|gif)")
 _FILES = (CONFIG_FILE, OPTIONS_FILE, METRICS_FILE, PICTURE_FILE)
 OUT = "--out (`out` in Python)"
 OVERWRITE = "--overwrite (`overwrite=True` in Python)"
@@ -256,14 +260,16 @@ def remove_run(folder: Path) -> None:
         OSError: a file cannot be removed.
     """
     drafts = [Path(name).with_suffix(".partial").name for name in _FILES]
-    for file in (*(folder / name for name in (*_FILES, *drafts)), *folder.glob("events.out.tfevents.*")):
+    named = [folder / name for name in (*_FILES, *drafts, REPORT_FILE)]
+    for file in (*named, *folder.glob("events.out.tfevents.*"), *videos_of(folder)):
         file.unlink(missing_ok=True)
     for name in _CHECKPOINTS:
         remove_checkpoint(folder / name)
     for kept in _kept_folders(folder):
         remove_checkpoint(kept)
-    with suppress(OSError):
-        (folder / KEPT).rmdir()
+    for name in (KEPT, VIDEOS):
+        with suppress(OSError):
+            (folder / name).rmdir()
 
 
 def keep_checkpoint(folder: Path, name: str, number: int) -> None:
@@ -291,7 +297,7 @@ def _kept_folders(folder: Path) -> list[Path]:
 
 
 def remove_others(folder: Path, steps: int, *, exact: bool) -> None:
-    """Remove the checkpoints of a run that do not lie on its way any more: it goes on with some steps.
+    """Remove the checkpoints and videos of a run that do not lie on its way any more: it goes on with some steps.
 
     Args:
         folder: of the run.
@@ -304,6 +310,15 @@ def remove_others(folder: Path, steps: int, *, exact: bool) -> None:
     for checkpoint in _kept_folders(folder):
         if not (checkpoint / STATE_FILE).is_file() or (steps_on_disk(checkpoint) or 0) > steps:
             remove_checkpoint(checkpoint)
+    for video, filmed in videos_of(folder).items():
+        if filmed > steps:
+            video.unlink(missing_ok=True)
+
+
+def videos_of(folder: Path) -> dict[Path, int]:
+    """Return the videos of a run, and the steps of the policies that they show."""
+    found = {file: _VIDEO.fullmatch(file.name) for file in (folder / VIDEOS).glob("step-*")}
+    return {file: int(match[1]) for file, match in found.items() if match}
 
 
 def resume_point(given: Path, *, latest: bool = False) -> Path:

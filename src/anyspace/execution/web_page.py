@@ -13,7 +13,6 @@ from typing import Any
 from anyspace.errors import ConfigError, counted
 from anyspace.execution import run_files
 from anyspace.execution.curves import learning_curve
-from anyspace.execution.film import VIDEOS
 from anyspace.execution.log import read_metrics
 
 _STYLE = """
@@ -36,7 +35,7 @@ class Shown:
     evaluation: Mapping[str, Any] | None = None
     """As ``evaluate`` returns it."""
     video: Path | None = None
-    """An MP4 or a GIF."""
+    """One of the run's videos."""
     notes: Sequence[str] = field(default_factory=list)
     """What is missing, and why."""
 
@@ -62,7 +61,7 @@ def run_page(folder: Path, shown: Shown) -> str:
         "<h2>Learning curve</h2>",
         _svg(learning_curve(metrics, title, "svg")),
         *([] if shown.evaluation is None else _evaluation(shown.evaluation)),
-        *([] if shown.video is None else ["<h2>Video</h2>", _video(shown.video)]),
+        *([] if shown.video is None else ["<h2>Video</h2>", _video(folder, shown.video)]),
         "<h2>Pipeline</h2>",
         f'<div class="scroll">{_svg(shown.pipeline)}</div>',
         "<h2>Configuration</h2>",
@@ -75,10 +74,10 @@ def run_page(folder: Path, shown: Shown) -> str:
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 
-def latest_video(folder: Path) -> Path | None:
-    """Return the newest video of a run, MP4 rather than GIF; None where there is none."""
-    found = [file for file in (folder / VIDEOS).glob("[!.]*") if file.suffix in (".mp4", ".gif")]
-    return max(found, key=lambda file: (file.stem, file.suffix), default=None)
+def latest_video(folder: Path, steps: int) -> Path | None:
+    """Return the newest video of a run up to some ``steps``, MP4 rather than GIF; None where there is none."""
+    found = [(filmed, file.suffix, file) for file, filmed in run_files.videos_of(folder).items() if filmed <= steps]
+    return max(found)[2] if found else None
 
 
 def _facts(folder: Path, described: Mapping[str, Any], last: Mapping[str, str]) -> str:
@@ -104,11 +103,14 @@ def _evaluation(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _video(file: Path) -> str:
+def _video(folder: Path, file: Path) -> str:
     data = base64.b64encode(file.read_bytes()).decode()
     if file.suffix == ".gif":
-        return f'<img alt="the policy plays" src="data:image/gif;base64,{data}">'
-    return f'<video controls autoplay loop muted src="data:video/mp4;base64,{data}"></video>'
+        shown = f'<img alt="the policy plays" src="data:image/gif;base64,{data}">'
+    else:
+        shown = f'<video controls autoplay loop muted src="data:video/mp4;base64,{data}"></video>'
+    steps = run_files.videos_of(folder)[file]
+    return f'<p class="below">{html.escape(file.name)}: the policy at {steps:,} steps.</p>{shown}'
 
 
 def _svg(picture: bytes) -> str:
