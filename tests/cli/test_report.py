@@ -66,3 +66,17 @@ def test_wrong_input(capsys: pytest.CaptureFixture[str], folder: Path, words: li
     (folder / "run" / "run.json").write_text('{"steps": 1}')
     status, _, err = run(capsys, "report", *words)
     assert (status, err.startswith(error)) == (2, True), err
+
+
+def test_runs_that_may_be_meant_are_named(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    run_folder = folder / "all" / "seed-0"
+    (run_folder / "checkpoint").mkdir(parents=True)
+    (run_folder / "run.json").write_text('{"steps": 1}')
+    (run_folder / "checkpoint" / "state.json").touch()
+    for words, hint in (
+        (["report", "all"], "Runs are in folders of it, such as all/seed-0."),
+        (["plot", "."], None),
+        (["plot", "all/seed-0/checkpoint"], "It is a checkpoint of the run all/seed-0: give that."),
+    ):
+        status, _, err = run(capsys, *words)
+        assert (status, hint is None or err.rstrip().endswith(hint)) == (2, True), err

@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import RecordEpisodeStatistics
 
 from anyspace import PPO
+from anyspace.data import infos as info_numbers
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import add_info, listed, numbers
@@ -274,7 +275,11 @@ def test_figures_of_episodes_go_on_over_iterations_and_checkpoints(tmp_path: Any
     assert loaded.counters.latest.episodes[0].infos == {"served": 3.0, "is_success": 1.0}
 
 
-def test_infinite_numbers_are_none(tmp_path: Any) -> None:
+def test_infinite_numbers_are_none(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(info_numbers, "_TOLD", set())
+
     class Lost(Counts):
         def _info(self) -> Any:
             return {"distance": np.inf if self.t == 3 else 2.0, **super()._info()}
@@ -282,6 +287,10 @@ def test_infinite_numbers_are_none(tmp_path: Any) -> None:
     algo = PPO(Lost, SMALL)
     result = algo.train()
     assert (result["env"]["distance"], result["episode"]["served"]) == (2.0, 3.0)
+    told = [record.message for record in caplog.records if "'distance'" in record.message]
+    assert [message.split(". ")[0] for message in told] == [
+        "environment 0: the number 'distance' of its info is inf"
+    ]
     algo.save(tmp_path)
     assert PPO.load(tmp_path, env=Lost).counters.latest.infos() == result["episode"]
 

@@ -199,6 +199,17 @@ def test_a_folder_of_seeds_stands_for_its_runs(tmp_path: Path) -> None:
     assert (len(together.curves), len(other.curves)) == (3, 1)
 
 
+def test_runs_of_one_seed_are_no_seeds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    runs = [run_folder(tmp_path / name, seed, [1.0, 2.0]) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    (pair,) = draw_curves(runs[:2], tmp_path / "c.png")
+    assert pair.label == "PPO on CartPole-v1 (2 runs, 1 seed)"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{runs[0]}, {runs[1]} have the same settings and the same seed, 1: the band does not show how seeds differ."
+    ]
+    (three,) = draw_curves(runs, tmp_path / "c.png")
+    assert three.label == "PPO on CartPole-v1 (3 runs, 2 seeds)"
+
+
 def test_numbers_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     runs = [run_folder(tmp_path / str(seed), seed, [1.0, np.nan, 3.0]) for seed in range(2)]
     (group,) = draw_curves(runs, tmp_path / "c.png")

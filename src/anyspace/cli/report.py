@@ -19,7 +19,7 @@ from anyspace.errors import ConfigError, EnvironmentSetupError
 from anyspace.execution.film import video_files
 from anyspace.execution.log import write_whole
 from anyspace.execution.pipeline_picture import pipeline_picture
-from anyspace.execution.run_files import REPORT_FILE, VIDEOS, run_folder_of
+from anyspace.execution.run_files import REPORT_FILE, VIDEOS, run_folder_of, runs_near
 from anyspace.execution.web_page import Shown, latest_video, run_page
 
 
@@ -40,7 +40,10 @@ def report(words: list[str]) -> None:
     flags = tyro.cli(ReportFlags, args=words, prog="anyspace report", registry=REGISTRY)
     folder = run_folder_of(flags.run)
     if folder is None:
-        raise ConfigError(f"{flags.run} is not the folder of a run, such as learn(out=...) and `anyspace train` write.")
+        raise ConfigError(
+            f"{flags.run} is not the folder of a run, such as learn(out=...) and `anyspace train` write."
+            f"{runs_near(flags.run)}"
+        )
     require_least(flags, episodes=0)
     page = flags.out or folder / REPORT_FILE
     if page.suffix.lower() not in (".html", ".htm"):

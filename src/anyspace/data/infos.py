@@ -7,6 +7,7 @@ it a mask bool [B] under ``_key`` that says who gave one. Dicts are stacked key 
 from __future__ import annotations
 
 import functools
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -95,7 +96,8 @@ def listed(num_envs: int, infos: Any) -> Infos:
 def numbers(infos: Infos, key: Any, wanted: Bools) -> tuple[Ints, Numbers]:
     """Return which of the ``wanted`` environments gave a number under a key, and the numbers: [n] each.
 
-    Numbers are Python's and NumPy's, booleans and arrays without dimensions among them. NaN and infinity are none.
+    Numbers are Python's and NumPy's, booleans and arrays without dimensions among them. NaN and infinity are none, and
+    are warned of once.
     """
     values = infos.get(key)
     if not isinstance(values, np.ndarray) or values.shape != wanted.shape:
@@ -110,7 +112,27 @@ def numbers(infos: Infos, key: Any, wanted: Bools) -> tuple[Ints, Numbers]:
     else:
         return _NOBODY, _NONE
     there = np.isfinite(found)
-    return (rows, found) if there.all() else (rows[there], found[there])
+    if there.all():
+        return rows, found
+    strange = [row for row in rows[~there].tolist() if isinstance(values[row], float | np.floating)]
+    if strange:
+        _tell(str(key), strange[0], float(values[strange[0]]))
+    return rows[there], found[there]
+
+
+def _tell(name: str, row: int, value: float) -> None:
+    """Warn that a number is left out; once a name, for it may be so at every step."""
+    if name not in _TOLD:
+        _TOLD.add(name)
+        _LOG.warning(
+            f"environment {row}: the number {name!r} of its info is {value}. Only finite numbers count: means of"
+            f" {name!r} are over the others, and it is missing where there is none."
+        )
+
+
+_LOG = logging.getLogger("anyspace")
+_TOLD: set[str] = set()
+"""The names of numbers that were warned of."""
 
 
 def number_keys(infos: Infos) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anyspace.errors import ConfigError, nearest
+from anyspace.errors import ConfigError, counted, nearest
 from anyspace.execution import run_files
 from anyspace.execution.log import read_metrics, write_whole
 
@@ -56,7 +56,10 @@ class Curve:
         """
         file = folder / run_files.METRICS_FILE
         if not file.is_file():
-            raise ConfigError(f"{folder} is not the folder of a run: there is no {run_files.METRICS_FILE} in it.")
+            raise ConfigError(
+                f"{folder} is not the folder of a run: there is no {run_files.METRICS_FILE} in it."
+                f"{run_files.runs_near(folder)}"
+            )
         rows = read_metrics(file)
         points = _points(rows, metric)
         if not points:
@@ -72,6 +75,11 @@ class Curve:
             raise ConfigError(f"{file}: all numbers called {metric!r} are NaN or infinite.")
         steps, values = steps[finite], values[finite]
         return cls(folder, steps, values, run_files.described(folder))
+
+    @property
+    def seed(self) -> str:
+        """What the seed of the run was; of a run that does not say so, the run stands for it."""
+        return str(self.described.get("seed", self.run))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -163,7 +171,8 @@ def require_format(picture: Path) -> str:
 def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> list[Group]:
     """Draw a number of several runs over the environment steps, and return them in groups as they are drawn.
 
-    Runs that differ in their seeds alone are one line, the mean, with a band from the lowest to the highest value.
+    Runs that differ in their seeds alone are one line, the mean, with a band from the lowest to the highest value. Of
+    runs of one seed a warning tells.
     Where not all of them have values, those that do are thin lines.
 
     Args:
@@ -179,6 +188,7 @@ def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> li
     groups = grouped(_curves(runs, metric))
     figure, axes = _axes(_NAMES.get(metric, metric))
     for group in groups:
+        _tell_of_twins(group)
         steps, mean, low, high = group.band()
         (line,) = axes.plot(steps, mean, label=group.label, linewidth=1.5)
         if len(group.curves) > 1:
@@ -264,7 +274,23 @@ def _label(same: list[Curve], differing: Sequence[str]) -> str:
     name = f"{algorithm} on {env}" if algorithm and env else same[0].run.name
     own = [f"{path.removeprefix('config.')}={settings[path]}" for path in differing if path in settings]
     shown = f", {', '.join(own[:_MOST_NAMED])}{', ...' if len(own) > _MOST_NAMED else ''}" if own else ""
-    return f"{name}{shown}{f' ({len(same)} seeds)' if len(same) > 1 else ''}"
+    runs, seeds = len(same), len({curve.seed for curve in same})
+    several = counted(seeds, "seed") if seeds == runs else f"{runs} runs, {counted(seeds, 'seed')}"
+    return f"{name}{shown}{f' ({several})' if runs > 1 else ''}"
+
+
+def _tell_of_twins(group: Group) -> None:
+    """Warn of runs of one seed, which say no more than one of them, however close together they lie."""
+    by_seed: dict[str, list[str]] = {}
+    for curve in group.curves:
+        by_seed.setdefault(curve.seed, []).append(str(curve.run))
+    for seed, runs in by_seed.items():
+        if len(runs) > 1:
+            _LOG.warning(
+                "%s have the same settings and the same seed, %s: the band does not show how seeds differ.",
+                ", ".join(runs),
+                seed,
+            )
 
 
 _MOST_NAMED = 3

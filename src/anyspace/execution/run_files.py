@@ -97,6 +97,15 @@ def run_folder_of(path: str | os.PathLike[str]) -> Path | None:
     return None
 
 
+def runs_near(folder: Path) -> str:
+    """Return the sentence that follows "is not the folder of a run", of the runs that may be meant."""
+    own = run_folder_of(folder)
+    if own is not None and own != folder:
+        return f" It is a checkpoint of the run {own}: give that."
+    inner = sorted(filter(is_run, folder.glob("*")))
+    return f" Runs are in folders of it, such as {inner[0]}." if inner else ""
+
+
 def is_run(folder: Path) -> bool:
     """Whether the files in a folder that have the names of a run's files are those of a run."""
     config, options = _read_json(folder / CONFIG_FILE), _read_json(folder / OPTIONS_FILE)
