@@ -288,9 +288,7 @@ def test_infinite_numbers_are_none(
     result = algo.train()
     assert (result["env"]["distance"], result["episode"]["served"]) == (2.0, 3.0)
     told = [record.message for record in caplog.records if "'distance'" in record.message]
-    assert [message.split(". ")[0] for message in told] == [
-        "environment 0: the number 'distance' of its info is inf"
-    ]
+    assert [message.split(". ")[0] for message in told] == ["environment 0: the number 'distance' of its info is inf"]
     algo.save(tmp_path)
     assert PPO.load(tmp_path, env=Lost).counters.latest.infos() == result["episode"]
 

@@ -28,12 +28,11 @@ from anyspace.execution import run_folder
 from anyspace.execution.checkpoint import read_checkpoint, read_state, write_checkpoint
 from anyspace.execution.log import read_metrics
 from anyspace.execution.pieces import pieces_of
+from anyspace.execution.resuming import repeated_steps, resume_point
 from anyspace.execution.run import Saving, learn
 from anyspace.execution.run_files import (
     keep_checkpoint,
     remove_run,
-    repeated_steps,
-    resume_point,
     run_folder_of,
     steps_on_disk,
 )

@@ -23,6 +23,7 @@ from anyspace.execution.run_files import remembered_options, run_folder_of, step
 from anyspace.execution.run_folder import RunFolder
 from anyspace.execution.torch_learner import TorchLearner
 from tests.support.counts import Counts, ran, saved
+from tests.support.environments import Drawn
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +135,26 @@ def test_the_command_to_go_on_says_that_the_run_is_trusted(tmp_path: Path) -> No
     fresh(NamesCode(), tmp_path)
     with pytest.raises(ConfigError, match=rf"Go on with `anyspace train --resume {tmp_path} --trust`"):
         fresh(NamesCode(), tmp_path)
+
+
+def test_a_run_of_code_that_nobody_can_import_goes_on_in_python(tmp_path: Path) -> None:
+    def stop(algorithm: Any, result: Any) -> None:
+        if algorithm.timesteps_total == 32:
+            raise ZeroDivisionError
+
+    class Mine(Drawn):
+        pass
+
+    settings = {"train_batch_size": 16, "minibatch_size": 16, "num_epochs": 1, "model": {"fcnet_hiddens": [2]}}
+    algorithm = PPO(Mine, settings, preset="none")
+    line = f"Algorithm.load({str(tmp_path)!r}, env=Mine).learn(64, out={str(tmp_path)!r})"
+    with pytest.raises(ZeroDivisionError) as caught:
+        algorithm.learn(64, out=tmp_path, callback=stop, progress=False)
+    assert caught.value.__notes__[-1].endswith(f"Go on with\n  {line}")
+    with pytest.raises(ConfigError) as refused:
+        PPO(Mine, settings, preset="none").learn(64, out=tmp_path, progress=False)
+    assert f"Go on with `{line}`, choose another" in str(refused.value)
+    assert eval(line, {"Algorithm": Algorithm, "Mine": Mine})["timesteps_total"] == 64
 
 
 def test_an_algorithm_goes_on_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,7 @@ class Counts:
         return self.mean >= self.stop_at
 
     needs_trust = False
+    loading_line: str | None = None
 
 
 def ran(

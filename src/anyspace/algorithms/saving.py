@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from anyspace.algorithms import checkpoints, state
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.trust import announce, needs_trust
+from anyspace.algorithms.trust import announce, loading_line, needs_trust
 from anyspace.data.growing import Growing
 from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint
@@ -116,3 +116,8 @@ class Saves(ABC):
     def needs_trust(self) -> bool:
         """Whether another process loads a checkpoint only if told that it is trusted: ``trust=True``, ``--trust``."""
         return needs_trust(self.description(), self.config_class)
+
+    @property
+    def loading_line(self) -> str | None:
+        """The call by which a program loads a checkpoint ``'PATH'`` that names code which no other one can import."""
+        return loading_line(self.description(), self.config_class)

@@ -255,6 +255,14 @@ def needs_trust(description: Mapping[str, Any], config_class: type[AlgorithmConf
     return any(want.takes_a_word and not want.is_built_in for want in wants(description, config_class))
 
 
+def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> str | None:
+    """Return the call by which a program loads a run of ``'PATH'`` whose code no other one can import; else None."""
+    lacking = [want for want in wants(description, config_class) if not want.takes_a_word]
+    if not lacking:
+        return None
+    return _handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class))
+
+
 def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> Literal[True]:
     """Say in one line of the log which code loading will ask for, if there is any."""
     local = [want for want in wants(description, config_class) if want.kind == "local"]

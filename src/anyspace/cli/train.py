@@ -23,12 +23,11 @@ from anyspace.data.rendering import pictured
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import OneCallback, RecordVideo, named_callback
 from anyspace.execution.checkpoint import read_state
+from anyspace.execution.resuming import repeated_steps, resume_point
 from anyspace.execution.run_files import (
     remembered_callbacks,
     remembered_options,
-    repeated_steps,
     require_writable,
-    resume_point,
     run_folder_of,
     seeds_in,
     steps_of,

@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,9 @@ EXACT = "exact"
 KEPT = "checkpoints"
 VIDEOS = "videos"
 REPORT_FILE = "report.html"
-LAST = "last"
-"""Stands for the run under ``runs`` that was written to last."""
 
-_CHECKPOINTS = (LATEST, EXACT, BEST)
-_OF_SEEDS = "seed-*"
+CHECKPOINTS = (LATEST, EXACT, BEST)
+OF_SEEDS = "seed-*"
 """What the folders of runs are called that were begun together, with several seeds."""
 _VIDEO = re.compile(r"step-(\d+)\.(mp4|gif)")
 _FILES = (CONFIG_FILE, OPTIONS_FILE, METRICS_FILE, PICTURE_FILE)
@@ -109,7 +107,7 @@ def runs_near(folder: Path) -> str:
 def is_run(folder: Path) -> bool:
     """Whether the files in a folder that have the names of a run's files are those of a run."""
     config, options = _read_json(folder / CONFIG_FILE), _read_json(folder / OPTIONS_FILE)
-    return "algorithm" in config or "steps" in options or any(_has_checkpoint(folder, name) for name in _CHECKPOINTS)
+    return "algorithm" in config or "steps" in options or any(_has_checkpoint(folder, name) for name in CHECKPOINTS)
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -119,7 +117,7 @@ def runs_in(folder: Path) -> list[Path]:
 
 def seeds_in(folder: Path) -> list[Path]:
     """Return the runs in a folder that were begun together, with several seeds."""
-    return sorted(filter(is_run, folder.glob(_OF_SEEDS)))
+    return sorted(filter(is_run, folder.glob(OF_SEEDS)))
 
 
 def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
@@ -136,7 +134,7 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
     if (folder / STATE_FILE).is_file():
         raise ConfigError(f"{folder} is a checkpoint that save() wrote, and no folder for a run; choose another {OUT}.")
     if not is_run(folder):
-        taken = [name for name in (*_FILES, *_CHECKPOINTS, KEPT) if _is_there(folder / name)]
+        taken = [name for name in (*_FILES, *CHECKPOINTS, KEPT) if _is_there(folder / name)]
         if taken:
             raise ConfigError(
                 f"{folder} holds {', '.join(taken)}, which no run wrote and one would overwrite; choose another {OUT}."
@@ -149,9 +147,11 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
     if goes_on_at is None and (steps or (folder / METRICS_FILE).exists()):
         spelt = "no checkpoint" if steps is None else f"{steps:,} steps"
         path = folder if _has_checkpoint(folder, LATEST) else folder / BEST
+        line = go_on(folder, path)
+        python = f" (in Python: Algorithm.load({str(path)!r}))" if line.startswith("anyspace ") else ""
         raise ConfigError(
-            f"{folder} already holds a run ({title}, {spelt}). Go on with `{go_on(folder, path)}` (in Python:"
-            f" Algorithm.load({str(path)!r})), choose another {OUT}, or replace the run with {OVERWRITE}."
+            f"{folder} already holds a run ({title}, {spelt}). Go on with `{line}`{python}, choose another {OUT}, or"
+            f" replace the run with {OVERWRITE}."
         )
     # What an exact run has learnt since its last exact checkpoint, it learns again, just so.
     if goes_on_at is not None and goes_on_at != steps_on_disk(folder / EXACT):
@@ -159,13 +159,30 @@ def require_free(folder: Path, goes_on_at: int | None, overwrite: bool) -> None:
 
 
 def go_on(folder: Path, path: Path) -> str:
-    """Return the command that goes on with the run in a folder as its files are.
+    """Return the line that goes on with the run in a folder as its files are.
 
     Args:
         folder: of the run.
-        path: as the command spells it, or one of its checkpoints.
+        path: as the line spells it, or one of its checkpoints.
     """
-    return resume_command(path, trust=_read_json(folder / OPTIONS_FILE).get("needs_trust") is True)
+    return line_to_go_on(path, _read_json(folder / OPTIONS_FILE), exact=steps_on_disk(folder / EXACT) is not None)
+
+
+def line_to_go_on(path: Path, asked: Mapping[str, Any], words: Sequence[str] = (), *, exact: bool = False) -> str:
+    """Return the command that goes on with a run, or a line of Python where no command could import its code.
+
+    Args:
+        path: of its folder, or of one of its checkpoints.
+        asked: what the run was asked for.
+        words: more of the command.
+        exact: whether the folder has an exact checkpoint, which the command goes on from by itself.
+    """
+    loading = asked.get("loading")
+    if not isinstance(loading, str):
+        return resume_command(path, words, trust=asked.get("needs_trust") is True)
+    own = path.parent if path.name in CHECKPOINTS else path
+    checkpoint = path / EXACT if exact and own == path else path
+    return f"{loading.replace(repr('PATH'), repr(str(checkpoint)))}.learn({asked.get('steps')}, out={str(own)!r})"
 
 
 def require_latest(folder: Path, goes_on_at: int) -> None:
@@ -272,7 +289,7 @@ def remove_run(folder: Path) -> None:
     named = [folder / name for name in (*_FILES, *drafts, REPORT_FILE)]
     for file in (*named, *folder.glob("events.out.tfevents.*"), *videos_of(folder)):
         file.unlink(missing_ok=True)
-    for name in _CHECKPOINTS:
+    for name in CHECKPOINTS:
         remove_checkpoint(folder / name)
     for kept in _kept_folders(folder):
         remove_checkpoint(kept)
@@ -328,37 +345,6 @@ def videos_of(folder: Path) -> dict[Path, int]:
     """Return the videos of a run, and the steps of the policies that they show."""
     found = {file: _VIDEO.fullmatch(file.name) for file in (folder / VIDEOS).glob("step-*")}
     return {file: int(match[1]) for file, match in found.items() if match}
-
-
-def resume_point(given: Path, *, latest: bool = False) -> Path:
-    """Return the checkpoint from which a run goes on.
-
-    Args:
-        given: a run folder, a checkpoint, or ``last``: the run under ``runs`` that was written to last.
-        latest: take the latest checkpoint of a run folder even where it has an exact one.
-
-    Raises:
-        CheckpointError: no run is there.
-    """
-    path = given
-    if given == Path(LAST) and not given.exists():
-        places = [f"{run}/{name}/{STATE_FILE}" for run in ("*", f"*/{_OF_SEEDS}") for name in _CHECKPOINTS]
-        states = [file for place in places for file in Path("runs").glob(place)]
-        if not states:
-            raise CheckpointError(
-                f"--resume {LAST} goes on with the run under {Path('runs').absolute()} that was written to last, but"
-                " none is there; give a run folder or a checkpoint."
-            )
-        path = max(states, key=lambda file: file.stat().st_mtime).parent.parent
-    exact = path / EXACT
-    return exact if not latest and steps_on_disk(exact) is not None and not (path / STATE_FILE).exists() else path
-
-
-def repeated_steps(checkpoint: Path) -> int:
-    """Return how many steps are taken again where a run goes on from its latest exact checkpoint; 0 for others."""
-    run = run_folder_of(checkpoint) if checkpoint.name == EXACT else None
-    latest = None if run is None else steps_on_disk(run / LATEST)
-    return max(0, (latest or 0) - (steps_on_disk(checkpoint) or 0))
 
 
 def steps_on_disk(checkpoint: Path) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
-from anyspace.execution.checkpoint import resume_command, write_checkpoint
+from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog, read_metrics
 from anyspace.execution.run_lock import RunLock
@@ -73,7 +73,8 @@ class RunFolder(os.PathLike[str]):
         self._log: MetricsLog | None = None
         self._algorithm: Trainable | None = None
         self._settings: Callable[[], None] | None = None
-        self._title, self._names_code = "", False
+        self._title = ""
+        self._asked: dict[str, Any] = {}
         self._whole: _Copy | None = None
         self._is_current = False
         self._copy_seconds = 0.0
@@ -171,11 +172,13 @@ class RunFolder(os.PathLike[str]):
         if not (self._is_new or self._overwrites or exact):
             run_files.require_latest(self._place, algorithm.timesteps_total)
         description = algorithm.description()
-        self._title, self._names_code = run_files.title_of(description), algorithm.needs_trust
+        self._title = run_files.title_of(description)
         described = {**description, **run_files.origin(self.command)}
-        options = {"steps": total_steps, "progress": progress, "needs_trust": self._names_code, **self.options}
+        self._asked = {"steps": total_steps, "progress": progress, "needs_trust": algorithm.needs_trust, **self.options}
+        if algorithm.loading_line is not None:
+            self._asked["loading"] = algorithm.loading_line
         self._log, self._algorithm = MetricsLog(self._place, description), algorithm
-        self._settings = partial(self._write_settings, described, options, algorithm.timesteps_total, exact=exact)
+        self._settings = partial(self._write_settings, described, self._asked, algorithm.timesteps_total, exact=exact)
         if self._is_new:
             self._copy(algorithm)
             try:
@@ -241,7 +244,7 @@ class RunFolder(os.PathLike[str]):
     @property
     def needs_trust(self) -> bool:
         """Whether its checkpoints are loaded only by those who trust the code that they name."""
-        return self._names_code
+        return self._asked.get("needs_trust") is True
 
     @property
     def latest(self) -> Path:
@@ -266,7 +269,7 @@ class RunFolder(os.PathLike[str]):
             return self._loss(self._whole, error)
         exact = run_files.steps_on_disk(self._place / run_files.EXACT)
         repeats = "" if exact is None else f" from the exact checkpoint of {exact:,} steps"
-        line = resume_command(self.path, self.words, trust=self._names_code)
+        line = run_files.line_to_go_on(self.path, self._asked, self.words, exact=exact is not None)
         return (
             f"The run is saved at {self._whole.steps:,} steps, after its last whole iteration. Go on{repeats} with\n"
             f"  {line}"
@@ -288,7 +291,7 @@ class RunFolder(os.PathLike[str]):
         return (
             f"The checkpoint of {whole.steps:,} steps cannot be written ({reason or error}). The one of"
             f" {self._steps_on_disk:,} steps is whole: {room} on from there with\n"
-            f"  {resume_command(self.path, self.words, trust=self._names_code)}"
+            f"  {run_files.line_to_go_on(self.path, self._asked, self.words)}"
         )
 
     @property

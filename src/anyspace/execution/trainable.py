@@ -67,5 +67,9 @@ class Trainable(Protocol):
     def needs_trust(self) -> bool:
         """Whether another process loads the checkpoints only if it is told that they are trusted."""
 
+    @property
+    def loading_line(self) -> str | None:
+        """The call of Python by which a checkpoint ``'PATH'`` is loaded whose code no command can import; else None."""
+
     def should_stop(self) -> bool:
         """Whether the return to stop at is reached."""
