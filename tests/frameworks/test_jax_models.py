@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -427,3 +428,9 @@ def test_evaluating_before_acting_changes_nothing_that_compiled_passes_draw(buil
         with algorithm.policy.acting("acting") as actor:
             drawn.append([actor([obs]).raw for _ in range(3)])
     np.testing.assert_array_equal(*drawn)
+
+
+def test_a_policy_on_jax_is_not_copied(build: Build) -> None:
+    algorithm = build(lambda: Samples(spaces.Box(-1, 1, (2,)), spaces.Discrete(2)), PPO)
+    with pytest.raises(TypeError, match=r"what runs on JAX is not copied\. Load the policy once more"):
+        copy.deepcopy(algorithm.policy)

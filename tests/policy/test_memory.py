@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ from anyspace import PPO, Algorithm
 from anyspace.algorithms.on_policy import gae, training_rows
 from anyspace.data.collector import Collector
 from anyspace.data.vector import VectorSource
-from anyspace.errors import ModelError
+from anyspace.errors import ModelError, ObservationError
 from anyspace.models import FullyConnectedNetwork, ModelConfig, RecurrentNetwork
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.batch import Batch
@@ -232,6 +233,21 @@ def test_states_that_do_not_fit_are_refused() -> None:
         made.compute_single_action(single, state, prev_reward=0.0)
     with pytest.raises(ValueError, match="expected what the previous call"):
         made.compute_single_action(single, [np.zeros(6)], prev_reward=0.0)
+
+
+def test_a_state_of_another_policy_is_refused() -> None:
+    obs = {"x": np.zeros((2, 3), np.float32), "kind": np.zeros(2, np.int64)}
+    states = {name: policy(name).compute_actions(obs)[1] for name in ("lstm", "gru", "gtrxl")}
+    rewards = np.zeros(2)
+    for name in states:
+        for other, state in states.items():
+            made = policy(name)
+            if name == other:  # another one of the same kind
+                actions, _ = made.compute_actions(obs, copy.deepcopy(state), prev_reward=rewards)
+                assert actions["push"].shape == (2, 2)
+                continue
+            with pytest.raises(ObservationError, match="got <PolicyState of 2 episodes> from a policy that remembers"):
+                made.compute_actions(obs, state, prev_reward=rewards)
 
 
 @pytest.mark.spec(73, 74, 75, 78)

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import re
 from contextlib import closing
 
@@ -735,3 +737,17 @@ def test_draws_from_the_global_source_depend_on_the_policys_own():
         torch.rand(7)
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert (drawn[0][0] != drawn[0][1]).all()
+
+
+@pytest.mark.parametrize("model", [{}, {"use_lstm": True, "lstm_cell_size": 4}])
+def test_a_policy_is_copied_but_not_pickled(model):
+    policy, observations = make(model=model), samples(VECTOR, 3)
+    with pytest.raises(TypeError, match=r"load the policy in each process: Policy.load\(path\)"):
+        pickle.dumps(policy)
+    twin, shallow = copy.deepcopy(policy), copy.copy(policy)
+    before = policy.get_distribution(observations).inputs
+    policy.load_state({name: value + (value.dtype == np.float32) for name, value in policy.state().items()})
+    after = policy.get_distribution(observations).inputs
+    assert not np.allclose(before, after)
+    np.testing.assert_array_equal(twin.get_distribution(observations).inputs, before)
+    np.testing.assert_array_equal(shallow.get_distribution(observations).inputs, after)

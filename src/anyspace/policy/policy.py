@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Unpack
+from typing import Any, NoReturn, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -51,6 +52,23 @@ class Policy(Rates, Explains):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
         self._perturbed = self._new_perturbed()  # of weights that the first pass may have made
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Policy holds what its framework has compiled, so it is not pickled. Save the algorithm, and load the"
+            " policy in each process: Policy.load(path)."
+        )
+
+    def __copy__(self) -> Policy:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Policy:
+        other = object.__new__(type(self))
+        memo[id(self)] = other
+        vars(other).update(copy.deepcopy(vars(self), memo))
+        return other
 
     def _new_perturbed(self) -> Perturbed | None:
         if not isinstance(self.exploration, PerturbingExploration):

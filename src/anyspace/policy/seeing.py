@@ -105,8 +105,10 @@ class Sees(Pipeline):
         """Return the history of the steps before ``obs``."""
         if not self.views.remembers:
             raise ObservationError("a state was given, but this policy has no memory; leave `state` out.")
-        if not isinstance(state, PolicyState) or len(state.begun) != len(obs[0]):
+        if not isinstance(state, PolicyState) or len(state.begun) != len(obs[0]) or not self._is_ours(state, obs):
             came = repr(state) if isinstance(state, PolicyState) else f"a {type(state).__name__}"
+            if isinstance(state, PolicyState) and len(state.begun) == len(obs[0]):
+                came += " from a policy that remembers something else"
             raise ObservationError(
                 f"state: expected what the previous call for {len(obs[0])} observations returned, got {came}. Begin"
                 " with None, and hand back the second thing that each call returns."
@@ -119,6 +121,19 @@ class Sees(Pipeline):
         before = self.masking.observation(state.leaves)
         step = self.views.columns(before, state.acted.raw, earned, state.acted.state_out)
         return state.history.after(step, state.begun, obs)
+
+    def _is_ours(self, state: PolicyState, obs: Sequence[NumpyArray]) -> bool:
+        """Whether a state, which may be of another policy, holds what the views of this one look at."""
+        if state.history.views is self.views:
+            return True
+        begun = History.before(self.views, obs).windows
+        states = [(initial.shape, initial.dtype.kind) for initial in self.views.initial]
+        return (
+            {source: _kinds(leaves, 1) for source, leaves in state.history.windows.items()}
+            == {source: _kinds(leaves, 1) for source, leaves in begun.items()}
+            and _kinds(state.acted.state_out, 0) == states
+            and _kinds(self.masking.observation(state.leaves), 0) == _kinds(obs, 0)
+        )
 
     def require_valid(self, leaves: Sequence[NumpyArray], where: Callable[[tuple[int, ...]], str]) -> None:
         """Raise :class:`ObservationError` on the first value of encoded observations that its space does not allow.
@@ -151,6 +166,11 @@ class Sees(Pipeline):
                 f"{where(row)}: the mask allows no action at all: {self.masking.layout.describe_empty(mask[row])}."
                 " Allow at least one, or end the episode."
             )
+
+
+def _kinds(leaves: Sequence[NumpyArray], axis: int) -> list[tuple[tuple[int, ...], str]]:
+    """Return the shapes of leaves without the axis of the batch, and the kinds of their numbers."""
+    return [(leaf.shape[:axis] + leaf.shape[axis + 1 :], leaf.dtype.kind) for leaf in leaves]
 
 
 def _earned(rewards: Any, count: int) -> NumpyArray:

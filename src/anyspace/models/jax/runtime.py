@@ -6,7 +6,7 @@ import contextlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -47,6 +47,12 @@ class JaxRuntime(HostRuntime):
         self._device = _device(device)
         self.device: str = "cuda" if self._device.platform == "gpu" else self._device.platform
         self._drawing: RandomSource = "evaluation"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise TypeError(
+            "passes that JAX has compiled hold the model that they were made for, so what runs on JAX is not copied."
+            " Load the policy once more: Policy.load(path)."
+        )
 
     # ---------------------------------------------------------------------------- models and passes
 
