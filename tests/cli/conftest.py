@@ -35,6 +35,10 @@ class Slow(Drawn):
 class Strange(Drawn):
     'Built by no command: only trust brings it in.'
 
+class Torn(Drawn):
+    def render(self):
+        raise RuntimeError("no context")
+
 class Blind(Drawn):
     metadata = {"render_modes": []}
 """

@@ -31,6 +31,9 @@ class Checked(html.parser.HTMLParser):
 
 def test_a_page_holds_everything(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     assert main(["train", "toys:Drawn", "--steps", "32", "--out", "run", "--evaluate", "0", *TINY]) == 0
+    torn = run(capsys, "report", "run", "--env", "toys:Torn", "--episodes", "0", "--out", "torn.html")
+    assert torn[0] == 0, torn[2]
+    assert "There is no video: no context" in (folder / "torn.html").read_text()
     status, out, err = run(capsys, "report", "run", "--episodes", "2", "--trust")
     assert status == 0, err
     assert "report: run/report.html (" in out

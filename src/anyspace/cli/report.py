@@ -15,7 +15,7 @@ from anyspace.cli import output
 from anyspace.cli.flags import require_least
 from anyspace.cli.play import PlayFlags, without_display
 from anyspace.cli.values import REGISTRY
-from anyspace.errors import ConfigError, EnvironmentSetupError
+from anyspace.errors import ConfigError
 from anyspace.execution.film import video_files
 from anyspace.execution.log import write_whole
 from anyspace.execution.pipeline_picture import pipeline_picture
@@ -68,7 +68,7 @@ def _shown(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Shown
             video = latest_video(folder, algorithm.timesteps_total)
             try:
                 video = video or _filmed(algorithm, flags, folder)
-            except EnvironmentSetupError as error:
+            except Exception as error:  # whatever render() raises, the rest of the page is as good
                 notes.append(f"There is no video: {error}")
     picture = pipeline_picture(algorithm.policy, "", "svg")
     changed = configs.changes(algorithm.config, type(algorithm.config)())
