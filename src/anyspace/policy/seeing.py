@@ -6,18 +6,14 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
 from anyspace.errors import ObservationError
 from anyspace.foreign_names import unknown_argument
-from anyspace.models.runtime import NumpyArray, Runtime
-from anyspace.policy.config import PolicyConfig
-from anyspace.policy.exploration import ALONE, Place
+from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.pipeline import Pipeline
-from anyspace.policy.plan import CATALOGUE, Plan
 from anyspace.spaces.encoding import batch_shape
 from anyspace.spaces.faults import ValueCheck, require_valid
 
@@ -48,23 +44,11 @@ class ActingOptions(SeeingOptions, total=False):
 class Sees(Pipeline):
     """A pipeline that takes raw observations; see :class:`Pipeline` for arguments and errors."""
 
-    def __init__(
-        self,
-        observation_space: gym.Space[Any],
-        action_space: gym.Space[Any],
-        config: PolicyConfig,
-        runtime: Runtime,
-        plan: Plan = CATALOGUE,
-        seed: int = 0,
-        place: Place = ALONE,
-    ):
-        super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
-        lenient = config.out_of_bounds == "warn"
-        self._check: Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None] = (
-            ValueCheck(self.encode, self.masking.positions)
-            if lenient
-            else functools.partial(require_valid, self.encode)
-        )
+    @functools.cached_property
+    def _check(self) -> Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None]:
+        if self.config.out_of_bounds == "warn":
+            return ValueCheck(self.encode, self.masking.positions)
+        return functools.partial(require_valid, self.encode)
 
     def _stacked(self, leaves: Sequence[NumpyArray]) -> list[NumpyArray]:
         """Return encoded observations, which have to be stacked and valid."""
