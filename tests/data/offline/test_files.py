@@ -136,7 +136,7 @@ def test_a_line_of_empty_columns_is_left_out(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"x"), "compressed by gzip; unpack it"),
+        (gzip.compress(b"x", mtime=0), "compressed by gzip; unpack it"),
         (pickle.dumps({"obs": [1]}), "a pickle, which is not read"),
         (b"PK\x03\x04....", "a zip, as NumPy's"),
         (json.dumps({"type": "SampleBatch"}, indent=1).encode(), "one indented object or list"),
