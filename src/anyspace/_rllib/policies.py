@@ -41,7 +41,8 @@ class ScriptPolicy:
             raise AttributeError(
                 f"get_policy().{name}: policies have no such attribute here. The weights, the states and what acts are"
                 " there: get_weights, set_weights, get_initial_state, compute_actions, compute_single_action,"
-                " model; policy.evaluate gives logits and values. docs/porting.md says more."
+                " model; predict_values, evaluate_actions and get_distribution give values, log-probabilities and"
+                " logits. docs/porting.md says more."
             ) from None
 
     def compute_actions(
