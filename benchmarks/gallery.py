@@ -61,7 +61,7 @@ TASKS = (
     Task("MiniGrid-Empty-5x5-v0", 50_000),
     Task("popgym-RepeatFirstEasy-v0", 100_000, "", ("--model.use-gru",)),
     Task("popgym-PositionOnlyCartPoleEasy-v0", 200_000, "", ("--model.use-lstm",)),
-    Task("ALE/Pong-v5", 1_000_000, "21 (10M)"),
+    Task("ALE/Breakout-v5", 250_000, "398 (10M)"),
 )
 
 
