@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from anyspace import DQN, PPO
+from anyspace.algorithms import attributes
 from anyspace.errors import ConfigError
 from tests.algorithms.test_checkpoints import SMALL
 from tests.support.tasks import Endless
@@ -105,6 +106,21 @@ def test_what_changes_only_later_is_told_once(caplog: pytest.LogCaptureFixture) 
 def test_what_stays_as_it_was_is_no_state(first: Any, change: Any) -> None:
     with closing(changing(first, change)(Endless, SMALL, preset="none")) as algorithm:
         for _ in range(2):
+            algorithm.train()
+
+
+def test_of_long_data_the_beginning_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attributes, "_MOST", 3)
+    for place in (0, 5):
+        with (
+            closing(
+                changing(
+                    lambda owner: [0] * 9,
+                    lambda owner, place=place: owner.thing.__setitem__(place, 1),
+                )(Endless, SMALL, preset="none")
+            ) as algorithm,
+            pytest.raises(ConfigError) if place == 0 else nullcontext(),
+        ):
             algorithm.train()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import numbers
 import random
@@ -72,8 +73,11 @@ _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib",
 _OF_AN_ITERATION = 2
 """How often attributes are checked for an iteration."""
 
+_MOST = 10_000
+"""How many leaves of an attribute are compared: data of millions of numbers would take a second each time."""
+
 _Leaves = tuple[object, ...]
-"""All plain values within a value, how long the collections within it are, and the types of parts in it."""
+"""The first plain values within a value, how long the collections within it are, and the types of parts in it."""
 
 
 def is_part(value: object) -> bool:
@@ -211,7 +215,7 @@ class Attributes:
         self._noted |= {name: self._leaves_of(name) for name in added}
 
     def _leaves_of(self, name: str) -> _Leaves:
-        return tuple(_leaves(self._all.get(name), self._owner))
+        return tuple(itertools.islice(_leaves(self._all.get(name), self._owner), _MOST))
 
 
 def _unnamed(parts: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
