@@ -114,18 +114,8 @@ def _require_keys(own: type, library: type) -> None:
 
 _NO_KEYS = (
     *("env", "config", "preset", "trust", "path", "algo", "steps", "out", "overwrite", "seeds", "resume"),
-    *(
-        "resume_latest",
-        "weights_from",
-        "callback",
-        "video_every",
-        "progress",
-        "evaluate",
-        "help",
-        "trials",
-        "ranges",
-        "prune",
-    ),
+    *("resume_latest", "weights_from", "callback", "video_every", "progress", "evaluate", "help"),
+    *("trials", "ranges", "prune"),
 )
 """Names of arguments of constructors and ``load()``, and of flags of the command line, which keys stand beside."""
 
@@ -199,7 +189,7 @@ def require_parameters(policy: Policy, groups: Mapping[str, Group]) -> None:
 def require_methods(kind: type[Any]) -> None:
     """Raise :class:`ConfigError` unless ``updates`` and ``losses`` can be called as they are called.
 
-    So do methods that nothing calls, whose names are nearly those of such ones.
+    It is also raised for a method that nothing calls, if its name is nearly that of one that is called.
     """
     _require_names(kind)
     for method, arguments in (("updates", ("policy", "trajectory")), ("losses", ("policy", "batch"))):

@@ -124,7 +124,6 @@ class Pipeline:
         self.encode = Encoder(observation_space, clip=True) if clips else self.preprocessor.encode
         for sentence in describe_images(self.encode.specs):
             logging.getLogger("anyspace").warning(sentence)
-
         self._model_config = dataclasses.replace(config.model, _disable_preprocessor_api=not config.preprocesses)
         self.dist_factory, self.num_outputs = plan.distribution(action_space, self._model_config)
         # A twin takes features; without preprocessing the model sees what is stored.
@@ -134,6 +133,7 @@ class Pipeline:
         self.shown, self.obs_space = self._shown(observation_space, scales)
         drawn = raw_space(action_space, normalize=config.normalize_actions)
         self.exploration = exploration_of(plan.exploration, config.exploration_config, drawn, place)
+        self._choices = choice_check(self.exploration, self.action_space)
         self.timestep, self.version, self.replaced_at, self.inputs_decide, self._seed = 0, 0, 0, False, seed
         self.example = [np.zeros((2, *leaf.shape), leaf.dtype) for leaf in self.encode.specs]
         self.siblings: list[Pipeline] = []
@@ -330,8 +330,7 @@ class Pipeline:
                 # A user's model may draw from the framework's global source; a compiled pass draws its key, always.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))
-            check = choice_check(self.exploration, self.action_space)
-            yield Actor(network, self.runtime, self._inputs, self.exploration, source, check, self._perturbed)
+            yield Actor(network, self.runtime, self._inputs, self.exploration, source, self._choices, self._perturbed)
 
     def any_action(self) -> Tree:
         """Return a sample [1, ...] of the action distribution."""

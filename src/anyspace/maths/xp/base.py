@@ -44,8 +44,8 @@ class Namespace:
         def __getattr__(self, name):
             known = [each for each in dir(type(self)) if not each.startswith("_")]
             raise AttributeError(
-                f"xp() has no {name!r}.{nearest(name, known)} What there is in every framework lists"
-                " docs/own-algorithm.md; a loss that calls one framework alone may use all that this one has."
+                f"xp() has no {name!r}.{nearest(name, known)} docs/own-algorithm.md lists what there is in every"
+                " framework; a loss that calls one framework alone may use all that this one has."
             )
 
     def exp(self, x: Array) -> Array:
