@@ -38,6 +38,24 @@ def test_names_for_import():
         assert importable_name(nameless) is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compat:normc_initializer",
+        "compat_choices:TorchCategorical",
+        "compat_continuous:TorchBeta",
+        "compat_dists:TorchMultiActionDistribution",
+        "compat_gradients:global_norm",
+        "compat_modules:GRUGate",
+        "compat_tensors:huber_loss",
+        "compat_wrapper:TorchDistributionWrapper",
+    ],
+)
+def test_modules_have_their_earlier_names_too(name):
+    found = import_name(f"anyspace.models.torch.{name}")
+    assert importable_name(found).startswith("anyspace._rllib.torch.")
+
+
 def test_a_name_that_means_something_else_by_now_is_no_name(monkeypatch):
     former = Maker
     monkeypatch.setitem(globals(), "Maker", type("Maker", (), {}))

@@ -18,10 +18,10 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, Text
 import anyspace
 from anyspace import distributions, models, rllib, spaces
 from anyspace._rllib import algorithms, refused
+from anyspace._rllib.torch import dists, layers, tensors
 from anyspace.errors import ModelError
 from anyspace.models import placeholders
 from anyspace.models import torch as networks
-from anyspace.models.torch import compat, compat_dists, compat_tensors
 
 TABLE = {
     "": "SampleBatch",
@@ -159,7 +159,7 @@ def test_every_name_resolves(path):
 
 
 def test_names_are_those_of_anyspace():
-    from anyspace.models.tf import keras_networks
+    from anyspace._rllib.tf import keras_networks
 
     found = {
         "algorithms.impala.Impala": algorithms.IMPALA,
@@ -176,12 +176,12 @@ def test_names_are_those_of_anyspace():
         "models.torch.fcnet.FullyConnectedNetwork": models.FullyConnectedNetwork,
         "models.torch.recurrent_net.LSTMWrapper": networks.RecurrentWrapper,
         "models.torch.recurrent_net.RecurrentNetwork": models.RecurrentNetwork,
-        "models.torch.torch_action_dist.TorchDiagGaussian": compat_dists.TorchDiagGaussian,
+        "models.torch.torch_action_dist.TorchDiagGaussian": dists.TorchDiagGaussian,
         "models.torch.torch_modelv2.TorchModelV2": models.TorchModelV2,
         "policy.view_requirement.ViewRequirement": models.ViewRequirement,
         "utils.spaces.repeated.Repeated": spaces.Repeated,
         "utils.spaces.simplex.Simplex": spaces.Simplex,
-        "utils.torch_utils.FLOAT_MIN": compat_tensors.FLOAT_MIN,
+        "utils.torch_utils.FLOAT_MIN": tensors.FLOAT_MIN,
     }
     for place, thing in found.items():
         path, _, name = place.rpartition(".")
@@ -207,7 +207,7 @@ def test_the_ways_to_import():
     assert anyspace.rllib.utils.spaces.repeated.Repeated is spaces.Repeated
     everything = {}
     exec("from anyspace.rllib.models.torch.misc import *", everything)
-    assert everything["SlimFC"] is compat.SlimFC
+    assert everything["SlimFC"] is layers.SlimFC
 
 
 @pytest.mark.parametrize(

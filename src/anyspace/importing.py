@@ -12,6 +12,24 @@ from typing import Any
 
 from anyspace.errors import ConfigError
 
+_MOVED = {
+    "anyspace.models.torch.compat": "anyspace._rllib.torch.layers",
+    "anyspace.models.torch.compat_choices": "anyspace._rllib.torch.choices",
+    "anyspace.models.torch.compat_continuous": "anyspace._rllib.torch.continuous",
+    "anyspace.models.torch.compat_dists": "anyspace._rllib.torch.dists",
+    "anyspace.models.torch.compat_gradients": "anyspace._rllib.torch.gradients",
+    "anyspace.models.torch.compat_modules": "anyspace._rllib.torch.modules",
+    "anyspace.models.torch.compat_tensors": "anyspace._rllib.torch.tensors",
+    "anyspace.models.torch.compat_wrapper": "anyspace._rllib.torch.wrapper",
+    "anyspace.models.tf.compat": "anyspace._rllib.tf.lifted",
+    "anyspace.models.tf.compat_dists": "anyspace._rllib.tf.dists",
+    "anyspace.models.tf.compat_functions": "anyspace._rllib.tf.functions",
+    "anyspace.models.tf.compat_layers": "anyspace._rllib.tf.layers",
+    "anyspace.models.tf.keras_networks": "anyspace._rllib.tf.keras_networks",
+    "anyspace.models.tf.tf1": "anyspace._rllib.tf.tf1",
+}
+"""Modules under the names that earlier checkpoints have for them."""
+
 
 def importable_name(thing: object) -> str | None:
     """Return ``module:Name`` of a class or function that another process can import, else None.
@@ -32,7 +50,7 @@ def importable_name(thing: object) -> str | None:
 
 
 def import_name(name: str) -> Any:
-    """Return what ``module:Name`` stands for.
+    """Return what ``module:Name`` stands for; a module of this library may have the name that it had earlier.
 
     Raises:
         ConfigError: it cannot be imported.
@@ -41,7 +59,7 @@ def import_name(name: str) -> Any:
     if not all(part.isidentifier() for part in (*module_name.split("."), *attribute.split("."))):
         raise ConfigError(f"{name!r} cannot be imported: write it as `package.module:Name`.")
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = importlib.import_module(_MOVED.get(module_name, module_name))
         for part in attribute.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:

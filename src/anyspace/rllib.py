@@ -36,10 +36,10 @@ _SPACES = "anyspace._rllib.space_utils"
 _ACTIVATIONS = "anyspace._rllib.activations"
 _ALGORITHMS = "anyspace._rllib.algorithms"
 _DISTRIBUTIONS = "anyspace.distributions"
-_LAYERS = "anyspace.models.torch.compat"
-_GRADIENTS = "anyspace.models.torch.compat_gradients"
-_MODULES = "anyspace.models.torch.compat_modules"
-_TENSORS = "anyspace.models.torch.compat_tensors"
+_LAYERS = "anyspace._rllib.torch.layers"
+_GRADIENTS = "anyspace._rllib.torch.gradients"
+_MODULES = "anyspace._rllib.torch.modules"
+_TENSORS = "anyspace._rllib.torch.tensors"
 _TF = "anyspace._rllib.tensorflow"
 _REFUSED = "refused"
 _PREPROCESSORS = (
@@ -169,7 +169,7 @@ PATHS: dict[str, dict[str, str]] = {
     "models.torch.noop": {_LAYERS: "TorchNoopModel"},
     "models.torch.recurrent_net": {"anyspace.models.torch": "RecurrentNetwork LSTMWrapper=RecurrentWrapper"},
     "models.torch.torch_action_dist": {
-        "anyspace.models.torch.compat_dists": (
+        "anyspace._rllib.torch.dists": (
             "TorchBernoulli TorchBeta TorchCategorical TorchDeterministic TorchDiagGaussian TorchDirichlet"
             " TorchDistributionWrapper TorchGumbelSoftmax TorchMultiActionDistribution TorchMultiCategorical"
             " TorchSlateMultiCategorical TorchSquashedGaussian get_torch_categorical_class_with_temperature"

@@ -231,7 +231,8 @@ def main() -> None:
 
     from tests._rllib.known import KNOWN
 
-    command = [options.rllib_python, __file__, "--describe", "ray.rllib"]
+    # With "-P" it imports frameworks by their names, and not the folders beside this file.
+    command = [options.rllib_python, "-P", __file__, "--describe", "ray.rllib"]
     done = subprocess.run(command, input=json.dumps(compared()), capture_output=True, text=True, check=True)
     theirs = json.loads(done.stdout.splitlines()[-1])
     rows = (f"{json.dumps(name)}: {json.dumps(one, sort_keys=True)}" for name, one in sorted(theirs.items()))

@@ -97,7 +97,7 @@ def test_locks_defaults_seeds_and_summaries(monkeypatch):
     helpers.update_global_seed_if_necessary(seed=5)
     assert (random.random(), np.random.random()) == first
     asked = []
-    monkeypatch.setattr("anyspace.models.torch.compat_gradients.set_torch_seed", asked.append)
+    monkeypatch.setattr("anyspace._rllib.torch.gradients.set_torch_seed", asked.append)
     helpers.update_global_seed_if_necessary("torch", 5)
     assert asked == [5]
     batch = SampleBatch({"obs": np.array([1.0, 2.0]), "names": np.array(["a", "b"])})

@@ -27,6 +27,7 @@ from anyspace.distributions import Categorical
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.models import FullyConnectedNetwork, ModelCatalog, catalog
 from anyspace.policy.exploration import EpsilonGreedy
+from anyspace.rllib.models.torch.torch_action_dist import TorchCategorical
 from tests.support.tasks import Countdown, Endless
 
 SMALL: dict[str, Any] = {
@@ -526,6 +527,7 @@ def test_what_is_registered_needs_no_trust(tmp_path: Path, monkeypatch: pytest.M
 BUILT_IN: dict[str, dict[str, Any]] = {
     "the library's model": {"custom_model": FullyConnectedNetwork},
     "the library's distribution": {"custom_action_dist": Categorical},
+    "a distribution of RLlib's old stack": {"custom_action_dist": TorchCategorical},
     "a built-in distribution by name": {"custom_action_dist": "Beta"},
     "an activation of the framework": {"fcnet_activation": __import__("torch").nn.ReLU},
     "an initialiser of the framework": {"fcnet_weights_initializer": __import__("torch").nn.init.orthogonal_},
@@ -541,6 +543,18 @@ def test_what_the_library_brings_needs_no_trust(kind: str, tmp_path: Path, monke
     loaded = Algorithm.load(tmp_path)
     assert loaded.config == algorithm.config
     assert not needs_trust(algorithm.description(), PPOConfig)
+
+
+def test_a_class_is_found_by_the_name_that_an_earlier_checkpoint_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    algorithm = PPO("CartPole-v1", SMALL, model={**SMALL["model"], "custom_action_dist": TorchCategorical})
+    algorithm.save(tmp_path / "run")
+    monkeypatch.setattr(trust, "_built_with", set())
+    value = {"import": "anyspace.models.torch.compat_choices:TorchCategorical"}
+    keys = ("config", "model", "custom_action_dist")
+    run = edited(tmp_path, functools.partial(put, keys=keys, value=value))
+    assert Algorithm.load(run).config == algorithm.config
 
 
 @pytest.mark.parametrize(

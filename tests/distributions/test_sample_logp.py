@@ -11,6 +11,13 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from anyspace._rllib.torch.dists import (
+    TorchBernoulli,
+    TorchCategorical,
+    TorchDiagGaussian,
+    TorchDistributionWrapper,
+    TorchMultiCategorical,
+)
 from anyspace.distributions import (
     Bernoulli,
     Beta,
@@ -21,13 +28,6 @@ from anyspace.distributions import (
     MultiActionDistribution,
     MultiCategorical,
     SquashedGaussian,
-)
-from anyspace.models.torch.compat_dists import (
-    TorchBernoulli,
-    TorchCategorical,
-    TorchDiagGaussian,
-    TorchDistributionWrapper,
-    TorchMultiCategorical,
 )
 from anyspace.spaces import Simplex
 from tests.support.frameworks import Framework

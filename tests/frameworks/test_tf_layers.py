@@ -11,16 +11,16 @@ import tensorflow as tf
 import torch
 from gymnasium.spaces import Box, Dict, Discrete
 
+from anyspace._rllib.tf.keras_networks import FullyConnectedNetwork, VisionNetwork
+from anyspace._rllib.tf.lifted import tf as oldtf
+from anyspace._rllib.tf.lifted import tf1
+from anyspace._rllib.torch import modules as theirs
 from anyspace.errors import ConfigError, UnsupportedSpaceError
 from anyspace.maths.xp.tensorflow import NAMESPACE
 from anyspace.models import InputDict
 from anyspace.models.config import MODEL_DEFAULTS
 from anyspace.models.pure.activations import activation
-from anyspace.models.tf.base import RUNNING, SEQUENCES
-from anyspace.models.tf.compat import tf as oldtf
-from anyspace.models.tf.compat import tf1
-from anyspace.models.tf.keras_networks import FullyConnectedNetwork, VisionNetwork
-from anyspace.models.torch import compat_modules as theirs
+from anyspace.models.tf.base import RUNNING, Pass
 from anyspace.rllib.models.tf import layers, misc
 from anyspace.rllib.models.tf.layers.relative_multi_head_attention import PositionalEmbedding
 from anyspace.rllib.models.utils import get_activation_fn
@@ -93,7 +93,7 @@ def test_a_network_is_made_of_them_layer_by_layer() -> None:
 
 def test_layers_that_are_found_by_name() -> None:
     model = Plain(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
-    token = RUNNING.set(model)
+    token = RUNNING.set(Pass(model, None))
     try:
         pictures, x = tf.ones((2, 4, 4, 3)), tf.ones((2, 3))
         assert misc.conv2d(pictures, 5, "conv", (3, 3), (2, 2)).shape == (2, 2, 2, 5)
@@ -126,14 +126,15 @@ def test_spellings_of_keras_2() -> None:
 
 def test_lengths_are_told_from_all_steps_of_a_pass() -> None:
     lens = tf.constant([2, 1])
-    token = SEQUENCES.set((2, 3))
+    model = Plain(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
+    token = RUNNING.set(Pass(model, (2, 3)))
     try:
         mask = oldtf.sequence_mask(lens)
         np.testing.assert_array_equal(mask, [[True, True, False], [True, False, False]])
         assert oldtf.sequence_mask(lens, 2).shape == (2, 2)
         assert oldtf.sequence_mask(tf.constant([1, 4, 2])).shape == (3, 4)
     finally:
-        SEQUENCES.reset(token)
+        RUNNING.reset(token)
     assert oldtf.sequence_mask(lens, dtype=tf.float32).shape == (2, 2)
     rows = tf.range(6)
     for given in (lens, 3):

@@ -14,6 +14,8 @@ import tensorflow as tf
 from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from anyspace import PPO
+from anyspace._rllib.tf.keras_networks import VisionNetwork
+from anyspace._rllib.tf.tf1 import TF1
 from anyspace.algorithms.on_policy import minibatches
 from anyspace.config import merge
 from anyspace.errors import ConfigError, ModelError
@@ -21,10 +23,8 @@ from anyspace.execution import backends
 from anyspace.maths.xp import xp
 from anyspace.models import ModelCatalog
 from anyspace.models.config import MODEL_DEFAULTS
-from anyspace.models.tf.base import RUNNING, TFModelV2
-from anyspace.models.tf.keras_networks import VisionNetwork
+from anyspace.models.tf.base import RUNNING, Pass, TFModelV2
 from anyspace.models.tf.networks import DQNTFModel, SACTFModel
-from anyspace.models.tf.tf1 import TF1
 from anyspace.models.tf.ways import AS_A_GRAPH, EAGERLY, Way, Ways
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
@@ -321,7 +321,7 @@ def test_a_way_that_begins_as_a_graph_is_known_as_one_while_it_is_traced() -> No
 
 def test_collections_hold_what_is_asked_for() -> None:
     model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
-    token = RUNNING.set(model)
+    token = RUNNING.set(Pass(model, None))
     try:
         tf1 = TF1()
         with tf1.variable_scope("a"):
@@ -340,11 +340,11 @@ def test_collections_hold_what_is_asked_for() -> None:
 
 def test_scopes_are_named_as_in_tensorflow_1() -> None:
     model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
-    token = RUNNING.set(model)
     tf1, x = TF1(), tf.zeros((1, 2))
     made: list[Any] = []
-    try:
-        for _ in range(2):  # passes
+    for _ in range(2):
+        token = RUNNING.set(Pass(model, None))
+        try:
             with tf1.variable_scope("pi"):
                 for _ in range(2):
                     with tf1.variable_scope(None, default_name="fc") as scope:
@@ -354,19 +354,18 @@ def test_scopes_are_named_as_in_tensorflow_1() -> None:
             with tf1.variable_scope("q"), tf1.variable_scope(scope, reuse=True) as again:
                 assert (scope.name, again.name) == ("pi/fc_1", "pi/fc_1")
                 assert tf1.get_variable("w", (1,)) is made[-1]
-            vars(model)["_tf1_store"].begin()
-        with pytest.raises(ModelError, match="variable_scope\\(\\) has no name"), tf1.variable_scope(None):
-            pass
-        assert [*model.tf1] == ["pi/fc/w", "pi/fc_1/w", "pi/dense", "pi/dense_1"]
-        assert [id(one) for one in made[:2]] == [id(one) for one in made[2:]]
-        assert tf1.get_collection(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES, scope=scope.name) == [made[1]]
-    finally:
-        RUNNING.reset(token)
+            with pytest.raises(ModelError, match="variable_scope\\(\\) has no name"), tf1.variable_scope(None):
+                pass
+            assert tf1.get_collection(tf.compat.v1.GraphKeys.GLOBAL_VARIABLES, scope=scope.name) == [made[1]]
+        finally:
+            RUNNING.reset(token)
+    assert [*model.tf1] == ["pi/fc/w", "pi/fc_1/w", "pi/dense", "pi/dense_1"]
+    assert [id(one) for one in made[:2]] == [id(one) for one in made[2:]]
 
 
 def test_keywords_of_tensorflow_1_are_followed_or_refused() -> None:
     model = models.Functional(Box(-1, 1, (2,)), Discrete(2), 2, dict(MODEL_DEFAULTS), "m")
-    token = RUNNING.set(model)
+    token = RUNNING.set(Pass(model, None))
     tf1, x = TF1(), tf.zeros((1, 2))
     try:
         with tf1.variable_scope("a", "b", [x], regularizer=None, reuse=True, use_resource=True):

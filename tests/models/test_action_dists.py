@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyspace import tree
+from anyspace._rllib.torch.dists import TorchDiagGaussian
 from anyspace.distributions import (
     ActionDistribution,
     Bernoulli,
@@ -26,7 +27,6 @@ from anyspace.distributions import (
 )
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.models import ModelCatalog, ModelConfig, action_dists
-from anyspace.models.torch.compat_dists import TorchDiagGaussian
 from anyspace.spaces import ActionMasks, Simplex, decode, normalize_action
 from tests.fuzz.generator import action_spaces
 from tests.support.catalogue import ACTION_SPACES, rows_of

@@ -95,7 +95,7 @@ MUTANTS = [
     Mutant("nesting.py", "dict(enumerate(nested.spaces))", "dict(enumerate(nested.spaces, 1))", "test_nesting.py"),
     Mutant("models/jax/reach.py", "if any(not hasattr", "if all(not hasattr", "frameworks/test_jax_models.py"),
     Mutant(
-        "models/tf/compat_layers.py",
+        "_rllib/tf/layers.py",
         "self._u_z) - self._bias_z)",
         "self._u_z) + self._bias_z)",
         "frameworks/test_tf_layers.py",

@@ -15,6 +15,6 @@ def get_activation_fn(name: Any = None, framework: str = "torch") -> Any:
     """
     if framework in ("tf", "tf2", "tfe"):
         return tensorflow.named("get_activation_fn")(name)
-    from anyspace.models.torch import compat
+    from anyspace._rllib.torch import layers
 
-    return compat.get_activation_fn(name, framework)
+    return layers.get_activation_fn(name, framework)

@@ -181,7 +181,7 @@ def update_global_seed_if_necessary(framework: str | None = None, seed: int | No
     random.seed(seed)
     np.random.seed(seed)
     if framework == "torch":
-        from anyspace.models.torch.compat_gradients import set_torch_seed
+        from anyspace._rllib.torch.gradients import set_torch_seed
 
         set_torch_seed(seed)
 

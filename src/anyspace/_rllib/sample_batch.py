@@ -303,7 +303,7 @@ class SampleBatch(dict[str, Any]):
         """
         if framework != "torch":
             raise NotImplementedError(f"SampleBatch.to_device: framework is {framework!r}; tensors are PyTorch's.")
-        from anyspace.models.torch.compat_tensors import convert_to_torch_tensor
+        from anyspace._rllib.torch.tensors import convert_to_torch_tensor
 
         for name, column in self.items():
             super().__setitem__(name, convert_to_torch_tensor(column, device))

@@ -14,21 +14,22 @@ from typing import Any
 from anyspace._rllib import refused, tensorflow_names
 from anyspace.models import placeholders
 
-_TF = "anyspace.models.tf"
+_NETWORKS = "anyspace.models.tf"
+_TF = "anyspace._rllib.tf"
 
 _HOMES = {
-    f"{_TF}.base": "TFModelV2",
-    f"{_TF}.networks": (
+    f"{_NETWORKS}.base": "TFModelV2",
+    f"{_NETWORKS}.networks": (
         "AttentionWrapper ComplexInputNetwork DistributionalQTFModel=DQNTFModel GTrXLNet LSTMWrapper=RecurrentWrapper"
         " RecurrentNetwork SACTFModel"
     ),
     f"{_TF}.keras_networks": "FullyConnectedNetwork VisionNetwork normc_initializer",
-    f"{_TF}.compat_dists": (
+    f"{_TF}.dists": (
         "Beta Categorical Deterministic DiagGaussian Dirichlet GumbelSoftmax MultiActionDistribution MultiCategorical"
         " SlateMultiCategorical SquashedGaussian TFActionDistribution get_categorical_class_with_temperature"
     ),
-    f"{_TF}.compat_functions": tensorflow_names.FUNCTIONS,
-    f"{_TF}.compat_layers": f"{' '.join(tensorflow_names.LAYERS.values())} conv2d flatten get_activation_fn linear",
+    f"{_TF}.functions": tensorflow_names.FUNCTIONS,
+    f"{_TF}.layers": f"{' '.join(tensorflow_names.LAYERS.values())} conv2d flatten get_activation_fn linear",
 }
 """Module -> names in it; ``old=new`` where the name has changed."""
 
@@ -65,9 +66,9 @@ def named(name: str) -> Any:
     home, new = HOMES[name]
     if is_installed():
         return getattr(_imported(home), new)
-    if home in (f"{_TF}.compat_functions", f"{_TF}.compat_layers") or name[0].islower():
+    if home in (f"{_TF}.functions", f"{_TF}.layers") or name[0].islower():
         return refused.stand_in(name, "tensorflow")
-    if home == f"{_TF}.compat_dists":
+    if home == f"{_TF}.dists":
         return placeholders.TFActionDistribution
     return placeholders.TFModelV2
 
@@ -76,17 +77,17 @@ class Lazy:
     """Stands for a module of TensorFlow's, which is imported when something of it is asked for.
 
     Args:
-        name: of the module in ``anyspace.models.tf.compat``: ``tf`` or ``tf1``.
+        name: of the module in ``anyspace._rllib.tf.lifted``: ``tf`` or ``tf1``.
     """
 
     def __init__(self, name: str):
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(getattr(_imported(f"{_TF}.compat"), self._name), name)
+        return getattr(getattr(_imported(f"{_TF}.lifted"), self._name), name)
 
     def __dir__(self) -> list[str]:
-        return dir(getattr(_imported(f"{_TF}.compat"), self._name))
+        return dir(getattr(_imported(f"{_TF}.lifted"), self._name))
 
 
 class Imported(tuple[Any, ...]):

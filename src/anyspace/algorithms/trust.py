@@ -284,7 +284,8 @@ def _is_built_in(name: str) -> bool:
     if module in ("torch.nn.modules.activation", "torch.nn.init"):
         found = getattr(sys.modules.get(module), attribute, None)
         return getattr(found, "__module__", None) == module
-    if not module.startswith(("anyspace.models.", "anyspace.distributions.", "anyspace.policy.exploration.")):
+    rooms = ("anyspace.models.", "anyspace.distributions.", "anyspace.policy.exploration.", "anyspace._rllib.")
+    if not module.startswith(rooms):
         return False
     try:
         found = import_name(name)

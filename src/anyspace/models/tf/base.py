@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -54,11 +55,23 @@ class Seeds:
 SEEDS: ContextVar[Seeds | None] = ContextVar("seeds", default=None)
 """Where draws of the pass that runs on tensors come from; None: all is NumPy's."""
 
-RUNNING: ContextVar[TFModelV2 | None] = ContextVar("running", default=None)
-"""The model whose ``forward`` runs: where the variable store of TensorFlow 1 keeps what it makes."""
 
-SEQUENCES: ContextVar[tuple[int, int] | None] = ContextVar("sequences", default=None)
-"""How many sequences that model is given, and how many steps each of them has, padding included; None: it has rows."""
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """A call of a model's ``forward`` on tensors.
+
+    Attributes:
+        model: whose it is.
+        sequences: how many sequences it is given, and how many steps each of them has, padding included; None: it has
+            rows.
+    """
+
+    model: TFModelV2
+    sequences: tuple[int, int] | None
+
+
+RUNNING: ContextVar[Pass | None] = ContextVar("running", default=None)
+"""The innermost pass that runs: for functions that ``forward`` calls, and that it hands no model."""
 
 
 class TFModelV2(ArrayModel):
@@ -250,14 +263,11 @@ class TFModelV2(ArrayModel):
         if SEEDS.get() is None and self.runs_in_numpy:
             return self.forward(inputs, state, seq_lens)
         lens = None if seq_lens is None else as_tensor(seq_lens)
-        token, shape = RUNNING.set(self), SEQUENCES.set(_sequences(inputs, lens))
-        if "_tf1_store" in vars(self):
-            vars(self)["_tf1_store"].begin()
+        token = RUNNING.set(Pass(self, _sequences(inputs, lens)))
         try:
             return self.forward(_on_tensors(inputs), [as_tensor(one) for one in state], lens)
         finally:
             RUNNING.reset(token)
-            SEQUENCES.reset(shape)
 
 
 def as_tensor(value: Any) -> Any:

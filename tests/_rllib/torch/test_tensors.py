@@ -7,8 +7,7 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
-from anyspace.errors import ConfigError, UnsupportedSpaceError
-from anyspace.models.torch.compat_tensors import (
+from anyspace._rllib.torch.tensors import (
     FLOAT_MAX,
     FLOAT_MIN,
     add_time_dimension,
@@ -29,6 +28,7 @@ from anyspace.models.torch.compat_tensors import (
     sequence_mask,
     softmax_cross_entropy_with_logits,
 )
+from anyspace.errors import ConfigError, UnsupportedSpaceError
 from anyspace.spaces import RepeatedValues
 
 

@@ -1,4 +1,4 @@
-"""Distributions over real vectors around ``torch.distributions``; `compat_dists` says what they have in common.
+"""Distributions over real vectors around ``torch.distributions``; `dists` says what they have in common.
 
 Letters: B rows, d values of an action.
 """
@@ -14,10 +14,10 @@ import torch
 from torch import distributions as td
 from torch.nn import functional
 
+from anyspace._rllib.torch.wrapper import Inputs, TorchDistributionWrapper
 from anyspace.distributions import Beta, Deterministic, DiagGaussian, Dirichlet, SquashedGaussian
 from anyspace.distributions.bounded import Bounds
 from anyspace.maths.limits import INPUT_LIMIT, MARGIN
-from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper
 
 
 class _OfVectors(TorchDistributionWrapper):

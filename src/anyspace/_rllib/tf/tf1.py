@@ -12,23 +12,24 @@ from functools import partial
 from inspect import signature
 from itertools import chain, count
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import tensorflow as tf
 
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.tf.base import RUNNING
+from anyspace.models.tf.base import RUNNING, Pass
 
 
 class Store:
-    """What one model made by name.
+    """What one model made by name, as one of its passes sees it.
 
     Attributes:
         made: variables and layers by the path of their scope and their name; an attribute of the model holds this dict.
     """
 
-    def __init__(self) -> None:
-        self.made: dict[str, Any] = {}
+    def __init__(self, made: dict[str, Any]):
+        self.made = made
         self._open: list[tuple[str, set[str]]] = [("", set())]
         """The paths of the scopes that are open, and the names that were taken in each since it was opened."""
 
@@ -58,25 +59,22 @@ class Store:
         finally:
             self._open.pop()
 
-    def begin(self) -> None:
-        """Count anew what has no name: a pass begins."""
-        self._open[0][1].clear()
 
-
-_NOBODYS = Store()
+_NOBODYS = Store({})
 """For calls outside of a model's pass."""
+
+_stores: WeakKeyDictionary[Pass, Store] = WeakKeyDictionary()
+"""Those of passes that run: each counts anew what has no name."""
 
 
 def store() -> Store:
-    """Return the store of the model that runs."""
-    model = RUNNING.get()
-    if model is None:
+    """Return the store of the pass that runs."""
+    running = RUNNING.get()
+    if running is None:
         return _NOBODYS
-    found = vars(model).get("_tf1_store")
-    if found is None:
-        found = vars(model)["_tf1_store"] = Store()
-        vars(model)["tf1"] = found.made
-    return found
+    if running not in _stores:
+        _stores[running] = Store(vars(running.model).setdefault("tf1", {}))
+    return _stores[running]
 
 
 _INSTEAD = {

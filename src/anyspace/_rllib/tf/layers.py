@@ -14,12 +14,12 @@ from typing import Any
 
 import tensorflow as tf
 
+from anyspace._rllib.tf.tf1 import TF1
 from anyspace.importing import import_path, is_path
 from anyspace.maths.xp import Array
 from anyspace.maths.xp.tensorflow import NAMESPACE
 from anyspace.models.pure.activations import activation
 from anyspace.models.tf.base import SEEDS
-from anyspace.models.tf.tf1 import TF1
 
 Activation = str | Callable[[Array], Array] | None
 

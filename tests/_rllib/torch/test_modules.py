@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from anyspace.errors import ConfigError
-from anyspace.models.torch.compat_modules import (
+from anyspace._rllib.torch.modules import (
     ConvTranspose2DStack,
     GRUGate,
     MultiHeadAttention,
@@ -17,6 +16,7 @@ from anyspace.models.torch.compat_modules import (
     RelativePositionEmbedding,
     SkipConnection,
 )
+from anyspace.errors import ConfigError
 from anyspace.models.torch.gtrxl_layers import position_encoding
 from tests.support.torch_nets import draw, shuffled
 

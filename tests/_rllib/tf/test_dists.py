@@ -11,7 +11,8 @@ import tensorflow as tf
 from gymnasium.spaces import MultiDiscrete
 
 from anyspace import distributions
-from anyspace.models.tf import compat_dists as old
+from anyspace._rllib.tf import dists as old
+from anyspace.importing import import_name
 
 INPUTS = np.array([[0.5, -1.0, 2.0, 0.25], [1.0, 0.0, -2.0, 3.0]], np.float32)
 SLATES = MultiDiscrete([4])
@@ -91,3 +92,19 @@ def test_rows_may_be_of_an_unknown_number(name: str) -> None:
     found = tf.function(of, input_signature=unknown, autograph=False)(INPUTS, actions)
     for one, expected in zip(found, of(tf.constant(INPUTS), actions), strict=True):
         np.testing.assert_allclose(one, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compat:sequence_mask",
+        "compat_dists:Categorical",
+        "compat_functions:huber_loss",
+        "compat_layers:GRUGate",
+        "keras_networks:VisionNetwork",
+        "tf1:Store",
+    ],
+)
+def test_modules_have_their_earlier_names_too(name: str) -> None:
+    found = import_name(f"anyspace.models.tf.{name}")
+    assert found.__module__.startswith("anyspace._rllib.tf.")

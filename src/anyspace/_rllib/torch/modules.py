@@ -17,7 +17,7 @@ from torch import nn
 from torch.distributions import Distribution, Independent, Normal
 from torch.nn import functional
 
-from anyspace.models.torch.compat import Reshape, get_activation_fn, get_initializer
+from anyspace._rllib.torch.layers import Reshape, get_activation_fn, get_initializer
 from anyspace.models.torch.gtrxl_layers import position_encoding, relative_shift
 from anyspace.models.torch.initializers import Initializer
 from anyspace.models.torch.slim import Activation, SlimFC

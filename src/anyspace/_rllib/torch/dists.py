@@ -14,6 +14,22 @@ from typing import Any
 
 import gymnasium as gym
 
+from anyspace._rllib.torch.choices import (
+    TorchBernoulli,
+    TorchCategorical,
+    TorchGumbelSoftmax,
+    TorchMultiCategorical,
+    TorchSlateMultiCategorical,
+    get_torch_categorical_class_with_temperature,
+)
+from anyspace._rllib.torch.continuous import (
+    TorchBeta,
+    TorchDeterministic,
+    TorchDiagGaussian,
+    TorchDirichlet,
+    TorchSquashedGaussian,
+)
+from anyspace._rllib.torch.wrapper import Inputs, TorchDistributionWrapper, as_inputs
 from anyspace.distributions import (
     ActionDistribution,
     Bernoulli,
@@ -26,22 +42,6 @@ from anyspace.distributions import (
     MultiCategorical,
     SquashedGaussian,
 )
-from anyspace.models.torch.compat_choices import (
-    TorchBernoulli,
-    TorchCategorical,
-    TorchGumbelSoftmax,
-    TorchMultiCategorical,
-    TorchSlateMultiCategorical,
-    get_torch_categorical_class_with_temperature,
-)
-from anyspace.models.torch.compat_continuous import (
-    TorchBeta,
-    TorchDeterministic,
-    TorchDiagGaussian,
-    TorchDirichlet,
-    TorchSquashedGaussian,
-)
-from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper, as_inputs
 
 __all__ = [
     "TorchBernoulli",

@@ -11,8 +11,8 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete
 from torch import distributions as td
 
 from anyspace import distributions
+from anyspace._rllib.torch import dists as old
 from anyspace.models.catalog import ModelCatalog
-from anyspace.models.torch import compat_dists as old
 from anyspace.spaces import Simplex
 
 ROWS = 5

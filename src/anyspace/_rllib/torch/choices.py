@@ -1,4 +1,4 @@
-"""Distributions over finite choices around ``torch.distributions``; `compat_dists` says what they have in common.
+"""Distributions over finite choices around ``torch.distributions``; `dists` says what they have in common.
 
 Letters: B rows, A options of a choice, k choices, S slates, n bits.
 """
@@ -14,11 +14,11 @@ from gymnasium import spaces
 from torch import distributions as td
 from torch.nn.functional import logsigmoid
 
+from anyspace._rllib.torch.wrapper import Inputs, TorchDistributionWrapper, as_inputs
 from anyspace.distributions import Bernoulli, Categorical, GumbelSoftmax, MultiCategorical, SlateMultiCategorical
 from anyspace.distributions.allowed import allowed_by
 from anyspace.distributions.choices import places_of_slates
 from anyspace.maths.splitting import split_last
-from anyspace.models.torch.compat_wrapper import Inputs, TorchDistributionWrapper, as_inputs
 
 _FORBIDDEN = -3.4e38
 """The logit of what a mask forbids: its probability is exactly 0, and no gradient or divergence is NaN."""

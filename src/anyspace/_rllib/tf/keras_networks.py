@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import tensorflow as tf
 
+from anyspace._rllib.tf.layers import get_activation_fn
 from anyspace.maths.xp import Array
 from anyspace.models.architecture import Stack, fully_connected, outputs_of, width_of_array
 from anyspace.models.config import completed
@@ -21,7 +22,6 @@ from anyspace.models.modelv2 import State
 from anyspace.models.pictures import channels_last, filters_of, layout_of, vision
 from anyspace.models.pure.initializers import initializer_of
 from anyspace.models.tf.base import TFModelV2
-from anyspace.models.tf.compat_layers import get_activation_fn
 from anyspace.models.tf.held import is_keras_tensor
 
 Initializer = Callable[..., Array]

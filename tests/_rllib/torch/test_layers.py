@@ -9,9 +9,14 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from torch import nn
 from torch.nn import functional
 
-from anyspace.distributions import Beta, Categorical, MultiCategorical, SquashedGaussian
-from anyspace.errors import ConfigError
-from anyspace.models.torch.compat import (
+from anyspace._rllib.torch.dists import (
+    TorchBeta,
+    TorchCategorical,
+    TorchDistributionWrapper,
+    TorchMultiCategorical,
+    TorchSquashedGaussian,
+)
+from anyspace._rllib.torch.layers import (
     AppendBiasLayer,
     Reshape,
     SlimConv2d,
@@ -26,13 +31,8 @@ from anyspace.models.torch.compat import (
     same_padding_transpose_after_stride,
     valid_padding,
 )
-from anyspace.models.torch.compat_dists import (
-    TorchBeta,
-    TorchCategorical,
-    TorchDistributionWrapper,
-    TorchMultiCategorical,
-    TorchSquashedGaussian,
-)
+from anyspace.distributions import Beta, Categorical, MultiCategorical, SquashedGaussian
+from anyspace.errors import ConfigError
 from tests.support.torch_nets import draw, shuffled
 
 # ----------------------------------------------------------------------------------------------- layers

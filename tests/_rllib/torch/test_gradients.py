@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from anyspace.errors import ConfigError
-from anyspace.models.torch import compat_gradients
-from anyspace.models.torch.compat_gradients import (
+from anyspace._rllib.torch import gradients as module
+from anyspace._rllib.torch.gradients import (
     apply_grad_clipping,
     clip_gradients,
     compute_global_norm,
@@ -21,6 +20,7 @@ from anyspace.models.torch.compat_gradients import (
     update_target_network,
     warn_if_infinite_kl_divergence,
 )
+from anyspace.errors import ConfigError
 
 
 def gradients(**more):
@@ -95,7 +95,7 @@ def test_target_networks_follow():
 
 
 def test_an_infinite_divergence_is_told(caplog):
-    with caplog.at_level(logging.WARNING, logger=compat_gradients.__name__):
+    with caplog.at_level(logging.WARNING, logger=module.__name__):
         warn_if_infinite_kl_divergence(None, torch.tensor(3.0))
         assert not caplog.records
         warn_if_infinite_kl_divergence(None, torch.tensor(torch.inf))

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tensorflow
 
-from anyspace.models.tf.base import SEQUENCES
+from anyspace._rllib.tf.tf1 import TF1
+from anyspace.models.tf.base import RUNNING
 from anyspace.models.tf.held import is_keras_tensor
-from anyspace.models.tf.tf1 import TF1
 
 IS_KERAS_3 = hasattr(tensorflow.keras, "Operation")
 """Whether ``tf.keras`` is Keras 3."""
@@ -99,7 +99,8 @@ def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = None, name: str
     if maxlen is None and not IS_KERAS_3 and is_keras_tensor(lengths):
         # How many steps there are is asked when the model is called.
         return tensorflow.keras.layers.Lambda(lambda given: sequence_mask(given, None, dtype, name))(lengths)
-    steps = SEQUENCES.get()
+    running = RUNNING.get()
+    steps = None if running is None else running.sequences
     if maxlen is None and steps is not None and steps[1] > 1 and lengths.shape == steps[:1]:
         maxlen = steps[1]
     return tensorflow.sequence_mask(lengths, maxlen, dtype or tensorflow.bool, name)
