@@ -17,7 +17,7 @@ from gymnasium.spaces import Box, Discrete, MultiBinary, Text
 
 import anyspace
 from anyspace import distributions, models, rllib, spaces
-from anyspace._rllib import algorithms, refused
+from anyspace._rllib import algorithms, catalog, refused
 from anyspace._rllib.torch import dists, layers, tensors
 from anyspace.errors import ModelError
 from anyspace.models import placeholders
@@ -165,7 +165,7 @@ def test_names_are_those_of_anyspace():
         "algorithms.impala.Impala": algorithms.IMPALA,
         "algorithms.ppo.PPO": algorithms.PPO,
         "models.action_dist.ActionDistribution": distributions.ActionDistribution,
-        "models.catalog.ModelCatalog": models.ModelCatalog,
+        "models.catalog.ModelCatalog": catalog.ModelCatalog,
         "models.catalog.MODEL_DEFAULTS": models.MODEL_DEFAULTS,
         "models.modelv2.ModelV2": models.ModelV2,
         "models.modelv2.restore_original_dimensions": spaces.restore_original_dimensions,
@@ -201,7 +201,8 @@ def test_the_ways_to_import():
     assert by_alias is by_parent is anyspace.rllib.algorithms.ppo
     assert by_alias.PPO is algorithms.PPO
     assert issubclass(algorithms.PPO, anyspace.PPO)
-    assert package.catalog.ModelCatalog is ModelCatalog is models.ModelCatalog
+    assert package.catalog.ModelCatalog is ModelCatalog is catalog.ModelCatalog
+    assert issubclass(ModelCatalog, models.ModelCatalog)
     assert ModelV2 is models.ModelV2
     assert fcnet.FullyConnectedNetwork is models.FullyConnectedNetwork
     assert anyspace.rllib.utils.spaces.repeated.Repeated is spaces.Repeated

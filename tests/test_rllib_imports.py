@@ -13,8 +13,9 @@ from gymnasium.spaces import Box, Dict, Discrete, Tuple
 
 from anyspace import Algorithm
 from anyspace.errors import ConfigError, EnvironmentSetupError
-from anyspace.models import ModelCatalog, catalog
+from anyspace.models import catalog
 from anyspace.rllib.algorithms.ppo import PPO
+from anyspace.rllib.models import ModelCatalog
 from anyspace.rllib.utils.spaces.repeated import Repeated
 from tests.rllib_files.count_preprocessor import Counted, plain_features
 from tests.rllib_files.gated_memory import TorchGatedModel

@@ -23,6 +23,7 @@ _ARRAYS = "anyspace._rllib.arrays"
 _BATCHES = "anyspace._rllib.sample_batch"
 _BUILDER = "anyspace._rllib.sample_batch_builder"
 _CALLBACKS = "anyspace._rllib.callbacks"
+_CATALOG = "anyspace._rllib.catalog"
 _CONFIGS = "anyspace._rllib.builder"
 _CONTEXT = "anyspace.data.env_context"
 _ENVIRONMENTS = "anyspace._rllib.environments"
@@ -109,12 +110,13 @@ PATHS: dict[str, dict[str, str]] = {
     },
     "evaluation.sample_batch_builder": {_BUILDER: "SampleBatchBuilder"},
     "models": {
-        "anyspace.models": "MODEL_DEFAULTS ModelCatalog ModelV2",
+        "anyspace.models": "MODEL_DEFAULTS ModelV2",
+        _CATALOG: "ModelCatalog",
         _DISTRIBUTIONS: "ActionDistribution",
         "anyspace._rllib.preprocessors": "Preprocessor",
     },
     "models.action_dist": {_DISTRIBUTIONS: "ActionDistribution"},
-    "models.catalog": {"anyspace.models": "MODEL_DEFAULTS ModelCatalog", _HELPERS: "DEPRECATED_VALUE"},
+    "models.catalog": {"anyspace.models": "MODEL_DEFAULTS", _CATALOG: "ModelCatalog", _HELPERS: "DEPRECATED_VALUE"},
     "models.modelv2": {
         "anyspace.models": "ModelV2",
         "anyspace.spaces": "restore_original_dimensions",

@@ -6,17 +6,15 @@ import logging
 import random
 import threading
 
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscrete, Sequence, Text, Tuple
+from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from anyspace import nesting, spaces, tree
 from anyspace._rllib import arrays, filters, helpers, preprocessors, schedules, space_utils
 from anyspace._rllib.postprocessing import adjust_nstep, compute_advantages
 from anyspace._rllib.sample_batch import SampleBatch
-from anyspace.errors import ConfigError, ObservationError, UnsupportedSpaceError
-from tests.support.catalogue import discrete
+from anyspace.errors import ObservationError
 
 # ----------------------------------------------------------------------------------------------- helpers
 
@@ -266,29 +264,6 @@ def test_built_in_preprocessors_write_and_check():
     with pytest.raises(ObservationError):
         prep.check_shape({"a": 3, "b": np.float32([0, 0])})
     assert spaces.OneHotPreprocessor(Discrete(3), {"dim": 3}).size == 3
-
-
-def test_the_catalogue_beside_models():
-    from anyspace.errors import ModelError
-    from anyspace.models import ModelCatalog
-
-    env = gym.make("CartPole-v1")
-    assert isinstance(ModelCatalog.get_preprocessor(env), spaces.NoPreprocessor)
-    with pytest.raises(ConfigError, match="dimm"):
-        ModelCatalog.get_preprocessor(env, {"dimm": 3})
-    nested = Tuple([Discrete(3), Box(-1, 1, (2,))])
-    assert ModelCatalog.get_action_shape(nested) == (np.float32, (None, 3))
-    assert ModelCatalog.get_action_shape(Tuple([Discrete(3), MultiDiscrete([2, 2])])) == (np.int64, (None, 3))
-    assert ModelCatalog.get_action_shape(Box(-1, 1, (2, 3), np.float64)) == (np.float32, (None, 2, 3))
-    for space in (Discrete(3), discrete(3, 0, np.int32)):
-        assert ModelCatalog.get_action_shape(space) == (np.int64, (None,))
-    for space in (Box(0, 5, (2,), np.int8), MultiBinary(2)):
-        assert ModelCatalog.get_action_shape(space) == (np.int64, (None, 2))
-    for space in (Text(5), Sequence(Discrete(3)), Tuple([Discrete(2), Graph(Discrete(2), None)])):
-        with pytest.raises(UnsupportedSpaceError):
-            ModelCatalog.get_action_shape(space)
-    with pytest.raises(ModelError, match=r"get_action_placeholder: .*get_action_shape"):
-        ModelCatalog.get_action_placeholder(nested)
 
 
 def test_advantages_need_values():

@@ -12,7 +12,7 @@ from anyspace.models.torch import ComplexInputNetwork, VisionNetwork
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
-from anyspace.spaces import BoundedGraph, BoundedSequence, DictFlatteningPreprocessor, Repeated, Simplex
+from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from tests.support.torch_nets import Dotted
 
@@ -196,7 +196,3 @@ def test_the_model_configuration_is_validated():
         build(Mine, lstm_cell_size=0)
     with pytest.raises(ConfigError, match="lstm_cell_size"):
         ModelCatalog.get_action_dist(ACTIONS, {"lstm_cell_size": 0})
-
-
-def test_the_preprocessor_of_a_space():
-    assert type(ModelCatalog.get_preprocessor_for_space(Dict(a=OBS))) is DictFlatteningPreprocessor

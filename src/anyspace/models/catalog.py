@@ -1,20 +1,17 @@
-"""Which model serves a pair of spaces; the door to preprocessors and action distributions as well."""
+"""Which model serves a pair of spaces; the door to action distributions as well."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
-import numpy as np
 from gymnasium import spaces
 
-from anyspace import nesting
 from anyspace.config import merge
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import ConfigError, ModelError, nearest
+from anyspace.errors import ModelError, nearest
 from anyspace.importing import import_path, is_path
 from anyspace.models import action_dists, compat
 from anyspace.models.action_dists import DistributionFactory
@@ -23,8 +20,6 @@ from anyspace.models.embedded_actions import EmbeddedActions
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import action_network, base_class, framework_called, is_of_library, network
 from anyspace.models.wrapping import feature_model
-from anyspace.spaces import Preprocessor, get_preprocessor
-from anyspace.spaces.decoding import check_action_space
 from anyspace.spaces.leaves import LeafSpec, Node, children
 from anyspace.spaces.restore import structure_of
 
@@ -42,7 +37,7 @@ def registered_models() -> dict[str, type]:
 
 
 class ModelCatalog:
-    """Builds models, distributions and preprocessors from spaces and a model configuration."""
+    """Builds models and distributions from spaces and a model configuration."""
 
     @staticmethod
     def register_custom_model(model_name: str, model_class: type) -> None:
@@ -55,83 +50,10 @@ class ModelCatalog:
         action_dists.register(action_dist_name, action_dist_class)
 
     @staticmethod
-    def register_custom_preprocessor(name: str, preprocessor_class: type) -> NoReturn:
-        """Refuse: preprocessors follow from the space.
-
-        Raises:
-            ConfigError: always; it names what takes their place.
-        """
-        raise ConfigError(
-            f"the preprocessor {name!r} cannot be registered: preprocessors follow from the space. Put the class into a"
-            ' gymnasium.ObservationWrapper, and give that as config={"wrappers": [...]}.'
-        )
-
-    @staticmethod
-    def get_preprocessor(
-        env: gym.Env[Any, Any], options: dict[str, Any] | None = None, include_multi_binary: bool = False
-    ) -> Preprocessor:
-        """Return the preprocessor of an environment's observations; see :meth:`get_preprocessor_for_space`."""
-        return ModelCatalog.get_preprocessor_for_space(env.observation_space, options, include_multi_binary)
-
-    @staticmethod
-    def get_preprocessor_for_space(
-        observation_space: gym.Space[Any], options: dict[str, Any] | None = None, include_multi_binary: bool = False
-    ) -> Preprocessor:
-        """Return the preprocessor of a space.
-
-        Args:
-            observation_space: the space.
-            options: a model configuration, which is checked; Atari's spaces carry its keys themselves.
-            include_multi_binary: accepted for old call sites; MultiBinary passes as it is.
-
-        Raises:
-            ConfigError: ``options`` has a key that no model configuration has.
-            UnsupportedSpaceError: naming the leaf that has no encoding.
-        """
-        _as_config(options)
-        return get_preprocessor(observation_space)
-
-    @staticmethod
-    def get_action_shape(
-        action_space: gym.Space[Any], framework: str = "torch"
-    ) -> tuple[np.dtype[Any], tuple[int | None, ...]]:
-        """Return the dtype and the shape of flat actions in a batch, ``(None, ...)`` for any number of rows.
-
-        ``Tuple([Discrete(3), Box(-1, 1, (2,))])`` gives ``(float32, (None, 3))``; whole numbers are int64.
-
-        Args:
-            action_space: the environment's action space.
-            framework: accepted for old call sites; the dtype is NumPy's.
-
-        Raises:
-            UnsupportedSpaceError: actions of the space cannot be chosen; names the leaf.
-        """
-        check_action_space(action_space)
-        leaves = nesting.leaves(action_space)
-        whole = all(leaf.dtype is not None and leaf.dtype.kind != "f" for leaf in leaves)
-        dtype = np.dtype(np.int64 if whole else np.float32)
-        if nesting.is_leaf(action_space):
-            return dtype, (None, *(action_space.shape or ()))
-        return dtype, (None, sum(math.prod(leaf.shape or ()) for leaf in leaves))
-
-    @staticmethod
-    def get_action_placeholder(action_space: gym.Space[Any], name: str = "action") -> NoReturn:
-        """Refuse: there are no placeholders of TensorFlow's graphs.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError(
-            "get_action_placeholder: there are no placeholders, in any framework. Take the dtype and shape from"
-            " ModelCatalog.get_action_shape(action_space)."
-        )
-
-    @staticmethod
     def get_action_dist(
         action_space: gym.Space[Any],
         config: ModelConfig | dict[str, Any] | None = None,
         dist_type: type[ActionDistribution] | str | None = None,
-        framework: str = "torch",
     ) -> tuple[DistributionFactory, int]:
         """Return the distribution of an action space and the width of the model output it needs.
 
@@ -140,7 +62,6 @@ class ModelCatalog:
             config: the model configuration; its ``custom_action_dist`` takes precedence over every other rule.
             dist_type: a distribution class, used as if it were the ``custom_action_dist``, or ``"deterministic"`` for
                 float Boxes.
-            framework: accepted for old call sites; the distributions serve every framework.
 
         Raises:
             UnsupportedSpaceError: if no distribution covers the space.
