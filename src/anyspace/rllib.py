@@ -238,8 +238,7 @@ PATHS: dict[str, dict[str, str]] = {
     },
     "utils.filter": {
         _ARRAYS: "SMALL_NUMBER",
-        _FILTERS: "ConcurrentMeanStdFilter Filter RunningStat",
-        "anyspace.spaces": "MeanStdFilter NoFilter get_filter",
+        _FILTERS: "ConcurrentMeanStdFilter Filter MeanStdFilter NoFilter RunningStat get_filter",
     },
     "utils.framework": {
         _RLLIB: (

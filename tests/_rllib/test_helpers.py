@@ -11,7 +11,7 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from anyspace import nesting, spaces, tree
-from anyspace._rllib import arrays, filters, helpers, preprocessors, schedules, space_utils
+from anyspace._rllib import arrays, helpers, preprocessors, schedules, space_utils
 from anyspace._rllib.postprocessing import adjust_nstep, compute_advantages
 from anyspace._rllib.sample_batch import SampleBatch
 from anyspace.errors import ObservationError
@@ -120,32 +120,6 @@ def test_schedules_refuse_what_cannot_be():
     steps = schedules.PiecewiseSchedule([(0, 1.0), (10, 3.0)], interpolation=lambda left, right, share: left)
     assert steps(9) == 1.0
     assert schedules.PolynomialSchedule(100, 0.5)(200) == 0.5
-
-
-def test_filters_count_as_filters():
-    for filter_ in (spaces.NoFilter(), spaces.MeanStdFilter((2,)), filters.ConcurrentMeanStdFilter((2,))):
-        assert isinstance(filter_, filters.Filter)
-    for method, arguments in (
-        ("apply_changes", (None,)),
-        ("copy", ()),
-        ("sync", (None,)),
-        ("reset_buffer", ()),
-        ("as_serializable", ()),
-    ):
-        with pytest.raises(NotImplementedError, match=rf"Filter must implement {method}\(\)"):
-            getattr(filters.Filter(), method)(*arguments)
-
-
-def test_statistics_by_their_old_names():
-    one, two = filters.RunningStat(), filters.RunningStat()
-    for value in (1.0, 3.0):
-        one.push(value)
-    two.push(8.0)
-    one.update(two)
-    assert (one.num_pushes, one.mean) == (3, 4.0)
-    restored = filters.RunningStat.from_state(one.to_state())
-    assert (restored.n, restored.mean, restored.var) == (3, 4.0, one.var)
-    assert filters.RunningStat((2,)).shape == (2,)
 
 
 # ------------------------------------------------------------------------------------- arrays and spaces

@@ -59,50 +59,6 @@ def test_a_scalar_statistic_can_be_pushed_after_a_merge():
     assert (stat.n, stat.mean, stat.var) == (4, 2.5, pytest.approx(5 / 3))
 
 
-@pytest.mark.spec(43)
-def test_exchanging_changes():
-    a, b = MeanStdFilter(()), MeanStdFilter(())
-    for x in (1.0, 2.0):
-        a(x)
-    b(10.0)
-    a.apply_changes(b)
-    assert (a.running_stats.n, a.running_stats.mean, a.buffer.n) == (3, pytest.approx(4.3333, abs=1e-4), 2)
-    a.apply_changes(b, with_buffer=True)
-    assert (a.running_stats.n, a.running_stats.mean, a.buffer.n) == (4, 5.75, 1)
-    a.sync(b)
-    assert (a.running_stats.n, a.running_stats.mean, a.buffer.n) == (1, 10, 1)
-    b(20.0)
-    assert (a.running_stats.n, a.buffer.n) == (1, 1)
-
-
-def test_only_the_buffer_is_exchanged():
-    a, b = MeanStdFilter(()), MeanStdFilter(())
-    b.push(np.array([1.0, 2.0]))
-    b.buffer = RunningStat(())
-    b(30.0)
-    a.apply_changes(b)
-    assert (a.running_stats.n, a.running_stats.mean, a.buffer.n) == (1, 30, 0)
-
-
-@pytest.mark.spec(42, 43)
-def test_workers_share_what_each_has_seen():
-    rows = np.random.default_rng(0).normal(3, 2, (12, 2))
-    central, workers = MeanStdFilter((2,)), [MeanStdFilter((2,)), MeanStdFilter((2,))]
-    for seen_before, (first, second) in ((0, (rows[:1], rows[1:6])), (6, (rows[6:10], rows[10:]))):
-        for worker, batch in zip(workers, (first, second), strict=True):
-            worker.push(batch)
-            pulled = worker.copy()
-            worker.buffer = RunningStat((2,))
-            central.apply_changes(pulled)
-        for worker in workers:
-            worker.sync(central)
-        everything = rows[: seen_before + len(first) + len(second)]
-        for one in (central, *workers):
-            assert (one.running_stats.n, one.buffer.n) == (len(everything), 0)
-            np.testing.assert_allclose(one.running_stats.mean, everything.mean(0))
-            np.testing.assert_allclose(one.running_stats.var, everything.var(0, ddof=1))
-
-
 def test_before_two_observations_the_squared_mean_is_the_variance():
     assert (seen(3).var, seen(3).std, seen().var) == (9, 3, 0)
     assert MeanStdFilter((), demean=False)(4.0) == pytest.approx(1, abs=1e-6)
@@ -131,7 +87,7 @@ def test_frozen_statistics():
     filtered.push(np.array([0.0, 2.0]))
     assert filtered(5.0, update=False) == pytest.approx(4 / 2**0.5, rel=1e-5)
     filtered.apply(np.array([5.0]))
-    assert (filtered.running_stats.n, filtered.buffer.n, filtered.running_stats.mean) == (2, 2, 1)
+    assert (filtered.running_stats.n, filtered.running_stats.mean) == (2, 1)
 
 
 def test_a_batch_counts_row_by_row_before_any_row_is_normalised():
@@ -140,7 +96,7 @@ def test_a_batch_counts_row_by_row_before_any_row_is_normalised():
     for row in rows:
         one(row)
     np.testing.assert_allclose(many(rows), one(rows, update=False))
-    assert (many.running_stats.n, many.buffer.n) == (5, 5)
+    assert many.running_stats.n == 5
 
 
 @given(BATCHES, BATCHES)
@@ -197,17 +153,9 @@ def test_state_survives(shape):
     for one in (filtered, twin):
         one.push(rows[:2])
     np.testing.assert_array_equal(twin.apply(rows), filtered.apply(rows))
-    assert (twin.running_stats.n, twin.buffer.n) == (9, 9)
+    assert twin.running_stats.n == 9
     with pytest.raises(ValueError, match="expected statistics of shape"):
         MeanStdFilter((9,)).load_state(filtered.state())
-
-
-def test_copies_are_independent():
-    filtered = MeanStdFilter((), clip=3.0)
-    filtered.push(np.array([1.0, 2.0]))
-    twin = filtered.copy()
-    filtered(99.0)
-    assert (twin.running_stats.n, twin.running_stats.mean, twin.buffer.n, twin.clip) == (2, 1.5, 2, 3.0)
 
 
 @pytest.mark.parametrize("x", [np.zeros(3), np.zeros((4, 3)), np.float64(1)])
@@ -241,8 +189,6 @@ def test_no_filter_leaves_everything():
     with pytest.raises(ValueError, match="inhomogeneous"):
         nothing([[1], [1, 2]])
     nothing.push(np.ones((3, 2)))
-    nothing.sync(nothing.copy())
-    nothing.apply_changes(nothing)
     nothing.load_state(nothing.state())
     batch = np.ones((3, 2), np.float32)
     assert nothing.apply(batch) is batch

@@ -166,6 +166,16 @@ def test_statistics_survive_by_the_names_of_their_leaves():
         twin.load_state({key: np.zeros(7) for key in state})
 
 
+def test_each_statistic_is_kept_once_and_twice_in_earlier_checkpoints():
+    filtered = mixed_filter()
+    filtered.push(*observations(np.random.default_rng(0)))
+    state = filtered.state()
+    assert {key.rpartition("]")[2] for key in state} == {f".running_stats.{key}" for key in ("n", "mean", "squares")}
+    earlier = {**state, **{key.replace("running_stats", "buffer"): value for key, value in state.items()}}
+    others = {key: value for key, value in state.items() if "items" in key}
+    assert [filtered.takes(one) for one in (state, earlier, others, {})] == [True, True, False, False]
+
+
 def test_there_may_be_nothing_to_filter():
     numbers = ObservationFilter("MeanStdFilter", get_preprocessor(Discrete(3)).specs)
     nothing, something = mixed_filter("NoFilter"), mixed_filter()

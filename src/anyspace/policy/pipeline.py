@@ -369,7 +369,7 @@ class Pipeline:
 
     def _take(self, given: Mapping[str, NumpyArray]) -> None:
         statistics = tree.under("filter", given)
-        if statistics.keys() != self.filter.state().keys():
+        if not self.filter.takes(statistics):
             raise CheckpointError(
                 f"the weights were trained {'with' if statistics else 'without'} an observation filter, but"
                 f" `observation_filter` is {self.config.observation_filter!r}; set it as it was then"

@@ -134,23 +134,6 @@ class NoFilter:
         """Return zeros and ones of ``shape``."""
         return np.zeros(self.shape, np.float32), np.ones(self.shape, np.float32)
 
-    def copy(self) -> NoFilter:
-        """Return the filter itself: it has no state."""
-        return self
-
-    def sync(self, other: NoFilter) -> None:
-        """Do nothing."""
-
-    def apply_changes(self, other: NoFilter, with_buffer: bool = False) -> None:
-        """Do nothing."""
-
-    def reset_buffer(self) -> None:
-        """Do nothing."""
-
-    def as_serializable(self) -> NoFilter:
-        """Return the filter itself: it has no state."""
-        return self
-
     def state(self) -> dict[str, NumpyArray]:
         """Return an empty dict."""
         return {}
@@ -173,14 +156,13 @@ class MeanStdFilter:
 
     Attributes:
         running_stats: everything seen.
-        buffer: what was seen since the last exchange with other workers.
     """
 
     def __init__(
         self, shape: tuple[int, ...], demean: bool = True, destd: bool = True, clip: float | None = 10.0
     ) -> None:
         self.shape, self.demean, self.destd, self.clip = _one_shape(shape), demean, destd, clip
-        self.running_stats, self.buffer = RunningStat(self.shape), RunningStat(self.shape)
+        self.running_stats = RunningStat(self.shape)
 
     def __call__(self, x: Any, update: bool = True) -> NumpyArray:
         """Return ``x`` normalised, after taking it into the statistics.
@@ -201,11 +183,8 @@ class MeanStdFilter:
         return self._normalised(x, *self._moments())
 
     def push(self, batch: Any) -> None:
-        """Take observations [N, *shape] into ``running_stats`` and ``buffer``."""
-        seen = RunningStat(self.shape)
-        seen.push_batch(batch)
-        self.running_stats.merge(seen)
-        self.buffer.merge(seen)
+        """Take observations [N, *shape] into ``running_stats``."""
+        self.running_stats.push_batch(batch)
 
     def apply(self, x: Any) -> NumpyArray:
         """Return observations [..., *shape] normalised with frozen statistics.
@@ -223,40 +202,13 @@ class MeanStdFilter:
         mean, scale = self._frozen()
         return mean.astype(np.float32), scale.astype(np.float32)
 
-    def copy(self) -> MeanStdFilter:
-        """Return an independent copy."""
-        twin = MeanStdFilter(self.shape)
-        twin.sync(self)
-        return twin
-
-    def sync(self, other: MeanStdFilter) -> None:
-        """Take over the options, statistics and buffer of ``other``."""
-        self.demean, self.destd, self.clip = other.demean, other.destd, other.clip
-        self.running_stats, self.buffer = other.running_stats.copy(), other.buffer.copy()
-
-    def apply_changes(self, other: MeanStdFilter, with_buffer: bool = False) -> None:
-        """Merge the buffer of ``other`` into the statistics; ``with_buffer`` also copies that buffer here."""
-        self.running_stats.merge(other.buffer)
-        if with_buffer:
-            self.buffer = other.buffer.copy()
-
-    def reset_buffer(self) -> None:
-        """Forget what was seen since the last exchange; the statistics stay as they are."""
-        self.buffer = RunningStat(self.shape)
-
-    def as_serializable(self) -> MeanStdFilter:
-        """Return an independent copy, which can be pickled."""
-        return self.copy()
-
     def state(self) -> dict[str, NumpyArray]:
-        """Return statistics and buffer as arrays, for a checkpoint."""
-        parts = {"running_stats": self.running_stats, "buffer": self.buffer}
-        return {f"{name}.{key}": value for name, part in parts.items() for key, value in part.state().items()}
+        """Return the statistics as arrays, for a checkpoint."""
+        return {f"running_stats.{key}": value for key, value in self.running_stats.state().items()}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Take over what `state` returned; raise ValueError on statistics of another shape."""
-        for name, part in (("running_stats", self.running_stats), ("buffer", self.buffer)):
-            part.load_state({key: state[f"{name}.{key}"] for key in ("n", "mean", "squares")})
+        self.running_stats.load_state({key: state[f"running_stats.{key}"] for key in ("n", "mean", "squares")})
 
     def _moments(self) -> tuple[NumpyArray, NumpyArray]:
         mean = self.running_stats.mean if self.demean else np.zeros(self.shape)

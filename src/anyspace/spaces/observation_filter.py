@@ -18,6 +18,9 @@ from anyspace.spaces.filters import MeanStdFilter, get_filter
 from anyspace.spaces.leaves import LeafSpec, NumpyArray
 from anyspace.spaces.preprocessors import zero_absent
 
+# Earlier checkpoints hold the statistics a second time, under names that end so.
+_SECOND = (".buffer.n", ".buffer.mean", ".buffer.squares")
+
 # Values that enter the statistics at a time. In float64 a thousand pictures would fill the memory.
 CHUNK = 1 << 22
 
@@ -111,6 +114,10 @@ class ObservationFilter:
             for i, one in self._filters.items()
             for key, value in one.state().items()
         }
+
+    def takes(self, state: Mapping[str, NumpyArray]) -> bool:
+        """Return whether statistics, by the names that `state` gives them, are of the leaves that are normalised."""
+        return {name for name in state if not name.endswith(_SECOND)} == self.state().keys()
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Take over what `state` returned; raise KeyError where a leaf is missing, ValueError on another shape."""
