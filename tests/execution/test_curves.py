@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_picture_before(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="No space left"):
         draw_learning_curve(tmp_path / "metrics.csv", picture, "x")
     assert picture.read_bytes() == b"the picture before"
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.partial*"))
 
 
 # ----------------------------------------------------------------------------------------- several runs

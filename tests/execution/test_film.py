@@ -110,7 +110,7 @@ def test_every_file_is_closed_if_one_fails(tmp_path: Path, monkeypatch: pytest.M
             self.fail("__init__")
 
         def fail(self, where: str) -> None:
-            if (where, self.file.name) == (broken, ".b.partial.gif"):
+            if where == broken and self.file.name.startswith(".b."):
                 raise OSError("full")
 
         def add(self, picture: object) -> None:
@@ -149,10 +149,18 @@ def test_a_film_without_a_picture_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_two_films_of_one_name_are_whole(tmp_path: Path) -> None:
+    """Of two runs, say, whose videos go into one folder."""
+    with Film([tmp_path / "film.gif"]) as one, Film([tmp_path / "film.gif"]) as other:
+        one.add(pictures(1)[0], 10.0)
+        other.add(pictures(2)[1], 10.0)
+    assert [*tmp_path.iterdir()] == [tmp_path / "film.gif"]
+
+
 def test_a_draft_is_no_video_of_a_run(tmp_path: Path) -> None:
     videos = tmp_path / VIDEOS
     videos.mkdir()
-    for name in (".step-9.partial.gif", "mine.gif", "step-9.gif", "step-10.gif"):
+    for name in (".step-9.0a1b2c3d.partial.gif", "mine.gif", "step-9.gif", "step-10.gif"):
         (videos / name).write_text("")
     assert latest_video(tmp_path, 10) == videos / "step-10.gif"
     assert latest_video(tmp_path, 9) == videos / "step-9.gif"

@@ -89,7 +89,7 @@ def test_columns_may_come_later(tmp_path: Path) -> None:
         ["30", "3.75", "", ""],
         ["40", "5.0", "", "1"],
     ]
-    assert [file.name for file in tmp_path.glob("*.partial")] == []
+    assert [file.name for file in tmp_path.glob("*.partial*")] == []
 
 
 def test_a_resumed_run_appends(tmp_path: Path) -> None:

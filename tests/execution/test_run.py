@@ -405,7 +405,7 @@ def test_a_full_disk_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert saved(tmp_path) == saved(tmp_path / "best") == 160
     rows = [int(row["timesteps_total"]) for row in read_metrics(tmp_path / "metrics.csv")]
     assert rows == [*range(10, 161, 10)]
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 def test_a_disk_that_stays_full_is_an_error_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

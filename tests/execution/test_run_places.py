@@ -97,4 +97,4 @@ def test_a_run_goes_on_while_its_disk_is_full(disk: Path) -> None:
     assert len(warned) == 1
     assert saved(disk / "run") == 150
     assert len((disk / "run" / "metrics.csv").read_text().splitlines()) == 16
-    assert not list((disk / "run").rglob("*.partial"))
+    assert not list((disk / "run").rglob("*.partial*"))

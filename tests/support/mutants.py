@@ -109,8 +109,8 @@ MUTANTS = [
     Mutant("data/exact.py", "if source.running_statistics:", "if False:", "algorithms/test_exact_resume.py"),
     Mutant(
         "execution/checkpoint.py",
-        'f"{STATE_FILE}.partial", folder / name])',
-        'f"{STATE_FILE}.partial"])',
+        "_remove([folder / name])",
+        "_remove([])",
         "execution/test_checkpoint.py",
     ),
     Mutant(

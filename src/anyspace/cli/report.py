@@ -15,9 +15,9 @@ from anyspace.cli import output
 from anyspace.cli.flags import require_least
 from anyspace.cli.play import PlayFlags, without_display
 from anyspace.cli.values import REGISTRY
+from anyspace.drafts import write_whole
 from anyspace.errors import ConfigError
 from anyspace.execution.film import video_files
-from anyspace.execution.log import write_whole
 from anyspace.execution.pipeline_picture import pipeline_picture
 from anyspace.execution.run_files import REPORT_FILE, VIDEOS, run_folder_of, runs_near
 from anyspace.execution.web_page import Shown, latest_video, run_page

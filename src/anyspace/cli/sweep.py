@@ -23,9 +23,9 @@ from anyspace.algorithms.ranges import Range, as_ranges, ranges_file, require_po
 from anyspace.algorithms.settings import chosen, chosen_in_run
 from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point
 from anyspace.cli.output import make_room, print_error, print_lines
+from anyspace.drafts import write_whole
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
-from anyspace.execution.log import write_whole
 from anyspace.importing import importable_name
 
 BEST_SHOWN = 4

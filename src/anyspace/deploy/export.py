@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.deploy.ports import Port
 from anyspace.deploy.step import NEXT, Step
+from anyspace.drafts import draft_of
 from anyspace.errors import ExportError
 from anyspace.policy.exporting import Exported
 from anyspace.policy.policy import Policy
@@ -53,11 +54,10 @@ def export_policy(
         write_graph(step, made)
         found = _checked(made, step, policy, spec, (observations, episodes, seed))
         contract = _contract_of(target)
-        text = json.dumps(describe(policy, step, target.name, found), indent=1)
-        (Path(folder) / contract.name).write_text(f"{text}\n")
-        contract.unlink(missing_ok=True)  # a graph without a contract is better than one with another's
-        os.replace(made, target)
-        os.replace(Path(folder) / contract.name, contract)
+        with draft_of(contract) as draft:
+            draft.write_text(f"{json.dumps(describe(policy, step, target.name, found), indent=1)}\n")
+            contract.unlink(missing_ok=True)  # a graph without a contract is better than one with another's
+            made.replace(target)
     return Exported(
         target,
         contract,

@@ -16,8 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 from safetensors.numpy import load_file, save
 
+from anyspace.drafts import drafts_of, write_whole
 from anyspace.errors import CheckpointError
-from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces, to_disk
+from anyspace.execution.pieces import Growth, link, pieces_of, remove_pieces
 from anyspace.models.runtime import NumpyArray
 from anyspace.version import __version__
 
@@ -30,6 +31,8 @@ MOST_BYTES = 2**28
 """Largest state file that is written and read: 256 MiB."""
 DEEPEST = 200
 """How deep lists and dicts of a state file are nested at most."""
+_OWN_TENSORS = f"tensors-{'[0-9a-f]' * 8}.safetensors"
+"""The tensors that checkpoints are written with, and that are removed with them."""
 
 
 def write_checkpoint(
@@ -59,25 +62,23 @@ def write_checkpoint(
         "shapes": _shapes(tensors),
         **state,
     }
-    _remove(_partial_files(folder))
-    partial = folder / f"{name}.partial"
+    _remove(_drafts(folder))
     pieces: dict[str, list[tuple[str, list[int]]]] = {}
     try:
         if growth is not None:
             content["pieces"] = pieces = growth.write(folder)
         text = json.dumps(content, indent=1, allow_nan=False)
-        partial.write_bytes(save({key: np.asarray(value, order="C") for key, value in tensors.items()}))
-        to_disk(partial)
-        partial.rename(folder / name)
-        _make_whole(folder, text)
+        arrays = {key: np.asarray(value, order="C") for key, value in tensors.items()}
+        write_whole(folder / name, save(arrays), synced=True)
+        write_whole(folder / STATE_FILE, text.encode(), synced=True)
     except OSError:
-        _remove([partial, folder / f"{STATE_FILE}.partial", folder / name])
+        _remove([folder / name])
         if growth is not None:
             growth.undo()
         raise
     if growth is not None:
         growth.commit()
-    _remove([*_partial_files(folder), *(file for file in _tensor_files(folder) if file.name != name)])
+    _remove([*_drafts(folder), *(file for file in _tensor_files(folder) if file.name != name)])
     remove_pieces(folder, pieces)
 
 
@@ -96,23 +97,15 @@ def copy_checkpoint(folder: Path, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for file in files:
             link(file, target / file.name)
-        _make_whole(target, text)
+        write_whole(target / STATE_FILE, text.encode(), synced=True)
     except OSError:
         remove_checkpoint(target)
         raise
 
 
-def _make_whole(folder: Path, state: str) -> None:
-    """Write the state of a checkpoint, whose other files are there, in one step."""
-    draft = folder / f"{STATE_FILE}.partial"
-    draft.write_text(state)
-    to_disk(draft)
-    draft.replace(folder / STATE_FILE)
-
-
 def remove_checkpoint(folder: Path) -> None:
     """Remove a checkpoint, and its folder unless there is something else in it."""
-    _remove([folder / STATE_FILE, *_partial_files(folder), *_tensor_files(folder)])
+    _remove([folder / STATE_FILE, *_drafts(folder), *_tensor_files(folder)])
     remove_pieces(folder)
     with suppress(OSError):
         folder.rmdir()
@@ -280,11 +273,11 @@ def _shapes(tensors: dict[str, NumpyArray]) -> dict[str, list[int]]:
 
 
 def _tensor_files(folder: Path) -> list[Path]:
-    return list(folder.glob(f"tensors-{'[0-9a-f]' * 8}.safetensors"))
+    return list(folder.glob(_OWN_TENSORS))
 
 
-def _partial_files(folder: Path) -> list[Path]:
-    return [*folder.glob(f"tensors-{'[0-9a-f]' * 8}.safetensors.partial"), *folder.glob(f"{STATE_FILE}.partial")]
+def _drafts(folder: Path) -> list[Path]:
+    return [*drafts_of(folder / _OWN_TENSORS), *drafts_of(folder / STATE_FILE)]
 
 
 def _remove(files: Iterable[Path]) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.drafts import write_whole
 from anyspace.errors import ConfigError, counted, nearest
 from anyspace.execution import run_files
-from anyspace.execution.log import read_metrics, write_whole
+from anyspace.execution.log import read_metrics
 
 _LOG = logging.getLogger("anyspace")
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from anyspace.data.rendering import Picture
+from anyspace.drafts import draft_path
 from anyspace.errors import ConfigError, EnvironmentSetupError
 from anyspace.execution.run_files import probe_folder
 
@@ -63,6 +64,7 @@ class Film:
 
     def __init__(self, files: Sequence[Path]):
         self.files = [Path(file).expanduser() for file in files]
+        self._drafts = {file: draft_path(file) for file in self.files}
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
         self._fault: OSError | None = None
@@ -123,8 +125,8 @@ class Film:
         height, width, _ = picture.shape
         for file in self.files:
             file.parent.mkdir(parents=True, exist_ok=True)
-        for file in self.files:  # one by one: those that are there are closed if the next cannot be made
-            self._reels.append(_KINDS[file.suffix.lower()](_draft(file), (width, height), rate))
+        for file, draft in self._drafts.items():  # one by one: those there are closed if the next cannot be made
+            self._reels.append(_KINDS[file.suffix.lower()](draft, (width, height), rate))
 
     def __enter__(self) -> Self:
         return self
@@ -142,8 +144,8 @@ class Film:
         try:
             if not faults and self.files and not reels:
                 raise EnvironmentSetupError(f"no picture came for {', '.join(map(str, self.files))}.")
-            for file in [] if faults else self.files:
-                _draft(file).replace(file)
+            for file, draft in {} if faults else self._drafts.items():
+                draft.replace(file)
             if not faults and self.files and self._is_blank:
                 _LOG.warning(
                     f"{', '.join(map(str, self.files))}: every picture is of one colour. Look at what render() of the"
@@ -151,8 +153,8 @@ class Film:
                     " (SDL_VIDEODRIVER=x11)."
                 )
         finally:
-            for file in self.files:
-                _draft(file).unlink(missing_ok=True)
+            for draft in self._drafts.values():
+                draft.unlink(missing_ok=True)
         if error is None and faults:
             if isinstance(faults[0], OSError):
                 raise self._error(faults[0]) from faults[0]
@@ -260,10 +262,6 @@ class _Gif:
 
 
 _KINDS: dict[str, type[_Mp4] | type[_Gif]] = {".mp4": _Mp4, ".gif": _Gif}
-
-
-def _draft(file: Path) -> Path:
-    return file.with_name(f".{file.stem}.partial{file.suffix}")
 
 
 def _even(picture: Picture) -> Picture:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from anyspace.drafts import write_whole
 from anyspace.errors import ConfigError
 
 _writers = itertools.count()
@@ -208,22 +209,6 @@ def _append(file: Path, data: bytes) -> None:
             with suppress(OSError):
                 handle.truncate(end)
             raise
-
-
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file in one step: a kill or a full disk leaves the old one.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    draft = file.with_suffix(".partial")
-    try:
-        draft.write_bytes(data)
-        draft.replace(file)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink()
-        raise
 
 
 def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:

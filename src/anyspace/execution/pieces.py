@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from anyspace.data.growing import PORTION, Growing
+from anyspace.drafts import draft_of, drafts_of, to_disk
 from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
 
@@ -25,6 +26,7 @@ Content = tuple[dict[str, Any], dict[str, NumpyArray]]
 
 MOST_SMALL = 64
 """How many files there may be beyond twice as many as are needed; then they are written anew, as few large ones."""
+_PIECES = "piece-*.safetensors"
 NAME = re.compile(r"piece-[0-9a-f]{32}\.safetensors", re.ASCII)
 
 
@@ -110,25 +112,8 @@ def link(file: Path, target: Path) -> None:
     try:
         os.link(file, target)
     except OSError:
-        draft = target.with_name(f"{target.name}.partial")
-        try:
+        with draft_of(target, synced=True) as draft:
             shutil.copyfile(file, draft)
-            to_disk(draft)
-            draft.replace(target)
-        except OSError:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-
-
-def to_disk(file: Path) -> None:
-    """Return when a file is on the disk.
-
-    Raises:
-        OSError: it cannot be written there.
-    """
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
 
 
 def _are_scattered(pieces: list[Piece]) -> bool:
@@ -186,7 +171,7 @@ def remove_pieces(folder: Path, keep: Mapping[str, list[tuple[str, list[int]]]] 
     What cannot be removed takes room and does no other harm.
     """
     kept = {name for pieces in (keep or {}).values() for name, _ in pieces}
-    for file in (*folder.glob("piece-*.safetensors"), *folder.glob("piece-*.safetensors.partial")):
-        if NAME.fullmatch(file.name.removesuffix(".partial")) and file.name not in kept:
-            with suppress(OSError):
-                file.unlink()
+    found = [file for file in folder.glob(_PIECES) if NAME.fullmatch(file.name) and file.name not in kept]
+    for file in (*found, *drafts_of(folder / _PIECES)):
+        with suppress(OSError):
+            file.unlink()

@@ -14,9 +14,9 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace import nesting, tree
+from anyspace.drafts import write_whole
 from anyspace.execution.curves import require_format
 from anyspace.execution.inspection import fate, mask_source, named_parts, origin
-from anyspace.execution.log import write_whole
 from anyspace.policy.policy import Policy
 
 MOST = 14

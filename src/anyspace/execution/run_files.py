@@ -17,6 +17,7 @@ from typing import Any
 import gymnasium
 import numpy
 
+from anyspace.drafts import drafts_of, write_whole
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import (
     STATE_FILE,
@@ -25,7 +26,6 @@ from anyspace.execution.checkpoint import (
     remove_checkpoint,
     resume_command,
 )
-from anyspace.execution.log import write_whole
 from anyspace.version import __version__
 
 CONFIG_FILE = "config.json"
@@ -285,9 +285,9 @@ def remove_run(folder: Path) -> None:
     Raises:
         OSError: a file cannot be removed.
     """
-    drafts = [Path(name).with_suffix(".partial").name for name in _FILES]
-    named = [folder / name for name in (*_FILES, *drafts, REPORT_FILE)]
-    for file in (*named, *folder.glob("events.out.tfevents.*"), *videos_of(folder)):
+    named = [folder / name for name in (*_FILES, REPORT_FILE)]
+    drafts = [draft for file in (*named, folder / VIDEOS / "step-*.*") for draft in drafts_of(file)]
+    for file in (*named, *drafts, *folder.glob("events.out.tfevents.*"), *videos_of(folder)):
         file.unlink(missing_ok=True)
     for name in CHECKPOINTS:
         remove_checkpoint(folder / name)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
+from anyspace.drafts import write_whole
 from anyspace.errors import AnyspaceError, ConfigError
 from anyspace.spaces.serialize import from_json, same_space, to_json
 
@@ -44,9 +44,8 @@ def write_spaces(
         if there is not None:
             require_same(there, spaces, f"{path / SPACES_FILE}", "what is to be written")
             return
-        draft = path / f".{SPACES_FILE}-{secrets.token_hex(4)}"
-        draft.write_text(json.dumps(dict(zip(_KEYS, map(to_json, spaces), strict=True))), encoding="utf-8")
-        draft.replace(path / SPACES_FILE)
+        text = json.dumps(dict(zip(_KEYS, map(to_json, spaces), strict=True)))
+        write_whole(path / SPACES_FILE, text.encode())
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}.") from error
 
