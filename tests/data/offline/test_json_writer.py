@@ -56,6 +56,17 @@ def test_files_begin_anew_at_their_largest_size(tmp_path):
     assert all(100 <= file.stat().st_size < 200 for file in files)
 
 
+def test_a_file_that_is_moved_away_is_followed_by_another(tmp_path):
+    writer = JsonWriter(tmp_path / "steps")
+    writer.write({"rewards": np.zeros(1)})
+    (file,) = (tmp_path / "steps").iterdir()
+    file.rename(tmp_path / "done.json")
+    for number in (1, 2):
+        writer.write({"rewards": np.full(1, number)})
+    assert [line["rewards"] for line in lines_of(tmp_path)] == [[0.0]]
+    assert [line["rewards"] for line in lines_of(tmp_path / "steps")] == [[1.0], [2.0]]
+
+
 def test_a_line_is_in_its_file_at_once(tmp_path):
     writer = JsonWriter(tmp_path)
     assert not list(tmp_path.iterdir())

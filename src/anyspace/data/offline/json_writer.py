@@ -20,7 +20,7 @@ class JsonWriter:
     """Writes batches of columns as lines into new files ``output-TIME_worker-I_K.json`` of a folder.
 
     A file is made with the first line, and only if no file has its name: two writers never share one. Each line is
-    written at once, and no file stays open.
+    written at once, and no file stays open. One that was moved away or removed is followed by the next.
 
     Args:
         folder: made if it is not there.
@@ -57,7 +57,7 @@ class JsonWriter:
             OSError: the file cannot be written; nothing of the line is in it, and the next one may be tried.
         """
         line = (write_line(columns, self._compressed) + "\n").encode()
-        if self._file is None or self._file.stat().st_size >= self._largest:
+        if self._file is None or not self._file.exists() or self._file.stat().st_size >= self._largest:
             self._file = self._new_file()
         size = self._file.stat().st_size
         try:
