@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -393,7 +392,7 @@ def test_a_full_disk_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         now[0] += run_module.RETRY_INTERVAL * 0.4
         kept.append(saved(tmp_path))
         disk.is_full = iteration in (6, 7, 12, 13)
-        monkeypatch.setattr(warnings, "warn", lambda text, **_: warned.append((iteration, text)))
+        monkeypatch.setattr(run_module._LOG, "warning", lambda text: warned.append((iteration, text)))
 
     ran(Counts(range(100), on_train=on_train), tmp_path, 160, every=60)
     assert [iteration for iteration, _ in warned] == [6, 12]
@@ -408,14 +407,18 @@ def test_a_full_disk_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not list(tmp_path.rglob("*.partial*"))
 
 
-def test_a_disk_that_stays_full_is_an_error_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_stays_full_is_an_error_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     disk = Disk(monkeypatch)
 
     def on_train(iteration: int) -> None:
         disk.is_full = iteration >= 4
 
-    with pytest.warns(UserWarning, match="latest checkpoint is of 20 steps"), pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         ran(Counts(on_train=on_train), tmp_path, 60, every=20)
+    (text,) = caplog.messages
+    assert "latest checkpoint is of 20 steps" in text
     assert str(caught.value) == (
         "The checkpoint of 60 steps cannot be written (No space left on device). The one of 20 steps is whole: make"
         f" room on the disk, and go on from there with\n  anyspace train --resume {tmp_path}"

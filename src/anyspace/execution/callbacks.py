@@ -7,7 +7,6 @@ import inspect
 import logging
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution.added_numbers import noted, require_numbers
 from anyspace.execution.callback_checks import require_function, require_known_methods
+from anyspace.execution.failures import Failures
 from anyspace.execution.film import FilmError, video_files
 from anyspace.execution.log import flat_metrics
 from anyspace.execution.run_files import VIDEOS
@@ -264,7 +264,7 @@ class RecordVideo(Callback):
             raise ConfigError(f"RecordVideo(every={every}, episodes={episodes}): both are at least 1.")
         self.every, self.episodes, self.explore = every, episodes, explore
         self.folder = None if folder is None else Path(folder).expanduser()
-        self._due, self._is_failing = every, False
+        self._due, self._failures = every, Failures()
 
     def on_start(self, algorithm: Any) -> None:
         """Find out whether there will be pictures, and where to put them."""
@@ -282,13 +282,12 @@ class RecordVideo(Callback):
             try:
                 algorithm.record(video_files(folder, steps), self.episodes, explore=self.explore)
             except Exception as error:  # whatever it is, a film is not worth the training
-                if not self._is_failing:
+                if self._failures.add("video", error):
                     told = str(error) if isinstance(error, FilmError) else f"{type(error).__name__}: {error}"
                     video = f"the video at {steps:,} steps"
-                    warnings.warn(f"RecordVideo: {video} failed ({told.rstrip('.')}). Training goes on.", stacklevel=2)
-                self._is_failing = True
+                    _LOG.warning(f"RecordVideo: {video} failed ({told.rstrip('.')}). Training goes on.")
             else:
-                self._is_failing = False
+                self._failures.end("video")
         return None
 
 

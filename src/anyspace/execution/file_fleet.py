@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,10 +15,13 @@ from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
+from anyspace.execution.failures import Failures
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
     from anyspace.execution.fleet import Fleet
+
+_LOG = logging.getLogger("anyspace")
 
 _MOST_EMPTY = 1000
 """How many sources of columns without a whole step are read before that is an error."""
@@ -37,7 +40,7 @@ class RecordedSteps(Protocol):
         """Begin anew, in an order that depends on ``seed``."""
 
     def metrics(self) -> dict[str, float]:
-        """Return numbers about reading, for reports."""
+        """Return numbers about reading since the last call, for reports."""
 
 
 class FileFleet:
@@ -141,8 +144,9 @@ class MixedFleet:
             fleet.restart(None if seed is None else seed + number)
 
     def metrics(self) -> dict[str, float]:
-        """Return the sums of the fleets' numbers, and how often each of them was drawn."""
-        found = {f"drawn/{name}": float(count) for name, count in self._drawn.items()}
+        """Return the sums of the fleets' numbers, and how often each of them was drawn since the last call."""
+        drawn, self._drawn = self._drawn, dict.fromkeys(self._fleets, 0)
+        found = {f"drawn/{name}": float(count) for name, count in drawn.items()}
         for fleet in self._fleets.values():
             for name, value in fleet.metrics().items():
                 found[name] = found.get(name, 0.0) + value
@@ -167,7 +171,7 @@ class WritingFleet:
 
     def __init__(self, fleet: Fleet, writer: TrajectoryWriter):
         self._fleet, self._writer = fleet, writer
-        self._is_failing = False
+        self._failures = Failures()
 
     def gather(self, steps: int) -> Trajectory:
         """Return what the other fleet gathers."""
@@ -175,15 +179,13 @@ class WritingFleet:
         try:
             self._writer.write(trajectory)
         except OSError as error:
-            if not self._is_failing:
-                warnings.warn(
+            if self._failures.add("output", error):
+                _LOG.warning(
                     f"{self._writer.folder} cannot be written ({error.strerror or error}). Training goes on, and steps"
-                    " are missing in the files there until there is room again.",
-                    stacklevel=2,
+                    " are missing in the files there until it can be written again."
                 )
-            self._is_failing = True
         else:
-            self._is_failing = False
+            self._failures.end("output")
         return trajectory
 
     def restart(self, seed: int | None = None) -> None:

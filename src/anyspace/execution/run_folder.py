@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +17,12 @@ from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
+from anyspace.execution.failures import Failures
 from anyspace.execution.log import MetricsLog, read_metrics
 from anyspace.execution.run_lock import RunLock
 from anyspace.execution.trainable import Snapshot, Trainable
+
+_LOG = logging.getLogger("anyspace")
 
 BEST_INTERVAL = 10.0
 """Seconds between two writes of a best checkpoint that keeps getting better."""
@@ -83,7 +86,7 @@ class RunFolder(os.PathLike[str]):
         self._best: _Copy | None = None
         # What the evaluation that is played beside training is of.
         self._evaluated: _Copy | None = None
-        self._failing: dict[str, OSError | CheckpointError] = {}
+        self._failures = Failures()
 
     @classmethod
     def claim(cls, path: Path, *, goes_on_at: int | None = None, overwrite: bool = False) -> Self:
@@ -209,7 +212,7 @@ class RunFolder(os.PathLike[str]):
     @property
     def is_due(self) -> bool:
         """Whether the latest checkpoint is old or an earlier run's, or one that failed is to be tried again."""
-        if "checkpoint" in self._failing:
+        if "checkpoint" in self._failures.latest:
             return time.monotonic() - self._tried >= RETRY_INTERVAL
         return self._on_disk is None or time.monotonic() - self._written >= CHECKPOINT_INTERVAL
 
@@ -255,8 +258,8 @@ class RunFolder(os.PathLike[str]):
 
     def require_saved(self) -> None:
         """Raise :class:`CheckpointError` where the latest state that was to be saved could not be written."""
-        if self._whole is not None and "checkpoint" in self._failing:
-            raise CheckpointError(self._loss(self._whole, self._failing["checkpoint"]))
+        if self._whole is not None and "checkpoint" in self._failures.latest:
+            raise CheckpointError(self._loss(self._whole, self._failures.latest["checkpoint"]))
 
     def rescue(self) -> str:
         """Save the last whole iteration of a run that ends early; return what became of it, and how to go on."""
@@ -356,13 +359,11 @@ class RunFolder(os.PathLike[str]):
         try:
             write()
         except (OSError, CheckpointError) as error:
-            if not self._failing:
+            if self._failures.add(what, error):
                 told = (error.strerror if isinstance(error, OSError) else None) or error
-                warnings.warn(
-                    f"{self.path} cannot be written ({told}). Training goes on, and writing is tried"
-                    f" again; until then the latest checkpoint is of {self._steps_on_disk:,} steps.",
-                    stacklevel=7,
+                _LOG.warning(
+                    f"{self.path} cannot be written ({told}). Training goes on, and writing is tried again; until then"
+                    f" the latest checkpoint is of {self._steps_on_disk:,} steps."
                 )
-            self._failing[what] = error
         else:
-            self._failing.pop(what, None)
+            self._failures.end(what)

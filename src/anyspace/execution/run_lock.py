@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import os
 import socket
 import sys
 import time
-import warnings
 from contextlib import suppress
 from pathlib import Path
 
 from anyspace.errors import ConfigError
+
+_LOG = logging.getLogger("anyspace")
 
 FILE = "run.lock"
 
@@ -70,10 +72,9 @@ class RunLock:
                     return descriptor
             except OSError as error:
                 if error.errno not in _BUSY:
-                    warnings.warn(
+                    _LOG.warning(
                         f"{self._folder} cannot be locked ({error.strerror}), as on some network file systems:"
-                        " make sure yourself that no other run writes into this folder.",
-                        stacklevel=6,
+                        " make sure yourself that no other run writes into this folder."
                     )
                     return descriptor
                 holder = os.read(descriptor, 1000).decode(errors="replace") or "another process"

@@ -93,6 +93,7 @@ def test_broken_lines_are_left_out_counted_and_named(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "anyspace"):
         assert numbers(lines, 4) == [5, 6, 5, 6]
     assert lines.metrics() == {"bad_lines": 17.0}  # the last one of the second pass is still to come
+    assert lines.metrics() == {"bad_lines": 0.0}, "those since the last call"
     texts = [record.getMessage() for record in caplog.records]
     assert [text.split(" is left out: ")[0] for text in texts] == [f"{file}, line {n}" for n in [*range(2, 10), 11]]
     assert "no JSON" in texts[0]
@@ -123,7 +124,7 @@ def test_a_pass_without_steps_is_enough(tmp_path):
         ConfigError, match=r"no line of .*a\.json holds steps, of 2 in all\. .*a\.json, line 1: it is no JSON"
     ):
         lines.next()
-    assert lines.bad_lines == 2
+    assert lines.metrics() == {"bad_lines": 2.0}
 
 
 def test_a_line_of_empty_columns_is_left_out(tmp_path, caplog):

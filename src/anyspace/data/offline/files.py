@@ -71,9 +71,6 @@ class JsonLines:
         unpacks: turn packed columns into arrays.
         wanted: names of the columns to read; None: all.
         most_bad_lines: bad lines in a row that are put up with.
-
-    Attributes:
-        bad_lines: how many lines were left out since the beginning.
     """
 
     def __init__(
@@ -93,7 +90,7 @@ class JsonLines:
     def restart(self, seed: int | None) -> None:
         """Begin anew with a file that ``seed`` chooses."""
         self._rng = np.random.default_rng(seed)
-        self._steps, self.bad_lines = self._endless(), 0
+        self._steps, self._bad_lines = self._endless(), 0
 
     def next(self) -> tuple[str, Columns]:
         """Return the place of the next line and the columns that it holds.
@@ -104,8 +101,9 @@ class JsonLines:
         return next(self._steps)
 
     def metrics(self) -> dict[str, float]:
-        """Return how many lines were left out."""
-        return {"bad_lines": float(self.bad_lines)}
+        """Return how many lines were left out since the last call."""
+        bad_lines, self._bad_lines = self._bad_lines, 0
+        return {"bad_lines": float(bad_lines)}
 
     def _endless(self) -> Iterator[tuple[str, Columns]]:
         bad_in_a_row = 0
@@ -131,7 +129,7 @@ class JsonLines:
                 )
 
     def _leave_out(self, place: str, error: BadLine, in_a_row: int) -> None:
-        self.bad_lines += 1
+        self._bad_lines += 1
         if in_a_row > self._most_bad_lines:
             raise ConfigError(
                 f"{place}: {error}; it is the line number {in_a_row} in a row that holds no steps. {_FORMAT}"
