@@ -6,10 +6,10 @@ import pickle
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +18,7 @@ from gymnasium.spaces import Box, Discrete
 
 from anyspace import APPO, BC, DQN, IMPALA, PPO, Algorithm
 from anyspace.algorithms import ALGORITHMS
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.scaling import explored
 from anyspace.cli import main
 from anyspace.data.rows import with_logp
@@ -342,6 +343,7 @@ IDLE = [
     ({**SERIAL, "sample_timeout_s": 5.0}, "no worker is on Ray"),
     ({**SERIAL, "restart_failed_env_runners": False}, "no worker is on Ray"),
     ({**SERIAL, "min_env_runners": 1}, "no worker is on Ray"),
+    ({"evaluation_num_env_runners": 1, "min_env_runners": 1}, "no workers collect"),
     ({**SERIAL, "num_cpus_per_env_runner": 2.0}, "no worker is on Ray"),
     ({**SERIAL, "num_gpus_per_env_runner": 0.5}, "no worker is on Ray"),
     ({**SERIAL, "custom_resources_per_env_runner": {"camera": 1.0}}, "no worker is on Ray"),
@@ -356,6 +358,24 @@ IDLE = [
 def test_a_key_that_would_do_nothing_is_refused(settings: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         new(PPO, "CartPole-v1", {**SMALL, **ONCE, **settings})
+
+
+def test_what_a_class_sets_for_workers_is_left_alone_without_them() -> None:
+    @dataclass(frozen=True)
+    class Config(PPOConfig):
+        broadcast_interval: int = 2
+        sample_order: Literal["workers", "ready"] = "ready"
+        min_env_runners: int | None = 1
+        evaluation_parallel_to_training: bool = True
+
+    class Own(PPO):
+        config_class = Config
+
+    settings = {**SMALL, **ONCE, "exact_resume": True, "evaluate_every": 16, "evaluation_episodes": 1}
+    with closing(Own("CartPole-v1", settings, preset="none")) as algorithm:
+        assert "evaluation" in algorithm.train()
+    with pytest.raises(ConfigError, match="`broadcast_interval` is 3, but it has no effect: no workers collect"):
+        Own("CartPole-v1", {**settings, "broadcast_interval": 3}, preset="none")
 
 
 @pytest.mark.parametrize("key", ["num_env_runners", "evaluation_num_env_runners"])

@@ -133,8 +133,9 @@ class AlgorithmConfig(ScaleConfig):
 
     def without_effect(self) -> dict[str, str]:
         """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle = super().without_effect()
         first, *others = (network.without_effect() for network in self.networks())
-        idle = {f"model.{key}": why for key, why in first.items() if all(key in other for other in others)}
+        idle |= {f"model.{key}": why for key, why in first.items() if all(key in other for other in others)}
         for key, ways in _OF_ATARI.items():
             if self.preprocessor_pref not in ways:
                 idle[f"model.{key}"] = f"it is for Atari with `preprocessor_pref` {' or '.join(map(repr, ways))}"
@@ -235,8 +236,7 @@ class AlgorithmConfig(ScaleConfig):
         limit = self.env_timeout_s
         require(limit is None or 0 < limit < math.inf, "env_timeout_s", limit, "a time is above 0; None sets no limit")
         if self.exact_resume:
-            in_order = not self.is_stale and self.sample_order == "workers"
-            require_exact(self.vectorization, in_order=in_order, beside=self.evaluation_parallel_to_training)
+            require_exact(self.vectorization, in_order=self.is_in_order, beside=self.evaluates_in_parallel)
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         require(self.seed is None or self.seed < 2**63, "seed", self.seed, "a seed is below 2**63")
         require_schedule(self.lr_schedule, "lr_schedule")

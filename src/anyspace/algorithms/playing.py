@@ -105,7 +105,7 @@ class Plays(ABC):
 
     def _due_evaluation(self) -> dict[str, Any] | None:
         """Return the evaluation that is due; None while workers play it beside training."""
-        if not self.config.evaluation_parallel_to_training:
+        if not self.config.evaluates_in_parallel:
             return self.evaluate()
         played = self.evaluator.beside(self._request())
         return None if played is None else summary(played).as_dict()

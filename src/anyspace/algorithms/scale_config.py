@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from anyspace.config import require
-from anyspace.errors import ConfigError
 from anyspace.policy.config import PolicyConfig
 
 
@@ -63,7 +62,8 @@ class ScaleConfig(PolicyConfig):
     @property
     def least_env_runners(self) -> int:
         """Workers that collect and have to start at once."""
-        return self.num_env_runners if self.min_env_runners is None else self.min_env_runners
+        workers = self.num_env_runners
+        return workers if self.min_env_runners is None else min(workers, self.min_env_runners)
 
     @property
     def most_requests(self) -> int:
@@ -84,7 +84,17 @@ class ScaleConfig(PolicyConfig):
     @property
     def is_stale(self) -> bool:
         """Whether steps may have been collected with older weights than the learner's."""
-        return self.is_asynchronous or self.broadcast_interval > 1
+        return self.is_asynchronous or (self.num_env_runners > 0 and self.broadcast_interval > 1)
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether all steps are collected with the learner's weights, and in the order of workers."""
+        return not self.is_stale and (not self.num_env_runners or self.sample_order == "workers")
+
+    @property
+    def evaluates_in_parallel(self) -> bool:
+        """Whether workers evaluate while the learner learns."""
+        return self.evaluation_num_env_runners > 0 and self.evaluation_parallel_to_training
 
     @property
     def sends_logp(self) -> bool:
@@ -98,7 +108,7 @@ class ScaleConfig(PolicyConfig):
 
     def without_workers(self) -> Self:
         """Return these settings with nothing but this process to collect and evaluate."""
-        return dataclasses.replace(self, **{key: _DEFAULTS[key] for key in _ABOUT_WORKERS})
+        return dataclasses.replace(self, **{key: getattr(ScaleConfig(), key) for key in _ABOUT_WORKERS})
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""
@@ -112,40 +122,31 @@ class ScaleConfig(PolicyConfig):
             require(amount > 0, key, {name: amount}, "what is set aside is above 0")
             own = _OWN_KEYS.get(name)
             require(own is None, key, {name: amount}, f"there is a key for it: `{own}`")
-        self._require_use()
-        reason = f"there are {self.num_env_runners} workers that collect"
-        require(self.least_env_runners <= self.num_env_runners, "min_env_runners", self.min_env_runners, reason)
+        workers, few = self.num_env_runners, self.min_env_runners
+        reason = f"there are {workers} workers that collect"
+        require(few is None or not workers or few <= workers, "min_env_runners", few, reason)
         lag, interval = self.max_lag, self.broadcast_interval
         reason = f"fragments are up to {interval - 1} versions old when they are collected (`broadcast_interval`)"
-        require(lag is None or interval <= lag + 1, "max_lag", lag, reason)
+        require(lag is None or not self.is_asynchronous or interval <= lag + 1, "max_lag", lag, reason)
 
-    def _require_use(self) -> None:
-        """Raise :class:`ConfigError` for a key that says something of workers that there are none of."""
-        workers = self.num_env_runners + self.evaluation_num_env_runners
-        idle = {
-            **({} if workers else dict.fromkeys(_OF_WORKERS, "there are no workers")),
-            **({} if self.num_env_runners else dict.fromkeys(_OF_COLLECTING, "no workers collect")),
-            **({} if self.needs_ray else dict.fromkeys(_OF_RAY, "no worker is on Ray")),
-        }
+    def without_effect(self) -> dict[str, str]:
+        """Return the keys that have no effect beside the others as they are, each with the reason."""
+        idle: dict[str, str] = {}
+        if not self.num_env_runners + self.evaluation_num_env_runners:
+            idle["fleet"] = "there are no workers (`num_env_runners`, `evaluation_num_env_runners`)"
+        if not self.num_env_runners:
+            idle |= dict.fromkeys(_OF_COLLECTING, "no workers collect (`num_env_runners`)")
+        if not self.needs_ray:
+            idle |= dict.fromkeys(_OF_RAY, "no worker is on Ray (`num_env_runners`, `fleet`)")
         if not self.evaluation_num_env_runners:
-            idle["evaluation_parallel_to_training"] = "no workers evaluate"
-        if not self.is_asynchronous:
-            idle["max_lag"] = "no fragment is older than what workers were sent last"
+            idle["evaluation_parallel_to_training"] = "no workers evaluate (`evaluation_num_env_runners`)"
         if self.is_asynchronous:
             idle["sample_order"] = "fragments are taken as they come anyway"
-        for key, reason in idle.items():
-            if getattr(self, key) != _DEFAULTS[key]:
-                raise ConfigError(
-                    f"config key `{key}` is {getattr(self, key)!r}, but {reason}; leave it out, or see"
-                    " `num_env_runners` and `evaluation_num_env_runners`."
-                )
+        else:
+            idle["max_lag"] = "no fragment is older than what workers were sent last"
+        return idle
 
 
-def _default(one: dataclasses.Field[Any]) -> Any:
-    return one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
-
-
-_DEFAULTS = {one.name: _default(one) for one in dataclasses.fields(ScaleConfig)}
 _OWN_KEYS = {"CPU": "num_cpus_per_env_runner", "GPU": "num_gpus_per_env_runner"}
 """What Ray does not take among custom resources, and the keys that say it."""
 _LEAST = {
@@ -159,8 +160,7 @@ _LEAST = {
     "num_gpus_per_env_runner": 0,
     "evaluation_num_env_runners": 0,
 }
-_OF_WORKERS = ("fleet",)
-_OF_COLLECTING = ("max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval")
+_OF_COLLECTING = ("min_env_runners", "max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval")
 _OF_RAY = (
     *("min_env_runners", "sample_timeout_s", "restart_failed_env_runners"),
     *("num_cpus_per_env_runner", "num_gpus_per_env_runner", "custom_resources_per_env_runner"),
@@ -168,5 +168,5 @@ _OF_RAY = (
 )
 _ABOUT_WORKERS = (
     *("num_env_runners", "evaluation_num_env_runners", "evaluation_parallel_to_training", "max_lag"),
-    *(*_OF_WORKERS, *_OF_COLLECTING, *_OF_RAY),
+    *("fleet", *_OF_COLLECTING, *_OF_RAY),
 )
