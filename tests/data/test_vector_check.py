@@ -142,6 +142,8 @@ def test_nothing_is_found_where_nothing_is_wrong(kind: Any) -> None:
     assert found.findings == []
     assert {*found.episodes} == {5, 3}
     assert (found.steps, {*found.returns}) == (60, {5.0, 3.0})
+    assert found.masks == (60 if kind is Masked else 0)
+    assert found.step_seconds > 0 < found.reset_seconds
 
 
 @pytest.mark.parametrize("mode", [*AutoresetMode])

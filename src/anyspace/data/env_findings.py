@@ -67,7 +67,7 @@ class EnvCheck:
         steps: that were taken.
         episodes: lengths of the episodes that ended.
         returns: of the same episodes, under random actions.
-        step_seconds: median time of the environment's ``step``.
+        step_seconds: median time of the environment's ``step``; of a vector environment, of all its environments' one.
         reset_seconds: median time of its ``reset``.
         masks: how many steps came with a mask.
         terminated: how many of the episodes ended with ``terminated``.

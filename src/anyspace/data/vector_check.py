@@ -73,7 +73,9 @@ class _Probe:
         lengths, totals = np.zeros(source.num_envs, np.int64), np.zeros(source.num_envs)
         seconds: list[float] = []
         as_first: list[bool] = []
+        started = time.perf_counter()
         obs, infos = called(found, partial(source.reset, seed), "reset()") or (None, {})
+        found.reset_seconds = time.perf_counter() - started
         leaves = self._leaves(found, obs, "reset()")
         given = called(found, partial(self._in_infos.first, infos), "reset()")
         mask = self._mask(found, leaves, given, np.ones(source.num_envs, np.bool_), "reset()")
@@ -82,6 +84,7 @@ class _Probe:
             if actions is None:
                 break
             found.steps += source.num_envs
+            found.masks += 0 if mask is None else source.num_envs
             where, started = f"step {found.steps}", time.perf_counter()
             step = called(found, partial(source.step, actions), where)
             seconds.append(time.perf_counter() - started)
@@ -108,11 +111,11 @@ class _Probe:
         found.step_seconds = statistics.median(seconds) if seconds else 0.0
         return moments
 
-    def _leaves(self, found: EnvCheck, obs: Any, where: str, place: Any = environment) -> Sequence[NumpyArray] | None:
+    def _leaves(self, found: EnvCheck, obs: Any, where: str) -> Sequence[NumpyArray] | None:
         """Return encoded observations [N, ...], None where they do not fit, after noting what is wrong with them."""
         if obs is None:
             return None
-        leaves = called(found, lambda: [np.array(leaf) for leaf in self._encode(obs, place)], where)
+        leaves = called(found, lambda: [np.array(leaf) for leaf in self._encode(obs, environment)], where)
         if leaves is not None:
             found.add_faults(self._encode, leaves, where)
         return leaves
