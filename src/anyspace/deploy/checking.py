@@ -162,13 +162,15 @@ class Player:
             found.choices += got.size
             found.differing += int((got != expected).sum())
             return
-        difference = np.abs(got.astype(np.float64) - expected.astype(np.float64))
-        if not difference.size:
+        if not got.size:
             return
         finest: Any = np.finfo(got.dtype)
         share = max(TOLERANCE, 4 * float(finest.eps))
         allowed = share * np.maximum(np.maximum(1.0, np.abs(expected)), self._scales.get(name, 1.0))
-        relative = difference / allowed
+        with np.errstate(invalid="ignore"):  # a difference of infinities is NaN
+            apart = np.abs(got.astype(np.float64) - expected.astype(np.float64))
+            difference = np.where(got == expected, 0.0, apart)
+            relative = difference / allowed
         place = np.unravel_index(np.argmax(relative), relative.shape)  # of the first NaN, if there is one
         worst = float(relative[place])
         found.largest = max(found.largest, float(difference.max()))
