@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -574,6 +575,13 @@ def test_an_iteration_without_gradient_steps_is_inspected(capsys: pytest.Capture
     status, out, err = run(capsys, "inspect", "CartPole-v1", "--algo", "cli_algorithms:Waits")
     assert status == 0, err
     assert "took no gradient step" in out
+
+
+def test_without_an_environment_recorded_steps_are_inspected(capsys: pytest.CaptureFixture[str]) -> None:
+    with closing(PPO("CartPole-v1", train_batch_size=16, minibatch_size=16, num_epochs=1, output="steps")) as algorithm:
+        algorithm.train()
+    status, out, err = run(capsys, "inspect", "--algo", "bc", "--input", "steps", "--preset", "none")
+    assert (status, out.partition("\n")[0]) == (0, "BC"), (out, err)
 
 
 def test_a_batch_size_alone_is_enough(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,9 +87,11 @@ def test_recorded_and_live_steps_are_mixed(folder):
     assert results[-1]["episodes_total"] > 0
 
 
-def test_live_steps_alone_are_learnt_from():
-    with closing(MARWIL("CartPole-v1", input="sampler", **SMALL)) as algorithm:
+@pytest.mark.parametrize("sampler", ["sampler", {"sampler": 1.0}])
+def test_live_steps_alone_are_learnt_from(sampler):
+    with closing(MARWIL("CartPole-v1", input=sampler, **SMALL)) as algorithm:
         assert algorithm.train()["timesteps_this_iter"] == 30
+        assert not algorithm.config.has_files
 
 
 @pytest.mark.parametrize(

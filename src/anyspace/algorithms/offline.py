@@ -61,7 +61,7 @@ class OfflineConfig(AlgorithmConfig):
     @property
     def has_files(self) -> bool:
         """Whether steps are written to files, or read from some."""
-        return super().has_files or self.input != "sampler"
+        return super().has_files or self.sources.keys() != {SAMPLER}
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range, contradictory or not built."""

@@ -24,6 +24,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution import curves
 from anyspace.execution.inspection import pipeline_tree
 from anyspace.execution.pipeline_picture import draw_pipeline
+from anyspace.execution.run_files import title_of
 from anyspace.execution.speed import measure
 from anyspace.execution.step_time import advice_on_workers
 
@@ -137,7 +138,7 @@ def inspect(words: list[str]) -> None:
         short["num_envs_per_env_runner"] = settings.num_envs_per_env_runner
     algorithm = start.algorithm(flags.own.env, {**flags.changes(), **short}, preset=start.preset)
     try:
-        title = f"{type(algorithm).__name__} on {flags.own.env}"
+        title = title_of({"algorithm": type(algorithm).__name__, "env": flags.own.env})
         console.print(pipeline_tree(algorithm.policy, title))
         if flags.own.out is not None:
             draw_pipeline(algorithm.policy, flags.own.out, title)
