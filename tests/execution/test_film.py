@@ -149,8 +149,23 @@ def test_a_film_without_a_picture_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_two_films_of_one_name_are_whole(tmp_path: Path) -> None:
+def test_two_films_of_one_name_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two runs, say, whose videos go into one folder."""
+
+    class Reel:
+        """Writes while pictures come, as ffmpeg does."""
+
+        def __init__(self, file: Path, size: object, rate: float):
+            self.file = file
+            file.write_text("begun")
+
+        def add(self, picture: object) -> None:
+            pass
+
+        def finish(self) -> None:
+            assert self.file.read_text() == "begun"
+
+    monkeypatch.setitem(films._KINDS, ".gif", Reel)
     with Film([tmp_path / "film.gif"]) as one, Film([tmp_path / "film.gif"]) as other:
         one.add(pictures(1)[0], 10.0)
         other.add(pictures(2)[1], 10.0)
