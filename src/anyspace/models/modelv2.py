@@ -161,7 +161,7 @@ class ModelV2:
 
     def is_time_major(self) -> bool:
         """Whether recurrent inputs come as [T, B, ...]."""
-        return self.time_major is True or self.model_config.get("_time_major") is True
+        return self.time_major
 
     def __call__(
         self,

@@ -37,7 +37,7 @@ class Attending(Remembering):
         self.gtrxl = GTrXL(draw, "gtrxl", width_in, sizes)
         self.add_heads(draw, sizes.attention_dim)
         self.adopt(draw.weights)
-        self.view_requirements |= sizes.view_requirements(self.model_config["max_seq_len"])
+        self.view_requirements |= sizes.view_requirements()
 
     def acting_step(self, p: Parameters) -> Step:
         """Return one step of the GTrXL."""
