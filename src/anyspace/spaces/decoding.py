@@ -30,10 +30,6 @@ from anyspace.spaces.refusal import unsupported_action
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-SUPPORTED = (
-    "Discrete, MultiDiscrete, MultiBinary, float Box, integer Box with both bounds, Simplex, and Dict and Tuple of them"
-)
-
 
 class _Index:
     """MultiDiscrete, MultiBinary and integer Box: an index per component, counted from its first value."""
@@ -182,7 +178,7 @@ def _codecs(space: gym.Space[Any]) -> tree.Tree:
 @singledispatch
 def _codec(space: gym.Space[Any], path: tree.Path) -> _Codec:
     """Return the codec of a leaf that sits at ``path`` in the action space."""
-    raise unsupported_action(space, path, SUPPORTED)
+    raise unsupported_action(space, path)
 
 
 @_codec.register(Discrete)
@@ -210,7 +206,7 @@ def _(space: Box, path: tree.Path) -> _Codec:
     if space.dtype.kind == "f":
         return _Real(space)
     if not space.is_bounded("both"):
-        raise unsupported_action(space, path, SUPPORTED)
+        raise unsupported_action(space, path)
     # Python's integers: the span of an int64 Box does not fit an int64.
     spans = space.high.astype(object) - space.low.astype(object) + 1
     return _Index(space.low, spans, space.shape, space.dtype)

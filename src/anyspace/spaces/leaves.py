@@ -36,10 +36,6 @@ from anyspace.spaces.refusal import require_choices, unsupported_observation
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-SUPPORTED = (
-    "Box, Discrete, MultiDiscrete, MultiBinary, Text, Words, Simplex, Dict and Tuple, OneOf, Repeated, and Sequence and"
-    " Graph with a longest length"
-)
 
 # Environments compute in float64 and clip there; the cast to float32 may then round over a bound, and so may
 # their own float32 arithmetic. Anything further out is a fault of the environment.
@@ -210,7 +206,7 @@ def structure(space: gym.Space[Any], path: tree.Path = (), repeats: tuple[int, .
     Raises:
         UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
     """
-    raise unsupported_observation(space, path, SUPPORTED)
+    raise unsupported_observation(space, path)
 
 
 @structure.register(Box)
