@@ -131,7 +131,7 @@ class Repeat:
 
 
 @dataclass(frozen=True)
-class Network:
+class GraphNode:
     """A graph: its nodes and, where the space has edges, its edges: each a pair of edge features and ends."""
 
     nodes: Repeat
@@ -153,7 +153,7 @@ class Choice:
 
 _Lists: TypeAlias = Repeated | BoundedSequence | BoundedGraph | Text | Words
 
-Node: TypeAlias = "LeafSpec | dict[Any, Node] | tuple[Node, ...] | Repeat | Network | Choice"
+Node: TypeAlias = "LeafSpec | dict[Any, Node] | tuple[Node, ...] | Repeat | GraphNode | Choice"
 """A space as its leaves nest: Dict as dict, Tuple as tuple."""
 
 
@@ -175,7 +175,7 @@ def children(node: Node) -> list[Node]:
             return list(node)
         case Repeat():
             return [node.count, node.element]
-        case Network():
+        case GraphNode():
             return [node.nodes] if node.edges is None else [node.nodes, node.edges]
         case Choice():
             return [node.which, *node.options]
@@ -313,16 +313,16 @@ def _(space: RegisteredSpace, path: tree.Path = (), repeats: tuple[int, ...] = (
 
 
 @structure.register(BoundedGraph)
-def _(space: BoundedGraph, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Network:
+def _(space: BoundedGraph, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> GraphNode:
     place = (*path, tree.Part("nodes"))
     element = structure(space.node_space, (*place, ...), (*repeats, space.max_nodes))
     nodes = _list(place, element, space, space.max_nodes, repeats)
     if space.edge_space is None:
-        return Network(nodes, None, space)
+        return GraphNode(nodes, None, space)
     place, within = (*path, tree.Part("edges")), (*repeats, space.max_edges)
     ends = _index((*path, tree.Part("edge_links"), ...), (space.max_nodes, space.max_nodes), within)
     edge = (structure(space.edge_space, (*place, ...), within), ends)
-    return Network(nodes, _list(place, edge, space, space.max_edges, repeats), space)
+    return GraphNode(nodes, _list(place, edge, space, space.max_edges, repeats), space)
 
 
 @structure.register(Sequence)
