@@ -28,7 +28,10 @@ Leaves = Sequence[Array | Gathered]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Makes a model's input dict; its columns are computed when touched."""
+    """Makes a model's input dict; its columns are computed when touched.
+
+    Observations that a model sees as they are stored, or by a view of the name ``obs``, are computed at once.
+    """
 
     preprocessor: Preprocessor
     """Of what the model sees of an observation."""
