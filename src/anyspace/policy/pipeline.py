@@ -232,7 +232,7 @@ class Pipeline:
         return other
 
     def _network(self) -> Network:
-        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
+        twin = self.runtime.numpy_pass(self.model) if self._may_have_twin else None
         return Network(self.model, self.distribution, twin, self._passes)
 
     # ------------------------------------------------------------------------------------- forward

@@ -19,7 +19,7 @@ from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import depending, reached_by
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
+from anyspace.models.runtime import Device, Layer, NumpyArray, NumpyForward, RandomSource
 
 COUNTER = "an array (jnp.zeros(())), which a pass assigns anew"
 """What counts passes."""
@@ -143,7 +143,7 @@ class JaxRuntime(HostRuntime):
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
 
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
+    def numpy_pass(self, model: ModelV2) -> NumpyForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = jax_base(model)
         return own.acting_pass() if own.runs_in_numpy else None

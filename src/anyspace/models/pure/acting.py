@@ -16,7 +16,7 @@ from anyspace.models.architecture import with_log_std
 from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.activations import Function
 from anyspace.models.pure.recurrent import Step
-from anyspace.models.runtime import CompiledForward, Floats
+from anyspace.models.runtime import Floats, NumpyForward
 
 Features = Callable[[InputDict], Floats]
 """Inputs -> features [N, F]."""
@@ -30,7 +30,7 @@ Heads = tuple[Function | None, Function | None]
 """Heads of a Q network: for the options, and for the state."""
 
 
-def acting_network(layers: Function, log_std: Floats | None) -> CompiledForward:
+def acting_network(layers: Function, log_std: Floats | None) -> NumpyForward:
     """Return a network on flat observations.
 
     Args:
@@ -47,7 +47,7 @@ def acting_network(layers: Function, log_std: Floats | None) -> CompiledForward:
     return forward
 
 
-def acting_memory(features: Features, remember: Step, heads: Function, log_std: Floats | None) -> CompiledForward:
+def acting_memory(features: Features, remember: Step, heads: Function, log_std: Floats | None) -> NumpyForward:
     """Return a memory on features, with a network on what it remembers.
 
     Args:
@@ -67,7 +67,7 @@ def acting_memory(features: Features, remember: Step, heads: Function, log_std: 
     return forward
 
 
-def acting_values(features: CompiledForward, values: Values) -> CompiledForward:
+def acting_values(features: NumpyForward, values: Values) -> NumpyForward:
     """Return Q values on the outputs of a network.
 
     Args:

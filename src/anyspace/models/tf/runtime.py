@@ -17,7 +17,7 @@ from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
 from anyspace.models.host import HostRuntime, for_a_file, require_fit
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
+from anyspace.models.runtime import Device, Layer, NumpyArray, NumpyForward, RandomSource
 from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
 from anyspace.tree import Tree
@@ -139,7 +139,7 @@ class TFRuntime(HostRuntime):
         self._draws_at_once |= SEEDS.get() is None
         return as_tensor(array)
 
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
+    def numpy_pass(self, model: ModelV2) -> NumpyForward | None:
         """Return the model's own pass where NumPy runs it."""
         own = tf_base(model)
         return own.acting_pass() if own.runs_in_numpy else None
