@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
@@ -17,7 +18,6 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.tree import Tree
 
 NumpyArray = npt.NDArray[np.generic]
-Floats = npt.NDArray[np.float32]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """What the configuration key `device` may be; auto: what the framework takes by default."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anyspace.maths.sequences import Ints, Resets, ranges, slots
+from anyspace.maths.arrays import Ints
+from anyspace.maths.sequences import Resets, ranges, slots
 from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State

@@ -22,13 +22,12 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from anyspace import nesting, tree
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, Namespace, xp
 from anyspace.spaces.kinds.registered import RegisteredSpace, equivalent
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.refusal import unsupported_action
-
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
 class _Index:

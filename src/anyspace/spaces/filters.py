@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 
 from anyspace.errors import ConfigError, nearest
-from anyspace.spaces.leaves import NumpyArray
+from anyspace.maths.arrays import NumpyArray
 
 # Keeps constant slots finite: they normalise to 0.
 STD_FLOOR = 1e-6

@@ -24,6 +24,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscr
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import StackedFrames
@@ -33,9 +34,6 @@ from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.kinds.words import Words
 from anyspace.spaces.refusal import require_choices, unsupported_observation
-
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
 
 # Environments compute in float64 and clip there; the cast to float32 may then round over a bound, and so may
 # their own float32 arithmetic. Anything further out is a fault of the environment.

@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import Bools, Floats
 from anyspace.maths.branches import Branches
 from anyspace.maths.q_values import branched_logits, expected_values, masked_values
 from anyspace.models.architecture import with_log_std
 from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.activations import Function
 from anyspace.models.pure.recurrent import Step
-from anyspace.models.runtime import Floats, NumpyForward
+from anyspace.models.runtime import NumpyForward
 
 Features = Callable[[InputDict], Floats]
 """Inputs -> features [N, F]."""
 
-Bools = npt.NDArray[np.bool_]
 
 Values = Callable[[Floats, Bools | None], Floats]
 """Features [N, F] and a mask [N, A] or None -> the values of A options [N, A]."""

@@ -10,10 +10,11 @@ from typing import Any, Self
 import gymnasium as gym
 import numpy as np
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import Floats, NumpyArray, NumpyForward
+from anyspace.models.runtime import NumpyArray, NumpyForward
 
 
 class ArrayModel(ModelV2):

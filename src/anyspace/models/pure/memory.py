@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array
 from anyspace.models import memories
 from anyspace.models.architecture import outputs_of, with_log_std
@@ -15,7 +16,7 @@ from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.recurrent import Step
-from anyspace.models.runtime import Floats, NumpyForward
+from anyspace.models.runtime import NumpyForward
 
 
 class Remembering(memories.Remembering, ArrayModel):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.parametric_actions import ParametricActions
 from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.initializers import normc
-from anyspace.models.runtime import Floats, NumpyForward
+from anyspace.models.runtime import NumpyForward
 
 
 class ParametricActionsModel(ParametricActions, ArrayModel):

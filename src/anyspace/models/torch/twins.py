@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Namespace
 from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
@@ -31,7 +32,7 @@ from anyspace.models.pure.activations import Activation, Function, relu, tanh
 from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.gtrxl_step import Block, folded, gtrxl_step
 from anyspace.models.pure.recurrent import Step, gru, lstm
-from anyspace.models.runtime import Floats, NumpyForward
+from anyspace.models.runtime import NumpyForward
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.dqn_model import DQNTorchModel, QHead
 from anyspace.models.torch.fcnet import FullyConnectedNetwork

@@ -15,21 +15,13 @@ import gymnasium as gym
 
 from anyspace import tree
 from anyspace.errors import ObservationError, UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.encoding.leaf import Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.encoding.nested import Reading, node_encoder, special_parts
 from anyspace.spaces.kinds.registered import RegisteredSpace
-from anyspace.spaces.leaves import (
-    Choice,
-    LeafSpec,
-    Node,
-    NumpyArray,
-    Repeat,
-    children,
-    iter_specs,
-    structure,
-)
+from anyspace.spaces.leaves import Choice, LeafSpec, Node, Repeat, children, iter_specs, structure
 from anyspace.spaces.refusal import OBSERVATIONS
 
 

@@ -13,6 +13,7 @@ import gymnasium as gym
 from gymnasium.spaces import Text
 
 from anyspace import tree
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEncoder
@@ -21,7 +22,7 @@ from anyspace.spaces.kinds.ignored import IgnoredPart, PartialDict
 from anyspace.spaces.kinds.parts import iter_parts
 from anyspace.spaces.kinds.registered import RegisteredSpace
 from anyspace.spaces.kinds.words import Words
-from anyspace.spaces.leaves import Choice, GraphNode, LeafSpec, Node, NumpyArray, Repeat
+from anyspace.spaces.leaves import Choice, GraphNode, LeafSpec, Node, Repeat
 
 Special: TypeAlias = Mapping[tree.Path, gym.Space[Any]]
 """Spaces of which the leaves do not say all that reading a value takes, by their paths."""

@@ -17,11 +17,12 @@ from gymnasium.spaces import GraphInstance
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.kinds.bounded import BoundedSequence
 from anyspace.spaces.kinds.repeated import Repeated
-from anyspace.spaces.leaves import Choice, GraphNode, Node, NumpyArray, Repeat, children
+from anyspace.spaces.leaves import Choice, GraphNode, Node, Repeat, children
 
 
 class RowsEncoder:

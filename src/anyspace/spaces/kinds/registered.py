@@ -13,10 +13,10 @@ from gymnasium.spaces import Dict, Tuple
 
 from anyspace import tree
 from anyspace.errors import ConfigError, UnsupportedSpaceError, nearest
+from anyspace.nesting import Space
 from anyspace.spaces.kinds.minigrid import MISSION_SPACE, missions
 from anyspace.spaces.kinds.parts import iter_parts, with_parts
 
-Space = gym.Space[Any]
 S = TypeVar("S", bound=Space)
 
 _BUILT_IN = ("gymnasium.spaces.", "anyspace.spaces.")
