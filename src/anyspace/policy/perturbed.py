@@ -23,7 +23,7 @@ class Network:
     distribution: Callable[[Array, Array | None], ActionDistribution]
     """The action distribution of its inputs [B, P] and a mask."""
     twin: NumpyForward | None
-    passes: CompiledPasses
+    passes: CompiledPasses | None
     """The model's passes, where they are compiled."""
 
 
