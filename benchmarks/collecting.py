@@ -61,7 +61,7 @@ def alone(algorithm: PPO) -> tuple[float, float]:
     source.reset(0)
     actions = np.random.default_rng(0).integers(0, 2, (STEPS, width))
     flat = np.zeros((width, 4), np.float32)
-    twin = algorithm.policy.runtime.compiled(algorithm.policy.model)
+    twin = algorithm.policy.runtime.numpy_pass(algorithm.policy.model)
     assert twin is not None
 
     def environments() -> None:
@@ -82,14 +82,14 @@ def in_place(algorithm: PPO) -> tuple[float, float, float]:
     policy, clock = algorithm.policy, Clock()
     fleet: Any = algorithm.fleet
     runtime: Any = policy.runtime
-    source, compiled = fleet.collector.source, runtime.compiled
+    source, compiled = fleet.collector.source, runtime.numpy_pass
     source.envs.step = clock.wrapped("environments", source.envs.step)
 
     def timed(model: Any) -> Any:
         twin = compiled(model)
         return None if twin is None else clock.wrapped("network", twin)
 
-    runtime.compiled = timed
+    runtime.numpy_pass = timed
     width, rows = SETTINGS["num_envs_per_env_runner"], []
     for _ in range(ROUNDS):
         clock.seconds.clear()

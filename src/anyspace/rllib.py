@@ -116,7 +116,11 @@ PATHS: dict[str, dict[str, str]] = {
         "anyspace._rllib.preprocessors": "Preprocessor",
     },
     "models.action_dist": {_DISTRIBUTIONS: "ActionDistribution"},
-    "models.catalog": {"anyspace.models": "MODEL_DEFAULTS", _CATALOG: "ModelCatalog", _HELPERS: "DEPRECATED_VALUE"},
+    "models.catalog": {
+        "anyspace.models": "MODEL_DEFAULTS",
+        _CATALOG: "ModelCatalog",
+        "anyspace.models.config": "DEPRECATED_VALUE",
+    },
     "models.modelv2": {
         "anyspace.models": "ModelV2",
         "anyspace.spaces": "restore_original_dimensions",
@@ -226,7 +230,7 @@ PATHS: dict[str, dict[str, str]] = {
     "utils.debug": {_HELPERS: "summarize update_global_seed_if_necessary"},
     "utils.debug.deterministic": {_HELPERS: "update_global_seed_if_necessary"},
     "utils.debug.summary": {_HELPERS: "summarize"},
-    "utils.deprecation": {_HELPERS: "DEPRECATED_VALUE Deprecated deprecation_warning"},
+    "utils.deprecation": {"anyspace.models.config": "DEPRECATED_VALUE", _HELPERS: "Deprecated deprecation_warning"},
     "utils.error": {
         "anyspace.errors": (
             "EnvError=EnvironmentSetupError MultiAgentEnvError=EnvironmentSetupError"

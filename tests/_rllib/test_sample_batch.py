@@ -9,6 +9,7 @@ import torch
 from anyspace._rllib.sample_batch import SampleBatch, attempt_count_timesteps, concat_samples
 from anyspace._rllib.sample_batch_builder import SampleBatchBuilder
 from anyspace._rllib.sequencing import chop_into_sequences, pad_batch_to_sequences_of_same_size
+from anyspace.errors import ConfigError
 
 
 def rows(**more):
@@ -134,6 +135,11 @@ def test_shuffled_sequences_keep_their_steps():
         assert numbers[3 * place : 3 * place + length].tolist() == list(range(start, start + length))
         assert texts[3 * place : 3 * place + 3] == [*"abcdef"[start : start + length], *[None] * (3 - length)]
     assert sorted(lens.tolist()) == [1, 2, 3]
+
+
+def test_sequences_of_unknown_episodes_are_refused():
+    with pytest.raises(ConfigError, match=r"`episode_ids`.* there is none; give one of them"):
+        chop_into_sequences(feature_columns=[np.arange(5)], state_columns=[], max_seq_len=2)
 
 
 def test_batches_without_states_are_only_shuffled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from contextlib import closing
 from importlib import import_module
@@ -323,7 +324,8 @@ def test_keys_are_read_and_set() -> None:
     }
     assert copied.num_sgd_iter == PPOConfig.from_dict({"num_sgd_iter": 2}).num_sgd_iter == 2
     copied.model["fcnet_hiddens"].append(6)
-    assert config.model["fcnet_hiddens"] == [3]
+    copy.copy(config).lr = 2.0
+    assert (config.lr, config.model["fcnet_hiddens"]) == (1e-3, [3])
     assert config.get("no_such_key", 7) == 7
     assert (config.model.get("fcnet_activation"), config.model.get("use_lstm"), config.model.get("no")) == (
         "relu",

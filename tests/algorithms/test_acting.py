@@ -159,7 +159,7 @@ def test_predict_encodes_once(monkeypatch: pytest.MonkeyPatch, count: int) -> No
         encode = encoder._encode
         monkeypatch.setattr(encoder, "_encode", lambda *given: times.append(1) or encode(*given))  # type: ignore[func-returns-value]
         observations = some(VECTOR, count)
-        algorithm.predict(observations if count > 1 else observations[0])
+        algorithm.predict(observations if count > 1 else observations[0], None, np.ones(count, bool))
         assert len(times) == 1
 
 

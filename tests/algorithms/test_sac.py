@@ -391,8 +391,8 @@ def test_the_policy_acts_through_its_twin(observed: Any, memory: Any) -> None:
         policy = algorithm.policy
         leaves = [leaf[:, 0] for leaf in algorithm.fleet.gather(6).obs]
         raw = []
-        for compiled in (policy.runtime.compiled, lambda _: None):
-            policy.runtime.compiled = compiled  # type: ignore[method-assign]
+        for numpy_pass in (policy.runtime.numpy_pass, lambda _: None):
+            policy.runtime.numpy_pass = numpy_pass  # type: ignore[method-assign]
             with policy.acting() as act:
                 assert (act.network.twin is None) == (len(raw) == 1)
                 raw.append(act(leaves, explore=False).raw)

@@ -34,7 +34,7 @@ def test_the_stages_of_a_step_come_in_order(monkeypatch: pytest.MonkeyPatch) -> 
     env = Remembers(spaces.Box(0, 10, (1,)))
     source = VectorSource(SyncVectorEnv([lambda: env]))
     policy = small_policy(env.observation_space, env.action_space, observation_filter="MeanStdFilter")
-    monkeypatch.setattr(policy.runtime, "compiled", lambda model: None)  # act through the model itself
+    monkeypatch.setattr(policy.runtime, "numpy_pass", lambda model: None)  # act through the model itself
     collecting = Collector(source, policy)
     collecting.gather(2)
     order: list[str] = []

@@ -23,7 +23,6 @@ def close(ours: Any, expected: Any, tolerance: float = 1e-5) -> None:
 @pytest.mark.spec(139)
 def test_dirichlet_golden(framework: Framework) -> None:
     dist = Dirichlet(framework.array([ROW]))
-    close(dist._concentration, [[[1.0, 2.7183, 0.3679]]], 1e-4)
     close(dist.logp(framework.array([[0.2, 0.5, 0.3]])), [0.138712])
     close(dist.entropy(), [-2.33941])
     close(dist.deterministic_sample(), [np.exp(ROW) / np.exp(ROW).sum()])
@@ -41,7 +40,7 @@ def test_the_density_integrates_to_one() -> None:
 
 def test_two_shares_are_a_beta_distribution() -> None:
     inputs = np.array([[0.5, -1.0, 0.0, 0.5]])
-    alpha, beta = Beta(inputs)._parameters
+    alpha, beta = np.split(1 + np.log1p(np.exp(inputs)), 2, axis=1)
     shares = np.array([[0.2, 0.7]])
     pairs = [Dirichlet(np.log(np.stack([alpha[:, i], beta[:, i]], -1))) for i in range(2)]
     values = [np.stack([shares[:, i], 1 - shares[:, i]], -1) for i in range(2)]

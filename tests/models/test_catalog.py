@@ -83,6 +83,14 @@ def test_custom_model_config_becomes_keyword_arguments():
     assert ModelCatalog.get_model_v2(OBS, ACTIONS, 3, config, scale=1, depth=7).given == (5, 7)
 
 
+def test_what_a_constructor_does_with_its_keywords_changes_no_configuration():
+    given = {"scale": [1, 2, 3]}
+    for _ in range(2):
+        model = build(TakingAny, custom_model_config=given)
+        assert model.given["scale"].pop() == 3
+    assert given == {"scale": [1, 2, 3]}
+
+
 @pytest.mark.spec(92)
 @pytest.mark.parametrize("kind", [Mine, PassingOn])
 def test_unknown_keywords_are_dropped_with_a_warning(kind):

@@ -185,11 +185,14 @@ def test_the_whole_old_dictionary_is_accepted():
 
 
 def test_changing_a_dictionary_changes_no_defaults():
-    config = ModelConfig(custom_model_config={"a": 1})
+    config = ModelConfig(custom_model_config={"a": [1]}, conv_filters=[[16, [8, 8], 4]])
     mine = config.as_dict()
     mine["custom_model_config"]["b"] = 2
+    mine["custom_model_config"]["a"].pop()
+    mine["conv_filters"][0][1].pop()
     mine["fcnet_hiddens"].append(3)
-    assert config.as_dict()["custom_model_config"] == {"a": 1}
+    assert config.as_dict()["custom_model_config"] == {"a": [1]}
+    assert config.conv_filters == [[16, [8, 8], 4]]
     assert config.fcnet_hiddens == ModelConfig().fcnet_hiddens == [256, 256]
 
 

@@ -447,7 +447,9 @@ class Remembering(Bare):
 def test_what_the_first_pass_computes_may_enter_gradient_steps() -> None:
     for kind, settings in ((PPO, PPO_SMALL), (DQN, DQN_SMALL)):
         with closing(kind("CartPole-v1", model={"custom_model": Remembering}, **settings)) as algorithm:
+            before = algorithm.policy.model.body.weight.detach().clone()
             algorithm.train()
+            assert not torch.equal(algorithm.policy.model.body.weight, before)
 
 
 def test_what_was_frozen_midway_is_loaded(tmp_path: Path) -> None:

@@ -141,8 +141,7 @@ def test_what_a_constructor_keeps():
     assert model.model_config is MODEL_DEFAULTS
     assert ModelV2(*ARGUMENTS[:4]).name == "default_model"
     assert not model.is_time_major()
-    model.model_config = {"_time_major": True}
-    assert model.is_time_major()
+    assert ModelV2(*ARGUMENTS[:3], {"_time_major": True}).is_time_major()
 
 
 @pytest.mark.parametrize("wrap", [lambda columns: columns, lambda columns: [columns]], ids=["dict", "list"])

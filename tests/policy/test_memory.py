@@ -102,7 +102,7 @@ class Acting:
             self._keep_networks(acting)
 
     def _keep_twins(self, acting: Policy) -> None:
-        compiled = acting.runtime.compiled
+        compiled = acting.runtime.numpy_pass
 
         def kept(model: Any) -> Any:
             twin = compiled(model)
@@ -115,7 +115,7 @@ class Acting:
 
             return forward
 
-        acting.runtime.compiled = kept  # type: ignore[method-assign]
+        acting.runtime.numpy_pass = kept  # type: ignore[method-assign]
 
     def _keep_networks(self, acting: Policy) -> None:
         forward = acting.model.forward

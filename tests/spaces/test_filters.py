@@ -199,11 +199,11 @@ def test_no_filter_leaves_everything():
 def test_filters_by_name():
     assert isinstance(get_filter("NoFilter", (2,)), NoFilter)
     assert isinstance(get_filter("MeanStdFilter", (2,)), MeanStdFilter)
-    with pytest.raises(ConfigError, match=r"Unknown observation_filter 'MeanStd': .* Did you mean"):
+    with pytest.raises(ConfigError, match=r"`observation_filter` is 'MeanStd', but .* Did you mean"):
         get_filter("MeanStd", (2,))
     made = get_filter(lambda shape: MeanStdFilter(shape, clip=3.0), (2,))
     assert (made.shape, made.clip) == ((2,), 3.0)
-    with pytest.raises(ConfigError, match="Unknown observation_filter None"):
+    with pytest.raises(ConfigError, match="`observation_filter` is None"):
         get_filter(None, (2,))
 
 

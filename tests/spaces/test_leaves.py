@@ -5,7 +5,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiDiscrete, OneOf, S
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces import BoundedGraph, BoundedSequence, Repeated, Simplex, StackedFrames, bounded
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
-from anyspace.spaces.leaves import Choice, Network, Repeat, children, iter_specs, structure
+from anyspace.spaces.leaves import Choice, GraphNode, Repeat, children, iter_specs, structure
 from tests.support.catalogue import OBSERVATION_SPACES
 from tests.support.reading import leaf_count
 
@@ -61,7 +61,7 @@ def test_positions_are_stored_in_bytes_where_they_fit(size, dtype):
 
 def test_a_graph_is_two_lists():
     node = structure(BoundedGraph(PART, Discrete(4), max_nodes=3, max_edges=7))
-    assert isinstance(node, Network)
+    assert isinstance(node, GraphNode)
     assert [part.max_len for part in children(node)] == [3, 7]
     ends = [*iter_specs(node)][-1]
     assert (ends.place(), ends.shape, ends.nvec, ends.width) == ("obs.edge_links[...]", (7, 2), (3, 3), 42)

@@ -185,5 +185,5 @@ def test_there_may_be_nothing_to_filter():
     assert nothing.state() == nothing.affine() == {}
     features = get_preprocessor(MIXED).expand(leaves)
     assert all(one is other for one, other in zip(nothing.apply(features, presence), features, strict=True))
-    with pytest.raises(ConfigError, match="Unknown observation_filter 'MeanStd'"):
+    with pytest.raises(ConfigError, match="`observation_filter` is 'MeanStd', but the filters are"):
         ObservationFilter("MeanStd", get_preprocessor(Discrete(3)).specs)

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from anyspace import nesting, tree
+from anyspace._rllib import side_by_side
 from anyspace.spaces.kinds.atari import opencv
 from anyspace.tree import Tree
 
@@ -71,21 +70,18 @@ def flatten_inputs_to_1d_tensor(
     """
     if time_axis and not batch_axis:
         raise ValueError("flatten_inputs_to_1d_tensor: an axis of time comes after one of rows; leave batch_axis on.")
-    leaves = tree.leaves_by_key(inputs)
-    kinds = [None] * len(leaves) if spaces_struct is None else tree.leaves_by_key(nesting.unwrapped(spaces_struct))
+    arrays = [np.asarray(part) for part in side_by_side.parts(inputs, spaces_struct, _one_hot_of)]
     axes = int(batch_axis) + int(time_axis)
+    return np.concatenate([array.reshape(*array.shape[:axes], -1).astype(np.float32) for array in arrays], axis=-1)
 
-    def flat(leaf: Any, space: gym.Space[Any] | None) -> Floats:
-        values = np.asarray(leaf)
-        lead = values.shape[:axes]
-        match space:
-            case spaces.Discrete():
-                values = one_hot(values, depth=int(space.n))
-            case spaces.MultiDiscrete():
-                values = one_hot_multidiscrete(values.reshape(*lead, -1), space.nvec.ravel().tolist())
-        return values.reshape(*lead, -1).astype(np.float32)
 
-    return np.concatenate([flat(leaf, space) for leaf, space in zip(leaves, kinds, strict=True)], axis=-1)
+def _one_hot_of(x: Any, space: spaces.Discrete | spaces.MultiDiscrete) -> Floats:
+    match space:
+        case spaces.Discrete():
+            return one_hot(x, depth=int(space.n))
+    choices = np.asarray(x)
+    flat = choices.reshape(*choices.shape[: choices.ndim - space.nvec.ndim], -1)
+    return one_hot_multidiscrete(flat, space.nvec.ravel().tolist())
 
 
 def softmax(x: Any, axis: int = -1, epsilon: float | None = None) -> Floats:

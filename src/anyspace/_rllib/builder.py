@@ -164,6 +164,9 @@ class AlgorithmConfig(Keys):
         found = type(self)(self.algo_class)
         return found._take(copied(self.to_dict()))
 
+    def __copy__(self) -> Self:
+        return self.copy()
+
     def __getattr__(self, key: str) -> Any:
         if key.startswith("__"):
             raise AttributeError(key)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces import filters
-from anyspace.spaces.leaves import NumpyArray
 
 
 class Filter(metaclass=abc.ABCMeta):  # noqa: B024

@@ -19,9 +19,6 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 _LOG = logging.getLogger("anyspace")
 
-DEPRECATED_VALUE = -1
-"""Stands for a key that is no longer used."""
-
 
 def deprecation_warning(
     old: str, new: str | None = None, *, help: str | None = None, error: bool | type[Exception] | None = None

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from anyspace import tree
 from anyspace._rllib.columns import padded
 from anyspace._rllib.sample_batch import SampleBatch
+from anyspace.errors import ConfigError
 from anyspace.tree import Tree
 
 
@@ -51,6 +52,9 @@ def chop_into_sequences(
         states_already_reduced_to_init: ``state_columns`` are [S, ...] already.
         handle_nested_data: columns may be nested; each comes as the list of its leaves.
         padding: "zero", or "last" to repeat each sequence's last step.
+
+    Raises:
+        ConfigError: there are neither ids nor ``seq_lens``.
 
     Returns:
         The columns [S * T, ...], the states before each sequence [S, ...], the lengths [S].
@@ -134,7 +138,13 @@ def pad_batch_to_sequences_of_same_size(
 
 def _lengths(max_seq_len: int, ids: Sequence[Any]) -> npt.NDArray[np.int32]:
     """Return the lengths [S] of the longest sequences in which no id [N] changes."""
-    given = np.stack([np.asarray(column) for column in ids if column is not None], axis=1)
+    columns = [np.asarray(column) for column in ids if column is not None]
+    if not columns:
+        raise ConfigError(
+            "chop_into_sequences: sequences end where an episode does, but of `episode_ids`, `unroll_ids`,"
+            " `agent_indices` and `seq_lens` there is none; give one of them (of a batch, its column `eps_id`)."
+        )
+    given = np.stack(columns, axis=1)
     changes = np.flatnonzero((given[1:] != given[:-1]).any(axis=1)) + 1
     runs = np.diff([0, *changes, len(given)])
     pieces = [[max_seq_len] * int(run // max_seq_len) + [int(run % max_seq_len)] for run in runs]

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from anyspace.data.contract import described
-from anyspace.errors import CheckpointError, ObservationError
+from anyspace.errors import CheckpointError
 from anyspace.foreign_names import answers
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
@@ -62,14 +62,10 @@ class Acts:
         Raises:
             ObservationError: see :meth:`Policy.compute_actions`; or ``episode_start`` has another length.
         """
-        if isinstance(state, PolicyState) and episode_start is not None:
-            state = state.restarted(_starts(episode_start, len(state.begun)))
-        elif episode_start is not None:
-            leaves, is_one = self.policy.encode.either(observation)
-            _starts(episode_start, 1 if is_one else len(leaves[0]))
         found = self.policy.compute_either(
             observation,
             state,
+            episode_start=episode_start,
             mask_name="action_masks",
             mask=action_masks,
             prev_reward=prev_reward,
@@ -118,12 +114,3 @@ def _weight(name: Any, given: Any) -> NumpyArray:
     if np.isnan(array).any():
         raise CheckpointError(f"set_weights: {name!r} holds NaN, of which no action can be made.")
     return array
-
-
-def _starts(given: Any, count: int) -> Any:
-    starts = np.asarray(given, np.bool_).reshape(-1)
-    if len(starts) != count:
-        raise ObservationError(
-            f"episode_start: expected one boolean for each of {count} observations, but {len(starts)} came: {given!r}."
-        )
-    return starts

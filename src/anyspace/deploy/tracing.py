@@ -24,7 +24,7 @@ from torch import nn
 from anyspace.deploy.step import Step
 from anyspace.errors import CheckpointError, ExportError
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, NumpyArray, RandomSource
+from anyspace.models.runtime import NumpyArray, NumpyForward, RandomSource
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
@@ -84,7 +84,7 @@ class TracingRuntime(TorchRuntime):
         with nullcontext() if self._traces else super().own_randomness(source):
             yield
 
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
+    def numpy_pass(self, model: ModelV2) -> NumpyForward | None:
         """Return None: the network itself is traced."""
         return None
 

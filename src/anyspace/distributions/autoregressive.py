@@ -138,10 +138,7 @@ class AutoregressiveActions(ActionDistribution):
 
     def standard_noise(self, rng: Rng, steps: int) -> Array | None:
         """The parts' noise side by side ``[steps, B, W]``; None if one must be sampled step by step."""
-        ns = xp(self.inputs)
-        sources = ns.split(rng, len(self._blank))
-        noises = [blank.draw_noise(source, steps) for blank, source in zip(self._blank, sources, strict=True)]
-        return None if any(noise is None for noise in noises) else ns.concatenate(noises, axis=-1)
+        return self._noise_of_parts(self._blank, rng, steps)
 
     def sample_from_noise(self, noise: Array) -> Tree:
         """Structured actions from the parts' ``noise`` ``[B, W]``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from anyspace import tree
@@ -114,6 +114,13 @@ class ActionDistribution:
     def standard_noise(self, rng: Rng, steps: int) -> Array | None:
         """Draw ``[steps, B, W]`` numbers that depend on the shape and device of ``inputs`` alone, or None."""
         return None
+
+    def _noise_of_parts(self, parts: Sequence[ActionDistribution], rng: Rng, steps: int) -> Array | None:
+        """Return the noise of distributions of parts side by side ``[steps, B, W]``; None if one of them has none."""
+        ns = xp(self.inputs)
+        sources = ns.split(rng, len(parts))
+        noises = [part.draw_noise(source, steps) for part, source in zip(parts, sources, strict=True)]
+        return None if any(noise is None for noise in noises) else ns.concatenate(noises, axis=-1)
 
     def sample_from_noise(self, noise: Array) -> Tree:
         """Turn one row ``[B, W]`` of `draw_noise` into an action per distribution."""

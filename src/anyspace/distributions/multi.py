@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -80,10 +80,7 @@ class MultiActionDistribution(ActionDistribution):
 
     def standard_noise(self, rng: Rng, steps: int) -> Array | None:
         """The children's noise side by side ``[steps, B, W]``; None if one must be sampled step by step."""
-        ns = xp(self.inputs)
-        sources = ns.split(rng, len(self.children))
-        noises = [child.draw_noise(source, steps) for child, source in zip(self.children, sources, strict=True)]
-        return None if any(noise is None for noise in noises) else ns.concatenate(noises, axis=-1)
+        return self._noise_of_parts(self.children, rng, steps)
 
     def sample_from_noise(self, noise: Array) -> Tree:
         """Structured actions from the children's ``noise`` ``[B, W]``."""
@@ -93,28 +90,23 @@ class MultiActionDistribution(ActionDistribution):
 
     def sample(self, rng: Rng = None) -> Tree:
         """One sample of each child, structured like the space."""
-        sources = xp(self.inputs).split(rng, len(self.children))
         return self._as_actions(
             [
                 child.sample(source) if child.sample_takes_rng else child.sample()
-                for child, source in zip(self.children, sources, strict=True)
+                for child, source in self._with_sources(rng)
             ]
         )
 
     def path_sample(self, rng: Rng = None) -> Tree:
         """One `path_sample` of each child, structured like the space."""
-        sources = xp(self.inputs).split(rng, len(self.children))
-        return self._as_actions(
-            [child.path_sample(source) for child, source in zip(self.children, sources, strict=True)]
-        )
+        return self._as_actions([child.path_sample(source) for child, source in self._with_sources(rng)])
 
     def sample_logp(self, rng: Rng = None) -> tuple[Tree, Array]:
         """Draw a sample of each child, structured like the space, and return it with the sum of their `logp` ``[B]``.
 
         Both carry the gradients that the children's have.
         """
-        sources = xp(self.inputs).split(rng, len(self.children))
-        drawn = [child.sample_logp(source) for child, source in zip(self.children, sources, strict=True)]
+        drawn = [child.sample_logp(source) for child, source in self._with_sources(rng)]
         return self._as_actions([sample for sample, _ in drawn]), reduce(add, [logp for _, logp in drawn])
 
     def option_log_probs(self) -> list[Array]:
@@ -144,10 +136,9 @@ class MultiActionDistribution(ActionDistribution):
         """Sum of the children's entropies ``[B]``; ``rng`` is for those that are estimates from a sample."""
         if not self.entropy_takes_rng:
             return reduce(add, [child.entropy() for child in self.children])
-        sources = xp(self.inputs).split(rng, len(self.children))
         entropies = (
             child.entropy(source) if child.entropy_takes_rng else child.entropy()  # type: ignore[call-arg]
-            for child, source in zip(self.children, sources, strict=True)
+            for child, source in self._with_sources(rng)
         )
         return reduce(add, entropies)
 
@@ -155,6 +146,9 @@ class MultiActionDistribution(ActionDistribution):
         """Sum of the children's divergences ``[B]``."""
         pairs = zip(self.children, other.children, strict=True)
         return reduce(add, [mine.kl(theirs) for mine, theirs in pairs])
+
+    def _with_sources(self, rng: Rng) -> Iterable[tuple[ActionDistribution, Rng]]:
+        return zip(self.children, xp(self.inputs).split(rng, len(self.children)), strict=True)
 
     def _shaped(self, leaf: gym.Space[Any], part: Array) -> Array:
         """Return a child's values with the shape of its leaf: choices ``[B, 1]`` as ``[B]``."""

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from anyspace.execution.learner import Group, Result, Steps, kept_in, rows_width
+from anyspace.maths.arrays import Bools, Ints
 from anyspace.maths.gather import rows_of
-from anyspace.maths.sequences import Bools, Ints
 from anyspace.maths.xp import Array, xp
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.batch import Batch

@@ -1,16 +1,13 @@
-"""Numbers that change between two gradient steps and are read by losses."""
+"""NumpyArray that change between two gradient steps and are read by losses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.xp import Array
-
-Numbers = npt.NDArray[Any]
 
 
 class Cell:
@@ -30,7 +27,7 @@ class Cell:
 
     __slots__ = ("_bound", "_place", "_placed", "host")
 
-    def __init__(self, value: float | Numbers, place: Callable[[Numbers], Array] = np.asarray):
+    def __init__(self, value: float | NumpyArray, place: Callable[[NumpyArray], Array] = np.asarray):
         self._place = place
         self._bound: Array | None = None
         self._placed: Array | None = None
@@ -45,10 +42,10 @@ class Cell:
             self._placed = self._place(self.host)
         return self._placed
 
-    def assign(self, value: float | Numbers) -> None:
+    def assign(self, value: float | NumpyArray) -> None:
         """Set a new value; it reaches the device with the next gradient step that reads it."""
         array = np.array(value)
-        self.host: Numbers = array if array.ndim else array.astype(np.float64)
+        self.host: NumpyArray = array if array.ndim else array.astype(np.float64)
         self._placed = None
 
     def bind(self, argument: Array | None) -> None:
@@ -58,10 +55,10 @@ class Cell:
     def __float__(self) -> float:
         return float(self.host)
 
-    def state(self) -> dict[str, Numbers]:
+    def state(self) -> dict[str, NumpyArray]:
         """Return the value by name, for a checkpoint."""
         return {"value": np.asarray(self.host)}
 
-    def load_state(self, state: dict[str, Numbers]) -> None:
+    def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
         self.assign(state["value"][()])

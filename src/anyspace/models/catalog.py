@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import gymnasium as gym
 from gymnasium import spaces
 
-from anyspace.config import merge
+from anyspace.config import copied, merge
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import ModelError, nearest
 from anyspace.importing import import_path, is_path
@@ -110,7 +110,7 @@ class ModelCatalog:
             model_kwargs,
             interface=model_interface,
             model=default_model if custom is None else custom,
-            custom_model_config={} if custom is None else config.custom_model_config,
+            custom_model_config={} if custom is None else copied(config.custom_model_config),
         )
         *beneath, top = _layers(obs_space, action_space, num_outputs, config, framework, default_model)
         base: ModelV2 | None = None

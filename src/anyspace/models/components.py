@@ -13,7 +13,7 @@ from typing import Any
 from anyspace.errors import ModelError
 from anyspace.models.architecture import Stack, element_width, stack
 from anyspace.models.pictures import Convolutions, filters_of, picture_layout
-from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, Repeat
+from anyspace.spaces.leaves import Choice, GraphNode, LeafSpec, Node, Repeat
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Picture:
 class Behind:
     """Another encoder and dense layers on its features."""
 
-    inner: Plan
+    inner: EncoderPlan
     stack: Stack
 
     @property
@@ -57,7 +57,7 @@ class Behind:
 class Parts:
     """The parts of a Dict or Tuple side by side, in the space's own order; those without features are left out."""
 
-    parts: Mapping[str | int, Plan]
+    parts: Mapping[str | int, EncoderPlan]
     """By key or position."""
 
     @property
@@ -84,7 +84,7 @@ class Alternatives:
 class Lists:
     """Lists of elements, each through the same dense layer, pooled."""
 
-    element: Plan
+    element: EncoderPlan
     max_len: int
     size: int
     """E, of the layer."""
@@ -99,8 +99,8 @@ class Lists:
 class Graphs:
     """Graphs: edges see the two nodes at their ends, nodes the mean of the edges into them; pooled."""
 
-    node: Plan
-    edge: Plan | None
+    node: EncoderPlan
+    edge: EncoderPlan | None
     """None where there are no edges."""
     links: LeafSpec | None
     """The leaf of the ends of edges."""
@@ -113,11 +113,11 @@ class Graphs:
         return (2 * self.size + 1) * (1 if self.edge is None else 2)
 
 
-Plan = Flat | Picture | Behind | Parts | Alternatives | Lists | Graphs
+EncoderPlan = Flat | Picture | Behind | Parts | Alternatives | Lists | Graphs
 """An encoder: what a part of an observation, restored to its structure, goes through to become features [N, F]."""
 
 
-def component_of(node: Node, model_config: Mapping[str, Any]) -> Plan:
+def component_of(node: Node, model_config: Mapping[str, Any]) -> EncoderPlan:
     """Return the encoder of a space, each of its components with convolutions or dense layers of its own.
 
     Raises:
@@ -135,7 +135,7 @@ def component_of(node: Node, model_config: Mapping[str, Any]) -> Plan:
             return Behind(found, stack(found.width, model_config["fcnet_hiddens"], model_config, "fcnet"))
 
 
-def encoder_of(node: Node, model_config: Mapping[str, Any]) -> Plan:
+def encoder_of(node: Node, model_config: Mapping[str, Any]) -> EncoderPlan:
     """Return the encoder of what elements of lists and alternatives are made of: arrays pass it as they are.
 
     Raises:
@@ -152,11 +152,11 @@ def encoder_of(node: Node, model_config: Mapping[str, Any]) -> Plan:
             return Lists(encoder_of(node.element, model_config), node.max_len, element_width(model_config))
         case Choice():
             return _alternatives(node, model_config)
-        case Network():
+        case GraphNode():
             return _graph(node, model_config)
 
 
-def _leaf(leaf: LeafSpec, model_config: Mapping[str, Any]) -> Plan:
+def _leaf(leaf: LeafSpec, model_config: Mapping[str, Any]) -> EncoderPlan:
     layout = picture_layout(leaf)
     if layout is None:
         return Flat(leaf)
@@ -166,7 +166,7 @@ def _leaf(leaf: LeafSpec, model_config: Mapping[str, Any]) -> Plan:
         raise ModelError(f"{leaf.place()}: {error}") from error
 
 
-def _parts(parts: Mapping[str | int, Plan]) -> Parts:
+def _parts(parts: Mapping[str | int, EncoderPlan]) -> Parts:
     return Parts({key: part for key, part in parts.items() if part.width})
 
 
@@ -180,7 +180,7 @@ def _alternatives(node: Choice, model_config: Mapping[str, Any]) -> Alternatives
     return Alternatives(Flat(node.which), behind)
 
 
-def _graph(node: Network, model_config: Mapping[str, Any]) -> Graphs:
+def _graph(node: GraphNode, model_config: Mapping[str, Any]) -> Graphs:
     nodes, size = encoder_of(node.nodes.element, model_config), element_width(model_config)
     if node.edges is None:
         return Graphs(nodes, None, None, size)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from anyspace.config import MISTAKEN, require
+from anyspace.config import MISTAKEN, copied, require
 from anyspace.errors import ConfigError
 
 DEPRECATED_VALUE = -1
@@ -39,8 +39,8 @@ class ModelConfig:
     fcnet_hiddens: list[int] = field(default_factory=lambda: [256, 256], metadata={MISTAKEN: _SIZES})
     """Sizes of the dense hidden layers, each at least 1."""
     fcnet_activation: ActivationSpec | None = "tanh"
-    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or a class of torch.nn, itself, its name or its
-    path. On JAX and TensorFlow a function: likewise, and both spellings, GELU and gelu, are known."""
+    """Activation of these layers: relu, tanh, elu, swish, silu, linear; or an activation of torch.nn, its class, its
+    name or its path. On JAX and TensorFlow a function: likewise, and both spellings, GELU and gelu, are known."""
     fcnet_weights_initializer: InitializerSpec | None = None
     """Initialiser of their weights: a name from torch.nn.init, normc, or a function; None: normc, rows of norm 1."""
     fcnet_weights_initializer_config: dict[str, Any] | None = None
@@ -268,8 +268,8 @@ class ModelConfig:
         yield "action_embedding_dim", self.action_embedding_dim
 
     def as_dict(self) -> dict[str, Any]:
-        """Return a new dict of all keys, as models receive it."""
-        return {item.name: _copy(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        """Return a new dict of all keys, as models receive it; dicts and lists in it are new as well."""
+        return {item.name: copied(getattr(self, item.name)) for item in dataclasses.fields(self)}
 
 
 def layer_sizes(hiddens: Sequence[int]) -> int:
@@ -292,12 +292,6 @@ def _is_filter(layer: Any) -> bool:
     channels, kernel, stride = layer
     sides = kernel if isinstance(kernel, list | tuple) and len(kernel) == 2 else [kernel]
     return all(isinstance(number, numbers.Integral) and int(number) >= 1 for number in (channels, *sides, stride))
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return dict(value)
-    return list(value) if isinstance(value, list) else value
 
 
 MODEL_DEFAULTS: dict[str, Any] = ModelConfig().as_dict()

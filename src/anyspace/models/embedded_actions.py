@@ -18,7 +18,6 @@ from anyspace.maths.sequences import add_time_dimension
 from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import Compute, InputDict, flatten_structured
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.number_of_actions import number_of_actions
 from anyspace.spaces import get_preprocessor
 from anyspace.spaces.restore import join, restore_original_dimensions
 from anyspace.tree import Tree
@@ -59,11 +58,13 @@ class EmbeddedActions:
             UnsupportedSpaceError: the actions are not Discrete, the embeddings are not there, or nothing else is.
             ConfigError: `parametric_actions` is None.
         """
-        count = number_of_actions(
-            action_space,
-            "`parametric_actions` chooses one of several actions by their embeddings",
-            "Enumerate the actions, or set `parametric_actions` to None.",
-        )
+        if not isinstance(action_space, spaces.Discrete):
+            raise UnsupportedSpaceError(
+                "action: `parametric_actions` chooses one of several actions by their embeddings, so the action space"
+                f" has to be Discrete, but it is {action_space}. Enumerate the actions, or set `parametric_actions` to"
+                " None."
+            )
+        count = int(action_space.n)
         kind, key = model_config["parametric_actions"], model_config["action_embedding_key"]
         original = getattr(obs_space, "original_space", obs_space)
         if kind is None:

@@ -72,7 +72,7 @@ class GTrXLSizes:
         """The widths of the states: D for each block, and 1 for the number of steps."""
         return [self.attention_dim] * self.num_transformer_units + [1]
 
-    def view_requirements(self, max_seq_len: int) -> dict[str, ViewRequirement]:
+    def view_requirements(self) -> dict[str, ViewRequirement]:
         """Return the views of the network's states: the last M inputs of each block, and the last counter."""
         shift = -1 if self.memory == 1 else f"-{self.memory}:-1"
         return {
@@ -80,7 +80,6 @@ class GTrXLSizes:
                 f"state_out_{i}",
                 space=Box(-math.inf, math.inf, (width,)),
                 shift=shift if i < self.num_transformer_units else -1,
-                batch_repeat_value=max_seq_len,
             )
             for i, width in enumerate(self.state_widths)
         }

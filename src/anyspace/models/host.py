@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import pickle
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from itertools import islice
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import ACTING, NumpyArray, RandomSource
+from anyspace.models.runtime import ACTING, Layer, NumpyArray, NumpyForward, RandomSource
 
 Shape = tuple[int, ...]
 
@@ -68,6 +69,31 @@ def _callback(callback: Callback | None) -> Iterator[None]:
         CALLBACK.reset(token)
 
 
+class Held(Protocol):
+    """What the attributes of a model hold."""
+
+    @property
+    def models(self) -> Sequence[ModelV2]:
+        """The model, and the models in it."""
+
+
+class HostModel(Protocol):
+    """What such a runtime asks of a model of its framework."""
+
+    @property
+    def runs_in_numpy(self) -> bool:
+        """Whether NumPy can run all of it, and is quick."""
+
+    def acting_pass(self) -> NumpyForward | None:
+        """Return one step as a NumPy function."""
+
+    def has_batch_statistics(self) -> bool:
+        """Return whether training passes take statistics of a batch."""
+
+    def held(self) -> Held:
+        """Return what the attributes hold."""
+
+
 class HostRuntime:
     """The part of a runtime that deals with NumPy alone; see :class:`anyspace.models.runtime.Runtime`.
 
@@ -81,6 +107,37 @@ class HostRuntime:
         self.cells: list[Cell] = []
         self.is_trial = False
         self.seed(0)
+
+    def own(self, model: ModelV2) -> HostModel:
+        """Return a model as what the framework's runtime works with; raise ModelError if it is none of it."""
+        raise NotImplementedError
+
+    def in_a_pass(self) -> bool:
+        """Return whether a pass is being compiled, or runs on arrays of the framework."""
+        raise NotImplementedError
+
+    def compiles(self, model: ModelV2) -> bool:
+        """Return whether passes are compiled: outside of one, of models that NumPy cannot run, or runs slowly."""
+        return not self.in_a_pass() and not self.own(model).runs_in_numpy
+
+    def numpy_pass(self, model: ModelV2) -> NumpyForward | None:
+        """Return the model's own pass where NumPy runs it."""
+        own = self.own(model)
+        return own.acting_pass() if own.runs_in_numpy else None
+
+    def has_batch_statistics(self, model: ModelV2) -> bool:
+        """Return whether the model takes statistics of a batch in training."""
+        return any(self.own(one).has_batch_statistics() for one in self.own(model).held().models)
+
+    @contextlib.contextmanager
+    def initialising(self, seed: int) -> Iterator[None]:
+        """Seed Python's ``random``, of which models draw their seeds, and put it back afterwards."""
+        before = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)
 
     def cell(self, value: float | NumpyArray) -> Cell:
         """Return a cell, which compiled calls take as an argument."""
@@ -148,6 +205,24 @@ class HostRuntime:
     def permutation(self, n: int) -> NumpyArray:
         """Return a random order of ``0..n-1``, int64 [n]."""
         return self.generators["learning"].permutation(n)
+
+
+def layers_of(weights: Mapping[str, Shape]) -> list[Layer]:
+    """Return the layers that hold weights, of which the shapes are given by name, in order."""
+    by_layer: dict[str, dict[str, Shape]] = {}
+    for name, shape in weights.items():
+        # ``encoder.0.bias`` is ``bias`` of ``encoder.0``, and ``base_model/3`` is ``3`` of ``base_model``.
+        at = max(name.rfind("."), name.rfind("/"))
+        by_layer.setdefault(name[: max(at, 0)], {})[name[at + 1 :]] = shape
+    return [
+        Layer(
+            layer or "(model)",
+            "Layer",
+            ", ".join(f"{part} {shape}" for part, shape in parts.items()),
+            sum(map(math.prod, parts.values())),
+        )
+        for layer, parts in by_layer.items()
+    ]
 
 
 def for_a_file(array: NumpyArray) -> NumpyArray:

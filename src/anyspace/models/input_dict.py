@@ -155,6 +155,16 @@ class InputDict(dict[str, Any]):
         new.owned = self.owned
         return new
 
+    def mapped(self, function: Callable[[Any], Any]) -> InputDict:
+        """Return a new dict of what ``function`` makes of each column but ``is_training``, computed when touched."""
+        made = InputDict(
+            {"is_training": self["is_training"]} if "is_training" in self else {},
+            {key: lambda key=key: function(self[key]) for key in self if key != "is_training"},  # type: ignore[misc]
+            {key: lambda compute=compute: function(compute()) for key, compute in self._scaled.items()},  # type: ignore[misc]
+        )
+        made.taken, made.owned = self.taken, self.owned
+        return made
+
     def add_states(self, state: list[Array], seq_lens: Array, resets: Resets | None = None) -> None:
         """Add ``seq_lens`` [S] and the states before the sequences, ``state_in_0`` and so on, unless they are there.
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 
 from anyspace.errors import ModelError
+from anyspace.maths.arrays import Bools
 from anyspace.models.action_dists import action_parts
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
@@ -22,8 +22,6 @@ LEAST_PER_PART = 8
 
 OUTPUT_SCALE = 0.01
 """Norm of the weights to each parameter at first, so that the first policy is nearly uniform."""
-
-Bools = npt.NDArray[np.bool_]
 
 
 class MaskedNetwork(NamedTuple):

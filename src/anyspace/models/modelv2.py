@@ -38,9 +38,11 @@ class ModelV2:
     Attributes:
         time_major: whether recurrent inputs come as [T, B, ...], and the rows of outputs and values step after step.
         view_requirements: what the model sees beside the present observation, by the name of the input column.
+        networks_of: the algorithm whose networks it holds, each of which may be a custom model; None: it holds none.
     """
 
     framework: str = ""
+    networks_of: str | None = None
 
     def __init__(
         self,
@@ -161,7 +163,7 @@ class ModelV2:
 
     def is_time_major(self) -> bool:
         """Whether recurrent inputs come as [T, B, ...]."""
-        return self.time_major is True or self.model_config.get("_time_major") is True
+        return self.time_major
 
     def __call__(
         self,

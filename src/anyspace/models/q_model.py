@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import gymnasium as gym
 
-from anyspace.maths.branches import Branches
-from anyspace.maths.xp import Array
 from anyspace.models.catalog import ModelCatalog, custom_class
 from anyspace.models.config import ModelConfig
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.networks import network
-from anyspace.models.q_networks import width_of_features
+from anyspace.models.q_networks import QNetworks, width_of_features
 
 
-class QModel(Protocol):
-    """A model whose output is features, of which heads make the values of actions.
-
-    Letters: N rows, A options of all choices that an action is made of, Z atoms of a return's distribution.
-    """
-
-    branches: Branches
-    """Where the options of each choice lie among A."""
-    support: Array | None
-    """The returns [Z] that the atoms stand for; None where Z is 1 and values are learnt themselves."""
-    learns_values: bool
-    """Whether it learns values; a policy may have a class of a user's that derives from one with heads."""
-
-    def q_logits(self, features: Array, mask: Array | None = None, *, noise: bool = True) -> Array:
-        """Return the logits [N, A, Z] of the options' returns, where Z is 1 Q; ``noise``: in noisy layers."""
-
-
-def q_model(model: ModelV2) -> QModel:
+def q_model(model: ModelV2) -> QNetworks:
     """Return a model that :func:`build_q_model` built, as what it is."""
-    return cast(QModel, model)
+    return cast(QNetworks, model)
 
 
 def build_q_model(

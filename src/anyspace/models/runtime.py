@@ -1,4 +1,4 @@
-"""What the policy and the collector know of a framework: a handful of verbs behind one protocol."""
+"""What the policy and the collector know of a framework: one protocol."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
@@ -17,7 +18,6 @@ from anyspace.models.modelv2 import ModelV2
 from anyspace.tree import Tree
 
 NumpyArray = npt.NDArray[np.generic]
-Floats = npt.NDArray[np.float32]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """What the configuration key `device` may be; auto: what the framework takes by default."""
@@ -27,7 +27,7 @@ RandomSource = Literal["acting", "learning", "evaluation", "models that act", "m
 forward passes of users' models in collecting; those in other acting. Each has a stream of random numbers of its own, so
 that one of them drawing more changes nothing for the others."""
 
-CompiledForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
+NumpyForward = Callable[[InputDict, list[Floats]], tuple[Floats, list[Floats]]]
 """A model's ``forward`` and ``action_inputs`` for one step, in NumPy: inputs and states [N, ...] -> what the action
 distribution takes [N, P], and the new states."""
 
@@ -50,8 +50,8 @@ class Layer(NamedTuple):
 class Runtime(Protocol):
     """One framework on one device: conversion, randomness, gradient switches, parameters.
 
-    ``models/torch/runtime.py`` is the first; a framework joins by writing this protocol, a model base class
-    and a learner, and nothing else.
+    What else a framework joins by: its namespace in ``maths/xp/``, a base class of models, its networks in
+    ``models/networks.py``, a learner, and a line in ``execution/backends.py``.
     """
 
     framework: str
@@ -81,7 +81,7 @@ class Runtime(Protocol):
     def threads_for(self, rows: int) -> AbstractContextManager[object]:
         """Return the context of work on ``rows`` rows at a time: as many threads as serve the model best."""
 
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
+    def numpy_pass(self, model: ModelV2) -> NumpyForward | None:
         """Return a NumPy function that equals ``model``'s pass when acting, if there is one that acts quicker.
 
         It must be asked for anew whenever weights may have changed.

@@ -103,6 +103,8 @@ class SACNetworks(ModelV2):
         ModelError: a memory is not where it must be, or a network needs other views.
     """
 
+    networks_of = "SAC"
+
     def __init__(
         self,
         obs_space: gym.Space[Any],

@@ -84,7 +84,7 @@ class Actor:
         # Both networks have twins or none, unless somebody hooked one of them.
         has_twin = network.twin is not None and self.network.twin is not None
         by_twin = has_twin and (noise is not None or not explore)
-        in_numpy = by_twin or self.runtime.compiles(network.model)
+        in_numpy = by_twin or network.passes is not None
         forward = partial(self._in_numpy, by_twin=by_twin) if in_numpy else self._by_network
         distribution, state_out = forward(network, obs, mask, history, explore)
         if network is not self.network and self.source == "acting":
@@ -113,6 +113,7 @@ class Actor:
             assert network.twin is not None
             found = network.twin(self.inputs.of(obs, mask, views, False), states)
         else:
+            assert network.passes is not None
             found = network.passes.act(obs, mask, views, states, explore=explore)
         return network.distribution(found[0], mask), found[1]
 

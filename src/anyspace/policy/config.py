@@ -10,7 +10,7 @@ from anyspace.errors import ConfigError
 from anyspace.models.action_dists import is_bounded
 from anyspace.models.config import ModelConfig
 from anyspace.policy.exploration import Factory, StochasticSampling
-from anyspace.spaces import FILTERS
+from anyspace.spaces import filters
 
 _Class = type[Any]  # by a name of its own: within the class below `type` is the field
 
@@ -74,12 +74,7 @@ class PolicyConfig:
 
     def validate(self) -> None:
         """Raise :class:`ConfigError` for the first key that is out of range or not built."""
-        require(
-            self.observation_filter in FILTERS,
-            "observation_filter",
-            self.observation_filter,
-            f"the filters are {', '.join(FILTERS)} (Unknown observation_filter)",
-        )
+        filters.require_known(self.observation_filter)
         for length in self.max_len.values() if isinstance(self.max_len, dict) else [self.max_len]:
             require(length is None or length >= 1, "max_len", self.max_len, "a longest length is at least 1")
         self.model.validate()

@@ -14,7 +14,6 @@ from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import InputDict, flatten_structured
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import Runtime
-from anyspace.models.sac_networks import SACNetworks
 from anyspace.policy.history import ModelViews
 from anyspace.policy.masking import Masking
 from anyspace.spaces import LeafSpec, ObservationFilter, get_preprocessor
@@ -28,7 +27,10 @@ Leaves = Sequence[Array | Gathered]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Makes a model's input dict; its columns are computed when touched."""
+    """Makes a model's input dict; its columns are computed when touched.
+
+    Observations that a model sees as they are stored, or by a view of the name ``obs``, are computed at once.
+    """
 
     preprocessor: Preprocessor
     """Of what the model sees of an observation."""
@@ -133,15 +135,15 @@ def scaled_pictures(
     pictures = [spec.place() for spec, other in zip(specs, scaled.specs, strict=True) if spec.scale != other.scale]
     if not pictures:
         return None
-    holds_networks = custom is None and isinstance(model, SACNetworks)
+    holds_networks = custom is None and model.networks_of is not None
     if holds_networks and not model.get_initial_state():
         said = (
-            "the custom networks of SAC get pictures as numbers from 0 to 1, as built-in ones do, unless they have a"
-            " memory. Set scale_images=False to give all of its networks numbers from 0 to 255."
+            f"the custom networks of {model.networks_of} get pictures as numbers from 0 to 1, as built-in ones do,"
+            " unless they have a memory. Set scale_images=False to give all of its networks numbers from 0 to 255."
         )
     else:
         own = custom or type(model)
-        name = "a custom network of SAC" if holds_networks else getattr(own, "__name__", own)
+        name = f"a custom network of {model.networks_of}" if holds_networks else getattr(own, "__name__", own)
         said = (
             f"{name} gets pictures as numbers from 0 to 255; built-in networks in it divide them by 255. Set"
             " scale_images=True to give it numbers from 0 to 1, or False to divide nothing."

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anyspace.maths.sequences import Bools, Ints, Resets, ranges
+from anyspace.maths.arrays import Bools, Ints
+from anyspace.maths.sequences import Resets, ranges
 from anyspace.policy.columns import size_for
 from anyspace.policy.sequences import PaddedSequences, Sequences
 

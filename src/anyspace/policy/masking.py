@@ -9,16 +9,15 @@ from typing import Any, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from anyspace import nesting
 from anyspace.errors import ModelError, ObservationError, UnsupportedSpaceError
+from anyspace.maths.arrays import Bools
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces import ActionMasks, Encoder, LeafSpec
 from anyspace.spaces.encoding import batch_shape
 
-Bools = npt.NDArray[np.bool_]
 L = TypeVar("L")
 
 MaskOrigin = Literal["observation", "infos", "method", "none"]

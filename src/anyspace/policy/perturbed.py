@@ -10,7 +10,7 @@ import numpy as np
 from anyspace.distributions import ActionDistribution
 from anyspace.maths.xp import Array, xp
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, RandomSource, Runtime
+from anyspace.models.runtime import NumpyForward, RandomSource, Runtime
 from anyspace.policy.exploration import PerturbingExploration
 from anyspace.policy.passes import CompiledPasses
 
@@ -22,8 +22,8 @@ class Network:
     model: ModelV2
     distribution: Callable[[Array, Array | None], ActionDistribution]
     """The action distribution of its inputs [B, P] and a mask."""
-    twin: CompiledForward | None
-    passes: CompiledPasses
+    twin: NumpyForward | None
+    passes: CompiledPasses | None
     """The model's passes, where they are compiled."""
 
 

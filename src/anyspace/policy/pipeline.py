@@ -34,14 +34,7 @@ from anyspace.policy.passes import CompiledPasses
 from anyspace.policy.perturbed import Network, Perturbed
 from anyspace.policy.plan import CATALOGUE, Plan, require_own_weights
 from anyspace.policy.sequences import Sequences
-from anyspace.spaces import (
-    Decoder,
-    Encoder,
-    ObservationFilter,
-    Preprocessor,
-    describe_images,
-    get_preprocessor,
-)
+from anyspace.spaces import Decoder, Encoder, ObservationFilter, Preprocessor, describe_images, get_preprocessor
 from anyspace.spaces.kinds.registered import equivalent, known_actions
 from anyspace.spaces.prepared import prepared
 from anyspace.spaces.uniform import raw_space
@@ -158,11 +151,16 @@ class Pipeline:
             copies=custom,
             scaled=self._scaled_for_networks() if raw and config.preprocesses else None,
         )
-        self._passes = self._new_passes()
+        self._passes: CompiledPasses | None = None
         self._perturbed: Perturbed | None = None
 
-    def _new_passes(self) -> CompiledPasses:
-        return CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
+    def _compiled(self) -> CompiledPasses | None:
+        """Return the model's passes, made when they are first asked for, where they are to be compiled."""
+        if not self.runtime.compiles(self.model):
+            return None
+        if self._passes is None:
+            self._passes = CompiledPasses(self.model, self.runtime, self._inputs, self._forward, self.max_seq_len)
+        return self._passes
 
     def _new_masking(self, custom: bool) -> Masking:
         own = self.plan.custom or not is_built_in(self._model_config, self.runtime.framework)
@@ -226,14 +224,14 @@ class Pipeline:
             other.model = self._new_model()
         self.runtime.place(other.model)
         require_own_weights(self.runtime, self.model, other.model)
-        other._passes = other._new_passes()
+        other._passes = None
         self._try(other)
         self.runtime.load_parameters(other.model, self.runtime.parameters(self.model))
         return other
 
     def _network(self) -> Network:
-        twin = self.runtime.compiled(self.model) if self._may_have_twin else None
-        return Network(self.model, self.distribution, twin, self._passes)
+        twin = self.runtime.numpy_pass(self.model) if self._may_have_twin else None
+        return Network(self.model, self.distribution, twin, self._compiled())
 
     # ------------------------------------------------------------------------------------- forward
 
@@ -250,9 +248,8 @@ class Pipeline:
 
     def forward(self, batch: Batch, *, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         """Return the model's output, and its values [N] or None, for N rows; see :meth:`evaluate`."""
-        if not training and self.runtime.compiles(self.model):
-            return self._passes.forward(batch, value=value)
-        return self._forward(batch, value, training)
+        passes = None if training else self._compiled()
+        return self._forward(batch, value, training) if passes is None else passes.forward(batch, value=value)
 
     def _forward(self, batch: Batch, value: bool, training: bool = False) -> tuple[Tree, Array | None]:
         inputs = self.model_inputs(batch["obs"], batch.mask, batch.get("views", {}), training)
@@ -326,7 +323,7 @@ class Pipeline:
         network = self._network()
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.runtime.acting())
-            if network.twin is None and (self._is_custom or self.runtime.compiles(self.model)):
+            if network.twin is None and (self._is_custom or network.passes is not None):
                 # A user's model may draw from the framework's global source; a compiled pass draws its key, always.
                 drawing: RandomSource = "models that act" if source == "acting" else "models that evaluate"
                 stack.enter_context(self.runtime.own_randomness(drawing))

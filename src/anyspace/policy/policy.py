@@ -10,7 +10,9 @@ from typing import Any, NoReturn, Unpack
 
 import gymnasium as gym
 import numpy as np
+import numpy.typing as npt
 
+from anyspace.errors import ObservationError
 from anyspace.foreign_names import POLICY, Explains
 from anyspace.models.runtime import NumpyArray, Runtime
 from anyspace.policy.check import check_model
@@ -152,6 +154,7 @@ class Policy(Rates, Explains):
         observation: Tree,
         state: PolicyState | None = None,
         *,
+        episode_start: Any = None,
         mask_name: str = "mask",
         **options: Unpack[ActingOptions],
     ) -> Any:
@@ -160,10 +163,19 @@ class Policy(Rates, Explains):
         Args:
             observation: one, or several as a Gymnasium vector environment stacks them.
             state: see :meth:`compute_actions`.
+            episode_start: whether an episode begins with the observation, one boolean each; None: with none of them,
+                but where there is no ``state``.
             mask_name: what the caller's users call the mask, for messages.
             options: see :meth:`compute_actions`.
+
+        Raises:
+            ObservationError: see :meth:`compute_actions`; or ``episode_start`` has another length.
         """
         leaves, is_one = self.encode.either(observation, ROW)
+        if isinstance(state, PolicyState) and episode_start is not None:
+            state = state.restarted(_starts(episode_start, len(state.begun)))
+        elif episode_start is not None:
+            _starts(episode_start, 1 if is_one else len(leaves[0]))
         return (self._one if is_one else self._several)(leaves, state, options, mask_name)
 
     def _several(
@@ -208,3 +220,12 @@ class Policy(Rates, Explains):
         super().load_state(state)
         if "mask_origin" in state:
             self.masking.trained_with(ORIGINS[int(state["mask_origin"])])
+
+
+def _starts(given: Any, count: int) -> npt.NDArray[np.bool_]:
+    starts = np.asarray(given, np.bool_).reshape(-1)
+    if len(starts) != count:
+        raise ObservationError(
+            f"episode_start: expected one boolean for each of {count} observations, but {len(starts)} came: {given!r}."
+        )
+    return starts

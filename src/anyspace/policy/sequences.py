@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anyspace.maths.sequences import Ints, Resets, ranges, slots
+from anyspace.maths.arrays import Ints
+from anyspace.maths.sequences import Resets, ranges, slots
 from anyspace.maths.xp import Array, xp
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import State
@@ -124,16 +125,7 @@ class Padding:
 
     def of_inputs(self, inputs: InputDict) -> InputDict:
         """Return a model's inputs with every column padded, still computed when touched."""
-        if self._full:
-            return inputs
-        names = [name for name in inputs if name != "is_training"]
-        padded = InputDict(
-            {"is_training": inputs.is_training},
-            {name: lambda name=name: self.of_tree(inputs[name]) for name in names},  # type: ignore[misc]
-            {name: lambda compute=compute: self.of_tree(compute()) for name, compute in inputs.scaled().items()},  # type: ignore[misc]
-        )
-        padded.taken, padded.owned = inputs.taken, inputs.owned
-        return padded
+        return inputs if self._full else inputs.mapped(self.of_tree)
 
     def of_tree(self, column: Tree) -> Tree:
         """Return a nested column with every array padded."""

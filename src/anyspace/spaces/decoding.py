@@ -22,17 +22,12 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
 
 from anyspace import nesting, tree
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.splitting import split_leaves
 from anyspace.maths.xp import Array, Namespace, xp
 from anyspace.spaces.kinds.registered import RegisteredSpace, equivalent
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.refusal import unsupported_action
-
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
-SUPPORTED = (
-    "Discrete, MultiDiscrete, MultiBinary, float Box, integer Box with both bounds, Simplex, and Dict and Tuple of them"
-)
 
 
 class _Index:
@@ -182,7 +177,7 @@ def _codecs(space: gym.Space[Any]) -> tree.Tree:
 @singledispatch
 def _codec(space: gym.Space[Any], path: tree.Path) -> _Codec:
     """Return the codec of a leaf that sits at ``path`` in the action space."""
-    raise unsupported_action(space, path, SUPPORTED)
+    raise unsupported_action(space, path)
 
 
 @_codec.register(Discrete)
@@ -210,7 +205,7 @@ def _(space: Box, path: tree.Path) -> _Codec:
     if space.dtype.kind == "f":
         return _Real(space)
     if not space.is_bounded("both"):
-        raise unsupported_action(space, path, SUPPORTED)
+        raise unsupported_action(space, path)
     # Python's integers: the span of an int64 Box does not fit an int64.
     spans = space.high.astype(object) - space.low.astype(object) + 1
     return _Index(space.low, spans, space.shape, space.dtype)

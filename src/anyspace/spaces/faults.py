@@ -13,8 +13,9 @@ from gymnasium.spaces import Box
 
 from anyspace import tree
 from anyspace.errors import ObservationError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding import Encoder
-from anyspace.spaces.leaves import LeafSpec, NumpyArray
+from anyspace.spaces.leaves import LeafSpec
 
 STAY_INSIDE = "Make the environment stay inside its observation space, or widen the space."
 BE_FINITE = "Mend the environment: the numbers of an observation are finite."

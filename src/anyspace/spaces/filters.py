@@ -12,7 +12,7 @@ from typing import Any, SupportsIndex, TypeAlias
 import numpy as np
 
 from anyspace.errors import ConfigError, nearest
-from anyspace.spaces.leaves import NumpyArray
+from anyspace.maths.arrays import NumpyArray
 
 # Keeps constant slots finite: they normalise to 0.
 STD_FLOOR = 1e-6
@@ -234,6 +234,15 @@ FILTERS = ("NoFilter", "MeanStdFilter", "ConcurrentMeanStdFilter")
 """The names that `get_filter` knows."""
 
 
+def require_known(name: str) -> None:
+    """Raise :class:`ConfigError` unless a filter has this name."""
+    if name not in FILTERS:
+        raise ConfigError(
+            f"config key `observation_filter` is {name!r}, but the filters are {', '.join(FILTERS)} (Unknown"
+            f" observation_filter).{nearest(str(name), FILTERS)}"
+        )
+
+
 def get_filter(name: str | Callable[[tuple[int, ...]], Filter], shape: tuple[int, ...]) -> Filter:
     """Return the filter that the configuration key ``observation_filter`` names.
 
@@ -248,10 +257,7 @@ def get_filter(name: str | Callable[[tuple[int, ...]], Filter], shape: tuple[int
     """
     if callable(name):
         return name(shape)
-    if name not in FILTERS:
-        raise ConfigError(
-            f"Unknown observation_filter {name!r}: expected one of {', '.join(FILTERS)}.{nearest(str(name), FILTERS)}"
-        )
+    require_known(name)
     if name == "NoFilter":
         return NoFilter(shape)
     return MeanStdFilter(shape, clip=None if name == "MeanStdFilter" else 10.0)

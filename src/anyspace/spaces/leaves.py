@@ -24,6 +24,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Graph, MultiBinary, MultiDiscr
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import StackedFrames
@@ -33,13 +34,6 @@ from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.kinds.words import Words
 from anyspace.spaces.refusal import require_choices, unsupported_observation
-
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
-
-SUPPORTED = (
-    "Box, Discrete, MultiDiscrete, MultiBinary, Text, Words, Simplex, Dict and Tuple, OneOf, Repeated, and Sequence and"
-    " Graph with a longest length"
-)
 
 # Environments compute in float64 and clip there; the cast to float32 may then round over a bound, and so may
 # their own float32 arithmetic. Anything further out is a fault of the environment.
@@ -135,7 +129,7 @@ class Repeat:
 
 
 @dataclass(frozen=True)
-class Network:
+class GraphNode:
     """A graph: its nodes and, where the space has edges, its edges: each a pair of edge features and ends."""
 
     nodes: Repeat
@@ -157,7 +151,7 @@ class Choice:
 
 _Lists: TypeAlias = Repeated | BoundedSequence | BoundedGraph | Text | Words
 
-Node: TypeAlias = "LeafSpec | dict[Any, Node] | tuple[Node, ...] | Repeat | Network | Choice"
+Node: TypeAlias = "LeafSpec | dict[Any, Node] | tuple[Node, ...] | Repeat | GraphNode | Choice"
 """A space as its leaves nest: Dict as dict, Tuple as tuple."""
 
 
@@ -179,7 +173,7 @@ def children(node: Node) -> list[Node]:
             return list(node)
         case Repeat():
             return [node.count, node.element]
-        case Network():
+        case GraphNode():
             return [node.nodes] if node.edges is None else [node.nodes, node.edges]
         case Choice():
             return [node.which, *node.options]
@@ -210,7 +204,7 @@ def structure(space: gym.Space[Any], path: tree.Path = (), repeats: tuple[int, .
     Raises:
         UnsupportedSpaceError: naming the place of the leaf, its space and what is supported.
     """
-    raise unsupported_observation(space, path, SUPPORTED)
+    raise unsupported_observation(space, path)
 
 
 @structure.register(Box)
@@ -317,16 +311,16 @@ def _(space: RegisteredSpace, path: tree.Path = (), repeats: tuple[int, ...] = (
 
 
 @structure.register(BoundedGraph)
-def _(space: BoundedGraph, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> Network:
+def _(space: BoundedGraph, path: tree.Path = (), repeats: tuple[int, ...] = ()) -> GraphNode:
     place = (*path, tree.Part("nodes"))
     element = structure(space.node_space, (*place, ...), (*repeats, space.max_nodes))
     nodes = _list(place, element, space, space.max_nodes, repeats)
     if space.edge_space is None:
-        return Network(nodes, None, space)
+        return GraphNode(nodes, None, space)
     place, within = (*path, tree.Part("edges")), (*repeats, space.max_edges)
     ends = _index((*path, tree.Part("edge_links"), ...), (space.max_nodes, space.max_nodes), within)
     edge = (structure(space.edge_space, (*place, ...), within), ends)
-    return Network(nodes, _list(place, edge, space, space.max_edges, repeats), space)
+    return GraphNode(nodes, _list(place, edge, space, space.max_edges, repeats), space)
 
 
 @structure.register(Sequence)

@@ -18,19 +18,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import numpy.typing as npt
 from gymnasium import spaces
 
 from anyspace import nesting, tree
 from anyspace.errors import nearest
+from anyspace.maths.arrays import Bools
 from anyspace.maths.xp import Array
 from anyspace.spaces.decoding import options
-
-Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _MOST_LISTED = 4
 """Leaves, and components of a leaf, that a message lists."""

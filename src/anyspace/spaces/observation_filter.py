@@ -12,10 +12,11 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from anyspace import tree
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.cell import Cell
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.filters import MeanStdFilter, get_filter
-from anyspace.spaces.leaves import LeafSpec, NumpyArray
+from anyspace.spaces.leaves import LeafSpec
 from anyspace.spaces.preprocessors import zero_absent
 
 # Earlier checkpoints hold the statistics a second time, under names that end so.

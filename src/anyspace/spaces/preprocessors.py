@@ -20,13 +20,14 @@ from gymnasium.spaces import Box
 
 from anyspace import tree
 from anyspace.errors import ObservationError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.encoding import Encoder
 from anyspace.spaces.faults import find_fault
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.registered import equivalent
 from anyspace.spaces.kinds.repeated import Repeated
-from anyspace.spaces.leaves import LeafSpec, Node, NumpyArray, Repeat, structure
+from anyspace.spaces.leaves import LeafSpec, Node, Repeat, structure
 from anyspace.spaces.restore import PreprocessedBox, cut, join, nest
 
 

@@ -11,6 +11,17 @@ from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.spaces.kinds.registered import is_built_in
 
+OBSERVATIONS = (
+    "Box, Discrete, MultiDiscrete, MultiBinary, Text, Words, Simplex, Dict and Tuple, OneOf, Repeated, and Sequence and"
+    " Graph with a longest length"
+)
+"""The spaces of observations that are known."""
+
+ACTIONS = (
+    "Discrete, MultiDiscrete, MultiBinary, float Box, integer Box with both bounds, Simplex, and Dict and Tuple of them"
+)
+"""The spaces of actions that are known."""
+
 MOST_CHOICES = 1_000_000
 """How many values an index may have: it is one-hot encoded when a model reads it."""
 
@@ -34,20 +45,19 @@ def require_choices(space: gym.Space[Any], path: tree.Path, choices: int) -> Non
     raise _refused(f"{tree.place('obs', path)}: {what}", path)
 
 
-def unsupported_observation(space: gym.Space[Any], path: tree.Path, supported: str) -> UnsupportedSpaceError:
+def unsupported_observation(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceError:
     """Return the refusal of an observation of an unknown class, with the lines that open a door.
 
     Args:
         space: the space of that class.
         path: where it sits in the observation space.
-        supported: the spaces that are known.
     """
-    return _refused(_sentences(tree.place("obs", path), space, "observations", "encoding", supported), path)
+    return _refused(_sentences(tree.place("obs", path), space, "observations", "encoding", OBSERVATIONS), path)
 
 
-def unsupported_action(space: gym.Space[Any], path: tree.Path, supported: str) -> UnsupportedSpaceError:
+def unsupported_action(space: gym.Space[Any], path: tree.Path) -> UnsupportedSpaceError:
     """Return the refusal of an action of an unknown class; see `unsupported_observation`."""
-    return UnsupportedSpaceError(_sentences(tree.place("action", path), space, "actions", "decoding", supported))
+    return UnsupportedSpaceError(_sentences(tree.place("action", path), space, "actions", "decoding", ACTIONS))
 
 
 def _refused(text: str, path: tree.Path) -> UnsupportedSpaceError:

@@ -24,7 +24,7 @@ from gymnasium.spaces import Box
 
 from anyspace import tree
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.leaves import LeafSpec, Network, Node, Repeat, children, iter_specs, structure
+from anyspace.spaces.leaves import GraphNode, LeafSpec, Node, Repeat, children, iter_specs, structure
 from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.tree import Tree
 
@@ -100,7 +100,7 @@ def nest(node: Node, features: Iterator[Array]) -> Tree:
         case Repeat():
             lengths = next(features)
             return RepeatedValues(nest(node.element, features), lengths, node.max_len)
-        case Network():
+        case GraphNode():
             return _graph(node, features)
         case _:
             return [nest(child, features) for child in children(node)]
@@ -132,7 +132,7 @@ def _rows(array: Array, batch_dims: int) -> Array:
     return xp(array).reshape(array, (*shape[:batch_dims], math.prod(shape[batch_dims:])))
 
 
-def _graph(node: Network, features: Iterator[Array]) -> dict[str, RepeatedValues]:
+def _graph(node: GraphNode, features: Iterator[Array]) -> dict[str, RepeatedValues]:
     graph = {"nodes": nest(node.nodes, features)}
     if node.edges is not None:
         edges = nest(node.edges, features)

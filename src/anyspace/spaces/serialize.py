@@ -24,6 +24,7 @@ from gymnasium.spaces import (
 )
 
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.frames import Image, StackedFrames
@@ -33,7 +34,6 @@ from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.kinds.words import Words
 
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Json: TypeAlias = dict[str, Any]
 
 

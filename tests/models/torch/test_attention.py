@@ -52,10 +52,8 @@ def test_gtrxl_stands_alone_as_a_custom_model():
     assert [state.tolist() for state in model.get_initial_state()] == [[0] * 6, [0]]
     assert model.view_requirements == {
         "obs": ViewRequirement(space=BOX),
-        "state_in_0": ViewRequirement(
-            "state_out_0", space=Box(-np.inf, np.inf, (6,)), shift="-3:-1", batch_repeat_value=20
-        ),
-        "state_in_1": ViewRequirement("state_out_1", space=Box(-np.inf, np.inf, (1,)), shift=-1, batch_repeat_value=20),
+        "state_in_0": ViewRequirement("state_out_0", space=Box(-np.inf, np.inf, (6,)), shift="-3:-1"),
+        "state_in_1": ViewRequirement("state_out_1", space=Box(-np.inf, np.inf, (1,)), shift=-1),
     }
     shuffled(model)
     state = [draw(2, 3, 6), torch.ones(2, 1)]

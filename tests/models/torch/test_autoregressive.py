@@ -311,7 +311,7 @@ def test_a_rollout_takes_the_actions_that_the_network_gives(explore: bool, monke
     with policy.acting() as act:
         noise = act.draw_noise(policy.new_distribution(50), 1)[0] if explore else None
         quick = tree.leaves(act(leaves, explore=explore, noise=noise))
-    monkeypatch.setattr(policy.runtime, "compiled", lambda model: None)
+    monkeypatch.setattr(policy.runtime, "numpy_pass", lambda model: None)
     with policy.acting() as act:
         whole = tree.leaves(act(leaves, explore=explore, noise=noise))
     assert kinds == [np.ndarray] * 2 + [torch.Tensor] * 2

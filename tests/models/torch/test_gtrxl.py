@@ -23,7 +23,7 @@ class Recorder:
 
     def __init__(self, model):
         self.initial = model.initial_state() if isinstance(model, GTrXL) else model.get_initial_state()
-        views = model.sizes.view_requirements(20) if isinstance(model, GTrXL) else model.view_requirements
+        views = model.sizes.view_requirements() if isinstance(model, GTrXL) else model.view_requirements
         self.views = [views[f"state_in_{i}"] for i in range(len(self.initial))]
         self.steps = []
 
@@ -176,7 +176,7 @@ def test_sizes_change_the_shapes_they_say():
         network = GTrXL(5, dataclasses.replace(SIZES, **changed))
         named = {name: tuple(value.shape) for name, value in network.named_parameters()}
         kept = [tuple(state.shape) for state in network.initial_state()]
-        return named, kept, network.sizes.view_requirements(20)["state_in_0"].lookback
+        return named, kept, network.sizes.view_requirements()["state_in_0"].lookback
 
     named, kept, lookback = shapes()
     assert (kept, lookback) == ([(6,), (6,), (1,)], 3)

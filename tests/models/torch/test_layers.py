@@ -57,11 +57,28 @@ def test_gradients_flow_through_every_own_activation():
 @pytest.mark.spec(51)
 @pytest.mark.parametrize(
     "name",
-    ["rellu", "gelu", "no_such_thing", "Linear", "Module", "MultiheadAttention", "functional", "init", nn.Linear, int],
+    [
+        "rellu",
+        "gelu",
+        "no_such_thing",
+        "Linear",
+        "Module",
+        "MultiheadAttention",
+        "functional",
+        "init",
+        nn.Linear,
+        int,
+        "LSTM",
+        "Sequential",
+        "CrossEntropyLoss",
+        "Flatten",
+        nn.LSTM,
+        "torch.nn.LSTM",
+    ],
 )
 def test_unknown_activations_are_refused(name):
     with pytest.raises(ConfigError, match=r"Unknown activation \(.*\) for framework=torch!"):
-        activation_factory(name)
+        dense_stack(3, [4], name)
     assert issubclass(ConfigError, ValueError)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from anyspace import PPO
 from anyspace.errors import ModelError
 from anyspace.models import InputDict, ModelCatalog
-from anyspace.models.torch.twins import numpy_twin
+from anyspace.models.torch.twins import Twins
 from anyspace.rllib.models.torch.attention_net import GTrXLNet
 from anyspace.rllib.models.torch.complex_input_net import ComplexInputNetwork
 from anyspace.rllib.models.torch.fcnet import FullyConnectedNetwork
@@ -95,7 +95,7 @@ def test_a_copied_forward_is_what_the_value_sees(config: dict[str, Any]) -> None
     x = rows(3)
     torch.testing.assert_close(mine({"obs": x})[0], reference({"obs": 2 * x})[0])
     torch.testing.assert_close(mine.value_function(), reference.value_function())
-    assert numpy_twin(mine) is None
+    assert Twins().of(mine) is None
 
 
 class OtherHeads(FullyConnectedNetwork):
@@ -352,7 +352,7 @@ def test_a_memory_that_took_the_place_of_the_lstm_is_called(kind: str) -> None:
         net.lstm.load_state_dict(plain.lstm.state_dict())
     else:
         net.lstm = Doubling()
-    assert numpy_twin(net) is None
+    assert Twins().of(net) is None
     state = [torch.ones(5, 6), torch.ones(5, 6)]
     for lens in (torch.ones(5), torch.tensor([2, 2, 1])):
         rows_in = rows(3) if len(lens) == 5 else torch.cat([rows(3), torch.zeros(1, 3)])
@@ -406,17 +406,17 @@ def test_a_twin_never_acts_for_a_changed_network() -> None:
     }
     for name, change in changes.items():
         net = build(FullyConnectedNetwork, VECTOR, SMALL)
-        assert numpy_twin(net) is not None
+        assert Twins().of(net) is not None
         with pytest.warns(FutureWarning) if name == "weight norm" else np.errstate():
             change(net)
-        assert numpy_twin(net) is None, name
+        assert Twins().of(net) is None, name
 
 
 def test_swapped_layers_of_the_same_kind_act_by_the_twin_with_their_own_weights() -> None:
     net = build(FullyConnectedNetwork, VECTOR, SMALL)
     net.logits = nn.Linear(6, 4)
     net.encoder[0].requires_grad_(False)
-    twin, x = numpy_twin(net), rows(3)
+    twin, x = Twins().of(net), rows(3)
     assert twin is not None
     acted, _ = twin(InputDict({"obs_flat": x.numpy()}), [])
     np.testing.assert_allclose(acted, net({"obs": x})[0].detach().numpy(), rtol=1e-5, atol=1e-6)
@@ -443,9 +443,9 @@ def test_weights_that_are_never_called_take_no_hooks() -> None:
     for layer in (block.attention.query_key_value, block.mlp_gate.of_skip):
         with pytest.raises(ModelError, match="a hook on it would never run"):
             layer.register_forward_hook(lambda *_: None)
-    assert numpy_twin(net) is not None
+    assert Twins().of(net) is not None
     block.attention.output.register_forward_hook(lambda *_: None)
-    assert numpy_twin(net) is None
+    assert Twins().of(net) is None
 
 
 def test_layers_are_found_by_their_kind() -> None:

@@ -15,7 +15,7 @@ from anyspace.models.torch.attention import GTrXLNet
 from anyspace.models.torch.dqn_model import DQNTorchModel
 from anyspace.models.torch.gtrxl_layers import GRUGate
 from anyspace.models.torch.runtime import TorchRuntime
-from anyspace.models.torch.twins import numpy_twin
+from anyspace.models.torch.twins import Twins
 from anyspace.policy.batch import Batch
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.history import History
@@ -34,7 +34,7 @@ def policy(observation_space, action_space, observation_filter="MeanStdFilter", 
 
 
 def twin_outputs(made, x):
-    twin = made.runtime.compiled(made.model)
+    twin = made.runtime.numpy_pass(made.model)
     assert twin is not None
     return twin(InputDict({"obs_flat": x}), [])[0]
 
@@ -151,7 +151,7 @@ def test_memories_step_as_their_networks_do(memory, num_outputs, nested):
         outputs, new = model(
             InputDict(tensors), [torch.from_numpy(part) for part in state], torch.ones(rows, dtype=torch.int32)
         )
-    twin = numpy_twin(model)
+    twin = Twins().of(model)
     assert twin is not None
     acted, acted_new = twin(InputDict(inputs), state)
     np.testing.assert_allclose(acted, outputs, rtol=1e-5, atol=1e-5)
@@ -170,7 +170,7 @@ def test_gtrxl_by_itself_steps_as_its_network_does(num_outputs):
     x, state = torch.randn(9, 5), [torch.randn(9, 50, 6), torch.arange(9.0)[:, None]]
     with torch.no_grad():
         outputs, new = model(InputDict({"obs_flat": x, "is_training": False}), state, torch.ones(9, dtype=torch.int32))
-    acted, acted_new = numpy_twin(model)(InputDict({"obs_flat": x.numpy()}), [part.numpy() for part in state])
+    acted, acted_new = Twins().of(model)(InputDict({"obs_flat": x.numpy()}), [part.numpy() for part in state])
     np.testing.assert_allclose(acted, outputs, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(acted_new[0], new[0], rtol=1e-5, atol=1e-5)
 
@@ -193,13 +193,13 @@ def test_a_model_that_was_looked_through_before_acts_with_the_new_weights(memory
     made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), **memory)
     x = np.ones((2, 4), np.float32)
     state = History.before(made.views, [x]).states()
-    before = made.runtime.compiled(made.model)(InputDict({"obs_flat": x}), state)[0]
+    before = made.runtime.numpy_pass(made.model)(InputDict({"obs_flat": x}), state)[0]
     with torch.no_grad():
         for parameter in made.model.parameters():
             parameter.mul_(1.5)
-    after = made.runtime.compiled(made.model)(InputDict({"obs_flat": x}), state)[0]
+    after = made.runtime.numpy_pass(made.model)(InputDict({"obs_flat": x}), state)[0]
     assert not np.allclose(before, after)
-    np.testing.assert_array_equal(after, numpy_twin(made.model)(InputDict({"obs_flat": x}), state)[0])
+    np.testing.assert_array_equal(after, Twins().of(made.model)(InputDict({"obs_flat": x}), state)[0])
 
 
 def test_whoever_looks_into_the_network_sees_it_act():
@@ -261,9 +261,9 @@ def replace(model, path, layer):
 )
 def test_modules_of_other_types_act_through_pytorch(change, memory):
     made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), **memory)
-    assert made.runtime.compiled(made.model) is not None
+    assert made.runtime.numpy_pass(made.model) is not None
     change(made.model, getattr(made.model, "base", made.model))
-    assert made.runtime.compiled(made.model) is None
+    assert made.runtime.numpy_pass(made.model) is None
     if type(made.model.logits) is nn.Linear:
         made.compute_actions(np.zeros((3, 4), np.float32))
 
@@ -279,7 +279,7 @@ def test_modules_of_other_types_act_through_pytorch(change, memory):
 def test_another_gtrxl_acts_through_pytorch(path, layer):
     made = policy(gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2), use_attention=True)
     replace(made.model, path, layer)
-    assert made.runtime.compiled(made.model) is None
+    assert made.runtime.numpy_pass(made.model) is None
     made.compute_actions(np.zeros((3, 4), np.float32))
 
 
@@ -289,7 +289,7 @@ def test_whoever_overrides_the_network_acts_through_pytorch():
 
     box, two = gym.spaces.Box(-3, 3, (4,)), gym.spaces.Discrete(2)
     for made in (policy(box, two, custom_model=Own), policy(box, two, fcnet_activation="elu")):
-        assert made.runtime.compiled(made.model) is None
+        assert made.runtime.numpy_pass(made.model) is None
         with made.acting() as act:
             assert act.network.twin is None
             act([np.zeros((3, 4), np.float32)])
@@ -335,7 +335,7 @@ def test_q_values_equal_the_networks(memory, heads, masked):
         lens = None if memory is None else torch.ones(rows, dtype=torch.int32)
         features, new = model(tensors, [torch.from_numpy(part) for part in state], lens)
         expected = model.action_inputs(features, None if mask is None else torch.from_numpy(mask))
-    acted, acted_new = numpy_twin(model)(InputDict(inputs | ({} if mask is None else {"action_mask": mask})), state)
+    acted, acted_new = Twins().of(model)(InputDict(inputs | ({} if mask is None else {"action_mask": mask})), state)
     np.testing.assert_allclose(acted, expected, rtol=1e-4, atol=1e-5)
     assert acted.dtype == np.float32
     for own, wanted in zip(acted_new, new, strict=True):
@@ -347,14 +347,14 @@ class Mine(DQNTorchModel):
 
 
 def test_other_heads_have_no_twin():
-    assert numpy_twin(q_network(q_hiddens=[5])) is not None
-    assert numpy_twin(q_network(q_hiddens=[5], use_noisy=True)) is None
+    assert Twins().of(q_network(q_hiddens=[5])) is not None
+    assert Twins().of(q_network(q_hiddens=[5], use_noisy=True)) is None
     keys = {"fcnet_hiddens": [7]}
     mine = ModelCatalog.get_model_v2(gym.spaces.Box(-3, 3, (5,)), CHOICES, 13, keys, model_interface=Mine)
-    assert numpy_twin(mine) is None
+    assert Twins().of(mine) is None
     hooked = q_network(q_hiddens=[5])
     hooked.advantage_head.register_forward_hook(lambda *_: None)
-    assert numpy_twin(hooked) is None
+    assert Twins().of(hooked) is None
     derived = q_network(q_hiddens=[5])
     derived.__class__ = type("Derived", (type(derived),), {"q_values": lambda self, *_, **__: None})
-    assert numpy_twin(derived) is None
+    assert Twins().of(derived) is None

@@ -11,10 +11,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import tensorflow as tf
+from gymnasium import spaces
 
-from anyspace import nesting, tree
+from anyspace import tree
+from anyspace._rllib import side_by_side
+from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.xp import Array, xp
-from anyspace.spaces.decoding import options
 from anyspace.tree import Tree
 
 
@@ -26,27 +28,22 @@ def explained_variance(y: Array, pred: Array) -> Array:
 
 
 def flatten_inputs_to_1d_tensor(inputs: Tree, spaces_struct: Tree | None = None, time_axis: bool = False) -> Array:
-    """Return nested inputs side by side, float32 [B, F], or [B, T, F]: discrete ones one-hot, others flat.
+    """Return nested inputs [B, ...] side by side, float32 [B, F]; [B, T, ...] as [B, T, F] with ``time_axis``.
 
     Args:
-        inputs: nested like the space.
-        spaces_struct: the space, or its leaves nested alike; None: nothing is discrete.
-        time_axis: whether inputs are [B, T, ...].
+        inputs: nested arrays, indices where the space is Discrete or MultiDiscrete.
+        spaces_struct: the space, or its leaves nested like the inputs: Discrete and MultiDiscrete become one-hot. None
+            takes all numbers as they are. Parts of dicts are taken in the order of their sorted keys.
+        time_axis: whether a second axis is one of time.
     """
-    leaves = tree.leaves(inputs)
-    spaces = [None] * len(leaves) if spaces_struct is None else _spaces(spaces_struct)
-    rank, parts = 2 if time_axis else 1, []
-    for value, space in zip(leaves, spaces, strict=True):
-        array = tf.convert_to_tensor(value)
-        shape = tf.shape(array)[:rank]
-        encoded = one_hot(array, space) if space is not None and options(space) else array
-        width = int(np.prod(encoded.shape[rank:]))
-        parts.append(tf.reshape(tf.cast(encoded, tf.float32), tf.concat([shape, [width]], 0)))
-    return tf.concat(parts, -1)
+    axes = 2 if time_axis else 1
 
+    def flat(part: Any) -> Array:
+        array = tf.cast(part, tf.float32)
+        width = int(np.prod(array.shape[axes:]))
+        return tf.reshape(array, tf.concat([tf.shape(array)[:axes], [width]], 0))
 
-def _spaces(struct: Tree) -> list[Any]:
-    return [leaf for part in tree.leaves(struct) for leaf in nesting.leaves(part)]
+    return tf.concat([flat(part) for part in side_by_side.parts(inputs, spaces_struct, one_hot)], -1)
 
 
 def get_gpu_devices() -> list[str]:
@@ -107,17 +104,28 @@ def minimize_and_clip(
 
 
 def one_hot(x: Array, space: gym.Space[Any]) -> Array:
-    """Return choices of a Discrete [B] or a MultiDiscrete [B, k] one-hot, float32 [B, F]."""
-    widths = options(space)
-    if not widths:
-        raise ValueError(f"one_hot: expected Discrete or MultiDiscrete, got {space}.")
-    choices = tf.cast(x if space.shape else x[..., None], tf.int64)
-    return tf.concat([tf.one_hot(choices[..., i], n, dtype=tf.float32) for i, n in enumerate(widths)], -1)
+    """Return actions [...] of a Discrete one-hot, float32 [..., n]; [..., *shape] of a MultiDiscrete as [..., sum(n)].
+
+    Args:
+        x: indices counted from 0, as models and losses see actions.
+        space: the action space.
+
+    Raises:
+        UnsupportedSpaceError: the space is neither.
+    """
+    choices = tf.cast(x, tf.int64)
+    match space:
+        case spaces.Discrete():
+            return tf.one_hot(choices, int(space.n), dtype=tf.float32)
+        case spaces.MultiDiscrete():
+            components = [(choices[(..., *place)], int(n)) for place, n in np.ndenumerate(space.nvec)]
+            return tf.concat([tf.one_hot(component, n, dtype=tf.float32) for component, n in components], -1)
+    raise UnsupportedSpaceError(f"one_hot: expected Discrete or MultiDiscrete, got {space}.")
 
 
 def reduce_mean_ignore_inf(x: Array, axis: int | None = None) -> Array:
-    """Return the mean of the numbers that are not the lowest float or -inf, as masked values are."""
-    there = tf.not_equal(x, tf.float32.min) & tf.math.is_finite(x)
+    """Return the mean over ``axis``, or over everything, of what is above -3.4e38: masked actions have less."""
+    there = ~(x <= -3.4e38)  # of NaN as well: it shows in the mean
     numbers = tf.where(there, x, tf.zeros_like(x))
     return tf.reduce_sum(numbers, axis) / tf.reduce_sum(tf.cast(there, x.dtype), axis)
 

@@ -8,7 +8,6 @@ Letters: N rows; S sequences, T the length of the longest.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -21,7 +20,8 @@ import torch
 from gymnasium import spaces
 from torch.nn import functional
 
-from anyspace import nesting, tree
+from anyspace import tree
+from anyspace._rllib import side_by_side
 from anyspace.errors import ConfigError, UnsupportedSpaceError
 from anyspace.maths import sequences
 from anyspace.spaces.repeated_values import RepeatedValues, map_arrays
@@ -46,8 +46,8 @@ def l2_loss(x: torch.Tensor) -> torch.Tensor:
 
 
 def reduce_mean_ignore_inf(x: torch.Tensor, axis: int | None = None) -> torch.Tensor:
-    """Return the mean over ``axis``, or over everything, of all but -inf and `FLOAT_MIN`, masked actions' values."""
-    there = (x != -math.inf) & (x != FLOAT_MIN)
+    """Return the mean over ``axis``, or over everything, of what is above `FLOAT_MIN`: masked actions have less."""
+    there = ~(x <= FLOAT_MIN)  # of NaN as well: it shows in the mean
     if axis is None:
         return torch.where(there, x, 0.0).sum() / there.sum()
     return torch.where(there, x, 0.0).sum(axis) / there.sum(axis)
@@ -105,17 +105,9 @@ def flatten_inputs_to_1d_tensor(
             takes all numbers as they are. Parts of dicts are taken in the order of their sorted keys.
         time_axis: whether a second axis is one of time.
     """
-    leaves = tree.leaves_by_key(inputs)
-    kinds = [None] * len(leaves) if spaces_struct is None else tree.leaves_by_key(nesting.unwrapped(spaces_struct))
-
-    def flat(leaf: torch.Tensor, space: gym.Space[Any] | None) -> torch.Tensor:
-        lead = leaf.shape[: 2 if time_axis else 1]
-        match space:
-            case spaces.Discrete() | spaces.MultiDiscrete():
-                leaf = one_hot(leaf, space)
-        return leaf.reshape(*lead, -1).float()
-
-    return torch.cat([flat(leaf, space) for leaf, space in zip(leaves, kinds, strict=True)], dim=-1)
+    parts = side_by_side.parts(inputs, spaces_struct, one_hot)
+    axes = 2 if time_axis else 1
+    return torch.cat([part.reshape(*part.shape[:axes], -1).float() for part in parts], dim=-1)
 
 
 # --------------------------------------------------------------------------------------------- sequences

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.xp.base import Array, Namespace, Padding, Rng
-
-NumpyArray: TypeAlias = npt.NDArray[Any]
 
 
 class _Jax(Namespace):

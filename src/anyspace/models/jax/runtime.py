@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn
@@ -14,12 +13,12 @@ import numpy.typing as npt
 
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.host import HostRuntime, changed_in, once_in_a_trace, plain_values, require_fit
-from anyspace.models.jax.base import KEYS, Keys, as_numpy, jax_base
+from anyspace.models.host import HostRuntime, changed_in, layers_of, once_in_a_trace, plain_values, require_fit
+from anyspace.models.jax.base import KEYS, JaxModelV2, Keys, as_numpy, jax_base
 from anyspace.models.jax.failures import explained
 from anyspace.models.jax.reach import depending, reached_by
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
+from anyspace.models.runtime import Device, Layer, NumpyArray, RandomSource
 
 COUNTER = "an array (jnp.zeros(())), which a pass assigns anew"
 """What counts passes."""
@@ -56,23 +55,17 @@ class JaxRuntime(HostRuntime):
 
     # ---------------------------------------------------------------------------- models and passes
 
-    @contextlib.contextmanager
-    def initialising(self, seed: int) -> Iterator[None]:
-        """Seed Python's ``random``, of which models draw their seeds, and put it back afterwards."""
-        before = random.getstate()
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(before)
+    def own(self, model: ModelV2) -> JaxModelV2:
+        """Return a model as one of JAX."""
+        return jax_base(model)
+
+    def in_a_pass(self) -> bool:
+        """Return whether a pass or a step is traced."""
+        return KEYS.get() is not None
 
     def place(self, model: ModelV2) -> None:
         """Look for what the model holds; modules of users are in evaluation mode until a gradient step."""
         jax_base(model).set_training(False)
-
-    def compiles(self, model: ModelV2) -> bool:
-        """Return whether passes are compiled: outside of a trace, of models that NumPy cannot run, or runs slowly."""
-        return KEYS.get() is None and not jax_base(model).runs_in_numpy
 
     def compile(self, model: ModelV2, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``function`` compiled; weights, cells and random numbers are arguments."""
@@ -133,20 +126,15 @@ class JaxRuntime(HostRuntime):
 
     def asarray(self, array: NumpyArray) -> Array:
         """Return the array as it is; within a trace as one of JAX."""
-        return array if KEYS.get() is None else jax.numpy.asarray(array)
+        return jax.numpy.asarray(array) if self.in_a_pass() else array
 
     def native(self, array: Array) -> Array:
         """Return an array of JAX, for a distribution of the user's."""
-        return array if KEYS.get() is not None else jax.device_put(array, self._device)
+        return array if self.in_a_pass() else jax.device_put(array, self._device)
 
     def numpy(self, tensor: Array) -> Any:
         """Return an array of JAX as NumPy's; on the CPU they share memory. One that is traced comes back as it is."""
         return tensor if isinstance(tensor, jax.core.Tracer) else np.asarray(tensor)
-
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
-        """Return the model's own pass where NumPy runs it."""
-        own = jax_base(model)
-        return own.acting_pass() if own.runs_in_numpy else None
 
     # ------------------------------------------------------------------------------------ randomness
 
@@ -179,10 +167,6 @@ class JaxRuntime(HostRuntime):
         own = jax_base(model)
         if own.training != training:
             own.set_training(training)
-
-    def has_batch_statistics(self, model: ModelV2) -> bool:
-        """Return whether the model takes statistics of a batch in training."""
-        return any(jax_base(one).has_batch_statistics() for one in jax_base(model).held().models)
 
     def holders(self, model: ModelV2) -> frozenset[int]:
         """Return the ids of the variables of Flax NNX; arrays are exchanged, and nobody shares them."""
@@ -223,19 +207,7 @@ class JaxRuntime(HostRuntime):
 
     def layers(self, model: ModelV2) -> list[Layer]:
         """Return what holds parameters, in order."""
-        by_layer: dict[str, dict[str, Array]] = {}
-        for name, value in jax_base(model).held().arrays().items():
-            layer, _, part = name.rpartition(".")
-            by_layer.setdefault(layer, {})[part] = as_numpy(value)
-        return [
-            Layer(
-                layer or "(model)",
-                "Layer",
-                ", ".join(f"{part} {value.shape}" for part, value in parts.items()),
-                sum(value.size for value in parts.values()),
-            )
-            for layer, parts in by_layer.items()
-        ]
+        return layers_of({name: as_numpy(value).shape for name, value in jax_base(model).held().arrays().items()})
 
 
 def _require_computed(name: str, changed: Sequence[str], operations: Any) -> None:

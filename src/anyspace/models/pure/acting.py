@@ -8,20 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import Bools, Floats
 from anyspace.maths.branches import Branches
 from anyspace.maths.q_values import branched_logits, expected_values, masked_values
 from anyspace.models.architecture import with_log_std
 from anyspace.models.input_dict import InputDict
 from anyspace.models.pure.activations import Function
 from anyspace.models.pure.recurrent import Step
-from anyspace.models.runtime import CompiledForward, Floats
+from anyspace.models.runtime import NumpyForward
 
 Features = Callable[[InputDict], Floats]
 """Inputs -> features [N, F]."""
 
-Bools = npt.NDArray[np.bool_]
 
 Values = Callable[[Floats, Bools | None], Floats]
 """Features [N, F] and a mask [N, A] or None -> the values of A options [N, A]."""
@@ -30,7 +29,7 @@ Heads = tuple[Function | None, Function | None]
 """Heads of a Q network: for the options, and for the state."""
 
 
-def acting_network(layers: Function, log_std: Floats | None) -> CompiledForward:
+def acting_network(layers: Function, log_std: Floats | None) -> NumpyForward:
     """Return a network on flat observations.
 
     Args:
@@ -47,7 +46,7 @@ def acting_network(layers: Function, log_std: Floats | None) -> CompiledForward:
     return forward
 
 
-def acting_memory(features: Features, remember: Step, heads: Function, log_std: Floats | None) -> CompiledForward:
+def acting_memory(features: Features, remember: Step, heads: Function, log_std: Floats | None) -> NumpyForward:
     """Return a memory on features, with a network on what it remembers.
 
     Args:
@@ -67,7 +66,7 @@ def acting_memory(features: Features, remember: Step, heads: Function, log_std: 
     return forward
 
 
-def acting_values(features: CompiledForward, values: Values) -> CompiledForward:
+def acting_values(features: NumpyForward, values: Values) -> NumpyForward:
     """Return Q values on the outputs of a network.
 
     Args:

@@ -21,7 +21,7 @@ from anyspace.models.pure.fcnet import flat_input
 from anyspace.models.pure.gtrxl import GTrXL
 from anyspace.models.pure.memory import MemoryWrapper, Remembering
 from anyspace.models.pure.recurrent import Step
-from anyspace.models.runtime import CompiledForward
+from anyspace.models.runtime import NumpyForward
 
 
 class Attending(Remembering):
@@ -37,7 +37,7 @@ class Attending(Remembering):
         self.gtrxl = GTrXL(draw, "gtrxl", width_in, sizes)
         self.add_heads(draw, sizes.attention_dim)
         self.adopt(draw.weights)
-        self.view_requirements |= sizes.view_requirements(self.model_config["max_seq_len"])
+        self.view_requirements |= sizes.view_requirements()
 
     def acting_step(self, p: Parameters) -> Step:
         """Return one step of the GTrXL."""
@@ -83,7 +83,7 @@ class GTrXLNet(Attending):
         super().__init__(obs_space, action_space, num_outputs, completed(model_config), name)
         self.add_gtrxl(width_of_array(self, obs_space), GTrXLSizes(**sizes))
 
-    def forward_pass(self) -> CompiledForward:
+    def forward_pass(self) -> NumpyForward:
         """Return the GTrXL and its logits alone, made once."""
         return self.acting_on(flat_input)
 

@@ -10,10 +10,11 @@ from typing import Any, Self
 import gymnasium as gym
 import numpy as np
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Floats, NumpyArray
+from anyspace.models.runtime import NumpyArray, NumpyForward
 
 
 class ArrayModel(ModelV2):
@@ -60,14 +61,14 @@ class ArrayModel(ModelV2):
                 setattr(model, name, part.frozen())
         return model
 
-    def acting_pass(self) -> CompiledForward | None:
+    def acting_pass(self) -> NumpyForward | None:
         """Return ``forward`` and ``action_inputs`` of a built-in network for one step, in NumPy.
 
         It has to be asked for anew whenever weights may have changed. None: it explores by noise in its layers.
         """
         return self.forward_pass()
 
-    def forward_pass(self) -> CompiledForward:
+    def forward_pass(self) -> NumpyForward:
         """Return ``forward`` of a built-in network for one step, in NumPy; see :meth:`acting_pass`.
 
         A class overrides it where more can be made of weights once, or a pass left out.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from anyspace.maths.xp import Array, xp
-from anyspace.models.components import Alternatives, Behind, Flat, Graphs, Lists, Parts, Picture, Plan
+from anyspace.models.components import Alternatives, Behind, EncoderPlan, Flat, Graphs, Lists, Parts, Picture
 from anyspace.models.pure.activations import activation
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
@@ -22,7 +22,7 @@ from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.tree import Tree
 
 
-def encoder(draw: Drawing, name: str, plan: Plan) -> Encoder:
+def encoder(draw: Drawing, name: str, plan: EncoderPlan) -> Encoder:
     """Return the encoder of a plan, its weights drawn under a name."""
     match plan:
         case Flat():

@@ -21,7 +21,7 @@ from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.initializers import ones, uniform, zeros
 from anyspace.models.q_networks import HeadLayers, Noise, QNetworks
-from anyspace.models.runtime import CompiledForward
+from anyspace.models.runtime import NumpyForward
 
 _EPSILON = 1e-5
 """Added to the variance in layer norms."""
@@ -47,7 +47,7 @@ class DQNModel(QNetworks, ArrayModel):
         output: Array = head.on(self.weights)(features, self.random_source() if noise is True else noise)
         return output
 
-    def acting_pass(self) -> CompiledForward | None:
+    def acting_pass(self) -> NumpyForward | None:
         """Return the pass beneath and the heads on it, made once; None where the heads are noisy."""
         if any(head is not None and head.is_noisy for head in (self.advantage_head, self.state_head)):
             return None

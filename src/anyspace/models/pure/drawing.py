@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import Floats
 from anyspace.models.architecture import Stack
 from anyspace.models.pictures import Placed
 from anyspace.models.pure.activations import activation
@@ -16,8 +16,6 @@ from anyspace.models.pure.base import initial_randomness
 from anyspace.models.pure.dense import Dense
 from anyspace.models.pure.initializers import Initializer, initializer_of, normc, xavier_uniform, zeros
 from anyspace.models.runtime import NumpyArray
-
-Floats = npt.NDArray[np.float32]
 
 
 class Drawing:

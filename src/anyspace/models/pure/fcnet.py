@@ -15,7 +15,7 @@ from anyspace.models.pure.base import in_numpy
 from anyspace.models.pure.dense import dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.encoders import DenseStack
-from anyspace.models.runtime import CompiledForward
+from anyspace.models.runtime import NumpyForward
 
 
 class FullyConnectedNetwork(ActorCritic):
@@ -33,7 +33,7 @@ class FullyConnectedNetwork(ActorCritic):
     def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> DenseStack:
         return DenseStack(draw, name, fully_connected(self._width_in, self.model_config, resized))
 
-    def forward_pass(self) -> CompiledForward:
+    def forward_pass(self) -> NumpyForward:
         """Return the layers alone, made once."""
         p = in_numpy(self.weights)
         return acting_network(

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import Floats
+from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.maths.xp import Array, xp
 from anyspace.models.gtrxl import GTrXLSizes, position_encoding
 from anyspace.models.modelv2 import State
@@ -25,13 +26,9 @@ from anyspace.models.pure.gtrxl_step import Block, folded, gtrxl_step
 from anyspace.models.pure.initializers import ones, xavier_uniform, zeros
 from anyspace.models.pure.recurrent import Step
 
-_MASKED = -1e30
-"""The score of a key that is not attended to: its weight is exactly 0, and no gradient is NaN."""
-
 _EPSILON = 1e-5
 """Added to the variance in layer norms."""
 
-Floats = npt.NDArray[np.float32]
 Attention = Callable[[Array, Array, Array | None], Array]
 """Present steps [S, T, D], the steps before them [S, τ, D], oldest first, which get no gradient, and booleans
 [S, 1, K], False where a key may not be attended to, or None -> [S, T, D] or [N, D]."""
@@ -222,7 +219,7 @@ def attention(p: Parameters, name: str, sizes: GTrXLSizes, positions: Floats) ->
         by_distance = ns.reshape(relative_shift(scored[..., dim:], centred.shape[1]), by_content.shape)
         scores = by_content * scale[:, None] + by_distance  # [S, H T, K]
         if mask is not None:
-            scores = ns.where(mask, scores, _MASKED)
+            scores = ns.where(mask, scores, IMPOSSIBLE)
         mixed = (ns.softmax(scores) * scale[:, None]) @ centred  # [S, H T, D]
         mixed = ns.swapaxes(ns.reshape(mixed, (sequences, heads, steps, dim)), 0, 1)
         values = ns.reshape(mixed, (heads, sequences * steps, dim)) @ of_value  # [H, N, d]
@@ -249,7 +246,7 @@ def relative_shift(scores: Array, keys: int) -> Array:
     if steps == 1:
         return scores[..., distances - keys :]
     # Rows are padded by T and read as rows one shorter, so that each begins one column further right than the last.
-    padded = ns.concatenate([scores, ns.full((*lead, steps, steps), _MASKED, like=scores)], axis=-1)
+    padded = ns.concatenate([scores, ns.full((*lead, steps, steps), IMPOSSIBLE, like=scores)], axis=-1)
     width = distances + steps - 1
     moved = ns.reshape(padded, (*lead, steps * (distances + steps)))[..., : steps * width]
     return ns.reshape(moved, (*lead, steps, width))[..., width - keys :]

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.gates import gate
 from anyspace.models.pure.recurrent import Step
 
-Floats = npt.NDArray[np.float32]
 Attention = Callable[[Floats, Floats, npt.NDArray[np.bool_]], Floats]
 """A step [N, D], the M steps before it [N, M, D] and which keys are not there [N, 1, K] -> [N, D]."""
 

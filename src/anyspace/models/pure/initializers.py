@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from anyspace.maths.arrays import Floats
 from anyspace.models import initializers
 from anyspace.models.initializers import ERRORS, Fill, misfit, named
-
-Floats = npt.NDArray[np.float32]
 
 
 class Initializer(Protocol):

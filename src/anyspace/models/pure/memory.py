@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 import numpy as np
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array
 from anyspace.models import memories
 from anyspace.models.architecture import outputs_of, with_log_std
@@ -15,7 +16,7 @@ from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.recurrent import Step
-from anyspace.models.runtime import CompiledForward, Floats
+from anyspace.models.runtime import NumpyForward
 
 
 class Remembering(memories.Remembering, ArrayModel):
@@ -52,7 +53,7 @@ class Remembering(memories.Remembering, ArrayModel):
     def acting_step(self, p: Parameters) -> Step:
         """Return one step of the memory in NumPy, made of weights once."""
 
-    def acting_on(self, features: Features) -> CompiledForward:
+    def acting_on(self, features: Features) -> NumpyForward:
         """Return features, memory and logits for one step in NumPy, made of weights once."""
         p = in_numpy(self.weights)
         return acting_memory(features, self.acting_step(p), dense(p, self._logits), p.get("log_std"))
@@ -61,7 +62,7 @@ class Remembering(memories.Remembering, ArrayModel):
 class MemoryWrapper(memories.OnFeatures, Remembering):
     """A memory on the features of a model without one; see :class:`anyspace.models.memories.OnFeatures`."""
 
-    def forward_pass(self) -> CompiledForward:
+    def forward_pass(self) -> NumpyForward:
         """Return base, memory and logits alone, made once."""
         assert isinstance(self.base, ArrayModel)
         beneath, previous = self.base.forward_pass(), self.previous

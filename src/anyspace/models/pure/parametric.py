@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.parametric_actions import ParametricActions
 from anyspace.models.pure.base import ArrayModel, in_numpy
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.initializers import normc
-from anyspace.models.runtime import CompiledForward, Floats
+from anyspace.models.runtime import NumpyForward
 
 
 class ParametricActionsModel(ParametricActions, ArrayModel):
@@ -25,7 +26,7 @@ class ParametricActionsModel(ParametricActions, ArrayModel):
     def _table(self) -> Array | None:
         return self.weights.get("embeddings.weight")
 
-    def forward_pass(self) -> CompiledForward:
+    def forward_pass(self) -> NumpyForward:
         """Return the pass beneath, made once, and the scores of what it gives."""
         assert isinstance(self.base, ArrayModel)
         beneath, table = self.base.forward_pass(), in_numpy(self.weights).get("embeddings.weight")

@@ -27,7 +27,7 @@ Unmix = Callable[[list[Array], list[Array]], tuple[Array, Array, list[Array | fl
 
 
 @dataclass(frozen=True)
-class Cell:
+class RecurrentCell:
     """One step of a memory in parts: what takes no state can be computed for all steps at once."""
 
     of_input: Function
@@ -47,7 +47,7 @@ def _affine(x: Array, kernel: Array, bias: Array | None) -> Array:
     return x @ kernel if bias is None else x @ kernel + bias
 
 
-def lstm(p: Parameters, name: str) -> Cell:
+def lstm(p: Parameters, name: str) -> RecurrentCell:
     """Return an LSTM.
 
     (i, f, g, o) = W x + U h + b; c' = σ(f)∘c + σ(i)∘tanh(g); h' = σ(o)∘tanh(c').
@@ -86,10 +86,10 @@ def lstm(p: Parameters, name: str) -> Cell:
         )
         return of_gates, of_gates, [0.0, of_cell * (f * 0.5 + 0.5)]
 
-    return Cell(lambda x: x @ of_input + bias, (of_hidden, None), mix, unmix)
+    return RecurrentCell(lambda x: x @ of_input + bias, (of_hidden, None), mix, unmix)
 
 
-def gru(p: Parameters, name: str) -> Cell:
+def gru(p: Parameters, name: str) -> RecurrentCell:
     """Return a GRU.
 
     (r, z, n) = W x + b and (r', z', n') = U h + d;
@@ -119,7 +119,7 @@ def gru(p: Parameters, name: str) -> Cell:
         of_input, of_hidden = (ns.concatenate([of_reset, of_update, last], axis=1) for last in (of_new, of_new * reset))
         return of_input, of_hidden, [back[0] * update]
 
-    return Cell(lambda x: x @ of_input + input_bias, (of_hidden, hidden_bias), mix, unmix)
+    return RecurrentCell(lambda x: x @ of_input + input_bias, (of_hidden, hidden_bias), mix, unmix)
 
 
 def _weights(p: Parameters, name: str) -> tuple[Array, Array, Array, Array]:
@@ -130,7 +130,7 @@ def _weights(p: Parameters, name: str) -> tuple[Array, Array, Array, Array]:
 
 
 def unrolled(
-    cell: Cell, x: Array, state: list[Array], seq_lens: Array, resets: Resets | None = None
+    cell: RecurrentCell, x: Array, state: list[Array], seq_lens: Array, resets: Resets | None = None
 ) -> tuple[Array, list[Array]]:
     """Run a memory over sequences, and return what is remembered [T, S, H] and the states after their last steps.
 
@@ -163,7 +163,7 @@ class _Steps:
     backward gives what comes back to the gates of each step, and one product of matrices makes the kernel's of all.
     """
 
-    cell: Cell
+    cell: RecurrentCell
     inside: Array
     """[T, S, 1] booleans: whether there is a step."""
     begins: Array | None

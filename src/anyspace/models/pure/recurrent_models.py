@@ -17,7 +17,7 @@ from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.pure.dense import Parameters
 from anyspace.models.pure.drawing import Drawing
 from anyspace.models.pure.memory import MemoryWrapper
-from anyspace.models.pure.recurrent import Cell, gru, lstm, unrolled
+from anyspace.models.pure.recurrent import RecurrentCell, gru, lstm, unrolled
 
 
 class RecurrentNetwork(ModelV2):
@@ -74,7 +74,7 @@ class RecurrentWrapper(MemoryWrapper):
         """Say yes where nothing of a user's gets to see the lanes."""
         return self.model_config["custom_model"] is None and not self.has_custom_loss()
 
-    def acting_step(self, p: Parameters) -> Cell:
+    def acting_step(self, p: Parameters) -> RecurrentCell:
         """Return the cell."""
         return (gru if self.model_config["use_gru"] else lstm)(p, "rnn")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from anyspace.maths.xp import Array
 from anyspace.models.pure.base import ArrayModel
 from anyspace.models.pure.drawing import Drawing
-from anyspace.models.runtime import ACTING, CompiledForward
+from anyspace.models.runtime import ACTING, NumpyForward
 from anyspace.models.sac_networks import SACNetworks
 
 
@@ -25,7 +25,7 @@ class SACModel(SACNetworks, ArrayModel):
         """Logarithms of the temperatures, learnt, scalars by kind: "discrete", "continuous", or both."""
         return {kind: self.weights[f"log_alphas.{kind}"] for kind in self.joint.kinds}
 
-    def acting_pass(self) -> CompiledForward | None:
+    def acting_pass(self) -> NumpyForward | None:
         """Return what acts one step: the policy's."""
         assert isinstance(self.action_model, ArrayModel)
         return self.action_model.acting_pass()

@@ -265,7 +265,7 @@ class TFModelV2(ArrayModel):
         lens = None if seq_lens is None else as_tensor(seq_lens)
         token = RUNNING.set(Pass(self, _sequences(inputs, lens)))
         try:
-            return self.forward(_on_tensors(inputs), [as_tensor(one) for one in state], lens)
+            return self.forward(inputs.mapped(partial(map_arrays, as_tensor)), [as_tensor(one) for one in state], lens)
         finally:
             RUNNING.reset(token)
 
@@ -280,22 +280,6 @@ def _sequences(inputs: InputDict, seq_lens: Array | None) -> tuple[int, int] | N
         return None
     count = int(seq_lens.shape[0])
     return count, int(tree.leaves(inputs["obs"])[0].shape[0]) // max(count, 1)
-
-
-def _on_tensors(inputs: InputDict) -> InputDict:
-    """Return inputs whose columns are tensors; those that are computed still are when touched."""
-
-    def converted(compute: Callable[[], Tree]) -> Tree:
-        return map_arrays(as_tensor, compute())
-
-    names = [name for name in inputs if name != "is_training"]
-    made = InputDict(
-        {"is_training": inputs["is_training"]} if "is_training" in inputs else {},
-        {name: partial(converted, partial(inputs.__getitem__, name)) for name in names},
-        {name: partial(converted, compute) for name, compute in inputs.scaled().items()},
-    )
-    made.taken, made.owned = inputs.taken, inputs.owned
-    return made
 
 
 def _require_nothing_remade(model: TFModelV2, before: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -15,10 +14,10 @@ import tensorflow as tf
 from anyspace import tree
 from anyspace.errors import ConfigError, ModelError
 from anyspace.maths.xp import Array
-from anyspace.models.host import HostRuntime, for_a_file, require_fit
+from anyspace.models.host import HostRuntime, for_a_file, layers_of, require_fit
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
-from anyspace.models.tf.base import SEEDS, Seeds, as_tensor, tf_base
+from anyspace.models.runtime import Device, Layer, NumpyArray, RandomSource
+from anyspace.models.tf.base import SEEDS, Seeds, TFModelV2, as_tensor, tf_base
 from anyspace.models.tf.ways import AS_A_GRAPH, Way, Ways, one_line
 from anyspace.tree import Tree
 
@@ -54,21 +53,25 @@ class TFRuntime(HostRuntime):
 
     # ---------------------------------------------------------------------------- models and passes
 
+    def own(self, model: ModelV2) -> TFModelV2:
+        """Return a model as one of TensorFlow."""
+        return tf_base(model)
+
+    def in_a_pass(self) -> bool:
+        """Return whether a pass or a step runs on tensors."""
+        return SEEDS.get() is not None
+
     @contextlib.contextmanager
     def initialising(self, seed: int) -> Iterator[None]:
         """Seed Python's ``random``, from which networks draw, and put it back; seed TensorFlow's global source."""
-        before = random.getstate()
-        random.seed(seed)
         tf.random.set_seed(seed)
         try:
-            with self.on_device():
+            with super().initialising(seed), self.on_device():
                 yield
         except (AttributeError, TypeError, ValueError) as error:
             if not _is_of_keras(error):
                 raise
             raise ModelError(f"Keras refuses the model: {one_line(error)} If the file was {_FOR_KERAS_2}") from error
-        finally:
-            random.setstate(before)
 
     def on_device(self) -> AbstractContextManager[object]:
         """Return a context whose variables and operations are on the device."""
@@ -78,10 +81,6 @@ class TFRuntime(HostRuntime):
     def place(self, model: ModelV2) -> None:
         """Require that the model is TensorFlow's; its variables are where they were made."""
         tf_base(model)
-
-    def compiles(self, model: ModelV2) -> bool:
-        """Return whether passes are compiled: outside of one, of models that NumPy cannot run, or runs slowly."""
-        return SEEDS.get() is None and not tf_base(model).runs_in_numpy
 
     def compile(self, model: ModelV2, function: Callable[..., Tree]) -> Callable[..., Tree]:
         """Return ``function`` in the quickest way that its code allows; variables are those of each call."""
@@ -128,7 +127,7 @@ class TFRuntime(HostRuntime):
 
     def asarray(self, array: NumpyArray) -> Array:
         """Return the array as it is; in a pass that runs on tensors as one of them."""
-        return array if SEEDS.get() is None else tf.convert_to_tensor(array)
+        return tf.convert_to_tensor(array) if self.in_a_pass() else array
 
     def numpy(self, tensor: Array) -> Any:
         """Return a tensor as NumPy's array; one of a graph comes back as it is."""
@@ -136,13 +135,8 @@ class TFRuntime(HostRuntime):
 
     def native(self, array: Array) -> Array:
         """Return a tensor, for a distribution of the user's, which may draw from TensorFlow's global source."""
-        self._draws_at_once |= SEEDS.get() is None
+        self._draws_at_once |= not self.in_a_pass()
         return as_tensor(array)
-
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
-        """Return the model's own pass where NumPy runs it."""
-        own = tf_base(model)
-        return own.acting_pass() if own.runs_in_numpy else None
 
     # ------------------------------------------------------------------------------------ randomness
 
@@ -164,7 +158,7 @@ class TFRuntime(HostRuntime):
         A graph starts its own draws when it is made, and goes on; what draws at once starts anew in every context.
         """
         (before, start), self._drawing = (self._drawing, self.ways.start), source
-        if source != before and SEEDS.get() is None:
+        if source != before and not self.in_a_pass():
             self.ways.start = int(self.generators[source].integers(2**31))
             if self.ways.eager or self._draws_at_once:
                 # Elsewhere not: TensorFlow forgets what is ready to run, and optimises every graph anew, for a second.
@@ -179,10 +173,6 @@ class TFRuntime(HostRuntime):
     def set_training(self, model: ModelV2, training: bool) -> None:
         """Say it to the models; layers are told by their argument ``training``."""
         tf_base(model).set_training(training)
-
-    def has_batch_statistics(self, model: ModelV2) -> bool:
-        """Return whether the model takes statistics of a batch in training."""
-        return any(tf_base(one).has_batch_statistics() for one in tf_base(model).held().models)
 
     def holders(self, model: ModelV2) -> frozenset[int]:
         """Return the ids of the variables that are trained."""
@@ -228,19 +218,7 @@ class TFRuntime(HostRuntime):
 
     def layers(self, model: ModelV2) -> list[Layer]:
         """Return what holds variables, in order."""
-        by_layer: dict[str, dict[str, tuple[int, ...]]] = {}
-        for name, variable in tf_base(model).held().variables.items():
-            layer, part = _layer_and_part(name)
-            by_layer.setdefault(layer, {})[part] = tuple(variable.shape)
-        return [
-            Layer(
-                layer or "(model)",
-                "Layer",
-                ", ".join(f"{part} {shape}" for part, shape in parts.items()),
-                sum(int(np.prod(shape)) for shape in parts.values()),
-            )
-            for layer, parts in by_layer.items()
-        ]
+        return layers_of({name: tuple(one.shape) for name, one in tf_base(model).held().variables.items()})
 
 
 def _is_of_keras(error: Exception) -> bool:
@@ -267,9 +245,3 @@ def _tensor(array: Any) -> Any:
 def arrays_of(found: Tree) -> Tree:
     """Return tensors as NumPy's arrays."""
     return tree.map_leaves(lambda leaf: leaf.numpy() if isinstance(leaf, tf.Tensor) else leaf, found)
-
-
-def _layer_and_part(name: str) -> tuple[str, str]:
-    """Split ``encoder.0.bias`` before ``bias``, and ``base_model/3`` before ``3``."""
-    at = max(name.rfind("."), name.rfind("/"))
-    return name[: max(at, 0)], name[at + 1 :]

@@ -68,9 +68,9 @@ class ActorCritic(TorchModelV2):
     def _policy_encoder(self, resized: int | None) -> tuple[nn.Module, int]:
         """Return the policy's encoder and F; ``resized``: its last layer is the output, of that width."""
 
-    @abstractmethod
     def _value_encoder(self) -> tuple[nn.Module, int]:
-        """Return the value's own encoder and F."""
+        """Return the value's own encoder and F; by default it is like the policy's."""
+        return self._policy_encoder(None)
 
     @abstractmethod
     def _network_input(self, input_dict: dict[str, Any]) -> Any:

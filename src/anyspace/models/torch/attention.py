@@ -45,7 +45,7 @@ class Attending(Remembering):
         """Put the network on ``width_in`` features, and the heads on it."""
         self.gtrxl = GTrXL(width_in, sizes)
         self.add_heads(sizes.attention_dim)
-        self.view_requirements |= sizes.view_requirements(self.model_config["max_seq_len"])
+        self.view_requirements |= sizes.view_requirements()
 
     def get_initial_state(self) -> State:
         """Return the state before an episode; see :meth:`GTrXL.initial_state`."""

@@ -15,12 +15,12 @@ from anyspace.models.architecture import after_encoder
 from anyspace.models.components import (
     Alternatives,
     Behind,
+    EncoderPlan,
     Flat,
     Graphs,
     Lists,
     Parts,
     Picture,
-    Plan,
     component_of,
 )
 from anyspace.models.input_dict import of_network
@@ -188,14 +188,11 @@ class ComplexInputNetwork(ActorCritic):
         post = after_encoder(components.width, self.model_config, resized)
         return DenseStack(components, *configured_stack(post, self.model_config)), post.width
 
-    def _value_encoder(self) -> tuple[nn.Module, int]:
-        return self._policy_encoder(None)
-
     def _network_input(self, input_dict: dict[str, Any]) -> Tree:
         return restore_original_dimensions(of_network(input_dict, "obs"), self.obs_space)
 
 
-def module_of(plan: Plan, model_config: Mapping[str, Any]) -> FeatureEncoder:
+def module_of(plan: EncoderPlan, model_config: Mapping[str, Any]) -> FeatureEncoder:
     """Return the encoder of a plan."""
     match plan:
         case Flat():

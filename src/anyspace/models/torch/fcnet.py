@@ -38,9 +38,6 @@ class FullyConnectedNetwork(ActorCritic):
         layers = [layer for stack in stacks for layer in configured_stack(stack, self.model_config)]
         return DenseStack(*layers), stacks[-1].width
 
-    def _value_encoder(self) -> tuple[DenseStack, int]:
-        return self._policy_encoder(None)
-
     def _network_input(self, input_dict: dict[str, Any]) -> torch.Tensor:
         flat: torch.Tensor = of_network(input_dict, "obs_flat")
         if flat.dim() != 2 or flat.dtype is not torch.float32:

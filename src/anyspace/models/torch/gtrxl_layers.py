@@ -16,11 +16,9 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from anyspace.maths.limits import IMPOSSIBLE
 from anyspace.models import gtrxl
 from anyspace.models.torch.layers import tanh_, xavier
-
-_MASKED = -1e30
-"""The score of a key that is not attended to: its weight is exactly 0, and no gradient is NaN."""
 
 
 def position_encoding(length: int, dim: int) -> torch.Tensor:
@@ -44,7 +42,7 @@ def relative_shift(scores: torch.Tensor, keys: int) -> torch.Tensor:
     """
     steps, distances = scores.shape[-2:]
     # Rows are padded by T and read as rows one shorter, so that each begins one column further right than the last.
-    padded = functional.pad(scores, (0, steps), value=_MASKED).flatten(-2)[..., :-steps]
+    padded = functional.pad(scores, (0, steps), value=IMPOSSIBLE).flatten(-2)[..., :-steps]
     width = distances + steps - 1
     return padded.view(*scores.shape[:-1], width)[..., width - keys :]
 
@@ -165,7 +163,7 @@ def mixing(
     steps = torch.cat([memory, x], dim=1)
     scores = by_content @ steps.mT[:, None] + relative_shift(by_distance, steps.shape[1])
     if mask is not None:
-        scores = torch.where(mask.expand(*(1,) * (3 - mask.dim()), *mask.shape)[:, None], scores, _MASKED)
+        scores = torch.where(mask.expand(*(1,) * (3 - mask.dim()), *mask.shape)[:, None], scores, IMPOSSIBLE)
     return scores.softmax(dim=-1) @ steps[:, None]
 
 
@@ -186,7 +184,7 @@ class _Mixing(torch.autograd.Function):
         scores = torch.bmm(queries, steps.mT).view(*by_content.shape[:3], -1)
         scores += relative_shift(by_distance, steps.shape[1])
         if mask is not None:
-            lowered = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, _MASKED)
+            lowered = torch.zeros(mask.shape, dtype=x.dtype, device=x.device).masked_fill_(~mask, IMPOSSIBLE)
             scores += lowered.expand(*(1,) * (3 - mask.dim()), *mask.shape)[:, None]
         weights = scores.softmax(dim=-1).flatten(1, 2)
         ctx.save_for_backward(queries, steps, weights)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeGuard
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -63,12 +62,17 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+_OF_TORCH: dict[str, type[nn.Module]] = {
+    name: getattr(nn, name) for name in (*nn.modules.activation.__all__, "Identity")
+}
+
+
 def activation_factory(name: ActivationSpec | None) -> Callable[[], nn.Module] | None:
     """Return what makes the module of an activation; None for ``None`` and ``"linear"``.
 
     Args:
-        name: a name of this library or of ``torch.nn``, a module class or its path, or a function without arguments
-            that returns a module, such as ``functools.partial(nn.LeakyReLU, 0.2)``.
+        name: a name of this library, or of an activation of ``torch.nn``, a module class or its path, or a function
+            without arguments that returns a module, such as ``functools.partial(nn.LeakyReLU, 0.2)``.
 
     Raises:
         ConfigError: it is none of these, or a class that is not built without arguments.
@@ -77,27 +81,21 @@ def activation_factory(name: ActivationSpec | None) -> Callable[[], nn.Module] |
         return None
     if isinstance(name, str) and is_path(name):
         name = import_path(name)
-    known = (_ACTIVATIONS.get(name) or getattr(nn, name, None)) if isinstance(name, str) else name
-    if _makes_modules(known):
-        return known
-    choices = [*_ACTIVATIONS, "linear", *nn.modules.activation.__all__]
+    known: Callable[[], nn.Module] | None = {**_OF_TORCH, **_ACTIVATIONS}.get(name) if isinstance(name, str) else name
+    cause = None
+    if callable(known) and not isinstance(known, nn.Module) and known is not nn.Module:
+        try:
+            if isinstance(known(), nn.Module):
+                return known
+        except Exception as error:  # it takes arguments, or something in it is wrong
+            cause = error
+    choices = [*_ACTIVATIONS, "linear", *_OF_TORCH]
     wanted = (
         nearest(name, choices) or f" There are {', '.join(choices)}."
         if isinstance(name, str)
         else (" Give a module class that takes no arguments, or a function without arguments that returns a module.")
     )
-    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{wanted}")
-
-
-def _makes_modules(known: object) -> TypeGuard[Callable[[], nn.Module]]:
-    """Whether calling it without arguments gives a module."""
-    if not callable(known) or isinstance(known, nn.Module) or known is nn.Module:
-        return False
-    try:
-        inspect.signature(known).bind()
-    except (TypeError, ValueError):  # it takes arguments, or is of C and does not tell
-        return False
-    return issubclass(known, nn.Module) if isinstance(known, type) else isinstance(known(), nn.Module)
+    raise ConfigError(f"Unknown activation ({name}) for framework=torch!{wanted}") from cause
 
 
 def linear(

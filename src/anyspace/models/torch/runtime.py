@@ -18,7 +18,7 @@ from anyspace.maths.cell import Cell
 from anyspace.maths.xp.torch import NAMESPACE
 from anyspace.models.host import require_fit
 from anyspace.models.modelv2 import ModelV2
-from anyspace.models.runtime import CompiledForward, Device, Layer, NumpyArray, RandomSource
+from anyspace.models.runtime import Device, Layer, NumpyArray, NumpyForward, RandomSource
 from anyspace.models.torch.layers import within
 from anyspace.models.torch.twins import Twins
 from anyspace.tree import Tree
@@ -127,7 +127,7 @@ class TorchRuntime:
         finally:
             torch.set_num_threads(threads)
 
-    def compiled(self, model: ModelV2) -> CompiledForward | None:
+    def numpy_pass(self, model: ModelV2) -> NumpyForward | None:
         """Return the NumPy twin of a small model on the CPU, where it has one."""
         small = self.device == "cpu" and self._parameters < SMALL_MODEL
         return self._twins.of(model) if small else None

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from anyspace.maths.arrays import Floats
 from anyspace.maths.xp import Namespace
 from anyspace.models.compat import interface_and_model
 from anyspace.models.input_dict import InputDict
@@ -31,7 +32,7 @@ from anyspace.models.pure.activations import Activation, Function, relu, tanh
 from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.gtrxl_step import Block, folded, gtrxl_step
 from anyspace.models.pure.recurrent import Step, gru, lstm
-from anyspace.models.runtime import CompiledForward, Floats
+from anyspace.models.runtime import NumpyForward
 from anyspace.models.torch.attention import AttentionWrapper, GTrXLNet
 from anyspace.models.torch.dqn_model import DQNTorchModel, QHead
 from anyspace.models.torch.fcnet import FullyConnectedNetwork
@@ -46,7 +47,7 @@ M = TypeVar("M", bound=nn.Module)
 
 Weights = dict[str, Floats]
 
-Maker = Callable[[], CompiledForward]
+Maker = Callable[[], NumpyForward]
 """Makes a twin of the weights as they are: most are read in place, some are folded into each other for each twin."""
 
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.Tanh: tanh, Tanh: tanh, nn.ReLU: relu}
@@ -65,8 +66,13 @@ class Twins:
     def __init__(self) -> None:
         self._kept: WeakKeyDictionary[nn.Module, tuple[list[object], Maker | None]] = WeakKeyDictionary()
 
-    def of(self, model: ModelV2) -> CompiledForward | None:
-        """Return the twin of a model, as :func:`numpy_twin` does."""
+    def of(self, model: ModelV2) -> NumpyForward | None:
+        """Return one step of ``model`` as a NumPy function, or None where it has no twin.
+
+        Most weights are read where they are; those of attention are folded into each other once, here. There is none
+        for a model with modules of other types than the library builds, with hooks, or with a ``forward`` that
+        replaced theirs.
+        """
         model = _acting_part(model)
         if not isinstance(model, nn.Module):
             return None
@@ -82,16 +88,6 @@ class Twins:
         if kept is None or kept[0] != state:
             self._kept[model] = kept = (state, _maker(model))
         return None if kept[1] is None else kept[1]()
-
-
-def numpy_twin(model: ModelV2) -> CompiledForward | None:
-    """Return one step of ``model`` as a NumPy function, or None where it has no twin.
-
-    Most weights are read where they are; those of attention are folded into each other once, here. There is none for a
-    model with modules of other types than the library builds, with hooks, or with a ``forward`` that replaced theirs.
-    """
-    maker = _maker(_acting_part(model))
-    return None if maker is None else maker()
 
 
 def _maker(model: ModelV2) -> Maker | None:

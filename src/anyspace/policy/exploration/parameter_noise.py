@@ -16,9 +16,10 @@ from anyspace.config import require
 from anyspace.distributions import ActionDistribution
 from anyspace.distributions.allowed import allowed_by
 from anyspace.errors import ConfigError, nearest
+from anyspace.maths.arrays import Floats
 from anyspace.maths.splitting import split_last
 from anyspace.maths.xp import Array, Rng, xp
-from anyspace.models.runtime import Floats, NumpyArray
+from anyspace.models.runtime import NumpyArray
 from anyspace.policy.exploration.epsilon import EpsilonGreedy, PerWorkerEpsilonGreedy
 from anyspace.policy.exploration.keywords import Factory, laid_over, made
 from anyspace.policy.exploration.noise import AddedNoise, GaussianNoise, OrnsteinUhlenbeckNoise

@@ -15,22 +15,14 @@ import gymnasium as gym
 
 from anyspace import tree
 from anyspace.errors import ObservationError, UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.xp import Array, xp
 from anyspace.spaces.encoding.leaf import Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.encoding.nested import Reading, node_encoder, special_parts
 from anyspace.spaces.kinds.registered import RegisteredSpace
-from anyspace.spaces.leaves import (
-    SUPPORTED,
-    Choice,
-    LeafSpec,
-    Node,
-    NumpyArray,
-    Repeat,
-    children,
-    iter_specs,
-    structure,
-)
+from anyspace.spaces.leaves import Choice, LeafSpec, Node, Repeat, children, iter_specs, structure
+from anyspace.spaces.refusal import OBSERVATIONS
 
 
 class Encoder:
@@ -54,7 +46,7 @@ class Encoder:
         self.specs: tuple[LeafSpec, ...] = tuple(iter_specs(self.structure))
         self.ragged = _ragged(self.structure)
         if not any(leaf.width for leaf in self.specs):
-            raise UnsupportedSpaceError(f"obs: {space} holds no value to observe. Supported: {SUPPORTED}.")
+            raise UnsupportedSpaceError(f"obs: {space} holds no value to observe. Supported: {OBSERVATIONS}.")
         special = special_parts(space)
         self._by_row = self.ragged or any(isinstance(part, RegisteredSpace) for part in special.values())
         self._encode = node_encoder(self.structure, Reading(special, clip))

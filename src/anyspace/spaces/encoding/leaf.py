@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding.misfit import Misfit
-from anyspace.spaces.leaves import LeafSpec, NumpyArray
+from anyspace.spaces.leaves import LeafSpec
 
 _UNREADABLE = (TypeError, NotImplementedError, RuntimeError)
 """What NumPy raises for tensors that need gradients or are on a GPU, and for what is traced."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.errors import ObservationError
-from anyspace.spaces.leaves import NumpyArray
+from anyspace.maths.arrays import NumpyArray
 
 FIX_THE_SPACE = "Make the environment return what its observation space says, or change the space."
 

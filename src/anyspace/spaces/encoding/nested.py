@@ -13,6 +13,7 @@ import gymnasium as gym
 from gymnasium.spaces import Text
 
 from anyspace import tree
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEncoder
@@ -21,7 +22,7 @@ from anyspace.spaces.kinds.ignored import IgnoredPart, PartialDict
 from anyspace.spaces.kinds.parts import iter_parts
 from anyspace.spaces.kinds.registered import RegisteredSpace
 from anyspace.spaces.kinds.words import Words
-from anyspace.spaces.leaves import Choice, LeafSpec, Network, Node, NumpyArray, Repeat
+from anyspace.spaces.leaves import Choice, GraphNode, LeafSpec, Node, Repeat
 
 Special: TypeAlias = Mapping[tree.Path, gym.Space[Any]]
 """Spaces of which the leaves do not say all that reading a value takes, by their paths."""
@@ -71,7 +72,7 @@ def _built_in_encoder(node: Node, reading: Reading, path: tree.Path) -> NodeEnco
             return WordsEncoder(node, words)
         case Repeat():
             return ListEncoder(node, node_encoder(node.element, reading, (*path, ...)))
-        case Network():
+        case GraphNode():
             return _graph_encoder(node, reading, path)
         case Choice():
             places = [(*path, tree.Part(f"option_{i}")) for i in range(len(node.options))]
@@ -79,7 +80,7 @@ def _built_in_encoder(node: Node, reading: Reading, path: tree.Path) -> NodeEnco
             return OneOfEncoder(node, options)
 
 
-def _graph_encoder(node: Network, reading: Reading, path: tree.Path) -> GraphEncoder:
+def _graph_encoder(node: GraphNode, reading: Reading, path: tree.Path) -> GraphEncoder:
     nodes = node_encoder(node.nodes.element, reading, (*path, tree.Part("nodes"), ...))
     if node.edges is None:
         return GraphEncoder(node, nodes, None)

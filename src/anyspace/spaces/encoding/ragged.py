@@ -17,11 +17,12 @@ from gymnasium.spaces import GraphInstance
 
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.kinds.bounded import BoundedSequence
 from anyspace.spaces.kinds.repeated import Repeated
-from anyspace.spaces.leaves import Choice, Network, Node, NumpyArray, Repeat, children
+from anyspace.spaces.leaves import Choice, GraphNode, Node, Repeat, children
 
 
 class RowsEncoder:
@@ -153,7 +154,7 @@ class GraphEncoder(RowsEncoder):
         UnsupportedSpaceError: a part of a node or edge is empty.
     """
 
-    def __init__(self, node: Network, nodes: NodeEncoder, edges: NodeEncoder | None) -> None:
+    def __init__(self, node: GraphNode, nodes: NodeEncoder, edges: NodeEncoder | None) -> None:
         path = node.nodes.count.path[:-2]
         super().__init__(path, (GraphInstance,), f"a GraphInstance for {node.space}")
         for part in (node.nodes, node.edges):

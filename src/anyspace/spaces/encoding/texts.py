@@ -12,12 +12,13 @@ import numpy as np
 from gymnasium.spaces import Text
 
 from anyspace import tree
+from anyspace.maths.arrays import NumpyArray
 from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.encoding.ragged import Elements, RowsEncoder
 from anyspace.spaces.kinds.registered import RegisteredSpace
 from anyspace.spaces.kinds.words import Words, words_of
-from anyspace.spaces.leaves import LeafSpec, NumpyArray, Repeat
+from anyspace.spaces.leaves import LeafSpec, Repeat
 
 _MOST_KNOWN = 10_000
 """How many texts an encoder remembers the words of."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import gymnasium as gym
 from gymnasium.spaces import Dict, Tuple
 
 from anyspace import nesting, tree
 from anyspace.errors import ConfigError, nearest
-
-Space = gym.Space[Any]
+from anyspace.nesting import Space
 
 
 class PartialDict(Dict):

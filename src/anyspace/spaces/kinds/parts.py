@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import gymnasium as gym
 from gymnasium.spaces import Dict, Graph, OneOf, Sequence, Tuple
 
 from anyspace import tree
+from anyspace.nesting import Space
 from anyspace.spaces.kinds.bounded import BoundedGraph, BoundedSequence
 from anyspace.spaces.kinds.ignored import PartialDict
 from anyspace.spaces.kinds.repeated import Repeated
 
-Space = gym.Space[Any]
 Change = Callable[[Space, tree.Path], Space]
 
 

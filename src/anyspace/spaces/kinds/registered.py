@@ -13,10 +13,10 @@ from gymnasium.spaces import Dict, Tuple
 
 from anyspace import tree
 from anyspace.errors import ConfigError, UnsupportedSpaceError, nearest
+from anyspace.nesting import Space
 from anyspace.spaces.kinds.minigrid import MISSION_SPACE, missions
 from anyspace.spaces.kinds.parts import iter_parts, with_parts
 
-Space = gym.Space[Any]
 S = TypeVar("S", bound=Space)
 
 _BUILT_IN = ("gymnasium.spaces.", "anyspace.spaces.")
@@ -206,7 +206,7 @@ def registration_named(name: str) -> Registration:
     )
 
 
-def known_observations(space: Space, path: tree.Path = ()) -> Space:
+def known_observations(space: Space) -> Space:
     """Return an observation space in terms of built-in spaces: a registered class gives way to what it stands for.
 
     Spaces of unknown classes stay as they are.
@@ -215,18 +215,24 @@ def known_observations(space: Space, path: tree.Path = ()) -> Space:
         UnsupportedSpaceError: what a registered class stands for is no built-in space, or the class cannot be made
             again from its arguments.
     """
-    found = _registration_of(type(space))
-    if found is not None:
-        return _stand_in(space, found, translated=found.encode is not None, place=tree.place("obs", path))
-    return with_parts(space, known_observations, path)
+    return _known(space, "obs", lambda found: found.encode is not None)
 
 
-def known_actions(space: Space, path: tree.Path = ()) -> Space:
+def known_actions(space: Space) -> Space:
     """Return an action space in terms of built-in spaces; see `known_observations`."""
-    found = _registration_of(type(space))
-    if found is not None:
-        return _stand_in(space, found, translated=found.decode is not None, place=tree.place("action", path))
-    return with_parts(space, known_actions, path)
+    return _known(space, "action", lambda found: found.decode is not None)
+
+
+def _known(space: Space, root: str, is_translated: Callable[[Registration], bool]) -> Space:
+    """Return a space, which errors call ``root``, in terms of built-in spaces."""
+
+    def known(part: Space, path: tree.Path = ()) -> Space:
+        found = _registration_of(type(part))
+        if found is None:
+            return with_parts(part, known, path)
+        return _stand_in(part, found, translated=is_translated(found), place=tree.place(root, path))
+
+    return known(space)
 
 
 def equivalent(space: Space) -> Space:

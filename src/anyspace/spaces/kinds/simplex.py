@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, TypeAlias
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -20,7 +20,7 @@ from gymnasium.vector.utils import (
     write_to_shared_memory,
 )
 
-NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+from anyspace.maths.arrays import NumpyArray
 
 
 class Simplex(gym.Space[NumpyArray]):
