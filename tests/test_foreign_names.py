@@ -56,6 +56,7 @@ def algorithm() -> Any:
         (Callback, foreign.CALLBACK),
         (Callback, foreign.CALLBACK_METHODS),
         (TrainingResult, foreign.RESULT),
+        *((kind.config_class, foreign.SETTINGS) for kind in (PPO, DQN, SAC)),
     ],
 )
 def test_nothing_that_is_there_counts_as_foreign(kind: type, table: Mapping[str, str]) -> None:
@@ -78,6 +79,7 @@ def test_attributes_of_other_libraries_are_explained(algorithm: PPO) -> None:
         (algorithm, "get_env", "'PPO' object has no attribute 'get_env'. `env_spec` says what"),
         (algorithm.policy, "predict", "'Policy' object has no attribute 'predict'. policy.compute_single_action(obs)"),
         (Callback(), "num_timesteps", "'Callback' object has no attribute 'num_timesteps'. The algorithm is handed to"),
+        (algorithm.config, "to_dict", "no attribute 'to_dict'. Settings are attributes: algorithm.config.lr; vars"),
         (result, "predict", "'TrainingResult' object has no attribute 'predict'. learn() returns the numbers of"),
     ):
         with pytest.raises(AttributeError, match=re.escape(answer)) as error:

@@ -167,6 +167,12 @@ RESULT = dict.fromkeys(
 )
 """Attributes of what training returns."""
 
+SETTINGS = dict.fromkeys(
+    ("get", "to_dict", "keys", "items", "values", "copy", "update"),
+    "Settings are attributes: algorithm.config.lr; vars(algorithm.config) is a dict of all.",
+)
+"""Attributes of an algorithm's configuration, which other libraries have as a dict."""
+
 _SAC = "SAC is the nearest."
 _PPO = "PPO is the nearest."
 _VECTOR = (

@@ -58,6 +58,13 @@ def test_keys_mean_the_same_whichever_method_takes_them(given: Any) -> None:
         (SAC, {"_deterministic_loss": False, "replay_mode": "independent", "output_config": None}),
         (IMPALA, {"num_data_loader_buffers": 1, "num_parallel_data_loaders": 1}),
         (PPO, {"evaluation_config": {"explore": False, "env_config": {}, "render_env": False, "input": "sampler"}}),
+        (PPO, {"evaluation_config": {"num_envs_per_worker": 1, "num_envs_per_env_runner": 1}}),
+        (PPO, {"evaluation_force_reset_envs_before_iteration": True, "custom_evaluation_function": None}),
+        (PPO, {"metrics_episode_collection_timeout_s": 60.0, "evaluation_sample_timeout_s": 180.0, "is_atari": False}),
+        (PPO, {"enable_tf1_exec_eagerly": False, "torch_compile_learner_what_to_compile": "forward_train"}),
+        (PPO, {"torch_ddp_kwargs": {}, "keep_per_episode_custom_metrics": False, "count_steps_by": "agent_steps"}),
+        (PPO, {"vf_share_layers": -1, "horizon": -1, "soft_horizon": -1, "metrics_smoothing_episodes": -1}),
+        (DQN, {"prioritized_replay": -1, "buffer_size": -1, "replay_buffer_config": {"prioritized_replay": -1}}),
     ],
 )
 def test_keys_that_say_what_happens_anyway_are_left_out(kind: Kind, given: dict[str, Any]) -> None:
@@ -117,6 +124,11 @@ def test_what_evaluation_is_to_change_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "given", "reason"),
     [
+        (PPO, {"keep_per_episode_custom_metrics": True}, "has the mean, smallest and largest value"),
+        (PPO, {"custom_evaluation_function": print}, "between iterations"),
+        (PPO, {"num_workers": -1}, "`num_env_runners` is -1"),
+        (PPO, {"lr": -1}, "`lr` is -1"),
+        (PPO, {"observation_space": 3}, "It is the environment's: leave it out"),
         (IMPALA, {"vtrace": False}, "V-trace is what IMPALA and APPO always go by"),
         (IMPALA, {"minibatch_buffer_size": 2}, "learnt from by itself"),
         (IMPALA, {"_separate_vf_optimizer": True, "_lr_vf": 0.1}, "moved by one optimiser"),
@@ -144,7 +156,7 @@ def test_what_evaluation_is_to_change_is_refused() -> None:
 )
 def test_values_that_mean_something_else_are_refused(kind: Kind, given: dict[str, Any], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
-        overridden(kind.config_class(), translated(kind.config_class, given))
+        overridden(kind.config_class(), translated(kind.config_class, given)).validate()
 
 
 def test_keys_of_sac_have_their_names_here() -> None:

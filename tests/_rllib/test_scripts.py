@@ -179,7 +179,7 @@ def test_numbers_of_learning_have_their_old_names_too() -> None:
     info = OldResult({"timesteps_total": 3, "learner": learnt})["info"]
     stats = info[LEARNER_INFO]["default_policy"][LEARNER_STATS_KEY]
     assert (stats["cur_lr"], stats["cur_kl_coeff"], stats["vf_explained_var"]) == (0.1, 0.2, 0.3)
-    assert info["num_steps_trained"] == info["num_env_steps_sampled"] == 3
+    assert info["num_steps_sampled"] == info["num_env_steps_sampled"] == 3
 
 
 def test_tasks_are_set_between_iterations() -> None:
@@ -298,10 +298,7 @@ def test_keys_without_an_effect_are_left_out_and_said(caplog: pytest.LogCaptureF
 
 
 def test_an_environment_without_a_configuration() -> None:
-    assert PPOConfig().environment("CartPole-v1", env_config=None).to_dict() == {
-        "env": "CartPole-v1",
-        "env_config": None,
-    }
+    assert PPOConfig().environment("CartPole-v1", env_config=None).to_dict() == {"env": "CartPole-v1"}
     with closing(ppo.PPO("CartPole-v1", {**SMALL, "env_config": None})) as algo:
         assert algo.config.env_config == {}
 

@@ -86,3 +86,9 @@ def test_keys_that_would_have_no_effect_are_refused_where_somebody_gives_them(
     )
     if within or without:
         chosen(kind, "CartPole-v1", {**shared, **within, key: value}, "none", {})
+
+
+def test_settings_are_no_dict() -> None:
+    settings = PPO.config_class()
+    with pytest.raises(TypeError, match=r"PPOConfig\['num_workers'\]: settings are attributes, config.num_env_runners"):
+        settings["num_workers"]

@@ -158,5 +158,5 @@ def test_spaces_of_recorded_steps_are_written_beside_them() -> None:
     spaces: Any = {"observation_space": Box(-1, 1, (2,)), "action_space": Discrete(2)}
     with pytest.raises(ConfigError, match=r"write_spaces\(folder, observation_space, action_space\)"):
         BC(input="steps", **spaces)
-    with pytest.raises(ConfigError, match=r"It is the environment's; a wrapper changes it"):
+    with pytest.raises(ConfigError, match=r"It is the environment's: leave it out. A wrapper changes it"):
         PPO("CartPole-v1", **spaces)

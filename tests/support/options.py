@@ -49,7 +49,8 @@ def name_of(kind: type) -> str:
 def text() -> str:
     """Return the content of the file."""
     configs = [ModelConfig, *(algorithm.config_class for algorithm in ALGORITHMS.values())]
-    kinds = list(dict.fromkeys(kind for config in configs for kind in reversed(config.__mro__[:-1])))
+    lineages = dict.fromkeys(kind for config in configs for kind in reversed(config.__mro__))
+    kinds = [kind for kind in lineages if dataclasses.is_dataclass(kind)]
     blocks = []
     for kind in kinds:
         bases = [base for base in kind.__bases__ if dataclasses.is_dataclass(base)]

@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
-from anyspace._rllib import algorithms
-from anyspace._rllib.keys import CALLED
+from anyspace._rllib import algorithms, keys
+from anyspace._rllib.callbacks import DefaultCallbacks
+from anyspace._rllib.defaults import get_algorithm_class
 from anyspace._rllib.scripts import Keys
-from anyspace.algorithms.config import RENAMED
-from anyspace.config import copied
+from anyspace.algorithms import config as settings
+from anyspace.algorithms.layers import given_keys, key_hints, overridden
+from anyspace.config import are_equal, copied
 from anyspace.errors import ConfigError
 
 
-class AlgorithmConfig(Keys):
+class AlgorithmConfig(Keys, Mapping[str, Any]):
     """Keys of an algorithm, taken by methods that can be chained; :meth:`build` hands them to the algorithm.
 
     Which of the methods takes a key does not matter. A key is checked when the algorithm is built, where an unknown one
     is an error that says what stands for it. Keys are read and set as attributes or items, too: ``config.lr``,
-    ``config["lr"]``; one that was not given has the algorithm's default.
+    ``config["lr"]``; one that was not given has the algorithm's default. Dicts and lists may be changed in place. What
+    is iterated over is what was given.
 
     Args:
-        algo_class: the algorithm; a class such as ``PPOConfig`` has its own.
+        algo_class: the algorithm, or its name; a class such as ``PPOConfig`` has its own.
     """
 
     algorithm: ClassVar[type[algorithms.Algorithm] | None] = None
 
-    def __init__(self, algo_class: type[algorithms.Algorithm] | None = None):
-        self.__dict__["algo_class"] = algo_class or self.algorithm
-        self.__dict__["_keys"] = {}
+    def __init__(self, algo_class: type[algorithms.Algorithm] | str | None = None):
+        kind = get_algorithm_class(algo_class) if isinstance(algo_class, str) else algo_class or self.algorithm
+        config_class = settings.AlgorithmConfig if kind is None else kind.config_class
+        defaults = {**keys.at_rest(config_class()), "callbacks": DefaultCallbacks}
+        nested = {name: Shown(defaults[name], name) for name in _NESTED if name in defaults}
+        self.__dict__["algo_class"], self.__dict__["_config_class"] = kind, config_class
+        self.__dict__["_names"] = keys.names_of(config_class) | _ATTRIBUTES
+        self.__dict__["_keys"] = Shown(defaults | nested, "")
 
     # ------------------------------------------------------------------------------------------- groups
 
@@ -114,36 +121,58 @@ class AlgorithmConfig(Keys):
         """Take the switches of RLlib's new stack, which have to be off."""
         return self._take(keys)
 
-    def multi_agent(self, **keys: Any) -> Self:
-        """Refuse several agents.
+    def multi_agent(self, **given: Any) -> Self:
+        """Refuse several agents; what says that there is one is taken.
 
         Raises:
-            ConfigError: always, if there are keys.
+            ConfigError: a key says that there are several.
         """
-        if any(value is not None for value in keys.values()):
-            raise ConfigError("multi_agent: several agents in one environment are out of scope.")
+        several = [name for name, value in given.items() if value is not None and value not in _ALONE.get(name, ())]
+        if several:
+            raise ConfigError(
+                f"multi_agent({', '.join(f'{name}=' for name in several)}): several agents in one environment are out"
+                " of scope; leave it out."
+            )
         return self
 
     # ------------------------------------------------------------------------------------------- as a whole
 
-    def build(self, env: Any = None, *, use_copy: bool = True) -> Any:
+    def build(self, env: Any = None, logger_creator: Any = None, *, use_copy: bool = True) -> Any:
         """Return the algorithm, which has a copy of the keys whatever ``use_copy`` says.
 
         Raises:
-            ConfigError: a key is unknown or out of range, or there is no algorithm.
+            ConfigError: a key is unknown or out of range, there is no algorithm, or a ``logger_creator`` came.
         """
-        if self.algo_class is None:
+        if logger_creator is not None:
             raise ConfigError(
-                "AlgorithmConfig(algo_class=PPO) names the algorithm that is to be built, or use PPOConfig."
+                "build(logger_creator=...): algorithms log by algo.learn(steps, out='runs/mine'), or a loop over"
+                " algo.train() writes down its results; leave it out."
             )
-        return self.algo_class(env, self.to_dict())
+        return self._kind()(env, self.to_dict())
 
     build_algo = build
 
+    def validate(self) -> None:
+        """Raise :class:`ConfigError` for the first key that is unknown, out of range or contradictory."""
+        kind = self._kind().config_class
+        given = {name: value for name, value in self.to_dict().items() if name not in ("env", "callbacks")}
+        given = keys.with_effect(kind, keys.with_rhythm(kind, keys.translated(kind, given)))
+        paths = given_keys(kind(), given)
+        found = overridden(kind(), given).fitted(paths)
+        found.validate()
+        found.require_effect(paths)
+
+    def _kind(self) -> type[algorithms.Algorithm]:
+        kind: type[algorithms.Algorithm] | None = self.algo_class
+        if kind is None:
+            raise ConfigError(
+                "AlgorithmConfig(algo_class=PPO) names the algorithm that is to be built, or use PPOConfig."
+            )
+        return kind
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the keys that were given."""
-        given = {key: value for key, value in self._keys.items() if value != {}}
-        return {key: dict(value) if isinstance(value, _Nested) else value for key, value in given.items()}
+        """Return the keys that were given, or changed in place; ``config[key]`` reads the others."""
+        return _Given(self._keys.given())
 
     def update_from_dict(self, config_dict: Mapping[str, Any]) -> Self:
         """Take keys from a dict."""
@@ -159,78 +188,125 @@ class AlgorithmConfig(Keys):
         """Return a configuration with the keys of a dict."""
         return cls()._take(config_dict)
 
-    def copy(self) -> Self:
-        """Return a copy that can be changed on its own."""
-        found = type(self)(self.algo_class)
-        return found._take(copied(self.to_dict()))
+    def copy(self, copy_frozen: bool | None = None) -> Self:
+        """Return a copy that can be changed on its own, whatever ``copy_frozen`` says."""
+        return type(self)(self.algo_class)._take(copied(self._keys.given()))
 
     def __copy__(self) -> Self:
         return self.copy()
 
-    def __getattr__(self, key: str) -> Any:
-        if key.startswith("__"):
-            raise AttributeError(key)
-        name = _NAMES.get(key, key)
-        if name in self._keys:
-            return self._keys[name]
-        if self.algo_class is None:
-            raise AttributeError(f"{type(self).__name__} has no `{key}`; it was not given.")
-        config = self.algo_class.config_class()
-        if not hasattr(config, name):
-            raise AttributeError(f"{type(self).__name__} has no key `{key}`.")
-        value = getattr(config, name)
-        if dataclasses.is_dataclass(value):
-            value = vars(value)
-        return self._keys.setdefault(name, _Nested(value)) if isinstance(value, dict) else value
-
-    def __setattr__(self, key: str, value: Any) -> None:
-        self._take({key: value})
-
     def __getitem__(self, key: str) -> Any:
-        return getattr(self, key)
+        name = self._names.get(key, key)
+        if name not in self._keys:
+            advice = _METHODS.get(key) or key_hints(self._config_class()).whereabouts(name)
+            raise KeyError(f"{type(self).__name__} has no key `{key}`.{advice}")
+        return self._keys[name]
+
+    def __getattr__(self, key: str) -> Any:
+        if key.startswith("__") or "_keys" not in vars(self):  # a copy asks for attributes before it has any
+            raise AttributeError(key)
+        try:
+            return self[key]
+        except KeyError as error:
+            raise AttributeError(*error.args) from None
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self._take({key: value})
+        name = self._names.get(key, key)
+        held = self._keys.get(name)
+        if isinstance(held, Shown):
+            self._keys[name] = Shown(held.defaults, name)
+        self._take({name: value})
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a key, or ``default`` if there is none of that name."""
-        try:
-            return getattr(self, key)
-        except AttributeError:
-            return default
+    __setattr__ = __setitem__
 
-    def _take(self, keys: Mapping[str, Any]) -> Self:
-        for given, value in keys.items():
-            key = _NAMES.get(given, given)
-            if key in _NESTED and isinstance(value, Mapping):
-                before = self._keys.get(key) or (getattr(self, key) if self.algo_class is not None else _Nested({}))
-                self._keys[key] = _Nested(before.defaults if isinstance(before, _Nested) else {}, {**before, **value})
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.to_dict())
+
+    def __len__(self) -> int:
+        return len(self.to_dict())
+
+    def __contains__(self, key: object) -> bool:
+        return self._names.get(key, key) in self._keys
+
+    def _take(self, given: Mapping[str, Any]) -> Self:
+        for key, value in given.items():
+            name = self._names.get(key, key)
+            held = self._keys.get(name)
+            if isinstance(held, Shown) and (value is None or isinstance(value, Mapping)):
+                held.take(value or {})
             else:
-                self._keys[key] = value
+                self._keys.take({name: value})
         return self
 
 
-_NAMES = {**RENAMED, **CALLED}
-"""Older names of keys: whichever a script uses, the latest value is the one that counts."""
-_NESTED = ("model", "env_config", "exploration_config")
+_NESTED = {
+    **dict.fromkeys(("model", "env_config", "exploration_config", "replay_buffer_config"), "the algorithm"),
+    **dict.fromkeys(("q_model_config", "policy_model_config"), "`model`"),
+}
+"""Keys whose own keys add up over calls, and what goes for those that they were not given."""
+_ATTRIBUTES = {"callbacks_class": "callbacks", "framework_str": "framework"}
+"""What RLlib's builder calls the attributes of two keys."""
+_ALONE: dict[str, tuple[Any, ...]] = {
+    "policies": ({}, {"default_policy"}, ["default_policy"]),
+    "policies_to_train": (["default_policy"],),
+    "policy_map_capacity": (100,),
+    "policy_states_are_swappable": (False,),
+    "count_steps_by": ("env_steps", "agent_steps"),
+    "algorithm_config_overrides_per_module": ({},),
+}
+"""The values, beside None, at which keys of several agents say that there is one."""
+_METHODS = {
+    "freeze": " An algorithm has a copy of the keys, so that nothing need be frozen: leave it out.",
+    "pop": " Keys have defaults, and none goes away: read config[key], and give another value by config[key] = value.",
+    "serialize": " to_dict() returns the keys that were given.",
+    "get_evaluation_config_object": " Evaluation goes by the keys of training, and the `evaluation_` ones beside them.",
+    "get_multi_agent_setup": " Several agents in one environment are out of scope.",
+    "get_rollout_fragment_length": " build().config.steps_per_round is how many steps are collected before learning.",
+}
+"""Methods of RLlib's builder, and what to write instead."""
 
 
-class _Nested(dict[str, Any]):
-    """Keys that were given, through which the defaults of the others are read."""
+class Shown(dict[str, Any]):
+    """Keys with their defaults, all of which can be read and changed; :meth:`given` tells what somebody did.
 
-    def __init__(self, defaults: Mapping[str, Any], given: Mapping[str, Any] | None = None):
-        super().__init__(given or {})
-        self.defaults = defaults
+    Args:
+        defaults: of the keys; they stay as they are.
+        place: the key that they are the keys of; empty: they are the outermost ones.
+    """
+
+    def __init__(self, defaults: Mapping[str, Any], place: str):
+        super().__init__(copied(dict(defaults)))
+        self.defaults, self.place = defaults, place
+        self._taken: set[str] = set()
 
     def __missing__(self, key: str) -> Any:
-        return self.defaults[key]
+        raise KeyError(f"`{self.place}` was given no `{key}`, which is up to {_NESTED[self.place]}.")
 
-    def __contains__(self, key: object) -> bool:
-        return super().__contains__(key) or key in self.defaults
+    def take(self, keys: Mapping[str, Any]) -> None:
+        """Take keys that somebody gives, though they may equal their defaults."""
+        self.update(keys)
+        self._taken |= keys.keys()
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return a key that was given, else its default, else ``default``."""
-        return self[key] if key in self else default  # noqa: SIM401 (this is `get`)
+    def given(self) -> dict[str, Any]:
+        """Return the keys that somebody gave, or changed in place; nested ones likewise, unless there are none."""
+        found = {}
+        for key, value in self.items():
+            if isinstance(value, Shown):
+                value = value.given()
+                is_given = bool(value)
+            else:
+                is_default = key in self.defaults and are_equal(value, self.defaults[key])
+                is_given = key in self._taken or not is_default
+            if is_given:
+                found[key] = value
+        return found
+
+
+class _Given(dict[str, Any]):
+    """The keys of :meth:`AlgorithmConfig.to_dict`."""
+
+    def __missing__(self, key: str) -> Any:
+        raise KeyError(f"to_dict() returns the keys that were given, and `{key}` was not: config[{key!r}] reads it.")
 
 
 class PPOConfig(AlgorithmConfig):

@@ -142,6 +142,14 @@ class Absent:
         )
 
 
+def tell(method: Callable[..., None], **arguments: Any) -> None:
+    """Call a method of callbacks by its arguments' names, of which ``algorithm`` was ``trainer`` before RLlib 2.0."""
+    asked = inspect.signature(method).parameters
+    if "trainer" in asked and "algorithm" not in asked:
+        arguments["trainer"] = arguments.pop("algorithm")
+    method(**arguments)
+
+
 def make_multi_callbacks(callback_class_list: Sequence[type[DefaultCallbacks]]) -> type[DefaultCallbacks]:
     """Return a class whose objects tell one object of each of the classes, in their order."""
 
@@ -150,11 +158,11 @@ def make_multi_callbacks(callback_class_list: Sequence[type[DefaultCallbacks]]) 
         self.parts = [part() for part in callback_class_list]
 
     def telling(name: str) -> Callable[..., None]:
-        def tell(self: Any, **arguments: Any) -> None:
+        def tell_all(self: Any, **arguments: Any) -> None:
             for part in self.parts:
-                getattr(part, name)(**arguments)
+                tell(getattr(part, name), **arguments)
 
-        return tell
+        return tell_all
 
     kinds = [DefaultCallbacks, *callback_class_list]
     names = [name for name in vars(DefaultCallbacks) if name.startswith("on_")]

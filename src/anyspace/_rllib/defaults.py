@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from anyspace._rllib import algorithms
 from anyspace.algorithms import ALGORITHMS
@@ -36,13 +36,27 @@ def _as_dict(config: AlgorithmConfig) -> dict[str, Any]:
     return {**found, "model": config.model.as_dict()}
 
 
-COMMON_CONFIG: dict[str, Any] = {}
+class _Common(dict[str, Any]):
+    """Keys without the defaults of an algorithm."""
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise KeyError(
+            f"COMMON_CONFIG has no {key!r}, for an algorithm knows its own defaults: ppo.DEFAULT_CONFIG, or that of"
+            " another one, has them all."
+        )
+
+    def copy(self) -> _Common:
+        """Return a copy."""
+        return _Common(self)
+
+
+COMMON_CONFIG: dict[str, Any] = _Common()
 """What all algorithms share: nothing, for an algorithm knows its own defaults."""
 
 
 def with_common_config(extra_config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keys that an algorithm adds to the common ones."""
-    return {**COMMON_CONFIG, **extra_config}
+    return _Common(extra_config)
 
 
 def get_algorithm_class(alg: str, return_config: bool = False) -> Any:

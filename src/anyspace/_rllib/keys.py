@@ -14,6 +14,7 @@ from anyspace.algorithms.off_policy import OffPolicyConfig
 from anyspace.config import merge
 from anyspace.errors import ConfigError
 from anyspace.models import ModelConfig
+from anyspace.models.config import DEPRECATED_VALUE
 
 C = TypeVar("C", bound=AlgorithmConfig)
 
@@ -86,14 +87,17 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     "num_gpus_per_learner": (0,),
     "shuffle_buffer_size": (0,),
     "opt_type": ("adam",),
-    "count_steps_by": ("env_steps",),
+    "count_steps_by": ("env_steps", "agent_steps"),
+    "evaluation_force_reset_envs_before_iteration": (True,),
+    "keep_per_episode_custom_metrics": (False,),
     "min_train_timesteps_per_iteration": (0,),
     "use_worker_filter_stats": (True,),
     "update_worker_filter_stats": (True,),
     "offline_sampling": (False,),
     **dict.fromkeys(("_deterministic_loss", "soft_q", "parameter_noise", "per_worker_exploration"), (False,)),
     **dict.fromkeys(("multiagent_sync_replay", "vf_share_layers"), (False,)),
-    **dict.fromkeys(("env_runner_cls", "custom_eval_function", "env_task_fn", "is_atari"), ()),
+    **dict.fromkeys(("env_runner_cls", "custom_eval_function", "custom_evaluation_function", "env_task_fn"), ()),
+    **dict.fromkeys(("enable_tf1_exec_eagerly", "is_atari"), (False,)),
     **dict.fromkeys(("optimizer", "output_config", "extra_resources", "local_tf_session_args"), ({},)),
     **dict.fromkeys(("sample_async", "monitor", "record_env", "in_evaluation", "_fake_gpus", "fake_sampler"), (False,)),
     **dict.fromkeys(("actions_in_input_normalized", "torch_skip_nan_gradients", "enable_async_evaluation"), (False,)),
@@ -103,6 +107,30 @@ _AS_HERE: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(_NEW_STACK, (False,)),
 }
 """The values, beside None, at which keys that there are not say what happens anyway; at any other they are errors."""
+
+
+_AT_REST = {"env": None, "num_gpus": 0, "evaluation_interval": None, "evaluation_duration_unit": "episodes"}
+"""The values of other keys that there are not, as long as they are not given."""
+
+
+def at_rest(config: AlgorithmConfig) -> dict[str, Any]:
+    """Return the defaults that a script can read: those of a configuration, and of keys of RLlib that it has not."""
+    found = {key: values[0] if values else None for key, values in _AS_HERE.items()} | _AT_REST
+    if isinstance(config, OffPolicyConfig):
+        kind = "MultiAgentPrioritizedReplayBuffer" if config.prioritized_replay else "MultiAgentReplayBuffer"
+        numbers = {key: getattr(config, _OF_REPLAY[key]) for key in _SHOWN_OF_REPLAY}
+        found["replay_buffer_config"] = {"type": kind, **numbers}
+    return {**found, **vars(config), "model": config.model.as_dict()}
+
+
+def names_of(config_class: type[AlgorithmConfig]) -> dict[str, str]:
+    """Return what keys of RLlib's scripts are called in the configuration of an algorithm, where they mean the same."""
+    return RENAMED | _called(config_class)
+
+
+def _called(config_class: type[AlgorithmConfig]) -> dict[str, str]:
+    fields = config_class.__dataclass_fields__
+    return CALLED | {old: new for old, new in _OF_OLDER_RELEASES.items() if new in fields}
 
 
 def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,9 +178,13 @@ def translated(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) ->
 
 def _renamed(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> dict[str, Any]:
     """Return keys, those of models too, by the names that they have here."""
-    fields = config_class.__dataclass_fields__
-    called = CALLED | {old: new for old, new in _OF_OLDER_RELEASES.items() if new in fields}
-    keys = {called.get(key, key): value for key, value in given.items()}
+    fields, called = config_class.__dataclass_fields__, _called(config_class)
+    defaults = vars(config_class())
+    keys = {
+        called.get(key, key): value
+        for key, value in given.items()
+        if not (_is_deprecated(value) and isinstance(defaults.get(RENAMED.get(key, key), False), bool))
+    }
     if keys.get("vf_share_layers"):
         model = keys.get("model") or {}
         keys["model"] = {"vf_share_layers": keys.pop("vf_share_layers"), **model}
@@ -180,10 +212,16 @@ def _renamed(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> d
     return keys
 
 
+def _is_deprecated(value: object) -> bool:
+    """Whether RLlib takes a value for none, where no number is wanted."""
+    return type(value) is int and value == DEPRECATED_VALUE
+
+
 _EVALUATION_AS_HERE: dict[str, tuple[Any, ...]] = {
     "explore": (False,),
     "input": ("sampler",),
     "input_": ("sampler",),
+    "num_envs_per_env_runner": (1,),
     **dict.fromkeys(("render_env", "record_env", "monitor"), (False,)),
 }
 """The values, beside None, at which keys of ``evaluation_config`` say what happens anyway."""
@@ -199,7 +237,7 @@ def _of_evaluation(keys: dict[str, Any]) -> dict[str, Any]:
         name = str(RENAMED.get(key, key))
         if name == "num_env_runners":
             keys.setdefault("evaluation_num_env_runners", value)
-        elif value not in (None, {}, keys.get(key), keys.get(name), *_EVALUATION_AS_HERE.get(key, ())):
+        elif value not in (None, {}, keys.get(key), keys.get(name), *_EVALUATION_AS_HERE.get(name, ())):
             left[key] = value
     return {**keys, "evaluation_config": left}
 
@@ -305,6 +343,8 @@ _OF_REPLAY = {
         )
     },
 }
+_SHOWN_OF_REPLAY = ("capacity", *(f"prioritized_replay_{name}" for name in ("alpha", "beta", "eps")))
+"""Of these, what a script can read that gave none."""
 _REPLAY_REFUSED = {
     "storage_unit": "steps are kept one by one ('timesteps'), and with a memory drawn as 'sequences'",
     "replay_sequence_length": "with a memory, sequences have `model.max_seq_len` steps",
@@ -329,7 +369,8 @@ def _replay(config: Mapping[str, Any], model: object) -> dict[str, Any]:
     units = ("sequences",) if any(given.get(key) for key in _MEMORIES) else ()
     as_here = {**_REPLAY_AS_HERE, "storage_unit": (*_REPLAY_AS_HERE["storage_unit"], *units)}
     for key, value in config.items():
-        if key != "type" and not (key in as_here and value in (None, *as_here[key])):
+        is_idle = _is_deprecated(value) or (key in as_here and value in (None, *as_here[key]))
+        if key != "type" and not is_idle:
             keys[_known(f"replay_buffer_config.{key}", _OF_REPLAY, key)] = value
     return keys
 

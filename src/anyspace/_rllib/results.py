@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from anyspace.data.trajectory import Episode
 from anyspace.execution.metrics import TrainingResult
 
 _LOG = logging.getLogger("anyspace")
@@ -19,40 +20,80 @@ def _number(name: str) -> Callable[[TrainingResult], Any]:
 
 
 _OLD_OF_LEARNING = {"cur_lr": "lr", "cur_kl_coeff": "kl_coeff", "vf_explained_var": "explained_variance"}
-_COUNTS = (
-    *("num_env_steps_sampled", "num_env_steps_trained", "num_agent_steps_sampled", "num_agent_steps_trained"),
-    *("num_steps_sampled", "num_steps_trained"),
-)
+_COUNTS = ("num_env_steps_sampled", "num_agent_steps_sampled", "num_steps_sampled")
+_COUNTED = ("num_env_steps_trained", "num_agent_steps_trained", "num_steps_trained")
+_ABSENT = {
+    **dict.fromkeys(
+        (*_COUNTED, *(f"{name}_this_iter" for name in _COUNTED), "num_env_steps_trained_lifetime"),
+        "the rows that were learnt from are not counted: `timesteps_total` counts the steps that were taken, and"
+        " `gradient_steps` in the numbers of learning of DQN and SAC their draws of `train_batch_size` rows",
+    ),
+    **dict.fromkeys(
+        ("time_since_restore", "iterations_since_restore", "timesteps_since_restore"),
+        "`time_total_s`, `training_iteration` and `timesteps_total` count from the beginning: subtract what they were"
+        " when you restored",
+    ),
+    "hist_stats": "an evaluation keeps no list of its episodes; their mean, smallest and largest return are there",
+    **dict.fromkeys(("done", "should_checkpoint"), "ask algo.should_stop(), or count `training_iteration`"),
+    **dict.fromkeys(
+        ("date", "timestamp", "pid", "hostname", "node_ip", "trial_id", "experiment_id"),
+        "Ray notes it; Python's modules datetime, os and socket tell what there is of it",
+    ),
+    "config": "it is `algo.config`",
+    **dict.fromkeys(
+        ("timers", "perf", "sampler_perf"), "`time_this_iter_s`, `time_collect_s` and `steps_per_s` say what takes long"
+    ),
+    "counters": "`training_iteration`, `timesteps_total` and `episodes_total` count",
+    **dict.fromkeys(
+        ("num_healthy_workers", "num_recreated_workers", "num_remote_worker_restarts", "num_faulty_episodes"),
+        "`fleet` has the numbers of workers, where there are some",
+    ),
+    "grad_gnorm": "the norm of gradients is not reported; `grad_clip` limits it",
+    **dict.fromkeys(("min_q", "max_q"), "DQN reports `mean_q` alone; `losses` of a subclass may report more"),
+}
+"""Names of RLlib that nothing stands for, and what does instead."""
+
+
+class _Numbers(dict[str, Any]):
+    """Numbers by name; one of RLlib's that nothing stands for says what does instead."""
+
+    def __missing__(self, name: str) -> Any:
+        raise KeyError(f"there is no {name!r} here: {_ABSENT.get(name) or 'it has ' + ', '.join(self)}.")
 
 
 def _info(result: TrainingResult) -> dict[str, Any]:
     learnt = result["learner"]
-    stats = {**learnt, **{old: learnt[new] for old, new in _OLD_OF_LEARNING.items() if new in learnt}}
+    stats = _Numbers({**learnt, **{old: learnt[new] for old, new in _OLD_OF_LEARNING.items() if new in learnt}})
     policy = {"learner_stats": stats, "model": learnt.get("model", {}), "custom_metrics": {}}
     counts = dict.fromkeys(_COUNTS, result["timesteps_total"])
-    return {"learner": {"default_policy": policy}, **counts}
+    return _Numbers({"learner": {"default_policy": policy}, **counts})
+
+
+def _hist_stats(result: OldResult) -> dict[str, list[float]]:
+    return {
+        "episode_reward": [episode.total_reward for episode in result.episodes],
+        "episode_lengths": [episode.length for episode in result.episodes],
+    }
 
 
 def _itself(result: TrainingResult) -> TrainingResult:
     return result
 
 
-_OLD_OF_EPISODES: dict[str, Callable[[TrainingResult], Any]] = {
+_OLD_OF_EPISODES: dict[str, Callable[[OldResult], Any]] = {
     "episode_reward_mean": _number("episode_return_mean"),
     "episode_reward_min": _number("episode_return_min"),
     "episode_reward_max": _number("episode_return_max"),
     "env_runners": _itself,
     "sampler_results": _itself,
 }
-_OLD_OF_TRAINING: dict[str, Callable[[TrainingResult], Any]] = {
+_OLD_OF_TRAINING: dict[str, Callable[[OldResult], Any]] = {
     **_OLD_OF_EPISODES,
     **dict.fromkeys(
         (
             "num_env_steps_sampled",
             "num_env_steps_sampled_lifetime",
-            "num_env_steps_trained",
             "num_agent_steps_sampled",
-            "num_agent_steps_trained",
             "agent_timesteps_total",
         ),
         _number("timesteps_total"),
@@ -60,7 +101,7 @@ _OLD_OF_TRAINING: dict[str, Callable[[TrainingResult], Any]] = {
     "num_env_steps_sampled_this_iter": _number("timesteps_this_iter"),
     "num_episodes": _number("episodes_this_iter"),
     "num_episodes_lifetime": _number("episodes_total"),
-    "time_since_restore": _number("time_total_s"),
+    "hist_stats": _hist_stats,
     "info": _info,
     "learners": lambda result: {"default_policy": dict(result["learner"])},
     "custom_metrics": lambda result: {},
@@ -73,15 +114,22 @@ class OldResult(TrainingResult):
 
     The numbers of learning are under ``info/learner/default_policy/learner_stats`` and ``learners/default_policy``,
     those of a model's ``metrics()`` there and under ``info/learner/default_policy``, each as ``model``. Those of
-    collecting are under ``env_runners`` and ``sampler_results``. ``in`` and ``get`` know the old names as well; what is
-    iterated over, written and drawn are today's.
+    collecting are under ``env_runners`` and ``sampler_results``. ``cur_kl_coeff`` is the weight after it was adapted.
+    ``in`` and ``get`` know the old names as well; what is iterated over, written and drawn are today's. A name that
+    nothing stands for is an error that says what does.
+
+    Attributes:
+        episodes: the latest ones, which ``hist_stats`` lists.
     """
 
     said: ClassVar[bool] = False
-    old: ClassVar[Mapping[str, Callable[[TrainingResult], Any]]] = _OLD_OF_TRAINING
+    episodes: Sequence[Episode] = ()
+    old: ClassVar[Mapping[str, Callable[[OldResult], Any]]] = _OLD_OF_TRAINING
 
     def __missing__(self, name: object) -> Any:
         if name not in self.old:
+            if name in _ABSENT:
+                raise KeyError(f"the result has no {name!r}: {_ABSENT[str(name)]}.")
             return super().__missing__(name)
         if not OldResult.said:
             OldResult.said = True
@@ -102,7 +150,7 @@ class EvaluationResult(OldResult):
     It has no numbers of learning, and counts no steps.
     """
 
-    old: ClassVar[Mapping[str, Callable[[TrainingResult], Any]]] = {
+    old: ClassVar[Mapping[str, Callable[[OldResult], Any]]] = {
         **_OLD_OF_EPISODES,
         "num_episodes": _number("episodes"),
         "evaluation": _itself,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Self, Unpack
 from gymnasium.vector import SyncVectorEnv
 
 from anyspace import algorithms
-from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode
+from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode, tell
 from anyspace._rllib.keys import translated, with_effect, with_rhythm
 from anyspace._rllib.policies import Handed, ScriptPolicy, own_state
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
@@ -61,19 +60,18 @@ class Script(algorithms.Algorithm[Any]):
         else:
             super().__init__(env, config, preset=preset, **overrides)
         if self._callbacks is not None:
-            self._callbacks.on_algorithm_init(algorithm=self)
+            tell(self._callbacks.on_algorithm_init, algorithm=self)
 
     def train(self) -> dict[str, Any]:
         """Run one iteration; see :meth:`anyspace.algorithms.Algorithm.train`."""
         result = OldResult(super().train())
+        result.episodes = tuple(self.counters.latest.episodes)
         if "evaluation" in result:
             result["evaluation"] = EvaluationResult(result["evaluation"])
         if self._callbacks is not None:
             episodes = self._tell(self._callbacks, self.counters.new)
             result["custom_metrics"] = averaged(episode.custom_metrics for episode in episodes)
-            asked = inspect.signature(self._callbacks.on_train_result).parameters
-            told: dict[str, Any] = {"trainer" if "trainer" in asked else "algorithm": self, "result": result}
-            self._callbacks.on_train_result(**told)
+            tell(self._callbacks.on_train_result, algorithm=self, result=result)
         return result
 
     def _tell(self, callbacks: DefaultCallbacks, new: list[Episode]) -> list[PastEpisode]:
@@ -97,11 +95,11 @@ class Script(algorithms.Algorithm[Any]):
     ) -> dict[str, Any]:
         """Play whole episodes; see :meth:`anyspace.algorithms.Algorithm.evaluate`."""
         if self._callbacks is not None:
-            self._callbacks.on_evaluate_start(algorithm=self)
+            tell(self._callbacks.on_evaluate_start, algorithm=self)
         played = super().evaluate(episodes, explore=explore, render=render, progress=progress, seed=seed)
         found = EvaluationResult(played)
         if self._callbacks is not None:
-            self._callbacks.on_evaluate_end(algorithm=self, evaluation_metrics={"evaluation": found})
+            tell(self._callbacks.on_evaluate_end, algorithm=self, evaluation_metrics={"evaluation": found})
         return found
 
     def get_policy(self, policy_id: str = "default_policy") -> ScriptPolicy:

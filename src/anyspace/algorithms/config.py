@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NoReturn, Self
 
 from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.config import are_equal, changes, require, require_finite, type_hints
@@ -15,6 +15,7 @@ from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
 from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
+from anyspace.foreign_names import SETTINGS, Explains
 from anyspace.models.config import ModelConfig
 from anyspace.policy.schedules import require_schedule
 
@@ -36,7 +37,7 @@ RENAMED = {
 
 
 @dataclass(frozen=True)
-class AlgorithmConfig(ScaleConfig):
+class AlgorithmConfig(ScaleConfig, Explains):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
@@ -92,8 +93,14 @@ class AlgorithmConfig(ScaleConfig):
     output_max_file_size: int = LARGEST_FILE
     """Bytes after which another file is begun, at least 1."""
 
+    _foreign = SETTINGS
+
     # Keys that say where a run begins; one that goes on from a checkpoint has no use for them.
     of_beginnings: ClassVar[tuple[str, ...]] = ("seed",)
+
+    def __getitem__(self, key: object) -> NoReturn:
+        name = RENAMED.get(str(key), key)
+        raise TypeError(f"{type(self).__name__}[{key!r}]: settings are attributes, config.{name}.")
 
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.

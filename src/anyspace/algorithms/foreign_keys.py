@@ -67,7 +67,7 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
         (
             "The folder of {input} says of which spaces its steps are, where there is no environment: write it once by"
             " anyspace.data.offline.write_spaces(folder, observation_space, action_space).",
-            "It is the environment's; a wrapper changes it: {wrappers=[MyWrapper]}.",
+            "It is the environment's: leave it out. A wrapper changes it: {wrappers=[MyWrapper]}.",
         ),
     ),
     "render_env": "evaluate(render=True) shows episodes; on the command line `anyspace evaluate RUN --render`.",
@@ -120,6 +120,12 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "log_level": "Messages go to Python's logger 'anyspace': logging.getLogger('anyspace').setLevel('ERROR').",
     "logger_config": "Messages go to Python's logger 'anyspace', metrics into the run folder: learn(steps, out=...).",
     **dict.fromkeys(("multiagent", "policies", "policy_mapping_fn", "policies_to_train"), _SEVERAL_AGENTS),
+    "keep_per_episode_custom_metrics": "Of each number `custom_metrics` has the mean, smallest and largest value; an"
+    " on_episode_end that keeps `episode.custom_metrics` has those of every episode. Leave it out.",
+    "custom_evaluation_function": "{evaluate_every} plays {evaluation_episodes}; call a function of your own between"
+    " iterations, in a loop over train().",
+    "is_atari": "{preprocessor_pref} says how Atari's pictures are treated; what is Atari is seen by itself.",
+    "evaluation_force_reset_envs_before_iteration": "An evaluation begins with episodes of its own; leave it out.",
     **dict.fromkeys(
         (
             "create_env_on_driver",
@@ -156,6 +162,8 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "eager_max_retraces",
             "log_gradients",
             "collect_metrics_timeout",
+            "metrics_episode_collection_timeout_s",
+            "evaluation_sample_timeout_s",
             "always_attach_evaluation_results",
             "extra_python_environs_for_driver",
             "extra_python_environs_for_worker",
@@ -165,7 +173,6 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "_disable_initialize_loss_from_dummy_batch",
             "num_envs_per_learner_worker",
             "_tf_policy_handles_more_than_one_loss",
-            "keep_per_episode_custom_metrics",
             "max_num_worker_restarts",
             "validate_workers_after_construction",
             "num_consecutive_worker_failures_tolerance",
@@ -212,7 +219,14 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
             "shuffle_sequences",
             "shuffle_batch_per_epoch",
             "torch_compile_worker",
+            "torch_compile_worker_dynamo_backend",
+            "torch_compile_worker_dynamo_mode",
             "torch_compile_learner",
+            "torch_compile_learner_what_to_compile",
+            "torch_compile_learner_dynamo_backend",
+            "torch_compile_learner_dynamo_mode",
+            "torch_ddp_kwargs",
+            "enable_tf1_exec_eagerly",
             "ope_split_batch_by_episode",
             "simple_optimizer",
             "compress_observations",
