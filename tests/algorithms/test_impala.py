@@ -11,7 +11,7 @@ from gymnasium import spaces
 from anyspace import APPO, IMPALA
 from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group
+from anyspace.execution.groups import Group
 from tests.support.hashes import VECTOR, sampled
 from tests.support.keys import fingerprint
 from tests.support.tasks import Endless

@@ -31,7 +31,8 @@ from anyspace.data.seeds import environment_seed
 from anyspace.errors import ConfigError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.counters import Counters
-from anyspace.execution.learner import Group, Learner, Losses
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
 from anyspace.foreign_names import answers, takes_no_policy

@@ -15,7 +15,8 @@ from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.state import is_ours
 from anyspace.config import type_hints
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, group_of, spelt
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import group_of, spelt
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 
