@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -10,7 +9,7 @@ from anyspace._rllib import algorithms
 from anyspace._rllib.keys import CALLED
 from anyspace._rllib.scripts import Keys
 from anyspace.algorithms.config import RENAMED
-from anyspace.config import copied
+from anyspace.config import copied, is_nested
 from anyspace.errors import ConfigError
 
 
@@ -176,7 +175,7 @@ class AlgorithmConfig(Keys):
         if not hasattr(config, name):
             raise AttributeError(f"{type(self).__name__} has no key `{key}`.")
         value = getattr(config, name)
-        if dataclasses.is_dataclass(value):
+        if is_nested(value):
             value = vars(value)
         return self._keys.setdefault(name, _Nested(value)) if isinstance(value, dict) else value
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.state import is_ours
 from anyspace.config import type_hints
 from anyspace.errors import ConfigError
 from anyspace.execution.groups import Group
 from anyspace.execution.learner import group_of, spelt
+from anyspace.importing import is_ours
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 

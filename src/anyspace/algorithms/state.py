@@ -16,7 +16,7 @@ from anyspace.algorithms.plain import MARK, as_plain, label_of
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, read_checkpoint
-from anyspace.importing import importable_name
+from anyspace.importing import importable_name, is_ours
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
 from anyspace.spaces.serialize import from_json, same_space, to_json
@@ -28,11 +28,6 @@ Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 def recorded_name(kind: type) -> str:
     """Return the name by which checkpoints know a class of algorithms: ``PPO``, or ``package.module:Name``."""
     return kind.__name__ if is_ours(kind) else importable_name(kind) or label_of(kind)
-
-
-def is_ours(kind: type) -> bool:
-    """Return whether a class is one of this library's; the algorithms with RLlib's defaults are, too."""
-    return kind.__module__.partition(".")[0] == "anyspace"
 
 
 def is_shipped(kind: type) -> bool:

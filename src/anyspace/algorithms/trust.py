@@ -32,7 +32,7 @@ from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
-from anyspace.importing import import_name
+from anyspace.importing import import_name, is_ours
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME
@@ -290,8 +290,11 @@ def _is_built_in(name: str) -> bool:
         found = import_name(name)
     except ConfigError:
         return False
-    is_ours = isinstance(found, type) and found.__module__.startswith("anyspace.")
-    return is_ours and (found in BY_NAME.values() or issubclass(found, ModelV2 | ActionDistribution))
+    return (
+        isinstance(found, type)
+        and is_ours(found)
+        and (found in BY_NAME.values() or issubclass(found, ModelV2 | ActionDistribution))
+    )
 
 
 # ------------------------------------------------------------------------------------------------- messages
