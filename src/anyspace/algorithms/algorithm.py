@@ -191,7 +191,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         added = self._attributes.added()
         checkpoints.require_savable(self, parts, added, self.policy.runtime)
         self._attributes.note(added)
-        remember(state.described(type(self), spec, self.seed, self.preset, self.config), self.config_class)
+        remember(state.run_description(type(self), spec, self.seed, self.preset, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""

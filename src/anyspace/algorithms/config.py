@@ -13,11 +13,11 @@ from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.config import are_equal, changes, require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
-from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.schedules import require_schedule
+from anyspace.spaces.serialize import Spaces
 
 RENAMED = {
     "lambda": "lambda_",

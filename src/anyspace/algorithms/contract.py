@@ -22,11 +22,11 @@ from anyspace.policy.policy import Policy
 
 _LOG = logging.getLogger("anyspace")
 
-_KEPT = ("policy", "learner", "rewards", "counters", "seed")
-"""Attributes that an algorithm has before its ``setup()`` and that training goes by."""
-
 ALWAYS = ("policy", "learner", "rewards", "counters")
 """The parts that every algorithm has."""
+
+_KEPT = (*ALWAYS, "seed")
+"""Attributes that an algorithm has before its ``setup()`` and that training goes by."""
 
 
 class Grouped(Protocol):

@@ -22,7 +22,6 @@ from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.exact import require_exact_source
-from anyspace.data.offline.spaces_file import Spaces
 from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
@@ -35,6 +34,7 @@ from anyspace.execution.fleet import Fleet, LocalFleet
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
+from anyspace.spaces.serialize import Spaces
 
 
 def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from anyspace import tree
@@ -19,10 +18,7 @@ from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, r
 from anyspace.importing import importable_name, is_ours
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
-from anyspace.spaces.serialize import from_json, same_space, to_json
-
-Spaces = tuple[gym.Space[Any], gym.Space[Any]]
-"""Of observations and of actions."""
+from anyspace.spaces.serialize import Spaces, from_json, same_space, to_json
 
 
 def recorded_name(kind: type) -> str:
@@ -115,7 +111,7 @@ def _modern(value: Any, number: int) -> Any:
     return {MARK: "dict", "pairs": [list(item) for item in items.items()]} if MARK in items else items
 
 
-def described(kind: type, env: EnvSpec | None, seed: int, preset: str, config: AlgorithmConfig) -> dict[str, Any]:
+def run_description(kind: type, env: EnvSpec | None, seed: int, preset: str, config: AlgorithmConfig) -> dict[str, Any]:
     """Return what identifies a run, as a checkpoint's state and the files of a run folder hold it."""
     name = None if env is None else env.describe()
     label = env.name if env is not None and name is None else None

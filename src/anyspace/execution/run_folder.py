@@ -18,8 +18,9 @@ from anyspace.execution import run_files
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.log import MetricsLog, read_metrics
+from anyspace.execution.pieces import Snapshot
 from anyspace.execution.run_lock import RunLock
-from anyspace.execution.trainable import Snapshot, Trainable
+from anyspace.execution.trainable import Trainable
 
 BEST_INTERVAL = 10.0
 """Seconds between two writes of a best checkpoint that keeps getting better."""

@@ -34,6 +34,9 @@ from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.kinds.words import Words
 
 NumpyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Spaces: TypeAlias = tuple[gym.Space[Any], gym.Space[Any]]
+"""Of observations and of actions."""
+
 Json: TypeAlias = dict[str, Any]
 
 
