@@ -169,9 +169,7 @@ def _state_of(name: str, part: Any) -> dict[str, Any]:
         return {"state": dict(part.bit_generator.state)}
     if isinstance(part, Generator) and isinstance(part.get_state(), ArrayLike):
         return {"state": part.get_state()}
-    if isinstance(part, ArrayLike):
-        return {"value": part}
-    if isinstance(part, str):
+    if isinstance(part, ArrayLike | str):
         return {"value": part}
     if isinstance(part, list | dict | deque):
         if not is_plain(part):

@@ -107,7 +107,8 @@ class Saves(ABC):
         """Return algorithm, environment, seed and configuration as plain values; the log says once what they lack."""
         described = state.run_description(type(self), self._env_spec, self.seed, self.preset, self.config)
         if not self._described:
-            self._described = announce(described, self.config_class)
+            announce(described, self.config_class)
+            self._described = True
         return described
 
     @property

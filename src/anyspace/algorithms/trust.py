@@ -263,7 +263,7 @@ def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmCon
     return _handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class))
 
 
-def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> Literal[True]:
+def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
     """Say in one line of the log which code loading will ask for, if there is any."""
     local = [want for want in wants(description, config_class) if want.kind == "local"]
     if local:
@@ -272,7 +272,6 @@ def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]
             f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
             f" {_handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
         )
-    return True
 
 
 def _is_built_in(name: str) -> bool:
