@@ -29,6 +29,13 @@ def _same_numbers_in_any_order() -> None:
         torch.default_generator.manual_seed(0)
 
 
+@pytest.fixture
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs draw no learning curve, which takes longer than everything else that small ones do."""
+    drawn = "anyspace.execution.run_folder.draw_learning_curve"
+    monkeypatch.setattr(drawn, lambda metrics, picture, title: picture.touch())
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave one case of each test to a framework that compiles, and the others to `make fuzz`.

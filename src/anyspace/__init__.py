@@ -33,17 +33,7 @@ __all__ = [
     "register_space",
 ]
 
-_HOMES = {
-    "A2C": "anyspace.algorithms",
-    "APPO": "anyspace.algorithms",
-    "BC": "anyspace.algorithms",
-    "DQN": "anyspace.algorithms",
-    "IMPALA": "anyspace.algorithms",
-    "MARWIL": "anyspace.algorithms",
-    "PG": "anyspace.algorithms",
-    "PPO": "anyspace.algorithms",
-    "SAC": "anyspace.algorithms",
-    "Algorithm": "anyspace.algorithms",
+_HOMES = dict.fromkeys(__all__, "anyspace.algorithms") | {
     "Callback": "anyspace.execution.callbacks",
     "Policy": "anyspace.policy.policy",
     "check_env": "anyspace.data.env_check",

@@ -13,7 +13,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def merge(
     """
     require_known(config, *layers, renamed=renamed, advice=advice)
     for layer in layers:
-        config = _merge(config, layer, renamed or {}, prefix="")
+        config = with_layer(config, layer, renamed or {})
     return config
 
 
@@ -108,12 +108,17 @@ def require_finite(config: DataclassLike, keys: Iterable[str], limits: Collectio
         require(fits, key, value, "it must be a finite number")
 
 
+def is_nested(value: object) -> TypeGuard[DataclassLike]:
+    """Whether a value has keys of its own, as ``model`` has: an instance of a dataclass."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
 def changes(config: DataclassLike, base: DataclassLike) -> dict[str, Any]:
     """Return the keys of ``config`` whose values differ from ``base``; nested keys are joined by a dot."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         mine, theirs = getattr(config, field.name), getattr(base, field.name)
-        if dataclasses.is_dataclass(mine) and not isinstance(mine, type):
+        if is_nested(mine):
             found |= {f"{field.name}.{key}": value for key, value in changes(mine, theirs).items()}
         elif not are_equal(mine, theirs):
             found[field.name] = mine
@@ -160,7 +165,7 @@ def given_paths(
     for given, value in overrides.items():
         key = (renamed or {}).get(given, given)
         current = getattr(config, key, None)
-        if dataclasses.is_dataclass(current) and not isinstance(current, type):
+        if is_nested(current):
             if not isinstance(value, Mapping):
                 value = changes(value, type(current)())
             found |= {f"{key}.{path}" for path in given_paths(current, value)}
@@ -185,14 +190,15 @@ def _unknown(
                 yield f"unknown config key `{path}`.{hint}"
             else:
                 unlike.append(f"`{path}`")
-        elif dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
+        elif is_nested(current) and isinstance(value, Mapping):
             yield from _unknown(current, value, {}, advice, f"{prefix}{key}.")
     if unlike:
         keys = f"key{'s' if len(unlike) > 1 else ''} {', '.join(unlike)}"
         yield f"unknown config {keys}. Known keys here: {', '.join(sorted(known))}."
 
 
-def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str) -> C:
+def with_layer(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str = "") -> C:
+    """Return ``config`` with one layer laid over it; :func:`merge` for keys that :func:`require_known` let pass."""
     hints = type_hints(type(config))
     values: dict[str, Any] = {}
     for given, value in overrides.items():
@@ -200,8 +206,8 @@ def _merge(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], 
         if given != key and key in overrides:
             raise ConfigError(f"config keys `{given}` and `{key}` are two names for one setting; give one.")
         current = getattr(config, key)
-        if dataclasses.is_dataclass(current) and not isinstance(current, type) and isinstance(value, Mapping):
-            values[key] = _merge(current, value, {}, f"{prefix}{key}.")
+        if is_nested(current) and isinstance(value, Mapping):
+            values[key] = with_layer(current, value, {}, f"{prefix}{key}.")
             continue
         values[key] = _taken(type(config), f"{prefix}{key}", value, hints[key])
     return dataclasses.replace(config, **values)
@@ -233,7 +239,7 @@ def _taken(config_class: type[DataclassLike], path: str, value: Any, hint: Any) 
             f"config key `{path}` takes {spell(hint)}, but {value!r} ({type(value).__name__}) came."
             f"{_remark(config_class, path.rpartition('.')[2], value, hint)}"
         )
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_nested(value):
         return checked(value, f"{path}.")
     return settled(value, hint)
 
@@ -260,7 +266,7 @@ def paths(config: DataclassLike, prefix: str = "") -> Iterator[str]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         yield f"{prefix}{field.name}"
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if is_nested(value):
             nested.append((f"{prefix}{field.name}.", value))
     for inner, value in nested:
         yield from paths(value, inner)

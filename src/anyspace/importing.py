@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from anyspace.errors import ConfigError
@@ -29,6 +31,20 @@ _MOVED = {
     "anyspace.models.tf.tf1": "anyspace._rllib.tf.tf1",
 }
 """Modules under the names that earlier checkpoints have for them."""
+
+
+_INSTALLED = (str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+"""Folders of this library, of Python's own modules and of installed packages."""
+
+
+def is_ours(thing: type | Callable[..., object]) -> bool:
+    """Whether a class or function is one of this library's; the algorithms with RLlib's defaults are, too."""
+    return thing.__module__.partition(".")[0] == "anyspace"
+
+
+def is_installed(file: str) -> bool:
+    """Whether a file of code is this library's, Python's own or of an installed package: nobody's who trains."""
+    return file.startswith(_INSTALLED)
 
 
 def importable_name(thing: object) -> str | None:

@@ -87,7 +87,7 @@ def test_filters_by_name():
     assert isinstance(made, MeanStdFilter)
     assert made.clip is None
     assert type(get_filter(spaces.MeanStdFilter, (2,))) is spaces.MeanStdFilter
-    with pytest.raises(ConfigError, match="observation_filter.*'MeanStd'"):
+    with pytest.raises(ConfigError, match=r"observation_filter.*'MeanStd'"):
         get_filter("MeanStd", (2,))
 
 

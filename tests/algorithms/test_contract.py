@@ -19,7 +19,8 @@ from anyspace.algorithms.impala import IMPALAConfig
 from anyspace.algorithms.on_policy import OnPolicyConfig, gae, minibatches, training_rows
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.errors import ConfigError, NonFiniteError
-from anyspace.execution.learner import Group, Losses, Steps
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Losses, Steps
 from anyspace.policy.plan import Plan
 from tests.support.tasks import Countdown
 

@@ -18,10 +18,9 @@ from gymnasium import spaces
 from anyspace import DQN, PPO, tree
 from anyspace.algorithms.dqn import DQNConfig
 from anyspace.algorithms.off_policy import OffPolicyConfig
-from anyspace.algorithms.presets import general_preset, named_preset, preset_names
-from anyspace.config import merge, paths
+from anyspace.algorithms.presets import general_preset
+from anyspace.config import paths
 from anyspace.errors import ConfigError, UnsupportedSpaceError
-from anyspace.models.config import ModelConfig
 from anyspace.policy.batch import Batch
 from anyspace.policy.exploration import EpsilonGreedy
 from tests.support.batches import unrolled
@@ -592,13 +591,6 @@ def test_defaults() -> None:
             algorithm.policy.at(timestep)
             epsilons.append(algorithm.policy.exploration.epsilon)
     np.testing.assert_allclose(epsilons, [1.0, 0.51, 0.020098, 0.02])
-
-
-@pytest.mark.parametrize("name", preset_names("dqn"))
-def test_every_shipped_preset_is_a_valid_configuration(name: str) -> None:
-    for memory in (None, "use_lstm", "use_gru", "use_attention"):
-        model = ModelConfig() if memory is None else ModelConfig(**{memory: True})
-        merge(DQNConfig(), named_preset("dqn", name, model).settings).validate()
 
 
 def test_presets_go_by_the_spaces_and_what_is_given() -> None:

@@ -14,9 +14,7 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from anyspace import BC, MARWIL, PPO, Algorithm, Policy
-from anyspace.algorithms.presets import named_preset, preset_names
 from anyspace.cli import main
-from anyspace.config import merge
 from anyspace.data.offline import write_spaces
 from anyspace.errors import ConfigError
 
@@ -250,12 +248,6 @@ def test_the_command_line_says_what_is_missing(tmp_path, monkeypatch, capsys, ba
 
 
 # --------------------------------------------------------------------------------------------- presets
-
-
-@pytest.mark.parametrize("name", preset_names("marwil"))
-@pytest.mark.parametrize("kind", [BC, MARWIL])
-def test_every_shipped_preset_is_a_valid_configuration(kind, name):
-    merge(kind.config_class(input="sampler"), named_preset("marwil", name).settings).validate()
 
 
 def test_recorded_spaces_choose_the_preset(folder, bare, caplog):

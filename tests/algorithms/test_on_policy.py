@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from anyspace import A2C, APPO, IMPALA, PG, PPO
+from anyspace import A2C, APPO, IMPALA, PG, PPO, Algorithm
 from anyspace.algorithms.on_policy import TimeMajor, _cuts, _slices, gae, minibatches, training_rows
 from anyspace.errors import ConfigError
 from anyspace.models import FullyConnectedNetwork
@@ -303,3 +303,15 @@ def test_minibatches_of_nothing_are_refused(settings: dict[str, Any]) -> None:
 def test_estimators_that_are_none(estimate: Any, message: str) -> None:
     with closing(PPO(Endless, SMALL, preset="none")) as algorithm, pytest.raises(ConfigError, match=message):
         training_rows(algorithm.policy, algorithm.fleet.gather(8), estimate)
+
+
+@pytest.mark.parametrize("kind", [A2C, IMPALA])
+def test_an_endless_reward_cut_by_truncation_is_worth_two(kind: type[Algorithm[Any]]) -> None:
+    settings = {"train_batch_size": 20, "rollout_fragment_length": "auto", "min_sample_timesteps_per_iteration": 1}
+    shared = {"num_envs_per_env_runner": 2, "lr": 1e-2, "gamma": 0.5, "model": {"fcnet_hiddens": [8]}, "seed": 0}
+    with closing(kind(Endless, settings, **shared, preset="none")) as algorithm:
+        for _ in range(100):
+            algorithm.train()
+        trajectory = algorithm.fleet.gather(64)
+    batch = next(algorithm.updates(algorithm.policy, trajectory))
+    np.testing.assert_allclose(batch["vf_preds"], 2.0, rtol=0.05)

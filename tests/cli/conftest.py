@@ -4,8 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from anyspace.execution import run_folder
-
 ENVIRONMENTS = """
 import time
 import torch
@@ -45,9 +43,8 @@ class Blind(Drawn):
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder in which commands run, which has the module ``toys``; drawing would take half of the time."""
-    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_curves: None) -> Path:
+    """Return the folder in which commands run, which has the module ``toys``."""
     (tmp_path / "toys.py").write_text(ENVIRONMENTS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -335,12 +335,14 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_differences_count_by_what_a_number_may_be() -> None:
-    found = checking.Comparison(steps=1000, choices=1000, differing=2)
+    found = checking.Comparison(steps=1000, choices=1000, choices_that_differ=2)
     found.require_equal()
     with pytest.raises(ExportError, match="in 3 of 1,000 choices"):
-        checking.Comparison(steps=1000, choices=1000, differing=3).require_equal()
+        checking.Comparison(steps=1000, choices=1000, choices_that_differ=3).require_equal()
     with pytest.raises(ExportError, match=r"action/1 by up to 0\.5"):
-        checking.Comparison(steps=10, worst=1.5, worst_at="action/1", worst_by=0.5, largest=3.0).require_equal()
+        checking.Comparison(
+            steps=10, worst=1.5, worst_at="action/1", worst_by=0.5, largest_difference=3.0
+        ).require_equal()
 
 
 def test_the_worst_difference_is_that_of_its_place() -> None:
@@ -348,7 +350,7 @@ def test_the_worst_difference_is_that_of_its_place() -> None:
     player.found, player._scales = checking.Comparison(), {}
     player._take("large", np.float32([1e6 + 3, 0]), np.float32([1e6, 0]))
     player._take("small", np.float32([[0, 0.5], [0, 0]]), np.zeros((2, 2), np.float32))
-    assert (player.found.worst_at, player.found.worst_by, player.found.largest) == ("small", 0.5, 3.0)
+    assert (player.found.worst_at, player.found.worst_by, player.found.largest_difference) == ("small", 0.5, 3.0)
     player._take("none", np.float32([0, np.nan]), np.float32([0, 0]))
     player._take("large", np.float32([1e6]), np.float32([0]))
     assert (player.found.worst_at, player.found.worst) == ("none", np.inf)

@@ -15,7 +15,6 @@ import pytest
 
 from anyspace import PPO, Callback
 from anyspace.errors import ConfigError
-from anyspace.execution import run_folder as run_module
 from anyspace.execution.callbacks import Callbacks, PruneTrial, StopWithoutImprovement, WeightsAndBiases, named_callback
 from anyspace.execution.log import read_metrics
 from tests.support.counts import Counts, ran
@@ -30,9 +29,7 @@ SMALL: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+pytestmark = pytest.mark.usefixtures("without_curves")
 
 
 class Diary(Callback):

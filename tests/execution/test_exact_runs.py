@@ -60,9 +60,7 @@ SHARED: dict[str, Any] = {"model": LSTM, "checkpoint_every": 64, "exact_resume":
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Drawing takes longer than everything else here."""
-    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_curves: None) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     kill_all()

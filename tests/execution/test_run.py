@@ -30,11 +30,7 @@ from anyspace.execution.run_folder import RunFolder
 from anyspace.version import __version__
 from tests.support.counts import Counts, ran, saved
 
-
-@pytest.fixture(autouse=True)
-def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than everything else here."""
-    monkeypatch.setattr(run_module, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+pytestmark = pytest.mark.usefixtures("without_curves")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from anyspace import PPO, Algorithm, Callback
 from anyspace.errors import CheckpointError, ConfigError, EnvironmentSetupError, NonFiniteError
-from anyspace.execution import run_files, run_folder
+from anyspace.execution import run_files
 from anyspace.execution.checkpoint import find_checkpoint, read_checkpoint, resume_command
 from anyspace.execution.fleet import LocalFleet
 from anyspace.execution.log import read_metrics
@@ -25,11 +25,7 @@ from anyspace.execution.torch_learner import TorchLearner
 from tests.support.counts import Counts, ran, saved
 from tests.support.environments import Drawn
 
-
-@pytest.fixture(autouse=True)
-def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than everything else here."""
-    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+pytestmark = pytest.mark.usefixtures("without_curves")
 
 
 def fresh(algorithm: Counts, folder: Path, steps: int = 60, *, overwrite: bool = False) -> dict[str, Any]:

@@ -10,15 +10,10 @@ from pathlib import Path
 import pytest
 
 from anyspace.errors import ConfigError
-from anyspace.execution import run_folder
 from anyspace.execution.run import Saving, learn
 from tests.support.counts import Counts, ran, saved
 
-
-@pytest.fixture(autouse=True)
-def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than everything else here."""
-    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+pytestmark = pytest.mark.usefixtures("without_curves")
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:

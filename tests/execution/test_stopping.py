@@ -12,17 +12,13 @@ from typing import Any
 
 import pytest
 
-from anyspace.execution import run_folder
 from anyspace.execution.stopping import RunStopped, stop_signals
 from tests.support.counts import Counts, ran, saved
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@pytest.fixture(autouse=True)
-def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than everything else here."""
-    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+pytestmark = pytest.mark.usefixtures("without_curves")
 
 
 def send(*signals: int) -> None:

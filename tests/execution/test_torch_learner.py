@@ -7,7 +7,8 @@ from gymnasium.spaces import Box, Discrete
 
 from anyspace.config import merge
 from anyspace.errors import ConfigError, ModelError
-from anyspace.execution.learner import Group, Losses, Steps, with_custom_loss
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Losses, Steps, with_custom_loss
 from anyspace.execution.torch_learner import TorchLearner
 from anyspace.models import FullyConnectedNetwork, RecurrentNetwork
 from anyspace.models.torch.runtime import TorchRuntime

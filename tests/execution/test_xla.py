@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from anyspace.execution.learner import Group
+from anyspace.execution.groups import Group
 from anyspace.execution.xla import GroupWeights, moved, nearer, new_slots, slots_by_name, slots_from
 
 RATE = 0.01

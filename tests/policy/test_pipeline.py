@@ -12,7 +12,7 @@ from gymnasium.spaces import Box, Dict, Discrete, Tuple
 from anyspace import tree
 from anyspace.config import merge
 from anyspace.errors import ModelError
-from anyspace.execution.learner import Group
+from anyspace.execution.groups import Group
 from anyspace.execution.torch_learner import TorchLearner
 from anyspace.models import MODEL_DEFAULTS, FullyConnectedNetwork
 from anyspace.models.torch.runtime import TorchRuntime

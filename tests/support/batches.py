@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from anyspace.execution.learner import Group, Losses, Steps
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Losses, Steps
 from anyspace.execution.torch_learner import TorchLearner
 from anyspace.policy.batch import Batch
 from anyspace.policy.pipeline import Pipeline

@@ -131,7 +131,12 @@ MUTANTS = [
         "clip_rho=1.0",
         "algorithms/test_impala.py",
     ),
-    Mutant("cli/look.py", "return 1 if found.errors else 0", "return 0", "test_cli.py::test_an_environment_is_checked"),
+    Mutant(
+        "cli/look.py",
+        "return 1 if found.errors else 0",
+        "return 0",
+        "cli/test_cli.py::test_an_environment_is_checked",
+    ),
     Mutant(
         "deploy/checking.py",
         "played += step.rows",

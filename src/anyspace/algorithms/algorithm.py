@@ -31,7 +31,8 @@ from anyspace.data.seeds import environment_seed
 from anyspace.errors import ConfigError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.counters import Counters
-from anyspace.execution.learner import Group, Learner, Losses
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
 from anyspace.foreign_names import answers, takes_no_policy
@@ -190,7 +191,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         added = self._attributes.added()
         checkpoints.require_savable(self, parts, added, self.policy.runtime)
         self._attributes.note(added)
-        remember(state.described(type(self), spec, self.seed, self.preset, self.config), self.config_class)
+        remember(state.run_description(type(self), spec, self.seed, self.preset, self.config), self.config_class)
 
     def make_runtime(self) -> Runtime:
         """Return the framework's runtime."""

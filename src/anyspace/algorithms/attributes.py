@@ -7,7 +7,6 @@ import logging
 import numbers
 import random
 import sys
-import sysconfig
 from collections import deque
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
@@ -17,8 +16,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from anyspace.algorithms.state import is_ours
 from anyspace.errors import ConfigError
+from anyspace.importing import is_installed, is_ours
 from anyspace.models.runtime import NumpyArray
 
 _LOG = logging.getLogger("anyspace")
@@ -66,9 +65,6 @@ class Generator(Protocol):
 
 
 _NO_STATE = (type, ModuleType, FunctionType, gym.Space, gym.Env, VectorEnv)
-
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-"""Folders of Python's own modules and of installed packages."""
 
 _OF_AN_ITERATION = 2
 """How often attributes are checked for an iteration."""
@@ -151,7 +147,7 @@ def _is_installed(kind: type) -> bool:
     if kind.__module__ == "__main__":
         return False
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return file is None or file.startswith(_INSTALLED)
+    return file is None or is_installed(file)
 
 
 class Attributes:

@@ -15,11 +15,8 @@ from anyspace.algorithms.attributes import ArrayLike, Generator, Module, Statefu
 from anyspace.algorithms.contract import ALWAYS
 from anyspace.data.growing import Growing
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
-from anyspace.execution.pieces import Piece, read_piece
+from anyspace.execution.pieces import Piece, Snapshot, read_piece
 from anyspace.models.runtime import NumpyArray, Runtime
-
-Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
-"""The state and the tensors of a checkpoint."""
 
 
 def require_savable(algorithm: object, parts: Mapping[str, Any], added: Mapping[str, Any], runtime: Runtime) -> None:
@@ -102,7 +99,7 @@ def with_growing(snapshot: Snapshot, parts: Mapping[str, Growing], runtime: Runt
     return {**state, "parts": {**state["parts"], **plain}}, {**tensors, **arrays}
 
 
-def packed(portion: Mapping[str, Any], runtime: Runtime) -> tuple[dict[str, Any], dict[str, NumpyArray]]:
+def packed(portion: Mapping[str, Any], runtime: Runtime) -> Snapshot:
     """Return what JSON holds of a portion of a growing part, and its arrays."""
     tensors: dict[str, NumpyArray] = {}
     return _packed(portion, "portion", tensors, runtime), tensors
@@ -172,9 +169,7 @@ def _state_of(name: str, part: Any) -> dict[str, Any]:
         return {"state": dict(part.bit_generator.state)}
     if isinstance(part, Generator) and isinstance(part.get_state(), ArrayLike):
         return {"state": part.get_state()}
-    if isinstance(part, ArrayLike):
-        return {"value": part}
-    if isinstance(part, str):
+    if isinstance(part, ArrayLike | str):
         return {"value": part}
     if isinstance(part, list | dict | deque):
         if not is_plain(part):

@@ -13,11 +13,12 @@ from anyspace.algorithms.scale_config import ScaleConfig
 from anyspace.config import are_equal, changes, require, require_finite, type_hints
 from anyspace.data.exact import require_exact
 from anyspace.data.offline.json_writer import LARGEST_FILE
-from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
 from anyspace.foreign_names import SETTINGS, Explains
+from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.schedules import require_schedule
+from anyspace.spaces.serialize import Spaces
 
 RENAMED = {
     "lambda": "lambda_",
@@ -247,7 +248,7 @@ class AlgorithmConfig(ScaleConfig, Explains):
         require(self.seed is None or self.seed >= 0, "seed", self.seed, "a seed is not negative")
         require(self.seed is None or self.seed < 2**63, "seed", self.seed, "a seed is below 2**63")
         require_schedule(self.lr_schedule, "lr_schedule")
-        library = next(kind for kind in type(self).__mro__ if kind.__module__.startswith("anyspace."))
+        library = next(kind for kind in type(self).__mro__ if is_ours(kind))
         require_finite(self, type_hints(library), _LIMITS)
 
 

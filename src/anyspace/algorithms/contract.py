@@ -12,20 +12,21 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.state import is_ours
 from anyspace.config import type_hints
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, group_of, spelt
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import group_of, spelt
+from anyspace.importing import is_ours
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
 
 _LOG = logging.getLogger("anyspace")
 
-_KEPT = ("policy", "learner", "rewards", "counters", "seed")
-"""Attributes that an algorithm has before its ``setup()`` and that training goes by."""
-
 ALWAYS = ("policy", "learner", "rewards", "counters")
 """The parts that every algorithm has."""
+
+_KEPT = (*ALWAYS, "seed")
+"""Attributes that an algorithm has before its ``setup()`` and that training goes by."""
 
 
 class Grouped(Protocol):

@@ -15,7 +15,7 @@ from anyspace.algorithms.on_policy import training_rows, vtrace
 from anyspace.config import require
 from anyspace.data.rows import with_logp
 from anyspace.data.trajectory import Trajectory
-from anyspace.execution.learner import Group
+from anyspace.execution.groups import Group
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:

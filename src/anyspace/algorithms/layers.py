@@ -25,10 +25,9 @@ def overridden(base: C, *layers: Mapping[str, Any]) -> C:
     Raises:
         ConfigError: there are no such keys, or a value is of the wrong type.
     """
-    hints = key_hints(base)
-    configs.require_known(base, *layers, renamed=RENAMED, advice=hints)
+    configs.require_known(base, *layers, renamed=RENAMED, advice=key_hints(base))
     for layer in layers:
-        base = configs.merge(base, {**layer, **_options(base, layer)}, renamed=RENAMED, advice=hints)
+        base = configs.with_layer(base, {**layer, **_options(base, layer)}, RENAMED)
     return base
 
 

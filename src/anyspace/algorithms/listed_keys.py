@@ -33,7 +33,7 @@ def _lines(config: configs.DataclassLike, prefix: str) -> list[str]:
     lines: list[str] = []
     for field in dataclasses.fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if configs.is_nested(value):
             lines += [f"    {name}: a dict, of which the keys are", *_lines(value, f"{name}.")]
             continue
         what = " ".join(documents.get(field.name, "").split())

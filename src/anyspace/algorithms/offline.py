@@ -17,10 +17,11 @@ from anyspace.data.environments import EnvLike
 from anyspace.data.offline.columns import ColumnReader
 from anyspace.data.offline.files import JsonLines, find_files
 from anyspace.data.offline.minari_episodes import PREFIX, MinariEpisodes
-from anyspace.data.offline.spaces_file import Spaces, read_spaces, require_same
+from anyspace.data.offline.spaces_file import read_spaces, require_same
 from anyspace.data.rewards import ReturnMoments
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import FileFleet, MixedFleet, require_shares
+from anyspace.spaces.serialize import Spaces
 
 if TYPE_CHECKING:
     from anyspace.execution.fleet import Fleet

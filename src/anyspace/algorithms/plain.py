@@ -29,7 +29,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from anyspace.config import DataclassLike
+from anyspace.config import DataclassLike, is_nested, nested
 from anyspace.errors import AnyspaceError, ConfigError
 from anyspace.importing import importable_name
 from anyspace.spaces import to_json
@@ -63,23 +63,17 @@ def as_plain(config: DataclassLike) -> dict[str, Any]:
     Raises:
         ConfigError: a value has no such form; names its place.
     """
-    plain: dict[str, Any] = {}
-    for keys, value in keys_of(config):
-        section = plain
-        for key in keys[:-1]:
-            section = section.setdefault(key, {})
-        section[keys[-1]] = plain_value(value, ".".join(keys))
-    return plain
+    return nested({path: plain_value(value, path) for path, value in settings_of(config)})
 
 
-def keys_of(config: DataclassLike, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the keys of a configuration and of those nested in it, such as ``("model", "dim")``, with their values."""
+def settings_of(config: DataclassLike, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a configuration and of those nested in it, such as ``model.dim``, with their values."""
     for field in dataclasses.fields(config):
-        value, keys = getattr(config, field.name), (*above, field.name)
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            yield from keys_of(value, keys)
+        value, path = getattr(config, field.name), f"{prefix}{field.name}"
+        if is_nested(value):
+            yield from settings_of(value, f"{path}.")
         else:
-            yield keys, value
+            yield path, value
 
 
 def plain_value(value: Any, place: str) -> Any:
@@ -94,7 +88,7 @@ def plain_value(value: Any, place: str) -> Any:
     for kind, write in _FAMILIES:
         if isinstance(value, kind):
             return write(value, place)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if is_nested(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _of_class("dataclass", value, fields=_items(fields, place, "."))
     if isinstance(value, tuple) and hasattr(value, "_fields"):

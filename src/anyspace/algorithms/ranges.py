@@ -18,6 +18,7 @@ from anyspace import config as configs
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.layers import overridden
 from anyspace.errors import ConfigError, nearest
+from anyspace.importing import is_ours
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def shipped_ranges(lineage: Sequence[type]) -> dict[str, Any]:
     """
     for kind in lineage:
         file = resources.files("anyspace") / "presets" / "ranges" / f"{kind.__name__.lower()}.toml"
-        if kind.__module__.startswith("anyspace.") and file.is_file():
+        if is_ours(kind) and file.is_file():
             return tomllib.loads(file.read_text(encoding="utf-8"))
     raise ConfigError(f"no ranges are shipped for {lineage[0].__name__}; give them as --ranges FILE.")
 

@@ -19,7 +19,6 @@ from anyspace.algorithms.savable import require_values
 from anyspace.algorithms.shipped import HOMES, shipped
 from anyspace.algorithms.state import (
     ENTRIES,
-    Spaces,
     check,
     is_shipped,
     modern_config,
@@ -36,6 +35,7 @@ from anyspace.execution.pieces import Piece, pieces_of
 from anyspace.importing import import_name, importing_only
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.exploration.keywords import goes_with
+from anyspace.spaces.serialize import Spaces
 
 
 class Loaded(NamedTuple):

@@ -13,7 +13,8 @@ from anyspace.config import KEYS_OF, merge, require
 from anyspace.data.transitions import following, following_output
 from anyspace.distributions.joint import Drawn
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, Losses
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Losses
 from anyspace.maths.joint import at
 from anyspace.maths.losses import huber
 from anyspace.maths.xp import Array, xp

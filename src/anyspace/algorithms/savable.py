@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace.algorithms.from_plain import from_plain
-from anyspace.algorithms.plain import at, keys_of, plain_value, refusal
-from anyspace.config import DataclassLike
+from anyspace.algorithms.plain import at, plain_value, refusal, settings_of
+from anyspace.config import DataclassLike, is_nested
 from anyspace.errors import CheckpointError, UnsupportedSpaceError
 from anyspace.execution.checkpoint import parsed
 from anyspace.importing import import_name
@@ -44,10 +44,9 @@ def require_values(config: DataclassLike) -> None:
     Raises:
         ConfigError: a value has no written form, or is another one when it is read; names its place.
     """
-    for keys, value in keys_of(config):
+    for place, value in settings_of(config):
         if type(value) in _PLAIN:
             continue
-        place = ".".join(keys)
         try:
             text = json.dumps(plain_value(value, place), allow_nan=False)
             read = from_plain(parsed(text, place), _found, place)
@@ -85,7 +84,7 @@ def difference(value: Any, read: Any, place: str) -> tuple[str, Any] | None:
         keys = [(f"a key of {place}", one, other) for one, other in zip(value, read, strict=True)]
         items = zip(value.items(), read.values(), strict=True)
         return _first([*keys, *((at(place, key), one, other) for (key, one), other in items)])
-    if dataclasses.is_dataclass(value):
+    if is_nested(value):
         names = [field.name for field in dataclasses.fields(value)]
         return _first([(f"{place}.{name}", getattr(value, name), getattr(read, name)) for name in names])
     if _are_equal(value, read):

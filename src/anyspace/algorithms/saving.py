@@ -14,7 +14,7 @@ from anyspace.algorithms.trust import announce, loading_line, needs_trust
 from anyspace.data.growing import Growing
 from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint
-from anyspace.execution.pieces import Growth, Piece
+from anyspace.execution.pieces import Growth, Piece, Snapshot
 from anyspace.execution.run_files import without_run
 from anyspace.foreign_names import answers
 from anyspace.models.runtime import NumpyArray
@@ -72,9 +72,7 @@ class Saves(ABC):
         if self._fleet is not None:
             self._fleet.restart(environment_seed(self.seed, self.training_iteration))
 
-    def completed(
-        self, snapshot: checkpoints.Snapshot, *, exact: bool
-    ) -> tuple[dict[str, Any], dict[str, NumpyArray], Growth]:
+    def completed(self, snapshot: Snapshot, *, exact: bool) -> tuple[dict[str, Any], dict[str, NumpyArray], Growth]:
         """Return a snapshot with growing parts as they are now, and what writes these.
 
         Args:
@@ -87,11 +85,11 @@ class Saves(ABC):
         growth = Growth(held, self._pieces, lambda portion: checkpoints.packed(portion, runtime))
         return *checkpoints.with_growing(snapshot, held, runtime), growth
 
-    def snapshot(self) -> checkpoints.Snapshot:
+    def snapshot(self) -> Snapshot:
         """Return the state and the tensors that a checkpoint holds, growing parts such as replay left out."""
         return self.copy_state()()
 
-    def copy_state(self) -> Callable[[], checkpoints.Snapshot]:
+    def copy_state(self) -> Callable[[], Snapshot]:
         """Copy the state as it is now, which is quick; return what makes a :meth:`snapshot` of the copy."""
         spaces = state.described_spaces(self.policy)
         return checkpoints.copied(self.parts(), lambda: {**self.description(), **spaces}, self.policy.runtime)
@@ -107,9 +105,10 @@ class Saves(ABC):
 
     def description(self) -> dict[str, Any]:
         """Return algorithm, environment, seed and configuration as plain values; the log says once what they lack."""
-        described = state.described(type(self), self._env_spec, self.seed, self.preset, self.config)
+        described = state.run_description(type(self), self._env_spec, self.seed, self.preset, self.config)
         if not self._described:
-            self._described = announce(described, self.config_class)
+            announce(described, self.config_class)
+            self._described = True
         return described
 
     @property

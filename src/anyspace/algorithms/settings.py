@@ -22,7 +22,6 @@ from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.exact import require_exact_source
-from anyspace.data.offline.spaces_file import Spaces
 from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
@@ -32,8 +31,10 @@ from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import WritingFleet
 from anyspace.execution.fleet import Fleet, LocalFleet
+from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
+from anyspace.spaces.serialize import Spaces
 
 
 def environment_spec(env: EnvLike, settings: AlgorithmConfig) -> EnvSpec:
@@ -137,7 +138,7 @@ def preset_name(lineage: Sequence[type]) -> str:
     Args:
         lineage: the algorithm's class and the classes that it derives from, nearest first.
     """
-    shipped = [kind.__name__.lower() for kind in lineage if kind.__module__.startswith("anyspace.")]
+    shipped = [kind.__name__.lower() for kind in lineage if is_ours(kind)]
     own = lineage[0]
     return next((name for name in shipped if preset_names(name)), f"{own.__module__}.{own.__name__}")
 

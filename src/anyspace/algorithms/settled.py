@@ -9,9 +9,9 @@ from anyspace.algorithms.attributes import Stateful
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.contract import require_concrete
 from anyspace.algorithms.layers import explained_key
-from anyspace.algorithms.state import is_ours
 from anyspace.errors import ConfigError
 from anyspace.foreign_names import ALGORITHM, Explains
+from anyspace.importing import is_ours
 
 
 class Settled(Explains):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from anyspace import tree
@@ -16,23 +15,15 @@ from anyspace.algorithms.plain import MARK, as_plain, label_of
 from anyspace.data.environments import EnvSpec
 from anyspace.errors import AnyspaceError, CheckpointError
 from anyspace.execution.checkpoint import FORMAT, STATE_FILE, find_checkpoint, read_checkpoint
-from anyspace.importing import importable_name
+from anyspace.importing import importable_name, is_ours
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.policy import Policy
-from anyspace.spaces.serialize import from_json, same_space, to_json
-
-Spaces = tuple[gym.Space[Any], gym.Space[Any]]
-"""Of observations and of actions."""
+from anyspace.spaces.serialize import Spaces, from_json, same_space, to_json
 
 
 def recorded_name(kind: type) -> str:
     """Return the name by which checkpoints know a class of algorithms: ``PPO``, or ``package.module:Name``."""
     return kind.__name__ if is_ours(kind) else importable_name(kind) or label_of(kind)
-
-
-def is_ours(kind: type) -> bool:
-    """Return whether a class is one of this library's; the algorithms with RLlib's defaults are, too."""
-    return kind.__module__.partition(".")[0] == "anyspace"
 
 
 def is_shipped(kind: type) -> bool:
@@ -120,7 +111,7 @@ def _modern(value: Any, number: int) -> Any:
     return {MARK: "dict", "pairs": [list(item) for item in items.items()]} if MARK in items else items
 
 
-def described(kind: type, env: EnvSpec | None, seed: int, preset: str, config: AlgorithmConfig) -> dict[str, Any]:
+def run_description(kind: type, env: EnvSpec | None, seed: int, preset: str, config: AlgorithmConfig) -> dict[str, Any]:
     """Return what identifies a run, as a checkpoint's state and the files of a run folder hold it."""
     name = None if env is None else env.describe()
     label = env.name if env is not None and name is None else None

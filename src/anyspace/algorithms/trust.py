@@ -32,7 +32,7 @@ from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
-from anyspace.importing import import_name
+from anyspace.importing import import_name, is_ours
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME
@@ -263,7 +263,7 @@ def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmCon
     return _handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class))
 
 
-def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> Literal[True]:
+def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
     """Say in one line of the log which code loading will ask for, if there is any."""
     local = [want for want in wants(description, config_class) if want.kind == "local"]
     if local:
@@ -272,7 +272,6 @@ def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]
             f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
             f" {_handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
         )
-    return True
 
 
 def _is_built_in(name: str) -> bool:
@@ -291,8 +290,11 @@ def _is_built_in(name: str) -> bool:
         found = import_name(name)
     except ConfigError:
         return False
-    is_ours = isinstance(found, type) and found.__module__.startswith("anyspace.")
-    return is_ours and (found in BY_NAME.values() or issubclass(found, ModelV2 | ActionDistribution))
+    return (
+        isinstance(found, type)
+        and is_ours(found)
+        and (found in BY_NAME.values() or issubclass(found, ModelV2 | ActionDistribution))
+    )
 
 
 # ------------------------------------------------------------------------------------------------- messages

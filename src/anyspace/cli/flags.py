@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -90,12 +91,7 @@ class Flags(Generic[K]):
 
     def changes(self) -> dict[str, Any]:
         """Return the keys that were given, and their values."""
-        found: dict[str, Any] = {}
-        for path in sorted(self.given):
-            outer, _, key = path.rpartition(".")
-            within = getattr(self.config, outer) if outer else self.config
-            (found.setdefault(outer, {}) if outer else found)[key] = getattr(within, key)
-        return found
+        return configs.nested({path: attrgetter(path)(self.config) for path in sorted(self.given)})
 
 
 @dataclass(frozen=True)

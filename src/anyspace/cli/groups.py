@@ -58,7 +58,7 @@ def grouped_fields(defaults: AlgorithmConfig) -> list[tuple[str, Any, Any]]:
     nested: list[tuple[str, Any, Any]] = []
     for field in dataclasses.fields(defaults):
         value = getattr(defaults, field.name)
-        if dataclasses.is_dataclass(value):
+        if configs.is_nested(value):
             nested.append((field.name, hints[field.name], value))
         else:
             groups[_group_of(field.name)].append(field.name)
@@ -78,7 +78,7 @@ def ungrouped(defaults: AlgorithmConfig, read: Any) -> AlgorithmConfig:
     """Return settings with the values that groups hold."""
     values: dict[str, Any] = {}
     for field in dataclasses.fields(defaults):
-        is_nested = dataclasses.is_dataclass(getattr(defaults, field.name))
+        is_nested = configs.is_nested(getattr(defaults, field.name))
         values[field.name] = getattr(read if is_nested else getattr(read, _group_of(field.name)), field.name)
     return dataclasses.replace(defaults, **values)
 

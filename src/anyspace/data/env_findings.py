@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import numpy as np
 
 from anyspace.data.contract import SIGNATURES
 from anyspace.errors import AnyspaceError
+from anyspace.importing import is_installed
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.masking import Masking
 from anyspace.spaces import Encoder
@@ -208,13 +208,8 @@ def own_line(error: Exception) -> str:
 
 
 def _is_own(frame: FrameType, packages: Sequence[str]) -> bool:
-    is_installed = frame.f_code.co_filename.startswith(_INSTALLED)
-    return not is_installed or _package(frame.f_globals.get("__name__", "")) in packages
+    return not is_installed(frame.f_code.co_filename) or _package(frame.f_globals.get("__name__", "")) in packages
 
 
 def _package(module: str) -> str:
     return module.partition(".")[0]
-
-
-_INSTALLED = (str(Path(__file__).parents[1]), *map(sysconfig.get_path, ("stdlib", "purelib", "platlib")))
-"""Where this library is, and Python's own modules and installed packages are."""

@@ -15,12 +15,11 @@ from anyspace.data.infos import Infos, Numbers, by_step, numbers, numbers_of_ste
 from anyspace.data.stepping import Stepped
 from anyspace.data.trajectory import Bools, FinalObs, Ints, ObsLeaves, Trajectory
 from anyspace.data.vector import Step
+from anyspace.data.vector_values import LARGEST
 from anyspace.errors import ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import Columns
 from anyspace.tree import Tree
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Record:
@@ -160,7 +159,7 @@ class Record:
         """Write the numbers of an info that every step has to give."""
         for infos, rows in given:
             who, values = numbers(infos, name, rows)
-            fits = np.abs(values) <= _LARGEST
+            fits = np.abs(values) <= LARGEST
             if np.count_nonzero(fits) < np.count_nonzero(rows):
                 missing = min(set(np.flatnonzero(rows).tolist()) - set(who[fits].tolist()))
                 raise ObservationError(

@@ -36,6 +36,7 @@ from anyspace.data.vector_values import checked
 from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
 from anyspace.spaces import Encoder, check_action_space
 from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
+from anyspace.spaces.serialize import Spaces
 from anyspace.tree import Tree
 
 Vectorization = Literal["auto", "native", "sync", "async"]
@@ -315,9 +316,6 @@ def make_separate_source(
             f"evaluation needs environments apart from those that train, but {type(spec.env).__name__} cannot be"
             f" copied ({error}). Give a Gymnasium id, a class or a function instead of a vector environment."
         ) from error
-
-
-Spaces = tuple[gym.Space[Any], gym.Space[Any]]
 
 
 def _make_one(

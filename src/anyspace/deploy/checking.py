@@ -6,7 +6,7 @@ The policy acts as it does in a rollout, in its own framework; onnxruntime runs 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -23,6 +23,7 @@ from anyspace.deploy.step import NEXT, Step
 from anyspace.errors import ExportError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import Actor
+from anyspace.policy.exporting import Compared
 from anyspace.policy.history import Acted, History
 from anyspace.policy.policy import Policy
 from anyspace.spaces.uniform import float_components
@@ -46,18 +47,9 @@ _BEGINS = 0.1
 
 
 @dataclass
-class Comparison:
+class Comparison(Compared):
     """What was compared, and how far apart it was."""
 
-    steps: int = 0
-    played: int = 0
-    """How many of them are steps of an environment."""
-    episodes: int = 0
-    choices: int = 0
-    differing: int = 0
-    """How many of the choices were not the policy's."""
-    largest: float = 0.0
-    """The largest difference of a number of an action, in the environment's units, or of a state."""
     worst: float = 0.0
     """The largest difference as a share of what it may be."""
     worst_at: str = ""
@@ -72,10 +64,10 @@ class Comparison:
                 f"the exported file differs from the policy: {self.worst_at} by up to {self.worst_by:.3g} in"
                 f" {self.steps:,} steps. {_NOT_WRITTEN}"
             )
-        if self.differing > max(1, TIES * self.choices):
+        if self.choices_that_differ > max(1, TIES * self.choices):
             raise ExportError(
-                f"the exported file chooses otherwise than the policy in {self.differing:,} of {self.choices:,} choices"
-                f" of {self.steps:,} steps. {_NOT_WRITTEN}"
+                f"the exported file chooses otherwise than the policy in {self.choices_that_differ:,} of"
+                f" {self.choices:,} choices of {self.steps:,} steps. {_NOT_WRITTEN}"
             )
 
 
@@ -160,7 +152,7 @@ class Player:
         found = self.found
         if got.dtype.kind != "f":
             found.choices += got.size
-            found.differing += int((got != expected).sum())
+            found.choices_that_differ += int((got != expected).sum())
             return
         if not got.size:
             return
@@ -173,7 +165,7 @@ class Player:
             relative = difference / allowed
         place = np.unravel_index(np.argmax(relative), relative.shape)  # of the first NaN, if there is one
         worst = float(relative[place])
-        found.largest = max(found.largest, float(difference.max()))
+        found.largest_difference = max(found.largest_difference, float(difference.max()))
         if not worst <= found.worst:
             found.worst, found.worst_at = (np.inf if np.isnan(worst) else worst), name
             found.worst_by = float(difference[place])
@@ -277,15 +269,3 @@ def _half_widths(box: Box) -> NumpyArray:
     bounded = box.bounded_below & box.bounded_above
     low, high = (np.where(bounded, bound, 0).astype(np.float64) for bound in (box.low, box.high))
     return np.maximum(1.0, high / 2 - low / 2)
-
-
-def summary(found: Comparison) -> Mapping[str, Any]:
-    """Return a comparison as plain values, for the contract."""
-    return {
-        "steps": found.steps,
-        "steps_of_environment": found.played,
-        "episodes": found.episodes,
-        "largest_difference": found.largest,
-        "choices": found.choices,
-        "choices_that_differ": found.differing,
-    }

@@ -7,23 +7,25 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from anyspace import nesting
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.deploy.ports import Port
 from anyspace.deploy.step import NEXT, Step
 from anyspace.drafts import draft_of
 from anyspace.errors import ExportError
-from anyspace.policy.exporting import Exported
+from anyspace.policy.exporting import Compared, Exported
 from anyspace.policy.policy import Policy
+from anyspace.spaces.decoding import options
 from anyspace.spaces.serialize import to_json
 from anyspace.version import __version__
 
-if TYPE_CHECKING:
-    from anyspace.deploy.checking import Comparison
-
 FORMAT = 1
 """Of contracts; it grows when a reader of the ones before would misread a new one."""
+
+_CHECKED = {"played": "steps_of_environment"}
+"""How a contract calls numbers of a comparison, where it has another name."""
 
 
 def export_policy(
@@ -58,19 +60,10 @@ def export_policy(
             draft.write_text(f"{json.dumps(describe(policy, step, target.name, found), indent=1)}\n")
             contract.unlink(missing_ok=True)  # a graph without a contract is better than one with another's
             made.replace(target)
-    return Exported(
-        target,
-        contract,
-        steps=found.steps,
-        played=found.played,
-        episodes=found.episodes,
-        largest_difference=found.largest,
-        choices=found.choices,
-        choices_that_differ=found.differing,
-    )
+    return Exported(path=target, contract=contract, **found.numbers())
 
 
-def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amount: tuple[int, int, int]) -> Comparison:
+def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amount: tuple[int, int, int]) -> Compared:
     """Return how a file acts beside its policy, on random observations and in episodes."""
     from anyspace.deploy.checking import Player, on_episodes, on_random_observations
 
@@ -83,10 +76,8 @@ def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amoun
     return player.found
 
 
-def describe(policy: Policy, step: Step, name: str, found: Comparison) -> dict[str, Any]:
+def describe(policy: Policy, step: Step, name: str, found: Compared) -> dict[str, Any]:
     """Return the contract of a file: what goes in and comes out, and what both mean."""
-    from anyspace.deploy.checking import summary
-
     return {
         "format": FORMAT,
         "anyspace": __version__,
@@ -97,7 +88,7 @@ def describe(policy: Policy, step: Step, name: str, found: Comparison) -> dict[s
         "action_space": to_json(policy.action_space),
         "inputs": [_described(port, policy) for port in step.inputs],
         "outputs": [_described(port, policy) for port in step.outputs],
-        "checked": dict(summary(found)),
+        "checked": {_CHECKED.get(name, name): number for name, number in found.numbers().items()},
     }
 
 
@@ -120,9 +111,6 @@ def _described(port: Port, policy: Policy) -> dict[str, Any]:
 
 def _options(policy: Policy) -> list[tuple[int, ...]]:
     """Return how many options each choice of each leaf of the action has, in the order of a mask."""
-    from anyspace import nesting
-    from anyspace.spaces.decoding import options
-
     return [options(leaf, path) for path, leaf in nesting.iter_leaves(policy.action_space)]
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from anyspace.errors import ConfigError
-from anyspace.execution.learner import Group, Learner, LossFunction
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import Learner, LossFunction
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.policy import Policy
 
@@ -17,72 +20,41 @@ if TYPE_CHECKING:
     from anyspace.models.runtime import Runtime
 
 
-class Backend(Protocol):
-    """What a framework brings for training; each is imported when it is asked for."""
+@dataclass(frozen=True)
+class Backend:
+    """What a framework brings for training; its classes are imported when they are asked for."""
+
+    package: str
+    """What has to be installed."""
+    runtime_class: str
+    """As ``module:Name``."""
+    learner_class: str
+    """Likewise."""
+    oldest: str | None = None
+    """The oldest version, where it matters."""
 
     def runtime(self, config: PolicyConfig) -> Runtime:
         """Return a runtime on the configured device."""
+        made: Runtime = resolve_name(self.runtime_class)(config.device)
+        return made
 
     def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
         """Return a learner for a policy."""
+        made: Learner = resolve_name(self.learner_class)(policy, losses, groups)
+        return made
 
 
-class TorchBackend:
-    """PyTorch."""
-
-    def runtime(self, config: PolicyConfig) -> Runtime:
-        """Return a runtime on the configured device."""
-        from anyspace.models.torch.runtime import TorchRuntime
-
-        return TorchRuntime(config.device)
-
-    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
-        """Return a learner for a policy."""
-        from anyspace.execution.torch_learner import TorchLearner
-
-        return TorchLearner(policy, losses, groups)
-
-
-class JaxBackend:
-    """JAX."""
-
-    def runtime(self, config: PolicyConfig) -> Runtime:
-        """Return a runtime on the configured device."""
-        from anyspace.models.jax.runtime import JaxRuntime
-
-        return JaxRuntime(config.device)
-
-    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
-        """Return a learner for a policy."""
-        from anyspace.execution.jax_learner import JaxLearner
-
-        return JaxLearner(policy, losses, groups)
-
-
-class TFBackend:
-    """TensorFlow."""
-
-    def runtime(self, config: PolicyConfig) -> Runtime:
-        """Return a runtime on the configured device."""
-        from anyspace.models.tf.runtime import TFRuntime
-
-        return TFRuntime(config.device)
-
-    def learner(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]) -> Learner:
-        """Return a learner for a policy."""
-        from anyspace.execution.tf_learner import TFLearner
-
-        return TFLearner(policy, losses, groups)
-
-
-BACKENDS: dict[str, Backend] = {"torch": TorchBackend(), "jax": JaxBackend(), "tf": TFBackend()}
+BACKENDS = {
+    "torch": Backend(
+        "torch", "anyspace.models.torch.runtime:TorchRuntime", "anyspace.execution.torch_learner:TorchLearner"
+    ),
+    # With JAX 0.6.0 weights that were read before a step show those after it.
+    "jax": Backend(
+        "jax", "anyspace.models.jax.runtime:JaxRuntime", "anyspace.execution.jax_learner:JaxLearner", oldest="0.6.1"
+    ),
+    "tf": Backend("tensorflow", "anyspace.models.tf.runtime:TFRuntime", "anyspace.execution.tf_learner:TFLearner"),
+}
 """By the name of the framework."""
-
-PACKAGES = {"torch": "torch", "jax": "jax", "tf": "tensorflow"}
-"""What has to be installed for each."""
-
-_OLDEST = {"jax": "0.6.1"}
-"""The oldest version, where it matters: with JAX 0.6.0 weights that were read before a step show those after it."""
 
 
 def backend_of(framework: str) -> Backend:
@@ -93,19 +65,19 @@ def backend_of(framework: str) -> Backend:
     """
     if framework not in BACKENDS:
         raise ConfigError(f"config key `framework` is {framework!r}, but built are {', '.join(BACKENDS)}.")
-    package = PACKAGES[framework]
+    backend = BACKENDS[framework]
+    package, oldest = backend.package, backend.oldest
     if find_spec(package) is None:
         raise ConfigError(
             f"config key `framework` is {framework!r}, but {package} is not installed: pip install"
             f" 'anyspace[{framework}]', or leave `framework` at 'torch'."
         )
-    oldest = _OLDEST.get(package)
     if oldest is not None and _numbers(found := version(package)) < _numbers(oldest):
         raise ConfigError(
             f"config key `framework` is {framework!r}, which needs {package} {oldest} or later, but {found} is"
             f" installed: pip install --upgrade {package}."
         )
-    return BACKENDS[framework]
+    return backend
 
 
 def _numbers(release: str) -> list[int]:

@@ -13,8 +13,8 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.errors import ConfigError, ModelError
+from anyspace.execution.groups import Group, Rated
 from anyspace.execution.learner import (
-    Group,
     LossFunction,
     Result,
     Steps,
@@ -59,7 +59,7 @@ Model = TypeVar("Model", bound=ModelV2)
 R = TypeVar("R")
 
 
-class CompiledLearner(ABC, Generic[Model]):
+class CompiledLearner(Rated, ABC, Generic[Model]):
     """Optimises a policy's model in compiled steps; see :class:`anyspace.execution.learner.Learner`.
 
     A framework's class calls `at` when it is built.
@@ -82,9 +82,9 @@ class CompiledLearner(ABC, Generic[Model]):
     """What draws random numbers there."""
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
-        self.policy, self.losses, self.groups = policy, losses, dict(groups)
+        super().__init__(groups)
+        self.policy, self.losses = policy, losses
         self.compilations = 0
-        self._rates: dict[str, float] = {}
         self._by_group: dict[str, GroupWeights] = {}
         self._whole = False
         self._model_metrics: dict[str, Any] = {}
@@ -99,14 +99,6 @@ class CompiledLearner(ABC, Generic[Model]):
 
     def _models(self) -> list[Model]:
         return [self._base(pipeline.model) for pipeline in (self.policy, *self.policy.siblings)]
-
-    def at(self, timestep: int) -> None:
-        """Take in how many environment steps were sampled so far."""
-        self._rates = {name: group.rate(name, timestep) for name, group in self.groups.items()}
-
-    def learning_rates(self) -> dict[str, float]:
-        """Return the present learning rate of each group."""
-        return dict(self._rates)
 
     def _take_over(self, shapes: Mapping[str, tuple[int, ...]], in_double: frozenset[str]) -> None:
         """Divide the weights that are trained, by name, among the groups; some of them are float64."""

@@ -75,7 +75,7 @@ class Curve:
         if not finite.any():
             raise ConfigError(f"{file}: all numbers called {metric!r} are NaN or infinite.")
         steps, values = steps[finite], values[finite]
-        return cls(folder, steps, values, run_files.described(folder))
+        return cls(folder, steps, values, run_files.read_description(folder))
 
     @property
     def seed(self) -> str:

@@ -144,9 +144,12 @@ class LocalEvaluator:
 
         Raises:
             CheckpointError: the environment's spaces are not the policy's.
+            EnvironmentSetupError: it is watched, and shows or draws nothing.
         """
         if request.is_watched:
-            source = shown(self._spec) if request.film is None else filmed(self._spec, request.film)
+            film = request.film
+            spec = rendering.shown(self._spec) if film is None else rendering.filmed(self._spec, film)
+            source = make_source(spec, 1, "sync")
             try:
                 return self._played(source, request)
             finally:
@@ -213,24 +216,6 @@ class LocalEvaluator:
             source, self._source = self._source, None
             with quiet_passive_checks():
                 source.close()
-
-
-def shown(spec: EnvSpec) -> VectorSource:
-    """Return one environment that shows itself in a window.
-
-    Raises:
-        EnvironmentSetupError: it cannot.
-    """
-    return make_source(rendering.shown(spec), 1, "sync")
-
-
-def filmed(spec: EnvSpec, add: Callable[[rendering.Picture, float], None]) -> VectorSource:
-    """Return one environment that hands over a picture after each reset and step.
-
-    Raises:
-        EnvironmentSetupError: it draws none.
-    """
-    return make_source(rendering.filmed(spec, add), 1, "sync")
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,6 +12,9 @@ import numpy as np
 from anyspace.errors import ConfigError
 
 Optimiser = Literal["adam", "rmsprop", "sgd"]
+
+GROUP_METRICS = ("grad_norm", "lr")
+"""What is reported of each group; see :func:`metric_name`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Group:
         if not holds:
             raise ConfigError(f"Group({name}={getattr(self, name)!r}): {expected}.")
 
+    @property
+    def kinds(self) -> list[str]:
+        """What the optimiser keeps of each number, as PyTorch names it."""
+        if self.optimiser == "adam":
+            return ["exp_avg", "exp_avg_sq"]
+        return ["momentum"] * bool(self.momentum) + ["square_avg"] * (self.optimiser == "rmsprop")
+
     def rate(self, name: str, timestep: int) -> float:
         """Return the learning rate at ``timestep`` sampled environment steps, a finite number of at least 0.
 
@@ -76,6 +86,31 @@ class Group:
                 f" returned {rate!r} at {timestep} sampled steps."
             )
         return float(rate)
+
+
+class Rated:
+    """The base of learners: groups, and the learning rate of each.
+
+    Args:
+        groups: by name.
+    """
+
+    def __init__(self, groups: Mapping[str, Group]):
+        self.groups = dict(groups)
+        self._rates: dict[str, float] = {}
+
+    def at(self, timestep: int) -> None:
+        """Take in how many environment steps were sampled so far."""
+        self._rates = {name: group.rate(name, timestep) for name, group in self.groups.items()}
+
+    def learning_rates(self) -> dict[str, float]:
+        """Return the present learning rate of each group."""
+        return dict(self._rates)
+
+
+def metric_name(kind: str, group: str, groups: Collection[str]) -> str:
+    """Return what a number of a group is reported as: ``lr``, and of several groups ``lr_critic``."""
+    return kind if len(groups) == 1 else f"{kind}_{group}"
 
 
 def _is_above(value: object) -> bool:

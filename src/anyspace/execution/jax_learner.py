@@ -15,7 +15,8 @@ from jax.experimental import io_callback
 
 from anyspace import tree
 from anyspace.execution.compiled_learner import CompiledLearner
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
     Inputs,

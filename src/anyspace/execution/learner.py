@@ -11,7 +11,7 @@ import numpy as np
 
 from anyspace import tree
 from anyspace.errors import ConfigError, ModelError
-from anyspace.execution.groups import Group as Group
+from anyspace.execution.groups import GROUP_METRICS, Group
 from anyspace.maths.xp import Array
 from anyspace.models.input_dict import InputDict
 from anyspace.models.modelv2 import ModelV2
@@ -206,11 +206,12 @@ def require_metrics(metrics: Mapping[str, object], groups: Collection[str], wher
     Raises:
         ConfigError: naming the metric.
     """
+    of_groups = {f"{kind}_{group}" for kind in GROUP_METRICS for group in groups}
+    reported = {"total_loss", "model", *GROUP_METRICS, *of_groups}
     for name, value in metrics.items():
         if not isinstance(name, str):
             raise ConfigError(f"{where}: the names of metrics are texts, but {name!r} came.")
-        of_group = name.startswith(_BY_GROUP) and any(name == each + group for each in _BY_GROUP for group in groups)
-        if of_group or name in _REPORTED:
+        if name in reported:
             raise ConfigError(f"{where}: the metric {name!r} is reported anyhow; give yours another name.")
         if getattr(value, "shape", None) != () and not isinstance(value, (int, float)):
             raise ConfigError(
@@ -252,10 +253,6 @@ def no_gradient(losses: LossFunction, group: str, cause: str) -> ConfigError:
         f"{spelt(losses)}(): the loss {group!r} has no gradient, so nothing would be learnt from it: between the"
         f" model's output and the loss is {cause}."
     )
-
-
-_REPORTED = ("total_loss", "grad_norm", "lr", "model")
-_BY_GROUP = ("grad_norm_", "lr_")
 
 
 def described(value: object) -> str:

@@ -222,8 +222,8 @@ def read_metrics(file: Path, before: int | None = None) -> list[dict[str, str]]:
     try:
         text = file.read_text(encoding="utf-8")
         rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
-        numbers = [{name: float(value) for name, value in row.items() if value} for row in rows]
-        steps = [row["timesteps_total"] for row in numbers]
+        found = [{name: float(value) for name, value in row.items() if value} for row in rows]
+        steps = [row["timesteps_total"] for row in found]
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         raise ConfigError(
             f"{file} is damaged ({error!r}): it is to be a table of numbers in UTF-8, with `timesteps_total` in each"

@@ -21,7 +21,7 @@ from anyspace.drafts import draft_of, drafts_of, to_disk
 from anyspace.errors import CheckpointError
 from anyspace.models.runtime import NumpyArray
 
-Content = tuple[dict[str, Any], dict[str, NumpyArray]]
+Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
 """What JSON has, and arrays by name."""
 
 MOST_SMALL = 64
@@ -51,7 +51,7 @@ class Growth:
         self,
         parts: Mapping[str, Growing],
         known: dict[str, list[Piece]],
-        packed: Callable[[dict[str, Any]], Content],
+        packed: Callable[[dict[str, Any]], Snapshot],
     ):
         self._parts, self._known, self._packed = parts, known, packed
         self._new: list[Path] = []
@@ -151,7 +151,7 @@ def pieces_of(folder: Path, state: Mapping[str, Any]) -> dict[str, list[Piece]]:
     return found
 
 
-def read_piece(file: Path) -> Content:
+def read_piece(file: Path) -> Snapshot:
     """Return the content of a file.
 
     Raises:

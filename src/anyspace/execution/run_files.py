@@ -69,7 +69,7 @@ def settings_of(described: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in described.items() if name not in ("command", "started", "versions")}
 
 
-def described(folder: Path) -> dict[str, Any]:
+def read_description(folder: Path) -> dict[str, Any]:
     """Return what the ``config.json`` of a run says; nothing where there is none.
 
     Raises:

@@ -19,8 +19,9 @@ from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.failures import Failures
 from anyspace.execution.log import MetricsLog, read_metrics
+from anyspace.execution.pieces import Snapshot
 from anyspace.execution.run_lock import RunLock
-from anyspace.execution.trainable import Snapshot, Trainable
+from anyspace.execution.trainable import Trainable
 
 _LOG = logging.getLogger("anyspace")
 

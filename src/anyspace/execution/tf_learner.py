@@ -14,7 +14,8 @@ import tensorflow as tf
 from anyspace import tree
 from anyspace.errors import ModelError
 from anyspace.execution.compiled_learner import CompiledLearner
-from anyspace.execution.learner import Group, LossFunction, Result, Steps, no_gradient, spelt
+from anyspace.execution.groups import Group
+from anyspace.execution.learner import LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
     Inputs,

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from anyspace.errors import ConfigError
+from anyspace.execution.groups import Group, Rated, metric_name
 from anyspace.execution.learner import (
-    Group,
     LossFunction,
     Result,
     Steps,
@@ -40,7 +40,7 @@ from anyspace.policy.policy import Policy
 from anyspace.policy.sequences import take_sequences
 
 
-class TorchLearner:
+class TorchLearner(Rated):
     """Optimises the parameters of the policy's model; see :class:`anyspace.execution.learner.Learner`.
 
     Parameters and gradients of a group are laid side by side in one tensor each (per element type), so that clipping
@@ -56,9 +56,9 @@ class TorchLearner:
     """
 
     def __init__(self, policy: Policy, losses: LossFunction, groups: Mapping[str, Group]):
+        super().__init__(groups)
         self.policy = policy
         self.losses = losses
-        self.groups = dict(groups)
         self._there: list[tuple[int, bool]] = []
         self._followed: dict[int, Followed] = {}
         self._packed: dict[str, nn.Parameter] = {}
@@ -100,11 +100,7 @@ class TorchLearner:
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen, released or exchanged since."""
         self._pack()
-        self._rates = {name: group.rate(name, timestep) for name, group in self.groups.items()}
-
-    def learning_rates(self) -> dict[str, float]:
-        """Return the present learning rate of each group."""
-        return dict(self._rates)
+        super().at(timestep)
 
     def step(self, batch: Batch) -> Result:
         """Take one gradient step; see the protocol."""
@@ -134,7 +130,7 @@ class TorchLearner:
         for name, group in self.groups.items():
             packs = self._packs[name]
             if group.grad_clip is not None and packs:
-                metrics["grad_norm" if len(self.groups) == 1 else f"grad_norm_{name}"] = clip(packs, group.grad_clip)
+                metrics[metric_name("grad_norm", name, self.groups)] = clip(packs, group.grad_clip)
             move(packs, group, self._rates[name])
         self._has_moved = True
         with torch.no_grad():

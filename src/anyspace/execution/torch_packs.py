@@ -14,7 +14,7 @@ from torch.optim.adam import adam
 from torch.optim.rmsprop import rmsprop
 from torch.optim.sgd import sgd
 
-from anyspace.execution.learner import Group
+from anyspace.execution.groups import Group
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.pipeline import Pipeline
 
@@ -130,15 +130,10 @@ class Pack:
             second: likewise.
             step: the step count that all parameters share.
         """
+        moments = {"exp_avg": first, "momentum": first, "exp_avg_sq": second, "square_avg": second}
         for name, (part, shape) in self._slices.items():
-            if group.optimiser == "adam":
-                yield f"{name}/exp_avg", first[part].reshape(shape)
-                yield f"{name}/exp_avg_sq", second[part].reshape(shape)
-            else:
-                if group.momentum:
-                    yield f"{name}/momentum", first[part].reshape(shape)
-                if group.optimiser == "rmsprop":
-                    yield f"{name}/square_avg", second[part].reshape(shape)
+            for kind in group.kinds:
+                yield f"{name}/{kind}", moments[kind][part].reshape(shape)
             yield f"{name}/step", step
 
 

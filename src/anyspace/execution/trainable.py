@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from anyspace.data.trajectory import Episode
-from anyspace.execution.pieces import Growth
+from anyspace.execution.pieces import Growth, Snapshot
 from anyspace.models.runtime import NumpyArray
-
-Snapshot = tuple[dict[str, Any], dict[str, NumpyArray]]
-"""The content of a checkpoint but for its growing parts: what JSON has, and tensors by name."""
 
 
 class Counted(Protocol):

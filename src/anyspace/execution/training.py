@@ -14,6 +14,7 @@ from anyspace.data.trajectory import Trajectory, summed_infos
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.counters import Counters
 from anyspace.execution.fleet import Fleet
+from anyspace.execution.groups import metric_name
 from anyspace.execution.learner import Learner, Result, Steps, described, require_metrics, spelt
 from anyspace.execution.metrics import mean_results, of_one_step
 from anyspace.policy.batch import Batch
@@ -173,8 +174,11 @@ class Training:
                 " `grad_clip`. Checkpoints saved so far are whole; this model is not."
             )
         rates = self.learner.learning_rates()
-        alone = len(rates) == 1
-        return {**means, **done.overall, **{"lr" if alone else f"lr_{name}": rate for name, rate in rates.items()}}
+        return {
+            **means,
+            **done.overall,
+            **{metric_name("lr", name, rates): rate for name, rate in rates.items()},
+        }
 
     def _numbers(self, metrics: object, where: str) -> dict[str, float]:
         if metrics is None:

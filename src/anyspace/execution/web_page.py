@@ -52,7 +52,7 @@ def run_page(folder: Path, shown: Shown) -> str:
         raise ConfigError(
             f"{folder} is not the folder of a run that has trained: it needs {metrics.name}, {config.name}."
         )
-    described = run_files.described(folder)
+    described = run_files.read_description(folder)
     title = run_files.title_of(described)
     parts = [
         f"<h1>{html.escape(title)}</h1>",

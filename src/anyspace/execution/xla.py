@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anyspace.execution.learner import Group, Result, Steps, kept_in, rows_width
+from anyspace.execution.groups import Group, metric_name
+from anyspace.execution.learner import Result, Steps, kept_in, rows_width
 from anyspace.maths.arrays import Bools, Ints
 from anyspace.maths.gather import rows_of
 from anyspace.maths.xp import Array, xp
@@ -195,13 +196,6 @@ class GroupWeights:
     in_double: frozenset[str] = frozenset()
     """The names of those that are float64; the optimiser moves all others in float32."""
 
-    @property
-    def kinds(self) -> list[str]:
-        """What the optimiser keeps of each number, as PyTorch names it."""
-        if self.group.optimiser == "adam":
-            return ["exp_avg", "exp_avg_sq"]
-        return ["momentum"] * bool(self.group.momentum) + ["square_avg"] * (self.group.optimiser == "rmsprop")
-
 
 def new_slots(by_group: Mapping[str, GroupWeights]) -> Slots:
     """Return what the optimisers keep, zeros at first."""
@@ -211,7 +205,7 @@ def new_slots(by_group: Mapping[str, GroupWeights]) -> Slots:
             **{
                 f"{name}/{kind}": np.zeros(shape, np.float64 if name in own.in_double else np.float32)
                 for name, shape in own.shapes.items()
-                for kind in own.kinds
+                for kind in own.group.kinds
             },
         }
         for group, own in by_group.items()
@@ -224,7 +218,7 @@ def slots_by_name(slots: Slots, by_group: Mapping[str, GroupWeights]) -> dict[st
     for group, own in by_group.items():
         # Not in their own order: what JAX compiles returns dicts sorted by name.
         for name in own.shapes:
-            for kept in (f"{name}/{kind}" for kind in own.kinds):
+            for kept in (f"{name}/{kind}" for kind in own.group.kinds):
                 found[kept] = np.array(slots[group][kept])
             found[f"{name}/step"] = np.array(slots[group]["step"])
     return found
@@ -237,7 +231,7 @@ def slots_from(state: Mapping[str, NumpyArray], by_group: Mapping[str, GroupWeig
         for name, shape in own.shapes.items():
             if f"{name}/step" not in state:
                 continue
-            for kept in (f"{name}/{kind}" for kind in own.kinds):
+            for kept in (f"{name}/{kind}" for kind in own.group.kinds):
                 slots[group][kept] = np.array(kept_in(state, kept), slots[group][kept].dtype).reshape(shape)
             slots[group]["step"] = np.array(state[f"{name}/step"], np.float32).reshape(())
     return slots
@@ -268,7 +262,7 @@ def moved(
             sums = [xp(one).sum(one * one) for one in gradients[group].values()]
             squares = [xp(one).cast(one, like=kept["step"]) for one in sums]
             norm = xp(squares[0]).sqrt(functools.reduce(operator.add, squares))
-            metrics["grad_norm" if len(by_group) == 1 else f"grad_norm_{group}"] = norm
+            metrics[metric_name("grad_norm", group, by_group)] = norm
             scale = xp(norm).clip(limit / (norm + 1e-6), None, 1.0)
         kept["step"] = kept["step"] + 1.0
         step = _stepping(own.group, kept)

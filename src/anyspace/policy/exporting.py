@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -25,23 +25,33 @@ class ExportOptions(TypedDict, total=False):
     """Of observations, episodes and noise; by default 0."""
 
 
-@dataclass(frozen=True)
-class Exported:
+@dataclass
+class Compared:
+    """How close a file is to the policy."""
+
+    steps: int = 0
+    """How many steps were compared, on random observations and in the environment."""
+    played: int = 0
+    """How many of them are steps of the environment."""
+    episodes: int = 0
+    """How many episodes ended in these: fewer than asked for where episodes are longer than 10,000 steps."""
+    largest_difference: float = 0.0
+    """Of numbers of actions, in the environment's units, and of states."""
+    choices: int = 0
+    """How many discrete components of actions were compared."""
+    choices_that_differ: int = 0
+    """How many of them were not the policy's: ties but for rounding."""
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the fields above, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(Compared)}
+
+
+@dataclass(kw_only=True)
+class Exported(Compared):
     """What :meth:`Policy.export` wrote, and how close it is to the policy."""
 
     path: Path
     """The ONNX file."""
     contract: Path
     """The JSON file beside it."""
-    steps: int
-    """How many steps were compared, on random observations and in the environment."""
-    played: int
-    """How many of them are steps of the environment."""
-    episodes: int
-    """How many episodes ended in these: fewer than asked for where episodes are longer than 10,000 steps."""
-    largest_difference: float
-    """Of numbers of actions, in the environment's units, and of states."""
-    choices: int
-    """How many discrete components of actions were compared."""
-    choices_that_differ: int
-    """How many of them were not the policy's: ties but for rounding."""

@@ -34,6 +34,9 @@ from anyspace.spaces.kinds.repeated import Repeated
 from anyspace.spaces.kinds.simplex import Simplex
 from anyspace.spaces.kinds.words import Words
 
+Spaces: TypeAlias = tuple[gym.Space[Any], gym.Space[Any]]
+"""Of observations and of actions."""
+
 Json: TypeAlias = dict[str, Any]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from anyspace.data.offline.json_lines import Columns
-from anyspace.data.offline.spaces_file import Spaces
 from anyspace.errors import ConfigError
+from anyspace.spaces.serialize import Spaces
 
 PREFIX = "minari:"
 """With what the name of a data set begins where a source of steps is named."""

@@ -12,12 +12,9 @@ import gymnasium as gym
 
 from anyspace.drafts import write_whole
 from anyspace.errors import AnyspaceError, ConfigError
-from anyspace.spaces.serialize import from_json, same_space, to_json
+from anyspace.spaces.serialize import Spaces, from_json, same_space, to_json
 
 SPACES_FILE = "spaces.json"
-
-Spaces = tuple[gym.Space[Any], gym.Space[Any]]
-"""Of observations and of actions."""
 
 _KEYS = ("observation_space", "action_space")
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from anyspace.errors import ModelError
+from anyspace.importing import is_ours
 
 
 class OldName:
@@ -99,7 +100,7 @@ def assign(model: nn.Module, name: str, value: Any) -> bool:
         found.__set__(model, value)
         return True
     old = _old_name(kind, name) if isinstance(value, nn.Module) and "_parts_are_built" in model.__dict__ else None
-    if old is not None and any(not base.__module__.startswith("anyspace.") for base in _models(kind)):
+    if old is not None and any(not is_ours(base) for base in _models(kind)):
         raise ModelError(
             f"{kind.__name__}.{name}: the network that it derives from has a part of this name. To replace that part,"
             f" assign `self.{old}`; for a module of your own take another name than `{name}`."

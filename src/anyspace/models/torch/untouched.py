@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from anyspace.importing import is_ours
 from anyspace.models.torch.base import TorchModelV2
 
 
@@ -64,7 +65,7 @@ def _is_built_in(model: TorchModelV2, name: str) -> bool:
     """Return whether a parameter belongs to one of the library's networks, the model itself or a part of it."""
     module: Any = model
     for part in name.split("."):
-        if isinstance(module, TorchModelV2) and type(module).__module__.startswith("anyspace."):
+        if isinstance(module, TorchModelV2) and is_ours(type(module)):
             return True
         module = getattr(module, part, None)
     return False

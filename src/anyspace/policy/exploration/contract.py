@@ -12,6 +12,7 @@ import numpy as np
 
 from anyspace import nesting, tree
 from anyspace.errors import ConfigError
+from anyspace.importing import is_ours
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.exploration.protocol import Exploration, Place
 from anyspace.spaces.decoding import options
@@ -131,5 +132,5 @@ class ChoiceCheck:
 
 def choice_check(exploration: Exploration, action_space: gym.Space[Any]) -> ChoiceCheck | None:
     """Return what checks the choices of an exploration of a user's; None: they are this library's."""
-    ours = type(exploration).choose.__module__.startswith("anyspace.")
+    ours = is_ours(type(exploration).choose)
     return None if ours else ChoiceCheck(exploration, action_space)

@@ -12,7 +12,7 @@ import gymnasium as gym
 
 from anyspace import config as configs
 from anyspace.errors import ConfigError, nearest
-from anyspace.importing import importable_name
+from anyspace.importing import importable_name, is_ours
 from anyspace.policy.exploration.contract import name_of, require_factory, require_methods
 from anyspace.policy.exploration.protocol import Exploration, Place
 
@@ -101,7 +101,7 @@ def _settled(key: str, factory: Factory, settings: Mapping[str, Any]) -> dict[st
     """Return keywords in the types that the library's explorations take; other keywords are their author's own."""
     kind = factory.func if isinstance(factory, partial) else factory
     lineage = kind.__mro__ if isinstance(kind, type) else ()
-    ours = next((one for one in lineage if one.__module__.startswith("anyspace.")), None)
+    ours = next((one for one in lineage if is_ours(one)), None)
     hints = {} if ours is None else configs.type_hints(ours)
     found = dict(settings)
     for name in settings.keys() & hints.keys():

@@ -33,6 +33,7 @@ from anyspace.execution import run_folder
 from anyspace.execution.checkpoint import read_state
 from anyspace.execution.curves import draw_learning_curve
 from anyspace.execution.run_files import steps_of
+from tests.cli.support import run
 
 KEY_WITH_VALUE = re.compile(r"\{([a-z_.]+)=([^{}]*|\{[^{}]*\})\}")
 """A key with a value in an explanation of another library's key."""
@@ -147,19 +148,12 @@ class NoConfig(A2C):
 
 
 @pytest.fixture(autouse=True)
-def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run commands in a folder with environments and algorithms; drawing would take half of the time of training."""
-    monkeypatch.setattr(run_folder, "draw_learning_curve", lambda metrics, picture, title: picture.touch())
+def _in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_curves: None) -> None:
+    """Run commands in a folder with environments and algorithms."""
     (tmp_path / "cli_envs.py").write_text(ENVIRONMENT)
     (tmp_path / "cli_algorithms.py").write_text(ALGORITHMS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = main(list(arguments))
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def test_train_evaluate_resume(
