@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -157,9 +157,6 @@ class MixedFleet:
 class WritingFleet:
     """Writes what another fleet gathers, and passes it on.
 
-    Where the disk is full, a warning says so once, until everything can be written again. Training goes on, and the
-    steps of that time are missing in the files.
-
     Args:
         fleet: that gathers.
         writer: that writes.
@@ -167,23 +164,11 @@ class WritingFleet:
 
     def __init__(self, fleet: Fleet, writer: TrajectoryWriter):
         self._fleet, self._writer = fleet, writer
-        self._is_failing = False
 
     def gather(self, steps: int) -> Trajectory:
         """Return what the other fleet gathers."""
         trajectory = self._fleet.gather(steps)
-        try:
-            self._writer.write(trajectory)
-        except OSError as error:
-            if not self._is_failing:
-                warnings.warn(
-                    f"{self._writer.folder} cannot be written ({error.strerror or error}). Training goes on, and steps"
-                    " are missing in the files there until there is room again.",
-                    stacklevel=2,
-                )
-            self._is_failing = True
-        else:
-            self._is_failing = False
+        self._writer.write(trajectory)
         return trajectory
 
     def restart(self, seed: int | None = None) -> None:
@@ -194,9 +179,15 @@ class WritingFleet:
         """Return the other fleet's numbers."""
         return self._fleet.metrics()
 
+    def write_all(self) -> None:
+        """Write the steps of episodes that are under way, too."""
+        self._writer.close()
+
     def close(self) -> None:
-        """Close the other fleet."""
-        self._fleet.close()
+        """Write what is left, and close the other fleet."""
+        with contextlib.ExitStack() as stack:  # what one raises leaves the other not open
+            stack.callback(self._fleet.close)
+            self.write_all()
 
 
 def require_shares(shares: Mapping[str, float]) -> None:
