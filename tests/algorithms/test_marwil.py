@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, MultiDiscrete, Tuple
 
-from anyspace import BC, MARWIL, Algorithm
+from anyspace import BC, DQN, MARWIL, Algorithm
 from anyspace.data.offline import write_spaces
 from anyspace.data.rows import Rows
 from anyspace.errors import ConfigError
 from anyspace.spaces import Simplex
+from tests.support.environments import Script
 
 SMALL: dict[str, Any] = {
     "preset": "none",
@@ -90,6 +92,28 @@ def discounted(
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("rounds", [1, 4])
+def test_steps_of_short_rounds_are_learnt_from_as_whole_episodes(rounds, tmp_path):
+    """DQN writes a few steps at a time: returns go to the episode's end, and memories see all of it."""
+    settings = {"rollout_fragment_length": rounds, "num_steps_sampled_before_learning_starts": 100}
+    env = partial(Script, ends=((5, "terminated"), (7, "terminated")))
+    with closing(
+        DQN(env, preset="none", output=str(tmp_path), min_sample_timesteps_per_iteration=24, **settings)
+    ) as dqn:
+        dqn.train()
+    small = {**SMALL, "input": str(tmp_path), "train_batch_size": 12}
+    with closing(MARWIL(**small, gamma=0.9)) as marwil:
+        trajectory = marwil.fleet.gather(12)
+        batch = next(marwil.updates(marwil.policy, trajectory)).rows
+        ends = trajectory.terminated[:, 0]
+        returns = discounted(trajectory.rewards[:, 0].tolist(), ends, ~ends & False, np.zeros(12), 0.9)
+        np.testing.assert_allclose(np.sort(batch["value_targets"]), np.sort(returns), rtol=1e-5)
+    small["model"] = {"use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 20, "fcnet_hiddens": [4]}
+    with closing(BC(**small)) as bc:
+        batch = next(bc.updates(bc.policy, bc.fleet.gather(12))).rows
+        assert sorted(batch["sequences"].lens) == [5, 7]
 
 
 # ----------------------------------------------------------------------------------------------- losses

@@ -506,7 +506,9 @@ class SilentQ(OwnQ):
     custom_loss = ModelV2.custom_loss
 
 
-@pytest.mark.parametrize("memory", [{}, {"use_lstm": True, "lstm_cell_size": 4}], ids=["none", "LSTM"])
+@pytest.mark.parametrize(
+    "memory", [{}, {"use_lstm": True, "lstm_cell_size": 4, "max_seq_len": 4}], ids=["none", "LSTM"]
+)
 def test_q_networks_of_users_add_losses_and_metrics(memory: Any) -> None:
     found = []
     part, beneath = ("q_memory", "q_memory.base") if memory else ("q_net", "q_net")
@@ -612,6 +614,31 @@ def test_previous_actions_that_were_left_out_are_left_out_of_what_is_loaded(tmp_
         for changes in ({}, {"lr": 1e-4}):
             again = SAC.load(tmp_path / "saved", env=sampled(VECTOR, PUSH), config=changes)
             assert not again.config.model.lstm_use_prev_action
+
+
+GRU = {"use_gru": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "burn_in"),
+    [
+        ({}, 0),
+        ({"model": {**MODEL, **GRU}}, 10),
+        ({"model": {**MODEL, "use_lstm": True, "max_seq_len": 7}}, 4),
+        ({"policy_model_config": GRU, "q_model_config": GRU}, 10),
+        ({"model": {**MODEL, **GRU}, "replay_burn_in": 0}, 0),
+        ({"model": {**MODEL, **GRU}, "replay_capacity": 26}, 2),
+        ({"model": {**MODEL, **GRU}, "replay_capacity": 26, "n_step": 4}, 1),
+        ({"model": {**MODEL, **GRU}, "replay_capacity": 23, "n_step": 3}, 0),
+    ],
+)
+def test_q_networks_with_a_memory_take_a_burn_in(settings: Any, burn_in: int, tmp_path: Path) -> None:
+    """Their states are not stored: half of a sequence fills them, as far as replay has room for that."""
+    with closing(sac(**settings)) as algorithm:
+        assert algorithm.config.replay_burn_in == burn_in
+        algorithm.save(tmp_path / "saved")
+        again = SAC.load(tmp_path / "saved", env=sampled(VECTOR, PUSH), config={"lr": 1e-4})
+        assert again.config.replay_burn_in == burn_in
 
 
 class Foreseeing(TorchModelV2):

@@ -5,17 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from anyspace import BC, MARWIL, PPO
+from anyspace import BC, DQN, MARWIL, PPO
 from anyspace.data.offline.columns import ColumnReader
+from anyspace.data.offline.json_writer import JsonWriter
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import FileFleet, MixedFleet, require_shares
 from tests.data.offline.test_columns import columns, policy
+from tests.support.environments import Script
 
 
 class Columns:
@@ -108,10 +114,11 @@ def test_a_run_is_written_on_the_way(tmp_path):
             np.testing.assert_array_equal(mine, theirs)
     files = sorted(file for file in tmp_path.iterdir() if file.name.startswith("output-"))
     lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
-    assert len(files) == 2
+    assert len(files) > 1
     steps = [len(line["rewards"]) for line in lines]
-    assert all(36 < count <= 40 for count in steps)  # one is spent on each reset
-    assert lines[1]["t"][0] in (0, lines[0]["t"][-1] + 1)
+    assert 70 < sum(steps) == one.timesteps_total <= 80  # one is spent on each reset
+    assert all(line["t"][0] == 0 for line in lines)
+    assert all(line["terminateds"][-1] for line in lines[:-1])
     with closing(MARWIL(input=str(tmp_path), output=str(tmp_path / "again"), train_batch_size=sum(steps))) as copied:
         copied.train()
     with closing(BC(input=str(tmp_path / "again"), train_batch_size=sum(steps))) as reading:
@@ -126,27 +133,72 @@ def test_two_runs_of_other_spaces_do_not_share_a_folder(tmp_path):
             other.train()
 
 
+def test_the_end_of_a_run_and_closing_write_what_is_left(tmp_path):
+    settings = {"preset": "none", "output": str(tmp_path), "num_steps_sampled_before_learning_starts": 100}
+    env = partial(Script, ends=((100, "terminated"),))
+    algo = DQN(env, min_sample_timesteps_per_iteration=3, **settings)
+    with closing(algo):
+        algo.train()
+        with pytest.raises(ConfigError, match=r"holds no file .* yet: close\(\) the algorithm"):
+            BC(input=str(tmp_path))
+        algo.learn(6, progress=False)
+        assert [line["t"] for line in lines_of(tmp_path)] == [[0, 1, 2, 3, 4, 5]]
+        algo.train()
+    assert [line["t"] for line in lines_of(tmp_path)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8]]
+
+
+def test_recorded_steps_in_between_cut_no_episode(tmp_path):
+    env = partial(Script, ends=((5, "terminated"),))
+    with closing(PPO(env, preset="none", output=str(tmp_path / "a"), train_batch_size=8, minibatch_size=8)) as algo:
+        algo.fleet.gather(8)
+    mixed = {str(tmp_path / "a"): 0.5, "sampler": 0.5}
+    with closing(MARWIL(env, preset="none", seed=0, input=mixed, output=str(tmp_path / "b"))) as algo:
+        for _ in range(30):
+            algo.fleet.gather(3)
+        lines = lines_of(tmp_path / "b")
+        live = [line for line in lines if len(line["rewards"]) == 5]
+        assert len(live) > 5
+        assert all(line["terminateds"][-1] for line in live)
+        assert {tuple(line["t"]) for line in lines} == {(0, 1, 2, 3, 4), (0, 1, 2)}
+
+
+def test_a_program_that_ends_without_closing_writes_what_is_left(tmp_path):
+    code = """
+import sys
+from anyspace import PPO
+algo = PPO("CartPole-v1", preset="none", output=sys.argv[1], seed=0)
+algo.fleet.gather(3)
+raise KeyboardInterrupt
+"""
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert run.stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert [line["t"] for line in lines_of(tmp_path)] == [[0, 1, 2]]
+
+
 def test_a_full_disk_ends_no_training(tmp_path, monkeypatch, caplog):
-    """One warning until there is room again; the steps in between are missing, and what is there is whole."""
-    settings = {"rollout_fragment_length": 8, "num_envs_per_env_runner": 1, "train_batch_size": 8, "minibatch_size": 8}
-    with closing(PPO("CartPole-v1", preset="none", seed=0, output=str(tmp_path), **settings)) as algo:
+    """One warning until there is room again; the lines in between are missing, and what is there is whole."""
+    settings = {"num_steps_sampled_before_learning_starts": 100, "min_sample_timesteps_per_iteration": 10}
+    env = partial(Script, ends=((5, "terminated"),))
+    with closing(DQN(env, preset="none", seed=0, output=str(tmp_path), **settings)) as algo:
         algo.train()
 
-        def full(columns: dict[str, Any]) -> None:
+        def full(writer: JsonWriter, columns: dict[str, Any]) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         caplog.clear()
         for _ in range(2):
             with monkeypatch.context() as patch:
-                patch.setattr(algo.fleet._writer._writer, "write", full)
+                patch.setattr(JsonWriter, "write", full)
                 algo.train()
                 algo.train()
             algo.train()
     texts = [text for text in caplog.messages if "cannot be written" in text]
     assert len(texts) == 2
     assert all("No space left on device). Training goes on" in text for text in texts)
-    lines = [json.loads(line) for file in tmp_path.glob("output-*") for line in file.read_text().splitlines()]
-    assert len(lines) == 3
-    assert all(
-        len(line["rewards"]) == len(line["obs"]) >= 7 for line in lines
-    )  # a reset may take one of the eight steps
+    episodes = [line["obs"]['obs["where"]'][0][1] for line in lines_of(tmp_path)]
+    assert episodes == [0, 1, 6, 7, 12, 13]
+    assert all(len(line["rewards"]) == len(line["obs"]['obs["where"]']) == 5 for line in lines_of(tmp_path))
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for file in folder.glob("output-*") for line in file.read_text().splitlines()]

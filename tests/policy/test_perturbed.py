@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
     "num_envs_per_env_runner": 2,
     "train_batch_size": 8,
     "num_steps_sampled_before_learning_starts": 8,
-    "min_sample_timesteps_per_iteration": 40,
+    "min_sample_timesteps_per_iteration": 48,
     "training_intensity": 1.0,
     "replay_capacity": 200,
     "lr": 1e-2,

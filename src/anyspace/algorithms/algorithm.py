@@ -317,12 +317,16 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
             ConfigError: there is nothing to do, or the folder is not free, or it cannot be written.
             CheckpointError: the last checkpoint could not be written.
         """
+        from anyspace.algorithms.settings import write_all
         from anyspace.execution import run
 
         until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
         config = self.config
         saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
-        return run.learn(self, until, out, overwrite, saving, progress, callback)
+        try:
+            return run.learn(self, until, out, overwrite, saving, progress, callback)
+        finally:
+            write_all(self._fleet)
 
     # --------------------------------------------------------------------------------- checkpoints
 
@@ -384,7 +388,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         )
 
     def close(self) -> None:
-        """Close every environment."""
+        """Close every environment, and write what is left of `output`."""
         with ExitStack() as stack:  # one that raises, or Ctrl-C, leaves none of the others open
             for opened in (self._source, self._fleet, self._evaluator):
                 if opened is not None:

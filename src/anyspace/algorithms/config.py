@@ -90,7 +90,8 @@ class AlgorithmConfig(ScaleConfig, Explains):
     env_timeout_s: float | None = 300.0
     """Seconds that a step or reset of an environment in a process of its own may take, above 0; None: any number."""
     output: str | None = None
-    """A folder to write all steps to that are learnt from, as JSON beside a ``spaces.json``; files there stay."""
+    """A folder to write all steps to that are learnt from, in whole episodes, as JSON beside a ``spaces.json``; files
+    there stay."""
     output_max_file_size: int = LARGEST_FILE
     """Bytes after which another file is begun, at least 1."""
 

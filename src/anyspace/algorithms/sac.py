@@ -78,6 +78,10 @@ class SACConfig(OffPolicyConfig):
     replay_capacity: int = 1_000_000
     """Steps that are kept, of all environments together, with those that vector environments spend on resets; more than
     memory has room for are refused."""
+    replay_burn_in: int = 0
+    """With a memory: steps ahead of each sequence that states are computed from, and not learnt from; at least 0. The
+    policy's states are stored; those of Q networks are zero where the burn-in begins. Not given: half of
+    `model.max_seq_len`, or less where `replay_capacity` has no room for that."""
 
     of_beginnings: ClassVar[tuple[str, ...]] = (*OffPolicyConfig.of_beginnings, "initial_alpha")
 
@@ -99,12 +103,19 @@ class SACConfig(OffPolicyConfig):
     def fitted(self, given: Collection[str]) -> Self:
         """Return these settings with the keys that nobody gave fitted to those that somebody did.
 
-        A Q network's memory has to know what was done: it sees earlier actions unless somebody says otherwise.
+        A Q network's memory has to know what was done: it sees earlier actions unless somebody says otherwise. It is
+        empty where a burn-in begins, so that there is one, too.
         """
         fitted = super().fitted(given)
         model = fitted.model
         if (model.use_lstm or model.use_gru) and "model.lstm_use_prev_action" not in given:
-            return dataclasses.replace(fitted, model=dataclasses.replace(model, lstm_use_prev_action=True))
+            fitted = dataclasses.replace(fitted, model=dataclasses.replace(model, lstm_use_prev_action=True))
+        _, q_network = fitted.networks()
+        if (q_network.use_lstm or q_network.use_gru) and "replay_burn_in" not in given:
+            # Half of the room that a window leaves, because views and frame stacks look back, too.
+            room = -(-fitted.replay_capacity // fitted.num_envs) - model.max_seq_len - fitted.n_step
+            burn_in = min((model.max_seq_len + 1) // 2, max(0, room // 2))
+            fitted = dataclasses.replace(fitted, replay_burn_in=burn_in)
         return fitted
 
     def without_effect(self) -> dict[str, str]:

@@ -354,3 +354,9 @@ def written(fleet: Fleet, policy: Policy, config: AlgorithmConfig) -> Fleet:
     if config.output is None:
         return fleet
     return WritingFleet(fleet, TrajectoryWriter(config.output, policy, config.output_max_file_size))
+
+
+def write_all(fleet: Fleet | None) -> None:
+    """Let a fleet that writes to ``output`` write the steps of episodes that are under way, too."""
+    if isinstance(fleet, WritingFleet):
+        fleet.write_all()

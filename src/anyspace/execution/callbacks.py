@@ -19,10 +19,10 @@ from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
 from anyspace.execution.added_numbers import noted, require_numbers
 from anyspace.execution.callback_checks import require_function, require_known_methods
-from anyspace.execution.failures import Failures
 from anyspace.execution.film import FilmError, video_files
 from anyspace.execution.log import flat_metrics
 from anyspace.execution.run_files import VIDEOS
+from anyspace.failures import Failures
 from anyspace.foreign_names import CALLBACK, Explains
 from anyspace.importing import import_path
 

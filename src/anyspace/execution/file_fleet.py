@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,13 +15,10 @@ from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.trajectory import Trajectory
 from anyspace.errors import ConfigError
-from anyspace.execution.failures import Failures
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
     from anyspace.execution.fleet import Fleet
-
-_LOG = logging.getLogger("anyspace")
 
 _MOST_EMPTY = 1000
 """How many sources of columns without a whole step are read before that is an error."""
@@ -161,9 +158,6 @@ class MixedFleet:
 class WritingFleet:
     """Writes what another fleet gathers, and passes it on.
 
-    Where the disk is full, a warning says so once, until everything can be written again. Training goes on, and the
-    steps of that time are missing in the files.
-
     Args:
         fleet: that gathers.
         writer: that writes.
@@ -171,21 +165,11 @@ class WritingFleet:
 
     def __init__(self, fleet: Fleet, writer: TrajectoryWriter):
         self._fleet, self._writer = fleet, writer
-        self._failures = Failures()
 
     def gather(self, steps: int) -> Trajectory:
         """Return what the other fleet gathers."""
         trajectory = self._fleet.gather(steps)
-        try:
-            self._writer.write(trajectory)
-        except OSError as error:
-            if self._failures.add("output", error):
-                _LOG.warning(
-                    f"{self._writer.folder} cannot be written ({error.strerror or error}). Training goes on, and steps"
-                    " are missing in the files there until it can be written again."
-                )
-        else:
-            self._failures.end("output")
+        self._writer.write(trajectory)
         return trajectory
 
     def restart(self, seed: int | None = None) -> None:
@@ -196,9 +180,15 @@ class WritingFleet:
         """Return the other fleet's numbers."""
         return self._fleet.metrics()
 
+    def write_all(self) -> None:
+        """Write the steps of episodes that are under way, too."""
+        self._writer.close()
+
     def close(self) -> None:
-        """Close the other fleet."""
-        self._fleet.close()
+        """Write what is left, and close the other fleet."""
+        with contextlib.ExitStack() as stack:  # what one raises leaves the other not open
+            stack.callback(self._fleet.close)
+            self.write_all()
 
 
 def require_shares(shares: Mapping[str, float]) -> None:

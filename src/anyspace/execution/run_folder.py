@@ -17,11 +17,11 @@ from anyspace.errors import CheckpointError
 from anyspace.execution import run_files
 from anyspace.execution.checkpoint import write_checkpoint
 from anyspace.execution.curves import draw_learning_curve
-from anyspace.execution.failures import Failures
 from anyspace.execution.log import MetricsLog, read_metrics
 from anyspace.execution.pieces import Snapshot
 from anyspace.execution.run_lock import RunLock
 from anyspace.execution.trainable import Trainable
+from anyspace.failures import Failures
 
 _LOG = logging.getLogger("anyspace")
 

@@ -65,10 +65,10 @@ class SACNetworks(ModelV2):
 
     Without memory ``forward`` passes the observation on, restored to its structure; the methods below take it as
     ``model_out``. With `use_lstm` or `use_gru` in both sub-configurations, policy and Q networks have a memory of their
-    own. The model's states are the policy's; those of Q networks are zero before each sequence. A Q network then is
-    dense layers (`post_fcnet_hiddens`, or `fcnet_hiddens` if they are empty) on what its memory remembers and the
-    numbers of the action. What ``forward`` returns holds what these methods take; when acting, it computes the policy
-    alone.
+    own. The model's states are the policy's; those of Q networks are zero before each sequence, with the burn-in ahead
+    of it. A Q network then is dense layers (`post_fcnet_hiddens`, or `fcnet_hiddens` if they are empty) on what its
+    memory remembers and the numbers of the action. What ``forward`` returns holds what these methods take; when acting,
+    it computes the policy alone.
 
     Source: Haarnoja et al., "Soft actor-critic algorithms and applications", 2018, https://arxiv.org/abs/1812.05905;
     for discrete actions, Christodoulou, "Soft actor-critic for discrete action settings", 2019,

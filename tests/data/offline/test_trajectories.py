@@ -1,11 +1,14 @@
-"""What is written comes back: of every space, with every reset of environments, across files."""
+"""What is written comes back: of every space, with every reset of environments, across files, in whole episodes."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import os
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anyspace import PPO, tree
+from anyspace.data.offline import episode_lines
 from anyspace.data.offline.columns import ColumnReader
 from anyspace.data.offline.files import JsonLines, find_files
 from anyspace.data.offline.recording import Recording
@@ -36,16 +40,22 @@ def recorded(env: Any, folder: Path, steps: int = 24, **config: Any) -> tuple[PP
     trajectory = algorithm.fleet.gather(steps)
     writer = TrajectoryWriter(folder, algorithm.policy)
     writer.write(trajectory)
+    writer.close()
     algorithm.close()
     return algorithm, trajectory
 
 
-def read(algorithm: PPO, folder: Path, **options: Any) -> list[Recording]:
-    """Return what the lines of a folder hold, in order."""
+def read(algorithm: PPO, folder: Path, **options: Any) -> Recording:
+    """Return what the lines of a folder hold, joined in order."""
     reader = ColumnReader(algorithm.policy, **options)
-    (file,) = find_files(str(folder))
-    lines, count = JsonLines([file], wanted=reader.wanted), len(file.read_text().splitlines())
-    return [reader(columns, place) for place, columns in (lines.next() for _ in range(count))]
+    lines = JsonLines(find_files(str(folder)), wanted=reader.wanted)
+    found = [vars(reader(columns, place)) for place, columns in (lines.next() for _ in lines_of(folder))]
+    return Recording(**tree.map_leaves(lambda *leaves: np.concatenate(leaves), *found))
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of the only file of a folder, or none where there is no file."""
+    return [json.loads(line) for file in folder.glob("output-*.json") for line in file.read_text().splitlines()]
 
 
 def expected(trajectory: Trajectory, b: int) -> dict[str, Any]:
@@ -123,14 +133,14 @@ ALONE = [
 @pytest.mark.parametrize("group", groups(OBSERVATIONS, 10))
 def test_observations_of_every_space_come_back(group, tmp_path):
     algorithm, trajectory = recorded(drawn(Dict([*group.items()])), tmp_path)
-    (recording,) = read(algorithm, tmp_path)
+    recording = read(algorithm, tmp_path)
     require_equal(recording, expected(trajectory, 0))
 
 
 @pytest.mark.parametrize("name", ALONE)
 def test_observations_of_one_part_come_back(name, tmp_path):
     algorithm, trajectory = recorded(drawn(OBSERVATION_SPACES[name]), tmp_path)
-    (recording,) = read(algorithm, tmp_path)
+    recording = read(algorithm, tmp_path)
     require_equal(recording, expected(trajectory, 0))
 
 
@@ -138,14 +148,14 @@ def test_observations_of_one_part_come_back(name, tmp_path):
 @pytest.mark.parametrize("group", groups(ACTION_SPACES, 8))
 def test_actions_of_every_space_come_back(group, tmp_path):
     algorithm, trajectory = recorded(drawn(VECTOR, Tuple([*group.values()])), tmp_path)
-    (recording,) = read(algorithm, tmp_path)
+    recording = read(algorithm, tmp_path)
     require_equal(recording, expected(trajectory, 0))
 
 
 @pytest.mark.parametrize("name", ["box uneven bounds", "box int rank 0", "multidiscrete 2d start", "simplex"])
 def test_actions_of_one_part_come_back(name, tmp_path):
     algorithm, trajectory = recorded(drawn(VECTOR, ACTION_SPACES[name]), tmp_path)
-    (recording,) = read(algorithm, tmp_path)
+    recording = read(algorithm, tmp_path)
     require_equal(recording, expected(trajectory, 0))
 
 
@@ -159,32 +169,104 @@ def test_mixtures_of_spaces_come_back(names, action, seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recorded")
     space = Tuple([OBSERVATION_SPACES[name] for name in names])
     algorithm, trajectory = recorded(drawn(space, ACTION_SPACES[action]), folder, seed=seed)
-    (recording,) = read(algorithm, folder)
+    recording = read(algorithm, folder)
     require_equal(recording, expected(trajectory, 0))
 
 
-def test_every_environment_has_a_line_and_its_episodes_numbers(tmp_path):
-    algorithm = PPO(Script, preset="none", num_envs_per_env_runner=2, **SMALL)
+@pytest.mark.parametrize("steps", [2, 8, 22])
+def test_lines_hold_whole_episodes_however_short_the_trajectories_are(steps, tmp_path):
+    made = itertools.count()
+    algorithm = PPO(lambda: Script(next(made)), preset="none", num_envs_per_env_runner=2, **SMALL)
     with closing(algorithm):
         writer = TrajectoryWriter(tmp_path, algorithm.policy)
-        trajectories = [algorithm.fleet.gather(steps) for steps in (6, 8, 10)]
+        trajectories = [algorithm.fleet.gather(steps) for _ in range(44 // steps)]
         for trajectory in trajectories:
             writer.write(trajectory)
-    (file,) = tmp_path.glob("output-*.json")
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert len(lines) == 6
+        lines = lines_of(tmp_path)
+        assert lines
+        assert all(line["terminateds"][-1] or line["truncateds"][-1] for line in lines)
+        writer.close()
+        writer.close()  # nothing is written twice
+    lines = lines_of(tmp_path)
     assert all(line["type"] == "SampleBatch" for line in lines)
-    assert len({line["unroll_id"][0] for line in lines}) == 6
-    for number in (0, 1):
-        mine = lines[number::2]
+    assert all(len({*line["unroll_id"]}) == 1 for line in lines)
+    assert len({line["unroll_id"][0] for line in lines}) == len(lines)
+    for b, number in enumerate(sorted({line["obs"]['obs["where"]'][0][0] for line in lines})):
+        mine = [line for line in lines if line["obs"]['obs["where"]'][0][0] == number]
         steps = [s for a in mine for s in zip(a["eps_id"], a["t"], a["obs"]['obs["where"]'], strict=True)]
         ids = [eps_id for eps_id, _, _ in steps]
         assert [t for _, t, _ in steps] == [where[2] for _, _, where in steps]
         episodes = {where[1]: eps_id for eps_id, _, where in steps}
         assert [episodes[where[1]] for _, _, where in steps] == ids
-        assert len(set(ids)) == len(episodes) > 2
-    for position, recording in enumerate(read(algorithm, tmp_path)):
-        require_equal(recording, expected(trajectories[position // 2], position % 2))
+        assert len(set(ids)) == len(episodes) > 4
+        rewards = [expected(trajectory, b)["rewards"] for trajectory in trajectories]
+        np.testing.assert_array_equal(np.concatenate([line["rewards"] for line in mine]), np.concatenate(rewards))
+
+
+def one_step_at_a_time(folder: Path, count: int) -> tuple[PPO, TrajectoryWriter, list[Trajectory]]:
+    """Return trajectories of one step, all of one long episode, and who is to write them."""
+    algorithm = PPO(lambda: Script(ends=((100, "terminated"),)), preset="none", **SMALL)
+    return algorithm, TrajectoryWriter(folder, algorithm.policy), [algorithm.fleet.gather(1) for _ in range(count)]
+
+
+def times_of(folder: Path) -> list[list[int]]:
+    return [line["t"] for line in lines_of(folder)]
+
+
+def test_steps_that_do_not_go_on_end_their_line(tmp_path):
+    algorithm, writer, steps = one_step_at_a_time(tmp_path, 12)
+    for trajectory in steps[:3]:
+        writer.write(trajectory)
+    for trajectory in steps[5:7]:  # those in between came too late, and were dropped
+        writer.write(trajectory)
+    assert times_of(tmp_path) == [[0, 1, 2]]
+    for trajectory in steps[7:9]:  # of a worker that was replaced
+        writer.write(replace(trajectory, lanes=np.array([[0, 1, 0]])))
+    assert times_of(tmp_path) == [[0, 1, 2], [0, 1]]
+    algorithm.fleet.restart()
+    writer.write(algorithm.fleet.gather(1))
+    assert times_of(tmp_path) == [[0, 1, 2], [0, 1], [0, 1]]
+    writer.close()
+    algorithm.close()
+    assert times_of(tmp_path) == [[0, 1, 2], [0, 1], [0, 1], [0]]
+    assert len({line["eps_id"][0] for line in lines_of(tmp_path)}) == 4
+
+
+@pytest.mark.parametrize("bound", [{"MOST_STEPS": 4}, {"MOST_BYTES": 200}, {"MOST_BYTES_IN_ALL": 200}])
+def test_an_episode_that_takes_too_much_room_is_written_in_pieces(bound, tmp_path, monkeypatch):
+    for name, value in bound.items():
+        monkeypatch.setattr(episode_lines, name, value)
+    algorithm, writer, steps = one_step_at_a_time(tmp_path, 10)
+    for trajectory in steps:
+        writer.write(trajectory)
+    assert times_of(tmp_path) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    writer.close()
+    algorithm.close()
+    assert times_of(tmp_path) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert len({line["eps_id"][0] for line in lines_of(tmp_path)}) == 1
+
+
+def test_a_writer_that_is_deleted_writes_what_is_left(tmp_path):
+    algorithm, writer, steps = one_step_at_a_time(tmp_path, 3)
+    for trajectory in steps:
+        writer.write(trajectory)
+    algorithm.close()
+    assert not lines_of(tmp_path)
+    del writer
+    assert times_of(tmp_path) == [[0, 1, 2]]
+
+
+def test_a_process_that_was_forked_writes_its_own_steps_alone(tmp_path, monkeypatch):
+    algorithm, writer, steps = one_step_at_a_time(tmp_path, 4)
+    writer.write(steps[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        writer.close()
+        assert not lines_of(tmp_path)
+        writer.write(steps[1])
+        writer.close()
+    algorithm.close()
+    assert [line["rewards"] for line in lines_of(tmp_path)] == [steps[1].rewards[:, 0].tolist()]
 
 
 def test_frame_stacks_are_written_whole(tmp_path):
@@ -203,7 +285,7 @@ def test_frame_stacks_are_written_whole(tmp_path):
             return self.stack, 1.0, self.stack[0, 0, -1] > 6, False, {}
 
     algorithm, trajectory = recorded(Frames, tmp_path)
-    (recording,) = read(algorithm, tmp_path)
+    recording = read(algorithm, tmp_path)
     require_equal(recording, expected(trajectory, 0))
     assert recording.obs[0][3, 0, 0].tolist() == [2, 3, 4]
 
@@ -226,7 +308,7 @@ def test_masks_and_infos_are_columns(tmp_path):
             return np.zeros(2, np.float32), 1.0, self.t == 5, False, self._info()
 
     algorithm, trajectory = recorded(Masked, tmp_path, collect_infos=["cost"])
-    (recording,) = read(algorithm, tmp_path, collect=["cost"])
+    recording = read(algorithm, tmp_path, collect=["cost"])
     require_equal(recording, {**expected(trajectory, 0), "next": recorded_next(trajectory)})
     np.testing.assert_array_equal(recording.obs[1][:3], [[0, 1, 1], [1, 0, 1], [1, 1, 0]])
     np.testing.assert_array_equal(recording.collected["cost"], trajectory.collected["cost"][:, 0])
@@ -244,7 +326,7 @@ def test_files_hold_samples_whatever_the_settings_were(tmp_path):
     plain, _ = recorded(drawn(VECTOR, space), tmp_path / "plain", normalize_actions=False)
     scaled = PPO(drawn(VECTOR, space), preset="none", **SMALL)
     with closing(scaled):
-        (as_plain,), (as_scaled,) = read(plain, tmp_path / "plain"), read(scaled, tmp_path / "plain")
+        as_plain, as_scaled = read(plain, tmp_path / "plain"), read(scaled, tmp_path / "plain")
     np.testing.assert_array_equal(as_plain.actions[1], as_scaled.actions[1])
     assert (np.abs(as_scaled.actions[0]) > 1).any()
     np.testing.assert_allclose(as_plain.actions[0], 4 * as_scaled.actions[0] + 2, rtol=1e-5, atol=1e-5)
@@ -273,6 +355,6 @@ def test_whole_numbers_beyond_int64_and_empty_parts_come_back(tmp_path: Path, sp
             return self.seen(), 0.0, False, False, {}
 
     algorithm, trajectory = recorded(Large, tmp_path, 3)
-    (found,) = read(algorithm, tmp_path)
+    found = read(algorithm, tmp_path)
     for mine, theirs in zip(found.obs, trajectory.obs, strict=True):
         np.testing.assert_array_equal(mine, theirs[:3, 0])

@@ -46,6 +46,8 @@ def _files_of(source: Place) -> list[Path]:
         found = [file for file in path.iterdir() if file.suffix in _KINDS and file.name != SPACES_FILE]
         kinds = ", ".join(f"*{kind}" for kind in _KINDS)
         looked_for = f"the folder {source} holds no file {kinds}"
+        if (path / SPACES_FILE).exists():
+            looked_for += " yet: close() the algorithm that records into it, which writes what it still keeps"
     elif path.is_file():
         return [path]
     else:

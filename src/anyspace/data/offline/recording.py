@@ -108,7 +108,7 @@ def trajectory_of(policy: Policy, recordings: Sequence[Recording]) -> Trajectory
         valid=np.ones((len(rewards), 1), np.bool_),
         final_obs=FinalObs(last, np.zeros_like(last), final),
         begins=np.ones(1, np.bool_),
-        lanes=np.zeros((1, 3), np.int64),
+        lanes=np.full((1, 3), -1),  # no environment's
         versions=np.full(1, -1),
         action_logp=logp[:, None],
         collected={

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from anyspace.execution.failures import Failures
+from anyspace.failures import Failures
 
 
 def test_a_failure_is_told_once_until_everything_works_again() -> None:
