@@ -379,14 +379,16 @@ def _resolved(path: str, name: str) -> Any:
 
 
 def _unknown(fullname: str) -> str:
-    from anyspace.errors import nearest
+    from anyspace.errors import near, nearest
 
     below = fullname.removeprefix(f"{__name__}.")
     if reason := refused.reason_of(below):
         why = f": {reason}."
     else:
         known = [*PATHS, *(f"{path}.{name}" for path in PATHS for name in names(path))]
-        why = f".{nearest(below, known)}"
+        # Long paths are alike anyhow: their last parts have to be.
+        alike = {*near(last := below.rpartition(".")[2], {path.rpartition(".")[2] for path in known}), last}
+        why = f".{nearest(below, [path for path in known if path.rpartition('.')[2] in alike])}"
     return f"nothing in anyspace stands for ray.rllib.{below}{why} docs/reference/rllib-names.md lists what does."
 
 
