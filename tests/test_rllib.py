@@ -214,7 +214,9 @@ def test_the_ways_to_import():
 @pytest.mark.parametrize(
     ("statement", "hint"),
     [
-        ("from anyspace.rllib.models.torch.misc import SlimFc", "Did you mean one of 'models.torch.misc.SlimFC'"),
+        ("from anyspace.rllib.models.torch.misc import SlimFc", "Did you mean 'models.torch.misc.SlimFC'?"),
+        ("import anyspace.rllib.models.misc", "Did you mean one of 'models.tf.misc', 'models.torch.misc'?"),
+        ("import anyspace.rllib.utils.tracking_dict", "ray.rllib.utils.tracking_dict. docs/reference"),
         ("import anyspace.rllib.models.torch.fcnets", "'models.torch.fcnet'"),
         (
             "from anyspace.rllib.env import MultiAgentEnvs",

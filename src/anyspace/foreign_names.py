@@ -246,11 +246,18 @@ ARGUMENTS: dict[str, dict[str, str]] = {
             ("env", "eval_env"), "it plays the environment of training; another one is given to load(path, env=...)"
         ),
         "use_masking": "masks are used where the environment gives them",
+        "duration_fn": "`episodes` says how many are played",
     },
     "save()": dict.fromkeys(
         ("exclude", "include"), "a checkpoint holds what training goes on from; export(path) writes the policy alone"
     ),
     "load()": {},
+    "compute_single_action()": {
+        "input_dict": "give the observation that it holds, compute_single_action(input_dict['obs'], state)",
+    },
+    "from_checkpoint()": dict.fromkeys(
+        ("policy_ids", "policy_mapping_fn", "policies_to_train"), "there is one policy; leave it out"
+    ),
     "check_env()": {
         "warn": "what it returns lists errors and warnings as `findings`",
         "skip_render_check": "it does not render",
@@ -262,6 +269,8 @@ CALLS = {
     "learn()": "all but the number of steps is named, as learn(100_000, callback=...)",
     "evaluate()": "it takes how many `episodes`; another environment is given to load(path, env=...)",
     "save()": "it takes the path alone",
+    "compute_single_action()": "all but the observation, the state and what came with the previous step is named",
+    "from_checkpoint()": "all but the path is named, as from_checkpoint(path, callbacks=MyCallbacks)",
     "load()": "all but the path is named, as load(path, env=...)",
     "check_env()": "all but the environment is named; what it returns lists errors and warnings as `findings`",
 }

@@ -25,6 +25,7 @@ _BUILDER = "anyspace._rllib.sample_batch_builder"
 _CALLBACKS = "anyspace._rllib.callbacks"
 _CATALOG = "anyspace._rllib.catalog"
 _CONFIGS = "anyspace._rllib.builder"
+_MODEL_CONFIG = "anyspace.models.config"
 _CONTEXT = "anyspace.data.env_context"
 _ENVIRONMENTS = "anyspace._rllib.environments"
 _FILTERS = "anyspace._rllib.filters"
@@ -119,7 +120,7 @@ PATHS: dict[str, dict[str, str]] = {
     "models.catalog": {
         "anyspace.models": "MODEL_DEFAULTS",
         _CATALOG: "ModelCatalog",
-        "anyspace.models.config": "DEPRECATED_VALUE",
+        _MODEL_CONFIG: "DEPRECATED_VALUE",
     },
     "models.modelv2": {
         "anyspace.models": "ModelV2",
@@ -230,7 +231,7 @@ PATHS: dict[str, dict[str, str]] = {
     "utils.debug": {_HELPERS: "summarize update_global_seed_if_necessary"},
     "utils.debug.deterministic": {_HELPERS: "update_global_seed_if_necessary"},
     "utils.debug.summary": {_HELPERS: "summarize"},
-    "utils.deprecation": {"anyspace.models.config": "DEPRECATED_VALUE", _HELPERS: "Deprecated deprecation_warning"},
+    "utils.deprecation": {_MODEL_CONFIG: "DEPRECATED_VALUE", _HELPERS: "Deprecated deprecation_warning"},
     "utils.error": {
         "anyspace.errors": (
             "EnvError=EnvironmentSetupError MultiAgentEnvError=EnvironmentSetupError"
@@ -302,19 +303,17 @@ PATHS: dict[str, dict[str, str]] = {
             "AgentID=TensorType AgentToModuleMappingFn=TensorType AlgorithmConfigDict=DictType"
             " ConvFilterSpec=TensorType EnvActionType=TensorType EnvConfigDict=DictType EnvCreator=TensorType"
             " EnvID=TensorType EnvInfoDict=DictType EnvObsType=TensorType EnvType=TensorType EpisodeID=TensorType"
-            " EpisodeType=TensorType"
-            " FileType=TensorType FromConfigSpec=TensorType GradInfoDict=DictType IsPolicyToTrain=TensorType"
-            " LearnerStatsDict=DictType LearningRateOrSchedule=TensorType LocalOptimizer=TensorType"
-            " ModelConfigDict=DictType ModelGradients=TensorType ModelInputDict=DictType ModelWeights=DictType"
-            " ModuleID=Name MultiAgentDict=DictType MultiAgentPolicyConfigDict=DictType MultiEnvDict=DictType"
-            " NetworkType=TensorType Optimizer=TensorType Param=TensorType ParamDict=DictType ParamList=TensorType"
-            " ParamRef=TensorType PartialAlgorithmConfigDict=DictType PartialTrainerConfigDict=DictType PolicyID=Name"
-            " PolicyOutputType=TensorType"
-            " PolicyState=DictType RLModuleSpecType=TensorType ResultDict=DictType SampleBatchType=TensorType"
+            " EpisodeType=TensorType FileType=TensorType FromConfigSpec=TensorType GradInfoDict=DictType"
+            " IsPolicyToTrain=TensorType LearnerStatsDict=DictType LearningRateOrSchedule=TensorType"
+            " LocalOptimizer=TensorType ModelConfigDict=DictType ModelGradients=TensorType ModelInputDict=DictType"
+            " ModelWeights=DictType ModuleID=Name MultiAgentDict=DictType MultiAgentPolicyConfigDict=DictType"
+            " MultiEnvDict=DictType NetworkType=TensorType Optimizer=TensorType Param=TensorType ParamDict=DictType"
+            " ParamList=TensorType ParamRef=TensorType PartialAlgorithmConfigDict=DictType"
+            " PartialTrainerConfigDict=DictType PolicyID=Name PolicyOutputType=TensorType PolicyState=DictType"
+            " RLModuleSpecType=TensorType ResultDict=DictType SampleBatchType=TensorType"
             " ShouldModuleBeUpdatedFn=TensorType SpaceStruct=TensorType StateBatches=TensorType StateDict=DictType"
-            " TFPolicyV2Type=TensorType TrainerConfigDict=DictType TensorShape=TensorType"
-            " TensorStructType=TensorType TensorType"
-            " UnrollID=TensorType ViewRequirementsDict=DictType"
+            " TFPolicyV2Type=TensorType TrainerConfigDict=DictType TensorShape=TensorType TensorStructType=TensorType"
+            " TensorType UnrollID=TensorType ViewRequirementsDict=DictType"
         ),
         "typing": "Any Callable Dict Hashable List Optional Sequence Tuple Type Union",
     },
@@ -384,14 +383,8 @@ def _resolved(path: str, name: str) -> Any:
 
 
 def _unknown(fullname: str) -> str:
-    from anyspace.errors import nearest
-
     below = fullname.removeprefix(f"{__name__}.")
-    if reason := refused.reason_of(below):
-        why = f": {reason}."
-    else:
-        known = [*PATHS, *(f"{path}.{name}" for path in PATHS for name in names(path))]
-        why = f".{nearest(below, known)}"
+    why = refused.why_unknown(below, [*PATHS, *(f"{path}.{name}" for path in PATHS for name in names(path))])
     return f"nothing in anyspace stands for ray.rllib.{below}{why} docs/reference/rllib-names.md lists what does."
 
 

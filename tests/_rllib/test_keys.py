@@ -234,3 +234,8 @@ def test_an_old_script_takes_one_gradient_step_for_each_round() -> None:
 def test_an_evaluation_plays_a_number_of_episodes() -> None:
     with pytest.raises(ConfigError, match="evaluation_duration: an evaluation plays a number of episodes here"):
         translated(PPO.config_class, {"evaluation_duration": "auto"})
+
+
+def test_the_rows_of_a_gradient_step_are_not_those_of_a_batch() -> None:
+    with pytest.raises(ConfigError, match=r"`mini_batch_size_per_learner`.*called `minibatch_size` here"):
+        PPO("CartPole-v1", {"mini_batch_size_per_learner": 64})

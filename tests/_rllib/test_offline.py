@@ -141,3 +141,12 @@ def test_imitating_recorded_steps_drives_accuracy_on_them_up(tmp_path):
         assert accuracy() > 0.95
         algorithm.save(tmp_path / "saved")
     assert Path(tmp_path / "saved").is_dir()
+
+
+def test_a_context_has_its_input_s_configuration(tmp_path):
+    context = IOContext(config={"input_config": {"paths": ["a"]}})
+    assert context.input_config == {"paths": ["a"]}
+    assert IOContext().input_config == {}
+    JsonWriter(str(tmp_path)).write(batch())
+    with pytest.raises(AttributeError, match=r"no attribute 'read_all_files'\. next\(\) reads without end"):
+        _ = JsonReader(str(tmp_path)).read_all_files

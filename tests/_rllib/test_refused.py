@@ -32,6 +32,24 @@ def test_files_that_name_them_can_be_imported():
         MultiAgentBatch({}, 3)
 
 
+def test_attributes_of_a_stand_in_say_why_there_are_none():
+    from anyspace.rllib.policy.policy import Policy
+    from anyspace.rllib.utils import check_env
+    from anyspace.rllib.utils.replay_buffers import StorageUnit
+
+    class Mine(Policy):
+        size = 3
+
+    assert Mine.size == 3
+    assert not hasattr(StorageUnit, "SEQUENCES")
+    with pytest.raises(AttributeError, match=r"Mine\.from_checkpoint: a policy is a model and a distribution"):
+        Mine.from_checkpoint("x")
+    with pytest.raises(AttributeError, match=r"StorageUnit\.SEQUENCES: replay belongs to the algorithm"):
+        _ = StorageUnit.SEQUENCES
+    with pytest.raises(NotImplementedError, match=r"check_env: anyspace\.check_env\(env\) lists"):
+        check_env("CartPole-v1")
+
+
 def test_an_environment_of_several_agents_is_refused_by_name():
     from anyspace.rllib.env.multi_agent_env import MultiAgentEnv, make_multi_agent
 
@@ -62,6 +80,11 @@ def test_tensorflow_functions_name_those_of_pytorch(monkeypatch):
         ("examples.models.rnn_model", "Copy the file"),
         ("policy.eager_tf_policy", "`losses` or `updates`"),
         ("utils.metrics.window_stat", "training loop"),
+        ("utils.timer", "training loop"),
+        ("utils.pre_checks.env", r"anyspace\.check_env"),
+        ("utils.gym", "step five values"),
+        ("models.jax.jax_modelv2", "derive from JaxModelV2"),
+        ("train", "anyspace train ENV --algo ppo"),
     ],
 )
 def test_whole_families_have_a_reason(path, reason):

@@ -60,6 +60,24 @@ def test_padded_sequences_are_cut_and_shuffled_whole():
         rows().right_zero_pad(4)
 
 
+def test_sequences_are_padded_once_to_no_less_than_the_longest():
+    with pytest.raises(ValueError, match="max_seq_len is 2, but a sequence has 3 rows"):
+        sequences().right_zero_pad(2)
+    batch = sequences().zero_pad(3)
+    for again in (lambda: batch.right_zero_pad(4), lambda: batch.slice(1, 4)):
+        with pytest.raises(ValueError, match="the sequences are padded to 3 rows"):
+            again()
+    assert batch["actions"].tolist() == [0, 1, 0, 2, 3, 4, 5, 0, 0]
+
+
+def test_names_of_older_releases():
+    batch = rows()
+    assert SampleBatch.concat_samples([batch, batch]).count == 12
+    assert batch.decompress_if_needed() is batch
+    with pytest.raises(AttributeError, match=r"no attribute 'accessed_keys'\. A model gets the views"):
+        _ = batch.accessed_keys
+
+
 def test_infos_stay_a_list():
     batch = rows(infos=[{"i": i} for i in range(6)])
     assert batch[1:3]["infos"] == [{"i": 1}, {"i": 2}]
@@ -74,6 +92,9 @@ def test_tensors():
     assert batch["obs"]["x"].dtype is torch.float32
     assert len(batch) == 6
     assert torch.equal(batch.concat(batch)["actions"], torch.arange(6).repeat(2))
+    before = batch.slice(-2, 3)
+    assert before["actions"].tolist() == [0, 0, 0, 1, 2]
+    assert before["actions"].dtype is torch.int64
     with pytest.raises(NotImplementedError, match="'tf2'"):
         rows().to_device("cpu", framework="tf2")
 

@@ -702,6 +702,20 @@ def test_resuming_builds_the_algorithm_once(
         (["train", "CartPole-v1", "-n", "300"], "there is no flag -n. It is --steps N here"),
         (["train", "CartPole-v1", "--n_timesteps=300"], "there is no flag --n_timesteps. It is --steps N here"),
         (["train", "CartPole-v1", "-f", "logs", "-i", "a.zip"], "there is no flag -i. --resume RUN trains a run on"),
+        (
+            ["train", "-f", "logs"],
+            "RLlib's experiment file is --config FILE.toml here, Stable-Baselines3 Zoo's log folder",
+        ),
+        (["train", "-f", "exp.yaml"], "exp.yaml: experiments are TOML here."),
+        (["train", "exp.yml"], "and give it: anyspace train --config exp.toml."),
+        (["train", "file", "exp.yaml"], "exp.yaml: experiments are TOML here."),
+        (["train", "file", "exp.py"], "train file: experiments are TOML here."),
+        (["sweep", "--config=exp.yaml"], "exp.yaml: experiments are TOML here."),
+        (["train", "--config-file", "exp.json"], "there is no flag --config-file. It is --config FILE.toml here"),
+        (["train", "--run", "PPO", "--env", "CartPole-v1"], "there is no flag --run. It is --algo NAME here"),
+        (["train", "--run", "PPO", "--env", "CartPole-v1"], "the environment is named without a flag"),
+        (["train", "CartPole-v1", "--framework", "tf2"], "--framework tf2: it is --framework tf here."),
+        (["train", "CartPole-v1", "--framework=tfe"], "--framework tfe: it is --framework tf here."),
         (["train", "CartPole-v1", "--vec-env", "dummy"], "It is --vectorization sync or async here."),
         (["train", "CartPole-v1", "--hyperparams", "lr:1"], "Each key is a flag of its own"),
         (["enjoy", "--algo", "ppo"], "there is no command 'enjoy'. `anyspace evaluate RUN --render` plays a run."),
@@ -727,7 +741,7 @@ def test_wrong_input_is_one_clear_error(
 def test_algorithms_of_others_are_answered_with_flags_that_there_are(name: str) -> None:
     with pytest.raises(ConfigError, match=f"there is no algorithm '{name}'. ") as caught:
         algorithm_of(name)
-    words = re.findall(r"--algo [a-z]+(?: --[^ ,]+(?: [0-9]+)?)*", str(caught.value))[0].rstrip(".").split()
+    words = re.findall(r"--algo [a-z0-9]+(?: --[^ ,]+(?: [0-9]+)?)*", str(caught.value))[0].rstrip(".").split()
     kind = algorithm_of(words[1])
     parse(InspectFlags, "inspect", ["CartPole-v1", *words[2:]], StartingPoint(kind, kind.config_class()))
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from anyspace.algorithms.config import AlgorithmConfig
+from anyspace.algorithms.layers import overridden
+from anyspace.algorithms.ppo import PPOConfig
 from anyspace.cli import groups, main
+from anyspace.cli.config_file import OWN, ConfigFile
 from anyspace.execution.log import read_metrics
 from anyspace.execution.run_files import settings_of
 from tests.cli.support import TINY, run
@@ -89,7 +93,7 @@ def test_a_run_s_configuration_is_given_back(capsys: pytest.CaptureFixture[str],
     ("name", "content", "error"),
     [
         ("none.toml", None, "--config none.toml cannot be read: No such file or directory."),
-        ("a.yaml", "lr: 1", "--config a.yaml: a configuration is a .toml, or the config.json of a run."),
+        ("a.ini", "lr: 1", "--config a.ini: a configuration is a .toml, or the config.json of a run."),
         ("a.toml", "lr = ", "--config a.toml is no TOML: Invalid value"),
         ("a.json", "[1]", "--config a.json holds list; keys and values are expected."),
         ("a.toml", "learning_rate = 1.0", "unknown config key `learning_rate`."),
@@ -237,3 +241,12 @@ def test_a_smaller_batch_leaves_the_environments_that_a_run_s_author_chose(
     assert run(capsys, "train", *again, "--steps", "16", "--out", "second")[0] == 0
     config = json.loads((folder / "second" / "config.json").read_text())["config"]
     assert (config["num_envs_per_env_runner"], config["train_batch_size"]) == (8, 8)
+
+
+def test_the_experiment_of_the_page_about_rllib_is_as_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "porting.md").read_text()
+    toml = page.partition("```toml\n")[2].partition("```")[0]
+    written = ConfigFile(Path("x"), settings={k: v for k, v in tomllib.loads(toml).items() if k not in OWN})
+    config = overridden(PPOConfig(), written.of(PPOConfig))
+    assert (config.num_env_runners, config.num_epochs, config.minibatch_size, config.lr) == (2, 6, 128, 3e-4)
+    assert (config.model.fcnet_hiddens, config.checkpoint_every, config.stop_return) == ([32], 40_000, 150)

@@ -281,3 +281,20 @@ def test_a_model_takes_its_configuration_as_it_is() -> None:
     config = ModelConfig(fcnet_hiddens=[3])
     space = Box(-1, 1, (2,))
     assert FullyConnectedNetwork(space, Discrete(2), 2, config, "mine").model_config == config.as_dict()
+
+
+def test_a_batch_brings_states_and_lengths():
+    class Remembers(ModelV2):
+        def get_initial_state(self):
+            return [np.zeros(1)]
+
+        def forward(self, input_dict, state, seq_lens):
+            self.seen = input_dict["is_training"], state, seq_lens
+            return input_dict["obs"], state
+
+    model, lens = Remembers(*ARGUMENTS), np.array([2])
+    model.from_batch({"obs": np.ones((2, 3)), "state_in_0": np.ones((1, 1)), "seq_lens": lens})
+    training, states, seen = model.seen
+    assert training is True
+    assert states[0].tolist() == [[1]]
+    assert seen is lens

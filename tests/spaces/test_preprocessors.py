@@ -443,3 +443,9 @@ def test_texts_graphs_and_alternatives():
 def test_an_unknown_option_is_refused():
     with pytest.raises(TypeError, match="zero_mean"):
         get_preprocessor(AtariPixels(), zero_mean=False)
+
+
+def test_the_preprocessors_of_parts():
+    nested = Dict(b=Discrete(3), a=Tuple([Box(0, 1, (2,)), Discrete(2)]))
+    parts = get_preprocessor(nested).preprocessors
+    assert [(part.size, len(part.preprocessors)) for part in parts] == [(3, 0), (4, 2)]

@@ -9,6 +9,7 @@ from anyspace import algorithms
 from anyspace._rllib.callbacks import DefaultCallbacks
 from anyspace._rllib.scripts import Script
 from anyspace.execution.checkpoint import read_state
+from anyspace.foreign_names import answers
 
 
 class Algorithm(Script):
@@ -20,6 +21,7 @@ class Algorithm(Script):
         return super().load(path, **options) if cls is not Algorithm else _kind_of(path).load(path, **options)
 
     @classmethod
+    @answers("from_checkpoint()")
     def from_checkpoint(
         cls, checkpoint: str | os.PathLike[str], *, trust: bool = False, callbacks: type[DefaultCallbacks] | None = None
     ) -> Any:

@@ -6,8 +6,10 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from anyspace._rllib import advice
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, nearest
+from anyspace.foreign_names import Explains
 
 _IN_INFO = "Put a number into the `info` of a step instead: it is reported as env/NAME, and as episode/NAME."
 _NEVER: dict[str, str] = {
@@ -102,7 +104,7 @@ class DefaultCallbacks:
         """Take in the result of an iteration, which may be added to."""
 
 
-class PastEpisode:
+class PastEpisode(Explains):
     """An episode that is over.
 
     Attributes:
@@ -112,6 +114,8 @@ class PastEpisode:
         user_data, hist_data: yours to fill; nothing is reported of them.
         episode_id: counts episodes.
     """
+
+    _foreign = advice.EPISODE
 
     def __init__(self, episode: Episode, number: int):
         self.total_reward, self.length, self.episode_id = episode.total_reward, episode.length, number

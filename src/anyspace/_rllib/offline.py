@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from anyspace import tree
+from anyspace._rllib import advice
 from anyspace._rllib.sample_batch import SampleBatch, concat_samples
 from anyspace.data.offline import json_writer
 from anyspace.data.offline.files import JsonLines, find_files
@@ -18,11 +19,12 @@ from anyspace.data.offline.json_lines import read_line
 from anyspace.data.offline.spaces_file import read_spaces
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import require_shares
+from anyspace.foreign_names import Explains
 from anyspace.models.host import CALLBACK
 from anyspace.spaces import Preprocessor, get_preprocessor
 
 
-class IOContext:
+class IOContext(Explains):
     """What a reader or writer is told of the process that it is made in.
 
     Args:
@@ -31,6 +33,8 @@ class IOContext:
         worker_index: of the process.
         worker: accepted for old call sites, and kept.
     """
+
+    _foreign = advice.OFFLINE
 
     def __init__(
         self,
@@ -42,6 +46,11 @@ class IOContext:
         self.log_dir = log_dir or os.getcwd()
         self.config: dict[str, Any] = dict(config or {})
         self.worker_index, self.worker = worker_index, worker
+
+    @property
+    def input_config(self) -> dict[str, Any]:
+        """The dict of the key ``input_config``."""
+        return dict(self.config.get("input_config", {}))
 
 
 def _at_every_step(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -60,13 +69,15 @@ def _require_seed(seed: int) -> None:
         raise ConfigError(f"the seed of a reader is {seed!r}, but a seed is a whole number of at least 0.")
 
 
-class InputReader:
+class InputReader(Explains):
     """Base of what gives batches of recorded steps.
 
     A class of yours overrides `next`. Within a compiled step `next` gives the framework's arrays, of new steps at every
     one; what your code returns are NumPy's arrays all the same. No checkpoint holds how far a reader has got: in a
     resumed run it begins anew.
     """
+
+    _foreign = advice.OFFLINE
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

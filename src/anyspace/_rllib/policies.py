@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from anyspace._rllib import advice
 from anyspace.algorithms import Algorithm
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import ObservationError
+from anyspace.errors import ConfigError, ObservationError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.policy import Policy
+from anyspace.policy.seeing import ActingOptions
+
+ONLY_POLICY = "default_policy"
+"""The name of the policy."""
 
 
 class ScriptPolicy:
@@ -23,9 +28,14 @@ class ScriptPolicy:
 
     Args:
         algorithm: whose policy it is.
+        policy_id: its name.
+
+    Raises:
+        ConfigError: the name is another one.
     """
 
-    def __init__(self, algorithm: Algorithm[Any]):
+    def __init__(self, algorithm: Algorithm[Any], policy_id: str = ONLY_POLICY):
+        require_only_policy(policy_id)
         self._algorithm = algorithm
 
     @property
@@ -38,11 +48,9 @@ class ScriptPolicy:
         try:
             return getattr(self._policy, name)
         except AttributeError:
+            hint = advice.POLICY.get(name, _THERE)
             raise AttributeError(
-                f"get_policy().{name}: policies have no such attribute here. The weights, the states and what acts are"
-                " there: get_weights, set_weights, get_initial_state, compute_actions, compute_single_action,"
-                " model; predict_values, evaluate_actions and get_distribution give values, log-probabilities and"
-                " logits. docs/porting.md says more."
+                f"get_policy().{name}: policies have no such attribute here. {hint} docs/porting.md says more."
             ) from None
 
     def compute_actions(
@@ -52,7 +60,7 @@ class ScriptPolicy:
         prev_action_batch: Any = None,
         prev_reward_batch: Any = None,
         info_batch: Any = None,
-        *,
+        episodes: Any = None,
         explore: bool | None = None,
         timestep: int | None = None,
     ) -> tuple[Any, Any, dict[str, Any]]:
@@ -64,6 +72,7 @@ class ScriptPolicy:
             prev_action_batch: not read, since the states hold the last action.
             prev_reward_batch: rewards [N] of the previous step, where the model looks at them.
             info_batch: infos of this step, from which masks are read.
+            episodes: not read.
             explore: sample, instead of taking the deterministic action.
             timestep: not read.
         """
@@ -75,10 +84,11 @@ class ScriptPolicy:
         self,
         obs: Any = None,
         state: Any = None,
-        *,
         prev_action: Any = None,
         prev_reward: float | None = None,
         info: Mapping[str, Any] | None = None,
+        *,
+        episode: Any = None,
         explore: bool | None = None,
         timestep: int | None = None,
     ) -> tuple[Any, Any, dict[str, Any]]:
@@ -91,12 +101,7 @@ class ScriptPolicy:
     def _acted(
         self, act: Any, obs: Any, state: Any, reward: Any, info: Any, explore: bool | None
     ) -> tuple[Any, Any, dict[str, Any]]:
-        options: dict[str, Any] = {"explore": bool(explore)}
-        if reward is not None:
-            options["prev_reward"] = reward
-        if info is not None:
-            options["info"] = info
-        found = act(obs, own_state(self, state), **options)
+        found = act(obs, own_state(self, state), **acting_options(explore, prev_reward=reward, info=info))
         return (*found, {}) if self.is_recurrent() else (found, [], {})
 
     def dist_class(self, inputs: Any, model: Any = None) -> ActionDistribution:
@@ -129,8 +134,34 @@ class ScriptPolicy:
         return self._policy.model.view_requirements
 
 
-class Handed(list[PolicyState]):
-    """The state that `compute_single_action` returned to a script which had handed in RLlib's: a list of it."""
+_THERE = (
+    "The weights, the states and what acts are there: get_weights, set_weights, get_initial_state, compute_actions,"
+    " compute_single_action, model; predict_values, evaluate_actions and get_distribution give values,"
+    " log-probabilities and logits."
+)
+
+
+class Weights(dict[str, Any]):
+    """Weights by name; under the name of the one policy, where RLlib's algorithms had them, is the dict itself."""
+
+    def __missing__(self, name: str) -> Weights:
+        if name != ONLY_POLICY:
+            raise KeyError(name)
+        return self
+
+
+def require_only_policy(policy_id: object) -> None:
+    """Raise :class:`ConfigError` for the name of another policy than the one that there is."""
+    if policy_id != ONLY_POLICY:
+        raise ConfigError(
+            f"there is no policy {policy_id!r}: an algorithm has one, {ONLY_POLICY!r}. docs/porting.md says what takes"
+            " the place of several."
+        )
+
+
+def acting_options(explore: bool | None, **more: Any) -> ActingOptions:
+    """Return options of acting, those of ``more`` that are not None among them."""
+    return {"explore": bool(explore), **{name: value for name, value in more.items() if value is not None}}  # type: ignore[typeddict-item]
 
 
 def own_state(policy: ScriptPolicy, state: Any) -> Any:
@@ -139,10 +170,10 @@ def own_state(policy: ScriptPolicy, state: Any) -> Any:
     Raises:
         ObservationError: arrays came that make no state.
     """
-    if isinstance(state, Handed):
-        return state[0]
     if not isinstance(state, Sequence) or isinstance(state, str):
         return state
+    if len(state) == 1 and isinstance(state[0], PolicyState):
+        return state[0]
     initial = policy.get_initial_state()
     given = [np.asarray(part) for part in state]
     is_initial = len(given) == len(initial) and all(

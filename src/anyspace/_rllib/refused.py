@@ -6,6 +6,8 @@ A file that names one of them can be imported: the name is a class, which can be
 
 from __future__ import annotations
 
+from abc import ABCMeta
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, NoReturn
 
@@ -51,6 +53,16 @@ REASONS = {
     "replay": "replay belongs to the algorithm, and is not to be held",
     "pickle": "what is written here is JSON and safetensors. Use anyspace.spaces.to_json, algo.save and Algorithm.load",
     "tests": "it tests RLlib. Compare arrays with numpy.testing.assert_allclose",
+    "checks": (
+        "anyspace.check_env(env) lists what is wrong with an environment, as `anyspace check ENV` does; what"
+        " environments return is checked at every step"
+    ),
+    "jax": "models for JAX are in anyspace.models.jax: derive from JaxModelV2 (docs/frameworks.md)",
+    "old gym": "environments are gymnasium.Env: reset returns (obs, info), step five values",
+    "command line": (
+        "the command line is `anyspace train ENV --algo ppo` and `anyspace evaluate RUN`; docs/porting.md shows what"
+        " becomes of `rllib train`"
+    ),
     "training": "it is a part of RLlib's training loop, which anyspace.execution has in its own form",
     "factories": (
         "objects are not built from names. Build them, or name classes in the configuration: `package.module:Class`"
@@ -112,7 +124,7 @@ NAMES: dict[str, dict[str, str]] = {
         for name in _WITH_POLICIES
         for framework in ("tf", "torch")
     },
-    "algorithms.callbacks": {"callbacks": "MemoryTrackingCallbacks"},
+    "algorithms.callbacks": {"callbacks": "MemoryTrackingCallbacks", "exploration": "RE3UpdateCallbacks"},
     "env": {
         "agents": (
             "ExternalMultiAgentEnv GroupAgentsWrapper MultiAgentEnv ParallelPettingZooEnv PettingZooEnv Unity3DEnv"
@@ -176,7 +188,11 @@ NAMES: dict[str, dict[str, str]] = {
     "policy.torch_policy": {"policies": "DirectStepOptimizer TorchPolicy"},
     "policy.torch_policy_template": {"policies": "build_torch_policy"},
     "policy.torch_policy_v2": {"policies": "TorchPolicyV2"},
-    "utils": {"tests": "check check_compute_single_action check_train_results", "workers": "FilterManager"},
+    "utils": {
+        "checks": "check_env",
+        "tests": "check check_compute_single_action check_train_results",
+        "workers": "FilterManager",
+    },
     "utils.compression": {"pickle": "compression_supported is_compressed pack pack_if_needed unpack unpack_if_needed"},
     "utils.debug": {"tests": "check_memory_leaks"},
     "utils.debug.memory": {"tests": "check_memory_leaks"},
@@ -212,7 +228,10 @@ _ALGORITHMS = (
 
 FAMILIES = {
     **{f"{place}.{name}": "algorithms" for place in ("algorithms", "agents") for name in _ALGORITHMS.split()},
+    "callbacks": "callbacks",
+    "common": "command line",
     "connectors": "new stack",
+    "contrib": "algorithms",
     "core": "new stack",
     "env.env_runner": "new stack",
     "env.env_runner_group": "workers",
@@ -221,30 +240,44 @@ FAMILIES = {
     "env.single_agent_env_runner": "new stack",
     "env.single_agent_episode": "new stack",
     "env.utils": "new stack",
+    "evaluate": "command line",
     "evaluation.collectors": "workers",
     "evaluation.env_runner_v2": "workers",
     "examples": "examples",
     "execution": "training",
-    "models.jax": "policies",
+    "models.jax": "jax",
     "offline": "recorded",
     "policy": "policies",
+    "rollout": "command line",
+    "train": "command line",
+    "tuned_examples": "examples",
     "utils.actor_manager": "workers",
     "utils.actors": "workers",
     "utils.checkpoints": "pickle",
     "utils.exploration": "exploration",
+    "utils.gym": "old gym",
     "utils.memory": "workers",
     "utils.metrics": "training",
     "utils.minibatch_utils": "training",
     "utils.policy": "policies",
     "utils.postprocessing": "new stack",
-    "utils.pre_checks": "tests",
+    "utils.pre_checks": "checks",
     "utils.replay_buffers": "replay",
     "utils.sgd": "training",
+    "utils.timer": "training",
+    "utils.window_stat": "training",
 }
 """First parts of paths that are no modules here -> why."""
 
 
-class Refused:
+class _ExplainsItself(ABCMeta):
+    """Says, of an attribute that a stand-in is asked for, why there is none."""
+
+    def __getattr__(cls, name: str) -> NoReturn:
+        raise AttributeError(f"{cls.__name__}.{name}: {cls._reason}. docs/porting.md says what works instead.")
+
+
+class Refused(metaclass=_ExplainsItself):
     """Base of the stand-ins.
 
     Raises:
@@ -271,3 +304,15 @@ def reason_of(path: str) -> str | None:
     """Return why there is no module of an old path, where its family says so."""
     parents = [first for first in FAMILIES if path == first or path.startswith(f"{first}.")]
     return REASONS[FAMILIES[max(parents, key=len)]] if parents else None
+
+
+def why_unknown(path: str, known: Sequence[str]) -> str:
+    """Return the end of a sentence that says why nothing stands for an old path, or which known paths are like it."""
+    from anyspace.errors import near, nearest  # here: a file that imports old names loads nothing that it does not use
+
+    if reason := reason_of(path):
+        return f": {reason}."
+    # Long paths are alike anyhow: their last parts have to be.
+    last = path.rpartition(".")[2]
+    alike = {*near(last, {one.rpartition(".")[2] for one in known}), last}
+    return f".{nearest(path, [one for one in known if one.rpartition('.')[2] in alike])}"

@@ -22,6 +22,8 @@ MOVED = {
     "env.group_agents_wrapper": "env.wrappers.group_agents_wrapper",
     "env.pettingzoo_env": "env.wrappers.pettingzoo_env",
     "models.extra_spaces": "utils.spaces.simplex",
+    "models.tf.fcnet_v2": "models.tf.fcnet",
+    "models.tf.visionnet_v2": "models.tf.visionnet",
     "utils.space_utils": "utils.spaces.space_utils",
     "utils.tf_ops": "utils.tf_utils",
     "utils.torch_ops": "utils.torch_utils",

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from anyspace import tree
-from anyspace._rllib.columns import after_zeros, cut, joined, padded, picked
+from anyspace._rllib import advice
+from anyspace._rllib.columns import after_zeros, attempt_count_timesteps, cut, is_per_sequence, joined, padded, picked
+from anyspace.foreign_names import Explains
 
 DEFAULT_POLICY_ID = "default_policy"
 
@@ -23,7 +25,7 @@ Rows = slice
 """Of a batch; the class has a method of the other name."""
 
 
-class SampleBatch(dict[str, Any]):
+class SampleBatch(Explains, dict[str, Any]):
     """Columns by name, with the names as attributes; numbers and lists become arrays.
 
     Its length is the number of rows N. Columns are arrays or tensors [N, ...], or nested dicts and tuples of them.
@@ -41,6 +43,8 @@ class SampleBatch(dict[str, Any]):
     Raises:
         KeyError: there is a column ``dones``, which ``terminateds`` and ``truncateds`` replace.
     """
+
+    _foreign = advice.SAMPLE_BATCH
 
     OBS = CUR_OBS = "obs"
     NEXT_OBS = "new_obs"
@@ -179,6 +183,11 @@ class SampleBatch(dict[str, Any]):
         """Return the rows of this batch, then those of another."""
         return concat_samples([self, other])
 
+    @staticmethod
+    def concat_samples(samples: Sequence[SampleBatch]) -> SampleBatch:
+        """Return the rows of several batches one after the other: the function `concat_samples`."""
+        return concat_samples(samples)
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """Go through the rows, a dict of one value per column each; ``seq_lens`` is 1 in it."""
         columns = {name: column for name, column in self.items() if name != self.SEQ_LENS}
@@ -202,7 +211,7 @@ class SampleBatch(dict[str, Any]):
         assert self.max_seq_len is not None
         steps = (sequences[:, None] * self.max_seq_len + np.arange(self.max_seq_len)).reshape(-1)
         self.update(
-            {name: picked(column, sequences if _per_sequence(name) else steps) for name, column in self.items()}
+            {name: picked(column, sequences if is_per_sequence(name) else steps) for name, column in self.items()}
         )
         return self
 
@@ -214,9 +223,14 @@ class SampleBatch(dict[str, Any]):
             end: row after the last.
             state_start: first sequence whose state is kept; None: the first that has one of the rows.
             state_end: sequence after the last one whose state is kept.
+
+        Raises:
+            ValueError: the rows are steps of sequences that are padded.
         """
+        if self.seq_lens is not None:
+            self._require_unpadded("slice", "cut a copy that is not, or batch[start:end], which cuts whole sequences")
         first = max(start, 0)
-        columns = {k: cut(v, slice(first, end)) for k, v in self.items() if not _per_sequence(k)}
+        columns = {k: cut(v, slice(first, end)) for k, v in self.items() if not is_per_sequence(k)}
         if start < 0:
             columns = {name: tree.map_leaves(partial(after_zeros, -start), column) for name, column in columns.items()}
         if self.seq_lens is None:
@@ -284,15 +298,30 @@ class SampleBatch(dict[str, Any]):
             exclude_states: leave ``state_in_i`` as they are, one for each sequence.
 
         Raises:
-            ValueError: there are no ``seq_lens``.
+            ValueError: there are no ``seq_lens``, one of them is longer, or the sequences are padded already.
         """
         if self.seq_lens is None:
             raise ValueError("SampleBatch.right_zero_pad: there is no column 'seq_lens'.")
+        self._require_unpadded("right_zero_pad", "pad a copy that is not yet")
         lens = np.asarray(self.seq_lens)
+        if lens.max() > max_seq_len:
+            raise ValueError(
+                f"SampleBatch.right_zero_pad: max_seq_len is {max_seq_len}, but a sequence has {lens.max()} rows."
+            )
         for name, column in self.items():
             if name != self.SEQ_LENS and not (exclude_states and name.startswith("state_in_")):
                 super().__setitem__(name, tree.map_leaves(lambda leaf: padded(leaf, lens, max_seq_len), column))
         self.zero_padded, self.max_seq_len = True, max_seq_len
+        return self
+
+    zero_pad = right_zero_pad
+
+    def _require_unpadded(self, method: str, instead: str) -> None:
+        if self.zero_padded:
+            raise ValueError(f"SampleBatch.{method}: the sequences are padded to {self.max_seq_len} rows; {instead}.")
+
+    def decompress_if_needed(self) -> SampleBatch:
+        """Return the batch: its columns are never packed."""
         return self
 
     def to_device(self, device: Any, framework: str = "torch") -> SampleBatch:
@@ -321,7 +350,7 @@ class SampleBatch(dict[str, Any]):
         if self.zero_padded:
             assert self.max_seq_len is not None
             steps = slice(first * self.max_seq_len, last * self.max_seq_len)
-        return self._like({name: cut(v, whole if _per_sequence(name) else steps) for name, v in self.items()})
+        return self._like({name: cut(v, whole if is_per_sequence(name) else steps) for name, v in self.items()})
 
     def _like(self, columns: Mapping[str, Any], padded: bool | None = None) -> SampleBatch:
         keeps = self.zero_padded if padded is None else padded
@@ -336,21 +365,6 @@ class SampleBatch(dict[str, Any]):
 
 
 _NO_DONES = "a SampleBatch has no column 'dones' to be set: set 'terminateds' and 'truncateds'."
-
-
-def attempt_count_timesteps(tensor_dict: Mapping[str, Any]) -> int:
-    """Return how many rows columns have: the sum of ``seq_lens``, else the length of the first column; 0 if unknown."""
-    lens = tensor_dict.get(SampleBatch.SEQ_LENS)
-    if lens is not None and len(lens) > 0:
-        return int(sum(lens))
-    skipped = (SampleBatch.SEQ_LENS, SampleBatch.INFOS)
-    for name, column in tensor_dict.items():
-        leaves = tree.leaves(column) if isinstance(column, dict | tuple) else [column]
-        if name not in skipped and not name.startswith(("state_in_", "state_out_")):
-            length = len(leaves[0]) if leaves and hasattr(leaves[0], "__len__") and np.ndim(leaves[0]) else 0
-            if length:
-                return length
-    return 0
 
 
 def concat_samples(samples: Sequence[SampleBatch]) -> SampleBatch:
@@ -384,7 +398,3 @@ def concat_samples(samples: Sequence[SampleBatch]) -> SampleBatch:
 def convert_ma_batch_to_sample_batch(batch: SampleBatch) -> SampleBatch:
     """Return the batch: there are no batches of several agents here."""
     return batch
-
-
-def _per_sequence(name: str) -> bool:
-    return name == SampleBatch.SEQ_LENS or name.startswith("state_in_")

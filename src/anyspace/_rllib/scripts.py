@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABCMeta
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from gymnasium.vector import SyncVectorEnv
-
-from anyspace import algorithms
+from anyspace import algorithms, foreign_names, nesting
+from anyspace._rllib import advice
 from anyspace._rllib.callbacks import Absent, DefaultCallbacks, PastEpisode, tell
 from anyspace._rllib.keys import translated, with_effect, with_rhythm
-from anyspace._rllib.policies import Handed, ScriptPolicy, own_state
+from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy, Weights, acting_options, own_state, require_only_policy
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
+from anyspace._rllib.workers import Workers
 from anyspace.algorithms import checkpoints, state
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
-from anyspace.data.vector import VectorSource
-from anyspace.errors import ConfigError
+from anyspace.errors import ConfigError, ObservationError
 from anyspace.execution.callbacks import require_no_arguments
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint
-from anyspace.execution.fleet import LocalFleet
 from anyspace.execution.pieces import pieces_of
+from anyspace.foreign_names import answers
+from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import PolicyState
 from anyspace.policy.seeing import ActingOptions
+from anyspace.spaces.uniform import raw_space
 
 
 class Keys:
@@ -36,12 +38,44 @@ class Keys:
         raise NotImplementedError
 
 
-class Script(algorithms.Algorithm[Any]):
+_FOREIGN = {**foreign_names.ALGORITHM, **advice.ALGORITHM}
+
+
+class _ExplainsItself(ABCMeta):
+    """Says, of an attribute that a class of algorithms lacks, what to write in place of RLlib's."""
+
+    if not TYPE_CHECKING:  # type checkers refuse what is unknown
+
+        def __getattr__(cls, name):
+            hint = advice.ALGORITHM.get(name)
+            text = f"type object {cls.__name__!r} has no attribute {name!r}"
+            raise AttributeError(f"{text}. {hint}" if hint else text, name=name, obj=cls)
+
+
+class Saved(type(Path())):  # type: ignore[misc]
+    """The folder of a checkpoint: a path, which RLlib's older releases returned as a text, newer ones in a result."""
+
+    @property
+    def checkpoint(self) -> Saved:
+        """The folder itself."""
+        return self
+
+    @property
+    def path(self) -> str:
+        """The folder as a text."""
+        return str(self)
+
+    def __add__(self, end: str) -> str:
+        return str(self) + end
+
+
+class Script(algorithms.Algorithm[Any], metaclass=_ExplainsItself):
     """An algorithm as old scripts use one: with RLlib's defaults, more of its keys, its callbacks and result keys.
 
     A key that nothing here depends on is left out, which a message says, instead of being refused.
     """
 
+    _foreign = _FOREIGN
     default_preset = "none"
     _callbacks: DefaultCallbacks | None = None
 
@@ -81,9 +115,10 @@ class Script(algorithms.Algorithm[Any]):
         absent = {"worker": Absent("worker"), "base_env": Absent("base_env")}
         for episode in episodes:
             for told in (callbacks.on_episode_start, callbacks.on_episode_end):
-                told(**absent, policies={"default_policy": self.get_policy()}, episode=episode, env_index=0)
+                told(**absent, policies=self.workers.policy_map, episode=episode, env_index=0)
         return episodes
 
+    @answers("evaluate()")
     def evaluate(
         self,
         episodes: int | None = None,
@@ -102,22 +137,27 @@ class Script(algorithms.Algorithm[Any]):
             tell(self._callbacks.on_evaluate_end, algorithm=self, evaluation_metrics={"evaluation": found})
         return found
 
-    def get_policy(self, policy_id: str = "default_policy") -> ScriptPolicy:
-        """Return the policy, of which there is one, with RLlib's methods around it."""
-        return ScriptPolicy(self)
+    def get_policy(self, policy_id: str = ONLY_POLICY) -> ScriptPolicy:
+        """Return the policy, of which there is one, with RLlib's methods around it; see :class:`ScriptPolicy`."""
+        return ScriptPolicy(self, policy_id)
 
+    @answers("compute_single_action()")
     def compute_single_action(
         self,
         observation: Any,
         state: PolicyState | Sequence[Any] | None = None,
-        *,
         prev_action: Any = None,
-        policy_id: str = "default_policy",
+        prev_reward: Any = None,
+        info: Any = None,
+        *,
+        policy_id: str = ONLY_POLICY,
         full_fetch: bool = False,
+        explore: bool | None = None,
+        mask: Any = None,
         clip_action: bool | None = None,
         unsquash_action: bool | None = None,
         timestep: int | None = None,
-        **options: Unpack[ActingOptions],
+        episode: Any = None,
     ) -> Any:
         """Return the action for one observation; see :meth:`anyspace.algorithms.Algorithm.compute_single_action`.
 
@@ -128,14 +168,28 @@ class Script(algorithms.Algorithm[Any]):
             observation: as the environment returns it.
             state: what the call before returned; None or the policy's initial states at first.
             prev_action: not read, since the state holds the last action.
-            policy_id: not read, as there is one policy.
+            prev_reward: the reward of the previous step, where the model looks at it.
+            info: what came beside the observation, from which masks are read.
+            policy_id: of the one policy.
             full_fetch: return three values.
+            explore: sample, instead of taking the deterministic action.
+            mask: see :class:`~anyspace.policy.policy.ActingOptions`.
             clip_action: not read: actions are what the environment takes.
-            unsquash_action: likewise.
+            unsquash_action: True or None: actions are what the environment takes.
             timestep: not read.
-            **options: see :class:`~anyspace.policy.policy.ActingOptions`.
+            episode: not read.
+
+        Raises:
+            ConfigError: ``policy_id`` is another one, or ``unsquash_action`` is False where that means something.
         """
-        policy = self.get_policy()
+        policy = self.get_policy(policy_id)
+        space, scales = self.policy.action_space, self.config.normalize_actions
+        if unsquash_action is False and raw_space(space, normalize=scales) != space:
+            raise ConfigError(
+                "compute_single_action(unsquash_action=False): actions are always what the environment takes; build the"
+                " algorithm with normalize_actions=False, or leave this out."
+            )
+        options = acting_options(explore, prev_reward=prev_reward, info=info, mask=mask)
         is_of_rllib = full_fetch or (isinstance(state, Sequence) and not isinstance(state, str))
         found = super().compute_single_action(observation, own_state(policy, state), **options)
         if not is_of_rllib:
@@ -143,9 +197,47 @@ class Script(algorithms.Algorithm[Any]):
         if not policy.is_recurrent():
             return found, [], {}
         action, after = found
-        return action, Handed([after]), {}
+        return action, [after], {}
 
     compute_action = compute_single_action
+
+    def compute_actions(
+        self,
+        observations: Any,
+        state: PolicyState | None = None,
+        *,
+        policy_id: str = ONLY_POLICY,
+        **options: Unpack[ActingOptions],
+    ) -> Any:
+        """Return actions for stacked observations; see :meth:`anyspace.algorithms.Algorithm.compute_actions`.
+
+        Raises:
+            ConfigError: ``policy_id`` is another one.
+            ObservationError: a dict of observations by agent came.
+        """
+        require_only_policy(policy_id)
+        space = self.policy.observation_space
+        if isinstance(observations, Mapping) and not any(nesting.has_part(space, key) for key in observations):
+            raise ObservationError(
+                f"compute_actions: a dict by {', '.join(map(repr, observations))} came, but observations are stacked,"
+                " [N, ...]: compute_actions(np.stack([*observations.values()])) returns as many actions."
+            )
+        return super().compute_actions(observations, state, **options)
+
+    def get_weights(self, policies: Sequence[str] | None = None) -> dict[str, NumpyArray]:
+        """Return copies of the weights by name, which are under ``"default_policy"`` as well.
+
+        Raises:
+            ConfigError: ``policies`` names another one.
+        """
+        for name in policies or ():
+            require_only_policy(name)
+        return Weights(super().get_weights())
+
+    def set_weights(self, weights: Mapping[str, Any]) -> None:
+        """Take over what :meth:`get_weights` returned, or a dict of it by the name of the policy."""
+        is_nested = isinstance(weights, Mapping) and [*weights] == [ONLY_POLICY]
+        super().set_weights(weights[ONLY_POLICY] if is_nested else weights)
 
     @property
     def iteration(self) -> int:
@@ -163,11 +255,18 @@ class Script(algorithms.Algorithm[Any]):
         """Close every environment."""
         self.close()
 
-    def save(self, path: str | os.PathLike[str] | None = None) -> Path:
+    @answers("save()")
+    def save(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+    ) -> Saved:
         """Write a checkpoint into a folder, or into one of its own below ``runs``, and return it."""
+        path = checkpoint_dir if path is None else path
         if path is None:
             path = Path("runs") / f"{self.name()}-{time.strftime('%Y%m%d-%H%M%S')}-{self.training_iteration:06d}"
-        return super().save(path)
+        return Saved(super().save(path))
 
     def restore(self, checkpoint_path: str | os.PathLike[str]) -> None:
         """Go on from a checkpoint of the same configuration: everything that a further iteration depends on.
@@ -217,36 +316,3 @@ def _built(callbacks: Any) -> DefaultCallbacks | None:
         raise ConfigError(f"`callbacks` is a class derived from DefaultCallbacks, but {callbacks!r} came.")
     require_no_arguments(callbacks, "derive a class from it that gives them, and hand over that one")
     return callbacks()
-
-
-class Workers:
-    """The environments that training steps, as scripts ask for them."""
-
-    def __init__(self, algorithm: Script):
-        self._algorithm = algorithm
-
-    def foreach_env(self, func: Callable[[Any], Any]) -> list[Any]:
-        """Return what ``func`` returns of each environment, which it may change.
-
-        Raises:
-            ConfigError: the environments are not objects in this process.
-        """
-        fleet = self._algorithm.fleet
-        source = fleet.collector.source if isinstance(fleet, LocalFleet) else None
-        envs = source.envs.unwrapped if isinstance(source, VectorSource) else None
-        if not isinstance(envs, SyncVectorEnv):
-            raise ConfigError(
-                f"foreach_env: the environments of {self._algorithm.env_spec.name} are no objects in this process. Give"
-                " vectorization='sync' and num_env_runners=0."
-            )
-        return [func(env.unwrapped) for env in envs.envs]
-
-    def foreach_worker(self, func: Callable[[Any], Any]) -> list[Any]:
-        """Return what ``func`` returns of the one worker, which has ``foreach_env``."""
-        return [func(self)]
-
-    foreach_env_runner = foreach_worker
-
-    def local_worker(self) -> Workers:
-        """Return the one worker."""
-        return self

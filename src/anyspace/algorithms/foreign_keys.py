@@ -38,6 +38,10 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "model_config": "It is called {model} here.",
     "num_workers_per_learner": _ONE_PROCESS,
     "sample_async": "{max_requests_in_flight_per_env_runner=2} lets workers go on while the learner learns.",
+    "mini_batch_size_per_learner": (
+        "It is called {minibatch_size} here.",
+        "A gradient step learns from all rows of {train_batch_size}.",
+    ),
     "train_batch_size_per_learner": "It is called {train_batch_size} here.",
     "evaluation_interval": "{evaluate_every} says it here, in environment steps rather than iterations.",
     "evaluation_duration": "It is {evaluation_episodes} here, in episodes.",

@@ -38,6 +38,7 @@ from anyspace.cli.output import print_preset, print_settings
 from anyspace.cli.values import REGISTRY, as_flag
 from anyspace.errors import ConfigError, nearest
 from anyspace.importing import import_name
+from anyspace.models.networks import framework_called
 
 K = TypeVar("K")
 
@@ -118,6 +119,7 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
         ConfigError: no algorithm or preset has the name that is given.
         CheckpointError: there is no checkpoint where ``--resume`` says.
     """
+    other_words.require_no_yaml(words)
     wanted = without_help(words)
     choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
     if choice.resume is not None:
@@ -267,8 +269,6 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
         if switch and (value or after).lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"):
             on, off = as_flag(switch, "True"), as_flag(switch, "False")
             raise ConfigError(f"{flag} takes no value: {on} by itself switches it on, {off} off.")
-        if keys == ["env"] and issubclass(kind, EnvFlags):
-            raise ConfigError("the environment is named without a flag, right after the command: CartPole-v1.")
         surplus = list(itertools.takewhile(lambda one: not one.startswith("--"), words[number + 1 :]))[1:]
         if keys == ["input"] and not value and surplus and (words[0][:2] != "--" or Path(surplus[0]).exists()):
             several = json.dumps([after, *surplus])
@@ -277,6 +277,10 @@ def _require_own_words(kind: type[Any], words: Sequence[str], defaults: Algorith
         advice = [hint for key in keys if (hint := hints.whereabouts(key))]
         if common in other_words.FLAGS:
             advice = [f" {other_words.FLAGS[common]}"]
+        if keys == ["env"] and issubclass(kind, EnvFlags):
+            unknown.append("the environment is named without a flag, right after the command: CartPole-v1.")
+        if keys == ["framework"] and framework_called(named := value or after) != named:
+            unknown.append(f"--framework {named}: it is --framework {framework_called(named)} here.")
         if advice and not known & {*keys}:
             unknown.append(f"there is no flag {flag}.{advice[0]}")
     if unknown:

@@ -236,6 +236,10 @@ class ModelV2:
             return columns
         return self._complete(columns, columns.scaled()) if columns.owned else columns.view()
 
+    def from_batch(self, train_batch: Mapping[str, Any], is_training: bool = True) -> tuple[Array, State]:
+        """Run the model on a batch, with the states and lengths that are among its columns; see :meth:`__call__`."""
+        return self({**train_batch, "is_training": is_training})
+
     def _complete(self, columns: Mapping[str, Any], scaled: Mapping[str, Compute] | None = None) -> InputDict:
         """Return inputs made of what a model hands over: observations may be flat, as they are in batches."""
         obs = columns["obs"]

@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
 
-from anyspace import tree
+from anyspace import nesting, tree
 from anyspace.errors import ObservationError
 from anyspace.maths.arrays import NumpyArray
 from anyspace.maths.xp import Array, xp
@@ -72,6 +72,11 @@ class Preprocessor:
             and (first.shift, first.scale) == (0.0, 1.0)
         )
         self.observation_space: gym.Space[Any] = PreprocessedBox(equivalent(space), self.encode.structure, self.shape)
+
+    @property
+    def preprocessors(self) -> list[Preprocessor]:
+        """Those of the parts of a Dict, in the order of its keys, or of a Tuple; of other spaces none."""
+        return [get_preprocessor(part) for part in (nesting.parts(self._space) or {}).values()]
 
     def transform(self, obs: tree.Tree) -> Any:
         """Return one observation as float32 [*shape]; every call is checked.

@@ -535,3 +535,19 @@ def test_a_model_written_for_any_algorithm_lies_under_the_heads():
     assert build({"custom_model": Plain}, q_hiddens=[4]).num_outputs == 6
     assert build({"custom_model": Plain, "fcnet_hiddens": []}, dueling=True).num_outputs == 256
     assert build({"custom_model": Plain}, q_hiddens=[]).num_outputs == 4  # the values themselves
+
+
+def test_heads_have_rllib_s_names_unless_the_model_has_parts_of_these_names():
+    model = build(dueling=True)
+    assert model.advantage_module is model.advantage_head
+    assert model.value_module is model.state_head
+    assert not hasattr(model, "value_modules")
+
+    class Own(FullyConnectedNetwork):
+        def __init__(self, *given):
+            super().__init__(*given)
+            self.value_module = nn.Linear(1, 1)
+
+    own = build({"custom_model": Own}, dueling=True)
+    assert isinstance(own.value_module, nn.Linear)
+    assert own.state_head is not own.value_module

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from anyspace import tree
+from anyspace.foreign_names import Explains
 from anyspace.maths.xp import Array
-from anyspace.models.modelv2 import State
+from anyspace.models.modelv2 import ModelV2, State
 from anyspace.models.pure import (
     attention,
     complex_input,
@@ -38,15 +39,29 @@ __all__ = [
 ]
 
 
-class FullyConnectedNetwork(fcnet.FullyConnectedNetwork, TFModelV2):
+class _NoKeras(Explains):
+    """Says what takes the place of the models of Keras that RLlib's networks had."""
+
+    _foreign: ClassVar = {
+        "base_model": (
+            "The networks that algorithms build are no models of Keras: `variables()` are their weights. To have one,"
+            " give {'custom_model': FullyConnectedNetwork} of anyspace.rllib.models.tf.fcnet, or the VisionNetwork"
+            " beside it."
+        ),
+        "q_value_head": "get_q_value_distributions(features) runs it, and `variables(as_dict=True)` are its weights.",
+        "state_value_head": "get_state_value(features) runs it, and `variables(as_dict=True)` are its weights.",
+    }
+
+
+class FullyConnectedNetwork(fcnet.FullyConnectedNetwork, TFModelV2, _NoKeras):
     """See :class:`anyspace.models.pure.fcnet.FullyConnectedNetwork`."""
 
 
-class VisionNetwork(visionnet.VisionNetwork, TFModelV2):
+class VisionNetwork(visionnet.VisionNetwork, TFModelV2, _NoKeras):
     """See :class:`anyspace.models.pure.visionnet.VisionNetwork`."""
 
 
-class ComplexInputNetwork(complex_input.ComplexInputNetwork, TFModelV2):
+class ComplexInputNetwork(complex_input.ComplexInputNetwork, TFModelV2, _NoKeras):
     """See :class:`anyspace.models.pure.complex_input.ComplexInputNetwork`."""
 
 
@@ -70,7 +85,7 @@ class ParametricActionsModel(parametric.ParametricActionsModel, TFModelV2):
     """See :class:`anyspace.models.pure.parametric.ParametricActionsModel`."""
 
 
-class DQNTFModel(dqn_model.DQNModel, TFModelV2):
+class DQNTFModel(dqn_model.DQNModel, TFModelV2, _NoKeras):
     """See :class:`anyspace.models.pure.dqn_model.DQNModel`."""
 
 
@@ -92,3 +107,16 @@ class SACTFModel(sac_model.SACModel, TFModelV2):
             if self.twin_q_net is not None:
                 self.get_twin_q_values(output, numbers)
         return output, state_out
+
+    def policy_variables(self) -> list[Any]:
+        """Return the variables of the policy."""
+        return _variables(self.action_model)
+
+    def q_variables(self) -> list[Any]:
+        """Return the variables of the Q networks, first network first."""
+        parts = (self.q_memory, self.q_net, self.twin_q_memory, self.twin_q_net)
+        return [variable for part in parts for variable in _variables(part)]
+
+
+def _variables(model: ModelV2 | None) -> list[Any]:
+    return [*model.held().variables.values()] if isinstance(model, TFModelV2) else []

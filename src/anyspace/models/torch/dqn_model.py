@@ -34,9 +34,21 @@ class DQNTorchModel(QNetworks, TorchModelV2):
         self.advantage_head = None if advantages is None else QHead(advantages, count)
         self.state_head = None if state is None else QHead(state, self.num_atoms)
 
+    def __getattr__(self, name: str) -> Any:
+        """Return a part; RLlib's names of the heads stand for them, unless the model beneath has such parts itself."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name not in _OLD_NAMES:
+                raise
+            return getattr(self, _OLD_NAMES[name])
+
     def _run_q_head(self, head: Any, features: torch.Tensor, noise: Noise) -> torch.Tensor:
         output: torch.Tensor = head(features, noise)
         return output
+
+
+_OLD_NAMES = {"advantage_module": "advantage_head", "value_module": "state_head"}
 
 
 class QHead(nn.Module):
