@@ -463,6 +463,39 @@ class TestGivenVectorEnvironments:
         assert preset_for(PPO.__mro__, EnvSpec(envs)).name == "tabular"
         assert twins[0].train()["timesteps_this_iter"] == 36
 
+    def test_one_that_is_closed_is_not_stepped(self) -> None:
+        class Given(gym.vector.SyncVectorEnv):
+            def close(self, **kwargs: Any) -> None:
+                """Close, and say so nowhere."""
+
+        envs = Given([Countdown] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+        algorithm = PPO(envs, FAST, preset="none")
+        algorithm.train()
+        algorithm.close()
+        for use in (algorithm.train, algorithm.evaluate):
+            with pytest.raises(EnvironmentSetupError, match="the vector environment Given is closed"):
+                use()
+
+
+class Simulator(Countdown):
+    is_open = True
+
+    def step(self, action: Any) -> Any:
+        assert self.is_open
+        return super().step(action)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@pytest.mark.parametrize("changes", [{}, {"vectorization": "async"}, {"num_env_runners": 1, "fleet": "serial"}])
+def test_what_trains_or_evaluates_after_close_makes_new_environments(changes: dict[str, Any], tmp_path: Path) -> None:
+    with closing(PPO(Simulator, FAST, preset="none", output=str(tmp_path), **changes)) as algorithm:
+        for iteration in (1, 2):
+            assert algorithm.train()["training_iteration"] == iteration
+            assert algorithm.evaluate(1)["episodes"] == 1
+            algorithm.close()
+
 
 def test_evaluation_needs_an_episode() -> None:
     with pytest.raises(ConfigError, match="at least 1"):

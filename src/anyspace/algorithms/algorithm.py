@@ -383,8 +383,10 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         )
 
     def close(self) -> None:
-        """Close every environment."""
+        """Close every environment; what trains or evaluates afterwards makes new ones."""
+        every = (self._source, self._fleet, self._evaluator)
+        self._source = self._fleet = self._evaluator = None
         with ExitStack() as stack:  # one that raises, or Ctrl-C, leaves none of the others open
-            for opened in (self._source, self._fleet, self._evaluator):
+            for opened in every:
                 if opened is not None:
                     stack.callback(opened.close)
