@@ -532,5 +532,6 @@ def test_paths_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert loaded.run_folder == run
     assert RecordVideo(1, folder="~/videos").folder == tmp_path / "videos"
     assert Film([Path("~/one.gif")]).files == [tmp_path / "one.gif"]
+    assert (RecordVideo(1, folder="b").folder, Film([Path("b.gif")]).files) == (tmp_path / "b", [tmp_path / "b.gif"])
     assert (tmp_path / "spaces" / "spaces.json").is_file()
     assert not (tmp_path / "~").exists()

@@ -77,6 +77,8 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
     config_class: ClassVar[type[AlgorithmConfig]]
     default_preset: ClassVar[str] = "auto"
     config: C
+    _here: Path
+    """The folder that settings are relative to, the current one at first: an environment may change to another."""
     preset: str
     """The preset that the settings started from; ``none``: the plain defaults, or a whole configuration."""
 
@@ -91,6 +93,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
     ):
         from anyspace.algorithms.settings import chosen
 
+        self._here = Path.cwd()
         choice = chosen(type(self), env, config, preset, overrides)
         source, spaces = choice.opened()
         self._given, self.preset = choice.given, choice.preset
@@ -225,7 +228,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
             from anyspace.algorithms.settings import written
 
             seed = environment_seed(self.seed, self.training_iteration)
-            self._fleet = written(self.new_fleet(seed), self.policy, self.config)
+            self._fleet = written(self.new_fleet(seed), self.policy, self.config, self._here)
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
@@ -361,6 +364,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Self = object.__new__(loaded.kind)
+        self._here = Path.cwd()
         contract.tell_of_own_init(loaded.kind)
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):

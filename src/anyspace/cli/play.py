@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,12 +50,12 @@ class RunFlags:
 
     @contextmanager
     def opened(self) -> Iterator[Algorithm[Any]]:
-        """Load the algorithm, and close it at the end of the context."""
-        algorithm = self.kind.load(self.checkpoint, env=self.env, trust=self.trust)
-        try:
+        """Load the algorithm; at the end of the context, close it, and go back to the folder of the command.
+
+        An environment may change to another one: paths that were given are absolute within, or not used.
+        """
+        with chdir("."), closing(self.kind.load(self.checkpoint, env=self.env, trust=self.trust)) as algorithm:
             yield algorithm
-        finally:
-            algorithm.close()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -263,7 +263,8 @@ class RecordVideo(Callback):
         if every < 1 or episodes < 1:
             raise ConfigError(f"RecordVideo(every={every}, episodes={episodes}): both are at least 1.")
         self.every, self.episodes, self.explore = every, episodes, explore
-        self.folder = None if folder is None else Path(folder).expanduser()
+        # Absolute: an environment may change the current folder.
+        self.folder = None if folder is None else Path(folder).expanduser().absolute()
         self._due, self._is_failing = every, False
 
     def on_start(self, algorithm: Any) -> None:

@@ -248,8 +248,8 @@ class RunFolder(os.PathLike[str]):
 
     @property
     def latest(self) -> Path:
-        """The folder of the latest checkpoint."""
-        return self.path / run_files.LATEST
+        """The folder of the latest checkpoint, absolute."""
+        return self._place / run_files.LATEST
 
     # ---------------------------------------------------------------------------------------- at the end
 
