@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -165,6 +166,7 @@ def bench(words: list[str]) -> None:
     evaluates = flags.config.evaluate_every is not None
     changes = {**({"evaluate_every": None} if evaluates else {}), **flags.changes()}
     algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
+    algorithm.counters.total_steps = sys.maxsize  # it is no run whose end a schedule would miss
     try:
         speed = measure(algorithm, flags.own.seconds)
         if flags.own.json:
