@@ -405,6 +405,19 @@ def test_what_a_trusted_module_registers_is_known(stranger: Path) -> None:
         catalog._custom_models.pop("beside")
 
 
+def test_an_id_that_a_script_registered_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scripted(Countdown):
+        __module__ = "__main__"
+
+    monkeypatch.setattr(gym.envs.registration, "registry", registry := dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", registry)
+    for entry_point in (Scripted, "__main__:Scripted"):
+        gym.register("Scripted-v0", entry_point)
+        assert trust.wants({"env": "Scripted-v0"}) == [trust.Want(("env",), (), "local", "Scripted-v0")]
+        assert trust.loading_line({"env": "Scripted-v0"}, PPOConfig) == "Algorithm.load('PATH', env=YourEnv)"
+        del registry["Scripted-v0"]
+
+
 def test_a_missing_environment_is_named_along_with_the_rest(stranger: Path) -> None:
     def edit(state: dict[str, Any]) -> None:
         state["env"], state["config"]["model"]["custom_action_dist"] = "nobodys", "cooled"

@@ -32,6 +32,29 @@ from anyspace.version import __version__
 from tests.support.counts import Counts, ran, saved
 
 
+class Homeless(Counts):
+    """Has no environment."""
+
+    @property
+    def fleet(self) -> None:
+        raise ConfigError("there is no environment")
+
+    @fleet.setter
+    def fleet(self, fleet: None) -> None:
+        pass
+
+
+def test_where_nobody_can_collect_no_run_begins(tmp_path: Path) -> None:
+    ran(Counts(), tmp_path / "old", steps=10)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for folder in ("old", "new"):
+        with pytest.raises(ConfigError, match="there is no environment") as caught:
+            ran(Homeless(start=10), tmp_path / folder, steps=20)
+        assert not hasattr(caught.value, "__notes__"), "what went on would fail again"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.fixture(autouse=True)
 def _without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than everything else here."""

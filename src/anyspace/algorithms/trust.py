@@ -26,13 +26,15 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
+
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, at, mark_of
 from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
-from anyspace.importing import import_name
+from anyspace.importing import import_name, is_of_a_script
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME
@@ -119,6 +121,8 @@ def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = 
     origin = origin_of(env) if isinstance(env, str) else None
     if origin in ("code", "unknown"):
         found.append(Want(("env",), (), "code" if origin == "code" else "registered", str(env)))
+    if env in gym.registry and is_of_a_script(gym.registry[env].entry_point):
+        found.append(Want(("env",), (), "local", str(env)))
     if env is None and isinstance(description.get("env_label"), str):
         found.append(Want(("env",), (), "local", description["env_label"]))
     config = description.get("config")
