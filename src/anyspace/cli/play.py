@@ -18,6 +18,7 @@ from anyspace.algorithms import Algorithm
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, require_least
 from anyspace.cli.values import REGISTRY
+from anyspace.errors import EnvironmentSetupError
 from anyspace.execution.film import MP4_HINT, Film, video_files, writes_mp4
 from anyspace.execution.run_files import VIDEOS, run_folder_of
 
@@ -55,7 +56,12 @@ class RunFlags:
         An environment may change to another one: paths that were given are absolute within, or not used.
         """
         with chdir("."), closing(self.kind.load(self.checkpoint, env=self.env, trust=self.trust)) as algorithm:
-            yield algorithm
+            try:
+                yield algorithm
+            except EnvironmentSetupError as error:
+                if self.env is None:
+                    error.add_note("Another environment, such as the run's where it has moved to, is named by --env.")
+                raise
 
 
 @dataclass(frozen=True, kw_only=True)
