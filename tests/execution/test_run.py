@@ -32,6 +32,23 @@ from anyspace.version import __version__
 from tests.support.counts import Counts, ran, saved
 
 
+def test_a_checkpoint_that_could_not_be_written_keeps_no_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = run_module.write_checkpoint
+
+    def full(folder: Path, state: dict[str, Any], *content: Any) -> None:
+        if state["steps"] == 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(folder, state, *content)
+
+    monkeypatch.setattr(run_module, "write_checkpoint", full)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ran(Counts(), tmp_path, steps=30, every=10, keep=3)
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [20, 30]
+
+
 class Homeless(Counts):
     """Has no environment."""
 
