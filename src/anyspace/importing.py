@@ -53,7 +53,7 @@ def importable_name(thing: object) -> str | None:
     What a script or a notebook defines, ``__main__``, has no such name: there, it is another program's.
     """
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or module in ("__main__", "__mp_main__"):
+    if not isinstance(module, str) or not isinstance(name, str) or is_of_a_script(thing):
         return None
     try:
         if sys.modules[module].__spec__ is None:  # made in this process, and nowhere to be found by another
@@ -63,6 +63,12 @@ def importable_name(thing: object) -> str | None:
         return None
     # A bound method has its function's name, and a name may have been given to something else since.
     return f"{module}:{name}" if found == thing else None
+
+
+def is_of_a_script(thing: object) -> bool:
+    """Return whether code, itself or as ``module:Name``, is of a script or a notebook, which no other one knows."""
+    module = thing.partition(":")[0] if isinstance(thing, str) else getattr(thing, "__module__", None)
+    return module in ("__main__", "__mp_main__")
 
 
 def import_name(name: str) -> Any:

@@ -463,6 +463,39 @@ class TestGivenVectorEnvironments:
         assert preset_for(PPO.__mro__, EnvSpec(envs)).name == "tabular"
         assert twins[0].train()["timesteps_this_iter"] == 36
 
+    def test_one_that_is_closed_is_not_stepped(self) -> None:
+        class Given(gym.vector.SyncVectorEnv):
+            def close(self, **kwargs: Any) -> None:
+                """Close, and say so nowhere."""
+
+        envs = Given([Countdown] * 4, autoreset_mode=gym.vector.AutoresetMode.SAME_STEP)
+        algorithm = PPO(envs, FAST, preset="none")
+        algorithm.train()
+        algorithm.close()
+        for use in (algorithm.train, algorithm.evaluate):
+            with pytest.raises(EnvironmentSetupError, match="the vector environment Given is closed"):
+                use()
+
+
+class Simulator(Countdown):
+    is_open = True
+
+    def step(self, action: Any) -> Any:
+        assert self.is_open
+        return super().step(action)
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@pytest.mark.parametrize("changes", [{}, {"vectorization": "async"}, {"num_env_runners": 1, "fleet": "serial"}])
+def test_what_trains_or_evaluates_after_close_makes_new_environments(changes: dict[str, Any], tmp_path: Path) -> None:
+    with closing(PPO(Simulator, FAST, preset="none", output=str(tmp_path), **changes)) as algorithm:
+        for iteration in (1, 2):
+            assert algorithm.train()["training_iteration"] == iteration
+            assert algorithm.evaluate(1)["episodes"] == 1
+            algorithm.close()
+
 
 def test_evaluation_needs_an_episode() -> None:
     with pytest.raises(ConfigError, match="at least 1"):
@@ -499,5 +532,6 @@ def test_paths_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert loaded.run_folder == run
     assert RecordVideo(1, folder="~/videos").folder == tmp_path / "videos"
     assert Film([Path("~/one.gif")]).files == [tmp_path / "one.gif"]
+    assert (RecordVideo(1, folder="b").folder, Film([Path("b.gif")]).files) == (tmp_path / "b", [tmp_path / "b.gif"])
     assert (tmp_path / "spaces" / "spaces.json").is_file()
     assert not (tmp_path / "~").exists()

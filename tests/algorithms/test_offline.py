@@ -85,6 +85,24 @@ def test_recorded_and_live_steps_are_mixed(folder):
     assert results[-1]["episodes_total"] > 0
 
 
+def test_environments_may_change_the_current_folder(folder, tmp_path, monkeypatch):
+    def roaming() -> gym.Env[Any, Any]:
+        monkeypatch.chdir(tmp_path)
+        return gym.make("CartPole-v1")
+
+    monkeypatch.chdir(folder)
+    settings = {**SMALL, "input": {".": 0.5, "sampler": 0.5}, "output": "more"}
+    with closing(MARWIL(roaming, **settings)) as algorithm:
+        algorithm.train()
+        algorithm.save(tmp_path / "saved")
+    assert [file.name for file in tmp_path.iterdir()] == ["saved"]
+    assert [*(Path(folder) / "more").glob("output-*")]
+    monkeypatch.chdir(folder)
+    with closing(Algorithm.load(tmp_path / "saved", env=roaming)) as algorithm:
+        algorithm.evaluate(1)
+        algorithm.train()
+
+
 @pytest.mark.parametrize("sampler", ["sampler", {"sampler": 1.0}])
 def test_live_steps_alone_are_learnt_from(sampler):
     with closing(MARWIL("CartPole-v1", input=sampler, **SMALL)) as algorithm:

@@ -406,6 +406,38 @@ def test_what_a_trusted_module_registers_is_known(stranger: Path) -> None:
         catalog._custom_models.pop("beside")
 
 
+def test_code_that_has_moved_is_handed_over_anew(stranger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def edit(state: dict[str, Any]) -> None:
+        state["env"], state["config"]["model"]["custom_model"] = "gone.envs:Env", "gone.models.Net"
+
+    with pytest.raises(CheckpointError) as caught:
+        Algorithm.load(edited(stranger, edit), trust=True)
+    assert str(caught.value).splitlines() == [
+        f"{stranger / 'run'} names code that cannot be imported by the name it had:",
+        "  model.custom_model: gone.models:Net (No module named 'gone')",
+        "If it has moved, hand it over from where it is now:",
+        f"""  Algorithm.load('{stranger / "run"}', config={{"model": {{"custom_model": Net}}}}, trust=True)""",
+        f"  anyspace train --resume {stranger / 'run'} --trust --model.custom-model package.module:Net",
+    ]
+    put(state := json.loads((stranger / "run" / "state.json").read_text()), ("config", "model", "custom_model"), None)
+    (stranger / "run" / "state.json").write_text(json.dumps(state))
+    assert main(["evaluate", "run", "--trust"]) == 2
+    assert "has moved to, is named by --env." in capsys.readouterr().err
+
+
+def test_an_id_that_a_script_registered_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scripted(Countdown):
+        __module__ = "__main__"
+
+    monkeypatch.setattr(gym.envs.registration, "registry", registry := dict(gym.registry))
+    monkeypatch.setattr(gym, "registry", registry)
+    for entry_point in (Scripted, "__main__:Scripted"):
+        gym.register("Scripted-v0", entry_point)
+        assert trust.wants({"env": "Scripted-v0"}) == [trust.Want(("env",), (), "local", "Scripted-v0")]
+        assert trust.loading_line({"env": "Scripted-v0"}, PPOConfig) == "Algorithm.load('PATH', env=YourEnv)"
+        del registry["Scripted-v0"]
+
+
 def test_a_missing_environment_is_named_along_with_the_rest(stranger: Path) -> None:
     def edit(state: dict[str, Any]) -> None:
         state["env"], state["config"]["model"]["custom_action_dist"] = "nobodys", "cooled"
@@ -440,7 +472,7 @@ def test_a_trusted_name_that_is_wrong_is_named_with_its_key(stranger: Path) -> N
         value = {"import": name}
         path = edited(stranger, functools.partial(put, keys=("config", "model", "custom_model"), value=value))
 
-        with pytest.raises(CheckpointError, match=r"state\.json: config key `model\.custom_model`: .*cannot be"):
+        with pytest.raises(CheckpointError, match=r"cannot be imported by .*\n  model\.custom_model: "):
             Algorithm.load(path, trust=True)
 
 

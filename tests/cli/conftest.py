@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 ENVIRONMENTS = """
+import os
 import time
 import torch
 from anyspace.models import TorchModelV2
@@ -37,15 +38,30 @@ class Torn(Drawn):
     def render(self):
         raise RuntimeError("no context")
 
+class Roaming(Drawn):
+    def __init__(self, render_mode=None):
+        super().__init__(render_mode)
+        os.chdir(os.environ["ELSEWHERE"])
+
+    def reset(self, **options):
+        os.chdir(os.environ["ELSEWHERE"])
+        return super().reset(**options)
+
 class Blind(Drawn):
     metadata = {"render_modes": []}
 """
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_curves: None) -> Path:
+def folder(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    without_curves: None,
+) -> Path:
     """Return the folder in which commands run, which has the module ``toys``."""
     (tmp_path / "toys.py").write_text(ENVIRONMENTS)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ELSEWHERE", str(tmp_path_factory.mktemp("elsewhere")))
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path

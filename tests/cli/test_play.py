@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,24 @@ def test_a_run_is_filmed(capsys: pytest.CaptureFixture[str], folder: Path) -> No
     assert "episode 2: return 4, 4 steps\nvideo: a.gif (" in out
     status, out, err = run(capsys, "record", "run", "--trust")
     assert "video: run/videos/step-000000032.gif" in out
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ["record run --out a.gif --trust", "record run --env toys:Roaming --trust", "report run --episodes 1 --trust"],
+        ["train toys:Roaming --weights-from run --out b --steps 16 --seeds 2", "inspect toys:Roaming --out a.svg"],
+    ],
+)
+def test_environments_may_change_the_current_folder(
+    capsys: pytest.CaptureFixture[str], folder: Path, commands: list[str]
+) -> None:
+    train = "train toys:Roaming --steps 32 --out run --evaluate 1 --video-every 32"
+    for command in (train, *commands):
+        words = [*command.split(), *(TINY if command.startswith("train") else ())]
+        status, _, err = run(capsys, *words)
+        assert status == 0, err
+    assert [*Path(os.environ["ELSEWHERE"]).iterdir()] == []
 
 
 @pytest.mark.parametrize(

@@ -35,19 +35,19 @@ FEW = [*TINY[:4], *TINY[9:11], "--steps", "16", "--evaluate", "1", "--ranges", "
 def test_the_best_is_kept_and_a_sweep_goes_on(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
     pytest.importorskip("optuna")
     (folder / "ranges.toml").write_text(RANGES)
-    status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "1", "--out", "s", *FEW)
+    status, out, err = run(capsys, "sweep", "toys:Roaming", "--trials", "1", "--out", "s", *FEW)
     assert status == 0, err
     assert "(0 trials so far); tries lr, num_epochs, model.fcnet_hiddens" in out
     assert "of another sweep" not in out
     assert re.search(r"trial 0 .*mean return +. 4 .*model.fcnet_hiddens . \[4", out, re.DOTALL)
     assert "trial 0: mean return 4 (best so far 4, trial 0)  lr=" in out
     best = tomllib.loads((folder / "s" / "best.toml").read_text())
-    assert (best["env"], best["algo"], best["steps"], best["train_batch_size"]) == ("toys:Drawn", "ppo", 16, 16)
+    assert (best["env"], best["algo"], best["steps"], best["train_batch_size"]) == ("toys:Roaming", "ppo", 16, 16)
     assert 1e-4 <= best["lr"] <= 1e-2
     assert best["model"]["fcnet_hiddens"] in ([4], [4, 4])
-    status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "1", "--out", "s", *FEW)
+    status, out, err = run(capsys, "sweep", "toys:Roaming", "--trials", "1", "--out", "s", *FEW)
     assert (status, "the sweep in s has 1 trials already; give more as --trials N" in err) == (2, True)
-    status, out, err = run(capsys, "sweep", "toys:Drawn", "--trials", "2", "--out", "s", *FEW)
+    status, out, err = run(capsys, "sweep", "toys:Roaming", "--trials", "2", "--out", "s", *FEW)
     assert "(1 trials so far)" in out
     assert "trial 1: mean return 4" in out
     train = ["train", "--config", "s/best.toml", "--out", "run", "--no-progress", "--evaluate", "0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -55,6 +56,31 @@ def stepped(**arguments: Any) -> None:
     with closing(make_source(EnvSpec(Fails, arguments), 2, "async")) as source:
         source.reset(0)
         source.step(np.zeros(2, np.int64))
+
+
+class Dies(Fails):
+    """Ends its worker process where it is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if os.getpid() != PARENT:
+            os._exit(3)
+
+
+@pytest.mark.parametrize(("method", "advice"), [("fork", ""), ("spawn", "under a main guard, `if __name__")])
+def test_a_process_that_cannot_begin_says_what_to_do(method: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one that imports a program without a main guard ends just so."""
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda: method)
+    with pytest.raises(EnvironmentSetupError, match=r"process ended with exit code 3 before .*'sync'") as caught:
+        make_source(EnvSpec(Dies), 2, "async")
+    assert advice in str(caught.value)
+    assert ("main guard" in str(caught.value)) == bool(advice)
+
+
+def test_a_process_that_may_start_none_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    with pytest.raises(EnvironmentSetupError, match=r"those of a multiprocessing\.Pool are\. Use vectorization='sync'"):
+        stepped()
 
 
 def test_an_error_keeps_its_type_its_parts_and_its_traceback() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
+import os
 import re
 import runpy
 import sys
@@ -76,7 +77,7 @@ def test_a_file_acts_and_remembers_as_the_policy_does(
     play(policy, step, runner(step, tmp_path / "policy.onnx"), steps=20)
 
 
-def test_a_file_is_all_that_acting_takes(tmp_path: Path) -> None:
+def test_a_file_is_all_that_acting_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     algo = PPO(
         lambda: Chances(ACTIONS["Tuple"], True),
         model={"fcnet_hiddens": [8], "use_gru": True, "lstm_cell_size": 8, "lstm_use_prev_reward": True},
@@ -88,8 +89,14 @@ def test_a_file_is_all_that_acting_takes(tmp_path: Path) -> None:
     )
     algo.train()
     path = tmp_path / "policy.onnx"
-    done = algo.policy.export(path, env=algo.env_spec, observations=50, episodes=3)
-    assert (done.path, done.contract, done.episodes) == (path, tmp_path / "policy.json", 3)
+
+    def roaming() -> Chances:
+        os.chdir(tmp_path.parent)
+        return Chances(ACTIONS["Tuple"], True)
+
+    monkeypatch.chdir(tmp_path)
+    done = algo.policy.export(path.name, env=roaming, observations=50, episodes=3)
+    assert (done.path, done.contract, done.episodes) == (Path("policy.onnx"), Path("policy.json"), 3)
     assert done.steps - done.played == 50
     assert done.choices_that_differ == 0
     assert done.largest_difference < 1e-5

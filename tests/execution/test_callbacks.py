@@ -15,6 +15,7 @@ import pytest
 
 from anyspace import PPO, Callback
 from anyspace.errors import ConfigError
+from anyspace.execution import callbacks
 from anyspace.execution.callbacks import Callbacks, PruneTrial, StopWithoutImprovement, WeightsAndBiases, named_callback
 from anyspace.execution.log import read_metrics
 from tests.support.counts import Counts, ran
@@ -298,6 +299,18 @@ def test_a_number_that_never_came_is_told_at_the_end(
         ran(Counts(), None, 20, callback=callback)
         told = f"{type(callback).__name__} did nothing: no result had a number called {metric!r}.{advice}"
         assert caplog.messages == ([] if advice is None else [told])
+
+
+def test_that_no_episode_ended_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Endless(Counts):
+        def train(self) -> dict[str, Any]:
+            return {**super().train(), "episode_return_mean": None}
+
+    callbacks._tell_once.cache_clear()
+    trial = SimpleNamespace(report=lambda value, steps: None, should_prune=lambda: False)
+    for _ in range(2):
+        ran(Endless(), None, 20, callback=PruneTrial(trial))
+    assert caplog.messages == ["PruneTrial did nothing: no episode ended while training, so that none has a return."]
 
 
 def test_bad_patience_is_refused() -> None:

@@ -241,3 +241,13 @@ def test_an_interrupted_evaluation_leaves_nothing_behind(vectorized: bool) -> No
     assert [episode.length for episode in evaluator.evaluate(Request(2, 0))] == [5, 5]
     evaluator.close()
     assert Played(1.0, 2) == (1.0, 2, False, {})
+
+
+def test_where_there_can_be_but_one_environment_evaluation_says_what_to_do() -> None:
+    class Port(Dice):
+        def __init__(self) -> None:
+            raise OSError("the port is taken")
+
+    with pytest.raises(OSError, match="the port is taken") as caught:
+        LocalEvaluator(small_policy(Dice()), EnvSpec(Port)).evaluate(Request(1, 0))
+    assert "call close() before evaluate()" in caught.value.__notes__[0]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import itertools
 import os
 import re
 from collections.abc import Iterator
@@ -107,6 +108,20 @@ def test_steps_that_a_kill_undid_are_logged_once(tmp_path: Path) -> None:
     assert column(tmp_path, "timesteps_total") == ["10", "20", "30", "31"]
     written(tmp_path, result(25), result(35))
     assert column(tmp_path, "timesteps_total") == ["10", "20", "25", "35"]
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Scalars("timesteps_total")] == [10, 20, 25, 35]
+
+
+def test_tensorboard_reads_the_files_of_a_second_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sorts them by name; one that is read too late would take the later ones' steps away."""
+    monkeypatch.setattr("anyspace.execution.log._writers", itertools.count(9))
+    monkeypatch.setattr("anyspace.execution.log.time.time", lambda: 1e9)
+    for step in (1, 2, 3):
+        written(tmp_path, result(step))
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [event.step for event in events.Scalars("timesteps_total")] == [1, 2, 3]
 
 
 def test_opening_a_log_changes_nothing(tmp_path: Path) -> None:

@@ -33,6 +33,44 @@ from tests.support.counts import Counts, ran, saved
 pytestmark = pytest.mark.usefixtures("without_curves")
 
 
+def test_a_checkpoint_that_could_not_be_written_keeps_no_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = run_module.write_checkpoint
+
+    def full(folder: Path, state: dict[str, Any], *content: Any) -> None:
+        if state["steps"] == 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(folder, state, *content)
+
+    monkeypatch.setattr(run_module, "write_checkpoint", full)
+    ran(Counts(), tmp_path, steps=30, every=10, keep=3)
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [20, 30]
+
+
+class Homeless(Counts):
+    """Has no environment."""
+
+    @property
+    def fleet(self) -> None:
+        raise ConfigError("there is no environment")
+
+    @fleet.setter
+    def fleet(self, fleet: None) -> None:
+        pass
+
+
+def test_where_nobody_can_collect_no_run_begins(tmp_path: Path) -> None:
+    ran(Counts(), tmp_path / "old", steps=10)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for folder in ("old", "new"):
+        with pytest.raises(ConfigError, match="there is no environment") as caught:
+            ran(Homeless(start=10), tmp_path / folder, steps=20)
+        assert not hasattr(caught.value, "__notes__"), "what went on would fail again"
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Every checkpoint that is written: its folder's name, and the steps that it holds."""

@@ -29,7 +29,12 @@ def test_a_constant_is_a_schedule():
 def test_a_falling_schedule_goes_by_what_the_run_is_asked_for(caplog):
     run = Counters(100, None)
     schedule = scheduled(0.5, "linear", "lr_schedule", run)
-    assert [schedule(step) for step in (0, 10**6)] == [0.5, 0.5]  # Nobody has said how many steps there are to be.
+    assert schedule(0) == 0.5
+    assert not caplog.records, "learn() may be what comes next"
+    assert [schedule(step) for step in (10**6, 10**6)] == [0.5, 0.5]  # Nobody has said how many steps there are to be.
+    (record,) = caplog.records
+    assert "only learn() says where that is: with train() alone the value stays 0.5" in record.getMessage()
+    caplog.clear()
     run.total_steps = 1000
     assert [schedule(step) for step in (0, 250, 500, 999)] == pytest.approx([0.5, 0.375, 0.25, 0.0005])
     run.total_steps = 2000

@@ -44,7 +44,7 @@ class Counts:
         self.mean = self.highest = -float("inf")
         self.counters = Counted()
         self.run_folder: Path | None = None
-        self.evaluates_beside = False
+        self.evaluates_beside, self.fleet = False, None
         self.restarts: list[int] = []
 
     def train(self) -> dict[str, Any]:

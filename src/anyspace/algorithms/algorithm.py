@@ -78,6 +78,8 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
     config_class: ClassVar[type[AlgorithmConfig]]
     default_preset: ClassVar[str] = "auto"
     config: C
+    _here: Path
+    """The folder that settings are relative to, the current one at first: an environment may change to another."""
     preset: str
     """The preset that the settings started from; ``none``: the plain defaults, or a whole configuration."""
 
@@ -92,6 +94,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
     ):
         from anyspace.algorithms.settings import chosen
 
+        self._here = Path.cwd()
         choice = chosen(type(self), env, config, preset, overrides)
         source, spaces = choice.opened()
         self._given, self.preset = choice.given, choice.preset
@@ -226,7 +229,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
             from anyspace.algorithms.settings import written
 
             seed = environment_seed(self.seed, self.training_iteration)
-            self._fleet = written(self.new_fleet(seed), self.policy, self.config)
+            self._fleet = written(self.new_fleet(seed), self.policy, self.config, self._here)
         return self._fleet
 
     def new_fleet(self, seed: int) -> Fleet:
@@ -321,8 +324,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         from anyspace.execution import run
 
         until = run.last_step(self.timesteps_total, total_steps, total_timesteps)
-        config = self.config
-        saving = run.Saving(config.checkpoint_every, config.keep, config.exact_resume)
+        saving = run.Saving(self.config.checkpoint_every, self.config.keep, self.config.exact_resume)
         try:
             return run.learn(self, until, out, overwrite, saving, progress, callback)
         finally:
@@ -366,6 +368,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Self = object.__new__(loaded.kind)
+        self._here = Path.cwd()
         contract.tell_of_own_init(loaded.kind)
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):
@@ -388,8 +391,10 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         )
 
     def close(self) -> None:
-        """Close every environment, and write what is left of `output`."""
+        """Close every environment, write the rest of `output`; what trains or evaluates afterwards makes new ones."""
+        every = (self._source, self._fleet, self._evaluator)
+        self._source = self._fleet = self._evaluator = None
         with ExitStack() as stack:  # one that raises, or Ctrl-C, leaves none of the others open
-            for opened in (self._source, self._fleet, self._evaluator):
+            for opened in every:
                 if opened is not None:
                     stack.callback(opened.close)

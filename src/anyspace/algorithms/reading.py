@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import is_dataclass
@@ -26,7 +27,7 @@ from anyspace.algorithms.state import (
     spaces_of,
     upgraded,
 )
-from anyspace.algorithms.trust import Want, code_in, names_in, require_granted, wants
+from anyspace.algorithms.trust import Want, code_in, handing_over, names_in, require_granted, wants
 from anyspace.config import keys_of, laid_over, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
@@ -164,6 +165,7 @@ class Reader:
     def _grant(self, wanted: Sequence[Want], path: object, env_can_wait: bool) -> None:
         asked = "Policy" if self._acts_only else self._asked.__name__
         require_granted(wanted, path, asked=asked, trust=self._trust, env_can_wait=env_can_wait)
+        _require_found(wanted, path, asked, trust=self._trust)
 
     # ------------------------------------------------------------------------------------------- algorithm
 
@@ -335,6 +337,29 @@ def _import_modules(wanted: Sequence[Want]) -> None:
         if want.kind == "code":
             with suppress(ConfigError):
                 import_name(want.name)
+
+
+def _require_found(wanted: Sequence[Want], path: object, asked: str, *, trust: bool) -> None:
+    """Refuse to load what names code that is not there any more; what makes environments may be missing."""
+    gone: dict[Want, str] = {}
+    for want in wanted:
+        if want.kind == "code" and not want.is_built_in and want.keys[0] not in ("env", *_OF_ENVS):
+            with suppress(Exception):  # one of its own, when it is imported, is told where it is needed
+                try:
+                    import_name(want.name)
+                except ConfigError as error:
+                    gone[want] = f"  {want.place}: {want.name} ({error.__cause__ or error})"
+    if not gone:
+        return
+    lines = [f"{path} names code that cannot be imported by the name it had:", *gone.values()]
+    lines += [
+        "If it has moved, hand it over from where it is now:",
+        f"  {handing_over([*gone], path, asked, trust=trust)}",
+    ]
+    if Path(str(path)).is_dir() and all(want.keys != ("algorithm",) and not want.inside for want in gone):
+        flags = (f"--{want.place.replace('_', '-')} package.module:{want.name.partition(':')[2]}" for want in gone)
+        lines.append(f"  anyspace train --resume {shlex.quote(str(path))} --trust {' '.join(flags)}")
+    raise CheckpointError("\n".join(lines))
 
 
 def _require_use(settings: AlgorithmConfig, recorded: Mapping[str, Any], given: frozenset[str]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -113,11 +115,12 @@ def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
     if isinstance(spec.env, VectorEnv):
         envs = adapted(spec.env)
         return envs.single_observation_space, envs.single_action_space
-    source = make_source(spec, 1)
-    try:
-        return source.observation_space, source.action_space
-    finally:
-        source.close()
+    with chdir("."):  # whatever folder it changes to, nobody is to find themselves there for this
+        source = make_source(spec, 1)
+        try:
+            return source.observation_space, source.action_space
+        finally:
+            source.close()
 
 
 def require_fitting(spec: EnvSpec, policy: Policy) -> None:
@@ -349,11 +352,19 @@ def new_fleet(
     )
 
 
-def written(fleet: Fleet, policy: Policy, config: AlgorithmConfig) -> Fleet:
-    """Return a fleet whose trajectories are written to the folder ``output``; the fleet itself where that is None."""
+def written(fleet: Fleet, policy: Policy, config: AlgorithmConfig, here: Path) -> Fleet:
+    """Return a fleet whose trajectories are written to the folder ``output``; the fleet itself where that is None.
+
+    Args:
+        fleet: collects.
+        policy: whose steps they are.
+        config: the settings.
+        here: the folder that the settings are relative to.
+    """
     if config.output is None:
         return fleet
-    return WritingFleet(fleet, TrajectoryWriter(config.output, policy, config.output_max_file_size))
+    folder = here / Path(config.output).expanduser()
+    return WritingFleet(fleet, TrajectoryWriter(folder, policy, config.output_max_file_size))
 
 
 def write_all(fleet: Fleet | None) -> None:

@@ -26,13 +26,15 @@ from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium as gym
+
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, at, mark_of
 from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import CheckpointError, ConfigError
-from anyspace.importing import import_name, is_ours
+from anyspace.importing import import_name, is_of_a_script, is_ours
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME
@@ -119,6 +121,8 @@ def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = 
     origin = origin_of(env) if isinstance(env, str) else None
     if origin in ("code", "unknown"):
         found.append(Want(("env",), (), "code" if origin == "code" else "registered", str(env)))
+    if env in gym.registry and is_of_a_script(gym.registry[env].entry_point):
+        found.append(Want(("env",), (), "local", str(env)))
     if env is None and isinstance(description.get("env_label"), str):
         found.append(Want(("env",), (), "local", description["env_label"]))
     config = description.get("config")
@@ -260,7 +264,7 @@ def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmCon
     lacking = [want for want in wants(description, config_class) if not want.takes_a_word]
     if not lacking:
         return None
-    return _handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class))
+    return handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class))
 
 
 def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
@@ -270,7 +274,7 @@ def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]
         spelt = "; ".join(f"{want.place} ({want.name})" for want in local)
         logging.getLogger("anyspace").warning(
             f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
-            f" {_handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
+            f" {handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
         )
 
 
@@ -332,7 +336,7 @@ def require_granted(
         quoted = shlex.quote(str(path))
         if Path(str(path)).is_file():  # the settings of a run, not a checkpoint
             raise CheckpointError("\n".join([*lines, f"  anyspace train --config {quoted} --trust"]))
-        lines.append(f"  {_handing_over([want for want in missing if not want.takes_a_word], path, asked, trust=True)}")
+        lines.append(f"  {handing_over([want for want in missing if not want.takes_a_word], path, asked, trust=True)}")
         if len(risky) == len(missing):
             commands = (f"evaluate {quoted}", f"export {quoted} policy.onnx", f"train --resume {quoted}")
             lines += [f"  anyspace {command} --trust" for command in commands]
@@ -342,7 +346,7 @@ def require_granted(
     handing = "Or hand over what it needs" if risky or register else "Hand over what it needs"
     if any(want.keys == ("algorithm",) for want in missing):
         handing += ", and call load on the class that saved it"
-    raise CheckpointError("\n".join([*lines, f"{handing}:", f"  {_handing_over(missing, path, asked, trust=trust)}"]))
+    raise CheckpointError("\n".join([*lines, f"{handing}:", f"  {handing_over(missing, path, asked, trust=trust)}"]))
 
 
 _REASONS = {
@@ -353,7 +357,7 @@ _REASONS = {
 }
 
 
-def _handing_over(missing: Sequence[Want], path: object, asked: str, *, trust: bool = False) -> str:
+def handing_over(missing: Sequence[Want], path: object, asked: str, *, trust: bool = False) -> str:
     """Return the call that hands over all that is missing."""
     config: dict[str, Any] = {}
     arguments, loader = [repr(str(path))], asked

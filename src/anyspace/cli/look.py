@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -129,9 +130,10 @@ def inspect(words: list[str]) -> None:
     start = starting_point(InspectFlags, "inspect", words, console)
     flags = parse(InspectFlags, "inspect", words, start)
     require_env(flags)
-    if flags.own.out is not None:
-        curves.require_format(flags.own.out)
-        output.make_room(flags.own.out)
+    picture = None if flags.own.out is None else flags.own.out.absolute()  # environments may change the current folder
+    if picture is not None:
+        curves.require_format(picture)
+        output.make_room(picture)
     settings = chosen(start.algorithm, flags.own.env, flags.changes(), start.preset, {}).settings
     short = configs.changes(settings.short(), settings)
     if flags.own.env is not None:  # a batch size that somebody gives makes environments of a preset fewer
@@ -140,8 +142,8 @@ def inspect(words: list[str]) -> None:
     try:
         title = title_of({"algorithm": type(algorithm).__name__, "env": flags.own.env})
         console.print(pipeline_tree(algorithm.policy, title))
-        if flags.own.out is not None:
-            draw_pipeline(algorithm.policy, flags.own.out, title)
+        if picture is not None:
+            draw_pipeline(algorithm.policy, picture, title)
             output.print_lines(console, f"picture: {flags.own.out}")
         result = algorithm.train()
         loss = result["learner"].get("total_loss")
@@ -165,6 +167,7 @@ def bench(words: list[str]) -> None:
     evaluates = flags.config.evaluate_every is not None
     changes = {**({"evaluate_every": None} if evaluates else {}), **flags.changes()}
     algorithm = start.algorithm(flags.own.env, changes, preset=start.preset)
+    algorithm.counters.total_steps = sys.maxsize  # it is no run whose end a schedule would miss
     try:
         speed = measure(algorithm, flags.own.seconds)
         if flags.own.json:

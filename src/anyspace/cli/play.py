@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +18,7 @@ from anyspace.algorithms import Algorithm
 from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, require_least
 from anyspace.cli.values import REGISTRY
+from anyspace.errors import EnvironmentSetupError
 from anyspace.execution.film import MP4_HINT, Film, video_files, writes_mp4
 from anyspace.execution.run_files import VIDEOS, run_folder_of
 
@@ -50,12 +51,17 @@ class RunFlags:
 
     @contextmanager
     def opened(self) -> Iterator[Algorithm[Any]]:
-        """Load the algorithm, and close it at the end of the context."""
-        algorithm = self.kind.load(self.checkpoint, env=self.env, trust=self.trust)
-        try:
-            yield algorithm
-        finally:
-            algorithm.close()
+        """Load the algorithm; at the end of the context, close it, and go back to the folder of the command.
+
+        An environment may change to another one: paths that were given are absolute within, or not used.
+        """
+        with chdir("."), closing(self.kind.load(self.checkpoint, env=self.env, trust=self.trust)) as algorithm:
+            try:
+                yield algorithm
+            except EnvironmentSetupError as error:
+                if self.env is None:
+                    error.add_note("Another environment, such as the run's where it has moved to, is named by --env.")
+                raise
 
 
 @dataclass(frozen=True, kw_only=True)

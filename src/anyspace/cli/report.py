@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def report(words: list[str]) -> None:
         raise ConfigError(f"the page is to be {page}, but pages end in .html.")
     output.make_room(page)
     with flags.opened() as algorithm:
-        write_whole(page, run_page(folder, _shown(algorithm, flags, folder)).encode())
+        shown = _shown(algorithm, flags, folder)
+    write_whole(page, run_page(folder, shown).encode())
     size = f"{page.stat().st_size / 1000:,.0f} kB"
     output.print_lines(Console(emoji=False), f"report: {page} ({size})")
 
@@ -63,7 +65,8 @@ def _shown(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Shown
         )
     else:
         if flags.episodes:
-            evaluation = algorithm.evaluate(flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
+            with chdir("."):  # an environment may change the current folder
+                evaluation = algorithm.evaluate(flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
         if flags.video:
             video = latest_video(folder, algorithm.timesteps_total)
             try:

@@ -8,6 +8,7 @@ import shlex
 import tomllib
 import zlib
 from collections.abc import Mapping
+from contextlib import chdir
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ def sweep(words: list[str]) -> int | None:
 
     def tried(trial: Any) -> float:
         _seed_suggestions(study, flags.config.seed or 0, trial.number)
-        return _score(trial, start, flags, ranges)
+        with chdir("."):  # an environment may change the current folder
+            return _score(trial, start, flags, ranges)
 
     def told(study: Any, trial: Any) -> None:
         _tell(console, study, trial, ranges)
@@ -157,7 +159,7 @@ def _study(folder: Path, start: StartingPoint, flags: Flags[SweepFlags], ranges:
     journal = folder / "trials.log"
     try:
         return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(journal))),
+            storage=JournalStorage(JournalFileBackend(str(journal.absolute()))),
             study_name=name,
             direction="maximize",
             pruner=pruner,

@@ -6,8 +6,9 @@ import secrets
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, chdir, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +198,14 @@ def _train_one(
     folder.words += ["--callback", *own.callback] if own.callback else []
     folder.words += ["--video-every", str(own.video_every)] if own.video_every else []
     callbacks = _callbacks(own)
-    algorithm = _new(start, flags, seed) if own.resume is None else _resumed(start, flags)
-    with closing(algorithm):
+    weights = None if own.weights_from is None else own.weights_from.absolute()
+    made = _resumed if own.resume is not None else partial(_new, seed=seed)
+    # An environment may change the current folder.
+    with chdir("."), closing(made(start, flags)) as algorithm:
         if own.resume is not None:
             output.print_lines(console, f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps")
-        if own.weights_from is not None:
-            algorithm.load_weights(own.weights_from)
+        if weights is not None:
+            algorithm.load_weights(weights)
         return _learn(algorithm, own, folder, callbacks, console)
 
 

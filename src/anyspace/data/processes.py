@@ -6,6 +6,7 @@ import copy
 import functools
 import gc
 import inspect
+import multiprocessing
 import os
 import pickle
 import sys
@@ -49,16 +50,47 @@ class Processes(AsyncVectorEnv):
         self._is_whole = True
 
     def _make(self, makers: Sequence[Maker], shared_memory: bool) -> None:
-        self._broken = False
+        if multiprocessing.current_process().daemon:
+            raise EnvironmentSetupError(
+                "vectorization='async' starts a process for each environment, but this process may start none: it is"
+                " daemonic, as those of a multiprocessing.Pool are. Use vectorization='sync', or a"
+                " concurrent.futures.ProcessPoolExecutor in place of the Pool."
+            )
+        self._broken, self.processes = False, []
         with warnings.catch_warnings():
             # JAX warns that a fork lacks its threads. Nothing of ours calls it there, nor frees its arrays.
             warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
-            super().__init__(
-                makers,
-                shared_memory=shared_memory,
-                autoreset_mode=AutoresetMode.SAME_STEP,
-                worker=functools.partial(_worker, limit=self._limit),
-            )
+            try:
+                super().__init__(
+                    makers,
+                    shared_memory=shared_memory,
+                    autoreset_mode=AutoresetMode.SAME_STEP,
+                    worker=functools.partial(_worker, limit=self._limit),
+                )
+            except (EOFError, ConnectionError) as error:  # of a pipe, if it is none of the environment's own
+                self._require_begun(error)
+                raise
+
+    def _require_begun(self, cause: Exception) -> None:
+        """Raise a clear error in place of ``cause`` if a process ended before its environment was made."""
+        wait([process.sentinel for process in self.processes if process.pid is not None], timeout=1.0)
+        ended = [
+            number
+            for number, (process, pipe) in enumerate(zip(self.processes, self.parent_pipes, strict=True))
+            if pipe is not None and not process.is_alive()
+        ]
+        if not ended:
+            return
+        self._broken = True
+        method = multiprocessing.get_start_method()
+        guard = (
+            f" Processes begin anew here (their start method is {method!r}), and import the program: put what trains"
+            " under a main guard, `if __name__ == '__main__':`, or nothing of it can begin."
+        )
+        raise EnvironmentSetupError(
+            f"environment {ended[0]}: its process ended with exit code {self.processes[ended[0]].exitcode} before the"
+            f" environment was made.{'' if method == 'fork' else guard} vectorization='sync' starts no process."
+        ) from cause
 
     def reset(self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None) -> Any:
         """Reset every environment; random sources of environments that are made again follow from the latest seed."""

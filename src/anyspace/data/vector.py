@@ -32,7 +32,7 @@ from anyspace.data.processes import Processes, copied
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
-from anyspace.data.vector_values import checked
+from anyspace.data.vector_values import checked, require_open
 from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
 from anyspace.spaces import Encoder, check_action_space
 from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
@@ -102,12 +102,13 @@ class VectorSource:
         is_native: whether they are an id's own vector environment.
 
     Raises:
-        EnvironmentSetupError: if the environments do not say how they reset themselves.
+        EnvironmentSetupError: if the environments do not say how they reset themselves, or are closed.
     """
 
     def __init__(self, envs: Envs, *, is_native: bool = False):
         self.is_native = is_native
         self.envs = envs = adapted(envs)
+        require_open(envs)
         stack_faithfully(envs)
         self.num_envs: int = envs.num_envs
         self.name = type(envs.unwrapped).__name__
@@ -194,6 +195,7 @@ class VectorSource:
     def close(self) -> None:
         """Close the environments."""
         close(self.envs)
+        self.envs.unwrapped.closed = True  # a class's own close() need not say so
 
     def _lives_lost(self, infos: Infos, done: Bools) -> Bools:
         """Return where ``done`` is but a lost life."""
@@ -310,12 +312,13 @@ def make_separate_source(
     if not isinstance(spec.env, VectorEnv):
         return make_source(spec, num_envs, vectorization, limit)
     try:
-        return VectorSource(_held_to_contract(copied(spec.env)))
+        other = copied(spec.env)
     except Exception as error:
         raise EnvironmentSetupError(
             f"evaluation needs environments apart from those that train, but {type(spec.env).__name__} cannot be"
             f" copied ({error}). Give a Gymnasium id, a class or a function instead of a vector environment."
         ) from error
+    return VectorSource(_held_to_contract(other))
 
 
 def _make_one(

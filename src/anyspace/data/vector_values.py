@@ -1,4 +1,4 @@
-"""Rewards and flags of vector environments, which have to be one number and one boolean for each environment."""
+"""What vector environments have to be: open, with one number and one boolean for each environment in a step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector import VectorEnv
 
 from anyspace.data.contract import described
 from anyspace.data.trajectory import Bools, Floats
@@ -78,3 +79,13 @@ def _array(values: Any) -> npt.NDArray[Any] | None:
     except Exception:  # NumPy fails at uneven lists, and frameworks at arrays that live on a device
         return None
     return array if array.dtype.kind in "biuf" else None
+
+
+def require_open(envs: VectorEnv[Any, Any, Any]) -> None:
+    """Raise :class:`EnvironmentSetupError` for a vector environment that is closed, such as one that a user gave."""
+    if envs.unwrapped.closed:
+        raise EnvironmentSetupError(
+            f"the vector environment {type(envs.unwrapped).__name__} is closed: close() of an algorithm closes the one"
+            " that was given, and no other can be made of it. Give what makes its environments, an id, a class or a"
+            " function, or load the algorithm with a new one: Algorithm.load(path, env=...)."
+        )

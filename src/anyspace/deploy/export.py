@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amoun
     player = Player(made, step, policy, seed)
     on_random_observations(player, policy, step, observations, seed)
     if spec is not None and episodes:
-        on_episodes(player, policy, step, spec, episodes, seed)
+        with chdir("."):  # an environment may change the current folder
+            on_episodes(player, policy, step, spec, episodes, seed)
     player.found.require_equal()
     return player.found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import logging
@@ -149,6 +150,12 @@ class Callbacks:
                 stack.callback(part.on_end, algorithm, result)
 
 
+@functools.cache
+def _tell_once(text: str) -> None:
+    """Warn, but not again for each of many short runs, such as the trials of a sweep."""
+    _LOG.warning(text)
+
+
 class _GoesByNumber(Callback):
     """Goes by one number of the results, and says at the end if none of them had it: a slip in its name, mostly."""
 
@@ -163,6 +170,11 @@ class _GoesByNumber(Callback):
     def on_end(self, algorithm: Any, result: dict[str, Any] | None) -> None:
         """Warn where the number never came."""
         if self._names and self.metric not in self._names:
+            if self.metric == "episode_return_mean":
+                _tell_once(
+                    f"{type(self).__name__} did nothing: no episode ended while training, so that none has a return."
+                )
+                return
             evaluated = " Evaluations come with `evaluate_every`." if self.metric.startswith("evaluation/") else ""
             _LOG.warning(
                 f"{type(self).__name__} did nothing: no result had a number called {self.metric!r}."
@@ -263,7 +275,8 @@ class RecordVideo(Callback):
         if every < 1 or episodes < 1:
             raise ConfigError(f"RecordVideo(every={every}, episodes={episodes}): both are at least 1.")
         self.every, self.episodes, self.explore = every, episodes, explore
-        self.folder = None if folder is None else Path(folder).expanduser()
+        # Absolute: an environment may change the current folder.
+        self.folder = None if folder is None else Path(folder).expanduser().absolute()
         self._due, self._failures = every, Failures()
 
     def on_start(self, algorithm: Any) -> None:

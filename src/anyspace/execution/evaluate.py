@@ -207,7 +207,14 @@ class LocalEvaluator:
         given = isinstance(self._spec.env, gym.vector.VectorEnv)
         if self._source is None or (self._source.num_envs != width and not given):
             self.close()
-            self._source = make_separate_source(self._spec, width, self._vectorization, self._timeout)
+            try:
+                self._source = make_separate_source(self._spec, width, self._vectorization, self._timeout)
+            except OSError as error:
+                error.add_note(
+                    "Evaluation makes environments of its own beside those that train. Where there can be but one, such"
+                    " as one for each port, call close() before evaluate()."
+                )
+                raise
         return self._source
 
     def close(self) -> None:

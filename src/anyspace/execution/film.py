@@ -63,14 +63,15 @@ class Film:
     """
 
     def __init__(self, files: Sequence[Path]):
-        self.files = [Path(file).expanduser() for file in files]
+        # An environment may change the current folder.
+        self.files = [Path(file).expanduser().absolute() for file in files]
         self._drafts = {file: draft_path(file) for file in self.files}
         self._reels: list[_Reel] = []
         self._shape: tuple[int, ...] | None = None
         self._fault: OSError | None = None
         self._is_blank, self._has_fitted = True, False
-        for file in self.files:
-            require_writer(file)
+        for file in files:
+            require_writer(Path(file))
 
     def require_room(self) -> None:
         """Raise :class:`FilmError` where no file can be written, before anything is played."""

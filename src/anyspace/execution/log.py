@@ -50,7 +50,8 @@ class MetricsLog:
 
     Args:
         folder: the run folder. A log that is there is continued: its rows up to the first new one's step stay.
-            Later ones are dropped, for a run that was killed resumes from the checkpoint before them.
+            Later ones are dropped, for a run that was killed resumes from the checkpoint before them. TensorBoard's
+            earlier files stay as they are, and the new one says from which step on they no longer count.
         described: what the run is, nested; TensorBoard lists it among the hyperparameters of runs.
     """
 
@@ -100,9 +101,7 @@ class _Table:
         if not self._waiting:
             return
         if not self._started:
-            # Episodes begin anew where a run goes on, so the first iteration need not end where it did before.
-            first = self._waiting[0]
-            before = int(first["timesteps_total"] - first.get("timesteps_this_iter", 1)) + 1
+            before = _first_step(self._waiting[0])
             self._rewrite(read_metrics(self._file, before=before) if self._file.exists() else [])
         elif not {name for row in self._waiting for name in row} <= set(self._columns):
             self._rewrite(read_metrics(self._file))
@@ -119,6 +118,11 @@ class _Table:
         self._columns, self._started = columns, True
 
 
+def _first_step(row: Mapping[str, float]) -> int:
+    """Return the first step of an iteration: where a run goes on, its first one need not end where it did before."""
+    return int(row["timesteps_total"] - row.get("timesteps_this_iter", 1)) + 1
+
+
 def _csv(columns: Sequence[str], rows: Iterable[Mapping[str, float | str]]) -> bytes:
     text = io.StringIO(newline="")
     csv.DictWriter(text, columns).writerows(rows)
@@ -131,16 +135,21 @@ class _EventFile:
     def __init__(self, folder: Path, described: Mapping[str, Any]):
         from tensorboard.compat.proto.event_pb2 import Event
 
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_writers)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_writers):06d}"
         self._file = folder / name
-        self._waiting = _record(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        self._waiting, self._started = _record(Event(wall_time=time.time(), file_version="brain.Event:2")), False
         if described:
             self._waiting += _record(Event(wall_time=time.time(), summary=_hyperparameter_summary(described)))
 
     def add(self, row: dict[str, float]) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.compat.proto.summary_pb2 import Summary
 
+        if not self._started:
+            # Without it, TensorBoard draws the steps that a kill undid beside those that took their place.
+            start = SessionLog(status=SessionLog.START)
+            self._waiting += _record(Event(wall_time=time.time(), step=_first_step(row), session_log=start))
+            self._started = True
         values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
         step = int(row["timesteps_total"])
         self._waiting += _record(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))

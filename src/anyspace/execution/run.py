@@ -50,7 +50,9 @@ def learn(
 
     Raises:
         ConfigError: there is nothing to do, the folder holds another run or cannot be written, or a callback is none.
-        CheckpointError: the last checkpoint cannot be written.
+        CheckpointError: the last checkpoint cannot be written, or the environment is not the one of the checkpoint that
+            was loaded.
+        EnvironmentSetupError: the environments cannot be made.
         KeyboardInterrupt: Ctrl-C was pressed. The first one ends the run after the current iteration and saves; a
             second one ends it at once.
         RunStopped: likewise for SIGTERM and SIGHUP.
@@ -68,6 +70,7 @@ def learn(
         goes_on_at = algorithm.timesteps_total if path.resolve() == algorithm.run_folder else None
         folder = RunFolder.claim(path, goes_on_at=goes_on_at, overwrite=overwrite)
     with folder:
+        _ = algorithm.fleet  # where nobody can collect, no run begins, and no folder is left
         algorithm.counters.total_steps = total_steps
         try:
             folder.begin(algorithm, total_steps, progress, exact=saving.exact)

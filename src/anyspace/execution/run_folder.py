@@ -242,6 +242,8 @@ class RunFolder(os.PathLike[str]):
 
     def keep(self, number: int, *, exact: bool) -> None:
         """Keep the latest checkpoint, or the latest exact one, as one of ``number`` that stay."""
+        if ("exact checkpoint" if exact else "checkpoint") in self._failures.latest:
+            return  # the one that is there is an earlier one, of which nobody asked that it be kept
         name = run_files.EXACT if exact else run_files.LATEST
         self._attempt("checkpoints", lambda: run_files.keep_checkpoint(self._place, name, number))
 
@@ -252,8 +254,8 @@ class RunFolder(os.PathLike[str]):
 
     @property
     def latest(self) -> Path:
-        """The folder of the latest checkpoint."""
-        return self.path / run_files.LATEST
+        """The folder of the latest checkpoint, absolute."""
+        return self._place / run_files.LATEST
 
     # ---------------------------------------------------------------------------------------- at the end
 

@@ -36,6 +36,10 @@ class Trainable(Protocol):
     def timesteps_total(self) -> int:
         """Environment steps so far."""
 
+    @property
+    def fleet(self) -> object:
+        """Who collects; starts with the first use, which raises where it cannot."""
+
     def train(self) -> dict[str, Any]:
         """Run one iteration."""
 

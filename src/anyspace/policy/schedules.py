@@ -68,7 +68,7 @@ class PiecewiseSchedule:
 class FallingSchedule:
     """Falls from a constant to 0 over the steps that a run is asked for: of 1,000 steps, 3/4 of it remain after 250.
 
-    Where nobody has said how many steps there are to be, it stays.
+    Where nobody has said how many steps there are to be, it stays, and a warning says so.
 
     Args:
         constant: its value at the beginning.
@@ -78,12 +78,19 @@ class FallingSchedule:
 
     def __init__(self, constant: float, run: Run, key: str):
         self._constant, self._run, self._key = constant, run, key
-        self._has_warned = False
+        self._has_warned = self._has_missed = False
 
     def __call__(self, step: int) -> float:
         """Return the value at ``step`` sampled environment steps."""
         total = self._run.total_steps
         if total is None:
+            if step > 0 and not self._has_missed:
+                self._has_missed = True
+                _LOG.warning(
+                    f"`{self._key}` is 'linear', down to 0 at the end of the run, but only learn() says where that is:"
+                    f" with train() alone the value stays {self._constant:g}. Train by learn(), or give `{self._key}`"
+                    " as [step, value] pairs."
+                )
             return self._constant
         if step >= total and not self._has_warned:
             self._has_warned = True
