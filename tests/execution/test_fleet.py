@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from anyspace import PPO
+from anyspace import IMPALA, PPO
 from anyspace.data.collector import Collector
 from anyspace.data.env_context import EnvContext
 from anyspace.data.environments import EnvSpec
@@ -117,6 +118,23 @@ def test_environments_are_told_which_they_are(runners: int, workers: list[int]) 
     settings |= {"num_env_runners": runners, "num_envs_per_env_runner": 2, "train_batch_size": 8}
     settings |= {"evaluation_num_env_runners": runners}
     with closing(PPO(Placed, settings)) as algorithm:
-        shown = algorithm.fleet.gather(8).obs[0][0]
+        shown = algorithm.fleet.gather(4).obs[0][0]
         assert algorithm.evaluate(len(workers))["returns"] == workers
     np.testing.assert_array_equal(shown, list(zip(workers, [0, 1] * len(workers), strict=False)))
+
+
+def test_what_follows_dropped_steps_is_another_lane() -> None:
+    """A lane goes on with the observation that it ended with, although fragments that are too old are dropped."""
+    settings = {"num_env_runners": 1, "fleet": "serial", "max_requests_in_flight_per_env_runner": 2, "max_lag": 1}
+    env = partial(Script, ends=((1000, "terminated"),))
+    latest: dict[tuple[int, ...], Any] = {}
+    with closing(IMPALA(env, settings, preset="none", rollout_fragment_length=4, train_batch_size=4)) as algorithm:
+        for _ in range(4):
+            trajectory = algorithm.fleet.gather(4)
+            for b, lane in enumerate(map(tuple, trajectory.lanes.tolist())):
+                (first, *_, last) = trajectory.obs[0][:, b]
+                assert np.array_equal(latest.get(lane, first), first)
+                latest[lane] = last
+            algorithm.policy.version += 2
+        assert algorithm.fleet.metrics()["stale"] > 0
+        assert len(latest) == 4

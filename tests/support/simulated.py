@@ -101,7 +101,7 @@ class SimulatedTransport:
 
     def request(self, worker: Person, job: Job, version: int, weights: Packed) -> int:
         assert not worker.is_killed
-        fragment = Fragment(worker.number, _nothing, self._rows, 0.0, None)
+        fragment = Fragment(worker.number, worker.asked, _nothing, self._rows, 0.0, None)
         ticket = self._answer(worker, worker.asked, fragment)
         worker.asked += 1
         worker.open.add(ticket)

@@ -76,7 +76,8 @@ class Trajectory:
     """[B] an episode begins with ``obs[0]``."""
     lanes: Ints
     """[B, 3] which environment a column is: worker, the worker's incarnation, number among its environments. A column
-    goes on where a former one of the same lane ended, unless an episode begins with it."""
+    goes on where a former one of the same lane ended, unless an episode begins with it. Where steps of a worker were
+    dropped, what comes after them counts as of another incarnation."""
     versions: Ints
     """[B] version of the weights that acted."""
     action_logp: Floats | None = None

@@ -6,8 +6,9 @@ import contextlib
 import copy
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -139,6 +140,8 @@ class WorkerFleet:
         self._recipe, self._pace = recipe, pace
         self._start = Start(0, seed, acting)
         self._gathered = 0
+        self._next: dict[tuple[int, int], int] = {}
+        self._gaps: Counter[int] = Counter()
 
     def gather(self, steps: int) -> Trajectory:
         """Return at least ``steps`` rows; see :class:`Fleet`."""
@@ -164,9 +167,19 @@ class WorkerFleet:
         for one in fragments:
             if one.masks is not None:
                 self._policy.masking.trained_with(one.masks)
-        trajectory = Trajectory.side_by_side([one.trajectory for one in fragments])
+        trajectory = Trajectory.side_by_side([self._marked(one) for one in fragments])
         # What comes out of Ray is read-only and keeps its room in the object store; what was joined is a copy already.
         return trajectory if trajectory.rewards.flags.writeable else copy.deepcopy(trajectory)
+
+    def _marked(self, fragment: Fragment) -> Trajectory:
+        """Return a fragment's steps; where some before them were dropped, their lanes are as of another incarnation."""
+        trajectory, worker = fragment.trajectory, fragment.worker
+        place = worker, int(trajectory.lanes[0, 1])
+        self._gaps[worker] += fragment.number != self._next.get(place, 0)
+        self._next[place] = fragment.number + 1
+        if not self._gaps[worker]:
+            return trajectory
+        return replace(trajectory, lanes=trajectory.lanes + np.array([0, self._gaps[worker], 0]))
 
     def _advise(self, fragments: Sequence[Fragment]) -> None:
         """Say of the first fragments that they are too large, and of some after the warm-up that they are short."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import pickle
 import time
@@ -75,6 +76,8 @@ class Fragment(NamedTuple):
     """What a worker collected."""
 
     worker: int
+    number: int
+    """How many its worker collected before."""
     trajectory: Trajectory
     steps: int
     """For how many it counts; those in which a vector environment resets itself are among them."""
@@ -202,6 +205,7 @@ class Worker:
         with _collected(self.warnings):
             self._collector = self._new_collector() if recipe.collects else None
         self._evaluator: LocalEvaluator | None = None
+        self._fragments = itertools.count()
 
     def do(self, job: Job, version: int, weights: Packed) -> Fragment | Episodes:
         """Return what a request asks for.
@@ -220,7 +224,7 @@ class Worker:
         return found._replace(warnings=tuple(said))
 
     def _gather(self, job: Gather) -> Fragment:
-        recipe, began = self._recipe, time.perf_counter()
+        recipe, began, number = self._recipe, time.perf_counter(), next(self._fragments)
         self.policy.at(job.timestep)
         assert self._collector is not None, "workers that only evaluate are not asked for steps"
         if self._begun != job.start.number:
@@ -231,7 +235,7 @@ class Worker:
             if recipe.with_logp:
                 trajectory = with_logp(self.policy, trajectory)
         steps = trajectory.num_steps if recipe.whole_episodes else trajectory.valid.size
-        return Fragment(self.number, trajectory, steps, time.perf_counter() - began, self.policy.masking.origin)
+        return Fragment(self.number, number, trajectory, steps, time.perf_counter() - began, self.policy.masking.origin)
 
     def _begin(self, collector: Collector, start: Start) -> None:
         """Let new episodes begin, from the seeds where these are new or the worker is."""
