@@ -369,7 +369,7 @@ def test_equal_infinities_do_not_differ() -> None:
     player = object.__new__(checking.Player)
     player.found, player._scales = checking.Comparison(), {}
     player._take("equal", np.float32([np.inf, -np.inf, 1]), np.float32([np.inf, -np.inf, 1]))
-    assert (player.found.worst, player.found.largest) == (0.0, 0.0)
+    assert (player.found.worst, player.found.largest_difference) == (0.0, 0.0)
     player._take("apart", np.float32([np.inf, 0]), np.float32([-np.inf, 0]))
     with pytest.raises(ExportError, match="apart by up to inf"):
         player.found.require_equal()

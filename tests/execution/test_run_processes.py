@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging.handlers
 import os
 import random
 import resource
 import shlex
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,11 +240,11 @@ def limited() -> int:
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100 if iteration == 3 else hard, hard))
 
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        learn(Counts(on_train=on_train), 120, "run", overwrite=False, saving=Saving(20), progress=False)
+    told = logging.handlers.BufferingHandler(100)
+    logging.getLogger("anyspace").addHandler(told)
+    learn(Counts(on_train=on_train), 120, "run", overwrite=False, saving=Saving(20), progress=False)
     assert kept == [0, 0, 20, 20, 20, 20, 20, 20, 20, 20, 100, 100]
-    assert [str(one.message) for one in warned] == [
+    assert [record.getMessage() for record in told.buffer] == [
         "run cannot be written (File too large). Training goes on, and writing is tried again; until then the latest"
         " checkpoint is of 20 steps."
     ]
