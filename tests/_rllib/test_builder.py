@@ -86,6 +86,13 @@ def test_a_builder_is_read_as_a_dict() -> None:
         config.to_dict()["gamma"]
 
 
+def test_builders_are_told_apart_and_are_never_nothing() -> None:
+    one, other = PPOConfig(), PPOConfig()
+    assert one
+    assert one != other
+    assert {one: 1, other: 2}[one] == 1
+
+
 def test_keys_that_no_configuration_has_are_read_at_what_they_mean_here() -> None:
     config = PPOConfig()
     assert (config.num_gpus, config.evaluation_interval, config.evaluation_duration_unit) == (0, None, "episodes")

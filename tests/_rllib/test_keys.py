@@ -128,6 +128,8 @@ def test_what_evaluation_is_to_change_is_refused() -> None:
         (PPO, {"custom_evaluation_function": print}, "between iterations"),
         (PPO, {"num_workers": -1}, "`num_env_runners` is -1"),
         (PPO, {"lr": -1}, "`lr` is -1"),
+        (PPO, {"lrr": -1}, "unknown config key `lrr`. Did you mean 'lr'"),
+        (PPO, {"train_batch_size_per_learner": -1}, "`train_batch_size_per_learner`"),
         (PPO, {"observation_space": 3}, "It is the environment's: leave it out"),
         (IMPALA, {"vtrace": False}, "V-trace is what IMPALA and APPO always go by"),
         (IMPALA, {"minibatch_buffer_size": 2}, "learnt from by itself"),

@@ -53,8 +53,8 @@ def test_the_latest_episodes_are_listed() -> None:
     assert [*zip(found["episode_reward"], found["episode_lengths"], strict=True)] == listed
     assert len(listed) > 1
     assert result["sampler_results"]["hist_stats"] == result["env_runners"]["hist_stats"] == found
-    with pytest.raises(KeyError, match="an evaluation keeps no list"):
-        EvaluationResult({"episode_return_mean": 1.0})["hist_stats"]
+    played = EvaluationResult({"returns": [1.0, 2.0], "lengths": [3, 4]})
+    assert played["hist_stats"] == {"episode_reward": [1.0, 2.0], "episode_lengths": [3, 4]}
 
 
 def test_common_defaults_are_those_of_an_algorithm() -> None:

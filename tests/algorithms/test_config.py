@@ -92,3 +92,6 @@ def test_settings_are_no_dict() -> None:
     settings = PPO.config_class()
     with pytest.raises(TypeError, match=r"PPOConfig\['num_workers'\]: settings are attributes, config.num_env_runners"):
         settings["num_workers"]
+    for read in (list, dict, lambda config: "lr" in config):
+        with pytest.raises(TypeError, match=r"PPOConfig is no dict: settings are attributes, config.lr; vars"):
+            read(settings)

@@ -222,6 +222,12 @@ class AlgorithmConfig(Keys, Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.to_dict())
 
+    def __bool__(self) -> bool:
+        return True  # `config or PPOConfig()` takes one to which nothing was given, too
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def __len__(self) -> int:
         return len(self.to_dict())
 

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from anyspace._rllib.releases import DEPRECATED
 from anyspace.algorithms.config import RENAMED, AlgorithmConfig
 from anyspace.algorithms.foreign_keys import FOREIGN_KEYS, WITHOUT_EFFECT
 from anyspace.algorithms.layers import overridden
@@ -180,11 +181,12 @@ def _renamed(config_class: type[AlgorithmConfig], given: Mapping[str, Any]) -> d
     """Return keys, those of models too, by the names that they have here."""
     fields, called = config_class.__dataclass_fields__, _called(config_class)
     defaults = vars(config_class())
-    keys = {
-        called.get(key, key): value
-        for key, value in given.items()
-        if not (_is_deprecated(value) and isinstance(defaults.get(RENAMED.get(key, key), False), bool))
-    }
+    keys = {}
+    for key, value in given.items():
+        name = called.get(key, RENAMED.get(key, key))
+        is_flag = isinstance(defaults.get(name), bool) or key in _AS_HERE
+        if not (_is_deprecated(value) and (is_flag or key in DEPRECATED)):
+            keys[called.get(key, key)] = value
     if keys.get("vf_share_layers"):
         model = keys.get("model") or {}
         keys["model"] = {"vf_share_layers": keys.pop("vf_share_layers"), **model}

@@ -297,7 +297,8 @@ class Refused(metaclass=_ExplainsItself):
 def stand_in(name: str, reason: str) -> type[Any]:
     """Return the class that stands for a name; ``reason`` is one of `REASONS`."""
     text = REASONS[reason]
-    return type(name, (Refused,), {"__doc__": f"Not offered: {text}.", "_stands_for": name, "_reason": text})
+    own = {"__doc__": f"Not offered: {text}.", "__module__": __name__, "_stands_for": name, "_reason": text}
+    return type(name, (Refused,), own)
 
 
 def reason_of(path: str) -> str | None:

@@ -60,3 +60,14 @@ MORE: dict[str, dict[str, str]] = {
     "utils.metrics.learner_info": {_METRICS: "LEARNER_INFO LEARNER_RESULTS LEARNER_STATS_KEY"},
 }
 """Path -> module of anyspace -> names in it, beside those that the path has in 2.40."""
+
+DEPRECATED = frozenset(
+    (
+        *("buffer_size", "collect_metrics_timeout", "evaluation_num_episodes", "horizon", "input_evaluation"),
+        *("learning_starts", "metrics_smoothing_episodes", "min_iter_time_s", "min_sample_timesteps_per_reporting"),
+        *("min_time_s_per_reporting", "min_train_timesteps_per_reporting", "monitor", "prioritized_replay_alpha"),
+        *("prioritized_replay_beta", "prioritized_replay_eps", "replay_batch_size", "replay_sequence_length"),
+        *("simple_optimizer", "soft_horizon", "timesteps_per_iteration", "vf_share_layers"),
+    )
+)
+"""Keys, but for flags, that some release has at -1 in its defaults, because their place has been another one since."""

@@ -33,7 +33,6 @@ _ABSENT = {
         "`time_total_s`, `training_iteration` and `timesteps_total` count from the beginning: subtract what they were"
         " when you restored",
     ),
-    "hist_stats": "an evaluation keeps no list of its episodes; their mean, smallest and largest return are there",
     **dict.fromkeys(("done", "should_checkpoint"), "ask algo.should_stop(), or count `training_iteration`"),
     **dict.fromkeys(
         ("date", "timestamp", "pid", "hostname", "node_ip", "trial_id", "experiment_id"),
@@ -153,6 +152,7 @@ class EvaluationResult(OldResult):
     old: ClassVar[Mapping[str, Callable[[OldResult], Any]]] = {
         **_OLD_OF_EPISODES,
         "num_episodes": _number("episodes"),
+        "hist_stats": lambda result: {"episode_reward": result["returns"], "episode_lengths": result["lengths"]},
         "evaluation": _itself,
     }
 

@@ -101,7 +101,11 @@ class AlgorithmConfig(ScaleConfig, Explains):
     of_beginnings: ClassVar[tuple[str, ...]] = ("seed",)
 
     def __getitem__(self, key: object) -> NoReturn:
-        name = RENAMED.get(str(key), key)
+        if not isinstance(key, str):  # of `in`, and of iterating
+            raise TypeError(
+                f"{type(self).__name__} is no dict: settings are attributes, config.lr; vars(config) has all."
+            )
+        name = RENAMED.get(key, key)
         raise TypeError(f"{type(self).__name__}[{key!r}]: settings are attributes, config.{name}.")
 
     def fitted(self, given: Collection[str]) -> Self:
