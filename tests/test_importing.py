@@ -4,12 +4,14 @@ import functools
 import re
 import sys
 import types
+from pathlib import Path
 
 import gymnasium as gym
 import pytest
 
+import anyspace
 from anyspace.errors import ConfigError
-from anyspace.importing import import_name, importable_name
+from anyspace.importing import import_name, importable_name, is_installed
 
 
 def a_function():
@@ -60,6 +62,13 @@ def test_a_name_that_means_something_else_by_now_is_no_name(monkeypatch):
     former = Maker
     monkeypatch.setitem(globals(), "Maker", type("Maker", (), {}))
     assert importable_name(former) is None
+
+
+def test_a_folder_whose_name_begins_like_an_installed_one_is_none():
+    folder = Path(anyspace.__file__).parent
+    assert is_installed(str(folder / "ppo.py"))
+    assert is_installed(gym.__file__)
+    assert not is_installed(f"{folder}_zoo/envs.py")
 
 
 @pytest.mark.parametrize("module", ["__main__", "__mp_main__", "made_here"])

@@ -41,7 +41,7 @@ def draft_of(file: Path, *, synced: bool = False) -> Iterator[Path]:
         if synced:
             to_disk(draft)
         draft.replace(file)
-    except (Exception, KeyboardInterrupt):
+    except BaseException:  # Ctrl-C, too, and a signal that ends the program
         with suppress(OSError):
             draft.unlink()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator
@@ -33,7 +34,10 @@ _MOVED = {
 """Modules under the names that earlier checkpoints have for them."""
 
 
-_INSTALLED = (str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+_INSTALLED = tuple(
+    os.path.join(folder, "")  # so that a folder whose name merely begins alike is another one
+    for folder in (str(Path(__file__).parent), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")))
+)
 """Folders of this library, of Python's own modules and of installed packages."""
 
 

@@ -32,8 +32,10 @@ def test_what_an_encoding_lacks_is_spelt_out(monkeypatch: pytest.MonkeyPatch) ->
     written = {name: io.TextIOWrapper(io.BytesIO(), "cp1252", "strict") for name in ("stdout", "stderr")}
     for name, stream in written.items():
         monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr("anyspace.cli._commands", lambda: {"say": lambda words: print(*words)})
+    assert main(["say", "r\xfcns \u5b9f"]) == 0
     assert main(["r\xfcns \u5b9f"]) == 2
-    print("r\xfcns \u5b9f")
     for stream in written.values():
         stream.flush()
         assert b"r\xfcns \\u5b9f" in stream.buffer.getvalue()  # type: ignore[attr-defined]
+        assert stream.errors == "strict", "as the caller had it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -69,8 +70,9 @@ class Dies(Fails):
 
 @pytest.mark.parametrize(("method", "advice"), [("fork", ""), ("spawn", "under a main guard, `if __name__")])
 def test_a_process_that_cannot_begin_says_what_to_do(method: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new one that imports a program without a main guard ends just so."""
+    """A new one that imports a program without a main guard ends just so. It seems alive for a moment after its end."""
     monkeypatch.setattr("multiprocessing.get_start_method", lambda: method)
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.is_alive", lambda process: True)
     with pytest.raises(EnvironmentSetupError, match=r"process ended with exit code 3 before .*'sync'") as caught:
         make_source(EnvSpec(Dies), 2, "async")
     assert advice in str(caught.value)
@@ -103,6 +105,29 @@ def test_an_error_that_cannot_be_sent_is_told_by_its_name() -> None:
 def test_an_environment_that_cannot_be_made_in_its_process() -> None:
     with pytest.raises(ConnectionError, match=r"^no simulator"):
         stepped(error=ConnectionError("no simulator"), made=True)
+
+
+def _unreachable(files: tuple[str, ...]) -> Fails:
+    """Return an environment, made where the first file is not there."""
+    if Path(files[0]).exists():
+        raise ConnectionRefusedError("no simulator")
+    return Fails()
+
+
+def test_a_lost_connection_of_the_environment_that_is_looked_at_first_is_told_as_it_is(tmp_path: Path) -> None:
+    """It is made in this process; at first, and where environments are made again."""
+    gone = tmp_path / "gone"
+    make = functools.partial(_unreachable, (str(gone),))
+    with closing(processes.Processes([make, make], shared_memory=True)) as envs:
+        envs.reset(seed=1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(processes.Processes, "_poll_pipe_envs", _interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                envs.step(np.zeros(2, np.int64))
+        gone.touch()
+        for start in (envs.reset, lambda: processes.Processes([make], shared_memory=True)):
+            with pytest.raises(ConnectionRefusedError, match=r"^no simulator"):
+                start()
 
 
 def test_a_process_that_ends() -> None:

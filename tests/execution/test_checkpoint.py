@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import json
 import os
@@ -215,6 +216,20 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, STATE, TENSORS)
     remove_checkpoint(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["download.partial", "tensors-of-mine.safetensors"]
+
+
+def test_drafts_that_kills_have_left_are_removed(tmp_path: Path) -> None:
+    """Those of 0.1 had other names."""
+    folder = tmp_path / "run"
+    names = [".state.0a1b2c3d.partial.json", ".tensors-0a1b2c3d.0a1b2c3d.partial.safetensors"]
+    names += ["state.json.partial", "tensors-0a1b2c3d.safetensors.partial"]
+    write_checkpoint(folder, STATE, TENSORS)
+    for remove in (functools.partial(write_checkpoint, state=STATE, tensors=TENSORS), remove_checkpoint):
+        for name in names:
+            (folder / name).touch()
+        remove(folder)
+        assert not [*folder.glob("*.partial*")]
+    assert not folder.exists()
 
 
 def test_what_json_cannot_hold_touches_nothing(tmp_path: Path) -> None:

@@ -265,13 +265,14 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
 def test_overwriting_leaves_nothing_of_the_old_run(tmp_path: Path) -> None:
     fresh(Counts(range(100)), tmp_path, 200)
     (tmp_path / "videos").mkdir()
-    drafts = (".metrics.0a1b2c3d.partial.csv", ".report.0a1b2c3d.partial.html", "videos/.step-9.0a1b2c3d.partial.gif")
+    drafts = [".metrics.0a1b2c3d.partial.csv", ".report.0a1b2c3d.partial.html", "videos/.step-9.0a1b2c3d.partial.gif"]
+    drafts += ["metrics.partial", "learning_curve.partial", "videos/.step-9.partial.gif"]  # of 0.1
     for name in ("report.html", "videos/step-000000200.mp4", "videos/mine.mp4", *drafts):
         (tmp_path / name).touch()
     fresh(Counts([5, 4, 3, 2, 1]), tmp_path, 20, overwrite=True)
     assert [path.name for path in (tmp_path / "videos").iterdir()] == ["mine.mp4"]
     assert not (tmp_path / "report.html").exists()
-    assert not [*tmp_path.rglob(".*")], "drafts that kills have left"
+    assert not [*tmp_path.rglob("*.partial*")], "drafts that kills have left"
     assert (saved(tmp_path), saved(tmp_path / "best")) == (20, 10)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1

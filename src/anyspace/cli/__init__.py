@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What the output's encoding lacks is spelt as Python spells it: a path is no reason to end in an error.
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
+                stack.callback(stream.reconfigure, errors=stream.errors)
                 stream.reconfigure(errors="backslashreplace")
         more = ""
         try:

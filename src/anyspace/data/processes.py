@@ -56,7 +56,7 @@ class Processes(AsyncVectorEnv):
                 " daemonic, as those of a multiprocessing.Pool are. Use vectorization='sync', or a"
                 " concurrent.futures.ProcessPoolExecutor in place of the Pool."
             )
-        self._broken, self.processes = False, []
+        self._broken, self.processes, self.parent_pipes = False, [], []
         with warnings.catch_warnings():
             # JAX warns that a fork lacks its threads. Nothing of ours calls it there, nor frees its arrays.
             warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called", category=RuntimeWarning)
@@ -73,15 +73,9 @@ class Processes(AsyncVectorEnv):
 
     def _require_begun(self, cause: Exception) -> None:
         """Raise a clear error in place of ``cause`` if a process ended before its environment was made."""
-        wait([process.sentinel for process in self.processes if process.pid is not None], timeout=1.0)
-        ended = [
-            number
-            for number, (process, pipe) in enumerate(zip(self.processes, self.parent_pipes, strict=True))
-            if pipe is not None and not process.is_alive()
-        ]
+        ended = self._ended()
         if not ended:
             return
-        self._broken = True
         method = multiprocessing.get_start_method()
         guard = (
             f" Processes begin anew here (their start method is {method!r}), and import the program: put what trains"
@@ -166,19 +160,30 @@ class Processes(AsyncVectorEnv):
         Raises:
             EnvironmentSetupError: names the environment and the exit code of its process.
         """
-        running = {self.processes[n].sentinel: n for n, pipe in enumerate(self.parent_pipes) if pipe is not None}
-        # A pipe may close a moment before its process has ended.
-        dead = sorted(running[sentinel] for sentinel in wait(list(running), timeout=1.0) if isinstance(sentinel, int))
+        dead = self._ended()
         for number in dead:
             self._forget(number)
         if dead:
-            self._broken = True
-            self.processes[dead[0]].join(timeout=1.0)
             code = self.processes[dead[0]].exitcode
             raise EnvironmentSetupError(
                 f"environment {dead[0]}: its process ended with exit code {code}; a negative one is the signal that"
                 " killed it, such as -9 where memory ran out. vectorization='sync' shows more."
             ) from cause
+
+    def _ended(self) -> list[int]:
+        """Return the numbers of processes that ended without saying why, and wait for the exit code of the first."""
+        running = {
+            process.sentinel: number
+            for number, (process, pipe) in enumerate(zip(self.processes, self.parent_pipes, strict=True))
+            if pipe is not None and process.pid is not None
+        }
+        # A pipe may close a moment before its process has ended, and a process end a moment before it has an exit code.
+        ready = wait(list(running), timeout=1.0 if running else 0.0)
+        ended = sorted(running[sentinel] for sentinel in ready if isinstance(sentinel, int))
+        if ended:
+            self._broken = True
+            self.processes[ended[0]].join(timeout=1.0)
+        return ended
 
     def _forget(self, number: int) -> None:
         """Close the way to a process that has ended; nothing is waited for any more."""

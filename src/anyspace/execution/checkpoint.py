@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -277,7 +278,8 @@ def _tensor_files(folder: Path) -> list[Path]:
 
 
 def _drafts(folder: Path) -> list[Path]:
-    return [*drafts_of(folder / _OWN_TENSORS), *drafts_of(folder / STATE_FILE)]
+    of_0_1 = folder.glob(f"{_OWN_TENSORS}.partial"), folder.glob(f"{STATE_FILE}.partial")
+    return [*drafts_of(folder / _OWN_TENSORS), *drafts_of(folder / STATE_FILE), *itertools.chain(*of_0_1)]
 
 
 def _remove(files: Iterable[Path]) -> None:

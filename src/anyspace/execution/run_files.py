@@ -286,7 +286,9 @@ def remove_run(folder: Path) -> None:
         OSError: a file cannot be removed.
     """
     named = [folder / name for name in (*_FILES, REPORT_FILE)]
-    drafts = [draft for file in (*named, folder / VIDEOS / "step-*.*") for draft in drafts_of(file)]
+    drafts = [draft for file in named for draft in drafts_of(file)]
+    drafts += [(folder / name).with_suffix(".partial") for name in _FILES]  # as 0.1 called them
+    drafts += (folder / VIDEOS).glob(".step-*.partial.*")
     for file in (*named, *drafts, *folder.glob("events.out.tfevents.*"), *videos_of(folder)):
         file.unlink(missing_ok=True)
     for name in CHECKPOINTS:

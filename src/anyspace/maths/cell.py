@@ -1,4 +1,4 @@
-"""NumpyArray that change between two gradient steps and are read by losses."""
+"""Numbers that change between two gradient steps and are read by losses."""
 
 from __future__ import annotations
 
