@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,14 @@ def test_environments_may_change_the_current_folder(folder, tmp_path, monkeypatc
     with closing(Algorithm.load(tmp_path / "saved", env=roaming)) as algorithm:
         algorithm.evaluate(1)
         algorithm.train()
+
+
+def test_the_name_of_the_current_folder_is_no_pattern(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, here := tmp_path / "try[1]*?")
+    monkeypatch.chdir(here)
+    for pattern in ("output-*.json", str(Path(folder) / "*.json")):
+        with closing(BC(input=pattern, **SMALL)) as algorithm:
+            assert algorithm.train()["timesteps_total"] > 0
 
 
 @pytest.mark.parametrize("sampler", ["sampler", {"sampler": 1.0}])

@@ -433,7 +433,7 @@ def test_an_id_that_a_script_registered_is_told_of(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(gym, "registry", registry)
     for entry_point in (Scripted, "__main__:Scripted"):
         gym.register("Scripted-v0", entry_point)
-        assert trust.wants({"env": "Scripted-v0"}) == [trust.Want(("env",), (), "local", "Scripted-v0")]
+        assert not trust.wants({"env": "Scripted-v0"}), "this process has it"
         assert trust.loading_line({"env": "Scripted-v0"}, PPOConfig) == "Algorithm.load('PATH', env=YourEnv)"
         del registry["Scripted-v0"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any
@@ -19,6 +18,7 @@ from anyspace.data.offline.json_lines import read_line
 from anyspace.data.offline.spaces_file import read_spaces
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import require_shares
+from anyspace.folders import current_folder
 from anyspace.foreign_names import Explains
 from anyspace.models.host import CALLBACK
 from anyspace.spaces import Preprocessor, get_preprocessor
@@ -43,7 +43,7 @@ class IOContext(Explains):
         worker_index: int = 0,
         worker: Any = None,
     ):
-        self.log_dir = log_dir or os.getcwd()
+        self.log_dir = log_dir or str(current_folder())
         self.config: dict[str, Any] = dict(config or {})
         self.worker_index, self.worker = worker_index, worker
 

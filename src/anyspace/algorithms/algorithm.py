@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from abc import ABC, abstractmethod
@@ -35,6 +34,7 @@ from anyspace.execution.groups import Group
 from anyspace.execution.learner import Learner, Losses
 from anyspace.execution.metrics import TrainingResult
 from anyspace.execution.run_files import run_folder_of
+from anyspace.folders import PathLike, current_folder
 from anyspace.foreign_names import answers, takes_no_policy
 from anyspace.policy.plan import Plan
 from anyspace.policy.policy import Policy
@@ -53,7 +53,6 @@ if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects
     from anyspace.policy.batch import Batch
 
 C = TypeVar("C", bound=AlgorithmConfig, default=Any)
-PathLike = str | os.PathLike[str]
 
 
 class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
@@ -94,7 +93,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
     ):
         from anyspace.algorithms.settings import chosen
 
-        self._here = Path.cwd()
+        self._here = current_folder()
         choice = chosen(type(self), env, config, preset, overrides)
         source, spaces = choice.opened()
         self._given, self.preset = choice.given, choice.preset
@@ -368,7 +367,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         loaded = reader.read(path, env, (config or {}, overrides))
         spec = None if loaded.env is None else environment_spec(loaded.env, loaded.settings)
         self: Self = object.__new__(loaded.kind)
-        self._here = Path.cwd()
+        self._here = current_folder()
         contract.tell_of_own_init(loaded.kind)
         self._given, self.preset = given_keys(loaded.settings, config or {}, overrides), loaded.preset
         with building(path, loaded.kind.config_class, config or {}, overrides, trust=trust):

@@ -235,8 +235,7 @@ class Offline(Algorithm[C]):
         returns = ReturnMoments(1, self.rewards.clip, config.gamma) if self.rewards.normalize else None
         if episodes is not None:
             return FileFleet(policy, episodes, reader, returns)
-        named = [source] if isinstance(source, str) else source
-        files = find_files([str(self._here / Path(one).expanduser()) for one in named])
+        files = find_files(source, self._here)
         recorded = read_spaces({file.parent for file in files})
         if recorded is not None:
             # Bounds of observations may differ, for values are checked one by one; those of actions say what -1 means.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from anyspace.data.vector import VectorSource, make_source
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import WritingFleet
 from anyspace.execution.fleet import Fleet, LocalFleet
+from anyspace.folders import going_back
 from anyspace.importing import is_ours
 from anyspace.models.config import ModelConfig
 from anyspace.policy.policy import Policy
@@ -115,7 +115,7 @@ def _spaces_of(spec: EnvSpec) -> tuple[gym.Space[Any], gym.Space[Any]]:
     if isinstance(spec.env, VectorEnv):
         envs = adapted(spec.env)
         return envs.single_observation_space, envs.single_action_space
-    with chdir("."):  # whatever folder it changes to, nobody is to find themselves there for this
+    with going_back():  # whatever folder it changes to, nobody is to find themselves there for this
         source = make_source(spec, 1)
         try:
             return source.observation_space, source.action_space

@@ -121,8 +121,6 @@ def wants(description: Mapping[str, Any], config_class: type[AlgorithmConfig] = 
     origin = origin_of(env) if isinstance(env, str) else None
     if origin in ("code", "unknown"):
         found.append(Want(("env",), (), "code" if origin == "code" else "registered", str(env)))
-    if env in gym.registry and is_of_a_script(gym.registry[env].entry_point):
-        found.append(Want(("env",), (), "local", str(env)))
     if env is None and isinstance(description.get("env_label"), str):
         found.append(Want(("env",), (), "local", description["env_label"]))
     config = description.get("config")
@@ -261,21 +259,27 @@ def needs_trust(description: Mapping[str, Any], config_class: type[AlgorithmConf
 
 def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> str | None:
     """Return the call by which a program loads a run of ``'PATH'`` whose code no other one can import; else None."""
-    lacking = [want for want in wants(description, config_class) if not want.takes_a_word]
-    if not lacking:
-        return None
-    return handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class))
+    lacking = _elsewhere_lacking(description, config_class)
+    return handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class)) if lacking else None
 
 
 def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
     """Say in one line of the log which code loading will ask for, if there is any."""
-    local = [want for want in wants(description, config_class) if want.kind == "local"]
+    local = [want for want in _elsewhere_lacking(description, config_class) if want.kind == "local"]
     if local:
         spelt = "; ".join(f"{want.place} ({want.name})" for want in local)
         logging.getLogger("anyspace").warning(
             f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
             f" {handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
         )
+
+
+def _elsewhere_lacking(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> list[Want]:
+    """Return what another process has to be handed: in this one, a script may have registered the environment's id."""
+    env = description.get("env")
+    found = [want for want in wants(description, config_class) if not want.takes_a_word]
+    is_a_scripts = env in gym.registry and is_of_a_script(gym.registry[env].entry_point)
+    return [*([Want(("env",), (), "local", str(env))] if is_a_scripts else []), *found]
 
 
 def _is_built_in(name: str) -> bool:
@@ -330,9 +334,7 @@ def require_granted(
     if risky:
         names_code = any(want.kind == "code" for want in risky)
         why = "To import code is to run it, so nothing was imported." if names_code else "Nothing was run or written."
-        lines += [
-            f"{why} If you trust whoever wrote it, say so:",
-        ]
+        lines.append(f"{why} If you trust whoever wrote it, say so:")
         quoted = shlex.quote(str(path))
         if Path(str(path)).is_file():  # the settings of a run, not a checkpoint
             raise CheckpointError("\n".join([*lines, f"  anyspace train --config {quoted} --trust"]))

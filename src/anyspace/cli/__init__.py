@@ -85,9 +85,9 @@ def _run(name: str, words: list[str]) -> int:
     from anyspace.execution.stopping import RunStopped
 
     try:
-        here = str(Path.cwd())
-        if here not in sys.path:
-            sys.path.insert(0, here)
+        with suppress(OSError):  # it may have been removed
+            if (here := str(Path.cwd())) not in sys.path:
+                sys.path.insert(0, here)
         commands = _commands()
         if name not in commands:
             hint = f" {COMMANDS[name]}" if name in COMMANDS else nearest(name, commands)

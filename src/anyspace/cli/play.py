@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import chdir, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +21,7 @@ from anyspace.cli.values import REGISTRY
 from anyspace.errors import EnvironmentSetupError
 from anyspace.execution.film import MP4_HINT, Film, video_files, writes_mp4
 from anyspace.execution.run_files import VIDEOS, run_folder_of
+from anyspace.folders import going_back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class RunFlags:
 
         An environment may change to another one: paths that were given are absolute within, or not used.
         """
-        with chdir("."), closing(self.kind.load(self.checkpoint, env=self.env, trust=self.trust)) as algorithm:
+        with going_back(), closing(self.kind.load(self.checkpoint, env=self.env, trust=self.trust)) as algorithm:
             try:
                 yield algorithm
             except EnvironmentSetupError as error:

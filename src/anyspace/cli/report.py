@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from anyspace.execution.film import video_files
 from anyspace.execution.pipeline_picture import pipeline_picture
 from anyspace.execution.run_files import REPORT_FILE, VIDEOS, run_folder_of, runs_near
 from anyspace.execution.web_page import Shown, latest_video, run_page
+from anyspace.folders import going_back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ def _shown(algorithm: Algorithm[Any], flags: ReportFlags, folder: Path) -> Shown
         )
     else:
         if flags.episodes:
-            with chdir("."):  # an environment may change the current folder
+            with going_back():  # an environment may change the current folder
                 evaluation = algorithm.evaluate(flags.episodes, explore=flags.explore, progress=True, seed=flags.seed)
         if flags.video:
             video = latest_video(folder, algorithm.timesteps_total)

@@ -8,7 +8,6 @@ import shlex
 import tomllib
 import zlib
 from collections.abc import Mapping
-from contextlib import chdir
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.drafts import write_whole
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
+from anyspace.folders import going_back
 from anyspace.importing import importable_name
 
 BEST_SHOWN = 4
@@ -94,7 +94,7 @@ def sweep(words: list[str]) -> int | None:
 
     def tried(trial: Any) -> float:
         _seed_suggestions(study, flags.config.seed or 0, trial.number)
-        with chdir("."):  # an environment may change the current folder
+        with going_back():  # an environment may change the current folder
             return _score(trial, start, flags, ranges)
 
     def told(study: Any, trial: Any) -> None:

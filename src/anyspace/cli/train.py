@@ -6,7 +6,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, chdir, closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from anyspace.execution.run_files import (
     steps_of,
 )
 from anyspace.execution.run_folder import RunFolder
+from anyspace.folders import going_back
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def _train_one(
     weights = None if own.weights_from is None else own.weights_from.absolute()
     made = _resumed if own.resume is not None else partial(_new, seed=seed)
     # An environment may change the current folder.
-    with chdir("."), closing(made(start, flags)) as algorithm:
+    with going_back(), closing(made(start, flags)) as algorithm:
         if own.resume is not None:
             output.print_lines(console, f"Resuming {folder.path} at {algorithm.timesteps_total:,} steps")
         if weights is not None:

@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from anyspace.deploy.ports import Port
 from anyspace.deploy.step import NEXT, Step
 from anyspace.drafts import draft_of
 from anyspace.errors import ExportError
+from anyspace.folders import going_back
 from anyspace.policy.exporting import Compared, Exported
 from anyspace.policy.policy import Policy
 from anyspace.spaces.decoding import options
@@ -72,7 +72,7 @@ def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amoun
     player = Player(made, step, policy, seed)
     on_random_observations(player, policy, step, observations, seed)
     if spec is not None and episodes:
-        with chdir("."):  # an environment may change the current folder
+        with going_back():  # an environment may change the current folder
             on_episodes(player, policy, step, spec, episodes, seed)
     player.found.require_equal()
     return player.found

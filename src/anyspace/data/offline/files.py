@@ -15,6 +15,7 @@ import numpy as np
 from anyspace.data.offline.json_lines import BadLine, Columns, read_line
 from anyspace.data.offline.spaces_file import SPACES_FILE
 from anyspace.errors import ConfigError
+from anyspace.folders import current_folder
 
 _KINDS = (".json", ".jsonl", ".zip")
 
@@ -22,12 +23,13 @@ _KINDS = (".json", ".jsonl", ".zip")
 Place: TypeAlias = str | os.PathLike[str]
 
 
-def find_files(source: Place | Sequence[Place]) -> list[Path]:
+def find_files(source: Place | Sequence[Place], root: Path | None = None) -> list[Path]:
     """Return the files that a source stands for, sorted by name.
 
     Args:
         source: a folder, whose files ``*.json``, ``*.jsonl`` and ``*.zip`` are taken, a file, a pattern such as
             ``runs/*/output-*.json``, or a list of these. ``~`` is the home folder.
+        root: the folder that they are relative to, whose own name is no pattern; None: the current one.
 
     Raises:
         ConfigError: one of them stands for no file, or is no text or path.
@@ -37,11 +39,11 @@ def find_files(source: Place | Sequence[Place]) -> list[Path]:
         raise ConfigError(f"config key `input`: a folder, a file, a pattern, or a list of these, but {source!r} came.")
     if not sources:
         raise ConfigError("config key `input` is an empty list, which names no file.")
-    return sorted({file for one in sources for file in _files_of(one)})
+    return sorted({file for one in sources for file in _files_of(one, root or Path())})
 
 
-def _files_of(source: Place) -> list[Path]:
-    path = Path(source).expanduser()
+def _files_of(source: Place, root: Path) -> list[Path]:
+    path = root / Path(source).expanduser()
     if path.is_dir():
         found = [file for file in path.iterdir() if file.suffix in _KINDS and file.name != SPACES_FILE]
         kinds = ", ".join(f"*{kind}" for kind in _KINDS)
@@ -51,13 +53,14 @@ def _files_of(source: Place) -> list[Path]:
     elif path.is_file():
         return [path]
     else:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        pattern = str(Path(source).expanduser())
+        found = [root / name for name in glob.glob(pattern, root_dir=root, recursive=True)]
         found = [file for file in found if file.is_file() and file.name != SPACES_FILE]
         looked_for = f"no file matches {source!r}"
     if not found:
         raise ConfigError(
-            f"config key `input`: {looked_for} (the current folder is {Path.cwd()}). Give a folder, a file or a pattern"
-            " of JSON files, or `minari:ID`."
+            f"config key `input`: {looked_for} (the current folder is {current_folder() / root}). Give a folder, a file"
+            " or a pattern of JSON files, or `minari:ID`."
         )
     return found
 
