@@ -68,11 +68,19 @@ ALGORITHMS = {
 """Names of algorithms."""
 
 
+_FILES = ("-f", "-conf", "--config", "--config-file", "--conf-file", "--yaml-file")
+"""Flags of files with settings."""
+
+
 def require_no_yaml(words: Sequence[str]) -> None:
-    """Raise :class:`ConfigError` where a file of YAML is named: an experiment of RLlib, or settings of the Zoo."""
-    for word in words:
-        file = word.rpartition("=")[2]
-        if file.lower().endswith((".yaml", ".yml")):
+    """Raise :class:`ConfigError` where a file of YAML is named: an experiment of RLlib, or settings of the Zoo.
+
+    It stands alone, or behind a flag of such files; an algorithm may take one by a key of its own.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        flag, _, file = word.rpartition("=")
+        flag = flag or before
+        if file.lower().endswith((".yaml", ".yml")) and (flag in _FILES or not flag.startswith("-")):
             toml = f"{file.rpartition('.')[0]}.toml"
             raise ConfigError(f"{file}: experiments are TOML here. {_EXPERIMENT.format(toml=toml)}")
     if words[:1] == ["file"]:

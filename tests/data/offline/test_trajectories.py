@@ -265,8 +265,12 @@ def test_a_process_that_was_forked_writes_its_own_steps_alone(tmp_path, monkeypa
         assert not lines_of(tmp_path)
         writer.write(steps[1])
         writer.close()
+    writer.write(steps[2])
     algorithm.close()
-    assert [line["rewards"] for line in lines_of(tmp_path)] == [steps[1].rewards[:, 0].tolist()]
+    writer.close()
+    lines = lines_of(tmp_path)
+    assert sorted(line["rewards"] for line in lines) == sorted(one.rewards[:, 0].tolist() for one in steps[1:3])
+    assert len({line["eps_id"][0] for line in lines}) == len([*tmp_path.glob("output-*")]) == 2
 
 
 def test_frame_stacks_are_written_whole(tmp_path):

@@ -89,6 +89,12 @@ def test_an_activation_may_be_a_path(path):
         activation_factory("torch.nn.Nothing")
 
 
+def test_a_layer_that_drops_units_counts_as_an_activation():
+    assert activation_factory("Dropout") is nn.Dropout
+    with pytest.raises(ConfigError, match=r"It is not made without arguments: .*embed_dim"):
+        activation_factory("MultiheadAttention")
+
+
 def test_the_nearest_activation_is_named():
     with pytest.raises(ConfigError, match=r"Did you mean one of 'relu', 'RReLU'"):
         activation_factory("rellu")

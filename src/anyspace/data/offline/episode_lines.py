@@ -82,11 +82,15 @@ class EpisodeLines:
         self._alone = policy.preprocessor.is_array and not any(specs[0].start) and specs[0].warp is None
         self._decode = Decoder(policy.action_space, normalize=False)
         self._normalized = policy.config.normalize_actions
-        # Numbers of their own, so that episodes of several runs in one folder are told apart.
+        self._failures = Failures()
+        self._begin()
+
+    def _begin(self) -> None:
+        # Numbers of their own, so that episodes of several runs, or processes, in one folder are told apart.
         first = secrets.randbits(31) << 20
         self._ids, self._unrolls = itertools.count(first), itertools.count(first)
         self._lanes: dict[tuple[int, int], _Lane] = {}
-        self._failures, self._process = Failures(), os.getpid()
+        self._process = os.getpid()
 
     def add(self, lane: Ints, part: Part, *, begins: bool, over: bool) -> None:
         """Take in steps of an environment.
@@ -119,9 +123,10 @@ class EpisodeLines:
             self._write(lane)
 
     def _forget_another_process(self) -> None:
-        """Forget what was there when this process was forked: the other one writes it."""
+        """Begin anew when this process was forked: the other one writes what was there."""
         if os.getpid() != self._process:
-            self._lanes, self._process = {}, os.getpid()
+            self._begin()
+            self._writer.begin_file()
 
     def _end(self, place: tuple[int, int]) -> None:
         lane = self._lanes.pop(place, None)

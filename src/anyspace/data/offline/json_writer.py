@@ -68,6 +68,10 @@ class JsonWriter:
             os.truncate(self._file, size)
             raise
 
+    def begin_file(self) -> None:
+        """Let the next line begin another file."""
+        self._file = None
+
     def _new_file(self) -> Path:
         while True:
             path = self.folder / f"output-{self._began}_worker-{self._worker}_{self._number}.json"

@@ -63,7 +63,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 _OF_TORCH: dict[str, type[nn.Module]] = {
-    name: getattr(nn, name) for name in (*nn.modules.activation.__all__, "Identity")
+    name: getattr(nn, name) for name in (*nn.modules.activation.__all__, *nn.modules.dropout.__all__, "Identity")
 }
 
 
@@ -90,11 +90,11 @@ def activation_factory(name: ActivationSpec | None) -> Callable[[], nn.Module] |
         except Exception as error:  # it takes arguments, or something in it is wrong
             cause = error
     choices = [*_ACTIVATIONS, "linear", *_OF_TORCH]
-    wanted = (
-        nearest(name, choices) or f" There are {', '.join(choices)}."
-        if isinstance(name, str)
-        else (" Give a module class that takes no arguments, or a function without arguments that returns a module.")
-    )
+    wanted = " Give a module class that takes no arguments, or a function without arguments that returns a module."
+    if cause is not None:
+        wanted = f" It is not made without arguments: {cause}.{wanted}"
+    elif isinstance(name, str):
+        wanted = nearest(name, choices) or f" There are {', '.join(choices)}."
     raise ConfigError(f"Unknown activation ({name}) for framework=torch!{wanted}") from cause
 
 
