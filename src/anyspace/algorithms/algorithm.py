@@ -184,7 +184,7 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
         self._source = source
-        tell_origin(self.policy.masking, source, spec)
+        tell_origin(self.policy, source, spec, self._given)
         self._evaluator: Evaluator | None = None
         self._begin_saving()
         self._attributes = attributes.Attributes(self)

@@ -18,7 +18,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from anyspace import nesting
-from anyspace.errors import EnvironmentSetupError, ObservationError
+from anyspace.errors import ConfigError, EnvironmentSetupError, ObservationError
 
 Returned = tuple[Any, float, bool, bool, dict[Any, Any]]
 
@@ -220,6 +220,8 @@ def blame(error: Exception, step: str, num_envs: int) -> NoReturn:
         step: such as ``"step 7"``.
         num_envs: how many environments the source has.
     """
+    if isinstance(error, ConfigError):
+        raise error
     if isinstance(error, ObservationError | EnvironmentSetupError):
         own = isinstance(error, EnvironmentSetupError) and not str(error).startswith("environment ")
         raise type(error)(f"{step}{':' if own else ','} {error}") from error

@@ -21,9 +21,10 @@ from anyspace.data.endless import advice
 from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, told
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import EVERY, LATE
+from anyspace.data.overlooked import overlooked, require_found
 from anyspace.data.vector_check import check_vector
 from anyspace.data.vector_values import LARGEST, too_large
-from anyspace.errors import AnyspaceError
+from anyspace.errors import AnyspaceError, ConfigError
 from anyspace.foreign_names import answers
 from anyspace.spaces import Decoder, Encoder
 from anyspace.spaces.decoding import one_by_one
@@ -202,7 +203,21 @@ class _Probe:
         moment = self._moment(found, obs, 0.0, False, where)
         if seed is not None:
             self._gives_masks = self._given(info, moment) is not None
+            self._require_mask(found, info, where)
         return None if moment.failed else moment, self._mask(found, info, moment)
+
+    def _require_mask(self, found: EnvCheck, info: dict[Any, Any], where: str) -> None:
+        """Note what looks like a mask and is not read."""
+        if self._gives_masks:
+            return
+        sentence = overlooked(self._masking, self.env.observation_space, info)
+        try:
+            require_found(self._masking, sentence)
+        except ConfigError as error:
+            found.add("error", str(error), where)
+        else:
+            if sentence is not None:
+                found.add("warning", sentence, where)
 
     def _require_spaces(self, found: EnvCheck, where: str) -> None:
         """Note spaces that are other ones than at first."""

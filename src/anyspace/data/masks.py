@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection
 from typing import Any
 
 import gymnasium as gym
@@ -13,44 +14,76 @@ from gymnasium.vector import SyncVectorEnv
 from anyspace.data.contract import blame
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import Infos
+from anyspace.data.overlooked import overlooked, require_found
 from anyspace.data.trajectory import Bools
 from anyspace.data.vector import Step, VectorSource
-from anyspace.errors import ObservationError
+from anyspace.errors import ConfigError, ObservationError
 from anyspace.policy.masking import Masking, MaskOrigin
+from anyspace.policy.policy import Policy
+
+_LOG = logging.getLogger("anyspace")
 
 LATE = "the infos of reset() held none: give it there too, for the first action of an episode is chosen by it."
 """What is said of a mask that comes with a step, where none came with the first reset."""
+
+_ONLY_INFOS = (
+    "The environments have a method action_masks(), which nobody asks: a vector environment made elsewhere gives masks"
+    " in its infos alone. Put them there as {key!r}, or give the class or function that makes one environment."
+)
 
 EVERY = "masks come with every observation or with none; give all ones where everything is allowed."
 """What is said where a mask is missing."""
 
 
-def mask_origin(masking: Masking, source: VectorSource, infos: Infos) -> MaskOrigin:
+def mask_origin(
+    masking: Masking, source: VectorSource, infos: Infos, tell: Callable[[str], None] = _LOG.warning
+) -> MaskOrigin:
     """Return where the masks of a source come from.
 
     Args:
         masking: of the policy that acts in the source.
         source: the environments.
         infos: of a reset.
+        tell: is told, once for a policy, of what looks like a mask and is not read.
+
+    Raises:
+        ConfigError: somebody named the mask, and none was found by that name.
     """
-    if not masking.reads_infos:
-        return "observation" if masking.positions else "none"
-    if masking.key not in infos:
-        return "none"
-    return "method" if source.asks_for_masks else "infos"
+    if masking.positions:
+        return "observation"
+    if masking.reads_infos and masking.key in infos:
+        return "method" if source.asks_for_masks else "infos"
+    sentence = overlooked(masking, source.observation_space, infos)
+    if masking.reads_infos and _has_method(source):
+        sentence = _ONLY_INFOS.format(key=masking.key)
+    require_found(masking, sentence)
+    if sentence is not None and sentence != masking.overlooked:
+        tell(sentence)
+    masking.overlooked = sentence
+    return "none"
 
 
-def tell_origin(masking: Masking, source: VectorSource | None, spec: EnvSpec | None) -> None:
+def tell_origin(policy: Policy, source: VectorSource | None, spec: EnvSpec | None, given: Collection[str]) -> None:
     """Let a policy know where its masks come from before it has trained.
 
     Whether infos hold masks only a reset can tell; it waits until the policy is asked to act. A vector environment that
     the user holds is not reset behind their back.
 
     Args:
-        masking: of the policy.
+        policy: that is to be trained.
         source: the environments that it is to be trained in, before their first reset; None: there are none yet.
         spec: what the user gave to make them from.
+        given: the keys of the configuration that somebody gave.
+
+    Raises:
+        ConfigError: the mask is to be a feature, and the observation holds none.
     """
+    masking = policy.masking
+    if "model.mask_as_feature" in given and policy.config.model.mask_as_feature and not masking.positions:
+        raise ConfigError(
+            "config key `model.mask_as_feature` is True, but it has no effect: the observation holds no mask. Leave it"
+            f" out, or put the mask into the observation by the name {masking.key!r}, as `action_mask_key` says."
+        )
     if source is None or spec is None:
         return
 
@@ -81,26 +114,21 @@ class InfoMasks:
     Args:
         masking: of the policy that acts in the source.
         source: the environments.
+        tell: is told of what looks like a mask and is not read.
     """
 
-    def __init__(self, masking: Masking, source: VectorSource):
-        self._masking, self._source = masking, source
+    def __init__(self, masking: Masking, source: VectorSource, tell: Callable[[str], None] = _LOG.warning):
+        self._masking, self._source, self._tell = masking, source, tell
         self._num_envs = source.num_envs
         self._given = False
         self.origin: MaskOrigin = "none"
 
     def first(self, infos: Infos) -> list[Bools]:
         """Return the masks [B, A] after a reset, or nothing where there are none."""
-        self.origin = mask_origin(self._masking, self._source, infos)
+        self.origin = mask_origin(self._masking, self._source, infos, self._tell)
         self._given = self.origin in ("infos", "method")
         if self._given:
             self._masking.require_consumer()
-        elif self._masking.reads_infos and _has_method(self._source):
-            logging.getLogger("anyspace").warning(
-                "The environments have a method action_masks(), which nobody asks: a vector environment made elsewhere"
-                f" gives masks in its infos alone. Put them there as {self._masking.key!r}, or give the class or"
-                " function that makes one environment."
-            )
         return self._read(infos, np.ones(self._num_envs, np.bool_))
 
     def later(self, step: Step) -> list[Bools]:

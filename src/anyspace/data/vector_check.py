@@ -65,7 +65,8 @@ class _Probe:
         self._encode, self._decode = Encoder(observations), Decoder(actions)
         self._random = UniformActions(raw_space(equivalent(actions), normalize=True))
         self._masking = masking_of(observations, equivalent(actions), self._encode, spec.action_mask_key)
-        self._in_infos = InfoMasks(self._masking, source)
+        self._told: list[str] = []
+        self._in_infos = InfoMasks(self._masking, source, self._told.append)
 
     def play(self, found: EnvCheck, seed: int, steps: int) -> list[Moment]:
         """Take steps, note what is wrong, and return what the first `REPLAYED` of them led to."""
@@ -78,6 +79,8 @@ class _Probe:
         found.reset_seconds = time.perf_counter() - started
         leaves = self._leaves(found, obs, "reset()")
         given = called(found, partial(self._in_infos.first, infos), "reset()")
+        while self._told:
+            found.add("warning", self._told.pop(), "reset()")
         mask = self._mask(found, leaves, given, np.ones(source.num_envs, np.bool_), "reset()")
         while leaves is not None and found.steps < steps:
             actions = called(found, partial(self._actions, rng, mask), f"step {found.steps}")

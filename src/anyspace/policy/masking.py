@@ -50,6 +50,7 @@ class Masking:
         takes_mask: whether the action distribution can be given masks.
         origin: where the masks come from that the policy was trained with; None: nobody has said so yet.
         ask: tells the origin where that is None and somebody can know: an algorithm whose environments are there.
+        overlooked: what was told of something in the environment that looks like a mask and is not read.
 
     Args:
         observation_space: the environment's observation space.
@@ -94,6 +95,7 @@ class Masking:
         self.reads_infos = key is not None and self.width > 0 and not self.positions
         self.origin: MaskOrigin | None = None if self.reads_infos else "observation" if self.positions else "none"
         self.ask: Callable[[], MaskOrigin] | None = None
+        self.overlooked: str | None = None
 
     def seen_space(self, observation_space: gym.Space[Any], *, keep: bool = False) -> gym.Space[Any]:
         """Return the space of what the model sees of an observation.
