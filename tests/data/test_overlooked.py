@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiBinary
 from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers import DtypeObservation, FilterObservation, FlattenObservation, TimeAwareObservation, TimeLimit
 
 from anyspace import PPO, check_env
 from anyspace.data.environments import EnvSpec
@@ -100,3 +102,46 @@ def test_a_mask_that_is_not_there_cannot_be_a_feature() -> None:
         PPO(plain, model={"mask_as_feature": True}, **SMALL)
     PPO(plain, model={"mask_as_feature": False}, **SMALL)
     PPO(lambda: Allowing(action_mask=LEGAL), model={"mask_as_feature": True}, **SMALL)
+
+
+def masked() -> gym.Env[Any, Any]:
+    return Allowing(action_mask=LEGAL)
+
+
+class WithMethod(Allowing):
+    def action_masks(self) -> Any:
+        return np.ones(4)
+
+
+LOSING: dict[str, tuple[Any, dict[str, Any]]] = {
+    "FlattenObservation": (masked, {"wrappers": [FlattenObservation]}),
+    "FilterObservation": (lambda: TimeLimit(FilterObservation(masked(), ["x"]), 9), {}),
+    "TimeAwareObservation": (lambda: TimeAwareObservation(TimeLimit(masked(), 9)), {"vectorization": "async"}),
+    "FlattenObservation below": (
+        SyncVectorEnv([lambda: DtypeObservation(FlattenObservation(masked()), np.float32)]),
+        {},
+    ),
+    "FlattenObservation of a vector": (gym.wrappers.vector.FlattenObservation(SyncVectorEnv([masked] * 2)), {}),
+}
+
+
+@pytest.mark.parametrize("name", LOSING)
+def test_a_wrapper_that_loses_the_mask_is_named(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    env, settings = LOSING[name]
+    algorithm = PPO(env, **settings, **SMALL)
+    algorithm.train()
+    algorithm.train()
+    (message,) = caplog.messages
+    wrapper = name.partition(" ")[0]
+    assert message.startswith(f'{wrapper} around the environment returns observations without obs["action_mask"]')
+    assert str(check_env(EnvSpec(env, wrappers=settings.get("wrappers", ())), steps=20).findings[0]).endswith(message)
+    caplog.clear()
+    with closing(algorithm), closing(PPO(env, action_mask_key=None, **settings, **SMALL)) as unmasked:
+        unmasked.train()
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("env", [lambda: WithMethod(action_mask=LEGAL), lambda: Allowing({"action_mask": np.ones(4)})])
+def test_a_wrapper_loses_no_mask_of_methods_and_infos(env: Any, caplog: pytest.LogCaptureFixture) -> None:
+    PPO(env, wrappers=[FlattenObservation], **SMALL).train()
+    assert not caplog.messages

@@ -52,6 +52,28 @@ def is_limited(envs: VectorEnv[Any, Any, Any]) -> bool:
     return isinstance(envs.unwrapped, SyncVectorEnv) and all(map(has_time_limit, envs.unwrapped.envs))
 
 
+LOSES = "loses_mask"
+"""Under which key a single environment's metadata name the wrapper that loses its mask to those around it."""
+
+
+def losing_wrapper(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any], key: str | None) -> str | None:
+    """Return the name of the wrapper that is given an observation with the mask ``key`` and returns one without it."""
+    layer: Any = env
+    while isinstance(layer, gym.Wrapper | gym.vector.VectorWrapper):
+        if nesting.has_part(_observed(layer.env), key) and not nesting.has_part(_observed(layer), key):
+            return type(layer).__name__
+        layer = layer.env
+    if isinstance(layer, SyncVectorEnv) and LOSES not in layer.metadata:
+        return losing_wrapper(layer.envs[0], key)
+    name: str | None = (layer.metadata or {}).get(LOSES)
+    return name
+
+
+def _observed(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> gym.Space[Any]:
+    """Return the space of a single observation."""
+    return env.single_observation_space if isinstance(env, VectorEnv) else env.observation_space
+
+
 def autoreset_mode_of(envs: VectorEnv[Any, Any, Any]) -> Any:
     """Return what a vector environment says of how it resets itself, None where it says nothing.
 
@@ -183,11 +205,11 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
 
     It copies an episode's last observation, for the reset within the same step may write into the same array; it
     says in ``metadata`` whether it is an Atari environment (``atari``), whether a limit of steps ends its episodes
-    (``limited``), whether masks come from a method (``action_masks``), and which wrappers keep statistics; it requires
-    what Gymnasium's API asks for (`Contract`); and it brings masks into one form, booleans [A] in the infos: Gymnasium
-    would give all masks the type and shape of the first environment's. They are the infos' own or what a method
-    ``action_masks()`` of the environment or of a wrapper returns. Where the observation holds the mask, none is looked
-    for.
+    (``limited``), whether masks come from a method (``action_masks``), and which wrappers lose a mask or keep
+    statistics; it requires what Gymnasium's API asks for (`Contract`); and it brings masks into one form, booleans [A]
+    in the infos: Gymnasium would give all masks the type and shape of the first environment's. They are the infos' own
+    or what a method ``action_masks()`` of the environment or of a wrapper returns. Where the observation holds the
+    mask, none is looked for.
 
     Args:
         env: the environment.
@@ -240,6 +262,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
             "atari": is_atari(env),
             "limited": has_time_limit(env),
             "action_masks": by_method,
+            LOSES: losing_wrapper(env, self._key),
             KEY: wrappers_with_statistics(env),
         }
 

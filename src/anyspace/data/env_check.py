@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from anyspace import tree
-from anyspace.data.batching import VectorMember
+from anyspace.data.batching import LOSES, VectorMember
 from anyspace.data.endless import advice
 from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, called, equal, masking_of, told
 from anyspace.data.environments import EnvLike, EnvSpec
@@ -210,7 +210,7 @@ class _Probe:
         """Note what looks like a mask and is not read."""
         if self._gives_masks:
             return
-        sentence = overlooked(self._masking, self.env.observation_space, info)
+        sentence = overlooked(self._masking, self.env.observation_space, info, self.env.metadata[LOSES])
         try:
             require_found(self._masking, sentence)
         except ConfigError as error:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import SyncVectorEnv
 
+from anyspace.data.batching import losing_wrapper
 from anyspace.data.contract import blame
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import Infos
@@ -53,7 +54,7 @@ def mask_origin(
         return "observation"
     if masking.reads_infos and masking.key in infos:
         return "method" if source.asks_for_masks else "infos"
-    sentence = overlooked(masking, source.observation_space, infos)
+    sentence = overlooked(masking, source.observation_space, infos, losing_wrapper(source.envs, masking.key))
     if masking.reads_infos and _has_method(source):
         sentence = _ONLY_INFOS.format(key=masking.key)
     require_found(masking, sentence)

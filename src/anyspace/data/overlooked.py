@@ -13,17 +13,24 @@ from anyspace.policy.config import PolicyConfig
 from anyspace.policy.masking import Masking
 
 
-def overlooked(masking: Masking, space: gym.Space[Any], info: Mapping[str, Any]) -> str | None:
+def overlooked(masking: Masking, space: gym.Space[Any], info: Mapping[str, Any], loses: str | None) -> str | None:
     """Return what to say of something that looks like a mask and is not read, or None where there is no such thing.
 
     Args:
         masking: of the policy, which has found no mask.
         space: of a single observation.
         info: of a reset.
+        loses: the name of the wrapper that returns observations without the mask that it is given; None: there is none.
     """
     key = masking.key
     if not key or not masking.reads_infos:
         return None
+    if loses is not None:
+        return (
+            f"{loses} around the environment returns observations without {tree.place('obs', (key,))}, so the policy"
+            " has no mask and does what is forbidden. Return the mask from a method action_masks(), or in every info as"
+            f" {key!r}; or set config key `action_mask_key` to None to go without."
+        )
     wanted = f"{tree.place('obs', (key,))}, info[{key!r}] or what a method action_masks() returns"
     for path, _ in nesting.iter_leaves(space):
         if key in path[1:]:
