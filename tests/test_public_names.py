@@ -149,14 +149,14 @@ KEYWORDS = {
     "Algorithm.save": "path",
     "Algorithm.load": "path env config trust overrides",
     "Algorithm.load_weights": "path",
-    "Algorithm.predict": "observation state episode_start deterministic action_masks prev_reward info",
+    "Algorithm.predict": "observation state episode_start deterministic action_masks prev_reward info ended",
     "Algorithm.compute_single_action": "observation state options",
     "Algorithm.compute_actions": "observations state options",
     "Algorithm.set_weights": "weights",
     "Policy.load": "path config trust",
     "Policy.export": "path options",
     "Policy.compute_single_action": "observation state options",
-    "ActingOptions": "explore info mask prev_reward",
+    "ActingOptions": "ended explore info mask prev_reward",
     "ExportOptions": "env episodes observations rows seed stochastic",
 }
 

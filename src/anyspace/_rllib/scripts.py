@@ -154,6 +154,7 @@ class Script(algorithms.Algorithm[Any], metaclass=_ExplainsItself):
         full_fetch: bool = False,
         explore: bool | None = None,
         mask: Any = None,
+        ended: Any = None,
         clip_action: bool | None = None,
         unsquash_action: bool | None = None,
         timestep: int | None = None,
@@ -174,6 +175,7 @@ class Script(algorithms.Algorithm[Any], metaclass=_ExplainsItself):
             full_fetch: return three values.
             explore: sample, instead of taking the deterministic action.
             mask: see :class:`~anyspace.policy.policy.ActingOptions`.
+            ended: likewise.
             clip_action: not read: actions are what the environment takes.
             unsquash_action: True or None: actions are what the environment takes.
             timestep: not read.
@@ -189,7 +191,7 @@ class Script(algorithms.Algorithm[Any], metaclass=_ExplainsItself):
                 "compute_single_action(unsquash_action=False): actions are always what the environment takes; build the"
                 " algorithm with normalize_actions=False, or leave this out."
             )
-        options = acting_options(explore, prev_reward=prev_reward, info=info, mask=mask)
+        options = acting_options(explore, prev_reward=prev_reward, info=info, mask=mask, ended=ended)
         is_of_rllib = full_fetch or (isinstance(state, Sequence) and not isinstance(state, str))
         found = super().compute_single_action(observation, own_state(policy, state), **options)
         if not is_of_rllib:

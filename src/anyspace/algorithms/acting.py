@@ -45,6 +45,7 @@ class Acts:
         *,
         prev_reward: Any = None,
         info: Any = None,
+        ended: Any = None,
     ) -> tuple[Any, PolicyState | None]:
         """Return ``(action, state)``, or actions for stacked observations, as Stable-Baselines3's users know it.
 
@@ -58,6 +59,7 @@ class Acts:
                 False allows everything.
             prev_reward: the reward of the previous step, one each; needed where the model looks at rewards.
             info: what ``reset`` and ``step`` returned beside the observation, of which masks are read.
+            ended: whether the episode is over with the observation, one each; its mask may allow nothing then.
 
         Raises:
             ObservationError: see :meth:`Policy.compute_actions`; or ``episode_start`` has another length.
@@ -70,6 +72,7 @@ class Acts:
             mask=action_masks,
             prev_reward=prev_reward,
             info=info,
+            ended=ended,
             explore=not deterministic,
         )
         return found if self.policy.views.remembers else (found, None)

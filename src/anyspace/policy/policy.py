@@ -134,6 +134,8 @@ class Policy(Rates, Explains):
                 gives them or a list of N infos, from which masks are read; ``mask``, which takes precedence over the
                 mask of the observation or of ``info``, and is needed where the environment has a method
                 ``action_masks()``; ``prev_reward``, rewards [N] of the previous step, where the model looks at them;
+                ``ended``, booleans [N], ``terminated | truncated`` of a vector environment that starts the next episode
+                by itself in the following step: the mask of an observation where one ended may allow nothing;
                 ``explore``, sample instead of taking the deterministic action.
 
         Raises:

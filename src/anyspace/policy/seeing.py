@@ -23,6 +23,11 @@ ROW = "observation {}".format
 """Spells the position of an observation among several."""
 
 
+_SAY_ENDED = (
+    " Where it is over, and a vector environment starts the next one by itself, say so: `ended=terminated | truncated`."
+)
+
+
 class SeeingOptions(TypedDict, total=False):
     """What comes with raw observations; see :meth:`anyspace.Policy.compute_actions`."""
 
@@ -32,6 +37,8 @@ class SeeingOptions(TypedDict, total=False):
     """Nonzero where a choice is allowed, in any form that ``spaces.ActionMasks`` takes; False allows everything."""
     prev_reward: Any
     """The reward of the previous step, or [N] of them; needed where the model looks at rewards."""
+    ended: Any
+    """Whether the episode is over with the observation, or [N] booleans: its mask may allow nothing."""
 
 
 class ActingOptions(SeeingOptions, total=False):
@@ -78,7 +85,8 @@ class Sees(Pipeline):
         mask = self.masking.given(mask, info, len(leaves[0]), single=single, name=mask_name)
         if mask is not None:
             leaves = [*self.masking.observation(leaves), mask]
-        self.require_choice(leaves, np.ones(len(leaves[0]), np.bool_), lambda row: f"observation {row[0]}")
+        used = ~_ended(options.get("ended"), len(leaves[0]))
+        self.require_choice(leaves, used, lambda row: f"observation {row[0]}", _SAY_ENDED)
         obs = self.masking.observation(leaves)
         # Old callers hand an empty list to a policy without memory.
         is_first = state is None or (isinstance(state, list) and not state and not self.views.remembers)
@@ -131,7 +139,11 @@ class Sees(Pipeline):
         self._check(self.masking.observation(leaves), where)
 
     def require_choice(
-        self, leaves: Sequence[NumpyArray], used: npt.NDArray[np.bool_], where: Callable[[tuple[int, ...]], str]
+        self,
+        leaves: Sequence[NumpyArray],
+        used: npt.NDArray[np.bool_],
+        where: Callable[[tuple[int, ...]], str],
+        advice: str = "",
     ) -> None:
         """Raise :class:`ObservationError` if a mask allows nothing in a row whose action is used.
 
@@ -139,6 +151,7 @@ class Sees(Pipeline):
             leaves: encoded observations [N, ...].
             used: bool [N], False for rows on which no action is taken.
             where: spells a row's position in N.
+            advice: what else to do, for the message.
         """
         mask = self.masking.find(leaves)
         if mask is None:
@@ -148,13 +161,23 @@ class Sees(Pipeline):
             row = tuple(map(int, stuck[0]))
             raise ObservationError(
                 f"{where(row)}: the mask allows no action at all: {self.masking.layout.describe_empty(mask[row])}."
-                " Allow at least one, or end the episode."
+                f" Allow at least one, or end the episode.{advice}"
             )
 
 
 def _kinds(leaves: Sequence[NumpyArray], axis: int) -> list[tuple[tuple[int, ...], str]]:
     """Return the shapes of leaves without the axis of the batch, and the kinds of their numbers."""
     return [(leaf.shape[:axis] + leaf.shape[axis + 1 :], leaf.dtype.kind) for leaf in leaves]
+
+
+def _ended(ended: Any, count: int) -> npt.NDArray[np.bool_]:
+    """Return where a caller said that an episode is over, bool [``count``]; nowhere where nothing was said."""
+    flags = np.asarray(False if ended is None else ended)
+    if flags.dtype.kind != "b" or flags.shape not in ((), (1,), (count,)):
+        raise ObservationError(
+            f"ended: expected True or False, or one for each of {count} observations, got {ended!r:.80}."
+        )
+    return np.broadcast_to(flags, (count,))
 
 
 def _earned(rewards: Any, count: int) -> NumpyArray:
