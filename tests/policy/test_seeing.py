@@ -87,3 +87,17 @@ def test_one_environment_may_have_ended() -> None:
     for wrong in ([True, False], 1, "yes"):
         with pytest.raises(ObservationError, match="ended: expected True or False, or one for each of 1 observations"):
             algorithm.compute_single_action(obs, ended=wrong)
+
+
+def test_observations_that_do_not_fit_are_not_blamed_on_an_environment() -> None:
+    algorithm = PPO(lambda: Hand("observation"), **SETTINGS)
+    cards = np.ones(CARDS, np.int8)
+    one = {"cards": cards, "action_mask": cards}
+    for act in (algorithm.compute_actions, algorithm.predict, algorithm.policy.predict_values):
+        with pytest.raises(ObservationError, match=r"got list\. To hand over several .* part by part.*observations\.$"):
+            act([one, one])
+    for act in (algorithm.compute_actions, algorithm.compute_single_action):
+        with pytest.raises(ObservationError, match=r"^obs: expected a dict with keys \['cards', .*$") as caught:
+            act(cards)
+        assert "environment" not in str(caught.value)
+    assert len(algorithm.compute_actions({key: [value] * 2 for key, value in one.items()})) == 2

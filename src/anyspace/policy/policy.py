@@ -143,13 +143,13 @@ class Policy(Rates, Explains):
                 space, or allows no action; if something is missing by which a rollout would choose the action: the mask
                 of a policy that was trained with masks, the previous reward of one that looks at rewards.
         """
-        return self._several(self.encode(observations, ROW), state, options)
+        return self._several(self._encoded(self.encode, observations, ROW), state, options)
 
     def compute_single_action(
         self, observation: Tree, state: PolicyState | None = None, **options: Unpack[ActingOptions]
     ) -> Any:
         """Return the environment action for one raw observation; see :meth:`compute_actions`."""
-        return self._one(self.encode.single(observation), state, options)
+        return self._one(self._encoded(self.encode.single, observation), state, options)
 
     def compute_either(
         self,
@@ -173,7 +173,7 @@ class Policy(Rates, Explains):
         Raises:
             ObservationError: see :meth:`compute_actions`; or ``episode_start`` has another length.
         """
-        leaves, is_one = self.encode.either(observation, ROW)
+        leaves, is_one = self._encoded(self.encode.either, observation, ROW)
         if isinstance(state, PolicyState) and episode_start is not None:
             state = state.restarted(_starts(episode_start, len(state.begun)))
         elif episode_start is not None:

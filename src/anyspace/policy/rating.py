@@ -155,7 +155,7 @@ class Rates(Sees):
     def _given(
         self, observations: Tree, state: PolicyState | None, options: SeeingOptions
     ) -> tuple[list[NumpyArray], History]:
-        leaves = self._stacked(self.encode(observations, ROW))
+        leaves = self._stacked(self._encoded(self.encode, observations, ROW))
         return self._seen(leaves, state, options, "mask", single=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,11 @@ from anyspace.models.runtime import NumpyArray
 from anyspace.policy.history import History, PolicyState
 from anyspace.policy.pipeline import Pipeline
 from anyspace.spaces.encoding import batch_shape
+from anyspace.spaces.encoding.misfit import FIX_THE_SPACE
 from anyspace.spaces.faults import ValueCheck, require_valid
+from anyspace.tree import Tree
 
+T = TypeVar("T")
 Info = Mapping[str, Any]
 
 ROW = "observation {}".format
@@ -25,6 +28,12 @@ ROW = "observation {}".format
 
 _SAY_ENDED = (
     " Where it is over, and a vector environment starts the next one by itself, say so: `ended=terminated | truncated`."
+)
+
+
+_STACK = (
+    " To hand over several observations, stack them part by part, as a vector environment does: a dict that holds under"
+    " each key the values of all observations."
 )
 
 
@@ -50,6 +59,17 @@ class ActingOptions(SeeingOptions, total=False):
 
 class Sees(Pipeline):
     """A pipeline that takes raw observations; see :class:`Pipeline` for arguments and errors."""
+
+    def _encoded(self, encode: Callable[..., T], observations: Tree, *more: Any) -> T:
+        """Return what encoding observations gives that a caller handed over, who may have no environment to mend."""
+        try:
+            return encode(observations, *more)
+        except ObservationError as error:
+            text = str(error).removesuffix(FIX_THE_SPACE).rstrip()
+            is_list = isinstance(observations, list | tuple) and all(isinstance(one, Mapping) for one in observations)
+            has_keys = isinstance(next(iter(self.encode.specs[0].path), None), str)
+            advice = _STACK if is_list and has_keys else ""
+            raise ObservationError(f"{text}{advice}") from error.__cause__
 
     @functools.cached_property
     def _check(self) -> Callable[[Sequence[NumpyArray], Callable[[tuple[int, ...]], str]], None]:
