@@ -105,6 +105,11 @@ class MaskAsProperty(Good):
         return np.ones(4)
 
 
+class MaskOfPlayer(Good):
+    def action_masks(self, player: int) -> Any:
+        return np.ones(4)
+
+
 class NoStep(Good):
     step = gym.Env.step
 
@@ -251,6 +256,11 @@ FAULTS = [
     (
         MaskAsProperty,
         "error, its spaces: MaskAsProperty.action_masks is an array of shape (4,) (float64), but it is to be a method",
+    ),
+    (
+        MaskOfPlayer,
+        "error, its spaces: MaskOfPlayer.action_masks takes arguments, but it is called without any before each action:"
+        " write `def action_masks(self): return mask`.",
     ),
     (NoStep, "error, step 1: NoStep does not define step(): write `def step(self, action)`."),
     (SaysNothing, "error, step 1: AssertionError, in step() at test_env_check.py line "),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
@@ -72,6 +73,19 @@ def losing_wrapper(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any], key: str |
 def _observed(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> gym.Space[Any]:
     """Return the space of a single observation."""
     return env.single_observation_space if isinstance(env, VectorEnv) else env.observation_space
+
+
+def _takes_nothing(method: Callable[..., Any]) -> bool:
+    """Return whether a method can be called without arguments, as far as its signature can be read."""
+    try:
+        signature = inspect.signature(method)
+    except ValueError:
+        return True
+    try:
+        signature.bind()
+    except TypeError:
+        return False
+    return True
 
 
 def autoreset_mode_of(envs: VectorEnv[Any, Any, Any]) -> Any:
@@ -222,7 +236,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         tell: is told, once, that an info is no dict; None: it is logged.
 
     Raises:
-        EnvironmentSetupError: ``action_masks`` is no method.
+        EnvironmentSetupError: ``action_masks`` is no method, or takes arguments.
         ObservationError: by ``reset`` and ``step``: there is no observation, it does not fit its space, or a mask
             does not fit the action space.
         EnvironmentSetupError: by ``reset`` and ``step``: the environment does not keep to Gymnasium's API (`Contract`).
@@ -256,6 +270,11 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
                 f"{type(env.unwrapped).__name__}.action_masks is {described(self._action_masks)}, but it is to be a"
                 " method, which is called before each action: write `def action_masks(self): return mask`, without"
                 " @property."
+            )
+        if self._key is not None and self._action_masks is not None and not _takes_nothing(self._action_masks):
+            raise EnvironmentSetupError(
+                f"{type(env.unwrapped).__name__}.action_masks takes arguments, but it is called without any before each"
+                " action: write `def action_masks(self): return mask`."
             )
         self.metadata = {
             **(env.metadata or {}),  # some say None
