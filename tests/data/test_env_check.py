@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from gymnasium.wrappers import TransformReward
+from gymnasium.vector import SyncVectorEnv
+from gymnasium.wrappers import NormalizeReward, TransformReward
 
 from anyspace.data.env_check import check_env
 from anyspace.data.env_findings import EnvCheck
@@ -496,3 +497,12 @@ def test_environments_are_closed_where_anything_fails(monkeypatch: pytest.Monkey
     with pytest.raises(KeyboardInterrupt):
         checked(Single)
     assert len(closed) == 3
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_wrappers_with_statistics_are_named_where_two_plays_differ(vector: bool) -> None:
+    def make() -> Any:
+        return NormalizeReward(gym.make("CartPole-v1"))
+
+    (finding,) = checked(SyncVectorEnv([make]) if vector else make).findings
+    assert finding.what.startswith("NormalizeReward around the environment: the running statistics are not part of")

@@ -22,6 +22,7 @@ from anyspace.data.env_findings import REPLAYED, EnvCheck, Moment, T, agree, cal
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.data.masks import EVERY, LATE
 from anyspace.data.overlooked import overlooked, require_found
+from anyspace.data.running_statistics import KEY
 from anyspace.data.vector_check import check_vector
 from anyspace.data.vector_values import LARGEST, too_large
 from anyspace.errors import AnyspaceError, ConfigError
@@ -91,12 +92,13 @@ def _play(found: EnvCheck, probe: _Probe, another: _Probe, spec: EnvSpec, seed: 
     moments = probe.play(found, seed, steps)
     if another.spaces != probe.spaces:
         found.add("error", "another instance has other spaces; all instances need the same ones.", "its spaces")
+    learning = probe.env.metadata[KEY]
     if not found.errors:
         for one, where in ((probe, "on the same instance"), (another, "on another instance")):
             again = EnvCheck(spec.name)
             came = one.play(again, seed, min(steps, REPLAYED))
             found.take(again, where)
-            if again.errors or not agree(found, moments, came, seed, where):
+            if again.errors or not agree(found, moments, came, seed, where, learning):
                 break
         if not found.episodes and not probe.env.metadata["limited"]:
             what = f"no episode has ended. If that is not by chance, {advice(spec)}."

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 from anyspace.data.contract import SIGNATURES
+from anyspace.data.running_statistics import statistics_warning
 from anyspace.errors import AnyspaceError
 from anyspace.importing import is_installed
 from anyspace.models.runtime import NumpyArray
@@ -173,17 +174,27 @@ def told(error: Exception) -> str:
     return f"{type(error).__name__}{text}{own_line(error)}"
 
 
-def agree(found: EnvCheck, expected: list[Moment], came: list[Moment], seed: int, where: str) -> bool:
-    """Return whether two plays with the same seed agree; where they differ is noted."""
+def agree(
+    found: EnvCheck, expected: list[Moment], came: list[Moment], seed: int, where: str, learning: Sequence[str]
+) -> bool:
+    """Return whether two plays with the same seed agree; where they differ is noted.
+
+    Args:
+        found: takes the note.
+        expected: the first play.
+        came: the second one.
+        seed: of both.
+        where: the second one was played.
+        learning: the names of the wrappers that keep running statistics: with one, no two plays agree.
+    """
     for one, other in zip(expected, came, strict=False):
         if one.differs(other):
-            found.add(
-                "warning",
+            what = statistics_warning(learning) or (
                 f"{where}, reset(seed={seed}) and the same actions led to something else. Call"
                 " super().reset(seed=seed), draw all random numbers from self.np_random, and keep nothing of earlier"
-                " episodes.",
-                one.where,
+                " episodes."
             )
+            found.add("warning", what, one.where)
             return False
     return True
 

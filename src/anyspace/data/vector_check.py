@@ -47,7 +47,8 @@ def check_vector(found: EnvCheck, spec: EnvSpec, envs: VectorEnv[Any, Any, Any],
     moments = probe.play(found, seed, steps)
     if not found.errors:
         again = EnvCheck(spec.name)
-        agree(found, moments, probe.play(again, seed, min(steps, REPLAYED)), seed, "on the same instance")
+        came, learning = probe.play(again, seed, min(steps, REPLAYED)), probe.source.running_statistics
+        agree(found, moments, came, seed, "on the same instance", learning)
         found.take(again, "in the repetition")
         if not found.episodes and not probe.source.is_limited:
             found.add("warning", f"no episode has ended. If that is not by chance, {advice(spec)}.", f"{steps:,} steps")
