@@ -152,6 +152,26 @@ def test_gymnasium_s_own_are_fine(mode: AutoresetMode) -> None:
     assert check_env(gym.vector.SyncVectorEnv(make, autoreset_mode=mode), steps=200).findings == []
 
 
+class RoundTrip(gym.Env[Any, Any]):
+    """Ends where it began."""
+
+    observation_space, action_space = spaces.Discrete(4), spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.at = 0
+        return self.at, {}
+
+    def step(self, action: Any) -> Any:
+        self.at = (self.at + 1 + action) % 4
+        return self.at, 0.0, self.at == 0, False, {}
+
+
+def test_an_episode_may_end_where_the_next_begins() -> None:
+    envs = gym.vector.SyncVectorEnv([RoundTrip] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    assert not [one for one in check_env(envs, steps=60).findings if "final_obs" in str(one)]
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 
 from anyspace.data.batching import environment
 from anyspace.data.endless import advice
@@ -33,7 +33,7 @@ _NOT_IGNORED = (
 )
 _FIRST_AS_LAST = (
     "infos['final_obs'] always was the next episode's first observation. Put the last observation of the episode that"
-    " ended there, as it was before the reset."
+    " ended there, as it was before the reset. That is right only where an episode ends with what the next begins with."
 )
 
 
@@ -110,7 +110,8 @@ class _Probe:
             if leaves is not None and found.steps <= REPLAYED:
                 done = step.terminated | step.truncated
                 moments.append(Moment(where, (*leaves, step.rewards.copy(), done), 0.0, bool(done.any())))
-        if len(as_first) >= LIKE_A_LIMIT and all(as_first):
+        own = isinstance(source.envs.unwrapped, SyncVectorEnv | AsyncVectorEnv)  # Gymnasium's: they keep the last one
+        if len(as_first) >= LIKE_A_LIMIT and all(as_first) and not own:
             found.add("warning", _FIRST_AS_LAST, f"{found.steps:,} steps")
         found.step_seconds = statistics.median(seconds) if seconds else 0.0
         return moments

@@ -255,8 +255,8 @@ def _autoregressive(
 def _require_bounds(custom: type[ActionDistribution], space: gym.Space[Any]) -> None:
     if not any(map(_has_bounds, nesting.leaves(space))):
         raise UnsupportedSpaceError(
-            f"action: {custom.__name__} is for float Boxes whose components all have both bounds, and {space}"
-            " has none. Leave `custom_action_dist` out, or bound the space by a wrapper."
+            f"action: {custom.__name__} is for float Boxes whose components all have both bounds: {space} is none, and"
+            " holds none. Leave `custom_action_dist` out, or bound the space by a wrapper."
         )
 
 
