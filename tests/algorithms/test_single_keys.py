@@ -247,7 +247,6 @@ REFUSED = {
     "output_max_file_size",
     "min_env_runners",
     "action_mask_key",
-    "model.mask_as_feature",
     *("fleet", "max_requests_in_flight_per_env_runner", "sample_order", "broadcast_interval", "max_lag"),
     *("sample_timeout_s", "restart_failed_env_runners", "ray_address", "ray_runtime_env", "num_cpus_per_env_runner"),
     *("num_gpus_per_env_runner", "custom_resources_per_env_runner", "evaluation_parallel_to_training"),

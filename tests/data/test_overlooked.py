@@ -97,11 +97,13 @@ def test_the_name_of_a_mask_that_is_nowhere_is_refused(message: str, env: Any) -
     assert str(error) == f"error, reset(): {caught.value}"
 
 
-def test_a_mask_that_is_not_there_cannot_be_a_feature() -> None:
-    with pytest.raises(ConfigError, match=r"mask_as_feature` is True, but .* no mask.*by the name 'action_mask'"):
-        PPO(plain, model={"mask_as_feature": True}, **SMALL)
+def test_a_mask_that_is_not_there_is_no_feature(caplog: pytest.LogCaptureFixture) -> None:
     PPO(plain, model={"mask_as_feature": False}, **SMALL)
     PPO(lambda: Allowing(action_mask=LEGAL), model={"mask_as_feature": True}, **SMALL)
+    assert not caplog.messages
+    PPO(plain, model={"mask_as_feature": True}, **SMALL)
+    (message,) = caplog.messages
+    assert "mask_as_feature` is True, but it has no effect: the observation holds no mask" in message
 
 
 def masked() -> gym.Env[Any, Any]:

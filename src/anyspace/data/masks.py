@@ -18,7 +18,7 @@ from anyspace.data.infos import Infos
 from anyspace.data.overlooked import overlooked, require_found
 from anyspace.data.trajectory import Bools
 from anyspace.data.vector import Step, VectorSource
-from anyspace.errors import ConfigError, ObservationError
+from anyspace.errors import ObservationError
 from anyspace.policy.masking import Masking, MaskOrigin
 from anyspace.policy.policy import Policy
 
@@ -75,13 +75,10 @@ def tell_origin(policy: Policy, source: VectorSource | None, spec: EnvSpec | Non
         source: the environments that it is to be trained in, before their first reset; None: there are none yet.
         spec: what the user gave to make them from.
         given: the keys of the configuration that somebody gave.
-
-    Raises:
-        ConfigError: the mask is to be a feature, and the observation holds none.
     """
     masking = policy.masking
     if "model.mask_as_feature" in given and policy.config.model.mask_as_feature and not masking.positions:
-        raise ConfigError(
+        _LOG.warning(
             "config key `model.mask_as_feature` is True, but it has no effect: the observation holds no mask. Leave it"
             f" out, or put the mask into the observation by the name {masking.key!r}, as `action_mask_key` says."
         )
