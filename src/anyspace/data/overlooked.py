@@ -36,11 +36,12 @@ def overlooked(masking: Masking, space: gym.Space[Any], info: Mapping[str, Any],
         if key in path[1:]:
             place = tree.place("obs", path[: path.index(key, 1) + 1])
             return f"{place} is not read as a mask, which is {wanted}: move it to the top of the observation."
-    close = near(key, _places(space, info))
+    places = _places(space, info)
+    close = near(key, places)
     if not close:
         return None
     advice = f"If it is one, set config key `action_mask_key` to {close[0]!r}."
-    return f"{_places(space, info)[close[0]]} is not read as a mask, which is {wanted}. {advice}"
+    return f"{places[close[0]]} is not read as a mask, which is {wanted}. {advice}"
 
 
 def require_found(masking: Masking, sentence: str | None) -> None:

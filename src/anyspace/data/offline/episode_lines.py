@@ -53,14 +53,6 @@ class _Lane:
         self.steps += len(part["rewards"])
         self.size += sum(leaf.nbytes for leaf in tree.leaves(part))
 
-    def leads_to(self, part: Part) -> bool:
-        """Return whether the observation that the last step led to is the one that a part begins with.
-
-        It is another one where steps in between are missing: those of workers that are too late are dropped.
-        """
-        pairs = zip(self.parts[-1]["new_obs"] if self.parts else [], part["obs"], strict=False)
-        return all(np.array_equal(old[-1], new[0]) for old, new in pairs)
-
 
 class EpisodeLines:
     """Keeps the steps of each environment until their episode is over, and writes them as a line.
@@ -105,7 +97,7 @@ class EpisodeLines:
         worker, incarnation, number = lane.tolist()
         place = worker, number
         found = self._lanes.get(place)
-        if found is None or begins or found.incarnation != incarnation or not found.leads_to(part):
+        if found is None or begins or found.incarnation != incarnation:
             self._end(place)
             found = self._lanes[place] = _Lane(incarnation, next(self._ids))
         found.add(part)
