@@ -78,7 +78,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Ray]:
 
 def connect(workers: int = 2, owner: object = None, least: int | None = None, **more: Any) -> Open:
     """Connect an algorithm with some workers, and keep it open as long as the result is."""
-    demand = Demand(owner or object(), workers, least or workers, Resources(), **more)
+    demand = Demand(owner=owner or object(), workers=workers, least=least or workers, resources=Resources(), **more)
     ray_fleet._connect(demand)
     transport: Any = Open(demand)
     ray_fleet._in_use.add(transport)

@@ -76,6 +76,7 @@ def worker_fleet(
     policy: Policy,
     config: AlgorithmConfig,
     rewards: RewardTransform,
+    *,
     seed: int,
     policy_seed: int,
     steps_before: int,
@@ -91,15 +92,24 @@ def worker_fleet(
         policy_seed: of the policy's random sources.
         steps_before: vector steps of this run so far, for messages.
     """
-    recipe = _recipe(spec, policy, config, policy_seed, config.num_env_runners, rewards, steps_before)
+    recipe = _recipe(
+        spec,
+        policy,
+        config,
+        seed=policy_seed,
+        workers=config.num_env_runners,
+        collects=True,
+        returns=(rewards.clip, config.gamma) if rewards.normalize else None,
+        steps_before=steps_before,
+    )
     dispatcher = _dispatcher(recipe, policy, config, most=config.most_requests)
     fragment = config.rollout_fragment_length
     pace = Pace(
-        None if fragment == "auto" else fragment,
-        config.is_asynchronous,
-        config.sample_order == "ready",
-        config.broadcast_interval,
-        config.needs_ray,
+        fragment=None if fragment == "auto" else fragment,
+        asynchronous=config.is_asynchronous,
+        any_order=config.sample_order == "ready",
+        broadcast_interval=config.broadcast_interval,
+        is_remote=config.needs_ray,
     )
     # A run that begins acts from where the learner's own random source stands, as it would without workers.
     acting = policy_seed if steps_before == 0 else acting_seed(seed)
@@ -114,7 +124,7 @@ def new_evaluator(spec: EnvSpec, policy: Policy, config: AlgorithmConfig, policy
     workers = config.evaluation_num_env_runners
     if not workers:
         return local
-    recipe = _recipe(spec, policy, config, policy_seed, workers, RewardTransform(), 0, collects=False)
+    recipe = _recipe(spec, policy, config, seed=policy_seed, workers=workers, collects=False)
     return WorkerEvaluator(policy, _dispatcher(recipe, policy, config), recipe, local)
 
 
@@ -122,32 +132,32 @@ def _recipe(
     spec: EnvSpec,
     policy: Policy,
     config: AlgorithmConfig,
-    policy_seed: int,
-    workers: int,
-    rewards: RewardTransform,
-    steps_before: int,
     *,
-    collects: bool = True,
+    seed: int,
+    workers: int,
+    collects: bool,
+    returns: tuple[bool | float, float] | None = None,
+    steps_before: int = 0,
 ) -> Recipe:
     return Recipe(
-        spec.resolved(),
-        config,
-        policy.plan,
-        policy.observation_space,
-        policy.env_action_space,
-        Layout(policy.weights()),
-        policy_seed,
-        workers,
-        config.num_envs_per_env_runner,
-        config.vectorization,
-        config.collects_whole_episodes,
-        tuple(config.collect_infos),
-        (rewards.clip, config.gamma) if rewards.normalize else None,
-        config.env_timeout_s,
-        config.sends_logp,
-        collects,
-        steps_before,
-        config.evaluation_max_episode_steps,
+        spec=spec.resolved(),
+        config=config,
+        plan=policy.plan,
+        observation_space=policy.observation_space,
+        action_space=policy.env_action_space,
+        layout=Layout(policy.weights()),
+        seed=seed,
+        workers=workers,
+        num_envs=config.num_envs_per_env_runner,
+        vectorization=config.vectorization,
+        whole_episodes=config.collects_whole_episodes,
+        collect=tuple(config.collect_infos),
+        returns=returns,
+        limit=config.env_timeout_s,
+        with_logp=config.sends_logp,
+        collects=collects,
+        steps_before=steps_before,
+        max_episode_steps=config.evaluation_max_episode_steps,
     )
 
 
@@ -161,11 +171,20 @@ def _dispatcher(recipe: Recipe, policy: Policy, config: AlgorithmConfig, most: i
         from anyspace.execution.ray_fleet import Demand, RayTransport, Resources
 
         resources = Resources(
-            config.num_cpus_per_env_runner, config.num_gpus_per_env_runner, config.custom_resources_per_env_runner
+            cpus=config.num_cpus_per_env_runner,
+            gpus=config.num_gpus_per_env_runner,
+            custom=config.custom_resources_per_env_runner,
         )
         everybody = config.num_env_runners + config.evaluation_num_env_runners
         late = config.num_env_runners - config.least_env_runners
-        asked = Demand(policy, everybody, everybody - late, resources, config.ray_address, config.ray_runtime_env)
+        asked = Demand(
+            owner=policy,
+            workers=everybody,
+            least=everybody - late,
+            resources=resources,
+            address=config.ray_address,
+            runtime_env=config.ray_runtime_env,
+        )
         transport = RayTransport(recipe, asked)
     serial: dict[str, Any] = {"clock": lambda: 0.0} if config.fleet == "serial" else {"adapts": auto}
     return Dispatcher(

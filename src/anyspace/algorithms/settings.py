@@ -340,7 +340,9 @@ def new_fleet(
     if config.num_env_runners:
         if own:
             source.close()
-        return worker_fleet(spec, policy, config, rewards, seed, policy_seed, steps_before)
+        return worker_fleet(
+            spec, policy, config, rewards, seed=seed, policy_seed=policy_seed, steps_before=steps_before
+        )
     returns = ReturnMoments(source.num_envs, rewards.clip, config.gamma) if rewards.normalize else None
     fragment = config.rollout_fragment_length
     watch = EndlessWatch(spec, limited=source.is_limited)

@@ -96,7 +96,7 @@ WARM_UP = 2
 """Gatherings before fragments are timed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pace:
     """How much each worker collects at a time, and when the learner goes on."""
 

@@ -34,7 +34,7 @@ FREE_TIMEOUT = 2.0
 """Seconds after which Ray has noticed that workers ended, and what they took is free."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Resources:
     """What Ray sets aside for each worker."""
 
@@ -47,7 +47,7 @@ class Resources:
         return {"CPU": self.cpus, "GPU": self.gpus, **self.custom}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Demand:
     """What an algorithm asks of Ray."""
 

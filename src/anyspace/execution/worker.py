@@ -144,7 +144,7 @@ class Names:
         adopt(self.spaces)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """All that workers are made of; the same for each of them."""
 
@@ -163,19 +163,19 @@ class Recipe:
     """Environments of one worker."""
     vectorization: Vectorization
     whole_episodes: bool
-    collect: tuple[str, ...] = ()
+    collect: tuple[str, ...]
     """Names of infos whose numbers are columns of the trajectories."""
-    returns: tuple[bool | float, float] | None = None
+    returns: tuple[bool | float, float] | None
     """How rewards are clipped, and the discount, where the moments of discounted returns are taken."""
-    limit: float | None = None
+    limit: float | None
     """Seconds that a step of an environment in a process of its own may take."""
-    with_logp: bool = False
+    with_logp: bool
     """Send the log-probabilities of actions: the learner's weights may have changed when it learns."""
-    collects: bool = True
+    collects: bool
     """Whether workers collect, so that their environments are made when they are built; others only evaluate."""
-    steps_before: int = 0
+    steps_before: int
     """Steps of the run before these workers, for messages."""
-    max_episode_steps: int | Literal["auto"] | None = "auto"
+    max_episode_steps: int | Literal["auto"] | None
     """Of evaluation episodes."""
 
 
