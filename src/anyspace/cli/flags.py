@@ -120,8 +120,7 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
         CheckpointError: there is no checkpoint where ``--resume`` says.
     """
     other_words.require_no_yaml(words)
-    wanted = without_help(words)
-    choice, _ = tyro.cli(_Choice, args=wanted, prog=f"anyspace {command}", return_unknown_args=True)
+    choice = peek(_Choice, command, words)
     if choice.resume is not None:
         if choice.config is not None:
             raise ConfigError("--resume goes on with the configuration of the run; leave --config out.")
@@ -130,6 +129,7 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
         _require_named(choice, "--resume", algorithm)
         return StartingPoint(algorithm, settings)
     asked = None if choice.config is None else ConfigFile.read(choice.config)
+    wanted = without_help(words)
     is_help = len(wanted) < len(words)
     if asked is not None and asked.described is not None:
         return _described(kind, command, wanted, asked, asked.described, choice, is_help=is_help)
@@ -152,6 +152,22 @@ def starting_point(kind: type[Any], command: str, words: Sequence[str], console:
     if asked is not None:
         print_settings(console, asked.path, configs.changes(overridden(defaults, layer), defaults))
     return StartingPoint(algorithm, overridden(defaults, layer), found, layer, own)
+
+
+def peek(kind: type[K], command: str, words: Sequence[str]) -> K:
+    """Return what a few of the flags say, before it is known which others there are; those are passed over.
+
+    Args:
+        kind: the dataclass of the few.
+        command: the command's name.
+        words: everything after it.
+
+    Raises:
+        SystemExit: a value is malformed, which is printed.
+    """
+    args, prog = without_help(words), f"anyspace {command}"
+    found, _ = tyro.cli(kind, args=args, prog=prog, return_unknown_args=True, registry=REGISTRY)
+    return found
 
 
 def without_help(words: Sequence[str]) -> list[str]:

@@ -12,14 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 
 from anyspace.algorithms import Algorithm
 from anyspace.cli import output
-from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, require_least, starting_point, without_help
+from anyspace.cli.flags import EnvFlags, Flags, StartingPoint, parse, peek, require_least, starting_point, without_help
 from anyspace.cli.play import without_display
-from anyspace.cli.values import REGISTRY
 from anyspace.data.rendering import pictured
 from anyspace.errors import ConfigError
 from anyspace.execution.callbacks import OneCallback, RecordVideo, named_callback
@@ -84,37 +82,31 @@ class _Place:
     overwrite: bool = False
     seeds: int | None = None
     resume: Path | None = None
-
-
-@dataclass(frozen=True)
-class _Resume:
-    """The flags that say what a run goes on from."""
-
-    resume: Path | None = None
     resume_latest: Path | None = None
 
 
 def train(words: list[str]) -> None:
     """Train, or go on training, and keep a run folder."""
     console, command = Console(emoji=False), shlex.join(["anyspace", "train", *words])
-    words = _with_checkpoint(words, console)
-    place, _ = tyro.cli(
-        _Place, args=without_help(words), prog="anyspace train", return_unknown_args=True, registry=REGISTRY
-    )
-    stored = None if place.resume is None else read_state(place.resume)
+    place = peek(_Place, "train", words)
+    checkpoint = _checkpoint(place, console)
+    if checkpoint is not None:
+        # Of a flag that is given twice, the last one counts.
+        words = [*words, "--resume", str(checkpoint)]
+    stored = None if checkpoint is None else read_state(checkpoint)
     with ExitStack() as stack:
         # Claimed before anything is built; who asks for help claims nothing.
-        folder = _claimed(place, stored) if without_help(words) == words else None
+        folder = _claimed(place, checkpoint, stored) if without_help(words) == words else None
         if folder is not None:
             stack.enter_context(folder)
         start = starting_point(TrainFlags, "train", words, console)
-        flags = parse(TrainFlags, "train", words, start, own=_asked_before(place.resume))
+        flags = parse(TrainFlags, "train", words, start, own=_asked_before(checkpoint))
         own, seed = flags.own, secrets.randbits(31) if flags.config.seed is None else flags.config.seed
         require_least(own, steps=1, seeds=1, video_every=1, evaluate=0)
         if own.resume is not None and own.weights_from is not None:
             raise ConfigError("--resume goes on with the weights of its run; leave --weights-from out.")
         if stored is not None:
-            _require_something_to_do(stored, own.steps, repeated_steps(place.resume) if place.resume else 0)
+            _require_something_to_do(stored, own.steps, repeated_steps(checkpoint) if checkpoint else 0)
         elif own.env is None and flags.config.recorded_spaces() is None:
             raise ConfigError("give an environment (`anyspace train CartPole-v1`) or --resume DIR.")
         if own.seeds is not None:
@@ -210,15 +202,14 @@ def _train_one(
         return _learn(algorithm, own, folder, callbacks, console)
 
 
-def _with_checkpoint(words: list[str], console: Console) -> list[str]:
-    """Return the words of the command with the checkpoint itself in place of what stands for it."""
-    asked, rest = tyro.cli(_Resume, args=without_help(words), prog="anyspace train", return_unknown_args=True)
-    given = asked.resume_latest or asked.resume
+def _checkpoint(place: _Place, console: Console) -> Path | None:
+    """Return the checkpoint itself that the run goes on from; None of a run that begins."""
+    given = place.resume_latest or place.resume
     if given is None:
-        return words
-    if asked.resume is not None and asked.resume_latest is not None:
+        return None
+    if place.resume is not None and place.resume_latest is not None:
         raise ConfigError("give either --resume or --resume-latest.")
-    found = resume_point(given, latest=asked.resume_latest is not None)
+    found = resume_point(given, latest=place.resume_latest is not None)
     again = repeated_steps(found)
     if again:
         output.print_lines(
@@ -226,19 +217,20 @@ def _with_checkpoint(words: list[str], console: Console) -> list[str]:
             f"{again:,} steps since the latest exact checkpoint are taken again, as they were;"
             f" `--resume-latest {given}` goes on without them, but not exactly.",
         )
-    return [*rest, "--resume", str(found), *(word for word in words if word not in without_help(words))]
+    return found
 
 
-def _claimed(place: _Place, stored: Mapping[str, Any] | None) -> RunFolder | None:
+def _claimed(place: _Place, checkpoint: Path | None, stored: Mapping[str, Any] | None) -> RunFolder | None:
     """Claim the folder that the flags name; None where a new one is to be made.
 
     Args:
         place: the flags.
-        stored: the state of the checkpoint that the run goes on from.
+        checkpoint: what the run goes on from.
+        stored: the state of that.
     """
     if place.seeds is not None:
         return None
-    own = None if place.resume is None else run_folder_of(place.resume)
+    own = None if checkpoint is None else run_folder_of(checkpoint)
     path = place.out or own
     if path is None:
         require_writable(Path("runs"))
