@@ -19,7 +19,7 @@ from anyspace.cli import output
 from anyspace.cli.flags import algorithm_of, require_least
 from anyspace.cli.values import REGISTRY
 from anyspace.errors import EnvironmentSetupError
-from anyspace.execution.film import MP4_HINT, Film, video_files, writes_mp4
+from anyspace.execution.film import MP4_HINT, require_writer, video_files, writes_mp4
 from anyspace.execution.run_files import VIDEOS, run_folder_of
 from anyspace.folders import going_back
 
@@ -115,7 +115,8 @@ def record(words: list[str]) -> None:
     """Film episodes with what a run learnt."""
     flags = tyro.cli(RecordFlags, args=words, prog="anyspace record", registry=REGISTRY)
     require_least(flags, episodes=1)
-    Film(flags.out)
+    for file in flags.out:
+        require_writer(file)
     without_display()
     console = Console(emoji=False)
     with flags.opened() as algorithm:
