@@ -106,7 +106,7 @@ def test_seeds_are_one_line_with_a_band(tmp_path: Path) -> None:
         run_folder(tmp_path / "b", 2, [20.0, 30.0, 40.0, 50.0], first=150),
         run_folder(tmp_path / "c", 1, [7.0], lr=0.5),
     ]
-    together, alone = grouped([Curve.read(run, "episode_return_mean") for run in runs])
+    together, alone = grouped([curve for run in runs if (curve := Curve.read(run, "episode_return_mean"))])
     assert together.label == "PPO on CartPole-v1 (2 seeds)"
     assert alone.label == "PPO on CartPole-v1, lr=0.5"
     steps, mean, low, high = together.band()

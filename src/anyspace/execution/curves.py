@@ -48,8 +48,8 @@ class Curve:
     described: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path, metric: str) -> Curve:
-        """Read a run's.
+    def read(cls, folder: Path, metric: str) -> Curve | None:
+        """Read a run's; None where it is to be that of returns, and no episode has ended in any iteration.
 
         Raises:
             ConfigError: the folder is no run's, or has no such number, or none that is finite, or a file in it is
@@ -63,6 +63,8 @@ class Curve:
             )
         rows = read_metrics(file)
         points = _points(rows, metric)
+        if rows and not points and metric == RETURN:
+            return None
         if not points:
             known = sorted({name for row in rows for name, value in row.items() if value})
             if not known:
@@ -206,21 +208,16 @@ def _curves(runs: Sequence[Path], metric: str) -> list[Curve]:
     found, endless = [], []
     each = (run for folder in map(Path, runs) for run in run_files.runs_in(folder))
     for run in {run.resolve(): run for run in each}.values():
-        if metric == RETURN and _is_endless(run):
+        curve = Curve.read(run, metric)
+        if curve is None:
             endless.append(run)
         else:
-            found.append(Curve.read(run, metric))
+            found.append(curve)
     if endless and not found:
         raise ConfigError(f"no episode of {', '.join(map(str, endless))} has ended, so there are no returns to draw.")
     for run in endless:
         _LOG.warning("%s is left out: no episode of it has ended, so there are no returns to draw.", run)
     return found
-
-
-def _is_endless(run: Path) -> bool:
-    file = run / run_files.METRICS_FILE
-    rows = read_metrics(file) if file.is_file() else []
-    return bool(rows) and not _points(rows, RETURN)
 
 
 def draw_learning_curve(metrics_file: Path, picture: Path, title: str) -> None:
