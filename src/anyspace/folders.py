@@ -1,4 +1,4 @@
-"""The current folder, which may have been removed, and which environments may change."""
+"""Names of folders, and the current folder, which may have been removed, and which environments may change."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def current_folder() -> Path:
         return Path.cwd()
     except OSError:
         return Path()
+
+
+def file_name(text: str) -> str:
+    """Return a text as the name of a file or a folder, with ``-`` in place of letters that may not be in one."""
+    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in text)
 
 
 @contextmanager

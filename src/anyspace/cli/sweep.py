@@ -26,7 +26,7 @@ from anyspace.cli.output import make_room, print_error, print_lines
 from anyspace.drafts import write_whole
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.callbacks import PruneTrial
-from anyspace.folders import going_back
+from anyspace.folders import file_name, going_back
 from anyspace.importing import importable_name
 
 BEST_SHOWN = 4
@@ -79,7 +79,7 @@ def sweep(words: list[str]) -> int | None:
         raise ConfigError("there is nothing to try: every key that has a range was given.")
     _require_toml(_settings(start, own, flags.changes()))
     require_possible(ranges, lambda tried: chosen(start.algorithm, own.env, tried, start.preset, {}), flags.changes())
-    folder = own.out or Path("sweeps") / f"{_plain(own.env or 'recorded')}-{start.algorithm.name()}"
+    folder = own.out or Path("sweeps") / f"{file_name(own.env or 'recorded')}-{start.algorithm.name()}"
     make_room(folder / "best.toml")
     study = _study(folder, start, flags, ranges)
     done = _done(study)
@@ -336,7 +336,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(importable_name(value) if callable(value) else value, ensure_ascii=False)
-
-
-def _plain(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name)

@@ -236,11 +236,21 @@ def model_metrics(model: ModelV2) -> dict[str, Any]:
     return dict(found)
 
 
+def as_numpy(value: Array | float, numpy: Callable[[Array], NumpyArray]) -> NumpyArray:
+    """Return a metric as NumPy has it; an algorithm may report tensors and plain numbers.
+
+    Args:
+        value: the metric.
+        numpy: turns a tensor into an array.
+    """
+    return np.asarray(value if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value))
+
+
 def plain_metrics(found: Mapping[str, Any], numpy: Callable[[Array], NumpyArray]) -> dict[str, Any]:
     """Return metrics of a model as plain numbers, and as arrays of NumPy where they hold several."""
 
     def plain(value: Any) -> Any:
-        array = np.asarray(value if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value))
+        array = as_numpy(value, numpy)
         return array.item() if array.size == 1 else array
 
     plainly: dict[str, Any] = tree.map_leaves(plain, dict(found))

@@ -12,7 +12,7 @@ import numpy as np
 
 from anyspace.data.trajectory import Episode
 from anyspace.errors import NonFiniteError, nearest
-from anyspace.execution.learner import Result, Steps
+from anyspace.execution.learner import Result, Steps, as_numpy
 from anyspace.foreign_names import RESULT, Explains
 from anyspace.maths.xp import Array
 from anyspace.models.runtime import NumpyArray
@@ -29,7 +29,7 @@ def mean_results(results: Sequence[Result], numpy: Callable[[Array], NumpyArray]
     table: dict[str, list[tuple[int, float]]] = {}
     step = 0
     for result in results:
-        columns = {name: np.atleast_1d(_number(value, numpy)) for name, value in result.metrics.items()}
+        columns = {name: np.atleast_1d(as_numpy(value, numpy)) for name, value in result.metrics.items()}
         for name, values in columns.items():
             table.setdefault(name, []).extend((step + i, float(value)) for i, value in enumerate(values))
         step += max(map(len, columns.values()), default=1)
@@ -64,16 +64,11 @@ def of_one_step(result: Result, steps: Steps, numpy: Callable[[Array], NumpyArra
     rows = lens.sum(axis=1).astype(np.float64)
     metrics: dict[str, Array] = {}
     for name, value in result.metrics.items():
-        numbers = np.atleast_1d(_number(value, numpy)).astype(np.float64)
+        numbers = np.atleast_1d(as_numpy(value, numpy)).astype(np.float64)
         weights = rows if len(numbers) == len(rows) else None
         number = numbers.sum() if name == "total_loss" else np.average(numbers, weights=weights)
         metrics[name] = np.array([number])
     return replace(result, metrics=metrics)
-
-
-def _number(value: Array | float, numpy: Callable[[Array], NumpyArray]) -> NumpyArray:
-    """Return a metric as NumPy has it; an algorithm may report tensors and plain numbers."""
-    return np.asarray(value) if isinstance(value, int | float | np.generic | np.ndarray) else numpy(value)
 
 
 class TrainingResult(Explains, dict[str, Any]):

@@ -22,6 +22,7 @@ from anyspace.execution.pieces import Snapshot
 from anyspace.execution.run_lock import RunLock
 from anyspace.execution.trainable import Trainable
 from anyspace.failures import Failures
+from anyspace.folders import file_name
 
 _LOG = logging.getLogger("anyspace")
 
@@ -123,8 +124,7 @@ class RunFolder(os.PathLike[str]):
         Raises:
             ConfigError: it cannot be written.
         """
-        letters = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in name)
-        base = Path("runs") / f"{letters[-150:].lstrip('-.')}-{time.strftime('%Y%m%d-%H%M%S')}"
+        base = Path("runs") / f"{file_name(name)[-150:].lstrip('-.')}-{time.strftime('%Y%m%d-%H%M%S')}"
         run_files.require_writable(base)
         number, path = 1, base
         while True:

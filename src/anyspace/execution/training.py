@@ -15,7 +15,7 @@ from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.counters import Counters
 from anyspace.execution.fleet import Fleet
 from anyspace.execution.groups import metric_name
-from anyspace.execution.learner import Learner, Result, Steps, described, require_metrics, spelt
+from anyspace.execution.learner import Learner, Result, Steps, as_numpy, described, require_metrics, spelt
 from anyspace.execution.metrics import mean_results, of_one_step
 from anyspace.policy.batch import Batch
 from anyspace.policy.gradients import reached, require_gradients
@@ -187,10 +187,7 @@ class Training:
             raise ConfigError(f"{where} must return a dict of metrics, or nothing, but returned {described(metrics)}.")
         require_metrics(metrics, self.learner.learning_rates(), where)
         numpy = self.policy.runtime.numpy
-        plain = (int, float, np.generic, np.ndarray)
-        return {
-            name: float(value) if isinstance(value, plain) else float(numpy(value)) for name, value in metrics.items()
-        }
+        return {name: float(as_numpy(value, numpy)) for name, value in metrics.items()}
 
 
 def _with_rows(asked: object, where: str) -> Batch | Steps:
