@@ -53,7 +53,7 @@ def nature_cnn() -> type[Any]:
     from torch import nn
 
     from anyspace.models import TorchModelV2
-    from anyspace.models.pictures import Filter, Placed
+    from anyspace.models.pictures import Filter, PlacedFilter
     from anyspace.models.torch.convolution import Convolution
 
     class NatureCNN(TorchModelV2, nn.Module):
@@ -61,7 +61,7 @@ def nature_cnn() -> type[Any]:
             super().__init__(*args)
             side, channels, layers = 84, 4, []
             for layer in (Filter(32, (8, 8), 4), Filter(64, (4, 4), 2), Filter(64, (3, 3), 1)):
-                placed = Placed(side, side, channels, layer, last=True)
+                placed = PlacedFilter(side, side, channels, layer, last=True)
                 side, channels = placed.size[0], layer.channels
                 layers += [Convolution(placed, self.model_config), nn.ReLU()]
             self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(side * side * channels, 512), nn.ReLU())

@@ -120,6 +120,17 @@ def test_functions_are_short() -> None:
     assert not too_long
 
 
+def test_a_class_name_stands_for_one_thing() -> None:
+    """But for the models, which have classes of the same names for each framework; and `_rllib` has RLlib's names."""
+    places: dict[str, set[str]] = {}
+    for file in FILES:
+        place = file.relative_to(SOURCE)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and place.parts[0] != "_rllib":
+                places.setdefault(node.name, set()).add("models" if place.parts[0] == "models" else str(place))
+    assert not {name: sorted(found) for name, found in places.items() if len(found) > 1}
+
+
 def test_every_line_that_mutants_break_is_there() -> None:
     """``make mutants`` breaks them one by one."""
     assert all(broken(mutant) for mutant in MUTANTS)

@@ -12,7 +12,7 @@ from anyspace import PPO
 from anyspace.errors import ConfigError, WorkerError
 from anyspace.execution.fleet import WARM_UP
 from anyspace.execution.packing import Packed
-from anyspace.execution.transport import Gone, Outcome, SerialTransport
+from anyspace.execution.transport import Outcome, SerialTransport, WorkerGone
 from anyspace.execution.worker import Fragment, Job, Recipe
 
 pytest.importorskip("ray")
@@ -54,7 +54,7 @@ class Stand(SerialTransport):
         answer = super().take(ticket)
         if self.dies and isinstance(answer, Fragment):
             self.dies = False
-            return Gone("it was killed")
+            return WorkerGone("it was killed")
         return answer
 
     def store(self) -> float:

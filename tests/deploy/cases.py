@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from anyspace import nesting
-from anyspace.deploy.step import NEXT, Step
+from anyspace.deploy.step import NEXT, PolicyStep
 from anyspace.models.config import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime
 from anyspace.policy.config import PolicyConfig
@@ -57,7 +57,7 @@ def pairs(kept: int) -> Iterator[Any]:
         yield pytest.param(obs, action, memory, id=f"{obs} - {action} - {memory}", marks=marks)
 
 
-def play(policy: Policy, step: Step, run: Callable[[dict[str, Any]], dict[str, Any]], steps: int) -> None:
+def play(policy: Policy, step: PolicyStep, run: Callable[[dict[str, Any]], dict[str, Any]], steps: int) -> None:
     """Take two episodes with a policy and with its step, and compare actions, types and memory."""
     memory = {port.name: port.zeros() for port in step.memory}
     rng, state = np.random.default_rng(1), None

@@ -28,7 +28,7 @@ from anyspace import DQN, PPO, SAC
 from anyspace.algorithms import trust
 from anyspace.cli import main
 from anyspace.deploy import checking
-from anyspace.deploy.step import Step
+from anyspace.deploy.step import PolicyStep
 from anyspace.deploy.tracing import traceable, write_graph
 from anyspace.errors import ExportError
 from anyspace.models import TorchModelV2
@@ -51,7 +51,7 @@ def onnx_policy(path: Path) -> Any:
     return module.OnnxPolicy(path)
 
 
-def runner(step: Step, path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def runner(step: PolicyStep, path: Path) -> Callable[[dict[str, Any]], dict[str, Any]]:
     write_graph(step, path)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [port.name for port in step.outputs]
@@ -73,7 +73,7 @@ def test_a_file_acts_and_remembers_as_the_policy_does(
     observation: str, action: str, memory: str, tmp_path: Path
 ) -> None:
     policy = small_policy(OBSERVATION_SPACES[observation], ACTION_SPACES[action], memory)
-    step = Step(traceable(policy), 1, stochastic=False)
+    step = PolicyStep(traceable(policy), 1, stochastic=False)
     play(policy, step, runner(step, tmp_path / "policy.onnx"), steps=20)
 
 

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Tuple
 
 from anyspace import DQN, PPO
 from anyspace.deploy.ports import Port
-from anyspace.deploy.step import Step
+from anyspace.deploy.step import PolicyStep
 from anyspace.deploy.tracing import TracingRuntime, traceable
 from anyspace.distributions import DiagGaussian
 from anyspace.errors import ExportError
@@ -25,7 +25,7 @@ from tests.support.table import ACTIONS, Chances
 BOX, CHOICE = Box(-1, 1, (3,)), Discrete(2)
 
 
-def traced(step: Step, given: dict[str, Any]) -> dict[str, Any]:
+def traced(step: PolicyStep, given: dict[str, Any]) -> dict[str, Any]:
     runtime = step.policy.runtime
     assert isinstance(runtime, TracingRuntime)
     with runtime.tracing(), torch.no_grad():
@@ -33,8 +33,8 @@ def traced(step: Step, given: dict[str, Any]) -> dict[str, Any]:
     return {name: tensor.numpy() for name, tensor in found.items()}
 
 
-def step_of(policy: Policy, rows: int = 1, *, stochastic: bool = False) -> Step:
-    return Step(traceable(policy), rows, stochastic=stochastic)
+def step_of(policy: Policy, rows: int = 1, *, stochastic: bool = False) -> PolicyStep:
+    return PolicyStep(traceable(policy), rows, stochastic=stochastic)
 
 
 @pytest.mark.parametrize(("observation", "action", "memory"), list(pairs(8)))

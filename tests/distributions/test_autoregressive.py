@@ -501,7 +501,7 @@ def test_a_network_of_another_width_is_named() -> None:
 
 def test_one_part_alone_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Discrete\(3\) has 1 part to choose"):
-        parts.ActionParts(Discrete(3), [[parts.Part.choice(3)]])
+        parts.ActionParts(Discrete(3), [[parts.ActionPart.choice(3)]])
 
 
 def test_continuous_leaves_are_drawn_as_by_default() -> None:

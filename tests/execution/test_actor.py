@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from anyspace.execution.actor import Actor, pickled
+from anyspace.execution.actor import RemoteWorker, pickled
 from anyspace.execution.worker import Built, Failure
 from tests.execution.test_worker import PPO, SMALL, Odd, new
 
@@ -30,7 +30,7 @@ def packed(env: Any) -> bytes:
 
 
 def test_a_worker_is_built_from_bytes() -> None:
-    actor = Actor(0, 0)
+    actor = RemoteWorker(0, 0)
     assert isinstance(actor.build(packed(Odd)), Built)
     actor.close()
 
@@ -41,7 +41,7 @@ def test_a_module_that_a_worker_lacks_is_named_with_what_to_do(tmp_path: Path, m
         here.syspath_prepend(str(tmp_path))
         recipe = packed(__import__("only_here").OnlyHere)
         sys.modules.pop("only_here")
-    answer = Actor(2, 0).build(recipe)
+    answer = RemoteWorker(2, 0).build(recipe)
     assert isinstance(answer, Failure)
     arrived: Failure = pickle.loads(pickle.dumps(answer))
     with pytest.raises(ModuleNotFoundError, match="No module named 'only_here'") as caught:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from anyspace.errors import ConfigError
-from anyspace.execution.curves import Curve, Group, draw_curves, draw_learning_curve, grouped
+from anyspace.execution.curves import Curve, RunGroup, draw_curves, draw_learning_curve, grouped
 from anyspace.execution.log import MetricsLog
 from anyspace.execution.web_page import Shown, run_page
 
@@ -117,7 +117,7 @@ def test_seeds_are_one_line_with_a_band(tmp_path: Path) -> None:
     assert together.latest == "27.5, 20 to 35 at 300 steps; 1 of 2 runs goes on to 450 steps"
     apart = [(steps.tolist(), values.tolist()) for steps, values in together.apart()]
     assert apart == [([100, 150], [0, 5]), ([300, 350, 450], [35, 40, 50])]
-    for group in (alone, Group("", together.curves[:1])):
+    for group in (alone, RunGroup("", together.curves[:1])):
         assert group.band()[1].tolist() == group.curves[0].values.tolist()
         assert group.apart() == []
     assert alone.latest == "7 at 100 steps"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anyspace.execution.packing import ALIGNMENT, Layout
+from anyspace.execution.packing import ALIGNMENT, BufferLayout
 
 ARRAYS = {
     "weights": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -15,7 +15,7 @@ ARRAYS = {
 
 
 def test_what_is_packed_comes_out_again() -> None:
-    layout = Layout(ARRAYS)
+    layout = BufferLayout(ARRAYS)
     found = layout.unpack(layout.pack(ARRAYS))
     assert found.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -25,7 +25,7 @@ def test_what_is_packed_comes_out_again() -> None:
 
 
 def test_each_array_begins_where_vectors_like_it() -> None:
-    layout = Layout(ARRAYS)
+    layout = BufferLayout(ARRAYS)
     buffer = layout.pack(ARRAYS)
     assert layout.size == len(buffer) == 4 * ALIGNMENT
     start = buffer.__array_interface__["data"][0]
@@ -35,7 +35,7 @@ def test_each_array_begins_where_vectors_like_it() -> None:
 
 
 def test_views_can_be_written_to_where_the_buffer_can() -> None:
-    layout = Layout(ARRAYS)
+    layout = BufferLayout(ARRAYS)
     buffer = layout.pack(ARRAYS)
     layout.unpack(buffer)["count"][...] = 9
     assert layout.unpack(buffer)["count"] == 9
@@ -44,7 +44,7 @@ def test_views_can_be_written_to_where_the_buffer_can() -> None:
 
 
 def test_other_arrays_are_refused() -> None:
-    layout = Layout(ARRAYS)
+    layout = BufferLayout(ARRAYS)
     with pytest.raises(ValueError, match="only one side has: mean"):
         layout.pack({name: array for name, array in ARRAYS.items() if name != "mean"})
     with pytest.raises(ValueError, match=r"count: expected the shape \(\), got \(2,\)"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from anyspace.execution.packing import Packed
-from anyspace.execution.transport import Gone, Outcome
+from anyspace.execution.transport import Outcome, WorkerGone
 from anyspace.execution.worker import Built, Failure, Fragment, Job
 
 How = Literal["done", "dies", "hangs", "raises", "lost"]
@@ -113,15 +113,15 @@ class SimulatedTransport:
         fate = self._fate(person.number, person.incarnation, count)
         done = max(self.clock.now, person.free_at) + fate.seconds
         if person.dead_at < math.inf:
-            done, outcome = max(self.clock.now, person.dead_at), Gone("it was dead")
+            done, outcome = max(self.clock.now, person.dead_at), WorkerGone("it was dead")
         elif fate.how == "dies":
-            person.dead_at, outcome = done, Gone("it died")
+            person.dead_at, outcome = done, WorkerGone("it died")
         elif fate.how == "hangs":
             done = math.inf
         elif fate.how == "raises":
             outcome = Failure(person.number, Mishap("over"), "")
         elif fate.how == "lost":
-            outcome = Gone("its answer is lost")
+            outcome = WorkerGone("its answer is lost")
         person.free_at = done
         self._answers[ticket] = Answer(person, outcome, done)
         heapq.heappush(self._under_way, (done, ticket))

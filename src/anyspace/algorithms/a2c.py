@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
-from anyspace.algorithms.actor_critic import ActorCritic, GAEConfig, SmallBatchConfig
+from anyspace.algorithms.actor_critic import ActorCriticAlgorithm, GAEConfig, SmallBatchConfig
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
@@ -55,7 +55,7 @@ class A2CConfig(GAEConfig, SmallBatchConfig):
         return min(self.microbatch_size or self.train_batch_size, self.train_batch_size)
 
 
-class A2C(ActorCritic[A2CConfig]):
+class A2C(ActorCriticAlgorithm[A2CConfig]):
     """Advantage Actor-Critic: one step on each batch, along the policy gradient with advantages by GAE."""
 
     config_class = A2CConfig

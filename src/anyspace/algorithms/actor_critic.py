@@ -185,7 +185,7 @@ class ClippedConfig(ActorCriticConfig):
 C = TypeVar("C", bound=ActorCriticConfig)
 
 
-class ActorCritic(Algorithm[C]):
+class ActorCriticAlgorithm(Algorithm[C]):
     """A policy gradient with a value and an entropy bonus; sub-classes say in ``updates`` what is learnt from."""
 
     def setup(self) -> None:

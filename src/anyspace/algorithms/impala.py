@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 
-from anyspace.algorithms.actor_critic import ActorCritic, SmallBatchConfig
+from anyspace.algorithms.actor_critic import ActorCriticAlgorithm, SmallBatchConfig
 from anyspace.algorithms.on_policy import training_rows, vtrace
 from anyspace.config import require
 from anyspace.data.rows import with_logp
@@ -94,7 +94,7 @@ class IMPALAConfig(SmallBatchConfig):
         return dataclasses.replace(super().short(), num_epochs=1)
 
 
-class IMPALA(ActorCritic[IMPALAConfig]):
+class IMPALA(ActorCriticAlgorithm[IMPALAConfig]):
     """Importance Weighted Actor-Learner Architecture: policy gradients that V-trace corrects for newer weights."""
 
     config_class: ClassVar[type[IMPALAConfig]] = IMPALAConfig

@@ -24,7 +24,7 @@ from anyspace.policy.pipeline import Pipeline
 from anyspace.policy.policy import Policy
 
 if TYPE_CHECKING:
-    from anyspace.data.replay import Drawn, Replay
+    from anyspace.data.replay import DrawnWindows, Replay
     from anyspace.execution.training import Updates
 
 C = TypeVar("C", bound="OffPolicyConfig")
@@ -263,7 +263,7 @@ class OffPolicy(Algorithm[C]):
         features = policy.preprocessor.size * config.train_batch_size * (config.n_step + 1)
         return max(1, FEATURES_AT_A_TIME // features)
 
-    def _batch(self, policy: Policy, drawn: Drawn) -> Batch | None:
+    def _batch(self, policy: Policy, drawn: DrawnWindows) -> Batch | None:
         """Return what is learnt from in windows; None where no step of them is."""
         config = self.config
         batch = transitions(
@@ -287,7 +287,7 @@ class OffPolicy(Algorithm[C]):
             moves[-1], self.moved_at = config.tau, now
         return moves
 
-    def _reweigh(self, policy: Policy, drawn: Drawn, batch: Batch, result: Result) -> None:
+    def _reweigh(self, policy: Policy, drawn: DrawnWindows, batch: Batch, result: Result) -> None:
         """Set the priorities of windows by the errors of their rows."""
         if not self.config.prioritized_replay:
             return

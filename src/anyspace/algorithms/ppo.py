@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import numpy as np
 
-from anyspace.algorithms.actor_critic import ActorCritic, ClippedConfig, GAEConfig, KLPenalty, divergence
+from anyspace.algorithms.actor_critic import ActorCriticAlgorithm, ClippedConfig, GAEConfig, KLPenalty, divergence
 from anyspace.algorithms.on_policy import gae, minibatches, training_rows
 from anyspace.config import require
 from anyspace.data.trajectory import Trajectory
@@ -102,7 +102,7 @@ class PPOConfig(GAEConfig, ClippedConfig):
         return self.minibatch_size or self.train_batch_size
 
 
-class PPO(ActorCritic[PPOConfig]):
+class PPO(ActorCriticAlgorithm[PPOConfig]):
     """Proximal Policy Optimization: clipped steps over several epochs of each batch, with an adaptive KL penalty."""
 
     config_class = PPOConfig

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, Unpack
 from anyspace.algorithms.off_policy import OffPolicy, OffPolicyConfig
 from anyspace.config import KEYS_OF, merge, require
 from anyspace.data.transitions import following, following_output
-from anyspace.distributions.joint import Drawn
+from anyspace.distributions.joint import DrawnActions
 from anyspace.errors import ConfigError
 from anyspace.execution.groups import Group
 from anyspace.execution.learner import Losses
@@ -252,7 +252,7 @@ class SAC(OffPolicy[SACConfig]):
             targets = batch["returns"] + batch["discounts"] * values
             return xp(targets).stop_gradient(targets)
 
-    def _soft_value(self, pipeline: Pipeline, output: Tree, drawn: Drawn) -> Array:
+    def _soft_value(self, pipeline: Pipeline, output: Tree, drawn: DrawnActions) -> Array:
         """Return V [N] by the Q networks of a pipeline: the mean of their smaller value, and the worth of entropy."""
         ns = xp(drawn.log_probs)
         q = self._q_values(pipeline, output, drawn.numbers)

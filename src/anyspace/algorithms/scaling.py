@@ -16,7 +16,7 @@ from anyspace.errors import ConfigError
 from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import Evaluator, LocalEvaluator
 from anyspace.execution.fleet import Pace, WorkerEvaluator, WorkerFleet
-from anyspace.execution.packing import Layout
+from anyspace.execution.packing import BufferLayout
 from anyspace.execution.transport import SerialTransport, Transport
 from anyspace.execution.worker import Recipe
 from anyspace.policy.exploration import Exploration, ReportingExploration, StatefulExploration
@@ -145,7 +145,7 @@ def _recipe(
         plan=policy.plan,
         observation_space=policy.observation_space,
         action_space=policy.env_action_space,
-        layout=Layout(policy.weights()),
+        layout=BufferLayout(policy.weights()),
         seed=seed,
         workers=workers,
         num_envs=config.num_envs_per_env_runner,

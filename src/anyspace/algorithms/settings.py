@@ -147,7 +147,7 @@ def preset_name(lineage: Sequence[type]) -> str:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Chosen:
     """What the arguments of an algorithm's constructor stand for."""
 
     spec: EnvSpec | None
@@ -176,7 +176,7 @@ def chosen(
     config: Mapping[str, Any] | AlgorithmConfig | None,
     preset: str | Preset | None,
     overrides: Mapping[str, Any],
-) -> Choice:
+) -> Chosen:
     """Return the environment and the validated settings that the arguments of an algorithm's constructor stand for.
 
     Args:
@@ -229,7 +229,7 @@ def chosen(
     require_steps(settings)
     spec = None if env is None else environment_spec(env, settings)
     require_workers(spec, settings)
-    return Choice(spec, settings, given, found.name, recorded)
+    return Chosen(spec, settings, given, found.name, recorded)
 
 
 def _own_keys(kind: type[Any], config: Mapping[str, Any] | AlgorithmConfig | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from anyspace.errors import ObservationError
 from anyspace.models.runtime import NumpyArray
 
 
-class FrameStack:
+class FrameCutter:
     """Goes along with the stacks of B environments and keeps nothing but what is new.
 
     Args:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from anyspace import tree
 from anyspace.data.batching import environment
-from anyspace.data.frames import FrameStack
+from anyspace.data.frames import FrameCutter
 from anyspace.data.infos import Infos, Numbers, by_step, numbers, numbers_of_step
 from anyspace.data.stepping import Stepped
 from anyspace.data.trajectory import Bools, FinalObs, Ints, ObsLeaves, Trajectory
@@ -47,7 +47,7 @@ class Record:
         collect: Sequence[str] = (),
     ):
         self.t = 0
-        self._stacks = {position: FrameStack(first[position], k) for position, k in stacks.items()}
+        self._stacks = {position: FrameCutter(first[position], k) for position, k in stacks.items()}
         newest = [self._stacks[i].newest if i in stacks else leaf for i, leaf in enumerate(first)]
         self._width, self._room = len(first[0]), steps
         self.obs = [np.empty((steps + 1, *leaf.shape), leaf.dtype) for leaf in newest]

@@ -24,7 +24,7 @@ _SEARCHES = 64
 """How often a draw looks again for rows that can be learnt from, before it lists them all."""
 
 
-class Drawn(NamedTuple):
+class DrawnWindows(NamedTuple):
     """Windows of steps that were drawn."""
 
     trajectory: Trajectory
@@ -118,7 +118,7 @@ class Replay:
             rows = self._ring.rows(lanes, starts)
             self._priorities.open(rows[(starts >= self._ring.oldest(lanes)) & self._ring.are_valid(rows)])
 
-    def draw(self, count: int, rng: np.random.Generator) -> Drawn | None:
+    def draw(self, count: int, rng: np.random.Generator) -> DrawnWindows | None:
         """Return ``count`` windows, drawn with replacement; None where no window is whole yet."""
         ring = self._ring
         oldest, starts = self._starts()
@@ -135,7 +135,7 @@ class Replay:
             lanes, times = ring.steps(rows)
         else:
             return None
-        return Drawn(ring.windows(lanes, times, self._horizon), rows, weights)
+        return DrawnWindows(ring.windows(lanes, times, self._horizon), rows, weights)
 
     def reweigh(self, rows: Ints, errors: npt.NDArray[np.floating]) -> None:
         """Take in the sizes of the errors [N] of windows that begin at ``rows``."""

@@ -30,7 +30,7 @@ FEATURES_AT_A_TIME = 2**23
 """Features of all rows together in one pass that records no gradients: 32 MiB of float32."""
 
 
-class Layout(NamedTuple):
+class RowLayout(NamedTuple):
     """Which observations of a trajectory are evaluated, and which of them the steps are.
 
     Two steps of one environment, both learnt from, by a model without states: the observations are rows 0, 1 and 2 (the
@@ -206,13 +206,13 @@ def with_logp(pipeline: Pipeline, trajectory: Trajectory) -> Trajectory:
     return dataclasses.replace(trajectory, action_logp=by_time)
 
 
-def _layout(pipeline: Pipeline, trajectory: Trajectory) -> Layout:
+def _layout(pipeline: Pipeline, trajectory: Trajectory) -> RowLayout:
     steps, width = trajectory.valid.shape
     following = trajectory.next_rows()
     if not pipeline.views.recurrent:
         learnt = np.flatnonzero(trajectory.valid)
         rows = np.arange((steps + 1) * width + len(trajectory.final_obs.t))
-        return Layout(rows, learnt, following.reshape(-1)[learnt], learnt)
+        return RowLayout(rows, learnt, following.reshape(-1)[learnt], learnt)
     begins = np.concatenate([np.ones((1, width), np.bool_), trajectory.restarts()[:-1]])
     t, b, lens = chop(trajectory.valid, begins, pipeline.max_seq_len)
     learnt = ranges(t * width + b, lens, width)
@@ -220,4 +220,4 @@ def _layout(pipeline: Pipeline, trajectory: Trajectory) -> Layout:
     rows = np.empty(lens.sum() + len(lens), np.int64)
     rows[places] = learnt
     rows[np.cumsum(lens + 1) - 1] = following[t + lens - 1, b]
-    return Layout(rows, places, places + 1, learnt, lens + 1, lens, states(trajectory, pipeline.views, t, b))
+    return RowLayout(rows, places, places + 1, learnt, lens + 1, lens, states(trajectory, pipeline.views, t, b))

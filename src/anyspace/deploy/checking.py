@@ -19,7 +19,7 @@ from gymnasium.spaces import Box
 from anyspace.data.environments import EnvSpec
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.vector import make_separate_source
-from anyspace.deploy.step import NEXT, Step
+from anyspace.deploy.step import NEXT, PolicyStep
 from anyspace.errors import ExportError
 from anyspace.models.runtime import NumpyArray
 from anyspace.policy.acting import Actor
@@ -92,7 +92,7 @@ class Player:
         seed: of the noise.
     """
 
-    def __init__(self, path: Path, step: Step, policy: Policy, seed: int):
+    def __init__(self, path: Path, step: PolicyStep, policy: Policy, seed: int):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -177,7 +177,7 @@ def drawn(kinds: Sequence[tuple[str, int]], rows: int, rng: np.random.Generator)
     return np.concatenate([np.zeros((rows, 0)), *columns], axis=1).astype(np.float32)
 
 
-def on_random_observations(player: Player, policy: Policy, step: Step, count: int, seed: int) -> None:
+def on_random_observations(player: Player, policy: Policy, step: PolicyStep, count: int, seed: int) -> None:
     """Compare on ``count`` samples of the observation space, in episodes whose lengths are random."""
     rng, rows, views = np.random.default_rng(seed), step.rows, policy.views
     space = copy.deepcopy(policy.observation_space)
@@ -204,7 +204,7 @@ def on_random_observations(player: Player, policy: Policy, step: Step, count: in
             before = obs, acted
 
 
-def on_episodes(player: Player, policy: Policy, step: Step, spec: EnvSpec, episodes: int, seed: int) -> None:
+def on_episodes(player: Player, policy: Policy, step: PolicyStep, spec: EnvSpec, episodes: int, seed: int) -> None:
     """Compare on the steps of whole episodes, of environments that the policy plays in.
 
     Raises:
@@ -231,7 +231,7 @@ def on_episodes(player: Player, policy: Policy, step: Step, spec: EnvSpec, episo
         source.close()
 
 
-def _compared(player: Player, stepping: Stepping, act: Actor, step: Step, reward: NumpyArray) -> NumpyArray:
+def _compared(player: Player, stepping: Stepping, act: Actor, step: PolicyStep, reward: NumpyArray) -> NumpyArray:
     """Compare one step and take it; return the rewards."""
     noise = player.noise()
     leaves, begun = [leaf.copy() for leaf in stepping.leaves], stepping.begun.copy()
@@ -254,7 +254,7 @@ def _with_choices(policy: Policy, leaves: list[Any]) -> list[Any]:
     return leaves
 
 
-def _random_mask(step: Step, rng: np.random.Generator) -> list[NumpyArray]:
+def _random_mask(step: PolicyStep, rng: np.random.Generator) -> list[NumpyArray]:
     """Return a random mask where one comes beside the observation."""
     for port in step.inputs:
         if port.role == "action_mask":

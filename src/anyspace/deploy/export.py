@@ -12,7 +12,7 @@ from typing import Any
 from anyspace import nesting
 from anyspace.data.environments import EnvLike, EnvSpec
 from anyspace.deploy.ports import Port
-from anyspace.deploy.step import NEXT, Step
+from anyspace.deploy.step import NEXT, PolicyStep
 from anyspace.drafts import draft_of
 from anyspace.errors import ExportError
 from anyspace.folders import going_back
@@ -51,7 +51,7 @@ def export_policy(
     from anyspace.deploy.tracing import require_packages, traceable, write_graph
 
     require_packages()
-    step = Step(traceable(policy), rows, stochastic=stochastic)
+    step = PolicyStep(traceable(policy), rows, stochastic=stochastic)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         made = Path(folder) / target.name
         write_graph(step, made)
@@ -64,7 +64,9 @@ def export_policy(
     return Exported(path=target, contract=contract, **found.numbers())
 
 
-def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amount: tuple[int, int, int]) -> Compared:
+def _checked(
+    made: Path, step: PolicyStep, policy: Policy, spec: EnvSpec | None, amount: tuple[int, int, int]
+) -> Compared:
     """Return how a file acts beside its policy, on random observations and in episodes."""
     from anyspace.deploy.checking import Player, on_episodes, on_random_observations
 
@@ -78,7 +80,7 @@ def _checked(made: Path, step: Step, policy: Policy, spec: EnvSpec | None, amoun
     return player.found
 
 
-def describe(policy: Policy, step: Step, name: str, found: Compared) -> dict[str, Any]:
+def describe(policy: Policy, step: PolicyStep, name: str, found: Compared) -> dict[str, Any]:
     """Return the contract of a file: what goes in and comes out, and what both mean."""
     return {
         "format": FORMAT,

@@ -25,7 +25,7 @@ NEXT = "next_"
 """How the name of what is to be handed back begins: ``next_memory/state_0`` becomes ``memory/state_0``."""
 
 
-class Step:
+class PolicyStep:
     """From an observation and what is remembered to an action and what is to be remembered.
 
     It acts as rollouts do, with the policy's own :meth:`Pipeline.acting`. Memory is the windows of a `History`; where

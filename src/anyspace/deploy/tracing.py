@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from anyspace.deploy.step import Step
+from anyspace.deploy.step import PolicyStep
 from anyspace.errors import CheckpointError, ExportError
 from anyspace.models.modelv2 import ModelV2
 from anyspace.models.runtime import NumpyArray, NumpyForward, RandomSource
@@ -117,19 +117,19 @@ def traceable(policy: Pipeline) -> Policy:
 class _Traced(nn.Module):
     """A step from tensors to tensors, in the order of its inputs and outputs."""
 
-    def __init__(self, step: Step):
+    def __init__(self, step: PolicyStep):
         super().__init__()
         self.model = step.policy.model  # so that its weights are the graph's
         self.__dict__["_step"] = step
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        step: Step = self.__dict__["_step"]
+        step: PolicyStep = self.__dict__["_step"]
         given = {port.name: tensor for port, tensor in zip(step.inputs, tensors, strict=True)}
         found = step(given)
         return tuple(found[port.name] for port in step.outputs)
 
 
-def write_graph(step: Step, path: Path) -> None:
+def write_graph(step: PolicyStep, path: Path) -> None:
     """Trace a step of a :func:`traceable` policy and write its graph.
 
     Raises:
@@ -174,7 +174,7 @@ def _untraceable(policy: Pipeline, error: Exception) -> str:
     )
 
 
-def _without_operation(step: Step, exported: torch.export.ExportedProgram, error: BaseException) -> str:
+def _without_operation(step: PolicyStep, exported: torch.export.ExportedProgram, error: BaseException) -> str:
     """Return what is said of an operation that ONNX does not have, with the user's line where that is known."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:

@@ -29,7 +29,7 @@ _SHARE_OF_ENTROPY = 0.98
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnActions:
     """The probabilities of all joint options, and one sample of the numbers beside them."""
 
     log_probs: Array
@@ -69,7 +69,7 @@ class JointActions:
         self.width = sum(math.prod(shape) for shape, leaf in zip(shapes, options, strict=True) if not leaf)
         self.kinds = (*((DISCRETE,) if self.counts else ()), *((CONTINUOUS,) if self.width else ()))
 
-    def draw(self, distribution: ActionDistribution, rng: Rng) -> Drawn:
+    def draw(self, distribution: ActionDistribution, rng: Rng) -> DrawnActions:
         """Return the probabilities of the joint options, and a sample of the numbers that carries their gradient."""
         ns = xp(distribution.inputs)
         entropies: dict[str, Array] = {}
@@ -84,7 +84,7 @@ class JointActions:
             drawn = [part.sample_logp(source) for part, source in zip(continuous, sources, strict=True)]
             numbers = self._side_by_side([sample for sample, _ in drawn])
             entropies[CONTINUOUS] = -sum((logp for _, logp in drawn[1:]), start=drawn[0][1])
-        return Drawn(log_probs, numbers, entropies)
+        return DrawnActions(log_probs, numbers, entropies)
 
     def taken(self, actions: Tree) -> tuple[Array, Array | None]:
         """Return which joint options actions are, integers ``[N]``, and their numbers ``[N, d]``, if there are any.
@@ -102,7 +102,7 @@ class JointActions:
             index = joint_index(ns.astype(options, "int64"), self.counts)
         return index, self._side_by_side([value for value, leaf in pairs if not leaf]) if self.width else None
 
-    def entropy_targets(self, drawn: Drawn) -> dict[str, Array | float]:
+    def entropy_targets(self, drawn: DrawnActions) -> dict[str, Array | float]:
         """Return the entropies to hold a policy at: 0.98 log of the number of allowed options ``[N]``, and -d."""
         targets = {DISCRETE: _SHARE_OF_ENTROPY * log_count(drawn.log_probs), CONTINUOUS: -float(self.width)}
         return {kind: targets[kind] for kind in self.kinds}

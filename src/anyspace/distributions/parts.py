@@ -28,7 +28,7 @@ MAX_PREFIXES = 64
 
 
 @dataclass(frozen=True)
-class Part:
+class ActionPart:
     """One choice among options, or all values of one continuous leaf."""
 
     build: Callable[..., ActionDistribution]
@@ -41,7 +41,7 @@ class Part:
     """How many options the choice has; 0: the part is continuous."""
 
     @classmethod
-    def choice(cls, options: int) -> Part:
+    def choice(cls, options: int) -> ActionPart:
         """Return the part that is one of ``options`` indices."""
         return cls(Categorical, options, 1, options)
 
@@ -96,7 +96,7 @@ class ActionParts:
         ValueError: There are fewer than two parts, so that none depends on another.
     """
 
-    def __init__(self, action_space: gym.Space[Any], leaves: Sequence[Sequence[Part]]) -> None:
+    def __init__(self, action_space: gym.Space[Any], leaves: Sequence[Sequence[ActionPart]]) -> None:
         self.action_space = action_space
         self.shapes = [tuple(leaf.shape or ()) for leaf in nesting.leaves(action_space)]
         self.options = [tuple(part.options for part in leaf if part.options) for leaf in leaves]
@@ -119,7 +119,7 @@ class ActionParts:
         self.have_kl = self.prefixes is not None and all(kind.has_kl for kind in kinds)
 
 
-def _neighbours(parts: Sequence[Part]) -> Iterator[list[Part]]:
+def _neighbours(parts: Sequence[ActionPart]) -> Iterator[list[ActionPart]]:
     """Group choices that lie side by side; continuous parts stay alone."""
     for is_choice, run in itertools.groupby(parts, key=lambda part: part.options > 0):
         if is_choice:
@@ -128,7 +128,7 @@ def _neighbours(parts: Sequence[Part]) -> Iterator[list[Part]]:
             yield from ([part] for part in run)
 
 
-def _factors(groups: Sequence[Sequence[Part]]) -> Iterator[Factor]:
+def _factors(groups: Sequence[Sequence[ActionPart]]) -> Iterator[Factor]:
     parameters = columns = options = 0
     for group in groups:
         choices = [part.options for part in group]
@@ -142,7 +142,7 @@ def _factors(groups: Sequence[Sequence[Part]]) -> Iterator[Factor]:
         parameters, columns, options = ends
 
 
-def _prefixes(parts: Sequence[Part]) -> npt.NDArray[np.int64] | None:
+def _prefixes(parts: Sequence[ActionPart]) -> npt.NDArray[np.int64] | None:
     choices = [part.options for part in parts[:-1]]
     if math.prod(choices) > MAX_PREFIXES or not all(choices):
         return None

@@ -13,7 +13,7 @@ from anyspace.execution.packing import Packed
 from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Names, Recipe, Worker, failure
 
 
-class Actor:
+class RemoteWorker:
     """A worker in a process of its own. Nothing of a user's runs in its constructor, and errors are values.
 
     The calls of one caller run in order, so that requests may be sent before the worker is built.
@@ -69,7 +69,7 @@ def _with_advice(error: Exception) -> Exception:
 
 
 def pickled(recipe: Recipe) -> bytes:
-    """Return a recipe, and the names that it goes by, as :meth:`Actor.build` takes them.
+    """Return a recipe, and the names that it goes by, as :meth:`RemoteWorker.build` takes them.
 
     Raises:
         ConfigError: a part cannot be sent to another process; names it.

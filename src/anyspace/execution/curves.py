@@ -95,7 +95,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Group:
+class RunGroup:
     """Runs that differ in nothing but their seeds."""
 
     label: str
@@ -142,7 +142,7 @@ class Group:
         return f"{mean[-1]:.6g}{spread} at {steps[-1]:,.0f} steps{f'; {go_on}' if longer else ''}"
 
 
-def grouped(curves: Sequence[Curve]) -> list[Group]:
+def grouped(curves: Sequence[Curve]) -> list[RunGroup]:
     """Return runs in groups that differ in nothing but the seed, each labelled by what it differs in from others."""
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
@@ -156,7 +156,7 @@ def grouped(curves: Sequence[Curve]) -> list[Group]:
         for name in dict.fromkeys(name for one in settings for name in one)
         if name not in named and len({json.dumps(one.get(name)) for one in settings}) > 1
     ]
-    return [Group(_label(same, differing), same) for same in groups.values()]
+    return [RunGroup(_label(same, differing), same) for same in groups.values()]
 
 
 def require_format(picture: Path) -> str:
@@ -171,7 +171,7 @@ def require_format(picture: Path) -> str:
     return kind
 
 
-def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> list[Group]:
+def draw_curves(runs: Sequence[Path], picture: Path, metric: str = RETURN) -> list[RunGroup]:
     """Draw a number of several runs over the environment steps, and return them in groups as they are drawn.
 
     Runs that differ in their seeds alone are one line, the mean, with a band from the lowest to the highest value. Of
@@ -277,7 +277,7 @@ def _label(same: list[Curve], differing: Sequence[str]) -> str:
     return f"{name}{shown}{f' ({several})' if runs > 1 else ''}"
 
 
-def _tell_of_twins(group: Group) -> None:
+def _tell_of_twins(group: RunGroup) -> None:
     """Warn of runs of one seed, which say no more than one of them, however close together they lie."""
     by_seed: dict[str, list[str]] = {}
     for curve in group.curves:

@@ -15,8 +15,8 @@ from typing import Generic
 
 from anyspace.errors import WorkerError
 from anyspace.execution.packing import Packed
-from anyspace.execution.rounds import Request, Round, Slot, Taken, Tally
-from anyspace.execution.transport import Gone, H, T, Transport, W
+from anyspace.execution.rounds import PendingJob, Round, Slot, Taken, Tally
+from anyspace.execution.transport import H, T, Transport, W, WorkerGone
 from anyspace.execution.worker import Built, Episodes, Failure, Fragment, Job, Play
 
 MOST_DEATHS = 4
@@ -71,7 +71,7 @@ class Dispatcher(Generic[H, T, W]):
         self._weights: tuple[int, W] | None = None
         self._round = 0
         self._limit = float(self.most_under_way)
-        self._awaited: dict[T, tuple[Slot[H, T], Request[T] | None]] = {}
+        self._awaited: dict[T, tuple[Slot[H, T], PendingJob[T] | None]] = {}
         """Whose answer a ticket stands for; None: the answer to starting the worker."""
         self._told_at = clock()
         self._gathered_at: float | None = None
@@ -232,7 +232,7 @@ class Dispatcher(Generic[H, T, W]):
         assert self._weights is not None, "weights are published before anybody is asked"
         version, weights = self._weights
         ticket = self._transport.request(worker, job, version, weights)
-        request = Request(job, round_, version, self._clock(), ticket)
+        request = PendingJob(job, round_, version, self._clock(), ticket)
         slot.requests.append(request)
         self._awaited[ticket] = slot, request
 
@@ -272,7 +272,7 @@ class Dispatcher(Generic[H, T, W]):
             return None
         slot, request = self._awaited[ticket]
         outcome = self._transport.take(ticket)
-        if isinstance(outcome, Gone):
+        if isinstance(outcome, WorkerGone):
             self._replace(slot, outcome.reason)
             return None
         del self._awaited[ticket]

@@ -18,7 +18,7 @@ from anyspace.data.seeds import acting_seed, worker_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.dispatch import Dispatcher
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
-from anyspace.execution.packing import Layout
+from anyspace.execution.packing import BufferLayout
 from anyspace.execution.rounds import Round, Tally
 from anyspace.execution.worker import Episodes, Fragment, Gather, Job, Play, Recipe, Start
 from anyspace.policy.policy import Policy
@@ -80,7 +80,7 @@ class LocalFleet:
         self.collector.source.close()
 
 
-def publish(dispatcher: Dispatcher[Any, Any, Any], policy: Policy, layout: Layout, interval: int = 1) -> None:
+def publish(dispatcher: Dispatcher[Any, Any, Any], policy: Policy, layout: BufferLayout, interval: int = 1) -> None:
     """Send the weights of a policy to workers, if they have changed ``interval`` times since they were sent last.
 
     Those that were loaded are sent at once.

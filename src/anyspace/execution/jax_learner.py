@@ -19,9 +19,9 @@ from anyspace.execution.groups import Group
 from anyspace.execution.learner import LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
-    Inputs,
     Slots,
     Stacked,
+    StepInputs,
     Weights,
     chosen,
     moved,
@@ -147,7 +147,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
         return self._move(build, carry, inputs, stored, cells, rates)
 
     def _move(
-        self, build: BuildBatch, carry: Carry, inputs: tuple[Inputs, Array], stored: Any, cells: Any, rates: Any
+        self, build: BuildBatch, carry: Carry, inputs: tuple[StepInputs, Array], stored: Any, cells: Any, rates: Any
     ) -> tuple[Carry, Reported]:
         """Take one step."""
         # Where nothing is compiled (`jax.disable_jit`) they are NumPy's.
@@ -172,7 +172,7 @@ class JaxLearner(CompiledLearner[JaxModelV2]):
             for group, part in self._by_group.items()
         }
 
-        def part(carry: Any, one: tuple[Inputs, Array]) -> Any:
+        def part(carry: Any, one: tuple[StepInputs, Array]) -> Any:
             weights, total = carry
             own, key = one
             reported, kept, gradients = self.gradients([weights, *siblings], build(own, stored), cells, key)

@@ -1,4 +1,4 @@
-"""``Layout``: named arrays in one buffer of bytes, so that a policy's weights travel as a single array."""
+"""``BufferLayout``: named arrays in one buffer of bytes, so that a policy's weights travel as a single array."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Slice(NamedTuple):
         return self.start + self.dtype.itemsize * math.prod(self.shape)
 
 
-class Layout:
+class BufferLayout:
     """Where named arrays lie in a buffer of bytes. Dtypes and shapes are those of the arrays that it is made for.
 
     Args:

@@ -22,10 +22,10 @@ from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayActorError, 
 from ray.runtime_env import RuntimeEnv
 
 from anyspace.errors import ConfigError, WorkerError, nearest
-from anyspace.execution.actor import NOT_THERE, Actor, pickled
+from anyspace.execution.actor import NOT_THERE, RemoteWorker, pickled
 from anyspace.execution.packing import Packed
 from anyspace.execution.stopping import kept_handlers
-from anyspace.execution.transport import Gone, Outcome
+from anyspace.execution.transport import Outcome, WorkerGone
 from anyspace.execution.worker import Job, Recipe
 
 CLOSE_TIMEOUT = 5.0
@@ -96,7 +96,7 @@ class RayTransport:
             enable_task_events=False,
             scheduling_strategy="SPREAD",
             runtime_env=runtime_env,
-        )(Actor)
+        )(RemoteWorker)
 
     def start(self, number: int, incarnation: int) -> tuple[Any, ObjectRef[Any]]:
         """Start an actor."""
@@ -138,7 +138,7 @@ class RayTransport:
                 raise WorkerError(
                     f"a worker cannot be made: {str(error).strip().splitlines()[-1]}. {NOT_THERE}"
                 ) from None
-            return Gone(_reason(error))
+            return WorkerGone(_reason(error))
         return answer
 
     def kill(self, worker: Any) -> None:

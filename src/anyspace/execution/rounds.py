@@ -47,7 +47,7 @@ class Taken(NamedTuple):
 
 
 @dataclass
-class Request(Generic[T]):
+class PendingJob(Generic[T]):
     """What a worker was asked for, and when."""
 
     job: Job
@@ -66,7 +66,7 @@ class Slot(Generic[H, T]):
     worker: H | None = None
     building: T | None = None
     """The answer to starting it; None: it is built, or there is none."""
-    requests: list[Request[T]] = field(default_factory=list)
+    requests: list[PendingJob[T]] = field(default_factory=list)
     owed: list[tuple[Job, int]] = field(default_factory=list)
     """What a dead incarnation was asked for, and in which round."""
     heard: float = 0.0

@@ -14,7 +14,7 @@ from anyspace.execution.fleet import Fleet, LocalFleet
 
 
 @dataclass(frozen=True)
-class Part:
+class TimeTaken:
     """What a part of training takes."""
 
     seconds: float
@@ -35,11 +35,11 @@ class Speed:
     """Whether it took gradient steps; off-policy algorithms collect for a while first."""
     seconds: float
     steps_per_s: float
-    environment: Part
+    environment: TimeTaken
     """``step`` and ``reset``, with the stacking of what several environments return."""
-    acting: Part
+    acting: TimeTaken
     """From observations to actions, and writing down what came of them."""
-    learning: Part
+    learning: TimeTaken
     """Everything else: advantages, gradient steps, statistics."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def _measured(algorithm: Trains, timed: Timed, seconds: float) -> Speed:
         learns = learns or _learns(result)
         elapsed = time.perf_counter() - began
     parts = (timed.seconds, collecting - timed.seconds, elapsed - collecting)
-    each = [Part(part, part / elapsed, 1e6 * part / max(steps, 1)) for part in parts]
+    each = [TimeTaken(part, part / elapsed, 1e6 * part / max(steps, 1)) for part in parts]
     return Speed(steps, iterations, learns, elapsed, steps / elapsed, *each)
 
 

@@ -18,9 +18,9 @@ from anyspace.execution.groups import Group
 from anyspace.execution.learner import LossFunction, Result, Steps, no_gradient, spelt
 from anyspace.execution.xla import (
     BuildBatch,
-    Inputs,
     Slots,
     Stacked,
+    StepInputs,
     Weights,
     moved,
     nearer,
@@ -153,7 +153,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         self,
         build: BuildBatch,
         summed: bool,
-        inputs: Inputs,
+        inputs: StepInputs,
         seeds: Array,
         stored: Any,
         cells: Any,
@@ -292,7 +292,7 @@ def _single(value: Array | float) -> Array:
     return tf.cast(tf.convert_to_tensor(value), tf.float32)
 
 
-def _of_step(inputs: Inputs, number: Array | int) -> Inputs:
+def _of_step(inputs: StepInputs, number: Array | int) -> StepInputs:
     """Return what one of S steps is made of; TensorFlow cuts a part out of arrays of eight axes at most."""
 
     def own(leaf: Array | None) -> Array | None:
@@ -300,7 +300,7 @@ def _of_step(inputs: Inputs, number: Array | int) -> Inputs:
             return None
         return leaf[number] if len(leaf.shape) <= 8 else tf.gather(leaf, number)
 
-    found: Inputs = tf.nest.map_structure(own, inputs)
+    found: StepInputs = tf.nest.map_structure(own, inputs)
     return found
 
 

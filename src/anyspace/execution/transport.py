@@ -18,13 +18,13 @@ W = TypeVar("W")
 """What stands for weights that were published."""
 
 
-class Gone(NamedTuple):
+class WorkerGone(NamedTuple):
     """A worker is dead or out of reach, or its answer was lost with a machine."""
 
     reason: str
 
 
-Outcome = Built | Fragment | Episodes | Failure | Gone
+Outcome = Built | Fragment | Episodes | Failure | WorkerGone
 
 
 class Transport(Protocol[H, T, W]):

@@ -28,7 +28,7 @@ from anyspace.distributions import ActionDistribution
 from anyspace.errors import AnyspaceError, EnvironmentSetupError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request
-from anyspace.execution.packing import Layout, Packed
+from anyspace.execution.packing import BufferLayout, Packed
 from anyspace.models import action_dists, catalog
 from anyspace.policy.config import PolicyConfig
 from anyspace.policy.exploration import Place
@@ -153,7 +153,7 @@ class Recipe:
     plan: Plan
     observation_space: gym.Space[Any]
     action_space: gym.Space[Any]
-    layout: Layout
+    layout: BufferLayout
     """Of the policy's weights."""
     seed: int
     """Of the policy's random sources, until a request says more."""

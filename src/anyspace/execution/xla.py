@@ -38,7 +38,7 @@ MOST_BYTES = 2**27
 """The rows of several steps that one call takes: steps beyond that are taken by further calls."""
 
 
-class Inputs(NamedTuple):
+class StepInputs(NamedTuple):
     """What changes from step to step, as arrays [S, ...]; of one step without the first axis."""
 
     rows: Named
@@ -51,7 +51,7 @@ class Inputs(NamedTuple):
     """How far the siblings follow; None: they stay."""
 
 
-BuildBatch = Callable[[Inputs, Named], Batch]
+BuildBatch = Callable[[StepInputs, Named], Batch]
 """What puts a batch together of the inputs of one step and of what is stored."""
 
 
@@ -59,7 +59,7 @@ BuildBatch = Callable[[Inputs, Named], Batch]
 class Stacked:
     """The rows of several steps for one call."""
 
-    inputs: Inputs
+    inputs: StepInputs
     stored: Named
     """[M, ...] each, the same for all steps."""
     columns: Columns
@@ -78,7 +78,7 @@ class Stacked:
         return (*self.inputs.rows, "|", *self.stored)
 
 
-def _batch(built: dict[str, Build], inputs: Inputs, stored: Named) -> Batch:
+def _batch(built: dict[str, Build], inputs: StepInputs, stored: Named) -> Batch:
     batch = put_together(built, inputs.rows, stored)
     batch["counted"] = counted = inputs.counted if batch.counted is None else batch.counted * inputs.counted
     if inputs.lanes is not None:
@@ -111,7 +111,7 @@ def stacked(steps: Steps, max_seq_len: int, *, whole: bool, packs: bool = False,
     rows = {name: rows_of(array, index) for name, array in columns.rows.items()}
     missing = len(order) - len(steps.order)
     tau = None if steps.tau is None else np.pad(steps.tau, (0, missing)).astype(np.float32)
-    inputs = Inputs(rows, there, lanes, tau)
+    inputs = StepInputs(rows, there, lanes, tau)
     return Stacked(inputs, padded_stored(columns.stored), columns, places[: len(steps.order)])
 
 

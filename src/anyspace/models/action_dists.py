@@ -46,7 +46,7 @@ from anyspace.distributions import (
     SquashedGaussian,
 )
 from anyspace.distributions.continuous import size_of
-from anyspace.distributions.parts import ActionParts, Part
+from anyspace.distributions.parts import ActionPart, ActionParts
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError, nearest
 from anyspace.importing import import_path, is_path
 from anyspace.models.config import ModelConfig
@@ -192,8 +192,8 @@ def action_parts(action_space: gym.Space[Any], config: ModelConfig) -> ActionPar
     for path, leaf in nesting.iter_leaves(action_space):
         factory, size = _default(leaf, config, of_boxes, path)
         choices = options(leaf, path)
-        whole = [Part(factory, size, size_of(leaf))] if size else []
-        leaves.append([Part.choice(count) for count in choices] if choices else whole)
+        whole = [ActionPart(factory, size, size_of(leaf))] if size else []
+        leaves.append([ActionPart.choice(count) for count in choices] if choices else whole)
     if sum(map(len, leaves)) < 2:
         raise ConfigError(
             "`autoregressive_actions` lets each part of an action depend on the parts before it, but"

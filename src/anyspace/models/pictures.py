@@ -97,7 +97,7 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-class Placed(NamedTuple):
+class PlacedFilter(NamedTuple):
     """A convolution where it lies: what it takes and what comes out."""
 
     height: int
@@ -135,7 +135,7 @@ class Convolutions(NamedTuple):
     """Convolutions in a row, on pictures of one layout."""
 
     layout: ImageLayout
-    layers: list[Placed]
+    layers: list[PlacedFilter]
 
     @classmethod
     def of(cls, layout: ImageLayout, filters: Sequence[Filter]) -> Convolutions:
@@ -145,7 +145,7 @@ class Convolutions(NamedTuple):
             ModelError: a kernel is larger than what reaches it.
         """
         height, width, channels = layout.height, layout.width, layout.channels
-        layers: list[Placed] = []
+        layers: list[PlacedFilter] = []
         for number, layer in enumerate(filters):
             last = number == len(filters) - 1
             if last and (layer.kernel[0] > height or layer.kernel[1] > width):
@@ -154,7 +154,7 @@ class Convolutions(NamedTuple):
                     f" pictures of at least its own size, but {height} x {width} pixels are left of"
                     f" {layout.height} x {layout.width}. Make it smaller, or the strides before it."
                 )
-            layers.append(Placed(height, width, channels, layer, last))
+            layers.append(PlacedFilter(height, width, channels, layer, last))
             (height, width), channels = layers[-1].size, layer.channels
         return cls(layout, layers)
 

@@ -17,7 +17,7 @@ from gymnasium import spaces
 
 from anyspace import tree
 from anyspace.config import require
-from anyspace.distributions.joint import Drawn
+from anyspace.distributions.joint import DrawnActions
 from anyspace.errors import ModelError
 from anyspace.maths.xp import Array, xp
 from anyspace.models.catalog import ModelCatalog
@@ -353,7 +353,7 @@ class SACNetworks(ModelV2):
         automatic = -float(self.joint.width) if self.joint.width else 0.98 * math.log(self.joint.choices)
         return self._targets.get(kind, automatic)
 
-    def entropy_targets(self, drawn: Drawn) -> dict[str, Any]:
+    def entropy_targets(self, drawn: DrawnActions) -> dict[str, Any]:
         """Return the entropy in nats that each kind of parts is held at: a number, or [N] where masks decide."""
         return {**self.joint.entropy_targets(drawn), **self._targets}
 

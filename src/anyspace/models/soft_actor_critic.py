@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from anyspace import nesting
 from anyspace.config import require
-from anyspace.distributions.joint import Drawn, JointActions
+from anyspace.distributions.joint import DrawnActions, JointActions
 from anyspace.errors import ConfigError, ModelError, UnsupportedSpaceError
 from anyspace.maths.xp import Array
 from anyspace.models.catalog import ModelCatalog, custom_class
@@ -49,7 +49,7 @@ class SoftActorCritic(Protocol):
     def get_twin_q_values(self, model_out: Tree, actions: Array | None = None) -> Array:
         """Return the values of the second Q network."""
 
-    def entropy_targets(self, drawn: Drawn) -> dict[str, Array | float]:
+    def entropy_targets(self, drawn: DrawnActions) -> dict[str, Array | float]:
         """Return the entropy that each kind of parts is held at, a number or [N]."""
 
 

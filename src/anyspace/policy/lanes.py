@@ -39,7 +39,7 @@ class Lanes(NamedTuple):
         return Lanes(self.lens[number], [one[number] for one in self.state], resets)
 
 
-class Placed(NamedTuple):
+class PlacedRows(NamedTuple):
     """Which rows lie where.
 
     Of sequences of 2 and 1 steps, in lanes of three steps: with a lane for each, ``rows`` is [0, 1, 1, 2, 2, 2] and
@@ -55,7 +55,7 @@ class Placed(NamedTuple):
     lanes: Lanes
 
 
-def put_in_lanes(sequences: Sequences, order: Ints, counted: Bools, max_seq_len: int, *, packs: bool) -> Placed:
+def put_in_lanes(sequences: Sequences, order: Ints, counted: Bools, max_seq_len: int, *, packs: bool) -> PlacedRows:
     """Return the lanes of the sequences that S gradient steps take, as many for each.
 
     Args:
@@ -83,17 +83,17 @@ def places_of(there: Bools) -> Ints:
     return places
 
 
-def _single(sequences: Sequences, order: Ints, counted: Bools, length: int) -> Placed:
+def _single(sequences: Sequences, order: Ints, counted: Bools, length: int) -> PlacedRows:
     """Return a lane for each sequence."""
     lens, starts = sequences.lens[order], (np.cumsum(sequences.lens) - sequences.lens)[order]
     times, shape = np.arange(length), (len(order), order.shape[1] * length)
     rows: Ints = (starts[..., None] + np.minimum(times, lens[..., None] - 1)).reshape(shape)
     there = ((times < lens[..., None]) & counted[..., None]).reshape(shape)
     states = [np.asarray(state)[order] for state in sequences.state]
-    return Placed(rows, places_of(there), Lanes(lens.astype(np.int32), states, None))
+    return PlacedRows(rows, places_of(there), Lanes(lens.astype(np.int32), states, None))
 
 
-def _shared(sequences: Sequences, order: Ints, counted: Bools, length: int) -> Placed:
+def _shared(sequences: Sequences, order: Ints, counted: Bools, length: int) -> PlacedRows:
     """Return lanes that hold as many sequences as fit."""
     starts, states = np.cumsum(sequences.lens) - sequences.lens, [np.asarray(state) for state in sequences.state]
     chosen = [one[there] for one, there in zip(order, counted, strict=True)]
@@ -117,7 +117,7 @@ def _shared(sequences: Sequences, order: Ints, counted: Bools, length: int) -> P
         for array, one, other in zip(states, before, between, strict=True):
             one[step, lane[heads]] = array[some[heads]]
             other[step, : np.count_nonzero(later)] = array[some[later]]
-    return Placed(rows, places, Lanes(lens, before, Resets(begins, between)))
+    return PlacedRows(rows, places, Lanes(lens, before, Resets(begins, between)))
 
 
 def _fitted(lens: Ints, length: int) -> tuple[Ints, Ints]:

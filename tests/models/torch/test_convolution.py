@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from anyspace.errors import ConfigError, ModelError
 from anyspace.models import MODEL_DEFAULTS
 from anyspace.models.config import check_filters
-from anyspace.models.pictures import Convolutions, Filter, Placed, default_filters, filters_of, same_padding
+from anyspace.models.pictures import Convolutions, Filter, PlacedFilter, default_filters, filters_of, same_padding
 from anyspace.models.torch.convolution import Convolution, ConvolutionStack
 from anyspace.spaces import Image
 from anyspace.spaces.kinds.images import ImageLayout, image_layout
@@ -64,11 +64,11 @@ def arrays(layer):
 def test_same_padding(side, kernel, stride, padding, out):
     assert same_padding(side, kernel, stride) == padding
     one = Filter(2, (kernel, kernel), stride)
-    inner = Convolution(Placed(side, side, 3, one, last=False), MODEL_DEFAULTS)
+    inner = Convolution(PlacedFilter(side, side, 3, one, last=False), MODEL_DEFAULTS)
     assert inner.size == (out, out)
     assert inner(torch.zeros(1, side, side, 3)).shape == (1, out, out, 2)
     # Nothing is padded before the last layer.
-    last = Convolution(Placed(side, side, 3, one, last=True), MODEL_DEFAULTS)
+    last = Convolution(PlacedFilter(side, side, 3, one, last=True), MODEL_DEFAULTS)
     assert last.size == (math.ceil((side - kernel + 1) / stride),) * 2
     assert last(torch.zeros(1, side, side, 3)).shape == (1, *last.size, 2)
 
@@ -92,7 +92,7 @@ PADDED = [(3, 3, (5, 5), 3), (4, 3, (8, 6), 4)]
     [(*case, last) for case in FITTING for last in (True, False)] + [(*case, False) for case in PADDED],
 )
 def test_a_convolution_is_what_loops_give(height, width, kernel, stride, last):
-    layer = shuffled(Convolution(Placed(height, width, 2, Filter(3, kernel, stride), last), MODEL_DEFAULTS))
+    layer = shuffled(Convolution(PlacedFilter(height, width, 2, Filter(3, kernel, stride), last), MODEL_DEFAULTS))
     x = draw(2, height, width, 2)
     sides = zip((height, width), kernel, strict=True)
     padding = [(0, 0) if last else same_padding(side, length, stride) for side, length in sides]

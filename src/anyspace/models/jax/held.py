@@ -35,7 +35,7 @@ class Held:
 
     models: list[ModelV2] = field(default_factory=list)
     """The model itself first, each once."""
-    parts: list[Part] = field(default_factory=list)
+    parts: list[HeldPart] = field(default_factory=list)
     trained: set[str] = field(default_factory=set)
     """Names of the arrays that gradient steps move."""
     in_numpy: bool = True
@@ -59,7 +59,7 @@ class Held:
             part.write(values)
 
 
-class Part:
+class HeldPart:
     """Some of the arrays of one model.
 
     Args:
@@ -91,7 +91,7 @@ class Part:
         """Switch what behaves differently in training."""
 
 
-class Adopted(Part):
+class Adopted(HeldPart):
     """The attribute ``weights``: NumPy's arrays, or within a trace that step's."""
 
     def __init__(self, owner: ModelV2, prefix: str):
@@ -126,7 +126,7 @@ class Adopted(Part):
         vars(self.owner)["weights"] = weights
 
 
-class Leaves(Part):
+class Leaves(HeldPart):
     """The arrays of JAX in one attribute that is a tree: a dict, a module of Equinox, a single array.
 
     Args:
@@ -180,7 +180,7 @@ class Leaves(Part):
             own[self.attribute] = equinox.nn.inference_mode(own[self.attribute], value=not training)
 
 
-class NnxObjects(Part):
+class NnxObjects(HeldPart):
     """The modules and variables of Flax NNX in the attributes of one model, all together: they may share parts.
 
     Keys of random streams are no weights: every pass has fresh ones.
@@ -378,7 +378,7 @@ def _require_apart(owner: ModelV2, names: list[str]) -> None:
         raise ModelError(f"{type(owner).__name__} has two weights that are called `{twice[0]}`: rename a key.")
 
 
-def _trained(part: Part) -> set[str]:
+def _trained(part: HeldPart) -> set[str]:
     """Return the names of the arrays of a part that gradient steps move: floats of any width."""
     arrays = part.read()
     return {name for name, array in arrays.items() if jax.numpy.issubdtype(array.dtype, np.inexact)}

@@ -14,7 +14,7 @@ from anyspace.models.modelv2 import State
 from anyspace.models.pure.base import ArrayModel
 from anyspace.models.pure.dense import Dense, dense
 from anyspace.models.pure.drawing import Drawing
-from anyspace.models.pure.encoders import Encoder
+from anyspace.models.pure.encoders import FeatureEncoder
 
 
 class ActorCritic(ArrayModel):
@@ -34,7 +34,7 @@ class ActorCritic(ArrayModel):
         value_head: features -> [N, 1]; None where the features are the output.
     """
 
-    encoder: Encoder
+    encoder: FeatureEncoder
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class ActorCritic(ArrayModel):
         resized = outputs if config["no_final_linear"] else None
         self.encoder = self._new_encoder(draw, "encoder", resized)
         self.logits = draw.linear("logits", self.encoder.width, outputs, 0.01) if outputs and not resized else None
-        self.value_encoder: Encoder | None = None
+        self.value_encoder: FeatureEncoder | None = None
         self.value_head: Dense | None = None
         if outputs is None:
             self.num_outputs = self.encoder.width
@@ -71,10 +71,10 @@ class ActorCritic(ArrayModel):
         """Keep what the encoders need to know of the observations; called before they are built."""
 
     @abstractmethod
-    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> Encoder:
+    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> FeatureEncoder:
         """Return the policy's encoder; ``resized``: its last layer is the output, of that width."""
 
-    def _new_value_encoder(self, draw: Drawing, name: str) -> Encoder:
+    def _new_value_encoder(self, draw: Drawing, name: str) -> FeatureEncoder:
         """Return the value's own encoder; by default it is like the policy's."""
         return self._new_encoder(draw, name, None)
 

@@ -12,7 +12,7 @@ from anyspace.models.input_dict import of_network
 from anyspace.models.pure.actor_critic import ActorCritic
 from anyspace.models.pure.components import encoder
 from anyspace.models.pure.drawing import Drawing
-from anyspace.models.pure.encoders import Encoder, Row
+from anyspace.models.pure.encoders import FeatureEncoder, Row
 from anyspace.spaces.restore import restore_original_dimensions, structure_of
 from anyspace.tree import Tree
 
@@ -32,7 +32,7 @@ class ComplexInputNetwork(ActorCritic):
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
         self._components = component_of(structure_of(obs_space), self.model_config)
 
-    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> Encoder:
+    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> FeatureEncoder:
         components = encoder(draw, f"{name}.0", self._components)
         return Row(draw, name, components, after_encoder(components.width, self.model_config, resized))
 

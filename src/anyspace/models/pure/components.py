@@ -13,7 +13,7 @@ from anyspace.models.components import Alternatives, Behind, EncoderPlan, Flat, 
 from anyspace.models.pure.activations import activation
 from anyspace.models.pure.dense import Dense, Parameters, dense
 from anyspace.models.pure.drawing import Drawing
-from anyspace.models.pure.encoders import ConvolutionStack, DenseStack, Encoder
+from anyspace.models.pure.encoders import ConvolutionStack, DenseStack, FeatureEncoder
 from anyspace.models.pure.initializers import initializer_of, normc
 from anyspace.models.sets import elements, ends_of, is_float, messages_and_updates, pooled, present
 from anyspace.spaces.leaves import LeafSpec
@@ -22,7 +22,7 @@ from anyspace.spaces.repeated_values import RepeatedValues
 from anyspace.tree import Tree
 
 
-def encoder(draw: Drawing, name: str, plan: EncoderPlan) -> Encoder:
+def encoder(draw: Drawing, name: str, plan: EncoderPlan) -> FeatureEncoder:
     """Return the encoder of a plan, its weights drawn under a name."""
     match plan:
         case Flat():
@@ -176,7 +176,7 @@ class GraphEncoder:
         size, self.width = plan.size, plan.width
         self._node = encoder(draw, f"{name}.node", plan.node)
         self._node_layer = _Layer(draw, f"{name}.node_layer", max(plan.node.width, 1), size)
-        self._edge: Encoder | None = None
+        self._edge: FeatureEncoder | None = None
         self._links: LeafSpec | None = plan.links
         if plan.edge is not None:
             self._edge = encoder(draw, f"{name}.edge", plan.edge)
@@ -205,5 +205,5 @@ class GraphEncoder:
         return xp(updated).concatenate([pooled(updated, there), pooled(messages, drawn)], axis=1)
 
 
-def _encoded(encoder: Encoder, p: Parameters, lists: RepeatedValues) -> Array:
+def _encoded(encoder: FeatureEncoder, p: Parameters, lists: RepeatedValues) -> Array:
     return elements(partial(encoder, p), encoder.width, lists)

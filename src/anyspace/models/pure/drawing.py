@@ -10,7 +10,7 @@ import numpy as np
 
 from anyspace.maths.arrays import Floats
 from anyspace.models.architecture import Stack
-from anyspace.models.pictures import Placed
+from anyspace.models.pictures import PlacedFilter
 from anyspace.models.pure.activations import activation
 from anyspace.models.pure.base import initial_randomness
 from anyspace.models.pure.dense import Dense
@@ -86,7 +86,7 @@ class Drawing:
         self.filled(f"{name}.bias_ih_l0", (gates * width,), biases)
         self.filled(f"{name}.bias_hh_l0", (gates * width,), biases)
 
-    def convolution(self, name: str, placed: Placed) -> None:
+    def convolution(self, name: str, placed: PlacedFilter) -> None:
         """Add a convolution: kernels [out, height, width, in], Xavier uniform by default, and zero biases."""
         kernels = np.zeros((placed.filter.channels, placed.channels, *placed.filter.kernel), np.float32)
         # Initialisers count what goes in and out, in the order of axes that torch.nn has.

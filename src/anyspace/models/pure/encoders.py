@@ -17,7 +17,7 @@ from anyspace.models.pure.drawing import Drawing
 from anyspace.tree import Tree
 
 
-class Encoder(Protocol):
+class FeatureEncoder(Protocol):
     """Maps part of an observation, restored to its structure, to features [N, F]; it knows its weights by name."""
 
     width: int
@@ -56,7 +56,7 @@ class Row:
         stack: the layers.
     """
 
-    def __init__(self, draw: Drawing, name: str, encoder: Encoder, stack: Stack):
+    def __init__(self, draw: Drawing, name: str, encoder: FeatureEncoder, stack: Stack):
         self.encoder, self.dense, self.width = encoder, DenseStack(draw, name, [stack], first=1), stack.width
 
     def __call__(self, p: Parameters, x: Tree) -> Array:

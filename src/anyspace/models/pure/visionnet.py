@@ -11,7 +11,7 @@ from anyspace.models.input_dict import of_network
 from anyspace.models.pictures import Convolutions, filters_of, layout_of, vision
 from anyspace.models.pure.actor_critic import ActorCritic
 from anyspace.models.pure.drawing import Drawing
-from anyspace.models.pure.encoders import ConvolutionStack, Encoder, Row
+from anyspace.models.pure.encoders import ConvolutionStack, FeatureEncoder, Row
 
 
 class VisionNetwork(ActorCritic):
@@ -30,11 +30,11 @@ class VisionNetwork(ActorCritic):
     def _read_space(self, obs_space: gym.Space[Any]) -> None:
         self._layout = layout_of(self, obs_space)
 
-    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> Encoder:
+    def _new_encoder(self, draw: Drawing, name: str, resized: int | None) -> FeatureEncoder:
         placed, post = vision(self._layout, self.model_config, self.num_outputs, resized)
         return Row(draw, name, ConvolutionStack(draw, f"{name}.0", placed), post)
 
-    def _new_value_encoder(self, draw: Drawing, name: str) -> Encoder:
+    def _new_value_encoder(self, draw: Drawing, name: str) -> FeatureEncoder:
         placed = Convolutions.of(self._layout, filters_of(self.model_config, self._layout))
         return ConvolutionStack(draw, name, placed)
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from anyspace.models.pictures import Convolutions, Placed, channels_last
+from anyspace.models.pictures import Convolutions, PlacedFilter, channels_last
 from anyspace.models.torch.initializers import initializer_of
 from anyspace.models.torch.layers import DenseStack, activation_factory
 
@@ -37,7 +37,7 @@ class Convolution(nn.Conv2d):
 
     bias: nn.Parameter
 
-    def __init__(self, placed: Placed, model_config: Mapping[str, Any]):
+    def __init__(self, placed: PlacedFilter, model_config: Mapping[str, Any]):
         nn.Module.__init__(self)
         layer = placed.filter
         self.in_channels, self.out_channels, self.groups = placed.channels, layer.channels, 1

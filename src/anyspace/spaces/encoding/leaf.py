@@ -76,7 +76,7 @@ class NodeEncoder(Protocol):
         """
 
 
-class LeafEncoder:
+class LeafSpecEncoder:
     """Encodes one leaf.
 
     Args:

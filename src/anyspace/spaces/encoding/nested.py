@@ -14,9 +14,9 @@ from gymnasium.spaces import Text
 
 from anyspace import tree
 from anyspace.maths.arrays import NumpyArray
-from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
+from anyspace.spaces.encoding.leaf import LeafSpecEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
-from anyspace.spaces.encoding.ragged import GraphEncoder, ListEncoder, OneOfEncoder
+from anyspace.spaces.encoding.ragged import GraphNodeEncoder, ListEncoder, OneOfEncoder
 from anyspace.spaces.encoding.texts import TextEncoder, TranslatingEncoder, WordsEncoder
 from anyspace.spaces.kinds.ignored import IgnoredPart, PartialDict
 from anyspace.spaces.kinds.parts import iter_parts
@@ -57,7 +57,7 @@ def node_encoder(node: Node, reading: Reading, path: tree.Path = ()) -> NodeEnco
 def _built_in_encoder(node: Node, reading: Reading, path: tree.Path) -> NodeEncoder:
     match node:
         case LeafSpec():
-            return LeafEncoder(node, clip=reading.clip)
+            return LeafSpecEncoder(node, clip=reading.clip)
         case dict():
             parts = {key: node_encoder(child, reading, (*path, key)) for key, child in node.items()}
             space = reading.special.get(path)
@@ -80,16 +80,16 @@ def _built_in_encoder(node: Node, reading: Reading, path: tree.Path) -> NodeEnco
             return OneOfEncoder(node, options)
 
 
-def _graph_encoder(node: GraphNode, reading: Reading, path: tree.Path) -> GraphEncoder:
+def _graph_encoder(node: GraphNode, reading: Reading, path: tree.Path) -> GraphNodeEncoder:
     nodes = node_encoder(node.nodes.element, reading, (*path, tree.Part("nodes"), ...))
     if node.edges is None:
-        return GraphEncoder(node, nodes, None)
+        return GraphNodeEncoder(node, nodes, None)
     assert isinstance(node.edges.element, tuple)
     features, ends = node.edges.element
     assert isinstance(ends, LeafSpec)
     within = (*path, tree.Part("edges"), ...)
-    edges = _TupleEncoder({0: node_encoder(features, reading, within), 1: LeafEncoder(ends)}, within)
-    return GraphEncoder(node, nodes, edges)
+    edges = _TupleEncoder({0: node_encoder(features, reading, within), 1: LeafSpecEncoder(ends)}, within)
+    return GraphNodeEncoder(node, nodes, edges)
 
 
 class _IgnoringEncoder:

@@ -18,7 +18,7 @@ from gymnasium.spaces import GraphInstance
 from anyspace import tree
 from anyspace.errors import UnsupportedSpaceError
 from anyspace.maths.arrays import NumpyArray
-from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
+from anyspace.spaces.encoding.leaf import LeafSpecEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.kinds.bounded import BoundedSequence
 from anyspace.spaces.kinds.repeated import Repeated
@@ -128,7 +128,7 @@ class ListEncoder(RowsEncoder):
         """Encode lists, see `leaf.NodeEncoder`."""
         self.require(values)
         element = self._elements.element
-        if self._stacked or (isinstance(element, LeafEncoder) and set(map(type, values)) == {np.ndarray}):
+        if self._stacked or (isinstance(element, LeafSpecEncoder) and set(map(type, values)) == {np.ndarray}):
             joined, counts = element.join(values)
         else:
             joined, counts = self._chained(values)
@@ -142,7 +142,7 @@ class ListEncoder(RowsEncoder):
             raise Misfit(self._path, f"expected {self._expected}, got an array without dimensions", index) from None
 
 
-class GraphEncoder(RowsEncoder):
+class GraphNodeEncoder(RowsEncoder):
     """BoundedGraph: `GraphInstance`s, their nodes and edges stacked.
 
     Args:

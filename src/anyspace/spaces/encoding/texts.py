@@ -13,7 +13,7 @@ from gymnasium.spaces import Text
 
 from anyspace import tree
 from anyspace.maths.arrays import NumpyArray
-from anyspace.spaces.encoding.leaf import LeafEncoder, NodeEncoder, Slots
+from anyspace.spaces.encoding.leaf import LeafSpecEncoder, NodeEncoder, Slots
 from anyspace.spaces.encoding.misfit import Misfit
 from anyspace.spaces.encoding.ragged import Elements, RowsEncoder
 from anyspace.spaces.kinds.registered import RegisteredSpace
@@ -45,7 +45,7 @@ class TextEncoder(RowsEncoder):
         self._elements(code_points, True, list(map(len, values)), at, out)
 
 
-class _CharacterEncoder(LeafEncoder):
+class _CharacterEncoder(LeafSpecEncoder):
     """The characters of a Text, from code points [M]."""
 
     def __init__(self, spec: LeafSpec, space: Text) -> None:
@@ -74,7 +74,7 @@ class WordsEncoder(RowsEncoder):
     def __init__(self, node: Repeat, space: Words) -> None:
         super().__init__(node.count.path[:-1], (str,), f"a str for {space}")
         assert isinstance(node.element, LeafSpec)
-        self._elements = Elements(node, LeafEncoder(node.element), "words")
+        self._elements = Elements(node, LeafSpecEncoder(node.element), "words")
         self._numbers = space.numbers
         # The text of an episode comes at every one of its steps.
         self._known: dict[str, list[int]] = {}
