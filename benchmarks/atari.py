@@ -22,7 +22,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from anyspace.data.atari import SKIP, AtariOptions, wrap_deepmind
 from anyspace.data.atari_native import native_envs, native_settings
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.sources import make_source
+from anyspace.data.vector import VectorSource
 from machine import describe, median
 
 ENVS = 8

@@ -84,7 +84,7 @@ def ours(steps: int, threads: int) -> None:
 
     from anyspace import PPO
     from anyspace.data.environments import EnvSpec
-    from anyspace.data.vector import make_source
+    from anyspace.data.sources import make_source
 
     torch.set_num_threads(threads)
     algorithm = PPO(GAME["id"], {**SETTINGS, "model": {"custom_model": nature_cnn()}}, preset="none")

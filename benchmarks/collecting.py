@@ -20,7 +20,7 @@ import numpy as np
 
 from anyspace import DQN, PPO
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import make_source
+from anyspace.data.sources import make_source
 from anyspace.models import InputDict
 from machine import describe
 from ppo_cartpole import SETTINGS

@@ -43,7 +43,7 @@ def ours() -> None:
     """Measure this library in this process and print one JSON line."""
     from anyspace import PPO
     from anyspace.data.environments import EnvSpec
-    from anyspace.data.vector import make_source
+    from anyspace.data.sources import make_source
 
     algorithm = PPO("CartPole-v1", SETTINGS, preset="none")
     algorithm.learn(4 * 1024, progress=False)

@@ -10,11 +10,14 @@ from anyspace import PPO, Callback
 
 
 class Stairs(gym.Env[Any, Any]):
-    """Climb by naming the side of each step; the stairs have `Stairs.height` steps, a miss ends the climb."""
+    """Climb by naming the side of each step; a miss ends the climb, and so does the top."""
 
     height = 2
     observation_space = Box(-1, 1, (1,))
     action_space = Discrete(2)
+
+    def set_height(self, height: int) -> None:
+        self.height = height
 
     def look(self) -> np.ndarray[Any, Any]:
         self.side = int(self.np_random.integers(2))
@@ -28,16 +31,20 @@ class Stairs(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         right = action == self.side
         self.climbed += int(right)
-        return self.look(), float(right), not right or self.climbed >= Stairs.height, False, {"climbed": self.climbed}
+        return self.look(), float(right), not right or self.climbed >= self.height, False, {"climbed": self.climbed}
 
 
 class Harder(Callback):
     """Doubles the height whenever nine of ten climbs reach the top."""
 
+    def __init__(self) -> None:
+        self.height = Stairs.height
+
     def on_iteration(self, algorithm: Any, result: dict[str, Any]) -> None:
-        if result.get("episode_return_mean", 0) > 0.9 * Stairs.height and Stairs.height < 64:
-            Stairs.height *= 2
-        result["height"] = Stairs.height  # a column of metrics.csv, a curve of TensorBoard
+        if result.get("episode_return_mean", 0) > 0.9 * self.height and self.height < 64:
+            self.height *= 2
+            algorithm.call_envs("set_height", self.height)  # also of environments in other processes
+        result["height"] = self.height  # a column of metrics.csv, a curve of TensorBoard
 
 
 def main(steps: int = 20_000) -> float:

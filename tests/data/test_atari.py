@@ -30,7 +30,8 @@ from anyspace.data.atari import (
     wrap_deepmind,
 )
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.sources import make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import EnvironmentSetupError
 from anyspace.spaces.kinds.atari import AtariPixels, AtariRam
 from anyspace.spaces.kinds.frames import StackedFrames

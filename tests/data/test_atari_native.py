@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from anyspace.data.atari import AtariOptions, wrap_deepmind
 from anyspace.data.atari_native import Console, ConsoleVector, is_console, native_envs, native_settings
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.sources import make_source
+from anyspace.data.vector import VectorSource
 
 gym.register_envs(ale_py)
 

@@ -18,7 +18,8 @@ from anyspace.data.batching import StackedActions, VectorMember, has_fixed_shape
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import with_reset
 from anyspace.data.rendering import pictured
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.sources import make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import EnvironmentSetupError, ObservationError
 from anyspace.spaces import Repeated, Simplex, bounded
 from tests.support.catalogue import ACTION_SPACES, OBSERVATION_SPACES, rows_of, stacked

@@ -19,8 +19,9 @@ from anyspace.data.atari import LIFE_LOST
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
 from anyspace.data.rewards import ReturnMoments, RewardTransform
+from anyspace.data.sources import make_source
 from anyspace.data.trajectory import Trajectory
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.models import ModelConfig, TorchModelV2
 from anyspace.models.torch.runtime import TorchRuntime

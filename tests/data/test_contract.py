@@ -21,7 +21,8 @@ from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit, TransformRewa
 from anyspace import PPO
 from anyspace.data.contract import described
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_separate_source, make_source
+from anyspace.data.sources import make_separate_source, make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import EnvironmentSetupError, NonFiniteError, ObservationError
 from tests.support.environments import Samples
 

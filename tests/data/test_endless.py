@@ -14,7 +14,8 @@ from gymnasium.wrappers import TimeLimit
 from anyspace.data.collector import Collector
 from anyspace.data.endless import LONG_EPISODE, EndlessWatch, advice
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.sources import make_source
+from anyspace.data.vector import VectorSource
 from tests.support.environments import Script
 from tests.support.scripted import known_policy
 

@@ -16,7 +16,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
-from anyspace.data.vector import make_source
+from anyspace.data.sources import make_source
 from anyspace.errors import EnvironmentSetupError
 from tests.support.environments import Dice, Script
 

@@ -10,7 +10,7 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import SyncVectorEnv
 
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import make_source
+from anyspace.data.sources import make_source
 from anyspace.errors import EnvironmentSetupError
 from tests.support.environments import Samples, Script
 

@@ -18,8 +18,9 @@ from anyspace.data import infos as info_numbers
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
 from anyspace.data.infos import add_info, listed, numbers
+from anyspace.data.sources import make_source
 from anyspace.data.trajectory import Trajectory
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError, ObservationError
 from tests.support.environments import Script
 from tests.support.scripted import known_policy, vector_env

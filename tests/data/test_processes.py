@@ -18,7 +18,7 @@ from gymnasium.spaces import Box, Discrete
 from anyspace import PPO
 from anyspace.data import processes
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import make_source
+from anyspace.data.sources import make_source
 from anyspace.errors import ConfigError, EnvironmentSetupError
 from tests.support.environments import Samples
 

@@ -11,8 +11,9 @@ from gymnasium.vector import AutoresetMode
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
 from anyspace.data.record import Record
+from anyspace.data.sources import make_source
 from anyspace.data.stepping import Stepping
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource
 from tests.support.environments import ENDS, Script
 from tests.support.scripted import MODES, collector, known_policy, lived, vector_env
 

@@ -11,8 +11,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from anyspace.data.collector import Collector
 from anyspace.data.environments import EnvSpec
+from anyspace.data.sources import make_source
 from anyspace.data.stepping import Stepping, require_same_spaces
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import CheckpointError
 from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime

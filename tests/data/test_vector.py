@@ -19,7 +19,8 @@ from gymnasium.wrappers import vector as vector_wrappers
 
 from anyspace.data import environments
 from anyspace.data.environments import EnvSpec, register_env
-from anyspace.data.vector import Step, VectorSource, make_separate_source, make_source
+from anyspace.data.sources import make_separate_source, make_source
+from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import EnvironmentSetupError, ObservationError
 from anyspace.spaces import Repeated
 from tests.support.environments import Dice, Samples, Script

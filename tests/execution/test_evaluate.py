@@ -11,7 +11,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import TimeLimit
 
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.sources import make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import NonFiniteError, ObservationError
 from anyspace.execution.evaluate import LocalEvaluator, Played, Request, evaluate, summary
 from anyspace.models import ModelConfig

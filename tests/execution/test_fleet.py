@@ -13,7 +13,7 @@ from anyspace import IMPALA, PPO
 from anyspace.data.collector import Collector
 from anyspace.data.env_context import EnvContext
 from anyspace.data.environments import EnvSpec
-from anyspace.data.vector import make_source
+from anyspace.data.sources import make_source
 from anyspace.execution.fleet import LocalFleet
 from anyspace.models import ModelConfig
 from anyspace.models.torch.runtime import TorchRuntime

@@ -23,6 +23,7 @@ from anyspace.execution.evaluate import Request
 from anyspace.execution.stopping import kept_handlers
 from anyspace.models import ModelCatalog
 from anyspace.models.torch import TorchModelV2
+from tests.data.test_env_calls import Level
 from tests.execution.test_worker import Odd, Stubborn
 from tests.support.hashes import CASES
 
@@ -162,6 +163,13 @@ def test_who_is_killed_in_a_fragment_is_replaced_and_an_initialised_ray_left_alo
         assert signal.getsignal(signal.SIGTERM) is handler
     gym.registry.pop("ToldToWorkers-v0")
     assert ray.is_initialized()
+
+
+@pytest.mark.ray
+def test_environments_of_workers_are_called() -> None:
+    with closing(new(Level, {}, "A2C")) as algorithm:
+        algorithm.call_envs("set_level", 5.0)
+        assert set(np.unique(algorithm.fleet.gather(8).rewards).tolist()) == {5.0}
 
 
 @pytest.mark.ray

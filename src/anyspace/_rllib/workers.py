@@ -35,7 +35,8 @@ class Workers(Explains):
         envs = source.envs.unwrapped if isinstance(source, VectorSource) else None
         if not isinstance(envs, SyncVectorEnv):
             raise ConfigError(
-                f"foreach_env: the environments of {self._algorithm.env_spec.name} are no objects in this process. Give"
+                f"foreach_env: the environments of {self._algorithm.env_spec.name} are no objects in this process."
+                " algo.call_envs('set_task', 3) calls a method of each, wherever it is; objects are there with"
                 " vectorization='sync' and num_env_runners=0."
             )
         return [func(env.unwrapped) for env in envs.envs]

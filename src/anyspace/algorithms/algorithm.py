@@ -6,7 +6,6 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self
 
@@ -15,6 +14,7 @@ from typing_extensions import TypeVar
 
 from anyspace.algorithms import attributes, checkpoints, contract, savable, state
 from anyspace.algorithms.acting import Acts
+from anyspace.algorithms.collecting import Collects
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.layers import given_keys
 from anyspace.algorithms.listed_keys import ListedKeys
@@ -26,8 +26,6 @@ from anyspace.algorithms.trust import remember
 from anyspace.data.environments import EnvLike
 from anyspace.data.masks import tell_origin
 from anyspace.data.rewards import RewardTransform
-from anyspace.data.seeds import environment_seed
-from anyspace.errors import ConfigError
 from anyspace.execution.backends import backend_of
 from anyspace.execution.counters import Counters
 from anyspace.execution.groups import Group
@@ -46,8 +44,6 @@ if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects
     from anyspace.data.trajectory import Trajectory
     from anyspace.data.vector import VectorSource
     from anyspace.execution.callbacks import AnyCallbacks
-    from anyspace.execution.evaluate import Evaluator
-    from anyspace.execution.fleet import Fleet
     from anyspace.execution.training import Updates
     from anyspace.models.runtime import Runtime
     from anyspace.policy.batch import Batch
@@ -55,7 +51,7 @@ if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects
 C = TypeVar("C", bound=AlgorithmConfig, default=Any)
 
 
-class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
+class Algorithm(Acts, Collects, Plays, Saves, Settled, ABC, Generic[C]):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -171,7 +167,6 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         from anyspace.algorithms.scaling import require_exploration
         from anyspace.execution.training import Training
 
-        self._env_spec = spec
         seed = settings.seed if seed is None else seed
         self.seed = secrets.randbits(31) if seed is None else seed
         self.config = settings  # type: ignore[assignment]
@@ -183,9 +178,8 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         savable.require_spaces(self.policy.observation_space, self.policy.env_action_space)
         self.learner = self.make_learner()
         self._training = Training(self.policy, self.learner, self.rewards, self.counters, self.updates)
-        self._source = source
+        self._begin_collecting(spec, source)
         tell_origin(self.policy, source, spec, self._given)
-        self._evaluator: Evaluator | None = None
         self._begin_saving()
         self._attributes = attributes.Attributes(self)
         parts = contract.set_up(self)
@@ -204,48 +198,6 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
         groups = contract.groups_of(self)
         contract.require_parameters(self.policy, groups)
         return backend_of(self.config.framework).learner(self.policy, self.losses, groups)
-
-    @property
-    def env_spec(self) -> EnvSpec:
-        """The environment; a :class:`ConfigError` where none was given, or a checkpoint could not name it."""
-        if self._env_spec is None:
-            raise ConfigError(
-                "there is no environment: none was given, or the checkpoint could not name it (it was a local object)."
-                f" Give it: {type(self).__name__}(env=...), Algorithm.load(path, env=...), `anyspace evaluate --env`,"
-                " `anyspace train module:Class --resume RUN --trust`."
-            )
-        return self._env_spec
-
-    @property
-    def has_environment(self) -> bool:
-        """Whether there is an environment; learning from recorded steps takes none."""
-        return self._env_spec is not None
-
-    @property
-    def fleet(self) -> Fleet:
-        """Who collects; the environments start with the first use."""
-        if self._fleet is None:
-            from anyspace.algorithms.settings import written
-
-            seed = environment_seed(self.seed, self.training_iteration)
-            self._fleet = written(self.new_fleet(seed), self.policy, self.config, self._here)
-        return self._fleet
-
-    def new_fleet(self, seed: int) -> Fleet:
-        """Return who collects: this process, or workers. ``seed`` is of the environments' first reset."""
-        from anyspace.algorithms.settings import new_fleet
-
-        seeds = (seed, self.seed, self.counters.vector_steps)
-        return new_fleet(self.env_spec, self._source, self.policy, self.config, self.rewards, *seeds)
-
-    @property
-    def evaluator(self) -> Evaluator:
-        """Who evaluates; the environments start with the first use."""
-        if self._evaluator is None:
-            from anyspace.algorithms.scaling import new_evaluator
-
-            self._evaluator = new_evaluator(self.env_spec, self.policy, self.config, self.seed)
-        return self._evaluator
 
     # ------------------------------------------------------------------------------------ training
 
@@ -388,12 +340,3 @@ class Algorithm(Acts, Plays, Saves, Settled, ABC, Generic[C]):
             f"a {type(self).__name__} holds environments and random sources, so it is neither pickled nor copied:"
             " save() it, and load() it where you need it, or hand over get_weights()."
         )
-
-    def close(self) -> None:
-        """Close every environment, write the rest of `output`; what trains or evaluates afterwards makes new ones."""
-        every = (self._source, self._fleet, self._evaluator)
-        self._source = self._fleet = self._evaluator = None
-        with ExitStack() as stack:  # one that raises, or Ctrl-C, leaves none of the others open
-            for opened in every:
-                if opened is not None:
-                    stack.callback(opened.close)

@@ -47,7 +47,7 @@ class Saves(ABC):
         """Return everything that a further iteration depends on, by name."""
 
     def _begin_saving(self) -> None:
-        self._fleet, self.run_folder, self._described = None, None, False
+        self.run_folder, self._described = None, False
         self._pieces: dict[str, list[Piece]] = {}
 
     @answers("save()")

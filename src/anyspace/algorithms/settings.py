@@ -26,9 +26,10 @@ from anyspace.data.exact import require_exact_source
 from anyspace.data.offline.trajectories import TrajectoryWriter
 from anyspace.data.rewards import ReturnMoments, RewardTransform
 from anyspace.data.running_statistics import statistics_warning
+from anyspace.data.sources import make_source
 from anyspace.data.stepping import require_same_spaces
 from anyspace.data.supersuit import adapted
-from anyspace.data.vector import VectorSource, make_source
+from anyspace.data.vector import VectorSource
 from anyspace.errors import ConfigError
 from anyspace.execution.file_fleet import WritingFleet
 from anyspace.execution.fleet import Fleet, LocalFleet

@@ -20,6 +20,7 @@ from gymnasium.wrappers import TimeLimit
 from anyspace import nesting
 from anyspace.data.atari import is_atari
 from anyspace.data.contract import FLAGS, NUMBERS, Contract, close, described
+from anyspace.data.env_calls import call
 from anyspace.data.infos import Infos
 from anyspace.data.running_statistics import KEY, wrappers_with_statistics
 from anyspace.data.trajectory import Bools, Ints
@@ -318,6 +319,10 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         if self._looks or obs is None:
             self._require_fit(obs, self._checks)
         return obs, reward, terminated, truncated, info if self._key is None else self._with_mask(info)
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of the environment; see :func:`anyspace.data.env_calls.call`."""
+        call(self.env, f"environment {self._number}: ", method, arguments)
 
     def close(self) -> None:
         """Close the environment."""

@@ -24,6 +24,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
 from gymnasium.vector.async_vector_env import AsyncState, _async_worker
 
+from anyspace.data.env_calls import EnvCalls
 from anyspace.errors import AnyspaceError, EnvironmentSetupError
 
 Maker = Callable[[], gym.Env[Any, Any]]
@@ -46,6 +47,7 @@ class Processes(AsyncVectorEnv):
 
     def __init__(self, makers: Sequence[Maker], *, shared_memory: bool, limit: float | None = None):
         self._owner, self._limit, self._seeds = os.getpid(), limit, np.random.SeedSequence()
+        self._calls = EnvCalls()
         self._make(makers, shared_memory)
         self._is_whole = True
 
@@ -96,11 +98,21 @@ class Processes(AsyncVectorEnv):
             action_space = self.action_space
             self._make(self.env_fns, self.shared_memory)
             self.action_space = action_space
+            for told in self._calls:
+                self.call("call", told.method, told.arguments)
             seed = int(self._seeds.spawn(1)[0].generate_state(1)[0]) if seed is None else seed
         self._is_whole = False
         returned = super().reset(seed=seed, options=options)
         self._is_whole = True
         return returned
+
+    def tell(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of every environment, and of those that take their place later."""
+        if self._is_whole:
+            self._is_whole = False
+            self.call("call", method, arguments)
+            self._is_whole = True
+        self._calls.add(method, arguments)
 
     def step(self, actions: Any) -> Any:
         """Step every environment."""

@@ -16,8 +16,9 @@ from anyspace.data.endless import advice
 from anyspace.data.env_findings import LIKE_A_LIMIT, REPLAYED, EnvCheck, Moment, agree, called, equal, masking_of
 from anyspace.data.environments import EnvSpec
 from anyspace.data.masks import InfoMasks
+from anyspace.data.sources import make_source
 from anyspace.data.trajectory import Bools
-from anyspace.data.vector import Step, VectorSource, make_source
+from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import AnyspaceError
 from anyspace.models.runtime import NumpyArray
 from anyspace.spaces import Decoder, Encoder

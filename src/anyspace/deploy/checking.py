@@ -17,8 +17,8 @@ import onnxruntime
 from gymnasium.spaces import Box
 
 from anyspace.data.environments import EnvSpec
+from anyspace.data.sources import make_separate_source
 from anyspace.data.stepping import Stepping, require_same_spaces
-from anyspace.data.vector import make_separate_source
 from anyspace.deploy.step import NEXT, PolicyStep
 from anyspace.errors import ExportError
 from anyspace.models.runtime import NumpyArray

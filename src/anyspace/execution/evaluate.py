@@ -16,9 +16,10 @@ from anyspace.data.contract import blame
 from anyspace.data.endless import LONG_EPISODE, advice
 from anyspace.data.environments import EnvSpec, quiet_passive_checks
 from anyspace.data.infos import numbers_of_step
+from anyspace.data.sources import Vectorization, make_separate_source, make_source
 from anyspace.data.stepping import Stepping, require_same_spaces
 from anyspace.data.trajectory import Bools
-from anyspace.data.vector import Step, Vectorization, VectorSource, make_separate_source, make_source
+from anyspace.data.vector import Step, VectorSource
 from anyspace.errors import ConfigError, NonFiniteError
 from anyspace.execution.metrics import mean_by_name
 from anyspace.execution.randomness import undisturbed

@@ -81,6 +81,9 @@ class FileFleet:
         self._source.restart(seed)
         self._ready, self._waiting = [], []
 
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Do nothing: recorded steps have no environment."""
+
     def metrics(self) -> dict[str, float]:
         """Return what the source says of reading."""
         return self._source.metrics()
@@ -140,6 +143,11 @@ class MixedFleet:
         for number, fleet in enumerate(self._fleets.values()):
             fleet.restart(None if seed is None else seed + number)
 
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of the environments of those fleets that have some."""
+        for fleet in self._fleets.values():
+            fleet.call(method, arguments)
+
     def metrics(self) -> dict[str, float]:
         """Return the sums of the fleets' numbers, and how often each of them was drawn since the last call."""
         drawn, self._drawn = self._drawn, dict.fromkeys(self._fleets, 0)
@@ -175,6 +183,10 @@ class WritingFleet:
     def restart(self, seed: int | None = None) -> None:
         """Let the other fleet begin anew."""
         self._fleet.restart(seed)
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of the other fleet's environments."""
+        self._fleet.call(method, arguments)
 
     def metrics(self) -> dict[str, float]:
         """Return the other fleet's numbers."""

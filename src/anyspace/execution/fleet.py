@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from anyspace.data.collector import Collector
+from anyspace.data.env_calls import EnvCalls
 from anyspace.data.seeds import acting_seed, worker_seed
 from anyspace.data.trajectory import Trajectory
 from anyspace.execution.dispatch import Dispatcher
@@ -34,6 +35,9 @@ class Fleet(Protocol):
 
     def restart(self, seed: int | None = None) -> None:
         """Let new episodes begin everywhere with the next call; ``seed`` None draws on as the environments stand."""
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of every environment, and of those that take their place later."""
 
     def metrics(self) -> dict[str, float]:
         """Return numbers about collecting since the last call, for reports."""
@@ -70,6 +74,10 @@ class LocalFleet:
     def restart(self, seed: int | None = None) -> None:
         """Let new episodes begin with the next call."""
         self.collector.restart(seed)
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Call a method of every environment; see :class:`Fleet`."""
+        self.collector.source.call(method, arguments)
 
     def metrics(self) -> dict[str, float]:
         """Return nothing: a local fleet never waits."""
@@ -139,6 +147,7 @@ class WorkerFleet:
         self._policy, self._dispatcher = policy, dispatcher
         self._recipe, self._pace = recipe, pace
         self._start = Start(0, seed, acting)
+        self._calls = EnvCalls()
         self._gathered = 0
         self._next: dict[tuple[int, int], int] = {}
         self._gaps: Counter[int] = Counter()
@@ -153,7 +162,7 @@ class WorkerFleet:
         else:
             fragment = self._pace.fragment or -(-steps // width)
             rounds = -(-steps // (fragment * width))
-        job = Gather(fragment, self._start, self._policy.timestep)
+        job = Gather(fragment, self._start, self._policy.timestep, tuple(self._calls))
         found: Sequence[Fragment | Episodes]
         if self._pace.asynchronous:
             each = fragment if self._recipe.whole_episodes else fragment * self._recipe.num_envs
@@ -214,6 +223,10 @@ class WorkerFleet:
             self._start = Start(number, start.seed, start.acting, reseeds=False)
         else:
             self._start = Start(number, seed, acting_seed(seed))
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> None:
+        """Let each worker call a method of its environments before it collects for the next request."""
+        self._calls.add(method, arguments)
 
     def metrics(self) -> dict[str, float]:
         """Return how long the learner waited, how old fragments were, and what became of workers."""

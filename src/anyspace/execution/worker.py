@@ -17,13 +17,14 @@ import gymnasium as gym
 
 from anyspace.data.collector import Collector
 from anyspace.data.endless import EndlessWatch
+from anyspace.data.env_calls import EnvCall
 from anyspace.data.environments import EnvSpec, adopt_ids, registered_ids
 from anyspace.data.rewards import ReturnMoments
 from anyspace.data.rows import with_logp
 from anyspace.data.seeds import worker_seed
+from anyspace.data.sources import Vectorization, make_source
 from anyspace.data.stepping import differing_space
 from anyspace.data.trajectory import Trajectory
-from anyspace.data.vector import Vectorization, make_source
 from anyspace.distributions import ActionDistribution
 from anyspace.errors import AnyspaceError, EnvironmentSetupError
 from anyspace.execution.backends import backend_of
@@ -59,6 +60,8 @@ class Gather(NamedTuple):
     start: Start
     timestep: int
     """Environment steps so far, by which exploration goes: they move on before the weights do."""
+    calls: tuple[EnvCall, ...] = ()
+    """What environments were told so far, see :class:`EnvCalls`."""
 
 
 class Play(NamedTuple):
@@ -193,7 +196,7 @@ class Worker:
 
     def __init__(self, recipe: Recipe, number: int, incarnation: int):
         self.number, self.incarnation = number, incarnation
-        self._recipe, self._version, self._begun = recipe, -1, -1
+        self._recipe, self._version, self._begun, self._called = recipe, -1, -1, 0
         self._spec = replace(recipe.spec, worker_index=number + 1)
         config = dataclasses.replace(recipe.config, device="cpu")
         runtime, place = backend_of(config.framework).runtime(config), Place(number, recipe.workers)
@@ -227,6 +230,10 @@ class Worker:
         recipe, began, number = self._recipe, time.perf_counter(), next(self._fragments)
         self.policy.at(job.timestep)
         assert self._collector is not None, "workers that only evaluate are not asked for steps"
+        for told in job.calls:
+            if told.number > self._called:
+                self._collector.source.call(told.method, told.arguments)
+                self._called = told.number
         if self._begun != job.start.number:
             self._begin(self._collector, job.start)
         with self.policy.runtime.threads_for(recipe.num_envs):
