@@ -279,6 +279,15 @@ def type_hints(config_class: type) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not ClassVar}
 
 
+def sections(config_class: type) -> dict[str, type]:
+    """Return the keys of a configuration that are configurations themselves, with their classes."""
+    return {
+        name: hint
+        for name, hint in type_hints(config_class).items()
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint)
+    }
+
+
 @functools.cache
 def documents(config_class: type) -> dict[str, str]:
     """Return what is written under the fields of a configuration and of the classes it derives from, by name."""

@@ -16,7 +16,7 @@ import gymnasium as gym
 import pytest
 
 from anyspace import DQN, PPO, SAC, Algorithm, Policy, register_env
-from anyspace.algorithms import reading, trust
+from anyspace.algorithms import lacking, reading, trust
 from anyspace.algorithms.plain import MARK
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.trust import needs_trust
@@ -436,9 +436,9 @@ def test_an_id_that_a_script_registered_is_told_of(
     for entry_point in (Scripted, "__main__:Scripted"):
         gym.register("Scripted-v0", entry_point)
         assert not trust.wants({"env": "Scripted-v0"}), "this process has it"
-        assert trust.loading_line({"env": "Scripted-v0"}, PPOConfig) == "Algorithm.load('PATH', env=YourEnv)"
+        assert lacking.loading_line({"env": "Scripted-v0"}, PPOConfig) == "Algorithm.load('PATH', env=YourEnv)"
         caplog.clear()
-        trust.announce({"env": "Scripted-v0"}, PPOConfig)
+        lacking.announce({"env": "Scripted-v0"}, PPOConfig)
         assert "that no other process can import: env (Scripted-v0)" in caplog.text
         del registry["Scripted-v0"]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.from_plain import from_plain
+from anyspace.algorithms.lacking import OF_ENVS, require_found, require_granted
 from anyspace.algorithms.layers import EXPLORATION, given_keys, overridden
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
@@ -27,8 +26,8 @@ from anyspace.algorithms.state import (
     spaces_of,
     upgraded,
 )
-from anyspace.algorithms.trust import Want, code_in, handing_over, names_in, require_granted, wants
-from anyspace.config import keys_of, laid_over, type_hints
+from anyspace.algorithms.trust import Want, code_in, names_in, wants
+from anyspace.config import keys_of, laid_over, sections
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
 from anyspace.execution.checkpoint import STATE_FILE, find_checkpoint, read_checkpoint, read_state
@@ -99,9 +98,17 @@ class Reader:
         _require_use(settings, {**state["config"], "seed": state["seed"]}, given_keys(settings, *layers))
         spaces = spaces_of(state, file)
         require_plausible(state, settings, tensors, file)
-        named = state["env"] if env is None and not self._acts_only else env
-        pieces = {} if self._acts_only else pieces_of(folder, state)
-        return Loaded(kind, settings, named, spaces, state["seed"], state["preset"], state["parts"], tensors, pieces)
+        return Loaded(
+            kind=kind,
+            settings=settings,
+            env=state["env"] if env is None and not self._acts_only else env,
+            spaces=spaces,
+            seed=state["seed"],
+            preset=state["preset"],
+            parts=state["parts"],
+            tensors=tensors,
+            pieces={} if self._acts_only else pieces_of(folder, state),
+        )
 
     def read_settings(self, path: str | os.PathLike[str]) -> tuple[type[Any], AlgorithmConfig]:
         """Return the class and the settings of a checkpoint's algorithm, and leave its weights alone.
@@ -137,7 +144,7 @@ class Reader:
             env_can_wait: whether an environment alone is no reason to refuse.
             layers: keys that are laid over the recorded ones.
         """
-        stored = {key: value for key, value in state["config"].items() if not (self._acts_only and key in _OF_ENVS)}
+        stored = {key: value for key, value in state["config"].items() if not (self._acts_only and key in OF_ENVS)}
         kind = self._kind(state["algorithm"], path)
         remaining = stored
         for layer in layers:
@@ -165,7 +172,7 @@ class Reader:
     def _grant(self, wanted: Sequence[Want], path: object, env_can_wait: bool) -> None:
         asked = "Policy" if self._acts_only else self._asked.__name__
         require_granted(wanted, path, asked=asked, trust=self._trust, env_can_wait=env_can_wait)
-        _require_found(wanted, path, asked, trust=self._trust)
+        require_found(wanted, path, asked, trust=self._trust)
 
     # ------------------------------------------------------------------------------------------- algorithm
 
@@ -339,29 +346,6 @@ def _import_modules(wanted: Sequence[Want]) -> None:
                 import_name(want.name)
 
 
-def _require_found(wanted: Sequence[Want], path: object, asked: str, *, trust: bool) -> None:
-    """Refuse to load what names code that is not there any more; what makes environments may be missing."""
-    gone: dict[Want, str] = {}
-    for want in wanted:
-        if want.kind == "code" and not want.is_built_in and want.keys[0] not in ("env", *_OF_ENVS):
-            with suppress(Exception):  # one of its own, when it is imported, is told where it is needed
-                try:
-                    import_name(want.name)
-                except ConfigError as error:
-                    gone[want] = f"  {want.place}: {want.name} ({error.__cause__ or error})"
-    if not gone:
-        return
-    lines = [f"{path} names code that cannot be imported by the name it had:", *gone.values()]
-    lines += [
-        "If it has moved, hand it over from where it is now:",
-        f"  {handing_over([*gone], path, asked, trust=trust)}",
-    ]
-    if Path(str(path)).is_dir() and all(want.keys != ("algorithm",) and not want.inside for want in gone):
-        flags = (f"--{want.place.replace('_', '-')} package.module:{want.name.partition(':')[2]}" for want in gone)
-        lines.append(f"  anyspace train --resume {shlex.quote(str(path))} --trust {' '.join(flags)}")
-    raise CheckpointError("\n".join(lines))
-
-
 def _require_use(settings: AlgorithmConfig, recorded: Mapping[str, Any], given: frozenset[str]) -> None:
     """Refuse keys that are given anew and say where a run began: what it has come to since takes their place."""
     for key in settings.of_beginnings:
@@ -372,13 +356,6 @@ def _require_use(settings: AlgorithmConfig, recorded: Mapping[str, Any], given: 
                 " that goes on from a checkpoint has come further. Leave it out, or begin a new run: load_weights(path)"
                 " gives it the weights of this one."
             )
-
-
-def sections(config_class: type) -> dict[str, type]:
-    """Return the keys of a configuration that are configurations themselves, with their classes."""
-    return {
-        name: hint for name, hint in type_hints(config_class).items() if isinstance(hint, type) and is_dataclass(hint)
-    }
 
 
 def _is_marked(value: dict[str, Any]) -> bool:
@@ -393,7 +370,3 @@ def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, 
         if isinstance(stored[key], dict) and not _is_marked(stored[key]) and isinstance(changed[key], dict):
             kept[key] = without(stored[key], changed[key])
     return kept
-
-
-_OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
-"""Keys that mean something to environments and collecting alone."""

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from anyspace import config as configs
-from anyspace.algorithms.reading import sections
 from anyspace.cli.values import named
 from anyspace.errors import ConfigError
 from anyspace.execution.run_files import remembered_options
@@ -85,7 +84,7 @@ class ConfigFile:
 
 
 def _values(settings: Mapping[str, Any], config_class: type) -> dict[str, Any]:
-    inner, hints = sections(config_class), configs.type_hints(config_class)
+    inner, hints = configs.sections(config_class), configs.type_hints(config_class)
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if key in inner and isinstance(value, Mapping):
