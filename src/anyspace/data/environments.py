@@ -99,7 +99,7 @@ class EnvSpec:
         env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
             ``package.module.Name``), a class, a callable or an instance, of which copies are made.
         env_config: keywords for ``gym.make``, the class or the function; what takes a configuration receives a copy of
-            it whole (:func:`~anyspace.data.env_context.takes_config`).
+            it whole (:func:`~anyspace.data.env_context.takes_config`). An instance takes none.
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.
@@ -322,34 +322,32 @@ def _another(env: Env, env_config: dict[str, Any], *, tells: bool) -> Env:
 
     Args:
         env: the environment.
-        env_config: keywords for ``gym.make``; where there are some, a new environment is made.
+        env_config: keywords for making one; there must be none.
         tells: whether to say that what was made lacks what was set on ``env``.
     """
-    kind, failed = type(env).__name__, None
-    if not env_config:
-        try:
-            return copy.deepcopy(env)
-        except Exception as error:
-            failed = error
-    if env.spec is None and failed is None:
+    kind = type(env).__name__
+    if env_config:
         raise EnvironmentSetupError(
-            f"`env_config` says how to make environments, but an instance of {kind} was given that gym.make did not"
-            " make. Give its class or a function."
+            f"`env_config` is for making environments, but an instance of {kind} was given, which is copied with all"
+            f" that was set on it. Make it with {', '.join(map(repr, env_config))}, or give its id, its class or a"
+            " function. Beside an instance, env_config={} leaves out what a checkpoint holds."
         )
-    uncopied = f"the environment instance {kind} cannot be copied ({failed})"
+    try:
+        return copy.deepcopy(env)
+    except Exception as error:
+        uncopied, failed = f"the environment instance {kind} cannot be copied ({error})", error
     if env.spec is None:
         raise EnvironmentSetupError(
             f"{uncopied}, so no second one can be made from it. Give its class or a function that returns a new one."
         ) from failed
     try:
-        made: Env = gym.make(env.spec, disable_env_checker=True, **env_config)
-    except ValueError as error:  # from a wrapper that keeps no record of how it was made, too
-        reason = "`env_config` makes environments anew" if failed is None else uncopied
+        made: Env = gym.make(env.spec, disable_env_checker=True)
+    except ValueError as error:  # from a wrapper that keeps no record of how it was made
         raise EnvironmentSetupError(
-            f"{reason}, but gym.make cannot make it again: {str(error).rstrip('.')}. Give a function that returns a new"
-            " one, or its wrappers as `wrappers=[...]`."
+            f"{uncopied}, but gym.make cannot make it again: {str(error).rstrip('.')}. Give a function that returns a"
+            " new one, or its wrappers as `wrappers=[...]`."
         ) from error
-    if failed is not None and tells:
+    if tells:
         _LOG.warning(
             f"{uncopied}, so new ones are made by its id, {env.spec.id}, without what was set on the instance. Give a"
             " function that returns a new one, if that matters."
