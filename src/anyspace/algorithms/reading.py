@@ -14,6 +14,7 @@ from gymnasium.vector import VectorEnv
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.from_plain import from_plain
+from anyspace.algorithms.lacking import handing_over, require_granted
 from anyspace.algorithms.layers import EXPLORATION, given_keys, overridden
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
@@ -27,7 +28,7 @@ from anyspace.algorithms.state import (
     spaces_of,
     upgraded,
 )
-from anyspace.algorithms.trust import Want, code_in, handing_over, names_in, require_granted, wants
+from anyspace.algorithms.trust import OF_ENVIRONMENTS, Want, code_in, names_in, wants
 from anyspace.config import keys_of, laid_over, type_hints
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
@@ -137,7 +138,9 @@ class Reader:
             env_can_wait: whether an environment alone is no reason to refuse.
             layers: keys that are laid over the recorded ones.
         """
-        stored = {key: value for key, value in state["config"].items() if not (self._acts_only and key in _OF_ENVS)}
+        stored = {
+            key: value for key, value in state["config"].items() if not (self._acts_only and key in OF_ENVIRONMENTS)
+        }
         kind = self._kind(state["algorithm"], path)
         remaining = stored
         for layer in layers:
@@ -343,7 +346,7 @@ def _require_found(wanted: Sequence[Want], path: object, asked: str, *, trust: b
     """Refuse to load what names code that is not there any more; what makes environments may be missing."""
     gone: dict[Want, str] = {}
     for want in wanted:
-        if want.kind == "code" and not want.is_built_in and want.keys[0] not in ("env", *_OF_ENVS):
+        if want.kind == "code" and not want.is_built_in and want.keys[0] not in ("env", *OF_ENVIRONMENTS):
             with suppress(Exception):  # one of its own, when it is imported, is told where it is needed
                 try:
                     import_name(want.name)
@@ -393,7 +396,3 @@ def without(stored: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, 
         if isinstance(stored[key], dict) and not _is_marked(stored[key]) and isinstance(changed[key], dict):
             kept[key] = without(stored[key], changed[key])
     return kept
-
-
-_OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
-"""Keys that mean something to environments and collecting alone."""

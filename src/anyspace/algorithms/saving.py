@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from anyspace.algorithms import checkpoints, state
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.trust import announce, loading_line, needs_trust
+from anyspace.algorithms.lacking import announce, loading_line
+from anyspace.algorithms.trust import needs_trust
 from anyspace.data.growing import Growing
 from anyspace.data.seeds import environment_seed
 from anyspace.execution.checkpoint import write_checkpoint

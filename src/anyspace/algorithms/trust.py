@@ -15,26 +15,21 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
 import re
-import shlex
 import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-import gymnasium as gym
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.plain import MARK, at, mark_of
 from anyspace.config import keys_of, type_hints
 from anyspace.data.environments import origin_of
 from anyspace.distributions import ActionDistribution
-from anyspace.errors import CheckpointError, ConfigError
-from anyspace.importing import import_name, is_of_a_script, is_ours
+from anyspace.errors import ConfigError
+from anyspace.importing import import_name, is_ours
 from anyspace.models import ModelV2, action_dists
 from anyspace.models.catalog import is_custom_model
 from anyspace.policy.exploration.chosen import BY_NAME
@@ -49,15 +44,22 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
 }
 """Settings that reach out of this process, each with the values that do not."""
 
-_STAND_INS = {"env": "YourEnv", "custom_model": "YourModel", "custom_action_dist": "YourDistribution"}
-"""What messages call what has no name."""
+OF_ENVIRONMENTS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
+"""Keys that mean something to environments and collecting alone."""
 
-_REGISTER = {
-    "env": "register_env({name!r}, YourEnv)",
-    "custom_model": "ModelCatalog.register_custom_model({name!r}, YourModel)",
-    "custom_action_dist": "ModelCatalog.register_custom_action_dist({name!r}, YourDistribution)",
-}
-"""How what each key names is registered."""
+
+class Item(int):
+    """A position in a list of ``count`` items."""
+
+    count: int
+
+
+def items_of(value: Sequence[Any]) -> Iterator[tuple[Item, Any]]:
+    """Yield the items of a list, each with its position."""
+    for i, item in enumerate(value):
+        position = Item(i)
+        position.count = len(value)
+        yield position, item
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w./-]*")
 def code_in(value: Any, keys: tuple[str, ...], inside: tuple[Any, ...]) -> Iterator[Want]:
     """Yield the code in a value as :mod:`anyspace.algorithms.plain` writes it, at any depth."""
     if isinstance(value, list):
-        for i, item in enumerate(value):
+        for i, item in items_of(value):
             yield from code_in(item, keys, (*inside, i))
     elif isinstance(value, dict):
         kind = mark_of(value)
@@ -204,7 +206,7 @@ def _texts(value: Any, inside: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any
     if isinstance(value, str):
         yield value, inside
     elif isinstance(value, list):
-        for i, item in enumerate(value):
+        for i, item in items_of(value):
             yield from _texts(item, (*inside, i))
     elif isinstance(value, dict) and mark_of(value) == "scalar":  # a text of NumPy's is one of Python's as well
         yield from _texts(value.get("value"), inside)
@@ -257,31 +259,6 @@ def needs_trust(description: Mapping[str, Any], config_class: type[AlgorithmConf
     return any(want.takes_a_word and not want.is_built_in for want in wants(description, config_class))
 
 
-def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> str | None:
-    """Return the call by which a program loads a run of ``'PATH'`` whose code no other one can import; else None."""
-    lacking = _elsewhere_lacking(description, config_class)
-    return handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class)) if lacking else None
-
-
-def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
-    """Say in one line of the log which code loading will ask for, if there is any."""
-    local = [want for want in _elsewhere_lacking(description, config_class) if want.kind == "local"]
-    if local:
-        spelt = "; ".join(f"{want.place} ({want.name})" for want in local)
-        logging.getLogger("anyspace").warning(
-            f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
-            f" {handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
-        )
-
-
-def _elsewhere_lacking(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> list[Want]:
-    """Return what another process has to be handed: in this one, a script may have registered the environment's id."""
-    env = description.get("env")
-    found = [want for want in wants(description, config_class) if not want.takes_a_word]
-    is_a_scripts = env in gym.registry and is_of_a_script(gym.registry[env].entry_point)
-    return [*([Want(("env",), (), "local", str(env))] if is_a_scripts else []), *found]
-
-
 def _is_built_in(name: str) -> bool:
     """Return whether a name is that of a model or distribution of this library, or of what the framework fills in.
 
@@ -303,98 +280,3 @@ def _is_built_in(name: str) -> bool:
         and is_ours(found)
         and (found in BY_NAME.values() or issubclass(found, ModelV2 | ActionDistribution))
     )
-
-
-# ------------------------------------------------------------------------------------------------- messages
-
-
-def require_granted(
-    wanted: Sequence[Want], path: object, *, asked: str, trust: bool, env_can_wait: bool = False
-) -> None:
-    """Refuse to load what names code or settings that nobody has vouched for; all of them are named at once.
-
-    An environment that is only missing is no reason to refuse: a policy acts without one.
-
-    Args:
-        wanted: what the checkpoint names and the caller does not hand over.
-        path: the checkpoint's.
-        asked: the name of the class whose ``load`` was called.
-        trust: whether the user trusts the file.
-        env_can_wait: whether an environment that is code is no reason either, as another may be handed over later.
-
-    Raises:
-        CheckpointError: with the lines that go on.
-    """
-    missing = [want for want in wanted if (want.needs_trust and not trust) or not want.takes_a_word]
-    if all(want.keys == ("env",) and (want.kind != "code" or env_can_wait) for want in missing):
-        return
-    risky = [want for want in missing if want.takes_a_word]
-    lines = [f"{path} needs what is not in its files:"]
-    lines += [f"  {want.place}: {_REASONS[want.kind].format(want.name)}" for want in missing]
-    if risky:
-        names_code = any(want.kind == "code" for want in risky)
-        why = "To import code is to run it, so nothing was imported." if names_code else "Nothing was run or written."
-        lines.append(f"{why} If you trust whoever wrote it, say so:")
-        quoted = shlex.quote(str(path))
-        if Path(str(path)).is_file():  # the settings of a run, not a checkpoint
-            raise CheckpointError("\n".join([*lines, f"  anyspace train --config {quoted} --trust"]))
-        lines.append(f"  {handing_over([want for want in missing if not want.takes_a_word], path, asked, trust=True)}")
-        if len(risky) == len(missing):
-            commands = (f"evaluate {quoted}", f"export {quoted} policy.onnx", f"train --resume {quoted}")
-            lines += [f"  anyspace {command} --trust" for command in commands]
-    register = [_REGISTER[want.keys[-1]].format(name=want.name) for want in missing if want.kind == "registered"]
-    if register:
-        lines += ["Register the names before you load:", *(f"  {line}" for line in register)]
-    handing = "Or hand over what it needs" if risky or register else "Hand over what it needs"
-    if any(want.keys == ("algorithm",) for want in missing):
-        handing += ", and call load on the class that saved it"
-    raise CheckpointError("\n".join([*lines, f"{handing}:", f"  {handing_over(missing, path, asked, trust=trust)}"]))
-
-
-_REASONS = {
-    "code": "{}",
-    "local": "{}, which cannot be imported by a name",
-    "registered": "{!r}, which nobody has registered",
-    "setting": "{}, by which programs would run or files be written that the checkpoint chooses",
-}
-
-
-def handing_over(missing: Sequence[Want], path: object, asked: str, *, trust: bool = False) -> str:
-    """Return the call that hands over all that is missing."""
-    config: dict[str, Any] = {}
-    arguments, loader = [repr(str(path))], asked
-    for want in missing:
-        name = want.name.rpartition(":")[2].partition(" of ")[0].rpartition(".")[2]
-        if not name.isidentifier() or want.kind == "registered":
-            keys = [part for part in (*want.keys, *want.inside) if isinstance(part, str)]
-            name = _STAND_INS.get(keys[-1], f"your_{keys[-1]}")
-        if want.keys == ("algorithm",):
-            loader = name
-        elif want.keys == ("env",):
-            arguments.append(f"env={name}")
-        else:
-            _put(config, [*want.keys, *want.inside], name)
-    if config:
-        arguments.append(f"config={_spelled(config)}")
-    if trust:
-        arguments.append("trust=True")
-    return f"{loader}.load({', '.join(arguments)})"
-
-
-def _put(config: dict[str, Any], way: list[Any], name: str) -> None:
-    """Put a name into nested dicts; of a list, all is to be given."""
-    key, rest = way[0], way[1:]
-    if not rest:
-        config[key] = name
-    elif not isinstance(rest[0], str):
-        config[key] = f"[..., {name}, ...]" if isinstance(rest[0], int) else name
-    else:
-        below = config.setdefault(key, {})
-        if isinstance(below, dict):
-            _put(below, rest, name)
-
-
-def _spelled(config: Any) -> str:
-    if not isinstance(config, dict):
-        return str(config)
-    return "{" + ", ".join(f'"{key}": {_spelled(item)}' for key, item in config.items()) + "}"
