@@ -77,6 +77,8 @@ def test_attributes_of_other_libraries_are_explained(algorithm: PPO) -> None:
     result = TrainingResult()
     for owner, name, answer in (
         (algorithm, "get_env", "'PPO' object has no attribute 'get_env'. `env_spec` says what"),
+        (algorithm, "stop", "'PPO' object has no attribute 'stop'. close() closes the environments."),
+        (algorithm, "export", "It is a method of the policy here: policy.export("),
         (algorithm.policy, "predict", "'Policy' object has no attribute 'predict'. policy.compute_single_action(obs)"),
         (Callback(), "num_timesteps", "'Callback' object has no attribute 'num_timesteps'. The algorithm is handed to"),
         (algorithm.config, "to_dict", "no attribute 'to_dict'. Settings are attributes: algorithm.config.lr; vars"),
@@ -123,6 +125,8 @@ def test_arguments_of_other_libraries_are_answered(algorithm: Any) -> None:
         ),
         (lambda: algorithm.learn(9, progres=True), "no argument 'progres' of learn(). Did you mean 'progress'?"),
         (lambda: algorithm.learn(9, print), "learn() is not called so: all but the number of steps is named"),
+        (lambda: algorithm.train(1000), "train() is not called so: it runs one iteration"),
+        (lambda: algorithm.train(out="x"), "no argument 'out' of train(); train() runs one iteration; learn(steps"),
         (lambda: algorithm.evaluate(n_eval_episodes=3), "no argument 'n_eval_episodes' of evaluate(); it is called"),
         (lambda: algorithm.evaluate("CartPole-v1", 3), "evaluate() is not called so: it takes how many `episodes`"),
         (lambda: algorithm.save("x", exclude=["y"]), "no argument 'exclude' of save(); a checkpoint holds"),

@@ -179,7 +179,7 @@ def _unknown(
 ) -> Iterator[str]:
     """Yield what to say of the keys that there are not: a line each, and one for those of a level like no other."""
     known = {field.name for field in dataclasses.fields(config)}
-    unlike: list[str] = []
+    unlike: dict[str, str] = {}
     for given, value in overrides.items():
         key = renamed.get(given, given)
         current = getattr(config, key) if key in known else None
@@ -189,12 +189,15 @@ def _unknown(
             if hint:
                 yield f"unknown config key `{path}`.{hint}"
             else:
-                unlike.append(f"`{path}`")
+                unlike[path] = repr(value)
         elif is_nested(current) and isinstance(value, Mapping):
             yield from _unknown(current, value, {}, advice, f"{prefix}{key}.")
     if unlike:
-        keys = f"key{'s' if len(unlike) > 1 else ''} {', '.join(unlike)}"
-        yield f"unknown config {keys}. Known keys here: {', '.join(sorted(known))}."
+        keys = f"key{'s' if len(unlike) > 1 else ''} {', '.join(f'`{path}`' for path in unlike)}"
+        arguments = "" if prefix else advice.of_arguments(unlike)
+        known_keys = f"Known keys here: {', '.join(sorted(known))}."
+        more = "docs/configuration.md lists the keys." if arguments else known_keys
+        yield f"unknown config {keys}.{arguments} {more}"
 
 
 def with_layer(config: C, overrides: Mapping[str, Any], renamed: Mapping[str, str], prefix: str = "") -> C:

@@ -50,7 +50,17 @@ ALGORITHM = {
     **dict.fromkeys(("save_replay_buffer", "load_replay_buffer"), _REPLAY),
     "exploration_rate": "DQN has it as `policy.exploration.epsilon`.",
     **dict.fromkeys(("q_net", "actor", "critic"), _NETWORK),
-    **dict.fromkeys(("critic_target", "q_net_target"), "DQN and SAC have it as `target.model`."),
+    **dict.fromkeys(
+        ("critic_target", "q_net_target", "target_network", "target_model"), "DQN and SAC have it as `target.model`."
+    ),
+    "stop": "close() closes the environments.",
+    "export": "It is a method of the policy here: policy.export('policy.onnx').",
+    "optimizer": "Optimisers are the `learner`'s.",
+    **dict.fromkeys(
+        ("state_dict", "load_state_dict", "parameters", "named_parameters"),
+        "get_weights() returns all weights by name, and set_weights(weights) takes them over; `policy.model` is the"
+        " network, in PyTorch a module.",
+    ),
     "log_ent_coef": "SAC has it in `policy.model.log_alphas`.",
     "model": _NETWORK,
     "get_module": _NETWORK,
@@ -226,6 +236,10 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("episode_starts", "dones"), "it is called `episode_start`"),
         "explore": "actions are sampled unless `deterministic=True` is given",
     },
+    "train()": dict.fromkeys(
+        ("out", "callback", "callbacks", "progress", "steps", "total_steps", "total_timesteps"),
+        "train() runs one iteration; learn(steps, out='runs/mine', callback=...) runs many",
+    ),
     "learn()": {
         "log_interval": "every iteration is logged, into `out`",
         **dict.fromkeys(("tb_log_name", "tensorboard_log"), "`out='runs/mine'` is the folder of TensorBoard's files"),
@@ -267,6 +281,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 """Arguments, by the function that is called."""
 
 CALLS = {
+    "train()": "it runs one iteration and takes nothing; learn(steps) runs until there are so many steps",
     "learn()": "all but the number of steps is named, as learn(100_000, callback=...)",
     "evaluate()": "it takes how many `episodes`; another environment is given to load(path, env=...)",
     "save()": "it takes the path alone",

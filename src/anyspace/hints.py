@@ -29,6 +29,7 @@ def in_python(path: str, value: str | None = None) -> str:
 
 
 _SHORT_VALUE = 40
+_SHORT_ITEMS = 120
 
 
 Foreign = Mapping[str, str | tuple[str, ...]]
@@ -55,6 +56,8 @@ class Hints:
     spell: Spelling = in_python
     owners: Callable[[str], Sequence[str]] = lambda key: ()
     """The names of what else has a key of the outermost level."""
+    arguments: str = ""
+    """The key whose value is the arguments of something else, which may stand beside it by mistake; empty: none is."""
 
     def whereabouts(self, path: str, value: str | None = None) -> str:
         """Return where a key belongs that stands in a wrong place, or what stands for another library's key."""
@@ -83,6 +86,12 @@ class Hints:
             return f" Did you mean {found[0]!r} {_where(other, outer)}: {self.spell(other, value)}?"
         found = near(key, self.foreign)
         return f" If it is what others call `{found[0]}`: {self._explained(found[0])}" if found else ""
+
+    def of_arguments(self, values: Mapping[str, str]) -> str:
+        """Return how keys of the outermost level are given that may be arguments; see :attr:`arguments`."""
+        items = "{" + ", ".join(f"{name!r}: {value}" for name, value in values.items()) + "}"
+        shown = f": {items}" if len(items) <= _SHORT_ITEMS else ""
+        return self.arguments and f" Arguments of the environment stand in {self.spell(self.arguments)}{shown}."
 
     def _elsewhere(self, outer: str) -> dict[str, str]:
         """Return the keys of other levels, and their paths; the outermost level takes precedence."""

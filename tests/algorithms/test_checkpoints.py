@@ -22,6 +22,7 @@ from anyspace.algorithms.checkpoints import _packed, _unpacked
 from anyspace.data.seeds import environment_seed
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.execution.checkpoint import read_checkpoint, read_state
+from anyspace.models import FullyConnectedNetwork
 from anyspace.models.torch.runtime import TorchRuntime
 from tests.support.tasks import Endless
 
@@ -417,6 +418,42 @@ def test_an_old_checkpoint_trains_on(name: str, tmp_path: Path) -> None:
     assert again.timesteps_total == algorithm.timesteps_total
     for key, value in algorithm.policy.state().items():
         np.testing.assert_array_equal(value, again.policy.state()[key])
+
+
+class FrozenLogits(FullyConnectedNetwork):
+    """Freezes a layer in its constructor."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.logits.requires_grad_(False)
+
+
+def test_what_was_frozen_or_released_stays_so(tmp_path: Path) -> None:
+    algorithm = PPO("CartPole-v1", {**SMALL, "model": {"custom_model": FrozenLogits, "fcnet_hiddens": [4]}})
+    algorithm.train()
+    model: Any = algorithm.policy.model
+    model.encoder.requires_grad_(False)
+    model.logits.requires_grad_(True)
+    algorithm.train()
+    algorithm.save(tmp_path)
+    again = Algorithm.load(tmp_path)
+    for name, value in algorithm.learner.state().items():
+        np.testing.assert_array_equal(value, again.learner.state()[name], name)
+    before = again.get_weights()
+    again.train()
+    changed = {name for name, value in again.get_weights().items() if not np.array_equal(value, before[name])}
+    assert {"model/logits.weight", "model/value_head.weight"} < changed
+    assert not any(name.startswith("model/encoder.") for name in changed)
+    for opened in (algorithm, again):
+        opened.close()
+
+
+def test_a_framework_in_which_nothing_is_frozen_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(PPO("CartPole-v1", SMALL)) as algorithm:
+        algorithm.policy.model.logits.requires_grad_(False)
+        algorithm.save(tmp_path)
+    Algorithm.load(tmp_path, framework="jax").close()
+    assert "logits.bias, logits.weight: frozen when this was saved, which jax has no way to be here" in caplog.text
 
 
 @every_old_one

@@ -20,7 +20,8 @@ from anyspace.errors import ConfigError
         ("horizon", "TimeLimit"),
         ("log_level", "logger 'anyspace'"),
         ("lrr", "Did you mean 'lr'"),
-        ("zzzz", "Known keys here: _disable_action_flattening,"),
+        ("zzzz", r"Arguments of the environment stand in `env_config`: \{'zzzz': 1\}\. docs/configuration\.md lists"),
+        ("preset", r"PPO\(env, preset='none'\)"),
     ],
 )
 def test_keys_of_other_libraries_are_explained(key: str, hint: str) -> None:

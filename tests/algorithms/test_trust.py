@@ -16,7 +16,7 @@ import gymnasium as gym
 import pytest
 
 from anyspace import DQN, PPO, SAC, Algorithm, Policy, register_env
-from anyspace.algorithms import lacking, reading, trust
+from anyspace.algorithms import reading, trust
 from anyspace.algorithms.plain import MARK
 from anyspace.algorithms.ppo import PPOConfig
 from anyspace.algorithms.trust import needs_trust
@@ -423,24 +423,6 @@ def test_code_that_has_moved_is_handed_over_anew(stranger: Path, capsys: pytest.
     (stranger / "run" / "state.json").write_text(json.dumps(state))
     assert main(["evaluate", "run", "--trust"]) == 2
     assert "has moved to, is named by --env." in capsys.readouterr().err
-
-
-def test_an_id_that_a_script_registered_is_told_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Scripted(Countdown):
-        __module__ = "__main__"
-
-    monkeypatch.setattr(gym.envs.registration, "registry", registry := dict(gym.registry))
-    monkeypatch.setattr(gym, "registry", registry)
-    for entry_point in (Scripted, "__main__:Scripted"):
-        gym.register("Scripted-v0", entry_point)
-        assert not trust.wants({"env": "Scripted-v0"}), "this process has it"
-        assert lacking.loading_line({"env": "Scripted-v0"}, PPOConfig) == "Algorithm.load('PATH', env=YourEnv)"
-        caplog.clear()
-        lacking.announce({"env": "Scripted-v0"}, PPOConfig)
-        assert "that no other process can import: env (Scripted-v0)" in caplog.text
-        del registry["Scripted-v0"]
 
 
 def test_a_missing_environment_is_named_along_with_the_rest(stranger: Path) -> None:

@@ -27,7 +27,7 @@ from anyspace.cli.flags import StartingPoint, algorithm_of, parse
 from anyspace.cli.look import BenchFlags, InspectFlags
 from anyspace.cli.sweep import SweepFlags
 from anyspace.cli.train import TrainFlags
-from anyspace.cli.values import as_flag
+from anyspace.cli.values import _from_json, as_flag
 from anyspace.errors import ConfigError
 from anyspace.execution import run_folder
 from anyspace.execution.checkpoint import read_state
@@ -772,6 +772,12 @@ def test_a_list_that_is_no_json_is_refused(capsys: pytest.CaptureFixture[str]) -
     words = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert "'[64, none]' is not JSON" in words
     assert "The key takes list[int]." in words
+
+
+@pytest.mark.parametrize("word", ["max_episode_steps=20,mode=fast", "{'max_episode_steps': 20, 'mode': 'fast'}"])
+def test_what_json_a_word_may_mean_is_shown(word: str) -> None:
+    with pytest.raises(ValueError, match=r"""takes dict.*, such as '\{"max_episode_steps": 20, "mode": "fast"\}'\.$"""):
+        _from_json(dict[str, int | str], [word])
 
 
 @pytest.mark.parametrize("words", [["64", "32"], ["64,32"], ["64,", "32"], ["[64, 32]"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -62,3 +63,15 @@ def test_what_draws_nothing_is_refused_before_training(capsys: pytest.CaptureFix
     assert status == 2
     assert "a video needs the render mode 'rgb_array', which toys:Blind lacks" in err
     assert not (folder / "run").exists()
+
+
+def test_a_run_is_played_with_other_arguments(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["train", "CartPole-v1", "--steps", "32", "--out", "run", "--evaluate", "0", *TINY]) == 0
+    limit = ["--env-config", '{"max_episode_steps": 3}']
+    status, out, err = run(capsys, "evaluate", "run", "--episodes", "2", "--json", *limit)
+    assert status == 0, err
+    assert json.loads(out.splitlines()[-1])["lengths"] == [3, 3]
+    status, out, err = run(capsys, "evaluate", "run", "--env-config", '{"wight": 3}')
+    assert (status, "`env_config` holds 'wight'" in err) == (2, True), err
+    status, out, err = run(capsys, "export", "run", "f.onnx", "--episodes", "0", *limit)
+    assert (status, "--episodes 0 makes no environment, but --env-config is" in err) == (2, True), err

@@ -158,6 +158,12 @@ def test_a_model_is_called_with_an_input_dict_or_a_list_of_one(wrap):
         model(wrap({"rewards": 1}))
 
 
+@pytest.mark.parametrize("wrap", [lambda columns: columns, lambda columns: [columns]], ids=["alone", "list"])
+def test_a_model_is_not_called_with_observations_alone(wrap):
+    with pytest.raises(ModelError, match=r"Answering was called with a Tensor: .* Write model\(\{'obs': obs\}\)"):
+        Answering((torch.zeros(2, 3), []))(wrap(torch.zeros(2, 2)))
+
+
 def test_an_explicit_obs_flat_is_kept_and_the_given_dict_left_alone():
     model = Answering((torch.zeros(1, 3), []))
     columns = {"obs": torch.zeros(1, 2), "obs_flat": torch.ones(1, 2)}

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Tuple
 
 from anyspace import DQN, PPO, SAC, Policy
@@ -58,6 +59,15 @@ def test_actions_of_every_kind_against_their_formulas(framework: str) -> None:
     assert found.values.shape == (N,)
     one = policy.evaluate_actions(OBS[:1], (kinds[:1], numbers[:1]))
     np.testing.assert_allclose(one.logp, logp[:1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax", "tf"])
+def test_actions_may_be_tensors_and_lists(framework: str) -> None:
+    policy = made(Tuple([Discrete(3), Box(-2, 4, (2,), np.float32)]), framework=framework)
+    kinds, numbers = np.arange(N) % 3, np.zeros((N, 2), np.float32)
+    expected = policy.evaluate_actions(OBS, (kinds, numbers)).logp
+    for actions in ((torch.from_numpy(kinds), torch.from_numpy(numbers)), (kinds.tolist(), numbers.tolist())):
+        np.testing.assert_array_equal(policy.evaluate_actions(OBS, actions).logp, expected)
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax", "tf"])

@@ -201,6 +201,7 @@ class Algorithm(Acts, Collects, Plays, Saves, Settled, ABC, Generic[C]):
 
     # ------------------------------------------------------------------------------------ training
 
+    @answers("train()")
     def train(self) -> dict[str, Any]:
         """Run one iteration: collect, learn from it, evaluate where that is due; return a result dict.
 

@@ -55,6 +55,8 @@ _RLLIB: dict[str, str | tuple[str, ...]] = {
     "timesteps_per_iteration": _STEPS_OF_ITERATIONS,
     "checkpoint_freq": "{checkpoint_every} says it here, in environment steps rather than iterations.",
     "checkpoint_frequency": "{checkpoint_every} says it here, in environment steps rather than iterations.",
+    "preset": "It is no key, but an argument where a run begins: PPO(env, preset='none'). One that is loaded keeps its"
+    " settings.",
     "stop": "{stop_return=475} ends learn(steps) at a return, `steps` at a number of steps.",
     "local_dir": "learn(steps, out='runs/mine') names the folder; on the command line --out.",
     "storage_path": "learn(steps, out='runs/mine') names the folder; on the command line --out.",

@@ -12,12 +12,9 @@ from typing import Any
 import gymnasium as gym
 
 from anyspace.algorithms.config import AlgorithmConfig
-from anyspace.algorithms.trust import Want, needs_trust, wants
+from anyspace.algorithms.trust import OF_ENVIRONMENTS, Item, Want, needs_trust, wants
 from anyspace.errors import CheckpointError, ConfigError
 from anyspace.importing import import_name, is_of_a_script
-
-OF_ENVS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
-"""Keys that mean something to environments and collecting alone."""
 
 _STAND_INS = {"env": "YourEnv", "custom_model": "YourModel", "custom_action_dist": "YourDistribution"}
 """What messages call what has no name."""
@@ -36,6 +33,31 @@ _REASONS = {
     "setting": "{}, by which programs would run or files be written that the checkpoint chooses",
 }
 """What messages say of a want of each kind."""
+
+
+def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> str | None:
+    """Return the call by which a program loads a run of ``'PATH'`` whose code no other one can import; else None."""
+    lacking = _elsewhere_lacking(description, config_class)
+    return handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class)) if lacking else None
+
+
+def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
+    """Say in one line of the log which code loading will ask for, if there is any."""
+    local = [want for want in _elsewhere_lacking(description, config_class) if want.kind == "local"]
+    if local:
+        spelt = "; ".join(f"{want.place} ({want.name})" for want in local)
+        logging.getLogger("anyspace").warning(
+            f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
+            f" {handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
+        )
+
+
+def _elsewhere_lacking(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> list[Want]:
+    """Return what another process has to be handed: in this one, a script may have registered the environment's id."""
+    env = description.get("env")
+    found = [want for want in wants(description, config_class) if not want.takes_a_word]
+    is_a_scripts = env in gym.registry and is_of_a_script(gym.registry[env].entry_point)
+    return [*([Want(("env",), (), "local", str(env))] if is_a_scripts else []), *found]
 
 
 def require_granted(
@@ -78,7 +100,10 @@ def require_granted(
     handing = "Or hand over what it needs" if risky or register else "Hand over what it needs"
     if any(want.keys == ("algorithm",) for want in missing):
         handing += ", and call load on the class that saved it"
-    raise CheckpointError("\n".join([*lines, f"{handing}:", f"  {handing_over(missing, path, asked, trust=trust)}"]))
+    lines += [f"{handing}:", f"  {handing_over(missing, path, asked, trust=trust)}"]
+    if asked != "Policy" and all(want.keys[0] in ("env", *OF_ENVIRONMENTS) for want in missing):
+        lines.append(f"To act takes none of it: Policy.load({str(path)!r}).")
+    raise CheckpointError("\n".join(lines))
 
 
 def require_found(wanted: Sequence[Want], path: object, asked: str, *, trust: bool) -> None:
@@ -95,7 +120,7 @@ def require_found(wanted: Sequence[Want], path: object, asked: str, *, trust: bo
     """
     gone: dict[Want, str] = {}
     for want in wanted:
-        if want.kind == "code" and not want.is_built_in and want.keys[0] not in ("env", *OF_ENVS):
+        if want.kind == "code" and not want.is_built_in and want.keys[0] not in ("env", *OF_ENVIRONMENTS):
             with suppress(Exception):  # one of its own, when it is imported, is told where it is needed
                 try:
                     import_name(want.name)
@@ -112,31 +137,6 @@ def require_found(wanted: Sequence[Want], path: object, asked: str, *, trust: bo
         flags = (f"--{want.place.replace('_', '-')} package.module:{want.name.partition(':')[2]}" for want in gone)
         lines.append(f"  anyspace train --resume {shlex.quote(str(path))} --trust {' '.join(flags)}")
     raise CheckpointError("\n".join(lines))
-
-
-def loading_line(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> str | None:
-    """Return the call by which a program loads a run of ``'PATH'`` whose code no other one can import; else None."""
-    lacking = _elsewhere_lacking(description, config_class)
-    return handing_over(lacking, "PATH", "Algorithm", trust=needs_trust(description, config_class)) if lacking else None
-
-
-def announce(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> None:
-    """Say in one line of the log which code loading will ask for, if there is any."""
-    local = [want for want in _elsewhere_lacking(description, config_class) if want.kind == "local"]
-    if local:
-        spelt = "; ".join(f"{want.place} ({want.name})" for want in local)
-        logging.getLogger("anyspace").warning(
-            f"checkpoints of this run name code that no other process can import: {spelt}. Loading will ask for it:"
-            f" {handing_over(local, 'PATH', 'Algorithm')}. Code in a module of its own is found by its name."
-        )
-
-
-def _elsewhere_lacking(description: Mapping[str, Any], config_class: type[AlgorithmConfig]) -> list[Want]:
-    """Return what another process has to be handed: in this one, a script may have registered the environment's id."""
-    env = description.get("env")
-    found = [want for want in wants(description, config_class) if not want.takes_a_word]
-    is_a_scripts = env in gym.registry and is_of_a_script(gym.registry[env].entry_point)
-    return [*([Want(("env",), (), "local", str(env))] if is_a_scripts else []), *found]
 
 
 def handing_over(missing: Sequence[Want], path: object, asked: str, *, trust: bool = False) -> str:
@@ -161,20 +161,25 @@ def handing_over(missing: Sequence[Want], path: object, asked: str, *, trust: bo
     return f"{loader}.load({', '.join(arguments)})"
 
 
-def _put(config: dict[str, Any], way: list[Any], name: str) -> None:
+def _put(config: dict[str, Any], way: Sequence[Any], name: str) -> None:
     """Put a name into nested dicts; of a list, all is to be given."""
-    key, rest = way[0], way[1:]
-    if not rest:
-        config[key] = name
-    elif not isinstance(rest[0], str):
-        config[key] = f"[..., {name}, ...]" if isinstance(rest[0], int) else name
-    else:
+    key, *rest = way
+    if rest and isinstance(rest[0], Item):
+        stand_in = f"your_{str(key).removesuffix('s')}"
+        items = config.setdefault(key, [stand_in] * rest[0].count)
+        if isinstance(items, list):
+            items[rest[0]] = name
+    elif rest and isinstance(rest[0], str):
         below = config.setdefault(key, {})
         if isinstance(below, dict):
             _put(below, rest, name)
+    else:
+        config[key] = name
 
 
 def _spelled(config: Any) -> str:
+    if isinstance(config, list):
+        return f"[{', '.join(config)}]"
     if not isinstance(config, dict):
         return str(config)
     return "{" + ", ".join(f'"{key}": {_spelled(item)}' for key, item in config.items()) + "}"

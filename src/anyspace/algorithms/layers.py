@@ -33,7 +33,7 @@ def overridden(base: C, *layers: Mapping[str, Any]) -> C:
 
 def key_hints(settings: AlgorithmConfig, spell: Spelling = in_python) -> Hints:
     """Return what to write in place of keys that settings do not have."""
-    return Hints([*configs.paths(settings)], RENAMED, FOREIGN_KEYS, spell, owners)
+    return Hints([*configs.paths(settings)], RENAMED, FOREIGN_KEYS, spell, owners, "env_config")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from gymnasium.vector import VectorEnv
 
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.from_plain import from_plain
-from anyspace.algorithms.lacking import OF_ENVS, require_found, require_granted
+from anyspace.algorithms.lacking import require_found, require_granted
 from anyspace.algorithms.layers import EXPLORATION, given_keys, overridden
 from anyspace.algorithms.plain import MARK, mark_of
 from anyspace.algorithms.savable import require_values
@@ -26,7 +26,7 @@ from anyspace.algorithms.state import (
     spaces_of,
     upgraded,
 )
-from anyspace.algorithms.trust import Want, code_in, names_in, wants
+from anyspace.algorithms.trust import OF_ENVIRONMENTS, Want, code_in, names_in, wants
 from anyspace.config import keys_of, laid_over, sections
 from anyspace.data.environments import EnvLike
 from anyspace.errors import AnyspaceError, CheckpointError, ConfigError
@@ -144,7 +144,9 @@ class Reader:
             env_can_wait: whether an environment alone is no reason to refuse.
             layers: keys that are laid over the recorded ones.
         """
-        stored = {key: value for key, value in state["config"].items() if not (self._acts_only and key in OF_ENVS)}
+        stored = {
+            key: value for key, value in state["config"].items() if not (self._acts_only and key in OF_ENVIRONMENTS)
+        }
         kind = self._kind(state["algorithm"], path)
         remaining = stored
         for layer in layers:

@@ -19,7 +19,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal
 
@@ -43,6 +43,23 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "output": (None,),  # files are written there
 }
 """Settings that reach out of this process, each with the values that do not."""
+
+OF_ENVIRONMENTS = ("env_config", "wrappers", "ray_address", "ray_runtime_env", "output")
+"""Keys that mean something to environments and collecting alone."""
+
+
+class Item(int):
+    """A position in a list of ``count`` items."""
+
+    count: int
+
+
+def items_of(value: Sequence[Any]) -> Iterator[tuple[Item, Any]]:
+    """Yield the items of a list, each with its position."""
+    for i, item in enumerate(value):
+        position = Item(i)
+        position.count = len(value)
+        yield position, item
 
 
 @dataclass(frozen=True)
@@ -152,7 +169,7 @@ _NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w./-]*")
 def code_in(value: Any, keys: tuple[str, ...], inside: tuple[Any, ...]) -> Iterator[Want]:
     """Yield the code in a value as :mod:`anyspace.algorithms.plain` writes it, at any depth."""
     if isinstance(value, list):
-        for i, item in enumerate(value):
+        for i, item in items_of(value):
             yield from code_in(item, keys, (*inside, i))
     elif isinstance(value, dict):
         kind = mark_of(value)
@@ -189,7 +206,7 @@ def _texts(value: Any, inside: tuple[Any, ...]) -> Iterator[tuple[str, tuple[Any
     if isinstance(value, str):
         yield value, inside
     elif isinstance(value, list):
-        for i, item in enumerate(value):
+        for i, item in items_of(value):
             yield from _texts(item, (*inside, i))
     elif isinstance(value, dict) and mark_of(value) == "scalar":  # a text of NumPy's is one of Python's as well
         yield from _texts(value.get("value"), inside)

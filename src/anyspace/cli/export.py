@@ -45,8 +45,9 @@ def export(words: list[str]) -> None:
     flags = tyro.cli(ExportFlags, args=words, prog="anyspace export", registry=REGISTRY)
     require_least(flags, episodes=0)
     if flags.episodes == 0:
-        if flags.env is not None:
-            raise ConfigError(f"--episodes 0 makes no environment, but --env is {flags.env}; leave one of them out.")
+        for flag, given in (("--env", flags.env), ("--env-config", flags.env_config)):
+            if given is not None:
+                raise ConfigError(f"--episodes 0 makes no environment, but {flag} is {given}; leave one of them out.")
         policy = load_policy(flags.checkpoint, kind=flags.kind, trust=flags.trust)
         print_exported(_written(policy, flags, None), 0)
         return

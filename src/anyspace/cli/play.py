@@ -39,6 +39,8 @@ class RunFlags:
     """The class of an algorithm of your own, package.module:Class."""
     env: str | None = None
     """A Gymnasium id or package.module:EnvClass, in place of the run's; a run of recorded steps may have none."""
+    env_config: dict[str, Any] | None = None
+    """Keywords for gym.make or the environment's class, in place of the run's."""
 
     @property
     def checkpoint(self) -> Path:
@@ -56,7 +58,9 @@ class RunFlags:
 
         An environment may change to another one: paths that were given are absolute within, or not used.
         """
-        with going_back(), closing(self.kind.load(self.checkpoint, env=self.env, trust=self.trust)) as algorithm:
+        changes = {} if self.env_config is None else {"env_config": self.env_config}
+        loaded = self.kind.load(self.checkpoint, env=self.env, config=changes, trust=self.trust)
+        with going_back(), closing(loaded) as algorithm:
             try:
                 yield algorithm
             except EnvironmentSetupError as error:

@@ -184,7 +184,25 @@ def _from_json(hint: Any, words: list[str]) -> Any:
     except json.JSONDecodeError as error:
         if configs.matches(words[0], hint):
             return words[0]
-        raise ValueError(f"{words[0]!r} is not JSON ({error}). The key takes {configs.spell(hint)}.") from error
+        takes = f"The key takes {configs.spell(hint)}{_example(words[0])}."
+        raise ValueError(f"{words[0]!r} is not JSON ({error}). {takes}") from error
     if not configs.matches(value, hint):
         raise ValueError(f"{words[0]} is not what the key takes: {configs.spell(hint)}.")
     return value
+
+
+def _example(word: str) -> str:
+    """Return what a word may mean that spells names and values as Python or other command lines do; empty: nothing."""
+    pairs = dict(_PAIR.findall(word))
+    items = [f"{json.dumps(name)}: {_as_json(value)}" for name, value in pairs.items()]
+    return f", such as '{{{', '.join(items)}}}'" if items else ""
+
+
+_PAIR = re.compile(r"(\w+)['\"]?\s*[=:]\s*['\"]?([^\s,{}'\"]+)")
+
+
+def _as_json(value: str) -> str:
+    try:
+        return json.dumps(json.loads(value.lower()))
+    except json.JSONDecodeError:
+        return json.dumps(value)

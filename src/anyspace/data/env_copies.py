@@ -20,37 +20,35 @@ def another(env: Env, env_config: dict[str, Any], *, tells: bool) -> Env:
 
     Args:
         env: the environment.
-        env_config: keywords for ``gym.make``; where there are some, a new environment is made.
+        env_config: keywords for making one; there must be none.
         tells: whether to say that what was made lacks what was set on ``env``.
 
     Raises:
-        EnvironmentSetupError: it can neither be copied nor made again.
+        EnvironmentSetupError: it can neither be copied nor made again, or there are keywords.
     """
-    kind, failed = type(env).__name__, None
-    if not env_config:
-        try:
-            return copy.deepcopy(env)
-        except Exception as error:
-            failed = error
-    if env.spec is None and failed is None:
+    kind = type(env).__name__
+    if env_config:
         raise EnvironmentSetupError(
-            f"`env_config` says how to make environments, but an instance of {kind} was given that gym.make did not"
-            " make. Give its class or a function."
+            f"`env_config` is for making environments, but an instance of {kind} was given, which is copied with all"
+            f" that was set on it. Make it with {', '.join(map(repr, env_config))}, or give its id, its class or a"
+            " function. Beside an instance, env_config={} leaves out what a checkpoint holds."
         )
-    uncopied = f"the environment instance {kind} cannot be copied ({failed})"
+    try:
+        return copy.deepcopy(env)
+    except Exception as error:
+        uncopied, failed = f"the environment instance {kind} cannot be copied ({error})", error
     if env.spec is None:
         raise EnvironmentSetupError(
             f"{uncopied}, so no second one can be made from it. Give its class or a function that returns a new one."
         ) from failed
     try:
-        made: Env = gym.make(env.spec, disable_env_checker=True, **env_config)
-    except ValueError as error:  # from a wrapper that keeps no record of how it was made, too
-        reason = "`env_config` makes environments anew" if failed is None else uncopied
+        made: Env = gym.make(env.spec, disable_env_checker=True)
+    except ValueError as error:  # from a wrapper that keeps no record of how it was made
         raise EnvironmentSetupError(
-            f"{reason}, but gym.make cannot make it again: {str(error).rstrip('.')}. Give a function that returns a new"
-            " one, or its wrappers as `wrappers=[...]`."
+            f"{uncopied}, but gym.make cannot make it again: {str(error).rstrip('.')}. Give a function that returns a"
+            " new one, or its wrappers as `wrappers=[...]`."
         ) from error
-    if failed is not None and tells:
+    if tells:
         _LOG.warning(
             f"{uncopied}, so new ones are made by its id, {env.spec.id}, without what was set on the instance. Give a"
             " function that returns a new one, if that matters."

@@ -97,7 +97,7 @@ class EnvSpec:
         env: a Gymnasium id, a registered name, ``package.module:Name`` (or, as RLlib takes it,
             ``package.module.Name``), a class, a callable or an instance, of which copies are made.
         env_config: keywords for ``gym.make``, the class or the function; what takes a configuration receives a copy of
-            it whole (:func:`~anyspace.data.env_context.takes_config`).
+            it whole (:func:`~anyspace.data.env_context.takes_config`). An instance takes none.
         wrappers: applied to each environment in order; names ``package.module:Name`` are imported.
         atari: what is put around Atari environments whose observations the wrappers have left as they are.
         action_mask_key: name of the mask among the infos; None takes none from a method ``action_masks()``.

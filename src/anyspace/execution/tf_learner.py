@@ -71,6 +71,10 @@ class TFLearner(CompiledLearner[TFModelV2]):
     def at(self, timestep: int) -> None:
         """Take in how many environment steps were sampled so far, and what was frozen or released since."""
         super().at(timestep)
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Take in the variables that are to be trained, and keep what optimisers know of those that were before."""
         trained = self._model.trained()
         if [*map(id, trained.values())] == [*map(id, self._trained.values())]:
             return
@@ -84,7 +88,7 @@ class TFLearner(CompiledLearner[TFModelV2]):
         with self.runtime.on_device():
             self._slots = tree.map_leaves(lambda value: tf.Variable(value, trainable=False), new_slots(self._by_group))
         self._ways.clear()
-        self.load_state({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
+        self._set_slots({**self.state(), **{name: value for name, value in before.items() if name in self.state()}})
 
     # ------------------------------------------------------------------------------------- steps
 
@@ -249,6 +253,10 @@ class TFLearner(CompiledLearner[TFModelV2]):
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned."""
+        self._take_in()  # the policy's state, which is restored before, says what is frozen
+        self._set_slots(state)
+
+    def _set_slots(self, state: dict[str, NumpyArray]) -> None:
         for kind, values in slots_from(state, self._by_group).items():
             for name, value in values.items():
                 self._slots[kind][name].assign(value)

@@ -246,6 +246,7 @@ class TorchLearner(Rated):
 
     def load_state(self, state: dict[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned; what was frozen then has no moments yet."""
+        self._pack()  # the policy's state, which is restored before, says what is frozen
         for name, value in self._slots():
             if f"{name.rpartition('/')[0]}/step" not in state:
                 continue

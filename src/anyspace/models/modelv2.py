@@ -178,7 +178,7 @@ class ModelV2:
             lengths that are not given are looked for in the input dict (``state_in_i``, ``seq_lens``).
 
         Raises:
-            ModelError: if ``forward`` does not return a pair of an output and a list of states.
+            ModelError: if ``forward`` does not return a pair of an output and a list of states, or no dict came.
         """
         columns = input_dict[0] if isinstance(input_dict, list) else input_dict
         inputs = self._own(columns) if isinstance(columns, InputDict) else self._complete(columns)
@@ -242,6 +242,11 @@ class ModelV2:
 
     def _complete(self, columns: Mapping[str, Any], scaled: Mapping[str, Compute] | None = None) -> InputDict:
         """Return inputs made of what a model hands over: observations may be flat, as they are in batches."""
+        if not isinstance(columns, Mapping):
+            raise ModelError(
+                f"{type(self).__name__} was called with a {type(columns).__name__}: a model takes a dict of its inputs,"
+                " of which `obs` holds preprocessed observations [N, ...]. Write model({'obs': obs})."
+            )
         obs = columns["obs"]
         nested = _nested(obs, self.obs_space)
         lazy: dict[str, Compute] = {}

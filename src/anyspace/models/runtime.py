@@ -147,6 +147,12 @@ class Runtime(Protocol):
     def trained(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the parameters that gradient steps move: all that are not frozen."""
 
+    def frozen(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of what is frozen: parameters, of Keras layers as well; in JAX nothing can be."""
+
+    def freeze(self, model: ModelV2, names: frozenset[str]) -> None:
+        """Freeze what :meth:`frozen` would name so, and release all else; names that the model lacks do nothing."""
+
     def narrow(self, model: ModelV2) -> frozenset[str]:
         """Return the names of those among the trained parameters that have fewer than 32 bits."""
 

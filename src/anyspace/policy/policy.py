@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -12,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from anyspace import tree
 from anyspace.errors import ObservationError
 from anyspace.foreign_names import POLICY, Explains
 from anyspace.models.runtime import NumpyArray, Runtime
@@ -53,6 +55,7 @@ class Policy(Rates, Explains):
     ):
         super().__init__(observation_space, action_space, config, runtime, plan, seed, place)
         check_model(self)
+        self._frozen_by_model = runtime.frozen(self.model)
         self._perturbed = self._new_perturbed()  # of weights that the first pass may have made
 
     def __reduce__(self) -> NoReturn:
@@ -213,15 +216,30 @@ class Policy(Rates, Explains):
             return self.to_env(acted.raw), PolicyState(history, kept, acted, np.zeros(count, np.bool_))
 
     def state(self) -> dict[str, NumpyArray]:
-        """Return everything an action depends on, by name, and as a position in `ORIGINS` where its masks come from."""
-        origin = self.masking.origin
-        return {**super().state(), **({} if origin is None else {"mask_origin": np.asarray(ORIGINS.index(origin))})}
+        """Return everything an action depends on, by name, and what else a policy that is learnt on has.
+
+        That is the position in `ORIGINS` of where its masks come from, and what was frozen (True) or released (False)
+        since the model was built.
+        """
+        origin, now = self.masking.origin, self.runtime.frozen(self.model)
+        origins = {} if origin is None else {"mask_origin": np.asarray(ORIGINS.index(origin))}
+        frozen = {name: np.asarray(name in now) for name in sorted(now ^ self._frozen_by_model)}
+        return {**super().state(), **origins, **tree.prefixed("frozen", frozen)}
 
     def load_state(self, state: Mapping[str, NumpyArray]) -> None:
         """Restore what :meth:`state` returned. Of what was saved by earlier versions the masks' origin is not known."""
         super().load_state(state)
         if "mask_origin" in state:
             self.masking.trained_with(ORIGINS[int(state["mask_origin"])])
+        changed = tree.under("frozen", state)
+        frozen = {name for name, is_frozen in changed.items() if is_frozen}
+        self.runtime.freeze(self.model, (self._frozen_by_model - changed.keys()) | frozen)
+        trained = sorted(frozen - self.runtime.frozen(self.model))
+        if trained:
+            logging.getLogger("anyspace").warning(
+                f"{', '.join(trained)}: frozen when this was saved, which {self.runtime.framework} has no way to be"
+                " here: training goes on with all weights."
+            )
 
 
 def _starts(given: Any, count: int) -> npt.NDArray[np.bool_]:

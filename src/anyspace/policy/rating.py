@@ -83,7 +83,8 @@ def samples_of(pipeline: Pipeline, actions: Tree, count: int) -> Tree:
         raise ObservationError(f"{fault.leaf.place('action')}: row {fault.index[0]}: {fault.what}.")
     if len(leaves[0]) != count:
         raise ObservationError(f"actions: expected {count}, one for each observation, got {len(leaves[0])}.")
-    samples = normalize_action(space, actions, normalize=pipeline.config.normalize_actions)
+    in_numpy = tree.map_leaves(np.asarray, actions)  # of whatever framework they are
+    samples = normalize_action(space, in_numpy, normalize=pipeline.config.normalize_actions)
     return tree.map_leaves(pipeline.runtime.asarray, samples)
 
 

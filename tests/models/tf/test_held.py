@@ -106,6 +106,31 @@ def test_frozen_layers_stay_as_they_are_until_they_are_released() -> None:
     algorithm.close()
 
 
+def test_layers_that_were_frozen_or_released_are_so_when_loaded() -> None:
+    class Nested(Encoded):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.nested = tf.keras.Sequential([LAYERS.Dense(8), LAYERS.Dense(8)])
+            self.nested.build((None, 4))
+            self.encoder.trainable = False
+
+    def new() -> PPO:
+        return PPO("CartPole-v1", framework="tf", model={"custom_model": Nested}, preset="none")
+
+    algorithm, again = new(), new()
+    model: Any = algorithm.policy.model
+    model.encoder.trainable, model.head.trainable, model.nested.trainable = True, False, False
+    model.nested.layers[1].trainable = True
+    again.policy.load_state(algorithm.policy.state())
+    algorithm.learner.at(0)
+    again.learner.load_state(algorithm.learner.state())
+    model = again.policy.model
+    assert [*model.trained()] == [*algorithm.policy.model.trained()]
+    assert (model.encoder.trainable, model.head.trainable, model.norm.trainable) == (True, False, True)
+    assert [layer.trainable for layer in model.nested.layers] == [False, True]
+    assert {name.rpartition("/")[0] for name in again.learner.state()} == {*model.trained()}
+
+
 def test_a_model_whose_layers_are_all_frozen_is_refused() -> None:
     class Frozen(Encoded):
         def __init__(self, *arguments: Any) -> None:

@@ -176,6 +176,13 @@ class JaxRuntime(HostRuntime):
         """Return the names of the arrays that gradient steps move."""
         return frozenset(jax_base(model).held().trained)
 
+    def frozen(self, model: ModelV2) -> frozenset[str]:
+        """Return no names: what is trained is settled by what a model is made of."""
+        return frozenset()
+
+    def freeze(self, model: ModelV2, names: frozenset[str]) -> None:
+        """Leave everything as it is."""
+
     def narrow(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the trained arrays of fewer than 32 bits."""
         held = jax_base(model).held()

@@ -35,6 +35,8 @@ class Held:
     """Each once, under the first way that leads to it."""
     parts: dict[str, Any] = field(default_factory=dict)
     """The layers and modules, by the way to them."""
+    switches: dict[str, Any] = field(default_factory=dict)
+    """What can be frozen and released: layers of Keras, each before what is in it, and variables of Keras 3."""
     all_adopted: bool = True
     """Whether there is no variable but those that models adopted."""
     _there: set[int] = field(default_factory=set)
@@ -56,17 +58,21 @@ class Held:
                 )
             self._there.add(id(plain))
             self.variables[name] = plain
+            if is_keras_variable(variable):
+                self.switches[name] = variable
             # What Keras 3 wraps stays as it was made when the layer is frozen, or released.
             self._frozen |= set() if variable.trainable else {id(plain)}
 
     def add_part(self, path: str, part: Any) -> None:
         """Add a layer or a module, and its variables."""
         self.parts[path] = part
+        layers = [layer for layer in _with_layers_in(part) if hasattr(layer, "trainable")]
+        self.switches.update({f"{path}#{number}": layer for number, layer in enumerate(layers)})
         for position, variable in enumerate(_variables(part)):
             self.add(f"{path}/{position}", variable)
-        for layer in _with_layers_in(part):
+        for layer in layers:
             # A layer that was frozen before it made its variables does not tell them, nor the layer around it.
-            if not getattr(layer, "trainable", True):
+            if not layer.trainable:
                 self._frozen |= {id(plain_variable(variable)) for variable in _variables(layer)}
 
     def trained(self) -> Variables:

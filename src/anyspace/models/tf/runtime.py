@@ -182,6 +182,16 @@ class TFRuntime(HostRuntime):
         """Return the names of the variables that gradient steps move."""
         return frozenset(tf_base(model).trained())
 
+    def frozen(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the layers, and of Keras 3's variables, that say that they are not trainable."""
+        return frozenset(name for name, one in tf_base(model).held().switches.items() if not one.trainable)
+
+    def freeze(self, model: ModelV2, names: frozenset[str]) -> None:
+        """Say it to the layers, which pass it on to those in them, and to variables that differ from their layer."""
+        for name, one in tf_base(model).held().switches.items():
+            if one.trainable == (name in names):
+                one.trainable = name not in names
+
     def narrow(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the trained variables of fewer than 32 bits."""
         return frozenset(name for name, one in tf_base(model).trained().items() if one.dtype.size < 4)

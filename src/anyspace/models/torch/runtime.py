@@ -225,6 +225,16 @@ class TorchRuntime:
         named = _module(model).named_parameters(remove_duplicate=False)
         return frozenset(name for name, parameter in named if parameter.requires_grad)
 
+    def frozen(self, model: ModelV2) -> frozenset[str]:
+        """Return the names of the parameters that require no gradient."""
+        return frozenset(name for name, one in _module(model).named_parameters() if not one.requires_grad)
+
+    def freeze(self, model: ModelV2, names: frozenset[str]) -> None:
+        """Let the parameters of these names require no gradient, and all others one."""
+        for name, parameter in _module(model).named_parameters():
+            if parameter.requires_grad == (name in names):
+                parameter.requires_grad_(name not in names)
+
     def narrow(self, model: ModelV2) -> frozenset[str]:
         """Return the names of the trained parameters of fewer than 32 bits."""
         module = _module(model)
