@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.wrappers import FlattenObservation
 
 import anyspace
 import anyspace.algorithms
@@ -86,6 +87,17 @@ def test_attributes_of_other_libraries_are_explained(algorithm: PPO) -> None:
             getattr(owner, name)
         assert (error.value.name, error.value.obj) == (name, owner)
         assert not hasattr(owner, name)
+
+
+def test_another_environment_is_made_as_its_answer_says() -> None:
+    settings = {**SMALL, "env_config": {"max_episode_steps": 7}, "wrappers": [FlattenObservation]}
+    with closing(PPO("CartPole-v1", settings)) as own:
+        with pytest.raises(AttributeError, match=r"env_spec\.make\(\) makes another one like it"):
+            _ = own.env  # type: ignore[attr-defined]
+        env = own.env_spec.make()
+    assert isinstance(env, FlattenObservation)
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == 7
 
 
 def test_other_attributes_are_python_s_own_matter(algorithm: PPO) -> None:

@@ -18,8 +18,8 @@ _INFOS = (
 _TO_LOG = "A callback puts numbers into the `result` of `on_iteration`, and they are logged with the others."
 _OUT = "learn(steps, out='runs/mine') writes TensorBoard's files and metrics.csv into that folder."
 _ENV = (
-    "`env_spec` says what the environment is; to step one yourself, make it: gymnasium.make('CartPole-v1'). Another one"
-    " to train on is given to load(path, env=...)."
+    "`env_spec` says what the environment is, and env_spec.make() makes another one like it, for you to step. One of"
+    " your own to train on is given to load(path, env=...)."
 )
 _REPLAY = "`store_buffer_in_checkpoints=True` and `exact_resume=True` let checkpoints hold the replay buffer."
 _NETWORK = "`policy.model` is the network; printing it shows its modules."
