@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from anyspace.errors import ConfigError, nearest
+from anyspace.homes import HOMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -188,6 +189,7 @@ _RECURRENT = "PPO(env, model={'use_lstm': True}) does that; DQN and SAC take it,
 _POLICIES = "The network follows from the spaces: leave it out, PPO(env)."
 
 MODULE = {
+    **{name: f"It is elsewhere: from {home} import {name}" for name, home in HOMES.items()},
     **dict.fromkeys(("TD3", "DDPG", "TQC", "CrossQ"), _SAC),
     "QRDQN": "DQN(env, num_atoms=51) is the nearest.",
     **dict.fromkeys(("PPO2", "PPO1", "TRPO", "ARS", "ACER", "ACKTR"), _PPO),
@@ -205,7 +207,7 @@ MODULE = {
     **dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), _POLICIES),
     **dict.fromkeys(("MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy"), _RECURRENT),
 }
-"""What other libraries' packages have."""
+"""What other libraries' packages have, or another module of this one."""
 
 VECTOR_ENVIRONMENTS = {"VecNormalize": _NORMALIZE, "VecFrameStack": _STACK}
 """Vector environments of Stable-Baselines3 that do more than step several environments."""
