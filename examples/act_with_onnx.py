@@ -25,7 +25,7 @@ class OnnxPolicy:
         """Return the parts of an action by name. Give `action_mask` and `prev_reward` where the contract has them.
 
         Raises:
-            ValueError: one of them is missing; an episode's first step has no `prev_reward`.
+            ValueError: one of them is missing or of another shape; an episode's first step has no `prev_reward`.
         """
         for one in self.inputs:
             value = beside.get(one["role"])
@@ -34,9 +34,9 @@ class OnnxPolicy:
             elif one["role"] == "noise":
                 value = np.concatenate([getattr(self.rng, run["kind"])(size=run["count"]) for run in one["columns"]])
             elif value is None and one["role"] in ("action_mask", *(() if self.begins else ("prev_reward",))):
-                raise ValueError(
-                    f"the file takes a new {one['role']} with each observation: act(..., {one['role']}=...)"
-                )
+                raise ValueError(f"a step takes a new {one['role']} with each observation: act(..., {one['role']}=...)")
+            if value is not None and np.size(value) != self.given[one["name"]].size:
+                raise ValueError(f"{one['name']}: expected {one['shape']}, got {np.shape(value)}. Are wrappers missing?")
             if value is not None:
                 self.given[one["name"]] = np.asarray(value, one["dtype"]).reshape(one["shape"])
         self.begins = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import pickle
 import re
@@ -13,13 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete, Tuple
+from gymnasium.wrappers import FlattenObservation
 
 import anyspace
 import anyspace.algorithms
 from anyspace import DQN, PPO, SAC, Callback, Policy, check_env
 from anyspace import foreign_names as foreign
+from anyspace.distributions import ActionDistribution, Categorical, MultiActionDistribution
 from anyspace.errors import ConfigError
 from anyspace.execution.metrics import TrainingResult
+from anyspace.homes import HOMES
 
 SMALL: dict[str, Any] = {
     "num_envs_per_env_runner": 2,
@@ -53,6 +58,7 @@ def algorithm() -> Any:
     [
         *((kind, foreign.ALGORITHM) for kind in (PPO, DQN, SAC)),
         (Policy, foreign.POLICY),
+        (ActionDistribution, ActionDistribution._foreign),
         (Callback, foreign.CALLBACK),
         (Callback, foreign.CALLBACK_METHODS),
         (TrainingResult, foreign.RESULT),
@@ -75,6 +81,11 @@ def test_what_the_answers_name_is_there(kind: type[PPO]) -> None:
 
 def test_attributes_of_other_libraries_are_explained(algorithm: PPO) -> None:
     result = TrainingResult()
+    distribution = algorithm.policy.get_distribution(np.zeros((2, 4), np.float32))
+    pair = Tuple([Discrete(2), Discrete(3)])
+    nested = MultiActionDistribution(
+        np.zeros((1, 5)), child_distributions=[Categorical] * 2, input_lens=[2, 3], action_space=pair
+    )
     for owner, name, answer in (
         (algorithm, "get_env", "'PPO' object has no attribute 'get_env'. `env_spec` says what"),
         (algorithm, "stop", "'PPO' object has no attribute 'stop'. close() closes the environments."),
@@ -82,12 +93,26 @@ def test_attributes_of_other_libraries_are_explained(algorithm: PPO) -> None:
         (algorithm.policy, "predict", "'Policy' object has no attribute 'predict'. policy.compute_single_action(obs)"),
         (Callback(), "num_timesteps", "'Callback' object has no attribute 'num_timesteps'. The algorithm is handed to"),
         (algorithm.config, "to_dict", "no attribute 'to_dict'. Settings are attributes: algorithm.config.lr; vars"),
+        (distribution, "log_prob", "'Categorical' object has no attribute 'log_prob'. It is called logp(actions)"),
+        (distribution, "mode", "no attribute 'mode'. deterministic_sample() gives the likeliest action"),
+        (nested, "probs", "no attribute 'probs'. option_log_probs() lists the log-probabilities of the options"),
         (result, "predict", "'TrainingResult' object has no attribute 'predict'. learn() returns the numbers of"),
     ):
         with pytest.raises(AttributeError, match=re.escape(answer)) as error:
             getattr(owner, name)
         assert (error.value.name, error.value.obj) == (name, owner)
         assert not hasattr(owner, name)
+
+
+def test_another_environment_is_made_as_its_answer_says() -> None:
+    settings = {**SMALL, "env_config": {"max_episode_steps": 7}, "wrappers": [FlattenObservation]}
+    with closing(PPO("CartPole-v1", settings)) as own:
+        with pytest.raises(AttributeError, match=r"env_spec\.make\(\) makes another one like it"):
+            _ = own.env  # type: ignore[attr-defined]
+        env = own.env_spec.make()
+    assert isinstance(env, FlattenObservation)
+    assert env.spec is not None
+    assert env.spec.max_episode_steps == 7
 
 
 def test_other_attributes_are_python_s_own_matter(algorithm: PPO) -> None:
@@ -167,6 +192,13 @@ def test_signatures_stay_as_they_are() -> None:
 def test_a_policy_before_the_environment_is_left_out(given: Any, named: dict[str, Any], answer: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(answer)):
         PPO(*given, **named)
+
+
+def test_names_of_other_modules_are_where_it_is_said() -> None:
+    for name, home in HOMES.items():
+        assert getattr(importlib.import_module(home), name).__class__ is not None
+    with pytest.raises(ImportError, match=r"from anyspace\.execution\.callbacks import RecordVideo$"):
+        exec("from anyspace import RecordVideo")
 
 
 @pytest.mark.parametrize("package", [anyspace, anyspace.algorithms])

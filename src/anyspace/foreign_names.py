@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from anyspace.errors import ConfigError, nearest
+from anyspace.homes import HOMES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,8 +19,8 @@ _INFOS = (
 _TO_LOG = "A callback puts numbers into the `result` of `on_iteration`, and they are logged with the others."
 _OUT = "learn(steps, out='runs/mine') writes TensorBoard's files and metrics.csv into that folder."
 _ENV = (
-    "`env_spec` says what the environment is; to step one yourself, make it: gymnasium.make('CartPole-v1'). Another one"
-    " to train on is given to load(path, env=...)."
+    "`env_spec` says what the environment is, and env_spec.make() makes another one like it, for you to step. One of"
+    " your own to train on is given to load(path, env=...)."
 )
 _REPLAY = "`store_buffer_in_checkpoints=True` and `exact_resume=True` let checkpoints hold the replay buffer."
 _NETWORK = "`policy.model` is the network; printing it shows its modules."
@@ -199,6 +200,7 @@ _RECURRENT = "PPO(env, model={'use_lstm': True}) does that; DQN and SAC take it,
 _POLICIES = "The network follows from the spaces: leave it out, PPO(env)."
 
 MODULE = {
+    **{name: f"It is elsewhere: from {home} import {name}" for name, home in HOMES.items()},
     **dict.fromkeys(("TD3", "DDPG", "TQC", "CrossQ"), _SAC),
     "QRDQN": "DQN(env, num_atoms=51) is the nearest.",
     **dict.fromkeys(("PPO2", "PPO1", "TRPO", "ARS", "ACER", "ACKTR"), _PPO),
@@ -216,7 +218,7 @@ MODULE = {
     **dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), _POLICIES),
     **dict.fromkeys(("MlpLstmPolicy", "CnnLstmPolicy", "MultiInputLstmPolicy"), _RECURRENT),
 }
-"""What other libraries' packages have."""
+"""What other libraries' packages have, or another module of this one."""
 
 VECTOR_ENVIRONMENTS = {"VecNormalize": _NORMALIZE, "VecFrameStack": _STACK}
 """Vector environments of Stable-Baselines3 that do more than step several environments."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
 import typing
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,13 @@ def test_keywords_have_the_types_of_the_keys(name: str) -> None:
 
 
 def test_help_lists_the_keys() -> None:
-    text = PPO.__doc__
+    text = inspect.getdoc(PPO)
     assert text is not None
     assert text.startswith("Proximal Policy Optimization: clipped steps over several epochs")
+    shown = pydoc.plain(pydoc.render_doc(PPO)).splitlines()
+    assert {f" |  {line}".rstrip() for line in text.splitlines() if line} <= {line.rstrip() for line in shown}
+    for said in ("Args:", "env: a Gymnasium id", "config: keys to override", "preset: the shipped settings"):
+        assert text.count(said) == 1
     assert "    clip_param: float = 0.3\n        PPO's" in text or "    clip_param: float = 0.3\n" in text
     for key in (*documents(PPO.config_class), *(f"model.{key}" for key in documents(ModelConfig))):
         assert f"    {key}: " in text, key
@@ -44,6 +50,9 @@ def test_help_lists_the_keys() -> None:
         """My own."""
 
     assert Mine.__doc__ == "My own."
+    assert "|  My own." in pydoc.plain(pydoc.render_doc(Mine))
+    Mine.__doc__ = "Anew."
+    assert Mine.__doc__ == "Anew."
 
 
 def test_load_returns_the_class_that_was_asked(tmp_path: Path) -> None:

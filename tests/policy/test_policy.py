@@ -349,7 +349,7 @@ def test_a_bad_row_is_refused_with_its_number():
     rows[2, 1] = 7
     with pytest.raises(ObservationError, match=r"observation 2: obs: expected a value in \[-1.0, 1.0\], got 7.0"):
         make(out_of_bounds="error").compute_actions(rows)
-    with pytest.raises(ObservationError, match=r"expected stacked observations .*; compute_single_action"):
+    with pytest.raises(ObservationError, match=r"got one\. Stack it alone: np\.asarray\(obs\)\[None\]"):
         make(out_of_bounds="error").compute_actions(rows[0])
     assert make(out_of_bounds="error").compute_actions(rows[:0]).shape == (0,)
 

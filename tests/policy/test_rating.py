@@ -148,5 +148,5 @@ def test_actions_that_are_none(actions: Any, message: str) -> None:
 
 
 def test_an_observation_that_is_not_stacked() -> None:
-    with pytest.raises(ObservationError, match=r"expected stacked observations \[N, ...\]"):
+    with pytest.raises(ObservationError, match=r"observations, stacked \[N, ...\], got one. Stack it alone"):
         made(Discrete(3)).predict_values(OBS[0])

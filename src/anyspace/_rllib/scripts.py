@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from abc import ABCMeta
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -17,6 +16,7 @@ from anyspace._rllib.policies import ONLY_POLICY, ScriptPolicy, Weights, acting_
 from anyspace._rllib.results import EvaluationResult, OldResult, averaged
 from anyspace._rllib.workers import Workers
 from anyspace.algorithms import checkpoints, state
+from anyspace.algorithms.listed_keys import ListsKeys
 from anyspace.data.environments import EnvLike
 from anyspace.data.trajectory import Episode
 from anyspace.errors import ConfigError, ObservationError
@@ -41,7 +41,7 @@ class Keys:
 _FOREIGN = {**foreign_names.ALGORITHM, **advice.ALGORITHM}
 
 
-class _ExplainsItself(ABCMeta):
+class _ExplainsItself(ListsKeys):
     """Says, of an attribute that a class of algorithms lacks, what to write in place of RLlib's."""
 
     if not TYPE_CHECKING:  # type checkers refuse what is unknown

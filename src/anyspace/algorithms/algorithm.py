@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self
@@ -17,7 +17,7 @@ from anyspace.algorithms.acting import Acts
 from anyspace.algorithms.collecting import Collects
 from anyspace.algorithms.config import AlgorithmConfig
 from anyspace.algorithms.layers import given_keys
-from anyspace.algorithms.listed_keys import ListedKeys
+from anyspace.algorithms.listed_keys import ListsKeys
 from anyspace.algorithms.playing import Plays
 from anyspace.algorithms.reading import Reader, building
 from anyspace.algorithms.saving import Saves
@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # a policy that is loaded alone imports no code that collects
 C = TypeVar("C", bound=AlgorithmConfig, default=Any)
 
 
-class Algorithm(Acts, Collects, Plays, Saves, Settled, ABC, Generic[C]):
+class Algorithm(Acts, Collects, Plays, Saves, Settled, Generic[C], metaclass=ListsKeys):
     """An environment, a policy and the rule by which it learns.
 
     Args:
@@ -99,11 +99,6 @@ class Algorithm(Acts, Collects, Plays, Saves, Settled, ABC, Generic[C]):
             if source is not None:
                 source.close()
             raise
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if cls.__doc__ is not None:
-            cls.__doc__ = ListedKeys(cls.__doc__)  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         place = "without an environment" if self._env_spec is None else f"on {self._env_spec.name}"

@@ -42,8 +42,8 @@ class AlgorithmConfig(ScaleConfig, Explains):
     """What every algorithm can be told."""
 
     env_config: dict[str, Any] = field(default_factory=dict)
-    """Keywords for gym.make or the class; what has an argument `config`, or a function of one argument, receives it
-    whole."""
+    """Keywords for gym.make or the class. A class whose argument is called `config` gets the dict itself, and so does a
+    function of one argument."""
     wrappers: list[str | Callable[..., Any]] = field(default_factory=list)
     """Wrappers put around each environment, innermost first; `package.module:Name` or the callables."""
     vectorization: Literal["auto", "native", "sync", "async"] = "auto"
@@ -52,7 +52,8 @@ class AlgorithmConfig(ScaleConfig, Explains):
     collect_infos: list[str] = field(default_factory=list)
     """Numbers among the infos of every step that trajectories (`collected`, [T, B]) and batches hold as columns."""
     rollout_fragment_length: int | Literal["auto"] = "auto"
-    """Steps of one environment that are collected at a time, at least 1; auto collects what is learnt from at once."""
+    """Steps of one environment that are collected at a time, a fragment: at least 1; auto collects what is learnt from
+    at once."""
     gamma: float = 0.99
     """Discount, in [0, 1]."""
     lr: float = 1e-3

@@ -1,30 +1,46 @@
-"""``help(PPO)`` lists the configuration keys."""
+"""``help(PPO)`` explains the arguments and lists the configuration keys."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import textwrap
+from abc import ABCMeta
 
 from anyspace import config as configs
 
 
-class ListedKeys:
-    """The docstring of a class of algorithms, followed by its configuration keys; put together when it is read.
+class ListsKeys(ABCMeta):
+    """Class of classes whose docstring is followed by what they are built with.
 
-    Args:
-        text: the docstring as it is written.
+    The docstring is put together when it is read, for that takes longer than to import the class. It is a property of
+    the class's class, for ``help`` looks past whatever else could do that.
     """
 
-    def __init__(self, text: str):
-        self._text = text
+    @property
+    def __doc__(cls) -> str | None:
+        """The docstring as it is written, and what else ``help`` shows of a class with keys of its own."""
+        written = vars(cls).get("__doc__")
+        config_class = vars(cls).get("config_class")
+        if written is None or config_class is None:
+            return written
+        text, arguments = inspect.cleandoc(written), _arguments(cls)
+        head = (
+            f"Keys, given as keywords ({cls.__name__}(env, lr=1e-3)) or in `config`, with the plain defaults, of which"
+            " a preset changes some:"
+        )
+        keys = "\n".join(_lines(config_class(), ""))
+        return "\n\n".join((text, *([] if arguments in text else [arguments]), head, keys))
 
-    def __get__(self, instance: object, owner: type) -> str:
-        """Return the docstring of ``owner``."""
-        config_class = vars(owner).get("config_class")
-        if config_class is None:
-            return self._text
-        head = f"Keys, given as keywords ({owner.__name__}(env, lr=1e-3)) or in `config`, with the plain defaults:"
-        return "\n".join([self._text, "", head, "", *_lines(config_class(), "")])
+    @__doc__.setter
+    def __doc__(cls, text: str | None) -> None:
+        type.__dict__["__doc__"].__set__(cls, text)
+
+
+def _arguments(cls: type) -> str:
+    """Return the paragraph of the arguments, of a class or of the nearest class that it derives from."""
+    written = (inspect.cleandoc(vars(base).get("__doc__") or "").split("\n\n") for base in cls.__mro__)
+    return next((part for parts in written for part in parts if part.startswith("Args:")), "")
 
 
 def _lines(config: configs.DataclassLike, prefix: str) -> list[str]:

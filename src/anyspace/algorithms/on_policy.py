@@ -29,7 +29,8 @@ class OnPolicyConfig(AlgorithmConfig):
     """The keys of algorithms that learn from each step once, soon after it was taken."""
 
     batch_mode: Literal["truncate_episodes", "complete_episodes"] = "truncate_episodes"
-    """Cut fragments anywhere (bootstrapping), or collect whole episodes only."""
+    """truncate_episodes: a fragment may end within an episode, and the value stands in for the rest of it;
+    complete_episodes: whole episodes only."""
     train_batch_size: int = 32
     """Environment steps per training iteration, at least 1; those that vector environments spend on resets are among
     them, and not learnt from."""

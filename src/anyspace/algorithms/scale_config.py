@@ -25,9 +25,9 @@ class ScaleConfig(PolicyConfig):
     """Where workers are: serial, in this process, one after the other; ray (``pip install 'anyspace[ray]'``), processes
     on all machines of a Ray cluster. auto: ray."""
     max_requests_in_flight_per_env_runner: int | Literal["auto"] = "auto"
-    """Fragments that a worker is asked for ahead, at least 1. With 1 all wait for each other and for the learner; with
-    more they go on meanwhile, with older weights. auto: 2 for IMPALA and APPO, and fewer where the learner is slower; 1
-    for others."""
+    """Fragments, of `rollout_fragment_length` steps of each environment, that a worker is asked for ahead, at least 1.
+    With 1 all wait for each other and for the learner; with more they go on meanwhile, with older weights. auto: 2 for
+    IMPALA and APPO, and fewer where the learner is slower; 1 for others."""
     sample_order: Literal["workers", "ready"] = "workers"
     """ready: quick workers take over fragments of slow ones, so that runs of one seed differ; workers: nobody does."""
     broadcast_interval: int = 1

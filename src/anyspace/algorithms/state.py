@@ -190,7 +190,8 @@ def require_equal_spaces(mine: Spaces, theirs: Spaces, path: object) -> None:
         if not same_space(own, other):
             raise CheckpointError(
                 f"the {kind} space of {path} is {other}, but this environment's is {own}; weights carry over"
-                " between equal spaces only."
+                " between equal spaces only. Layers that are alike are taken over one by one:"
+                " set_weights({**get_weights(), **some}), where `some` are of Policy.load(path).weights()."
             )
 
 

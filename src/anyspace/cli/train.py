@@ -65,7 +65,8 @@ class TrainFlags(EnvFlags):
     weights_from: Path | None = None
     """A run folder or checkpoint whose weights to start from, with everything else new."""
     callback: tuple[str, ...] = ()
-    """What to call after every iteration: package.module:name of a function, or of a subclass of anyspace.Callback."""
+    """What to call after every iteration: package.module:name of a function, of a subclass of anyspace.Callback, or of
+    an object of one."""
     video_every: int | None = None
     """Film the policy every so many steps, into the folder videos of the run."""
     progress: bool = True

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyspace import tree
+from anyspace.foreign_names import Explains
 from anyspace.maths.xp import Array, Rng, xp
 from anyspace.tree import Tree
 
+_BEST_ACTION = "deterministic_sample() gives the likeliest action, of a Gaussian its mean."
 
-class ActionDistribution:
+_FOREIGN = {
+    "distribution": "It is the distribution itself.",
+    **dict.fromkeys(("mode", "mean", "get_actions"), _BEST_ACTION),
+    "log_prob": "It is called logp(actions) here.",
+    "rsample": "path_sample() draws with the gradient along the sample.",
+    **dict.fromkeys(
+        ("probs", "logits", "log_probs"),
+        "option_log_probs() lists the log-probabilities of the options [N, n], choice by choice.",
+    ),
+    **dict.fromkeys(("stddev", "variance", "scale", "loc"), "`inputs` has the parameters [N, ...]."),
+    **dict.fromkeys(("dist", "cats"), "The classes of anyspace.rllib.models.torch.torch_action_dist have it."),
+}
+"""What other libraries' distributions have, and some kinds here; see :mod:`anyspace.foreign_names`."""
+
+
+class ActionDistribution(Explains):
     """A batch of B distributions over actions, one per row of a model's output.
 
     Subclass it to define your own: take ``(inputs, model)``, hand both to ``super().__init__``, and implement
@@ -44,6 +61,7 @@ class ActionDistribution:
         entropy_takes_rng: Whether `entropy` is an estimate from a sample: it has a parameter ``rng`` then.
     """
 
+    _foreign = _FOREIGN
     last_sample: Tree | None = None
     has_entropy: bool = False
     has_kl: bool = False
@@ -81,14 +99,6 @@ class ActionDistribution:
             cls.path_sample = ActionDistribution.path_sample  # type: ignore[method-assign]
         if (draws or own.keys() & {"path_sample", "logp"}) and "sample_logp" not in own:
             cls.sample_logp = ActionDistribution.sample_logp  # type: ignore[method-assign]
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            if name in ("dist", "cats"):
-                text += ". The classes of anyspace.rllib.models.torch.torch_action_dist have it"
-            raise AttributeError(text)
 
     @staticmethod
     def required_model_output_shape(action_space: Any, model_config: Any) -> int:

@@ -248,9 +248,11 @@ def require_fit(own: Mapping[str, Shape], came: Mapping[str, Shape]) -> None:
         f"{name}: the model has {own.get(name, 'none')}, the weights have {came.get(name, 'none')}"
         for name in differing[:4]
     )
+    fits = came.items() <= own.items()
+    advice = " Some alone are laid over the rest: set_weights({**get_weights(), **some})." if fits else ""
     raise CheckpointError(
         f"the weights do not fit the model ({len(differing)} of {len(every)} tensors differ): {detail}."
-        " Build the model with the configuration that the weights were trained with."
+        f" Build the model with the configuration that the weights were trained with.{advice}"
     )
 
 

@@ -29,7 +29,8 @@ class RatedActions(NamedTuple):
     values: NumpyArray | None
     """[N] of the observations; see :meth:`anyspace.Policy.predict_values`. None where the model gives none."""
     logp: NumpyArray
-    """[N] log-probabilities of the actions; of continuous parts log-densities of the samples in [-1, 1]."""
+    """[N] log-probabilities of the actions; of continuous parts log-densities of the samples in [-1, 1]. DQN's are
+    those of the softmax of its values, which it does not act by."""
     entropy: NumpyArray | None
     """[N] of the action distributions, in nats; None where there is no formula, as for SAC's squashed Gaussians."""
 
@@ -116,8 +117,10 @@ class Rates(Sees):
     def get_distribution(
         self, observations: Tree, state: PolicyState | None = None, **options: Unpack[SeeingOptions]
     ) -> ActionDistribution:
-        """Return the action distribution of stacked raw observations [N, ...]; its ``inputs`` are the logits.
+        """Return the action distribution of stacked raw observations [N, ...].
 
+        Its ``inputs`` [N, ...] are what the model put out, before masks. A Discrete action has ``probs`` [N, n], in
+        which masked options are 0; an action of several parts has ``children`` or ``option_log_probs()``.
         Its methods take and return samples, tensors of the framework (of JAX and TensorFlow arrays of NumPy, but for
         distributions of your own): indices from 0, and numbers in which -1 and 1 stand for the bounds of a Box.
         Arguments and errors are as for :meth:`predict_values`.

@@ -36,6 +36,11 @@ _STACK = (
     " each key the values of all observations."
 )
 
+_STACK_ONE = (
+    "Stack it alone: np.asarray(obs)[None], and of a dict or tuple each of its arrays so; compute_single_action takes"
+    " one as it is"
+)
+
 
 class SeeingOptions(TypedDict, total=False):
     """What comes with raw observations; see :meth:`anyspace.Policy.compute_actions`."""
@@ -82,8 +87,8 @@ class Sees(Pipeline):
         batch = batch_shape(self.encode.specs[0], leaves[0])
         if len(batch) != 1:
             raise ObservationError(
-                f"obs: expected stacked observations [N, ...], got batch dimensions {batch}; compute_single_action"
-                " takes one observation."
+                "obs: expected several observations, stacked [N, ...],"
+                f" got {f'batch dimensions {batch}' if batch else 'one. ' + _STACK_ONE}."
             )
         self.require_valid(leaves, lambda row: f"observation {row[0]}")
         return [*leaves]
