@@ -269,6 +269,19 @@ def test_a_same_step_source_must_hand_over_last_observations() -> None:
         source.step(np.zeros(3, np.int64))
 
 
+def test_last_observations_come_in_a_row_for_each_environment() -> None:
+    class EndedAlone(SyncVectorEnv):
+        def step(self, actions: Any) -> Any:
+            *rest, infos = super().step(actions)
+            return *rest, infos | {"final_obs": infos["final_obs"][1:2]}
+
+    makers: list[Any] = [lambda env=env: env for env in scripts()]
+    source = VectorSource(EndedAlone(makers, autoreset_mode=AutoresetMode.SAME_STEP))
+    source.reset()
+    with pytest.raises(ObservationError, match=r"^infos\['final_obs'\]: expected a row for each of 3 env.* 1\."):
+        source.step(np.zeros(3, np.int64))
+
+
 @pytest.mark.parametrize(
     "space",
     [Tuple((Repeated(Box(0, 1, (2,)), 3), Discrete(2))), Sequence(Discrete(2))],

@@ -99,7 +99,13 @@ def autoreset_mode_of(envs: VectorEnv[Any, Any, Any]) -> Any:
     return (envs.metadata or {}).get("autoreset_mode")
 
 
-def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
+def require_rows(count: int, came: int, place: str) -> None:
+    """Raise :class:`ObservationError` unless observations came of all the ``count`` environments."""
+    if came != count:
+        raise ObservationError(f"{place}: expected a row for each of {count} environments, got {came}.")
+
+
+def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints, count: int, place: str = "obs") -> Tree:
     """Return some rows of stacked observations, stacked.
 
     Args:
@@ -107,10 +113,18 @@ def take_rows(space: gym.Space[Any], batched: Tree, rows: Ints) -> Tree:
         batched: arrays [B, ...], and tuples of B values for spaces whose values have no common shape (such as
             Sequence, Text, Graph, OneOf and Repeated), nested as the space is.
         rows: [n] indices below B.
+        count: B.
+        place: what errors call the observations.
+
+    Raises:
+        ObservationError: a part has not B rows.
     """
 
     def taken(_: gym.Space[Any], values: Any) -> Any:
-        return tuple(values[row] for row in rows) if isinstance(values, tuple | list) else np.asarray(values)[rows]
+        is_list = isinstance(values, tuple | list)
+        parts = values if is_list else np.atleast_1d(values)
+        require_rows(count, len(parts), place)
+        return tuple(parts[row] for row in rows) if is_list else parts[rows]
 
     return nesting.map_leaves(taken, space, batched)
 

@@ -22,6 +22,7 @@ from anyspace.data.batching import (
     autoreset_mode_of,
     has_fixed_shape,
     is_limited,
+    require_rows,
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
@@ -39,6 +40,7 @@ from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, re
 from anyspace.spaces.serialize import Spaces
 from anyspace.tree import Tree
 
+_LAST = "infos['final_obs']"
 Vectorization = Literal["auto", "native", "sync", "async"]
 Envs = VectorEnv[Any, Any, Any]
 
@@ -184,7 +186,7 @@ class VectorSource:
             if self.mode is AutoresetMode.SAME_STEP:
                 final_obs = self._handed_over(infos, ended)
             else:
-                final_obs = take_rows(self.observation_space, obs, ended)
+                final_obs = take_rows(self.observation_space, obs, ended, self.num_envs)
                 # The reset may clear the arrays that the step returned.
                 rewards, terminated, truncated = rewards.copy(), terminated.copy(), truncated.copy()
                 infos = with_own_arrays(infos)
@@ -212,7 +214,8 @@ class VectorSource:
                 " hold no 'final_obs'; put the episodes' last observations there."
             )
         if not (isinstance(last, np.ndarray) and last.dtype == object):
-            return take_rows(self.observation_space, last, ended)
+            return take_rows(self.observation_space, last, ended, self.num_envs, _LAST)
+        require_rows(self.num_envs, len(last), _LAST)
         single = [last[row] for row in ended]
         buffer: Any = create_empty_array(self.observation_space, n=len(single))
         try:

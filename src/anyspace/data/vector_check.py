@@ -78,7 +78,7 @@ class _Probe:
         started = time.perf_counter()
         obs, infos = called(found, partial(source.reset, seed), "reset()") or (None, {})
         found.reset_seconds = time.perf_counter() - started
-        leaves = self._leaves(found, obs, "reset()")
+        leaves = self._leaves(found, obs, source.num_envs, "reset()")
         given = called(found, partial(self._in_infos.first, infos), "reset()")
         while self._told:
             found.add("warning", self._told.pop(), "reset()")
@@ -94,7 +94,7 @@ class _Probe:
             seconds.append(time.perf_counter() - started)
             if step is None:
                 break
-            leaves = self._leaves(found, step.obs, where)
+            leaves = self._leaves(found, step.obs, source.num_envs, where)
             given = called(found, partial(self._in_infos.later, step), where)
             mask = self._mask(found, leaves, given, step.acting, where)
             as_first += self._ends(found, step, leaves, where)
@@ -116,11 +116,11 @@ class _Probe:
         found.step_seconds = statistics.median(seconds) if seconds else 0.0
         return moments
 
-    def _leaves(self, found: EnvCheck, obs: Any, where: str) -> Sequence[NumpyArray] | None:
-        """Return encoded observations [N, ...], None where they do not fit, after noting what is wrong with them."""
+    def _leaves(self, found: EnvCheck, obs: Any, count: int, where: str) -> Sequence[NumpyArray] | None:
+        """Return ``count`` encoded observations, None where they do not fit, after noting what is wrong with them."""
         if obs is None:
             return None
-        leaves = called(found, lambda: [np.array(leaf) for leaf in self._encode(obs, environment)], where)
+        leaves = called(found, lambda: [*map(np.array, self._encode.rows(obs, count, environment))], where)
         if leaves is not None:
             found.add_faults(self._encode, leaves, where)
         return leaves
@@ -131,7 +131,7 @@ class _Probe:
             if (step.ignored & (step.terminated | step.truncated | (step.rewards != 0))).any():
                 found.add("warning", _NOT_IGNORED, where)
         elif len(step.ended) and leaves is not None:
-            final = self._leaves(found, step.final_obs, f"{where}, last observations")
+            final = self._leaves(found, step.final_obs, len(step.ended), f"{where}, last observations")
             if final is not None and self.source.mode is AutoresetMode.SAME_STEP:
                 both = [*zip(final, leaves, strict=True)]
                 return [all(equal(one[at], leaf[row]) for one, leaf in both) for at, row in enumerate(step.ended)]

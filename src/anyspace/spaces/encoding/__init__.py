@@ -76,6 +76,26 @@ class Encoder:
             self._require_one_batch_shape(encoded)
         return tuple(encoded)
 
+    def rows(
+        self, stacked: tree.Tree, count: int, where: Callable[[int], str] = "row {}".format
+    ) -> tuple[NumpyArray, ...]:
+        """Return one array [count, *shape] per leaf of ``count`` stacked observations.
+
+        Arguments and errors are those of a call.
+
+        Raises:
+            ObservationError: there are more or fewer observations, or they are no stack of single ones.
+        """
+        leaves, first = self(stacked, where), self.specs[0]
+        if leaves[0].shape != (count, *first.shape):
+            batch = ", ".join(map(str, batch_shape(first, leaves[0])))
+            came = f"[{batch}, ...]" if batch else "a single one"
+            raise ObservationError(
+                f"obs: expected stacked observations [{count}, ...], one of each environment, got {came}. Let the first"
+                " axis of every part count the environments."
+            )
+        return leaves
+
     def single(self, obs: tree.Tree) -> tuple[NumpyArray, ...]:
         """Return one array [*shape] per leaf of a single observation.
 
