@@ -130,9 +130,7 @@ def test_they_are_boxes_of_bytes_that_differ_from_others(space: Any) -> None:
     ids=str,
 )
 def test_what_is_no_screen(arguments: dict[str, Any]) -> None:
-    with pytest.raises(
-        ValueError, match="more than 50 rows and three colours or none, and its picture a side"
-    ):
+    with pytest.raises(ValueError, match="more than 50 rows and three colours or none, and its picture a side"):
         AtariPixels(**arguments)
 
 

@@ -102,17 +102,19 @@ class Encoder:
         Raises:
             ObservationError: the structure, a shape or an element type does not fit the space.
         """
-        if not self._by_row:
-            leaves = self(obs)
-            if batch := batch_shape(self.specs[0], leaves[0]):
-                raise ObservationError(f"obs: expected a single observation, got a batch of shape {batch}.")
-            return leaves
         encoded: list[NumpyArray] = []
         try:
-            self._encode([obs], False, Slots.whole(1), encoded)
+            if self._by_row:
+                self._encode([obs], False, Slots.whole(1), encoded)
+                return tuple(leaf[0] for leaf in encoded)
+            self._encode(obs, True, None, encoded)
+            for spec, leaf in zip(self.specs, encoded, strict=True):
+                if batch := batch_shape(spec, leaf):
+                    single = f"expected a single observation, of shape {spec.raw_shape} for {spec.space}"
+                    raise Misfit(spec.path, f"{single}, got a batch of shape {(*batch, *spec.raw_shape)}")
         except Misfit as misfit:
             raise misfit.error() from misfit.__cause__
-        return tuple(leaf[0] for leaf in encoded)
+        return tuple(encoded)
 
     def either(
         self, obs: tree.Tree, where: Callable[[int], str] = "row {}".format
