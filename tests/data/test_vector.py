@@ -350,6 +350,25 @@ def test_a_key_too_many_is_refused_at_the_first_observation(vectorization: Any) 
         source.reset(seed=0)
 
 
+@pytest.mark.parametrize(
+    ("instead", "message"),
+    [
+        ({"speed": 5.0}, r"obs: expected a dict with keys \['a', 'b'\], got keys \['a', 'b', 'speed'\]"),
+        ({"b": (1, 2, 7)}, r'obs\["b"\]: expected a tuple of length 2, got 3'),
+        ({"b": {0: 1, 1: 2}}, r'obs\["b"\]: expected a tuple of length 2, got dict'),
+        ({"b": np.array([1, 2])}, r'obs\["b"\]: expected a tuple of length 2, got ndarray'),
+    ],
+    ids=["key", "part", "dict", "array"],
+)
+def test_what_is_too_much_is_refused_at_every_step(instead: Any, message: str) -> None:
+    """Stacking would look up what it needs, and leave the rest without a word."""
+    space, fine = Dict(a=Box(-1, 1, (2,)), b=Tuple([Discrete(3)] * 2)), {"a": np.zeros(2), "b": (1, 2)}
+    source = make_source(EnvSpec(lambda: Slips(space, fine | instead)), 1)
+    source.reset(seed=0)
+    with pytest.raises(ObservationError, match=rf"^environment 0: {message}"):
+        source.step(np.zeros(1, np.int64))
+
+
 class ClearsItsArrays(VectorEnv[Any, Any, Any]):
     """Hands out its own arrays, and clears the rows that it resets."""
 

@@ -22,6 +22,7 @@ from anyspace.data.atari import is_atari
 from anyspace.data.contract import FLAGS, NUMBERS, Contract, close, described
 from anyspace.data.infos import Infos
 from anyspace.data.running_statistics import KEY, wrappers_with_statistics
+from anyspace.data.structure import Structure
 from anyspace.data.trajectory import Bools, Ints
 from anyspace.errors import EnvironmentSetupError, ObservationError, UnsupportedSpaceError
 from anyspace.spaces import ActionMasks, Encoder
@@ -246,7 +247,8 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         max_len: longest length of the observation's Sequences and Graphs without one.
         ignore: parts to leave out of observations.
         checks: require every observation to fit its space (`Fit`), not only the first of each episode: nobody can do
-            that in another process, to which they go through shared memory.
+            that in another process, to which they go through shared memory. Of later ones stacking looks at all but
+            their structure and narrow integers, which are looked at here.
         tell: is told, once, that an info is no dict; None: it is logged.
 
     Raises:
@@ -273,7 +275,8 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
         self._number = number
         self._fit, self._checks = Fit(self.observation_space), checks
         self._integers = NarrowIntegers(self.observation_space)
-        self._looks = checks or self._integers.any
+        self._structure = Structure(self.observation_space)
+        self._looks = checks or self._integers.any or self._structure.any
         self._contract = Contract(env, number, self.observation_space, tell)
         observed = nesting.has_part(self.observation_space, action_mask_key)
         self._key = None if observed else action_mask_key
@@ -343,7 +346,7 @@ class VectorMember(gym.Wrapper[Any, Any, Any, Any]):
             raise ObservationError(
                 f"{environment(self._number)}: obs: expected a member of {space}, got None. {FIX_THE_SPACE}"
             )
-        if check or not self._integers.fit(obs):
+        if check or not (self._structure.fit(obs) and self._integers.fit(obs)):
             self._fit(obs, self._number)
 
     def _with_mask(self, info: Infos) -> Infos:
