@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, reduce
 from operator import getitem
@@ -174,6 +174,24 @@ class Fit:
                 raise ObservationError(
                     f"{leaf.place()}: expected {leaf.dtype} for {leaf.space}, got {came}. {FIX_THE_SPACE}"
                 )
+
+
+def require_structure(space: gym.Space[Any], observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
+    """Raise :class:`ObservationError` for the first of some environments' observations that does not fit.
+
+    Args:
+        space: of a single observation.
+        observations: an environment's number and what it returned, None before its first step.
+        cause: the error at which that was noticed.
+    """
+    fit = Fit(space)
+    for number, obs in observations:
+        if obs is None:
+            continue
+        try:
+            fit(obs, number)
+        except ObservationError as fault:
+            raise fault from cause
 
 
 class NarrowIntegers:

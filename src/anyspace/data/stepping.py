@@ -80,14 +80,14 @@ class Stepping:
         """Step every environment with what was acted, and move on to what that leads to."""
         policy, seen, encode = self.policy, self.leaves, self.policy.encode
         step = self.source.step(policy.to_env(acted.raw))
+        obs = encode.rows(step.obs, self.source.num_envs, environment)
         final: ObsLeaves = []
         if ended := len(step.ended):
-            final = [
-                *encode.rows(step.final_obs, ended, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}"),
-                *self._masks.final(step),
-            ]
+            last = encode.rows(step.final_obs, ended, lambda row: f"{environment(step.ended[row])}, {LAST_OBSERVATION}")
+            self.source.last_observations.look(last, obs, step.ended)
+            final = [*last, *self._masks.final(step)]
         self.begun = step.begun
-        self._take([*encode.rows(step.obs, self.source.num_envs, environment), *self._masks.later(step)])
+        self._take([*obs, *self._masks.later(step)])
         if not self._looks_back:
             return Stepped(step, self.leaves, final, {})
         before, after = policy.masking.observation(seen), policy.masking.observation(self.leaves)

@@ -5,42 +5,39 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.vector.utils import concatenate, create_empty_array
 
 from anyspace.data.atari import LIFE_LOST, is_atari
 from anyspace.data.atari_native import is_console, native_envs, native_settings
 from anyspace.data.batching import (
-    Fit,
     StackedActions,
     VectorMember,
     autoreset_mode_of,
     has_fixed_shape,
     is_limited,
-    require_rows,
+    require_structure,
     take_rows,
 )
 from anyspace.data.contract import RESET, STEP, cannot_unpack, close, described, failed_stacking, refuse_exit
 from anyspace.data.environments import EnvSpec, made_by_gymnasium
 from anyspace.data.in_turn import sync_envs
 from anyspace.data.infos import Infos, listed, stack_faithfully, with_own_arrays, with_reset
+from anyspace.data.last_observations import LastObservations
 from anyspace.data.processes import Processes, copied
 from anyspace.data.running_statistics import wrappers_with_statistics
 from anyspace.data.supersuit import adapted
 from anyspace.data.trajectory import Bools, Floats, Ints
 from anyspace.data.vector_values import checked, require_open
-from anyspace.errors import AnyspaceError, EnvironmentSetupError, ObservationError
+from anyspace.errors import AnyspaceError, EnvironmentSetupError
 from anyspace.spaces import Encoder, check_action_space
 from anyspace.spaces.kinds.registered import Registration, adopt, equivalent, registered_spaces
 from anyspace.spaces.serialize import Spaces
 from anyspace.tree import Tree
 
-_LAST = "infos['final_obs']"
 Vectorization = Literal["auto", "native", "sync", "async"]
 Envs = VectorEnv[Any, Any, Any]
 
@@ -99,6 +96,7 @@ class VectorSource:
     :meth:`step` tells all three by ``ignored``, ``ended`` and ``final_obs``.
 
     Attributes:
+        last_observations: takes them from the infos, and looks at them.
         asks_for_masks: whether masks in the infos are what a method ``action_masks()`` of the environments returned.
         is_atari: whether these are Atari environments.
         is_native: whether they are an id's own vector environment.
@@ -127,6 +125,8 @@ class VectorSource:
             )
             raise EnvironmentSetupError(f"{type(envs).__name__} does not say how it resets itself: {advice}.")
         self.mode = AutoresetMode(mode)
+        watches = self.mode is AutoresetMode.SAME_STEP and not isinstance(envs.unwrapped, SyncVectorEnv | Processes)
+        self.last_observations = LastObservations(envs, watches=watches)
         self.asks_for_masks = bool(envs.metadata.get("action_masks"))
         self.is_atari = bool(envs.metadata.get("atari")) or is_atari(envs)
         self.is_limited = self.is_atari or is_limited(envs)
@@ -184,7 +184,7 @@ class VectorSource:
         else:
             ended = np.flatnonzero(done)
             if self.mode is AutoresetMode.SAME_STEP:
-                final_obs = self._handed_over(infos, ended)
+                final_obs = self.last_observations.handed_over(infos, ended)
             else:
                 final_obs = take_rows(self.observation_space, obs, ended, self.num_envs)
                 # The reset may clear the arrays that the step returned.
@@ -204,25 +204,6 @@ class VectorSource:
         final = infos.get("final_info")
         lost = (final if isinstance(final, dict) else infos).get(LIFE_LOST)
         return self._none if lost is None else done & np.asarray(lost, np.bool_)
-
-    def _handed_over(self, infos: Infos, ended: Ints) -> Tree:
-        """Return the last observations that a ``SAME_STEP`` source left in its infos, stacked [n, ...]."""
-        last = infos.get("final_obs")
-        if last is None:
-            raise EnvironmentSetupError(
-                f"{type(self.envs).__name__} resets environments in the step that ends an episode, but its infos"
-                " hold no 'final_obs'; put the episodes' last observations there."
-            )
-        if not (isinstance(last, np.ndarray) and last.dtype == object):
-            return take_rows(self.observation_space, last, ended, self.num_envs, _LAST)
-        require_rows(self.num_envs, len(last), _LAST)
-        single = [last[row] for row in ended]
-        buffer: Any = create_empty_array(self.observation_space, n=len(single))
-        try:
-            return concatenate(self.observation_space, single, buffer)
-        except Exception as error:
-            self._require_structure(zip(ended, single, strict=True), error)
-            raise
 
     def _explain(self, error: Exception | SystemExit) -> None:
         """Raise a clear error in place of ``error`` if an observation that does not fit its space caused it.
@@ -244,17 +225,7 @@ class VectorSource:
                 f"{self.name} cannot take apart what one of its environments returned ({error}). {RESET}; {STEP}."
             ) from error
         if isinstance(base, SyncVectorEnv):
-            self._require_structure(enumerate(base._env_obs), error)
-
-    def _require_structure(self, observations: Iterable[tuple[int, Tree]], cause: Exception) -> None:
-        fit = Fit(self.observation_space)
-        for number, obs in observations:
-            if obs is None:  # not stepped yet
-                continue
-            try:
-                fit(obs, number)
-            except ObservationError as fault:
-                raise fault from cause
+            require_structure(self.observation_space, enumerate(base._env_obs), error)
 
 
 def make_source(
